@@ -1,0 +1,24 @@
+"""Who did what, when and from where: append-only, with plain ids and copied names."""
+
+from django.db import models
+from django.utils import timezone
+
+
+class AuditEvent(models.Model):
+    """One thing that happened. It outlives the project and the account that it names."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    action = models.CharField(max_length=60)
+    account_id = models.BigIntegerField(null=True)
+    account_email = models.CharField(max_length=254, blank=True)
+    project_id = models.UUIDField(null=True)
+    project_name = models.CharField(max_length=100, blank=True)
+    subject = models.CharField(max_length=200, blank=True)
+    details = models.JSONField(default=dict)
+    address = models.GenericIPAddressField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["project_id", "-at"], name="audit_project_at")]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.account_email or 'system'} {self.action}"

@@ -1,0 +1,11 @@
+"""The Celery application: workers and beat start from here."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
+
+app = Celery("backups_portal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["snapshots", "restores", "backups_portal.ops"])

@@ -1,0 +1,63 @@
+"""Work that must run once although its message may arrive twice: a lease on its row."""
+
+import uuid
+from datetime import timedelta
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+
+class LeaseLost(Exception):
+    """Somebody else took the work over: stop, and publish nothing."""
+
+
+class LeaseQuerySet(models.QuerySet[Any]):
+    """Claims of rows that carry a lease."""
+
+    def unleased(self) -> Self:
+        """Rows that nobody works on now."""
+        return self.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
+
+    def claim(self, pk: uuid.UUID, *, states: list[str], to: str, lease: timedelta) -> uuid.UUID | None:
+        """Take the row if it is still in one of the states and nobody works on it.
+
+        Returns:
+            The lease to renew and to finish with, or None where the work is somebody else's.
+        """
+        ticket = uuid.uuid4()
+        taken = (
+            self.unleased()
+            .filter(pk=pk, state__in=states)
+            .update(
+                state=to,
+                lease=ticket,
+                lease_until=timezone.now() + lease,
+                attempts=F("attempts") + 1,
+            )
+        )
+        return ticket if taken else None
+
+    def renew(self, pk: uuid.UUID, ticket: uuid.UUID, *, lease: timedelta, **fields: Any) -> None:
+        """Keep the row, and store how far the work has come.
+
+        Raises:
+            LeaseLost: the row went to another worker, or is gone.
+        """
+        kept = self.filter(pk=pk, lease=ticket).update(
+            lease_until=timezone.now() + lease, **fields
+        )
+        if not kept:
+            raise LeaseLost(str(pk))
+
+
+class Leased(models.Model):
+    """A row that one worker at a time may work on."""
+
+    lease = models.UUIDField(null=True, editable=False)
+    lease_until = models.DateTimeField(null=True, editable=False)
+    attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+
+    class Meta:
+        abstract = True

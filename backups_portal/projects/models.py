@@ -1,0 +1,151 @@
+"""Isolated projects, who may enter them, and where their main databases live."""
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+if TYPE_CHECKING:
+    from backups_portal.accounts.models import Account
+
+
+class DatabaseServer(models.Model):
+    """A PostgreSQL cluster that holds main databases."""
+
+    name = models.CharField(max_length=100, unique=True)
+    # postgresql://role:password@host:port/database with the right to create databases and roles,
+    # sealed with the installation's key.
+    sealed_url = models.BinaryField()
+    is_open = models.BooleanField("takes new projects", default=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProjectQuerySet(models.QuerySet["Project"]):
+    """Projects seen from outside."""
+
+    def of(self, account: "Account") -> "ProjectQuerySet":
+        """Projects that the account is a member of."""
+        return self.filter(memberships__account=account)
+
+    def active(self) -> "ProjectQuerySet":
+        """Projects whose instance runs."""
+        return self.filter(state=Project.State.ACTIVE)
+
+
+class Project(models.Model):
+    """One isolated instance: this row and a database of its own."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", "Running"
+        SHUT_DOWN = "shut_down", "Shut down"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    slug = models.SlugField(max_length=80, unique=True)
+    name = models.CharField(max_length=100)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    # 8 hex digits that begin every variable id and every token of this project's database.
+    prefix = models.CharField(max_length=8, unique=True)
+    server = models.ForeignKey(DatabaseServer, models.PROTECT, related_name="projects")
+    database = models.CharField(max_length=63)
+    role = models.CharField(max_length=63)
+    sealed_password = models.BinaryField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("name"), "created_by", name="project_name_unique_per_creator"
+            ),
+            models.UniqueConstraint(fields=["server", "database"], name="project_database_unique"),
+            models.CheckConstraint(
+                condition=Q(prefix__regex=r"^[0-9a-f]{8}$"), name="project_prefix_is_hex"
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="project_name_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def profile_id(self) -> str:
+        """The 24 hex digits under which TagoIO clients know this project as a profile."""
+        return self.id.hex[:24]
+
+
+class Membership(models.Model):
+    """What an account is in a project."""
+
+    class Role(models.TextChoices):
+        OWNER = "owner", "Owner"
+        COLLABORATOR = "collaborator", "Collaborator"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships"
+    )
+    role = models.CharField(max_length=12, choices=Role.choices)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "account"], name="membership_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} is {self.role} of {self.project}"
+
+
+class MainDatabase(models.Model):
+    """The settings of a project's main database: when it is backed up, and for how long."""
+
+    project = models.OneToOneField(
+        Project, models.CASCADE, primary_key=True, related_name="main_database"
+    )
+    backup_time = models.TimeField("Daily backup schedule")
+    backup_time_zone = models.CharField("Time zone", max_length=64)
+    retention_days = models.PositiveSmallIntegerField(
+        "Backup retention period",
+        default=7,
+        validators=[MinValueValidator(1), MaxValueValidator(365)],
+    )
+    # When the tick takes the next snapshot, in UTC; None while the project is shut down.
+    next_snapshot_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["next_snapshot_at"],
+                name="main_database_due",
+                condition=Q(next_snapshot_at__isnull=False),
+            )
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(retention_days__gte=1, retention_days__lte=365),
+                name="main_database_retention_1_to_365",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"main database of {self.project}"
+
+
+def snapshot_of_settings(database: MainDatabase) -> dict[str, Any]:
+    """The settings as plain values, for the audit log."""
+    return {
+        "backup_time": f"{database.backup_time:%H:%M}",
+        "backup_time_zone": database.backup_time_zone,
+        "retention_days": database.retention_days,
+    }

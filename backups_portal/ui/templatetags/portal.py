@@ -1,0 +1,5 @@
+"""Template helpers of every page."""
+
+from django import template
+
+register = template.Library()

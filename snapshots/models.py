@@ -1,0 +1,118 @@
+"""What is known of a project's snapshots without opening them."""
+
+import uuid
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from backups_portal.lib.leases import Leased, LeaseQuerySet
+from backups_portal.projects.models import Project
+
+
+class SnapshotQuerySet(LeaseQuerySet):
+    """Snapshots as their readers need them."""
+
+    def completed(self) -> "SnapshotQuerySet":
+        """Snapshots that can be restored."""
+        return self.filter(state=Snapshot.State.COMPLETED)
+
+    def listed(self) -> "SnapshotQuerySet":
+        """Snapshots that a Backups page shows: everything but what retention removed."""
+        return self.exclude(state=Snapshot.State.EXPIRED).order_by("-scheduled_for", "-id")
+
+    def unfinished(self) -> "SnapshotQuerySet":
+        """Snapshots that are waiting or being taken."""
+        return self.filter(state__in=Snapshot.UNFINISHED)
+
+
+class Snapshot(Leased):
+    """The state of a main database at one instant, stored outside it."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        COMPLETED = "completed", "Stored"
+        FAILED = "failed", "Failed"
+        EXPIRED = "expired", "Expired"
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    # Why it failed, in a sentence that an owner understands.
+    reason = models.TextField(blank=True)
+    local_date = models.DateField()
+    scheduled_for = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    # The instant whose state it holds.
+    taken_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    removed_at = models.DateTimeField(null=True)
+
+    manifest = models.CharField(max_length=200, blank=True)
+    is_full = models.BooleanField(default=True)
+    table_rows = models.JSONField(default=dict)
+    rows = models.BigIntegerField(null=True)
+    # Bytes of the rows before encoding; of all objects it names; of those that were new.
+    logical_bytes = models.BigIntegerField(null=True)
+    stored_bytes = models.BigIntegerField(null=True)
+    new_bytes = models.BigIntegerField(null=True)
+    postgresql_version = models.CharField(max_length=40, blank=True)
+    schema_version = models.PositiveIntegerField(null=True)
+    rows_done = models.BigIntegerField(default=0)
+    rows_total = models.BigIntegerField(null=True)
+
+    objects = SnapshotQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "local_date"], name="snapshot_once_per_local_date"
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="completed") | (Q(taken_at__isnull=False) & ~Q(manifest="")),
+                name="snapshot_completed_has_manifest",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="failed") | ~Q(reason=""), name="snapshot_failed_has_reason"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["project", "-scheduled_for"], name="snapshot_project_newest"),
+            models.Index(
+                fields=["state", "lease_until"],
+                name="snapshot_unfinished",
+                condition=Q(state__in=["queued", "running"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"snapshot of {self.project} for {self.local_date}"
+
+    @property
+    def duration(self) -> timedelta | None:
+        """How long taking it lasted."""
+        if self.started_at and self.finished_at:
+            return self.finished_at - self.started_at
+        return None
+
+    def kept_until(self, retention_days: int) -> datetime | None:
+        """When retention may remove it; None where there is nothing to keep."""
+        if self.state != self.State.COMPLETED or self.taken_at is None:
+            return None
+        return self.taken_at + timedelta(days=retention_days)
+
+
+class Hold(models.Model):
+    """A wish to keep a snapshot whatever its age."""
+
+    snapshot = models.OneToOneField(Snapshot, models.CASCADE, related_name="hold")
+    account = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"hold on {self.snapshot}"
