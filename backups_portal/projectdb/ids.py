@@ -1,0 +1,49 @@
+"""Identifiers as TagoIO clients expect them: 24 hex digits, growing with time."""
+
+import secrets
+import time
+import uuid
+
+PREFIX_DIGITS = 8
+
+
+def new_resource_id() -> str:
+    """24 hex digits: 12 of milliseconds since 1970 and 12 at random."""
+    return f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+
+
+def new_prefix() -> str:
+    """8 random hex digits for a database; the caller makes sure that they are unique."""
+    return secrets.token_hex(PREFIX_DIGITS // 2)
+
+
+def new_group() -> str:
+    """The group that the records of one request share when they name none."""
+    return new_resource_id()
+
+
+def variable_id(prefix: str, number: int) -> str:
+    """The 24 hex digits of the record that has this number in the database with this prefix."""
+    return f"{prefix}{number:016x}"
+
+
+def variable_number(prefix: str, text: str) -> int | None:
+    """The number behind a variable id, or None where the id is another database's or none."""
+    if len(text) != 24 or not text.startswith(prefix):
+        return None
+    try:
+        return int(text[PREFIX_DIGITS:], 16)
+    except ValueError:
+        return None
+
+
+def new_token_uuid(prefix: str) -> uuid.UUID:
+    """A UUID of version 4 in form: the database's prefix, and 90 random bits.
+
+    Clients tell a device token from an id by its 36 characters (design decision 15).
+    """
+    random = secrets.randbits(96)
+    number = int(prefix, 16) << 96 | random
+    number = number & ~(0xF << 76) | 0x4 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    return uuid.UUID(int=number)

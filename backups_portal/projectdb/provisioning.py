@@ -1,0 +1,177 @@
+"""Databases of projects: made from a template, entered by one role, dropped without trace."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from backups_portal.projectdb.catalogue import SCHEMA_VERSION
+from backups_portal.projectdb.connections import database_url
+
+SCHEMA = Path(__file__).with_name("schema.sql")
+# Holds every right on the template's tables; each project's role is a member of it and can
+# connect to its own database only.
+GROUP_ROLE = "backups_portal_projects"
+# Any number will do, as long as it is ours: "bp" in ASCII.
+TEMPLATE_LOCK = 0x6270
+
+
+class ProvisioningError(Exception):
+    """A database could not be made; the sentence is fit for a page."""
+
+
+@dataclass(frozen=True)
+class Provisioned:
+    """A new main database and the role that enters it."""
+
+    database: str
+    role: str
+    password: str
+
+
+def template_name() -> str:
+    """The template of this schema: its name changes when the schema does."""
+    return f"bp_template_{hashlib.sha256(SCHEMA.read_bytes()).hexdigest()[:10]}"
+
+
+def database_name(prefix: str) -> str:
+    """The name of the database, and of the role, of the project with this prefix."""
+    return f"bp_{prefix}"
+
+
+@contextmanager
+def _server(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    # CREATE DATABASE refuses to run inside a transaction.
+    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+        yield connection
+
+
+def prepare_server(url: str) -> None:
+    """Make the group role and this schema's template on a server; safe to repeat and to race.
+
+    Raises:
+        psycopg.Error: the server cannot be reached or refuses.
+    """
+    with _server(url) as connection:
+        if _exists(connection, template_name()):
+            return
+        connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
+        if not _exists(connection, template_name()):
+            _create_template(connection, url)
+
+
+def _exists(connection: psycopg.Connection[tuple[object, ...]], database: str) -> bool:
+    query = "SELECT 1 FROM pg_database WHERE datname = %s"
+    return connection.execute(query, [database]).fetchone() is not None
+
+
+def _create_template(connection: psycopg.Connection[tuple[object, ...]], url: str) -> None:
+    group = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [GROUP_ROLE])
+    if group.fetchone() is None:
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(GROUP_ROLE)))
+    # Filled under another name and renamed, so that a half-made template is never used.
+    draft = sql.Identifier(f"{template_name()}_draft")
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft))
+    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(draft))
+    with psycopg.connect(database_url(url, database=f"{template_name()}_draft")) as inside:
+        inside.execute(SCHEMA.read_bytes())
+        for statement in (
+            "GRANT USAGE ON SCHEMA public TO {}",
+            "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {}",
+            "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {}",
+        ):
+            inside.execute(sql.SQL(statement).format(sql.Identifier(GROUP_ROLE)))
+    connection.execute(
+        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(template_name()))
+    )
+
+
+def create_database(url: str, *, prefix: str, password: str, project_name: str) -> Provisioned:
+    """A new main database on the server behind `url`, with a role that enters no other one.
+
+    Args:
+        url: The server, with a role that may create databases and roles.
+        prefix: 8 hex digits that are no other project's.
+        password: Of the new role.
+
+    Raises:
+        ProvisioningError: the server cannot be reached, is full, or refuses.
+    """
+    name = database_name(prefix)
+    try:
+        prepare_server(url)
+        with _server(url) as connection:
+            _close_to_the_public(connection)
+            _create_role(connection, name, password)
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log").format(
+                    sql.Identifier(name), sql.Identifier(template_name())
+                )
+            )
+            for statement in (
+                "REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC",
+                "GRANT CONNECT ON DATABASE {name} TO {name}",
+            ):
+                connection.execute(sql.SQL(statement).format(name=sql.Identifier(name)))
+        with psycopg.connect(database_url(url, database=name)) as inside:
+            inside.execute(
+                "INSERT INTO instance (prefix, schema_version) VALUES (%s, %s)",
+                [prefix, SCHEMA_VERSION],
+            )
+            inside.execute("INSERT INTO profile (name) VALUES (%s)", [project_name])
+            inside.execute("INSERT INTO run_settings (name) VALUES (%s)", [project_name])
+    except psycopg.errors.DiskFull as error:
+        raise ProvisioningError("The database server has no space left.") from error
+    except psycopg.Error as error:
+        raise ProvisioningError(
+            f"The database server could not create the database: {error}"
+        ) from error
+    return Provisioned(database=name, role=name, password=password)
+
+
+def _create_role(
+    connection: psycopg.Connection[tuple[object, ...]], name: str, password: str
+) -> None:
+    connection.execute(
+        sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
+            sql.Identifier(name), sql.Literal(password), sql.Identifier(GROUP_ROLE)
+        )
+    )
+
+
+def _close_to_the_public(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Take PUBLIC's right to connect from every database that this role may change."""
+    rows = connection.execute(
+        """SELECT datname FROM pg_database
+           WHERE pg_has_role(datdba, 'MEMBER') AND datname <> 'template0'
+             AND (datacl IS NULL OR EXISTS (
+                 SELECT FROM aclexplode(datacl)
+                 WHERE grantee = 0 AND privilege_type = 'CONNECT'))"""
+    ).fetchall()
+    for (name,) in rows:
+        try:
+            connection.execute(
+                sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(
+                    sql.Identifier(str(name))
+                )
+            )
+        except psycopg.errors.InternalError_ as error:
+            # Another provisioning did the same at the same time: the outcome is the same.
+            if "concurrently updated" not in str(error):
+                raise
+
+
+def drop_database(url: str, *, prefix: str) -> None:
+    """Remove the database and the role of a prefix; nothing happens where there are none.
+
+    Raises:
+        psycopg.Error: the server cannot be reached or refuses.
+    """
+    name = sql.Identifier(database_name(prefix))
+    with _server(url) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))

@@ -1,0 +1,106 @@
+"""Tokens of a project: made, sealed, and looked up by keyed hash."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from backups_portal.lib.crypto import Keyring
+from backups_portal.projectdb.ids import new_resource_id, new_token_uuid
+
+KIND_PREFIXES = {"profile": "p-", "analysis": "a-", "device": ""}
+SEAL_PURPOSE = "token"
+
+
+@dataclass(frozen=True)
+class NewToken:
+    """A token as the database keeps it, and the value that its owner is shown."""
+
+    value: str
+    hash: bytes
+    sealed_value: bytes
+    last_four: str
+
+
+def mint(kind: str, *, prefix: str, keys: Keyring) -> NewToken:
+    """A fresh token value of a kind (profile, device or analysis) for the database `prefix`."""
+    value = KIND_PREFIXES[kind] + str(new_token_uuid(prefix))
+    return NewToken(
+        value=value,
+        hash=keys.digest(value),
+        sealed_value=keys.seal(value, SEAL_PURPOSE),
+        last_four=value[-4:],
+    )
+
+
+def create_token(
+    connection: Connection[tuple[object, ...]],
+    *,
+    keys: Keyring,
+    kind: str,
+    name: str,
+    device_id: str | None = None,
+    analysis_id: str | None = None,
+    permission: str = "full",
+    serie_number: str | None = None,
+    expires_at: datetime | None = None,
+) -> NewToken:
+    """Store a new token of the database that the connection is open to.
+
+    Raises:
+        psycopg.errors.ForeignKeyViolation: no such device or analysis.
+        psycopg.errors.CheckViolation: the kind does not fit the resource.
+    """
+    row = connection.execute("SELECT prefix FROM instance").fetchone()
+    assert row is not None, "a provisioned database has its instance row"
+    token = mint(kind, prefix=str(row[0]), keys=keys)
+    connection.execute(
+        """INSERT INTO token (id, kind, device_id, analysis_id, name, permission, serie_number,
+                              expires_at, hash, sealed_value, last_four)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
+        [
+            new_resource_id(),
+            kind,
+            device_id,
+            analysis_id,
+            name,
+            permission,
+            serie_number,
+            expires_at,
+            token.hash,
+            token.sealed_value,
+            token.last_four,
+        ],
+    )
+    return token
+
+
+@dataclass(frozen=True)
+class TokenIdentity:
+    """Whom a presented token speaks for."""
+
+    id: str
+    kind: str
+    device_id: str | None
+    analysis_id: str | None
+    permission: str
+    expires_at: datetime | None
+
+
+def find_token(
+    connection: Connection[tuple[object, ...]], value: str, *, keys: Keyring
+) -> TokenIdentity | None:
+    """The identity behind a token, or None where it is unknown or has expired."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            """SELECT id, kind, device_id, analysis_id, permission, expires_at FROM token
+               WHERE hash = %s AND (expires_at IS NULL OR expires_at > now())""",
+            [keys.digest(value)],
+        ).fetchone()
+    return TokenIdentity(**row) if row else None
+
+
+def reveal(sealed_value: bytes, *, keys: Keyring) -> str:
+    """The token's value, for token lists of the API and the reveal on a page."""
+    return keys.open(sealed_value, SEAL_PURPOSE)
