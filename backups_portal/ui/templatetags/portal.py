@@ -1,5 +1,123 @@
 """Template helpers of every page."""
 
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
 from django import template
+from django.forms import BoundField, CheckboxInput, Select
+from django.template.context import RequestContext
+from django.template.loader import render_to_string
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from backups_portal.ui import formats
 
 register = template.Library()
+
+STATE_TONES = {
+    "active": "good",
+    "completed": "good",
+    "running": "busy",
+    "queued": "waiting",
+    "failed": "bad",
+}
+
+
+@register.filter
+def data_size(size: int | None) -> str:
+    """Bytes for people; an em dash where they are not known."""
+    return "\N{EM DASH}" if size is None else formats.data_size(size)
+
+
+@register.filter
+def duration(length: timedelta | None) -> str:
+    """A length of time for people; an em dash where it is not known."""
+    return "\N{EM DASH}" if length is None else formats.duration(length)
+
+
+@register.filter
+def money(amount: Decimal, currency: str) -> str:
+    """An amount in cents with its currency."""
+    return formats.money(amount, currency)
+
+
+@register.filter
+def price(amount: Decimal, currency: str) -> str:
+    """A unit price with its currency."""
+    return formats.price(amount, currency)
+
+
+@register.filter
+def tone(state: str) -> str:
+    """How a state looks: good, busy, waiting, bad or quiet."""
+    return STATE_TONES.get(state, "quiet")
+
+
+@register.filter
+def message_kind(level_tag: str) -> str:
+    """The kind of note that shows one of Django's messages."""
+    return {"error": "danger", "debug": "info"}.get(level_tag, level_tag)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """An inline icon that screen readers skip; files in templates/_components/icons/."""
+    return render_to_string(f"_components/icons/{name}.svg")
+
+
+@register.simple_tag
+def moment(when: datetime | None, zone: str | None = None) -> str:
+    """Date and time on the clocks of a zone (UTC without one), with seconds and UTC on hover."""
+    if when is None:
+        return "\N{EM DASH}"
+    there = formats.local(when, zone)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{} <span class="zone">{}</span></time>',
+        when.isoformat(),
+        f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}",
+        f"{there.day} {there:%b %Y, %H:%M}",
+        formats.zone_label(there),
+    )
+
+
+@register.inclusion_tag("_components/field.html")
+def field(bound: BoundField, suffix: str = "") -> dict[str, Any]:
+    """A form field with its label, help and errors; `suffix` is a unit shown behind it."""
+    widget = bound.field.widget
+    is_checkbox = isinstance(widget, CheckboxInput)
+    base = "form-select" if isinstance(widget, Select) else "form-control"
+    css = "form-check-input" if is_checkbox else base
+    if bound.errors:
+        css += " is-invalid"
+    return {
+        "field": bound,
+        "widget": bound.as_widget(attrs={"class": css}),
+        "is_checkbox": is_checkbox,
+        "suffix": suffix,
+    }
+
+
+@register.inclusion_tag("_components/nav_link.html", takes_context=True)
+def nav_link(
+    context: RequestContext, href: str, label: str, icon_name: str, url_names: str
+) -> dict[str, Any]:
+    """A line of the sidebar; it is the current one on the pages with these URL names."""
+    match = context["request"].resolver_match
+    is_current = match is not None and match.url_name in url_names.split()
+    return {"href": href, "label": label, "icon_name": icon_name, "is_current": is_current}
+
+
+@register.simple_block_tag
+def menu(content: str, label: str) -> str:
+    """A three-dot menu that opens without JavaScript; holds `menu-item` links and buttons."""
+    return render_to_string("_components/menu.html", {"content": content, "label": label})
+
+
+@register.simple_block_tag
+def card(content: str, title: str = "", subtitle: str = "", flush: bool = False) -> str:
+    """A titled surface; `flush` leaves the padding to the content, as tables want it."""
+    return render_to_string(
+        "_components/card.html",
+        {"content": content, "title": title, "subtitle": subtitle, "flush": flush},
+    )

@@ -1,0 +1,62 @@
+"""How amounts, sizes, lengths of time and moments read on a page."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+NO_BREAK = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def data_size(size: int) -> str:
+    """A number of bytes with a decimal unit: 1 kB is 1000 bytes."""
+    if size == 1:
+        return f"1{NO_BREAK}byte"
+    value = float(size)
+    for unit in SIZE_UNITS[:-1]:
+        if round(value, 1) < 1000:
+            break
+        value /= 1000
+    else:
+        unit = SIZE_UNITS[-1]
+    digits = 0 if unit == "bytes" else 1
+    return f"{value:,.{digits}f}{NO_BREAK}{unit}"
+
+
+def duration(length: timedelta) -> str:
+    """A length of time in its two largest units; tenths of a second below a minute."""
+    seconds = length.total_seconds()
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f}{NO_BREAK}s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next(place for place, (count, _) in enumerate(parts) if count)
+    shown = [f"{count}{NO_BREAK}{unit}" for count, unit in parts[first : first + 2] if count]
+    return " ".join(shown)
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """An amount in cents with its currency: 1,234.50 USD."""
+    return f"{amount:,.2f}{NO_BREAK}{currency}"
+
+
+def price(amount: Decimal, currency: str) -> str:
+    """A unit price with every digit that counts, and two at least: 0.068 USD."""
+    digits = max(2, -int(amount.normalize().as_tuple().exponent))
+    return f"{amount:,.{digits}f}{NO_BREAK}{currency}"
+
+
+def zone_label(moment: datetime) -> str:
+    """The abbreviation of the moment's zone, or its distance from UTC where it has none."""
+    name = moment.tzname() or ""
+    if name[:1] in "+-":
+        return "UTC" + name.replace("-", MINUS)
+    return name
+
+
+def local(moment: datetime, zone: str | None) -> datetime:
+    """The moment on the clocks of a time zone (IANA name); UTC without one."""
+    return moment.astimezone(ZoneInfo(zone or "UTC"))

@@ -1,0 +1,34 @@
+/* Comfort only: every page works without this file. */
+(() => {
+  const openMenus = (root = document) => root.querySelectorAll("details.menu[open]");
+
+  document.addEventListener("click", (event) => {
+    for (const menu of openMenus()) if (!menu.contains(event.target)) menu.open = false;
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of openMenus()) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+
+  // A live refresh would close the menu under the pointer: it waits for the next turn.
+  document.addEventListener("htmx:before:request", (event) => {
+    const trigger = event.detail.ctx.request.method === "GET" && event.target;
+    if (trigger && openMenus(trigger).length) event.preventDefault();
+  });
+
+  // A second click on a button whose form is under way does nothing.
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || event.target.method !== "post") return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+
+  // The page may come back from the browser's memory with its forms marked as sent.
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  });
+})();
