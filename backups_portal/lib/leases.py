@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 
-class LeaseLost(Exception):
+class LeaseLostError(Exception):
     """Somebody else took the work over: stop, and publish nothing."""
 
 
@@ -20,7 +20,9 @@ class LeaseQuerySet(models.QuerySet[Any]):
         """Rows that nobody works on now."""
         return self.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
 
-    def claim(self, pk: uuid.UUID, *, states: list[str], to: str, lease: timedelta) -> uuid.UUID | None:
+    def claim(
+        self, pk: uuid.UUID, *, states: list[str], to: str, lease: timedelta
+    ) -> uuid.UUID | None:
         """Take the row if it is still in one of the states and nobody works on it.
 
         Returns:
@@ -43,13 +45,11 @@ class LeaseQuerySet(models.QuerySet[Any]):
         """Keep the row, and store how far the work has come.
 
         Raises:
-            LeaseLost: the row went to another worker, or is gone.
+            LeaseLostError: the row went to another worker, or is gone.
         """
-        kept = self.filter(pk=pk, lease=ticket).update(
-            lease_until=timezone.now() + lease, **fields
-        )
+        kept = self.filter(pk=pk, lease=ticket).update(lease_until=timezone.now() + lease, **fields)
         if not kept:
-            raise LeaseLost(str(pk))
+            raise LeaseLostError(str(pk))
 
 
 class Leased(models.Model):

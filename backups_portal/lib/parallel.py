@@ -1,0 +1,58 @@
+"""Work spread over threads that each hold a resource of their own, such as a connection."""
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+Job = TypeVar("Job")
+Resource = TypeVar("Resource")
+Result = TypeVar("Result")
+
+
+def workers_for(setting: int) -> int:
+    """A number of threads as settings give it: 0 means one per core."""
+    return setting or os.cpu_count() or 1
+
+
+def run_parallel(
+    jobs: Iterable[Job],
+    work: Callable[[Resource, Job], Result],
+    *,
+    workers: int,
+    resource: Callable[[], AbstractContextManager[Resource]],
+) -> list[Result]:
+    """Do every job, and return the results in the order of the jobs.
+
+    Each thread opens one resource and keeps it for all of its jobs.
+
+    Raises:
+        The first error of a job; the others end after the job at hand.
+    """
+    numbered = list(enumerate(jobs))
+    pending: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
+    for item in numbered:
+        pending.put(item)
+    results: dict[int, Result] = {}
+    stop = threading.Event()
+
+    def drain() -> None:
+        with resource() as held:
+            while not stop.is_set():
+                try:
+                    index, job = pending.get_nowait()
+                except queue.Empty:
+                    return
+                results[index] = work(held, job)
+
+    threads = max(1, min(workers, len(numbered)))
+    with ThreadPoolExecutor(threads) as pool:
+        running = [pool.submit(drain) for _ in range(threads)] if numbered else []
+        done, _ = wait(running, return_when=FIRST_EXCEPTION)
+        stop.set()
+    for future in [*done, *running]:
+        future.result()
+    return [results[index] for index, _ in numbered]

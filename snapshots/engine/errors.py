@@ -1,0 +1,25 @@
+"""What can go wrong with a snapshot; each message is a sentence that an owner understands."""
+
+
+class EngineError(Exception):
+    """A snapshot could not be taken, read or restored; `str()` of it is fit for a page."""
+
+
+class StorageError(EngineError):
+    """The storage could not be read or written."""
+
+
+class MissingObjectError(StorageError):
+    """The storage lacks an object that it should hold."""
+
+
+class DamagedSnapshotError(EngineError):
+    """What storage returned is not what the snapshot recorded."""
+
+
+class UnsupportedFormatError(EngineError):
+    """The snapshot was written by a newer version of this software."""
+
+
+class SourceError(EngineError):
+    """The main database could not be read."""

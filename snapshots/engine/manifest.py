@@ -1,0 +1,173 @@
+"""The manifest: the object that makes a snapshot; it is complete in itself."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from snapshots.engine.errors import DamagedSnapshotError, UnsupportedFormatError
+from snapshots.engine.storage import Storage
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What a manifest records of a segment.
+
+    Attributes:
+        bytes: Size of the object. `logical_bytes` is that of the rows in memory before encoding.
+        digest: 32 hex digits, see digest.py.
+        first_chunk: Of variables: the rows are those of the chunks (days since 1970-01-01 UTC)
+            from `first_chunk` up to but not including `end_chunk`; None means no bound.
+        chunk_rows: Of variables: rows by chunk.
+    """
+
+    table: str
+    key: str
+    sha256: str
+    rows: int
+    bytes: int
+    logical_bytes: int
+    digest: str
+    first_chunk: int | None = None
+    end_chunk: int | None = None
+    chunk_rows: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExcludedObject:
+    """Something that the project has and this snapshot leaves out; the size is in bytes."""
+
+    kind: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One snapshot.
+
+    Attributes:
+        prefix: The hex digits that begin the source's variable ids.
+        new_keys: The segments that were not part of the snapshot it was built upon.
+        excluded: What was left out, by name and size, and `excluded_rows` by table.
+    """
+
+    snapshot_id: UUID
+    project_id: UUID
+    prefix: str
+    taken_at: datetime
+    is_full: bool
+    postgresql_version: str
+    schema_version: int
+    segments: tuple[Segment, ...]
+    new_keys: frozenset[str]
+    excluded: tuple[ExcludedObject, ...] = ()
+    excluded_rows: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The name of the manifest's object."""
+        return f"{manifest_folder(self.project_id)}{self.snapshot_id}.json"
+
+    @property
+    def table_rows(self) -> dict[str, int]:
+        """Rows by table."""
+        rows: dict[str, int] = {}
+        for segment in self.segments:
+            rows[segment.table] = rows.get(segment.table, 0) + segment.rows
+        return rows
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(segment.rows for segment in self.segments)
+
+    @property
+    def logical_bytes(self) -> int:
+        """Bytes of all rows before encoding."""
+        return sum(segment.logical_bytes for segment in self.segments)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all objects that the snapshot names, each counted once."""
+        return sum({segment.key: segment.bytes for segment in self.segments}.values())
+
+    @property
+    def new_bytes(self) -> int:
+        """Bytes of the objects that this snapshot added."""
+        sizes = {segment.key: segment.bytes for segment in self.segments}
+        return sum(sizes[key] for key in self.new_keys)
+
+    def of(self, table: str) -> list[Segment]:
+        """The segments of a table, in the order in which a restore numbers their rows."""
+        return [segment for segment in self.segments if segment.table == table]
+
+    def to_json(self) -> bytes:
+        """The object's bytes."""
+        document = {
+            "format": FORMAT,
+            "snapshot_id": str(self.snapshot_id),
+            "project_id": str(self.project_id),
+            "prefix": self.prefix,
+            "taken_at": self.taken_at.isoformat(),
+            "is_full": self.is_full,
+            "postgresql_version": self.postgresql_version,
+            "schema_version": self.schema_version,
+            "segments": [asdict(segment) for segment in self.segments],
+            "new_keys": sorted(self.new_keys),
+            "excluded": [asdict(item) for item in self.excluded],
+            "excluded_rows": self.excluded_rows,
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "Manifest":
+        """The snapshot that a manifest describes.
+
+        Raises:
+            UnsupportedFormatError: a newer version wrote it.
+            DamagedSnapshotError: it is no manifest.
+        """
+        try:
+            document = json.loads(content)
+            if document["format"] > FORMAT:
+                raise UnsupportedFormatError(
+                    f"This backup has format {document['format']}; this version reads up to "
+                    f"format {FORMAT}. Upgrade Backups Portal to restore it."
+                )
+            return cls(
+                snapshot_id=UUID(document["snapshot_id"]),
+                project_id=UUID(document["project_id"]),
+                prefix=document["prefix"],
+                taken_at=datetime.fromisoformat(document["taken_at"]),
+                is_full=document["is_full"],
+                postgresql_version=document["postgresql_version"],
+                schema_version=document["schema_version"],
+                segments=tuple(_segment(item) for item in document["segments"]),
+                new_keys=frozenset(document["new_keys"]),
+                excluded=tuple(ExcludedObject(**item) for item in document["excluded"]),
+                excluded_rows=document["excluded_rows"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedSnapshotError(
+                "The manifest of this backup was changed in storage after it was written."
+            ) from error
+
+    @classmethod
+    def load(cls, storage: Storage, key: str) -> "Manifest":
+        """Read a manifest from storage; raises what `Storage.get` and `from_json` raise."""
+        return cls.from_json(storage.get(key))
+
+
+def _segment(item: dict[str, Any]) -> Segment:
+    # JSON has text for keys.
+    chunk_rows = {int(chunk): rows for chunk, rows in item["chunk_rows"].items()}
+    return Segment(**{**item, "chunk_rows": chunk_rows})
+
+
+def manifest_folder(project_id: UUID) -> str:
+    """Below this are the manifests of a project."""
+    return f"{project_id}/manifests/"

@@ -1,0 +1,117 @@
+"""Segments: immutable Parquet objects, named by what they hold."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from snapshots.engine.digest import Digest, table_digest
+from snapshots.engine.errors import DamagedSnapshotError
+from snapshots.engine.manifest import Segment
+from snapshots.engine.storage import Storage
+
+# Ascending within a segment, so that their differences are small.
+DELTA_COLUMNS = frozenset({"time", "created_at", "id"})
+COMPRESSION_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class EncodedSegment:
+    """A segment and its bytes, not stored yet."""
+
+    segment: Segment
+    content: bytes
+
+
+def segment_key(project_id: UUID, sha256: str) -> str:
+    """Where a segment of these bytes lives; the same bytes of a project are stored once."""
+    return f"{project_id}/segments/{sha256[:2]}/{sha256}.parquet"
+
+
+def encode(
+    table: pa.Table,
+    *,
+    project_id: UUID,
+    name: str,
+    digest_columns: tuple[str, ...],
+    first_chunk: int | None = None,
+    end_chunk: int | None = None,
+    chunk_rows: dict[int, int] | None = None,
+) -> EncodedSegment:
+    """Rows of one table as a segment.
+
+    Args:
+        digest_columns: The columns that a restore must reproduce exactly.
+        first_chunk: The first chunk of the range that the rows come from; None for no bound.
+        end_chunk: The chunk behind the last one of that range; None for no bound.
+    """
+    content = _parquet(table)
+    sha256 = hashlib.sha256(content).hexdigest()
+    segment = Segment(
+        table=name,
+        key=segment_key(project_id, sha256),
+        sha256=sha256,
+        rows=table.num_rows,
+        bytes=len(content),
+        logical_bytes=table.nbytes,
+        digest=str(table_digest(table, digest_columns)),
+        first_chunk=first_chunk,
+        end_chunk=end_chunk,
+        chunk_rows=chunk_rows or {},
+    )
+    return EncodedSegment(segment, content)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    deltas = [
+        field.name
+        for field in table.schema
+        if field.name in DELTA_COLUMNS
+        and (pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type))
+    ]
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        compression_level=COMPRESSION_LEVEL,
+        use_dictionary=[field.name for field in table.schema if field.name not in deltas],
+        column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED") or None,
+        write_statistics=False,
+    )
+    return sink.getvalue()
+
+
+def read_segment(storage: Storage, segment: Segment) -> pa.Table:
+    """The rows of a stored segment, after its bytes were found to be the recorded ones.
+
+    Raises:
+        MissingObjectError: storage lacks the object.
+        DamagedSnapshotError: the object is not what the snapshot recorded.
+    """
+    content = storage.get(segment.key)
+    check_bytes(segment, content)
+    table = pq.read_table(io.BytesIO(content), use_threads=False)
+    if table.num_rows != segment.rows:
+        raise DamagedSnapshotError(
+            f"A part of this backup ({segment.table}) holds {table.num_rows} rows where "
+            f"{segment.rows} were recorded."
+        )
+    return table
+
+
+def check_bytes(segment: Segment, content: bytes) -> None:
+    """Raises DamagedSnapshotError where the bytes are not those that the segment was named by."""
+    if hashlib.sha256(content).hexdigest() != segment.sha256:
+        raise DamagedSnapshotError(
+            f"A part of this backup ({segment.table}, {segment.key}) was changed in storage after "
+            "it was written."
+        )
+
+
+def total_digest(segments: list[Segment]) -> Digest:
+    """The digest of all rows of some segments."""
+    return sum((Digest.parse(segment.digest) for segment in segments), Digest())

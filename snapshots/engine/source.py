@@ -1,0 +1,245 @@
+"""Reading a project's database at one instant, with as many readers as asked for."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import adbc_driver_postgresql.dbapi as adbc
+import numpy as np
+import psycopg
+import pyarrow as pa
+from adbc_driver_manager import Error as AdbcError
+from psycopg import sql
+
+from backups_portal.projectdb.catalogue import VARIABLE, Table
+from snapshots.engine.chunks import ChunkRange
+from snapshots.engine.errors import SourceError
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# Rows of one read are held in memory; more of them become further segments of the same range.
+MAX_SEGMENT_ROWS = 262_144
+# What ADBC hands over at a time.
+BATCH_BYTES = 8 << 20
+# Types that ADBC gives better as text.
+AS_TEXT = frozenset({"json", "jsonb", "uuid"})
+
+ColumnTypes = dict[str, dict[str, str]]
+
+
+@contextmanager
+def source_errors() -> Iterator[None]:
+    """Turn what the database drivers raise into a sentence for an owner."""
+    try:
+        yield
+    except (psycopg.Error, AdbcError) as error:
+        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise SourceError(f"The main database could not be read: {cause}") from error
+
+
+@dataclass(frozen=True)
+class Instant:
+    """An exported MVCC snapshot of a database, and what is known of the database at it.
+
+    Attributes:
+        name: What other transactions import it by (PostgreSQL, pg_export_snapshot).
+        marks: Rows that came (or went) by changed chunk since `marks_since`.
+        all_changed: The variables were emptied since then: the marks do not tell all.
+    """
+
+    name: str
+    taken_at: datetime
+    prefix: str
+    schema_version: int
+    postgresql_version: str
+    marks_since: str | None
+    marks: dict[int, int]
+    all_changed: bool
+    types: ColumnTypes
+
+
+def export_instant(connection: psycopg.Connection[tuple[object, ...]]) -> Instant:
+    """Fix the instant of a snapshot; it holds as long as the connection's transaction does.
+
+    The connection must be in no transaction yet and have isolation REPEATABLE READ.
+    """
+    with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        row = cursor.execute(
+            """SELECT pg_export_snapshot() AS name, clock_timestamp() AS taken_at, prefix,
+                      schema_version, current_setting('server_version') AS postgresql_version,
+                      marks_since::text
+               FROM instance"""
+        ).fetchone()
+        if row is None:
+            raise SourceError(
+                "The main database does not say what it is: its instance row is gone."
+            )
+        marks = cursor.execute(
+            "SELECT chunk, sum(rows)::bigint AS rows FROM change_mark GROUP BY chunk"
+        ).fetchall()
+    return Instant(
+        **row,
+        marks={mark["chunk"]: mark["rows"] for mark in marks if mark["chunk"] is not None},
+        all_changed=any(mark["chunk"] is None for mark in marks),
+        types=column_types(connection),
+    )
+
+
+def column_types(connection: psycopg.Connection[tuple[object, ...]]) -> ColumnTypes:
+    """The type of every column of the database, by table and column."""
+    rows = connection.execute(
+        """SELECT relname, attname, format_type(atttypid, NULL)
+           FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+           WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+             AND attnum > 0 AND NOT attisdropped"""
+    ).fetchall()
+    types: ColumnTypes = {}
+    for table, column, kind in rows:
+        types.setdefault(str(table), {})[str(column)] = str(kind)
+    return types
+
+
+def count_chunks(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, int]:
+    """Rows of variables by chunk, counted: for when neither marks nor a manifest tell."""
+    rows = connection.execute("SELECT chunk_of(time), count(*) FROM variable GROUP BY 1")
+    return {int(str(chunk)): int(str(count)) for chunk, count in rows}
+
+
+def chunk_start(chunk: int) -> datetime:
+    """The first moment of a chunk."""
+    return EPOCH + timedelta(days=chunk)
+
+
+class Reader:
+    """One connection that reads rows of an instant as Arrow tables."""
+
+    def __init__(self, connection: adbc.Connection, instant: Instant) -> None:
+        self._connection = connection
+        self._types = instant.types
+
+    def rows(self, table: Table, chunks: ChunkRange | None = None) -> Iterator[pa.Table]:
+        """The stored columns of a table's rows, in parts of at most MAX_SEGMENT_ROWS.
+
+        Variables are sorted by series, time and number within a part, other tables by their key
+        throughout.
+        """
+        with source_errors(), self._connection.cursor() as cursor:
+            cursor.adbc_statement.set_options(
+                **{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
+            )
+            cursor.execute(self._query(table, chunks))
+            for part in _parts(cursor.fetch_record_batch()):
+                yield _sorted_variables(part) if table is VARIABLE else _plain(part)
+
+    def _query(self, table: Table, chunks: ChunkRange | None) -> str:
+        types = self._types[table.name]
+        columns = sql.SQL(", ").join(
+            sql.SQL("{0}::text AS {0}" if types[name] in AS_TEXT else "{0}").format(
+                sql.Identifier(name)
+            )
+            for name in table.stored()
+        )
+        query = sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
+        if chunks is None:
+            keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
+            return (query + sql.SQL(" ORDER BY {}").format(keys)).as_string()
+        return (query + _within(chunks)).as_string()
+
+
+def _within(chunks: ChunkRange) -> sql.Composed:
+    bounds = [
+        sql.SQL("time {} {}").format(sql.SQL(operator), sql.Literal(chunk_start(chunk).isoformat()))
+        for operator, chunk in ((">=", chunks.first), ("<", chunks.end))
+        if chunk is not None
+    ]
+    return sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(bounds or [sql.SQL("true")]))
+
+
+def _parts(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    held: list[pa.RecordBatch] = []
+    rows = 0
+    empty = True
+    for batch in batches:
+        held.append(batch)
+        rows += batch.num_rows
+        while rows >= MAX_SEGMENT_ROWS:
+            table = pa.Table.from_batches(held)
+            yield table.slice(0, MAX_SEGMENT_ROWS)
+            held = table.slice(MAX_SEGMENT_ROWS).to_batches()
+            rows -= MAX_SEGMENT_ROWS
+            empty = False
+    if rows or empty:
+        yield pa.Table.from_batches(held, batches.schema)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """The table without the drivers' notes on types, which differ between versions."""
+    arrays = [_storage(column) for column in table.columns]
+    return pa.table(arrays, names=table.column_names)
+
+
+def _storage(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
+def _sorted_variables(table: pa.Table) -> pa.Table:
+    table = split_location(_plain(table))
+    series = table["series_id"].to_numpy()
+    moments = table["time"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((table["id"].to_numpy(), moments, series))
+    return table.take(pa.array(order))
+
+
+def split_location(table: pa.Table) -> pa.Table:
+    """Replace PostgreSQL's point (two big-endian doubles) by columns longitude and latitude."""
+    index = table.column_names.index("location")
+    column = table["location"].combine_chunks()
+    points = np.full((table.num_rows, 2), np.nan)
+    known = np.asarray(column.is_valid())
+    if known.any():
+        points[known] = np.frombuffer(b"".join(column.drop_null().to_pylist()), ">f8").reshape(
+            -1, 2
+        )
+    table = table.remove_column(index)
+    for name, values in (("latitude", points[:, 1]), ("longitude", points[:, 0])):
+        table = table.add_column(index, name, pa.array(values, mask=~known))
+    return table
+
+
+def join_location(table: pa.Table) -> pa.Table:
+    """The inverse of `split_location`, as the binary form that PostgreSQL's COPY reads."""
+    index = table.column_names.index("longitude")
+    known = np.asarray(table["longitude"].combine_chunks().is_valid())
+    points = np.column_stack(
+        [
+            np.asarray(table[name].combine_chunks().fill_null(0.0))
+            for name in ("longitude", "latitude")
+        ]
+    ).astype(">f8")
+    content = points.tobytes()
+    values = (
+        [content[row * 16 : row * 16 + 16] if valid else None for row, valid in enumerate(known)]
+        if known.any()
+        else [None] * len(known)
+    )
+    table = table.drop_columns(["longitude", "latitude"])
+    return table.add_column(index, "location", pa.array(values, pa.binary()))
+
+
+@contextmanager
+def open_reader(dsn: str, instant: Instant) -> Iterator[Reader]:
+    """A reader whose transaction sees exactly the instant."""
+    with source_errors(), adbc.connect(dsn) as connection:
+        with connection.cursor() as cursor:
+            for statement in (
+                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+                f"SET TRANSACTION SNAPSHOT '{instant.name}'",
+                # Readers share the cores already; a plan with workers of its own is slower.
+                "SET LOCAL max_parallel_workers_per_gather = 0",
+                "SET LOCAL jit = off",
+            ):
+                cursor.execute(statement)
+        yield Reader(connection, instant)

@@ -1,0 +1,87 @@
+"""Objects outside the databases: a local folder or a bucket, through obstore."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, from_url
+
+from snapshots.engine.errors import MissingObjectError, StorageError
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object as a listing shows it; the size is in bytes."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class Storage:
+    """A place for objects. Every failure is a StorageError whose message names the object."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def put(self, key: str, content: bytes) -> None:
+        """Write an object whole, or not at all."""
+        try:
+            obstore.put(self._store, key, content)
+        except (BaseError, OSError) as error:
+            raise StorageError(f"The backup storage could not write {key}: {error}") from error
+
+    def get(self, key: str) -> bytes:
+        """The object's bytes.
+
+        Raises:
+            MissingObjectError: there is no such object.
+        """
+        try:
+            return bytes(obstore.get(self._store, key).bytes())
+        except (NotFoundError, FileNotFoundError) as error:
+            raise MissingObjectError(f"The backup storage lacks {key}.") from error
+        except (BaseError, OSError) as error:
+            raise StorageError(f"The backup storage could not read {key}: {error}") from error
+
+    def delete(self, key: str) -> None:
+        """Remove an object; one that is gone already is fine."""
+        try:
+            obstore.delete(self._store, key)
+        except (NotFoundError, FileNotFoundError):
+            return
+        except (BaseError, OSError) as error:
+            raise StorageError(f"The backup storage could not delete {key}: {error}") from error
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """All objects below a prefix, in no order, without holding them all in memory."""
+        try:
+            for batch in obstore.list(self._store, prefix):
+                for item in batch:
+                    yield StoredObject(item["path"], item["size"], item["last_modified"])
+        except (BaseError, OSError) as error:
+            raise StorageError(f"The backup storage could not list {prefix}: {error}") from error
+
+
+def open_storage(url: str) -> Storage:
+    """The storage behind a URL, such as file:///var/lib/backups or s3://bucket/prefix.
+
+    Raises:
+        StorageError: the URL is not understood, or the folder cannot be made.
+    """
+    parts = urlsplit(url)
+    try:
+        if parts.scheme == "file":
+            folder = Path(unquote(parts.path))
+            folder.mkdir(parents=True, exist_ok=True)
+            return Storage(LocalStore(folder))
+        return Storage(from_url(url))
+    except (BaseError, OSError, ValueError) as error:
+        raise StorageError(
+            f"The backup storage {parts.scheme}:// cannot be opened: {error}"
+        ) from error

@@ -1,0 +1,296 @@
+"""Taking a snapshot: segments first, the manifest last, the marks only then."""
+
+import hashlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+import psycopg
+import pyarrow as pa
+
+from backups_portal.lib.parallel import run_parallel
+from backups_portal.projectdb.catalogue import (
+    RESOURCE_TABLES,
+    SCHEMA_VERSION,
+    TABLES,
+    VARIABLE,
+    Table,
+)
+from snapshots.engine.chunks import ChunkRange, Plan, plan_full, plan_incremental
+from snapshots.engine.errors import EngineError, SourceError
+from snapshots.engine.manifest import ExcludedObject, Manifest, Segment
+from snapshots.engine.segments import EncodedSegment, encode
+from snapshots.engine.source import (
+    Instant,
+    Reader,
+    count_chunks,
+    export_instant,
+    open_reader,
+    source_errors,
+)
+from snapshots.engine.storage import Storage
+
+MICROSECONDS_PER_CHUNK = 86_400_000_000
+# What a restore must reproduce of a variable: everything but its id.
+VARIABLE_DIGEST_COLUMNS = (
+    "series_id",
+    "time",
+    "created_at",
+    "number_value",
+    "text_value",
+    "group_key",
+    "longitude",
+    "latitude",
+    "metadata",
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come; the total is what is known of it."""
+
+    rows_done: int
+    rows_total: int | None
+    step: str
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class ReadJob:
+    """One table to read, or one range of the variables."""
+
+    table: Table
+    chunks: ChunkRange | None = None
+
+
+def digest_columns(table: Table) -> tuple[str, ...]:
+    """The columns of a table that a restore must reproduce exactly."""
+    return VARIABLE_DIGEST_COLUMNS if table is VARIABLE else table.columns
+
+
+def take_snapshot(
+    dsn: str,
+    storage: Storage,
+    *,
+    project_id: UUID,
+    snapshot_id: UUID,
+    base: Manifest | None,
+    readers: int,
+    on_progress: OnProgress,
+    full: bool = False,
+) -> Manifest:
+    """Store the state of a main database at this instant.
+
+    Args:
+        base: The newest good snapshot of the same database; what has not changed since then is
+            taken over from it.
+        full: Read everything although a base would do.
+        on_progress: Called from the reading threads, after every segment; what it raises ends
+            the run.
+
+    Returns:
+        The manifest, after it and every new object were read back from storage.
+
+    Raises:
+        EngineError: nothing was published; the next run works.
+    """
+    with source_errors(), psycopg.connect(dsn, connect_timeout=10) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        instant = export_instant(connection)
+        _check_schema(instant)
+        usable = base if not full and _is_base(base, instant) else None
+        plan = _plan(connection, instant, base, usable)
+        run = _Run(
+            storage,
+            project_id=project_id,
+            known=frozenset(segment.key for segment in base.segments) if base else frozenset(),
+            on_progress=on_progress,
+            rows_total=plan.rows + _resource_rows(connection),
+        )
+        jobs = [ReadJob(table) for table in RESOURCE_TABLES]
+        jobs += [ReadJob(VARIABLE, chunks) for chunks in plan.read]
+        read = run_parallel(
+            jobs, run.read, workers=readers, resource=lambda: open_reader(dsn, instant)
+        )
+        segments = [segment for part in read for segment in part] + plan.reused
+        manifest = Manifest(
+            snapshot_id=snapshot_id,
+            project_id=project_id,
+            prefix=instant.prefix,
+            taken_at=instant.taken_at,
+            is_full=usable is None,
+            postgresql_version=instant.postgresql_version,
+            schema_version=instant.schema_version,
+            segments=tuple(sorted(segments, key=_load_order)),
+            new_keys=frozenset(segment.key for segment in segments) - run.known,
+            excluded=_excluded_objects(connection),
+            excluded_rows=_excluded_rows(connection),
+        )
+        _publish(storage, manifest)
+        try:
+            _forget_marks(connection, manifest)
+        except psycopg.Error:
+            storage.delete(manifest.key)
+            raise
+        return manifest
+
+
+def _check_schema(instant: Instant) -> None:
+    if instant.schema_version != SCHEMA_VERSION:
+        raise SourceError(
+            f"The main database has schema version {instant.schema_version}; this version of "
+            f"Backups Portal knows version {SCHEMA_VERSION}."
+        )
+
+
+def _is_base(base: Manifest | None, instant: Instant) -> bool:
+    """Whether the marks tell everything that changed since this snapshot."""
+    return (
+        base is not None
+        and instant.marks_since == str(base.snapshot_id)
+        and base.schema_version == instant.schema_version
+        and not instant.all_changed
+    )
+
+
+def _plan(
+    connection: psycopg.Connection[tuple[object, ...]],
+    instant: Instant,
+    base: Manifest | None,
+    usable: Manifest | None,
+) -> Plan:
+    if usable is not None:
+        return plan_incremental(usable.of(VARIABLE.name), instant.marks)
+    if instant.marks_since is None and not instant.all_changed:
+        return plan_full(instant.marks)
+    if base is not None and _is_base(base, instant):
+        return plan_full(_counts(base, instant))
+    return plan_full(count_chunks(connection))
+
+
+def _counts(base: Manifest, instant: Instant) -> dict[int, int]:
+    counts = dict(instant.marks)
+    for segment in base.of(VARIABLE.name):
+        for chunk, rows in segment.chunk_rows.items():
+            counts[chunk] = counts.get(chunk, 0) + rows
+    return counts
+
+
+def _load_order(segment: Segment) -> tuple[int, int]:
+    position = [table.name for table in TABLES].index(segment.table)
+    # Python has no smallest integer; no chunk is before the year 1.
+    return position, -1_000_000 if segment.first_chunk is None else segment.first_chunk
+
+
+class _Run:
+    """The threads' common state: what was stored and how many rows were read."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        project_id: UUID,
+        known: frozenset[str],
+        on_progress: OnProgress,
+        rows_total: int,
+    ) -> None:
+        self._storage = storage
+        self._project_id = project_id
+        self._on_progress = on_progress
+        self._rows_total = rows_total
+        self._rows_done = 0
+        self._lock = threading.Lock()
+        self.known = known
+
+    def read(self, reader: Reader, job: ReadJob) -> list[Segment]:
+        """Store the rows of a job, and return the segments that hold them."""
+        return [self._store(self._encode(job, part)) for part in reader.rows(job.table, job.chunks)]
+
+    def _encode(self, job: ReadJob, part: pa.Table) -> EncodedSegment:
+        return encode(
+            part,
+            project_id=self._project_id,
+            name=job.table.name,
+            digest_columns=digest_columns(job.table),
+            first_chunk=job.chunks.first if job.chunks else None,
+            end_chunk=job.chunks.end if job.chunks else None,
+            chunk_rows=_rows_by_chunk(part) if job.table is VARIABLE else None,
+        )
+
+    def _store(self, encoded: EncodedSegment) -> Segment:
+        segment = encoded.segment
+        if segment.key not in self.known:
+            self._storage.put(segment.key, encoded.content)
+            _read_back(self._storage, segment.key, segment.sha256)
+        with self._lock:
+            self._rows_done += segment.rows
+            self._on_progress(
+                Progress(self._rows_done, max(self._rows_total, self._rows_done), "reading")
+            )
+        return segment
+
+
+def _rows_by_chunk(table: pa.Table) -> dict[int, int]:
+    moments = table["time"].cast(pa.int64()).to_numpy()
+    chunks, counts = np.unique(moments // MICROSECONDS_PER_CHUNK, return_counts=True)
+    return {int(chunk): int(count) for chunk, count in zip(chunks, counts, strict=True)}
+
+
+def _read_back(storage: Storage, key: str, sha256: str) -> None:
+    if hashlib.sha256(storage.get(key)).hexdigest() != sha256:
+        raise EngineError(f"The backup storage returned other bytes than were written to {key}.")
+
+
+def _publish(storage: Storage, manifest: Manifest) -> None:
+    content = manifest.to_json()
+    storage.put(manifest.key, content)
+    _read_back(storage, manifest.key, hashlib.sha256(content).hexdigest())
+
+
+def _forget_marks(connection: psycopg.Connection[tuple[object, ...]], manifest: Manifest) -> None:
+    """Delete exactly the marks that the snapshot saw.
+
+    The transaction is the one that fixed the instant, and REPEATABLE READ: a mark that another
+    transaction committed meanwhile is not visible to this DELETE, and stays.
+    """
+    connection.execute("DELETE FROM change_mark")
+    connection.execute("UPDATE instance SET marks_since = %s", [manifest.snapshot_id])
+    connection.commit()
+
+
+def _resource_rows(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    """About how many rows the other tables have, from the server's statistics."""
+    names = [table.name for table in RESOURCE_TABLES]
+    row = connection.execute(
+        """SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
+           WHERE relname = ANY(%s) AND relnamespace = 'public'::regnamespace""",
+        [names],
+    ).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def _excluded_objects(
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> tuple[ExcludedObject, ...]:
+    rows = connection.execute(
+        """SELECT 'script', analysis.name || ': ' || file_name, octet_length(content)
+           FROM analysis_script JOIN analysis ON analysis.id = analysis_id
+           UNION ALL SELECT 'file', path, size FROM file
+           UNION ALL SELECT 'attachment', name, size FROM attachment
+           ORDER BY 1, 2"""
+    ).fetchall()
+    return tuple(ExcludedObject(str(kind), str(name), int(str(size))) for kind, name, size in rows)
+
+
+def _excluded_rows(connection: psycopg.Connection[tuple[object, ...]]) -> dict[str, int]:
+    rows = connection.execute(
+        """SELECT 'analysis_script', count(*) FROM analysis_script
+           UNION ALL SELECT 'analysis_console', count(*) FROM analysis_console
+           UNION ALL SELECT 'file', count(*) FROM file
+           UNION ALL SELECT 'attachment', count(*) FROM attachment"""
+    ).fetchall()
+    return {str(name): int(str(count)) for name, count in rows}

@@ -1,0 +1,37 @@
+"""Reading a snapshot from storage as a restore would, and comparing it with its manifest."""
+
+from collections.abc import Callable
+
+from backups_portal.projectdb.catalogue import BY_NAME
+from snapshots.engine.digest import table_digest
+from snapshots.engine.errors import DamagedSnapshotError
+from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.segments import read_segment
+from snapshots.engine.storage import Storage
+from snapshots.engine.taking import Progress, digest_columns
+
+
+def verify_snapshot(
+    storage: Storage, manifest: Manifest, on_progress: Callable[[Progress], None]
+) -> None:
+    """Read every object of a snapshot again, and check bytes, row counts and digests.
+
+    Raises:
+        MissingObjectError: storage lacks an object.
+        DamagedSnapshotError: an object is not what was recorded.
+    """
+    done = 0
+    for segment in manifest.segments:
+        verify_segment(storage, segment)
+        done += segment.rows
+        on_progress(Progress(done, manifest.rows, "verifying"))
+
+
+def verify_segment(storage: Storage, segment: Segment) -> None:
+    """The same for one segment."""
+    table = read_segment(storage, segment)
+    digest = table_digest(table, digest_columns(BY_NAME[segment.table]))
+    if str(digest) != segment.digest:
+        raise DamagedSnapshotError(
+            f"A part of this backup ({segment.table}) does not have the recorded digest."
+        )
