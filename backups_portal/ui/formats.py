@@ -4,24 +4,21 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-SIZE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
+SIZE_UNITS = ("kB", "MB", "GB", "TB", "PB")
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 
 
 def data_size(size: int) -> str:
     """A number of bytes with a decimal unit: 1 kB is 1000 bytes."""
-    if size == 1:
-        return f"1{NO_BREAK}byte"
-    value = float(size)
-    for unit in SIZE_UNITS[:-1]:
-        if round(value, 1) < 1000:
-            break
+    if size < 1000:
+        return f"{size}{NO_BREAK}{'byte' if size == 1 else 'bytes'}"
+    value = size / 1000
+    place = 0
+    while round(value, 1) >= 1000 and place < len(SIZE_UNITS) - 1:
         value /= 1000
-    else:
-        unit = SIZE_UNITS[-1]
-    digits = 0 if unit == "bytes" else 1
-    return f"{value:,.{digits}f}{NO_BREAK}{unit}"
+        place += 1
+    return f"{value:,.1f}{NO_BREAK}{SIZE_UNITS[place]}"
 
 
 def duration(length: timedelta) -> str:

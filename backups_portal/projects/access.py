@@ -1,0 +1,51 @@
+"""Who may do what in a project: the only gate."""
+
+from enum import Enum
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import Membership, Project
+
+
+class Permission(Enum):
+    """What a member may be allowed to do."""
+
+    VIEW_PROJECT = "view project"
+    MANAGE_BACKUPS = "manage backups"
+
+
+# Backups, restores, charges and backup settings are the owners' alone.
+GRANTS = {
+    Membership.Role.OWNER: frozenset(Permission),
+    Membership.Role.COLLABORATOR: frozenset({Permission.VIEW_PROJECT}),
+}
+REFUSAL = (
+    "Backup management is restricted to project owners. "
+    "Collaborators cannot access backup features."
+)
+
+
+def get_membership(account: Account, slug: str, permission: Permission) -> Membership:
+    """The account's membership in a project, with the project and its main database.
+
+    Raises:
+        Http404: there is no such project, or the account is a stranger to it.
+        PermissionDenied: the account is a member without this permission.
+    """
+    membership = (
+        Membership.objects.select_related("project__main_database")
+        .filter(account=account, project__slug=slug)
+        .first()
+    )
+    if membership is None:
+        raise Http404("no such project")
+    if permission not in GRANTS[Membership.Role(membership.role)]:
+        raise PermissionDenied(REFUSAL)
+    return membership
+
+
+def get_project(account: Account, slug: str, permission: Permission) -> Project:
+    """The project, for an account that has the permission; raises as get_membership does."""
+    return get_membership(account, slug, permission).project

@@ -1,0 +1,67 @@
+"""What makes a view ask the gate."""
+
+import logging
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.generic import View
+from django.views.generic.base import ContextMixin
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import address_of, record
+from backups_portal.projects.access import Permission, get_membership
+from backups_portal.projects.models import Membership, Project
+
+log = logging.getLogger(__name__)
+
+
+class ProjectPermissionMixin(ContextMixin, View):
+    """Lets members with `permission` in, and nobody else.
+
+    Sets `account`, `membership` and `project` before the view runs. The template gets
+    `project`, `role` and `is_owner`. A refusal is logged and audited.
+    """
+
+    permission = Permission.VIEW_PROJECT
+    account: Account
+    membership: Membership
+    project: Project
+
+    def project_slug(self) -> str:
+        """Which project the request is about; may raise Http404."""
+        return self.kwargs["slug"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not isinstance(request.user, Account):
+            raise PermissionDenied("Sign in first.")
+        self.account = request.user
+        slug = self.project_slug()
+        try:
+            self.membership = get_membership(self.account, slug, self.permission)
+        except (Http404, PermissionDenied):
+            self._record_refusal(slug)
+            raise
+        self.project = self.membership.project
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            project=self.project,
+            role=self.membership.get_role_display(),
+            is_owner=self.membership.role == Membership.Role.OWNER,
+            **kwargs,
+        )
+
+    def _record_refusal(self, slug: str) -> None:
+        log.warning(
+            "refused account=%s %s %s", self.account.pk, self.request.method, self.request.path
+        )
+        record(
+            action="access.refused",
+            actor=self.account,
+            project=Project.objects.filter(slug=slug).first(),
+            subject=f"{self.request.method} {self.request.path}",
+            address=address_of(self.request),
+        )
