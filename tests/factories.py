@@ -1,0 +1,118 @@
+"""Dull rows for tests. No project made here has a database behind it."""
+
+import itertools
+import secrets
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
+from restores.models import Restore
+from snapshots.models import Snapshot
+
+PASSWORD = "correct horse battery"
+_numbers = itertools.count(1)
+
+
+def make_account(email: str = "", **fields: Any) -> Account:
+    """An account whose password is PASSWORD."""
+    return Account.objects.create_user(
+        email or f"account{next(_numbers)}@example.com", PASSWORD, **fields
+    )
+
+
+def make_server() -> DatabaseServer:
+    """A database server that nothing can connect to."""
+    return DatabaseServer.objects.get_or_create(
+        name="factory", defaults={"sealed_url": b"sealed", "is_open": False}
+    )[0]
+
+
+def make_project_row(
+    *, owner: Account | None = None, name: str = "", slug: str = "", **fields: Any
+) -> Project:
+    """A project with its settings and an owner, but without a database."""
+    number = next(_numbers)
+    owner = owner or make_account()
+    project = Project.objects.create(
+        **{
+            "slug": slug or f"project-{number}",
+            "name": name or f"Project {number}",
+            "prefix": secrets.token_hex(4),
+            "server": make_server(),
+            "database": f"factory_{number}",
+            "role": f"factory_{number}",
+            "sealed_password": b"sealed",
+            "created_by": owner,
+            **fields,
+        }
+    )
+    make_membership(project, owner, Membership.Role.OWNER)
+    make_main_database(project)
+    return project
+
+
+def make_membership(
+    project: Project, account: Account, role: str = Membership.Role.COLLABORATOR
+) -> Membership:
+    """Lets an account into a project."""
+    return Membership.objects.create(project=project, account=account, role=role)
+
+
+def make_main_database(project: Project, **fields: Any) -> MainDatabase:
+    """Backups at 03:00 UTC, kept for 7 days."""
+    return MainDatabase.objects.create(
+        project=project,
+        **{"backup_time": time(3), "backup_time_zone": "UTC", "retention_days": 7, **fields},
+    )
+
+
+def make_snapshot(
+    project: Project, *, taken_at: datetime | None = None, state: str = "completed", **fields: Any
+) -> Snapshot:
+    """A snapshot in any state; each project and day has room for one."""
+    moment = taken_at or timezone.now()
+    done = {
+        "taken_at": moment,
+        "finished_at": moment + timedelta(seconds=12),
+        "manifest": f"manifests/{next(_numbers)}.json",
+        "rows": 1000,
+        "logical_bytes": 200_000,
+        "stored_bytes": 40_000,
+        "new_bytes": 40_000,
+        "postgresql_version": "18.0",
+        "schema_version": 1,
+    }
+    by_state: dict[str, dict[str, Any]] = {
+        "completed": done,
+        "expired": done,
+        "failed": {"reason": "The main database did not answer.", "finished_at": moment},
+    }
+    return Snapshot.objects.create(
+        project=project,
+        **{
+            "state": state,
+            "local_date": moment.date(),
+            "scheduled_for": moment,
+            "started_at": None if state == "queued" else moment,
+            **by_state.get(state, {}),
+            **fields,
+        },
+    )
+
+
+def make_restore(snapshot: Snapshot, *, requested_by: Account, **fields: Any) -> Restore:
+    """A restore that nobody has begun."""
+    return Restore.objects.create(
+        snapshot=snapshot,
+        requested_by=requested_by,
+        **{
+            "name": f"Restored {next(_numbers)}",
+            "creation_fee": "25.00",
+            "running_fee_per_hour": "0.068",
+            "currency": "USD",
+            **fields,
+        },
+    )
