@@ -1,0 +1,22 @@
+"""What the verbs of this app refuse, in sentences that are fit for a page."""
+
+
+class SettingsRefused(Exception):
+    """Backup settings that cannot be; nothing was saved.
+
+    Attributes:
+        errors: The field (`backup_time`, `backup_time_zone` or `retention_days`) and its sentence.
+    """
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors
+
+    @property
+    def field(self) -> str:
+        """The first field that was refused, in the order of the page."""
+        return next(iter(self.errors))
+
+
+class HoldRefused(Exception):
+    """A hold that cannot be placed, such as on a backup that is not stored."""

@@ -1,0 +1,175 @@
+"""One run a local day, in every zone of the world, through every change of the clocks."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from snapshots.schedule import (
+    last_run,
+    local_date,
+    next_run,
+    parse_time,
+    parse_zone,
+    run_on,
+    zone_names,
+)
+
+ZONES = sorted(zone_names())
+zones = st.sampled_from(ZONES)
+times = st.times().map(lambda at: at.replace(second=0, microsecond=0))
+# From ten years before this was written to ten years after.
+moments = st.datetimes(datetime(2016, 1, 1), datetime(2036, 1, 1), timezones=st.just(UTC))
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def dates_of(zone: str, first: date, last: date) -> list[date]:
+    """The local dates that exist, found by walking through the hours instead of by the schedule."""
+    moment = datetime.combine(first, time(), UTC) - timedelta(days=1)
+    seen = set()
+    while moment.date() <= last + timedelta(days=1):
+        seen.add(moment.astimezone(ZoneInfo(zone)).date())
+        moment += timedelta(minutes=15)
+    return sorted(day for day in seen if first <= day <= last)
+
+
+@pytest.mark.parametrize(
+    ("zone", "at", "after", "expected"),
+    [
+        ("UTC", "03:00", "2026-11-23 02:59", "2026-11-23 03:00"),
+        ("UTC", "03:00", "2026-11-23 03:00", "2026-11-24 03:00"),
+        # Spring forward: 02:00 becomes 03:00, 02:30 does not exist and runs at 03:00.
+        ("Europe/Berlin", "02:30", "2026-03-28 12:00", "2026-03-29 01:00"),
+        ("Europe/Berlin", "02:30", "2026-03-29 01:00", "2026-03-30 00:30"),
+        # Fall back: 02:30 comes twice and runs at the first.
+        ("Europe/Berlin", "02:30", "2026-10-24 12:00", "2026-10-25 00:30"),
+        ("Europe/Berlin", "02:30", "2026-10-25 00:30", "2026-10-26 01:30"),
+        # Half an hour of daylight saving.
+        ("Australia/Lord_Howe", "02:15", "2026-10-03 00:00", "2026-10-03 15:30"),
+        # Midnight itself is skipped.
+        ("Africa/Cairo", "00:00", "2026-04-23 12:00", "2026-04-23 22:00"),
+        # A whole day that never was: the run of 29 December is followed by that of the 31st.
+        ("Pacific/Apia", "03:00", "2011-12-29 13:00", "2011-12-30 13:00"),
+    ],
+)
+def test_next_run(zone: str, at: str, after: str, expected: str) -> None:
+    assert next_run(utc(after), time.fromisoformat(at), zone) == utc(expected)
+
+
+def test_a_date_that_does_not_exist_has_no_run() -> None:
+    assert run_on(date(2011, 12, 30), time(3), "Pacific/Apia") is None
+
+
+@given(zone=zones, at=times, start=moments)
+@settings(max_examples=25, deadline=None)
+def test_exactly_one_run_for_each_local_date(zone: str, at: time, start: datetime) -> None:
+    runs, moment = [], start
+    for _ in range(400):
+        moment = next_run(moment, at, zone)
+        runs.append((last_run(moment, at, zone).local_date, moment))
+    days = [day for day, _ in runs]
+    assert all(earlier < later for (_, earlier), (_, later) in pairwise(runs))
+    assert days == dates_of(zone, days[0], days[-1])
+
+
+@given(zone=zones, at=times, day=st.dates(date(2016, 1, 1), date(2036, 1, 1)))
+@settings(max_examples=300, deadline=None)
+def test_a_run_is_at_its_time_or_at_the_next_minute_that_exists(
+    zone: str, at: time, day: date
+) -> None:
+    run = run_on(day, at, zone)
+    if run is None:
+        return
+    wall = run.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    wanted = datetime.combine(day, at)
+    assert wall >= wanted
+    assert wall.second == 0
+    if wall > wanted:
+        a_minute_before = (run - timedelta(minutes=1)).astimezone(ZoneInfo(zone))
+        assert a_minute_before.replace(tzinfo=None) < wanted
+
+
+@given(zone=zones, at=times, day=st.dates(date(2016, 1, 1), date(2036, 1, 1)))
+@settings(max_examples=300, deadline=None)
+def test_a_repeated_time_runs_the_first_time(zone: str, at: time, day: date) -> None:
+    run = run_on(day, at, zone)
+    if run is None:
+        return
+    wall = run.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    for minutes in range(30, 26 * 60, 30):
+        earlier = (run - timedelta(minutes=minutes)).astimezone(ZoneInfo(zone))
+        assert earlier.replace(tzinfo=None) != wall
+
+
+@given(zone=zones, at=times, moment=moments)
+@settings(max_examples=300, deadline=None)
+def test_now_lies_between_the_last_run_and_the_next(zone: str, at: time, moment: datetime) -> None:
+    last, following = last_run(moment, at, zone), next_run(moment, at, zone)
+    assert last.at <= moment < following
+    assert next_run(last.at, at, zone) == following
+    assert following - last.at <= timedelta(hours=50)
+
+
+WEEK = timedelta(days=7)
+AWKWARD_TIMES = [time.fromisoformat(at) for at in ("00:00", "00:30", "01:30", "02:30", "23:45")]
+
+
+def changes(zone: str) -> list[datetime]:
+    """Beginnings of the weeks of 2026 to 2036 in which the zone's clocks change."""
+    place = ZoneInfo(zone)
+    weeks = [datetime(2026, 1, 1, 12, tzinfo=UTC) + n * WEEK for n in range(522)]
+    offsets = [week.astimezone(place).utcoffset() for week in weeks]
+    return [week for week, (old, new) in zip(weeks, pairwise(offsets), strict=False) if old != new]
+
+
+def test_one_run_a_day_through_every_change_of_every_zone_in_ten_years() -> None:
+    seen = set()
+    for zone in ZONES:
+        weeks = changes(zone)
+        # Aliases change their clocks together: one of them stands for all.
+        key = (tuple(weeks), *(week.astimezone(ZoneInfo(zone)).utcoffset() for week in weeks))
+        if key in seen:
+            continue
+        seen.add(key)
+        for week in weeks:
+            for at in AWKWARD_TIMES:
+                runs = [next_run(week - WEEK / 7, at, zone)]
+                while runs[-1] < week + WEEK:
+                    runs.append(next_run(runs[-1], at, zone))
+                days = [last_run(run, at, zone).local_date for run in runs]
+                assert days == [days[0] + timedelta(days=n) for n in range(len(days))], zone
+    assert len(seen) > 20
+
+
+def test_the_local_date_is_that_of_the_zone() -> None:
+    moment = utc("2026-11-23 23:30")
+    assert local_date(moment, "Pacific/Kiritimati") == date(2026, 11, 24)
+    assert local_date(moment, "Pacific/Pago_Pago") == date(2026, 11, 23)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("03:00", time(3)), (" 9:05 ", time(9, 5))])
+def test_a_time_of_day_is_read(text: str, expected: time) -> None:
+    assert parse_time(text) == expected
+
+
+@pytest.mark.parametrize("text", ["25:00", "24:00", "12:60", "noon", "", "3", "03:00:30", "٠٣:٠٠"])
+def test_what_is_no_time_of_day_is_refused_in_a_sentence(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a time of day. Write it as HH:MM"):
+        parse_time(text)
+
+
+@pytest.mark.parametrize("name", ["Mars/Base", "", "../etc/passwd", "/etc/localtime", "CEST+1"])
+def test_what_is_no_time_zone_is_refused_in_a_sentence(name: str) -> None:
+    with pytest.raises(ValueError, match="is not a time zone"):
+        parse_zone(name)
+
+
+def test_an_unknown_zone_never_reaches_the_disk() -> None:
+    with pytest.raises(ValueError, match="Mars/Base"):
+        next_run(utc("2026-11-23 00:00"), time(3), "Mars/Base")
