@@ -1,7 +1,7 @@
 """Work that must run once although its message may arrive twice: a lease on its row."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.db import models
@@ -18,7 +18,14 @@ class LeaseQuerySet(models.QuerySet[Any]):
 
     def unleased(self) -> Self:
         """Rows that nobody works on now."""
-        return self.filter(Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
+        return self.filter(Q(lease=None) | Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
+
+    def overlooked(self, now: datetime) -> Self:
+        """Rows whose message may have been lost, or whose worker: they should be sent again.
+
+        While a row waits without a lease, `lease_until` says until when its last message counts.
+        """
+        return self.filter(Q(lease_until=None) | Q(lease_until__lt=now))
 
     def claim(
         self, pk: uuid.UUID, *, states: list[str], to: str, lease: timedelta
