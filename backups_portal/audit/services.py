@@ -52,7 +52,8 @@ def record(
         account_email=actor.email if actor else "",
         project_id=project_id,
         project_name=project.name if project else "",
-        subject=subject[:SUBJECT_LENGTH],
+        # PostgreSQL holds no NUL in text, and a refused sign-in may bring one.
+        subject=subject.replace("\0", "")[:SUBJECT_LENGTH],
         details=details or {},
         address=address,
     )

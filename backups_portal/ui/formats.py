@@ -54,6 +54,16 @@ def zone_label(moment: datetime) -> str:
     return name
 
 
+def day_and_time(moment: datetime) -> str:
+    """23 Nov 2026, 03:05."""
+    return f"{moment.day} {moment:%b %Y, %H:%M}"
+
+
+def full(moment: datetime) -> str:
+    """23 Nov 2026, 03:05 CET."""
+    return f"{day_and_time(moment)} {zone_label(moment)}"
+
+
 def local(moment: datetime, zone: str | None) -> datetime:
     """The moment on the clocks of a time zone (IANA name); UTC without one."""
     return moment.astimezone(ZoneInfo(zone or "UTC"))

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import template
+from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.forms import BoundField, CheckboxInput, Select
 from django.template.context import RequestContext
 from django.template.loader import render_to_string
@@ -76,8 +77,19 @@ def moment(when: datetime | None, zone: str | None = None) -> str:
         '<time datetime="{}" title="{} UTC">{} <span class="zone">{}</span></time>',
         when.isoformat(),
         f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}",
-        f"{there.day} {there:%b %Y, %H:%M}",
+        formats.day_and_time(there),
         formats.zone_label(there),
+    )
+
+
+@register.simple_tag
+def ago(when: datetime, zone: str | None = None) -> str:
+    """How far a moment is from now, with the moment itself on hover."""
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        when.isoformat(),
+        formats.full(formats.local(when, zone)),
+        naturaltime(when),
     )
 
 

@@ -1,0 +1,87 @@
+"""The charges page."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+
+from backups_portal.accounts.models import Account
+from backups_portal.billing.models import Charge
+from backups_portal.billing.statement import statement
+from backups_portal.projects.models import Project
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def owner() -> Account:
+    return factories.make_account()
+
+
+@pytest.fixture
+def project(owner: Account) -> Project:
+    return factories.make_project_row(owner=owner)
+
+
+def add(project: Project, kind: str, price: str, starts: datetime, **fields: object) -> None:
+    Charge.objects.create(
+        project_id=project.pk,
+        project_name=project.name,
+        kind=kind,
+        unit_price=price,
+        starts_at=starts,
+        **{"currency": "USD", **fields},
+    )
+
+
+def read(client: Client, account: Account, project: Project) -> str:
+    client.force_login(account)
+    page = client.get(f"/projects/{project.slug}/charges/").content.decode()
+    return page.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_project_without_charges_says_so(client: Client, owner: Account, project: Project) -> None:
+    assert "No charges yet" in read(client, owner, project)
+
+
+def test_owner_reads_every_line_and_total(client: Client, owner: Account, project: Project) -> None:
+    add(project, "creation", "25", datetime(2026, 1, 1, tzinfo=UTC), reason="Restored from Fleet")
+    start, end = datetime(2026, 1, 31, 12, tzinfo=UTC), datetime(2026, 2, 1, 12, tzinfo=UTC)
+    add(project, "running", "0.1", start, ends_at=end)
+    page = read(client, owner, project)
+    for text in ("Restored from Fleet", "25.00 USD", "0.10 USD", "2.40 USD", "27.40 USD"):
+        assert text in page
+    assert page.index("February 2026") < page.index("January 2026")
+    assert "26.20 USD" in page
+
+
+def test_statement_projects_what_runs(project: Project) -> None:
+    add(project, "running", "0.068", datetime(2026, 3, 1, tzinfo=UTC))
+    result = statement(project.pk, NOW)
+    assert [total.amount for total in result.projected] == [Decimal("49.64")]
+    assert [total.amount for total in result.this_month] == [Decimal("1.63")]
+
+
+def test_currencies_are_not_added_up(project: Project) -> None:
+    add(project, "creation", "25", NOW)
+    add(project, "running", "1", NOW, ends_at=NOW.replace(hour=1), currency="EUR")
+    totals = [(total.currency, total.amount) for total in statement(project.pk, NOW).totals]
+    assert totals == [("USD", Decimal("25.00"))]
+    later = statement(project.pk, NOW.replace(hour=2)).totals
+    assert [total.currency for total in later] == ["EUR", "USD"]
+
+
+def test_only_owners_read_charges(client: Client, project: Project) -> None:
+    collaborator, stranger = factories.make_account(), factories.make_account()
+    factories.make_membership(project, collaborator)
+    for account, status in ((collaborator, 403), (stranger, 404)):
+        client.force_login(account)
+        assert client.get(f"/projects/{project.slug}/charges/").status_code == status
+
+
+def test_page_only_reads(client: Client, owner: Account, project: Project) -> None:
+    client.force_login(owner)
+    assert client.post(f"/projects/{project.slug}/charges/").status_code == 405

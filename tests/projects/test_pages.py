@@ -1,0 +1,124 @@
+"""The list of projects and a project's page."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from backups_portal.accounts.models import Account
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+# The session, the account, the count of the paginator, and the page.
+LIST_QUERIES = 4
+# The session, the account, the membership, the overview, and the charges.
+PROJECT_QUERIES = 5
+
+
+@pytest.fixture
+def owner() -> Account:
+    return factories.make_account()
+
+
+def read(client: Client, account: Account, url: str) -> str:
+    client.force_login(account)
+    response = client.get(url)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_empty_list_says_what_will_be_there(client: Client, owner: Account) -> None:
+    assert "No projects yet" in read(client, owner, "/")
+
+
+def test_list_shows_own_projects_only(client: Client, owner: Account) -> None:
+    factories.make_project_row(owner=owner, name="Cold chain")
+    factories.make_project_row(name="Somebody else's")
+    page = read(client, owner, "/")
+    assert "Cold chain" in page
+    assert "Somebody else" not in page
+
+
+def test_list_shows_the_newest_stored_backup(client: Client, owner: Account) -> None:
+    project = factories.make_project_row(owner=owner)
+    now = timezone.now()
+    factories.make_snapshot(project, taken_at=now - timedelta(days=3))
+    factories.make_snapshot(project, taken_at=now - timedelta(days=2))
+    factories.make_snapshot(project, taken_at=now - timedelta(days=1), state="failed")
+    assert "2\N{NO-BREAK SPACE}days ago" in read(client, owner, "/")
+
+
+def test_collaborator_sees_no_backups_anywhere(client: Client, owner: Account) -> None:
+    project, account = factories.make_project_row(owner=owner), factories.make_account()
+    factories.make_membership(project, account)
+    factories.make_snapshot(project)
+    assert "Last backup" not in read(client, account, "/")
+    page = read(client, account, f"/projects/{project.slug}/")
+    assert "Main Database" in page
+    for word in ("Backups<", "Last backup", "Charges"):
+        assert word not in page
+
+
+def test_owner_navigates_from_a_project(client: Client, owner: Account) -> None:
+    project = factories.make_project_row(owner=owner)
+    page = read(client, owner, f"/projects/{project.slug}/")
+    assert "TagoIO &amp; API" in page
+    for part in ("main-database", "backups", "charges"):
+        assert f'href="/projects/{project.slug}/{part}/"' in page
+
+
+def test_restored_project_names_its_origin(client: Client, owner: Account) -> None:
+    source = factories.make_project_row(owner=owner, name="Fleet")
+    restored = factories.make_project_row(owner=owner, name="Fleet again")
+    snapshot = factories.make_snapshot(source)
+    factories.make_restore(snapshot, requested_by=owner, project=restored)
+    assert "restored from Fleet" in read(client, owner, "/")
+    page = read(client, owner, f"/projects/{restored.slug}/")
+    assert "Restored from the backup of Fleet" in page
+
+
+def test_name_is_shown_as_text(client: Client, owner: Account) -> None:
+    project = factories.make_project_row(owner=owner, name="<b>bold</b>")
+    for url in ("/", f"/projects/{project.slug}/"):
+        page = read(client, owner, url)
+        assert "&lt;b&gt;bold" in page
+        assert "<b>bold" not in page
+
+
+@pytest.mark.parametrize("projects", [1, 24])
+def test_list_asks_as_often_for_one_as_for_many(
+    client: Client,
+    owner: Account,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    projects: int,
+) -> None:
+    for _ in range(projects):
+        factories.make_snapshot(factories.make_project_row(owner=owner))
+    client.force_login(owner)
+    with django_assert_num_queries(LIST_QUERIES):
+        client.get("/")
+
+
+@pytest.mark.parametrize("snapshots", [1, 100])
+def test_project_page_asks_as_often_with_many_snapshots(
+    client: Client,
+    owner: Account,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    snapshots: int,
+) -> None:
+    project = factories.make_project_row(owner=owner)
+    for day in range(snapshots):
+        factories.make_snapshot(project, taken_at=timezone.now() - timedelta(days=day))
+    client.force_login(owner)
+    with django_assert_num_queries(PROJECT_QUERIES):
+        client.get(f"/projects/{project.slug}/")
+
+
+def test_long_list_is_paged(client: Client, owner: Account) -> None:
+    for _ in range(25):
+        factories.make_project_row(owner=owner)
+    assert "Page 1 of 2" in read(client, owner, "/")
+    client.force_login(owner)
+    assert client.get("/?page=3").status_code == 404

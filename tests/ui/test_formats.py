@@ -1,0 +1,72 @@
+"""How amounts, sizes, lengths of time and moments read."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from backups_portal.ui import formats
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+def plain(text: str) -> str:
+    return text.replace(formats.NO_BREAK, " ")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (62_000_000, "62.0 MB"),
+        (5_300_000_000_000_000_000, "5,300.0 PB"),
+    ],
+)
+def test_size_has_a_decimal_unit(size: int, text: str) -> None:
+    assert plain(formats.data_size(size)) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min"),
+        (72, "1 min 12 s"),
+        (3600, "1 h"),
+        (3725, "1 h 2 min"),
+        (90_000, "1 d 1 h"),
+    ],
+)
+def test_duration_has_its_two_largest_units(seconds: float, text: str) -> None:
+    assert plain(formats.duration(timedelta(seconds=seconds))) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        ("0.0680", "0.068 USD"),
+        ("25.0000", "25.00 USD"),
+        ("1000", "1,000.00 USD"),
+        ("0", "0.00 USD"),
+    ],
+)
+def test_price_shows_every_digit_that_counts(amount: str, text: str) -> None:
+    assert plain(formats.price(Decimal(amount), "USD")) == text
+
+
+@pytest.mark.parametrize(
+    ("zone", "text"),
+    [
+        (None, "1 Jul 2026, 12:00 UTC"),
+        ("Europe/Berlin", "1 Jul 2026, 14:00 CEST"),
+        ("America/Sao_Paulo", "1 Jul 2026, 09:00 UTC\N{MINUS SIGN}03"),
+    ],
+)
+def test_moment_is_told_on_the_clocks_of_its_zone(zone: str | None, text: str) -> None:
+    assert formats.full(formats.local(NOON, zone)) == text
