@@ -9,7 +9,7 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from backups_portal.lib.leases import Leased, LeaseQuerySet
-from backups_portal.projects.models import Project
+from backups_portal.projects.models import DatabaseServer, Project
 from snapshots.models import Snapshot
 
 
@@ -57,6 +57,7 @@ class Restore(Leased):
     currency = models.CharField(max_length=3)
 
     # What is being made; it becomes the project's when the last step publishes it.
+    server = models.ForeignKey(DatabaseServer, models.PROTECT, null=True, related_name="+")
     prefix = models.CharField(max_length=8, blank=True)
     database = models.CharField(max_length=63, blank=True)
     project = models.OneToOneField(

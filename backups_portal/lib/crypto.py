@@ -47,7 +47,7 @@ class Keyring:
         cipher = AESGCM(_derive(self.master, "seal"))
         return nonce + cipher.encrypt(nonce, plain.encode(), purpose.encode())
 
-    def open(self, sealed: bytes, purpose: str) -> str:
+    def open(self, sealed: bytes | memoryview, purpose: str) -> str:
         """The text that `seal` was given.
 
         Raises:

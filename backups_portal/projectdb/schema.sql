@@ -100,9 +100,12 @@ CREATE TABLE variable (
     CHECK (number_value IS NULL OR text_value IS NULL)
 );
 CREATE INDEX variable_series_time ON variable (series_id, time);
--- Both columns grow with the heap, so that a block-range index finds a chunk or an id.
-CREATE INDEX variable_time ON variable USING brin (time) WITH (pages_per_range = 32, autosummarize);
-CREATE INDEX variable_id ON variable USING brin (id) WITH (pages_per_range = 16, autosummarize);
+-- Both columns grow with the heap, so that a block-range index finds a chunk or an id. Several
+-- ranges a block range, because PostgreSQL fills gaps in old pages with new rows.
+CREATE INDEX variable_time ON variable
+    USING brin (time timestamptz_minmax_multi_ops) WITH (pages_per_range = 32, autosummarize);
+CREATE INDEX variable_id ON variable
+    USING brin (id int8_minmax_multi_ops) WITH (pages_per_range = 32, autosummarize);
 
 -- Which chunks (days since 1970-01-01 UTC) changed since the last snapshot, and by how many rows.
 -- Always inserted, never "if absent": a writer racing a snapshot would be lost otherwise.

@@ -49,11 +49,13 @@ def create_token(
     """Store a new token of the database that the connection is open to.
 
     Raises:
+        LookupError: the database was not provisioned.
         psycopg.errors.ForeignKeyViolation: no such device or analysis.
         psycopg.errors.CheckViolation: the kind does not fit the resource.
     """
     row = connection.execute("SELECT prefix FROM instance").fetchone()
-    assert row is not None, "a provisioned database has its instance row"
+    if row is None:
+        raise LookupError("the database has no instance row: it was not provisioned")
     token = mint(kind, prefix=str(row[0]), keys=keys)
     connection.execute(
         """INSERT INTO token (id, kind, device_id, analysis_id, name, permission, serie_number,

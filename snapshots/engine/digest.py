@@ -125,7 +125,7 @@ def _text_words(array: Any) -> Words:
     return words
 
 
-def _equally_long(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], length: int) -> Words:
+def _equally_long(data: npt.NDArray[np.uint8], starts: npt.NDArray[Any], length: int) -> Words:
     count = len(starts)
     state = np.full(count, length, np.uint64)
     for offset in range(0, length, 8):

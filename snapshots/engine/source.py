@@ -148,11 +148,13 @@ class Reader:
 
 def _within(chunks: ChunkRange) -> sql.Composed:
     bounds = [
-        sql.SQL("time {} {}").format(sql.SQL(operator), sql.Literal(chunk_start(chunk).isoformat()))
+        sql.SQL(" AND time {} {}").format(
+            sql.SQL(operator), sql.Literal(chunk_start(chunk).isoformat())
+        )
         for operator, chunk in ((">=", chunks.first), ("<", chunks.end))
         if chunk is not None
     ]
-    return sql.SQL(" WHERE {}").format(sql.SQL(" AND ").join(bounds or [sql.SQL("true")]))
+    return sql.SQL(" WHERE true") + sql.Composed(bounds)
 
 
 def _parts(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:

@@ -1,0 +1,151 @@
+"""Making projects: the database first, the row that shows it last."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, time
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils.text import slugify
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
+from backups_portal.billing.prices import Quote
+from backups_portal.billing.services import charge_creation, current_quote, start_running
+from backups_portal.projectdb.ids import new_prefix
+from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring, server_url
+from backups_portal.projects.errors import NameRefusedError
+from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
+from backups_portal.projects.servers import open_server
+
+NAME_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class BackupSettings:
+    """What a new project's main database starts with; `first_run` is in UTC."""
+
+    backup_time: time
+    backup_time_zone: str
+    retention_days: int
+    first_run: datetime
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A database on a server that no project owns yet."""
+
+    server: DatabaseServer
+    prefix: str
+    password: str
+
+
+def check_name(name: str, owner: Account) -> str:
+    """The name as it will be stored.
+
+    Raises:
+        NameRefusedError: it is empty, too long, or another project of this account has it.
+    """
+    name = " ".join(name.split())
+    if not name:
+        raise NameRefusedError("Give the project a name.")
+    if len(name) > NAME_LENGTH:
+        raise NameRefusedError(
+            f"A project's name has at most {NAME_LENGTH} characters; this one has {len(name)}."
+        )
+    taken = Q(created_by=owner) | Q(memberships__account=owner)
+    if Project.objects.filter(taken, name__iexact=name).exists():
+        raise NameRefusedError(f"You already have a project named “{name}”. Choose another name.")
+    return name
+
+
+def create_instance(*, server: DatabaseServer, project_name: str, prefix: str) -> Instance:
+    """A new, empty main database under a prefix that is no project's.
+
+    Raises:
+        ProvisioningError: the server does not take it.
+    """
+    password = secrets.token_urlsafe(24)
+    create_database(server_url(server), prefix=prefix, password=password, project_name=project_name)
+    return Instance(server, prefix, password)
+
+
+def publish_project(
+    *,
+    instance: Instance,
+    name: str,
+    owner: Account,
+    settings: BackupSettings,
+    quote: Quote,
+    reason: str,
+) -> Project:
+    """Show an instance as a project of its owner, who pays from now on.
+
+    It belongs into the caller's transaction, so that there is never half a project.
+    """
+    project = Project.objects.create(
+        slug=free_slug(name),
+        name=name,
+        prefix=instance.prefix,
+        server=instance.server,
+        database=database_name(instance.prefix),
+        role=database_name(instance.prefix),
+        sealed_password=keyring().seal(instance.password, PASSWORD_PURPOSE),
+        created_by=owner,
+    )
+    Membership.objects.create(project=project, account=owner, role=Membership.Role.OWNER)
+    MainDatabase.objects.create(
+        project=project,
+        backup_time=settings.backup_time,
+        backup_time_zone=settings.backup_time_zone,
+        retention_days=settings.retention_days,
+        next_snapshot_at=settings.first_run,
+    )
+    charge_creation(project=project, quote=quote, reason=reason)
+    start_running(project=project, quote=quote, reason=reason)
+    return project
+
+
+def create_project(
+    *, name: str, owner: Account, settings: BackupSettings, quote: Quote | None = None
+) -> Project:
+    """A new project with an empty main database.
+
+    Raises:
+        NameRefusedError: the name cannot be used.
+        ProvisioningError: no server takes the database; nothing is left behind.
+    """
+    name = check_name(name, owner)
+    instance = create_instance(server=open_server(), project_name=name, prefix=unused_prefix())
+    try:
+        with transaction.atomic():
+            project = publish_project(
+                instance=instance,
+                name=name,
+                owner=owner,
+                settings=settings,
+                quote=quote or current_quote(),
+                reason="New project",
+            )
+            record(action="project.created", actor=owner, project=project)
+    except BaseException:
+        drop_database(server_url(instance.server), prefix=instance.prefix)
+        raise
+    return project
+
+
+def unused_prefix() -> str:
+    """Eight hex digits that begin no project's ids."""
+    while Project.objects.filter(prefix=(prefix := new_prefix())).exists():
+        pass
+    return prefix
+
+
+def free_slug(name: str) -> str:
+    """An address for the name: the name itself, or the name and four random digits."""
+    base = slugify(name)[:70].strip("-") or "project"
+    slug = base
+    while Project.objects.filter(slug=slug).exists():
+        slug = f"{base}-{secrets.token_hex(2)}"
+    return slug

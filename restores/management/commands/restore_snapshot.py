@@ -1,0 +1,86 @@
+"""Restore a snapshot into a new project, from a terminal."""
+
+import json
+import uuid
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from backups_portal.billing.services import current_quote
+from backups_portal.projects.models import Membership
+from restores.errors import RestoreRefusedError
+from restores.models import Restore
+from restores.services import request_restore, run_restore
+from snapshots.models import Snapshot
+
+
+class Command(BaseCommand):
+    """Runs the restore in this process, and prints what became of it."""
+
+    help = "Make a new project out of a snapshot. It costs money: see --accept-charges."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("snapshot", type=uuid.UUID, help="the snapshot's id")
+        parser.add_argument("--name", required=True, help="the new project's name")
+        parser.add_argument(
+            "--owner", help="e-mail of the owner who pays; needed if there are several"
+        )
+        parser.add_argument(
+            "--accept-charges", action="store_true", help="agree to the charges of a new project"
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
+        if snapshot is None:
+            raise CommandError(f"There is no snapshot {options['snapshot']}.")
+        if not options["accept_charges"]:
+            quote = current_quote()
+            raise CommandError(
+                f"A new project costs {quote.creation_fee} {quote.currency} once and "
+                f"{quote.running_fee_per_hour} {quote.currency} an hour. "
+                "Repeat the command with --accept-charges to agree."
+            )
+        try:
+            restore = request_restore(
+                snapshot=snapshot,
+                actor=_owner(snapshot, options["owner"]),
+                name=options["name"],
+                accepted_charges=True,
+                request_key=uuid.uuid4(),
+            )
+        except RestoreRefusedError as error:
+            raise CommandError(error.message) from error
+        run_restore(restore.pk)
+        self._report(Restore.objects.select_related("project").get(pk=restore.pk), options["json"])
+
+    def _report(self, restore: Restore, as_json: bool) -> None:
+        if restore.project is None:
+            raise CommandError(restore.reason)
+        if as_json:
+            result = {
+                "restore": str(restore.pk),
+                "project": str(restore.project.pk),
+                "slug": restore.project.slug,
+                "table_rows": restore.report["table_rows"],
+            }
+            self.stdout.write(json.dumps(result))
+            return
+        rows = sum(restore.report["table_rows"].values())
+        self.stdout.write(
+            f"Restored {rows} rows into the new project “{restore.project.name}” "
+            f"({restore.project.slug}); every row was compared with the snapshot."
+        )
+
+
+def _owner(snapshot: Snapshot, email: str | None) -> Any:
+    owners = Membership.objects.filter(
+        project=snapshot.project, role=Membership.Role.OWNER
+    ).select_related("account")
+    if email:
+        owners = owners.filter(account__email__iexact=email)
+    found = list(owners[:2])
+    if len(found) != 1:
+        raise CommandError("Name one owner of the snapshot's project with --owner E-MAIL.")
+    return found[0].account

@@ -1,0 +1,50 @@
+"""What a restored project refers to and does not have: scripts of analyses, and files."""
+
+from typing import Any
+
+import psycopg
+
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.source import source_errors
+
+# The report is for people: it names so many of a kind, and counts the rest.
+NAMED = 100
+# Where resources may name a file, and what the resource is called there.
+REFERRING = (
+    ("dashboard", "SELECT label, settings::text FROM dashboard"),
+    ("widget", "SELECT coalesce(settings->>'label', id), settings::text FROM widget"),
+    ("device", "SELECT name, settings::text || tags::text FROM device"),
+    ("action", "SELECT name, settings::text FROM action"),
+    ("profile", "SELECT name, concat(logo_url, ' ', banner_url, settings::text) FROM profile"),
+)
+
+
+def missing_references(manifest: Manifest, dsn: str) -> dict[str, Any]:
+    """The analyses without a script, and the resources that name a file which is not there.
+
+    Returns:
+        "analyses": names; "files": {"path", "used_by": names}; "attachments": how many.
+    """
+    paths = [item.name for item in manifest.excluded if item.kind == "file"]
+    with source_errors(), psycopg.connect(dsn) as connection:
+        analyses = connection.execute("SELECT name FROM analysis ORDER BY name").fetchall()
+        used = _used_files(connection, paths)
+    return {
+        "analyses": [str(name) for (name,) in analyses][:NAMED],
+        "analyses_total": len(analyses),
+        "files": used[:NAMED],
+        "files_total": len(paths),
+        "attachments": manifest.excluded_rows.get("attachment", 0),
+    }
+
+
+def _used_files(
+    connection: psycopg.Connection[tuple[object, ...]], paths: list[str]
+) -> list[dict[str, Any]]:
+    users: dict[str, list[str]] = {path: [] for path in paths}
+    for kind, query in REFERRING:
+        for name, text in connection.execute(query.encode()):
+            for path in paths:
+                if path in str(text):
+                    users[path].append(f"{kind} {name}")
+    return [{"path": path, "used_by": names} for path, names in users.items() if names]

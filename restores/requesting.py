@@ -1,0 +1,158 @@
+"""Asking for a restore: checked, priced and written down; a worker does it later."""
+
+import uuid
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
+from backups_portal.billing.services import current_quote
+from backups_portal.projects.errors import NameRefusedError
+from backups_portal.projects.services import check_name
+from restores.errors import RestoreRefusedError
+from restores.models import Restore
+from snapshots.engine.errors import EngineError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
+from snapshots.models import Snapshot
+
+CONFLICT = 409
+
+
+def request_restore(
+    *,
+    snapshot: Snapshot,
+    actor: Account,
+    name: str,
+    accepted_charges: bool,
+    request_key: uuid.UUID,
+    address: str | None = None,
+) -> Restore:
+    """Queue a restore of a snapshot into a new project of `actor`.
+
+    Asking again with the same `request_key` returns the same restore. The caller enqueues the
+    work after commit.
+
+    Raises:
+        RestoreRefusedError: nothing was changed; its message is fit for a page.
+    """
+    earlier = Restore.objects.filter(request_key=request_key, requested_by=actor).first()
+    if earlier is not None:
+        return earlier
+    name = _check_request(actor, name, accepted_charges)
+    _check_readable(snapshot)
+    try:
+        with transaction.atomic():
+            restore = _create(snapshot, actor, name, request_key)
+            record(
+                action="restore.requested",
+                actor=actor,
+                project=snapshot.project,
+                subject=name,
+                details={"restore": str(restore.pk), "snapshot": str(snapshot.pk)},
+                address=address,
+            )
+    except IntegrityError as error:
+        return _already_there(error, actor, name, request_key)
+    return restore
+
+
+def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
+    try:
+        name = check_name(name, actor)
+    except NameRefusedError as error:
+        raise RestoreRefusedError(str(error), field="name") from error
+    if not accepted_charges:
+        raise RestoreRefusedError(
+            "Accept the charges to create a project from this backup.", field="accept_charges"
+        )
+    return name
+
+
+def _check_readable(snapshot: Snapshot) -> None:
+    """Find out now, rather than after the owner has waited, that there is nothing to restore."""
+    _check_state(snapshot)
+    try:
+        Manifest.load(open_storage(settings.SNAPSHOT_STORAGE), snapshot.manifest)
+    except EngineError as error:
+        raise RestoreRefusedError(str(error), status=CONFLICT) from error
+
+
+def _check_state(snapshot: Snapshot) -> None:
+    if snapshot.state == Snapshot.State.EXPIRED:
+        raise RestoreRefusedError(
+            "This backup was removed when its retention period ended.", status=CONFLICT
+        )
+    if snapshot.state != Snapshot.State.COMPLETED:
+        raise RestoreRefusedError("Only a stored backup can be restored.", status=CONFLICT)
+
+
+def _create(snapshot: Snapshot, actor: Account, name: str, request_key: uuid.UUID) -> Restore:
+    # The lock keeps retention from removing the snapshot between this check and the insert.
+    locked = Snapshot.objects.select_for_update(of=("self",)).get(pk=snapshot.pk)
+    _check_state(locked)
+    quote = current_quote()
+    return Restore.objects.create(
+        snapshot=locked,
+        requested_by=actor,
+        request_key=request_key,
+        name=name,
+        creation_fee=quote.creation_fee,
+        running_fee_per_hour=quote.running_fee_per_hour,
+        currency=quote.currency,
+        rows_total=locked.rows,
+    )
+
+
+def _already_there(
+    error: IntegrityError, actor: Account, name: str, request_key: uuid.UUID
+) -> Restore:
+    """What a unique constraint found: the same request a moment earlier, or the name."""
+    same = Restore.objects.filter(request_key=request_key, requested_by=actor).first()
+    if same is not None:
+        return same
+    raise RestoreRefusedError(
+        f"You are already restoring a project named “{name}”.", field="name", status=CONFLICT
+    ) from error
+
+
+def retry_restore(*, restore: Restore, actor: Account, address: str | None = None) -> Restore:
+    """Queue a failed restore again, with the name and the price that were accepted.
+
+    Raises:
+        RestoreRefusedError: it has not failed, or its name or its snapshot has gone meanwhile.
+    """
+    if restore.state != Restore.State.FAILED:
+        raise RestoreRefusedError("Only a failed restore can be tried again.", status=CONFLICT)
+    _check_request(actor, restore.name, accepted_charges=True)
+    _check_readable(restore.snapshot)
+    try:
+        with transaction.atomic():
+            snapshot = Snapshot.objects.select_for_update(of=("self",)).get(pk=restore.snapshot_id)
+            _check_state(snapshot)
+            queued = Restore.objects.filter(pk=restore.pk, state=Restore.State.FAILED).update(
+                state=Restore.State.QUEUED,
+                step=Restore.Step.WAITING,
+                reason="",
+                attempts=0,
+                rows_done=0,
+                lease=None,
+                lease_until=None,
+                finished_at=None,
+            )
+            if queued:
+                record(
+                    action="restore.retried",
+                    actor=actor,
+                    project=snapshot.project,
+                    subject=restore.name,
+                    details={"restore": str(restore.pk)},
+                    address=address,
+                )
+    except IntegrityError as error:
+        raise RestoreRefusedError(
+            f"You are already restoring a project named “{restore.name}”.", status=CONFLICT
+        ) from error
+    restore.refresh_from_db()
+    return restore
