@@ -1,7 +1,7 @@
 """What the verbs of this app refuse, in sentences that are fit for a page."""
 
 
-class SettingsRefused(Exception):
+class SettingsRefusedError(Exception):
     """Backup settings that cannot be; nothing was saved.
 
     Attributes:
@@ -18,5 +18,5 @@ class SettingsRefused(Exception):
         return next(iter(self.errors))
 
 
-class HoldRefused(Exception):
+class HoldRefusedError(Exception):
     """A hold that cannot be placed, such as on a backup that is not stored."""

@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -20,12 +20,20 @@ class LeaseQuerySet(models.QuerySet[Any]):
         """Rows that nobody works on now."""
         return self.filter(Q(lease=None) | Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
 
-    def overlooked(self, now: datetime) -> Self:
-        """Rows whose message may have been lost, or whose worker: they should be sent again.
+    def send_again(self, now: datetime, *, counts_for: timedelta, limit: int) -> list[uuid.UUID]:
+        """Rows whose message may have been lost, or whose worker was; the caller enqueues them.
 
-        While a row waits without a lease, `lease_until` says until when its last message counts.
+        A message counts for a while: until then `lease_until` of a waiting row, which has no lease,
+        keeps it from being sent again every minute, and a long queue from growing longer.
         """
-        return self.filter(Q(lease_until=None) | Q(lease_until__lt=now))
+        overlooked = self.filter(Q(lease_until=None) | Q(lease_until__lt=now))
+        with transaction.atomic():
+            ids = list(
+                overlooked.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit]
+            )
+            # A row with a lease keeps it: its worker may only be late, and renews it then.
+            self.filter(pk__in=ids, lease=None).update(lease_until=now + counts_for)
+        return ids
 
     def claim(
         self, pk: uuid.UUID, *, states: list[str], to: str, lease: timedelta

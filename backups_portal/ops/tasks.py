@@ -1,0 +1,67 @@
+"""What beat sends: the tick of each minute, and the sweep that keeps storage clean."""
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+from django.utils import timezone
+
+from backups_portal.celery import app
+from restores.models import Restore
+from restores.tasks import run_restore
+from snapshots.engine.errors import EngineError
+from snapshots.expiry import project_ids, prune_project
+from snapshots.orphans import sweep_project
+from snapshots.queueing import message_counts_for
+from snapshots.tasks import run_schedule
+
+log = logging.getLogger(__name__)
+
+RESTORES_AT_A_TIME = 1_000
+PROJECTS_AT_A_TIME = 50
+
+
+@app.task
+def tick() -> None:
+    """Queue what is due, and send again what was overlooked."""
+    now = timezone.now()
+    send_restores_again(now)
+    run_schedule(now)
+
+
+@app.task
+def sweep(after: str | None = None) -> None:
+    """Apply retention and sweep storage: some projects now, the others by a message of their own.
+
+    One message at a time goes around, so that backups which fall due meanwhile do not wait behind
+    thousands of sweeps.
+    """
+    ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
+    try:
+        for project_id in ids:
+            _clean(project_id)
+    finally:
+        # Also after an error: one project must not keep the others from their turn.
+        if ids:
+            sweep.delay(str(ids[-1]))
+
+
+def send_restores_again(now: datetime) -> list[UUID]:
+    """Enqueue restores whose message or worker was lost."""
+    found = (
+        Restore.objects.unfinished()
+        .order_by("created_at")
+        .send_again(now, counts_for=message_counts_for(), limit=RESTORES_AT_A_TIME)
+    )
+    for restore_id in found:
+        log.warning("restore sent again restore=%s", restore_id)
+        run_restore.delay(str(restore_id))
+    return found
+
+
+def _clean(project_id: UUID) -> None:
+    try:
+        prune_project(project_id, timezone.now())
+        sweep_project(project_id)
+    except EngineError:
+        log.exception("could not clean up project=%s", project_id)

@@ -1,0 +1,144 @@
+"""Changing when a project is backed up and for how long its backups are kept."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, time
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
+from backups_portal.projects.models import MainDatabase, Project, snapshot_of_settings
+from snapshots.errors import SettingsRefusedError
+from snapshots.models import Snapshot
+from snapshots.schedule import last_run, next_run, parse_time, parse_zone
+
+log = logging.getLogger(__name__)
+
+SHORTEST_DAYS, LONGEST_DAYS = 1, 365
+SCHEDULE_FIELDS = {"backup_time", "backup_time_zone"}
+
+
+def change_backup_settings(
+    *,
+    database: MainDatabase,
+    actor: Account,
+    backup_time: str | time,
+    backup_time_zone: str,
+    retention_days: str | int,
+    address: str | None = None,
+    now: datetime | None = None,
+) -> MainDatabase:
+    """Save the settings that differ, plan the next run anew, and record old and new values.
+
+    Args:
+        backup_time: A time, or "HH:MM" as a form sends it.
+        retention_days: 1 to 365, as a number or its digits.
+
+    Returns:
+        The row as it is now.
+
+    Raises:
+        SettingsRefusedError: names each wrong field; nothing was saved.
+    """
+    try:
+        wanted = read_settings(backup_time, backup_time_zone, retention_days)
+    except SettingsRefusedError as refused:
+        log.warning("settings refused project=%s %s", database.pk, refused.errors)
+        raise
+    with transaction.atomic():
+        row = MainDatabase.objects.select_for_update().get(pk=database.pk)
+        before = snapshot_of_settings(row)
+        changed = {name for name, value in wanted.items() if getattr(row, name) != value}
+        if not changed:
+            return row
+        for name in changed:
+            setattr(row, name, wanted[name])
+        if changed & SCHEDULE_FIELDS:
+            row.next_snapshot_at = plan_next(row, now or timezone.now())
+            changed.add("next_snapshot_at")
+        row.save(update_fields=changed)
+        _record(row, actor, before, address)
+    return row
+
+
+def read_settings(
+    backup_time: str | time, backup_time_zone: str, retention_days: str | int
+) -> dict[str, Any]:
+    """The settings as they are stored.
+
+    Raises:
+        SettingsRefusedError: names each wrong field.
+    """
+    readers: dict[str, tuple[Callable[[Any], Any], Any]] = {
+        "backup_time": (_read_time, backup_time),
+        "backup_time_zone": (parse_zone, backup_time_zone),
+        "retention_days": (parse_retention, retention_days),
+    }
+    values, errors = {}, {}
+    for name, (read, value) in readers.items():
+        try:
+            values[name] = read(value)
+        except ValueError as error:
+            errors[name] = str(error)
+    if errors:
+        raise SettingsRefusedError(errors)
+    return values
+
+
+def parse_retention(value: str | int) -> int:
+    """A number of days that backups are kept.
+
+    Raises:
+        ValueError: with a sentence fit for a page.
+    """
+    text = str(value).strip()
+    # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
+    if text.isascii() and text.isdigit() and SHORTEST_DAYS <= int(text[:9]) <= LONGEST_DAYS:
+        return int(text)
+    raise ValueError(
+        f"“{value}” is not a retention period. Give a whole number of days, "
+        f"from {SHORTEST_DAYS} to {LONGEST_DAYS}."
+    )
+
+
+def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
+    """The next run whose local date has no snapshot yet; None while the project is shut down.
+
+    A run that is overdue, because the schedule stood still, is not forgotten.
+    """
+    if database.project.state != Project.State.ACTIVE:
+        return None
+    at, zone = database.backup_time, database.backup_time_zone
+    is_overdue = database.next_snapshot_at is not None and database.next_snapshot_at <= now
+    moment = last_run(now, at, zone).at if is_overdue else next_run(now, at, zone)
+    while _is_taken(database, moment):
+        moment = next_run(moment, at, zone)
+    return moment
+
+
+def _is_taken(database: MainDatabase, moment: datetime) -> bool:
+    run = last_run(moment, database.backup_time, database.backup_time_zone)
+    return Snapshot.objects.filter(project=database.pk, local_date=run.local_date).exists()
+
+
+def _read_time(value: str | time) -> time:
+    return value.replace(second=0, microsecond=0) if isinstance(value, time) else parse_time(value)
+
+
+def _record(row: MainDatabase, actor: Account, before: dict[str, Any], address: str | None) -> None:
+    after = snapshot_of_settings(row)
+    record(
+        action="settings.changed",
+        actor=actor,
+        project=row.project,
+        subject="Backup settings",
+        details={
+            name: {"old": before[name], "new": after[name]}
+            for name in after
+            if before[name] != after[name]
+        },
+        address=address,
+    )

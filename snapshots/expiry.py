@@ -1,0 +1,161 @@
+"""Letting snapshots go: decided under a lock, removed from storage after the commit."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from backups_portal.audit.services import record
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.engine.errors import StorageError
+from snapshots.engine.storage import open_storage
+from snapshots.engine.sweeping import delete_manifest
+from snapshots.models import Snapshot
+from snapshots.retention import YOUNG, Kept, decide
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+EXPIRABLE = (Snapshot.State.COMPLETED, Snapshot.State.FAILED)
+# States of a restore, an app that this one may not know; the relation is reached by its name.
+RESTORE_UNFINISHED = ("queued", "running")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A snapshot past its period: whether it goes, and why it does or does not."""
+
+    snapshot_id: UUID
+    project_id: UUID
+    project: str
+    local_date: date
+    goes: bool
+    reason: str
+
+
+def prune(now: datetime) -> list[Pruned]:
+    """Apply every project's retention; returns what went, and what stayed although it is old."""
+    return list(prune_each(now))
+
+
+def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
+    """The same one by one, in bounded memory; nothing happens that is not asked for by iterating.
+
+    Args:
+        dry_run: Only tell what would happen.
+    """
+    for project_id in each_project_id():
+        yield from prune_project(project_id, now, dry_run=dry_run)
+
+
+def each_project_id() -> Iterator[UUID]:
+    """Every project, without holding all of them in memory or a cursor open."""
+    last: UUID | None = None
+    while ids := project_ids(after=last):
+        yield from ids
+        last = ids[-1]
+
+
+def project_ids(*, after: UUID | None, limit: int = BATCH) -> list[UUID]:
+    """The next projects in the order of their ids."""
+    rows = Project.objects.order_by("id")
+    if after is not None:
+        rows = rows.filter(id__gt=after)
+    return list(rows.values_list("id", flat=True)[:limit])
+
+
+def prune_project(project_id: UUID, now: datetime, *, dry_run: bool = False) -> list[Pruned]:
+    """Apply one project's retention; safe to repeat, and to race with itself and with restores."""
+    pruned = _judge(project_id, now)
+    if dry_run:
+        return pruned
+    if any(item.goes for item in pruned):
+        pruned = _expire(project_id, now)
+    _remove_objects(project_id, now)
+    return pruned
+
+
+def preview_retention(project_id: UUID, retention_days: int, now: datetime) -> list[Pruned]:
+    """What another period would remove, and what would stay although it is older."""
+    return _judge(project_id, now, retention_days=retention_days)
+
+
+@transaction.atomic
+def _expire(project_id: UUID, now: datetime) -> list[Pruned]:
+    # The settings first, which a change of the period locks too. FOR UPDATE on the snapshots
+    # waits for a restore that is being requested (its foreign key locks the row), and the next
+    # statement sees it.
+    if not MainDatabase.objects.select_for_update().filter(pk=project_id).exists():
+        return []
+    rows = Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
+    list(rows.order_by("id").select_for_update().values_list("id"))
+    pruned = _judge(project_id, now)
+    going = [item for item in pruned if item.goes]
+    rows.filter(id__in=[item.snapshot_id for item in going]).update(state=Snapshot.State.EXPIRED)
+    project = Project.objects.get(pk=project_id)
+    for item in going:
+        record(
+            action="snapshot.expired",
+            actor=None,
+            project=project,
+            subject=f"Backup of {item.local_date}",
+            details={"snapshot": str(item.snapshot_id), "reason": item.reason},
+        )
+    return pruned
+
+
+def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None) -> list[Pruned]:
+    """Verdicts on everything older than the period."""
+    database = MainDatabase.objects.select_related("project").filter(pk=project_id).first()
+    if database is None:
+        return []
+    rows = list(
+        Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
+        .select_related("hold")
+        .order_by("scheduled_for")
+    )
+    in_use = _in_use(project_id)
+    kept = [_as_kept(row, row.id in in_use) for row in rows]
+    period = timedelta(days=retention_days or database.retention_days)
+    return [
+        Pruned(
+            row.id, project_id, database.project.name, row.local_date, verdict.goes, verdict.reason
+        )
+        for row, verdict in zip(rows, decide(kept, period, now), strict=True)
+        if verdict.reason != YOUNG
+    ]
+
+
+def _as_kept(row: Snapshot, in_use: bool) -> Kept:
+    return Kept(
+        id=row.id,
+        taken_at=row.taken_at or row.scheduled_for,
+        good=row.state == Snapshot.State.COMPLETED,
+        held=hasattr(row, "hold"),
+        in_use=in_use,
+    )
+
+
+def _in_use(project_id: UUID) -> set[UUID]:
+    rows = Snapshot.objects.filter(project=project_id, restores__state__in=RESTORE_UNFINISHED)
+    return set(rows.values_list("id", flat=True))
+
+
+def _remove_objects(project_id: UUID, now: datetime) -> None:
+    """Delete the manifests of expired snapshots; one that cannot be is tried again next time."""
+    rows = Snapshot.objects.filter(
+        project=project_id, state=Snapshot.State.EXPIRED, removed_at=None
+    )
+    for row in rows.order_by("scheduled_for"):
+        try:
+            if row.manifest:
+                delete_manifest(open_storage(settings.SNAPSHOT_STORAGE), row.manifest)
+        except StorageError:
+            log.exception("could not remove snapshot=%s project=%s", row.id, project_id)
+            continue
+        Snapshot.objects.filter(pk=row.pk).update(removed_at=now)
+        log.info("snapshot removed snapshot=%s project=%s", row.id, project_id)

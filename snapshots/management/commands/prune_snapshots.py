@@ -1,0 +1,50 @@
+"""`manage.py prune_snapshots`: apply every project's retention now."""
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from snapshots.expiry import Pruned, prune_each
+
+
+def as_json(item: Pruned) -> dict[str, str]:
+    """A verdict as plain values."""
+    return {
+        "snapshot": str(item.snapshot_id),
+        "project": str(item.project_id),
+        "project_name": item.project,
+        "local_date": item.local_date.isoformat(),
+        "reason": item.reason,
+    }
+
+
+class Command(BaseCommand):
+    """Remove snapshots that are past their retention period."""
+
+    help = "Removes backups that are past their retention period, and says why the others stay."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only print what would go")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        dry_run: bool = options["dry_run"]
+        removed: list[dict[str, str]] = []
+        kept: list[dict[str, str]] = []
+        for item in prune_each(timezone.now(), dry_run=dry_run):
+            (removed if item.goes else kept).append(as_json(item))
+            if not options["json"]:
+                self._print(item, dry_run)
+        if options["json"]:
+            self.stdout.write(json.dumps({"dry_run": dry_run, "removed": removed, "kept": kept}))
+        else:
+            verb = "would be removed" if dry_run else "removed"
+            self.stdout.write(f"{len(removed)} {verb}, {len(kept)} kept although old")
+
+    def _print(self, item: Pruned, dry_run: bool) -> None:
+        verb = ("would remove" if dry_run else "removed") if item.goes else "kept"
+        self.stdout.write(
+            f"{verb} {item.snapshot_id} of {item.project} ({item.local_date}): {item.reason}"
+        )

@@ -1,0 +1,66 @@
+"""`manage.py run_schedule`: what beat runs once a minute."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from snapshots.tasks import run_schedule
+
+
+def parse_moment(text: str) -> datetime:
+    """An ISO 8601 date and time; without an offset it is in UTC.
+
+    Raises:
+        CommandError: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise CommandError(
+            f"“{text}” is not a time. Write it like 2026-11-23T03:00 (UTC) "
+            "or 2026-11-23T03:00+01:00."
+        ) from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+class Command(BaseCommand):
+    """Queue the backups that are due, and send waiting work to the workers."""
+
+    help = "Queues the backups that are due and sends them to the workers, as beat does."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--at", metavar="TIME", help="act as if it were this time (ISO 8601)")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = parse_moment(options["at"]) if options["at"] else timezone.now()
+        try:
+            ticked = run_schedule(now)
+        except OperationalError as error:
+            raise CommandError(
+                f"The message broker cannot be reached: {error}. What is queued stays queued; "
+                "the next tick sends it."
+            ) from error
+        if options["json"]:
+            self.stdout.write(
+                json.dumps(
+                    {
+                        "now": now.isoformat(),
+                        "queued": [str(item) for item in ticked.queued],
+                        "sent_again": [str(item) for item in ticked.sent_again],
+                    }
+                )
+            )
+            return
+        for snapshot_id in ticked.queued:
+            self.stdout.write(f"queued snapshot {snapshot_id}")
+        for snapshot_id in ticked.sent_again:
+            self.stdout.write(f"sent again snapshot {snapshot_id}")
+        self.stdout.write(
+            f"{now.isoformat(timespec='seconds')}: {len(ticked.queued)} queued, "
+            f"{len(ticked.sent_again)} sent again"
+        )

@@ -1,0 +1,45 @@
+"""`manage.py verify_snapshot ID`: read a stored snapshot again, whole."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from snapshots.engine.errors import EngineError
+from snapshots.models import Snapshot
+from snapshots.verification import verify
+
+
+class Command(BaseCommand):
+    """Read every object of a snapshot, and compare it with what was recorded."""
+
+    help = "Reads every object of a stored backup and compares it with what was recorded."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
+        if snapshot is None:
+            raise CommandError(f"There is no snapshot {options['snapshot']}.")
+        if snapshot.state != Snapshot.State.COMPLETED:
+            raise CommandError(f"Snapshot {snapshot.id} is {snapshot.state}, not stored.")
+        try:
+            found = verify(snapshot)
+        except EngineError as error:
+            if options["json"]:
+                self._print_json({"snapshot_id": snapshot.id, "ok": False, "error": str(error)})
+            raise CommandError(f"Snapshot {snapshot.id} cannot be restored: {error}") from error
+        if options["json"]:
+            self._print_json({**asdict(found), "ok": True})
+        else:
+            self.stdout.write(
+                f"snapshot {found.snapshot_id}: {found.rows} rows in {found.objects} objects "
+                f"({found.stored_bytes} bytes) are as recorded"
+            )
+
+    def _print_json(self, document: dict[str, Any]) -> None:
+        self.stdout.write(json.dumps(document, default=str))

@@ -1,0 +1,63 @@
+"""Sweeping a project's storage while no snapshot of it is being taken."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection
+
+from snapshots.engine.storage import open_storage
+from snapshots.engine.sweeping import Swept, sweep
+from snapshots.models import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+def sweep_project(project_id: UUID) -> Swept | None:
+    """Remove the project's orphaned segments, and report objects that storage lacks.
+
+    Returns:
+        What was done, or None where a snapshot is being taken: it may be about to name a segment
+        that no manifest names yet.
+
+    Raises:
+        EngineError: the storage or a manifest cannot be read.
+    """
+    with _lock(project_id) as is_ours:
+        running = Snapshot.objects.filter(project=project_id, state=Snapshot.State.RUNNING)
+        if not is_ours or running.exists():
+            return None
+        swept = sweep(
+            open_storage(settings.SNAPSHOT_STORAGE), project_id, grace=settings.ORPHAN_GRACE
+        )
+    log.info("swept project=%s removed=%s bytes=%s", project_id, swept.removed, swept.removed_bytes)
+    for key in swept.missing:
+        log.error("storage lacks an object that a backup names project=%s key=%s", project_id, key)
+    return swept
+
+
+def wait_for_sweep(project_id: UUID) -> None:
+    """Let a sweep of the project end. The caller's snapshot is marked running: no other begins."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_key(project_id)])
+        cursor.execute("SELECT pg_advisory_unlock(%s)", [_key(project_id)])
+
+
+@contextmanager
+def _lock(project_id: UUID) -> Iterator[bool]:
+    # Of the session, not of a transaction: none stays open while objects are deleted.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_key(project_id)])
+        is_ours = bool(cursor.fetchone()[0])
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s)", [_key(project_id)])
+
+
+def _key(project_id: UUID) -> int:
+    return int.from_bytes(project_id.bytes[:8], signed=True)

@@ -1,0 +1,177 @@
+"""Taking one queued snapshot: claim it, let the engine work, store what came of it."""
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import Error as ControlDatabaseError
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.audit.services import record
+from backups_portal.lib.heartbeat import Heartbeat
+from backups_portal.lib.leases import LeaseLostError
+from backups_portal.lib.parallel import workers_for
+from backups_portal.projects.connections import project_dsn
+from backups_portal.projects.models import Project
+from snapshots.bases import find_base, is_full_due
+from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.manifest import Manifest, manifest_folder
+from snapshots.engine.storage import open_storage
+from snapshots.engine.taking import Progress, take_snapshot
+from snapshots.models import Snapshot
+from snapshots.orphans import wait_for_sweep
+
+log = logging.getLogger(__name__)
+
+# A snapshot that ends its worker each time, by memory say, must not do so for ever.
+MOST_ATTEMPTS = 5
+SHUT_DOWN = "The project was shut down before its backup was taken."
+INTERRUPTED = (
+    f"The backup was interrupted {MOST_ATTEMPTS} times and was given up. "
+    "The next one runs as scheduled."
+)
+UNEXPECTED = (
+    "Something went wrong on our side; the operators find the details in the log. "
+    "The next backup runs as scheduled."
+)
+
+
+def take(snapshot_id: UUID) -> None:
+    """Take a snapshot that is queued, or whose worker was lost; otherwise do nothing.
+
+    It may be called twice, also at the same time: the row's lease lets one of them work.
+
+    Raises:
+        django.db.Error: the control database went away; the tick takes the snapshot up again.
+        Exception: whatever nobody expected, after the snapshot was marked failed.
+    """
+    ticket = Snapshot.objects.claim(
+        snapshot_id,
+        states=list(Snapshot.UNFINISHED),
+        to=Snapshot.State.RUNNING,
+        lease=settings.LEASE,
+    )
+    if ticket is None:
+        log.info("snapshot is done, or somebody else's snapshot=%s", snapshot_id)
+        return
+    try:
+        _take_claimed(snapshot_id, ticket)
+    except LeaseLostError:
+        log.warning("lease lost, stopped snapshot=%s", snapshot_id)
+
+
+def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
+    Snapshot.objects.renew(
+        snapshot_id,
+        ticket,
+        lease=settings.LEASE,
+        started_at=timezone.now(),
+        rows_done=0,
+        rows_total=None,
+    )
+    snapshot = Snapshot.objects.select_related("project__server").get(pk=snapshot_id)
+    if reason := _refusal(snapshot):
+        _fail(snapshot, ticket, reason)
+        return
+    log.info("snapshot begins snapshot=%s attempt=%s", snapshot_id, snapshot.attempts)
+    try:
+        _complete(snapshot, ticket, _run_engine(snapshot, ticket))
+    except (LeaseLostError, ControlDatabaseError):
+        raise
+    except EngineError as error:
+        log.warning("snapshot failed snapshot=%s", snapshot_id, exc_info=True)
+        _fail(snapshot, ticket, str(error))
+    except Exception:
+        log.exception("snapshot failed unexpectedly snapshot=%s", snapshot_id)
+        _fail(snapshot, ticket, UNEXPECTED)
+        raise
+
+
+def _refusal(snapshot: Snapshot) -> str:
+    if snapshot.project.state != Project.State.ACTIVE:
+        return SHUT_DOWN
+    if snapshot.attempts > MOST_ATTEMPTS:
+        return INTERRUPTED
+    return ""
+
+
+def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    with Heartbeat(Snapshot.objects.all(), snapshot.id, ticket, lease=settings.LEASE) as heartbeat:
+
+        def report(progress: Progress) -> None:
+            heartbeat.report(rows_done=progress.rows_done, rows_total=progress.rows_total)
+
+        wait_for_sweep(snapshot.project_id)
+        return take_snapshot(
+            project_dsn(snapshot.project),
+            storage,
+            project_id=snapshot.project_id,
+            snapshot_id=snapshot.id,
+            base=find_base(storage, snapshot),
+            readers=workers_for(settings.SNAPSHOT_READERS),
+            on_progress=report,
+            full=is_full_due(snapshot),
+        )
+
+
+@transaction.atomic
+def _complete(snapshot: Snapshot, ticket: UUID, manifest: Manifest) -> None:
+    _finish(
+        snapshot,
+        ticket,
+        state=Snapshot.State.COMPLETED,
+        reason="",
+        taken_at=manifest.taken_at,
+        manifest=manifest.key,
+        is_full=manifest.is_full,
+        table_rows=manifest.table_rows,
+        rows=manifest.rows,
+        rows_done=manifest.rows,
+        rows_total=manifest.rows,
+        logical_bytes=manifest.logical_bytes,
+        stored_bytes=manifest.stored_bytes,
+        new_bytes=manifest.new_bytes,
+        postgresql_version=manifest.postgresql_version,
+        schema_version=manifest.schema_version,
+    )
+    _record(
+        snapshot,
+        "snapshot.completed",
+        {"rows": manifest.rows, "stored_bytes": manifest.stored_bytes},
+    )
+
+
+def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
+    with transaction.atomic():
+        _finish(snapshot, ticket, state=Snapshot.State.FAILED, reason=reason)
+        _record(snapshot, "snapshot.failed", {"reason": reason})
+    _discard(snapshot)
+
+
+def _finish(snapshot: Snapshot, ticket: UUID, **fields: Any) -> None:
+    ours = Snapshot.objects.filter(pk=snapshot.pk, lease=ticket)
+    finished_at = timezone.now()
+    if not ours.update(lease=None, lease_until=None, finished_at=finished_at, **fields):
+        raise LeaseLostError(str(snapshot.pk))
+
+
+def _record(snapshot: Snapshot, action: str, details: dict[str, Any]) -> None:
+    record(
+        action=action,
+        actor=None,
+        project=snapshot.project,
+        subject=f"Backup of {snapshot.local_date}",
+        details={"snapshot": str(snapshot.id), **details},
+    )
+
+
+def _discard(snapshot: Snapshot) -> None:
+    """Remove the manifest of a failed snapshot, which would keep its segments for ever."""
+    key = f"{manifest_folder(snapshot.project_id)}{snapshot.id}.json"
+    try:
+        open_storage(settings.SNAPSHOT_STORAGE).delete(key)
+    except StorageError:
+        log.warning("could not discard the manifest snapshot=%s", snapshot.id, exc_info=True)

@@ -1,0 +1,45 @@
+"""Reading a stored snapshot again, whole; nothing is repaired or changed."""
+
+import logging
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.conf import settings
+
+from snapshots.engine.errors import DamagedSnapshotError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
+from snapshots.engine.taking import Progress
+from snapshots.engine.verifying import verify_snapshot
+from snapshots.models import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was read and found to be as recorded."""
+
+    snapshot_id: UUID
+    objects: int
+    rows: int
+    stored_bytes: int
+
+
+def verify(snapshot: Snapshot) -> Verified:
+    """Read every object of a stored snapshot, and compare it with what was recorded.
+
+    Raises:
+        EngineError: something is missing or was changed; the message says what.
+    """
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    manifest = Manifest.load(storage, snapshot.manifest)
+    if manifest.snapshot_id != snapshot.id or manifest.rows != snapshot.rows:
+        raise DamagedSnapshotError("The manifest in storage is not the one that was recorded.")
+    verify_snapshot(storage, manifest, _log_progress)
+    keys = {segment.key for segment in manifest.segments}
+    return Verified(snapshot.id, len(keys), manifest.rows, manifest.stored_bytes)
+
+
+def _log_progress(progress: Progress) -> None:
+    log.debug("verified %s of %s rows", progress.rows_done, progress.rows_total)
