@@ -158,9 +158,11 @@ def test_a_time_of_day_is_read(text: str, expected: time) -> None:
     assert parse_time(text) == expected
 
 
-@pytest.mark.parametrize("text", ["25:00", "24:00", "12:60", "noon", "", "3", "03:00:30", "٠٣:٠٠"])
+@pytest.mark.parametrize(
+    "text", ["25:00", "24:00", "12:60", "noon", "", "3", "03:00:30", "\u0663:00"]
+)
 def test_what_is_no_time_of_day_is_refused_in_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a time of day. Write it as HH:MM"):
+    with pytest.raises(ValueError, match=r"is not a time of day\. Write it as HH:MM"):
         parse_time(text)
 
 

@@ -1,0 +1,136 @@
+"""Changing the daily backup schedule and the retention period."""
+
+import logging
+from datetime import UTC, datetime, time
+from typing import Any
+
+import pytest
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.backup_settings import change_backup_settings
+from snapshots.errors import SettingsRefusedError
+from tests.factories import make_project_row, make_snapshot
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.fixture
+def database() -> MainDatabase:
+    row = make_project_row().main_database
+    row.next_snapshot_at = utc("2026-11-24 03:00")
+    row.save(update_fields=["next_snapshot_at"])
+    return row
+
+
+def change(database: MainDatabase, **fields: Any) -> MainDatabase:
+    wanted = {"backup_time": "03:00", "backup_time_zone": "UTC", "retention_days": "7"}
+    return change_backup_settings(
+        database=database,
+        actor=database.project.created_by,
+        address="192.0.2.1",
+        now=NOW,
+        **{**wanted, **fields},
+    )
+
+
+@pytest.mark.parametrize("days", ["1", "365", 30])
+def test_a_retention_period_is_saved(database: MainDatabase, days: str | int) -> None:
+    change(database, retention_days=days)
+    database.refresh_from_db()
+    assert database.retention_days == int(days)
+    assert database.next_snapshot_at == utc("2026-11-24 03:00")
+
+
+@pytest.mark.parametrize("days", ["0", "366", "soon", "", "-1", "7.5", "1_0", "\u0667", "9" * 5000])
+def test_a_retention_period_that_cannot_be_is_refused(database: MainDatabase, days: str) -> None:
+    with pytest.raises(SettingsRefusedError) as refused:
+        change(database, retention_days=days, backup_time="04:00")
+    assert refused.value.field == "retention_days"
+    assert "from 1 to 365" in refused.value.errors["retention_days"]
+    database.refresh_from_db()
+    assert (database.retention_days, database.backup_time) == (7, time(3))
+    assert not AuditEvent.objects.exists()
+
+
+def test_each_wrong_field_is_named(
+    database: MainDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(SettingsRefusedError) as refused,
+    ):
+        change(database, backup_time="25:00", backup_time_zone="Mars/Base")
+    assert set(refused.value.errors) == {"backup_time", "backup_time_zone"}
+    assert "“Mars/Base” is not a time zone" in str(refused.value)
+    assert str(database.pk) in caplog.text
+
+
+def test_a_new_schedule_moves_the_next_run(database: MainDatabase) -> None:
+    change(database, backup_time="12:30", backup_time_zone="Europe/Berlin")
+    database.refresh_from_db()
+    assert database.next_snapshot_at == utc("2026-11-23 11:30")
+
+
+def test_a_later_time_on_a_day_that_has_its_snapshot_waits_for_the_next_day(
+    database: MainDatabase,
+) -> None:
+    make_snapshot(database.project, taken_at=utc("2026-11-23 03:00"))
+    assert change(database, backup_time="12:30").next_snapshot_at == utc("2026-11-24 12:30")
+
+
+def test_a_zone_that_is_a_day_behind_skips_every_local_date_that_has_a_snapshot(
+    database: MainDatabase,
+) -> None:
+    for day in ("2026-11-22", "2026-11-23"):
+        make_snapshot(database.project, taken_at=utc(f"{day} 03:00"))
+    changed = change(database, backup_time="23:30", backup_time_zone="Pacific/Pago_Pago")
+    # It is 23 November there until 11:00 UTC of the 24th.
+    assert changed.next_snapshot_at == utc("2026-11-25 10:30")
+
+
+def test_an_overdue_run_survives_a_change_of_the_schedule(database: MainDatabase) -> None:
+    MainDatabase.objects.update(next_snapshot_at=utc("2026-11-21 03:00"))
+    make_snapshot(database.project, taken_at=utc("2026-11-20 03:00"))
+    assert change(database, backup_time="12:00").next_snapshot_at == utc("2026-11-22 12:00")
+
+
+def test_a_project_that_is_shut_down_stays_without_a_next_run(database: MainDatabase) -> None:
+    Project.objects.update(state=Project.State.SHUT_DOWN)
+    MainDatabase.objects.update(next_snapshot_at=None)
+    assert change(database, backup_time="12:00").next_snapshot_at is None
+
+
+def test_old_and_new_values_are_audited(database: MainDatabase) -> None:
+    change(database, backup_time="12:30", retention_days=30)
+    event = AuditEvent.objects.get()
+    assert event.action == "settings.changed"
+    assert event.account_id == database.project.created_by_id
+    assert (event.project_id, event.address) == (database.pk, "192.0.2.1")
+    assert event.details == {
+        "backup_time": {"old": "03:00", "new": "12:30"},
+        "retention_days": {"old": 7, "new": 30},
+    }
+
+
+def test_saving_the_same_settings_changes_nothing(database: MainDatabase) -> None:
+    MainDatabase.objects.update(next_snapshot_at=utc("2026-11-23 09:59"))
+    change(database)
+    database.refresh_from_db()
+    assert database.next_snapshot_at == utc("2026-11-23 09:59")
+    assert not AuditEvent.objects.exists()
+
+
+def test_only_the_fields_that_changed_are_saved(
+    database: MainDatabase, django_assert_num_queries: Any
+) -> None:
+    stale = MainDatabase.objects.get(pk=database.pk)
+    MainDatabase.objects.update(retention_days=90, backup_time=time(5))
+    changed = change(stale, retention_days=90, backup_time="05:00", backup_time_zone="Asia/Tokyo")
+    assert AuditEvent.objects.get().details.keys() == {"backup_time_zone"}
+    assert changed.retention_days == 90
