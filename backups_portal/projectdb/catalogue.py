@@ -103,9 +103,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "variable",
         "variables",
-        columns(
-            "series_id time created_at number_value text_value group_key location metadata"
-        ),
+        columns("series_id time created_at number_value text_value group_key location metadata"),
         key=("series_id", "time", "id"),
         exclusions=(Exclusion(Treatment.REGENERATED, VARIABLE_IDS, ("id",)),),
     ),
@@ -182,9 +180,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "token",
         "tokens",
-        columns(
-            "id kind device_id analysis_id name permission serie_number expires_at created_at"
-        ),
+        columns("id kind device_id analysis_id name permission serie_number expires_at created_at"),
         exclusions=(
             # Only its keyed hash and its last four characters are noted; neither opens anything.
             Exclusion(Treatment.REGENERATED, TOKENS, ("hash", "last_four")),
@@ -196,6 +192,4 @@ TABLES: tuple[Table, ...] = (
 BY_NAME = {table.name: table for table in TABLES}
 VARIABLE = BY_NAME["variable"]
 # Tables that a snapshot reads whole, in load order.
-RESOURCE_TABLES = tuple(
-    table for table in TABLES if not table.excluded and table is not VARIABLE
-)
+RESOURCE_TABLES = tuple(table for table in TABLES if not table.excluded and table is not VARIABLE)

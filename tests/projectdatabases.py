@@ -1,0 +1,123 @@
+"""Main databases for tests: real ones, made and dropped; and what they hold."""
+
+import json
+import secrets
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from django.conf import settings
+
+from backups_portal.lib.crypto import Keyring
+from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from restores.comparing import compare_with_manifest
+from restores.loading import Target, load_snapshot
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+from snapshots.engine.taking import OnProgress, take_snapshot
+
+KEYS = Keyring(b"k" * 32)
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DEVICE = "d" * 24
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+@contextmanager
+def main_database() -> Iterator[Target]:
+    """An empty main database without a project; dropped afterwards."""
+    prefix = secrets.token_hex(4)
+    server = settings.PROJECT_DATABASE_URL
+    create_database(server, prefix=prefix, password="secret", project_name="Test")
+    try:
+        yield Target(database_url(server, database=database_name(prefix)), prefix)
+    finally:
+        drop_database(server, prefix=prefix)
+
+
+def open_database(target: Target) -> Connection:
+    """A connection in which every statement is a transaction."""
+    return psycopg.connect(target.dsn, autocommit=True)
+
+
+def add_device(connection: Connection, *, series: int = 3) -> None:
+    """One device with numeric series 1, 2, …"""
+    connection.execute(
+        "INSERT INTO device (id, name, type) VALUES (%s, 'Truck', 'mutable')", [DEVICE]
+    )
+    for number in range(1, series + 1):
+        connection.execute(
+            "INSERT INTO series (id, device_id, variable, type, unit)"
+            " VALUES (%s, %s, %s, 'number', 'C')",
+            [number, DEVICE, f"temperature_{number}"],
+        )
+
+
+def add_rows(connection: Connection, day: int, count: int, *, series: int = 1) -> None:
+    """Readings of one day, counted from START, a minute apart."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO variable (series_id, time, number_value, group_key)"
+            " VALUES (%s, %s, %s, 'g')",
+            [
+                (series, START + timedelta(days=day, minutes=minute), minute / 8)
+                for minute in range(count)
+            ],
+        )
+
+
+def contents(target: Target) -> list[str]:
+    """Every record without its id, sorted: two databases hold the same when these are equal."""
+    with open_database(target) as connection:
+        rows = connection.execute(
+            'SELECT device, variable, value, unit, "group", time, location, metadata::text,'
+            " created_at FROM variable_record"
+        ).fetchall()
+    return sorted(json.dumps(row, default=str) for row in rows)
+
+
+def quiet(_: object) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass
+class Backups:
+    """The snapshots of one database in one storage, each built upon the one before."""
+
+    source: Target
+    storage: Storage
+    project_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    newest: Manifest | None = None
+
+    def take(
+        self, *, full: bool = False, on_progress: OnProgress = quiet, readers: int = 2
+    ) -> Manifest:
+        """Take the next snapshot."""
+        self.newest = take_snapshot(
+            self.source.dsn,
+            self.storage,
+            project_id=self.project_id,
+            snapshot_id=uuid.uuid4(),
+            base=self.newest,
+            readers=readers,
+            on_progress=on_progress,
+            full=full,
+        )
+        return self.newest
+
+    @contextmanager
+    def restored(self, manifest: Manifest) -> Iterator[Target]:
+        """A new database, loaded from the snapshot and compared with it."""
+        with main_database() as target:
+            load_snapshot(manifest, self.storage, target, keys=KEYS, loaders=2, on_progress=quiet)
+            compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+            yield target
+
+    def contents_of(self, manifest: Manifest) -> list[str]:
+        """What a restore of the snapshot gives."""
+        with self.restored(manifest) as target:
+            return contents(target)
