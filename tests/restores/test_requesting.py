@@ -1,0 +1,96 @@
+"""What a request for a restore is refused for; a refusal changes nothing."""
+
+import uuid
+
+import pytest
+from django.conf import settings
+
+from backups_portal.accounts.models import Account
+from backups_portal.billing.models import Charge
+from backups_portal.projects.models import Project
+from restores.errors import RestoreRefusedError
+from restores.models import Restore
+from restores.services import request_restore, retry_restore
+from snapshots.engine.storage import open_storage
+from snapshots.models import Snapshot
+
+
+def ask(snapshot: Snapshot, owner: Account, **changes: object) -> Restore:
+    wish = {"name": "Recovered", "accepted_charges": True, "request_key": uuid.uuid4(), **changes}
+    return request_restore(snapshot=snapshot, actor=owner, **wish)
+
+
+def refuse(snapshot: Snapshot, owner: Account, **changes: object) -> RestoreRefusedError:
+    charges = Charge.objects.count()
+    with pytest.raises(RestoreRefusedError) as refusal:
+        ask(snapshot, owner, **changes)
+    assert Restore.objects.count() == 0
+    assert Charge.objects.count() == charges
+    return refusal.value
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("", "name"), ("   ", "name"), ("x" * 300, "100 characters"), ("cold CHAIN", "already have")],
+)
+def test_names_that_cannot_be(
+    project: Project, snapshot: Snapshot, owner: Account, name: str, why: str
+) -> None:
+    error = refuse(snapshot, owner, name=name)
+    assert why in error.message
+    assert (error.field, error.status) == ("name", 400)
+
+
+def test_charges_have_to_be_accepted(project: Project, snapshot: Snapshot, owner: Account) -> None:
+    error = refuse(snapshot, owner, accepted_charges=False)
+    assert (error.field, error.status) == ("accept_charges", 400)
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "failed", "expired"])
+def test_only_a_stored_backup_can_be_restored(
+    project: Project, snapshot: Snapshot, owner: Account, state: str
+) -> None:
+    Snapshot.objects.filter(pk=snapshot.pk).update(state=state, reason="because")
+    snapshot.refresh_from_db()
+    assert refuse(snapshot, owner).status == 409
+
+
+def test_a_manifest_that_storage_lost(project: Project, snapshot: Snapshot, owner: Account) -> None:
+    open_storage(settings.SNAPSHOT_STORAGE).delete(snapshot.manifest)
+    error = refuse(snapshot, owner)
+    assert error.status == 409
+    assert "lacks" in error.message
+
+
+def test_a_double_click_is_one_restore(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    key = uuid.uuid4()
+    first = ask(snapshot, owner, request_key=key)
+    assert ask(snapshot, owner, request_key=key) == first
+    assert Restore.objects.count() == 1
+
+
+def test_the_same_name_is_not_restored_twice_at_once(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    ask(snapshot, owner)
+    with pytest.raises(RestoreRefusedError, match="already restoring") as refusal:
+        ask(snapshot, owner, name="RECOVERED")
+    assert refusal.value.status == 409
+
+
+def test_only_a_failed_restore_is_tried_again(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    restore = ask(snapshot, owner)
+    with pytest.raises(RestoreRefusedError, match="failed"):
+        retry_restore(restore=restore, actor=owner)
+
+
+def test_the_price_is_the_one_that_was_accepted(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    restore = ask(snapshot, owner)
+    assert restore.creation_fee == settings.PROJECT_CREATION_FEE
+    assert restore.running_fee_per_hour == settings.PROJECT_RUNNING_FEE_PER_HOUR

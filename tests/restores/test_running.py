@@ -1,0 +1,226 @@
+"""A restore makes one project and one charge, or leaves nothing."""
+
+import threading
+import uuid
+from datetime import timedelta
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.billing.models import Charge
+from backups_portal.projectdb.provisioning import create_database
+from backups_portal.projects.connections import admin_dsn, project_dsn
+from backups_portal.projects.models import Membership, Project
+from restores.models import Restore
+from restores.services import request_restore, retry_restore, run_restore
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
+from snapshots.models import Snapshot
+from tests.projectdatabases import Target, contents
+
+
+def ask(snapshot: Snapshot, owner: Account, name: str = "Recovered") -> Restore:
+    return request_restore(
+        snapshot=snapshot,
+        actor=owner,
+        name=name,
+        accepted_charges=True,
+        request_key=uuid.uuid4(),
+    )
+
+
+def run(restore: Restore) -> Restore:
+    run_restore(restore.pk)
+    return Restore.objects.select_related("project").get(pk=restore.pk)
+
+
+def databases() -> set[str]:
+    """Main databases on the server, and roles that enter them."""
+    with psycopg.connect(settings.PROJECT_DATABASE_URL) as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname ~ '^bp_[0-9a-f]{8}$'"
+            " UNION ALL SELECT rolname || ' role' FROM pg_roles WHERE rolname ~ '^bp_[0-9a-f]{8}$'"
+        ).fetchall()
+    return {str(name) for (name,) in rows}
+
+
+def damage(snapshot: Snapshot, table: str) -> tuple[str, bytes]:
+    """Flip a bit of the biggest segment of a table; returns its key and what it was."""
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    manifest = Manifest.load(storage, snapshot.manifest)
+    key = max(manifest.of(table), key=lambda segment: segment.rows).key
+    good = storage.get(key)
+    storage.put(key, good[:50] + bytes([good[50] ^ 1]) + good[51:])
+    return key, good
+
+
+def test_every_row_arrives_in_a_project_of_its_own(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    restore = run(ask(snapshot, owner))
+    assert restore.state == Restore.State.COMPLETED, restore.reason
+    assert restore.step == Restore.Step.DONE
+    made = restore.project
+    assert made is not None
+    assert made.name == "Recovered"
+    assert made.prefix != project.prefix
+    source = Target(project_dsn(project), project.prefix)
+    assert contents(Target(project_dsn(made), made.prefix)) == contents(source)
+    membership = Membership.objects.get(project=made)
+    assert (membership.account, membership.role) == (owner, Membership.Role.OWNER)
+    assert made.main_database.next_snapshot_at > timezone.now()
+    assert AuditEvent.objects.filter(action="restore.completed", subject="Recovered").exists()
+
+
+def test_the_creation_and_the_running_are_charged_once(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    restore = run(ask(snapshot, owner))
+    run_restore(restore.pk)
+    assert restore.project is not None
+    charges = Charge.objects.filter(project_id=restore.project.pk)
+    assert sorted(charge.kind for charge in charges) == ["creation", "running"]
+    assert {charge.unit_price for charge in charges} == {
+        restore.creation_fee,
+        restore.running_fee_per_hour,
+    }
+    assert Project.objects.count() == 2
+
+
+def test_delivered_twice_at_once_it_makes_one_project(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    restore = ask(snapshot, owner)
+    before = databases()
+    threads = [threading.Thread(target=run_and_close, args=[restore]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert Project.objects.count() == 2
+    assert Charge.objects.filter(kind="creation").count() == 2
+    assert len(databases() - before) == 2, "one database and its role"
+
+
+def run_and_close(restore: Restore) -> None:
+    from django.db import connection
+
+    run_restore(restore.pk)
+    connection.close()
+
+
+def test_ids_and_tokens_are_new_and_resource_ids_stay(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    made = run(ask(snapshot, owner)).project
+    assert made is not None
+
+    def column(of: Project, query: str) -> set[object]:
+        with psycopg.connect(admin_dsn(of)) as connection:
+            return {value for (value,) in connection.execute(query.encode())}
+
+    ids = "SELECT id FROM variable_record"
+    assert len(column(made, ids)) == 10
+    assert not column(project, ids) & column(made, ids)
+    assert column(project, "SELECT id FROM device") == column(made, "SELECT id FROM device")
+
+
+def test_a_damaged_segment_fails_the_restore_and_leaves_nothing(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    before = databases()
+    key, good = damage(snapshot, "variable")
+    restore = run(ask(snapshot, owner))
+    assert restore.state == Restore.State.FAILED
+    assert "changed in storage" in restore.reason
+    assert Project.objects.count() == 1
+    assert not Charge.objects.filter(project_name="Recovered").exists()
+    assert databases() == before
+    open_storage(settings.SNAPSHOT_STORAGE).put(key, good)
+    again = run(retry_restore(restore=restore, actor=owner))
+    assert again.state == Restore.State.COMPLETED
+    assert Charge.objects.filter(project_name="Recovered").count() == 2
+
+
+def test_a_worker_that_died_is_followed_by_one_that_starts_afresh(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    """Its lease ran out, and it left a database behind."""
+    restore = ask(snapshot, owner)
+    before = databases()
+    create_database(
+        settings.PROJECT_DATABASE_URL, prefix="0badf00d", password="x", project_name="half"
+    )
+    Restore.objects.filter(pk=restore.pk).update(
+        state=Restore.State.RUNNING,
+        lease=uuid.uuid4(),
+        lease_until=timezone.now() - timedelta(seconds=1),
+        server=project.server,
+        prefix="0badf00d",
+        database="bp_0badf00d",
+        attempts=1,
+    )
+    done = run(restore)
+    assert done.state == Restore.State.COMPLETED
+    assert done.project is not None
+    name = done.project.database
+    assert databases() - before == {name, f"{name} role"}
+
+
+def test_a_worker_that_was_thought_dead_publishes_nothing(
+    project: Project, snapshot: Snapshot, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restores import running
+
+    restore = ask(snapshot, owner)
+    before = databases()
+
+    def taken_over(*args: object, **kwargs: object) -> dict[str, object]:
+        Restore.objects.filter(pk=restore.pk).update(lease=uuid.uuid4())
+        return {}
+
+    monkeypatch.setattr(running, "_report", taken_over)
+    run_restore(restore.pk)
+    assert Project.objects.count() == 1
+    assert databases() == before
+    assert Restore.objects.get(pk=restore.pk).state == Restore.State.RUNNING
+
+
+def test_after_too_many_lost_workers_it_is_given_up(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    restore = ask(snapshot, owner)
+    Restore.objects.filter(pk=restore.pk).update(attempts=3)
+    failed = run(restore)
+    assert failed.state == Restore.State.FAILED
+    assert "interrupted" in failed.reason
+
+
+def test_a_name_taken_meanwhile_fails_without_a_trace(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    restore = ask(snapshot, owner)
+    before = databases()
+    Project.objects.filter(pk=project.pk).update(name="Recovered")
+    failed = run(restore)
+    assert failed.state == Restore.State.FAILED
+    assert "already have a project" in failed.reason
+    assert databases() == before
+
+
+def test_the_source_is_not_written_to(project: Project, snapshot: Snapshot, owner: Account) -> None:
+    def written() -> object:
+        with psycopg.connect(admin_dsn(project)) as connection:
+            return connection.execute(
+                "SELECT sum(n_tup_ins + n_tup_upd + n_tup_del) FROM pg_stat_user_tables"
+            ).fetchone()
+
+    source = Target(project_dsn(project), project.prefix)
+    rows, before = contents(source), written()
+    assert run(ask(snapshot, owner)).state == Restore.State.COMPLETED
+    assert contents(source) == rows
+    assert written() == before
