@@ -18,11 +18,14 @@ def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
     Adds `last_backup` (when the newest stored snapshot was taken, or None), and loads the
     main database and the restore that made the project.
     """
-    return memberships.annotate(
-        last_backup=Max(
-            "project__snapshots__taken_at", filter=Q(project__snapshots__state="completed")
-        )
-    ).select_related("project__main_database", "project__restored_by__snapshot__project")
+    last_backup = Max(
+        "project__snapshots__taken_at", filter=Q(project__snapshots__state="completed")
+    )
+    return (
+        memberships.annotate(last_backup=last_backup)
+        .select_related("project__main_database", "project__restored_by__snapshot__project")
+        .defer("project__restored_by__report", "project__restored_by__snapshot__table_rows")
+    )
 
 
 class ProjectListView(ListView):
