@@ -2,12 +2,11 @@
 
 import uuid
 
-from celery import shared_task
-
+from backups_portal.celery import app
 from restores import running
 
 
-@shared_task
+@app.task
 def run_restore(restore_id: str) -> None:
     """Make the project of a queued restore."""
     running.run_restore(uuid.UUID(restore_id))
