@@ -1,0 +1,39 @@
+"""The people who can sign in to the demo: one per role towards the seeded projects."""
+
+import os
+from dataclasses import dataclass
+
+from backups_portal.accounts.models import Account
+
+# Set by the bootstrap from the data folder; every account of the demo has this password.
+PASSWORD_VARIABLE = "DEMO_PASSWORD"  # noqa: S105 - names where the password is, is none
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account of the demo; `role` is what it is in the seeded projects."""
+
+    role: str
+    email: str
+    name: str
+
+
+OWNER = Person("owner", "owner@example.com", "Olivia Owner")
+COLLABORATOR = Person("collaborator", "collaborator@example.com", "Cole Collaborator")
+STRANGER = Person("stranger", "stranger@example.com", "Sasha Stranger")
+PEOPLE = (OWNER, COLLABORATOR, STRANGER)
+
+
+def demo_password() -> str:
+    """The password of every demo account.
+
+    Raises:
+        KeyError: this process was not started by the demo.
+    """
+    return os.environ[PASSWORD_VARIABLE]
+
+
+def ensure_account(person: Person) -> Account:
+    """The person's account, made now if it is missing; a changed password is left alone."""
+    found = Account.objects.filter(email=person.email).first()
+    return found or Account.objects.create_user(person.email, demo_password(), name=person.name)
