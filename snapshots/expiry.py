@@ -115,29 +115,26 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
         return []
     rows = list(
         Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
-        .select_related("hold")
         .order_by("scheduled_for")
+        .values_list("id", "local_date", "state", "taken_at", "scheduled_for", "hold")
     )
     in_use = _in_use(project_id)
-    kept = [_as_kept(row, row.id in in_use) for row in rows]
+    kept = [
+        Kept(
+            id=snapshot_id,
+            taken_at=taken_at or scheduled_for,
+            good=state == Snapshot.State.COMPLETED,
+            held=hold is not None,
+            in_use=snapshot_id in in_use,
+        )
+        for snapshot_id, _, state, taken_at, scheduled_for, hold in rows
+    ]
     period = timedelta(days=retention_days or database.retention_days)
     return [
-        Pruned(
-            row.id, project_id, database.project.name, row.local_date, verdict.goes, verdict.reason
-        )
+        Pruned(verdict.id, project_id, database.project.name, row[1], verdict.goes, verdict.reason)
         for row, verdict in zip(rows, decide(kept, period, now), strict=True)
         if verdict.reason != YOUNG
     ]
-
-
-def _as_kept(row: Snapshot, in_use: bool) -> Kept:
-    return Kept(
-        id=row.id,
-        taken_at=row.taken_at or row.scheduled_for,
-        good=row.state == Snapshot.State.COMPLETED,
-        held=hasattr(row, "hold"),
-        in_use=in_use,
-    )
 
 
 def _in_use(project_id: UUID) -> set[UUID]:

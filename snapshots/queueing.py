@@ -75,6 +75,21 @@ def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
     return found
 
 
+def tidy_plan(project_id: UUID, now: datetime) -> None:
+    """Plan an active project that has no next run, and take the plan of one that is shut down.
+
+    Neither should be found: the first would never be backed up, the second is looked at by every
+    tick in vain.
+    """
+    rows = MainDatabase.objects.filter(pk=project_id)
+    shut_down = rows.filter(project__state=Project.State.SHUT_DOWN)
+    shut_down.filter(next_snapshot_at__isnull=False).update(next_snapshot_at=None)
+    forgotten = rows.filter(next_snapshot_at=None, project__state=Project.State.ACTIVE).first()
+    if forgotten:
+        log.warning("active project had no next run project=%s", project_id)
+        rows.filter(next_snapshot_at=None).update(next_snapshot_at=_due(forgotten, now).following)
+
+
 @transaction.atomic
 def _queue_batch(now: datetime, batch: int) -> tuple[int, list[UUID]]:
     rows = list(

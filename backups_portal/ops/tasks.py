@@ -12,7 +12,7 @@ from restores.tasks import run_restore
 from snapshots.engine.errors import EngineError
 from snapshots.expiry import project_ids, prune_project
 from snapshots.orphans import sweep_project
-from snapshots.queueing import message_counts_for
+from snapshots.queueing import message_counts_for, tidy_plan
 from snapshots.tasks import run_schedule
 
 log = logging.getLogger(__name__)
@@ -60,8 +60,10 @@ def send_restores_again(now: datetime) -> list[UUID]:
 
 
 def _clean(project_id: UUID) -> None:
+    now = timezone.now()
+    tidy_plan(project_id, now)
     try:
-        prune_project(project_id, timezone.now())
+        prune_project(project_id, now)
         sweep_project(project_id)
     except EngineError:
         log.exception("could not clean up project=%s", project_id)

@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
-from snapshots.queueing import heal, message_counts_for, queue_due
+from snapshots.queueing import heal, message_counts_for, queue_due, tidy_plan
 from tests.factories import make_account, make_project_row, make_snapshot
 
 MINUTE = timedelta(minutes=1)
@@ -225,3 +225,23 @@ class TestHeal:
     def test_what_is_finished_stays_so(self, state: str) -> None:
         make_snapshot(make_project_row(), state=state)
         assert heal(DUE + 365 * DAY) == []
+
+
+@pytest.mark.django_db
+class TestTidyPlan:
+    def test_an_active_project_without_a_plan_gets_one(self) -> None:
+        project = make_due()
+        MainDatabase.objects.update(next_snapshot_at=None)
+        tidy_plan(project.id, DUE - MINUTE)
+        assert next_of(project) == DUE
+
+    def test_a_plan_stays(self) -> None:
+        project = make_due()
+        tidy_plan(project.id, DUE + MINUTE)
+        assert next_of(project) == DUE
+
+    def test_a_project_that_is_shut_down_loses_its_plan(self) -> None:
+        project = make_due()
+        Project.objects.update(state=Project.State.SHUT_DOWN)
+        tidy_plan(project.id, DUE)
+        assert next_of(project) is None
