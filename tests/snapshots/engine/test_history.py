@@ -1,0 +1,74 @@
+"""Random histories: whatever was written and snapshotted, every snapshot restores to its moment."""
+
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from snapshots.engine.manifest import Manifest
+from tests.projectdatabases import (
+    START,
+    Backups,
+    Connection,
+    add_device,
+    add_rows,
+    contents,
+    open_database,
+)
+
+day = st.integers(0, 40)
+count = st.integers(1, 30)
+series = st.integers(1, 3)
+step = st.one_of(
+    st.tuples(st.just("insert"), day, count, series),
+    st.tuples(st.just("update"), day, series),
+    st.tuples(st.just("move"), day, day),
+    st.tuples(st.just("delete"), day),
+    st.tuples(st.just("truncate")),
+    st.tuples(st.just("vacuum")),
+    st.tuples(st.just("snapshot"), st.booleans()),
+)
+
+
+def write(connection: Connection, action: str, *arguments: Any) -> None:
+    """One change of the source."""
+    if action == "insert":
+        first, rows, number = arguments
+        add_rows(connection, first, rows, series=number)
+        return
+    days = [START + timedelta(days=n) for n in arguments if n is not None]
+    within = "time >= %(day)s AND time < %(day)s::timestamptz + interval '1 day'"
+    statements = {
+        "update": f"UPDATE variable SET number_value = number_value + 1 WHERE {within}"
+        " AND series_id = %(series)s",
+        "move": f"UPDATE variable SET time = time + (%(to)s - %(day)s::timestamptz) WHERE {within}",
+        "delete": f"DELETE FROM variable WHERE {within}",
+        "truncate": "TRUNCATE variable",
+        "vacuum": "VACUUM variable",
+    }
+    connection.execute(
+        statements[action].encode(),
+        {"day": days[0], "to": days[-1], "series": arguments[-1]} if days else None,
+    )
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(step, min_size=3, max_size=12))
+def test_every_snapshot_restores_to_its_moment(
+    backups: Backups, history: list[tuple[Any, ...]]
+) -> None:
+    taken: list[tuple[Manifest, list[str]]] = []
+    with open_database(backups.source) as source:
+        source.execute("TRUNCATE variable, device CASCADE")
+        add_device(source)
+        add_rows(source, 0, 5)
+        for action, *arguments in [*history, ("snapshot", False)]:
+            if action == "snapshot":
+                taken.append((backups.take(full=arguments[0]), contents(backups.source)))
+            else:
+                write(source, action, *arguments)
+    for manifest, expected in taken[-3:]:
+        assert backups.contents_of(manifest) == expected
