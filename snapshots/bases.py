@@ -51,4 +51,4 @@ def is_full_due(snapshot: Snapshot) -> bool:
 
 def _missing(storage: Storage, manifest: Manifest) -> set[str]:
     found = {item.key for item in storage.list(f"{manifest.project_id}/segments/")}
-    return {segment.key for segment in manifest.segments} - found
+    return set(manifest.objects) - found

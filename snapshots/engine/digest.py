@@ -70,7 +70,11 @@ def row_words(table: pa.Table, columns: tuple[str, ...]) -> tuple[Words, Words]:
 
 def table_digest(table: pa.Table, columns: tuple[str, ...]) -> Digest:
     """The digest of all rows of the table, over the named columns."""
-    low, high = row_words(table, columns)
+    return words_digest(*row_words(table, columns))
+
+
+def words_digest(low: Words, high: Words) -> Digest:
+    """The digest of rows whose words these are."""
     return Digest(int(low.sum(dtype=np.uint64)), int(high.sum(dtype=np.uint64)))
 
 

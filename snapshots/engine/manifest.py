@@ -51,7 +51,8 @@ class Manifest:
 
     Attributes:
         prefix: The hex digits that begin the source's variable ids.
-        new_keys: The segments that were not part of the snapshot it was built upon.
+        contents: Objects that tell what the segments hold (contents.py).
+        new_keys: The objects that were not part of the snapshot it was built upon.
         excluded: What was left out, by name and size, and `excluded_rows` by table.
     """
 
@@ -63,6 +64,7 @@ class Manifest:
     postgresql_version: str
     schema_version: int
     segments: tuple[Segment, ...]
+    contents: tuple[Segment, ...]
     new_keys: frozenset[str]
     excluded: tuple[ExcludedObject, ...] = ()
     excluded_rows: dict[str, int] = field(default_factory=dict)
@@ -91,15 +93,19 @@ class Manifest:
         return sum(segment.logical_bytes for segment in self.segments)
 
     @property
+    def objects(self) -> dict[str, Segment]:
+        """Every object that the snapshot names, by its key."""
+        return {item.key: item for item in (*self.segments, *self.contents)}
+
+    @property
     def stored_bytes(self) -> int:
         """Bytes of all objects that the snapshot names, each counted once."""
-        return sum({segment.key: segment.bytes for segment in self.segments}.values())
+        return sum(item.bytes for item in self.objects.values())
 
     @property
     def new_bytes(self) -> int:
         """Bytes of the objects that this snapshot added."""
-        sizes = {segment.key: segment.bytes for segment in self.segments}
-        return sum(sizes[key] for key in self.new_keys)
+        return sum(item.bytes for key, item in self.objects.items() if key in self.new_keys)
 
     def of(self, table: str) -> list[Segment]:
         """The segments of a table, in the order in which a restore numbers their rows."""
@@ -117,6 +123,7 @@ class Manifest:
             "postgresql_version": self.postgresql_version,
             "schema_version": self.schema_version,
             "segments": [asdict(segment) for segment in self.segments],
+            "contents": [asdict(item) for item in self.contents],
             "new_keys": sorted(self.new_keys),
             "excluded": [asdict(item) for item in self.excluded],
             "excluded_rows": self.excluded_rows,
@@ -147,6 +154,7 @@ class Manifest:
                 postgresql_version=document["postgresql_version"],
                 schema_version=document["schema_version"],
                 segments=tuple(_segment(item) for item in document["segments"]),
+                contents=tuple(_segment(item) for item in document["contents"]),
                 new_keys=frozenset(document["new_keys"]),
                 excluded=tuple(ExcludedObject(**item) for item in document["excluded"]),
                 excluded_rows=document["excluded_rows"],

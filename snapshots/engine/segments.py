@@ -36,7 +36,8 @@ def encode(
     *,
     project_id: UUID,
     name: str,
-    digest_columns: tuple[str, ...],
+    digest_columns: tuple[str, ...] = (),
+    digest: Digest | None = None,
     first_chunk: int | None = None,
     end_chunk: int | None = None,
     chunk_rows: dict[int, int] | None = None,
@@ -45,6 +46,7 @@ def encode(
 
     Args:
         digest_columns: The columns that a restore must reproduce exactly.
+        digest: The digest over them, where the caller has computed it already.
         first_chunk: The first chunk of the range that the rows come from; None for no bound.
         end_chunk: The chunk behind the last one of that range; None for no bound.
     """
@@ -57,7 +59,7 @@ def encode(
         rows=table.num_rows,
         bytes=len(content),
         logical_bytes=table.nbytes,
-        digest=str(table_digest(table, digest_columns)),
+        digest=str(digest or table_digest(table, digest_columns)),
         first_chunk=first_chunk,
         end_chunk=end_chunk,
         chunk_rows=chunk_rows or {},

@@ -32,7 +32,7 @@ def sweep(storage: Storage, project_id: UUID, *, grace: timedelta) -> Swept:
     named: set[str] = set()
     for item in storage.list(manifest_folder(project_id)):
         manifest = Manifest.load(storage, item.key)
-        named.update(segment.key for segment in manifest.segments)
+        named.update(manifest.objects)
     removed = removed_bytes = 0
     found: set[str] = set()
     latest = datetime.now(UTC) - grace

@@ -19,6 +19,15 @@ from backups_portal.projectdb.catalogue import (
     Table,
 )
 from snapshots.engine.chunks import ChunkRange, Plan, plan_full, plan_incremental
+from snapshots.engine.contents import (
+    SeriesDevices,
+    encode_contents,
+    read_devices,
+    read_series_devices,
+    summaries_by_segment,
+    summarise,
+)
+from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.errors import EngineError, SourceError
 from snapshots.engine.manifest import ExcludedObject, Manifest, Segment
 from snapshots.engine.segments import EncodedSegment, encode
@@ -107,7 +116,8 @@ def take_snapshot(
         run = _Run(
             storage,
             project_id=project_id,
-            known=frozenset(segment.key for segment in base.segments) if base else frozenset(),
+            devices=read_series_devices(connection),
+            known=frozenset(base.objects) if base else frozenset(),
             on_progress=on_progress,
             rows_total=plan.rows + _resource_rows(connection),
         )
@@ -117,6 +127,8 @@ def take_snapshot(
             jobs, run.read, workers=readers, resource=lambda: open_reader(dsn, instant)
         )
         segments = [segment for part in read for segment in part] + plan.reused
+        segments.sort(key=_load_order)
+        contents = run.store_contents(segments, usable, read_devices(connection))
         manifest = Manifest(
             snapshot_id=snapshot_id,
             project_id=project_id,
@@ -125,8 +137,9 @@ def take_snapshot(
             is_full=usable is None,
             postgresql_version=instant.postgresql_version,
             schema_version=instant.schema_version,
-            segments=tuple(sorted(segments, key=_load_order)),
-            new_keys=frozenset(segment.key for segment in segments) - run.known,
+            segments=tuple(segments),
+            contents=tuple(contents),
+            new_keys=frozenset(item.key for item in [*segments, *contents]) - run.known,
             excluded=_excluded_objects(connection),
             excluded_rows=_excluded_rows(connection),
         )
@@ -194,44 +207,70 @@ class _Run:
         storage: Storage,
         *,
         project_id: UUID,
+        devices: SeriesDevices,
         known: frozenset[str],
         on_progress: OnProgress,
         rows_total: int,
     ) -> None:
         self._storage = storage
         self._project_id = project_id
+        self._devices = devices
         self._on_progress = on_progress
         self._rows_total = rows_total
         self._rows_done = 0
         self._lock = threading.Lock()
+        self._summaries: dict[str, pa.Table] = {}
         self.known = known
 
     def read(self, reader: Reader, job: ReadJob) -> list[Segment]:
         """Store the rows of a job, and return the segments that hold them."""
-        return [self._store(self._encode(job, part)) for part in reader.rows(job.table, job.chunks)]
+        return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
-    def _encode(self, job: ReadJob, part: pa.Table) -> EncodedSegment:
-        return encode(
-            part,
-            project_id=self._project_id,
-            name=job.table.name,
-            digest_columns=digest_columns(job.table),
-            first_chunk=job.chunks.first if job.chunks else None,
-            end_chunk=job.chunks.end if job.chunks else None,
-            chunk_rows=_rows_by_chunk(part) if job.table is VARIABLE else None,
+    def store_contents(
+        self, segments: list[Segment], base: Manifest | None, devices: pa.Table
+    ) -> list[Segment]:
+        """Store what tells of the segments of variables, new ones and those taken over."""
+        reused = summaries_by_segment(self._storage, base.contents) if base else {}
+        encoded = encode_contents(
+            self._project_id,
+            [segment for segment in segments if segment.table == VARIABLE.name and segment.rows],
+            {**reused, **self._summaries},
+            devices,
         )
+        return [self._store(item) for item in encoded]
+
+    def _read_part(self, job: ReadJob, part: pa.Table) -> Segment:
+        low, high = row_words(part, digest_columns(job.table))
+        is_variable = job.table is VARIABLE
+        segment = self._store(
+            encode(
+                part,
+                project_id=self._project_id,
+                name=job.table.name,
+                digest=words_digest(low, high),
+                first_chunk=job.chunks.first if job.chunks else None,
+                end_chunk=job.chunks.end if job.chunks else None,
+                chunk_rows=_rows_by_chunk(part) if is_variable else None,
+            )
+        )
+        if is_variable:
+            self._summaries[segment.key] = summarise(part, low, segment.key, self._devices)
+        self._count(segment.rows)
+        return segment
 
     def _store(self, encoded: EncodedSegment) -> Segment:
         segment = encoded.segment
         if segment.key not in self.known:
             self._storage.put(segment.key, encoded.content)
             _read_back(self._storage, segment.key, segment.sha256)
+        return segment
+
+    def _count(self, rows: int) -> None:
         with self._lock:
-            self._rows_done += segment.rows
+            self._rows_done += rows
             self._on_progress(
                 Progress(self._rows_done, max(self._rows_total, self._rows_done), "reading")
             )
-        return segment
 
 
 def _rows_by_chunk(table: pa.Table) -> dict[int, int]:

@@ -21,6 +21,8 @@ def verify_snapshot(
         DamagedSnapshotError: an object is not what was recorded.
     """
     done = 0
+    for item in manifest.contents:
+        read_segment(storage, item)
     for segment in manifest.segments:
         verify_segment(storage, segment)
         done += segment.rows
