@@ -1,0 +1,160 @@
+"""Processes that the demo starts, and that never outlive it."""
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from backups_portal.demo.errors import DemoError
+from backups_portal.demo.folder import DataFolder, write_whole
+from backups_portal.demo.identity import end, start_mark
+from backups_portal.demo.users import SystemUser
+
+PR_SET_PDEATHSIG = 1
+TAIL_LINES = 15
+# Loaded before the fork: between fork and exec nothing may be looked up.
+_LIBC: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True)
+class Program:
+    """What to run, and how it likes to be told to stop."""
+
+    name: str
+    command: Sequence[str]
+    stop_signal: signal.Signals = signal.SIGTERM
+    # Sent when the demo was killed and cannot say goodbye.
+    orphan_signal: signal.Signals = signal.SIGTERM
+    patience: float = 10.0
+    user: SystemUser | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    given: bytes | None = None
+
+
+class Child:
+    """A running program."""
+
+    def __init__(self, program: Program, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.name = program.name
+        self.log = log
+        self._program = program
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """Its process number."""
+        return self._process.pid
+
+    def exit_code(self) -> int | None:
+        """How it ended, or None while it runs."""
+        return self._process.poll()
+
+    def check(self) -> None:
+        """Make sure that it runs.
+
+        Raises:
+            DemoError: it has ended; the message carries the last lines of its log.
+        """
+        code = self.exit_code()
+        if code is not None:
+            how = f"signal {-code}" if code < 0 else f"exit code {code}"
+            raise DemoError(
+                f"The {self.name} process ended by itself ({how}). "
+                f"The last lines of {self.log}:\n{self.tail()}"
+            )
+
+    def tail(self) -> str:
+        """The last lines of its log, indented."""
+        lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        return "\n".join(f"    {line}" for line in lines)
+
+    def ask_to_stop(self) -> None:
+        """Tell it to stop, without waiting."""
+        if self.exit_code() is None:
+            self._process.send_signal(self._program.stop_signal)
+
+    def stop(self) -> None:
+        """End it: politely, then by its orphan signal, then by force with all that it started."""
+        self.ask_to_stop()
+        for signal_ in (self._program.orphan_signal, signal.SIGKILL):
+            try:
+                self._process.wait(self._program.patience)
+            except subprocess.TimeoutExpired:
+                self._signal_group(signal_)
+        self._process.wait()
+
+    def _signal_group(self, signal_: signal.Signals) -> None:
+        if self.exit_code() is None:
+            os.killpg(self.pid, signal_)
+
+
+def start(program: Program, folder: DataFolder) -> Child:
+    """Start a program in a session of its own, with a log of its own.
+
+    Raises:
+        DemoError: it cannot be run at all.
+    """
+    log = folder.sub("logs") / f"{program.name}.log"
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+    with log.open("wb") as stream:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                program.command,
+                stdin=subprocess.DEVNULL if program.given is None else subprocess.PIPE,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **program.environment},
+                # Ctrl-C reaches the demo alone, which then stops its children in order.
+                start_new_session=True,
+                preexec_fn=tied_to_parent(program.orphan_signal),
+                **(program.user.as_popen_arguments() if program.user else {}),
+            )
+        except OSError as error:
+            raise DemoError(f"{program.command[0]} cannot be run: {error.strerror}.") from error
+    _give(process, program.given)
+    _record(process.pid, program, folder)
+    return Child(program, process, log)
+
+
+def _give(process: "subprocess.Popen[bytes]", content: bytes | None) -> None:
+    if content is not None and process.stdin is not None:
+        with process.stdin as stream:
+            stream.write(content)
+
+
+def tied_to_parent(signal_: signal.Signals) -> Any:
+    """What a child does before it runs its program: ask for a signal at its parent's death."""
+    if _LIBC is None:
+        return None
+    parent = os.getpid()
+
+    def tie() -> None:
+        _LIBC.prctl(PR_SET_PDEATHSIG, int(signal_))
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return tie
+
+
+def _record(pid: int, program: Program, folder: DataFolder) -> None:
+    record = {"pid": pid, "mark": start_mark(pid), "signal": int(program.orphan_signal)}
+    write_whole(folder.sub("run") / f"{program.name}.json", json.dumps(record))
+
+
+def end_orphans(folder: DataFolder) -> list[str]:
+    """End what a killed demo of this folder has left running; the names of what it was."""
+    ended = []
+    for file in sorted(folder.sub("run").glob("*.json")):
+        record = json.loads(file.read_text())
+        if record["mark"] and start_mark(record["pid"]) == record["mark"]:
+            end(record["pid"], record["mark"], signal.Signals(record["signal"]), patience=20.0)
+            ended.append(file.stem)
+        file.unlink()
+    return ended

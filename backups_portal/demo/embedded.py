@@ -1,0 +1,46 @@
+"""PostgreSQL and Redis for the demo and the tests, without anything installed on the machine."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from backups_portal.demo.children import Child, end_orphans
+from backups_portal.demo.folder import DataFolder
+from backups_portal.demo.postgres import start_postgres
+from backups_portal.demo.redis import start_redis
+from backups_portal.demo.users import Say
+
+
+@dataclass(frozen=True)
+class Services:
+    """Where PostgreSQL and Redis are, and those of them that are ours to watch."""
+
+    database_url: str
+    redis_url: str
+    children: tuple[Child, ...]
+
+
+@contextmanager
+def running(
+    folder: DataFolder, *, database_url: str, redis_url: str, durable: bool, say: Say
+) -> Iterator[Services]:
+    """Both services while the context lasts; a URL that is given needs nothing started.
+
+    Args:
+        durable: Whether committed data must survive a crash of the machine.
+
+    Raises:
+        DemoError: one of them does not start.
+    """
+    end_orphans(folder)
+    children: list[Child] = []
+    with ExitStack() as stack:
+        if not database_url:
+            child, database_url = start_postgres(folder, durable=durable, say=say)
+            stack.callback(child.stop)
+            children.append(child)
+        if not redis_url:
+            child, redis_url = start_redis(folder, durable=durable, say=say)
+            stack.callback(child.stop)
+            children.append(child)
+        yield Services(database_url, redis_url, tuple(children))

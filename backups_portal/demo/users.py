@@ -1,0 +1,92 @@
+"""Whom PostgreSQL and Redis run as when the demo is root's, which PostgreSQL refuses to be."""
+
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backups_portal.demo.errors import DemoError
+
+NAME = "backups-portal"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SystemUser:
+    """A user of the system without rights of its own."""
+
+    uid: int
+    gid: int
+
+    def as_popen_arguments(self) -> dict[str, Any]:
+        """What makes subprocess run a program as this user."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+    def take(self, folder: Path) -> None:
+        """Become the folder's owner."""
+        os.chown(folder, self.uid, self.gid)
+
+
+def service_user(used_before: Path) -> SystemUser | None:
+    """The user to run services as; None where the demo's own user will do.
+
+    Args:
+        used_before: A folder that such a service owns, if one has run before.
+
+    Raises:
+        DemoError: this is root, and there is no other user.
+    """
+    if os.geteuid() != 0:
+        return None
+    if used_before.exists() and (owner := used_before.stat()).st_uid != 0:
+        return SystemUser(owner.st_uid, owner.st_gid)
+    if _find(NAME) is None:
+        _create(NAME)
+    found = _find(NAME) or _find("postgres") or _find("nobody")
+    if found is None:
+        raise DemoError(
+            "PostgreSQL does not run as root, and there is no other user: create one with "
+            f"`useradd --system {NAME}`, or set DATABASE_URL and REDIS_URL."
+        )
+    return found
+
+
+def _find(name: str) -> SystemUser | None:
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        return None
+    return SystemUser(entry.pw_uid, entry.pw_gid)
+
+
+def _create(name: str) -> None:
+    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]
+    if shutil.which(command[0]):
+        # Where it fails, as in a read-only container, another user is found.
+        subprocess.run(command, check=False, capture_output=True)  # noqa: S603
+
+
+def make_reachable(user: SystemUser, paths: Iterable[Path], say: Say) -> None:
+    """Let a user pass through the parents of each path, by "o+x" where they are closed to it."""
+    for path in paths:
+        for parent in reversed(path.resolve().parents):
+            status = parent.stat()
+            if status.st_uid != user.uid and not status.st_mode & stat.S_IXOTH:
+                parent.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
+                say(f"Let other users pass through {parent} (chmod o+x), as PostgreSQL needs to.")
+
+
+def make_readable(tree: Path, probe: Path, say: Say) -> None:
+    """Let every user read a tree that a strict umask has closed."""
+    if probe.stat().st_mode & stat.S_IROTH:
+        return
+    for path in (tree, *tree.rglob("*")):
+        if not path.is_symlink():
+            mode = stat.S_IMODE(path.stat().st_mode)
+            path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
+    say(f"Let other users read {tree}, as PostgreSQL needs to.")

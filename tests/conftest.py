@@ -1,0 +1,79 @@
+"""Fixtures for every test: storage of its own, static files without a build, a real worker."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from pytest_django import Settings
+
+from backups_portal.celery import app
+
+WORKER_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings: Settings) -> None:
+    """Addresses of static files without the manifest that a deployment builds."""
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+
+
+@pytest.fixture
+def storage_url(settings: Settings, tmp_path: Path) -> str:
+    """A snapshot storage of this test's own."""
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'snapshots'}"
+    return settings.SNAPSHOT_STORAGE
+
+
+@pytest.fixture
+def celery_worker(
+    transactional_db: None, storage_url: str, tmp_path: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real worker on the test database and this test's storage; it has answered a ping."""
+    app.control.purge()
+    log = tmp_path / "worker.log"
+    with log.open("wb") as stream:
+        worker = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "celery", "-A", "backups_portal", "worker"),
+                *("--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=INFO"),
+            ],
+            env={**os.environ, "SNAPSHOT_STORAGE": storage_url, **_database_of_this_test()},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_for(worker, log)
+        yield worker
+    finally:
+        worker.terminate()
+        try:
+            worker.wait(15)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def _database_of_this_test() -> dict[str, str]:
+    server = os.environ["DATABASE_URL"]
+    before, _, name = server.rpartition("/")
+    query = name.partition("?")[1:]
+    return {
+        "DATABASE_URL": f"{before}/{connection.settings_dict['NAME']}{''.join(query)}",
+        "PROJECT_DATABASE_URL": server,
+    }
+
+
+def _wait_for(worker: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + WORKER_SECONDS
+    while time.monotonic() < deadline and worker.poll() is None:
+        if app.control.ping(timeout=0.5):
+            return
+    pytest.fail(f"the worker did not answer:\n{log.read_text()}")
