@@ -23,6 +23,7 @@ MIX_2 = np.uint64(0x94D049BB133111EB)
 LANE_2 = np.uint64(0xD6E8FEB86659FD93)
 # What a missing value counts as.
 NULL = np.uint64(0xA0761D6478BD642F)
+NULL_WORD = np.array([NULL])
 LANE = 1 << 64
 
 
@@ -47,11 +48,14 @@ class Digest:
 
 def mix(words: Words) -> Words:
     """SplitMix64's finaliser, applied to each word."""
-    words = words ^ (words >> np.uint64(30))
-    words *= MIX_1
-    words ^= words >> np.uint64(27)
+    spare = words >> np.uint64(30)
+    spare ^= words
+    spare *= MIX_1
+    words = spare >> np.uint64(27)
+    words ^= spare
     words *= MIX_2
-    words ^= words >> np.uint64(31)
+    np.right_shift(words, np.uint64(31), out=spare)
+    words ^= spare
     return words
 
 
@@ -61,11 +65,15 @@ def row_words(table: pa.Table, columns: tuple[str, ...]) -> tuple[Words, Words]:
     high = np.zeros(table.num_rows, np.uint64)
     for name in columns:
         key, factor = column_constants(name)
-        words = mix(column_words(table[name]) + key)
+        # A column without a value has one word for all rows.
+        words = column_words(table[name]) if table[name].null_count < table.num_rows else NULL_WORD
+        words = mix(words + key)
         low += words
         words *= factor
         high += words
-    return mix(low + GAMMA), mix(high ^ LANE_2)
+    low += GAMMA
+    high ^= LANE_2
+    return mix(low), mix(high)
 
 
 def table_digest(table: pa.Table, columns: tuple[str, ...]) -> Digest:
@@ -92,8 +100,6 @@ def column_words(column: pa.ChunkedArray) -> Words:
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
-    if array.null_count == len(array):
-        return np.full(len(array), NULL, np.uint64)
     words = _plain_words(array)
     if array.null_count:
         words = np.where(np.asarray(array.is_null()), NULL, words)
@@ -119,23 +125,28 @@ def _text_words(array: Any) -> Words:
     """A hash of each value's bytes: its length, then its words of 8 bytes, little-endian."""
     _, offsets_buffer, data_buffer = array.buffers()
     offsets = np.frombuffer(offsets_buffer, np.int32, len(array) + 1, array.offset * 4)
-    offsets = offsets.astype(np.int64)
     lengths = np.diff(offsets)
     data = np.frombuffer(data_buffer or b"", np.uint8)
+    if len(lengths) and lengths[0] == lengths[-1] and (lengths == lengths[0]).all():
+        return _blocks_words(
+            data[offsets[0] : offsets[-1]].reshape(len(array), lengths[0]), int(lengths[0])
+        )
     words = np.empty(len(array), np.uint64)
     for length in np.unique(lengths):
         rows = np.nonzero(lengths == length)[0]
-        words[rows] = _equally_long(data, offsets[rows], int(length))
+        places = offsets[rows][:, None] + np.arange(length, dtype=np.int32)
+        words[rows] = _blocks_words(data[places], int(length))
     return words
 
 
-def _equally_long(data: npt.NDArray[np.uint8], starts: npt.NDArray[Any], length: int) -> Words:
-    count = len(starts)
+def _blocks_words(values: npt.NDArray[np.uint8], length: int) -> Words:
+    """Hashes of values that are equally long: one row of bytes each."""
+    count = len(values)
+    padded = np.zeros((count, -(-length // 8) * 8), np.uint8)
+    padded[:, :length] = values
     state = np.full(count, length, np.uint64)
-    for offset in range(0, length, 8):
-        width = min(8, length - offset)
-        block = np.zeros((count, 8), np.uint8)
-        for byte in range(width):
-            block[:, byte] = data[starts + (offset + byte)]
-        state = mix((state ^ block.view("<u8").reshape(count)) + GAMMA)
+    for column in padded.view("<u8").T:
+        state ^= column
+        state += GAMMA
+        state = mix(state)
     return state
