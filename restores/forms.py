@@ -1,0 +1,34 @@
+"""Forms of this app; what their values may be, the services decide."""
+
+import uuid
+
+from django import forms
+
+from backups_portal.projects.services import NAME_LENGTH
+
+
+class RestoreForm(forms.Form):
+    """What an owner says to make a new project out of a backup."""
+
+    name = forms.CharField(
+        label="Name of the new project",
+        required=False,
+        widget=forms.TextInput(
+            attrs={"required": True, "maxlength": NAME_LENGTH, "autocomplete": "off"}
+        ),
+    )
+    accept_charges = forms.BooleanField(
+        label="I accept these charges",
+        required=False,
+        widget=forms.CheckboxInput(attrs={"required": True}),
+    )
+    # Made with the page, so that a second click asks for the same restore.
+    request_key = forms.UUIDField(
+        required=False,
+        widget=forms.HiddenInput(),
+        error_messages={"invalid": "This form was damaged on its way. Load the page again."},
+    )
+
+    def clean_request_key(self) -> uuid.UUID:
+        """A key of its own for a form that came without one."""
+        return self.cleaned_data["request_key"] or uuid.uuid4()

@@ -1,0 +1,43 @@
+"""How far a restore is, step by step."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from restores.models import Restore
+
+SHOWN = [step for step in Restore.Step if step is not Restore.Step.DONE]
+COUNTED = (Restore.Step.LOADING, Restore.Step.PROVING)
+
+
+class Progress(StrEnum):
+    """Where a step stands."""
+
+    DONE = "done"
+    CURRENT = "current"
+    FAILED = "failed"
+    AHEAD = "ahead"
+
+
+class StepLine(NamedTuple):
+    """A step as the page lists it; `counts` where it goes through the rows one by one."""
+
+    label: str
+    progress: Progress
+    counts: bool
+
+
+def step_lines(restore: Restore) -> list[StepLine]:
+    """Every step of a restore in its order, with where it stands."""
+    steps = list(Restore.Step)
+    here = steps.index(Restore.Step(restore.step))
+    at_here = Progress.FAILED if restore.state == Restore.State.FAILED else Progress.CURRENT
+    return [
+        StepLine(step.label, _progress(steps.index(step), here, at_here), step in COUNTED)
+        for step in SHOWN
+    ]
+
+
+def _progress(place: int, here: int, at_here: Progress) -> Progress:
+    if place == here:
+        return at_here
+    return Progress.DONE if place < here else Progress.AHEAD

@@ -1,0 +1,135 @@
+"""Making a new project out of a backup: the confirmation, the progress, another try."""
+
+import logging
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.generic import FormView, TemplateView
+
+from backups_portal.audit.services import address_of
+from backups_portal.billing.prices import Quote
+from backups_portal.billing.services import current_quote
+from backups_portal.projects.access import Permission
+from backups_portal.projects.mixins import ProjectPermissionMixin
+from restores.enqueueing import enqueue
+from restores.errors import RestoreRefusedError
+from restores.forms import RestoreForm
+from restores.models import Restore
+from restores.naming import suggest_name
+from restores.services import request_restore, retry_restore
+from restores.steps import step_lines
+from snapshots.contents import contents_of
+from snapshots.mixins import SnapshotMixin
+from snapshots.models import Snapshot
+
+log = logging.getLogger(__name__)
+
+
+class ConfirmView(SnapshotMixin, FormView):
+    """What a restore will make and cost; nothing begins before the charges are accepted."""
+
+    template_name = "restores/confirm.html"
+    form_class = RestoreForm
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        is_stored = self.snapshot.state == Snapshot.State.COMPLETED
+        return self.render_to_response(self.get_context_data(), status=200 if is_stored else 409)
+
+    def get_initial(self) -> dict[str, Any]:
+        return {"name": suggest_name(self.snapshot, self.account), "request_key": uuid.uuid4()}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            snapshot=self.snapshot,
+            is_stored=self.snapshot.state == Snapshot.State.COMPLETED,
+            contents=contents_of(self.snapshot.table_rows),
+            quote=current_quote(),
+            zone=self.project.main_database.backup_time_zone,
+            **kwargs,
+        )
+
+    def form_valid(self, form: RestoreForm) -> HttpResponse:
+        values = form.cleaned_data
+        try:
+            restore = request_restore(
+                snapshot=self.snapshot,
+                actor=self.account,
+                name=values["name"],
+                accepted_charges=values["accept_charges"],
+                request_key=values["request_key"],
+                address=address_of(self.request),
+            )
+        except RestoreRefusedError as refused:
+            log.warning("restore refused snapshot=%s %s", self.snapshot.pk, refused)
+            form.add_error(refused.field, refused.message)
+            return self.refuse(form, refused.status)
+        enqueue(restore)
+        return redirect("restore", restore.pk)
+
+    def form_invalid(self, form: RestoreForm) -> HttpResponse:
+        return self.refuse(form, 400)
+
+    def refuse(self, form: RestoreForm, status: int) -> HttpResponse:
+        """The page again, with what was wrong."""
+        return self.render_to_response(self.get_context_data(form=form), status=status)
+
+
+class RestorePage(ProjectPermissionMixin, TemplateView):
+    """A page about a restore, for the owners of the project that it came from."""
+
+    permission = Permission.MANAGE_BACKUPS
+    template_name = "restores/restore.html"
+    restore: Restore
+
+    def project_slug(self) -> str:
+        restores = Restore.objects.select_related("snapshot__project", "project", "requested_by")
+        self.restore = get_object_or_404(restores, pk=self.kwargs["restore"])
+        return self.restore.snapshot.project.slug
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        restore = self.restore
+        return super().get_context_data(
+            restore=restore,
+            snapshot=restore.snapshot,
+            steps=step_lines(restore),
+            is_under_way=restore.state in Restore.UNFINISHED,
+            # The new project is the account's that asked for it; other owners cannot enter.
+            can_enter=restore.requested_by == self.account,
+            contents=contents_of(restore.report.get("table_rows", {})),
+            missing=restore.report.get("missing", {}),
+            quote=Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
+            zone=self.project.main_database.backup_time_zone,
+            **kwargs,
+        )
+
+
+class RestoreView(RestorePage):
+    """The progress of a restore, and what became of it."""
+
+    http_method_names = ["get", "head"]
+
+
+class RestoreStatusView(RestorePage):
+    """The part of that page which changes, for its own refresh."""
+
+    template_name = "restores/_status.html"
+    http_method_names = ["get", "head"]
+
+
+class RetryView(RestorePage):
+    """Another try of a restore that failed."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            retry_restore(restore=self.restore, actor=self.account, address=address_of(request))
+        except RestoreRefusedError as refused:
+            log.warning("retry refused restore=%s %s", self.restore.pk, refused)
+            context = self.get_context_data(refusal=refused.message)
+            return self.render_to_response(context, status=refused.status)
+        enqueue(self.restore)
+        return redirect("restore", self.restore.pk)

@@ -1,0 +1,75 @@
+"""Forms of this app; what their values may be, the services decide."""
+
+from typing import Any
+
+from django import forms
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+from backups_portal.projects.models import MainDatabase
+from snapshots.backup_settings import LONGEST_DAYS, SHORTEST_DAYS
+from snapshots.schedule import zone_names
+
+ZONE_LIST = "time-zones"
+# Longer than any zone's name; a longer text is no use in a message either.
+LONGEST_TEXT = 64
+
+
+class BackupSettingsForm(forms.Form):
+    """The two settings of a main database: a daily time in a zone, and a number of days."""
+
+    backup_time = forms.CharField(
+        label="Daily backup schedule",
+        help_text="Time of day at which a backup is taken, every day.",
+        max_length=LONGEST_TEXT,
+        required=False,
+        widget=forms.TimeInput(attrs={"type": "time", "required": True}),
+    )
+    backup_time_zone = forms.CharField(
+        label="Time zone",
+        help_text="Clear the field and type a city or region to search.",
+        max_length=LONGEST_TEXT,
+        required=False,
+        widget=forms.TextInput(
+            attrs={
+                "list": ZONE_LIST,
+                "required": True,
+                "autocomplete": "off",
+                "autocapitalize": "off",
+                "spellcheck": "false",
+            }
+        ),
+    )
+    retention_days = forms.CharField(
+        label="Backup retention period",
+        help_text=f"From {SHORTEST_DAYS} to {LONGEST_DAYS} days after a backup was taken. "
+        "The newest backup and those on hold stay longer.",
+        max_length=LONGEST_TEXT,
+        required=False,
+        widget=forms.NumberInput(
+            attrs={"min": SHORTEST_DAYS, "max": LONGEST_DAYS, "step": 1, "required": True}
+        ),
+    )
+
+    @staticmethod
+    def values_of(database: MainDatabase) -> dict[str, Any]:
+        """What the form shows of the settings as they are."""
+        return {
+            "backup_time": f"{database.backup_time:%H:%M}",
+            "backup_time_zone": database.backup_time_zone,
+            "retention_days": database.retention_days,
+        }
+
+    def refuse(self, errors: dict[str, str]) -> None:
+        """Show at each field why its value cannot be."""
+        for name, message in errors.items():
+            self.add_error(name, message)
+
+    def zone_options(self) -> SafeString:
+        """The zones to choose from: places and UTC; other names of the database are accepted."""
+        places = sorted(name for name in zone_names() if _is_place(name))
+        return format_html_join("", '<option value="{}">', ((name,) for name in ["UTC", *places]))
+
+
+def _is_place(name: str) -> bool:
+    return "/" in name and name.split("/")[0] not in {"Etc", "SystemV", "US", "Canada", "Mexico"}

@@ -1,0 +1,110 @@
+"""What the Backups page says of each snapshot, read in as many queries for one as for many."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from backups_portal.projects.models import Project
+from snapshots.models import Snapshot
+from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
+
+# States of a restore, an app that this one may not know; the relation is reached by its name.
+RESTORE_UNFINISHED = ("queued", "running")
+KEPT_BECAUSE = {
+    HELD: "Until you release it",
+    IN_USE: "While it is being restored",
+    NEWEST: "Until a newer one is stored",
+    OLD: "Being removed",
+}
+
+
+@dataclass(frozen=True)
+class RunningRestore:
+    """A restore under way."""
+
+    id: UUID
+    name: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the list.
+
+    Attributes:
+        kept_until: When retention may remove it; None where `kept_because` says it better, and
+            where there is nothing to keep.
+        restore: A restore of it that is under way.
+    """
+
+    snapshot: Snapshot
+    kept_until: datetime | None
+    kept_because: str
+    restore: RunningRestore | None
+
+    @property
+    def changes(self) -> bool:
+        """Whether the line will soon read differently."""
+        return self.snapshot.state in Snapshot.UNFINISHED or self.restore is not None
+
+
+def newest_stored(project: Project) -> Snapshot | None:
+    """The newest snapshot that can be restored."""
+    stored = Snapshot.objects.completed().filter(project=project)
+    return stored.defer("table_rows").order_by("-taken_at", "-id").first()
+
+
+def describe(
+    snapshots: Sequence[Snapshot], *, newest: Snapshot | None, project: Project, now: datetime
+) -> list[Row]:
+    """The lines for some snapshots of a project, whose holds were loaded with them.
+
+    Args:
+        newest: The project's newest stored snapshot, which retention never removes.
+    """
+    days = project.main_database.retention_days
+    restores = _running_restores([snapshot.pk for snapshot in snapshots])
+    reasons = _reasons(snapshots, newest, restores, timedelta(days=days), now)
+    return [
+        Row(
+            snapshot,
+            kept_until=snapshot.kept_until(days) if reasons.get(snapshot.pk) == YOUNG else None,
+            kept_because=KEPT_BECAUSE.get(reasons.get(snapshot.pk, ""), ""),
+            restore=restores.get(snapshot.pk),
+        )
+        for snapshot in snapshots
+    ]
+
+
+def _running_restores(snapshot_ids: Sequence[UUID]) -> dict[UUID, RunningRestore]:
+    rows = Snapshot.objects.filter(pk__in=snapshot_ids, restores__state__in=RESTORE_UNFINISHED)
+    found = rows.values_list("pk", "restores__pk", "restores__name")
+    return {pk: RunningRestore(restore_id, name) for pk, restore_id, name in found}
+
+
+def _reasons(
+    snapshots: Sequence[Snapshot],
+    newest: Snapshot | None,
+    in_use: Collection[UUID],
+    period: timedelta,
+    now: datetime,
+) -> dict[UUID, str]:
+    """Why each stored snapshot stays, or that it goes."""
+    stored = {
+        snapshot.pk: snapshot
+        for snapshot in [*snapshots, *([newest] if newest else [])]
+        if snapshot.state == Snapshot.State.COMPLETED
+    }
+    kept = [
+        Kept(snapshot.pk, snapshot.taken_at, held=is_held(snapshot), in_use=pk in in_use)
+        for pk, snapshot in stored.items()
+        if snapshot.taken_at
+    ]
+    reasons = {verdict.id: verdict.reason for verdict in decide(kept, period, now)}
+    # A hold outlives the period: it is what somebody asked for, and named first.
+    return {**reasons, **{item.id: HELD for item in kept if item.held}}
+
+
+def is_held(snapshot: Snapshot) -> bool:
+    """Whether somebody wishes to keep it whatever its age."""
+    return hasattr(snapshot, "hold")

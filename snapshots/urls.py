@@ -1,0 +1,22 @@
+"""Addresses of main databases and their backups."""
+
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+from snapshots.views.backups import BackupsView
+from snapshots.views.main_database import MainDatabaseView
+from snapshots.views.snapshot import HoldView, ReleaseView, SnapshotView
+
+PROJECT = "projects/<slug:slug>/"
+SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"
+# Pages that take nothing but GET and HEAD answer everything else with 405, also where it comes
+# without a form's token.
+read_only = csrf_exempt
+
+urlpatterns = [
+    path(f"{PROJECT}main-database/", MainDatabaseView.as_view(), name="main-database"),
+    path(f"{PROJECT}backups/", read_only(BackupsView.as_view()), name="backups"),
+    path(SNAPSHOT, read_only(SnapshotView.as_view()), name="snapshot"),
+    path(f"{SNAPSHOT}hold/", HoldView.as_view(), name="snapshot-hold"),
+    path(f"{SNAPSHOT}release/", ReleaseView.as_view(), name="snapshot-release"),
+]

@@ -1,0 +1,60 @@
+"""The Main Database page: what the database is, and when it is backed up."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.views.generic import FormView
+
+from backups_portal.audit.services import address_of
+from backups_portal.projects.access import Permission
+from backups_portal.projects.mixins import ProjectPermissionMixin
+from snapshots.errors import SettingsRefusedError
+from snapshots.forms import BackupSettingsForm
+from snapshots.listing import newest_stored
+from snapshots.services import change_backup_settings
+
+READING = ("GET", "HEAD")
+
+
+class MainDatabaseView(ProjectPermissionMixin, FormView):
+    """Members see the database; owners see its backup settings and change them."""
+
+    template_name = "snapshots/main_database.html"
+    form_class = BackupSettingsForm
+    http_method_names = ["get", "head", "post"]
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        if request.method not in READING:
+            self.permission = Permission.MANAGE_BACKUPS
+
+    def get_initial(self) -> dict[str, Any]:
+        return BackupSettingsForm.values_of(self.project.main_database)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            database=self.project.main_database,
+            measured=newest_stored(self.project),
+            now=timezone.now(),
+            **kwargs,
+        )
+
+    def form_valid(self, form: BackupSettingsForm) -> HttpResponse:
+        try:
+            change_backup_settings(
+                database=self.project.main_database,
+                actor=self.account,
+                address=address_of(self.request),
+                **form.cleaned_data,
+            )
+        except SettingsRefusedError as refused:
+            form.refuse(refused.errors)
+            return self.form_invalid(form)
+        messages.success(self.request, "Your backup settings are saved.")
+        return redirect("main-database", self.project.slug)
+
+    def form_invalid(self, form: BackupSettingsForm) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=400)
