@@ -7,6 +7,11 @@ import sys
 
 def main() -> None:
     """Run a management command with the project's settings."""
+    if sys.argv[1:2] == ["demo"]:
+        # It makes the environment that the settings read, so it must run before them.
+        from backups_portal.demo.bootstrap import main as demo
+
+        sys.exit(demo(sys.argv[2:]))
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
     from django.core.management import execute_from_command_line
 

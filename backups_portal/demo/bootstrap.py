@@ -1,0 +1,121 @@
+"""Starts the demo on a machine that has nothing: services first, then Django's settings.
+
+Nothing here imports Django, since the settings read an environment that is made here.
+"""
+
+import os
+import secrets
+import sys
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+
+import psycopg
+from redis import Redis
+from redis.exceptions import RedisError
+
+from backups_portal.demo.embedded import Services, running
+from backups_portal.demo.errors import DemoError
+from backups_portal.demo.folder import DataFolder, opened, write_whole
+from backups_portal.demo.options import Options, add_arguments, from_namespace
+from backups_portal.demo.ports import is_free
+from backups_portal.demo.signals import Stopped, stop_on_signals
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the demo as the command line says; the exit code."""
+    parser = ArgumentParser(
+        prog="manage.py demo", description="Run the whole portal on this machine, with a story."
+    )
+    add_arguments(parser)
+    return run(from_namespace(parser.parse_args(arguments)))
+
+
+def run(options: Options) -> int:
+    """Run the demo until it is told to stop; 0, or 1 after one sentence on what went wrong."""
+    try:
+        with stop_on_signals():
+            return _run(options)
+    except Stopped:
+        say("Stopped. Everything is kept; start again to go on.")
+        return 0
+    except DemoError as error:
+        print(f"demo: {error}", file=sys.stderr)  # noqa: T201
+    except OSError as error:
+        # A full disk, a file of another user: the file's name says it best.
+        print(f"demo: {error.filename or 'the system'}: {error.strerror}", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def say(line: str) -> None:
+    """Tell the person at the terminal."""
+    print(line, flush=True)  # noqa: T201
+
+
+def _run(options: Options) -> int:
+    if not is_free(options.port):
+        raise DemoError(f"Port {options.port} is in use: choose another one with --port.")
+    with (
+        opened(options.data_dir) as folder,
+        running(
+            folder,
+            database_url=os.environ.get("DATABASE_URL", ""),
+            redis_url=os.environ.get("REDIS_URL", ""),
+            durable=True,
+            say=say,
+        ) as services,
+    ):
+        _check(services)
+        prepared = environment(folder, services, os.environ)
+        write_whole(folder.path / "demo.env", "".join(f"{k}={v}\n" for k, v in prepared.items()))
+        os.environ.update(prepared)
+        # Only now can Django be loaded.
+        import django
+
+        django.setup()
+        from backups_portal.demo.serving import serve
+
+        return serve(options, folder, services, say)
+
+
+def _check(services: Services) -> None:
+    """Make sure that servers which are not ours answer."""
+    try:
+        psycopg.connect(services.database_url, connect_timeout=5).close()
+    except psycopg.Error as error:
+        raise DemoError(f"DATABASE_URL does not work: {str(error).strip()}") from error
+    try:
+        with Redis.from_url(services.redis_url, socket_connect_timeout=5) as client:
+            client.ping()
+    except (RedisError, ValueError) as error:
+        raise DemoError(f"REDIS_URL does not work: {error}") from error
+
+
+def environment(folder: DataFolder, services: Services, given: Mapping[str, str]) -> dict[str, str]:
+    """The settings of this demo, as environment variables.
+
+    Every setting that reaches something is named, so that a .env file cannot point the demo at it.
+    """
+    storage = f"file://{folder.path / 'snapshots'}"
+    folder.sub("static")
+    return {
+        "DJANGO_SETTINGS_MODULE": "backups_portal.settings",
+        "SECRET_KEY": given.get("SECRET_KEY") or folder.keep("secret-key", _key),
+        "INSTALLATION_KEY": given.get("INSTALLATION_KEY") or folder.keep("installation-key", _key),
+        "DATABASE_URL": services.database_url,
+        "PROJECT_DATABASE_URL": given.get("PROJECT_DATABASE_URL") or services.database_url,
+        "REDIS_URL": services.redis_url,
+        "SNAPSHOT_STORAGE": given.get("SNAPSHOT_STORAGE") or storage,
+        "STATIC_ROOT": str(folder.path / "static"),
+        "DEMO_PASSWORD": folder.keep("sign-in", lambda: secrets.token_urlsafe(9)),
+        "ALLOWED_HOSTS": "localhost,127.0.0.1",
+        "CSRF_TRUSTED_ORIGINS": "",
+        "DEBUG": "0",
+        "SECURE_COOKIES": "0",
+        "SECURE_SSL_REDIRECT": "0",
+        "SECURE_HSTS_SECONDS": "0",
+        "BEHIND_PROXY": "0",
+    }
+
+
+def _key() -> str:
+    return secrets.token_hex(32)

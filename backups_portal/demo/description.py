@@ -1,0 +1,72 @@
+"""DIR/demo.json: where the demo is and who can sign in, for programs."""
+
+from typing import TypedDict
+
+import psycopg
+
+from backups_portal.demo.accounts import PEOPLE, demo_password
+from backups_portal.projectdb.tokens import create_token, reveal
+from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.models import Project
+
+TOKEN_NAME = "Demo"  # noqa: S105 - what the token is called, is none
+
+
+class DescribedProject(TypedDict):
+    """A project as demo.json shows it."""
+
+    id: str
+    slug: str
+    name: str
+    api_url: str | None
+    profile_token: str
+    database_url: str
+
+
+class Describer:
+    """Assembles the description again and again; what cannot change is read once."""
+
+    def __init__(
+        self, *, base_url: str, api_url: str | None, database_url: str, redis_url: str
+    ) -> None:
+        self._fixed = {"base_url": base_url, "database_url": database_url, "redis_url": redis_url}
+        self._api_url = api_url
+        self._known: dict[str, DescribedProject] = {}
+
+    def describe(self) -> dict[str, object]:
+        """Everything as it is now."""
+        projects = Project.objects.active().select_related("server").order_by("created_at")
+        return {
+            **self._fixed,
+            "accounts": [
+                {"email": person.email, "password": demo_password(), "role": person.role}
+                for person in PEOPLE
+            ],
+            "projects": [self._project(project) for project in projects],
+        }
+
+    def _project(self, project: Project) -> DescribedProject:
+        key = str(project.id)
+        if key not in self._known:
+            self._known[key] = {
+                "id": key,
+                "slug": project.slug,
+                "name": project.name,
+                "api_url": self._api_url,
+                "profile_token": profile_token(project_dsn(project)),
+                "database_url": project_dsn(project),
+            }
+        return {**self._known[key], "slug": project.slug, "name": project.name}
+
+
+def profile_token(dsn: str) -> str:
+    """A profile token with full permission: one that the project has, or a new one."""
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(
+            """SELECT sealed_value FROM token
+               WHERE kind = 'profile' AND permission = 'full' AND expires_at IS NULL
+               ORDER BY id LIMIT 1"""
+        ).fetchone()
+        if row:
+            return reveal(row[0], keys=keyring())
+        return create_token(connection, keys=keyring(), kind="profile", name=TOKEN_NAME).value

@@ -1,0 +1,58 @@
+"""The portal's own processes, as the demo runs them."""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+from backups_portal.demo.children import Program
+from backups_portal.demo.folder import DataFolder
+from backups_portal.demo.ports import LOOPBACK
+
+
+def portal_programs(port: int, folder: DataFolder) -> list[Program]:
+    """Web server, worker and beat; the projects' API will be served on the next port."""
+    return [_web(port), _worker(), _beat(folder)]
+
+
+def _web(port: int) -> Program:
+    return Program(
+        name="web",
+        command=_module(
+            "gunicorn",
+            "backups_portal.wsgi",
+            f"--bind={LOOPBACK}:{port}",
+            "--worker-class=gthread",
+            "--workers=2",
+            "--threads=4",
+            "--graceful-timeout=5",
+            "--no-control-socket",
+            "--access-logfile=-",
+        ),
+    )
+
+
+def _worker() -> Program:
+    return Program(
+        name="worker",
+        command=_celery("worker", "--concurrency=2", "--loglevel=INFO"),
+        # A backup in the making is dropped and delivered again at the next start.
+        orphan_signal=signal.SIGQUIT,
+        patience=5.0,
+    )
+
+
+def _beat(folder: DataFolder) -> Program:
+    schedule = folder.sub("beat") / "schedule"
+    return Program(
+        name="beat",
+        command=_celery("beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=INFO"),
+    )
+
+
+def _celery(*arguments: str) -> Sequence[str]:
+    return _module("celery", "-A", "backups_portal", *arguments)
+
+
+def _module(name: str, *arguments: str) -> Sequence[str]:
+    # As a module of this Python: its folder need not be on PATH.
+    return [sys.executable, "-m", name, *arguments]

@@ -1,0 +1,129 @@
+"""The demo from the moment that Django is loaded: migrate, seed, serve, watch."""
+
+import json
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from importlib import import_module
+from importlib.util import find_spec
+
+import psycopg
+from django.core.management import call_command
+from django.db import OperationalError, connection
+
+from backups_portal.demo.accounts import PEOPLE, demo_password, ensure_account
+from backups_portal.demo.children import Child, start
+from backups_portal.demo.description import Describer
+from backups_portal.demo.embedded import Services
+from backups_portal.demo.folder import DataFolder, write_whole
+from backups_portal.demo.options import Options
+from backups_portal.demo.ports import LOOPBACK
+from backups_portal.demo.programs import portal_programs
+from backups_portal.demo.readiness import wait_until_ready
+from backups_portal.demo.users import Say
+from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.servers import DEFAULT_NAME, register_server
+
+STORY = "backups_portal.demo.story"
+WATCH_SECONDS = 0.25
+DESCRIBE_SECONDS = 2.0
+
+
+def serve(options: Options, folder: DataFolder, services: Services, say: Say) -> int:
+    """Bring the portal up and watch it until a signal ends it.
+
+    Raises:
+        DemoError: a process ended by itself.
+        Stopped: a signal came.
+    """
+    prepare(services)
+    if not options.empty:
+        seed(say)
+    with ExitStack() as stack:
+        children = start_portal(options.port, folder, stack)
+        wait_until_ready(options.port, children)
+        describer = Describer(
+            base_url=f"http://{LOOPBACK}:{options.port}",
+            api_url=None,
+            database_url=services.database_url,
+            redis_url=services.redis_url,
+        )
+        write_description(describer, folder)
+        say(banner(options, folder))
+        watch([*services.children, *children], describer, folder)
+    return 0
+
+
+def prepare(services: Services) -> None:
+    """Bring tables and static files to this version, and make the accounts."""
+    call_command("migrate", verbosity=0, interactive=False)
+    call_command("collectstatic", verbosity=0, interactive=False)
+    if services.children and DatabaseServer.objects.filter(name=DEFAULT_NAME).exists():
+        # Its port may have changed since it was registered.
+        register_server(DEFAULT_NAME, services.database_url)
+    for person in PEOPLE:
+        ensure_account(person)
+
+
+def seed(say: Say) -> None:
+    """Make the projects of the story, unless they are there."""
+    if find_spec(STORY):
+        import_module(STORY).seed(say)
+
+
+def start_portal(port: int, folder: DataFolder, stack: ExitStack) -> list[Child]:
+    """Start the portal's processes; the stack stops them all at once."""
+    children: list[Child] = []
+    stack.callback(stop_all, children)
+    for program in portal_programs(port, folder):
+        children.append(start(program, folder))
+    return children
+
+
+def stop_all(children: Sequence[Child]) -> None:
+    """Tell all of them to stop, then wait for each."""
+    for child in children:
+        child.ask_to_stop()
+    for child in children:
+        child.stop()
+
+
+def watch(children: Sequence[Child], describer: Describer, folder: DataFolder) -> None:
+    """Keep the description true, until a process ends by itself.
+
+    Raises:
+        DemoError: one did.
+    """
+    described = time.monotonic()
+    while True:
+        time.sleep(WATCH_SECONDS)
+        for child in children:
+            child.check()
+        if time.monotonic() - described > DESCRIBE_SECONDS:
+            write_description(describer, folder)
+            described = time.monotonic()
+
+
+def write_description(describer: Describer, folder: DataFolder) -> None:
+    """Write demo.json where it differs from what is there."""
+    file = folder.path / "demo.json"
+    try:
+        text = json.dumps(describer.describe(), indent=2) + "\n"
+    except (OperationalError, psycopg.OperationalError):
+        # A database that is going or gone; if it is ours, the watch says so next.
+        connection.close()
+        return
+    if not file.is_file() or file.read_text() != text:
+        write_whole(file, text)
+
+
+def banner(options: Options, folder: DataFolder) -> str:
+    """What to know, in a few lines."""
+    people = "\n".join(f"             {person.email:<26} {person.role}" for person in PEOPLE)
+    return (
+        f"\nBackups Portal is up.\n\n"
+        f"  Open       http://{LOOPBACK}:{options.port}\n"
+        f"  Sign in    password {demo_password()} for each of\n{people}\n"
+        f"  Data       {folder.path} (logs in logs/, settings for commands in demo.env)\n"
+        f"  Stop       Ctrl-C; everything is kept for the next start\n"
+    )

@@ -1,0 +1,10 @@
+"""Addresses for load balancers and monitoring."""
+
+from django.urls import path
+
+from backups_portal.ops import views
+
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+]
