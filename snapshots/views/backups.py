@@ -1,5 +1,7 @@
 """The Backups page: the list of a project's snapshots, to be read and nothing else."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
