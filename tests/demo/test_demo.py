@@ -1,0 +1,146 @@
+"""`manage.py demo` as a person meets it: up, in the way of another, killed, stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from backups_portal.demo.ports import free_port
+
+UP_SECONDS = 60.0
+
+
+class Demo:
+    """A demo in a process of its own, with an environment that names nothing."""
+
+    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.process = subprocess.Popen(
+            [
+                *(sys.executable, "manage.py", "demo", "--empty"),
+                *("--port", str(self.port), "--data-dir", str(folder)),
+            ],
+            cwd=settings.BASE_DIR,
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def wait_until_up(self) -> dict[str, Any]:
+        """What demo.json says once the portal answers."""
+        deadline = time.monotonic() + UP_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz"):
+                    described = json.loads((self.folder / "demo.json").read_text())
+                    if described["base_url"].endswith(f":{self.port}"):
+                        return described
+            except OSError:
+                pass
+            time.sleep(0.1)
+        pytest.fail(f"the demo did not come up: {self.end()}")
+
+    def end(self, signal_: signal.Signals | None = None) -> tuple[int, str]:
+        """Its exit code and everything that it said."""
+        if signal_:
+            self.process.send_signal(signal_)
+        try:
+            said, _ = self.process.communicate(timeout=40)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            said, _ = self.process.communicate()
+        return self.process.returncode, said
+
+    def pid_of(self, name: str) -> int:
+        """The number of one of its processes."""
+        return int(json.loads((self.folder / "run" / f"{name}.json").read_text())["pid"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "var"
+    yield path
+    for record in (path / "run").glob("*.json"):
+        # What a failed test has left.
+        try:
+            os.killpg(json.loads(record.read_text())["pid"], signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
+    first = Demo(folder)
+    described = first.wait_until_up()
+    assert {account["role"] for account in described["accounts"]} == {
+        "owner",
+        "collaborator",
+        "stranger",
+    }
+    assert described["projects"] == []
+
+    # Others that want its port or its folder are told so, and change nothing.
+    for other, sentence in (
+        (Demo(folder.with_name("other"), port=first.port), f"Port {first.port} is in use"),
+        (Demo(folder), f"Another demo (process {first.process.pid}) uses {folder}"),
+    ):
+        code, said = other.end()
+        assert (code, said.count("\n")) == (1, 1)
+        assert sentence in said
+
+    assert first.end(signal.SIGKILL)[0] == -signal.SIGKILL
+
+    second = Demo(folder)
+    again = second.wait_until_up()
+    assert again["accounts"] == described["accounts"]
+    assert again["database_url"] == described["database_url"]
+
+    os.kill(second.pid_of("worker"), signal.SIGKILL)
+    code, said = second.end()
+    assert code == 1
+    assert "The worker process ended by itself (signal 9). The last lines of" in said
+    assert "ready." in said
+    assert "Traceback" not in said
+
+    third = Demo(folder)
+    third.wait_until_up()
+    started = time.monotonic()
+    code, said = third.end(signal.SIGTERM)
+    assert code == 0
+    assert "Stopped." in said
+    assert time.monotonic() - started < 15
+    assert not any(
+        Path(f"/proc/{third.pid_of(name)}").exists()
+        for name in ("web", "worker", "beat", "postgres", "redis")
+    )
+
+
+def test_ctrl_c_while_starting_ends_cleanly(folder: Path) -> None:
+    demo = Demo(folder)
+    deadline = time.monotonic() + UP_SECONDS
+    while not (folder / "run" / "redis.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    code, said = demo.end(signal.SIGINT)
+    assert code == 0, said
+    assert "Traceback" not in said
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        folder = Path("/proc/var")  # root writes everywhere else
+    else:
+        folder = tmp_path / "closed" / "var"
+        folder.parent.mkdir(mode=0o555)
+    code, said = Demo(folder).end()
+    assert (code, said.count("\n")) == (1, 1)
+    assert f"The data folder {folder} cannot be written to" in said
