@@ -1,5 +1,6 @@
 """How far a restore is, step by step."""
 
+from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -41,3 +42,10 @@ def _progress(place: int, here: int, at_here: Progress) -> Progress:
     if place == here:
         return at_here
     return Progress.DONE if place < here else Progress.AHEAD
+
+
+def time_taken(restore: Restore) -> timedelta | None:
+    """How long a restore lasted; None while it lasts."""
+    if restore.started_at and restore.finished_at:
+        return restore.finished_at - restore.started_at
+    return None

@@ -19,7 +19,7 @@ from restores.forms import RestoreForm
 from restores.models import Restore
 from restores.naming import suggest_name
 from restores.services import request_restore, retry_restore
-from restores.steps import step_lines
+from restores.steps import step_lines, time_taken
 from snapshots.contents import contents_of
 from snapshots.mixins import SnapshotMixin
 from snapshots.models import Snapshot
@@ -91,19 +91,20 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         restore = self.restore
-        return super().get_context_data(
-            restore=restore,
-            snapshot=restore.snapshot,
-            steps=step_lines(restore),
-            is_under_way=restore.state in Restore.UNFINISHED,
+        return {
+            **super().get_context_data(**kwargs),
+            "restore": restore,
+            "snapshot": restore.snapshot,
+            "steps": step_lines(restore),
+            "took": time_taken(restore),
+            "is_under_way": restore.state in Restore.UNFINISHED,
             # The new project is the account's that asked for it; other owners cannot enter.
-            can_enter=restore.requested_by == self.account,
-            contents=contents_of(restore.report.get("table_rows", {})),
-            missing=restore.report.get("missing", {}),
-            quote=Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
-            zone=self.project.main_database.backup_time_zone,
-            **kwargs,
-        )
+            "can_enter": restore.requested_by == self.account,
+            "contents": contents_of(restore.report.get("table_rows", {})),
+            "missing": restore.report.get("missing", {}),
+            "quote": Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
+            "zone": self.project.main_database.backup_time_zone,
+        }
 
 
 class RestoreView(RestorePage):
