@@ -1,7 +1,8 @@
 """Reading a project's database at one instant, with as many readers as asked for."""
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,8 +14,13 @@ from adbc_driver_manager import Error as AdbcError
 from psycopg import sql
 
 from backups_portal.projectdb.catalogue import VARIABLE, Table
+from snapshots.engine.arrays import Columns, IrregularError, read_arrays
 from snapshots.engine.chunks import ChunkRange
 from snapshots.engine.errors import SourceError
+
+log = logging.getLogger(__name__)
+
+Connection = psycopg.Connection[tuple[object, ...]]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Rows of one read are held in memory; more of them become further segments of the same range.
@@ -58,7 +64,7 @@ class Instant:
     types: ColumnTypes
 
 
-def export_instant(connection: psycopg.Connection[tuple[object, ...]]) -> Instant:
+def export_instant(connection: Connection) -> Instant:
     """Fix the instant of a snapshot; it holds as long as the connection's transaction does.
 
     The connection must be in no transaction yet and have isolation REPEATABLE READ.
@@ -85,7 +91,7 @@ def export_instant(connection: psycopg.Connection[tuple[object, ...]]) -> Instan
     )
 
 
-def column_types(connection: psycopg.Connection[tuple[object, ...]]) -> ColumnTypes:
+def column_types(connection: Connection) -> ColumnTypes:
     """The type of every column of the database, by table and column."""
     rows = connection.execute(
         """SELECT relname, attname, format_type(atttypid, NULL)
@@ -99,7 +105,7 @@ def column_types(connection: psycopg.Connection[tuple[object, ...]]) -> ColumnTy
     return types
 
 
-def count_chunks(connection: psycopg.Connection[tuple[object, ...]]) -> dict[int, int]:
+def count_chunks(connection: Connection) -> dict[int, int]:
     """Rows of variables by chunk, counted: for when neither marks nor a manifest tell."""
     rows = connection.execute("SELECT chunk_of(time), count(*) FROM variable GROUP BY 1")
     return {int(str(chunk)): int(str(count)) for chunk, count in rows}
@@ -111,28 +117,82 @@ def chunk_start(chunk: int) -> datetime:
 
 
 class Reader:
-    """One connection that reads rows of an instant as Arrow tables."""
+    """Reads rows of an instant as Arrow tables, over connections of one thread."""
 
-    def __init__(self, connection: adbc.Connection, instant: Instant) -> None:
-        self._connection = connection
-        self._types = instant.types
+    def __init__(self, dsn: str, instant: Instant, resources: ExitStack) -> None:
+        self._dsn, self._instant, self._resources = dsn, instant, resources
+        self._arrays: Connection | None = None
+        self._rows: adbc.Connection | None = None
+        # Whether the last variables had a location or metadata: the next ones then have, too.
+        self._wide = False
 
-    def rows(self, table: Table, chunks: ChunkRange | None = None) -> Iterator[pa.Table]:
-        """The stored columns of a table's rows, in parts of at most MAX_SEGMENT_ROWS.
+    def rows(
+        self, table: Table, chunks: ChunkRange | None = None, *, numbers: bool = True
+    ) -> Iterator[pa.Table]:
+        """The stored columns of a table's rows, in parts that fit into memory.
 
         Variables are sorted by series, time and number within a part, other tables by their key
         throughout.
+
+        Args:
+            chunks: Of variables: only those of this range.
+            numbers: Of variables: without, they lack their `id` and are in no order.
         """
-        with source_errors(), self._connection.cursor() as cursor:
+        with source_errors():
+            if table is not VARIABLE or chunks is None:
+                yield from map(_plain, self._row_by_row(table, None))
+                return
+            part = self._as_arrays(chunks, numbers) if chunks.rows <= MAX_SEGMENT_ROWS else None
+            parts = [part] if part is not None else self._variables_row_by_row(chunks)
+            for part in parts:
+                yield _sorted_variables(part) if numbers else part
+
+    def _as_arrays(self, chunks: ChunkRange, numbers: bool) -> pa.Table | None:
+        connection = self._array_connection()
+        try:
+            with connection.transaction():
+                part = read_arrays(connection, _within(chunks), Columns(self._wide, numbers))
+                if part is None:
+                    self._wide = True
+                    part = read_arrays(connection, _within(chunks), Columns(True, numbers))
+        except (IrregularError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
+            log.info("variables from %s until %s are read row by row", chunks.first, chunks.end)
+            return None
+        if part is not None and self._wide:
+            self._wide = part["longitude"].null_count + part["metadata"].null_count < (
+                2 * part.num_rows
+            )
+        return part
+
+    def _variables_row_by_row(self, chunks: ChunkRange) -> Iterator[pa.Table]:
+        for part in self._row_by_row(VARIABLE, chunks):
+            yield split_location(_plain(part))
+
+    def _row_by_row(self, table: Table, chunks: ChunkRange | None) -> Iterator[pa.Table]:
+        with self._row_connection().cursor() as cursor:
             cursor.adbc_statement.set_options(
                 **{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
             )
             cursor.execute(self._query(table, chunks))
-            for part in _parts(cursor.fetch_record_batch()):
-                yield _sorted_variables(part) if table is VARIABLE else _plain(part)
+            yield from _parts(cursor.fetch_record_batch())
+
+    def _array_connection(self) -> Connection:
+        if self._arrays is None:
+            self._arrays = self._resources.enter_context(psycopg.connect(self._dsn))
+            for statement in _settings(self._instant):
+                self._arrays.execute(statement.encode())
+        return self._arrays
+
+    def _row_connection(self) -> adbc.Connection:
+        if self._rows is None:
+            self._rows = self._resources.enter_context(adbc.connect(self._dsn))
+            with self._rows.cursor() as cursor:
+                for statement in _settings(self._instant):
+                    cursor.execute(statement)
+        return self._rows
 
     def _query(self, table: Table, chunks: ChunkRange | None) -> str:
-        types = self._types[table.name]
+        types = self._instant.types[table.name]
         columns = sql.SQL(", ").join(
             sql.SQL("{0}::text AS {0}" if types[name] in AS_TEXT else "{0}").format(
                 sql.Identifier(name)
@@ -144,6 +204,17 @@ class Reader:
             keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
             return (query + sql.SQL(" ORDER BY {}").format(keys)).as_string()
         return (query + _within(chunks)).as_string()
+
+
+def _settings(instant: Instant) -> tuple[str, ...]:
+    """What makes a transaction see exactly the instant, and leave the cores to the readers."""
+    return (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        f"SET TRANSACTION SNAPSHOT '{instant.name}'",
+        # Readers share the cores already; a plan with workers of its own is slower.
+        "SET LOCAL max_parallel_workers_per_gather = 0",
+        "SET LOCAL jit = off",
+    )
 
 
 def _within(chunks: ChunkRange) -> sql.Composed:
@@ -188,7 +259,6 @@ def _storage(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _sorted_variables(table: pa.Table) -> pa.Table:
-    table = split_location(_plain(table))
     series = table["series_id"].to_numpy()
     moments = table["time"].cast(pa.int64()).to_numpy()
     order = np.lexsort((table["id"].to_numpy(), moments, series))
@@ -233,15 +303,6 @@ def join_location(table: pa.Table) -> pa.Table:
 
 @contextmanager
 def open_reader(dsn: str, instant: Instant) -> Iterator[Reader]:
-    """A reader whose transaction sees exactly the instant."""
-    with source_errors(), adbc.connect(dsn) as connection:
-        with connection.cursor() as cursor:
-            for statement in (
-                "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-                f"SET TRANSACTION SNAPSHOT '{instant.name}'",
-                # Readers share the cores already; a plan with workers of its own is slower.
-                "SET LOCAL max_parallel_workers_per_gather = 0",
-                "SET LOCAL jit = off",
-            ):
-                cursor.execute(statement)
-        yield Reader(connection, instant)
+    """A reader whose transactions see exactly the instant."""
+    with source_errors(), ExitStack() as resources:
+        yield Reader(dsn, instant, resources)
