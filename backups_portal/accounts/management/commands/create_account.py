@@ -1,0 +1,44 @@
+"""Create an account that can sign in."""
+
+import json
+import sys
+from argparse import ArgumentParser
+from getpass import getpass
+from typing import Any
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+
+from backups_portal.accounts.models import Account
+
+
+class Command(BaseCommand):
+    """The way in for the first person of an installation."""
+
+    help = "Create an account. Its password is asked for, or read from standard input."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", help="what the person signs in with")
+        parser.add_argument("--name", default="", help="what the person is called")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if Account.objects.filter(email__iexact=options["email"]).exists():
+            raise CommandError(f"There is an account {options['email']} already.")
+        # Never an argument: command lines are seen by everybody on the machine.
+        password = getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+        account = Account(
+            email=Account.objects.normalize_email(options["email"]), name=options["name"]
+        )
+        account.set_password(password)
+        try:
+            account.full_clean()
+            validate_password(password, account)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+        account.save()
+        if options["json"]:
+            self.stdout.write(json.dumps({"id": account.pk, "email": account.email}))
+        else:
+            self.stdout.write(f"Created the account {account.email}.")
