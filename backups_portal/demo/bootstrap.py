@@ -5,6 +5,7 @@ Nothing here imports Django, since the settings read an environment that is made
 
 import os
 import secrets
+import shlex
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ def _run(options: Options) -> int:
     ):
         _check(services)
         prepared = environment(folder, services, os.environ)
-        write_whole(folder.path / "demo.env", "".join(f"{k}={v}\n" for k, v in prepared.items()))
+        write_whole(folder.path / "demo.env", shell_lines(prepared))
         os.environ.update(prepared)
         # Only now can Django be loaded.
         import django
@@ -115,6 +116,11 @@ def environment(folder: DataFolder, services: Services, given: Mapping[str, str]
         "SECURE_HSTS_SECONDS": "0",
         "BEHIND_PROXY": "0",
     }
+
+
+def shell_lines(values: Mapping[str, str]) -> str:
+    """Assignments that a shell reads."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 
 def _key() -> str:
