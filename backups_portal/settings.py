@@ -193,6 +193,8 @@ CELERY_BEAT_SCHEDULE = {
 SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var' / 'snapshots'}")
 SNAPSHOT_READERS = env.int("SNAPSHOT_READERS", default=0)  # 0: one per core
 RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
+# Proofs that wait or run at one time, beside the backups and restores of the same workers.
+PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
 SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28))
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60))

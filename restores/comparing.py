@@ -33,6 +33,7 @@ class Expectation:
 
     job: ReadJob
     rows: int
+    bytes: int
     digest: Digest
 
 
@@ -46,6 +47,7 @@ def expectations(manifest: Manifest) -> list[Expectation]:
         Expectation(
             ReadJob(BY_NAME[table], _range(table, segments)),
             rows=sum(segment.rows for segment in segments),
+            bytes=sum(segment.bytes for segment in segments),
             digest=total_digest(segments),
         )
         for (table, first, end), segments in groups.items()
@@ -69,14 +71,16 @@ def compare_with_manifest(
         EngineError: the database could not be read.
     """
     lock = threading.Lock()
-    done = 0
+    done = done_bytes = 0
+    total_bytes = sum(segment.bytes for segment in manifest.segments)
 
     def compare(reader: Reader, expected: Expectation) -> None:
-        nonlocal done
+        nonlocal done, done_bytes
         _compare(reader, expected)
         with lock:
             done += expected.rows
-            on_progress(Progress(done, manifest.rows, "proving"))
+            done_bytes += expected.bytes
+            on_progress(Progress(done, manifest.rows, "proving", done_bytes, total_bytes))
 
     with source_errors(), psycopg.connect(target.dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ

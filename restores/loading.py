@@ -26,8 +26,16 @@ from snapshots.engine.taking import OnProgress, Progress
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
+# What PostgreSQL says of rows that a table cannot hold: classes of SQLSTATE (its Appendix A).
+DATA_EXCEPTION, INTEGRITY_VIOLATION = "22", "23"
+
+
 class LoadError(EngineError):
     """The new database could not be filled."""
+
+
+class UnloadableError(LoadError):
+    """It is the snapshot's rows that the new database does not take."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,9 @@ def load_errors() -> Iterator[None]:
         raise LoadError("The database server has no space left for the new project.") from error
     except (psycopg.Error, AdbcError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise LoadError(f"The new database could not be filled: {cause}") from error
+        is_about_rows = (error.sqlstate or "")[:2] in {DATA_EXCEPTION, INTEGRITY_VIOLATION}
+        kind = UnloadableError if is_about_rows else LoadError
+        raise kind(f"The new database could not be filled: {cause}") from error
 
 
 def load_snapshot(
@@ -180,17 +190,20 @@ def _load_variables(
 ) -> None:
     lock = threading.Lock()
     segments = manifest.of(VARIABLE.name)
+    total_bytes = sum(segment.bytes for segment in manifest.segments)
     done = manifest.rows - sum(segment.rows for segment in segments)
+    done_bytes = total_bytes - sum(segment.bytes for segment in segments)
 
     def load(connection: adbc.Connection, job: LoadJob) -> None:
-        nonlocal done
+        nonlocal done, done_bytes
         with load_errors(), connection.cursor() as cursor:
             if job.segment.rows:
                 cursor.adbc_ingest(VARIABLE.name, _numbered(storage, job), mode="append")
                 connection.commit()
         with lock:
             done += job.segment.rows
-            on_progress(Progress(done, manifest.rows, "loading"))
+            done_bytes += job.segment.bytes
+            on_progress(Progress(done, manifest.rows, "loading", done_bytes, total_bytes))
 
     run_parallel(
         number_segments(segments), load, workers=loaders, resource=lambda: adbc.connect(target.dsn)

@@ -86,6 +86,13 @@ def _check_state(snapshot: Snapshot) -> None:
         )
     if snapshot.state != Snapshot.State.COMPLETED:
         raise RestoreRefusedError("Only a stored backup can be restored.", status=CONFLICT)
+    if snapshot.verdict == Snapshot.Verdict.FAILED:
+        raise RestoreRefusedError(
+            "This backup failed its proof: it does not restore to what it recorded. "
+            f"{snapshot.verdict_reason} Choose another backup; an operator can prove this one "
+            "again once its storage is repaired.",
+            status=CONFLICT,
+        )
 
 
 def _create(snapshot: Snapshot, actor: Account, name: str, request_key: uuid.UUID) -> Restore:

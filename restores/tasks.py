@@ -2,11 +2,25 @@
 
 import uuid
 
+from django.utils import timezone
+
 from backups_portal.celery import app
-from restores import running
+from restores import leftovers, proving, running
 
 
 @app.task
 def run_restore(restore_id: str) -> None:
     """Make the project of a queued restore."""
     running.run_restore(uuid.UUID(restore_id))
+
+
+@app.task
+def run_proof(proof_id: str) -> None:
+    """Prove the snapshot of a queued proof."""
+    proving.run_proof(uuid.UUID(proof_id))
+
+
+@app.task
+def drop_leftovers() -> None:
+    """Drop the databases of ended work that nobody needs."""
+    leftovers.drop_leftovers(timezone.now())

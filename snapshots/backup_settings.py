@@ -28,6 +28,7 @@ def change_backup_settings(
     backup_time: str | time,
     backup_time_zone: str,
     retention_days: str | int,
+    proof_policy: str | None = None,
     address: str | None = None,
     now: datetime | None = None,
 ) -> MainDatabase:
@@ -36,6 +37,7 @@ def change_backup_settings(
     Args:
         backup_time: A time, or "HH:MM" as a form sends it.
         retention_days: 1 to 365, as a number or its digits.
+        proof_policy: "every", "weekly" or "off"; None leaves it as it is.
 
     Returns:
         The row as it is now.
@@ -44,7 +46,7 @@ def change_backup_settings(
         SettingsRefusedError: names each wrong field; nothing was saved.
     """
     try:
-        wanted = read_settings(backup_time, backup_time_zone, retention_days)
+        wanted = read_settings(backup_time, backup_time_zone, retention_days, proof_policy)
     except SettingsRefusedError as refused:
         log.warning("settings refused project=%s %s", database.pk, refused.errors)
         raise
@@ -65,7 +67,10 @@ def change_backup_settings(
 
 
 def read_settings(
-    backup_time: str | time, backup_time_zone: str, retention_days: str | int
+    backup_time: str | time,
+    backup_time_zone: str,
+    retention_days: str | int,
+    proof_policy: str | None = None,
 ) -> dict[str, Any]:
     """The settings as they are stored.
 
@@ -77,6 +82,8 @@ def read_settings(
         "backup_time_zone": (parse_zone, backup_time_zone),
         "retention_days": (parse_retention, retention_days),
     }
+    if proof_policy is not None:
+        readers["proof_policy"] = (parse_proof_policy, proof_policy)
     values, errors = {}, {}
     for name, (read, value) in readers.items():
         try:
@@ -102,6 +109,18 @@ def parse_retention(value: str | int) -> int:
         f"“{value}” is not a retention period. Give a whole number of days, "
         f"from {SHORTEST_DAYS} to {LONGEST_DAYS}."
     )
+
+
+def parse_proof_policy(value: str) -> str:
+    """Which snapshots are proven.
+
+    Raises:
+        ValueError: with a sentence fit for a page.
+    """
+    if value in MainDatabase.ProofPolicy.values:
+        return value
+    known = ", ".join(f"“{policy}”" for policy in MainDatabase.ProofPolicy.values)
+    raise ValueError(f"“{value}” is not a proof of backups. Choose one of {known}.")
 
 
 def plan_next(database: MainDatabase, now: datetime) -> datetime | None:

@@ -14,20 +14,18 @@ log = logging.getLogger(__name__)
 
 
 def find_base(storage: Storage, snapshot: Snapshot) -> Manifest | None:
-    """The project's newest good snapshot, where storage still holds all of it.
+    """The project's newest snapshot, where nothing speaks against it and storage holds all of it.
 
-    Building upon a lost segment would make a backup that cannot be restored; without a base
-    everything is read and stored again.
+    Building upon a lost or damaged segment would make a backup that cannot be restored; without a
+    base everything is read and stored again, under the same names where it is the same.
     """
-    newest = (
-        Snapshot.objects.completed()
-        .filter(project=snapshot.project_id)
-        .exclude(pk=snapshot.pk)
-        .order_by("-taken_at")
-        .first()
-    )
+    stored = Snapshot.objects.completed().filter(project=snapshot.project_id)
+    newest = stored.exclude(pk=snapshot.pk).order_by("-taken_at").first()
     if newest is None:
         log.info("no base, reading everything snapshot=%s", snapshot.id)
+        return None
+    if _is_doubtful(newest):
+        log.error("a proof failed base=%s snapshot=%s, reading everything", newest.id, snapshot.id)
         return None
     try:
         base = Manifest.load(storage, newest.manifest)
@@ -41,6 +39,19 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Manifest | None:
         log.error("storage lacks %s base=%s, reading everything", sorted(missing), newest.id)
         return None
     return base
+
+
+def _is_doubtful(newest: Snapshot) -> bool:
+    """Whether it failed its proof, or may share segments with one that did so after it was taken.
+
+    An older one that is good is no base either: what failed may be in a segment of both.
+    """
+    if newest.verdict != Snapshot.Verdict.UNPROVEN:
+        return newest.verdict == Snapshot.Verdict.FAILED
+    failed = Snapshot.objects.filter(
+        project=newest.project_id, verdict=Snapshot.Verdict.FAILED, proven_at__gt=newest.taken_at
+    )
+    return failed.exists()
 
 
 def is_full_due(snapshot: Snapshot) -> bool:

@@ -5,7 +5,8 @@ class SettingsRefusedError(Exception):
     """Backup settings that cannot be; nothing was saved.
 
     Attributes:
-        errors: The field (`backup_time`, `backup_time_zone` or `retention_days`) and its sentence.
+        errors: The field (`backup_time`, `backup_time_zone`, `retention_days` or `proof_policy`)
+            and its sentence.
     """
 
     def __init__(self, errors: dict[str, str]) -> None:

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 EXPIRABLE = (Snapshot.State.COMPLETED, Snapshot.State.FAILED)
-# States of a restore, an app that this one may not know; the relation is reached by its name.
-RESTORE_UNFINISHED = ("queued", "running")
+# States of restores and proofs, which this app may not know; they are reached by their names.
+UNFINISHED_USES = ("queued", "running")
 
 
 @dataclass(frozen=True)
@@ -116,18 +116,18 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
     rows = list(
         Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
         .order_by("scheduled_for")
-        .values_list("id", "local_date", "state", "taken_at", "scheduled_for", "hold")
+        .values_list("id", "local_date", "state", "taken_at", "scheduled_for", "hold", "verdict")
     )
     in_use = _in_use(project_id)
     kept = [
         Kept(
             id=snapshot_id,
             taken_at=taken_at or scheduled_for,
-            good=state == Snapshot.State.COMPLETED,
+            good=state == Snapshot.State.COMPLETED and verdict != Snapshot.Verdict.FAILED,
             held=hold is not None,
             in_use=snapshot_id in in_use,
         )
-        for snapshot_id, _, state, taken_at, scheduled_for, hold in rows
+        for snapshot_id, _, state, taken_at, scheduled_for, hold, verdict in rows
     ]
     period = timedelta(days=retention_days or database.retention_days)
     return [
@@ -138,8 +138,9 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
 
 
 def _in_use(project_id: UUID) -> set[UUID]:
-    rows = Snapshot.objects.filter(project=project_id, restores__state__in=RESTORE_UNFINISHED)
-    return set(rows.values_list("id", flat=True))
+    ids = Snapshot.objects.filter(project=project_id).values_list("id", flat=True)
+    restored = ids.filter(restores__state__in=UNFINISHED_USES)
+    return set(restored.union(ids.filter(proofs__state__in=UNFINISHED_USES)))
 
 
 def _remove_objects(project_id: UUID, now: datetime) -> None:

@@ -9,11 +9,11 @@ from backups_portal.projects.models import Project
 from snapshots.models import Snapshot
 from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
 
-# States of a restore, an app that this one may not know; the relation is reached by its name.
-RESTORE_UNFINISHED = ("queued", "running")
+# States of restores and proofs, which this app may not know; they are reached by their names.
+UNFINISHED_USES = ("queued", "running")
 KEPT_BECAUSE = {
     HELD: "Until you release it",
-    IN_USE: "While it is being restored",
+    IN_USE: "While it is being restored or proven",
     NEWEST: "Until a newer one is stored",
     OLD: "Being removed",
 }
@@ -35,22 +35,25 @@ class Row:
         kept_until: When retention may remove it; None where `kept_because` says it better, and
             where there is nothing to keep.
         restore: A restore of it that is under way.
+        is_being_proven: A proof of it is queued or under way.
     """
 
     snapshot: Snapshot
     kept_until: datetime | None
     kept_because: str
     restore: RunningRestore | None
+    is_being_proven: bool
 
     @property
     def changes(self) -> bool:
         """Whether the line will soon read differently."""
-        return self.snapshot.state in Snapshot.UNFINISHED or self.restore is not None
+        is_unfinished = self.snapshot.state in Snapshot.UNFINISHED
+        return is_unfinished or self.restore is not None or self.is_being_proven
 
 
 def newest_stored(project: Project) -> Snapshot | None:
     """The newest snapshot that can be restored."""
-    stored = Snapshot.objects.completed().filter(project=project)
+    stored = Snapshot.objects.good().filter(project=project)
     return stored.defer("table_rows").order_by("-taken_at", "-id").first()
 
 
@@ -64,22 +67,29 @@ def describe(
     """
     days = project.main_database.retention_days
     restores = _running_restores([snapshot.pk for snapshot in snapshots])
-    reasons = _reasons(snapshots, newest, restores, timedelta(days=days), now)
+    proving = _being_proven([snapshot.pk for snapshot in snapshots])
+    reasons = _reasons(snapshots, newest, {*restores, *proving}, timedelta(days=days), now)
     return [
         Row(
             snapshot,
             kept_until=snapshot.kept_until(days) if reasons.get(snapshot.pk) == YOUNG else None,
             kept_because=KEPT_BECAUSE.get(reasons.get(snapshot.pk, ""), ""),
             restore=restores.get(snapshot.pk),
+            is_being_proven=snapshot.pk in proving,
         )
         for snapshot in snapshots
     ]
 
 
 def _running_restores(snapshot_ids: Sequence[UUID]) -> dict[UUID, RunningRestore]:
-    rows = Snapshot.objects.filter(pk__in=snapshot_ids, restores__state__in=RESTORE_UNFINISHED)
+    rows = Snapshot.objects.filter(pk__in=snapshot_ids, restores__state__in=UNFINISHED_USES)
     found = rows.values_list("pk", "restores__pk", "restores__name")
     return {pk: RunningRestore(restore_id, name) for pk, restore_id, name in found}
+
+
+def _being_proven(snapshot_ids: Sequence[UUID]) -> set[UUID]:
+    rows = Snapshot.objects.filter(pk__in=snapshot_ids, proofs__state__in=UNFINISHED_USES)
+    return set(rows.values_list("pk", flat=True))
 
 
 def _reasons(
@@ -96,7 +106,13 @@ def _reasons(
         if snapshot.state == Snapshot.State.COMPLETED
     }
     kept = [
-        Kept(snapshot.pk, snapshot.taken_at, held=is_held(snapshot), in_use=pk in in_use)
+        Kept(
+            snapshot.pk,
+            snapshot.taken_at,
+            good=snapshot.is_good,
+            held=is_held(snapshot),
+            in_use=pk in in_use,
+        )
         for pk, snapshot in stored.items()
         if snapshot.taken_at
     ]

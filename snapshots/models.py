@@ -16,8 +16,12 @@ class SnapshotQuerySet(LeaseQuerySet):
     """Snapshots as their readers need them."""
 
     def completed(self) -> "SnapshotQuerySet":
-        """Snapshots that can be restored."""
+        """Snapshots that are stored."""
         return self.filter(state=Snapshot.State.COMPLETED)
+
+    def good(self) -> "SnapshotQuerySet":
+        """Stored snapshots against which nothing speaks; only these are restored."""
+        return self.completed().exclude(verdict=Snapshot.Verdict.FAILED)
 
     def listed(self) -> "SnapshotQuerySet":
         """Snapshots that a Backups page shows: everything but what retention removed."""
@@ -39,6 +43,11 @@ class Snapshot(Leased):
         EXPIRED = "expired", "Expired"
 
     UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    class Verdict(models.TextChoices):
+        UNPROVEN = "unproven", "Not proven"
+        PASSED = "passed", "Proven"
+        FAILED = "failed", "Failed its proof"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
@@ -65,6 +74,16 @@ class Snapshot(Leased):
     schema_version = models.PositiveIntegerField(null=True)
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
+    bytes_done = models.BigIntegerField(default=0)
+    # Changes that a full re-read found and tracking had not told of; see engine/rereading.py.
+    untracked = models.JSONField(default=list)
+
+    # What its newest proof, or a restore of it, has shown; `proven_at` is when, either way.
+    verdict = models.CharField(max_length=8, choices=Verdict.choices, default=Verdict.UNPROVEN)
+    verdict_reason = models.TextField(blank=True)
+    proven_at = models.DateTimeField(null=True)
+    # How long a restore of it takes, in seconds, without the comparison: as last measured.
+    restore_seconds = models.FloatField(null=True)
 
     objects = SnapshotQuerySet.as_manager()
 
@@ -80,9 +99,22 @@ class Snapshot(Leased):
             models.CheckConstraint(
                 condition=~Q(state="failed") | ~Q(reason=""), name="snapshot_failed_has_reason"
             ),
+            models.CheckConstraint(
+                condition=~Q(verdict="failed") | ~Q(verdict_reason=""),
+                name="snapshot_verdict_failed_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(verdict="unproven") | Q(proven_at__isnull=False),
+                name="snapshot_verdict_has_moment",
+            ),
         ]
         indexes = [
             models.Index(fields=["project", "-scheduled_for"], name="snapshot_project_newest"),
+            models.Index(
+                fields=["project", "-taken_at"],
+                name="snapshot_newest_stored",
+                condition=Q(state="completed"),
+            ),
             models.Index(
                 fields=["state", "lease_until"],
                 name="snapshot_unfinished",
@@ -99,6 +131,16 @@ class Snapshot(Leased):
         if self.started_at and self.finished_at:
             return self.finished_at - self.started_at
         return None
+
+    @property
+    def restore_time(self) -> timedelta | None:
+        """How long a restore of it takes, where that was measured."""
+        return None if self.restore_seconds is None else timedelta(seconds=self.restore_seconds)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is stored and nothing speaks against it."""
+        return self.state == self.State.COMPLETED and self.verdict != self.Verdict.FAILED
 
     def kept_until(self, retention_days: int) -> datetime | None:
         """When retention may remove it; None where there is nothing to keep."""

@@ -8,7 +8,7 @@ from uuid import UUID
 YOUNG = "within the retention period"
 NEWEST = "the newest good backup"
 HELD = "on hold"
-IN_USE = "being restored"
+IN_USE = "being restored or proven"
 OLD = "older than the retention period"
 OLD_FAILURE = "failed, and older than the retention period"
 
@@ -19,7 +19,7 @@ class Kept:
 
     Attributes:
         taken_at: The instant that it holds; of a failed one, when it was due.
-        good: It can be restored.
+        good: It is stored, and did not fail its proof.
         held: Somebody wishes to keep it whatever its age.
         in_use: A restore or a proof is reading it.
     """

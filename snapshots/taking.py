@@ -70,6 +70,7 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
         started_at=timezone.now(),
         rows_done=0,
         rows_total=None,
+        bytes_done=0,
     )
     snapshot = Snapshot.objects.select_related("project__server").get(pk=snapshot_id)
     if reason := _refusal(snapshot):
@@ -102,7 +103,11 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
     with Heartbeat(Snapshot.objects.all(), snapshot.id, ticket, lease=settings.LEASE) as heartbeat:
 
         def report(progress: Progress) -> None:
-            heartbeat.report(rows_done=progress.rows_done, rows_total=progress.rows_total)
+            heartbeat.report(
+                rows_done=progress.rows_done,
+                rows_total=progress.rows_total,
+                bytes_done=progress.bytes_done,
+            )
 
         wait_for_sweep(snapshot.project_id)
         return take_snapshot(

@@ -9,7 +9,7 @@ from django.conf import settings
 from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
-from snapshots.engine.taking import Progress
+from snapshots.engine.taking import OnProgress, Progress
 from snapshots.engine.verifying import verify_snapshot
 from snapshots.models import Snapshot
 
@@ -26,8 +26,11 @@ class Verified:
     stored_bytes: int
 
 
-def verify(snapshot: Snapshot) -> Verified:
+def verify(snapshot: Snapshot, on_progress: OnProgress | None = None) -> Verified:
     """Read every object of a stored snapshot, and compare it with what was recorded.
+
+    Args:
+        on_progress: Told how far it is, after every segment.
 
     Raises:
         EngineError: something is missing or was changed; the message says what.
@@ -36,7 +39,7 @@ def verify(snapshot: Snapshot) -> Verified:
     manifest = Manifest.load(storage, snapshot.manifest)
     if manifest.snapshot_id != snapshot.id or manifest.rows != snapshot.rows:
         raise DamagedSnapshotError("The manifest in storage is not the one that was recorded.")
-    verify_snapshot(storage, manifest, _log_progress)
+    verify_snapshot(storage, manifest, on_progress or _log_progress)
     keys = {segment.key for segment in manifest.segments}
     return Verified(snapshot.id, len(keys), manifest.rows, manifest.stored_bytes)
 

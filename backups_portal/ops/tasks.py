@@ -7,8 +7,10 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.celery import app
-from restores.models import Restore
-from restores.tasks import run_restore
+from restores.leftovers import has_leftovers
+from restores.models import Proof, Restore
+from restores.proof_queue import queue_proofs
+from restores.tasks import drop_leftovers, run_proof, run_restore
 from snapshots.engine.errors import EngineError
 from snapshots.expiry import project_ids, prune_project
 from snapshots.orphans import sweep_project
@@ -27,6 +29,9 @@ def tick() -> None:
     now = timezone.now()
     send_restores_again(now)
     run_schedule(now)
+    send_proofs(now)
+    if has_leftovers(now):
+        drop_leftovers.delay()
 
 
 @app.task
@@ -56,6 +61,21 @@ def send_restores_again(now: datetime) -> list[UUID]:
     for restore_id in found:
         log.warning("restore sent again restore=%s", restore_id)
         run_restore.delay(str(restore_id))
+    return found
+
+
+def send_proofs(now: datetime) -> list[UUID]:
+    """Queue the proofs that are wanted, and enqueue them and those that were overlooked."""
+    overlooked = (
+        Proof.objects.unfinished()
+        .order_by("created_at")
+        .send_again(now, counts_for=message_counts_for(), limit=RESTORES_AT_A_TIME)
+    )
+    for proof_id in overlooked:
+        log.warning("proof sent again proof=%s", proof_id)
+    found = [*overlooked, *queue_proofs(now)]
+    for proof_id in found:
+        run_proof.delay(str(proof_id))
     return found
 
 

@@ -110,6 +110,11 @@ class Membership(models.Model):
 class MainDatabase(models.Model):
     """The settings of a project's main database: when it is backed up, and for how long."""
 
+    class ProofPolicy(models.TextChoices):
+        EVERY = "every", "Every backup"
+        WEEKLY = "weekly", "The newest backup, once a week"
+        OFF = "off", "Off"
+
     project = models.OneToOneField(
         Project, models.CASCADE, primary_key=True, related_name="main_database"
     )
@@ -120,6 +125,13 @@ class MainDatabase(models.Model):
         default=7,
         validators=[MinValueValidator(1), MaxValueValidator(365)],
     )
+    # Which snapshots are restored into a scratch database and compared, without anybody asking.
+    proof_policy = models.CharField(
+        "Proof of backups", max_length=6, choices=ProofPolicy.choices, default=ProofPolicy.WEEKLY
+    )
+    # The newest proof's database is kept, so that restoring its snapshot takes it over. It costs
+    # the space of a second database, so only operators switch it on (command warm_restore).
+    warm_restore = models.BooleanField(default=False)
     # When the tick takes the next snapshot, in UTC; None while the project is shut down.
     next_snapshot_at = models.DateTimeField(null=True, blank=True)
 
@@ -135,7 +147,11 @@ class MainDatabase(models.Model):
             models.CheckConstraint(
                 condition=Q(retention_days__gte=1, retention_days__lte=365),
                 name="main_database_retention_1_to_365",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(proof_policy__in=["every", "weekly", "off"]),
+                name="main_database_proof_policy_known",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -148,4 +164,5 @@ def snapshot_of_settings(database: MainDatabase) -> dict[str, Any]:
         "backup_time": f"{database.backup_time:%H:%M}",
         "backup_time_zone": database.backup_time_zone,
         "retention_days": database.retention_days,
+        "proof_policy": database.proof_policy,
     }

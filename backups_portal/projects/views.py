@@ -15,11 +15,15 @@ from backups_portal.projects.models import Membership
 def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
     """Memberships with what an overview says of their projects, in one query.
 
-    Adds `last_backup` (when the newest stored snapshot was taken, or None), and loads the
+    Adds `last_backup` (when the newest good snapshot was taken, or None), and loads the
     main database and the restore that made the project.
     """
     last_backup = Max(
-        "project__snapshots__taken_at", filter=Q(project__snapshots__state="completed")
+        "project__snapshots__taken_at",
+        filter=Q(
+            project__snapshots__state="completed",
+            project__snapshots__verdict__in=["unproven", "passed"],
+        ),
     )
     return (
         memberships.annotate(last_backup=last_backup)

@@ -35,6 +35,14 @@ def duration(length: timedelta) -> str:
     return " ".join(shown)
 
 
+def roughly(length: timedelta) -> str:
+    """A length of time that is an estimate: no more digits than it deserves."""
+    seconds = max(1, round(length.total_seconds()))
+    step = 1 if seconds < 10 else 5 if seconds < 60 else 30 if seconds < 600 else 60
+    rounded = timedelta(seconds=round(seconds / step) * step)
+    return duration(rounded) if seconds >= 60 else f"{rounded.seconds}{NO_BREAK}s"
+
+
 def money(amount: Decimal, currency: str) -> str:
     """An amount in cents with its currency: 1,234.50 USD."""
     return f"{amount:,.2f}{NO_BREAK}{currency}"

@@ -58,11 +58,18 @@ VARIABLE_DIGEST_COLUMNS = (
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come; the total is what is known of it."""
+    """How far a step of a run has come; the totals are what is known of them.
+
+    Attributes:
+        bytes_done: Bytes of objects in storage, or of rows in memory where they are being read
+            from a database, and their sum is not known.
+    """
 
     rows_done: int
     rows_total: int | None
     step: str
+    bytes_done: int = 0
+    bytes_total: int | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -217,7 +224,7 @@ class _Run:
         self._devices = devices
         self._on_progress = on_progress
         self._rows_total = rows_total
-        self._rows_done = 0
+        self._rows_done = self._bytes_done = 0
         self._lock = threading.Lock()
         self._summaries: dict[str, pa.Table] = {}
         self.known = known
@@ -255,7 +262,7 @@ class _Run:
         )
         if is_variable:
             self._summaries[segment.key] = summarise(part, low, segment.key, self._devices)
-        self._count(segment.rows)
+        self._count(segment.rows, segment.logical_bytes)
         return segment
 
     def _store(self, encoded: EncodedSegment) -> Segment:
@@ -265,12 +272,12 @@ class _Run:
             _read_back(self._storage, segment.key, segment.sha256)
         return segment
 
-    def _count(self, rows: int) -> None:
+    def _count(self, rows: int, size: int) -> None:
         with self._lock:
             self._rows_done += rows
-            self._on_progress(
-                Progress(self._rows_done, max(self._rows_total, self._rows_done), "reading")
-            )
+            self._bytes_done += size
+            total = max(self._rows_total, self._rows_done)
+            self._on_progress(Progress(self._rows_done, total, "reading", self._bytes_done))
 
 
 def _rows_by_chunk(table: pa.Table) -> dict[int, int]:

@@ -20,13 +20,15 @@ def verify_snapshot(
         MissingObjectError: storage lacks an object.
         DamagedSnapshotError: an object is not what was recorded.
     """
-    done = 0
+    done = done_bytes = 0
+    total_bytes = sum(segment.bytes for segment in manifest.segments)
     for item in manifest.contents:
         read_segment(storage, item)
     for segment in manifest.segments:
         verify_segment(storage, segment)
         done += segment.rows
-        on_progress(Progress(done, manifest.rows, "verifying"))
+        done_bytes += segment.bytes
+        on_progress(Progress(done, manifest.rows, "verifying", done_bytes, total_bytes))
 
 
 def verify_segment(storage: Storage, segment: Segment) -> None:

@@ -266,6 +266,7 @@ def manifest_of(snapshot: Snapshot) -> bytes:
         postgresql_version="18.0",
         schema_version=1,
         segments=(),
+        contents=(),
         new_keys=frozenset(),
     ).to_json()
 

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from backups_portal.billing.services import current_quote
 from backups_portal.projects.models import Membership
+from backups_portal.ui.progress import progress_bar
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from restores.services import request_restore, run_restore
@@ -52,7 +53,8 @@ class Command(BaseCommand):
             )
         except RestoreRefusedError as error:
             raise CommandError(error.message) from error
-        run_restore(restore.pk)
+        with progress_bar(self.stderr, silent=options["json"]) as on_progress:
+            run_restore(restore.pk, on_progress)
         self._report(Restore.objects.select_related("project").get(pk=restore.pk), options["json"])
 
     def _report(self, restore: Restore, as_json: bool) -> None:

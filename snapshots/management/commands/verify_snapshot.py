@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from backups_portal.ui.progress import progress_bar
 from snapshots.engine.errors import EngineError
 from snapshots.models import Snapshot
 from snapshots.verification import verify
@@ -28,7 +29,8 @@ class Command(BaseCommand):
         if snapshot.state != Snapshot.State.COMPLETED:
             raise CommandError(f"Snapshot {snapshot.id} is {snapshot.state}, not stored.")
         try:
-            found = verify(snapshot)
+            with progress_bar(self.stderr, silent=options["json"]) as on_progress:
+                found = verify(snapshot, on_progress)
         except EngineError as error:
             if options["json"]:
                 self._print_json({"snapshot_id": snapshot.id, "ok": False, "error": str(error)})

@@ -1,0 +1,167 @@
+"""Making a database out of a snapshot, for a restore or a proof: recorded, loaded, compared."""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import psycopg
+from django.conf import settings
+from django.utils import timezone
+
+from backups_portal.lib.heartbeat import Heartbeat
+from backups_portal.lib.leases import LeaseLostError
+from backups_portal.lib.parallel import workers_for
+from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.provisioning import database_name, drop_database
+from backups_portal.projects.connections import keyring, server_url
+from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.projects.servers import open_server
+from backups_portal.projects.services import Instance, create_instance, unused_prefix
+from restores.comparing import ProofError, compare_with_manifest
+from restores.loading import Target, UnloadableError, load_snapshot
+from restores.models import Build
+from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
+from snapshots.engine.taking import OnProgress, Progress
+
+log = logging.getLogger(__name__)
+
+# A worker that dies in the middle is replaced this many times before the work is given up.
+MAX_ATTEMPTS = 3
+# What speaks against the snapshot itself, and not against a server or a network.
+EVIDENCE = (DamagedSnapshotError, MissingObjectError, ProofError, UnloadableError)
+STEPS = {
+    "loading": Build.Step.LOADING,
+    "indexing": Build.Step.INDEXING,
+    "proving": Build.Step.PROVING,
+}
+RowT = TypeVar("RowT", bound=Build)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A database that holds a snapshot, compared row by row; how long that took, in seconds."""
+
+    instance: Instance
+    target: Target
+    manifest: Manifest
+    restore_seconds: float
+    compare_seconds: float
+
+
+def target_of(server: DatabaseServer, prefix: str) -> Target:
+    """The database of a prefix, entered with the right to change its schema."""
+    return Target(database_url(server_url(server), database=database_name(prefix)), prefix)
+
+
+def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
+    """Remove an attempt's database and role, but never a project's; whether they are gone."""
+    if server is None or not prefix or Project.objects.filter(prefix=prefix).exists():
+        return True
+    try:
+        drop_database(server_url(server), prefix=prefix)
+    except psycopg.Error:
+        # The next attempt, or the tick, tries again.
+        log.exception("could not drop database %s", database_name(prefix))
+        return False
+    return True
+
+
+class BuildRun(Generic[RowT]):
+    """One attempt at a restore or a proof, under one lease."""
+
+    def __init__(self, row: RowT, ticket: uuid.UUID, on_progress: OnProgress | None = None) -> None:
+        self.row, self.ticket = row, ticket
+        self.server: DatabaseServer | None = None
+        self.prefix = ""
+        self._watch = on_progress
+
+    def store(self, **fields: Any) -> None:
+        """Change the row while the lease is ours; raises LeaseLostError where it is not."""
+        rows = type(self.row)._default_manager.filter(pk=self.row.pk, lease=self.ticket)
+        if not rows.update(**fields):
+            raise LeaseLostError(str(self.row.pk))
+
+    def under_heartbeat(self, work: Callable[[Heartbeat], None]) -> None:
+        """Work while the lease is renewed, after what a lost worker left was removed.
+
+        Raises:
+            EngineError: workers were lost here again and again.
+        """
+        rows = type(self.row)._default_manager.all()
+        with Heartbeat(rows, self.row.pk, self.ticket, lease=settings.LEASE) as heartbeat:
+            drop_build(self.row.server, self.row.prefix)
+            if self.row.attempts > MAX_ATTEMPTS:
+                raise EngineError(f"It was interrupted {MAX_ATTEMPTS} times and was given up.")
+            work(heartbeat)
+
+    def claim_database(self, server: DatabaseServer, **fields: Any) -> None:
+        """Write down which database this attempt makes, before it exists."""
+        self.server, self.prefix = server, unused_prefix()
+        self.store(
+            server=server,
+            prefix=self.prefix,
+            database=database_name(self.prefix),
+            started_at=self.row.started_at or timezone.now(),
+            **fields,
+        )
+
+    def build(self, heartbeat: Heartbeat, *, manifest_key: str, name: str) -> Built:
+        """Make the database, load the snapshot into it, and compare every row.
+
+        Raises:
+            EngineError: the snapshot or a server is at fault; see EVIDENCE.
+            ProvisioningError: the server does not take the database.
+        """
+        started = time.monotonic()
+        server = open_server()
+        self.claim_database(server, step=Build.Step.CREATING, step_started_at=timezone.now())
+        storage = open_storage(settings.SNAPSHOT_STORAGE)
+        manifest = Manifest.load(storage, manifest_key)
+        instance = create_instance(server=server, project_name=name, prefix=self.prefix)
+        target = target_of(server, self.prefix)
+        on_progress = self._reporter(heartbeat)
+        load_snapshot(
+            manifest,
+            storage,
+            target,
+            keys=keyring(),
+            loaders=workers_for(settings.RESTORE_LOADERS),
+            on_progress=on_progress,
+        )
+        loaded = time.monotonic()
+        compare_with_manifest(
+            manifest,
+            target,
+            readers=workers_for(settings.SNAPSHOT_READERS),
+            on_progress=on_progress,
+        )
+        return Built(instance, target, manifest, loaded - started, time.monotonic() - loaded)
+
+    def drop(self) -> bool:
+        """Remove this attempt's database; whether it is gone."""
+        return drop_build(self.server, self.prefix)
+
+    def _reporter(self, heartbeat: Heartbeat) -> OnProgress:
+        step, since = Build.Step.CREATING, timezone.now()
+
+        def report(progress: Progress) -> None:
+            nonlocal step, since
+            if STEPS[progress.step] != step:
+                step, since = STEPS[progress.step], timezone.now()
+            heartbeat.report(
+                step=step,
+                step_started_at=since,
+                rows_done=progress.rows_done,
+                rows_total=progress.rows_total,
+                bytes_done=progress.bytes_done,
+                bytes_total=progress.bytes_total,
+            )
+            if self._watch:
+                self._watch(progress)
+
+        return report

@@ -1,0 +1,93 @@
+"""Which snapshots are proven, and when: decided by the tick, from each project's policy."""
+
+import logging
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+
+from backups_portal.projects.models import MainDatabase, Project
+from restores.models import Proof, Restore
+from snapshots.models import Snapshot
+from snapshots.queueing import message_counts_for
+
+log = logging.getLogger(__name__)
+
+WEEK = timedelta(days=7)
+# A proof that was given up says nothing of its snapshot, and is tried again after this time.
+TRY_AGAIN_AFTER = timedelta(hours=6)
+
+
+def queue_proofs(now: datetime) -> list[UUID]:
+    """Queue proofs as the projects' policies want them, while few enough are waiting.
+
+    Proofs need no hurry and a lot of work: only so many are under way at once that backups and
+    restores, which share the workers with them, are not kept waiting.
+
+    Returns:
+        The new proofs, for the caller to enqueue.
+    """
+    room = settings.PROOFS_AT_ONCE - Proof.objects.unfinished().count()
+    if room <= 0:
+        return []
+    found = list(wanted(now).order_by("taken_at").values_list("pk", flat=True)[:room])
+    return [proof.pk for pk in found if (proof := queue_proof(pk)) is not None]
+
+
+def wanted(now: datetime) -> QuerySet[Snapshot]:
+    """The newest stored snapshot of each project, where the policy asks for a proof of it."""
+    newest = (
+        Snapshot.objects.completed()
+        .filter(project=OuterRef("pk"))
+        .order_by("-taken_at")
+        .values("pk")[:1]
+    )
+    proven = Snapshot.objects.filter(project=OuterRef("project"), proven_at__isnull=False)
+    last = proven.order_by("-proven_at")[:1]
+    tried = Proof.objects.filter(snapshot=OuterRef("pk")).filter(
+        Q(state__in=Proof.UNFINISHED) | Q(created_at__gt=now - TRY_AGAIN_AFTER)
+    )
+    return (
+        Snapshot.objects.filter(
+            pk__in=MainDatabase.objects.exclude(proof_policy=MainDatabase.ProofPolicy.OFF)
+            .filter(project__state=Project.State.ACTIVE)
+            .values(newest=Subquery(newest)),
+            verdict=Snapshot.Verdict.UNPROVEN,
+        )
+        .annotate(
+            last_verdict=Subquery(last.values("verdict")),
+            last_at=Subquery(last.values("proven_at")),
+        )
+        .filter(
+            Q(project__main_database__proof_policy=MainDatabase.ProofPolicy.EVERY)
+            | Q(last_at=None)
+            | Q(last_at__lte=now - WEEK)
+            # The next one after a failure is proven at once: nothing good is known otherwise.
+            | Q(last_verdict=Snapshot.Verdict.FAILED)
+        )
+        .exclude(Exists(tried))
+        # A restore under way will prove it as well.
+        .exclude(Exists(Restore.objects.unfinished().filter(snapshot=OuterRef("pk"))))
+    )
+
+
+@transaction.atomic
+def queue_proof(snapshot_id: UUID) -> Proof | None:
+    """Queue a proof of a stored snapshot, whatever the policy; None where it has one waiting.
+
+    The lock keeps retention from removing the snapshot between the check and the insert.
+    """
+    stored = Snapshot.objects.completed().select_for_update(of=("self",))
+    snapshot = stored.filter(pk=snapshot_id).first()
+    if snapshot is None or snapshot.proofs.filter(state__in=Proof.UNFINISHED).exists():
+        return None
+    proof = Proof.objects.create(
+        snapshot=snapshot,
+        rows_total=snapshot.rows,
+        lease_until=timezone.now() + message_counts_for(),
+    )
+    log.info("proof queued snapshot=%s proof=%s", snapshot_id, proof.pk)
+    return proof
