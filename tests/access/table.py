@@ -1,0 +1,89 @@
+"""Who gets which answer: every URL, every method, every actor; all are sent valid forms."""
+
+from collections.abc import Mapping
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+READING = ("GET", "HEAD")
+
+Answers = Mapping[str, int]
+
+
+def always(status: int) -> dict[str, int]:
+    """One answer to every method."""
+    return dict.fromkeys(METHODS, status)
+
+
+def only(**statuses: int) -> dict[str, int]:
+    """These methods, and 405 to the others."""
+    return {**always(405), **statuses}
+
+
+def reads(**others: int) -> dict[str, int]:
+    """A page to be read; `others` are methods that it answers besides."""
+    return only(GET=200, HEAD=200, **others)
+
+
+def row(
+    *, owner: Answers, collaborator: Answers, stranger: Answers, anonymous: Answers
+) -> dict[str, Answers]:
+    """The answers of one URL."""
+    return {
+        "owner": owner,
+        "collaborator": collaborator,
+        "stranger": stranger,
+        "anonymous": anonymous,
+    }
+
+
+def everybody(answers: Answers) -> dict[str, Answers]:
+    """A URL that does not ask who somebody is."""
+    return row(owner=answers, collaborator=answers, stranger=answers, anonymous=answers)
+
+
+def signed_in(answers: Answers) -> dict[str, Answers]:
+    """A URL of the account itself; others are sent to sign in."""
+    return {**everybody(answers), "anonymous": always(302)}
+
+
+def members(answers: Answers, collaborator: Answers | None = None) -> dict[str, Answers]:
+    """A URL of a project that collaborators may see."""
+    return row(
+        owner=answers,
+        collaborator=collaborator or answers,
+        stranger=always(404),
+        anonymous=always(302),
+    )
+
+
+def owners(answers: Answers) -> dict[str, Answers]:
+    """A URL of a project for its owners alone, whatever the method."""
+    return members(answers, collaborator=always(403))
+
+
+# The project has a stored snapshot, whose objects are not in storage, and a failed restore of it:
+# asking for one, or for another try, is a conflict.
+TABLE: dict[str, dict[str, Answers]] = {
+    "healthz": everybody(reads()),
+    "readyz": everybody(reads()),
+    # Who is signed in already is sent on.
+    "sign-in": {
+        **everybody(always(302)),
+        "anonymous": reads(POST=302, PUT=400, OPTIONS=200),
+    },
+    "sign-out": signed_in(only(POST=302, OPTIONS=200)),
+    "projects": signed_in(reads(OPTIONS=200)),
+    "project": members(reads(OPTIONS=200)),
+    "charges": owners(reads(OPTIONS=200)),
+    "main-database": members(
+        reads(POST=302),
+        collaborator={method: 200 if method in READING else 403 for method in METHODS},
+    ),
+    "backups": owners(reads()),
+    "snapshot": owners(reads()),
+    "snapshot-hold": owners(only(POST=302)),
+    "snapshot-release": owners(only(POST=302)),
+    "restore-confirm": owners(reads(POST=409)),
+    "restore": owners(reads()),
+    "restore-status": owners(reads()),
+    "restore-retry": owners(only(POST=409)),
+}

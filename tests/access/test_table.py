@@ -1,0 +1,188 @@
+"""The table of answers holds, names every URL, and a refusal changes nothing."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db.models import Model
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pytest_django import Settings
+
+from backups_portal.accounts.models import Account
+from backups_portal.billing.models import Charge
+from backups_portal.projects.models import MainDatabase, Membership, Project
+from restores.models import Restore
+from snapshots.models import Hold, Snapshot
+from tests import factories
+from tests.access.table import METHODS, TABLE
+
+pytestmark = pytest.mark.django_db
+ACTORS = ("owner", "collaborator", "stranger", "anonymous")
+GUARDED: tuple[type[Model], ...] = (
+    Project,
+    Membership,
+    MainDatabase,
+    Snapshot,
+    Hold,
+    Restore,
+    Charge,
+)
+
+
+def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
+    """Every pattern of the portal, however deep it is included."""
+    for entry in (resolver or get_resolver()).url_patterns:
+        if isinstance(entry, URLResolver):
+            yield from patterns(entry)
+        else:
+            yield entry
+
+
+class World:
+    """One project with everything that a URL can name, and one account of each kind."""
+
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account | None] = {
+            "owner": factories.make_account(),
+            "collaborator": factories.make_account(),
+            "stranger": factories.make_account(),
+            "anonymous": None,
+        }
+        self.project = factories.make_project_row(owner=self.accounts["owner"])
+        factories.make_membership(self.project, self.accounts["collaborator"])
+        self.snapshot = factories.make_snapshot(self.project)
+        self.restore = factories.make_restore(
+            self.snapshot, requested_by=self.accounts["owner"], state="failed", reason="It broke."
+        )
+        self.elsewhere = factories.make_project_row(owner=self.accounts["stranger"])
+
+    def url(self, name: str, **changes: Any) -> str:
+        """The address of this world's project, snapshot or restore."""
+        (pattern,) = (pattern for pattern in patterns() if pattern.name == name)
+        ids = {
+            "slug": self.project.slug,
+            "snapshot": self.snapshot.pk,
+            "restore": self.restore.pk,
+            **changes,
+        }
+        return reverse(name, kwargs={key: ids[key] for key in pattern.pattern.converters})
+
+    def form(self, name: str) -> dict[str, Any]:
+        """What a valid form of this URL would send."""
+        return {
+            "sign-in": {
+                "username": self.accounts["stranger"].email,
+                "password": factories.PASSWORD,
+            },
+            "main-database": {
+                "backup_time": "04:30",
+                "backup_time_zone": "Europe/Berlin",
+                "retention_days": "3",
+            },
+            "restore-confirm": {
+                "name": "Recovered",
+                "accept_charges": "on",
+                "request_key": str(uuid.uuid4()),
+            },
+        }.get(name, {})
+
+    def ask(self, actor: str, method: str, name: str, **changes: Any) -> Any:
+        """One request in a session of its own."""
+        client = Client()
+        if account := self.accounts[actor]:
+            client.force_login(account)
+        if method == "POST":
+            return client.post(self.url(name, **changes), self.form(name))
+        return client.generic(method, self.url(name, **changes))
+
+
+@pytest.fixture
+def world(settings: Settings, storage_url: str) -> World:
+    # Nearly nobody signs in with a password here, and Argon2 takes its time for each account.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    return World()
+
+
+def state() -> dict[str, list[dict[str, Any]]]:
+    """Everything that a request must not have changed."""
+    return {
+        model.__name__: list(model._default_manager.order_by("pk").values()) for model in GUARDED
+    }
+
+
+def test_every_address_is_in_the_table() -> None:
+    assert sorted(str(pattern.name) for pattern in patterns()) == sorted(TABLE)
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_row_is_complete(name: str) -> None:
+    assert set(TABLE[name]) == set(ACTORS)
+    for answers in TABLE[name].values():
+        assert set(answers) == set(METHODS)
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("name", TABLE)
+def test_answers(world: World, name: str, actor: str) -> None:
+    expected = TABLE[name][actor]
+    given = {method: world.ask(actor, method, name).status_code for method in METHODS}
+    assert given == dict(expected)
+
+
+@pytest.mark.parametrize("actor", [actor for actor in ACTORS if actor != "owner"])
+def test_refusals_change_nothing(world: World, actor: str) -> None:
+    before = state()
+    for name in TABLE:
+        for method in METHODS:
+            world.ask(actor, method, name)
+    assert state() == before
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, row in TABLE.items() if row["anonymous"]["GET"] == 302]
+)
+def test_anonymous_is_sent_to_sign_in_and_back(world: World, name: str) -> None:
+    response = world.ask("anonymous", "GET", name)
+    assert response.url == f"{reverse('sign-in')}?next={world.url(name)}"
+
+
+@pytest.mark.parametrize(
+    "name", ["snapshot", "snapshot-hold", "snapshot-release", "restore-confirm"]
+)
+def test_the_snapshot_of_another_project_leads_nowhere(world: World, name: str) -> None:
+    before = state()
+    for method in METHODS:
+        response = world.ask("stranger", method, name, slug=world.elsewhere.slug)
+        assert response.status_code in (404, 405)
+    assert state() == before
+
+
+@pytest.mark.parametrize("name", ["snapshot", "restore-confirm", "restore", "restore-status"])
+def test_an_id_that_nothing_has(world: World, name: str) -> None:
+    unknown = {"snapshot": uuid.uuid4(), "restore": uuid.uuid4()}
+    assert world.ask("owner", "GET", name, **unknown).status_code == 404
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("GET", "HEAD")])
+def test_backups_page_takes_no_other_method_even_without_a_form_token(
+    world: World, method: str
+) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.accounts["owner"])
+    response = client.generic(method, world.url("backups"))
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["main-database", "snapshot-hold", "snapshot-release", "restore-confirm", "restore-retry"],
+)
+def test_what_changes_something_asks_for_the_form_token(world: World, name: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(world.accounts["owner"])
+    before = state()
+    assert client.post(world.url(name), world.form(name)).status_code == 403
+    assert state() == before
