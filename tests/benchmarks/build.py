@@ -1,0 +1,186 @@
+"""The project that is measured: a fleet of devices whose readings have five variables each."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from tests.benchmarks.cluster import Source
+
+DEVICES = 200
+VARIABLES = ("temperature", "humidity", "battery", "speed", "status")
+DAYS = 126
+START = datetime(2026, 1, 5, tzinfo=UTC)
+# A reading of every device: what one statement of the API stores.
+BATCH = DEVICES * len(VARIABLES)
+CORRECTIONS = 100
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+# One statement; rows in time order. The five records of a reading share their group, whose first
+# half is the time of arrival as in the API's ids, and whose second half is random.
+READINGS = """
+INSERT INTO variable (series_id, time, created_at, number_value, text_value, group_key)
+WITH moment AS MATERIALIZED (
+    SELECT device, date_trunc('milliseconds', %(first)s::timestamptz
+               + number * %(every)s::interval
+               + %(every)s::interval * (device + random()) / %(devices)s) AS time,
+           interval '1 second' * (0.2 + 2 * random()) AS delay
+    FROM generate_series(0, %(count)s::integer - 1) AS number,
+         generate_series(0, %(devices)s - 1) AS device
+), reading AS MATERIALIZED (
+    SELECT device, time, time + delay AS received,
+           -- Where in its day and how old the device is, and the noise of its sensors.
+           2 * pi() * date_part('epoch', time) / 86400 AS phase,
+           date_part('epoch', time) / 86400 + device AS age,
+           random() - 0.5 AS noise, random() AS chance,
+           lpad(to_hex((date_part('epoch', time + delay) * 1000)::bigint), 12, '0')
+               || substr(md5(random()::text), 1, 12) AS group_key
+    FROM moment ORDER BY time
+)
+SELECT device * 5 + number, time, received, floor(value * 100) / 100, text, group_key
+FROM reading CROSS JOIN LATERAL (VALUES
+    (1, 4 + mod(device, 7) - 3 * cos(phase) + 2 * noise, NULL),
+    (2, 61 + 12 * cos(phase) + 5 * noise, NULL),
+    (3, 100 - 2.2 * (age - 30 * floor(age / 30)) + noise, NULL),
+    (4, greatest(0, 70 * sin(phase) + 40 * noise), NULL),
+    (5, NULL, CASE WHEN chance < 0.93 THEN 'ok' WHEN chance < 0.97 THEN 'door open'
+                   WHEN chance < 0.99 THEN 'defrosting' ELSE 'sensor fault' END)
+) AS record (number, value, text)
+"""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The size of a project."""
+
+    rows: int
+
+    @property
+    def readings(self) -> int:
+        """Readings of each device over all days."""
+        return max(DAYS, self.rows // BATCH)
+
+    @property
+    def daily_readings(self) -> int:
+        """Readings of each device that make one percent of the rows."""
+        return max(1, self.readings // 100)
+
+
+def build(source: Source, fleet: Fleet) -> int:
+    """Fill an empty main database; returns how many rows it has.
+
+    A statement per day, so that every chunk is marked as changed as ingest would mark it. The
+    index of series is made afterwards; the database is left vacuumed and analysed.
+    """
+    with source.connect() as connection:
+        connection.execute("SELECT setseed(0.5)")
+        connection.execute("SET work_mem = '64MB'")
+        _add_devices(connection)
+        index = _take_index(connection)
+        for day in range(DAYS):
+            first, last = (fleet.readings * number // DAYS for number in (day, day + 1))
+            add_readings(connection, day, last - first)
+        connection.execute("SET maintenance_work_mem = '1GB'")
+        connection.execute(index.encode())
+        connection.execute("VACUUM (ANALYZE)")
+        row = connection.execute("SELECT count(*) FROM variable").fetchone()
+    source.cluster.settle()
+    return int(str(row[0])) if row else 0
+
+
+def _add_devices(connection: Connection) -> None:
+    connection.execute(
+        """INSERT INTO device (id, name, type, tags)
+           SELECT lpad(to_hex(number), 24, '0'), 'Truck ' || number, 'mutable',
+                  jsonb_build_array(jsonb_build_object('key', 'fleet', 'value', mod(number, 4)))
+           FROM generate_series(1, %s) AS number""",
+        [DEVICES],
+    )
+    connection.execute(
+        """INSERT INTO series (id, device_id, variable, type, unit)
+           SELECT device * 5 + number, lpad(to_hex(device + 1), 24, '0'), name,
+                  CASE name WHEN 'status' THEN 'string' ELSE 'number' END,
+                  CASE name WHEN 'temperature' THEN 'C' WHEN 'speed' THEN 'km/h'
+                            WHEN 'status' THEN NULL ELSE '%%' END
+           FROM generate_series(0, %s - 1) AS device,
+                unnest(%s::text[]) WITH ORDINALITY AS variable (name, number)""",
+        [DEVICES, list(VARIABLES)],
+    )
+
+
+def _take_index(connection: Connection) -> str:
+    row = connection.execute(
+        "SELECT indexdef FROM pg_indexes WHERE indexname = 'variable_series_time'"
+    ).fetchone()
+    if row is None:
+        raise LookupError("the variables have no index of series any more: adapt this builder")
+    connection.execute("DROP INDEX variable_series_time")
+    return str(row[0])
+
+
+def add_readings(connection: Connection, day: int, count: int, *, of: int = 1) -> None:
+    """Readings of all devices, evenly over a day (counted from START).
+
+    Args:
+        of: In how many statements.
+    """
+    every = timedelta(days=1) / max(count, 1)
+    for part in range(of):
+        first, last = (count * number // of for number in (part, part + 1))
+        connection.execute(
+            READINGS,
+            {
+                "first": START + timedelta(days=day) + first * every,
+                "every": every,
+                "count": last - first,
+                "devices": DEVICES,
+            },
+        )
+
+
+def change(connection: Connection, fleet: Fleet, *, day: int, corrected_day: int) -> None:
+    """One percent of new rows on a day, in batches as they arrive; corrections of an older day."""
+    add_readings(connection, day, fleet.daily_readings, of=fleet.daily_readings)
+    corrected = connection.execute(
+        """UPDATE variable SET number_value = round((number_value + 0.5)::numeric, 2)
+           WHERE time >= %(from)s AND time < %(to)s AND id IN (
+               SELECT id FROM variable
+               WHERE time >= %(from)s AND time < %(to)s AND number_value IS NOT NULL
+               ORDER BY id LIMIT %(count)s)""",
+        {
+            "from": START + timedelta(days=corrected_day),
+            "to": START + timedelta(days=corrected_day + 1),
+            "count": CORRECTIONS,
+        },
+    ).rowcount
+    if corrected != CORRECTIONS:
+        raise LookupError(f"day {corrected_day} has {corrected} rows to correct")
+
+
+def newest_number(connection: Connection) -> int:
+    """The highest number of a record: what is added later has higher ones."""
+    row = connection.execute("SELECT max(id) FROM variable").fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def remove_added(connection: Connection, after: int) -> None:
+    """Take back all rows with higher numbers than this, and the space that they took."""
+    connection.execute("DELETE FROM variable WHERE id > %s", [after])
+    connection.execute("VACUUM (ANALYZE) variable")
+
+
+class Marks:
+    """The marks of a database that was never backed up, to put it back into that state."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._rows = connection.execute(
+            "SELECT chunk, sum(rows) FROM change_mark GROUP BY chunk ORDER BY chunk"
+        ).fetchall()
+
+    def reset(self, connection: Connection) -> None:
+        """Make the next snapshot the first one."""
+        with connection.transaction(), connection.cursor() as cursor:
+            cursor.execute("TRUNCATE change_mark")
+            cursor.execute("UPDATE instance SET marks_since = NULL")
+            cursor.executemany("INSERT INTO change_mark (chunk, rows) VALUES (%s, %s)", self._rows)

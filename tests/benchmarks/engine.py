@@ -1,0 +1,168 @@
+"""Measures the snapshot engine beside its peers, in the same run, on the same project.
+
+    python -m tests.benchmarks.engine --rows 5M
+    python -m tests.benchmarks.engine --rows 1M --only snapshot,restore --json
+    python -m tests.benchmarks.engine --growth 1M,5M,20M
+
+It starts a PostgreSQL cluster of its own in a temporary folder and builds a project of that many
+variables; peer and engine then take turns. Figures are the medians of all rounds.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+
+from tests.benchmarks import growth, ingest, measure, report
+from tests.benchmarks.build import Fleet, Marks, build
+from tests.benchmarks.cluster import Cluster, empty_source, running_cluster
+from tests.benchmarks.goals import judge
+from tests.benchmarks.machine import Machine, describe
+from tests.benchmarks.peers import server_version
+from tests.benchmarks.samples import Samples, Say
+from tests.benchmarks.setup import Setup
+
+Measurement = Callable[[Setup, Samples, Say], None]
+# In this order: what leaves the database as it was comes first.
+EVERY_ROUND: dict[str, Measurement] = {
+    "snapshot": measure.full_snapshot,
+    "restore": measure.restore,
+    "warm": measure.warm_restore,
+    "next": measure.next_snapshot,
+    "trigger": ingest.trigger_cost,
+    "ingest": ingest.slowdown,
+}
+# Bytes do not differ between rounds.
+ONCE: dict[str, Measurement] = {"dailies": measure.daily_snapshots}
+SUFFIXES = {"k": 1_000, "M": 1_000_000}
+
+
+def count(text: str) -> int:
+    """A number of rows such as 200000, 200k or 5M."""
+    factor = SUFFIXES.get(text[-1:], 1)
+    return int(text[:-1] if factor > 1 else text) * factor
+
+
+def counts(text: str) -> list[int]:
+    """Numbers of rows, between commas."""
+    return [count(part) for part in text.split(",")]
+
+
+def names(text: str) -> list[str]:
+    """Names of measurements, between commas."""
+    chosen = text.split(",")
+    if unknown := set(chosen) - {*EVERY_ROUND, *ONCE}:
+        raise argparse.ArgumentTypeError(f"no measurement is called {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The options of a run."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.engine", description=(__doc__ or "").partition("\n")[0]
+    )
+    add = parser.add_argument
+    add("--rows", type=count, default=5_000_000, help="variables of the project (default: 5M)")
+    add("--rounds", type=int, default=3, help="how often each thing is measured (default: 3)")
+    add("--only", type=names, default=[*EVERY_ROUND, *ONCE], metavar="NAME,…",
+        help=f"some of {', '.join([*EVERY_ROUND, *ONCE])}")  # fmt: skip
+    add("--readers", type=int, default=os.cpu_count() or 1, help="default: one per core")
+    add("--growth", type=counts, metavar="N,…", help="instead: how times grow over these sizes")
+    add("--profile", action="store_true", help="also: what took the time")
+    add("--json", action="store_true", help="print figures as JSON")
+    return parser.parse_args(arguments)
+
+
+@contextmanager
+def project(cluster: Cluster, rows: int, readers: int, say: Say) -> Iterator[Setup]:
+    """A built project; dropped afterwards."""
+    with empty_source(cluster) as source:
+        say(f"building a project of {rows:,} variables")
+        fleet = Fleet(rows)
+        built = build(source, fleet)
+        with source.connect() as connection:
+            marks = Marks(connection)
+        yield Setup(source, fleet, built, marks, readers)
+
+
+def measure_rounds(setup: Setup, options: argparse.Namespace, say: Say) -> Samples:
+    """Everything that was asked for."""
+    samples = Samples()
+    for number in range(options.rounds):
+        say_round = partial(_say_round, say, number + 1)
+        for measurement in _chosen(EVERY_ROUND, options):
+            measurement(setup, samples, say_round)
+    for measurement in _chosen(ONCE, options):
+        measurement(setup, samples, say)
+    if options.profile:
+        measure.profile(setup, samples, say)
+    return samples
+
+
+def _chosen(measurements: dict[str, Measurement], options: argparse.Namespace) -> list[Measurement]:
+    return [measure for name, measure in measurements.items() if name in options.only]
+
+
+def _say_round(say: Say, number: int, what: str) -> None:
+    say(f"round {number}: {what}")
+
+
+def run_rounds(
+    cluster: Cluster, machine: Machine, options: argparse.Namespace, console: Console, say: Say
+) -> dict[str, Any]:
+    """Measure one size, show it, and return it for JSON."""
+    with project(cluster, options.rows, options.readers, say) as setup:
+        samples, rows = measure_rounds(setup, options, say), setup.rows
+    lines = judge(samples)
+    report.show_machine(console, machine)
+    report.show_lines(console, lines, f"{rows:,} variables, {options.readers} readers")
+    report.show_samples(console, samples)
+    report.show_profiles(console, samples, rows)
+    return {
+        "rows": rows,
+        "rounds": options.rounds,
+        "readers": options.readers,
+        "machine": machine.as_dict(),
+        "lines": [line.as_dict() for line in lines],
+        "samples": samples.values,
+        "medians": {name: samples.median(name) for name in samples.values},
+        "profiles": samples.profiles,
+        "skipped": samples.skipped,
+    }
+
+
+def run_growth(
+    cluster: Cluster, machine: Machine, options: argparse.Namespace, console: Console, say: Say
+) -> dict[str, Any]:
+    """Measure all sizes, show them, and return them for JSON."""
+    sizes = []
+    for rows in options.growth:
+        with project(cluster, rows, options.readers, say) as setup:
+            sizes.append(growth.measure_size(setup, options.rounds, say))
+    report.show_machine(console, machine)
+    report.show_growth(console, sizes)
+    return {"machine": machine.as_dict(), **growth.as_dict(sizes)}
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmark."""
+    options = parse(arguments)
+    progress = Console(stderr=True)
+    # With --json, standard output has nothing else.
+    console = Console(stderr=options.json)
+    with progress.status("starting PostgreSQL") as status, running_cluster() as cluster:
+        machine = describe(server_version(cluster.url))
+        run = run_growth if options.growth else run_rounds
+        result = run(cluster, machine, options, console, status.update)
+    if options.json:
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

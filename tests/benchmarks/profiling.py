@@ -1,0 +1,199 @@
+"""What took the time: clocks around the engine's parts, and what the server used meanwhile."""
+
+import importlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import reduce
+from inspect import isgeneratorfunction
+from typing import Any
+
+from tests.benchmarks.machine import tree_cpu_seconds
+
+SERVER = "wait for the server"
+THREADS = "wait for threads"
+# Parts that are the server's work: waiting for it is part of them.
+SERVERS_WORK = "load: "
+# Parts, and where each is: module:name, or module:name.name. A test finds every one of them.
+PROBES: tuple[tuple[str, str], ...] = (
+    ("plan, marks, elsewhere", "snapshots.engine.taking:take_snapshot"),
+    (SERVER, "psycopg:Cursor.execute"),
+    (SERVER, "psycopg:connect"),
+    (SERVER, "adbc_driver_manager.dbapi:Cursor.execute"),
+    (SERVER, "adbc_driver_manager.dbapi:Cursor.fetch_record_batch"),
+    (SERVER, "adbc_driver_postgresql.dbapi:connect"),
+    ("decode", "snapshots.engine.source:read_arrays"),
+    ("decode", "snapshots.engine.source:_parts"),
+    ("sort", "snapshots.engine.source:_sorted_variables"),
+    ("digest", "snapshots.engine.taking:row_words"),
+    ("digest", "snapshots.engine.segments:table_digest"),
+    ("digest", "restores.comparing:table_digest"),
+    ("contents", "snapshots.engine.taking:summarise"),
+    ("contents", "snapshots.engine.taking:_Run.store_contents"),
+    ("parquet", "snapshots.engine.segments:_parquet"),
+    ("parquet", "snapshots.engine.segments:read_segment"),
+    ("segments' names (SHA-256)", "snapshots.engine.taking:encode"),
+    ("storage", "snapshots.engine.storage:Storage.put"),
+    ("storage", "snapshots.engine.storage:Storage.get"),
+    ("storage: read back and compare", "snapshots.engine.taking:_read_back"),
+    ("storage: read back and compare", "snapshots.engine.segments:check_bytes"),
+    (THREADS, "snapshots.engine.taking:run_parallel"),
+    (THREADS, "restores.loading:run_parallel"),
+    (THREADS, "restores.comparing:run_parallel"),
+    ("load: new database", "tests.benchmarks.worker:create_database"),
+    ("load: resources", "restores.loading:_load_resources"),
+    ("load: prepare rows", "restores.loading:_numbered"),
+    ("load: COPY", "adbc_driver_manager.dbapi:Cursor.adbc_ingest"),
+    ("load: indexes", "restores.loading:_build"),
+    ("load: finish", "restores.loading:_finish"),
+)
+
+
+@dataclass
+class Part:
+    """Time within a part, less that within parts inside it; summed over threads, in seconds."""
+
+    name: str
+    calls: int = 0
+    wall: float = 0.0
+    cpu: float = 0.0
+
+
+@dataclass
+class _Running:
+    """A part that runs on this thread, and the time of the parts inside it."""
+
+    name: str
+    inner_wall: float = 0.0
+    inner_cpu: float = 0.0
+
+
+class Clock:
+    """Adds up the time of nested parts on any number of threads."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, Part] = {}
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    @property
+    def _stack(self) -> list[_Running]:
+        stack: list[_Running] = self._local.__dict__.setdefault("stack", [])
+        return stack
+
+    def current(self) -> str:
+        """The part that this thread is in."""
+        return self._stack[-1].name if self._stack else "elsewhere"
+
+    @contextmanager
+    def running(self, name: str) -> Iterator[None]:
+        """Count what happens inside as part of `name`."""
+        stack, here = self._stack, _Running(name)
+        stack.append(here)
+        wall, cpu = time.perf_counter(), time.thread_time()
+        try:
+            yield
+        finally:
+            wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
+            stack.pop()
+            if stack:
+                stack[-1].inner_wall += wall
+                stack[-1].inner_cpu += cpu
+            self._add(name, wall - here.inner_wall, cpu - here.inner_cpu)
+
+    def _add(self, name: str, wall: float, cpu: float) -> None:
+        with self._lock:
+            part = self.parts.setdefault(name, Part(name))
+            part.calls += 1
+            part.wall += wall
+            part.cpu += cpu
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function with a clock."""
+        if name == THREADS:
+            return self._around_threads(function)
+        if isgeneratorfunction(function):
+            return self._around_generator(name, function)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name == SERVER and self.current().startswith(SERVERS_WORK):
+                return function(*args, **kwargs)
+            with self.running(name):
+                return function(*args, **kwargs)
+
+        return call
+
+    def _around_generator(
+        self, name: str, function: Callable[..., Iterator[Any]]
+    ) -> Callable[..., Any]:
+        """The clock runs while the generator is asked for its next item."""
+
+        def generate(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            items = function(*args, **kwargs)
+            while True:
+                with self.running(name):
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        return
+                yield item
+
+        return generate
+
+    def _around_threads(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """What threads do belongs to the part that started them."""
+
+        def call(jobs: Any, work: Callable[..., Any], **kwargs: Any) -> Any:
+            part = self.current()
+
+            def counted(*args: Any) -> Any:
+                with self.running(part):
+                    return work(*args)
+
+            with self.running(THREADS):
+                return function(jobs, counted, **kwargs)
+
+        return call
+
+
+def locate(place: str) -> tuple[Any, str]:
+    """The object that holds what a probe names, and the name there.
+
+    Raises:
+        AttributeError: the engine has changed, and the probe should.
+    """
+    module, _, path = place.partition(":")
+    *outer, name = path.split(".")
+    holder = reduce(getattr, outer, importlib.import_module(module))
+    getattr(holder, name)
+    return holder, name
+
+
+@contextmanager
+def profiled(*, wanted: bool, postmaster: int) -> Iterator[list[Part]]:
+    """A list that has the parts at the end, longest first; empty where no profile is wanted.
+
+    It is for processes that end soon: the clocks stay where they are.
+    """
+    found: list[Part] = []
+    if not wanted:
+        yield found
+        return
+    clock = Clock()
+    for name, place in PROBES:
+        try:
+            holder, attribute = locate(place)
+        except (AttributeError, ModuleNotFoundError):
+            found.append(Part(f"(not found: {place})"))
+            continue
+        setattr(holder, attribute, clock.around(name, getattr(holder, attribute)))
+    wall, own, server = time.perf_counter(), time.process_time(), tree_cpu_seconds(postmaster)
+    yield found
+    found += sorted(clock.parts.values(), key=lambda part: -part.wall)
+    own = time.process_time() - own
+    found += [
+        Part("(worker in all)", 1, time.perf_counter() - wall, own),
+        Part("(PostgreSQL in all)", 1, 0.0, tree_cpu_seconds(postmaster) - server),
+    ]

@@ -1,0 +1,110 @@
+"""One task of a worker, in a process of its own, so that its memory is its own too.
+
+Reads a request (a line of JSON), does it and writes what it took. Starting Python and importing,
+which a Celery worker has done long before its first task, is over before the request is read.
+"""
+
+import json
+import secrets
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from backups_portal.lib.crypto import Keyring
+from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from restores import comparing, loading
+from restores.loading import Target
+from snapshots.engine import taking
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage, open_storage
+from tests.benchmarks.machine import own_peak_bytes
+from tests.benchmarks.profiling import profiled
+
+KEYS = Keyring(b"k" * 32)
+Request = dict[str, Any]
+READY = "ready"
+
+
+def quiet(_: object) -> None:
+    """Progress that nobody looks at."""
+
+
+def snapshot(request: Request) -> Request:
+    """Take a snapshot: {dsn, storage, project_id, base, readers}."""
+    storage = open_storage(request["storage"])
+    base = Manifest.load(storage, request["base"]) if request["base"] else None
+    with profiled(wanted=request["profile"], postmaster=request["postmaster"]) as profile:
+        started = time.perf_counter()
+        manifest = taking.take_snapshot(
+            request["dsn"],
+            storage,
+            project_id=uuid.UUID(request["project_id"]),
+            snapshot_id=uuid.uuid4(),
+            base=base,
+            readers=request["readers"],
+            on_progress=quiet,
+        )
+        seconds = time.perf_counter() - started
+    return {
+        "seconds": seconds,
+        "manifest": manifest.key,
+        "rows": manifest.rows,
+        "profile": [asdict(part) for part in profile],
+    }
+
+
+def restore(request: Request) -> Request:
+    """Restore into a new database, prove it, drop it: {server, storage, manifest, loaders}."""
+    storage = open_storage(request["storage"])
+    manifest = Manifest.load(storage, request["manifest"])
+    prefix, server = secrets.token_hex(4), request["server"]
+    try:
+        return _restore(request, storage, manifest, prefix)
+    finally:
+        drop_database(server, prefix=prefix)
+
+
+def _restore(request: Request, storage: Storage, manifest: Manifest, prefix: str) -> Request:
+    with profiled(wanted=request["profile"], postmaster=request["postmaster"]) as profile:
+        started = time.perf_counter()
+        create_database(request["server"], prefix=prefix, password="unused", project_name="Restore")
+        target = Target(database_url(request["server"], database=database_name(prefix)), prefix)
+        loading.load_snapshot(
+            manifest,
+            storage,
+            target,
+            keys=KEYS,
+            loaders=request["loaders"],
+            on_progress=quiet,
+        )
+        loaded = time.perf_counter()
+        comparing.compare_with_manifest(
+            manifest, target, readers=request["loaders"], on_progress=quiet
+        )
+        proven = time.perf_counter()
+    return {
+        "seconds": loaded - started,
+        "proof_seconds": proven - loaded,
+        "rows": manifest.rows,
+        "profile": [asdict(part) for part in profile],
+    }
+
+
+TASKS: dict[str, Callable[[Request], Request]] = {"snapshot": snapshot, "restore": restore}
+
+
+def main() -> None:
+    """Do one task."""
+    sys.stdout.write(READY + "\n")
+    sys.stdout.flush()
+    request = json.loads(sys.stdin.readline())
+    result = TASKS[request["task"]](request)
+    sys.stdout.write(json.dumps({**result, "peak_bytes": own_peak_bytes()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
