@@ -54,7 +54,7 @@ class Row:
 def newest_stored(project: Project) -> Snapshot | None:
     """The newest snapshot that can be restored."""
     stored = Snapshot.objects.good().filter(project=project)
-    return stored.defer("table_rows").order_by("-taken_at", "-id").first()
+    return stored.select_related("hold").defer("table_rows").order_by("-taken_at", "-id").first()
 
 
 def describe(
