@@ -55,6 +55,7 @@ def add_device(connection: Connection, *, series: int = 3) -> None:
             " VALUES (%s, %s, %s, 'number', 'C')",
             [number, DEVICE, f"temperature_{number}"],
         )
+    connection.execute("SELECT setval(pg_get_serial_sequence('series', 'id'), %s)", [series])
 
 
 def add_rows(connection: Connection, day: int, count: int, *, series: int = 1) -> None:

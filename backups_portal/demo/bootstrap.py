@@ -3,6 +3,7 @@
 Nothing here imports Django, since the settings read an environment that is made here.
 """
 
+import logging
 import os
 import secrets
 import shlex
@@ -73,6 +74,8 @@ def _run(options: Options) -> int:
         import django
 
         django.setup()
+        # What is done before the processes start is told in sentences; theirs have logs.
+        logging.getLogger().setLevel(logging.WARNING)
         from backups_portal.demo.serving import serve
 
         return serve(options, folder, services, say)

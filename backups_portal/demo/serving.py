@@ -4,8 +4,6 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from importlib import import_module
-from importlib.util import find_spec
 
 import psycopg
 from django.core.management import call_command
@@ -20,11 +18,12 @@ from backups_portal.demo.options import Options
 from backups_portal.demo.ports import LOOPBACK
 from backups_portal.demo.programs import portal_programs
 from backups_portal.demo.readiness import wait_until_ready
+from backups_portal.demo.story import seed
+from backups_portal.demo.telling import tell
 from backups_portal.demo.users import Say
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.servers import DEFAULT_NAME, register_server
 
-STORY = "backups_portal.demo.story"
 WATCH_SECONDS = 0.25
 DESCRIBE_SECONDS = 2.0
 
@@ -37,11 +36,14 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
         Stopped: a signal came.
     """
     prepare(services)
-    if not options.empty:
+    if not options.empty and not options.story:
         seed(say)
     with ExitStack() as stack:
         children = start_portal(options.port, folder, stack)
         wait_until_ready(options.port, children)
+        if options.story:
+            tell(say, options.data)
+            return 0
         describer = Describer(
             base_url=f"http://{LOOPBACK}:{options.port}",
             api_url=None,
@@ -63,12 +65,6 @@ def prepare(services: Services) -> None:
         register_server(DEFAULT_NAME, services.database_url)
     for person in PEOPLE:
         ensure_account(person)
-
-
-def seed(say: Say) -> None:
-    """Make the projects of the story, unless they are there."""
-    if find_spec(STORY):
-        import_module(STORY).seed(say)
 
 
 def start_portal(port: int, folder: DataFolder, stack: ExitStack) -> list[Child]:

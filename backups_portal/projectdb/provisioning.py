@@ -44,9 +44,11 @@ def database_name(prefix: str) -> str:
 
 
 @contextmanager
-def _server(url: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    # CREATE DATABASE refuses to run inside a transaction.
-    with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+def on_server(
+    url: str, *, connect_timeout: int = 10
+) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """A connection to the server, for statements that refuse to run inside a transaction."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=connect_timeout) as connection:
         yield connection
 
 
@@ -56,7 +58,7 @@ def prepare_server(url: str) -> None:
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
     """
-    with _server(url) as connection:
+    with on_server(url) as connection:
         if _exists(connection, template_name()):
             return
         connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
@@ -104,9 +106,9 @@ def create_database(url: str, *, prefix: str, password: str, project_name: str) 
     name = database_name(prefix)
     try:
         prepare_server(url)
-        with _server(url) as connection:
+        with on_server(url) as connection:
             _close_to_the_public(connection)
-            _create_role(connection, name, password)
+            create_role(connection, name, password)
             connection.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log").format(
                     sql.Identifier(name), sql.Identifier(template_name())
@@ -133,9 +135,10 @@ def create_database(url: str, *, prefix: str, password: str, project_name: str) 
     return Provisioned(database=name, role=name, password=password)
 
 
-def _create_role(
+def create_role(
     connection: psycopg.Connection[tuple[object, ...]], name: str, password: str
 ) -> None:
+    """A role that may enter what it is granted, with the rights of projects on their tables."""
     connection.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
             sql.Identifier(name), sql.Literal(password), sql.Identifier(GROUP_ROLE)
@@ -172,6 +175,6 @@ def drop_database(url: str, *, prefix: str) -> None:
         psycopg.Error: the server cannot be reached or refuses.
     """
     name = sql.Identifier(database_name(prefix))
-    with _server(url) as connection:
+    with on_server(url) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))

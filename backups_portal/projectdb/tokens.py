@@ -78,6 +78,25 @@ def create_token(
     return token
 
 
+def renew_tokens(connection: Connection[tuple[object, ...]], *, prefix: str, keys: Keyring) -> None:
+    """Give every token of a database a new value under its new prefix."""
+    rows = connection.execute("SELECT id::text, kind FROM token").fetchall()
+    tokens = [mint(str(kind), prefix=prefix, keys=keys) for _, kind in rows]
+    connection.execute(
+        """UPDATE token SET hash = new.hash, sealed_value = new.sealed_value,
+                            last_four = new.last_four
+           FROM unnest(%s::text[], %s::bytea[], %s::bytea[], %s::text[])
+                AS new (id, hash, sealed_value, last_four)
+           WHERE token.id = new.id""",
+        [
+            [token_id for token_id, _ in rows],
+            [token.hash for token in tokens],
+            [token.sealed_value for token in tokens],
+            [token.last_four for token in tokens],
+        ],
+    )
+
+
 @dataclass(frozen=True)
 class TokenIdentity:
     """Whom a presented token speaks for."""

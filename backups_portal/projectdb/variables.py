@@ -76,7 +76,7 @@ def ensure_series(
         connection.execute(
             """INSERT INTO series (device_id, variable, type, unit)
                SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::text[])
-               ON CONFLICT DO NOTHING""",
+               ON CONFLICT (device_id, variable, type, unit) DO NOTHING""",
             [device_id, list(variables), list(types), list(units)],
         )
         # Another request may have made some of them at the same time: ask, do not assume.

@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
-from pathlib import Path
 
 import pytest
-from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.projectdb.provisioning import drop_database
@@ -28,9 +26,8 @@ def owner(transactional_db: None) -> Account:
 
 
 @pytest.fixture
-def project(owner: Account, settings: Settings, tmp_path: Path) -> Iterator[Project]:
+def project(owner: Account, storage_url: str) -> Iterator[Project]:
     """A project with a real database of ten readings; it and its restores are dropped."""
-    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'storage'}"
     project = create_project(name="Cold Chain", owner=owner, settings=SETTINGS)
     with open_database(Target(project_dsn(project), project.prefix)) as connection:
         add_device(connection)

@@ -1,0 +1,52 @@
+"""Real series: folders of CSV files with the columns timestamp and value, one device a file."""
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+
+from backups_portal.lib.crypto import Keyring
+from backups_portal.projectdb import resources
+from backups_portal.projectdb.variables import MAX_RECORDS, send
+
+
+def fill_archive(connection: Connection[Any], *, keys: Keyring, folder: Path) -> int:
+    """Load every CSV file below a folder; returns how many records.
+
+    Raises:
+        FileNotFoundError: there is no CSV file below it.
+        ValueError: a file is not such a series; the message names it.
+    """
+    files = sorted(folder.rglob("*.csv"))
+    if not files:
+        raise FileNotFoundError(f"There is no CSV file below {folder}.")
+    with connection.transaction():
+        return sum(_load(connection, keys, file) for file in files)
+
+
+def _load(connection: Connection[Any], keys: Keyring, file: Path) -> int:
+    device_id, _ = resources.create_device(
+        connection,
+        keys=keys,
+        name=file.stem,
+        tags=[{"key": "folder", "value": file.parent.name}],
+    )
+    count = 0
+    records = _records(file)
+    while block := list(islice(records, MAX_RECORDS)):
+        count += send(connection, device_id=device_id, records=block)
+    return count
+
+
+def _records(file: Path) -> Iterator[dict[str, Any]]:
+    with file.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            try:
+                moment = datetime.fromisoformat(row["timestamp"]).replace(tzinfo=UTC)
+                yield {"variable": "value", "value": float(row["value"]), "time": moment}
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"{file.name} is not a series: {error}") from error

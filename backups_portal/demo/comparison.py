@@ -1,0 +1,47 @@
+"""Two main databases compared row by row, without anything of the backup engine."""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+
+import psycopg
+
+from backups_portal.demo.errors import DemoError
+
+# Everything that a restore keeps of a record: all but its id and when it was stored.
+RECORDS = """SELECT device, variable, value, unit, "group", time, location::text, metadata::text
+             FROM variable_record
+             ORDER BY device, variable, time, "group", unit, value, location::text,
+                      metadata::text"""
+FETCHED = 10_000
+
+
+def records(dsn: str) -> Iterator[tuple[Any, ...]]:
+    """All records of a database in a fixed order, a few at a time."""
+    with psycopg.connect(dsn) as connection, connection.cursor("records") as cursor:
+        cursor.itersize = FETCHED
+        cursor.execute(RECORDS)
+        yield from cursor
+
+
+def compare_records(source: str, restored: str) -> int:
+    """Compare all records of two databases, given by their URLs; returns how many there are.
+
+    Raises:
+        DemoError: the first record that differs.
+    """
+    count = 0
+    for count, (one, other) in enumerate(zip_longest(records(source), records(restored)), start=1):
+        if one != other:
+            raise DemoError(f"Record {count} differs: {one} in the source, {other} restored.")
+    return count
+
+
+def common_values(source: str, restored: str, query: str) -> set[Any]:
+    """What a query of one column returns from both databases."""
+    return _column(source, query) & _column(restored, query)
+
+
+def _column(dsn: str, query: str) -> set[Any]:
+    with psycopg.connect(dsn) as connection:
+        return {value for (value,) in connection.execute(query.encode())}

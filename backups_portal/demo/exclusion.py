@@ -1,0 +1,49 @@
+"""Looking in a stored snapshot for what must not be there."""
+
+import io
+from collections.abc import Iterator, Sequence
+
+import psycopg
+import pyarrow.parquet as pq
+
+from backups_portal.demo.errors import DemoError
+from backups_portal.lib.crypto import Keyring
+from backups_portal.projectdb.tokens import reveal
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+
+EXCLUDED = """SELECT content FROM analysis_script UNION ALL SELECT content FROM file
+              UNION ALL SELECT content FROM attachment
+              UNION ALL SELECT convert_to(message, 'UTF8') FROM analysis_console"""
+
+
+def excluded_values(dsn: str, *, keys: Keyring) -> list[bytes]:
+    """What a database holds and no snapshot may: code, console lines, files and tokens."""
+    with psycopg.connect(dsn) as connection:
+        contents = connection.execute(EXCLUDED.encode()).fetchall()
+        tokens = connection.execute("SELECT sealed_value FROM token").fetchall()
+    values = [bytes(content) for (content,) in contents]
+    return values + [reveal(sealed, keys=keys).encode() for (sealed,) in tokens]
+
+
+def search_snapshot(manifest: Manifest, storage: Storage, secrets: Sequence[bytes]) -> int:
+    """Look for the secrets in all bytes of a snapshot; returns how many bytes that were.
+
+    Raises:
+        DemoError: one was found.
+    """
+    searched = 0
+    for content in decompressed(manifest, storage):
+        searched += len(content)
+        if any(secret in content for secret in secrets):
+            raise DemoError("The snapshot holds something that must not be in it.")
+    return searched
+
+
+def decompressed(manifest: Manifest, storage: Storage) -> Iterator[bytes]:
+    """The manifest, and the values of all columns of its objects."""
+    yield storage.get(manifest.key)
+    for key in manifest.objects:
+        for column in pq.read_table(io.BytesIO(storage.get(key))).columns:
+            for chunk in column.chunks:
+                yield from (buffer.to_pybytes() for buffer in chunk.buffers() if buffer)

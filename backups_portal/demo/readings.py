@@ -1,0 +1,105 @@
+"""Plausible readings of refrigerated trucks: a set point, doors, defrosting, days and weather."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from backups_portal.projectdb.ids import new_group
+
+EVERY = timedelta(minutes=20)
+
+
+@dataclass(frozen=True)
+class Truck:
+    """What makes a truck's readings its own; `number` seeds them."""
+
+    number: int
+    set_point: float
+    latitude: float
+    longitude: float
+    has_location: bool
+
+
+def trucks(count: int) -> list[Truck]:
+    """A fleet: frozen goods, fresh goods and flowers, from depots around Nuremberg."""
+    random = np.random.default_rng(7)
+    return [
+        Truck(
+            number=number,
+            set_point=(-20.0, 4.0, 12.0)[number % 3],
+            latitude=49.45 + float(random.normal(0, 0.8)),
+            longitude=11.08 + float(random.normal(0, 1.2)),
+            has_location=number % 5 == 0,
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[dict[str, Any]]]:
+    """The records of each reading from `start` until before `end`, one list a reading.
+
+    The same truck and times always give the same values.
+    """
+    count = max(0, -((start - end) // EVERY))
+    random = np.random.default_rng([truck.number, int(start.timestamp())])
+    hours = (start.hour + start.minute / 60 + np.arange(count) * EVERY.total_seconds() / 3600) % 24
+    working = (hours > 5) & (hours < 19)
+    door = working & (random.random(count) < 0.12)
+    defrost = np.floor(hours * 3) % 24 == truck.number % 24
+    warming = np.convolve(door * 2.2 + defrost * 3.0, [1, 0.6, 0.3, 0.1])[:count]
+    temperature = truck.set_point + warming + random.normal(0, 0.25, count)
+    humidity = np.clip(72 + warming * 3 + random.normal(0, 2, count), 5, 100)
+    battery = 12.4 + working * 1.3 + random.normal(0, 0.05, count)
+    drift = np.cumsum(random.normal(0, 0.004, (count, 2)) * working[:, None], axis=0)
+    for i in range(count):
+        moment, group = start + i * EVERY, new_group()
+        status = "defrosting" if defrost[i] else "door open" if door[i] else "cooling"
+        place = (
+            {
+                "lat": round(truck.latitude + float(drift[i, 0]), 5),
+                "lng": round(truck.longitude + float(drift[i, 1]), 5),
+            }
+            if truck.has_location
+            else None
+        )
+        common = {"time": moment, "group": group}
+        yield [
+            {
+                "variable": "temperature",
+                "value": round(float(temperature[i]), 2),
+                "unit": "°C",
+                "location": place,
+                **common,
+            },
+            {
+                "variable": "humidity",
+                "value": round(float(humidity[i]), 1),
+                "unit": "%",
+                **common,
+            },
+            {"variable": "door", "value": bool(door[i]), **common},
+            {"variable": "battery", "value": round(float(battery[i]), 2), "unit": "V", **common},
+            {
+                "variable": "status",
+                "value": status,
+                "metadata": {"color": "orange"} if status != "cooling" else None,
+                **common,
+            },
+        ]
+
+
+def in_requests(
+    parts: Iterator[list[dict[str, Any]]], size: int = 10_000
+) -> Iterator[list[dict[str, Any]]]:
+    """Readings put together into requests of at most `size` records."""
+    request: list[dict[str, Any]] = []
+    for part in parts:
+        if len(request) + len(part) > size:
+            yield request
+            request = []
+        request += part
+    if request:
+        yield request

@@ -1,0 +1,233 @@
+"""`demo --story`: an owner's worst day, told once with real workers, each step timed."""
+
+import time as clock
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.billing.models import Charge
+from backups_portal.demo.accounts import OWNER, ensure_account
+from backups_portal.demo.archive import fill_archive
+from backups_portal.demo.comparison import common_values, compare_records
+from backups_portal.demo.errors import DemoError
+from backups_portal.demo.exclusion import excluded_values, search_snapshot
+from backups_portal.demo.fleet import fill_fleet
+from backups_portal.demo.story import BACKUP_TIME, WEEKS_OF_READINGS, ZONE
+from backups_portal.demo.users import Say
+from backups_portal.projectdb.variables import MAX_RECORDS, delete_of_device, send
+from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.models import Project
+from backups_portal.projects.services import BackupSettings, create_project
+from restores.models import Restore
+from restores.services import request_restore
+from restores.tasks import run_restore
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
+from snapshots.models import Snapshot
+from snapshots.queueing import queue_due
+from snapshots.schedule import next_run
+from snapshots.tasks import take_snapshot
+
+PATIENCE = 300.0
+Result = TypeVar("Result")
+
+
+@dataclass
+class Teller:
+    """Does one step after the other, and says what happened and how long it took."""
+
+    say: Say
+    number: int = 0
+
+    def step(self, title: str, do: Callable[[], tuple[Result, str]]) -> Result:
+        """Do a step, which returns its result and a sentence on it."""
+        self.number += 1
+        began = clock.monotonic()
+        result, sentence = do()
+        seconds = clock.monotonic() - began
+        self.say(f"{self.number:>2}. {title:<34} {seconds:7.2f} s   {sentence}")
+        return result
+
+
+def tell(say: Say, data: Path | None) -> None:
+    """Run the whole story; it makes projects of its own.
+
+    Args:
+        data: A folder of CSV files to tell it with, or None for the fleet of trucks.
+
+    Raises:
+        DemoError: a step did not hold.
+    """
+    owner, teller = ensure_account(OWNER), Teller(say)
+    say("\nThe story of a lost device\n")
+    source = teller.step("A project with data", lambda: _make_source(owner, data))
+    snapshot = teller.step("The schedule fires", lambda: _fire(source))
+    teller.step("A worker stores the snapshot", lambda: _wait_for_snapshot(snapshot))
+    teller.step("Nothing in it that must not be", lambda: _search(source, snapshot))
+    device_id = teller.step("Somebody empties a device", lambda: _lose(source))
+    restored = teller.step("A new project from the backup", lambda: _restore(snapshot, owner))
+    teller.step("Move the lost data back", lambda: _move(restored, source, device_id))
+    teller.step("Source and restored, row by row", lambda: _compare(source, restored))
+    teller.step("New ids, new tokens, one bill", lambda: _check_identity(source, restored))
+    say("\nEvery step held.")
+
+
+def _make_source(owner: Account, data: Path | None) -> tuple[Project, str]:
+    now = timezone.now()
+    name = f"{'Archive' if data else 'Fleet'} {now:%Y-%m-%d %H:%M:%S}"
+    plan = BackupSettings(BACKUP_TIME, ZONE, 7, next_run(now, BACKUP_TIME, ZONE))
+    project = create_project(name=name, owner=owner, settings=plan)
+    try:
+        with psycopg.connect(project_dsn(project)) as connection:
+            if data:
+                count = fill_archive(connection, keys=keyring(), folder=data)
+            else:
+                start = now - timedelta(weeks=WEEKS_OF_READINGS)
+                count = fill_fleet(connection, keys=keyring(), start=start, end=now)
+    except (OSError, ValueError) as error:
+        raise DemoError(str(error)) from error
+    return project, f"“{name}”, {count:,} variables"
+
+
+def _fire(project: Project) -> tuple[Snapshot, str]:
+    """Let the tick see the moment for which the project is scheduled."""
+    due = project.main_database.next_snapshot_at
+    if due is None:
+        raise DemoError("The project has no next backup.")
+    with transaction.atomic():
+        queued = queue_due(due)
+        for snapshot_id in queued:
+            transaction.on_commit(partial(take_snapshot.delay, str(snapshot_id)))
+    snapshot = Snapshot.objects.filter(project=project, id__in=queued).first()
+    if snapshot is None:
+        raise DemoError("The schedule did not fire.")
+    return snapshot, f"for {snapshot.local_date}, at {BACKUP_TIME:%H:%M} {ZONE}"
+
+
+def _wait_for_snapshot(snapshot: Snapshot) -> tuple[None, str]:
+    for _ in _polls("the snapshot"):
+        snapshot.refresh_from_db()
+        if snapshot.state == Snapshot.State.FAILED:
+            raise DemoError(f"The snapshot failed: {snapshot.reason}")
+        if snapshot.state == Snapshot.State.COMPLETED:
+            break
+    stored, logical = snapshot.stored_bytes or 0, snapshot.logical_bytes or 0
+    return None, f"{snapshot.rows:,} rows, {stored:,} bytes stored of {logical:,}"
+
+
+def _polls(what: str) -> Iterator[None]:
+    deadline = clock.monotonic() + PATIENCE
+    while clock.monotonic() < deadline:
+        yield
+        clock.sleep(0.1)
+    raise DemoError(f"It took too long to wait for {what}.")
+
+
+def _search(project: Project, snapshot: Snapshot) -> tuple[None, str]:
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    secrets = excluded_values(project_dsn(project), keys=keyring())
+    manifest = Manifest.load(storage, snapshot.manifest)
+    searched = search_snapshot(manifest, storage, secrets)
+    return None, f"{len(secrets)} secrets sought in {searched:,} decompressed bytes"
+
+
+def _lose(project: Project) -> tuple[str, str]:
+    with psycopg.connect(project_dsn(project)) as connection:
+        row = connection.execute(
+            """SELECT device.id, name FROM device JOIN series ON device_id = device.id
+               WHERE device.type = 'mutable' ORDER BY name LIMIT 1"""
+        ).fetchone()
+        if row is None:
+            raise DemoError("The project has no device.")
+        count = delete_of_device(connection, row[0])
+    return row[0], f"{row[1]} loses {count:,} variables"
+
+
+def _restore(snapshot: Snapshot, owner: Account) -> tuple[Project, str]:
+    restore = request_restore(
+        snapshot=snapshot,
+        actor=owner,
+        name=f"{snapshot.project.name} restored",
+        accepted_charges=True,
+        request_key=uuid.uuid4(),
+    )
+    run_restore.delay(str(restore.pk))
+    for _ in _polls("the restore"):
+        restore.refresh_from_db()
+        if restore.state == Restore.State.FAILED:
+            raise DemoError(f"The restore failed: {restore.reason}")
+        if restore.project is not None:
+            break
+    if restore.project is None:
+        raise DemoError("The restore made no project.")
+    return restore.project, f"{restore.rows_done:,} rows loaded, and every one proven"
+
+
+def _move(restored: Project, source: Project, device_id: str) -> tuple[None, str]:
+    """Send the lost records to the source, as a script of its owner would."""
+    with (
+        psycopg.connect(project_dsn(restored)) as backup,
+        psycopg.connect(project_dsn(source)) as target,
+        backup.cursor("lost") as cursor,
+    ):
+        cursor.execute(
+            """SELECT variable, value, unit, "group", time, location[0], location[1], metadata
+               FROM variable_record WHERE device = %s ORDER BY id""",
+            [device_id],
+        )
+        count = 0
+        while rows := cursor.fetchmany(MAX_RECORDS):
+            records = [_as_sent(*row) for row in rows]
+            count += send(target, device_id=device_id, records=records)
+    return None, f"{count:,} variables sent"
+
+
+def _as_sent(
+    variable: str,
+    value: Any,
+    unit: str | None,
+    group: str,
+    moment: Any,
+    longitude: float | None,
+    latitude: float | None,
+    metadata: Any,
+) -> dict[str, Any]:
+    location = None if latitude is None else {"lat": latitude, "lng": longitude}
+    return {
+        "variable": variable,
+        "value": value,
+        "unit": unit,
+        "group": group,
+        "time": moment,
+        "location": location,
+        "metadata": metadata,
+    }
+
+
+def _compare(source: Project, restored: Project) -> tuple[None, str]:
+    count = compare_records(project_dsn(source), project_dsn(restored))
+    return None, f"{count:,} variables equal in every field"
+
+
+def _check_identity(source: Project, restored: Project) -> tuple[None, str]:
+    both = project_dsn(source), project_dsn(restored)
+    for what, query in (
+        ("variable id", "SELECT id FROM variable_record"),
+        ("token", "SELECT hash FROM token"),
+    ):
+        if common_values(*both, query):
+            raise DemoError(f"The projects have a {what} in common.")
+    kinds = sorted(charge.kind for charge in Charge.objects.filter(project_id=restored.pk))
+    if kinds != [Charge.Kind.CREATION, Charge.Kind.RUNNING]:
+        raise DemoError(f"The restored project has the charges {kinds}.")
+    return None, "no variable id and no token in common; created and running charged once"
