@@ -1,0 +1,256 @@
+"""The Backups page: to be read, whatever is in it, and nothing else."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.models import Hold, Snapshot
+from snapshots.views.backups import WHILE_AWAITED, WHILE_CHANGING
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+# Session, account, membership; count, page, newest snapshot; restores and proofs under way.
+PAGE_QUERIES = 8
+EMPTY = "Backup snapshots will appear here once they are created."
+
+
+@pytest.fixture
+def owner() -> Account:
+    return factories.make_account()
+
+
+@pytest.fixture
+def project(client: Client, owner: Account) -> Project:
+    """A project whose next run is far away; its owner is signed in."""
+    client.force_login(owner)
+    project = factories.make_project_row(owner=owner)
+    plan(timezone.now() + 9 * DAY)
+    return project
+
+
+def plan(moment: datetime | None) -> None:
+    MainDatabase.objects.update(next_snapshot_at=moment)
+
+
+def read(client: Client, project: Project, query: str = "", **headers: str) -> str:
+    response = client.get(f"/projects/{project.slug}/backups/{query}", headers=headers)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def refresh(client: Client, project: Project, query: str = "") -> str:
+    return read(client, project, query, HX_Request="true")
+
+
+def line(page: str, snapshot: Snapshot) -> str:
+    """The text of a snapshot's line in the list."""
+    (found,) = re.findall(rf'<tr id="backup-{snapshot.pk}">(.*?)</tr>', page, re.DOTALL)
+    return found
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_empty_page_says_exactly_what_comes_and_when(client: Client, project: Project) -> None:
+    plan(datetime(2031, 5, 6, 3, tzinfo=UTC))
+    page = read(client, project)
+    assert EMPTY in page
+    assert "The first one will be taken 6 May 2031, 03:00 UTC" in words(page)
+
+
+def test_empty_page_of_a_project_that_is_shut_down(client: Client, project: Project) -> None:
+    plan(None)
+    Project.objects.update(state=Project.State.SHUT_DOWN)
+    page = read(client, project)
+    assert EMPTY in page
+    assert "The project is shut down, so no backup is planned." in words(page)
+
+
+def test_what_is_excluded_is_said(client: Client, project: Project) -> None:
+    page = read(client, project)
+    assert "The following data is not included in backups:" in page
+    assert "Analysis: Analysis console logs and code." in page
+    assert "Files: uploaded files and file attachments." in page
+
+
+def test_columns(client: Client, project: Project) -> None:
+    factories.make_snapshot(project)
+    headers = re.findall(r'<th[^>]*scope="col"[^>]*>(.*?)</th>', read(client, project), re.DOTALL)
+    expected = ["Backup date", "Backup size", "Status", "Kept until", "Actions"]
+    assert [words(header) for header in headers] == expected
+
+
+def test_a_stored_backup(client: Client, project: Project) -> None:
+    taken_at = timezone.now().replace(microsecond=0) - 2 * DAY
+    snapshot = factories.make_snapshot(project, taken_at=taken_at, rows=12345)
+    factories.make_snapshot(project, taken_at=taken_at + DAY)
+    text = words(line(read(client, project), snapshot))
+    kept_until = taken_at + 7 * DAY
+    assert f"{taken_at.day} {taken_at:%b %Y, %H:%M}" in text
+    assert f"{kept_until.day} {kept_until:%b %Y, %H:%M}" in text
+    assert "12,345 rows" in text
+    assert "Stored" in text
+
+
+def test_menu_of_a_stored_backup(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(project)
+    text = line(read(client, project), snapshot)
+    base = f"/projects/{project.slug}/backups/{snapshot.pk}/"
+    assert f'href="{base}restore/"' in text
+    assert "New project from backup" in text
+    assert f'href="{base}"' in text
+    assert "What is inside" in text
+    assert f'action="{base}hold/"' in text
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("queued", "Queued"), ("running", "Running"), ("failed", "Failed")]
+)
+def test_a_backup_that_is_not_stored_cannot_be_restored(
+    client: Client, project: Project, state: str, shown: str
+) -> None:
+    snapshot = factories.make_snapshot(project, state=state)
+    text = line(read(client, project), snapshot)
+    assert shown in words(text)
+    assert "New project from backup" not in text
+
+
+def test_a_failed_backup_says_why(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(project, state="failed", reason="The disk <is> full.")
+    assert "The disk &lt;is&gt; full." in line(read(client, project), snapshot)
+
+
+def test_what_retention_removed_is_not_listed(client: Client, project: Project) -> None:
+    factories.make_snapshot(project, state="expired")
+    assert EMPTY in read(client, project)
+
+
+def test_there_is_no_way_to_take_a_backup(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(project)
+    page = read(client, project)
+    base = f"/projects/{project.slug}/backups/{snapshot.pk}/"
+    actions = set(re.findall(r'<form[^>]*action="([^"]*)"', page))
+    assert actions == {"/sign-out/", f"{base}hold/"}
+
+
+class TestKeptUntil:
+    """Why a backup stays longer than its period."""
+
+    def test_on_hold(self, client: Client, project: Project, owner: Account) -> None:
+        snapshot = factories.make_snapshot(project)
+        Hold.objects.create(snapshot=snapshot, account=owner)
+        text = line(read(client, project), snapshot)
+        assert "Until you release it" in text
+        assert f"{snapshot.pk}/release/" in text
+
+    def test_newest(self, client: Client, project: Project) -> None:
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - 20 * DAY)
+        assert "Until a newer one is stored" in line(read(client, project), snapshot)
+
+    def test_newest_of_another_page(self, client: Client, project: Project) -> None:
+        for days in range(25):
+            factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - 30 * DAY)
+        assert "Being removed" in line(read(client, project, "?page=2"), snapshot)
+
+    def test_being_restored(self, client: Client, project: Project, owner: Account) -> None:
+        factories.make_snapshot(project)
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - 20 * DAY)
+        restore = factories.make_restore(snapshot, requested_by=owner, name="Rescue")
+        text = line(read(client, project), snapshot)
+        assert "While it is being restored" in text
+        assert f'<a href="/restores/{restore.pk}/">Rescue</a>' in text
+
+
+class TestRefresh:
+    """The list reads itself again while something is under way, and stops."""
+
+    def test_page_and_refresh_are_the_same(self, client: Client, project: Project) -> None:
+        factories.make_snapshot(project, state="running", rows_done=5, rows_total=20)
+        page, part = read(client, project), refresh(client, project)
+        assert "<html" not in part
+        assert words(part) in words(page)
+
+    def test_running_backup_is_asked_for_again(self, client: Client, project: Project) -> None:
+        snapshot = factories.make_snapshot(project, state="running", rows_done=5, rows_total=20)
+        part = refresh(client, project, "?page=1")
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in part
+        assert f'hx-get="/projects/{project.slug}/backups/?page=1"' in part
+        assert 'value="5" max="20"' in part
+        assert "5 of 20 rows" in words(line(part, snapshot))
+
+    def test_restore_under_way_is_asked_for_again(
+        self, client: Client, project: Project, owner: Account
+    ) -> None:
+        factories.make_restore(factories.make_snapshot(project), requested_by=owner)
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in refresh(client, project)
+
+    def test_next_backup_is_awaited(self, client: Client, project: Project) -> None:
+        plan(timezone.now() + timedelta(minutes=2))
+        assert f'hx-trigger="every {WHILE_AWAITED}s"' in read(client, project)
+
+    @pytest.mark.parametrize("state", ["completed", "failed"])
+    def test_it_stops(self, client: Client, project: Project, state: str) -> None:
+        factories.make_snapshot(project, state=state)
+        for part in (read(client, project), refresh(client, project)):
+            assert "hx-trigger" not in part
+
+    def test_caches_keep_the_two_apart(self, client: Client, project: Project) -> None:
+        response = client.get(f"/projects/{project.slug}/backups/")
+        assert "HX-Request" in response.headers["Vary"]
+
+
+class TestPages:
+    """A long list comes in pages."""
+
+    @pytest.fixture(autouse=True)
+    def _snapshots(self, project: Project) -> None:
+        for days in range(30):
+            factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+
+    @pytest.mark.parametrize(
+        ("query", "place"),
+        [
+            ("", "Page 1 of 2"),
+            ("?page=2", "Page 2 of 2"),
+            ("?page=99", "Page 2 of 2"),
+            ("?page=0", "Page 2 of 2"),
+            ("?page=-1", "Page 2 of 2"),
+            ("?page=last", "Page 1 of 2"),
+            ("?page=" + "9" * 5000, "Page 1 of 2"),
+            ("?page=%00", "Page 1 of 2"),
+        ],
+    )
+    def test_any_page_number_leads_to_a_page(
+        self, client: Client, project: Project, query: str, place: str
+    ) -> None:
+        assert place in words(read(client, project, query))
+
+    def test_newest_comes_first(self, client: Client, project: Project) -> None:
+        ids = re.findall(r'<tr id="backup-([0-9a-f-]+)"', read(client, project))
+        newest = Snapshot.objects.order_by("-taken_at")[:25]
+        assert ids == [str(snapshot.pk) for snapshot in newest]
+
+
+@pytest.mark.parametrize("number", [1, 100])
+def test_page_asks_as_often_for_one_as_for_many(
+    client: Client,
+    owner: Account,
+    project: Project,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    number: int,
+) -> None:
+    for days in range(number):
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+        Hold.objects.create(snapshot=snapshot, account=owner)
+        factories.make_restore(snapshot, requested_by=owner)
+    with django_assert_num_queries(PAGE_QUERIES):
+        read(client, project)

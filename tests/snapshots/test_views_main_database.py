@@ -1,0 +1,176 @@
+"""The Main Database page."""
+
+import logging
+import re
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import MainDatabase, Project
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+# Session, account, membership with project and settings, newest snapshot, server.
+PAGE_QUERIES = 5
+
+
+@pytest.fixture
+def owner() -> Account:
+    return factories.make_account()
+
+
+@pytest.fixture
+def project(owner: Account) -> Project:
+    project = factories.make_project_row(owner=owner, database="bp_0123abcd")
+    MainDatabase.objects.update(
+        backup_time_zone="America/Sao_Paulo",
+        next_snapshot_at=datetime(2031, 5, 6, 6, tzinfo=UTC),
+    )
+    return project
+
+
+def url(project: Project) -> str:
+    return f"/projects/{project.slug}/main-database/"
+
+
+def read(client: Client, account: Account, project: Project) -> str:
+    client.force_login(account)
+    return client.get(url(project)).content.decode()
+
+
+def save(client: Client, account: Account, project: Project, **changes: str) -> HttpResponse:
+    client.force_login(account)
+    values = {"backup_time": "03:00", "backup_time_zone": "America/Sao_Paulo"}
+    return client.post(url(project), {**values, "retention_days": "7", **changes})
+
+
+def settings_of(project: Project) -> tuple[time, str, int]:
+    row = MainDatabase.objects.get(pk=project.pk)
+    return row.backup_time, row.backup_time_zone, row.retention_days
+
+
+def test_settings_have_their_exact_labels(client: Client, owner: Account, project: Project) -> None:
+    page = read(client, owner, project)
+    labels = re.findall(r"<label[^>]*>\s*([^<]*?)\s*</label>", page)
+    assert labels == ["Daily backup schedule", "Time zone", "Backup retention period"]
+    assert 'type="time" name="backup_time" value="03:00"' in page
+    assert '<option value="Europe/Berlin">' in page
+
+
+def test_next_run_is_shown_in_the_zone_and_in_utc(
+    client: Client, owner: Account, project: Project
+) -> None:
+    page = read(client, owner, project)
+    assert '6 May 2031, 03:00 <span class="zone">UTC\N{MINUS SIGN}03' in page
+    assert '6 May 2031, 06:00 <span class="zone">UTC<' in page
+
+
+def test_database_facts(client: Client, owner: Account, project: Project) -> None:
+    assert "Not counted yet" in read(client, owner, project)
+    factories.make_snapshot(project, rows=1234567)
+    page = read(client, owner, project)
+    assert "bp_0123abcd" in page
+    assert "1,234,567" in page
+
+
+def test_collaborator_sees_the_database_and_no_backup_settings(
+    client: Client, project: Project
+) -> None:
+    account = factories.make_account()
+    factories.make_membership(project, account)
+    factories.make_snapshot(project)
+    page = read(client, account, project)
+    assert "bp_0123abcd" in page
+    for word in ("ackup schedule", "etention", "Next backup", '<form method="post" novalidate'):
+        assert word not in page
+
+
+def test_collaborator_cannot_save(client: Client, project: Project) -> None:
+    account = factories.make_account()
+    factories.make_membership(project, account)
+    before = settings_of(project)
+    assert save(client, account, project, retention_days="3").status_code == 403
+    assert settings_of(project) == before
+
+
+def test_owner_saves(client: Client, owner: Account, project: Project) -> None:
+    response = save(
+        client,
+        owner,
+        project,
+        backup_time="22:15",
+        backup_time_zone="Asia/Kolkata",
+        retention_days="30",
+    )
+    assert response.url == url(project)
+    assert settings_of(project) == (time(22, 15), "Asia/Kolkata", 30)
+    assert AuditEvent.objects.get(action="settings.changed").address == "127.0.0.1"
+    assert "Your backup settings are saved." in client.get(url(project)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("retention_days", "0", "Give a whole number of days, from 1 to 365."),
+        ("retention_days", "366", "Give a whole number of days, from 1 to 365."),
+        ("retention_days", "soon", "“soon” is not a retention period."),
+        ("retention_days", "", "is not a retention period."),
+        ("backup_time_zone", "Mars/Base", "“Mars/Base” is not a time zone."),
+        ("backup_time_zone", "x" * 65, "at most 64 characters"),
+        ("backup_time", "25:00", "“25:00” is not a time of day."),
+        ("backup_time", "\0", "Null characters are not allowed."),
+    ],
+)
+def test_bad_input_is_explained_at_its_field(
+    client: Client,
+    owner: Account,
+    project: Project,
+    caplog: pytest.LogCaptureFixture,
+    field: str,
+    value: str,
+    message: str,
+) -> None:
+    before = settings_of(project)
+    with caplog.at_level(logging.WARNING):
+        response = save(client, owner, project, **{"retention_days": "9", field: value})
+    assert response.status_code == 400
+    errors = re.findall(rf'id="id_{field}_error">(.*?)</div>', response.content.decode(), re.DOTALL)
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert settings_of(project) == before
+    assert "main-database" in caplog.text
+
+
+def test_input_is_shown_as_text(client: Client, owner: Account, project: Project) -> None:
+    page = save(client, owner, project, backup_time_zone="<b>x</b>").content.decode()
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    assert "<b>x" not in page
+
+
+def test_project_that_is_shut_down_has_no_next_run(
+    client: Client, owner: Account, project: Project
+) -> None:
+    MainDatabase.objects.update(next_snapshot_at=None)
+    Project.objects.update(state=Project.State.SHUT_DOWN)
+    assert "the project is shut down" in read(client, owner, project)
+
+
+@pytest.mark.parametrize("snapshots", [1, 100])
+def test_page_asks_as_often_with_many_snapshots(
+    client: Client,
+    owner: Account,
+    project: Project,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    snapshots: int,
+) -> None:
+    for days in range(snapshots):
+        factories.make_snapshot(project, taken_at=timezone.now() - timedelta(days=days))
+    client.force_login(owner)
+    with django_assert_num_queries(PAGE_QUERIES):
+        client.get(url(project))
