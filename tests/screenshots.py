@@ -1,0 +1,90 @@
+"""Pictures of the pages of a running demo: `python -m tests.screenshots var/demo.json FOLDER`.
+
+With `--readme` only the README's picture is made, and put where the README shows it.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
+README_PICTURE = Path(__file__).parents[1] / ".github" / "images" / "backups.png"
+
+
+def sign_in(page: Page, base: str, account: dict[str, str]) -> None:
+    """Sign in through the form."""
+    page.goto(f"{base}/")
+    page.get_by_label("E-mail").fill(account["email"])
+    page.get_by_label("Password").fill(account["password"])
+    page.get_by_role("button", name="Sign in").click()
+
+
+def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
+    """Name and address of every page of a project that has backups."""
+    project = f"{base}/projects/{slug}"
+    yield "projects", f"{base}/"
+    yield "project", f"{project}/"
+    yield "main-database", f"{project}/main-database/"
+    yield "backups", f"{project}/backups/"
+    page.goto(f"{project}/backups/")
+    for name, label in (("restore", "New project from backup"), ("inside", "What is inside")):
+        link = page.locator("a", has_text=label).first.get_attribute("href")
+        yield name, f"{base}{link}"
+    yield "charges", f"{project}/charges/"
+
+
+def take(browser: Browser, demo: dict[str, Any], folder: Path) -> None:
+    """Take every page in both sizes and both themes."""
+    for size, (width, height) in SIZES.items():
+        for theme in ("light", "dark"):
+            page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=theme)
+            sign_in(page, demo["base_url"], demo["accounts"][0])
+            slug = next(p["slug"] for p in demo["projects"] if p["name"] == "Cold Chain")
+            for name, address in list(pages(page, demo["base_url"], slug)):
+                page.goto(address)
+                page.screenshot(path=folder / f"{name}-{size}-{theme}.png", full_page=True)
+            page.close()
+
+
+def take_for_readme(browser: Browser, demo: dict[str, Any]) -> None:
+    """The Backups page of the seeded fleet."""
+    page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5)
+    sign_in(page, demo["base_url"], demo["accounts"][0])
+    slug = next(p["slug"] for p in demo["projects"] if p["name"] == "Cold Chain")
+    page.goto(f"{demo['base_url']}/projects/{slug}/backups/")
+    page.screenshot(path=README_PICTURE)
+
+
+def main() -> None:
+    """Run from a terminal."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("demo", type=Path, help="the running demo's demo.json")
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("var/screenshots"))
+    parser.add_argument("--readme", action="store_true")
+    options = parser.parse_args()
+    demo = json.loads(options.demo.read_text())
+    options.folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        if options.readme:
+            take_for_readme(browser, demo)
+        else:
+            take(browser, demo, options.folder)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
