@@ -29,6 +29,8 @@ class Program:
     name: str
     command: Sequence[str]
     stop_signal: signal.Signals = signal.SIGTERM
+    # Sent to it and all that it started when it has not stopped within its patience (seconds).
+    insist_signal: signal.Signals = signal.SIGKILL
     # Sent when the demo was killed and cannot say goodbye.
     orphan_signal: signal.Signals = signal.SIGTERM
     patience: float = 10.0
@@ -80,9 +82,9 @@ class Child:
             self._process.send_signal(self._program.stop_signal)
 
     def stop(self) -> None:
-        """End it: politely, then by its orphan signal, then by force with all that it started."""
+        """End it: politely, then with emphasis, then by force."""
         self.ask_to_stop()
-        for signal_ in (self._program.orphan_signal, signal.SIGKILL):
+        for signal_ in (self._program.insist_signal, signal.SIGKILL):
             try:
                 self._process.wait(self._program.patience)
             except subprocess.TimeoutExpired:
@@ -154,7 +156,7 @@ def end_orphans(folder: DataFolder) -> list[str]:
     for file in sorted(folder.sub("run").glob("*.json")):
         record = json.loads(file.read_text())
         if record["mark"] and start_mark(record["pid"]) == record["mark"]:
-            end(record["pid"], record["mark"], signal.Signals(record["signal"]), patience=20.0)
+            end(record["pid"], record["mark"], signal.Signals(record["signal"]), patience=5.0)
             ended.append(file.stem)
         file.unlink()
     return ended

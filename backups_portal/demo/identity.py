@@ -36,7 +36,7 @@ def command_line(pid: int) -> str:
 
 def end(pid: int, mark: str, first: signal.Signals, *, patience: float) -> None:
     """Ask a process that is not our child to stop, wait, and end it by force at last."""
-    for signal_, seconds in ((first, patience), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+    for signal_, seconds in ((first, patience), (signal.SIGKILL, 5.0)):
         try:
             os.kill(pid, signal_)
         except ProcessLookupError:

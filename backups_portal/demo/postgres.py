@@ -183,6 +183,8 @@ def _program(
         ],
         # A fast shutdown: sessions end, what is committed is written.
         stop_signal=signal.SIGINT,
+        # An immediate one: the next start recovers from the log what is not written yet.
+        insist_signal=signal.SIGQUIT,
         orphan_signal=signal.SIGQUIT,
         patience=20.0,
         user=user,

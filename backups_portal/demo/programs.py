@@ -34,9 +34,14 @@ def _web(port: int) -> Program:
 def _worker() -> Program:
     return Program(
         name="worker",
-        command=_celery("worker", "--concurrency=2", "--loglevel=INFO"),
-        # A backup in the making is dropped and delivered again at the next start.
-        orphan_signal=signal.SIGQUIT,
+        # It is alone, and need not wait for the answers of others.
+        command=_celery(
+            "worker", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=INFO"
+        ),
+        # Drops the backup in the making; the schedule finds it and sends it again.
+        insist_signal=signal.SIGQUIT,
+        # Without its broker it never gets to the end of any politer way to stop.
+        orphan_signal=signal.SIGKILL,
         patience=5.0,
     )
 
