@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 
 from restores.building import drop_build
 from restores.models import Build, Proof, Restore
+from restores.warm import unwanted
 
 log = logging.getLogger(__name__)
 
@@ -15,12 +16,13 @@ AT_A_TIME = 20
 
 def drop_leftovers(now: datetime) -> list[str]:
     """Drop databases of ended work that nobody needs; the names of those that are gone now."""
+    unwanted().update(is_kept=False)
     return [name for rows in _leftovers(now) for name in _drop(rows)]
 
 
 def has_leftovers(now: datetime) -> bool:
     """Whether there are any."""
-    return any(rows.exists() for rows in _leftovers(now))
+    return any(rows.exists() for rows in [unwanted(), *_leftovers(now)])
 
 
 def _leftovers(now: datetime) -> list[QuerySet[Build]]:

@@ -163,6 +163,7 @@ class Proof(Build):
                 condition=Q(state__in=["queued", "running"]),
             ),
             models.Index(fields=["id"], name="proof_has_database", condition=~Q(prefix="")),
+            models.Index(fields=["snapshot"], name="proof_kept", condition=Q(is_kept=True)),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from backups_portal.lib.leases import LeaseLostError
 from backups_portal.projectdb.provisioning import ProvisioningError
 from restores.building import EVIDENCE, BuildRun, Built
 from restores.models import Proof
+from restores.warm import keep, keeps_warm, release_kept
 from snapshots.engine.errors import EngineError
 from snapshots.engine.taking import OnProgress
 from snapshots.models import Snapshot
@@ -27,7 +28,8 @@ UNEXPECTED = "Something went wrong on our side; the operators find the details i
 def run_proof(proof_id: uuid.UUID, on_progress: OnProgress | None = None) -> None:
     """Prove the snapshot of a queued proof, unless another worker is at it already.
 
-    Whatever comes of it, its scratch database is dropped.
+    Whatever comes of it, its scratch database is dropped; but for one that passed and is kept for a
+    warm restore, where an operator asked for that.
 
     Args:
         on_progress: Told how far it is, beside the row.
@@ -71,8 +73,11 @@ class _Run(BuildRun[Proof]):
 
     def _pass(self, built: Built) -> None:
         snapshot = self.row.snapshot
+        seal = keep(self) if keeps_warm(snapshot.project_id) else None
         with transaction.atomic():
             self.store(
+                is_kept=seal is not None,
+                seal=seal.as_json() if seal else {},
                 state=Proof.State.PASSED,
                 step=Proof.Step.DONE,
                 reason="",
@@ -84,6 +89,7 @@ class _Run(BuildRun[Proof]):
                 lease=None,
                 lease_until=None,
             )
+            release_kept(snapshot.project_id, but=self.row.pk)
             pass_snapshot(snapshot, restore_seconds=built.restore_seconds)
             record(
                 action="proof.passed",
@@ -96,7 +102,8 @@ class _Run(BuildRun[Proof]):
                     "compare_seconds": round(built.compare_seconds, 3),
                 },
             )
-        self._forget()
+        if seal is None:
+            self._forget()
 
     def _end(self, state: Proof.State, reason: str) -> None:
         try:

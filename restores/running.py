@@ -26,6 +26,7 @@ from restores.loading import Target
 from restores.models import Restore
 from restores.proof_queue import queue_proof
 from restores.references import missing_references
+from restores.warm import take_over
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.taking import OnProgress
@@ -86,15 +87,17 @@ class _Run(BuildRun[Restore]):
 
     def _attempt(self, heartbeat: Heartbeat) -> None:
         snapshot = self.row.snapshot
-        built = self.build(heartbeat, manifest_key=snapshot.manifest, name=self.row.name)
+        warm = take_over(self, heartbeat)
+        built = warm or self.build(heartbeat, manifest_key=snapshot.manifest, name=self.row.name)
         heartbeat.report(step=Restore.Step.PUBLISHING)
         report = _report(built.manifest, built.target)
         with transaction.atomic():
-            self._publish(built.instance, report=report)
-            pass_snapshot(snapshot, restore_seconds=built.restore_seconds)
+            self._publish(built.instance, report=report, was_warm=warm is not None)
+            if warm is None:
+                pass_snapshot(snapshot, restore_seconds=built.restore_seconds)
 
     @transaction.atomic
-    def _publish(self, instance: Instance, *, report: dict[str, Any], **fields: Any) -> Project:
+    def _publish(self, instance: Instance, *, report: dict[str, Any], was_warm: bool) -> Project:
         """Show the project, charge for it and finish: all of it, or nothing."""
         restore = Restore.objects.select_for_update(of=("self",)).get(pk=self.row.pk)
         if restore.lease != self.ticket:
@@ -113,11 +116,11 @@ class _Run(BuildRun[Restore]):
             state=Restore.State.COMPLETED,
             step=Restore.Step.DONE,
             report=report,
+            was_warm=was_warm,
             finished_at=timezone.now(),
             rows_done=sum(report.get("table_rows", {}).values()) or restore.rows_done,
             lease=None,
             lease_until=None,
-            **fields,
         )
         record(
             action="restore.completed",

@@ -66,9 +66,14 @@ def create_instance(*, server: DatabaseServer, project_name: str, prefix: str) -
     Raises:
         ProvisioningError: the server does not take it.
     """
-    password = secrets.token_urlsafe(24)
+    password = new_password()
     create_database(server_url(server), prefix=prefix, password=password, project_name=project_name)
     return Instance(server, prefix, password)
+
+
+def new_password() -> str:
+    """A password for the role of a main database."""
+    return secrets.token_urlsafe(24)
 
 
 def publish_project(

@@ -12,7 +12,7 @@ from django.core.management.base import OutputWrapper
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from backups_portal.lib.estimate import remaining
+from backups_portal.ui.estimate import remaining
 from backups_portal.ui import formats
 
 

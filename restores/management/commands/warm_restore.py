@@ -1,0 +1,52 @@
+"""Switch warm restores of a project on or off."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from backups_portal.projects.models import MainDatabase, Project
+from restores.leftovers import drop_leftovers
+from restores.warm import switch_warm_restore
+
+
+class Command(BaseCommand):
+    """For operators, because a kept database takes the space of a second main database."""
+
+    help = (
+        "Keeps the database of a project's newest proof, so that a restore of that snapshot is "
+        "ready at once; or drops it and keeps none."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("project", metavar="SLUG", help="the project's slug")
+        parser.add_argument("switch", choices=["on", "off"])
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = (
+            Project.objects.select_related("main_database").filter(slug=options["project"]).first()
+        )
+        if project is None:
+            raise CommandError(f"There is no project {options['project']}.")
+        is_on = options["switch"] == "on"
+        if is_on and project.main_database.proof_policy == MainDatabase.ProofPolicy.OFF:
+            raise CommandError(
+                f"The proof of backups of {project.slug} is off, so there would be nothing to "
+                "keep. Its owners switch it on on the Main Database page."
+            )
+        switch_warm_restore(project, on=is_on)
+        dropped = [] if is_on else drop_leftovers(timezone.now())
+        if options["json"]:
+            result = {"project": project.slug, "warm_restore": is_on, "dropped": dropped}
+            self.stdout.write(json.dumps(result))
+            return
+        self.stdout.write(
+            f"{project.slug}: the database of the next proof is kept for a restore"
+            if is_on
+            else f"{project.slug}: no database is kept"
+        )
+        for name in dropped:
+            self.stdout.write(f"dropped {name}")
