@@ -22,7 +22,6 @@ from restores.services import request_restore, retry_restore
 from restores.steps import step_lines, time_taken
 from snapshots.contents import contents_of
 from snapshots.mixins import SnapshotMixin
-from snapshots.models import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +34,8 @@ class ConfirmView(SnapshotMixin, FormView):
     http_method_names = ["get", "head", "post"]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        is_stored = self.snapshot.state == Snapshot.State.COMPLETED
-        return self.render_to_response(self.get_context_data(), status=200 if is_stored else 409)
+        status = 200 if self.snapshot.is_good else 409
+        return self.render_to_response(self.get_context_data(), status=status)
 
     def get_initial(self) -> dict[str, Any]:
         return {"name": suggest_name(self.snapshot, self.account), "request_key": uuid.uuid4()}
@@ -44,7 +43,6 @@ class ConfirmView(SnapshotMixin, FormView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
             snapshot=self.snapshot,
-            is_stored=self.snapshot.state == Snapshot.State.COMPLETED,
             contents=contents_of(self.snapshot.table_rows),
             quote=current_quote(),
             zone=self.project.main_database.backup_time_zone,

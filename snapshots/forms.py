@@ -16,7 +16,7 @@ LONGEST_TEXT = 64
 
 
 class BackupSettingsForm(forms.Form):
-    """The two settings of a main database: a daily time in a zone, and a number of days."""
+    """A main database's settings: a daily time in a zone, a number of days, what is proven."""
 
     backup_time = forms.CharField(
         label="Daily backup schedule",
@@ -51,6 +51,13 @@ class BackupSettingsForm(forms.Form):
         ),
     )
 
+    proof_policy = forms.ChoiceField(
+        label="Proof of backups",
+        help_text="A proof restores a backup into a scratch database and compares every row.",
+        choices=MainDatabase.ProofPolicy.choices,
+        required=False,
+    )
+
     @staticmethod
     def values_of(database: MainDatabase) -> dict[str, Any]:
         """What the form shows of the settings as they are."""
@@ -58,7 +65,12 @@ class BackupSettingsForm(forms.Form):
             "backup_time": f"{database.backup_time:%H:%M}",
             "backup_time_zone": database.backup_time_zone,
             "retention_days": database.retention_days,
+            "proof_policy": database.proof_policy,
         }
+
+    def clean_proof_policy(self) -> str | None:
+        """None leaves the policy as it is, for a form that does not name it."""
+        return self.cleaned_data["proof_policy"] or None
 
     def refuse(self, errors: dict[str, str]) -> None:
         """Show at each field why its value cannot be."""

@@ -59,6 +59,7 @@ class BackupsView(ProjectPermissionMixin, ListView):
             **context,
             "rows": rows,
             "newest": newest,
+            "failed_proof": any(row.snapshot.verdict == Snapshot.Verdict.FAILED for row in rows),
             "database": database,
             "now": now,
             "refresh_seconds": refresh_seconds(rows, database.next_snapshot_at, now),

@@ -128,6 +128,25 @@ def test_a_failed_backup_says_why(client: Client, project: Project) -> None:
     assert "The disk &lt;is&gt; full." in line(read(client, project), snapshot)
 
 
+def test_a_proven_backup(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(
+        project, verdict="passed", proven_at=timezone.now(), restore_seconds=8.0
+    )
+    assert "Proven Restores in 8.0 s" in words(line(read(client, project), snapshot))
+
+
+def test_a_backup_that_failed_its_proof_is_loudly_marked(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(
+        project, verdict="failed", proven_at=timezone.now(), verdict_reason="42 rows differ."
+    )
+    page = read(client, project)
+    assert "A backup failed its proof" in page
+    text = line(page, snapshot)
+    assert "Failed its proof 42 rows differ." in words(text)
+    assert "New project from backup" not in text
+    assert "None yet" in page
+
+
 def test_what_retention_removed_is_not_listed(client: Client, project: Project) -> None:
     factories.make_snapshot(project, state="expired")
     assert EMPTY in read(client, project)

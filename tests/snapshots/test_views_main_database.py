@@ -58,7 +58,12 @@ def settings_of(project: Project) -> tuple[time, str, int]:
 def test_settings_have_their_exact_labels(client: Client, owner: Account, project: Project) -> None:
     page = read(client, owner, project)
     labels = re.findall(r"<label[^>]*>\s*([^<]*?)\s*</label>", page)
-    assert labels == ["Daily backup schedule", "Time zone", "Backup retention period"]
+    assert labels == [
+        "Daily backup schedule",
+        "Time zone",
+        "Backup retention period",
+        "Proof of backups",
+    ]
     assert 'type="time" name="backup_time" value="03:00"' in page
     assert '<option value="Europe/Berlin">' in page
 
@@ -114,6 +119,13 @@ def test_owner_saves(client: Client, owner: Account, project: Project) -> None:
     assert "Your backup settings are saved." in client.get(url(project)).content.decode()
 
 
+def test_proof_policy_is_saved_and_kept(client: Client, owner: Account, project: Project) -> None:
+    save(client, owner, project, proof_policy="every")
+    assert MainDatabase.objects.get().proof_policy == "every"
+    save(client, owner, project)
+    assert MainDatabase.objects.get().proof_policy == "every"
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -123,6 +135,7 @@ def test_owner_saves(client: Client, owner: Account, project: Project) -> None:
         ("retention_days", "", "is not a retention period."),
         ("backup_time_zone", "Mars/Base", "“Mars/Base” is not a time zone."),
         ("backup_time_zone", "x" * 65, "at most 64 characters"),
+        ("proof_policy", "sometimes", "sometimes is not one of the available choices."),
         ("backup_time", "25:00", "“25:00” is not a time of day."),
         ("backup_time", "\0", "Null characters are not allowed."),
     ],

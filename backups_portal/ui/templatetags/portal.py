@@ -19,6 +19,7 @@ register = template.Library()
 STATE_TONES = {
     "active": "good",
     "completed": "good",
+    "passed": "good",
     "running": "busy",
     "queued": "waiting",
     "failed": "bad",

@@ -1,0 +1,364 @@
+"""The pages of a restore: what it will make and cost, how far it is, what became of it."""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery.exceptions import OperationalError
+from django.http import HttpResponse
+from django.test import Client
+from django.utils import timezone
+from redis import Redis
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.billing.models import Charge
+from backups_portal.projects.models import Project
+from restores import enqueueing
+from restores.models import Restore
+from snapshots.models import Snapshot
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+FEES = (
+    "Standard project creation fees apply when a new project instance is created from a backup. "
+    "Restored instances continue to incur costs for as long as they stay active."
+)
+IN_PLACE = (
+    "Restoring a snapshot provisions a new, isolated project instance initialized from that "
+    "snapshot. The platform does not overwrite an existing project's database in place."
+)
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def text_of(response: HttpResponse) -> str:
+    return words(response.content.decode()).replace("&#x27;", "'")
+
+
+class Queue:
+    """The messages that wait in the broker."""
+
+    def __init__(self, url: str) -> None:
+        self.redis = Redis.from_url(url)
+        self.redis.delete("celery")
+
+    def restores(self) -> list[str]:
+        messages = [json.loads(text) for text in self.redis.lrange("celery", 0, -1)]
+        assert {message["headers"]["task"] for message in messages} <= {
+            "restores.tasks.run_restore"
+        }
+        return [message["headers"]["argsrepr"].strip("(',)") for message in messages]
+
+
+@pytest.fixture
+def queue(settings: Any) -> Iterator[Queue]:
+    queue = Queue(settings.REDIS_URL)
+    yield queue
+    queue.redis.delete("celery")
+
+
+class TestConfirmation:
+    """What a restore will make and cost, before it begins."""
+
+    @pytest.fixture
+    def owner(self, client: Client) -> Account:
+        account = factories.make_account()
+        client.force_login(account)
+        return account
+
+    @pytest.fixture
+    def project(self, owner: Account, storage_url: str) -> Project:
+        return factories.make_project_row(owner=owner, name="Cold Chain")
+
+    def url(self, snapshot: Snapshot) -> str:
+        return f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
+
+    def test_what_it_makes_and_costs(self, client: Client, project: Project) -> None:
+        snapshot = factories.make_snapshot(project, table_rows={"device": 44}, rows=44)
+        text = text_of(client.get(self.url(snapshot)))
+        for part in (FEES, IN_PLACE, "25.00 USD", "0.068 USD", "49.64 USD", "Devices 44"):
+            assert part in text
+        for part in ("Every variable gets a new ID.", "Every resource gets a new token."):
+            assert part in text
+        assert "Analysis: Analysis console logs and code." in text
+        assert "Files: uploaded files and file attachments." in text
+
+    def test_suggested_name_is_free(self, client: Client, project: Project, owner: Account) -> None:
+        snapshot = factories.make_snapshot(project)
+        name = f"Cold Chain restored {timezone.now():%Y-%m-%d}"
+        assert f'value="{name}"' in client.get(self.url(snapshot)).content.decode()
+        factories.make_project_row(owner=owner, name=name)
+        assert f'value="{name} (2)"' in client.get(self.url(snapshot)).content.decode()
+
+    def test_suggested_name_fits(self, client: Client, project: Project) -> None:
+        Project.objects.update(name="x" * 100)
+        page = client.get(self.url(factories.make_snapshot(project))).content.decode()
+        (name,) = re.findall(r'name="name" value="([^"]*)"', page)
+        assert len(name) == 100
+
+    @pytest.mark.parametrize(
+        ("state", "why"),
+        [
+            ("expired", "This backup was removed when its retention period ended."),
+            ("failed", "The main database did not answer."),
+            ("running", "Only a stored backup can be restored."),
+            ("queued", "Only a stored backup can be restored."),
+        ],
+    )
+    def test_only_a_stored_backup_has_a_form(
+        self, client: Client, project: Project, state: str, why: str
+    ) -> None:
+        snapshot = factories.make_snapshot(project, state=state)
+        form = {"name": "Rescue", "accept_charges": "on", "request_key": str(uuid.uuid4())}
+        for response in (client.get(self.url(snapshot)), client.post(self.url(snapshot), form)):
+            assert response.status_code == 409
+            assert why in text_of(response)
+            assert 'name="accept_charges"' not in response.content.decode()
+        assert not Restore.objects.exists()
+
+    def test_a_backup_that_failed_its_proof(self, client: Client, project: Project) -> None:
+        snapshot = factories.make_snapshot(
+            project, verdict="failed", proven_at=timezone.now(), verdict_reason="42 rows differ."
+        )
+        form = {"name": "Rescue", "accept_charges": "on"}
+        for response in (client.get(self.url(snapshot)), client.post(self.url(snapshot), form)):
+            assert response.status_code == 409
+            assert "42 rows differ." in text_of(response)
+
+    @pytest.mark.parametrize(
+        ("changes", "field", "message"),
+        [
+            ({"name": ""}, "name", "Give the project a name."),
+            ({"name": "x" * 300}, "name", "at most 100 characters; this one has 300"),
+            ({"name": "cold CHAIN"}, "name", "already have"),
+            ({"name": "\0"}, "name", "Null characters are not allowed."),
+            ({"accept_charges": ""}, "accept_charges", "Accept the charges"),
+        ],
+    )
+    def test_bad_input_is_explained_at_its_field(
+        self,
+        client: Client,
+        project: Project,
+        caplog: pytest.LogCaptureFixture,
+        changes: dict[str, str],
+        field: str,
+        message: str,
+    ) -> None:
+        url = self.url(factories.make_snapshot(project))
+        form = {"name": "Rescue", "accept_charges": "on", "request_key": str(uuid.uuid4())}
+        response = client.post(url, {**form, **changes})
+        assert response.status_code == 400
+        page = response.content.decode()
+        (errors,) = re.findall(rf'id="id_{field}_error">(.*?)</div>', page, re.DOTALL)
+        assert message in words(errors)
+        assert url in caplog.text
+        assert not Restore.objects.exists()
+        assert not Charge.objects.exists()
+
+    def test_a_damaged_form_is_explained(self, client: Client, project: Project) -> None:
+        url = self.url(factories.make_snapshot(project))
+        response = client.post(url, {"name": "R", "accept_charges": "on", "request_key": "x"})
+        assert response.status_code == 400
+        assert "This form was damaged on its way." in text_of(response)
+
+    def test_a_backup_that_storage_lost(
+        self, client: Client, project: Project, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        url = self.url(factories.make_snapshot(project))
+        response = client.post(url, {"name": "Rescue", "accept_charges": "on"})
+        assert response.status_code == 409
+        assert "lacks" in text_of(response)
+        assert "restore refused" in caplog.text
+        assert not Restore.objects.exists()
+
+
+def test_a_double_click_is_one_restore(
+    client: Client, owner: Account, snapshot: Snapshot, queue: Queue
+) -> None:
+    client.force_login(owner)
+    url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
+    (key,) = re.findall(r'name="request_key" value="([^"]*)"', client.get(url).content.decode())
+    form = {"name": " Rescue  me ", "accept_charges": "on", "request_key": key}
+    first, second = client.post(url, form), client.post(url, form)
+    restore = Restore.objects.get()
+    assert first.url == second.url == f"/restores/{restore.pk}/"
+    assert (restore.name, restore.state) == ("Rescue me", "queued")
+    assert set(queue.restores()) == {str(restore.pk)}
+    assert AuditEvent.objects.get(action="restore.requested").address == "127.0.0.1"
+
+
+def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
+    client: Client,
+    owner: Account,
+    snapshot: Snapshot,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def away(*_: object) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(enqueueing.run_restore, "delay", away)
+    client.force_login(owner)
+    url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
+    response = client.post(url, {"name": "Rescue", "accept_charges": "on"})
+    restore = Restore.objects.get()
+    assert response.url == f"/restores/{restore.pk}/"
+    assert restore.state == Restore.State.QUEUED
+    assert "broker is away" in caplog.text
+
+
+class TestProgress:
+    """How far it is, and what became of it."""
+
+    @pytest.fixture
+    def owner(self, client: Client) -> Account:
+        account = factories.make_account(name="Olivia")
+        client.force_login(account)
+        return account
+
+    @pytest.fixture
+    def snapshot(self, owner: Account, storage_url: str) -> Snapshot:
+        return factories.make_snapshot(factories.make_project_row(owner=owner, name="Cold Chain"))
+
+    def make(self, snapshot: Snapshot, owner: Account, **fields: Any) -> Restore:
+        fields = {"state": "running", "step": "loading", "name": "Rescue", **fields}
+        return factories.make_restore(snapshot, requested_by=owner, **fields)
+
+    def test_steps_and_rows(self, client: Client, snapshot: Snapshot, owner: Account) -> None:
+        restore = self.make(snapshot, owner, rows_done=1500, rows_total=6000)
+        for url in (f"/restores/{restore.pk}/", f"/restores/{restore.pk}/status/"):
+            page = client.get(url).content.decode()
+            assert 'value="1500" max="6000"' in page
+            assert "1,500 of 6,000 rows" in words(page)
+            states = re.findall(r'class="run-step is-(\w+)"', page)
+            assert states == ["done", "done", "current", "ahead", "ahead", "ahead"]
+
+    def test_page_and_refresh_are_the_same(
+        self, client: Client, snapshot: Snapshot, owner: Account
+    ) -> None:
+        restore = self.make(snapshot, owner)
+        part = client.get(f"/restores/{restore.pk}/status/")
+        assert "<html" not in part.content.decode()
+        assert text_of(part) in text_of(client.get(f"/restores/{restore.pk}/"))
+
+    @pytest.mark.parametrize("state", ["queued", "running"])
+    def test_it_refreshes_itself(
+        self, client: Client, snapshot: Snapshot, owner: Account, state: str
+    ) -> None:
+        restore = self.make(snapshot, owner, state=state)
+        page = client.get(f"/restores/{restore.pk}/status/").content.decode()
+        assert f'hx-get="/restores/{restore.pk}/status/"' in page
+        assert 'hx-trigger="every 1s"' in page
+
+    @pytest.mark.parametrize("state", ["completed", "failed"])
+    def test_it_stops(self, client: Client, snapshot: Snapshot, owner: Account, state: str) -> None:
+        restore = self.make(snapshot, owner, state=state, reason="It broke.")
+        assert "hx-get" not in client.get(f"/restores/{restore.pk}/status/").content.decode()
+
+    def test_result(self, client: Client, snapshot: Snapshot, owner: Account) -> None:
+        now = timezone.now()
+        restore = self.make(
+            snapshot,
+            owner,
+            state="completed",
+            step="done",
+            rows_done=6000,
+            started_at=now - timedelta(seconds=8),
+            finished_at=now,
+            project=factories.make_project_row(owner=owner, slug="rescue"),
+            report={
+                "table_rows": {"device": 44, "variable": 5956},
+                "tokens": 57,
+                "missing": {
+                    "analyses": ["Door <alarm>"],
+                    "files": [{"path": "logos/a.png", "used_by": ["profile Cold Chain"]}],
+                    "files_total": 14,
+                    "attachments": 3,
+                },
+            },
+        )
+        response = client.get(f"/restores/{restore.pk}/")
+        assert 'href="/projects/rescue/"' in response.content.decode()
+        text = text_of(response)
+        for part in (
+            "6,000 rows restored and compared with the backup in 8.0 s",
+            "Variables 5,956",
+            "57 tokens of the backup have new values.",
+            "Door &lt;alarm&gt;",
+            "logos/a.png used by profile Cold Chain",
+            "14 files and 3 attachments",
+            "25.00 USD for creation were charged.",
+            "Using the TagoIO CLI for bulk transfer.",
+        ):
+            assert part in text
+
+    def test_another_owner_cannot_enter_the_new_project(
+        self, client: Client, snapshot: Snapshot, owner: Account
+    ) -> None:
+        project = factories.make_project_row(owner=owner, slug="rescue")
+        restore = self.make(snapshot, owner, state="completed", step="done", project=project)
+        other = factories.make_account()
+        factories.make_membership(snapshot.project, other, "owner")
+        client.force_login(other)
+        page = client.get(f"/restores/{restore.pk}/").content.decode()
+        assert "It belongs to Olivia." in page
+        assert "/projects/rescue/" not in page
+
+    def test_failure(self, client: Client, snapshot: Snapshot, owner: Account) -> None:
+        restore = self.make(snapshot, owner, state="failed", reason="A segment is damaged.")
+        response = client.get(f"/restores/{restore.pk}/")
+        text = text_of(response)
+        assert "A segment is damaged." in text
+        assert "No charge was made, nothing was created" in text
+        assert f'action="/restores/{restore.pk}/retry/"' in response.content.decode()
+        assert 'class="run-step is-failed"' in response.content.decode()
+
+    def test_retry_that_is_refused(
+        self,
+        client: Client,
+        snapshot: Snapshot,
+        owner: Account,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        restore = self.make(snapshot, owner)
+        response = client.post(f"/restores/{restore.pk}/retry/")
+        assert response.status_code == 409
+        assert "Only a failed restore can be tried again." in text_of(response)
+        assert "retry refused" in caplog.text
+
+
+def test_retry(client: Client, owner: Account, snapshot: Snapshot, queue: Queue) -> None:
+    restore = factories.make_restore(
+        snapshot, requested_by=owner, state="failed", reason="It broke."
+    )
+    client.force_login(owner)
+    response = client.post(f"/restores/{restore.pk}/retry/")
+    assert response.url == f"/restores/{restore.pk}/"
+    restore.refresh_from_db()
+    assert restore.state == Restore.State.QUEUED
+    assert queue.restores() == [str(restore.pk)]
+
+
+@pytest.mark.parametrize("snapshots", [1, 100])
+def test_pages_ask_as_often_with_much_around_them(
+    client: Client, django_assert_num_queries: Any, snapshots: int
+) -> None:
+    owner = factories.make_account()
+    project = factories.make_project_row(owner=owner)
+    for days in range(snapshots):
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - timedelta(days=days))
+        restore = factories.make_restore(snapshot, requested_by=owner)
+    client.force_login(owner)
+    # Session, account, restore with what belongs to it, membership.
+    with django_assert_num_queries(4):
+        client.get(f"/restores/{restore.pk}/")
+    # Session, account, membership, snapshot, whether the name is free.
+    with django_assert_num_queries(5):
+        client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")
