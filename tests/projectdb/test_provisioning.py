@@ -1,0 +1,123 @@
+"""A project's role enters its own database and no other one."""
+
+import threading
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.provisioning import (
+    ProvisioningError,
+    create_database,
+    database_name,
+    drop_database,
+    template_name,
+)
+from tests.projectdatabases import Target, main_database
+
+
+def as_project(target: Target, database: str) -> str:
+    return database_url(
+        settings.PROJECT_DATABASE_URL,
+        database=database,
+        user=database_name(target.prefix),
+        password="secret",
+    )
+
+
+def test_the_role_reaches_no_other_database(target: Target) -> None:
+    with main_database() as other, psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
+        names = [
+            str(name)
+            for (name,) in server.execute("SELECT datname FROM pg_database WHERE datallowconn")
+        ]
+        own = database_name(target.prefix)
+        assert {own, database_name(other.prefix), "postgres", template_name()} <= set(names)
+        for name in names:
+            if name == own:
+                psycopg.connect(as_project(target, name)).close()
+            else:
+                with pytest.raises(psycopg.OperationalError, match="permission denied"):
+                    psycopg.connect(as_project(target, name))
+
+
+def test_the_role_reads_and_writes_but_changes_no_schema(target: Target) -> None:
+    with psycopg.connect(as_project(target, database_name(target.prefix))) as connection:
+        connection.execute("INSERT INTO network (id, name) VALUES (%s, 'LoRa')", ["a" * 24])
+        connection.execute("TRUNCATE variable")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("DROP TABLE variable")
+
+
+def test_a_new_database_says_whose_it_is(target: Target) -> None:
+    with psycopg.connect(target.dsn) as connection:
+        row = connection.execute("SELECT prefix, schema_version, marks_since FROM instance")
+        assert row.fetchone() == (target.prefix, 1, None)
+        assert connection.execute("SELECT name FROM profile").fetchone() == ("Test",)
+
+
+def test_dropping_twice_leaves_nothing(target: Target) -> None:
+    drop_database(settings.PROJECT_DATABASE_URL, prefix=target.prefix)
+    drop_database(settings.PROJECT_DATABASE_URL, prefix=target.prefix)
+    with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
+        name = [database_name(target.prefix)]
+        assert server.execute("SELECT FROM pg_roles WHERE rolname = %s", name).fetchone() is None
+
+
+def test_a_taken_prefix_is_refused_and_the_first_database_stays(target: Target) -> None:
+    with pytest.raises(ProvisioningError, match="already exists"):
+        create_database(
+            settings.PROJECT_DATABASE_URL, prefix=target.prefix, password="x", project_name="B"
+        )
+    with psycopg.connect(target.dsn) as connection:
+        assert connection.execute("SELECT name FROM profile").fetchone() == ("Test",)
+
+
+def test_a_server_that_does_not_answer_is_a_clear_error() -> None:
+    with pytest.raises(ProvisioningError, match="could not create the database"):
+        create_database(
+            "postgresql://nobody@127.0.0.1:1/x", prefix="00000000", password="x", project_name="B"
+        )
+
+
+def test_two_that_make_the_template_at_once_both_succeed() -> None:
+    """As two workers do after an upgrade."""
+    with psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as server:
+        server.execute(f'DROP DATABASE IF EXISTS "{template_name()}" WITH (FORCE)')
+    failures: list[BaseException] = []
+
+    def provision() -> None:
+        try:
+            with main_database():
+                pass
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=provision) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ("postgresql://u:p%40ss@host:5433/x", "postgresql://u:p%40ss@host:5433/db"),
+        ("postgresql://u@/x?host=/run/pg", "postgresql://u@/db?host=%2Frun%2Fpg"),
+        ("host=::1 user=u dbname=x", "postgresql://u@[::1]/db"),
+        (
+            "postgresql://h/x?sslmode=require&connect_timeout=3",
+            "postgresql://h/db?connect_timeout=3&sslmode=require",
+        ),
+    ],
+)
+def test_addresses_of_databases_on_a_server(server: str, expected: str) -> None:
+    assert database_url(server, database="db") == expected
+
+
+def test_the_address_for_another_role_keeps_nothing_of_the_first() -> None:
+    url = database_url("postgresql://admin:secret@h/x", database="d", user="r/1", password="p:w")
+    assert url == "postgresql://r%2F1:p%3Aw@h/d"

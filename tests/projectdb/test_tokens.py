@@ -1,0 +1,91 @@
+"""Tokens route themselves, are looked up by keyed hash, and are never stored as they are."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backups_portal.lib.crypto import DecryptionError, Keyring
+from backups_portal.projectdb.ids import (
+    new_resource_id,
+    new_token_uuid,
+    variable_id,
+    variable_number,
+)
+from backups_portal.projectdb.tokens import create_token, find_token, mint, reveal
+from tests.projectdatabases import DEVICE, KEYS, Connection, Target, add_device
+
+prefixes = st.from_regex(r"[0-9a-f]{8}", fullmatch=True)
+
+
+@given(prefixes)
+def test_a_token_is_a_version_4_uuid_that_begins_with_the_prefix(prefix: str) -> None:
+    token = new_token_uuid(prefix)
+    assert str(token).startswith(prefix)
+    assert (token.version, token.variant) == (4, uuid.RFC_4122)
+    assert new_token_uuid(prefix) != token
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins", "length"), [("device", "abcd1234-", 36), ("profile", "p-", 38)]
+)
+def test_kinds_are_told_apart(kind: str, begins: str, length: int) -> None:
+    token = mint(kind, prefix="abcd1234", keys=KEYS)
+    assert token.value.startswith(begins)
+    assert len(token.value) == length
+    assert token.last_four == token.value[-4:]
+    assert token.value.encode() not in token.sealed_value
+
+
+@given(prefixes, st.integers(0, 2**63 - 1))
+def test_a_variable_id_tells_its_number_in_its_own_database_only(prefix: str, number: int) -> None:
+    text = variable_id(prefix, number)
+    assert len(text) == 24
+    assert variable_number(prefix, text) == number
+    other = f"{int(prefix, 16) ^ 1:08x}"
+    assert variable_number(other, text) is None
+
+
+def test_resource_ids_grow_with_time() -> None:
+    first, second = new_resource_id(), new_resource_id()
+    assert first != second
+    assert first[:12] <= second[:12]
+    assert len(first) == 24
+
+
+def test_a_token_is_found_until_it_expires(database: Connection, target: Target) -> None:
+    add_device(database)
+    lasting = create_token(
+        database, keys=KEYS, kind="device", name="Default", device_id=DEVICE, permission="read"
+    )
+    expired = create_token(
+        database,
+        keys=KEYS,
+        kind="profile",
+        name="Old",
+        expires_at=datetime.now(UTC) - timedelta(seconds=1),
+    )
+    found = find_token(database, lasting.value, keys=KEYS)
+    assert found is not None
+    assert (found.kind, found.device_id, found.permission) == ("device", DEVICE, "read")
+    assert lasting.value.startswith(target.prefix)
+    assert find_token(database, expired.value, keys=KEYS) is None
+    assert find_token(database, lasting.value[:-1], keys=KEYS) is None
+    assert find_token(database, lasting.value, keys=Keyring(b"o" * 32)) is None
+
+
+def test_only_the_installation_reveals_a_token(database: Connection) -> None:
+    token = create_token(database, keys=KEYS, kind="profile", name="Script")
+    row = database.execute("SELECT sealed_value FROM token").fetchone()
+    assert row is not None
+    assert reveal(row[0], keys=KEYS) == token.value
+    with pytest.raises(DecryptionError):
+        reveal(row[0], keys=Keyring(b"o" * 32))
+
+
+def test_a_token_fits_its_kind(database: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        create_token(database, keys=KEYS, kind="device", name="Lost")
