@@ -4,6 +4,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
+from django.utils import timezone
+
+from backups_portal.ui.estimate import remaining
 from restores.models import Restore
 
 SHOWN = [step for step in Restore.Step if step is not Restore.Step.DONE]
@@ -42,6 +45,15 @@ def _progress(place: int, here: int, at_here: Progress) -> Progress:
     if place == here:
         return at_here
     return Progress.DONE if place < here else Progress.AHEAD
+
+
+def time_left(restore: Restore) -> timedelta | None:
+    """How long the step at hand will still take, where that can be told."""
+    if restore.state != Restore.State.RUNNING or restore.step not in COUNTED:
+        return None
+    since = restore.step_started_at
+    elapsed = timezone.now() - since if since else None
+    return remaining(restore.rows_done, restore.rows_total, elapsed)
 
 
 def time_taken(restore: Restore) -> timedelta | None:

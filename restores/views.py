@@ -19,7 +19,8 @@ from restores.forms import RestoreForm
 from restores.models import Restore
 from restores.naming import suggest_name
 from restores.services import request_restore, retry_restore
-from restores.steps import step_lines, time_taken
+from restores.steps import step_lines, time_left, time_taken
+from restores.warm import kept_for
 from snapshots.contents import contents_of
 from snapshots.mixins import SnapshotMixin
 
@@ -45,6 +46,7 @@ class ConfirmView(SnapshotMixin, FormView):
             snapshot=self.snapshot,
             contents=contents_of(self.snapshot.table_rows),
             quote=current_quote(),
+            is_warm=kept_for(self.snapshot) is not None,
             zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
@@ -95,6 +97,7 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
             "snapshot": restore.snapshot,
             "steps": step_lines(restore),
             "took": time_taken(restore),
+            "left": time_left(restore),
             "is_under_way": restore.state in Restore.UNFINISHED,
             # The new project is the account's that asked for it; other owners cannot enter.
             "can_enter": restore.requested_by == self.account,

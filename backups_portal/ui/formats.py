@@ -4,19 +4,20 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-SIZE_UNITS = ("kB", "MB", "GB", "TB", "PB")
+SIZE_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+KIBI = 1024
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 
 
 def data_size(size: int) -> str:
-    """A number of bytes with a decimal unit: 1 kB is 1000 bytes."""
-    if size < 1000:
-        return f"{size}{NO_BREAK}{'byte' if size == 1 else 'bytes'}"
-    value = size / 1000
+    """A number of bytes with a binary unit: 1 KiB is 1024 bytes."""
+    if size < KIBI:
+        return f"{size:,}{NO_BREAK}{'byte' if size == 1 else 'bytes'}"
+    value = size / KIBI
     place = 0
-    while round(value, 1) >= 1000 and place < len(SIZE_UNITS) - 1:
-        value /= 1000
+    while round(value, 1) >= KIBI and place < len(SIZE_UNITS) - 1:
+        value /= KIBI
         place += 1
     return f"{value:,.1f}{NO_BREAK}{SIZE_UNITS[place]}"
 

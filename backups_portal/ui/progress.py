@@ -12,8 +12,8 @@ from django.core.management.base import OutputWrapper
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from backups_portal.ui.estimate import remaining
 from backups_portal.ui import formats
+from backups_portal.ui.estimate import remaining
 
 
 class Counted(Protocol):

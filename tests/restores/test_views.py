@@ -240,6 +240,11 @@ class TestProgress:
             states = re.findall(r'class="run-step is-(\w+)"', page)
             assert states == ["done", "done", "current", "ahead", "ahead", "ahead"]
 
+    def test_estimate(self, client: Client, snapshot: Snapshot, owner: Account) -> None:
+        since = timezone.now() - timedelta(seconds=30)
+        restore = self.make(snapshot, owner, step_started_at=since, rows_done=1500, rows_total=6000)
+        assert "about 1 min 30 s left" in text_of(client.get(f"/restores/{restore.pk}/status/"))
+
     def test_page_and_refresh_are_the_same(
         self, client: Client, snapshot: Snapshot, owner: Account
     ) -> None:
@@ -359,6 +364,6 @@ def test_pages_ask_as_often_with_much_around_them(
     # Session, account, restore with what belongs to it, membership.
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
-    # Session, account, membership, snapshot, whether the name is free.
-    with django_assert_num_queries(5):
+    # Session, account, membership, snapshot, whether the name is free, whether a copy is kept.
+    with django_assert_num_queries(6):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")

@@ -19,15 +19,15 @@ def plain(text: str) -> str:
     [
         (0, "0 bytes"),
         (1, "1 byte"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (999_949, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (62_000_000, "62.0 MB"),
-        (5_300_000_000_000_000_000, "5,300.0 PB"),
+        (1023, "1,023 bytes"),
+        (1024, "1.0 KiB"),
+        (1_048_524, "1,023.9 KiB"),
+        (1_048_525, "1.0 MiB"),
+        (65_011_712, "62.0 MiB"),
+        (5 * 1024**6, "5,120.0 PiB"),
     ],
 )
-def test_size_has_a_decimal_unit(size: int, text: str) -> None:
+def test_size_has_a_binary_unit(size: int, text: str) -> None:
     assert plain(formats.data_size(size)) == text
 
 

@@ -39,6 +39,12 @@ def duration(length: timedelta | None) -> str:
 
 
 @register.filter
+def roughly(length: timedelta) -> str:
+    """An estimated length of time, without more digits than it deserves."""
+    return formats.roughly(length)
+
+
+@register.filter
 def money(amount: Decimal, currency: str) -> str:
     """An amount in cents with its currency."""
     return formats.money(amount, currency)
