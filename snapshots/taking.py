@@ -17,7 +17,8 @@ from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
 from snapshots.bases import find_base, is_full_due
 from snapshots.engine.errors import EngineError, StorageError
-from snapshots.engine.manifest import Manifest, manifest_folder
+from snapshots.engine.manifest import Manifest, UntrackedChange, manifest_folder
+from snapshots.engine.source import chunk_start
 from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import Progress, take_snapshot
 from snapshots.models import Snapshot
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # A snapshot that ends its worker each time, by memory say, must not do so for ever.
 MOST_ATTEMPTS = 5
+# The audit log is no place for thousands of days; the snapshot's row has them all.
+MOST_NAMED = 20
 SHUT_DOWN = "The project was shut down before its backup was taken."
 INTERRUPTED = (
     f"The backup was interrupted {MOST_ATTEMPTS} times and was given up. "
@@ -124,6 +127,7 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
 
 @transaction.atomic
 def _complete(snapshot: Snapshot, ticket: UUID, manifest: Manifest) -> None:
+    untracked = [_as_json(change) for change in manifest.untracked]
     _finish(
         snapshot,
         ticket,
@@ -141,12 +145,25 @@ def _complete(snapshot: Snapshot, ticket: UUID, manifest: Manifest) -> None:
         new_bytes=manifest.new_bytes,
         postgresql_version=manifest.postgresql_version,
         schema_version=manifest.schema_version,
+        untracked=untracked,
     )
     _record(
         snapshot,
         "snapshot.completed",
         {"rows": manifest.rows, "stored_bytes": manifest.stored_bytes},
     )
+    if untracked:
+        # The snapshot is good: it was read, not foretold. Those since the last full one may not be.
+        log.error("tracking missed changes snapshot=%s %s", snapshot.pk, untracked)
+        _record(snapshot, "snapshot.untracked_change", {"changes": untracked[:MOST_NAMED]})
+
+
+def _as_json(change: UntrackedChange) -> dict[str, Any]:
+    days = {
+        name: chunk_start(chunk).date().isoformat() if chunk is not None else None
+        for name, chunk in (("first_day", change.first_chunk), ("end_day", change.end_chunk))
+    }
+    return {**days, "rows_expected": change.rows_expected, "rows_found": change.rows_found}
 
 
 def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:

@@ -46,6 +46,21 @@ class ExcludedObject:
 
 
 @dataclass(frozen=True)
+class UntrackedChange:
+    """Chunks of variables that a full re-read found other than tracking foretold.
+
+    Attributes:
+        first_chunk, end_chunk: As of a segment.
+        rows_expected: Equal to `rows_found` where only the content is another one.
+    """
+
+    first_chunk: int | None
+    end_chunk: int | None
+    rows_expected: int
+    rows_found: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """One snapshot.
 
@@ -54,6 +69,7 @@ class Manifest:
         contents: Objects that tell what the segments hold (contents.py).
         new_keys: The objects that were not part of the snapshot it was built upon.
         excluded: What was left out, by name and size, and `excluded_rows` by table.
+        untracked: What this full re-read found that tracking had not told of.
     """
 
     snapshot_id: UUID
@@ -68,6 +84,7 @@ class Manifest:
     new_keys: frozenset[str]
     excluded: tuple[ExcludedObject, ...] = ()
     excluded_rows: dict[str, int] = field(default_factory=dict)
+    untracked: tuple[UntrackedChange, ...] = ()
 
     @property
     def key(self) -> str:
@@ -127,6 +144,7 @@ class Manifest:
             "new_keys": sorted(self.new_keys),
             "excluded": [asdict(item) for item in self.excluded],
             "excluded_rows": self.excluded_rows,
+            "untracked": [asdict(item) for item in self.untracked],
         }
         return json.dumps(document, separators=(",", ":")).encode()
 
@@ -158,6 +176,7 @@ class Manifest:
                 new_keys=frozenset(document["new_keys"]),
                 excluded=tuple(ExcludedObject(**item) for item in document["excluded"]),
                 excluded_rows=document["excluded_rows"],
+                untracked=tuple(UntrackedChange(**item) for item in document.get("untracked", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedSnapshotError(

@@ -29,7 +29,8 @@ from snapshots.engine.contents import (
 )
 from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.errors import EngineError, SourceError
-from snapshots.engine.manifest import ExcludedObject, Manifest, Segment
+from snapshots.engine.manifest import ExcludedObject, Manifest, Segment, UntrackedChange
+from snapshots.engine.rereading import plan_reread, untracked_changes
 from snapshots.engine.segments import EncodedSegment, encode
 from snapshots.engine.source import (
     Instant,
@@ -104,7 +105,8 @@ def take_snapshot(
     Args:
         base: The newest good snapshot of the same database; what has not changed since then is
             taken over from it.
-        full: Read everything although a base would do.
+        full: Read everything although a base would do, and note in the manifest where the
+            variables are not what the base and the marks foretell.
         on_progress: Called from the reading threads, after every segment; what it raises ends
             the run.
 
@@ -118,8 +120,9 @@ def take_snapshot(
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         instant = export_instant(connection)
         _check_schema(instant)
-        usable = base if not full and _is_base(base, instant) else None
-        plan = _plan(connection, instant, base, usable)
+        usable = base if base is not None and _is_base(base, instant) else None
+        reread, usable = (usable, None) if full else (None, usable)
+        plan = _plan(connection, instant, reread, usable)
         run = _Run(
             storage,
             project_id=project_id,
@@ -149,6 +152,7 @@ def take_snapshot(
             new_keys=frozenset(item.key for item in [*segments, *contents]) - run.known,
             excluded=_excluded_objects(connection),
             excluded_rows=_excluded_rows(connection),
+            untracked=_untracked(reread, instant, segments),
         )
         _publish(storage, manifest)
         try:
@@ -167,11 +171,10 @@ def _check_schema(instant: Instant) -> None:
         )
 
 
-def _is_base(base: Manifest | None, instant: Instant) -> bool:
+def _is_base(base: Manifest, instant: Instant) -> bool:
     """Whether the marks tell everything that changed since this snapshot."""
     return (
-        base is not None
-        and instant.marks_since == str(base.snapshot_id)
+        instant.marks_since == str(base.snapshot_id)
         and base.schema_version == instant.schema_version
         and not instant.all_changed
     )
@@ -180,24 +183,25 @@ def _is_base(base: Manifest | None, instant: Instant) -> bool:
 def _plan(
     connection: psycopg.Connection[tuple[object, ...]],
     instant: Instant,
-    base: Manifest | None,
+    reread: Manifest | None,
     usable: Manifest | None,
 ) -> Plan:
     if usable is not None:
         return plan_incremental(usable.of(VARIABLE.name), instant.marks)
     if instant.marks_since is None and not instant.all_changed:
         return plan_full(instant.marks)
-    if base is not None and _is_base(base, instant):
-        return plan_full(_counts(base, instant))
+    if reread is not None:
+        return plan_reread(reread.of(VARIABLE.name), instant.marks)
     return plan_full(count_chunks(connection))
 
 
-def _counts(base: Manifest, instant: Instant) -> dict[int, int]:
-    counts = dict(instant.marks)
-    for segment in base.of(VARIABLE.name):
-        for chunk, rows in segment.chunk_rows.items():
-            counts[chunk] = counts.get(chunk, 0) + rows
-    return counts
+def _untracked(
+    reread: Manifest | None, instant: Instant, segments: list[Segment]
+) -> tuple[UntrackedChange, ...]:
+    if reread is None:
+        return ()
+    now = [segment for segment in segments if segment.table == VARIABLE.name]
+    return tuple(untracked_changes(reread.of(VARIABLE.name), instant.marks, now))
 
 
 def _load_order(segment: Segment) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
-from backups_portal.projects.connections import project_dsn
+from backups_portal.projects.connections import admin_dsn, project_dsn
 from backups_portal.projects.models import MainDatabase, Project
 from restores.loading import Target
 from snapshots import taking
@@ -287,3 +287,27 @@ class TestFaults:
         engine(work)
         take(snapshot.id)
         assert swept == [None]
+
+
+def test_a_full_read_that_finds_what_tracking_missed_is_good_and_says_so_loudly(
+    live_project: Project, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken(live_project, days_ago=1)
+    with open_database(Target(admin_dsn(live_project), live_project.prefix)) as source:
+        source.execute("ALTER TABLE variable DISABLE TRIGGER USER")
+        source.execute("DELETE FROM variable WHERE id = 1")
+        source.execute("ALTER TABLE variable ENABLE TRIGGER USER")
+    settings.SNAPSHOT_FULL_EVERY = timedelta(0)
+    with caplog.at_level(logging.ERROR):
+        snapshot = taken(live_project)
+    assert snapshot.table_rows["variable"] == 9
+    (change,) = snapshot.untracked
+    assert change == {
+        "first_day": "2026-03-01",
+        "end_day": "2026-03-02",
+        "rows_expected": 10,
+        "rows_found": 9,
+    }
+    assert str(snapshot.id) in caplog.text
+    event = AuditEvent.objects.get(action="snapshot.untracked_change")
+    assert event.details["changes"] == [change]
