@@ -24,7 +24,7 @@ INSERT INTO variable (series_id, time, created_at, number_value, text_value, gro
 WITH moment AS MATERIALIZED (
     SELECT device, date_trunc('milliseconds', %(first)s::timestamptz
                + number * %(every)s::interval
-               + %(every)s::interval * (device + random()) / %(devices)s) AS time,
+               + %(every)s::interval * (device + 2 * random()) / %(devices)s) AS time,
            interval '1 second' * (0.2 + 2 * random()) AS delay
     FROM generate_series(0, %(count)s::integer - 1) AS number,
          generate_series(0, %(devices)s - 1) AS device
@@ -77,6 +77,7 @@ def build(source: Source, fleet: Fleet) -> int:
         connection.execute("SELECT setseed(0.5)")
         connection.execute("SET work_mem = '64MB'")
         _add_devices(connection)
+        _add_tokens(connection)
         index = _take_index(connection)
         for day in range(DAYS):
             first, last = (fleet.readings * number // DAYS for number in (day, day + 1))
@@ -106,6 +107,16 @@ def _add_devices(connection: Connection) -> None:
            FROM generate_series(0, %s - 1) AS device,
                 unnest(%s::text[]) WITH ORDINALITY AS variable (name, number)""",
         [DEVICES, list(VARIABLES)],
+    )
+
+
+def _add_tokens(connection: Connection) -> None:
+    """A token of every device; a restore of any kind makes all of them anew."""
+    connection.execute(
+        """INSERT INTO token (id, kind, device_id, name, hash, sealed_value, last_four)
+           SELECT device.id, 'device', device.id, 'Default', sha256(device.id::bytea),
+                  decode(repeat('00', 64), 'hex'), 'last'
+           FROM device"""
     )
 
 

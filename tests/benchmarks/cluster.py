@@ -15,6 +15,7 @@ from backups_portal.demo.folder import opened
 from backups_portal.demo.postgres import SUPERUSER, binaries, start_postgres
 from backups_portal.projectdb.connections import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from tests.benchmarks.machine import tree_cpu_seconds
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,10 @@ class Cluster:
         """Write out what earlier steps have left to be written, so that no measurement pays it."""
         with psycopg.connect(self.superuser_url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
+
+    def cpu(self) -> float:
+        """Processor time that the server has used so far, in seconds."""
+        return tree_cpu_seconds(self.pid)
 
     @contextmanager
     def scratch_database(self) -> Iterator[str]:

@@ -33,7 +33,6 @@ Measurement = Callable[[Setup, Samples, Say], None]
 EVERY_ROUND: dict[str, Measurement] = {
     "snapshot": measure.full_snapshot,
     "restore": measure.restore,
-    "warm": measure.warm_restore,
     "next": measure.next_snapshot,
     "trigger": ingest.trigger_cost,
     "ingest": ingest.slowdown,

@@ -39,10 +39,10 @@ def measure_size(setup: Setup, rounds: int, say: Say) -> Size:
         samples.add("full snapshot", taken["seconds"])
         samples.add("restore", restored["seconds"])
         samples.add("proof", restored["proof_seconds"])
+        samples.add("warm restore s", restored["warm_seconds"])
         samples.add(PEAKS[0], taken["peak_bytes"])
         samples.add(PEAKS[1], restored["peak_bytes"])
         measure.next_snapshot(setup, samples, say)
-        measure.warm_restore(setup, samples, say)
     return Size(
         setup.rows,
         {name: median(samples.values[name]) for name in GROWING}

@@ -20,11 +20,13 @@ def full_snapshot(setup: Setup, samples: Samples, say: Say) -> None:
     setup.forget_snapshots()
     result = setup.snapshot()
     samples.add("full snapshot s", result["seconds"])
+    samples.add("full snapshot CPU s", result["cpu"])
     samples.add("full snapshot bytes", setup.stored_bytes)
     samples.add("full snapshot peak bytes", result["peak_bytes"])
     say("binary COPY to nowhere")
     floor = peers.floor(setup.source, setup.manifest(), setup.readers)
     samples.add("binary COPY to nowhere s", floor.seconds)
+    samples.add("binary COPY to nowhere CPU s", floor.cpu)
 
 
 def _dumps(setup: Setup, samples: Samples, say: Say) -> None:
@@ -48,6 +50,7 @@ def _dumps(setup: Setup, samples: Samples, say: Say) -> None:
 
 def _add(samples: Samples, name: str, outcome: peers.Outcome) -> None:
     samples.add(f"{name} s", outcome.seconds)
+    samples.add(f"{name} CPU s", outcome.cpu)
     samples.add(f"{name} bytes", outcome.stored_bytes)
 
 
@@ -70,6 +73,7 @@ def next_snapshot(setup: Setup, samples: Samples, say: Say) -> None:
         before = setup.stored_bytes
         result = setup.snapshot()
         samples.add("next snapshot s", result["seconds"])
+        samples.add("next snapshot CPU s", result["cpu"])
         samples.add("next snapshot bytes", setup.stored_bytes - before)
         restic.following(setup, samples, say, repository)
         remove_added(connection, last)
@@ -94,7 +98,7 @@ def daily_snapshots(setup: Setup, samples: Samples, say: Say) -> None:
 
 
 def restore(setup: Setup, samples: Samples, say: Say) -> None:
-    """A restore with its proof, and pg_restore."""
+    """A restore with its proof, a warm one of what the proof leaves, and pg_restore."""
     ensure_snapshot(setup, say)
     with setup.scratch_path() as archive:
         say("pg_restore -j2")
@@ -102,16 +106,14 @@ def restore(setup: Setup, samples: Samples, say: Say) -> None:
         setup.source.cluster.settle()
         outcome = peers.restore(setup.source.cluster, archive)
         samples.add("pg_restore -j2 s", outcome.seconds)
+        samples.add("pg_restore -j2 CPU s", outcome.cpu)
     say("restore and proof")
     result = setup.restore()
     samples.add("restore s", result["seconds"])
     samples.add("proof s", result["proof_seconds"])
+    samples.add("warm restore s", result["warm_seconds"])
+    samples.add("restore and proof CPU s", result["cpu"])
     samples.add("restore and proof peak bytes", result["peak_bytes"])
-
-
-def warm_restore(setup: Setup, samples: Samples, say: Say) -> None:
-    """The hand-over of a database that a proof has left; a hook until it can be measured."""
-    samples.skipped["warm restore"] = "not available"
 
 
 def profile(setup: Setup, samples: Samples, say: Say) -> None:

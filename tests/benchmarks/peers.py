@@ -1,10 +1,11 @@
 """What the engine is measured against: PostgreSQL's own tools, and the floor under any reader."""
 
+import os
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -23,17 +24,30 @@ Bounds = tuple[int | None, int | None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tool needed, and how much it stored."""
+    """What a tool needed, and how much it stored.
+
+    Attributes:
+        cpu: Processor time in seconds, its own and the server's.
+    """
 
     seconds: float
+    cpu: float
     stored_bytes: int = 0
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that it took."""
+def measured(cluster: Cluster, work: Callable[[], object]) -> Outcome:
+    """What it took."""
+    cpu = _own_cpu() + cluster.cpu()
     started = time.perf_counter()
     work()
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    return Outcome(seconds, _own_cpu() + cluster.cpu() - cpu)
+
+
+def _own_cpu() -> float:
+    """Processor time of this process and of the programs that it has run."""
+    times = os.times()
+    return sum(times[:4])
 
 
 def run(*command: str) -> None:
@@ -49,8 +63,8 @@ def _dump_command(source: Source, *options: str) -> list[str]:
 def dump(source: Source, target: Path, *options: str) -> Outcome:
     """pg_dump into a file or folder."""
     command = _dump_command(source, *options, f"--file={target}")
-    seconds = timed(lambda: run(*command))
-    return Outcome(seconds, folder_bytes(target))
+    outcome = measured(source.cluster, lambda: run(*command))
+    return replace(outcome, stored_bytes=folder_bytes(target))
 
 
 def dump_command(source: Source, target: Path) -> list[str]:
@@ -76,14 +90,14 @@ def dump_through(source: Source, command: list[str], target: Path | None = None)
         if reader.wait() or ran.returncode:
             raise subprocess.CalledProcessError(reader.returncode or ran.returncode, command)
 
-    return Outcome(timed(pipe), folder_bytes(target) if target else 0)
+    outcome = measured(source.cluster, pipe)
+    return replace(outcome, stored_bytes=folder_bytes(target) if target else 0)
 
 
 def restore(cluster: Cluster, archive: Path) -> Outcome:
     """pg_restore with two jobs into a new database, ready to query."""
     with cluster.scratch_database() as dsn:
-        seconds = timed(lambda: _restore(cluster, archive, dsn))
-    return Outcome(seconds)
+        return measured(cluster, lambda: _restore(cluster, archive, dsn))
 
 
 def _restore(cluster: Cluster, archive: Path, dsn: str) -> None:
@@ -105,13 +119,13 @@ def floor(source: Source, manifest: Manifest, readers: int) -> Outcome:
         row = connection.execute("SELECT pg_export_snapshot()").fetchone()
         instant = str(row[0]) if row else ""
         scripts = [_script(instant, part) for part in _shares(manifest, readers)]
-        started = time.perf_counter()
-        running = [_start_copy(source, script) for script in scripts]
-        codes = [process.wait() for process in running]
-        seconds = time.perf_counter() - started
-    if any(codes):
-        raise subprocess.CalledProcessError(max(codes), "psql")
-    return Outcome(seconds)
+        return measured(source.cluster, lambda: _copy_all(source, scripts))
+
+
+def _copy_all(source: Source, scripts: list[str]) -> None:
+    running = [_start_copy(source, script) for script in scripts]
+    if codes := [code for process in running if (code := process.wait())]:
+        raise subprocess.CalledProcessError(codes[0], "psql")
 
 
 def _shares(manifest: Manifest, readers: int) -> list[list[str]]:
