@@ -122,7 +122,8 @@ def upload_script(
     """Store the next version of an analysis' script; returns its number, from 1."""
     row = connection.execute(
         """INSERT INTO analysis_script (analysis_id, version, file_name, language, content)
-           SELECT %(id)s::resource_id, coalesce(max(version), 0) + 1, %(file_name)s, %(language)s, %(content)s
+           SELECT %(id)s::resource_id, coalesce(max(version), 0) + 1, %(file_name)s,
+                  %(language)s, %(content)s
            FROM analysis_script WHERE analysis_id = %(id)s::resource_id RETURNING version""",
         {"id": analysis_id, "file_name": file_name, "language": language, "content": content},
     ).fetchone()
