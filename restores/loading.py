@@ -133,7 +133,9 @@ def _load_resources(
         if table.name == "token":
             _load_tokens(connection, rows, target, keys)
         else:
-            _copy(connection, table.name, rows.select(list(table.columns)))
+            # A snapshot of an older schema lacks columns; they get the defaults of this one.
+            known = [name for name in table.columns if name in rows.column_names]
+            _copy(connection, table.name, rows.select(known))
 
 
 def _copy(connection: Connection, table: str, rows: pa.Table) -> None:

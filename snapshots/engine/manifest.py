@@ -66,6 +66,7 @@ class Manifest:
 
     Attributes:
         prefix: The hex digits that begin the source's variable ids.
+        columns: By table, the columns that a restore must reproduce exactly.
         contents: Objects that tell what the segments hold (contents.py).
         new_keys: The objects that were not part of the snapshot it was built upon.
         excluded: What was left out, by name and size, and `excluded_rows` by table.
@@ -79,6 +80,7 @@ class Manifest:
     is_full: bool
     postgresql_version: str
     schema_version: int
+    columns: dict[str, tuple[str, ...]]
     segments: tuple[Segment, ...]
     contents: tuple[Segment, ...]
     new_keys: frozenset[str]
@@ -139,6 +141,7 @@ class Manifest:
             "is_full": self.is_full,
             "postgresql_version": self.postgresql_version,
             "schema_version": self.schema_version,
+            "columns": self.columns,
             "segments": [asdict(segment) for segment in self.segments],
             "contents": [asdict(item) for item in self.contents],
             "new_keys": sorted(self.new_keys),
@@ -171,6 +174,7 @@ class Manifest:
                 is_full=document["is_full"],
                 postgresql_version=document["postgresql_version"],
                 schema_version=document["schema_version"],
+                columns={table: tuple(names) for table, names in document["columns"].items()},
                 segments=tuple(_segment(item) for item in document["segments"]),
                 contents=tuple(_segment(item) for item in document["contents"]),
                 new_keys=frozenset(document["new_keys"]),

@@ -198,6 +198,7 @@ class Reader:
                 sql.Identifier(name)
             )
             for name in table.stored()
+            if name in types
         )
         query = sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
         if chunks is None:

@@ -120,18 +120,20 @@ def take_snapshot(
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         instant = export_instant(connection)
         _check_schema(instant)
+        columns = kept_columns(instant)
         usable = base if base is not None and _is_base(base, instant) else None
         reread, usable = (usable, None) if full else (None, usable)
         plan = _plan(connection, instant, reread, usable)
         run = _Run(
             storage,
             project_id=project_id,
+            columns=columns,
             devices=read_series_devices(connection),
             known=frozenset(base.objects) if base else frozenset(),
             on_progress=on_progress,
             rows_total=plan.rows + _resource_rows(connection),
         )
-        jobs = [ReadJob(table) for table in RESOURCE_TABLES]
+        jobs = [ReadJob(table) for table in RESOURCE_TABLES if table.name in columns]
         jobs += [ReadJob(VARIABLE, chunks) for chunks in plan.read]
         read = run_parallel(
             jobs, run.read, workers=readers, resource=lambda: open_reader(dsn, instant)
@@ -147,6 +149,7 @@ def take_snapshot(
             is_full=usable is None,
             postgresql_version=instant.postgresql_version,
             schema_version=instant.schema_version,
+            columns=columns,
             segments=tuple(segments),
             contents=tuple(contents),
             new_keys=frozenset(item.key for item in [*segments, *contents]) - run.known,
@@ -164,11 +167,24 @@ def take_snapshot(
 
 
 def _check_schema(instant: Instant) -> None:
-    if instant.schema_version != SCHEMA_VERSION:
+    if instant.schema_version > SCHEMA_VERSION:
         raise SourceError(
             f"The main database has schema version {instant.schema_version}; this version of "
-            f"Backups Portal knows version {SCHEMA_VERSION}."
+            f"Backups Portal knows up to version {SCHEMA_VERSION}."
         )
+
+
+def kept_columns(instant: Instant) -> dict[str, tuple[str, ...]]:
+    """By table, the columns of the catalogue that the database has; an older one lacks some."""
+    return {
+        table.name: tuple(
+            name
+            for name in digest_columns(table)
+            if table is VARIABLE or name in instant.types[table.name]
+        )
+        for table in (*RESOURCE_TABLES, VARIABLE)
+        if table.name in instant.types
+    }
 
 
 def _is_base(base: Manifest, instant: Instant) -> bool:
@@ -218,6 +234,7 @@ class _Run:
         storage: Storage,
         *,
         project_id: UUID,
+        columns: dict[str, tuple[str, ...]],
         devices: SeriesDevices,
         known: frozenset[str],
         on_progress: OnProgress,
@@ -225,6 +242,7 @@ class _Run:
     ) -> None:
         self._storage = storage
         self._project_id = project_id
+        self._columns = columns
         self._devices = devices
         self._on_progress = on_progress
         self._rows_total = rows_total
@@ -251,7 +269,7 @@ class _Run:
         return [self._store(item) for item in encoded]
 
     def _read_part(self, job: ReadJob, part: pa.Table) -> Segment:
-        low, high = row_words(part, digest_columns(job.table))
+        low, high = row_words(part, self._columns[job.table.name])
         is_variable = job.table is VARIABLE
         segment = self._store(
             encode(

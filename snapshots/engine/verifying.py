@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-from backups_portal.projectdb.catalogue import BY_NAME
 from snapshots.engine.digest import table_digest
 from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segments import read_segment
 from snapshots.engine.storage import Storage
-from snapshots.engine.taking import Progress, digest_columns
+from snapshots.engine.taking import Progress
 
 
 def verify_snapshot(
@@ -25,16 +24,15 @@ def verify_snapshot(
     for item in manifest.contents:
         read_segment(storage, item)
     for segment in manifest.segments:
-        verify_segment(storage, segment)
+        verify_segment(storage, segment, manifest.columns[segment.table])
         done += segment.rows
         done_bytes += segment.bytes
         on_progress(Progress(done, manifest.rows, "verifying", done_bytes, total_bytes))
 
 
-def verify_segment(storage: Storage, segment: Segment) -> None:
-    """The same for one segment."""
-    table = read_segment(storage, segment)
-    digest = table_digest(table, digest_columns(BY_NAME[segment.table]))
+def verify_segment(storage: Storage, segment: Segment, columns: tuple[str, ...]) -> None:
+    """The same for one segment, whose digest is over `columns`."""
+    digest = table_digest(read_segment(storage, segment), columns)
     if str(digest) != segment.digest:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}) does not have the recorded digest."

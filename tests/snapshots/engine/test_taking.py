@@ -25,7 +25,15 @@ from snapshots.engine.storage import Storage, open_storage
 from snapshots.engine.sweeping import sweep
 from snapshots.engine.taking import take_snapshot
 from snapshots.engine.verifying import verify_snapshot
-from tests.projectdatabases import DEVICE, KEYS, Backups, Connection, add_rows, quiet
+from tests.projectdatabases import (
+    DEVICE,
+    KEYS,
+    Backups,
+    Connection,
+    add_rows,
+    open_database,
+    quiet,
+)
 
 ANALYSIS = "a" * 24
 
@@ -168,6 +176,41 @@ def test_a_manifest_of_a_newer_format_is_refused(backups: Backups, source: Conne
 def test_a_broken_manifest_is_reported(content: bytes) -> None:
     with pytest.raises(DamagedSnapshotError):
         Manifest.from_json(content)
+
+
+def test_a_database_of_an_older_schema_is_backed_up_and_brought_up_to_date_by_a_restore(
+    backups: Backups, source: Connection
+) -> None:
+    add_rows(source, 0, 3)
+    source.execute("UPDATE instance SET schema_version = 0")
+    source.execute("ALTER TABLE device DROP COLUMN visible, DROP COLUMN inspected_at")
+    source.execute("DROP TABLE entity_record")
+    manifest = backups.take()
+    assert manifest.schema_version == 0
+    assert "visible" not in manifest.columns["device"]
+    verify_snapshot(backups.storage, manifest, quiet)
+    with backups.restored(manifest) as target, open_database(target) as restored:
+        assert restored.execute("SELECT visible, name FROM device").fetchone() == (True, "Truck")
+        assert restored.execute("SELECT schema_version FROM instance").fetchone() == (1,)
+
+
+def test_a_statement_timeout_is_a_clear_error(backups: Backups, source: Connection) -> None:
+    add_rows(source, 0, 7)
+    good = backups.take()
+    name = backups.source.dsn.rpartition("/")[2].partition("?")[0]
+    source.execute(f"ALTER DATABASE {name} SET statement_timeout = 1")
+    source.execute(
+        "SET statement_timeout = 0;"
+        "INSERT INTO variable (series_id, time, number_value, group_key)"
+        " SELECT 1, '2026-03-01', n, 'g' FROM generate_series(1, 100000) AS n"
+    )
+    with pytest.raises(SourceError, match="statement timeout"):
+        backups.take()
+    source.execute(f"ALTER DATABASE {name} RESET statement_timeout")
+    assert {item.key for item in backups.storage.list(f"{backups.project_id}/manifests/")} == {
+        good.key
+    }
+    assert backups.take().table_rows["variable"] == 100_007
 
 
 def test_a_newer_schema_is_refused(backups: Backups, source: Connection) -> None:
