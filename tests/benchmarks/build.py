@@ -182,11 +182,11 @@ def remove_added(connection: Connection, after: int) -> None:
 
 
 class Marks:
-    """The marks of a database that was never backed up, to put it back into that state."""
+    """The marks of the rows as they are, to make of a database one that was never backed up."""
 
     def __init__(self, connection: Connection) -> None:
         self._rows = connection.execute(
-            "SELECT chunk, sum(rows) FROM change_mark GROUP BY chunk ORDER BY chunk"
+            "SELECT chunk_of(time), count(*) FROM variable GROUP BY 1 ORDER BY 1"
         ).fetchall()
 
     def reset(self, connection: Connection) -> None:

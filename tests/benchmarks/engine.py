@@ -29,16 +29,17 @@ from tests.benchmarks.samples import Samples, Say
 from tests.benchmarks.setup import Setup
 
 Measurement = Callable[[Setup, Samples, Say], None]
-# In this order: what leaves the database as it was comes first.
+# These leave the rows as they were.
 EVERY_ROUND: dict[str, Measurement] = {
     "snapshot": measure.full_snapshot,
     "restore": measure.restore,
     "next": measure.next_snapshot,
-    "trigger": ingest.trigger_cost,
-    "ingest": ingest.slowdown,
 }
 # Bytes do not differ between rounds.
 ONCE: dict[str, Measurement] = {"dailies": measure.daily_snapshots}
+# These add rows, and come last.
+ADDING: dict[str, Measurement] = {"trigger": ingest.trigger_cost, "ingest": ingest.slowdown}
+ALL = {**EVERY_ROUND, **ONCE, **ADDING}
 SUFFIXES = {"k": 1_000, "M": 1_000_000}
 
 
@@ -56,7 +57,7 @@ def counts(text: str) -> list[int]:
 def names(text: str) -> list[str]:
     """Names of measurements, between commas."""
     chosen = text.split(",")
-    if unknown := set(chosen) - {*EVERY_ROUND, *ONCE}:
+    if unknown := set(chosen) - set(ALL):
         raise argparse.ArgumentTypeError(f"no measurement is called {', '.join(sorted(unknown))}")
     return chosen
 
@@ -69,8 +70,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--rows", type=count, default=5_000_000, help="variables of the project (default: 5M)")
     add("--rounds", type=int, default=3, help="how often each thing is measured (default: 3)")
-    add("--only", type=names, default=[*EVERY_ROUND, *ONCE], metavar="NAME,…",
-        help=f"some of {', '.join([*EVERY_ROUND, *ONCE])}")  # fmt: skip
+    add("--only", type=names, default=list(ALL), metavar="NAME,…",
+        help=f"some of {', '.join(ALL)}")  # fmt: skip
     add("--readers", type=int, default=os.cpu_count() or 1, help="default: one per core")
     add("--growth", type=counts, metavar="N,…", help="instead: how times grow over these sizes")
     add("--profile", action="store_true", help="also: what took the time")
@@ -93,19 +94,26 @@ def project(cluster: Cluster, rows: int, readers: int, say: Say) -> Iterator[Set
 def measure_rounds(setup: Setup, options: argparse.Namespace, say: Say) -> Samples:
     """Everything that was asked for."""
     samples = Samples()
-    for number in range(options.rounds):
-        say_round = partial(_say_round, say, number + 1)
-        for measurement in _chosen(EVERY_ROUND, options):
-            measurement(setup, samples, say_round)
-    for measurement in _chosen(ONCE, options):
-        measurement(setup, samples, say)
+    _measure(EVERY_ROUND, options.rounds, setup, samples, options, say)
+    _measure(ONCE, 1, setup, samples, options, say)
     if options.profile:
         measure.profile(setup, samples, say)
+    _measure(ADDING, options.rounds, setup, samples, options, say)
     return samples
 
 
-def _chosen(measurements: dict[str, Measurement], options: argparse.Namespace) -> list[Measurement]:
-    return [measure for name, measure in measurements.items() if name in options.only]
+def _measure(
+    measurements: dict[str, Measurement],
+    rounds: int,
+    setup: Setup,
+    samples: Samples,
+    options: argparse.Namespace,
+    say: Say,
+) -> None:
+    for number in range(rounds):
+        for name, measurement in measurements.items():
+            if name in options.only:
+                measurement(setup, samples, partial(_say_round, say, number + 1))
 
 
 def _say_round(say: Say, number: int, what: str) -> None:
