@@ -16,6 +16,7 @@ from backups_portal.projectdb.keeping import (
     Seal,
     SealBrokenError,
     check_seal,
+    check_writes,
     close_database,
     take_over_database,
 )
@@ -84,7 +85,7 @@ def take_over(run: BuildRun[Restore], heartbeat: Heartbeat) -> Built | None:
     try:
         instance = _rename(proof, run.prefix)
         target = target_of(proof.server, run.prefix)
-        _make_new(target, proof.prefix)
+        _make_new(target, proof)
     except (SealBrokenError, psycopg.Error) as error:
         log.error("kept database %s is not used, the restore is cold: %s", proof.database, error)
         drop_build(proof.server, run.prefix)
@@ -147,13 +148,14 @@ def _rename(proof: Proof, prefix: str) -> Instance:
     return instance
 
 
-def _make_new(target: Target, old_prefix: str) -> None:
+def _make_new(target: Target, proof: Proof) -> None:
     """Give the database the ids and tokens of its own that a loaded one would have."""
     with psycopg.connect(target.dsn, connect_timeout=10) as connection:
+        check_writes(connection, Seal(**proof.seal))
         renamed = connection.execute(
             """UPDATE instance SET prefix = %s
                WHERE prefix = %s AND marks_since IS NULL RETURNING prefix""",
-            [target.prefix, old_prefix],
+            [target.prefix, proof.prefix],
         )
         if renamed.fetchone() is None:
             raise SealBrokenError("it is not the database that the proof made")

@@ -2,9 +2,10 @@
 
 A closed database accepts no connection, not even a superuser's, until somebody opens it again. That
 nobody did, and closed it behind himself, the server itself tells: it counts the sessions ever begun
-in each database, and the rows ever written there. Both counts survive a clean restart; after a
-crash, and when somebody resets them, they begin anew, which the time of the last reset shows. So
-what cannot be proven counts as changed.
+in each database, and the rows ever written to each table. Both counts survive a clean restart;
+after a crash, and when somebody resets them, they begin anew, which the time of the last reset
+shows. So what cannot be proven counts as changed. Autovacuum, which enters closed databases as well
+and writes statistics there, begins no session and writes to none of our tables.
 """
 
 import time
@@ -15,6 +16,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from backups_portal.projectdb.connections import database_url
 from backups_portal.projectdb.provisioning import (
     create_role,
     database_name,
@@ -37,7 +39,8 @@ class Seal:
     Attributes:
         oid: Of the database: another one of the same name has another.
         sessions: Client sessions ever begun in it (pg_stat_database).
-        writes: Rows ever inserted, updated and deleted in it.
+        writes: Rows ever inserted, updated and deleted in its tables. It can be read from inside
+            only, so that `check_writes` compares it after the database was opened.
         counted_since: When counting began anew, of this database and of the server.
         schema: The template of the schema that it has.
     """
@@ -65,6 +68,10 @@ def close_database(url: str, *, prefix: str) -> Seal:
     """
     name = sql.Identifier(database_name(prefix))
     with on_server(url) as connection:
+        # A session that ends tells its counts before it leaves.
+        _wait_until_left(connection, prefix)
+        with on_server(database_url(url, database=database_name(prefix))) as inside:
+            writes = _count_writes(inside)
         for statement in (
             "ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false",
             "REVOKE ALL ON DATABASE {name} FROM {name}",
@@ -72,7 +79,7 @@ def close_database(url: str, *, prefix: str) -> Seal:
         ):
             connection.execute(sql.SQL(statement).format(name=name))
         _wait_until_left(connection, prefix)
-        return _read_seal(connection, prefix)
+        return _read_seal(connection, prefix, writes)
 
 
 def check_seal(url: str, *, prefix: str, seal: Seal) -> None:
@@ -118,7 +125,7 @@ def _check(connection: Connection, prefix: str, seal: Seal) -> None:
         raise SealBrokenError("somebody opened it")
     if _is_entered(connection, prefix):
         raise SealBrokenError("somebody is in it")
-    found = _read_seal(connection, prefix)
+    found = _read_seal(connection, prefix, seal.writes)
     differences = [
         f"{name} was {value}, is {getattr(found, name)}"
         for name, value in asdict(seal).items()
@@ -128,11 +135,29 @@ def _check(connection: Connection, prefix: str, seal: Seal) -> None:
         raise SealBrokenError("; ".join(differences))
 
 
-def _read_seal(connection: Connection, prefix: str) -> Seal:
+def check_writes(connection: Connection, seal: Seal) -> None:
+    """Make sure from inside that no row was written since the database was closed.
+
+    Raises:
+        SealBrokenError: some were.
+    """
+    found = _count_writes(connection)
+    if found != seal.writes:
+        raise SealBrokenError(f"rows written were {seal.writes}, are {found}")
+
+
+def _count_writes(connection: Connection) -> int:
+    row = connection.execute(
+        "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint"
+        " FROM pg_stat_user_tables"
+    ).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def _read_seal(connection: Connection, prefix: str, writes: int) -> Seal:
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(
             """SELECT datid::bigint AS oid, sessions,
-                      tup_inserted + tup_updated + tup_deleted AS writes,
                       concat(stats.stats_reset, '/', server.stats_reset) AS counted_since
                FROM pg_stat_database AS stats CROSS JOIN pg_stat_bgwriter AS server
                WHERE datname = %s""",
@@ -140,7 +165,7 @@ def _read_seal(connection: Connection, prefix: str) -> Seal:
         ).fetchone()
     if row is None:
         raise SealBrokenError("it is gone")
-    return Seal(**row, schema=template_name())
+    return Seal(**row, writes=writes, schema=template_name())
 
 
 def _is_entered(connection: Connection, prefix: str) -> bool:

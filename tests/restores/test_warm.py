@@ -167,8 +167,34 @@ def broken_counters(kept: Proof) -> None:
     Proof.objects.update(seal={**kept.seal, "counted_since": "/before the crash"})
 
 
+def broken_writes(kept: Proof) -> None:
+    Proof.objects.update(seal={**kept.seal, "writes": kept.seal["writes"] - 1})
+
+
 def broken_schema(kept: Proof) -> None:
     Proof.objects.update(seal={**kept.seal, "schema": "bp_template_older"})
+
+
+def test_rows_written_without_a_session_are_found_from_inside(
+    kept: Proof, snapshot: Snapshot, owner: Account
+) -> None:
+    """By an extension's background worker, say."""
+    broken_writes(kept)
+    assert kept_for(snapshot) is not None
+    before = databases() - {kept.database}
+    restore = run(ask(snapshot, owner))
+    assert (restore.state, restore.was_warm) == (Restore.State.COMPLETED, False), restore.reason
+    assert len(databases() - before) == 2, "the new project's database and role"
+
+
+def test_what_the_servers_own_cleaning_does_there_is_no_change(
+    kept: Proof, snapshot: Snapshot, owner: Account
+) -> None:
+    """Autovacuum analyses and freezes closed databases too; here as a session would, uncounted."""
+    inside(kept, "VACUUM (ANALYZE, FREEZE)")
+    sessions = kept.seal["sessions"] + 1
+    Proof.objects.update(seal={**kept.seal, "sessions": sessions})
+    assert run(ask(snapshot, owner)).was_warm
 
 
 @pytest.mark.parametrize(

@@ -134,3 +134,28 @@ def test_only_the_fields_that_changed_are_saved(
     changed = change(stale, retention_days=90, backup_time="05:00", backup_time_zone="Asia/Tokyo")
     assert AuditEvent.objects.get().details.keys() == {"backup_time_zone"}
     assert changed.retention_days == 90
+
+
+@pytest.mark.parametrize("policy", ["every", "off"])
+def test_which_backups_are_proven_is_saved_and_recorded(
+    database: MainDatabase, policy: str
+) -> None:
+    change(database, proof_policy=policy)
+    database.refresh_from_db()
+    assert database.proof_policy == policy
+    assert AuditEvent.objects.get().details == {"proof_policy": {"old": "weekly", "new": policy}}
+
+
+def test_a_form_that_does_not_name_the_proof_leaves_it(database: MainDatabase) -> None:
+    change(database, proof_policy="every")
+    change(database, retention_days="9")
+    database.refresh_from_db()
+    assert database.proof_policy == "every"
+
+
+@pytest.mark.parametrize("policy", ["", "daily", "WEEKLY"])
+def test_a_proof_policy_that_cannot_be_is_refused(database: MainDatabase, policy: str) -> None:
+    with pytest.raises(SettingsRefusedError) as refused:
+        change(database, proof_policy=policy)
+    assert refused.value.field == "proof_policy"
+    assert not AuditEvent.objects.exists()
