@@ -10,7 +10,7 @@ from typing import Any
 from psycopg import Connection
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb import resources
+from backups_portal.projectdb import devices
 from backups_portal.projectdb.variables import MAX_RECORDS, send
 
 
@@ -29,7 +29,7 @@ def fill_archive(connection: Connection[Any], *, keys: Keyring, folder: Path) ->
 
 
 def _load(connection: Connection[Any], keys: Keyring, file: Path) -> int:
-    device_id, _ = resources.create_device(
+    device_id, _ = devices.create_device(
         connection,
         keys=keys,
         name=file.stem,

@@ -1,5 +1,6 @@
 """The seeded fleet: resources of every kind, and weeks of readings."""
 
+import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,16 @@ from psycopg.types.json import Jsonb
 
 from backups_portal.demo.readings import Truck, in_requests, readings, trucks
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb import resources
+from backups_portal.projectdb import (
+    analyses,
+    credentials,
+    dashboards,
+    devices,
+    dictionaries,
+    entities,
+    files,
+    resources,
+)
 from backups_portal.projectdb.variables import send
 
 TRUCKS = 36
@@ -53,7 +63,7 @@ def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: da
         _create_people(connection)
         _create_files(connection, device_ids[0])
         _create_entities(connection)
-        resources.create_secret(connection, keys=keys, key="WEATHER_API", value="sk-demo-4711")
+        credentials.create_secret(connection, keys=keys, key="WEATHER_API", value="sk-demo-4711")
         by_device = dict(zip(device_ids, trucks(TRUCKS), strict=True))
         return _send_all(connection, by_device, start, end)
 
@@ -102,7 +112,7 @@ def _create_truck(
         if truck.number % 4 == 0
         else {"type": "mutable"}
     )
-    device_id, _ = resources.create_device(
+    device_id, _ = devices.create_device(
         connection,
         keys=keys,
         name=f"Truck {truck.number:02d}",
@@ -112,8 +122,8 @@ def _create_truck(
         tags=[{"key": "fleet", "value": "north"}, {"key": "cargo", "value": cargo}],
         settings={"number": truck.number},
         parameters=[
-            ("set_point", f"{truck.set_point}", True),
-            ("interval", "1200", truck.number % 7 != 0),
+            {"key": "set_point", "value": f"{truck.set_point}", "sent": True},
+            {"key": "interval", "value": "1200", "sent": truck.number % 7 != 0},
         ],
         serie_number=f"CT200-{truck.number:05d}",
         **kind,
@@ -122,27 +132,27 @@ def _create_truck(
 
 
 def _create_analyses(connection: Connected, keys: Keyring) -> None:
-    alert, _ = resources.create_analysis(
+    alert, _ = analyses.create_analysis(
         connection,
         keys=keys,
         name="Cold chain alert",
         variables=[{"key": "limit", "value": "8"}],
         tags=[{"key": "team", "value": "dispatch"}],
     )
-    report, _ = resources.create_analysis(
+    report, _ = analyses.create_analysis(
         connection, keys=keys, name="Weekly report", run_on="external", interval="1 week"
     )
-    resources.upload_script(
+    analyses.upload_script(
         connection, analysis_id=alert, file_name="alert.js", content=ALERT_SCRIPT
     )
-    resources.upload_script(
+    analyses.upload_script(
         connection,
         analysis_id=report,
         file_name="report.py",
         content=REPORT_SCRIPT,
         language="python",
     )
-    resources.write_console(
+    analyses.write_console(
         connection, alert, [f"Load too warm: {8 + number / 10} at the ramp" for number in range(40)]
     )
     resources.create(
@@ -158,7 +168,7 @@ def _create_analyses(connection: Connected, keys: Keyring) -> None:
 
 
 def _create_dashboards(connection: Connected, device_ids: list[str]) -> None:
-    resources.create_dashboard(
+    dashboards.create_dashboard(
         connection,
         label="Fleet overview",
         tags=[{"key": "audience", "value": "dispatch"}],
@@ -172,7 +182,7 @@ def _create_dashboards(connection: Connected, device_ids: list[str]) -> None:
             for number, device_id in enumerate(device_ids[:6])
         ],
     )
-    resources.create_dashboard(
+    dashboards.create_dashboard(
         connection,
         label="Depot",
         widgets=[
@@ -190,7 +200,7 @@ def _create_people(connection: Connected) -> None:
         permissions=[{"effect": "allow", "action": ["access"], "resource": ["device"]}],
         targets=[["run_user", "tag_match", "role", "driver"]],
     )
-    resources.create_dictionary(
+    dictionaries.create_dictionary(
         connection,
         name="Portal texts",
         slug="PORTAL",
@@ -201,13 +211,12 @@ def _create_people(connection: Connected) -> None:
         },
     )
     for name in ("Ana Silva", "Ben Okafor", "Chiara Rossi"):
-        resources.create(
+        credentials.create_run_user(
             connection,
-            "run_user",
             name=name,
             email=f"{name.split()[0].lower()}@fleet.example.com",
-            # Nobody signs in with it: it is no password's hash.
-            password_hash="!",  # noqa: S106
+            # Known to nobody.
+            password=secrets.token_urlsafe(),
             timezone="Europe/Berlin",
             tags=[{"key": "role", "value": "driver"}],
         )
@@ -218,17 +227,17 @@ def _create_people(connection: Connected) -> None:
 
 
 def _create_files(connection: Connected, device_id: str) -> None:
-    resources.put_file(
+    files.put_file(
         connection,
         path="depot/floor-plan.svg",
         content=FLOOR_PLAN,
         content_type="image/svg+xml",
         public=True,
     )
-    resources.put_file(
+    files.put_file(
         connection, path="reports/2026-16.csv", content=b"truck,violations\n" + b"01,0\n" * 36
     )
-    attachment = resources.attach_file(
+    attachment = files.attach_file(
         connection,
         device_id=device_id,
         name="delivery-note.txt",
@@ -249,14 +258,12 @@ def _create_files(connection: Connected, device_id: str) -> None:
 
 
 def _create_entities(connection: Connected) -> None:
-    entity = resources.create(
+    entity = entities.create_entity(
         connection,
-        "entity",
         name="Trips",
         schema={"truck": {"type": "string", "required": True}, "km": {"type": "int"}},
     )
-    for number in range(60):
-        connection.execute(
-            "INSERT INTO entity_record (entity_id, id, data) VALUES (%s, gen_random_uuid(), %s)",
-            [entity, Jsonb({"truck": f"Truck {number % 36 + 1:02d}", "km": 40 + number * 7})],
-        )
+    trips = [
+        {"truck": f"Truck {number % TRUCKS + 1:02d}", "km": 40 + number * 7} for number in range(60)
+    ]
+    entities.add_rows(connection, entity_id=entity, rows=trips)

@@ -15,7 +15,7 @@ from backups_portal.demo.accounts import COLLABORATOR, OWNER, ensure_account
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.fleet import fill_fleet, grow_fleet
 from backups_portal.demo.users import Say
-from backups_portal.projectdb import resources
+from backups_portal.projectdb import devices
 from backups_portal.projectdb.variables import send
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Membership, Project
@@ -40,39 +40,50 @@ def seed(say: Say) -> None:
         DemoError: a backup or the restore failed.
     """
     owner, now = ensure_account(OWNER), timezone.now()
-    fleet = Project.objects.filter(name=FLEET, created_by=owner).first()
-    if fleet is None or not Restore.objects.filter(name=RESTORED, state="completed").exists():
-        say("Seeding a fleet of trucks, its backups, and a project restored from one …")
+    greenhouse = Project.objects.filter(name=GREENHOUSE, created_by=owner).first()
+    if greenhouse and _has_devices(greenhouse):
+        # The last step: whatever is missing since then, somebody has removed.
+        return
+    say("Seeding a fleet of trucks, its backups, and a project restored from one …")
     begin = now - timedelta(days=DAYS_OF_BACKUPS)
-    fleet = fleet or _create(FLEET, owner, first_run_after=begin)
+    fleet = _ensure_project(FLEET, owner, first_run_after=begin)
     _fill(fleet, begin)
     _take_daily_backups(fleet, now)
-    _restore_newest(fleet, owner)
-    greenhouse = Project.objects.filter(name=GREENHOUSE, created_by=owner).first()
-    _fill_greenhouse(greenhouse or _create(GREENHOUSE, owner, first_run_after=now), now)
+    _invite_collaborator(_restore_newest(fleet, owner))
+    _fill_greenhouse(_ensure_project(GREENHOUSE, owner, first_run_after=now), now)
 
 
-def _create(name: str, owner: Account, *, first_run_after: datetime) -> Project:
-    settings = BackupSettings(
-        BACKUP_TIME, ZONE, DAYS_OF_BACKUPS + 7, next_run(first_run_after, BACKUP_TIME, ZONE)
-    )
-    project = create_project(name=name, owner=owner, settings=settings)
-    Membership.objects.create(
+def _ensure_project(name: str, owner: Account, *, first_run_after: datetime) -> Project:
+    project = Project.objects.filter(name=name, created_by=owner).first()
+    if project is None:
+        first_run = next_run(first_run_after, BACKUP_TIME, ZONE)
+        settings = BackupSettings(BACKUP_TIME, ZONE, DAYS_OF_BACKUPS + 7, first_run)
+        project = create_project(name=name, owner=owner, settings=settings)
+    _invite_collaborator(project)
+    return project
+
+
+def _invite_collaborator(project: Project) -> None:
+    Membership.objects.get_or_create(
         project=project,
         account=ensure_account(COLLABORATOR),
-        role=Membership.Role.COLLABORATOR,
+        defaults={"role": Membership.Role.COLLABORATOR},
     )
-    return project
 
 
 def _open(project: Project) -> psycopg.Connection[Any]:
     return psycopg.connect(project_dsn(project))
 
 
+def _has_devices(project: Project) -> bool:
+    with _open(project) as connection:
+        return connection.execute("SELECT FROM device LIMIT 1").fetchone() is not None
+
+
 def _fill(fleet: Project, begin: datetime) -> None:
-    with _open(fleet) as connection:
-        if connection.execute("SELECT FROM device LIMIT 1").fetchone() is None:
-            start = begin - timedelta(weeks=WEEKS_OF_READINGS)
+    if not _has_devices(fleet):
+        start = begin - timedelta(weeks=WEEKS_OF_READINGS)
+        with _open(fleet) as connection:
             fill_fleet(connection, keys=keyring(), start=_midnight(start), end=_midnight(begin))
 
 
@@ -113,7 +124,7 @@ def _take(snapshot_id: uuid.UUID) -> None:
         )
 
 
-def _restore_newest(fleet: Project, owner: Account) -> None:
+def _restore_newest(fleet: Project, owner: Account) -> Project:
     restore = Restore.objects.filter(name=RESTORED, requested_by=owner).first()
     if restore is None:
         newest = Snapshot.objects.completed().filter(project=fleet).order_by("-taken_at").first()
@@ -128,15 +139,14 @@ def _restore_newest(fleet: Project, owner: Account) -> None:
         )
     run_restore(restore.pk)
     restore.refresh_from_db()
-    if restore.state == Restore.State.FAILED:
+    if restore.project is None:
         raise DemoError(f"The seeded restore failed: {restore.reason}")
+    return restore.project
 
 
 def _fill_greenhouse(greenhouse: Project, now: datetime) -> None:
-    with _open(greenhouse) as connection, connection.transaction():
-        if connection.execute("SELECT FROM device LIMIT 1").fetchone() is not None:
-            return
-        device_id, _ = resources.create_device(connection, keys=keyring(), name="Bed 1")
+    with _open(greenhouse) as connection:
+        device_id, _ = devices.create_device(connection, keys=keyring(), name="Bed 1")
         records = [
             {
                 "variable": "soil_moisture",

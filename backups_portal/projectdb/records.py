@@ -6,31 +6,43 @@ The rules are those of the TagoIO API's data routes.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 MAX_VARIABLE = 100
 MAX_UNIT = 25
 MAX_GROUP = 100
 MAX_VALUE_BYTES = 6 * 1024
 MAX_METADATA_BYTES = 10 * 1024
-# Integers beyond this lose digits as a double.
+# Integers up to this are all doubles.
 MAX_INTEGER = 2**53
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_as_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 class RecordError(ValueError):
-    """A record that cannot be stored; the message says which and why."""
+    """A record that cannot be stored.
+
+    Attributes:
+        reason: Why, fit for the client.
+        index: Which record of the request it is, from 0; None for the request itself.
+    """
+
+    def __init__(self, reason: str, *, index: int | None = None) -> None:
+        super().__init__(reason if index is None else f"record {index}: {reason}")
+        self.reason = reason
+        self.index = index
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record, ready for the table `variable` and its series.
 
     Attributes:
         type: number, string, boolean or none.
         number: The number, or 0 and 1 for a boolean.
-        location: PostgreSQL's text of a point: (longitude,latitude).
+        location: Longitude and latitude.
         metadata: JSON text.
     """
 
@@ -41,7 +53,7 @@ class Record:
     text: str | None
     group: str
     time: datetime
-    location: str | None
+    location: tuple[float, float] | None
     metadata: str | None
 
 
@@ -55,34 +67,49 @@ def parse_record(item: Mapping[str, Any], *, now: datetime, group: str) -> Recor
     Raises:
         RecordError: a value is missing, of the wrong type, or too long.
     """
-    kind, number, text = _value(item.get("value"))
+    get = item.get
+    kind, number, text = _value(get("value"))
+    moment = get("time")
     return Record(
-        variable=_text(item.get("variable"), "variable", MAX_VARIABLE, required=True),
-        type=kind,
-        unit=_text(item.get("unit"), "unit", MAX_UNIT) or None,
-        number=number,
-        text=text,
-        group=_text(item.get("group") or item.get("serie"), "group", MAX_GROUP) or group,
-        time=parse_moment(item["time"]) if item.get("time") is not None else now,
-        location=_location(item.get("location")),
-        metadata=_metadata(item.get("metadata")),
+        _text(get("variable"), "variable", MAX_VARIABLE, required=True),
+        kind,
+        _text(get("unit"), "unit", MAX_UNIT) or None,
+        number,
+        text,
+        _text(get("group") or get("serie"), "group", MAX_GROUP) or group,
+        now if moment is None else parse_moment(moment),
+        _location(get("location")),
+        _metadata(get("metadata")),
     )
 
 
 def _value(value: object) -> tuple[str, float | None, str | None]:
     if value is None:
         return "none", None, None
+    if isinstance(value, str):
+        if len(_storable(value, "value").encode()) > MAX_VALUE_BYTES:
+            raise RecordError(f"value is longer than {MAX_VALUE_BYTES} bytes")
+        return "string", None, value
     if isinstance(value, bool):
         return "boolean", float(value), None
     if isinstance(value, int | float):
-        if not math.isfinite(value) or (isinstance(value, int) and abs(value) > MAX_INTEGER):
-            raise RecordError("value is not a finite number of double precision")
-        return "number", float(value), None
-    if isinstance(value, str):
-        if len(value.encode()) > MAX_VALUE_BYTES:
-            raise RecordError(f"value is longer than {MAX_VALUE_BYTES} bytes")
-        return "string", None, _storable(value, "value")
+        return "number", _double(value), None
     raise RecordError("value must be a string, a number or a boolean")
+
+
+def _double(value: float) -> float:
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        try:
+            double = float(value)
+        except OverflowError as error:
+            raise RecordError("value is beyond double precision") from error
+        # JavaScript writes large doubles as integers: the shortest digits, then zeros.
+        if value not in (int(double), Decimal(repr(double))):
+            raise RecordError("value has more digits than double precision keeps")
+        return double
+    if not math.isfinite(value):
+        raise RecordError("value is not a finite number")
+    return float(value)
 
 
 def _text(value: object, name: str, longest: int, *, required: bool = False) -> str:
@@ -98,6 +125,12 @@ def _text(value: object, name: str, longest: int, *, required: bool = False) -> 
 def _storable(text: str, name: str) -> str:
     if "\0" in text:
         raise RecordError(f"{name} holds a NUL character, which PostgreSQL cannot store")
+    if not text.isascii():
+        # Half of a surrogate pair, which JSON can hold and UTF-8 cannot.
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise RecordError(f"{name} is not valid Unicode") from error
     return text
 
 
@@ -111,24 +144,25 @@ def parse_moment(value: object) -> datetime:
         RecordError: it is none of these.
     """
     try:
-        if isinstance(value, bool):
-            raise TypeError
-        if isinstance(value, int | float):
-            moment = datetime.fromtimestamp(value / 1000, UTC)
-        elif isinstance(value, str):
+        if isinstance(value, str):
             moment = datetime.fromisoformat(value.strip())
         elif isinstance(value, datetime):
             moment = value
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            moment = EPOCH + timedelta(milliseconds=math.floor(value))
         else:
             raise TypeError
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return moment.astimezone(UTC).replace(microsecond=moment.microsecond // 1000 * 1000)
-    except (TypeError, ValueError, OverflowError, OSError) as error:
+        elif moment.tzinfo is not UTC:
+            moment = moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
         raise RecordError(f"{value!r} is not a time") from error
+    finer = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
 
 
-def _location(value: object) -> str | None:
+def _location(value: object) -> tuple[float, float] | None:
     if value is None:
         return None
     try:
@@ -138,11 +172,11 @@ def _location(value: object) -> str | None:
             longitude, latitude = (float(number) for number in value["coordinates"][:2])
         else:
             longitude, latitude = float(value["lng"]), float(value["lat"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RecordError("location must be {lat, lng} or a GeoJSON point") from error
     if not (abs(latitude) <= 90 and abs(longitude) <= 180):
         raise RecordError("location must be within ±90 degrees latitude and ±180 longitude")
-    return f"({longitude!r},{latitude!r})"
+    return longitude, latitude
 
 
 def _metadata(value: object) -> str | None:
@@ -150,7 +184,10 @@ def _metadata(value: object) -> str | None:
         return None
     if not isinstance(value, dict | list):
         raise RecordError("metadata must be an object")
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    if len(text.encode()) > MAX_METADATA_BYTES:
+    try:
+        text = _as_json(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RecordError("metadata is not JSON") from error
+    if len(_storable(text, "metadata").encode()) > MAX_METADATA_BYTES:
         raise RecordError(f"metadata is longer than {MAX_METADATA_BYTES} bytes")
-    return _storable(text, "metadata")
+    return text

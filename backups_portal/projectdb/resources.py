@@ -1,23 +1,48 @@
-"""Writing the resources of a project: devices, dashboards, analyses and all the others."""
+"""Writing any resource of a project: the columns are the catalogue's, the values the client's."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
-from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.ids import new_resource_id
-from backups_portal.projectdb.tokens import NewToken, create_token
-from backups_portal.projectdb.variables import delete_of_device
 
-SECRET_PURPOSE = "secret"  # noqa: S105 - names what is sealed, is no secret
+# What a client cannot set: what the portal keeps account of, and what has services of its own.
+READ_ONLY = frozenset(
+    {
+        *("id", "singleton", "created_at", "updated_at"),
+        *("last_input", "last_output", "inspected_at", "last_triggered", "last_run", "last_login"),
+        *("password_hash", "sealed_value", "value_length"),
+    }
+)
 
 
 class UnknownResourceError(ValueError):
     """There is no such kind of resource, or it has no such column."""
+
+
+def fold(table: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A client's object as columns: keys without a column of their own go into `settings`.
+
+    Keys that a client cannot set are left out. A table without settings drops unknown keys.
+
+    Raises:
+        UnknownResourceError: the table is not in the catalogue.
+    """
+    names = _columns(table)
+    own = set(names) - {"settings"}
+    values = {key: value for key, value in body.items() if key in own - READ_ONLY}
+    settings = {key: value for key, value in body.items() if key not in own | READ_ONLY}
+    return {**values, "settings": settings} if "settings" in names and settings else values
+
+
+def _columns(table: str) -> tuple[str, ...]:
+    known = BY_NAME.get(table)
+    if known is None:
+        raise UnknownResourceError(f"there is no resource {table}")
+    return known.columns
 
 
 def create(connection: Connection[Any], table: str, **values: Any) -> str:
@@ -29,13 +54,18 @@ def create(connection: Connection[Any], table: str, **values: Any) -> str:
         UnknownResourceError: the table or a column is not in the catalogue.
         psycopg.IntegrityError: a constraint refuses it.
     """
-    known = BY_NAME.get(table)
-    if known is None or not values.keys() <= set(known.columns) | {"id"}:
-        raise UnknownResourceError(f"{table} has no columns {sorted(values)}")
-    if "id" in known.columns:
+    names = _check(table, values)
+    if "id" in names:
         values = {"id": new_resource_id(), **values}
     insert(connection, table, values)
     return str(values.get("id", ""))
+
+
+def _check(table: str, values: Mapping[str, Any]) -> tuple[str, ...]:
+    names = _columns(table)
+    if unknown := sorted(values.keys() - set(names)):
+        raise UnknownResourceError(f"{table} has no {', '.join(unknown)}")
+    return names
 
 
 def insert(connection: Connection[Any], table: str, values: Mapping[str, Any]) -> None:
@@ -45,196 +75,49 @@ def insert(connection: Connection[Any], table: str, values: Mapping[str, Any]) -
         sql.SQL(", ").join(map(sql.Identifier, values)),
         sql.SQL(", ").join([sql.Placeholder()] * len(values)),
     )
-    connection.execute(
-        statement,
-        [Jsonb(value) if isinstance(value, dict | list) else value for value in values.values()],
-    )
+    connection.execute(statement, [_adapted(value) for value in values.values()])
 
 
-def create_device(
+def _adapted(value: Any) -> Any:
+    return Jsonb(value) if isinstance(value, dict | list) else value
+
+
+def edit(
     connection: Connection[Any],
-    *,
-    keys: Keyring,
-    name: str,
-    parameters: Sequence[tuple[str, str, bool]] = (),
-    serie_number: str | None = None,
+    table: str,
+    resource_id: str,
+    parent: Mapping[str, str] | None = None,
     **values: Any,
-) -> tuple[str, NewToken]:
-    """A device with its configuration parameters and its first token, called Default.
+) -> bool:
+    """Change what is named of one resource; False where there is none.
+
+    Columns are replaced; of `settings`, each top-level key that is named.
 
     Args:
-        parameters: (key, value, sent) each.
-        values: Further columns of the device; `type` is mutable unless it says otherwise.
+        parent: The column and the id of what the resource must belong to.
 
     Raises:
-        UnknownResourceError: a column is not a device's.
-        psycopg.IntegrityError: such as an immutable device without chunk period and retention.
+        UnknownResourceError: the table or a column is not in the catalogue.
+        psycopg.IntegrityError: a constraint refuses it.
     """
-    with connection.transaction():
-        device_id = create(connection, "device", **{"name": name, "type": "mutable", **values})
-        for key, value, sent in parameters:
-            create(
-                connection,
-                "device_parameter",
-                device_id=device_id,
-                key=key,
-                value=value,
-                sent=sent,
-            )
-        token = create_token(
-            connection,
-            keys=keys,
-            kind="device",
-            name="Default",
-            device_id=device_id,
-            serie_number=serie_number,
-        )
-    return device_id, token
-
-
-def delete_device(connection: Connection[Any], device_id: str) -> bool:
-    """Delete a device with its records, parameters and tokens; False where there is none."""
-    with connection.transaction():
-        delete_of_device(connection, device_id)
-        return connection.execute("DELETE FROM device WHERE id = %s", [device_id]).rowcount > 0
-
-
-def create_analysis(
-    connection: Connection[Any], *, keys: Keyring, name: str, **values: Any
-) -> tuple[str, NewToken]:
-    """An analysis and its token; the script is uploaded apart."""
-    with connection.transaction():
-        analysis_id = create(connection, "analysis", name=name, **values)
-        token = create_token(
-            connection, keys=keys, kind="analysis", name=name, analysis_id=analysis_id
-        )
-    return analysis_id, token
-
-
-def upload_script(
-    connection: Connection[Any],
-    *,
-    analysis_id: str,
-    file_name: str,
-    content: bytes,
-    language: str = "node",
-) -> int:
-    """Store the next version of an analysis' script; returns its number, from 1."""
-    row = connection.execute(
-        """INSERT INTO analysis_script (analysis_id, version, file_name, language, content)
-           SELECT %(id)s::resource_id, coalesce(max(version), 0) + 1, %(file_name)s,
-                  %(language)s, %(content)s
-           FROM analysis_script WHERE analysis_id = %(id)s::resource_id RETURNING version""",
-        {"id": analysis_id, "file_name": file_name, "language": language, "content": content},
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def write_console(connection: Connection[Any], analysis_id: str, messages: Sequence[str]) -> None:
-    """Append lines to the console of an analysis."""
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO analysis_console (analysis_id, message) VALUES (%s, %s)",
-            [(analysis_id, message) for message in messages],
-        )
-
-
-def create_dashboard(
-    connection: Connection[Any],
-    *,
-    label: str,
-    widgets: Sequence[Mapping[str, Any]] = (),
-    **values: Any,
-) -> str:
-    """A dashboard with widgets, placed one below the other."""
-    with connection.transaction():
-        dashboard_id = create(connection, "dashboard", label=label, **values)
-        places = []
-        for row, settings in enumerate(widgets):
-            widget_id = create(
-                connection, "widget", dashboard_id=dashboard_id, settings=dict(settings)
-            )
-            places.append({"widget_id": widget_id, "x": 0, "y": row, "width": 4, "height": 2})
-        connection.execute(
-            "UPDATE dashboard SET arrangement = %s WHERE id = %s", [Jsonb(places), dashboard_id]
-        )
-    return dashboard_id
-
-
-def create_dictionary(
-    connection: Connection[Any],
-    *,
-    name: str,
-    slug: str,
-    languages: Mapping[str, Mapping[str, str]],
-    **values: Any,
-) -> str:
-    """A dictionary and its texts by language and key."""
-    with connection.transaction():
-        dictionary_id = create(connection, "dictionary", name=name, slug=slug, **values)
-        for code, texts in languages.items():
-            create(
-                connection,
-                "dictionary_language",
-                dictionary_id=dictionary_id,
-                code=code,
-                texts=dict(texts),
-            )
-    return dictionary_id
-
-
-def create_secret(connection: Connection[Any], *, keys: Keyring, key: str, value: str) -> str:
-    """A secret; its value is sealed with the installation's key."""
-    return create(
-        connection,
-        "secret",
-        key=key,
-        sealed_value=keys.seal(value, SECRET_PURPOSE),
-        value_length=len(value),
+    names = _check(table, values)
+    changes: list[sql.Composable] = [_change(name) for name in values]
+    if "updated_at" in names:
+        changes.append(sql.SQL("updated_at = now()"))
+    where = {"id": resource_id, **(parent or {})}
+    statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(changes or _NO_CHANGE),
+        sql.SQL(" AND ").join(sql.SQL("{} = %s").format(sql.Identifier(name)) for name in where),
     )
+    parameters = [*map(_adapted, values.values()), *where.values()]
+    return connection.execute(statement, parameters).rowcount > 0
 
 
-def put_file(
-    connection: Connection[Any],
-    *,
-    path: str,
-    content: bytes,
-    content_type: str = "application/octet-stream",
-    public: bool = False,
-) -> None:
-    """Store an uploaded file; one of the same path is replaced."""
-    connection.execute(
-        """INSERT INTO file (path, content_type, size, md5, public, content)
-           VALUES (%s, %s, %s, %s, %s, %s)
-           ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type,
-               size = excluded.size, md5 = excluded.md5, public = excluded.public,
-               content = excluded.content, updated_at = now()""",
-        [
-            path.lstrip("/"),
-            content_type,
-            len(content),
-            hashlib.md5(content, usedforsecurity=False).hexdigest(),
-            public,
-            content,
-        ],
-    )
+# Tells whether the resource is there.
+_NO_CHANGE = (sql.SQL("id = id"),)
 
 
-def attach_file(
-    connection: Connection[Any], *, device_id: str, name: str, content: bytes, content_type: str
-) -> str:
-    """Store a file attached to a device's records; returns the id that metadata refers to."""
-    attachment_id = new_resource_id()
-    insert(
-        connection,
-        "attachment",
-        {
-            "id": attachment_id,
-            "device_id": device_id,
-            "name": name,
-            "content_type": content_type,
-            "size": len(content),
-            "content": content,
-        },
-    )
-    return attachment_id
+def _change(column: str) -> sql.Composed:
+    form = "{0} = {0} || %s" if column == "settings" else "{0} = %s"
+    return sql.SQL(form).format(sql.Identifier(column))

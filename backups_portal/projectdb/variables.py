@@ -8,10 +8,15 @@ from psycopg import Connection
 
 from backups_portal.projectdb.ids import new_group
 from backups_portal.projectdb.records import Record, RecordError, parse_moment, parse_record
+from backups_portal.projectdb.rowcopy import COPY_ROWS, encode_rows
 
 MAX_RECORDS = 10_000
 
 SeriesKey = tuple[str, str, str | None]
+
+
+class UnknownDeviceError(LookupError):
+    """There is no device with this id."""
 
 
 def send(
@@ -32,7 +37,7 @@ def send(
 
     Raises:
         RecordError: a record cannot be stored; the message begins with its position.
-        psycopg.errors.ForeignKeyViolation: there is no such device.
+        UnknownDeviceError: there is no such device.
     """
     if len(records) > MAX_RECORDS:
         raise RecordError(f"a request holds at most {MAX_RECORDS} records")
@@ -61,15 +66,22 @@ def _parse(records: Sequence[Mapping[str, Any]], now: datetime) -> list[Record]:
                 raise RecordError("a record must be an object")
             parsed.append(parse_record(item, now=now, group=group))
         except RecordError as error:
-            raise RecordError(f"record {position}: {error}") from error
+            raise RecordError(error.reason, index=position) from error
     return parsed
 
 
 def ensure_series(
     connection: Connection[Any], device_id: str, keys: set[SeriesKey]
 ) -> dict[SeriesKey, int]:
-    """The numbers of a device's series (variable, type, unit), made where they are missing."""
-    found = _find_series(connection, device_id)
+    """The numbers of a device's series (variable, type, unit), made where they are missing.
+
+    Until the transaction ends, the device cannot be deleted.
+
+    Raises:
+        UnknownDeviceError: there is no such device.
+    """
+    wanted = sorted({variable for variable, _, _ in keys})
+    found = _find_series(connection, device_id, wanted)
     missing = keys - found.keys()
     if missing:
         variables, types, units = zip(*sorted(missing, key=str), strict=True)
@@ -80,37 +92,28 @@ def ensure_series(
             [device_id, list(variables), list(types), list(units)],
         )
         # Another request may have made some of them at the same time: ask, do not assume.
-        found = _find_series(connection, device_id)
+        found = _find_series(connection, device_id, wanted)
     return found
 
 
-def _find_series(connection: Connection[Any], device_id: str) -> dict[SeriesKey, int]:
+def _find_series(
+    connection: Connection[Any], device_id: str, variables: list[str]
+) -> dict[SeriesKey, int]:
     rows = connection.execute(
-        "SELECT variable, type, unit, id FROM series WHERE device_id = %s", [device_id]
-    )
-    return {(variable, kind, unit): number for variable, kind, unit, number in rows}
+        """SELECT series.variable, series.type, unit, series.id
+           FROM device LEFT JOIN series ON device_id = device.id AND series.variable = ANY(%s)
+           WHERE device.id = %s FOR KEY SHARE OF device""",
+        [variables, device_id],
+    ).fetchall()
+    if not rows:
+        raise UnknownDeviceError(device_id)
+    return {(variable, kind, unit): number for variable, kind, unit, number in rows if number}
 
 
 def _copy(connection: Connection[Any], records: list[Record], series: dict[SeriesKey, int]) -> None:
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "COPY variable (series_id, time, number_value, text_value, group_key, location,"
-            " metadata) FROM STDIN"
-        ) as copy,
-    ):
-        for item in records:
-            copy.write_row(
-                (
-                    series[item.variable, item.type, item.unit],
-                    item.time,
-                    item.number,
-                    item.text,
-                    item.group,
-                    item.location,
-                    item.metadata,
-                )
-            )
+    rows = ((series[item[:3]], item) for item in records)
+    with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
+        copy.write(encode_rows(rows))
 
 
 def delete_of_device(connection: Connection[Any], device_id: str) -> int:

@@ -62,7 +62,7 @@ def test_what_is_missing_is_filled_in() -> None:
     "location", [{"lat": 23.5, "lng": -46.6}, {"type": "Point", "coordinates": [-46.6, 23.5]}]
 )
 def test_locations_in_both_forms(location: dict[str, Any]) -> None:
-    assert parse(location=location).location == "(-46.6,23.5)"
+    assert parse(location=location).location == (-46.6, 23.5)
 
 
 def test_metadata_keeps_its_order_and_nulls() -> None:
@@ -77,7 +77,12 @@ def test_metadata_keeps_its_order_and_nulls() -> None:
         ({"variable": "x" * 101}, "100"),
         ({"value": {"a": 1}}, "value"),
         ({"value": float("nan")}, "finite"),
-        ({"value": 2**53 + 1}, "finite"),
+        ({"value": float("inf")}, "finite"),
+        ({"value": 2**53 + 1}, "digits"),
+        ({"value": 10**400}, "beyond"),
+        ({"value": "\ud800"}, "Unicode"),
+        ({"metadata": {"x": float("nan")}}, "JSON"),
+        ({"metadata": {"x": "\ud800"}}, "Unicode"),
         ({"value": "x" * 6145}, "6144"),
         ({"value": "a\0b"}, "NUL"),
         ({"unit": "u" * 26}, "25"),
@@ -92,3 +97,8 @@ def test_metadata_keeps_its_order_and_nulls() -> None:
 def test_what_cannot_be_stored(item: dict[str, Any], why: str) -> None:
     with pytest.raises(RecordError, match=why):
         parse(**item)
+
+
+def test_large_integers_that_are_doubles() -> None:
+    assert parse(value=2**60).number == 2.0**60
+    assert parse(value=12 * 10**20).number == 1.2e21

@@ -6,16 +6,9 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from backups_portal.projectdb.catalogue import BY_NAME
+from backups_portal.projectdb.devices import create_device, delete_device
 from backups_portal.projectdb.records import RecordError
-from backups_portal.projectdb.resources import (
-    UnknownResourceError,
-    create,
-    create_device,
-    delete_device,
-    upload_script,
-)
-from backups_portal.projectdb.variables import MAX_RECORDS, send
+from backups_portal.projectdb.variables import MAX_RECORDS, UnknownDeviceError, send
 from tests.projectdatabases import KEYS, Connection, Target
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -25,7 +18,11 @@ DAY = 20513  # days from 1970 until NOW
 @pytest.fixture
 def device(database: Connection) -> str:
     device_id, _ = create_device(
-        database, keys=KEYS, name="Truck", parameters=[("limit", "8", True)], serie_number="S1"
+        database,
+        keys=KEYS,
+        name="Truck",
+        parameters=[{"key": "limit", "value": "8", "sent": True}],
+        serie_number="S1",
     )
     return device_id
 
@@ -90,7 +87,7 @@ def test_limits_of_a_request(database: Connection, device: str) -> None:
 
 
 def test_an_unknown_device_is_refused(database: Connection) -> None:
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+    with pytest.raises(UnknownDeviceError):
         send(database, device_id="0" * 24, records=[{"variable": "t", "value": 1}])
 
 
@@ -126,30 +123,8 @@ def test_requests_that_name_a_series_first_at_the_same_time(target: Target, devi
 
 def test_a_device_goes_with_all_that_is_its_own(database: Connection, device: str) -> None:
     send(database, device_id=device, records=[{"variable": "t", "value": 1}])
-    assert delete_device(database, device)
-    assert not delete_device(database, device)
+    assert delete_device(database, device) == 1
+    with pytest.raises(UnknownDeviceError):
+        delete_device(database, device)
     for table in ("variable", "series", "device_parameter", "token", "device"):
         assert one(database, f"SELECT count(*) FROM {table}") == (0,), table
-
-
-def test_an_immutable_device_needs_its_chunks(database: Connection) -> None:
-    with pytest.raises(psycopg.errors.CheckViolation):
-        create_device(database, keys=KEYS, name="Meter", type="immutable")
-    assert one(database, "SELECT count(*) FROM device") == (0,)
-
-
-def test_unknown_resources_are_refused(database: Connection) -> None:
-    with pytest.raises(UnknownResourceError):
-        create(database, "pg_class", name="x")
-    with pytest.raises(UnknownResourceError):
-        create(database, "network", colour="blue")
-    assert "network" in BY_NAME
-
-
-def test_scripts_get_versions(database: Connection) -> None:
-    analysis = create(database, "analysis", name="Alert")
-    versions = [
-        upload_script(database, analysis_id=analysis, file_name="a.js", content=b"1")
-        for _ in range(2)
-    ]
-    assert versions == [1, 2]

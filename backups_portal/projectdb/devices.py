@@ -1,0 +1,90 @@
+"""Writing devices: made with a token, edited, deleted with all that is their own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import Connection
+
+from backups_portal.lib.crypto import Keyring
+from backups_portal.projectdb.resources import create, edit
+from backups_portal.projectdb.tokens import NewToken, create_token
+from backups_portal.projectdb.variables import UnknownDeviceError, delete_of_device
+
+PARAMETER_COLUMNS = ("key", "value", "sent")
+
+
+def create_device(
+    connection: Connection[Any],
+    *,
+    keys: Keyring,
+    name: str,
+    parameters: Sequence[Mapping[str, Any]] = (),
+    serie_number: str | None = None,
+    **values: Any,
+) -> tuple[str, NewToken]:
+    """A device with its configuration parameters and its first token, called Default.
+
+    Args:
+        parameters: See `set_parameters`.
+        values: Further columns of the device; `type` is mutable unless it says otherwise.
+
+    Raises:
+        UnknownResourceError: a column is not a device's.
+        psycopg.IntegrityError: such as an immutable device without chunk period and retention.
+    """
+    with connection.transaction():
+        device_id = create(connection, "device", **{"name": name, "type": "mutable", **values})
+        set_parameters(connection, device_id=device_id, parameters=parameters)
+        token = create_token(
+            connection,
+            keys=keys,
+            kind="device",
+            name="Default",
+            device_id=device_id,
+            serie_number=serie_number,
+        )
+    return device_id, token
+
+
+def set_parameters(
+    connection: Connection[Any], *, device_id: str, parameters: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Change or add configuration parameters of a device; returns their ids.
+
+    Args:
+        parameters: {key, value, sent?} each. One with the `id` of a parameter of this device
+            changes what it names of that one; every other one is added under a new id.
+
+    Raises:
+        psycopg.IntegrityError: there is no such device, or a new one lacks its key or value.
+    """
+    with connection.transaction():
+        return [_set_parameter(connection, device_id, parameter) for parameter in parameters]
+
+
+def _set_parameter(
+    connection: Connection[Any], device_id: str, parameter: Mapping[str, Any]
+) -> str:
+    given = {name: parameter.get(name) for name in PARAMETER_COLUMNS}
+    values = {name: value for name, value in given.items() if value is not None}
+    known = parameter.get("id")
+    if known and edit(connection, "device_parameter", known, {"device_id": device_id}, **values):
+        return str(known)
+    return create(connection, "device_parameter", device_id=device_id, **values)
+
+
+def delete_device(connection: Connection[Any], device_id: str) -> int:
+    """Delete a device with its records, parameters and tokens; returns how many records.
+
+    Raises:
+        UnknownDeviceError: there is none.
+    """
+    with connection.transaction():
+        # Waits for requests that are storing records of it, and keeps new ones out: no foreign
+        # key would stop records that come after the deletion.
+        found = connection.execute("SELECT FROM device WHERE id = %s FOR UPDATE", [device_id])
+        if found.fetchone() is None:
+            raise UnknownDeviceError(device_id)
+        count = delete_of_device(connection, device_id)
+        connection.execute("DELETE FROM device WHERE id = %s", [device_id])
+    return count
