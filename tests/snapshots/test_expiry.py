@@ -268,6 +268,7 @@ def manifest_of(snapshot: Snapshot) -> bytes:
         segments=(),
         contents=(),
         new_keys=frozenset(),
+        columns={},
     ).to_json()
 
 
