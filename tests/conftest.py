@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from backups_portal.celery import app
 
-WORKER_SECONDS = 30.0
+WORKER_SECONDS = 60.0
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from backups_portal.demo.children import Child
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.ports import LOOPBACK
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 BEAT_STARTED = "beat: Starting"
 
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from backups_portal.demo.identity import start_mark
 from backups_portal.demo.ports import free_port
 
-UP_SECONDS = 60.0
+UP_SECONDS = 120.0
 NAMES = ("web", "worker", "beat", "postgres", "redis")
 
 
