@@ -215,6 +215,10 @@ def _settings(instant: Instant) -> tuple[str, ...]:
         # Readers share the cores already; a plan with workers of its own is slower.
         "SET LOCAL max_parallel_workers_per_gather = 0",
         "SET LOCAL jit = off",
+        # Where statistics are old, a chunk is taken for a few rows that an index finds one by one;
+        # it is many, and a bitmap or the whole table reads every page of them once.
+        "SET LOCAL enable_indexscan = off",
+        "SET LOCAL enable_indexonlyscan = off",
     )
 
 
