@@ -18,6 +18,7 @@ from functools import partial
 from typing import Any
 
 from rich.console import Console
+from rich.status import Status
 
 from tests.benchmarks import growth, ingest, measure, report
 from tests.benchmarks.build import Fleet, Marks, build
@@ -157,6 +158,14 @@ def run_growth(
     return {"machine": machine.as_dict(), **growth.as_dict(sizes)}
 
 
+def _show(progress: Console, status: Status, what: str) -> None:
+    """Say what is being measured: in one line of a terminal, else line by line."""
+    if progress.is_terminal:
+        status.update(what)
+    else:
+        progress.print(what)
+
+
 def main(arguments: list[str]) -> None:
     """Run the benchmark."""
     options = parse(arguments)
@@ -166,7 +175,7 @@ def main(arguments: list[str]) -> None:
     with progress.status("starting PostgreSQL") as status, running_cluster() as cluster:
         machine = describe(server_version(cluster.url))
         run = run_growth if options.growth else run_rounds
-        result = run(cluster, machine, options, console, status.update)
+        result = run(cluster, machine, options, console, partial(_show, progress, status))
     if options.json:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
