@@ -1,11 +1,17 @@
 """What a restored project refers to and does not have: scripts of analyses, and files."""
 
+import logging
 from typing import Any
 
 import psycopg
 
+from snapshots.engine.contents import Excluded, read_excluded
+from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.source import source_errors
+from snapshots.engine.storage import Storage
+
+log = logging.getLogger(__name__)
 
 # The report is for people: it names so many of a kind, and counts the rest.
 NAMED = 100
@@ -19,13 +25,14 @@ REFERRING = (
 )
 
 
-def missing_references(manifest: Manifest, dsn: str) -> dict[str, Any]:
+def missing_references(manifest: Manifest, storage: Storage, dsn: str) -> dict[str, Any]:
     """The analyses without a script, and the resources that name a file which is not there.
 
     Returns:
         "analyses": names; "files": {"path", "used_by": names}; "attachments": how many.
     """
-    paths = [item.name for item in manifest.excluded if item.kind == "file"]
+    excluded = _excluded(manifest, storage)
+    paths = [item.name for item in excluded if item.kind == "file"]
     with source_errors(), psycopg.connect(dsn) as connection:
         analyses = connection.execute("SELECT name FROM analysis ORDER BY name").fetchall()
         used = _used_files(connection, paths)
@@ -34,8 +41,17 @@ def missing_references(manifest: Manifest, dsn: str) -> dict[str, Any]:
         "analyses_total": len(analyses),
         "files": used[:NAMED],
         "files_total": len(paths),
-        "attachments": manifest.excluded_rows.get("attachment", 0),
+        "attachments": sum(item.kind == "attachment" for item in excluded),
     }
+
+
+def _excluded(manifest: Manifest, storage: Storage) -> list[Excluded]:
+    """What was left out; nothing where that is lost, for every row is there all the same."""
+    try:
+        return read_excluded(storage, manifest.contents)
+    except EngineError:
+        log.exception("what %s left out cannot be read", manifest.key)
+        return []
 
 
 def _used_files(

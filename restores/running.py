@@ -29,6 +29,7 @@ from restores.references import missing_references
 from restores.warm import take_over
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import OnProgress
 from snapshots.schedule import next_run
 from snapshots.verdicts import pass_snapshot
@@ -173,5 +174,7 @@ def _report(manifest: Manifest, target: Target) -> dict[str, Any]:
     return {
         "table_rows": manifest.table_rows,
         "tokens": manifest.table_rows.get("token", 0),
-        "missing": missing_references(manifest, target.dsn),
+        "missing": missing_references(
+            manifest, open_storage(settings.SNAPSHOT_STORAGE), target.dsn
+        ),
     }

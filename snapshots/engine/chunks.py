@@ -18,6 +18,12 @@ class ChunkRange:
     end: int | None
     rows: int = 0
 
+    def meets(self, other: "ChunkRange") -> bool:
+        """Whether some chunk is one of both."""
+        return (self.first is None or other.end is None or self.first < other.end) and (
+            other.first is None or self.end is None or other.first < self.end
+        )
+
     def holds(self, chunk: int) -> bool:
         """Whether the chunk is one of the range."""
         return (self.first is None or self.first <= chunk) and (
@@ -25,17 +31,23 @@ class ChunkRange:
         )
 
 
-def split(whole: ChunkRange, chunk_rows: dict[int, int]) -> list[ChunkRange]:
+def split(
+    whole: ChunkRange, chunk_rows: dict[int, int], target: int | None = None
+) -> list[ChunkRange]:
     """Tile a range, so that consecutive chunks share a piece while it stays small.
 
     The pieces cover the range without gaps whatever the counts say: rows that nobody counted
     are read all the same.
+
+    Args:
+        target: As many rows as a piece may hold, beside those of its first chunk.
     """
+    target = TARGET_ROWS if target is None else target
     ranges: list[ChunkRange] = []
     first, rows = whole.first, 0
     for chunk in sorted(chunk for chunk in chunk_rows if whole.holds(chunk)):
         count = max(chunk_rows[chunk], 0)
-        if rows and rows + count > TARGET_ROWS:
+        if rows and rows + count > target:
             ranges.append(ChunkRange(first, chunk, rows))
             first, rows = chunk, 0
         rows += count

@@ -1,202 +1,184 @@
-"""What a snapshot holds of every device, kept beside its segments so that nobody opens those.
+"""What a snapshot holds, kept beside its segments so that nobody opens those.
 
-A summary row tells of one device in one segment: how many rows, from when until when, and half of
-the low lane of their digest, which is enough to tell that something differs. Summaries of about a
-month share an object; like segments, these are named by what they hold, so that a month without
-change is stored once.
+Three kinds of objects: cells of the variables (cells.py), the devices, and what was left out. The
+objects of cells tile all of time as segments do, and grow and split as those do; an object in whose
+range nothing was read anew is taken over without being opened. Like segments they are named by
+what they hold: what has not changed is stored once.
 """
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Any
 from uuid import UUID
 
-import numpy as np
-import psycopg
 import pyarrow as pa
 
-from snapshots.engine.digest import Words
+from snapshots.engine.cells import (
+    CELL_SCHEMA,
+    add_cells,
+    cells_by_chunk,
+    outside,
+    within,
+)
+from snapshots.engine.chunks import ChunkRange, split
 from snapshots.engine.manifest import Segment
 from snapshots.engine.segments import EncodedSegment, encode, read_segment
 from snapshots.engine.storage import Storage
 
-SUMMARIES = "contents.variable"
+CELLS = "contents.variable"
 DEVICES = "contents.device"
-# Summaries of segments that begin within so many chunks share an object.
-CHUNKS_PER_OBJECT = 32
-BEFORE_ALL = -1_000_000
+EXCLUDED = "contents.excluded"
+# Cells of consecutive chunks share an object while they are no more than this: a day's change then
+# writes a few KiB, and twenty years of a quiet project are one object.
+TARGET_CELLS = 4_096
+# Objects read at a time; they are small, and a bucket answers each of them slowly.
+READERS = 8
 
-SUMMARY_SCHEMA = pa.schema(
+DEVICE_SCHEMA = pa.schema(
     [
-        ("segment", pa.string()),
         ("device_id", pa.string()),
-        ("rows", pa.int64()),
+        ("name", pa.string()),
+        ("variables", pa.int64()),
         ("first", pa.timestamp("us", "UTC")),
         ("last", pa.timestamp("us", "UTC")),
-        ("digest", pa.int32()),
     ]
 )
-DEVICE_SCHEMA = pa.schema(
-    [("device_id", pa.string()), ("name", pa.string()), ("variables", pa.int64())]
+EXCLUDED_SCHEMA = pa.schema(
+    [("kind", pa.string()), ("name", pa.string()), ("count", pa.int64()), ("size", pa.int64())]
 )
 
 
 @dataclass(frozen=True)
-class DeviceContent:
-    """What a snapshot holds of one device."""
+class Device:
+    """A device as a snapshot found it; `variables` are the different names of its records."""
 
     device_id: str
     name: str
     variables: int
-    rows: int
     first: datetime | None
     last: datetime | None
 
 
-class SeriesDevices:
-    """Which device a series belongs to; by number, for whole columns at a time."""
+@dataclass(frozen=True)
+class Excluded:
+    """Something that the project has and its snapshots leave out.
 
-    def __init__(self, rows: Iterable[tuple[int, str]]) -> None:
-        pairs = sorted(rows)
-        self._series = np.array([series for series, _ in pairs], np.int64)
-        self._devices = np.array([device for _, device in pairs], object)
+    Attributes:
+        kind: "script", "console", "file" or "attachment".
+        name: The path of a file; of a script and a console, the analysis that they belong to.
+        count: Versions of a script, lines of a console.
+        size: In bytes, of all of them.
+    """
 
-    def of(self, series: Words) -> list[str]:
-        """The device of each series; "" where it has been deleted."""
-        if not len(self._series):
-            return [""] * len(series)
-        places = np.minimum(np.searchsorted(self._series, series), len(self._series) - 1)
-        known = self._series[places] == series
-        return [
-            str(device) if ok else ""
-            for device, ok in zip(self._devices[places], known, strict=True)
-        ]
+    kind: str
+    name: str
+    count: int
+    size: int
 
 
-def read_series_devices(connection: psycopg.Connection[tuple[object, ...]]) -> SeriesDevices:
-    """The devices of all series of a database."""
-    rows = connection.execute("SELECT id, device_id FROM series").fetchall()
-    return SeriesDevices((int(str(series)), str(device)) for series, device in rows)
+@dataclass(frozen=True)
+class KeptCells:
+    """What a snapshot takes over of the cells of the one it is built upon.
+
+    Attributes:
+        objects: Taken over as they are.
+        ranges: The ranges of all other objects, with the cells of the chunks not read anew.
+    """
+
+    objects: list[Segment]
+    ranges: list[tuple[ChunkRange, pa.Table]]
+
+    def with_new(self, new: pa.Table) -> Iterator[tuple[ChunkRange, pa.Table]]:
+        """The objects to write, once the cells of what was read anew are known."""
+        for whole, kept in self.ranges:
+            cells = add_cells([kept, within(new, whole)])
+            for part in split(whole, cells_by_chunk(cells), TARGET_CELLS):
+                yield part, within(cells, part)
 
 
-def read_devices(connection: psycopg.Connection[tuple[object, ...]]) -> pa.Table:
-    """Name and number of variables of every device of a database."""
-    rows = connection.execute(
-        """SELECT device.id, name, count(DISTINCT variable) FROM device
-           LEFT JOIN series ON series.device_id = device.id GROUP BY device.id ORDER BY device.id"""
-    ).fetchall()
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
-    return pa.table(columns, schema=DEVICE_SCHEMA)
+def keep_nothing() -> KeptCells:
+    """For a snapshot that reads everything."""
+    return KeptCells([], [(ChunkRange(None, None), CELL_SCHEMA.empty_table())])
 
 
-def summarise(table: pa.Table, low: Words, key: str, devices: SeriesDevices) -> pa.Table:
-    """Summary rows of a segment of variables, which is sorted by series.
+def keep_cells(storage: Storage, base: Iterable[Segment], read: list[ChunkRange]) -> KeptCells:
+    """What a snapshot takes over that reads some ranges anew.
 
     Args:
-        low: The low word of each row's digest.
-        key: The segment's.
+        base: The contents of the snapshot that it is built upon.
+
+    Raises:
+        EngineError: an object that must be opened is missing or damaged.
     """
-    series = table["series_id"].to_numpy()
-    if not len(series):
-        return SUMMARY_SCHEMA.empty_table()
-    starts = np.flatnonzero(np.r_[True, series[1:] != series[:-1]])
-    moments = table["time"].cast(pa.int64()).to_numpy()
-    names, places = np.unique(devices.of(series[starts]), return_inverse=True)
-    rows = np.zeros(len(names), np.int64)
-    digest = np.zeros(len(names), np.uint64)
-    first = np.full(len(names), np.iinfo(np.int64).max)
-    last = np.full(len(names), np.iinfo(np.int64).min)
-    np.add.at(rows, places, np.diff(np.r_[starts, len(series)]))
-    np.add.at(digest, places, np.add.reduceat(low, starts))
-    np.minimum.at(first, places, np.minimum.reduceat(moments, starts))
-    np.maximum.at(last, places, np.maximum.reduceat(moments, starts))
-    return pa.table(
-        [
-            pa.array([key] * len(names)),
-            pa.array(names.tolist(), pa.string()),
-            rows,
-            pa.array(first).cast(SUMMARY_SCHEMA.field("first").type),
-            pa.array(last).cast(SUMMARY_SCHEMA.field("last").type),
-            (digest >> np.uint64(32)).astype(np.uint32).view(np.int32),
-        ],
-        schema=SUMMARY_SCHEMA,
+    kept = KeptCells([], [])
+    for item in base:
+        whole = ChunkRange(item.first_chunk, item.end_chunk)
+        if item.table != CELLS:
+            continue
+        if any(part.meets(whole) for part in read):
+            kept.ranges.append((whole, outside(read_segment(storage, item), read)))
+        else:
+            kept.objects.append(item)
+    return kept
+
+
+def encode_cells(project_id: UUID, chunks: ChunkRange, cells: pa.Table) -> EncodedSegment:
+    """An object of cells."""
+    return encode(
+        cells,
+        project_id=project_id,
+        name=CELLS,
+        digest_columns=tuple(CELL_SCHEMA.names),
+        first_chunk=chunks.first,
+        end_chunk=chunks.end,
     )
 
 
-def encode_contents(
-    project_id: UUID, segments: list[Segment], summaries: dict[str, pa.Table], devices: pa.Table
-) -> Iterator[EncodedSegment]:
-    """The objects that describe a snapshot's segments of variables.
+def encode_devices(project_id: UUID, devices: Iterable[Device]) -> EncodedSegment:
+    """The object that names the devices."""
+    return _encode_rows(project_id, DEVICES, DEVICE_SCHEMA, devices)
 
-    Args:
-        summaries: By the key of the segment that they are of.
+
+def encode_excluded(project_id: UUID, excluded: Iterable[Excluded]) -> EncodedSegment:
+    """The object that names what was left out."""
+    return _encode_rows(project_id, EXCLUDED, EXCLUDED_SCHEMA, excluded)
+
+
+def _encode_rows(
+    project_id: UUID, name: str, schema: pa.Schema, rows: Iterable[object]
+) -> EncodedSegment:
+    table = pa.Table.from_pylist([vars(row) for row in rows], schema)
+    return encode(table, project_id=project_id, name=name, digest_columns=tuple(schema.names))
+
+
+def read_cells(storage: Storage, objects: Iterable[Segment]) -> pa.Table:
+    """The cells of some of a snapshot's objects.
+
+    Raises:
+        EngineError: an object is missing or damaged.
     """
-    groups: dict[int, list[pa.Table]] = {}
-    for segment in segments:
-        first = BEFORE_ALL if segment.first_chunk is None else segment.first_chunk
-        groups.setdefault(first // CHUNKS_PER_OBJECT, []).append(summaries[segment.key])
-    for tables in groups.values():
-        yield encode(
-            pa.concat_tables(tables),
-            project_id=project_id,
-            name=SUMMARIES,
-            digest_columns=tuple(SUMMARY_SCHEMA.names),
+    wanted = [item for item in objects if item.table == CELLS]
+    with ThreadPoolExecutor(READERS) as pool:
+        return pa.concat_tables(
+            [CELL_SCHEMA.empty_table(), *pool.map(partial(read_segment, storage), wanted)]
         )
-    yield encode(
-        devices, project_id=project_id, name=DEVICES, digest_columns=tuple(DEVICE_SCHEMA.names)
-    )
 
 
-def read_summaries(storage: Storage, contents: Iterable[Segment]) -> pa.Table:
-    """All summary rows of a snapshot.
-
-    Raises:
-        EngineError: an object is missing or damaged.
-    """
-    tables = [read_segment(storage, item) for item in contents if item.table == SUMMARIES]
-    return pa.concat_tables([SUMMARY_SCHEMA.empty_table(), *tables])
+def read_devices(storage: Storage, contents: Iterable[Segment]) -> list[Device]:
+    """The devices of a snapshot, ordered by name; raises as read_cells does."""
+    devices = [Device(**row) for row in _rows_of(storage, contents, DEVICES)]
+    return sorted(devices, key=lambda device: (device.name, device.device_id))
 
 
-def summaries_by_segment(storage: Storage, contents: Iterable[Segment]) -> dict[str, pa.Table]:
-    """The same, by the key of the segment that they are of."""
-    summaries = read_summaries(storage, contents).combine_chunks()
-    keys = np.asarray(summaries["segment"].to_pylist(), object)
-    if not len(keys):
-        return {}
-    starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-    ends = np.r_[starts[1:], len(keys)]
-    return {
-        str(keys[start]): summaries.slice(start, end - start)
-        for start, end in zip(starts, ends, strict=True)
-    }
+def read_excluded(storage: Storage, contents: Iterable[Segment]) -> list[Excluded]:
+    """What a snapshot left out, by kind and name; raises as read_cells does."""
+    return [Excluded(**row) for row in _rows_of(storage, contents, EXCLUDED)]
 
 
-def list_devices(storage: Storage, contents: Iterable[Segment]) -> list[DeviceContent]:
-    """What a snapshot holds, device by device, ordered by name.
-
-    Raises:
-        EngineError: an object is missing or damaged.
-    """
-    contents = list(contents)
-    totals = {
-        row["device_id"]: row
-        for row in read_summaries(storage, contents)
-        .group_by("device_id")
-        .aggregate([("rows", "sum"), ("first", "min"), ("last", "max")])
-        .to_pylist()
-    }
-    nothing = {"rows_sum": 0, "first_min": None, "last_max": None}
-    found = []
+def _rows_of(storage: Storage, contents: Iterable[Segment], name: str) -> Iterator[dict[str, Any]]:
     for item in contents:
-        if item.table == DEVICES:
-            for device in read_segment(storage, item).to_pylist():
-                total = totals.get(device["device_id"], nothing)
-                found.append(
-                    DeviceContent(
-                        **device,
-                        rows=total["rows_sum"],
-                        first=total["first_min"],
-                        last=total["last_max"],
-                    )
-                )
-    return sorted(found, key=lambda device: (device.name, device.device_id))
+        if item.table == name:
+            yield from read_segment(storage, item).to_pylist()

@@ -9,7 +9,7 @@ from uuid import UUID
 from snapshots.engine.errors import DamagedSnapshotError, UnsupportedFormatError
 from snapshots.engine.storage import Storage
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,10 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class ExcludedObject:
-    """Something that the project has and this snapshot leaves out; the size is in bytes."""
+class ExcludedTotal:
+    """How much of a kind the project has and this snapshot leaves out; the size is in bytes."""
 
-    kind: str
-    name: str
+    count: int
     size: int
 
 
@@ -69,7 +68,7 @@ class Manifest:
         columns: By table, the columns that a restore must reproduce exactly.
         contents: Objects that tell what the segments hold (contents.py).
         new_keys: The objects that were not part of the snapshot it was built upon.
-        excluded: What was left out, by name and size, and `excluded_rows` by table.
+        excluded: What was left out, by kind; the contents name each of it.
         untracked: What this full re-read found that tracking had not told of.
     """
 
@@ -84,8 +83,7 @@ class Manifest:
     segments: tuple[Segment, ...]
     contents: tuple[Segment, ...]
     new_keys: frozenset[str]
-    excluded: tuple[ExcludedObject, ...] = ()
-    excluded_rows: dict[str, int] = field(default_factory=dict)
+    excluded: dict[str, ExcludedTotal] = field(default_factory=dict)
     untracked: tuple[UntrackedChange, ...] = ()
 
     @property
@@ -145,8 +143,7 @@ class Manifest:
             "segments": [asdict(segment) for segment in self.segments],
             "contents": [asdict(item) for item in self.contents],
             "new_keys": sorted(self.new_keys),
-            "excluded": [asdict(item) for item in self.excluded],
-            "excluded_rows": self.excluded_rows,
+            "excluded": {kind: asdict(total) for kind, total in self.excluded.items()},
             "untracked": [asdict(item) for item in self.untracked],
         }
         return json.dumps(document, separators=(",", ":")).encode()
@@ -156,16 +153,12 @@ class Manifest:
         """The snapshot that a manifest describes.
 
         Raises:
-            UnsupportedFormatError: a newer version wrote it.
+            UnsupportedFormatError: a newer version wrote it, or one from before the first release.
             DamagedSnapshotError: it is no manifest.
         """
         try:
             document = json.loads(content)
-            if document["format"] > FORMAT:
-                raise UnsupportedFormatError(
-                    f"This backup has format {document['format']}; this version reads up to "
-                    f"format {FORMAT}. Upgrade Backups Portal to restore it."
-                )
+            _check_format(document["format"])
             return cls(
                 snapshot_id=UUID(document["snapshot_id"]),
                 project_id=UUID(document["project_id"]),
@@ -178,8 +171,9 @@ class Manifest:
                 segments=tuple(_segment(item) for item in document["segments"]),
                 contents=tuple(_segment(item) for item in document["contents"]),
                 new_keys=frozenset(document["new_keys"]),
-                excluded=tuple(ExcludedObject(**item) for item in document["excluded"]),
-                excluded_rows=document["excluded_rows"],
+                excluded={
+                    kind: ExcludedTotal(**total) for kind, total in document["excluded"].items()
+                },
                 untracked=tuple(UntrackedChange(**item) for item in document.get("untracked", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -191,6 +185,18 @@ class Manifest:
     def load(cls, storage: Storage, key: str) -> "Manifest":
         """Read a manifest from storage; raises what `Storage.get` and `from_json` raise."""
         return cls.from_json(storage.get(key))
+
+
+def _check_format(number: int) -> None:
+    if number > FORMAT:
+        raise UnsupportedFormatError(
+            f"This backup has format {number}; this version reads up to format {FORMAT}. "
+            "Upgrade Backups Portal to restore it."
+        )
+    if number < FORMAT:
+        raise UnsupportedFormatError(
+            f"This backup has format {number}, which was never released and is not read any more."
+        )
 
 
 def _segment(item: dict[str, Any]) -> Segment:

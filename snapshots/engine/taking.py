@@ -1,6 +1,7 @@
 """Taking a snapshot: segments first, the manifest last, the marks only then."""
 
 import hashlib
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,18 +19,21 @@ from backups_portal.projectdb.catalogue import (
     VARIABLE,
     Table,
 )
+from snapshots.engine.cells import SeriesDevices, add_cells, chunks_of, count_cells
 from snapshots.engine.chunks import ChunkRange, Plan, plan_full, plan_incremental
 from snapshots.engine.contents import (
-    SeriesDevices,
-    encode_contents,
-    read_devices,
-    read_series_devices,
-    summaries_by_segment,
-    summarise,
+    Excluded,
+    KeptCells,
+    encode_cells,
+    encode_devices,
+    encode_excluded,
+    keep_cells,
+    keep_nothing,
 )
 from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.errors import EngineError, SourceError
-from snapshots.engine.manifest import ExcludedObject, Manifest, Segment, UntrackedChange
+from snapshots.engine.manifest import ExcludedTotal, Manifest, Segment, UntrackedChange
+from snapshots.engine.notes import note_devices, note_excluded, note_series
 from snapshots.engine.rereading import plan_reread, untracked_changes
 from snapshots.engine.segments import EncodedSegment, encode
 from snapshots.engine.source import (
@@ -42,7 +46,6 @@ from snapshots.engine.source import (
 )
 from snapshots.engine.storage import Storage
 
-MICROSECONDS_PER_CHUNK = 86_400_000_000
 # What a restore must reproduce of a variable: everything but its id.
 VARIABLE_DIGEST_COLUMNS = (
     "series_id",
@@ -55,6 +58,11 @@ VARIABLE_DIGEST_COLUMNS = (
     "latitude",
     "metadata",
 )
+
+
+log = logging.getLogger(__name__)
+
+LOAD_ORDER = {table.name: place for place, table in enumerate(TABLES)}
 
 
 @dataclass(frozen=True)
@@ -124,11 +132,19 @@ def take_snapshot(
         usable = base if base is not None and _is_base(base, instant) else None
         reread, usable = (usable, None) if full else (None, usable)
         plan = _plan(connection, instant, reread, usable)
+        kept = keep_nothing()
+        if usable is not None:
+            try:
+                kept = keep_cells(storage, usable.contents, plan.read)
+            except EngineError:
+                log.exception("the contents of %s cannot be used, reading everything", usable.key)
+                usable = None
+                plan = _plan(connection, instant, reread, usable)
         run = _Run(
             storage,
             project_id=project_id,
             columns=columns,
-            devices=read_series_devices(connection),
+            devices=note_series(connection),
             known=frozenset(base.objects) if base else frozenset(),
             on_progress=on_progress,
             rows_total=plan.rows + _resource_rows(connection),
@@ -140,7 +156,12 @@ def take_snapshot(
         )
         segments = [segment for part in read for segment in part] + plan.reused
         segments.sort(key=_load_order)
-        contents = run.store_contents(segments, usable, read_devices(connection))
+        excluded = note_excluded(connection)
+        contents = [
+            *run.store_cells(kept),
+            run.store(encode_devices(project_id, note_devices(connection))),
+            run.store(encode_excluded(project_id, excluded)),
+        ]
         manifest = Manifest(
             snapshot_id=snapshot_id,
             project_id=project_id,
@@ -153,8 +174,7 @@ def take_snapshot(
             segments=tuple(segments),
             contents=tuple(contents),
             new_keys=frozenset(item.key for item in [*segments, *contents]) - run.known,
-            excluded=_excluded_objects(connection),
-            excluded_rows=_excluded_rows(connection),
+            excluded=_excluded_totals(excluded),
             untracked=_untracked(reread, instant, segments),
         )
         _publish(storage, manifest)
@@ -221,7 +241,7 @@ def _untracked(
 
 
 def _load_order(segment: Segment) -> tuple[int, int]:
-    position = [table.name for table in TABLES].index(segment.table)
+    position = LOAD_ORDER.get(segment.table, len(LOAD_ORDER))
     # Python has no smallest integer; no chunk is before the year 1.
     return position, -1_000_000 if segment.first_chunk is None else segment.first_chunk
 
@@ -248,30 +268,25 @@ class _Run:
         self._rows_total = rows_total
         self._rows_done = self._bytes_done = 0
         self._lock = threading.Lock()
-        self._summaries: dict[str, pa.Table] = {}
+        self._cells: list[pa.Table] = []
         self.known = known
 
     def read(self, reader: Reader, job: ReadJob) -> list[Segment]:
         """Store the rows of a job, and return the segments that hold them."""
         return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
-    def store_contents(
-        self, segments: list[Segment], base: Manifest | None, devices: pa.Table
-    ) -> list[Segment]:
-        """Store what tells of the segments of variables, new ones and those taken over."""
-        reused = summaries_by_segment(self._storage, base.contents) if base else {}
-        encoded = encode_contents(
-            self._project_id,
-            [segment for segment in segments if segment.table == VARIABLE.name and segment.rows],
-            {**reused, **self._summaries},
-            devices,
-        )
-        return [self._store(item) for item in encoded]
+    def store_cells(self, kept: KeptCells) -> list[Segment]:
+        """Store the cells of what was read, with those that are kept of the rest."""
+        written = [
+            self.store(encode_cells(self._project_id, chunks, cells))
+            for chunks, cells in kept.with_new(add_cells(self._cells))
+        ]
+        return sorted([*kept.objects, *written], key=_load_order)
 
     def _read_part(self, job: ReadJob, part: pa.Table) -> Segment:
         low, high = row_words(part, self._columns[job.table.name])
         is_variable = job.table is VARIABLE
-        segment = self._store(
+        segment = self.store(
             encode(
                 part,
                 project_id=self._project_id,
@@ -283,11 +298,12 @@ class _Run:
             )
         )
         if is_variable:
-            self._summaries[segment.key] = summarise(part, low, segment.key, self._devices)
+            self._cells.append(count_cells(part, low, self._devices))
         self._count(segment.rows, segment.logical_bytes)
         return segment
 
-    def _store(self, encoded: EncodedSegment) -> Segment:
+    def store(self, encoded: EncodedSegment) -> Segment:
+        """Put an object into storage, unless it is known to be there."""
         segment = encoded.segment
         if segment.key not in self.known:
             self._storage.put(segment.key, encoded.content)
@@ -303,8 +319,7 @@ class _Run:
 
 
 def _rows_by_chunk(table: pa.Table) -> dict[int, int]:
-    moments = table["time"].cast(pa.int64()).to_numpy()
-    chunks, counts = np.unique(moments // MICROSECONDS_PER_CHUNK, return_counts=True)
+    chunks, counts = np.unique(chunks_of(table), return_counts=True)
     return {int(chunk): int(count) for chunk, count in zip(chunks, counts, strict=True)}
 
 
@@ -341,24 +356,9 @@ def _resource_rows(connection: psycopg.Connection[tuple[object, ...]]) -> int:
     return int(str(row[0])) if row else 0
 
 
-def _excluded_objects(
-    connection: psycopg.Connection[tuple[object, ...]],
-) -> tuple[ExcludedObject, ...]:
-    rows = connection.execute(
-        """SELECT 'script', analysis.name || ': ' || file_name, octet_length(content)
-           FROM analysis_script JOIN analysis ON analysis.id = analysis_id
-           UNION ALL SELECT 'file', path, size FROM file
-           UNION ALL SELECT 'attachment', name, size FROM attachment
-           ORDER BY 1, 2"""
-    ).fetchall()
-    return tuple(ExcludedObject(str(kind), str(name), int(str(size))) for kind, name, size in rows)
-
-
-def _excluded_rows(connection: psycopg.Connection[tuple[object, ...]]) -> dict[str, int]:
-    rows = connection.execute(
-        """SELECT 'analysis_script', count(*) FROM analysis_script
-           UNION ALL SELECT 'analysis_console', count(*) FROM analysis_console
-           UNION ALL SELECT 'file', count(*) FROM file
-           UNION ALL SELECT 'attachment', count(*) FROM attachment"""
-    ).fetchall()
-    return {str(name): int(str(count)) for name, count in rows}
+def _excluded_totals(excluded: list[Excluded]) -> dict[str, ExcludedTotal]:
+    totals: dict[str, ExcludedTotal] = {}
+    for item in excluded:
+        known = totals.get(item.kind, ExcludedTotal(0, 0))
+        totals[item.kind] = ExcludedTotal(known.count + item.count, known.size + item.size)
+    return totals

@@ -12,6 +12,7 @@ import pytest
 
 from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.tokens import create_token
+from snapshots.engine.contents import Excluded, read_excluded
 from snapshots.engine.errors import (
     DamagedSnapshotError,
     EngineError,
@@ -107,13 +108,16 @@ def test_code_console_files_and_tokens_are_nowhere_in_storage(
     assert b"Alerts" in content, "the search would find what is there"
     for secret in [*secrets, *(token.encode() for token in tokens)]:
         assert secret not in content
-    assert manifest.excluded_rows == {
-        "analysis_script": 1,
-        "analysis_console": 1,
+    assert {kind: total.count for kind, total in manifest.excluded.items()} == {
+        "script": 1,
+        "console": 1,
         "file": 1,
         "attachment": 1,
     }
-    assert ("file", "plan.pdf", 11) in {(e.kind, e.name, e.size) for e in manifest.excluded}
+    left_out = read_excluded(backups.storage, manifest.contents)
+    assert Excluded("file", "plan.pdf", 1, 11) in left_out
+    assert Excluded("script", "Alerts: alerts.js", 1, len(secrets[0])) in left_out
+    assert Excluded("console", "Alerts", 1, len(secrets[1])) in left_out
 
 
 def test_the_manifest_says_what_it_holds(backups: Backups, source: Connection) -> None:
@@ -172,7 +176,7 @@ def test_a_manifest_of_a_newer_format_is_refused(backups: Backups, source: Conne
         Manifest.from_json(json.dumps(document).encode())
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 1}'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"format": 2}'])
 def test_a_broken_manifest_is_reported(content: bytes) -> None:
     with pytest.raises(DamagedSnapshotError):
         Manifest.from_json(content)

@@ -1,0 +1,145 @@
+"""Rows and digests of variables by day and device: what a snapshot's contents are made of.
+
+A cell tells of one device on one day (chunk): how many rows, and the low 32 bits of the low lane of
+their digest. Like the digest itself, these add up: cells do not depend on how days were cut into
+segments. A difference that happens to keep the 32 bits (one in four thousand million) still shows
+in the 128 bits of its segments.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from snapshots.engine.chunks import ChunkRange
+from snapshots.engine.digest import Words
+
+MICROSECONDS_PER_CHUNK = 86_400_000_000
+DIGEST_MASK = np.uint64(0xFFFFFFFF)
+
+CELL_SCHEMA = pa.schema(
+    [
+        ("chunk", pa.int32()),
+        ("device_id", pa.string()),
+        ("rows", pa.int64()),
+        ("digest", pa.uint32()),
+    ]
+)
+Numbers = npt.NDArray[np.int64]
+
+
+class SeriesDevices:
+    """Which device a series belongs to; by number, for whole columns at a time."""
+
+    def __init__(self, rows: Iterable[tuple[int, str]]) -> None:
+        pairs = sorted(rows)
+        # The first name is that of no device: a series may have been deleted.
+        self.names = ["", *sorted({device for _, device in pairs})]
+        places = {name: place for place, name in enumerate(self.names)}
+        self._series = np.array([series for series, _ in pairs], np.int64)
+        self._places = np.array([places[device] for _, device in pairs], np.int64)
+
+    def places(self, series: Words) -> Numbers:
+        """The place in `names` of each series' device."""
+        if not len(self._series):
+            return np.zeros(len(series), np.int64)
+        found = np.minimum(np.searchsorted(self._series, series), len(self._series) - 1)
+        return np.where(self._series[found] == series, self._places[found], 0)
+
+
+def chunks_of(table: pa.Table) -> Numbers:
+    """The chunk of each row of a table of variables."""
+    moments: Numbers = table["time"].cast(pa.int64()).to_numpy()
+    return moments // MICROSECONDS_PER_CHUNK
+
+
+def count_cells(table: pa.Table, low: Words, devices: SeriesDevices) -> pa.Table:
+    """The cells of a table of variables; it is quick where the table is sorted by series and time.
+
+    Args:
+        low: The low word of each row's digest.
+    """
+    if not table.num_rows:
+        return CELL_SCHEMA.empty_table()
+    series, chunks = table["series_id"].to_numpy(), chunks_of(table)
+    starts = np.flatnonzero(np.r_[True, (series[1:] != series[:-1]) | (chunks[1:] != chunks[:-1])])
+    rows = np.diff(np.r_[starts, table.num_rows])
+    digests = np.add.reduceat(low & DIGEST_MASK, starts)
+    return _sums(chunks[starts], devices.places(series[starts]), devices.names, rows, digests)
+
+
+def add_cells(tables: Iterable[pa.Table]) -> pa.Table:
+    """One table of cells, in which cells of the same day and device are added up."""
+    whole = pa.concat_tables([CELL_SCHEMA.empty_table(), *tables])
+    if not whole.num_rows:
+        return whole
+    coded = whole["device_id"].dictionary_encode().combine_chunks()
+    coded = coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
+    names = coded.dictionary.to_pylist()
+    order = np.argsort(np.array(names, object))
+    ranks = np.empty(len(names), np.int64)
+    ranks[order] = np.arange(len(names))
+    return _sums(
+        whole["chunk"].to_numpy().astype(np.int64),
+        ranks[coded.indices.to_numpy()],
+        [names[place] for place in order],
+        whole["rows"].to_numpy(),
+        whole["digest"].to_numpy().astype(np.uint64),
+    )
+
+
+def _sums(
+    chunks: Numbers, places: Numbers, names: list[str], rows: Numbers, digests: Words
+) -> pa.Table:
+    keys, cells = np.unique(chunks * len(names) + places, return_inverse=True)
+    total_rows, total_digests = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.uint64)
+    np.add.at(total_rows, cells, rows)
+    np.add.at(total_digests, cells, digests)
+    devices = pa.DictionaryArray.from_arrays(keys % len(names), pa.array(names, pa.string()))
+    return pa.table(
+        [
+            (keys // len(names)).astype(np.int32),
+            devices.cast(pa.string()),
+            total_rows,
+            (total_digests & DIGEST_MASK).astype(np.uint32),
+        ],
+        schema=CELL_SCHEMA,
+    )
+
+
+def within(cells: pa.Table, part: ChunkRange) -> pa.Table:
+    """The cells of a range of chunks."""
+    return cells.filter(pa.array(_is_in(cells, part)))
+
+
+def outside(cells: pa.Table, parts: Iterable[ChunkRange]) -> pa.Table:
+    """The cells of chunks that no range holds."""
+    kept = np.ones(cells.num_rows, bool)
+    for part in parts:
+        kept &= ~_is_in(cells, part)
+    return cells.filter(pa.array(kept))
+
+
+def _is_in(cells: pa.Table, part: ChunkRange) -> npt.NDArray[np.bool_]:
+    chunks = cells["chunk"].to_numpy()
+    found = np.ones(len(chunks), bool)
+    if part.first is not None:
+        found &= chunks >= part.first
+    if part.end is not None:
+        found &= chunks < part.end
+    return found
+
+
+def rows_by_chunk(cells: pa.Table) -> dict[int, int]:
+    """Rows by chunk."""
+    chunks, places = np.unique(cells["chunk"].to_numpy(), return_inverse=True)
+    rows = np.zeros(len(chunks), np.int64)
+    np.add.at(rows, places, cells["rows"].to_numpy())
+    return dict(zip(chunks.tolist(), rows.tolist(), strict=True))
+
+
+def cells_by_chunk(cells: pa.Table) -> dict[int, int]:
+    """Cells by chunk."""
+    chunks, counts = np.unique(cells["chunk"].to_numpy(), return_counts=True)
+    return dict(zip(chunks.tolist(), counts.tolist(), strict=True))
