@@ -5,7 +5,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from snapshots.views.backups import BackupsView
 from snapshots.views.main_database import MainDatabaseView
-from snapshots.views.snapshot import HoldView, ReleaseView, SnapshotView
+from snapshots.views.snapshot import ExcludedView, HoldView, ReleaseView, SnapshotView
 
 PROJECT = "projects/<slug:slug>/"
 SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"
@@ -17,6 +17,7 @@ urlpatterns = [
     path(f"{PROJECT}main-database/", MainDatabaseView.as_view(), name="main-database"),
     path(f"{PROJECT}backups/", read_only(BackupsView.as_view()), name="backups"),
     path(SNAPSHOT, read_only(SnapshotView.as_view()), name="snapshot"),
+    path(f"{SNAPSHOT}left-out/", read_only(ExcludedView.as_view()), name="snapshot-excluded"),
     path(f"{SNAPSHOT}hold/", HoldView.as_view(), name="snapshot-hold"),
     path(f"{SNAPSHOT}release/", ReleaseView.as_view(), name="snapshot-release"),
 ]

@@ -1,8 +1,11 @@
 """One snapshot: what is inside, and keeping it."""
 
+import logging
+from functools import cached_property
 from typing import Any
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -10,14 +13,43 @@ from django.views.generic import TemplateView
 
 from backups_portal.audit.services import address_of
 from snapshots.contents import contents_of
+from snapshots.engine.errors import EngineError
 from snapshots.errors import HoldRefusedError
+from snapshots.inside import Inside, look_inside, search_devices, search_excluded
 from snapshots.listing import describe, newest_stored
 from snapshots.mixins import SnapshotMixin
 from snapshots.models import Snapshot
 from snapshots.services import place_hold, release_hold
 
+log = logging.getLogger(__name__)
 
-class SnapshotPage(SnapshotMixin, TemplateView):
+LINES = 25
+
+
+class InsideMixin(SnapshotMixin):
+    """A page that tells what a snapshot holds, where its contents can be read."""
+
+    unreadable = ""
+
+    @cached_property
+    def inside(self) -> Inside | None:
+        """What is inside; None where it is not stored, and where `unreadable` says why not."""
+        if self.snapshot.state != Snapshot.State.COMPLETED:
+            return None
+        try:
+            return look_inside(self.snapshot)
+        except EngineError as error:
+            log.exception("contents cannot be read snapshot=%s", self.snapshot.pk)
+            self.unreadable = str(error)
+            return None
+
+    @property
+    def sought(self) -> str:
+        """What was searched for."""
+        return self.request.GET.get("q", "").strip()
+
+
+class SnapshotPage(InsideMixin, TemplateView):
     """What is known of a snapshot; one that retention removed is said to be gone."""
 
     template_name = "snapshots/snapshot.html"
@@ -29,10 +61,16 @@ class SnapshotPage(SnapshotMixin, TemplateView):
             project=self.project,
             now=timezone.now(),
         )
+        devices = self.inside.devices if self.inside else []
+        found = Paginator(search_devices(devices, self.sought), LINES)
         return super().get_context_data(
             row=row,
             snapshot=self.snapshot,
             contents=contents_of(self.snapshot.table_rows),
+            inside=self.inside,
+            unreadable=self.unreadable,
+            sought=self.sought,
+            devices=found.get_page(self.request.GET.get("page")),
             restores=self.snapshot.restores.select_related("requested_by").defer("report"),
             zone=self.project.main_database.backup_time_zone,
             **kwargs,
@@ -47,6 +85,24 @@ class SnapshotView(SnapshotPage):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         is_gone = self.snapshot.state == Snapshot.State.EXPIRED
         return self.render_to_response(self.get_context_data(), status=404 if is_gone else 200)
+
+
+class ExcludedView(InsideMixin, TemplateView):
+    """Everything that a snapshot leaves out, by name."""
+
+    http_method_names = ["get", "head"]
+    template_name = "snapshots/excluded.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        excluded = search_excluded(self.inside.excluded if self.inside else [], self.sought)
+        return {
+            **super().get_context_data(**kwargs),
+            "snapshot": self.snapshot,
+            "inside": self.inside,
+            "unreadable": self.unreadable,
+            "sought": self.sought,
+            "excluded": Paginator(excluded, LINES).get_page(self.request.GET.get("page")),
+        }
 
 
 class HoldView(SnapshotPage):

@@ -80,6 +80,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     ),
     "backups": owners(reads()),
     "snapshot": owners(reads()),
+    "snapshot-excluded": owners(reads()),
     "snapshot-hold": owners(only(POST=302)),
     "snapshot-release": owners(only(POST=302)),
     "restore-confirm": owners(reads(POST=409)),

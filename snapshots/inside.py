@@ -1,0 +1,101 @@
+"""What is inside a stored snapshot: told by its manifest and contents, its segments untouched."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+from django.conf import settings
+
+from snapshots.engine.contents import Excluded, read_cells, read_devices, read_excluded
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
+from snapshots.models import Snapshot
+
+EXCLUDED_LABELS = {
+    "script": "analysis scripts",
+    "console": "lines of analysis consoles",
+    "file": "uploaded files",
+    "attachment": "file attachments",
+}
+# Rows whose device was deleted while they were being stored.
+NO_DEVICE = "Rows without a device"
+
+
+@dataclass(frozen=True)
+class DeviceLine:
+    """What a snapshot holds of one device; `variables` are the different names of its records."""
+
+    device_id: str
+    name: str
+    variables: int
+    rows: int
+    first: datetime | None
+    last: datetime | None
+
+
+@dataclass(frozen=True)
+class ExcludedLine:
+    """How much of a kind a snapshot leaves out; the size is in bytes."""
+
+    label: str
+    count: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Inside:
+    """A snapshot's contents; devices by name, what is left out by kind and name."""
+
+    devices: list[DeviceLine]
+    excluded: list[Excluded]
+
+    @property
+    def excluded_lines(self) -> list[ExcludedLine]:
+        """The kinds of which something was left out."""
+        lines = []
+        for kind, label in EXCLUDED_LABELS.items():
+            items = [item for item in self.excluded if item.kind == kind]
+            if items:
+                count = sum(item.count for item in items)
+                lines.append(ExcludedLine(label, count, sum(item.size for item in items)))
+        return lines
+
+
+def look_inside(snapshot: Snapshot) -> Inside:
+    """Read what a stored snapshot says that it holds.
+
+    Raises:
+        EngineError: the manifest or an object of the contents is missing or damaged.
+    """
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    manifest = Manifest.load(storage, snapshot.manifest)
+    rows = _rows_by_device(read_cells(storage, manifest.contents))
+    devices = [
+        DeviceLine(**vars(device), rows=rows.pop(device.device_id, 0))
+        for device in read_devices(storage, manifest.contents)
+    ]
+    if lost := sum(rows.values()):
+        devices.append(DeviceLine("", NO_DEVICE, 0, lost, None, None))
+    return Inside(devices, read_excluded(storage, manifest.contents))
+
+
+def _rows_by_device(cells: pa.Table) -> dict[str, int]:
+    totals = cells.group_by("device_id").aggregate([("rows", "sum")])
+    return dict(zip(totals["device_id"].to_pylist(), totals["rows_sum"].to_pylist(), strict=True))
+
+
+def search_devices(devices: Sequence[DeviceLine], text: str) -> list[DeviceLine]:
+    """The devices whose name or id has the text in it, in any case."""
+    sought = text.strip().casefold()
+    return [
+        device
+        for device in devices
+        if sought in device.name.casefold() or sought in device.device_id
+    ]
+
+
+def search_excluded(excluded: Sequence[Excluded], text: str) -> list[Excluded]:
+    """What was left out whose name has the text in it, in any case."""
+    sought = text.strip().casefold()
+    return [item for item in excluded if sought in item.name.casefold()]

@@ -1,0 +1,116 @@
+"""What is inside a backup: told without its segments, by page and by command."""
+
+import json
+from io import StringIO
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+
+from backups_portal.projects.connections import admin_dsn
+from backups_portal.projects.models import Project
+from snapshots.engine.contents import CELLS
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+from snapshots.models import Snapshot
+from snapshots.taking import take
+from tests.factories import make_snapshot
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def snapshot(live_project: Project, client: Client) -> Snapshot:
+    """A stored snapshot of one device with ten rows, 30 empty ones, and what is left out."""
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute(
+            "INSERT INTO device (id, name, type)"
+            " SELECT lpad(to_hex(n), 24, '0'), 'Empty ' || n, 'mutable'"
+            " FROM generate_series(1, 30) n"
+        )
+        source.execute("INSERT INTO analysis (id, name) VALUES (repeat('a', 24), 'Alerts')")
+        source.execute(
+            "INSERT INTO analysis_script SELECT repeat('a', 24), n, 'alerts.js', 'node', 'code'"
+            " FROM generate_series(1, 3) n"
+        )
+        source.execute(
+            "INSERT INTO file (path, size, md5, content) VALUES ('plan.pdf', 2048, '', 'x')"
+        )
+    snapshot = make_snapshot(live_project, state=Snapshot.State.QUEUED)
+    take(snapshot.id)
+    snapshot.refresh_from_db()
+    client.force_login(live_project.created_by)
+    return snapshot
+
+
+@pytest.fixture
+def without_segments(snapshot: Snapshot, stored: Storage) -> None:
+    for segment in Manifest.load(stored, snapshot.manifest).segments:
+        stored.delete(segment.key)
+
+
+def read(client: Client, snapshot: Snapshot, ending: str = "") -> str:
+    response = client.get(f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/{ending}")
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+@pytest.mark.usefixtures("without_segments")
+def test_the_page_needs_no_segments(client: Client, snapshot: Snapshot) -> None:
+    page = read(client, snapshot, "?q=truck")
+    for text in ("Truck", "d" * 24, "1 Mar 2026, 00:00", "1 Mar 2026, 00:09"):
+        assert text in page
+    assert "Empty" not in page
+    assert "Analysis scripts" in page
+    assert "2.0\N{NO-BREAK SPACE}KiB" in page
+
+
+def test_devices_are_paged_and_found(client: Client, snapshot: Snapshot) -> None:
+    page = read(client, snapshot)
+    assert "25</strong> of <strong>31" in page
+    assert "Truck" not in page
+    assert "Truck" in read(client, snapshot, "?page=2")
+    found = read(client, snapshot, f"?q={'1e'.zfill(24)}")
+    assert "Empty 30" in found
+    assert "Empty 3<" not in found
+    assert "No device has “x&amp;y” in its name or id." in read(client, snapshot, "?q=x%26y")
+
+
+def test_what_is_left_out_by_name_and_size(client: Client, snapshot: Snapshot) -> None:
+    page = read(client, snapshot, "left-out/")
+    for text in ("Alerts: alerts.js", "3 versions", "12\N{NO-BREAK SPACE}bytes", "plan.pdf"):
+        assert text in page
+    assert "Alerts: alerts.js" not in read(client, snapshot, "left-out/?q=plan")
+
+
+def test_contents_that_are_lost_are_said_to_be(
+    client: Client, snapshot: Snapshot, stored: Storage
+) -> None:
+    lost = next(
+        item for item in Manifest.load(stored, snapshot.manifest).contents if item.table == CELLS
+    )
+    stored.delete(lost.key)
+    page = read(client, snapshot)
+    assert "What each device has in this backup cannot be told" in page
+    assert f"The backup storage lacks {lost.key}." in page
+    assert "New project from backup" in page
+    assert "What was left out cannot be told" in read(client, snapshot, "left-out/")
+    with pytest.raises(CommandError, match="lacks"):
+        call_command("snapshot_contents", str(snapshot.pk))
+
+
+@pytest.mark.usefixtures("without_segments")
+def test_the_command(snapshot: Snapshot) -> None:
+    out = StringIO()
+    call_command("snapshot_contents", str(snapshot.pk), stdout=out)
+    for text in ("31  devices", "10     3  Truck", "Alerts: alerts.js (3 analysis scripts)"):
+        assert text in out.getvalue()
+    out = StringIO()
+    call_command("snapshot_contents", str(snapshot.pk), "--json", stdout=out)
+    document = json.loads(out.getvalue())
+    assert document["table_rows"]["variable"] == 10
+    (truck,) = (device for device in document["devices"] if device["name"] == "Truck")
+    assert (truck["rows"], truck["variables"]) == (10, 3)
+    assert {"kind": "file", "name": "plan.pdf", "count": 1, "size": 2048} in document["excluded"]
