@@ -1,8 +1,11 @@
-"""Starts PostgreSQL and Redis once per test run, before Django's settings are read.
+"""Starts PostgreSQL and Redis once per process of a test run, before Django's settings are read.
 
-A plugin of pytest (see `addopts`): a conftest would be read after the settings.
+A plugin of pytest (see `addopts`): a conftest would be read after the settings. A run of everything
+is spread over one process per core; each has servers of its own, so that no test meets another's
+databases or queues. Servers that DATABASE_URL and REDIS_URL name are for one process.
 """
 
+import argparse
 import atexit
 import os
 import secrets
@@ -18,6 +21,11 @@ from backups_portal.demo.embedded import running
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.folder import opened
 
+NOWHERE = {
+    "DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
+    "REDIS_URL": "redis://127.0.0.1/0",
+}
+
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
@@ -27,12 +35,30 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     (folder / "static").mkdir()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     os.environ.update(_environment(folder))
-    if options.help or options.version:
-        os.environ.setdefault("DATABASE_URL", "postgresql://nobody@127.0.0.1/none")
-        os.environ.setdefault("REDIS_URL", "redis://127.0.0.1/0")
+    # What the process that hands out tests has set for itself is not for those that run them.
+    for name, value in NOWHERE.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    if options.help or options.version or _is_spread(options):
+        os.environ.update({**NOWHERE, **os.environ})
     else:
         _start(folder)
     return (yield)
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Processes of a run: one per core for everything, none besides this one for a part."""
+    return (os.cpu_count() or 1) if _is_spread(config.option) else 0
+
+
+def _is_spread(options: argparse.Namespace) -> bool:
+    """Whether this process only hands out tests to others."""
+    named = any(os.environ.get(name) not in (None, value) for name, value in NOWHERE.items())
+    if "PYTEST_XDIST_WORKER" in os.environ or options.usepdb or named:
+        return False
+    if options.numprocesses == "auto":
+        return not options.file_or_dir
+    return bool(options.numprocesses)
 
 
 def _start(folder: Path) -> None:
