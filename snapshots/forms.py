@@ -85,3 +85,19 @@ class BackupSettingsForm(forms.Form):
 
 def _is_place(name: str) -> bool:
     return "/" in name and name.split("/")[0] not in {"Etc", "SystemV", "US", "Canada", "Mexico"}
+
+
+class FindForm(forms.Form):
+    """What somebody has lost: rows of a device, on a day or at any time."""
+
+    device = forms.CharField(
+        label="Device",
+        help_text="Its name or id, or a part of them. It may be deleted by now.",
+        max_length=200,
+    )
+    day = forms.DateField(
+        label="Day (UTC)",
+        help_text="Leave it empty to count the rows of all days.",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )

@@ -127,11 +127,11 @@ def take_snapshot(
     with source_errors(), psycopg.connect(dsn, connect_timeout=10) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         instant = export_instant(connection)
-        _check_schema(instant)
+        check_schema(instant)
         columns = kept_columns(instant)
-        usable = base if base is not None and _is_base(base, instant) else None
+        usable = base if base is not None and is_base(base, instant) else None
         reread, usable = (usable, None) if full else (None, usable)
-        plan = _plan(connection, instant, reread, usable)
+        plan = plan_reading(connection, instant, reread, usable)
         kept = keep_nothing()
         if usable is not None:
             try:
@@ -139,7 +139,7 @@ def take_snapshot(
             except EngineError:
                 log.exception("the contents of %s cannot be used, reading everything", usable.key)
                 usable = None
-                plan = _plan(connection, instant, reread, usable)
+                plan = plan_reading(connection, instant, reread, usable)
         run = _Run(
             storage,
             project_id=project_id,
@@ -186,7 +186,8 @@ def take_snapshot(
         return manifest
 
 
-def _check_schema(instant: Instant) -> None:
+def check_schema(instant: Instant) -> None:
+    """Raises SourceError where the database's schema is newer than this software."""
     if instant.schema_version > SCHEMA_VERSION:
         raise SourceError(
             f"The main database has schema version {instant.schema_version}; this version of "
@@ -207,7 +208,7 @@ def kept_columns(instant: Instant) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _is_base(base: Manifest, instant: Instant) -> bool:
+def is_base(base: Manifest, instant: Instant) -> bool:
     """Whether the marks tell everything that changed since this snapshot."""
     return (
         instant.marks_since == str(base.snapshot_id)
@@ -216,12 +217,18 @@ def _is_base(base: Manifest, instant: Instant) -> bool:
     )
 
 
-def _plan(
+def plan_reading(
     connection: psycopg.Connection[tuple[object, ...]],
     instant: Instant,
     reread: Manifest | None,
     usable: Manifest | None,
 ) -> Plan:
+    """What to read of the variables.
+
+    Args:
+        reread: A base whose foretelling is to be checked by reading everything.
+        usable: A base since which the marks tell all changes.
+    """
     if usable is not None:
         return plan_incremental(usable.of(VARIABLE.name), instant.marks)
     if instant.marks_since is None and not instant.all_changed:

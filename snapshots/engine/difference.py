@@ -1,0 +1,315 @@
+"""What differs between two states of a project, from counts and digests alone.
+
+Pure: states in, differences out. Rows are compared by day and device (cells.py); where nothing says
+which day or device it was, the 128-bit digests of whole ranges still say that something differs.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from snapshots.engine.chunks import ChunkRange
+from snapshots.engine.digest import Digest
+from snapshots.engine.manifest import Segment
+
+CHANGED_CELL_SCHEMA = pa.schema(
+    [
+        ("chunk", pa.int32()),
+        ("device_id", pa.string()),
+        ("before", pa.int64()),
+        ("after", pa.int64()),
+    ]
+)
+
+
+class Change(StrEnum):
+    """What became of something."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+
+
+@dataclass(frozen=True)
+class TableState:
+    """How many rows a table has, and the digest over `columns`."""
+
+    rows: int
+    digest: Digest
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """A snapshot, or a database as it is now.
+
+    Attributes:
+        tables: All tables but the variables.
+        devices: Names by id.
+        chunk_rows: Rows of variables by chunk.
+        columns: Of variables, those that the digests are over.
+        segments: Of variables; none of a database.
+        objects: Objects of cells, not opened yet, by key.
+        cells: The cells of the chunks that the objects do not tell of.
+    """
+
+    tables: dict[str, TableState]
+    devices: dict[str, str]
+    chunk_rows: dict[int, int]
+    columns: tuple[str, ...]
+    segments: tuple[Segment, ...]
+    objects: dict[str, Segment]
+    cells: pa.Table
+
+
+@dataclass(frozen=True)
+class TableChange:
+    """A table whose rows are not the same; `comparable` where both states digest its columns."""
+
+    table: str
+    before: int
+    after: int
+    comparable: bool = True
+
+
+@dataclass(frozen=True)
+class DeviceChange:
+    """A device that came or went, or whose name or rows are not the same.
+
+    Attributes:
+        old_name: "" where it has not changed.
+        gained, lost: Rows, counted by day: what came and went on one day is told as a difference.
+        days: Chunks on which its rows are not the same.
+    """
+
+    device_id: str
+    name: str
+    change: Change
+    old_name: str = ""
+    gained: int = 0
+    lost: int = 0
+    days: int = 0
+
+
+@dataclass(frozen=True)
+class ChunkChange:
+    """A day on which rows are not the same; `gained` and `lost` as of a device.
+
+    Attributes:
+        before, after: Rows of all devices.
+        devices: How many devices have other rows.
+    """
+
+    chunk: int
+    change: Change
+    before: int
+    after: int
+    gained: int
+    lost: int
+    devices: int
+
+
+@dataclass(frozen=True)
+class CellChange:
+    """Rows of one device on one day, before and after; equal counts mean that values changed."""
+
+    chunk: int
+    device_id: str
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Everything that differs; devices by name, days the newest first.
+
+    Attributes:
+        cells: A table of CHANGED_CELL_SCHEMA.
+        unlocated: Ranges of chunks that differ although all of their cells look the same.
+    """
+
+    tables: list[TableChange]
+    devices: list[DeviceChange]
+    chunks: list[ChunkChange]
+    cells: pa.Table = field(repr=False)
+    unlocated: list[ChunkRange]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing differs."""
+        return not (self.tables or self.devices or self.chunks or self.unlocated)
+
+    @property
+    def gained(self) -> int:
+        """Rows that came, by day and device."""
+        return sum(change.gained for change in self.chunks)
+
+    @property
+    def lost(self) -> int:
+        """Rows that went, by day and device."""
+        return sum(change.lost for change in self.chunks)
+
+    def of_device(self, device_id: str) -> list[CellChange]:
+        """The days on which the device's rows are not the same, the newest first."""
+        found = [change for change in self._each() if change.device_id == device_id]
+        return sorted(found, key=lambda change: -change.chunk)
+
+    def of_chunk(self, chunk: int) -> list[CellChange]:
+        """The devices whose rows are not the same on a day."""
+        return [change for change in self._each() if change.chunk == chunk]
+
+    def _each(self) -> Iterable[CellChange]:
+        return (CellChange(**row) for row in self.cells.to_pylist())
+
+
+def compare_states(
+    before: State, after: State, cells_before: pa.Table, cells_after: pa.Table
+) -> Difference:
+    """Everything in which two states differ.
+
+    Args:
+        cells_before, cells_after: All cells of each but those of objects that both have.
+    """
+    cells = compare_cells(cells_before, cells_after)
+    return Difference(
+        tables=compare_tables(before.tables, after.tables),
+        devices=compare_devices(before.devices, after.devices, cells),
+        chunks=compare_chunks(before.chunk_rows, after.chunk_rows, cells),
+        cells=cells,
+        unlocated=unlocated(before.segments, after.segments, cells),
+    )
+
+
+def compare_cells(before: pa.Table, after: pa.Table) -> pa.Table:
+    """The cells that are not the same, as a table of CHANGED_CELL_SCHEMA in the order of time."""
+    whole = pa.concat_tables([before, after]).combine_chunks()
+    if not whole.num_rows:
+        return CHANGED_CELL_SCHEMA.empty_table()
+    coded = whole["device_id"].combine_chunks().dictionary_encode()
+    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+    count = len(coded.dictionary)
+    keys = whole["chunk"].to_numpy().astype(np.int64) * count + coded.indices.to_numpy()
+    unique, places = np.unique(keys, return_inverse=True)
+    sides = np.arange(len(keys)) >= before.num_rows
+    rows = np.zeros((2, len(unique)), np.int64)
+    digests = np.zeros((2, len(unique)), np.uint64)
+    np.add.at(rows, (sides.astype(int), places), whole["rows"].to_numpy())
+    np.add.at(digests, (sides.astype(int), places), whole["digest"].to_numpy().astype(np.uint64))
+    other = np.flatnonzero((rows[0] != rows[1]) | (digests[0] != digests[1]))
+    return pa.table(
+        [
+            (unique[other] // count).astype(np.int32),
+            coded.dictionary.take(pa.array(unique[other] % count)),
+            rows[0][other],
+            rows[1][other],
+        ],
+        schema=CHANGED_CELL_SCHEMA,
+    )
+
+
+def compare_tables(
+    before: Mapping[str, TableState], after: Mapping[str, TableState]
+) -> list[TableChange]:
+    """The tables that are not the same, in the order in which they were named first."""
+    changes = []
+    for name in dict.fromkeys([*before, *after]):
+        nothing = TableState(0, Digest(), ())
+        old, new = before.get(name, nothing), after.get(name, nothing)
+        comparable = old.columns == new.columns or not old.rows or not new.rows
+        if old.rows != new.rows or not comparable or old.digest != new.digest:
+            changes.append(TableChange(name, old.rows, new.rows, comparable))
+    return changes
+
+
+def compare_devices(
+    before: Mapping[str, str], after: Mapping[str, str], cells: pa.Table
+) -> list[DeviceChange]:
+    """The devices that came, went or are not the same."""
+    sums = _sums_by(cells, "device_id")
+    changes = []
+    for device_id in {**before, **after, **sums}:
+        old, new = before.get(device_id), after.get(device_id)
+        gained, lost, days = sums.get(device_id, (0, 0, 0))
+        if old == new and not days:
+            continue
+        changes.append(
+            DeviceChange(
+                device_id,
+                name=new or old or "",
+                change=_change(old is not None or new is None, new is not None or old is None),
+                old_name=old if old and new and old != new else "",
+                gained=gained,
+                lost=lost,
+                days=days,
+            )
+        )
+    return sorted(changes, key=lambda change: (change.name, change.device_id))
+
+
+def compare_chunks(
+    before: Mapping[int, int], after: Mapping[int, int], cells: pa.Table
+) -> list[ChunkChange]:
+    """The days on which rows are not the same."""
+    changes = []
+    for chunk, (gained, lost, devices) in _sums_by(cells, "chunk").items():
+        old, new = before.get(chunk, 0), after.get(chunk, 0)
+        change = _change(old > 0, new > 0)
+        changes.append(ChunkChange(chunk, change, old, new, gained, lost, devices))
+    return sorted(changes, key=lambda change: -change.chunk)
+
+
+def _change(was_there: bool, is_there: bool) -> Change:
+    if was_there and is_there:
+        return Change.CHANGED
+    return Change.REMOVED if was_there else Change.ADDED
+
+
+def _sums_by(cells: pa.Table, column: str) -> dict[Any, tuple[int, int, int]]:
+    """Rows gained and lost, and changed cells, by the values of a column."""
+    net = cells["after"].to_numpy() - cells["before"].to_numpy()
+    sums = (
+        pa.table({"by": cells[column], "gained": np.maximum(net, 0), "lost": np.maximum(-net, 0)})
+        .group_by("by")
+        .aggregate([("gained", "sum"), ("lost", "sum"), ("by", "count")])
+    )
+    names = ("by", "gained_sum", "lost_sum", "by_count")
+    by, *numbers = (sums[name].to_pylist() for name in names)
+    return dict(zip(by, zip(*numbers, strict=True), strict=True))
+
+
+def unlocated(
+    before: Iterable[Segment], after: Iterable[Segment], cells: pa.Table
+) -> list[ChunkRange]:
+    """Ranges whose digests differ although none of their cells does; none of a live database."""
+    before, after = list(before), list(after)
+    if not before or not after:
+        return []
+    # The finest ranges that both are made of, from the beginning of time to its end.
+    starts = sorted(_starts(before) & _starts(after))
+    bounds = [None, *starts, None]
+    known = {bisect_right(starts, chunk) for chunk in cells["chunk"].to_pylist()}
+    pairs = zip(_digests(before, starts), _digests(after, starts), strict=True)
+    return [
+        ChunkRange(bounds[place], bounds[place + 1])
+        for place, (old, new) in enumerate(pairs)
+        if old != new and place not in known
+    ]
+
+
+def _starts(segments: Iterable[Segment]) -> set[int]:
+    return {segment.first_chunk for segment in segments if segment.first_chunk is not None}
+
+
+def _digests(segments: Iterable[Segment], starts: list[int]) -> list[Digest]:
+    """The digests of the ranges that begin at `starts`, and of what is before them."""
+    totals = [Digest()] * (len(starts) + 1)
+    for segment in segments:
+        first = segment.first_chunk
+        place = 0 if first is None else bisect_right(starts, first)
+        totals[place] += Digest.parse(segment.digest)
+    return totals

@@ -1,0 +1,252 @@
+"""Reading the states that are compared: stored snapshots, and a database as it is now."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import psycopg
+import pyarrow as pa
+
+from backups_portal.lib.parallel import run_parallel
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE
+from snapshots.engine.cells import CELL_SCHEMA, SeriesDevices, add_cells, count_cells, rows_by_chunk
+from snapshots.engine.chunks import ChunkRange
+from snapshots.engine.contents import (
+    CELLS,
+    KeptCells,
+    keep_cells,
+    keep_nothing,
+    read_cells,
+    read_devices,
+)
+from snapshots.engine.difference import Difference, State, TableState, compare_states
+from snapshots.engine.digest import Digest, row_words, table_digest
+from snapshots.engine.errors import EngineError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.notes import note_series
+from snapshots.engine.segments import total_digest
+from snapshots.engine.source import Instant, Reader, export_instant, open_reader, source_errors
+from snapshots.engine.storage import Storage
+from snapshots.engine.taking import (
+    OnProgress,
+    Progress,
+    ReadJob,
+    check_schema,
+    is_base,
+    kept_columns,
+    plan_reading,
+)
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+class TooManyRowsError(EngineError):
+    """More rows changed than may be read for this comparison.
+
+    Attributes:
+        rows: About how many.
+    """
+
+    def __init__(self, rows: int, most: int) -> None:
+        super().__init__(
+            f"About {rows:,} rows would have to be read from the main database; "
+            f"{most:,} is the most that is read for a page."
+        )
+        self.rows = rows
+
+
+@dataclass(frozen=True)
+class LiveState:
+    """A database as it was a moment ago, and what it took to see it."""
+
+    state: State
+    seen_at: datetime
+    rows_read: int
+    chunks_read: int
+    everything: bool
+
+
+def stored_state(storage: Storage, manifest: Manifest) -> State:
+    """A snapshot; its objects of cells stay closed.
+
+    Raises:
+        EngineError: the object that names its devices is missing or damaged.
+    """
+    segments = tuple(manifest.of(VARIABLE.name))
+    return State(
+        tables={
+            name: TableState(
+                sum(segment.rows for segment in manifest.of(name)),
+                total_digest(manifest.of(name)),
+                columns,
+            )
+            for name, columns in manifest.columns.items()
+            if name != VARIABLE.name
+        },
+        devices={
+            device.device_id: device.name for device in read_devices(storage, manifest.contents)
+        },
+        chunk_rows=chunk_rows(manifest),
+        columns=manifest.columns[VARIABLE.name],
+        segments=segments,
+        objects={item.key: item for item in manifest.contents if item.table == CELLS},
+        cells=CELL_SCHEMA.empty_table(),
+    )
+
+
+def chunk_rows(manifest: Manifest) -> dict[int, int]:
+    """Rows of variables by chunk."""
+    rows: dict[int, int] = {}
+    for segment in manifest.of(VARIABLE.name):
+        for chunk, count in segment.chunk_rows.items():
+            rows[chunk] = rows.get(chunk, 0) + count
+    return rows
+
+
+def find_difference(storage: Storage, before: State, after: State) -> Difference:
+    """What differs between two states; opens only the objects that one of them has alone.
+
+    Raises:
+        EngineError: one of those is missing or damaged, or the states tell of other columns.
+    """
+    if before.columns != after.columns:
+        raise EngineError(
+            "These two were recorded by versions that compare rows differently; "
+            "they cannot be compared."
+        )
+    return compare_states(
+        before, after, _cells_alone(storage, before, after), _cells_alone(storage, after, before)
+    )
+
+
+def _cells_alone(storage: Storage, state: State, other: State) -> pa.Table:
+    alone = [item for key, item in state.objects.items() if key not in other.objects]
+    return pa.concat_tables([state.cells, read_cells(storage, alone)])
+
+
+def live_state(
+    dsn: str,
+    storage: Storage,
+    *,
+    find_base: Callable[[str], Manifest | None],
+    most_rows: int | None,
+    readers: int,
+    on_progress: OnProgress,
+) -> LiveState:
+    """A main database at this instant: what the next snapshot would read of it, and no more.
+
+    It reads in one MVCC snapshot, writes nothing, and leaves the marks as they are.
+
+    Args:
+        find_base: Gives the manifest of the snapshot of an id, where it is stored and good.
+        most_rows: Read no more variables than about this.
+
+    Raises:
+        TooManyRowsError: more would have to be read.
+        EngineError: the database or the base cannot be read.
+    """
+    with source_errors(), psycopg.connect(dsn, connect_timeout=10) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        instant = export_instant(connection)
+        check_schema(instant)
+        base = find_base(instant.marks_since) if instant.marks_since else None
+        usable = base if base is not None and is_base(base, instant) else None
+        if usable is None:
+            _refuse(_about_all_rows(connection), most_rows)
+        plan = plan_reading(connection, instant, None, usable)
+        _refuse(plan.rows, most_rows)
+        kept = keep_cells(storage, usable.contents, plan.read) if usable else keep_nothing()
+        looking = _Looking(instant, note_series(connection), on_progress, plan.rows)
+        jobs = [ReadJob(table) for table in RESOURCE_TABLES if table.name in looking.columns]
+        jobs += [ReadJob(VARIABLE, chunks) for chunks in plan.read]
+        run_parallel(
+            jobs, looking.read, workers=readers, resource=lambda: open_reader(dsn, instant)
+        )
+        return LiveState(
+            looking.state(usable, kept, plan.read, _device_names(connection)),
+            instant.taken_at,
+            rows_read=looking.rows,
+            chunks_read=len(instant.marks),
+            everything=usable is None,
+        )
+
+
+def _refuse(rows: int, most: int | None) -> None:
+    if most is not None and rows > most:
+        raise TooManyRowsError(rows, most)
+
+
+def _about_all_rows(connection: Connection) -> int:
+    row = connection.execute(
+        "SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = 'variable'::regclass"
+    ).fetchone()
+    return int(str(row[0])) if row else 0
+
+
+def _device_names(connection: Connection) -> dict[str, str]:
+    rows = connection.execute("SELECT id, name FROM device").fetchall()
+    return {str(device): str(name) for device, name in rows}
+
+
+@dataclass
+class _Looking:
+    """The threads' common state: what was read of the database."""
+
+    instant: Instant
+    devices: SeriesDevices
+    on_progress: OnProgress
+    rows_total: int
+    rows: int = 0
+    tables: dict[str, TableState] = field(default_factory=dict)
+    cells: list[pa.Table] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.columns = kept_columns(self.instant)
+
+    def read(self, reader: Reader, job: ReadJob) -> None:
+        columns = self.columns[job.table.name]
+        if job.table is VARIABLE:
+            for part in reader.rows(job.table, job.chunks, numbers=False):
+                low, _ = row_words(part, columns)
+                self.cells.append(count_cells(part, low, self.devices))
+                self._count(part.num_rows)
+            return
+        rows, digest = 0, Digest()
+        for part in reader.rows(job.table):
+            rows, digest = rows + part.num_rows, digest + table_digest(part, columns)
+        self.tables[job.table.name] = TableState(rows, digest, columns)
+
+    def _count(self, rows: int) -> None:
+        with self.lock:
+            self.rows += rows
+            total = max(self.rows_total, self.rows)
+            self.on_progress(Progress(self.rows, total, "reading"))
+
+    def state(
+        self,
+        base: Manifest | None,
+        kept: KeptCells,
+        read: list[ChunkRange],
+        devices: dict[str, str],
+    ) -> State:
+        """What was read, and what the base tells of the rest."""
+        new = add_cells(self.cells)
+        known = chunk_rows(base) if base else {}
+        rest = {
+            chunk: rows
+            for chunk, rows in known.items()
+            if not any(part.holds(chunk) for part in read)
+        }
+        order = [table.name for table in RESOURCE_TABLES if table.name in self.tables]
+        return State(
+            tables={name: self.tables[name] for name in order},
+            devices=devices,
+            chunk_rows={**rest, **rows_by_chunk(new)},
+            columns=self.columns[VARIABLE.name],
+            segments=(),
+            objects={item.key: item for item in kept.objects},
+            cells=pa.concat_tables([*(cells for _, cells in kept.ranges), new]),
+        )

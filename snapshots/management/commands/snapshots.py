@@ -1,0 +1,162 @@
+"""`manage.py snapshots diff A B` and `manage.py snapshots find PROJECT DEVICE`."""
+
+import json
+from argparse import ArgumentTypeError
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backups_portal.projects.models import Project
+from backups_portal.ui.progress import progress_bar
+from snapshots.comparing import Compared, compare_snapshots, compare_with_now
+from snapshots.engine.difference import Difference
+from snapshots.engine.errors import EngineError
+from snapshots.finding import MOST_DEVICES, Found, day_of, find_devices, find_rows
+from snapshots.management.lookup import stored_snapshot
+
+NOW = "now"
+
+
+class Command(BaseCommand):
+    """Look into stored backups without opening their segments."""
+
+    help = "Compares stored backups, or finds out which of them have a device's rows."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        diff = actions.add_parser("diff", help="what differs between two backups, or one and now")
+        diff.add_argument("before", type=UUID, metavar="A", help="a snapshot's id")
+        diff.add_argument("after", type=_id_or_now, metavar="B", help="another one's, or “now”")
+        find = actions.add_parser("find", help="how many rows of a device each backup has")
+        find.add_argument("project", help="the project's slug")
+        find.add_argument("device", help="the device's name or id, or a part of them")
+        find.add_argument("--day", type=_day, help="only rows of this day (UTC), as 2026-11-23")
+        for action in (diff, find):
+            action.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["action"] == "diff":
+            self._diff(options["before"], options["after"], options["json"])
+        else:
+            self._find(options["project"], options["device"], options["day"], options["json"])
+
+    def _diff(self, before_id: UUID, after_id: UUID | str, as_json: bool) -> None:
+        before = stored_snapshot(before_id)
+        try:
+            if isinstance(after_id, UUID):
+                after = stored_snapshot(after_id)
+                if after.project_id != before.project_id:
+                    raise CommandError("These are backups of different projects.")
+                compared = compare_snapshots(before, after)
+            else:
+                with progress_bar(self.stderr, silent=as_json) as on_progress:
+                    compared = compare_with_now(before, on_progress=on_progress)
+        except EngineError as error:
+            raise CommandError(f"They cannot be compared: {error}") from error
+        if as_json:
+            self.stdout.write(json.dumps(_document(compared), default=str))
+        else:
+            self._print(compared)
+
+    def _print(self, compared: Compared) -> None:
+        difference = compared.difference
+        for table in difference.tables:
+            self.stdout.write(f"{table.table}: {table.before:,} rows before, {table.after:,} after")
+        for device in difference.devices:
+            self.stdout.write(
+                f"device {device.change}: {device.name} ({device.device_id}), "
+                f"{device.gained:,} rows gained, {device.lost:,} lost, {device.days:,} days"
+            )
+        for day in difference.chunks:
+            self.stdout.write(
+                f"{day_of(day.chunk)} {day.change}: {day.before:,} rows before, {day.after:,} "
+                f"after, {day.devices:,} devices"
+            )
+        for part in difference.unlocated:
+            self.stdout.write(f"chunks {part.first} to {part.end} differ somewhere")
+        self.stdout.write(_summary(compared))
+
+    def _find(self, slug: str, text: str, day: date | None, as_json: bool) -> None:
+        project = Project.objects.select_related("server").filter(slug=slug).first()
+        if project is None:
+            raise CommandError(f"There is no project {slug}.")
+        devices = find_devices(project, text)
+        if len(devices) != 1:
+            names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MOST_DEVICES])
+            raise CommandError(
+                f"{len(devices)} devices match “{text}”: {names}"
+                if devices
+                else f"No stored backup has a device “{text}”."
+            )
+        found = find_rows(project, devices[0].device_id, day)
+        if as_json:
+            self.stdout.write(json.dumps(_found_document(devices[0].device_id, found), default=str))
+            return
+        for item in found.holdings:
+            rows = item.error if item.rows is None else f"{item.rows:,} rows"
+            mark = "  (the most)" if item.is_most else ""
+            self.stdout.write(f"{item.snapshot.taken_at}  {item.snapshot.pk}  {rows}{mark}")
+        if found.now is not None:
+            self.stdout.write(f"now  {found.now:,} rows")
+
+
+def _id_or_now(text: str) -> UUID | str:
+    if text == NOW:
+        return text
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"“{text}” is neither a snapshot's id nor “now”") from error
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"“{text}” is not a day such as 2026-11-23") from error
+
+
+def _summary(compared: Compared) -> str:
+    difference = compared.difference
+    found = (
+        "nothing differs"
+        if difference.is_empty
+        else f"{len(difference.devices):,} devices and {len(difference.chunks):,} days differ: "
+        f"{difference.gained:,} rows gained, {difference.lost:,} lost"
+    )
+    took = f"compared in {compared.seconds:.2f} s"
+    if compared.reading:
+        took += f", {compared.reading.rows:,} rows read of the main database"
+    return f"{found}; {took}"
+
+
+def _document(compared: Compared) -> dict[str, Any]:
+    difference: Difference = compared.difference
+    return {
+        "tables": [asdict(item) for item in difference.tables],
+        "devices": [asdict(item) for item in difference.devices],
+        "days": [{"day": day_of(item.chunk), **asdict(item)} for item in difference.chunks],
+        "cells": difference.cells.to_pylist(),
+        "unlocated": [asdict(part) for part in difference.unlocated],
+        "seconds": compared.seconds,
+        "reading": asdict(compared.reading) if compared.reading else None,
+    }
+
+
+def _found_document(device_id: str, found: Found) -> dict[str, Any]:
+    return {
+        "device_id": device_id,
+        "now": found.now,
+        "backups": [
+            {
+                "snapshot_id": item.snapshot.pk,
+                "taken_at": item.snapshot.taken_at,
+                "rows": item.rows,
+                "is_most": item.is_most,
+            }
+            for item in found.holdings
+        ],
+    }

@@ -1,0 +1,148 @@
+"""Two backups side by side, or a backup and now."""
+
+import logging
+from collections.abc import Sequence
+from datetime import date
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.core.paginator import Paginator
+from django.views.generic import TemplateView
+
+from snapshots.comparing import (
+    MOST_ROWS_FOR_A_PAGE,
+    Compared,
+    compare_snapshots,
+    compare_with_now,
+)
+from snapshots.contents import labels_of
+from snapshots.engine.difference import Difference
+from snapshots.engine.errors import EngineError
+from snapshots.finding import chunk_of, day_of
+from snapshots.inside import NO_DEVICE
+from snapshots.mixins import SnapshotMixin
+from snapshots.models import Snapshot
+
+log = logging.getLogger(__name__)
+
+NOW = "now"
+LINES = 25
+
+
+class CompareView(SnapshotMixin, TemplateView):
+    """What differs between this backup and another one, or the main database.
+
+    In the address: `with` is the other backup's id or "now"; `by` is "days" for the days instead of
+    the devices; `device` or `day` asks for the days of one device, or the devices of one day.
+    """
+
+    http_method_names = ["get", "head"]
+    template_name = "snapshots/compare.html"
+    failure = ""
+
+    @cached_property
+    def others(self) -> list[Snapshot]:
+        """The backups that it can be compared with, the newest first."""
+        stored = Snapshot.objects.completed().filter(project=self.project)
+        return list(
+            stored.exclude(pk=self.snapshot.pk).defer("table_rows").order_by("-taken_at", "-id")
+        )
+
+    @cached_property
+    def other(self) -> Snapshot | None:
+        """The backup that it is compared with; None for now, and where none is chosen."""
+        chosen = self.request.GET.get("with", "")
+        return next((item for item in self.others if str(item.pk) == chosen), None)
+
+    @property
+    def pair(self) -> tuple[Snapshot, Snapshot | None]:
+        """The older and the newer one; None is the main database now."""
+        if self.other and _taken(self.other) < _taken(self.snapshot):
+            return self.other, self.snapshot
+        return self.snapshot, self.other
+
+    def compared(self) -> Compared | None:
+        """What differs; None where nothing is chosen, and where `failure` says why not."""
+        with_now = self.request.GET.get("with") == NOW
+        if self.snapshot.state != Snapshot.State.COMPLETED or not (self.other or with_now):
+            return None
+        before, after = self.pair
+        try:
+            if after is None:
+                return compare_with_now(before, most_rows=MOST_ROWS_FOR_A_PAGE)
+            return compare_snapshots(before, after)
+        except EngineError as error:
+            log.warning("not compared snapshot=%s", self.snapshot.pk, exc_info=True)
+            self.failure = str(error)
+            return None
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        compared = self.compared()
+        before, after = self.pair
+        return {
+            **super().get_context_data(**kwargs),
+            "snapshot": self.snapshot,
+            "others": self.others,
+            "chosen": self.request.GET.get("with", ""),
+            "before": before,
+            "after": after,
+            "compared": compared,
+            "failure": self.failure,
+            "most_rows": MOST_ROWS_FOR_A_PAGE,
+            "zone": self.project.main_database.backup_time_zone,
+            **(self.lines(compared.difference) if compared else {}),
+        }
+
+    def lines(self, difference: Difference) -> dict[str, Any]:
+        """The table that the address asks for, a page of it."""
+        device_id, day = self.request.GET.get("device"), _day(self.request.GET.get("day"))
+        names = _names(difference)
+        rows: Sequence[Any]
+        if device_id is not None:
+            view, rows = "device", difference.of_device(device_id)
+        elif day:
+            view, rows = "day", difference.of_chunk(chunk_of(day))
+        elif self.request.GET.get("by") == "days":
+            view, rows = "days", difference.chunks
+        else:
+            view, rows = "devices", difference.devices
+        page = Paginator(rows, LINES).get_page(self.request.GET.get("page"))
+        return {
+            "view": view,
+            "page": page,
+            "lines": [
+                {
+                    "item": item,
+                    "day": day_of(item.chunk) if hasattr(item, "chunk") else None,
+                    "name": names.get(getattr(item, "device_id", ""), NO_DEVICE),
+                }
+                for item in page
+            ],
+            "device_name": names.get(device_id or "", NO_DEVICE),
+            "day": day,
+            "tables": labels_of(difference.tables),
+            "unlocated": [
+                (
+                    day_of(part.first) if part.first is not None else None,
+                    day_of(part.end) if part.end is not None else None,
+                )
+                for part in difference.unlocated
+            ],
+        }
+
+
+def _names(difference: Difference) -> dict[str, str]:
+    return {change.device_id: change.name or NO_DEVICE for change in difference.devices}
+
+
+def _taken(snapshot: Snapshot) -> tuple[Any, UUID]:
+    return snapshot.taken_at, snapshot.pk
+
+
+def _day(text: str | None) -> date | None:
+    """The day that an address names; None where it names none that there is."""
+    try:
+        return date.fromisoformat(text or "")
+    except ValueError:
+        return None

@@ -1,0 +1,52 @@
+"""Which backup still has the rows that somebody lost."""
+
+from typing import Any
+
+from django.utils import timezone
+from django.views.generic import TemplateView
+
+from backups_portal.projects.access import Permission
+from backups_portal.projects.mixins import ProjectPermissionMixin
+from snapshots.finding import MOST_DEVICES, Found, find_devices, find_rows
+from snapshots.forms import FindForm
+
+
+class FindView(ProjectPermissionMixin, TemplateView):
+    """Every stored backup with the rows that it has of a device, on a day or on all days."""
+
+    permission = Permission.MANAGE_BACKUPS
+    http_method_names = ["get", "head"]
+    template_name = "snapshots/find.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        is_asked = "device" in self.request.GET
+        form = FindForm(self.request.GET if is_asked else None)
+        return {
+            **super().get_context_data(**kwargs),
+            "form": form,
+            "now": timezone.now(),
+            "zone": self.project.main_database.backup_time_zone,
+            **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
+        }
+
+    def answer(self, device: str, day: Any) -> dict[str, Any]:
+        """The backups with their rows; the devices to choose from where several are meant."""
+        devices = find_devices(self.project, device)
+        if len(devices) != 1:
+            return {
+                "devices": devices[:MOST_DEVICES],
+                "devices_total": len(devices),
+                "is_unknown": not devices,
+                "day": day,
+            }
+        found = find_rows(self.project, devices[0].device_id, day)
+        return {"device": devices[0], "day": day, "found": found, "summary": _summary(found)}
+
+
+def _summary(found: Found) -> str:
+    """Which backup to restore, in a sentence; "" where none has any."""
+    if not found.best or not found.best.rows:
+        return ""
+    rows = f"{found.best.rows:,} row{'s'[: found.best.rows != 1]}"
+    date = found.best.snapshot.local_date
+    return f"The newest backup with the most of them is that of {date.day} {date:%b %Y}: {rows}."
