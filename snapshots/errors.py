@@ -21,3 +21,11 @@ class SettingsRefusedError(Exception):
 
 class HoldRefusedError(Exception):
     """A hold that cannot be placed, such as on a backup that is not stored."""
+
+
+class DownloadRefusedError(Exception):
+    """A download that does not begin."""
+
+
+class WrongPasswordError(DownloadRefusedError):
+    """The password that was asked for again is not the account's."""

@@ -101,3 +101,15 @@ class FindForm(forms.Form):
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
+
+
+class DownloadForm(forms.Form):
+    """The password again: a signed-in browser alone is not enough to carry all data away."""
+
+    password = forms.CharField(
+        label="Your password",
+        help_text="It is asked for again because the file has all data of the project.",
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
+    )

@@ -5,6 +5,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from snapshots.views.backups import BackupsView
 from snapshots.views.compare import CompareView
+from snapshots.views.download import DownloadView
 from snapshots.views.find import FindView
 from snapshots.views.main_database import MainDatabaseView
 from snapshots.views.snapshot import ExcludedView, HoldView, ReleaseView, SnapshotView
@@ -22,6 +23,7 @@ urlpatterns = [
     path(SNAPSHOT, read_only(SnapshotView.as_view()), name="snapshot"),
     path(f"{SNAPSHOT}left-out/", read_only(ExcludedView.as_view()), name="snapshot-excluded"),
     path(f"{SNAPSHOT}compare/", read_only(CompareView.as_view()), name="snapshot-compare"),
+    path(f"{SNAPSHOT}download/", DownloadView.as_view(), name="snapshot-download"),
     path(f"{SNAPSHOT}hold/", HoldView.as_view(), name="snapshot-hold"),
     path(f"{SNAPSHOT}release/", ReleaseView.as_view(), name="snapshot-release"),
 ]

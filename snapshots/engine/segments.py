@@ -5,7 +5,9 @@ import io
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from snapshots.engine.digest import Digest, table_digest
@@ -14,7 +16,12 @@ from snapshots.engine.manifest import Segment
 from snapshots.engine.storage import Storage
 
 # Ascending within a segment, so that their differences are small.
-DELTA_COLUMNS = frozenset({"time", "created_at", "id"})
+ASCENDING = frozenset({"time", "created_at", "id"})
+# Hardly ever the same in neighbouring rows; a dictionary would only add its numbers to them.
+PLAIN = frozenset({"group_key"})
+# Below, a column is regular where so few of its steps differ.
+REGULAR = 1 / 8
+SAMPLE_ROWS = 8192
 COMPRESSION_LEVEL = 1
 
 
@@ -69,22 +76,37 @@ def encode(
 
 def _parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
-    deltas = [
-        field.name
-        for field in table.schema
-        if field.name in DELTA_COLUMNS
-        and (pa.types.is_integer(field.type) or pa.types.is_timestamp(field.type))
-    ]
+    deltas = {name for name in table.column_names if name in ASCENDING and _is_delta(table[name])}
     pq.write_table(
         table,
         sink,
         compression="zstd",
         compression_level=COMPRESSION_LEVEL,
-        use_dictionary=[field.name for field in table.schema if field.name not in deltas],
-        column_encoding=dict.fromkeys(deltas, "DELTA_BINARY_PACKED") or None,
+        use_dictionary=[
+            name for name in table.column_names if name not in ASCENDING and name not in PLAIN
+        ],
+        column_encoding=dict.fromkeys(sorted(deltas), "DELTA_BINARY_PACKED") or None,
         write_statistics=False,
     )
     return sink.getvalue()
+
+
+def _is_delta(column: pa.ChunkedArray) -> bool:
+    """Whether differences of neighbours are smaller than what compression makes of the values.
+
+    The records of a reading share their times: rows that are sorted by series repeat the same
+    sequence of times for each variable of a device, which compression finds in the plain values,
+    and not in packed differences. Regular times are small as differences alone.
+    """
+    if not (pa.types.is_integer(column.type) or pa.types.is_timestamp(column.type)):
+        return False
+    if column.null_count or not len(column):
+        return True
+    values = column.cast(pa.int64()).combine_chunks().to_numpy()
+    steps = np.diff(values[:SAMPLE_ROWS])
+    if len(np.unique(steps)) <= len(steps) * REGULAR:
+        return True
+    return bool(pc.count_distinct(column).as_py() > len(values) / 2)
 
 
 def read_segment(storage: Storage, segment: Segment) -> pa.Table:

@@ -83,6 +83,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     "snapshot": owners(reads()),
     "snapshot-excluded": owners(reads()),
     "snapshot-compare": owners(reads()),
+    "snapshot-download": owners(reads(POST=409)),
     "snapshot-hold": owners(only(POST=302)),
     "snapshot-release": owners(only(POST=302)),
     "restore-confirm": owners(reads(POST=409)),

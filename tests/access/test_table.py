@@ -81,6 +81,7 @@ class World:
                 "backup_time_zone": "Europe/Berlin",
                 "retention_days": "3",
             },
+            "snapshot-download": {"password": factories.PASSWORD},
             "restore-confirm": {
                 "name": "Recovered",
                 "accept_charges": "on",
@@ -149,7 +150,11 @@ def test_anonymous_is_sent_to_sign_in_and_back(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["snapshot", "snapshot-hold", "snapshot-release", "restore-confirm"]
+    "name",
+    [
+        *("snapshot", "snapshot-excluded", "snapshot-compare", "snapshot-download"),
+        *("snapshot-hold", "snapshot-release", "restore-confirm"),
+    ],
 )
 def test_the_snapshot_of_another_project_leads_nowhere(world: World, name: str) -> None:
     before = state()
@@ -159,7 +164,13 @@ def test_the_snapshot_of_another_project_leads_nowhere(world: World, name: str) 
     assert state() == before
 
 
-@pytest.mark.parametrize("name", ["snapshot", "restore-confirm", "restore", "restore-status"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("snapshot", "snapshot-excluded", "snapshot-compare", "snapshot-download"),
+        *("restore-confirm", "restore", "restore-status"),
+    ],
+)
 def test_an_id_that_nothing_has(world: World, name: str) -> None:
     unknown = {"snapshot": uuid.uuid4(), "restore": uuid.uuid4()}
     assert world.ask("owner", "GET", name, **unknown).status_code == 404
@@ -178,7 +189,10 @@ def test_backups_page_takes_no_other_method_even_without_a_form_token(
 
 @pytest.mark.parametrize(
     "name",
-    ["main-database", "snapshot-hold", "snapshot-release", "restore-confirm", "restore-retry"],
+    [
+        *("main-database", "snapshot-download", "snapshot-hold", "snapshot-release"),
+        *("restore-confirm", "restore-retry"),
+    ],
 )
 def test_what_changes_something_asks_for_the_form_token(world: World, name: str) -> None:
     client = Client(enforce_csrf_checks=True)

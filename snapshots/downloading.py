@@ -1,0 +1,95 @@
+"""Handing a stored snapshot to its owner, as one ZIP."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
+from snapshots.engine.archive import archive_snapshot, check_complete
+from snapshots.engine.errors import EngineError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage, open_storage
+from snapshots.errors import DownloadRefusedError, WrongPasswordError
+from snapshots.models import Snapshot
+
+log = logging.getLogger(__name__)
+
+NOT_STORED = "Only a stored backup can be downloaded."
+WRONG_PASSWORD = "That is not your password. Nothing was downloaded."  # noqa: S105 - a sentence
+
+
+@dataclass(frozen=True)
+class Download:
+    """A ZIP under way: the name of the file, and its bytes piece by piece."""
+
+    file_name: str
+    pieces: Iterator[bytes]
+
+
+def open_download(
+    *, snapshot: Snapshot, actor: Account, password: str, address: str | None = None
+) -> Download:
+    """Begin the download of a snapshot of a project that `actor` owns.
+
+    Both are audited: that it was begun, and that it was refused.
+
+    Raises:
+        WrongPasswordError: it is not the actor's.
+        DownloadRefusedError: it is not stored, or storage does not have all of it.
+    """
+    try:
+        if not actor.check_password(password):
+            raise WrongPasswordError(WRONG_PASSWORD)
+        storage, manifest = _open(snapshot)
+    except DownloadRefusedError as refused:
+        _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
+        raise
+    _record(snapshot, actor, "snapshot.downloaded", address, rows=manifest.rows)
+    return Download(
+        f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
+        _pieces(snapshot, actor, storage, manifest, address),
+    )
+
+
+def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
+    if snapshot.state != Snapshot.State.COMPLETED:
+        raise DownloadRefusedError(NOT_STORED)
+    try:
+        storage = open_storage(settings.SNAPSHOT_STORAGE)
+        manifest = Manifest.load(storage, snapshot.manifest)
+        check_complete(storage, manifest)
+    except EngineError as error:
+        log.exception("cannot be downloaded snapshot=%s", snapshot.pk)
+        raise DownloadRefusedError(f"Nothing was downloaded. {error}") from error
+    return storage, manifest
+
+
+def _pieces(
+    snapshot: Snapshot, actor: Account, storage: Storage, manifest: Manifest, address: str | None
+) -> Iterator[bytes]:
+    """The archive; where it breaks off, the connection must break off with it."""
+    project = snapshot.project
+    try:
+        yield from archive_snapshot(
+            storage, manifest, project_name=project.name, profile_id=project.profile_id
+        )
+    except EngineError as error:
+        log.exception("download broke off snapshot=%s", snapshot.pk)
+        _record(snapshot, actor, "snapshot.download_broken", address, reason=str(error))
+        raise
+
+
+def _record(
+    snapshot: Snapshot, actor: Account, action: str, address: str | None, **details: object
+) -> None:
+    record(
+        action=action,
+        actor=actor,
+        project=snapshot.project,
+        subject=f"Backup of {snapshot.local_date}",
+        details={"snapshot": str(snapshot.pk), **details},
+        address=address,
+    )

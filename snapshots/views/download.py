@@ -1,0 +1,61 @@
+"""One backup as a file."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.generic import FormView
+
+from backups_portal.audit.services import address_of
+from snapshots.downloading import open_download
+from snapshots.errors import DownloadRefusedError, WrongPasswordError
+from snapshots.forms import DownloadForm
+from snapshots.mixins import SnapshotMixin
+from snapshots.models import Snapshot
+
+
+class DownloadView(SnapshotMixin, FormView):
+    """Says what the file will have, asks for the password again, and streams it."""
+
+    template_name = "snapshots/download.html"
+    form_class = DownloadForm
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        is_stored = self.snapshot.state == Snapshot.State.COMPLETED
+        return self.render_to_response(self.get_context_data(), status=200 if is_stored else 409)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return {
+            **super().get_context_data(**kwargs),
+            "snapshot": self.snapshot,
+            "zone": self.project.main_database.backup_time_zone,
+        }
+
+    def form_valid(  # type: ignore[override]  # the stubs know no stream here
+        self, form: DownloadForm
+    ) -> HttpResponseBase:
+        try:
+            download = open_download(
+                snapshot=self.snapshot,
+                actor=self.account,
+                password=form.cleaned_data["password"],
+                address=address_of(self.request),
+            )
+        except WrongPasswordError as refused:
+            form.add_error("password", str(refused))
+            return self.form_invalid(form)
+        except DownloadRefusedError as refused:
+            form.add_error(None, str(refused))
+            return self.refuse(form, 409)
+        response = StreamingHttpResponse(download.pieces, content_type="application/zip")
+        response["Content-Disposition"] = f'attachment; filename="{download.file_name}"'
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def form_invalid(self, form: DownloadForm) -> HttpResponse:
+        return self.refuse(form, 400)
+
+    def refuse(self, form: DownloadForm, status: int) -> HttpResponse:
+        """The page again, with what was wrong."""
+        return self.render_to_response(self.get_context_data(form=form), status=status)
