@@ -46,6 +46,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     return (yield)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Processes of a run: one per core for everything, none besides this one for a part."""
     return (os.cpu_count() or 1) if _is_spread(config.option) else 0
