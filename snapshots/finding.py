@@ -14,7 +14,7 @@ from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
 from snapshots.engine.cells import CELL_SCHEMA
 from snapshots.engine.chunks import ChunkRange
-from snapshots.engine.contents import CELLS, Device, read_cells, read_devices
+from snapshots.engine.contents import CELLS, DEVICES, Device, read_cells, read_devices
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.source import EPOCH, source_errors
@@ -122,7 +122,8 @@ class _Library:
     def __init__(self) -> None:
         self._storage: Storage = open_storage(settings.SNAPSHOT_STORAGE)
         self._manifests: dict[str, Manifest] = {}
-        self._cells: dict[str, pa.Table] = {}
+        # Of one device each, by the object and the device's number.
+        self._cells: dict[tuple[str, int], pa.Table] = {}
         self._devices: dict[str, list[Device]] = {}
 
     def _manifest(self, snapshot: Snapshot) -> Manifest:
@@ -134,34 +135,43 @@ class _Library:
     def devices(self, snapshot: Snapshot) -> list[Device]:
         """The devices of a backup; none where they cannot be read."""
         try:
-            manifest = self._manifest(snapshot)
-            key = ",".join(item.key for item in manifest.contents if item.table != CELLS)
-            if key not in self._devices:
-                self._devices[key] = read_devices(self._storage, manifest.contents)
+            return self._devices_of(self._manifest(snapshot))
         except EngineError:
             log.warning("devices cannot be read snapshot=%s", snapshot.pk, exc_info=True)
             return []
+
+    def _devices_of(self, manifest: Manifest) -> list[Device]:
+        key = ",".join(item.key for item in manifest.contents if item.table == DEVICES)
+        if key not in self._devices:
+            self._devices[key] = read_devices(self._storage, manifest.contents)
         return self._devices[key]
 
     def rows(self, snapshot: Snapshot, device_id: str, part: ChunkRange) -> int:
         """Rows of a device within a range of chunks; raises EngineError."""
+        manifest = self._manifest(snapshot)
+        number = next(
+            (d.number for d in self._devices_of(manifest) if d.device_id == device_id), None
+        )
+        if number is None:
+            return 0
         objects = [
             item
-            for item in self._manifest(snapshot).contents
+            for item in manifest.contents
             if item.table == CELLS and part.meets(ChunkRange(item.first_chunk, item.end_chunk))
         ]
-        cells = self._of_device(objects, device_id)
+        cells = self._of_device(objects, number)
         chunks = cells["chunk"].to_pylist()
         rows = cells["rows"].to_pylist()
         return sum(count for chunk, count in zip(chunks, rows, strict=True) if part.holds(chunk))
 
-    def _of_device(self, objects: Iterable[Segment], device_id: str) -> pa.Table:
+    def _of_device(self, objects: Iterable[Segment], number: int) -> pa.Table:
         tables = [CELL_SCHEMA.empty_table()]
         for item in objects:
-            if item.key not in self._cells:
+            known = (item.key, number)
+            if known not in self._cells:
                 cells = read_cells(self._storage, [item])
-                self._cells[item.key] = cells.filter(pc.equal(cells["device_id"], device_id))
-            tables.append(self._cells[item.key])
+                self._cells[known] = cells.filter(pc.equal(cells["device"], number))
+            tables.append(self._cells[known])
         return pa.concat_tables(tables)
 
 

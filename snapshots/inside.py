@@ -7,7 +7,13 @@ from datetime import datetime
 import pyarrow as pa
 from django.conf import settings
 
-from snapshots.engine.contents import Excluded, read_cells, read_devices, read_excluded
+from snapshots.engine.contents import (
+    Device,
+    Excluded,
+    read_cells,
+    read_devices,
+    read_excluded,
+)
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
@@ -70,9 +76,9 @@ def look_inside(snapshot: Snapshot) -> Inside:
     """
     storage = open_storage(settings.SNAPSHOT_STORAGE)
     manifest = Manifest.load(storage, snapshot.manifest)
-    rows = _rows_by_device(read_cells(storage, manifest.contents))
+    rows = _rows_by_number(read_cells(storage, manifest.contents))
     devices = [
-        DeviceLine(**vars(device), rows=rows.pop(device.device_id, 0))
+        _line(device, rows.pop(device.number, 0) if device.number else 0)
         for device in read_devices(storage, manifest.contents)
     ]
     if lost := sum(rows.values()):
@@ -80,9 +86,15 @@ def look_inside(snapshot: Snapshot) -> Inside:
     return Inside(devices, read_excluded(storage, manifest.contents))
 
 
-def _rows_by_device(cells: pa.Table) -> dict[str, int]:
-    totals = cells.group_by("device_id").aggregate([("rows", "sum")])
-    return dict(zip(totals["device_id"].to_pylist(), totals["rows_sum"].to_pylist(), strict=True))
+def _rows_by_number(cells: pa.Table) -> dict[int, int]:
+    totals = cells.group_by("device").aggregate([("rows", "sum")])
+    return dict(zip(totals["device"].to_pylist(), totals["rows_sum"].to_pylist(), strict=True))
+
+
+def _line(device: Device, rows: int) -> DeviceLine:
+    return DeviceLine(
+        device.device_id, device.name, device.variables, rows, device.first, device.last
+    )
 
 
 def search_devices(devices: Sequence[DeviceLine], text: str) -> list[DeviceLine]:

@@ -4,6 +4,9 @@ A cell tells of one device on one day (chunk): how many rows, and the low 32 bit
 their digest. Like the digest itself, these add up: cells do not depend on how days were cut into
 segments. A difference that happens to keep the 32 bits (one in four thousand million) still shows
 in the 128 bits of its segments.
+
+A device goes by a small number, the least of its series: a number never means two devices, and an
+object of cells needs no list of ids. Rows whose series has been deleted have the number 0.
 """
 
 from collections.abc import Iterable
@@ -21,31 +24,31 @@ DIGEST_MASK = np.uint64(0xFFFFFFFF)
 CELL_SCHEMA = pa.schema(
     [
         ("chunk", pa.int32()),
-        ("device_id", pa.string()),
+        ("device", pa.int32()),
         ("rows", pa.int64()),
         ("digest", pa.uint32()),
     ]
 )
+# The number of rows whose series has been deleted; series count from 1.
+NO_DEVICE = 0
 Numbers = npt.NDArray[np.int64]
 
 
 class SeriesDevices:
-    """Which device a series belongs to; by number, for whole columns at a time."""
+    """The number of the device that a series belongs to; for whole columns at a time."""
 
     def __init__(self, rows: Iterable[tuple[int, str]]) -> None:
-        pairs = sorted(rows)
-        # The first name is that of no device: a series may have been deleted.
-        self.names = ["", *sorted({device for _, device in pairs})]
-        places = {name: place for place, name in enumerate(self.names)}
+        numbers: dict[str, int] = {}
+        pairs = [(series, numbers.setdefault(device, series)) for series, device in sorted(rows)]
         self._series = np.array([series for series, _ in pairs], np.int64)
-        self._places = np.array([places[device] for _, device in pairs], np.int64)
+        self._numbers = np.array([number for _, number in pairs], np.int64)
 
-    def places(self, series: Words) -> Numbers:
-        """The place in `names` of each series' device."""
+    def numbers(self, series: Words) -> Numbers:
+        """The number of each series' device."""
         if not len(self._series):
             return np.zeros(len(series), np.int64)
         found = np.minimum(np.searchsorted(self._series, series), len(self._series) - 1)
-        return np.where(self._series[found] == series, self._places[found], 0)
+        return np.where(self._series[found] == series, self._numbers[found], NO_DEVICE)
 
 
 def chunks_of(table: pa.Table) -> Numbers:
@@ -66,7 +69,7 @@ def count_cells(table: pa.Table, low: Words, devices: SeriesDevices) -> pa.Table
     starts = np.flatnonzero(np.r_[True, (series[1:] != series[:-1]) | (chunks[1:] != chunks[:-1])])
     rows = np.diff(np.r_[starts, table.num_rows])
     digests = np.add.reduceat(low & DIGEST_MASK, starts)
-    return _sums(chunks[starts], devices.places(series[starts]), devices.names, rows, digests)
+    return _sums(chunks[starts], devices.numbers(series[starts]), rows, digests)
 
 
 def add_cells(tables: Iterable[pa.Table]) -> pa.Table:
@@ -74,38 +77,39 @@ def add_cells(tables: Iterable[pa.Table]) -> pa.Table:
     whole = pa.concat_tables([CELL_SCHEMA.empty_table(), *tables])
     if not whole.num_rows:
         return whole
-    coded = whole["device_id"].dictionary_encode().combine_chunks()
-    coded = coded.chunk(0) if isinstance(coded, pa.ChunkedArray) else coded
-    names = coded.dictionary.to_pylist()
-    order = np.argsort(np.array(names, object))
-    ranks = np.empty(len(names), np.int64)
-    ranks[order] = np.arange(len(names))
     return _sums(
         whole["chunk"].to_numpy().astype(np.int64),
-        ranks[coded.indices.to_numpy()],
-        [names[place] for place in order],
+        whole["device"].to_numpy().astype(np.int64),
         whole["rows"].to_numpy(),
         whole["digest"].to_numpy().astype(np.uint64),
     )
 
 
-def _sums(
-    chunks: Numbers, places: Numbers, names: list[str], rows: Numbers, digests: Words
-) -> pa.Table:
-    keys, cells = np.unique(chunks * len(names) + places, return_inverse=True)
+def _sums(chunks: Numbers, devices: Numbers, rows: Numbers, digests: Words) -> pa.Table:
+    keys, cells = np.unique(cell_keys(chunks, devices), return_inverse=True)
     total_rows, total_digests = np.zeros(len(keys), np.int64), np.zeros(len(keys), np.uint64)
     np.add.at(total_rows, cells, rows)
     np.add.at(total_digests, cells, digests)
-    devices = pa.DictionaryArray.from_arrays(keys % len(names), pa.array(names, pa.string()))
+    chunks, devices = split_keys(keys)
     return pa.table(
         [
-            (keys // len(names)).astype(np.int32),
-            devices.cast(pa.string()),
+            chunks.astype(np.int32),
+            devices.astype(np.int32),
             total_rows,
             (total_digests & DIGEST_MASK).astype(np.uint32),
         ],
         schema=CELL_SCHEMA,
     )
+
+
+def cell_keys(chunks: Numbers, devices: Numbers) -> Numbers:
+    """One number for the chunk and the device of each cell, in their order."""
+    return (chunks << 32) + devices
+
+
+def split_keys(keys: Numbers) -> tuple[Numbers, Numbers]:
+    """The chunks and devices behind some keys."""
+    return keys >> 32, keys & 0xFFFFFFFF
 
 
 def within(cells: pa.Table, part: ChunkRange) -> pa.Table:

@@ -40,6 +40,7 @@ READERS = 8
 DEVICE_SCHEMA = pa.schema(
     [
         ("device_id", pa.string()),
+        ("number", pa.int32()),
         ("name", pa.string()),
         ("variables", pa.int64()),
         ("first", pa.timestamp("us", "UTC")),
@@ -53,9 +54,15 @@ EXCLUDED_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Device:
-    """A device as a snapshot found it; `variables` are the different names of its records."""
+    """A device as a snapshot found it.
+
+    Attributes:
+        number: What it goes by in cells; None where it has no series.
+        variables: The different names of its records.
+    """
 
     device_id: str
+    number: int | None
     name: str
     variables: int
     first: datetime | None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from snapshots.engine.cells import cell_keys, split_keys
 from snapshots.engine.chunks import ChunkRange
 from snapshots.engine.digest import Digest
 from snapshots.engine.manifest import Segment
@@ -51,6 +52,7 @@ class State:
     Attributes:
         tables: All tables but the variables.
         devices: Names by id.
+        numbers: The ids of devices by what they go by in cells.
         chunk_rows: Rows of variables by chunk.
         columns: Of variables, those that the digests are over.
         segments: Of variables; none of a database.
@@ -60,6 +62,7 @@ class State:
 
     tables: dict[str, TableState]
     devices: dict[str, str]
+    numbers: dict[int, str]
     chunk_rows: dict[int, int]
     columns: tuple[str, ...]
     segments: tuple[Segment, ...]
@@ -175,7 +178,7 @@ def compare_states(
     Args:
         cells_before, cells_after: All cells of each but those of objects that both have.
     """
-    cells = compare_cells(cells_before, cells_after)
+    cells = compare_cells(cells_before, cells_after, {**before.numbers, **after.numbers})
     return Difference(
         tables=compare_tables(before.tables, after.tables),
         devices=compare_devices(before.devices, after.devices, cells),
@@ -185,26 +188,28 @@ def compare_states(
     )
 
 
-def compare_cells(before: pa.Table, after: pa.Table) -> pa.Table:
-    """The cells that are not the same, as a table of CHANGED_CELL_SCHEMA in the order of time."""
-    whole = pa.concat_tables([before, after]).combine_chunks()
-    if not whole.num_rows:
-        return CHANGED_CELL_SCHEMA.empty_table()
-    coded = whole["device_id"].combine_chunks().dictionary_encode()
-    coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
-    count = len(coded.dictionary)
-    keys = whole["chunk"].to_numpy().astype(np.int64) * count + coded.indices.to_numpy()
-    unique, places = np.unique(keys, return_inverse=True)
-    sides = np.arange(len(keys)) >= before.num_rows
-    rows = np.zeros((2, len(unique)), np.int64)
-    digests = np.zeros((2, len(unique)), np.uint64)
-    np.add.at(rows, (sides.astype(int), places), whole["rows"].to_numpy())
-    np.add.at(digests, (sides.astype(int), places), whole["digest"].to_numpy().astype(np.uint64))
+def compare_cells(before: pa.Table, after: pa.Table, ids: Mapping[int, str]) -> pa.Table:
+    """The cells that are not the same, as a table of CHANGED_CELL_SCHEMA in the order of time.
+
+    Args:
+        ids: The ids of devices by number; rows of others are told to be of no device ("").
+    """
+    whole = pa.concat_tables([before, after])
+    keys, places = np.unique(
+        cell_keys(*(whole[name].to_numpy().astype(np.int64) for name in ("chunk", "device"))),
+        return_inverse=True,
+    )
+    sides = (np.arange(len(places)) >= before.num_rows).astype(int)
+    rows = np.zeros((2, len(keys)), np.int64)
+    digests = np.zeros((2, len(keys)), np.uint64)
+    np.add.at(rows, (sides, places), whole["rows"].to_numpy())
+    np.add.at(digests, (sides, places), whole["digest"].to_numpy().astype(np.uint64))
     other = np.flatnonzero((rows[0] != rows[1]) | (digests[0] != digests[1]))
+    chunks, numbers = split_keys(keys[other])
     return pa.table(
         [
-            (unique[other] // count).astype(np.int32),
-            coded.dictionary.take(pa.array(unique[other] % count)),
+            chunks.astype(np.int32),
+            [ids.get(number, "") for number in numbers.tolist()],
             rows[0][other],
             rows[1][other],
         ],

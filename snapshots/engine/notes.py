@@ -9,7 +9,8 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 # First and last come from the index of series and time: two looks for each series.
 DEVICES = """
-SELECT device.id, device.name, count(DISTINCT series.variable), min(edge.first), max(edge.last)
+SELECT device.id, min(series.id), device.name, count(DISTINCT series.variable),
+       min(edge.first), max(edge.last)
 FROM device LEFT JOIN series ON series.device_id = device.id
 LEFT JOIN LATERAL (
     SELECT (SELECT min(time) FROM variable WHERE series_id = series.id) AS first,

@@ -17,9 +17,9 @@ from snapshots.engine.manifest import Segment
 from snapshots.engine.storage import Storage
 
 # Ascending within a segment, so that their differences are small.
-ASCENDING = frozenset({"time", "created_at", "id"})
+ASCENDING = frozenset({"time", "created_at", "id", "chunk", "device"})
 # Hardly ever the same in neighbouring rows; a dictionary would only add its numbers to them.
-PLAIN = frozenset({"group_key"})
+PLAIN = frozenset({"group_key", "digest"})
 # Below, a column is regular where so few of its steps differ.
 REGULAR = 1 / 8
 SAMPLE_ROWS = 8192

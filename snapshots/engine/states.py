@@ -73,7 +73,7 @@ def stored_state(storage: Storage, manifest: Manifest) -> State:
     Raises:
         EngineError: the object that names its devices is missing or damaged.
     """
-    segments = tuple(manifest.of(VARIABLE.name))
+    devices = read_devices(storage, manifest.contents)
     return State(
         tables={
             name: TableState(
@@ -84,12 +84,11 @@ def stored_state(storage: Storage, manifest: Manifest) -> State:
             for name, columns in manifest.columns.items()
             if name != VARIABLE.name
         },
-        devices={
-            device.device_id: device.name for device in read_devices(storage, manifest.contents)
-        },
+        devices={device.device_id: device.name for device in devices},
+        numbers={device.number: device.device_id for device in devices if device.number},
         chunk_rows=chunk_rows(manifest),
         columns=manifest.columns[VARIABLE.name],
-        segments=segments,
+        segments=tuple(manifest.of(VARIABLE.name)),
         objects={item.key: item for item in manifest.contents if item.table == CELLS},
         cells=CELL_SCHEMA.empty_table(),
     )
@@ -165,7 +164,7 @@ def live_state(
             jobs, looking.read, workers=readers, resource=lambda: open_reader(dsn, instant)
         )
         return LiveState(
-            looking.state(usable, kept, plan.read, _device_names(connection)),
+            looking.state(usable, kept, plan.read, _devices(connection)),
             instant.taken_at,
             rows_read=looking.rows,
             chunks_read=len(instant.marks),
@@ -185,9 +184,13 @@ def _about_all_rows(connection: Connection) -> int:
     return int(str(row[0])) if row else 0
 
 
-def _device_names(connection: Connection) -> dict[str, str]:
-    rows = connection.execute("SELECT id, name FROM device").fetchall()
-    return {str(device): str(name) for device, name in rows}
+def _devices(connection: Connection) -> list[tuple[str, str, int | None]]:
+    """Id, name and number of every device."""
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        return cursor.execute(
+            """SELECT device.id, name, min(series.id) FROM device
+               LEFT JOIN series ON device_id = device.id GROUP BY device.id"""
+        ).fetchall()
 
 
 @dataclass
@@ -230,7 +233,7 @@ class _Looking:
         base: Manifest | None,
         kept: KeptCells,
         read: list[ChunkRange],
-        devices: dict[str, str],
+        devices: list[tuple[str, str, int | None]],
     ) -> State:
         """What was read, and what the base tells of the rest."""
         new = add_cells(self.cells)
@@ -243,7 +246,8 @@ class _Looking:
         order = [table.name for table in RESOURCE_TABLES if table.name in self.tables]
         return State(
             tables={name: self.tables[name] for name in order},
-            devices=devices,
+            devices={device: name for device, name, _ in devices},
+            numbers={number: device for device, _, number in devices if number},
             chunk_rows={**rest, **rows_by_chunk(new)},
             columns=self.columns[VARIABLE.name],
             segments=(),

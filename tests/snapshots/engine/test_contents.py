@@ -18,8 +18,9 @@ DAY = (START.date() - START.date().replace(year=1970, month=1, day=1)).days
 def cells(storage: Storage, manifest: Manifest) -> dict[tuple[int, str], tuple[int, int]]:
     """Rows and digest by day, counted from START, and device."""
     table = read_cells(storage, manifest.contents)
+    ids = {device.number: device.device_id for device in read_devices(storage, manifest.contents)}
     found = {
-        (row["chunk"] - DAY, row["device_id"]): (row["rows"], row["digest"])
+        (row["chunk"] - DAY, ids.get(row["device"], "")): (row["rows"], row["digest"])
         for row in table.to_pylist()
     }
     assert len(found) == table.num_rows, "each day and device has one cell"
