@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from backups_portal.projects.models import Project
+from backups_portal.ui.estimate import remaining
 from snapshots.models import Snapshot
 from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
 
@@ -36,6 +37,7 @@ class Row:
             where there is nothing to keep.
         restore: A restore of it that is under way.
         is_being_proven: A proof of it is queued or under way.
+        left: How long taking it will still last, where that can be told.
     """
 
     snapshot: Snapshot
@@ -43,6 +45,7 @@ class Row:
     kept_because: str
     restore: RunningRestore | None
     is_being_proven: bool
+    left: timedelta | None = None
 
     @property
     def changes(self) -> bool:
@@ -76,9 +79,16 @@ def describe(
             kept_because=KEPT_BECAUSE.get(reasons.get(snapshot.pk, ""), ""),
             restore=restores.get(snapshot.pk),
             is_being_proven=snapshot.pk in proving,
+            left=_time_left(snapshot, now),
         )
         for snapshot in snapshots
     ]
+
+
+def _time_left(snapshot: Snapshot, now: datetime) -> timedelta | None:
+    if snapshot.state != Snapshot.State.RUNNING or snapshot.started_at is None:
+        return None
+    return remaining(snapshot.rows_done, snapshot.rows_total, now - snapshot.started_at)
 
 
 def _running_restores(snapshot_ids: Sequence[UUID]) -> dict[UUID, RunningRestore]:

@@ -20,7 +20,7 @@ from snapshots.models import Snapshot
 
 # The list refreshes itself so often (seconds) while something in it is under way, and while the
 # next backup is about to appear.
-WHILE_CHANGING = 2
+WHILE_CHANGING = 1
 WHILE_AWAITED = 15
 AWAITED = timedelta(minutes=10)
 

@@ -206,6 +206,20 @@ class TestRefresh:
         assert 'value="5" max="20"' in part
         assert "5 of 20 rows" in words(line(part, snapshot))
 
+    def test_how_long_a_running_backup_will_still_take(
+        self, client: Client, project: Project
+    ) -> None:
+        snapshot = factories.make_snapshot(
+            project,
+            state="running",
+            taken_at=timezone.now() - timedelta(seconds=30),
+            rows_done=50,
+            rows_total=200,
+            bytes_done=2048,
+        )
+        text = words(line(refresh(client, project), snapshot))
+        assert "50 of 200 rows, 2.0 KiB, about 1 min 30 s left" in text
+
     def test_restore_under_way_is_asked_for_again(
         self, client: Client, project: Project, owner: Account
     ) -> None:
