@@ -49,4 +49,7 @@ def _summary(found: Found) -> str:
         return ""
     rows = f"{found.best.rows:,} row{'s'[: found.best.rows != 1]}"
     date = found.best.snapshot.local_date
-    return f"The newest backup with the most of them is that of {date.day} {date:%b %Y}: {rows}."
+    newest = f"The newest backup with the most of them is that of {date.day} {date:%b %Y}: {rows}."
+    if found.now == found.best.rows:
+        return f"{newest} The database has as many now."
+    return newest

@@ -92,7 +92,7 @@ class TestPage:
     def test_now(self, client: Client, pair: tuple[Snapshot, Snapshot], source: Connection) -> None:
         page = compare(client, pair[1], "with=now")
         assert "Nothing differs" in page
-        assert "0 rows of the database were read" in page
+        assert "No row was written since the newest backup" in page
         add_rows(source, 5, 2)
         page = compare(client, pair[0], "with=now")
         assert "+7 \N{MINUS SIGN}10" in page
@@ -138,6 +138,8 @@ class TestFind:
         page = find(client, pair[0].project, "device=truck&day=2026-03-01")
         date = pair[0].local_date
         assert f"is that of {date.day} {date:%b %Y}: 10 rows." in page
+        assert "as many now" not in page
+        assert "as many now" in find(client, pair[0].project, "device=truck&day=2026-03-03")
         assert "The database now" in page
         assert page.index(str(pair[1].pk)) < page.index(str(pair[0].pk))
         assert page.count("New project from backup") == 1
