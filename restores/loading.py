@@ -5,21 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import adbc_driver_postgresql.dbapi as adbc
 import numpy as np
 import psycopg
 import pyarrow as pa
-from adbc_driver_manager import Error as AdbcError
 from psycopg import sql
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.parallel import run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, SCHEMA_VERSION, VARIABLE, Table
 from backups_portal.projectdb.tokens import mint
+from restores.copying import COPY_VARIABLES, encode_rows
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segments import read_segment
-from snapshots.engine.source import join_location
 from snapshots.engine.storage import Storage
 from snapshots.engine.taking import OnProgress, Progress
 
@@ -48,12 +46,12 @@ class Target:
 
 @contextmanager
 def load_errors() -> Iterator[None]:
-    """Turn what the database drivers raise into a sentence for an owner."""
+    """Turn what the database driver raises into a sentence for an owner."""
     try:
         yield
     except psycopg.errors.DiskFull as error:
         raise LoadError("The database server has no space left for the new project.") from error
-    except (psycopg.Error, AdbcError) as error:
+    except psycopg.Error as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         is_about_rows = (error.sqlstate or "")[:2] in {DATA_EXCEPTION, INTEGRITY_VIOLATION}
         kind = UnloadableError if is_about_rows else LoadError
@@ -196,24 +194,32 @@ def _load_variables(
     done = manifest.rows - sum(segment.rows for segment in segments)
     done_bytes = total_bytes - sum(segment.bytes for segment in segments)
 
-    def load(connection: adbc.Connection, job: LoadJob) -> None:
+    def load(connection: Connection, job: LoadJob) -> None:
         nonlocal done, done_bytes
-        with load_errors(), connection.cursor() as cursor:
-            if job.segment.rows:
-                cursor.adbc_ingest(VARIABLE.name, _numbered(storage, job), mode="append")
-                connection.commit()
+        if job.segment.rows:
+            with load_errors():
+                _copy_variables(connection, _numbered(storage, job))
         with lock:
             done += job.segment.rows
             done_bytes += job.segment.bytes
             on_progress(Progress(done, manifest.rows, "loading", done_bytes, total_bytes))
 
     run_parallel(
-        number_segments(segments), load, workers=loaders, resource=lambda: adbc.connect(target.dsn)
+        number_segments(segments),
+        load,
+        workers=loaders,
+        resource=lambda: psycopg.connect(target.dsn, autocommit=True),
     )
 
 
+def _copy_variables(connection: Connection, rows: pa.Table) -> None:
+    with connection.cursor() as cursor, cursor.copy(COPY_VARIABLES) as copy:
+        for part in encode_rows(rows):
+            copy.write(part)
+
+
 def _numbered(storage: Storage, job: LoadJob) -> pa.Table:
-    rows = join_location(read_segment(storage, job.segment))
+    rows = read_segment(storage, job.segment)
     numbers = np.arange(job.first_number, job.first_number + rows.num_rows, dtype=np.int64)
     return rows.set_column(rows.column_names.index("id"), "id", pa.array(numbers))
 

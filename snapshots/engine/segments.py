@@ -116,8 +116,8 @@ def _distinct(values: npt.NDArray[np.int64]) -> float:
     """About how many values differ (linear counting; Whang, Vander-Zanden and Taylor, 1990)."""
     seen = np.zeros(1 << HASH_BITS, bool)
     seen[(values.view(np.uint64) * GOLDEN) >> np.uint64(64 - HASH_BITS)] = True
-    free = len(seen) - np.count_nonzero(seen)
-    return len(seen) * math.log(len(seen) / max(free, 1))
+    free = max(1, len(seen) - int(np.count_nonzero(seen)))
+    return len(seen) * math.log(len(seen) / free)
 
 
 def read_segment(storage: Storage, segment: Segment) -> pa.Table:

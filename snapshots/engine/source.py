@@ -286,26 +286,6 @@ def split_location(table: pa.Table) -> pa.Table:
     return table
 
 
-def join_location(table: pa.Table) -> pa.Table:
-    """The inverse of `split_location`, as the binary form that PostgreSQL's COPY reads."""
-    index = table.column_names.index("longitude")
-    known = np.asarray(table["longitude"].combine_chunks().is_valid())
-    points = np.column_stack(
-        [
-            np.asarray(table[name].combine_chunks().fill_null(0.0))
-            for name in ("longitude", "latitude")
-        ]
-    ).astype(">f8")
-    content = points.tobytes()
-    values = (
-        [content[row * 16 : row * 16 + 16] if valid else None for row, valid in enumerate(known)]
-        if known.any()
-        else [None] * len(known)
-    )
-    table = table.drop_columns(["longitude", "latitude"])
-    return table.add_column(index, "location", pa.array(values, pa.binary()))
-
-
 @contextmanager
 def open_reader(dsn: str, instant: Instant) -> Iterator[Reader]:
     """A reader whose transactions see exactly the instant."""
