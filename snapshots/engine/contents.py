@@ -6,9 +6,9 @@ range nothing was read anew is taken over without being opened. Like segments th
 what they hold: what has not changed is stored once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -93,10 +93,12 @@ class KeptCells:
     Attributes:
         objects: Taken over as they are.
         ranges: The ranges of all other objects, with the cells of the chunks not read anew.
+        devices: Its devices.
     """
 
     objects: list[Segment]
     ranges: list[tuple[ChunkRange, pa.Table]]
+    devices: list[Device] = field(default_factory=list)
 
     def with_new(self, new: pa.Table) -> Iterator[tuple[ChunkRange, pa.Table]]:
         """The objects to write, once the cells of what was read anew are known."""
@@ -111,7 +113,7 @@ def keep_nothing() -> KeptCells:
     return KeptCells([], [(ChunkRange(None, None), CELL_SCHEMA.empty_table())])
 
 
-def keep_cells(storage: Storage, base: Iterable[Segment], read: list[ChunkRange]) -> KeptCells:
+def keep_cells(storage: Storage, base: Sequence[Segment], read: list[ChunkRange]) -> KeptCells:
     """What a snapshot takes over that reads some ranges anew.
 
     Args:
@@ -120,7 +122,7 @@ def keep_cells(storage: Storage, base: Iterable[Segment], read: list[ChunkRange]
     Raises:
         EngineError: an object that must be opened is missing or damaged.
     """
-    kept = KeptCells([], [])
+    kept = KeptCells([], [], read_devices(storage, base))
     for item in base:
         whole = ChunkRange(item.first_chunk, item.end_chunk)
         if item.table != CELLS:

@@ -22,6 +22,7 @@ from backups_portal.projectdb.catalogue import (
 from snapshots.engine.cells import SeriesDevices, add_cells, chunks_of, count_cells
 from snapshots.engine.chunks import ChunkRange, Plan, plan_full, plan_incremental
 from snapshots.engine.contents import (
+    Device,
     Excluded,
     KeptCells,
     encode_cells,
@@ -31,6 +32,7 @@ from snapshots.engine.contents import (
     keep_nothing,
 )
 from snapshots.engine.digest import row_words, words_digest
+from snapshots.engine.edges import EdgeCounter
 from snapshots.engine.errors import EngineError, SourceError
 from snapshots.engine.manifest import ExcludedTotal, Manifest, Segment, UntrackedChange
 from snapshots.engine.notes import note_devices, note_excluded, note_series
@@ -159,7 +161,7 @@ def take_snapshot(
         excluded = note_excluded(connection)
         contents = [
             *run.store_cells(kept),
-            run.store(encode_devices(project_id, note_devices(connection))),
+            run.store(encode_devices(project_id, run.note_devices(connection, kept, plan.read))),
             run.store(encode_excluded(project_id, excluded)),
         ]
         manifest = Manifest(
@@ -276,6 +278,7 @@ class _Run:
         self._rows_done = self._bytes_done = 0
         self._lock = threading.Lock()
         self._cells: list[pa.Table] = []
+        self._edges = EdgeCounter(devices)
         self.known = known
 
     def read(self, reader: Reader, job: ReadJob) -> list[Segment]:
@@ -289,6 +292,15 @@ class _Run:
             for chunks, cells in kept.with_new(add_cells(self._cells))
         ]
         return sorted([*kept.objects, *written], key=_load_order)
+
+    def note_devices(
+        self,
+        connection: psycopg.Connection[tuple[object, ...]],
+        kept: KeptCells,
+        read: list[ChunkRange],
+    ) -> list[Device]:
+        """The devices, with the first and last moment of what was read and what is kept."""
+        return note_devices(connection, base=kept.devices, read=read, edges=self._edges.edges())
 
     def _read_part(self, job: ReadJob, part: pa.Table) -> Segment:
         low, high = row_words(part, self._columns[job.table.name])
@@ -306,6 +318,7 @@ class _Run:
         )
         if is_variable:
             self._cells.append(count_cells(part, low, self._devices))
+            self._edges.add(part)
         self._count(segment.rows, segment.logical_bytes)
         return segment
 

@@ -5,7 +5,7 @@ import uuid
 import pyarrow as pa
 import pytest
 
-from snapshots.engine import contents
+from snapshots.engine import contents, notes
 from snapshots.engine.contents import CELLS, read_cells, read_devices
 from snapshots.engine.errors import MissingObjectError
 from snapshots.engine.manifest import Manifest
@@ -75,6 +75,9 @@ def test_an_incremental_snapshot_has_the_contents_of_a_full_one(
     full = backups.take(full=True)
     assert not incremental.is_full
     assert cells(backups.storage, incremental) == cells(backups.storage, full)
+    assert read_devices(backups.storage, incremental.contents) == read_devices(
+        backups.storage, full.contents
+    )
     assert rows(backups.storage, incremental)[2] == 8
 
 
@@ -138,3 +141,39 @@ def test_an_empty_project_has_contents() -> None:
     encoded = contents.encode_cells(uuid.uuid4(), chunks, table)
     assert encoded.segment.rows == 0
     assert isinstance(table, pa.Table)
+
+
+@pytest.mark.parametrize(
+    ("statement", "looks"),
+    [
+        ("INSERT INTO variable (series_id, time, group_key) VALUES (1, '2026-02-01', 'g')", 0),
+        ("INSERT INTO variable (series_id, time, group_key) VALUES (1, '2026-05-01', 'g')", 0),
+        ("DELETE FROM variable WHERE time >= '2026-03-05'", 1),
+        ("DELETE FROM variable WHERE time < '2026-03-02'", 1),
+        ("DELETE FROM variable WHERE time >= '2026-03-02' AND time < '2026-03-03'", 0),
+        ("DELETE FROM variable", 1),
+        ("UPDATE variable SET time = time - interval '1 year'", 1),
+    ],
+)
+def test_first_and_last_are_looked_up_only_where_they_are_gone(
+    backups: Backups,
+    source: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    statement: str,
+    looks: int,
+) -> None:
+    monkeypatch.setattr("snapshots.engine.chunks.TARGET_ROWS", 3)
+    looked_up: list[str] = []
+    real = notes._look_up
+    monkeypatch.setattr(
+        notes, "_look_up", lambda c, found: (looked_up.extend(found), real(c, found))[1]
+    )
+    for day in range(6):
+        add_rows(source, day, 3)
+    backups.take()
+    assert looked_up == []
+    source.execute(statement.encode())
+    (truck,) = read_devices(backups.storage, backups.take().contents)
+    row = source.execute("SELECT min(time), max(time) FROM variable").fetchone()
+    assert (truck.first, truck.last) == row
+    assert len(looked_up) == looks

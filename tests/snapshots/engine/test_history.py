@@ -6,7 +6,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from snapshots.engine.contents import read_cells, read_devices
 from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
 from tests.projectdatabases import (
     START,
     Backups,
@@ -53,6 +55,12 @@ def write(connection: Connection, action: str, *arguments: Any) -> None:
     )
 
 
+def told(storage: Storage, manifest: Manifest) -> tuple[Any, ...]:
+    """What the contents of a snapshot tell of its rows and devices."""
+    cells = read_cells(storage, manifest.contents).to_pylist()
+    return sorted(map(str, cells)), read_devices(storage, manifest.contents)
+
+
 @settings(
     max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -72,3 +80,4 @@ def test_every_snapshot_restores_to_its_moment(
                 write(source, action, *arguments)
     for manifest, expected in taken[-3:]:
         assert backups.contents_of(manifest) == expected
+    assert told(backups.storage, taken[-1][0]) == told(backups.storage, backups.take(full=True))
