@@ -115,6 +115,9 @@ DATABASES = {
 # Where new project databases are made when no server is registered yet.
 PROJECT_DATABASE_URL = env.str("PROJECT_DATABASE_URL", default="") or env.str("DATABASE_URL")
 
+# The origin of the projects' API as clients reach it; the token says which project they mean.
+API_URL = env.str("API_URL", default="http://localhost:8001").rstrip("/")
+
 AUTH_USER_MODEL = "accounts.Account"
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "projects"

@@ -8,11 +8,13 @@ from typing import Any
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.projects.connections import PASSWORD_PURPOSE, SERVER_PURPOSE, keyring
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
 from restores.models import Restore
 from snapshots.models import Snapshot
 
 PASSWORD = "correct horse battery"
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 _numbers = itertools.count(1)
 
 
@@ -26,7 +28,8 @@ def make_account(email: str = "", **fields: Any) -> Account:
 def make_server() -> DatabaseServer:
     """A database server that nothing can connect to."""
     return DatabaseServer.objects.get_or_create(
-        name="factory", defaults={"sealed_url": b"sealed", "is_open": False}
+        name="factory",
+        defaults={"sealed_url": keyring().seal(NOWHERE, SERVER_PURPOSE), "is_open": False},
     )[0]
 
 
@@ -44,7 +47,7 @@ def make_project_row(
             "server": make_server(),
             "database": f"factory_{number}",
             "role": f"factory_{number}",
-            "sealed_password": b"sealed",
+            "sealed_password": keyring().seal("none", PASSWORD_PURPOSE),
             "created_by": owner,
             **fields,
         }

@@ -14,6 +14,7 @@ class Permission(Enum):
 
     VIEW_PROJECT = "view project"
     MANAGE_BACKUPS = "manage backups"
+    MANAGE_API = "manage API tokens"
 
 
 # Backups, restores, charges and backup settings are the owners' alone.
@@ -25,6 +26,7 @@ REFUSAL = (
     "Backup management is restricted to project owners. "
     "Collaborators cannot access backup features."
 )
+REFUSALS = {Permission.MANAGE_API: "A project's API tokens are its owners' alone."}
 
 
 def get_membership(account: Account, slug: str, permission: Permission) -> Membership:
@@ -42,7 +44,7 @@ def get_membership(account: Account, slug: str, permission: Permission) -> Membe
     if membership is None:
         raise Http404("no such project")
     if permission not in GRANTS[Membership.Role(membership.role)]:
-        raise PermissionDenied(REFUSAL)
+        raise PermissionDenied(REFUSALS.get(permission, REFUSAL))
     return membership
 
 

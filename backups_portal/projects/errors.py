@@ -3,3 +3,11 @@
 
 class NameRefusedError(Exception):
     """The name cannot be a project's; the message says why and is fit for a page."""
+
+
+class TokenRefusedError(Exception):
+    """A token cannot be made like this; the message says why and is fit for a page."""
+
+
+class DatabaseUnreachableError(Exception):
+    """The project's main database does not answer at the moment; fit for a page."""

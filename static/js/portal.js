@@ -27,6 +27,22 @@
     event.target.dataset.sent = "yes";
   });
 
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button) return;
+    const source = document.getElementById(button.dataset.copy);
+    const label = button.querySelector("[data-copy-label]");
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+      label.textContent = "Copied";
+    } catch {
+      // Browsers keep the clipboard from pages without TLS: mark the text for Ctrl-C.
+      getSelection().selectAllChildren(source);
+      label.textContent = "Press Ctrl-C";
+    }
+    setTimeout(() => { label.textContent = "Copy"; }, 2000);
+  });
+
   // The page may come back from the browser's memory with its forms marked as sent.
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;

@@ -74,6 +74,9 @@ TABLE: dict[str, dict[str, Answers]] = {
     "projects": signed_in(reads(OPTIONS=200)),
     "project": members(reads(OPTIONS=200)),
     "charges": owners(reads(OPTIONS=200)),
+    # The world's main database does not answer.
+    "api": owners(only(GET=503, HEAD=503, POST=503, OPTIONS=200)),
+    "api-token-revoke": owners(only(POST=302, OPTIONS=200)),
     "main-database": members(
         reads(POST=302),
         collaborator={method: 200 if method in READING else 403 for method in METHODS},

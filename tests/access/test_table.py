@@ -65,6 +65,7 @@ class World:
             "slug": self.project.slug,
             "snapshot": self.snapshot.pk,
             "restore": self.restore.pk,
+            "token": "ab" * 12,
             **changes,
         }
         return reverse(name, kwargs={key: ids[key] for key in pattern.pattern.converters})
@@ -81,6 +82,7 @@ class World:
                 "backup_time_zone": "Europe/Berlin",
                 "retention_days": "3",
             },
+            "api": {"name": "script", "permission": "full", "lifetime": "30"},
             "snapshot-download": {"password": factories.PASSWORD},
             "restore-confirm": {
                 "name": "Recovered",
@@ -191,7 +193,7 @@ def test_backups_page_takes_no_other_method_even_without_a_form_token(
     "name",
     [
         *("main-database", "snapshot-download", "snapshot-hold", "snapshot-release"),
-        *("restore-confirm", "restore-retry"),
+        *("restore-confirm", "restore-retry", "api", "api-token-revoke"),
     ],
 )
 def test_what_changes_something_asks_for_the_form_token(world: World, name: str) -> None:

@@ -1,0 +1,107 @@
+"""The page of a project's API: its tokens, its address, and how clients are pointed at it."""
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import redirect
+from django.utils.cache import add_never_cache_headers
+from django.views.generic import FormView, View
+
+from backups_portal.audit.services import address_of
+from backups_portal.projectdb.tokens import NewToken
+from backups_portal.projects.access import Permission
+from backups_portal.projects.client_configuration import PLACEHOLDER, snippets
+from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
+from backups_portal.projects.forms import TokenForm
+from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.projects.profile_tokens import list_tokens, make_token, revoke_token
+
+UNREACHABLE = 503
+
+
+class ApiView(ProjectPermissionMixin, FormView):
+    """Lists profile tokens and makes new ones; a new one's value is shown once."""
+
+    template_name = "projects/api/api.html"
+    permission = Permission.MANAGE_API
+    form_class = TokenForm
+    http_method_names = ["get", "head", "post", "options"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.show()
+
+    def form_valid(self, form: TokenForm) -> HttpResponse:
+        values = form.cleaned_data
+        try:
+            token = make_token(
+                project=self.project,
+                actor=self.account,
+                name=values["name"],
+                permission=values["permission"],
+                expires_at=form.expires_at(),
+                address=address_of(self.request),
+            )
+        except TokenRefusedError as refused:
+            form.add_error("name", str(refused))
+            return self.form_invalid(form)
+        except DatabaseUnreachableError:
+            return self.show(form=form)
+        # An empty form again: whoever makes the next one does not begin with this one's name.
+        return self.show(new_token=token, new_name=values["name"], form=TokenForm())
+
+    def form_invalid(self, form: TokenForm) -> HttpResponse:
+        return self.show(status=400, form=form)
+
+    def show(
+        self, *, status: int = 200, new_token: NewToken | None = None, **context: Any
+    ) -> HttpResponse:
+        """The page; nobody's browser or proxy keeps what it shows."""
+        try:
+            tokens = list_tokens(self.project)
+        except DatabaseUnreachableError as error:
+            status, tokens, context["failure"] = UNREACHABLE, [], str(error)
+        context |= {
+            "tokens": tokens,
+            "new_token": new_token.value if new_token else "",
+            "api_url": settings.API_URL,
+            "snippets": snippets(
+                api_url=settings.API_URL,
+                environment=self.project.slug,
+                profile_id=self.project.profile_id,
+                token=new_token.value if new_token else PLACEHOLDER,
+            ),
+        }
+        response = self.render_to_response(self.get_context_data(**context), status=status)
+        add_never_cache_headers(response)
+        return response
+
+
+class RevokeTokenView(ProjectPermissionMixin, View):
+    """Makes a profile token worth nothing."""
+
+    permission = Permission.MANAGE_API
+    http_method_names = ["post", "options"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            token = revoke_token(
+                project=self.project,
+                actor=self.account,
+                token_id=kwargs["token"],
+                address=address_of(request),
+            )
+        except DatabaseUnreachableError as error:
+            messages.error(request, f"{error} Nothing was revoked.")
+            return self.back()
+        if token is None:
+            messages.info(request, "That token is gone already.")
+        else:
+            messages.success(request, f"“{token.name}” is revoked: nothing works with it any more.")
+        return self.back()
+
+    def back(self) -> HttpResponseRedirect:
+        """To the list of tokens."""
+        return redirect("api", self.project.slug)

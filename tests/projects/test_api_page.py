@@ -1,0 +1,115 @@
+"""The page of a project's API: tokens are shown once, listed, and revoked."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projectdb.tokens import find_token
+from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.models import Project
+
+TOKEN = re.compile(r"p-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+FORM = {"name": "migration script", "permission": "read", "lifetime": "30"}
+
+
+@pytest.fixture
+def owner(live_project: Project) -> Client:
+    """A browser in which the project's owner is signed in."""
+    client = Client()
+    client.force_login(live_project.created_by)
+    return client
+
+
+def page(project: Project) -> str:
+    return reverse("api", args=[project.slug])
+
+
+def make(client: Client, project: Project, **changes: Any) -> str:
+    """Make a token through the form; returns its value."""
+    response = client.post(page(project), {**FORM, **changes})
+    assert response.status_code == 200
+    (value,) = set(TOKEN.findall(response.text))
+    return str(value)
+
+
+def identity(project: Project, value: str) -> Any:
+    with psycopg.connect(project_dsn(project)) as connection:
+        return find_token(connection, value, keys=keyring())
+
+
+def test_a_new_token_works_and_is_in_every_configuration(
+    owner: Client, live_project: Project
+) -> None:
+    response = owner.post(page(live_project), FORM)
+    value = TOKEN.search(response.text)[0]
+    assert response.text.count(value) == 4  # alone, and once for each client
+    assert "no-store" in response.headers["Cache-Control"]
+    found = identity(live_project, value)
+    assert (found.kind, found.permission) == ("profile", "read")
+    days = timedelta(days=30)
+    assert abs(found.expires_at - timezone.now() - days) < timedelta(minutes=1)
+
+
+def test_its_value_is_shown_once(owner: Client, live_project: Project) -> None:
+    value = make(owner, live_project)
+    text = owner.get(page(live_project)).text
+    assert not TOKEN.search(text)
+    assert "YOUR-PROFILE-TOKEN" in text
+    assert f"…{value[-4:]}" in text
+    assert "migration script" in text
+
+
+def test_a_token_that_never_expires(owner: Client, live_project: Project) -> None:
+    value = make(owner, live_project, lifetime="")
+    assert identity(live_project, value).expires_at is None
+
+
+def test_a_second_token_of_the_same_name_is_refused(owner: Client, live_project: Project) -> None:
+    make(owner, live_project)
+    response = owner.post(page(live_project), {**FORM, "name": " Migration  script"})
+    assert response.status_code == 400
+    assert "There is a token named" in response.text
+    assert not TOKEN.search(response.text)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"name": ""}, {"name": "x" * 101}, {"permission": "all"}, {"lifetime": "2"}]
+)
+def test_a_form_that_makes_nothing(
+    owner: Client, live_project: Project, changes: dict[str, str]
+) -> None:
+    response = owner.post(page(live_project), {**FORM, **changes})
+    assert response.status_code == 400
+    assert "No tokens yet" in response.text
+
+
+def test_revoking_ends_a_token_at_once(owner: Client, live_project: Project) -> None:
+    value = make(owner, live_project)
+    url = reverse("api-token-revoke", args=[live_project.slug, identity(live_project, value).id])
+    for said in ("is revoked", "is gone already"):
+        assert said in owner.post(url, follow=True).text
+        assert identity(live_project, value) is None
+
+
+def test_what_is_not_a_profile_token_is_not_revoked(owner: Client, live_project: Project) -> None:
+    url = reverse("api-token-revoke", args=[live_project.slug, "not-an-id"])
+    assert "is gone already" in owner.post(url, follow=True).text
+
+
+def test_both_are_audited_without_the_value(owner: Client, live_project: Project) -> None:
+    value = make(owner, live_project)
+    token_id = identity(live_project, value).id
+    owner.post(reverse("api-token-revoke", args=[live_project.slug, token_id]))
+    events = AuditEvent.objects.filter(project_id=live_project.pk).order_by("id")
+    assert [event.action for event in events] == ["token.created", "token.revoked"]
+    for event in events:
+        assert event.account_email == live_project.created_by.email
+        assert event.details["last_four"] == value[-4:]
+        assert value not in str(event.details)
