@@ -77,6 +77,22 @@ TABLES: tuple[Table, ...] = (
     Table("instance", "instance", key=("singleton",), excluded=INTERNAL),
     Table("change_mark", "change marks", key=("chunk",), excluded=INTERNAL),
     Table("token_origin", "token origins", key=("token_id",), excluded=INTERNAL),
+    Table("transfer_run", "transfers", key=("transfer_id",), excluded=INTERNAL),
+    Table(
+        "transfer_batch", "batches of transfers", key=("transfer_id", "number"), excluded=INTERNAL
+    ),
+    Table(
+        "transfer_replaced",
+        "records replaced by transfers",
+        key=("transfer_id", "id"),
+        excluded=INTERNAL,
+    ),
+    Table(
+        "transfer_resource",
+        "resources made by transfers",
+        key=("transfer_id", "kind", "id"),
+        excluded=INTERNAL,
+    ),
     Table(
         "profile",
         "profile settings",

@@ -13,6 +13,7 @@ from backups_portal.projectdb.catalogue import SCHEMA_VERSION
 from backups_portal.projectdb.connections import database_url
 
 SCHEMA = Path(__file__).with_name("schema.sql")
+LEDGER = Path(__file__).with_name("ledger.sql")
 # Holds every right on the template's tables; each project's role is a member of it and can
 # connect to its own database only.
 GROUP_ROLE = "backups_portal_projects"
@@ -35,7 +36,8 @@ class Provisioned:
 
 def template_name() -> str:
     """The template of this schema: its name changes when the schema does."""
-    return f"bp_template_{hashlib.sha256(SCHEMA.read_bytes()).hexdigest()[:10]}"
+    schema = SCHEMA.read_bytes() + LEDGER.read_bytes()
+    return f"bp_template_{hashlib.sha256(schema).hexdigest()[:10]}"
 
 
 def database_name(prefix: str) -> str:
@@ -81,15 +83,34 @@ def _create_template(connection: psycopg.Connection[tuple[object, ...]], url: st
     connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(draft))
     with psycopg.connect(database_url(url, database=f"{template_name()}_draft")) as inside:
         inside.execute(SCHEMA.read_bytes())
-        for statement in (
-            "GRANT USAGE ON SCHEMA public TO {}",
-            "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {}",
-            "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {}",
-        ):
-            inside.execute(sql.SQL(statement).format(sql.Identifier(GROUP_ROLE)))
+        inside.execute(LEDGER.read_bytes())
+        _grant(inside)
     connection.execute(
         sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(template_name()))
     )
+
+
+def _grant(inside: psycopg.Connection[tuple[object, ...]]) -> None:
+    for statement in (
+        "GRANT USAGE ON SCHEMA public TO {}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {}",
+        "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {}",
+    ):
+        inside.execute(sql.SQL(statement).format(sql.Identifier(GROUP_ROLE)))
+
+
+def ensure_ledger(inside: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Give a main database made by an older version the ledger of transfers.
+
+    Args:
+        inside: Opened by the role that made the database.
+    """
+    found = inside.execute("SELECT to_regclass('transfer_resource')").fetchone()
+    if found is None or found[0] is None:
+        with inside.transaction():
+            inside.execute("SELECT pg_advisory_xact_lock(%s)", [TEMPLATE_LOCK])
+            inside.execute(LEDGER.read_bytes())
+            _grant(inside)
 
 
 def create_database(url: str, *, prefix: str, password: str, project_name: str) -> Provisioned:
