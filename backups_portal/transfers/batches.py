@@ -1,0 +1,259 @@
+"""One batch: a slice of time of all lanes, moved in the caller's transaction.
+
+What a lane's records need is decided by counts and digests: where the target has none, rows stream
+straight into its table; where both sides are equal, nothing moves; only the rest is staged in a
+temporary table and judged row by row.
+"""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import Connection
+
+from backups_portal.transfers.cells import ROW_HASH, Cell, Cells, Slice, count_rows, digest_rows
+from backups_portal.transfers.choosing import Rule
+from backups_portal.transfers.routes import Lane, Routes, Side
+
+# What becomes of a record, in the words of the report.
+ADD, PRESENT, CONFLICT, REPLACE, REFUSED, FULL = FATES = (
+    "add",
+    "present",
+    "conflict",
+    "replace",
+    "refused",
+    "full",
+)
+STORED = (ADD, REPLACE)
+COLUMNS = "time, created_at, number_value, text_value, group_key, location, metadata"
+OF_SOURCE = ", ".join(f"v.{name}" for name in COLUMNS.split(", "))
+# Bytes that are passed on at once: psycopg hands out a row at a time.
+BUFFER = 1 << 18
+
+READ = f"""COPY (
+    SELECT {{columns}}, {OF_SOURCE}
+    FROM unnest(%(series)s::integer[], %(targets)s::integer[], %(slots)s::integer[],
+                %(lanes)s::integer[]) AS s (id, target, slot, lane)
+    JOIN variable v ON v.series_id = s.id
+    WHERE v.time >= %(since)s AND v.time < %(until)s
+) TO STDOUT (FORMAT binary)"""  # noqa: S608 - constants of this file
+STAGE = f"""CREATE TEMPORARY TABLE IF NOT EXISTS stage ON COMMIT DELETE ROWS AS
+    SELECT series_id, 0 AS slot, 0 AS lane, {COLUMNS} FROM variable WITH NO DATA"""  # noqa: S608
+SAME = """there.series_id = stage.series_id
+    AND there.number_value IS NOT DISTINCT FROM stage.number_value
+    AND there.text_value IS NOT DISTINCT FROM stage.text_value
+    AND there.location[0] IS NOT DISTINCT FROM stage.location[0]
+    AND there.location[1] IS NOT DISTINCT FROM stage.location[1]
+    AND there.metadata::text IS NOT DISTINCT FROM stage.metadata::text"""
+SAME_KEY = "there.slot = stage.slot AND there.time = stage.time" + (
+    " AND there.group_key = stage.group_key"
+)
+JUDGE = f"""CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
+    WITH there AS MATERIALIZED (
+        SELECT v.*, s.slot
+        FROM unnest(%(series)s::integer[], %(slots)s::integer[]) AS s (id, slot)
+        JOIN variable v ON v.series_id = s.id
+        WHERE v.time >= %(since)s AND v.time < %(until)s
+    ), met AS (
+        SELECT stage.ctid AS row, bool_or({SAME}) AS is_same
+        FROM stage JOIN there ON {SAME_KEY} GROUP BY stage.ctid
+    ), known AS (
+        SELECT stage.*, met.is_same, lane.is_mutable, lane.room,
+               coalesce(stage.time < lane.keeps_from, false) AS is_old,
+               met.row IS NULL OR %(rule)s = 'add' AS is_new
+        FROM stage LEFT JOIN met ON met.row = stage.ctid
+        JOIN unnest(%(numbers)s::integer[], %(mutable)s::boolean[], %(keeps_from)s::timestamptz[],
+                    %(rooms)s::bigint[]) AS lane (number, is_mutable, keeps_from, room)
+             ON lane.number = stage.lane
+    )
+    SELECT known.*, CASE
+        WHEN is_new AND is_old THEN 'refused'
+        WHEN is_new AND room < row_number() OVER (
+            PARTITION BY lane, is_new AND NOT is_old ORDER BY time) THEN 'full'
+        WHEN is_new THEN 'add'
+        WHEN is_same THEN 'present'
+        WHEN %(rule)s = 'replace' AND is_mutable THEN 'replace'
+        ELSE 'conflict' END AS fate
+    FROM known"""  # noqa: S608 - constants of this file
+KEEP_REPLACED = f"""
+    WITH key AS (
+        SELECT DISTINCT slot, time, group_key FROM judged WHERE fate = 'replace'
+    ), gone AS (
+        DELETE FROM variable there
+        USING unnest(%(series)s::integer[], %(slots)s::integer[]) AS s (id, slot), key
+        WHERE there.series_id = s.id AND s.slot = key.slot AND there.time = key.time
+          AND there.group_key = key.group_key
+          AND NOT EXISTS (SELECT FROM judged stage WHERE stage.slot = s.slot
+              AND stage.time = there.time AND stage.group_key = there.group_key AND {SAME})
+        RETURNING there.*
+    )
+    INSERT INTO transfer_replaced (transfer_id, batch, series_id, id, {COLUMNS})
+    SELECT %(transfer)s, %(batch)s, series_id, id, {COLUMNS} FROM gone"""  # noqa: S608
+STORE = f"""INSERT INTO variable (series_id, {COLUMNS})
+    SELECT series_id, {COLUMNS} FROM judged WHERE fate IN ('add', 'replace')"""  # noqa: S608
+COUNT = f"""SELECT v.lane, v.fate, count(*), sum({ROW_HASH})
+    FROM judged v
+    JOIN unnest(%(targets)s::integer[], %(seeds)s::bigint[]) AS s (id, seed) ON s.id = v.series_id
+    GROUP BY 1, 2"""  # noqa: S608 - constants of this file
+
+
+@dataclass
+class Outcome:
+    """What a batch was given, and what became of it, by lane."""
+
+    chosen: Cells = field(default_factory=dict)
+    fates: dict[str, Cells] = field(default_factory=lambda: {fate: {} for fate in FATES})
+
+    def put(self, fate: str, lane: int, cell: Cell) -> None:
+        """Add rows of one fate."""
+        self.fates[fate][lane] = self.fates[fate].get(lane, Cell()) + cell
+
+    def rows(self, fate: str) -> int:
+        """How many rows of all lanes had this fate."""
+        return sum(cell.rows for cell in self.fates[fate].values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; digests as text, which JSON's numbers are too small for."""
+
+        def plain(cells: Cells) -> dict[str, list[Any]]:
+            return {str(lane): [cell.rows, str(cell.digest)] for lane, cell in cells.items()}
+
+        fates = {fate: plain(cells) for fate, cells in self.fates.items() if cells}
+        return {"chosen": plain(self.chosen), **fates}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Outcome":
+        """What `as_json` gave."""
+
+        def cells(name: str) -> Cells:
+            found = values.get(name, {})
+            return {int(lane): Cell(rows, int(digest)) for lane, (rows, digest) in found.items()}
+
+        return cls(cells("chosen"), {fate: cells(fate) for fate in FATES})
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every batch of a run needs.
+
+    Attributes:
+        source: In one repeatable-read transaction.
+        target: Opened by the role that made the database, which may make temporary tables.
+        threads: Reads one side while the other is read.
+    """
+
+    source: Connection[Any]
+    target: Connection[Any]
+    routes: Routes
+    lanes: list[Lane]
+    rule: Rule
+    threads: Executor
+
+
+def judge_batch(work: Work, part: Slice) -> Outcome:
+    """What a batch would do; nothing is stored, but the caller has to roll back."""
+    there = digest_rows(work.target, work.routes.target, part)
+    # Where the target has nothing, a count says it all.
+    counts = count_rows(work.source, work.routes.source, part)
+    chosen = {lane: Cell(rows) for lane, rows in counts.items()}
+    if known := work.routes.source.of(set(there)):
+        chosen |= digest_rows(work.source, known, part)
+    outcome, _, staged = _sort(work, part, chosen, there)
+    if staged:
+        _stage(work, part, staged, outcome)
+    return outcome
+
+
+def move_batch(work: Work, part: Slice, *, transfer: str) -> Outcome:
+    """Move a slice within the caller's transaction in the target."""
+    coming = work.threads.submit(digest_rows, work.source, work.routes.source, part)
+    there = digest_rows(work.target, work.routes.target, part)
+    outcome, streamed, staged = _sort(work, part, coming.result(), there)
+    if streamed:
+        _pipe(
+            work,
+            work.routes.source.of(streamed),
+            part,
+            columns="s.target",
+            into=f"COPY variable (series_id, {COLUMNS}) FROM STDIN (FORMAT binary)",
+        )
+    if staged:
+        _stage(work, part, staged, outcome)
+        target = work.routes.target.of(staged)
+        work.target.execute(
+            KEEP_REPLACED, {**target.arrays(), "transfer": transfer, "batch": part.number}
+        )
+        work.target.execute(STORE)
+    return outcome
+
+
+def _sort(
+    work: Work, part: Slice, chosen: Cells, there: Cells
+) -> tuple[Outcome, set[int], set[int]]:
+    """What is known without looking at rows; lanes to stream, and lanes to stage."""
+    outcome = Outcome(chosen)
+    streamed, staged = set(), set()
+    for lane, cell in outcome.chosen.items():
+        if _takes_all(work.lanes[lane], part, cell) and (
+            work.rule is Rule.ADD or lane not in there
+        ):
+            streamed.add(lane)
+            outcome.put(ADD, lane, cell)
+        elif work.rule is not Rule.ADD and there.get(lane) == cell:
+            outcome.put(PRESENT, lane, cell)
+        else:
+            staged.add(lane)
+    return outcome, streamed, staged
+
+
+def _takes_all(lane: Lane, part: Slice, cell: Cell) -> bool:
+    if lane.room is not None and cell.rows > lane.room:
+        return False
+    return lane.keeps_from is None or (part.since is not None and part.since >= lane.keeps_from)
+
+
+def _stage(work: Work, part: Slice, lanes: set[int], outcome: Outcome) -> None:
+    source, target = work.routes.source.of(lanes), work.routes.target.of(lanes)
+    work.target.execute(STAGE)
+    _pipe(
+        work,
+        source,
+        part,
+        columns="s.target, s.slot, s.lane",
+        into=f"COPY stage (series_id, slot, lane, {COLUMNS}) FROM STDIN (FORMAT binary)",
+    )
+    work.target.execute("ANALYZE stage")
+    chosen = [work.lanes[lane] for lane in sorted(lanes)]
+    work.target.execute(
+        JUDGE,
+        {
+            **target.arrays(),
+            **part.bounds(),
+            "rule": work.rule.value,
+            "numbers": [lane.number for lane in chosen],
+            "mutable": [lane.is_mutable for lane in chosen],
+            "keeps_from": [lane.keeps_from for lane in chosen],
+            "rooms": [lane.room for lane in chosen],
+        },
+    )
+    for lane, fate, rows, digest in work.target.execute(COUNT, source.arrays()):
+        outcome.put(fate, lane, Cell(rows, int(digest)))
+
+
+def _pipe(work: Work, side: Side, part: Slice, *, columns: str, into: str) -> None:
+    read = READ.format(columns=columns)
+    with (
+        work.source.cursor() as left,
+        work.target.cursor() as right,
+        left.copy(read, {**side.arrays(), **part.bounds()}) as rows,
+        right.copy(into) as copy,
+    ):
+        buffer: list[bytes | memoryview] = []
+        size = 0
+        for row in rows:
+            buffer.append(bytes(row))
+            size += len(row)
+            if size >= BUFFER:
+                copy.write(b"".join(buffer))
+                buffer, size = [], 0
+        copy.write(b"".join(buffer))

@@ -1,0 +1,95 @@
+"""At the end: counts and digests of what was chosen, as the source and the target have it.
+
+What the source was asked for is in the ledger, digested there by the source itself. What the target
+has is read back from its table, by the numbers and the transactions that the ledger names.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection
+
+from backups_portal.transfers.batches import FATES, STORED, Outcome
+from backups_portal.transfers.cells import ROW_HASH, Cell, Cells
+from backups_portal.transfers.ledger import read_entries
+from backups_portal.transfers.planning import Plan, add_outcome
+from backups_portal.transfers.routes import Side
+
+STORED_ROWS = f"""
+    WITH batch AS MATERIALIZED (
+        SELECT xid, first_id, last_id FROM transfer_batch WHERE transfer_id = %(transfer)s
+    )
+    SELECT s.lane, count(*), sum({ROW_HASH})
+    FROM unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
+         AS s (id, lane, seed)
+    JOIN variable v ON v.series_id = s.id
+    JOIN batch ON batch.xid = v.xmin AND v.id BETWEEN batch.first_id AND batch.last_id
+    WHERE v.id BETWEEN %(first)s AND %(last)s
+    GROUP BY s.lane"""  # noqa: S608 - a constant of cells.py
+
+
+@dataclass(frozen=True)
+class Line:
+    """One device of the report.
+
+    Attributes:
+        chosen: Rows chosen in the source.
+        fates: How many of them were added, were there already, …
+        stored: Rows found in the target of those that were added.
+        is_equal: Counts and digests agree.
+    """
+
+    source: str
+    target: str
+    name: str
+    how: str
+    chosen: int
+    fates: dict[str, int]
+    stored: int
+    is_equal: bool
+    source_digest: str
+    target_digest: str
+
+
+def compare(target: Connection[Any], plan: Plan, side: Side, *, transfer: str) -> list[Line]:
+    """A line for every device whose records were moved."""
+    total, stored = Outcome(), {}
+    entries = read_entries(target, transfer)
+    if entries:
+        for entry in entries:
+            add_outcome(total, entry.outcome)
+        first = min(entry.first_id for entry in entries)
+        last = max(entry.last_id for entry in entries)
+        stored = _read_stored(target, side, transfer, first, last)
+    return [
+        _line(number, plan, total, stored.get(number, Cell())) for number in range(len(plan.moved))
+    ]
+
+
+def _read_stored(
+    target: Connection[Any], side: Side, transfer: str, first: int, last: int
+) -> Cells:
+    rows = target.execute(
+        STORED_ROWS, {**side.arrays(), "transfer": transfer, "first": first, "last": last}
+    )
+    return {lane: Cell(count, int(digest)) for lane, count, digest in rows}
+
+
+def _line(number: int, plan: Plan, total: Outcome, stored: Cell) -> Line:
+    match, chosen = plan.moved[number], total.chosen.get(number, Cell())
+    fates = {fate: total.fates[fate].get(number, Cell()) for fate in FATES}
+    # Of what was there already, and of what was left out, the digest was taken when it was judged.
+    left = sum((fates[fate] for fate in FATES if fate not in STORED), Cell())
+    found = stored + left
+    return Line(
+        match.source,
+        match.target or "",
+        match.name,
+        match.how,
+        chosen.rows,
+        {fate: cell.rows for fate, cell in fates.items()},
+        stored.rows,
+        found == chosen,
+        str(chosen.digest),
+        str(found.digest),
+    )

@@ -1,0 +1,84 @@
+"""The ledger in the target: what a transfer has done there, batch by batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from backups_portal.transfers.batches import Outcome
+from backups_portal.transfers.errors import TransferError
+
+NEXT_ID = "SELECT nextval(pg_get_serial_sequence('variable', 'id'))"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A batch that is in the target."""
+
+    number: int
+    first_id: int
+    last_id: int
+    outcome: Outcome
+
+
+def open_ledger(target: Connection[Any], transfer: str, source_prefix: str) -> None:
+    """Make the head of a transfer's ledger, unless it is there."""
+    target.execute(
+        """INSERT INTO transfer_run (transfer_id, source_prefix) VALUES (%s, %s)
+           ON CONFLICT DO NOTHING""",
+        [transfer, source_prefix],
+    )
+
+
+def check_open(target: Connection[Any], transfer: str) -> None:
+    """Hold the ledger open until the transaction ends.
+
+    Raises:
+        TransferError: it was closed by undo.
+    """
+    row = target.execute(
+        "SELECT is_open FROM transfer_run WHERE transfer_id = %s FOR SHARE", [transfer]
+    ).fetchone()
+    if row is None or not row[0]:
+        raise TransferError("This transfer was undone.")
+
+
+def begin_batch(target: Connection[Any], transfer: str, number: int) -> bool:
+    """Enter a batch; False where it is done. Another worker at the same batch is waited for."""
+    check_open(target, transfer)
+    first = target.execute(
+        f"""INSERT INTO transfer_batch (transfer_id, number, first_id, last_id, xid, outcome)
+            SELECT %s, %s, number, number, pg_current_xact_id()::xid, '{{}}'
+            FROM ({NEXT_ID} AS number) AS next
+            ON CONFLICT DO NOTHING RETURNING number""",
+        [transfer, number],
+    ).fetchone()
+    return first is not None
+
+
+def end_batch(target: Connection[Any], transfer: str, number: int, outcome: Outcome) -> None:
+    """Note what became of a batch."""
+    target.execute(
+        f"""UPDATE transfer_batch SET last_id = ({NEXT_ID}), outcome = %s
+            WHERE (transfer_id, number) = (%s, %s)""",
+        [Jsonb(outcome.as_json()), transfer, number],
+    )
+
+
+def read_entries(target: Connection[Any], transfer: str) -> list[Entry]:
+    """The batches that are in the target."""
+    rows = target.execute(
+        """SELECT number, first_id, last_id, outcome FROM transfer_batch
+           WHERE transfer_id = %s ORDER BY number""",
+        [transfer],
+    )
+    return [
+        Entry(number, first, last, Outcome.from_json(outcome))
+        for number, first, last, outcome in rows
+    ]
+
+
+def forget(target: Connection[Any], transfer: str) -> None:
+    """Drop a transfer's ledger: it can be undone no more."""
+    target.execute("DELETE FROM transfer_run WHERE transfer_id = %s", [transfer])

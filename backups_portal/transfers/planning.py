@@ -1,0 +1,206 @@
+"""The dry run: the plan of a transfer, and everything that it would do, without doing it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+
+from backups_portal.transfers.batches import FATES, STORED, Outcome, Work, judge_batch
+from backups_portal.transfers.cells import Slice
+from backups_portal.transfers.choosing import Choice
+from backups_portal.transfers.mapping import Device, Match, match_devices
+from backups_portal.transfers.placing import Placement, plan_kind
+from backups_portal.transfers.resources import BY_KIND
+from backups_portal.transfers.routes import Lane, Routes, read_lanes, read_routes
+from backups_portal.transfers.slicing import cut_slices
+from backups_portal.transfers.tokens import count_tokens
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run follows, so that one that was killed goes on with the same batches.
+
+    Attributes:
+        matches: Every chosen device of the source.
+        slices: The batches.
+        placements: Resources besides devices.
+        outcome: What the dry run found, rows by lane.
+        tokens: How many tokens of what is created have another value in the target.
+    """
+
+    matches: tuple[Match, ...]
+    slices: tuple[Slice, ...]
+    placements: tuple[Placement, ...] = ()
+    outcome: Outcome = field(default_factory=Outcome)
+    tokens: int = 0
+
+    @property
+    def moved(self) -> list[Match]:
+        """The devices whose records move; their place here is the number of their lane."""
+        return [match for match in self.matches if match.target is not None]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Ids of these devices in source and target."""
+        return [(match.source, match.target) for match in self.moved if match.target]
+
+    @property
+    def rows(self) -> int:
+        """How many records were chosen."""
+        return sum(cell.rows for cell in self.outcome.chosen.values())
+
+    @property
+    def cost(self) -> int:
+        """How many records the target will have to store."""
+        return sum(self.outcome.rows(fate) for fate in STORED)
+
+    def renamed(self) -> dict[str, str]:
+        """Ids of devices that are called otherwise in the target."""
+        return {source: target for source, target in self.pairs if source != target}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for the row of the transfer."""
+        return {
+            "matches": [asdict(match) for match in self.matches],
+            "slices": [
+                [part.since and part.since.isoformat(), part.until and part.until.isoformat()]
+                for part in self.slices
+            ],
+            "placements": [asdict(placement) for placement in self.placements],
+            "outcome": self.outcome.as_json(),
+            "tokens": self.tokens,
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Plan":
+        """What `as_json` gave."""
+        return cls(
+            tuple(Match(**match) for match in values["matches"]),
+            tuple(
+                Slice(number, since and datetime.fromisoformat(since), until and _moment(until))
+                for number, (since, until) in enumerate(values["slices"])
+            ),
+            tuple(Placement(**placement) for placement in values["placements"]),
+            Outcome.from_json(values["outcome"]),
+            values["tokens"],
+        )
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def make_plan(
+    source: Connection[Any],
+    target: Connection[Any],
+    choice: Choice,
+    *,
+    limit: int,
+    now: datetime,
+    batch_rows: int,
+) -> Plan:
+    """Match devices, cut batches, and find out what would become of every row.
+
+    Args:
+        limit: How many records a mutable device may hold; 0 means any number.
+
+    Raises:
+        psycopg.Error: a database does not answer.
+    """
+    matches = match_devices(
+        _read_devices(source, choice, choice.devices),
+        _read_devices(target, choice, None),
+        unmatched=choice.unmatched,
+    )
+    draft = Plan(tuple(matches), ())
+    lanes = read_lanes(source, target, draft.pairs, limit=limit, now=now)
+    routes = read_routes(source, target, lanes, choice, make=False)
+    days = _rows_by_day(source, routes, choice)
+    slices = cut_slices(days, since=choice.since, until=choice.until, batch_rows=batch_rows)
+    created = [match.source for match in matches if match.how == "created"]
+    placements = tuple(
+        placement
+        for kind in choice.kinds
+        for placement in plan_kind(source, target, BY_KIND[kind], choice.rule, draft.renamed())
+    )
+    return Plan(
+        tuple(matches),
+        tuple(slices),
+        placements,
+        _judge(source, target, routes, lanes, choice, slices),
+        count_tokens(source, "device", created)
+        + count_tokens(source, "analysis", _created(placements, "analysis")),
+    )
+
+
+def _created(placements: tuple[Placement, ...], kind: str) -> list[str]:
+    return [item.source for item in placements if item.kind == kind and item.fate == "created"]
+
+
+def _read_devices(
+    connection: Connection[Any], choice: Choice, ids: tuple[str, ...] | None
+) -> list[Device]:
+    rows = connection.execute(
+        """SELECT device.id::text, device.name,
+                  coalesce(array_agg(DISTINCT serie_number)
+                           FILTER (WHERE serie_number IS NOT NULL), '{}'),
+                  coalesce((SELECT tag ->> 'value' FROM jsonb_array_elements(device.tags) AS tag
+                            WHERE tag ->> 'key' = %(tag)s LIMIT 1), '')
+           FROM device LEFT JOIN token ON device_id = device.id
+           WHERE %(ids)s::text[] IS NULL OR device.id = ANY(%(ids)s::text[])
+           GROUP BY device.id ORDER BY device.id""",
+        {"tag": choice.tag, "ids": None if ids is None else list(ids)},
+    )
+    return [Device(key, name, tuple(serials), tag) for key, name, serials, tag in rows]
+
+
+def _rows_by_day(source: Connection[Any], routes: Routes, choice: Choice) -> dict[int, int]:
+    bounds = Slice(0, choice.since, choice.until).bounds()
+    rows = source.execute(
+        """SELECT chunk_of(time), count(*)
+           FROM variable WHERE series_id = ANY(%(series)s::integer[])
+             AND time >= %(since)s AND time < %(until)s GROUP BY 1""",
+        {"series": routes.source.series, **bounds},
+    )
+    return dict(rows)
+
+
+def _judge(
+    source: Connection[Any],
+    target: Connection[Any],
+    routes: Routes,
+    lanes: list[Lane],
+    choice: Choice,
+    slices: list[Slice],
+) -> Outcome:
+    total = Outcome()
+    with ThreadPoolExecutor(1) as threads:
+        work = Work(source, target, routes, list(lanes), choice.rule, threads)
+        for part in slices:
+            with target.transaction():
+                outcome = judge_batch(work, part)
+                take_room(work, outcome)
+                add_outcome(total, outcome)
+                # Only temporary tables were written.
+                raise psycopg.Rollback
+    return total
+
+
+def add_outcome(total: Outcome, part: Outcome) -> None:
+    """Add what became of one batch."""
+    for lane, cell in part.chosen.items():
+        total.chosen[lane] = total.chosen[lane] + cell if lane in total.chosen else cell
+    for fate in FATES:
+        for lane, cell in part.fates[fate].items():
+            total.put(fate, lane, cell)
+
+
+def take_room(work: Work, outcome: Outcome) -> None:
+    """Take what a batch has stored from the room that devices have left."""
+    for lane, cell in outcome.fates["add"].items():
+        room = work.lanes[lane].room
+        if room is not None:
+            work.lanes[lane] = replace(work.lanes[lane], room=room - cell.rows)

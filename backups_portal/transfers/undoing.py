@@ -1,0 +1,132 @@
+"""Taking back what a transfer did, leaving alone what somebody has changed since."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from psycopg import Connection
+
+from backups_portal.transfers.batches import COLUMNS
+from backups_portal.transfers.ledger import read_entries
+from backups_portal.transfers.resources import (
+    BY_KIND,
+    delete_rows,
+    digest,
+    read_rows,
+    replace_rows,
+)
+
+# A row of the batch that somebody has changed since has another xmin.
+TAKE_BACK = """
+    CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
+    WITH gone AS (
+        DELETE FROM variable USING transfer_batch AS batch
+        WHERE batch.transfer_id = %(transfer)s AND batch.number = %(number)s
+          AND variable.id BETWEEN %(first)s AND %(last)s AND variable.xmin = batch.xid
+        RETURNING variable.series_id, variable.time, variable.group_key
+    )
+    SELECT device_id, variable, time, group_key FROM gone JOIN series ON series.id = series_id"""
+# A replaced record comes back where what replaced it has just gone.
+BRING_BACK = f"""
+    INSERT INTO variable (series_id, id, {COLUMNS}) OVERRIDING SYSTEM VALUE
+    SELECT series_id, old.id, {", ".join("old." + name for name in COLUMNS.split(", "))}
+    FROM transfer_replaced AS old JOIN series ON series.id = old.series_id
+    WHERE old.transfer_id = %(transfer)s AND old.batch = %(number)s AND EXISTS (
+        SELECT FROM taken
+        WHERE (taken.device_id, taken.variable, taken.time, taken.group_key)
+              = (series.device_id, series.variable, old.time, old.group_key)
+    )"""  # noqa: S608 - a constant of batches.py
+
+
+@dataclass
+class Undone:
+    """What undo has done.
+
+    Attributes:
+        removed: Records taken back.
+        restored: Replaced records put back.
+        left: Records of the transfer that were changed or deleted since, and stay so.
+        resources: Resources taken back.
+        kept: Resources that stay, with the reason.
+    """
+
+    removed: int = 0
+    restored: int = 0
+    left: int = 0
+    resources: int = 0
+    kept: list[dict[str, str]] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "kept": self.kept or []}
+
+
+def undo(target: Connection[Any], transfer: str) -> Undone:
+    """Take everything back, batch by batch, the last one first.
+
+    Each batch and its row in the ledger go in one transaction: killed at any point, it goes on
+    where it stopped. The head of the ledger is closed first, so that a worker that comes late adds
+    nothing.
+    """
+    target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
+    done = Undone(kept=[])
+    for entry in reversed(read_entries(target, transfer)):
+        with target.transaction():
+            values = {
+                "transfer": transfer,
+                "number": entry.number,
+                "first": entry.first_id,
+                "last": entry.last_id,
+            }
+            removed = target.execute(TAKE_BACK, values).rowcount
+            done.restored += target.execute(BRING_BACK, values).rowcount
+            for table, column in (("transfer_replaced", "batch"), ("transfer_batch", "number")):
+                target.execute(
+                    f"DELETE FROM {table} WHERE transfer_id = %s AND {column} = %s",  # noqa: S608
+                    [transfer, entry.number],
+                )
+        done.removed += removed
+        done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
+    _undo_resources(target, transfer, done)
+    return done
+
+
+def _undo_resources(target: Connection[Any], transfer: str, done: Undone) -> None:
+    rows = target.execute(
+        """SELECT kind, id, replaced, written FROM transfer_resource WHERE transfer_id = %s
+           ORDER BY kind = 'device', kind, id""",
+        [transfer],
+    ).fetchall()
+    for kind, resource, replaced, written in rows:
+        with target.transaction():
+            reason = _why_kept(target, kind, resource, written)
+            if reason:
+                done.kept = [*(done.kept or []), {"kind": kind, "id": resource, "reason": reason}]
+            elif replaced:
+                replace_rows(target, BY_KIND[kind], resource, replaced)
+            else:
+                delete_rows(target, BY_KIND[kind], resource)
+            done.resources += not reason
+            target.execute(
+                "DELETE FROM transfer_resource WHERE (transfer_id, kind, id) = (%s, %s, %s)",
+                [transfer, kind, resource],
+            )
+
+
+def _why_kept(target: Connection[Any], kind: str, resource: str, written: str) -> str:
+    lock = f"SELECT FROM {BY_KIND[kind].name} WHERE id = %s FOR UPDATE"
+    if target.execute(lock.encode(), [resource]).fetchone() is None:
+        return "it was deleted since"
+    if digest(read_rows(target, BY_KIND[kind], resource)) != written:
+        return "it was edited since"
+    if kind == "device" and _has_records(target, resource):
+        return "it has got records since"
+    return ""
+
+
+def _has_records(target: Connection[Any], device: str) -> bool:
+    row = target.execute(
+        """SELECT FROM series JOIN variable ON series_id = series.id
+           WHERE device_id = %s LIMIT 1""",
+        [device],
+    ).fetchone()
+    return row is not None
