@@ -203,6 +203,14 @@ ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
 DEFAULT_RETENTION_DAYS = 7
 
+# The projects' API, which a process of its own serves: the base URL that clients are given.
+API_URL = env.str("API_URL", default="")
+API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64) * 1_000_000
+# Of each process, to the database of each project.
+API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4)
+API_IDLE_SECONDS = env.int("API_IDLE_SECONDS", default=60)
+API_WAIT_SECONDS = 15.0
+
 CURRENCY = env.str("CURRENCY", default="USD")
 PROJECT_CREATION_FEE = Decimal(env.str("PROJECT_CREATION_FEE", default="25.00"))
 PROJECT_RUNNING_FEE_PER_HOUR = Decimal(env.str("PROJECT_RUNNING_FEE_PER_HOUR", default="0.068"))

@@ -19,7 +19,7 @@ from backups_portal.demo.embedded import Services, running
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.folder import DataFolder, opened, write_whole
 from backups_portal.demo.options import Options, add_arguments, from_namespace
-from backups_portal.demo.ports import is_free
+from backups_portal.demo.ports import LOOPBACK, api_port, is_free
 from backups_portal.demo.signals import Stopped, stop_on_signals
 
 
@@ -54,8 +54,12 @@ def say(line: str) -> None:
 
 
 def _run(options: Options) -> int:
-    if not is_free(options.port):
-        raise DemoError(f"Port {options.port} is in use: choose another one with --port.")
+    for port in (options.port, api_port(options.port)):
+        if not is_free(port):
+            raise DemoError(
+                f"Port {port} is in use, and the demo needs {options.port} and the one after it: "
+                "choose another one with --port."
+            )
     with (
         opened(options.data_dir) as folder,
         running(
@@ -67,7 +71,7 @@ def _run(options: Options) -> int:
         ) as services,
     ):
         _check(services)
-        prepared = environment(folder, services, os.environ)
+        prepared = environment(folder, services, os.environ, port=options.port)
         write_whole(folder.path / "demo.env", shell_lines(prepared))
         os.environ.update(prepared)
         # Only now can Django be loaded.
@@ -94,7 +98,9 @@ def _check(services: Services) -> None:
         raise DemoError(f"REDIS_URL does not work: {error}") from error
 
 
-def environment(folder: DataFolder, services: Services, given: Mapping[str, str]) -> dict[str, str]:
+def environment(
+    folder: DataFolder, services: Services, given: Mapping[str, str], *, port: int
+) -> dict[str, str]:
     """The settings of this demo, as environment variables.
 
     Every setting that reaches something is named, so that a .env file cannot point the demo at it.
@@ -118,6 +124,7 @@ def environment(folder: DataFolder, services: Services, given: Mapping[str, str]
         "SECURE_SSL_REDIRECT": "0",
         "SECURE_HSTS_SECONDS": "0",
         "BEHIND_PROXY": "0",
+        "API_URL": f"http://{LOOPBACK}:{api_port(port)}",
     }
 
 

@@ -5,11 +5,19 @@ import socket
 LOOPBACK = "127.0.0.1"
 
 
+def api_port(port: int) -> int:
+    """Where the projects' API is, beside a portal on this port."""
+    return port + 1
+
+
 def free_port() -> int:
-    """A port that nothing uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that nothing uses at the moment, and neither the one after it."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            port = int(probe.getsockname()[1])
+        if is_free(api_port(port)):
+            return port
 
 
 def is_free(port: int) -> bool:

@@ -7,24 +7,32 @@ from pathlib import Path
 
 from backups_portal.demo.children import Program
 from backups_portal.demo.folder import DataFolder
-from backups_portal.demo.ports import LOOPBACK
+from backups_portal.demo.ports import LOOPBACK, api_port
 
 # The code is found there, from wherever the demo was started.
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def portal_programs(port: int, folder: DataFolder) -> list[Program]:
-    """Web server, worker and beat; the projects' API will be served on the next port."""
-    return [_web(port), _worker(), _beat(folder)]
+    """Web server, the projects' API on the next port, worker and beat."""
+    return [_web(port), _api(api_port(port)), _worker(), _beat(folder)]
 
 
 def _web(port: int) -> Program:
+    return _server("web", "backups_portal.wsgi", port)
+
+
+def _api(port: int) -> Program:
+    return _server("api", "backups_portal.api.wsgi", port)
+
+
+def _server(name: str, application: str, port: int) -> Program:
     return Program(
-        name="web",
+        name=name,
         cwd=ROOT,
         command=_module(
             "gunicorn",
-            "backups_portal.wsgi",
+            application,
             f"--bind={LOOPBACK}:{port}",
             "--worker-class=gthread",
             "--workers=2",

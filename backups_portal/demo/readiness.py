@@ -7,20 +7,21 @@ from collections.abc import Callable, Sequence
 from backups_portal.celery import app
 from backups_portal.demo.children import Child
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.ports import LOOPBACK
+from backups_portal.demo.ports import LOOPBACK, api_port
 
 READY_SECONDS = 120.0
 BEAT_STARTED = "beat: Starting"
 
 
 def wait_until_ready(port: int, children: Sequence[Child]) -> None:
-    """Return once the web server answers, the worker has pinged and beat has started.
+    """Return once both web servers answer, the worker has pinged and beat has started.
 
     Raises:
         DemoError: one of them ended, or was not ready in time.
     """
     by_name = {child.name: child for child in children}
     _wait(children, "the web server", lambda: web_answers(port))
+    _wait(children, "the projects' API", lambda: web_answers(api_port(port)))
     _wait(children, "the worker", worker_answers)
     _wait(children, "beat", lambda: BEAT_STARTED in by_name["beat"].log.read_text())
 
@@ -36,7 +37,7 @@ def _wait(children: Sequence[Child], what: str, ready: Callable[[], bool]) -> No
 
 
 def web_answers(port: int) -> bool:
-    """Whether the portal says that it is healthy."""
+    """Whether what listens on the port says that it is healthy."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
     try:
         connection.request("GET", "/healthz")

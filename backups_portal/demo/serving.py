@@ -15,7 +15,7 @@ from backups_portal.demo.description import Describer
 from backups_portal.demo.embedded import Services
 from backups_portal.demo.folder import DataFolder, write_whole
 from backups_portal.demo.options import Options
-from backups_portal.demo.ports import LOOPBACK
+from backups_portal.demo.ports import LOOPBACK, api_port
 from backups_portal.demo.programs import portal_programs
 from backups_portal.demo.readiness import wait_until_ready
 from backups_portal.demo.story import seed
@@ -46,7 +46,7 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
             return 0
         describer = Describer(
             base_url=f"http://{LOOPBACK}:{options.port}",
-            api_url=None,
+            api_url=f"http://{LOOPBACK}:{api_port(options.port)}",
             database_url=services.database_url,
             redis_url=services.redis_url,
         )
@@ -119,6 +119,8 @@ def banner(options: Options, folder: DataFolder) -> str:
     return (
         f"\nBackups Portal is up.\n\n"
         f"  Open       http://{LOOPBACK}:{options.port}\n"
+        f"  API        http://{LOOPBACK}:{api_port(options.port)}, "
+        f"for the tokens in {folder.path / 'demo.json'}\n"
         f"  Sign in    password {demo_password()} for each of\n{people}\n"
         f"  Data       {folder.path} (logs in logs/, settings for commands in demo.env)\n"
         f"  Stop       Ctrl-C; everything is kept for the next start\n"

@@ -107,6 +107,10 @@ class TokenIdentity:
     analysis_id: str | None
     permission: str
     expires_at: datetime | None
+    # False where it speaks for a device that is switched off.
+    is_active: bool
+    # Whether its last use has not been written down for a minute.
+    use_is_due: bool
 
 
 def find_token(
@@ -115,11 +119,19 @@ def find_token(
     """The identity behind a token, or None where it is unknown or has expired."""
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(
-            """SELECT id, kind, device_id, analysis_id, permission, expires_at FROM token
+            """SELECT token.id, kind, device_id, analysis_id, permission, expires_at,
+                      coalesce(device.active, true) AS is_active,
+                      coalesce(last_used_at < now() - interval '1 minute', true) AS use_is_due
+               FROM token LEFT JOIN device ON device.id = token.device_id
                WHERE hash = %s AND (expires_at IS NULL OR expires_at > now())""",
             [keys.digest(value)],
         ).fetchone()
     return TokenIdentity(**row) if row else None
+
+
+def note_use(connection: Connection[tuple[object, ...]], token_id: str) -> None:
+    """Write down that a token is in use; once a minute is enough, see `use_is_due`."""
+    connection.execute("UPDATE token SET last_used_at = now() WHERE id = %s", [token_id])
 
 
 def reveal(sealed_value: bytes, *, keys: Keyring) -> str:

@@ -1,0 +1,148 @@
+"""Who asks: the token of a request, the project it belongs to, and what it may do there.
+
+The first 8 hex digits of a token are its project's (design decision 15); the project's database
+knows the rest by keyed hash. The address of a request says nothing.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja.security.base import AuthBase
+
+from backups_portal.api.pools import Connection, Pools
+from backups_portal.lib.crypto import Keyring
+from backups_portal.projectdb.tokens import TokenIdentity, find_token, note_use
+from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.models import Project
+
+# A UUID, behind `p-` for a profile and `a-` for an analysis.
+TOKEN = re.compile(
+    r"(?:[pa]-)?([0-9a-f]{8})-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+)
+# All that clients and their documentation send a token in; the SDKs use the first one.
+HEADERS = (
+    *("HTTP_TOKEN", "HTTP_AUTHORIZATION", "HTTP_PROFILE_TOKEN", "HTTP_ACCOUNT_TOKEN"),
+    *("HTTP_DEVICE_TOKEN", "HTTP_ANALYSIS_TOKEN"),
+)
+METHODS = {"GET": "read", "POST": "write", "PUT": "write", "DELETE": "delete"}
+# What each permission of a token lets it do. Devices delete their data with the right to write it.
+RIGHTS = {
+    "full": frozenset({"read", "write", "delete"}),
+    "write": frozenset({"write"}),
+    "read": frozenset({"read"}),
+}
+
+
+@cache
+def pools() -> Pools:
+    """The connections of this process."""
+    return Pools(
+        limit=settings.API_CONNECTIONS_PER_PROJECT,
+        idle_seconds=settings.API_IDLE_SECONDS,
+        wait_seconds=settings.API_WAIT_SECONDS,
+    )
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, with a connection to the project's database for as long as the request lasts.
+
+    In it every statement is a transaction; several at once need `connection.transaction()`.
+    """
+
+    project: Project
+    token: TokenIdentity
+    connection: Connection
+
+    @property
+    def device_id(self) -> str:
+        """The device that a device token speaks for."""
+        return self.token.device_id or ""
+
+    @property
+    def keys(self) -> Keyring:
+        """The installation's keys."""
+        return keyring()
+
+
+class ApiRequest(HttpRequest):
+    """A request that was let in."""
+
+    auth: Caller
+
+
+class TokenAccess(AuthBase):
+    """Lets tokens of some kinds in; what is refused gets 401 `Authorization Denied`."""
+
+    openapi_type = "apiKey"
+    openapi_in = "header"
+    openapi_name = "token"
+
+    def __init__(self, *kinds: str, needs: str | None = None) -> None:
+        self._kinds = kinds
+        self._needs = needs
+        super().__init__()
+
+    def __call__(self, request: HttpRequest) -> Caller | None:
+        caller = _identify(request, presented(request))
+        if caller and self._lets_in(caller.token, request.method or ""):
+            return caller
+        return None
+
+    def _lets_in(self, token: TokenIdentity, method: str) -> bool:
+        needed = self._needs or METHODS.get(method, "read")
+        if token.kind == "device" and needed == "delete":
+            needed = "write"
+        return token.kind in self._kinds and token.is_active and needed in RIGHTS[token.permission]
+
+
+# Resources of a project; an analysis' token is as good as the profile's.
+profile = TokenAccess("profile", "analysis")
+# What clears more than it names: not with the right to write alone.
+profile_deletes = TokenAccess("profile", "analysis", needs="delete")
+# A device's own routes.
+device = TokenAccess("device")
+analysis = TokenAccess("analysis")
+# Any token tells whose it is, whatever it may do.
+anyone = TokenAccess("profile", "analysis", "device")
+
+
+def presented(request: HttpRequest) -> str:
+    """The token of a request, in whichever header it came; else `?token=`, or nothing."""
+    found = next((value for name in HEADERS if (value := request.META.get(name))), None)
+    return (found or request.GET.get("token", "")).removeprefix("Bearer ").strip()
+
+
+def _identify(request: HttpRequest, value: str) -> Caller | None:
+    project = find_project(value)
+    if project is None:
+        return None
+    connection = pools().take(project.prefix, lambda: project_dsn(project))
+    request.borrowed = (project.prefix, connection)  # type: ignore[attr-defined]
+    token = find_token(connection, value, keys=keyring())
+    if token is None:
+        return None
+    if token.use_is_due:
+        note_use(connection, token.id)
+    return Caller(project, token, connection)
+
+
+def find_project(token: str) -> Project | None:
+    """The running project whose token this would be.
+
+    Asked by every request, so that a project that is shut down answers to nobody from then on.
+    """
+    match = TOKEN.fullmatch(token)
+    if match is None:
+        return None
+    return Project.objects.active().select_related("server").filter(prefix=match[1]).first()
+
+
+def release(request: HttpRequest) -> None:
+    """Give the connection of a request back, if it has one."""
+    borrowed = request.__dict__.pop("borrowed", None)
+    if borrowed:
+        pools().give_back(*borrowed)

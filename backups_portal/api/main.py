@@ -1,0 +1,72 @@
+"""The API: its routes in the order in which they are tried, and what becomes of exceptions."""
+
+import logging
+from http import HTTPStatus
+
+import psycopg
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, ValidationError
+
+from backups_portal.api.bodies import BodyParser
+from backups_portal.api.envelope import ApiError, EnvelopeRenderer, failure
+from backups_portal.api.pools import PoolBusyError
+from backups_portal.api.routes import general, networks
+
+log = logging.getLogger(__name__)
+
+api = NinjaAPI(
+    title="Projects' API",
+    version="1.0.0",
+    description="The API of a project. Its token says which one.",
+    docs_url=None,
+    openapi_url="/openapi.json",
+    renderer=EnvelopeRenderer(),
+    parser=BodyParser(),
+    urls_namespace="api",
+)
+# Fixed paths come before those with an id in the same place.
+for routes in (general, networks):
+    api.add_router("", routes.router)
+
+
+@api.exception_handler(ApiError)
+def refused(request: HttpRequest, error: ApiError) -> HttpResponse:
+    """The request is wrong, and says why."""
+    return failure(error.message, error.status)
+
+
+@api.exception_handler(AuthenticationError)
+def denied(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    """No token, an unknown or expired one, or one that may not do this."""
+    return failure("Authorization Denied", HTTPStatus.UNAUTHORIZED)
+
+
+@api.exception_handler(ValidationError)
+def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """The first thing that is wrong with the body, by its name."""
+    first = error.errors[0]
+    place = ".".join(str(part) for part in first["loc"][2:])
+    return failure(f"{place}: {first['msg']}" if place else str(first["msg"]))
+
+
+@api.exception_handler(psycopg.DataError)
+def unstorable(request: HttpRequest, error: psycopg.DataError) -> HttpResponse:
+    """A value that passed every check and that PostgreSQL cannot store, such as a NUL."""
+    log.info("a value was refused: %s", error)
+    return failure("A value cannot be stored: it is too large, or holds a NUL character")
+
+
+@api.exception_handler(psycopg.OperationalError)
+@api.exception_handler(PoolBusyError)
+def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The project's database does not answer, which clients may try again."""
+    log.warning("a project's database does not answer: %s", error)
+    return failure("The project's database does not answer", HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+@api.exception_handler(RequestDataTooBig)
+def too_big(request: HttpRequest, error: RequestDataTooBig) -> HttpResponse:
+    """A body without a length that went on for too long."""
+    return failure("The body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

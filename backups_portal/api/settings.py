@@ -1,0 +1,19 @@
+"""The portal's settings, as the projects' API is served with them: an origin without people.
+
+No sessions, cookies or forms: a token in each request says everything, so that the portal's
+middleware would only cost time.
+"""
+
+from backups_portal.settings import *  # noqa: F403 - the same settings but for what follows
+from backups_portal.settings import API_MAX_BODY_BYTES
+
+ROOT_URLCONF = "backups_portal.api.urls"
+WSGI_APPLICATION = "backups_portal.api.wsgi.application"
+MIDDLEWARE = [
+    "backups_portal.api.middleware.ApiMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+]
+# The token says which project a request acts on, at whatever address it arrives.
+ALLOWED_HOSTS = ["*"]
+APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY_BYTES
