@@ -4,9 +4,8 @@ from typing import Any
 
 import orjson
 from django.http import HttpRequest
-from ninja import Field, Schema
 from ninja.parser import Parser
-from pydantic import ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from backups_portal.api.envelope import ApiError
 
@@ -33,14 +32,14 @@ class BodyParser(Parser):
         return body_of(request)
 
 
-class Tag(Schema):
+class Tag(BaseModel):
     """A key and a value; the order of tags is kept, and one may come twice."""
 
     key: str
     value: str
 
 
-class Body(Schema):
+class Body(BaseModel):
     """An object that a client sends; keys that are not declared are kept as they are."""
 
     model_config = ConfigDict(extra="allow")
