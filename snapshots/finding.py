@@ -59,6 +59,19 @@ class Found:
         """The newest backup of those with the most rows; None where none has any."""
         return next((holding for holding in self.holdings if holding.is_most), None)
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether every backup told."""
+        return all(holding.rows is not None for holding in self.holdings)
+
+
+@dataclass(frozen=True)
+class FoundDevices:
+    """Devices by name, and how many backups could not be asked for theirs."""
+
+    devices: list[Device]
+    unreadable: int
+
 
 def chunk_of(day: date) -> int:
     """The chunk that a day in UTC is."""
@@ -70,22 +83,33 @@ def day_of(chunk: int) -> date:
     return (EPOCH + timedelta(days=chunk)).date()
 
 
-def find_devices(project: Project, text: str) -> list[Device]:
+def find_devices(project: Project, text: str) -> FoundDevices:
     """Devices of any stored backup whose name or id has the text in it, in any case, by name.
 
     Where the text is the whole name or id of some, only these. A device has the name that the
-    newest backup knows. Backups that cannot be read are passed over.
+    newest backup knows.
+
+    Raises:
+        StorageError: the storage cannot be opened at all.
     """
     sought = text.strip().casefold()
     found: dict[str, Device] = {}
+    unreadable = 0
     library = _Library()
     for snapshot in stored_newest_first(project):
-        for device in library.devices(snapshot):
+        try:
+            devices = library.devices(snapshot)
+        except EngineError:
+            log.warning("devices cannot be read snapshot=%s", snapshot.pk, exc_info=True)
+            unreadable += 1
+            continue
+        for device in devices:
             found.setdefault(device.device_id, device)
     names = {device: (device.name.casefold(), device.device_id) for device in found.values()}
     exact = [device for device in names if sought in names[device]]
     partly = [device for device in names if any(sought in name for name in names[device])]
-    return sorted(exact or partly, key=lambda device: (device.name, device.device_id))
+    by_name = sorted(exact or partly, key=lambda device: (device.name, device.device_id))
+    return FoundDevices(by_name, unreadable)
 
 
 def stored_newest_first(project: Project) -> list[Snapshot]:
@@ -98,6 +122,9 @@ def find_rows(project: Project, device_id: str, day: date | None = None) -> Foun
     """How many rows each stored backup has of a device, on one day (UTC) or on all.
 
     The main database is asked where a day is named, which its index answers at once.
+
+    Raises:
+        StorageError: the storage cannot be opened at all.
     """
     library = _Library()
     part = ChunkRange(chunk_of(day), chunk_of(day) + 1) if day else ChunkRange(None, None)
@@ -133,12 +160,8 @@ class _Library:
         return self._manifests[key]
 
     def devices(self, snapshot: Snapshot) -> list[Device]:
-        """The devices of a backup; none where they cannot be read."""
-        try:
-            return self._devices_of(self._manifest(snapshot))
-        except EngineError:
-            log.warning("devices cannot be read snapshot=%s", snapshot.pk, exc_info=True)
-            return []
+        """The devices of a backup; raises EngineError."""
+        return self._devices_of(self._manifest(snapshot))
 
     def _devices_of(self, manifest: Manifest) -> list[Device]:
         key = ",".join(item.key for item in manifest.contents if item.table == DEVICES)

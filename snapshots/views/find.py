@@ -1,5 +1,6 @@
 """Which backup still has the rows that somebody lost."""
 
+import logging
 from typing import Any
 
 from django.utils import timezone
@@ -7,8 +8,11 @@ from django.views.generic import TemplateView
 
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
+from snapshots.engine.errors import EngineError
 from snapshots.finding import MOST_DEVICES, Found, find_devices, find_rows
 from snapshots.forms import FindForm
+
+log = logging.getLogger(__name__)
 
 
 class FindView(ProjectPermissionMixin, TemplateView):
@@ -31,15 +35,20 @@ class FindView(ProjectPermissionMixin, TemplateView):
 
     def answer(self, device: str, day: Any) -> dict[str, Any]:
         """The backups with their rows; the devices to choose from where several are meant."""
-        devices = find_devices(self.project, device)
-        if len(devices) != 1:
-            return {
-                "devices": devices[:MOST_DEVICES],
-                "devices_total": len(devices),
-                "is_unknown": not devices,
-                "day": day,
-            }
-        found = find_rows(self.project, devices[0].device_id, day)
+        try:
+            matching = find_devices(self.project, device)
+            devices = matching.devices
+            if len(devices) != 1:
+                return {
+                    "devices": devices[:MOST_DEVICES],
+                    "devices_total": len(devices),
+                    "is_unknown": not devices,
+                    "unreadable": matching.unreadable,
+                }
+            found = find_rows(self.project, devices[0].device_id, day)
+        except EngineError as error:
+            log.exception("no backup was asked project=%s", self.project.pk)
+            return {"failure": str(error)}
         return {"device": devices[0], "day": day, "found": found, "summary": _summary(found)}
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 
 import psycopg
 import pytest
@@ -163,6 +164,26 @@ class TestFind:
         assert "Which device?" not in find(client, live_project, "device=TRUCK")
         assert "No stored backup has any" in find(client, live_project, "device=truck+2")
         assert "No stored backup has such a device" in find(client, live_project, "device=ship")
+
+    def test_backups_that_cannot_be_read_are_not_said_to_lack_it(
+        self, client: Client, pair: tuple[Snapshot, Snapshot], stored: Storage
+    ) -> None:
+        stored.delete(pair[0].manifest)
+        page = find(client, pair[0].project, "device=truck")
+        assert "Cannot be told" in page
+        assert f"The backup storage lacks {pair[0].manifest}." in page
+        page = find(client, pair[0].project, "device=truck&day=2026-03-01")
+        assert "No backup that could be read has any of these rows." in page
+        page = find(client, pair[0].project, "device=ship")
+        assert "1 stored backup could not be read" in page
+        assert "None of the backups that could be read has such a device" in page
+
+    def test_storage_that_is_away(
+        self, client: Client, pair: tuple[Snapshot, Snapshot], settings: Any
+    ) -> None:
+        settings.SNAPSHOT_STORAGE = "nowhere://"
+        page = find(client, pair[0].project, "device=truck")
+        assert "No backup could be asked" in page
 
     def test_wrong_input(self, client: Client, live_project: Project) -> None:
         client.force_login(live_project.created_by)

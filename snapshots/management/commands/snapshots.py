@@ -83,15 +83,21 @@ class Command(BaseCommand):
         project = Project.objects.select_related("server").filter(slug=slug).first()
         if project is None:
             raise CommandError(f"There is no project {slug}.")
-        devices = find_devices(project, text)
-        if len(devices) != 1:
+        try:
+            matching = find_devices(project, text)
+            devices = matching.devices
+            found = find_rows(project, devices[0].device_id, day) if len(devices) == 1 else None
+        except EngineError as error:
+            raise CommandError(f"No backup could be asked: {error}") from error
+        if matching.unreadable:
+            self.stderr.write(f"{matching.unreadable} stored backups could not be read")
+        if found is None:
             names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MOST_DEVICES])
             raise CommandError(
                 f"{len(devices)} devices match “{text}”: {names}"
                 if devices
                 else f"No stored backup has a device “{text}”."
             )
-        found = find_rows(project, devices[0].device_id, day)
         if as_json:
             self.stdout.write(json.dumps(_found_document(devices[0].device_id, found), default=str))
             return
