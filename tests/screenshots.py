@@ -40,9 +40,15 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
     yield "main-database", f"{project}/main-database/"
     yield "backups", f"{project}/backups/"
     page.goto(f"{project}/backups/")
-    for name, label in (("restore", "New project from backup"), ("inside", "What is inside")):
+    for name, label in (
+        ("restore", "New project from backup"),
+        ("inside", "What is inside"),
+        ("compare", "Compare"),
+        ("download", "Download"),
+    ):
         link = page.locator("a", has_text=label).first.get_attribute("href")
         yield name, f"{base}{link}"
+    yield "find", f"{project}/backups/find/?device=Truck+01"
     yield "charges", f"{project}/charges/"
 
 
