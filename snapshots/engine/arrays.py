@@ -127,28 +127,25 @@ def _texts(value: bytes | None, rows: int, known: int) -> pa.Array:
     if value is None:
         return pa.nulls(0, pa.string())
     data = np.frombuffer(value, np.uint8)
-    kept = data[data > MISSING]
-    if known == rows and (len(kept) + rows - 1) == len(data) and len(kept) % rows == 0:
-        equal = _equally_long(data, kept, rows)
-        if equal is not None:
-            return equal
-    return _texts_of_any_length(data, kept, rows, known)
+    length = (len(data) + 1) // rows - 1
+    if known == rows and (length + 1) * rows == len(data) + 1:
+        ends = data[length :: length + 1]
+        if (ends == DELIMITER).all() and np.count_nonzero(data <= MISSING) == len(ends):
+            return _equally_long(data, rows, length)
+    return _texts_of_any_length(data, rows, known)
 
 
-def _equally_long(
-    data: npt.NDArray[np.uint8], kept: npt.NDArray[np.uint8], rows: int
-) -> pa.Array | None:
-    """Texts of one length, as groups are mostly; None where they are not."""
-    length = len(kept) // rows
-    if (data[length :: length + 1] != DELIMITER).any():
-        return None
+def _equally_long(data: npt.NDArray[np.uint8], rows: int, length: int) -> pa.Array:
+    """Texts of one length, as groups are mostly."""
+    kept = np.empty((rows, length), np.uint8)
+    kept[:-1] = data[: (rows - 1) * (length + 1)].reshape(rows - 1, length + 1)[:, :length]
+    kept[-1] = data[len(data) - length :]
     offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(length)
     return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(kept))
 
 
-def _texts_of_any_length(
-    data: npt.NDArray[np.uint8], kept: npt.NDArray[np.uint8], rows: int, known: int
-) -> pa.Array:
+def _texts_of_any_length(data: npt.NDArray[np.uint8], rows: int, known: int) -> pa.Array:
+    kept = data[data > MISSING]
     delimiters = np.flatnonzero(data == DELIMITER)
     missing = np.flatnonzero(data == MISSING)
     if len(delimiters) != rows - 1 or len(missing) != rows - known:

@@ -30,6 +30,10 @@ BATCH_BYTES = 8 << 20
 # Types that ADBC gives better as text.
 AS_TEXT = frozenset({"json", "jsonb", "uuid"})
 
+# Frees a large block once. Until then glibc, as the server's processes use it, gives the memory of
+# every query back and gets it page by page for the next: a fifth of the time of a chunk.
+KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
+
 ColumnTypes = dict[str, dict[str, str]]
 
 
@@ -125,6 +129,7 @@ class Reader:
         self._rows: adbc.Connection | None = None
         # Whether the last variables had a location or metadata: the next ones then have, too.
         self._wide = False
+        self._keeps_memory = False
 
     def rows(
         self, table: Table, chunks: ChunkRange | None = None, *, numbers: bool = True
@@ -181,6 +186,9 @@ class Reader:
             self._arrays = self._resources.enter_context(psycopg.connect(self._dsn))
             for statement in _settings(self._instant):
                 self._arrays.execute(statement.encode())
+        elif not self._keeps_memory:
+            self._arrays.execute(KEEP_MEMORY)
+            self._keeps_memory = True
         return self._arrays
 
     def _row_connection(self) -> adbc.Connection:
@@ -266,8 +274,12 @@ def _storage(column: pa.ChunkedArray) -> pa.Array:
 def _sorted_variables(table: pa.Table) -> pa.Table:
     series = table["series_id"].to_numpy()
     moments = table["time"].cast(pa.int64()).to_numpy()
-    order = np.lexsort((table["id"].to_numpy(), moments, series))
-    return table.take(pa.array(order))
+    order = pa.array(np.lexsort((table["id"].to_numpy(), moments, series)))
+    columns = [
+        column if column.null_count == table.num_rows else column.take(order)
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
 
 
 def split_location(table: pa.Table) -> pa.Table:

@@ -151,8 +151,9 @@ def take_snapshot(
             on_progress=on_progress,
             rows_total=plan.rows + _resource_rows(connection),
         )
-        jobs = [ReadJob(table) for table in RESOURCE_TABLES if table.name in columns]
-        jobs += [ReadJob(VARIABLE, chunks) for chunks in plan.read]
+        # The resources together: what reads row by row takes a while to connect.
+        jobs = [[ReadJob(table) for table in RESOURCE_TABLES if table.name in columns]]
+        jobs += [[ReadJob(VARIABLE, chunks)] for chunks in plan.read]
         read = run_parallel(
             jobs, run.read, workers=readers, resource=lambda: open_reader(dsn, instant)
         )
@@ -281,9 +282,13 @@ class _Run:
         self._edges = EdgeCounter(devices)
         self.known = known
 
-    def read(self, reader: Reader, job: ReadJob) -> list[Segment]:
-        """Store the rows of a job, and return the segments that hold them."""
-        return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
+    def read(self, reader: Reader, jobs: list[ReadJob]) -> list[Segment]:
+        """Store the rows of some jobs, and return the segments that hold them."""
+        return [
+            self._read_part(job, part)
+            for job in jobs
+            for part in reader.rows(job.table, job.chunks)
+        ]
 
     def store_cells(self, kept: KeptCells) -> list[Segment]:
         """Store the cells of what was read, with those that are kept of the rest."""
