@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "backups_portal.demo",
     "snapshots",
     "restores",
+    "backups_portal.transfers",
 ]
 
 MIDDLEWARE = [
@@ -114,9 +115,6 @@ DATABASES = {
 }
 # Where new project databases are made when no server is registered yet.
 PROJECT_DATABASE_URL = env.str("PROJECT_DATABASE_URL", default="") or env.str("DATABASE_URL")
-
-# The origin of the projects' API as clients reach it; the token says which project they mean.
-API_URL = env.str("API_URL", default="http://localhost:8001").rstrip("/")
 
 AUTH_USER_MODEL = "accounts.Account"
 LOGIN_URL = "sign-in"
@@ -200,16 +198,20 @@ RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
 SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28))
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
+# How many records a transfer lets a mutable device hold; 0: any number.
+MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
 DEFAULT_RETENTION_DAYS = 7
 
 # The projects' API, which a process of its own serves: the base URL that clients are given.
-API_URL = env.str("API_URL", default="")
+API_URL = env.str("API_URL", default="http://localhost:8001").rstrip("/")
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64) * 1_000_000
 # Of each process, to the database of each project.
 API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4)
 API_IDLE_SECONDS = env.int("API_IDLE_SECONDS", default=60)
 API_WAIT_SECONDS = 15.0
+# Clients that listen to events, in one process of the API: each keeps one of its threads.
+API_EVENT_STREAMS = env.int("API_EVENT_STREAMS", default=3)
 
 CURRENCY = env.str("CURRENCY", default="USD")
 PROJECT_CREATION_FEE = Decimal(env.str("PROJECT_CREATION_FEE", default="25.00"))

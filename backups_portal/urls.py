@@ -8,4 +8,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("backups_portal.projects.urls")),
     path("", include("snapshots.urls")),
     path("", include("restores.urls")),
+    path("", include("backups_portal.transfers.urls")),
 ]

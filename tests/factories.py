@@ -10,6 +10,8 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.projects.connections import PASSWORD_PURPOSE, SERVER_PURPOSE, keyring
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
+from backups_portal.transfers.choosing import Choice
+from backups_portal.transfers.models import Transfer
 from restores.models import Restore
 from snapshots.models import Snapshot
 
@@ -118,4 +120,18 @@ def make_restore(snapshot: Snapshot, *, requested_by: Account, **fields: Any) ->
             "currency": "USD",
             **fields,
         },
+    )
+
+
+def make_transfer(
+    source: Project, target: Project, *, requested_by: Account, **fields: Any
+) -> Transfer:
+    """A transfer of everything, whose dry run nobody has begun."""
+    return Transfer.objects.create(
+        source=source,
+        target=target,
+        source_name=source.name,
+        target_name=target.name,
+        requested_by=requested_by,
+        **{"choice": Choice().as_json(), **fields},
     )

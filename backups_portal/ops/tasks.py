@@ -7,6 +7,8 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.celery import app
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.tasks import forget_transfers, run_transfer
 from restores.leftovers import has_leftovers
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proofs
@@ -28,6 +30,7 @@ def tick() -> None:
     """Queue what is due, and send again what was overlooked."""
     now = timezone.now()
     send_restores_again(now)
+    send_transfers_again(now)
     run_schedule(now)
     send_proofs(now)
     if has_leftovers(now):
@@ -41,6 +44,8 @@ def sweep(after: str | None = None) -> None:
     One message at a time goes around, so that backups which fall due meanwhile do not wait behind
     thousands of sweeps.
     """
+    if after is None:
+        forget_transfers.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     try:
         for project_id in ids:
@@ -61,6 +66,20 @@ def send_restores_again(now: datetime) -> list[UUID]:
     for restore_id in found:
         log.warning("restore sent again restore=%s", restore_id)
         run_restore.delay(str(restore_id))
+    return found
+
+
+def send_transfers_again(now: datetime) -> list[UUID]:
+    """Enqueue transfers whose message or worker was lost."""
+    found = (
+        Transfer.objects.all()
+        .unfinished()
+        .order_by("created_at")
+        .send_again(now, counts_for=message_counts_for(), limit=RESTORES_AT_A_TIME)
+    )
+    for transfer_id in found:
+        log.warning("transfer sent again transfer=%s", transfer_id)
+        run_transfer.delay(str(transfer_id))
     return found
 
 

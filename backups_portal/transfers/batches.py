@@ -45,9 +45,8 @@ SAME = """there.series_id = stage.series_id
     AND there.location[0] IS NOT DISTINCT FROM stage.location[0]
     AND there.location[1] IS NOT DISTINCT FROM stage.location[1]
     AND there.metadata::text IS NOT DISTINCT FROM stage.metadata::text"""
-SAME_KEY = "there.slot = stage.slot AND there.time = stage.time" + (
-    " AND there.group_key = stage.group_key"
-)
+SAME_KEY = """there.slot = stage.slot AND there.time = stage.time
+    AND there.group_key = stage.group_key"""
 JUDGE = f"""CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
     WITH there AS MATERIALIZED (
         SELECT v.*, s.slot

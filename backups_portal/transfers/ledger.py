@@ -51,7 +51,7 @@ def begin_batch(target: Connection[Any], transfer: str, number: int) -> bool:
         f"""INSERT INTO transfer_batch (transfer_id, number, first_id, last_id, xid, outcome)
             SELECT %s, %s, number, number, pg_current_xact_id()::xid, '{{}}'
             FROM ({NEXT_ID} AS number) AS next
-            ON CONFLICT DO NOTHING RETURNING number""",
+            ON CONFLICT DO NOTHING RETURNING number""",  # noqa: S608 - NEXT_ID
         [transfer, number],
     ).fetchone()
     return first is not None
@@ -61,7 +61,7 @@ def end_batch(target: Connection[Any], transfer: str, number: int, outcome: Outc
     """Note what became of a batch."""
     target.execute(
         f"""UPDATE transfer_batch SET last_id = ({NEXT_ID}), outcome = %s
-            WHERE (transfer_id, number) = (%s, %s)""",
+            WHERE (transfer_id, number) = (%s, %s)""",  # noqa: S608 - NEXT_ID
         [Jsonb(outcome.as_json()), transfer, number],
     )
 

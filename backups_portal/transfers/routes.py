@@ -176,13 +176,13 @@ def read_lanes(
     found = {**_read_kinds(source, ids), **_read_kinds(target, ids)}
     held = _count_rows(target, ids) if limit else {}
     lanes = []
-    for number, (source, device) in enumerate(pairs):
+    for number, (known_as, device) in enumerate(pairs):
         kind, period, retention = found[device]
         is_mutable = kind == "mutable"
         lanes.append(
             Lane(
                 number,
-                source,
+                known_as,
                 device,
                 is_mutable,
                 None if is_mutable else kept_since(now, period, retention),

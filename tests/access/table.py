@@ -93,4 +93,14 @@ TABLE: dict[str, dict[str, Answers]] = {
     "restore": owners(reads()),
     "restore-status": owners(reads()),
     "restore-retry": owners(only(POST=409)),
+    # The transfer is being undone, so that nothing can be asked of it.
+    "transfers": owners(reads(POST=302)),
+    "transfer": owners(reads()),
+    "transfer-status": owners(reads()),
+    "transfer-report-json": owners(reads()),
+    "transfer-report-csv": owners(reads()),
+    **{
+        f"transfer-{verb}": owners(only(POST=409))
+        for verb in ("start", "plan", "pause", "cancel", "undo")
+    },
 }

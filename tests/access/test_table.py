@@ -13,6 +13,7 @@ from pytest_django import Settings
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
 from backups_portal.projects.models import MainDatabase, Membership, Project
+from backups_portal.transfers.models import Transfer
 from restores.models import Restore
 from snapshots.models import Hold, Snapshot
 from tests import factories
@@ -28,6 +29,7 @@ GUARDED: tuple[type[Model], ...] = (
     Hold,
     Restore,
     Charge,
+    Transfer,
 )
 
 
@@ -56,6 +58,14 @@ class World:
         self.restore = factories.make_restore(
             self.snapshot, requested_by=self.accounts["owner"], state="failed", reason="It broke."
         )
+        self.second = factories.make_project_row(owner=self.accounts["owner"])
+        self.transfer = factories.make_transfer(
+            self.project,
+            self.second,
+            requested_by=self.accounts["owner"],
+            state="running",
+            work="undo",
+        )
         self.elsewhere = factories.make_project_row(owner=self.accounts["stranger"])
 
     def url(self, name: str, **changes: Any) -> str:
@@ -65,6 +75,7 @@ class World:
             "slug": self.project.slug,
             "snapshot": self.snapshot.pk,
             "restore": self.restore.pk,
+            "transfer": self.transfer.pk,
             "token": "ab" * 12,
             **changes,
         }
@@ -83,6 +94,13 @@ class World:
                 "retention_days": "3",
             },
             "api": {"name": "script", "permission": "full", "lifetime": "30"},
+            "transfers": {
+                "source": str(self.project.pk),
+                "target": str(self.second.pk),
+                "rule": "skip",
+                "unmatched": "create",
+                "request_key": str(uuid.uuid4()),
+            },
             "snapshot-download": {"password": factories.PASSWORD},
             "restore-confirm": {
                 "name": "Recovered",

@@ -104,8 +104,8 @@ def rows_of(database: Target) -> list[tuple[Any, ...]]:
     """Every record without its id and when it was stored, sorted."""
     with psycopg.connect(database.dsn) as connection:
         rows = connection.execute(
-            """SELECT device::text, variable, "group", time, coalesce(value::text, 'null'), coalesce(unit, ''),
-                      coalesce(location::text, ''), coalesce(metadata::text, '')
+            """SELECT device::text, variable, "group", time, coalesce(value::text, 'null'),
+                      coalesce(unit, ''), coalesce(location::text, ''), coalesce(metadata::text, '')
                FROM variable_record"""
         ).fetchall()
     return sorted(rows)

@@ -22,6 +22,8 @@ STATE_TONES = {
     "passed": "good",
     "running": "busy",
     "queued": "waiting",
+    "ready": "waiting",
+    "paused": "waiting",
     "failed": "bad",
 }
 

@@ -1,0 +1,178 @@
+"""Move data from a project into another, from a terminal."""
+
+import json
+import uuid
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.management.base import BaseCommand, CommandError
+from django.http import Http404
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import Membership, Project
+from backups_portal.transfers.choosing import KINDS, Choice, ChoiceError, Rule, Unmatched
+from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.reporting import describe_plan, report_csv, transfer_json
+from backups_portal.transfers.services import (
+    find_transfer,
+    request_transfer,
+    request_undo,
+    run_transfer,
+    start_move,
+)
+
+
+class Command(BaseCommand):
+    """Shows the dry run, moves, and prints the report; the same operation as “Move data”."""
+
+    help = (
+        "Move data from project SOURCE into project TARGET, which one person owns both. "
+        "Begins with a dry run; --yes goes on with the move."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        add = parser.add_argument
+        add("source", help="the slug of the project that has the data")
+        add("target", help="the slug of the project that gets it")
+        add("--owner", help="e-mail of the owner of both; needed if there are several")
+        add("--device", action="append", metavar="ID", help="only this device; repeatable")
+        add("--no-devices", action="store_true", help="only what --kind names")
+        add("--variable", action="append", metavar="NAME", help="only this variable; repeatable")
+        add("--since", type=_moment, metavar="TIME", help="from this time on (ISO 8601)")
+        add("--until", type=_moment, metavar="TIME", help="before this time")
+        add("--kind", action="append", choices=KINDS, default=[], help="also these resources")
+        add("--rule", choices=[str(rule) for rule in Rule], default=str(Rule.SKIP),
+            help="for records that are there already (default: skip)")  # fmt: skip
+        add("--unmatched", choices=[str(way) for way in Unmatched], default=str(Unmatched.CREATE),
+            help="for devices that the target does not have (default: create)")  # fmt: skip
+        add("--tag", default="", metavar="KEY", help="match devices by this tag, too")
+        add("--yes", action="store_true", help="move after the dry run")
+        add("--continue", dest="resume", type=uuid.UUID, metavar="ID",
+            help="go on with a transfer that stopped")  # fmt: skip
+        add("--undo", type=uuid.UUID, metavar="ID", help="take a transfer back")
+        add("--csv", action="store_true", help="print the report as CSV")
+        add("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            transfer = self._do(options)
+        except Http404 as error:
+            raise CommandError("There is no such project or transfer of this owner.") from error
+        except PermissionDenied as error:
+            raise CommandError(str(error)) from error
+        except ChoiceError as error:
+            raise CommandError(str(error)) from error
+        except TransferRefusedError as error:
+            raise CommandError(error.message) from error
+        self._print(transfer, options)
+
+    def _do(self, options: dict[str, Any]) -> Transfer:
+        source, target = _project(options["source"]), _project(options["target"])
+        actor = _owner(source, target, options["owner"])
+        if known := options["undo"] or options["resume"]:
+            transfer = _between(find_transfer(actor, known), source, target)
+            if options["undo"]:
+                request_undo(transfer=transfer, actor=actor)
+            else:
+                start_move(transfer=transfer, actor=actor)
+            return _run(transfer)
+        transfer = request_transfer(
+            source=source,
+            target=target,
+            actor=actor,
+            choice=_choice(options),
+            request_key=uuid.uuid4(),
+        )
+        transfer = _run(transfer)
+        if not (options["json"] or options["csv"]):
+            self.stdout.write("\n".join(describe_plan(transfer.planned())))
+        if options["yes"]:
+            start_move(transfer=transfer, actor=actor)
+            transfer = _run(transfer)
+        return transfer
+
+    def _print(self, transfer: Transfer, options: dict[str, Any]) -> None:
+        if options["json"]:
+            self.stdout.write(json.dumps(transfer_json(transfer)))
+        elif options["csv"]:
+            self.stdout.write("".join(report_csv(transfer)), ending="")
+        elif transfer.state == Transfer.State.READY:
+            self.stdout.write(f"Nothing was moved. Repeat with --continue {transfer.pk} to move.")
+        elif transfer.state == Transfer.State.UNDONE:
+            undone = transfer.report["undone"]
+            self.stdout.write(
+                f"took back {undone['removed']} records and {undone['resources']} resources, put"
+                f" back {undone['restored']}; {undone['left']} were changed since and stay"
+            )
+        else:
+            summary = transfer.summary
+            equal = "equal" if summary.get("is_equal") else "NOT equal"
+            self.stdout.write(
+                f"moved {summary['stored']} of {summary['chosen']} records in"
+                f" {summary['seconds']} s; counts and digests are {equal}\n"
+                f"transfer {transfer.pk}; --undo takes it back until {transfer.ledger_until:%F}"
+            )
+        if transfer.summary.get("is_equal") is False:
+            raise CommandError("The target does not hold what was moved: see the report.")
+
+
+def _run(transfer: Transfer) -> Transfer:
+    run_transfer(transfer.pk)
+    done = Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
+    if done.state in (Transfer.State.FAILED, Transfer.State.CANCELLED, Transfer.State.PAUSED):
+        raise CommandError(done.reason or f"The transfer was {done.state}.")
+    return done
+
+
+def _between(transfer: Transfer, source: Project, target: Project) -> Transfer:
+    if (transfer.source, transfer.target) != (source, target):
+        raise CommandError(f"Transfer {transfer.pk} is not between these two projects.")
+    return transfer
+
+
+def _project(slug: str) -> Project:
+    project = Project.objects.filter(slug=slug).first()
+    if project is None:
+        raise CommandError(f"There is no project {slug}.")
+    return project
+
+
+def _owner(source: Project, target: Project, email: str | None) -> Account:
+    owners = Account.objects.filter(
+        memberships__project=source, memberships__role=Membership.Role.OWNER
+    ) & Account.objects.filter(pk__in=_owners_of(target))
+    if email:
+        owners = owners.filter(email__iexact=email)
+    found = list(owners.distinct()[:2])
+    if not found:
+        raise CommandError("Nobody owns both projects.")
+    if len(found) > 1:
+        raise CommandError("Name one owner of both projects with --owner E-MAIL.")
+    return found[0]
+
+
+def _owners_of(project: Project) -> Any:
+    owners = Membership.objects.filter(project=project, role=Membership.Role.OWNER)
+    return owners.values("account")
+
+
+def _choice(options: dict[str, Any]) -> Choice:
+    devices = () if options["no_devices"] else options["device"]
+    return Choice(
+        devices=None if devices is None else tuple(devices),
+        variables=tuple(options["variable"]) if options["variable"] else None,
+        since=options["since"],
+        until=options["until"],
+        kinds=tuple(options["kind"]),
+        rule=Rule(options["rule"]),
+        unmatched=Unmatched(options["unmatched"]),
+        tag=options["tag"],
+    )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

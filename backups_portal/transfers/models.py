@@ -1,0 +1,140 @@
+"""Runs that move data from a project into another."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from backups_portal.lib.leases import Leased, LeaseQuerySet
+from backups_portal.projects.models import Project
+from backups_portal.transfers.choosing import Choice
+from backups_portal.transfers.planning import Plan
+
+UNFINISHED = ("queued", "running")
+# For how long a transfer can be undone.
+LEDGER_KEPT = timedelta(days=30)
+
+
+class TransferQuerySet(LeaseQuerySet):
+    """Transfers as their readers need them."""
+
+    def unfinished(self) -> "TransferQuerySet":
+        """Those that are waiting or at work."""
+        return self.filter(state__in=UNFINISHED)
+
+    def touching(self, project: Project) -> "TransferQuerySet":
+        """Those out of a project or into it, without their long columns."""
+        return (
+            self.filter(Q(source=project) | Q(target=project))
+            .select_related("source", "target")
+            .defer("plan", "report")
+        )
+
+
+class Transfer(Leased):
+    """One run: first the dry run, then, once it was looked at, the move; perhaps its undoing."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+        READY = "ready", "Ready to move"
+        PAUSED = "paused", "Paused"
+        CANCELLED = "cancelled", "Cancelled"
+        COMPLETED = "completed", "Completed"
+        FAILED = "failed", "Failed"
+        UNDONE = "undone", "Undone"
+
+    class Work(models.TextChoices):
+        PLAN = "plan", "Dry run"
+        MOVE = "move", "Moving data"
+        UNDO = "undo", "Taking it back"
+
+    class Wish(models.TextChoices):
+        GO_ON = "go_on", "Go on"
+        PAUSE = "pause", "Pause"
+        CANCEL = "cancel", "Cancel"
+
+    UNFINISHED = UNFINISHED
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    # A report outlives its projects, whose names it keeps.
+    source = models.ForeignKey(Project, models.SET_NULL, null=True, related_name="transfers_out")
+    target = models.ForeignKey(Project, models.SET_NULL, null=True, related_name="transfers_in")
+    source_name = models.CharField(max_length=100)
+    target_name = models.CharField(max_length=100)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    request_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    work = models.CharField(max_length=5, choices=Work.choices, default=Work.PLAN)
+    # What the owner wants of a run at work; it looks after every batch.
+    wish = models.CharField(max_length=6, choices=Wish.choices, default=Wish.GO_ON)
+    reason = models.TextField(blank=True)
+
+    choice = models.JSONField()
+    plan = models.JSONField(default=dict)
+    report = models.JSONField(default=dict)
+    rows_done = models.BigIntegerField(default=0)
+    rows_total = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    # Whether the target still has the ledger, which undo and the map of ids need; and until when.
+    has_ledger = models.BooleanField(default=False)
+    ledger_until = models.DateTimeField(null=True)
+
+    objects = TransferQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state="failed") | ~Q(reason=""), name="transfer_failed_has_reason"
+            ),
+            models.CheckConstraint(
+                condition=Q(source=None) | Q(target=None) | ~Q(source=models.F("target")),
+                name="transfer_between_two_projects",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "lease_until"],
+                name="transfer_unfinished",
+                condition=Q(state__in=["queued", "running"]),
+            ),
+            models.Index(
+                fields=["ledger_until"], name="transfer_ledger", condition=Q(has_ledger=True)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"transfer from {self.source_name} into {self.target_name}"
+
+    def chosen(self) -> Choice:
+        """What is to be moved."""
+        return Choice.from_json(self.choice)
+
+    def planned(self) -> Plan:
+        """What the dry run found."""
+        return Plan.from_json(self.plan)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is something to take back, and nobody at work."""
+        resting = self.state in ("completed", "paused", "cancelled", "failed")
+        return self.has_ledger and resting
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether the move can go on."""
+        return bool(self.plan) and self.work == "move" and self.state in ("paused", "failed")
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The sums of the report."""
+        summary: dict[str, Any] = self.report.get("summary", {})
+        return summary

@@ -1,0 +1,64 @@
+"""Two real projects of one owner, for what needs the portal around a transfer."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+import psycopg
+
+from backups_portal.accounts.models import Account
+from backups_portal.projectdb.devices import create_device
+from backups_portal.projectdb.variables import send
+from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.models import Project
+from backups_portal.projects.services import BackupSettings, create_project
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DEVICE = "a" * 24
+
+
+def make_project(owner: Account, name: str) -> Project:
+    """A project with a database of its own."""
+    return create_project(name=name, owner=owner, settings=BackupSettings(time(3), "UTC", 7, START))
+
+
+def open_project(project: Project) -> psycopg.Connection[Any]:
+    """As the project itself."""
+    return psycopg.connect(project_dsn(project))
+
+
+def add_truck(project: Project, device: str = DEVICE, **values: Any) -> None:
+    """A device with a token and a parameter."""
+    with open_project(project) as connection:
+        create_device(
+            connection,
+            keys=keyring(),
+            **{
+                "id": device,
+                "name": "Truck",
+                "parameters": [{"key": "depot", "value": "North"}],
+                **values,
+            },
+        )
+
+
+def add_readings(project: Project, count: int, device: str = DEVICE, **values: Any) -> None:
+    """Readings a minute apart."""
+    records = [
+        {
+            "variable": "temperature",
+            "value": number / 2,
+            "group": f"g{number}",
+            "time": START + timedelta(minutes=number),
+            **values,
+        }
+        for number in range(count)
+    ]
+    with open_project(project) as connection:
+        send(connection, device_id=device, records=records)
+
+
+def count_rows(project: Project) -> int:
+    """How many records it has."""
+    with open_project(project) as connection:
+        row = connection.execute("SELECT count(*) FROM variable").fetchone()
+    return int(row[0]) if row else 0
