@@ -210,6 +210,8 @@ API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64) * 1_000_000
 API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4)
 API_IDLE_SECONDS = env.int("API_IDLE_SECONDS", default=60)
 API_WAIT_SECONDS = 15.0
+# Of each token; 0: as many as come.
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=0)
 # Clients that listen to events, in one process of the API: each keeps one of its threads.
 API_EVENT_STREAMS = env.int("API_EVENT_STREAMS", default=3)
 

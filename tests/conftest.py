@@ -45,7 +45,7 @@ def celery_worker(
                 *(sys.executable, "-m", "celery", "-A", "backups_portal", "worker"),
                 *("--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=INFO"),
             ],
-            env={**os.environ, "SNAPSHOT_STORAGE": storage_url, **_database_of_this_test()},
+            env={**os.environ, "SNAPSHOT_STORAGE": storage_url, **database_of_this_test()},
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
@@ -61,7 +61,8 @@ def celery_worker(
             worker.wait()
 
 
-def _database_of_this_test() -> dict[str, str]:
+def database_of_this_test() -> dict[str, str]:
+    """The settings of a process that works on the test database of this process."""
     server = os.environ["DATABASE_URL"]
     before, _, name = server.rpartition("/")
     query = name.partition("?")[1:]

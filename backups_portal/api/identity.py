@@ -12,6 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
+from backups_portal.api.limits import check_limit
 from backups_portal.api.pools import Connection, Pools
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.tokens import TokenIdentity, find_token, note_use
@@ -125,6 +126,7 @@ def _identify(request: HttpRequest, value: str) -> Caller | None:
     token = find_token(connection, value, keys=keyring())
     if token is None:
         return None
+    check_limit(token.id)
     if token.use_is_due:
         note_use(connection, token.id)
     return Caller(project, token, connection)

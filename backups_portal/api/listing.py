@@ -71,8 +71,10 @@ def _order(kind: Kind, asked: str | None) -> sql.Composable:
         column, direction = kind.order, direction if asked else "asc"
     descending = direction.strip().lower() == "desc"
     # The id breaks ties, so that pages neither overlap nor leave gaps.
-    form = "{} DESC NULLS LAST, id DESC" if descending else "{} ASC NULLS FIRST, id ASC"
-    return sql.SQL(form).format(sql.Identifier(column))
+    form = "{} DESC{}, id DESC" if descending else "{} ASC{}, id ASC"
+    # Elsewhere nulls stay where an index has them.
+    nulls = sql.SQL(" NULLS LAST" if column.startswith("last_") else "")
+    return sql.SQL(form).format(sql.Identifier(column), nulls)
 
 
 def _conditions(kind: Kind, asked: Any) -> list[Condition]:

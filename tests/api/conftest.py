@@ -141,3 +141,27 @@ def api_of(project: Project, *, permission: str = "full") -> Api:
 def api(project: Project) -> Api:
     """The API with a profile token of the project."""
     return api_of(project)
+
+
+@dataclass
+class Sensor:
+    """A device, as its own token sees the API."""
+
+    api: Api
+    device_id: str
+    token: str
+
+    @classmethod
+    def create(cls, api: Api, **body: Any) -> "Sensor":
+        """A new device of the project."""
+        made = api.post("/device", {"name": "Sensor", **body})
+        return cls(api, made["device_id"], made["token"])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(Api(self.token, self.api.client), name)
+
+
+@pytest.fixture
+def sensor(api: Api) -> Sensor:
+    """A mutable device."""
+    return Sensor.create(api)

@@ -1,0 +1,106 @@
+"""Tokens of devices. A list shows their values: clients take the first one to talk to a device."""
+
+from typing import Any
+
+import psycopg
+from ninja import Router
+from psycopg import sql
+from pydantic import BaseModel, Field
+
+from backups_portal.api import queries
+from backups_portal.api.data import find_device, unknown_device
+from backups_portal.api.envelope import NotFoundError
+from backups_portal.api.identity import ApiRequest, profile
+from backups_portal.api.kinds import Kind, Row
+from backups_portal.api.listing import list_resources
+from backups_portal.api.moments import parse_expiry
+from backups_portal.api.openapi import LIST
+from backups_portal.projectdb.tokens import create_token, reveal
+from backups_portal.projects.connections import keyring
+
+NEVER = "never"
+
+
+def _shape(row: Row) -> Row:
+    if "token" in row:
+        row["token"] = reveal(row["token"], keys=keyring())
+    if "expire_time" in row:
+        row["expire_time"] = row["expire_time"] or NEVER
+    return {"tags": [], **row}
+
+
+TOKEN = Kind(
+    title="Token",
+    table="token",
+    created="token",
+    listed=("name", "token", "permission"),
+    order="created_at",
+    names={
+        "sealed_value": "token",
+        "expires_at": "expire_time",
+        "last_used_at": "last_authorization",
+    },
+    hidden=frozenset({"hash", "kind", "analysis_id"}),
+    shape=_shape,
+)
+
+
+class NewToken(BaseModel):
+    """A token to make for a device."""
+
+    device: str
+    name: str = Field("Token", max_length=200)
+    permission: str = Field("full", pattern="^(full|read|write)$")
+    expire_time: str | int | None = NEVER
+    serie_number: str | None = Field(None, max_length=200)
+
+
+router = Router(tags=["Device tokens"])
+
+
+@router.get("/device/token/{device_id}", auth=profile, summary="List", openapi_extra=LIST)
+def list_(request: ApiRequest, device_id: str) -> list[Row]:
+    """The tokens of a device, with their values, newest first."""
+    find_device(request.auth, device_id, [])
+    query = queries.parse_query(request.META["QUERY_STRING"])
+    query = {"orderBy": "created_at,desc", **query}
+    condition = (sql.SQL("device_id = %s"), [device_id])
+    return list_resources(request.auth.connection, TOKEN, query, condition)
+
+
+@router.post("/device/token", auth=profile, summary="Create")
+def create(request: ApiRequest, body: NewToken) -> dict[str, Any]:
+    """A further token of a device."""
+    expires_at = parse_expiry(body.expire_time)
+    try:
+        token = create_token(
+            request.auth.connection,
+            keys=request.auth.keys,
+            kind="device",
+            name=body.name,
+            device_id=body.device,
+            permission=body.permission,
+            serie_number=body.serie_number,
+            expires_at=expires_at,
+        )
+    except psycopg.errors.IntegrityError as error:
+        raise unknown_device() from error
+    expiry = expires_at or NEVER
+    return {
+        "token": token.value,
+        "permission": body.permission,
+        # The SDK's types and the documentation call it differently.
+        "expire_date": expiry,
+        "expire_time": expiry,
+    }
+
+
+@router.delete("/device/token/{token}", auth=profile, summary="Delete")
+def delete(request: ApiRequest, token: str) -> str:
+    """Named by its value; it stops working at once."""
+    found = request.auth.connection.execute(
+        "DELETE FROM token WHERE hash = %s AND kind = 'device'", [request.auth.keys.digest(token)]
+    )
+    if not found.rowcount:
+        raise NotFoundError("Token")
+    return "Token Successfully Removed"
