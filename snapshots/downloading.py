@@ -1,7 +1,7 @@
 """Handing a stored snapshot to its owner, as one ZIP."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -47,6 +47,47 @@ def open_download(
     except DownloadRefusedError as refused:
         _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
         raise
+    return _begin(snapshot, actor, storage, manifest, address)
+
+
+def check_download(
+    *, snapshot: Snapshot, owners: Sequence[Account], password: str, address: str | None = None
+) -> Account:
+    """See whether a snapshot could be downloaded with this password; returns whose it is.
+
+    For a client that proves itself first and fetches the file by another request.
+
+    Args:
+        owners: Who may; the snapshot's project is theirs.
+
+    Raises:
+        WrongPasswordError: it is none of theirs.
+        DownloadRefusedError: it is not stored, or storage does not have all of it.
+    """
+    actor = next((owner for owner in owners if owner.check_password(password)), None)
+    try:
+        if actor is None:
+            raise WrongPasswordError(WRONG_PASSWORD)
+        _open(snapshot)
+    except DownloadRefusedError as refused:
+        _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
+        raise
+    return actor
+
+
+def fetch_download(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> Download:
+    """Begin a download that `check_download` has let `actor` have.
+
+    Raises:
+        DownloadRefusedError: it is not stored any more, or storage does not have all of it.
+    """
+    storage, manifest = _open(snapshot)
+    return _begin(snapshot, actor, storage, manifest, address)
+
+
+def _begin(
+    snapshot: Snapshot, actor: Account, storage: Storage, manifest: Manifest, address: str | None
+) -> Download:
     _record(snapshot, actor, "snapshot.downloaded", address, rows=manifest.rows)
     return Download(
         f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
@@ -83,7 +124,7 @@ def _pieces(
 
 
 def _record(
-    snapshot: Snapshot, actor: Account, action: str, address: str | None, **details: object
+    snapshot: Snapshot, actor: Account | None, action: str, address: str | None, **details: object
 ) -> None:
     record(
         action=action,

@@ -1,13 +1,29 @@
 """Writing analyses, their scripts and their console lines."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
+from psycopg.rows import class_row
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.resources import create
-from backups_portal.projectdb.tokens import NewToken, create_token
+from backups_portal.projectdb.tokens import NewToken, create_token, reveal
+
+# Lines of a console that are kept of each analysis.
+CONSOLE_LINES = 1000
+
+
+@dataclass(frozen=True)
+class Script:
+    """One version of an analysis' script."""
+
+    version: int
+    file_name: str
+    language: str
+    content: bytes
 
 
 def create_analysis(
@@ -20,6 +36,25 @@ def create_analysis(
             connection, keys=keys, kind="analysis", name=name, analysis_id=analysis_id
         )
     return analysis_id, token
+
+
+def token_of(connection: Connection[Any], analysis_id: str, *, keys: Keyring) -> str:
+    """The newest token of an analysis; "" where it has none."""
+    row = connection.execute(
+        """SELECT sealed_value FROM token WHERE analysis_id = %s
+           ORDER BY created_at DESC, id DESC LIMIT 1""",
+        [analysis_id],
+    ).fetchone()
+    return reveal(row[0], keys=keys) if row else ""
+
+
+def renew_token(connection: Connection[Any], analysis_id: str, *, keys: Keyring) -> str:
+    """Give an analysis a new token in place of what it had; the caller brings a transaction."""
+    connection.execute("DELETE FROM token WHERE analysis_id = %s", [analysis_id])
+    token = create_token(
+        connection, keys=keys, kind="analysis", name="Default", analysis_id=analysis_id
+    )
+    return token.value
 
 
 def upload_script(
@@ -41,10 +76,46 @@ def upload_script(
     return int(row[0]) if row else 0
 
 
-def write_console(connection: Connection[Any], analysis_id: str, messages: Sequence[str]) -> None:
-    """Append lines to the console of an analysis."""
+def newest_script(
+    connection: Connection[Any], analysis_id: str, *, version: int | None = None
+) -> Script | None:
+    """The script in force, or the one of a version; None where there is none."""
+    with connection.cursor(row_factory=class_row(Script)) as cursor:
+        return cursor.execute(
+            """SELECT version, file_name, language, content FROM analysis_script
+               WHERE analysis_id = %s AND (%s::integer IS NULL OR version = %s)
+               ORDER BY version DESC LIMIT 1""",
+            [analysis_id, version, version],
+        ).fetchone()
+
+
+def write_console(
+    connection: Connection[Any],
+    analysis_id: str,
+    messages: Sequence[str],
+    *,
+    time: datetime | None = None,
+) -> None:
+    """Append lines to the console of an analysis; the oldest ones make room."""
     with connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO analysis_console (analysis_id, message) VALUES (%s, %s)",
-            [(analysis_id, message) for message in messages],
+            "INSERT INTO analysis_console (analysis_id, time, message)"
+            " VALUES (%s, coalesce(%s, now()), %s)",
+            [(analysis_id, time, message) for message in messages],
         )
+    connection.execute(
+        """DELETE FROM analysis_console WHERE analysis_id = %(id)s AND id <= (
+               SELECT id FROM analysis_console WHERE analysis_id = %(id)s
+               ORDER BY id DESC OFFSET %(most)s LIMIT 1)""",
+        {"id": analysis_id, "most": CONSOLE_LINES},
+    )
+
+
+def read_console(connection: Connection[Any], analysis_id: str, *, most: int = 100) -> list[str]:
+    """The last lines of an analysis' console, oldest first, each behind its moment."""
+    rows = connection.execute(
+        """SELECT time, message FROM analysis_console WHERE analysis_id = %s
+           ORDER BY id DESC LIMIT %s""",
+        [analysis_id, most],
+    ).fetchall()
+    return [f"[{time:%Y-%m-%d %H:%M:%S}] {message}" for time, message in reversed(rows)]

@@ -23,12 +23,35 @@ def create_run_user(
     return create(connection, "run_user", name=name, email=email, password_hash=hashed, **values)
 
 
-def create_secret(connection: Connection[Any], *, keys: Keyring, key: str, value: str) -> str:
-    """A secret; its value is sealed with the installation's key."""
+def create_secret(
+    connection: Connection[Any], *, keys: Keyring, key: str, value: str, **values: Any
+) -> str:
+    """A secret; its value is sealed with the installation's key.
+
+    Raises:
+        psycopg.errors.UniqueViolation: another one has this key.
+    """
     return create(
         connection,
         "secret",
         key=key,
         sealed_value=keys.seal(value, SECRET_PURPOSE),
         value_length=len(value),
+        **values,
+    )
+
+
+def seal_secret(connection: Connection[Any], secret_id: str, *, keys: Keyring, value: str) -> None:
+    """Give a secret another value."""
+    connection.execute(
+        "UPDATE secret SET sealed_value = %s, value_length = %s, updated_at = now() WHERE id = %s",
+        [keys.seal(value, SECRET_PURPOSE), len(value), secret_id],
+    )
+
+
+def set_password(connection: Connection[Any], user_id: str, password: str) -> None:
+    """Give a run user another password."""
+    connection.execute(
+        "UPDATE run_user SET password_hash = %s, updated_at = now() WHERE id = %s",
+        [PasswordHasher().hash(password), user_id],
     )

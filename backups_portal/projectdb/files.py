@@ -1,12 +1,49 @@
-"""Writing uploaded files, and files attached to records."""
+"""Uploaded files, and files attached to records."""
 
 import hashlib
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
+from psycopg.rows import class_row
 
 from backups_portal.projectdb.ids import new_resource_id
 from backups_portal.projectdb.resources import insert
+
+ANYTHING = "application/octet-stream"
+COLUMNS = "path, content_type, size, md5, public, updated_at"
+# Where the parts of an upload wait until it ends; see fileparts.py.
+WAITING = ".uploads/"
+
+
+@dataclass(frozen=True)
+class File:
+    """An uploaded file without its content."""
+
+    path: str
+    content_type: str
+    size: int
+    md5: str
+    public: bool
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Folder:
+    """What is in a folder: some of its files, and the names of the folders in it.
+
+    Attributes:
+        total: Files in this folder.
+        bytes: Of all files of the project.
+        more: The path after which the next page begins; "" on the last one.
+    """
+
+    files: list[File]
+    folders: list[str]
+    total: int
+    bytes: int
+    more: str
 
 
 def put_file(
@@ -14,7 +51,7 @@ def put_file(
     *,
     path: str,
     content: bytes,
-    content_type: str = "application/octet-stream",
+    content_type: str = ANYTHING,
     public: bool = False,
 ) -> None:
     """Store an uploaded file; one of the same path is replaced."""
@@ -33,6 +70,73 @@ def put_file(
             content,
         ],
     )
+
+
+def find_file(connection: Connection[Any], path: str) -> File | None:
+    """The file with this path, or None."""
+    with connection.cursor(row_factory=class_row(File)) as cursor:
+        return cursor.execute(f"SELECT {COLUMNS} FROM file WHERE path = %s", [path]).fetchone()  # noqa: S608
+
+
+def read_file(connection: Connection[Any], path: str) -> bytes:
+    """The content of a file; empty where it is gone."""
+    row = connection.execute("SELECT content FROM file WHERE path = %s", [path]).fetchone()
+    return bytes(row[0]) if row else b""
+
+
+def list_folder(
+    connection: Connection[Any], folder: str, *, amount: int, after: str = ""
+) -> Folder:
+    """The first `amount` files behind the path `after`, and all folders, by name."""
+    prefix = f"{folder}/" if folder else ""
+    here = {"prefix": prefix, "from": len(prefix) + 1, "waiting": WAITING, "after": after}
+    inside = "starts_with(path, %(prefix)s) AND NOT starts_with(path, %(waiting)s)"
+    flat = f"{inside} AND strpos(substr(path, %(from)s), '/') = 0"
+    with connection.cursor(row_factory=class_row(File)) as cursor:
+        found = cursor.execute(
+            f"SELECT {COLUMNS} FROM file WHERE {flat} AND path > %(after)s"  # noqa: S608
+            " ORDER BY path LIMIT %(amount)s",
+            {**here, "amount": amount + 1},
+        ).fetchall()
+    folders = connection.execute(
+        f"SELECT DISTINCT split_part(substr(path, %(from)s), '/', 1) FROM file"  # noqa: S608
+        f" WHERE {inside} AND strpos(substr(path, %(from)s), '/') > 0 ORDER BY 1",
+        here,
+    ).fetchall()
+    total = connection.execute(f"SELECT count(*) FROM file WHERE {flat}", here).fetchone()  # noqa: S608
+    used = connection.execute("SELECT coalesce(sum(size), 0)::bigint FROM file").fetchone()
+    more = found[amount - 1].path if amount and len(found) > amount else ""
+    return Folder(
+        files=found[:amount],
+        folders=[str(row[0]) for row in folders],
+        total=int(total[0]) if total else 0,
+        bytes=int(used[0]) if used else 0,
+        more=more,
+    )
+
+
+def copy_file(connection: Connection[Any], old: str, new: str) -> bool:
+    """Give a file's content another path too; False where there is no such file."""
+    copied = connection.execute(
+        """INSERT INTO file (path, content_type, size, md5, public, content)
+           SELECT %s, content_type, size, md5, public, content FROM file WHERE path = %s
+           ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type,
+               size = excluded.size, md5 = excluded.md5, public = excluded.public,
+               content = excluded.content, updated_at = now()""",
+        [new, old],
+    )
+    return copied.rowcount > 0
+
+
+def delete_files(connection: Connection[Any], paths: list[str]) -> None:
+    """Delete files; those that are not there are not missed."""
+    connection.execute("DELETE FROM file WHERE path = ANY(%s)", [paths])
+
+
+def set_public(connection: Connection[Any], path: str, public: bool) -> bool:
+    """Let anybody read a file, or not; False where there is no such file."""
+    changed = connection.execute("UPDATE file SET public = %s WHERE path = %s", [public, path])
+    return changed.rowcount > 0
 
 
 def attach_file(

@@ -37,13 +37,15 @@ def variable_number(prefix: str, text: str) -> int | None:
         return None
 
 
-def new_token_uuid(prefix: str) -> uuid.UUID:
+def new_token_uuid(prefix: str, random: int | None = None) -> uuid.UUID:
     """A UUID of version 4 in form: the database's prefix, and 90 random bits.
+
+    Args:
+        random: 96 bits to take them from, where they must come out the same each time.
 
     Clients tell a device token from an id by its 36 characters (design decision 15).
     """
-    random = secrets.randbits(96)
-    number = int(prefix, 16) << 96 | random
+    number = int(prefix, 16) << 96 | (secrets.randbits(96) if random is None else random)
     number = number & ~(0xF << 76) | 0x4 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=number)

@@ -1,0 +1,218 @@
+"""Dictionaries: texts by key in several languages."""
+
+from typing import Any
+
+import psycopg
+from ninja import Body as Sent
+from ninja import Router
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel, Field
+
+from backups_portal.api import queries
+from backups_portal.api.bodies import Body, Named, Renamed
+from backups_portal.api.crud import (
+    REMOVED,
+    UPDATED,
+    Doing,
+    add_routes,
+    create_resource,
+    edit_resource,
+    read_resource,
+)
+from backups_portal.api.envelope import ApiError, NotFoundError
+from backups_portal.api.identity import ApiRequest, Caller, profile
+from backups_portal.api.kinds import Kind, Row
+from backups_portal.api.listing import asked_fields, list_resources
+
+
+class Language(BaseModel):
+    """One language of a dictionary; its texts are put apart."""
+
+    code: str = Field(min_length=1, max_length=35)
+    active: bool = True
+
+
+class NewDictionary(Named):
+    """A dictionary; the slug is the name by which texts refer to it."""
+
+    slug: str = Field(min_length=1, max_length=1000)
+    fallback: str | None = Field(None, max_length=35)
+    languages: list[Language] = []
+
+
+class ChangedDictionary(Renamed):
+    """What of a dictionary is edited."""
+
+    slug: str | None = Field(None, min_length=1, max_length=1000)
+    fallback: str | None = Field(None, max_length=35)
+    languages: list[Language] | None = None
+
+
+class Texts(Body):
+    """A language's texts by key; without `dictionary` they stay as they are."""
+
+    dictionary: dict[str, Any] | None = None
+    active: bool | None = None
+
+
+DICTIONARY = Kind(
+    title="Dictionary",
+    table="dictionary",
+    created="dictionary",
+    listed=("id", "name", "slug", "languages"),
+    filters={"slug": "text", "fallback": "text"},
+    shape=lambda row: {"tags": [], **row},
+)
+
+
+def _list(caller: Caller, query: queries.Parsed) -> list[Row]:
+    rows = list_resources(caller.connection, DICTIONARY, query)
+    if "languages" in asked_fields(DICTIONARY, query):
+        languages = _languages(caller, [row["id"] for row in rows])
+        rows = [{**row, "languages": languages.get(row["id"], [])} for row in rows]
+    return rows
+
+
+def _languages(caller: Caller, ids: list[str]) -> dict[str, list[Row]]:
+    with caller.connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            """SELECT dictionary_id, code, active FROM dictionary_language
+               WHERE dictionary_id = ANY(%s) ORDER BY dictionary_id, code""",
+            [ids],
+        ).fetchall()
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row.pop("dictionary_id"), []).append(row)
+    return found
+
+
+def _create(caller: Caller, values: Row) -> Row:
+    languages = values.pop("languages", [])
+    try:
+        with caller.connection.transaction():
+            answer = create_resource(caller, DICTIONARY, values)
+            _put_languages(caller, answer["dictionary"], languages)
+    except psycopg.errors.UniqueViolation as error:
+        raise _taken(values["slug"]) from error
+    return answer
+
+
+def _edit(caller: Caller, known: str, values: Row) -> None:
+    languages = values.pop("languages", [])
+    try:
+        with caller.connection.transaction():
+            dictionary_id = _id_of(caller, known)
+            edit_resource(caller, DICTIONARY, dictionary_id, values)
+            _put_languages(caller, dictionary_id, languages)
+    except psycopg.errors.UniqueViolation as error:
+        raise _taken(values["slug"]) from error
+
+
+def _taken(slug: str) -> ApiError:
+    return ApiError(f"There is a dictionary with the slug {slug} already")
+
+
+def _read(caller: Caller, known: str) -> Row:
+    dictionary_id = _id_of(caller, known)
+    shown = read_resource(caller, DICTIONARY, dictionary_id)
+    return {**shown, "languages": _languages(caller, [dictionary_id]).get(dictionary_id, [])}
+
+
+def _put_languages(caller: Caller, dictionary_id: str, languages: list[Row]) -> None:
+    for language in languages:
+        _put_language(caller, dictionary_id, language["code"], language.get("active"), None)
+
+
+def _put_language(
+    caller: Caller, dictionary_id: str, code: str, active: bool | None, texts: Row | None
+) -> None:
+    """Make or change a language; None leaves what there is, or begins with active and empty."""
+    caller.connection.execute(
+        """INSERT INTO dictionary_language AS old (dictionary_id, code, active, texts)
+           VALUES (%(id)s, %(code)s, coalesce(%(active)s::boolean, true),
+                   coalesce(%(texts)s::jsonb, '{}'))
+           ON CONFLICT (dictionary_id, code) DO UPDATE
+           SET active = coalesce(%(active)s::boolean, old.active),
+               texts = coalesce(%(texts)s::jsonb, old.texts)""",
+        {
+            "id": dictionary_id,
+            "code": code,
+            "active": active,
+            "texts": None if texts is None else Jsonb(texts),
+        },
+    )
+
+
+def _id_of(caller: Caller, known: str) -> str:
+    """The id of the dictionary with this id or slug.
+
+    Raises:
+        NotFoundError: the project has none.
+    """
+    row = caller.connection.execute(
+        "SELECT id::text FROM dictionary WHERE id = %(known)s OR slug = %(known)s"
+        " ORDER BY id = %(known)s DESC LIMIT 1",
+        {"known": known},
+    ).fetchone()
+    if row is None:
+        raise NotFoundError("Dictionary")
+    return str(row[0])
+
+
+router = Router(tags=["Dictionaries"])
+add_routes(
+    router,
+    DICTIONARY,
+    "/dictionary",
+    body=NewDictionary,
+    changes=ChangedDictionary,
+    doing=Doing(list=_list, create=_create, read=_read, edit=_edit),
+)
+ONE = "/dictionary/{known}/{code}"
+
+
+@router.get(ONE, auth=profile, summary="Read the texts of a language")
+def read_language(request: ApiRequest, known: str, code: str, fallback: str = "") -> dict[str, Any]:
+    """The texts by key. With `fallback=true`, a missing language answers the fallback's texts."""
+    caller = request.auth
+    also = fallback.lower() in queries.TRUE
+    row = caller.connection.execute(
+        """SELECT texts FROM dictionary_language AS language
+           JOIN dictionary ON dictionary.id = dictionary_id
+           WHERE dictionary_id = %s AND (code = %s OR (%s AND code = dictionary.fallback))
+           ORDER BY code = %s DESC LIMIT 1""",
+        [_id_of(caller, known), code, also, code],
+    ).fetchone()
+    if row is None:
+        raise NotFoundError("Language")
+    return dict(row[0])
+
+
+@router.put(ONE, auth=profile, summary="Create or replace the texts of a language")
+def put_language(
+    request: ApiRequest,
+    known: str,
+    code: str,
+    body: Texts = Sent(...),  # noqa: B008
+) -> str:
+    """All texts of the language are replaced, where any are given."""
+    caller = request.auth
+    if len(code) > 35:
+        raise ApiError("A language code has at most 35 characters")
+    with caller.connection.transaction():
+        _put_language(caller, _id_of(caller, known), code, body.active, body.dictionary)
+    return UPDATED
+
+
+@router.delete(ONE, auth=profile, summary="Delete a language")
+def delete_language(request: ApiRequest, known: str, code: str) -> str:
+    """With its texts."""
+    caller = request.auth
+    deleted = caller.connection.execute(
+        "DELETE FROM dictionary_language WHERE dictionary_id = %s AND code = %s",
+        [_id_of(caller, known), code],
+    )
+    if not deleted.rowcount:
+        raise NotFoundError("Language")
+    return REMOVED
