@@ -5,6 +5,7 @@ from django.urls import path
 
 from backups_portal.api.envelope import failure
 from backups_portal.api.main import api
+from backups_portal.api.reference import reference
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -12,7 +13,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok", content_type="text/plain")
 
 
-urlpatterns = [path("healthz", healthz), path("", api.urls)]
+urlpatterns = [path("healthz", healthz), path("docs", reference), path("", api.urls)]
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
