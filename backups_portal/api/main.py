@@ -12,7 +12,8 @@ from ninja.errors import AuthenticationError, ValidationError
 from backups_portal.api.bodies import BodyParser
 from backups_portal.api.envelope import ApiError, EnvelopeRenderer, failure
 from backups_portal.api.pools import PoolBusyError
-from backups_portal.api.routes import general, networks
+from backups_portal.api.routes import chunks, data, devices, devicetokens, general, parameters
+from backups_portal.api.routes.registry import ROUTERS
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,9 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 # Fixed paths come before those with an id in the same place.
-for routes in (general, networks):
-    api.add_router("", routes.router)
+DEVICES = (parameters, devicetokens, data, chunks, devices)
+for router in (general.router, *(routes.router for routes in DEVICES), *ROUTERS):
+    api.add_router("", router)
 
 
 @api.exception_handler(ApiError)

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from backups_portal.api import queries
 from backups_portal.api.bodies import Body, Named, Renamed
-from backups_portal.api.crud import REMOVED, Doing, add_routes, edit_resource, folded
+from backups_portal.api.crud import Doing, add_routes, edit_resource, folded, read_resource
 from backups_portal.api.data import unknown_device
 from backups_portal.api.envelope import ApiError, NotFoundError
 from backups_portal.api.identity import Caller
@@ -103,21 +103,11 @@ def list_(caller: Caller, query: queries.Parsed) -> list[Row]:
 
 def read(caller: Caller, device_id: str) -> Row:
     """Everything about a device but its tokens."""
-    row = read_device(caller, device_id)
+    try:
+        row = read_resource(caller, DEVICE, device_id)
+    except NotFoundError as error:
+        raise unknown_device() from error
     return {**row, "bucket": {"id": row["id"], "name": row["name"]}}
-
-
-def read_device(caller: Caller, device_id: str) -> Row:
-    """The device as lists show it, with all of its fields."""
-    found = list_resources(
-        caller.connection,
-        DEVICE,
-        {"fields": [*DEVICE.names.values(), *DEVICE.columns]},
-        (sql.SQL("id = %s"), [device_id]),
-    )
-    if not found:
-        raise unknown_device()
-    return found[0]
 
 
 def edit(caller: Caller, device_id: str, values: dict[str, Any]) -> None:
@@ -151,5 +141,5 @@ add_routes(
     "/device",
     body=NewDevice,
     changes=DeviceChanges,
-    doing=Doing(list=list_, create=create, read=read, edit=edit, delete=delete, removed=REMOVED),
+    doing=Doing(list=list_, create=create, read=read, edit=edit, delete=delete),
 )

@@ -4,6 +4,7 @@ from ninja import Router
 
 from backups_portal.api.identity import ApiRequest, anyone
 from backups_portal.api.kinds import Row
+from backups_portal.api.routes import analyses, devices
 
 router = Router(tags=["General"])
 
@@ -17,4 +18,10 @@ def status(request: ApiRequest) -> str:
 @router.get("/info", auth=anyone, summary="Whose token it is")
 def info(request: ApiRequest) -> Row:
     """The device, the analysis or the profile that a token speaks for."""
-    return {"id": request.auth.project.profile_id, "name": request.auth.project.name}
+    caller = request.auth
+    profile_id = caller.project.profile_id
+    if caller.token.device_id:
+        return {"profile": profile_id, **devices.read(caller, caller.token.device_id)}
+    if caller.token.analysis_id:
+        return {"profile": profile_id, **analyses.read_analysis(caller, caller.token.analysis_id)}
+    return {"id": profile_id, "name": caller.project.name}
