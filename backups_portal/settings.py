@@ -200,6 +200,8 @@ SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
 # How many records a transfer lets a mutable device hold; 0: any number.
 MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)
+# Of one transaction: small enough to pause soon, large enough that a transaction costs nothing.
+TRANSFER_BATCH_ROWS = env.int("TRANSFER_BATCH_ROWS", default=100_000)
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
 DEFAULT_RETENTION_DAYS = 7
 
@@ -208,6 +210,8 @@ API_URL = env.str("API_URL", default="http://localhost:8001").rstrip("/")
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64) * 1_000_000
 # Of each process, to the database of each project.
 API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4)
+# Of each process, to all projects together, when no request needs them.
+API_IDLE_CONNECTIONS = env.int("API_IDLE_CONNECTIONS", default=16)
 API_IDLE_SECONDS = env.int("API_IDLE_SECONDS", default=60)
 API_WAIT_SECONDS = 15.0
 # Of each token; 0: as many as come.

@@ -82,3 +82,11 @@ def read_entries(target: Connection[Any], transfer: str) -> list[Entry]:
 def forget(target: Connection[Any], transfer: str) -> None:
     """Drop a transfer's ledger: it can be undone no more."""
     target.execute("DELETE FROM transfer_run WHERE transfer_id = %s", [transfer])
+
+
+def summarize_blocks(target: Connection[Any]) -> None:
+    """Bring the block-range indexes up to date: until then, every search reads all new rows."""
+    target.execute(
+        """SELECT brin_summarize_new_values(index::regclass)
+           FROM unnest(ARRAY['variable_time', 'variable_id']) AS index"""
+    )

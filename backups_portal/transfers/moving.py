@@ -15,6 +15,7 @@ from backups_portal.transfers.ledger import (
     end_batch,
     open_ledger,
     read_entries,
+    summarize_blocks,
 )
 from backups_portal.transfers.placing import CREATED, Placement, Placing, place
 from backups_portal.transfers.planning import Plan, add_outcome, take_room
@@ -73,6 +74,7 @@ def move(
                     take_room(work, outcome)
                     add_outcome(total, outcome)
     on_batch(total)
+    summarize_blocks(target)
     return routes
 
 

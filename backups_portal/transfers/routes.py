@@ -9,6 +9,7 @@ from typing import Any
 from psycopg import Connection
 
 from backups_portal.transfers.choosing import Choice
+from backups_portal.transfers.errors import TransferError
 from backups_portal.transfers.retaining import kept_since
 
 # A series: variable, type, unit.
@@ -177,6 +178,8 @@ def read_lanes(
     held = _count_rows(target, ids) if limit else {}
     lanes = []
     for number, (known_as, device) in enumerate(pairs):
+        if device not in found:
+            raise TransferError("A device of the target was deleted in the meantime.")
         kind, period, retention = found[device]
         is_mutable = kind == "mutable"
         lanes.append(

@@ -22,8 +22,7 @@ from backups_portal.transfers.errors import StoppedError, TransferError
 from backups_portal.transfers.models import LEDGER_KEPT, Transfer
 from backups_portal.transfers.moving import move
 from backups_portal.transfers.planning import Plan, make_plan
-from backups_portal.transfers.slicing import BATCH_ROWS
-from backups_portal.transfers.undoing import undo
+from backups_portal.transfers.undoing import Undone, undo
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ class _Run:
                 self.row.chosen(),
                 limit=settings.MUTABLE_DEVICE_ROWS,
                 now=timezone.now(),
-                batch_rows=BATCH_ROWS,
+                batch_rows=settings.TRANSFER_BATCH_ROWS,
             )
         self._check_wish()
         self._finish(Transfer.State.READY, plan=plan.as_json(), rows_total=plan.rows, rows_done=0)
@@ -139,9 +138,13 @@ class _Run:
         )
 
     def _undo(self, heartbeat: Heartbeat) -> None:
-        heartbeat.check()
+        undone = Undone.from_json(self.row.report.get("undone"))
+
+        def on_batch() -> None:
+            heartbeat.report(report={**self.row.report, "undone": undone.as_json()})
+
         with open_target(self._project("target")) as target:
-            undone = undo(target, str(self.row.pk))
+            undo(target, str(self.row.pk), undone, on_batch)
         self._finish(
             Transfer.State.UNDONE,
             report={**self.row.report, "undone": undone.as_json()},

@@ -10,8 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 from backups_portal.transfers.cells import Slice
 
-# Rows of a batch: small enough to pause soon, large enough that a transaction costs nothing.
-BATCH_ROWS = 100_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -21,7 +19,7 @@ def cut_slices(
     *,
     since: datetime | None,
     until: datetime | None,
-    batch_rows: int = BATCH_ROWS,
+    batch_rows: int,
 ) -> list[Slice]:
     """Ranges of time of about as many rows each, which together leave no gap.
 

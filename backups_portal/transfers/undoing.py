@@ -1,12 +1,13 @@
 """Taking back what a transfer did, leaving alone what somebody has changed since."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 from psycopg import Connection
 
 from backups_portal.transfers.batches import COLUMNS
-from backups_portal.transfers.ledger import read_entries
+from backups_portal.transfers.ledger import read_entries, summarize_blocks
 from backups_portal.transfers.resources import (
     BY_KIND,
     delete_rows,
@@ -53,22 +54,33 @@ class Undone:
     restored: int = 0
     left: int = 0
     resources: int = 0
-    kept: list[dict[str, str]] | None = None
+    kept: list[dict[str, str]] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "kept": self.kept or []}
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any] | None) -> Self:
+        """What `as_json` gave, of an attempt that was interrupted."""
+        return cls(**(values or {}))
 
 
-def undo(target: Connection[Any], transfer: str) -> Undone:
+def undo(
+    target: Connection[Any], transfer: str, done: Undone, on_batch: Callable[[], None]
+) -> None:
     """Take everything back, batch by batch, the last one first.
+
+    Args:
+        done: Is added to.
+        on_batch: Called after each; may raise to stop there.
 
     Each batch and its row in the ledger go in one transaction: killed at any point, it goes on
     where it stopped. The head of the ledger is closed first, so that a worker that comes late adds
     nothing.
     """
+    summarize_blocks(target)
     target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
-    done = Undone(kept=[])
     for entry in reversed(read_entries(target, transfer)):
         with target.transaction():
             values = {
@@ -86,8 +98,8 @@ def undo(target: Connection[Any], transfer: str) -> Undone:
                 )
         done.removed += removed
         done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
+        on_batch()
     _undo_resources(target, transfer, done)
-    return done
 
 
 def _undo_resources(target: Connection[Any], transfer: str, done: Undone) -> None:
@@ -100,7 +112,7 @@ def _undo_resources(target: Connection[Any], transfer: str, done: Undone) -> Non
         with target.transaction():
             reason = _why_kept(target, kind, resource, written)
             if reason:
-                done.kept = [*(done.kept or []), {"kind": kind, "id": resource, "reason": reason}]
+                done.kept.append({"kind": kind, "id": resource, "reason": reason})
             elif replaced:
                 replace_rows(target, BY_KIND[kind], resource, replaced)
             else:

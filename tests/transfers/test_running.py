@@ -15,7 +15,6 @@ from backups_portal.ops.tasks import send_transfers_again
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.connections import server_url
 from backups_portal.projects.models import Membership, Project
-from backups_portal.transfers import running
 from backups_portal.transfers.choosing import Choice, Rule
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
@@ -130,9 +129,9 @@ def test_undo_puts_replaced_values_back_and_removes_the_device(
 
 
 def test_pause_continue_and_cancel(
-    backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+    backup: Project, live: Project, owner: Account, settings: Settings
 ) -> None:
-    monkeypatch.setattr(running, "BATCH_ROWS", 4)
+    settings.TRANSFER_BATCH_ROWS = 4
     transfer = run(ask(backup, live, owner))
     start_move(transfer=transfer, actor=owner)
     Transfer.objects.filter(pk=transfer.pk).update(wish=Transfer.Wish.PAUSE)
