@@ -49,6 +49,9 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
         link = page.locator("a", has_text=label).first.get_attribute("href")
         yield name, f"{base}{link}"
     yield "find", f"{project}/backups/find/?device=Truck+01"
+    yield "transfers", f"{project}/transfers/"
+    yield "data", f"{project}/data/"
+    yield "ids", f"{project}/ids/"
     yield "charges", f"{project}/charges/"
 
 

@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from backups_portal.transfers import views
+from backups_portal.transfers import dataviews, views
 
 TRANSFERS = "projects/<slug:slug>/transfers/"
 TRANSFER = f"{TRANSFERS}<uuid:transfer>/"
@@ -33,4 +33,21 @@ urlpatterns = [
     path(f"{TRANSFER}pause/", views.PauseView.as_view(), name="transfer-pause"),
     path(f"{TRANSFER}cancel/", views.CancelView.as_view(), name="transfer-cancel"),
     path(f"{TRANSFER}undo/", views.UndoView.as_view(), name="transfer-undo"),
+    path("projects/<slug:slug>/data/", dataviews.DataView.as_view(), name="data"),
+    path(
+        "projects/<slug:slug>/data/<slug:device>.csv",
+        read_only(dataviews.ExportView.as_view()),
+        name="data-export",
+    ),
+    path("projects/<slug:slug>/ids/", dataviews.IdsView.as_view(), name="ids"),
+    path(
+        "projects/<slug:slug>/ids/tokens.csv",
+        read_only(dataviews.TokensCsvView.as_view()),
+        name="ids-tokens",
+    ),
+    path(
+        "projects/<slug:slug>/ids/variables.csv",
+        read_only(dataviews.VariablesCsvView.as_view()),
+        name="ids-variables",
+    ),
 ]

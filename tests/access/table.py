@@ -97,6 +97,12 @@ TABLE: dict[str, dict[str, Answers]] = {
     "transfers": owners(reads(POST=302)),
     "transfer": owners(reads()),
     "transfer-status": owners(reads()),
+    # The database of this project does not answer.
+    "data": owners(reads(POST=400)),
+    "data-export": owners(only(GET=503, HEAD=503)),
+    "ids": owners(reads(POST=200)),
+    "ids-tokens": owners(only(GET=503, HEAD=503)),
+    "ids-variables": owners(reads()),
     "transfer-report-json": owners(reads()),
     "transfer-report-csv": owners(reads()),
     **{

@@ -76,6 +76,7 @@ class World:
             "snapshot": self.snapshot.pk,
             "restore": self.restore.pk,
             "transfer": self.transfer.pk,
+            "device": "ab" * 12,
             "token": "ab" * 12,
             **changes,
         }

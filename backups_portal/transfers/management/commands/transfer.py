@@ -10,11 +10,11 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError
 from django.http import Http404
 
-from backups_portal.accounts.models import Account
-from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.models import Project
 from backups_portal.transfers.choosing import KINDS, Choice, ChoiceError, Rule, Unmatched
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.operating import find_project, owner_of
 from backups_portal.transfers.reporting import describe_plan, report_csv, transfer_json
 from backups_portal.transfers.services import (
     find_transfer,
@@ -70,8 +70,8 @@ class Command(BaseCommand):
         self._print(transfer, options)
 
     def _do(self, options: dict[str, Any]) -> Transfer:
-        source, target = _project(options["source"]), _project(options["target"])
-        actor = _owner(source, target, options["owner"])
+        source, target = find_project(options["source"]), find_project(options["target"])
+        actor = owner_of([source, target], options["owner"])
         if known := options["undo"] or options["resume"]:
             transfer = _between(find_transfer(actor, known), source, target)
             if options["undo"]:
@@ -131,32 +131,6 @@ def _between(transfer: Transfer, source: Project, target: Project) -> Transfer:
     if (transfer.source, transfer.target) != (source, target):
         raise CommandError(f"Transfer {transfer.pk} is not between these two projects.")
     return transfer
-
-
-def _project(slug: str) -> Project:
-    project = Project.objects.filter(slug=slug).first()
-    if project is None:
-        raise CommandError(f"There is no project {slug}.")
-    return project
-
-
-def _owner(source: Project, target: Project, email: str | None) -> Account:
-    owners = Account.objects.filter(
-        memberships__project=source, memberships__role=Membership.Role.OWNER
-    ) & Account.objects.filter(pk__in=_owners_of(target))
-    if email:
-        owners = owners.filter(email__iexact=email)
-    found = list(owners.distinct()[:2])
-    if not found:
-        raise CommandError("Nobody owns both projects.")
-    if len(found) > 1:
-        raise CommandError("Name one owner of both projects with --owner E-MAIL.")
-    return found[0]
-
-
-def _owners_of(project: Project) -> Any:
-    owners = Membership.objects.filter(project=project, role=Membership.Role.OWNER)
-    return owners.values("account")
 
 
 def _choice(options: dict[str, Any]) -> Choice:

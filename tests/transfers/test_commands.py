@@ -1,0 +1,108 @@
+"""The command `transfer`, also when its process is killed in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import Project
+from backups_portal.transfers.models import Transfer
+from tests.conftest import database_of_this_test
+from tests.factories import make_account
+from tests.transfers.projects import (
+    DEVICE,
+    add_readings,
+    add_truck,
+    count_rows,
+    make_project,
+    open_project,
+)
+from tests.transfers.test_running import run
+
+
+def transfer(*arguments: str) -> Any:
+    out = StringIO()
+    call_command("transfer", *arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_it_shows_moves_and_takes_back(backup: Project, live: Project) -> None:
+    shown = transfer(backup.slug, live.slug)
+    assert (shown["state"], shown["dry_run"]["cost"], count_rows(live)) == ("ready", 10, 0)
+    moved = transfer(backup.slug, live.slug, "--continue", shown["id"])
+    assert (moved["report"]["summary"]["is_equal"], count_rows(live)) == (True, 10)
+    undone = transfer(backup.slug, live.slug, "--undo", shown["id"])
+    assert (undone["state"], count_rows(live)) == ("undone", 0)
+
+
+def test_only_what_was_chosen_moves(backup: Project, live: Project) -> None:
+    add_truck(backup, "b" * 24, name="Other")
+    add_readings(backup, 4, "b" * 24, variable="humidity")
+    add_readings(backup, 4, variable="humidity")
+    arguments = ["--device", DEVICE, "--variable", "humidity", "--since", "2026-03-01T00:01"]
+    moved = transfer(backup.slug, live.slug, *arguments, "--until", "2026-03-01T00:03", "--yes")
+    assert moved["report"]["summary"]["add"] == 2
+
+
+def test_who_does_not_own_both(backup: Project) -> None:
+    elsewhere = make_project(make_account(), "Elsewhere")
+    with pytest.raises(CommandError, match="No such person owns"):
+        call_command("transfer", backup.slug, elsewhere.slug)
+
+
+def test_other_resources_keep_pointing_at_their_devices(
+    backup: Project, live: Project, owner: Account
+) -> None:
+    add_truck(live, "c" * 24)
+    with open_project(backup) as connection:
+        connection.execute("INSERT INTO dashboard (id, label) VALUES (%s, 'Fleet')", ["d" * 24])
+        connection.execute(
+            "INSERT INTO widget (id, dashboard_id, settings) VALUES (%s, %s, %s)",
+            ["e" * 24, "d" * 24, json.dumps({"device": DEVICE})],
+        )
+    moved = transfer(backup.slug, live.slug, "--kind", "dashboard", "--yes")
+    assert moved["report"]["devices"][0]["how"] == "name"
+    with open_project(live) as connection:
+        widgets = connection.execute("SELECT settings ->> 'device' FROM widget").fetchall()
+    assert widgets == [("c" * 24,)]
+    undone = transfer(backup.slug, live.slug, "--undo", moved["id"])
+    assert undone["report"]["undone"]["resources"] == 1
+    with open_project(live) as connection:
+        assert connection.execute("SELECT FROM dashboard").fetchone() is None
+
+
+def test_a_killed_process_is_continued_without_a_row_twice(backup: Project, live: Project) -> None:
+    add_readings(backup, 4_000, variable="humidity")
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "transfer", backup.slug, live.slug, "--yes"],
+        env={**os.environ, **database_of_this_test(), "TRANSFER_BATCH_ROWS": "20"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while count_rows(live) == 0 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    stopped = count_rows(live)
+    assert 0 < stopped < 4_010
+    add_readings(live, 5, variable="speed")
+
+    row = Transfer.objects.get()
+    assert row.state == Transfer.State.RUNNING
+    Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    row = run(row)
+    assert row.state == Transfer.State.COMPLETED, row.reason
+    assert row.summary["is_equal"] is True
+    assert count_rows(live) == 4_015

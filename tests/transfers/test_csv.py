@@ -1,0 +1,93 @@
+"""CSV by hand: what is exported comes back, and bad lines are named."""
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import Project
+from backups_portal.transfers.csvfiles import BadLine, CsvError, read_rows, write_rows
+from backups_portal.transfers.exchanging import export_csv, import_csv
+from tests.transfers.projects import DEVICE, add_truck, count_rows, open_project
+
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+HEAD = "variable,value,group,unit,location,metadata,time\n"
+
+
+def read(text: str) -> list[Any]:
+    return list(read_rows(io.StringIO(text, newline=""), now=NOW))
+
+
+def test_every_column_comes_back() -> None:
+    row = ("t", 2.5, "g", "C", 13.4, 52.5, '{"a":1}', NOW)
+    (number, record) = read("".join(write_rows([row])))[0]
+    assert number == 2
+    assert (record.variable, record.number, record.group, record.unit) == ("t", 2.5, "g", "C")
+    assert (record.location, record.metadata, record.time) == ((13.4, 52.5), '{"a":1}', NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [("1e3", "number"), ("-5", "number"), ("true", "boolean"), ("", "none"), ("nan", "string"),
+     ("1_000", "string"), ("open", "string")],
+)  # fmt: skip
+def test_values_are_what_they_read_as(text: str, kind: str) -> None:
+    assert read(f"variable,value\nt,{text}\n")[0][1].type == kind
+
+
+def test_bad_lines_have_the_numbers_of_the_file() -> None:
+    found = read(HEAD + 't,1,g,,,,2026-01-01\nt,"two\nlines",g,,,,\n,3,g,,,,\nt,4,g,,,{,\nt,5\n')
+    bad = [(item.number, item.reason) for item in found if isinstance(item, BadLine)]
+    assert bad == [
+        (5, "variable must be a text"),
+        (6, "metadata is not JSON"),
+        (7, "it has 2 fields instead of 7"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "name,value\n1,2\n", "variable,variable\na,b\n"])
+def test_headers_must_be_known(text: str) -> None:
+    with pytest.raises(CsvError):
+        read(text)
+
+
+def test_all_or_nothing_or_the_good_rows(backup: Project, owner: Account) -> None:
+    before = count_rows(backup)
+    file = io.BytesIO((HEAD + "a,1,,,,,\n,2,,,,,\nb,3,,,,,\n").encode())
+    shown = import_csv(backup, DEVICE, file, actor=owner, preview=True)
+    assert (len(shown.preview), shown.bad) == (2, 1)
+    refused = import_csv(backup, DEVICE, file, actor=owner)
+    assert (refused.rows, refused.errors[0].number) == (0, 3)
+    assert count_rows(backup) == before
+    done = import_csv(backup, DEVICE, file, actor=owner, good_only=True)
+    assert (done.rows, done.bad) == (2, 1)
+    assert count_rows(backup) == before + 2
+
+
+def test_an_export_is_an_import(
+    backup: Project, live: Project, owner: Account, tmp_path: Any
+) -> None:
+    path = tmp_path / "truck.csv"
+    path.write_text("".join(export_csv(backup, DEVICE, actor=owner)))
+    add_truck(live)
+    call_command("import_csv", live.slug, DEVICE, str(path), stdout=io.StringIO())
+    query = 'SELECT variable, value, "group", time FROM variable_record ORDER BY time'
+    with open_project(backup) as one, open_project(live) as other:
+        assert one.execute(query).fetchall() == other.execute(query).fetchall()
+
+
+def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) -> None:
+    client = Client()
+    client.force_login(owner)
+    url = f"/projects/{backup.slug}/data/"
+    exported = client.get(f"{url}{DEVICE}.csv")
+    content = b"".join(exported.streaming_content)
+    assert content.startswith(b"variable,value,group")
+    for name, stored in (("preview", 10), ("import", 20)):
+        form = {"device": DEVICE, "file": io.BytesIO(content), name: "1"}
+        assert client.post(url, form).status_code == 200
+        assert count_rows(backup) == stored

@@ -1,0 +1,54 @@
+"""Old ids and tokens lead to the new ones."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+
+from backups_portal.accounts.models import Account
+from backups_portal.projectdb.tokens import SEAL_PURPOSE
+from backups_portal.projects.connections import keyring
+from backups_portal.projects.models import Project
+from backups_portal.transfers.lookup import variables_of_transfer
+from tests.transfers.projects import open_project
+from tests.transfers.test_running import move
+
+RECORDS = 'SELECT id, variable, value, "group", time FROM variable_record'
+
+
+def records(project: Project) -> dict[str, tuple[object, ...]]:
+    with open_project(project) as connection:
+        return {row[0]: row[1:] for row in connection.execute(RECORDS)}
+
+
+def old_token(project: Project) -> str:
+    with open_project(project) as connection:
+        row = connection.execute("SELECT sealed_value FROM token WHERE kind = 'device'").fetchone()
+    assert row
+    return keyring().open(row[0], SEAL_PURPOSE)
+
+
+def test_ids_and_tokens_of_a_transfer(backup: Project, live: Project, owner: Account) -> None:
+    transfer = move(backup, live, owner)
+    pairs = dict(variables_of_transfer(transfer))
+    old, new = records(backup), records(live)
+    assert pairs.keys() == old.keys()
+    assert all(old[one] == new[other] for one, other in pairs.items())
+    assert not old.keys() & new.keys()
+
+    known = next(iter(pairs))
+    out = StringIO()
+    call_command("new_ids", live.slug, known, stdout=out)
+    assert out.getvalue().strip() == pairs[known]
+    with pytest.raises(CommandError, match="nothing in the place"):
+        call_command("new_ids", live.slug, "f" * 24)
+
+    client = Client()
+    client.force_login(owner)
+    page = client.post(f"/projects/{live.slug}/ids/", {"old": old_token(backup)})
+    assert "Truck" not in page.content.decode()
+    assert "device token “Default”" in page.content.decode()
+    lines = b"".join(client.get(f"/projects/{live.slug}/ids/variables.csv").streaming_content)
+    assert len(lines.split()) == 11
