@@ -104,4 +104,8 @@ def _end(request: ApiRequest, form: dict[str, Any]) -> dict[str, str]:
 def _named(parts: Any) -> dict[Any, Any]:
     """The MD5 of each part by number, as the client has them."""
     found = parts if isinstance(parts, list) else []
-    return {one.get("PartNumber"): one.get("ETag") for one in found if isinstance(one, dict)}
+    return {
+        one["PartNumber"]: one.get("ETag")
+        for one in found
+        if isinstance(one, dict) and isinstance(one.get("PartNumber"), int)
+    }

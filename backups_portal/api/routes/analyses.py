@@ -170,7 +170,7 @@ def script_file(request: ApiRequest, signed: str) -> HttpResponse:
 class Scope(Body):
     """What a run is given to work on."""
 
-    scope: list[Any] = []
+    scope: Any = []
 
 
 NOTHING = Scope()

@@ -92,14 +92,17 @@ def _change_field(caller: Caller, entity_id: str, fields: Row, name: str, about:
     if action == "delete":
         del fields[name]
         statement, values = "data - %s::text", [name]
+    elif action == "update":
+        fields[name] = _field(name, {**fields[name], **about})
+        return
     elif action == "rename" and isinstance(new := about.get("new_name"), str) and new:
         if new in fields or new in OWN_FIELDS:
             raise ApiError(f"There is a field {new} already")
         fields[new] = fields.pop(name)
-        statement = "data - %s::text || jsonb_strip_nulls(jsonb_build_object(%s::text, data->%s))"
+        statement = "data - %s::text || jsonb_build_object(%s::text, data->%s)"
         values = [name, new, name]
     else:
-        raise ApiError(f"{name}: a change is create, delete, or rename with a new_name")
+        raise ApiError(f"{name}: a change is create, update, delete, or rename with a new_name")
     caller.connection.execute(
         f"UPDATE entity_record SET data = {statement}, updated_at = now()"  # noqa: S608 - ours
         " WHERE entity_id = %s AND data ? %s",

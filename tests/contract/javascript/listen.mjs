@@ -1,0 +1,12 @@
+// An external analysis: runs where its owner starts it, whenever the project asks for it.
+import { Analysis } from "@tago-io/sdk";
+
+const { API_URL, ANALYSIS_TOKEN } = process.env;
+
+Analysis.use(
+  async (context, scope) => {
+    await context.log(`ran with ${JSON.stringify(scope)} and ${context.environment[0].value}`);
+    setTimeout(() => process.exit(0), 500);
+  },
+  { token: ANALYSIS_TOKEN, region: { api: API_URL, sse: `${API_URL}/events` } },
+);
