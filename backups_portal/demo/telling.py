@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 from django.conf import settings
@@ -24,10 +24,14 @@ from backups_portal.demo.exclusion import excluded_values, search_snapshot
 from backups_portal.demo.fleet import fill_fleet
 from backups_portal.demo.story import BACKUP_TIME, WEEKS_OF_READINGS, ZONE
 from backups_portal.demo.users import Say
-from backups_portal.projectdb.variables import MAX_RECORDS, delete_of_device, send
+from backups_portal.projectdb.variables import delete_of_device
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.transfers.choosing import Choice
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.services import request_transfer, start_move
+from backups_portal.transfers.tasks import run_transfer
 from restores.models import Restore
 from restores.services import request_restore
 from restores.tasks import run_restore
@@ -76,7 +80,7 @@ def tell(say: Say, data: Path | None) -> None:
     teller.step("Nothing in it that must not be", lambda: _search(source, snapshot))
     device_id = teller.step("Somebody empties a device", lambda: _lose(source))
     restored = teller.step("A new project from the backup", lambda: _restore(snapshot, owner))
-    teller.step("Move the lost data back", lambda: _move(restored, source, device_id))
+    teller.step("Move the lost data back", lambda: _move(restored, source, device_id, owner))
     teller.step("Source and restored, row by row", lambda: _compare(source, restored))
     teller.step("New ids, new tokens, one bill", lambda: _check_identity(source, restored))
     say("\nEvery step held.")
@@ -173,45 +177,32 @@ def _restore(snapshot: Snapshot, owner: Account) -> tuple[Project, str]:
     return restore.project, f"{restore.rows_done:,} rows loaded, and every one proven"
 
 
-def _move(restored: Project, source: Project, device_id: str) -> tuple[None, str]:
-    """Send the lost records to the source, as a script of its owner would."""
-    with (
-        psycopg.connect(project_dsn(restored)) as backup,
-        psycopg.connect(project_dsn(source)) as target,
-        backup.cursor("lost") as cursor,
-    ):
-        cursor.execute(
-            """SELECT variable, value, unit, "group", time, location[0], location[1], metadata
-               FROM variable_record WHERE device = %s ORDER BY id""",
-            [device_id],
-        )
-        count = 0
-        while rows := cursor.fetchmany(MAX_RECORDS):
-            records = [_as_sent(*row) for row in rows]
-            count += send(target, device_id=device_id, records=records)
-    return None, f"{count:,} variables sent"
+def _move(restored: Project, source: Project, device_id: str, owner: Account) -> tuple[None, str]:
+    """What “Move data” does: a dry run to look at, then the move, by a worker each."""
+    transfer = request_transfer(
+        source=restored,
+        target=source,
+        actor=owner,
+        choice=Choice(devices=(device_id,)),
+        request_key=uuid.uuid4(),
+    )
+    _wait_for_transfer(transfer, Transfer.State.READY)
+    start_move(transfer=transfer, actor=owner)
+    _wait_for_transfer(transfer, Transfer.State.COMPLETED)
+    summary = transfer.summary
+    if not summary["is_equal"] or summary["stored"] != summary["chosen"]:
+        raise DemoError(f"The transfer did not move everything: {summary}")
+    return None, f"{summary['stored']:,} variables moved, compared by digest on both sides"
 
 
-def _as_sent(
-    variable: str,
-    value: Any,
-    unit: str | None,
-    group: str,
-    moment: Any,
-    longitude: float | None,
-    latitude: float | None,
-    metadata: Any,
-) -> dict[str, Any]:
-    location = None if latitude is None else {"lat": latitude, "lng": longitude}
-    return {
-        "variable": variable,
-        "value": value,
-        "unit": unit,
-        "group": group,
-        "time": moment,
-        "location": location,
-        "metadata": metadata,
-    }
+def _wait_for_transfer(transfer: Transfer, state: str) -> None:
+    run_transfer.delay(str(transfer.pk))
+    for _ in _polls("the transfer"):
+        transfer.refresh_from_db()
+        if transfer.state == Transfer.State.FAILED:
+            raise DemoError(f"The transfer failed: {transfer.reason}")
+        if transfer.state == state:
+            break
 
 
 def _compare(source: Project, restored: Project) -> tuple[None, str]:
