@@ -32,13 +32,13 @@ def snippets(*, api_url: str, environment: str, profile_id: str, token: str) -> 
 
 def _javascript(api_url: str, token: str) -> str:
     return f"""\
-import {{ Resources }} from "@tago-io/sdk";
+const {{ Resources }} = require("@tago-io/sdk");
 
 const resources = new Resources({{
   token: "{token}",
   region: {{ api: "{api_url}", sse: "{api_url}/events" }},
 }});
-console.log(await resources.devices.list());"""
+resources.devices.list().then(console.log, console.error);"""
 
 
 def _python(api_url: str, token: str) -> str:

@@ -1,8 +1,9 @@
 // What an owner does with the SDK to everything that is not a device. Any surprise is thrown.
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
-import { Resources } from "@tago-io/sdk";
+import sdk from "@tago-io/sdk";
 
+const { Resources } = sdk;
 const { API_URL, OLD_TOKEN, NEW_TOKEN } = process.env;
 const region = { api: API_URL, sse: `${API_URL}/events` };
 const project = new Resources({ token: OLD_TOKEN, region });

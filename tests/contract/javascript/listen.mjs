@@ -1,6 +1,7 @@
 // An external analysis: runs where its owner starts it, whenever the project asks for it.
-import { Analysis } from "@tago-io/sdk";
+import sdk from "@tago-io/sdk";
 
+const { Analysis } = sdk;
 const { API_URL, ANALYSIS_TOKEN } = process.env;
 
 Analysis.use(

@@ -1,7 +1,8 @@
 // A migration as an owner writes it: every device of one project into another, with its
 // parameters, tags and variables. Prints how many devices and variables were copied.
-import { Resources } from "@tago-io/sdk";
+import sdk from "@tago-io/sdk";
 
+const { Resources } = sdk;
 const { API_URL, OLD_TOKEN, NEW_TOKEN } = process.env;
 const region = { api: API_URL, sse: `${API_URL}/events` };
 const old = new Resources({ token: OLD_TOKEN, region });
