@@ -42,6 +42,7 @@ def pools() -> Pools:
     """The connections of this process."""
     return Pools(
         limit=settings.API_CONNECTIONS_PER_PROJECT,
+        idle_limit=settings.API_IDLE_CONNECTIONS,
         idle_seconds=settings.API_IDLE_SECONDS,
         wait_seconds=settings.API_WAIT_SECONDS,
     )

@@ -42,6 +42,7 @@ class Kind:
         order: The column by which a list is ordered.
         names: What clients call a column, where that differs.
         hidden: Columns that no client sees.
+        unkept: Columns that clients see, and backups leave out.
         filters: What kind of comparison each filter key makes, beside those of every kind.
         shape: Turns an object, complete or with some fields, into what clients are shown.
     """
@@ -53,13 +54,15 @@ class Kind:
     order: str = "name"
     names: Mapping[str, str] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+    unkept: tuple[str, ...] = ()
     filters: Mapping[str, str] = field(default_factory=dict)
     shape: Callable[[Row], Row] = as_is
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that clients see, `settings` included where the table has it."""
-        return tuple(name for name in BY_NAME[self.table].columns if name not in self.hidden)
+        kept = BY_NAME[self.table].columns
+        return (*(name for name in kept if name not in self.hidden), *self.unkept)
 
     def column(self, key: str) -> str:
         """The column behind a client's key, or the key itself."""

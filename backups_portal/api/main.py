@@ -7,7 +7,7 @@ import psycopg
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
-from ninja.errors import AuthenticationError, ValidationError
+from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from backups_portal.api.bodies import BodyParser
 from backups_portal.api.envelope import ApiError, EnvelopeRenderer, failure
@@ -37,6 +37,13 @@ for router in (general.router, *(routes.router for routes in DEVICES), *ROUTERS)
 def refused(request: HttpRequest, error: ApiError) -> HttpResponse:
     """The request is wrong, and says why."""
     return failure(error.message, error.status)
+
+
+@api.exception_handler(HttpError)
+def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """A body that the parser refused, whose reason is behind the exception."""
+    cause = error.__cause__
+    return refused(request, cause) if isinstance(cause, ApiError) else failure(error.message)
 
 
 @api.exception_handler(AuthenticationError)

@@ -1,16 +1,15 @@
-"""Connections to the projects' databases: few per project, kept while they are in use.
+"""Connections to the projects' databases: few per project, few in all, kept while they are in use.
 
 A process serves every project, so that a pool with threads of its own per project would be too
-much. This one has none: a connection is opened when it is asked for, kept when it is given back,
-and closed when nobody has wanted it for a while, by whoever passes next.
+much. Here a connection is opened when it is asked for, kept when it is given back, and closed when
+nobody has wanted it for a while, or when those of other projects have been wanted since.
 """
 
 import select
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -19,9 +18,10 @@ Connection = psycopg.Connection[Any]
 CONNECT_SECONDS = 5
 # Pages are read through an index from one end: nothing to share among workers or to compile. The
 # planner's usual price of a random page is that of a rotating disk, and has it sort instead.
+# Clients give up after 60 seconds.
 OPTIONS = (
     "-c timezone=UTC -c jit=off -c max_parallel_workers_per_gather=0 -c random_page_cost=1.1"
-    " -c idle_in_transaction_session_timeout=60s"
+    " -c statement_timeout=50s -c idle_in_transaction_session_timeout=60s"
 )
 
 
@@ -29,30 +29,29 @@ class PoolBusyError(Exception):
     """All connections of the project are at work, for longer than a request should wait."""
 
 
-@dataclass
-class _Place:
-    """The connections of one project: those at rest, newest last, and how many there are."""
-
-    free: threading.Semaphore
-    idle: deque[tuple[float, Connection]] = field(default_factory=deque)
-
-
 class Pools:
     """Connections by project.
 
     Args:
         limit: Of connections to one project, from this process.
+        idle_limit: Of connections at rest, to all projects together.
         idle_seconds: How long a connection is kept without use.
         wait_seconds: How long a request waits for a connection.
     """
 
-    def __init__(self, *, limit: int, idle_seconds: float, wait_seconds: float) -> None:
+    def __init__(
+        self, *, limit: int, idle_limit: int, idle_seconds: float, wait_seconds: float
+    ) -> None:
         self._limit = limit
+        self._idle_limit = idle_limit
         self._idle_seconds = idle_seconds
         self._wait_seconds = wait_seconds
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, threading.Semaphore] = {}
+        self._by_project: dict[str, list[Connection]] = {}
+        # Those at rest, with their project and since when; the longest first.
+        self._resting: OrderedDict[Connection, tuple[str, float]] = OrderedDict()
         self._lock = threading.Lock()
-        self._swept = time.monotonic()
+        self._sweeper: threading.Timer | None = None
 
     def take(self, key: str, dsn: Callable[[], str]) -> Connection:
         """A connection that works, in which every statement is a transaction.
@@ -66,61 +65,73 @@ class Pools:
             psycopg.OperationalError: the database does not answer.
         """
         with self._lock:
-            place = self._places.setdefault(key, _Place(threading.Semaphore(self._limit)))
-        if not place.free.acquire(timeout=self._wait_seconds):
+            place = self._places.setdefault(key, threading.Semaphore(self._limit))
+        if not place.acquire(timeout=self._wait_seconds):
             raise PoolBusyError
         try:
-            return _awake(place) or _connect(dsn())
+            return self._awake(key) or _connect(dsn())
         except BaseException:
-            place.free.release()
+            place.release()
             raise
+
+    def _awake(self, key: str) -> Connection | None:
+        """The connection that rested for the shortest time, if any still lives."""
+        while True:
+            with self._lock:
+                own = self._by_project.get(key)
+                if not own:
+                    return None
+                connection = own.pop()
+                del self._resting[connection]
+            if not connection.closed and not _has_news(connection):
+                return connection
+            connection.close()
 
     def give_back(self, key: str, connection: Connection) -> None:
         """Let others have a connection again; one that is broken or in a transaction is closed."""
-        place = self._places[key]
         if _is_usable(connection):
-            place.idle.append((time.monotonic(), connection))
+            with self._lock:
+                self._by_project.setdefault(key, []).append(connection)
+                self._resting[connection] = (key, time.monotonic())
+                self._sweep_later()
         else:
             connection.close()
-        place.free.release()
-        self._sweep()
+        self._places[key].release()
+        self._close_while(lambda since: len(self._resting) > self._idle_limit)
 
     def close(self) -> None:
         """Close what is at rest."""
-        for place in list(self._places.values()):
-            _close_older(place, float("inf"))
+        self._close_while(lambda since: True)
+
+    def _sweep_later(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = threading.Timer(self._idle_seconds, self._sweep)
+            self._sweeper.daemon = True
+            self._sweeper.start()
 
     def _sweep(self) -> None:
-        now = time.monotonic()
-        if now - self._swept < self._idle_seconds / 4:
-            return
-        self._swept = now
-        for place in list(self._places.values()):
-            _close_older(place, now - self._idle_seconds)
+        oldest = time.monotonic() - self._idle_seconds
+        self._close_while(lambda since: since <= oldest)
+        with self._lock:
+            self._sweeper = None
+            if self._resting:
+                self._sweep_later()
 
-
-def _close_older(place: _Place, than: float) -> None:
-    while place.idle:
-        try:
-            rested, connection = place.idle.popleft()
-        except IndexError:  # another thread took it
-            return
-        if rested > than:
-            place.idle.appendleft((rested, connection))
-            return
-        connection.close()
-
-
-def _awake(place: _Place) -> Connection | None:
-    """The connection that rested for the shortest time, if any still lives."""
-    while True:
-        try:
-            _, connection = place.idle.pop()
-        except IndexError:
-            return None
-        if not connection.closed and not _has_news(connection):
-            return connection
-        connection.close()
+    def _close_while(self, is_due: Callable[[float], bool]) -> None:
+        """Close connections at rest, the longest first, as long as the next one is due."""
+        while True:
+            with self._lock:
+                if not self._resting:
+                    return
+                connection, (key, since) = next(iter(self._resting.items()))
+                if not is_due(since):
+                    return
+                del self._resting[connection]
+                own = self._by_project[key]
+                own.remove(connection)
+                if not own:
+                    del self._by_project[key]
+            connection.close()
 
 
 def _has_news(connection: Connection) -> bool:

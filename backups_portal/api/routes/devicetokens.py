@@ -40,7 +40,8 @@ TOKEN = Kind(
         "expires_at": "expire_time",
         "last_used_at": "last_authorization",
     },
-    hidden=frozenset({"hash", "kind", "analysis_id"}),
+    hidden=frozenset({"kind", "analysis_id"}),
+    unkept=("sealed_value", "last_used_at"),
     shape=_shape,
 )
 
@@ -58,13 +59,13 @@ class NewToken(BaseModel):
 router = Router(tags=["Device tokens"])
 
 
-@router.get("/device/token/{device_id}", auth=profile, summary="List", openapi_extra=LIST)
-def list_(request: ApiRequest, device_id: str) -> list[Row]:
-    """The tokens of a device, with their values, newest first."""
-    find_device(request.auth, device_id, [])
+@router.get("/device/token/{value}", auth=profile, summary="List", openapi_extra=LIST)
+def list_(request: ApiRequest, value: str) -> list[Row]:
+    """The tokens of the device with this id, with their values, newest first."""
+    find_device(request.auth, value, [])
     query = queries.parse_query(request.META["QUERY_STRING"])
     query = {"orderBy": "created_at,desc", **query}
-    condition = (sql.SQL("device_id = %s"), [device_id])
+    condition = (sql.SQL("device_id = %s"), [value])
     return list_resources(request.auth.connection, TOKEN, query, condition)
 
 
@@ -95,11 +96,11 @@ def create(request: ApiRequest, body: NewToken) -> dict[str, Any]:
     }
 
 
-@router.delete("/device/token/{token}", auth=profile, summary="Delete")
-def delete(request: ApiRequest, token: str) -> str:
+@router.delete("/device/token/{value}", auth=profile, summary="Delete")
+def delete(request: ApiRequest, value: str) -> str:
     """Named by its value; it stops working at once."""
     found = request.auth.connection.execute(
-        "DELETE FROM token WHERE hash = %s AND kind = 'device'", [request.auth.keys.digest(token)]
+        "DELETE FROM token WHERE hash = %s AND kind = 'device'", [request.auth.keys.digest(value)]
     )
     if not found.rowcount:
         raise NotFoundError("Token")
