@@ -16,8 +16,8 @@ LIFETIMES = (
     ("", "Never"),
 )
 PERMISSIONS = (
-    ("full", "Full: read, create, change and delete"),
-    ("write", "Write only: create and change"),
+    ("full", "Full"),
+    ("write", "Write only"),
     ("read", "Read only"),
 )
 
