@@ -17,6 +17,7 @@ from backups_portal.projectdb.catalogue import VARIABLE, Table
 from snapshots.engine.arrays import Columns, IrregularError, read_arrays
 from snapshots.engine.chunks import ChunkRange
 from snapshots.engine.errors import SourceError
+from snapshots.engine.rows import read_rows
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ class Reader:
         """
         with source_errors():
             if table is not VARIABLE or chunks is None:
-                yield from map(_plain, self._row_by_row(table, None))
+                yield from read_rows(self._array_connection(), *self._everything_of(table))
                 return
             part = self._as_arrays(chunks, numbers) if chunks.rows <= MAX_SEGMENT_ROWS else None
             parts = [part] if part is not None else self._variables_row_by_row(chunks)
@@ -170,16 +171,13 @@ class Reader:
         return part
 
     def _variables_row_by_row(self, chunks: ChunkRange) -> Iterator[pa.Table]:
-        for part in self._row_by_row(VARIABLE, chunks):
-            yield split_location(_plain(part))
-
-    def _row_by_row(self, table: Table, chunks: ChunkRange | None) -> Iterator[pa.Table]:
         with self._row_connection().cursor() as cursor:
             cursor.adbc_statement.set_options(
                 **{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
             )
-            cursor.execute(self._query(table, chunks))
-            yield from _parts(cursor.fetch_record_batch())
+            cursor.execute((self._select(VARIABLE) + _within(chunks)).as_string())
+            for part in _parts(cursor.fetch_record_batch()):
+                yield split_location(_plain(part))
 
     def _array_connection(self) -> Connection:
         if self._arrays is None:
@@ -199,7 +197,13 @@ class Reader:
                     cursor.execute(statement)
         return self._rows
 
-    def _query(self, table: Table, chunks: ChunkRange | None) -> str:
+    def _everything_of(self, table: Table) -> tuple[sql.Composed, dict[str, str]]:
+        types = self._instant.types[table.name]
+        keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
+        query = self._select(table) + sql.SQL(" ORDER BY {}").format(keys)
+        return query, {name: types[name] for name in table.stored() if name in types}
+
+    def _select(self, table: Table) -> sql.Composed:
         types = self._instant.types[table.name]
         columns = sql.SQL(", ").join(
             sql.SQL("{0}::text AS {0}" if types[name] in AS_TEXT else "{0}").format(
@@ -208,11 +212,7 @@ class Reader:
             for name in table.stored()
             if name in types
         )
-        query = sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
-        if chunks is None:
-            keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
-            return (query + sql.SQL(" ORDER BY {}").format(keys)).as_string()
-        return (query + _within(chunks)).as_string()
+        return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
 
 
 def _settings(instant: Instant) -> tuple[str, ...]:
