@@ -106,6 +106,24 @@ def test_delivered_twice_at_once_it_makes_one_project(
     assert len(databases() - before) == 2, "one database and its role"
 
 
+def test_a_server_without_space_is_a_reason_and_the_next_try_works(
+    snapshot: Snapshot, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill_up(*_: object) -> None:
+        raise psycopg.errors.DiskFull('could not extend file "base/1/2": No space left on device')
+
+    restore, before, charges = ask(snapshot, owner), databases(), Charge.objects.count()
+    with monkeypatch.context() as fault:
+        fault.setattr("restores.loading._copy_variables", fill_up)
+        failed = run(restore)
+    assert failed.state == Restore.State.FAILED
+    assert failed.reason == "The database server has no space left for the new project."
+    assert (Project.objects.count(), databases()) == (1, before)
+    assert Charge.objects.count() == charges
+    retry_restore(restore=failed, actor=owner)
+    assert run(failed).state == Restore.State.COMPLETED
+
+
 def run_and_close(restore: Restore) -> None:
     from django.db import connection
 
