@@ -27,7 +27,7 @@ ARROW_TYPES = {
 
 def read_rows(
     connection: psycopg.Connection[tuple[object, ...]],
-    query: sql.Composable,
+    query: sql.Composed,
     types: dict[str, str],
 ) -> Iterator[pa.Table]:
     """The rows of a query, in parts; one without rows if there are none.
