@@ -68,7 +68,7 @@ def _take_chunks(request: HttpRequest) -> None:
             request.META.get("wsgi.input") if request.META.get("wsgi.input_terminated") else None
         )
         body = stream.read(settings.API_MAX_BODY_BYTES + 1) if stream else b""
-        request._body = body  # type: ignore[attr-defined]
+        request._body = body
         request.META["CONTENT_LENGTH"] = str(len(body))
 
 
