@@ -52,7 +52,7 @@ def expected(source: list[Any], target: list[Any], rule: Rule) -> list[Any]:
 
 
 @settings(
-    max_examples=40,
+    max_examples=12,
     deadline=None,
     # A database is made for each example: shrinking would take minutes.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
