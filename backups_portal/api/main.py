@@ -67,6 +67,14 @@ def unstorable(request: HttpRequest, error: psycopg.DataError) -> HttpResponse:
     return failure("A value cannot be stored: it is too large, or holds a NUL character")
 
 
+@api.exception_handler(psycopg.IntegrityError)
+def contradicting(request: HttpRequest, error: psycopg.IntegrityError) -> HttpResponse:
+    """A value that passed every check and that a constraint of the database refuses."""
+    named = error.diag.column_name or error.diag.constraint_name or "a value"
+    log.warning("a constraint refused a request: %s", error)
+    return failure(f"{named} is missing, taken already, or names what is not there")
+
+
 @api.exception_handler(psycopg.OperationalError)
 @api.exception_handler(PoolBusyError)
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -231,3 +231,11 @@ def test_tokens_are_made_for_a_while_and_listed_newest_first(sensor: Sensor) -> 
     assert sensor.api.call("POST", "/device/token", body) == (400, "Invalid expire time")
     unknown = {"device": "f" * 24, "name": "x"}
     assert sensor.api.call("POST", "/device/token", unknown) == (404, "Invalid Device ID")
+
+
+@pytest.mark.parametrize("parameter", [{}, {"key": "interval"}, {"value": "60"}])
+def test_a_new_device_needs_whole_parameters(api: Api, parameter: dict[str, str]) -> None:
+    body = {"name": "Truck", "configuration_params": [parameter]}
+    status, message = api.call("POST", "/device", body)
+    assert (status, "configuration_params" in message) == (400, True)
+    assert api.get("/device") == []

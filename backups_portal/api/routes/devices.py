@@ -15,7 +15,7 @@ from backups_portal.api.envelope import ApiError, NotFoundError
 from backups_portal.api.identity import Caller
 from backups_portal.api.kinds import ID, TEXT, Kind, Row
 from backups_portal.api.listing import Condition, list_resources
-from backups_portal.api.routes.parameters import Parameter
+from backups_portal.api.routes.parameters import NewParameter
 from backups_portal.projectdb import devices
 from backups_portal.projectdb.variables import UnknownDeviceError
 
@@ -57,7 +57,7 @@ class NewDevice(Named, _Settings):
     type: str = Field("mutable", pattern="^(mutable|immutable|hybrid|legacy)$")
     chunk_period: str | None = Field(None, pattern=PERIODS)
     serie_number: str | None = Field(None, max_length=200)
-    configuration_params: list[Parameter] = []
+    configuration_params: list[NewParameter] = []
 
     @field_validator("type")
     @classmethod

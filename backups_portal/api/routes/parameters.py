@@ -35,6 +35,13 @@ class Parameter(BaseModel):
         return str(value) if isinstance(value, int | float) else value
 
 
+class NewParameter(Parameter):
+    """A parameter that comes with a new device."""
+
+    key: str = Field(max_length=1000)
+    value: str
+
+
 class Sent(BaseModel):
     """Whether the device has read the parameter; the Python SDK sends no body, and means yes."""
 
