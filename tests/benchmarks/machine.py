@@ -54,11 +54,11 @@ def tree(pid: int) -> list[int]:
     """A process and all that descend from it."""
     found = [pid]
     for process in found:
-        for tasks in (PROC / str(process) / "task").glob("*/children"):
-            try:
+        try:
+            for tasks in (PROC / str(process) / "task").glob("*/children"):
                 found += [int(child) for child in tasks.read_text().split()]
-            except OSError:  # it has ended meanwhile
-                continue
+        except OSError:  # it has ended meanwhile
+            continue
     return found
 
 
