@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from backups_portal.api import bookmarks
 from backups_portal.api.bodies import body_of
-from backups_portal.api.dataqueries import SINGLE, DataQuery, parse_data_query
+from backups_portal.api.dataqueries import DataQuery, parse_data_query
 from backups_portal.api.envelope import ApiError, as_json, raw_success
 from backups_portal.api.identity import ApiRequest, Caller
 from backups_portal.projectdb import editing, reading
@@ -45,17 +45,32 @@ def read_data(request: ApiRequest, device_id: str) -> HttpResponse:
     """What the query string asks for."""
     caller = request.auth
     asked = parse_data_query(request.META["QUERY_STRING"], caller.project.prefix)
+    if asked.takes_one:
+        return raw_success(_one_each(caller, device_id, asked).as_json())
     device = find_device(caller, device_id, asked.variables)
     if asked.query in ANSWERS:
         return raw_success(as_json(ANSWERS[asked.query](caller, device, asked)))
     return raw_success(_records(request, device, asked).as_json())
 
 
+def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> Page:
+    """One record of each variable: what dashboards ask for all day, so in one statement."""
+    page = reading.read_one_each(
+        caller.connection,
+        device_id,
+        asked.selection,
+        prefix=caller.project.prefix,
+        variables=asked.variables,
+        types=asked.types,
+        order=asked.order,
+    )
+    if not page.records:
+        find_device(caller, device_id, [])
+    return page
+
+
 def _records(request: ApiRequest, device: Device, asked: DataQuery) -> Page:
     connection = request.auth.connection
-    if asked.query in SINGLE or asked.query in ("min", "max"):
-        device, asked, order = _single(device, asked)
-        return reading.read_each(connection, device, asked.selection, limit=1, order=order)
     if asked.counts_each:
         return reading.read_each(connection, device, asked.selection, limit=asked.limit)
     if asked.skip is None:
@@ -87,23 +102,6 @@ def _name(request: HttpRequest, device: Device, asked: DataQuery) -> str:
     return bookmarks.name_of(
         caller.token.id, reader, device.id, repr((asked.variables, asked.selection))
     )
-
-
-def _single(device: Device, asked: DataQuery) -> tuple[Device, DataQuery, str]:
-    """The device with the series that matter, the query, and the order in which one is taken."""
-    if asked.query in ("min", "max"):
-        down = " DESC" if asked.query == "max" else ""
-        return reading.numeric(device), asked, f"number_value{down}, time DESC, id DESC"
-    selection = replace(asked.selection, descending=SINGLE[asked.query])
-    what = asked.query.partition("_")[2]
-    if what == "value":
-        device = reading.with_values(device)
-    if what == "location":
-        selection = reading.located(selection)
-    order = ""
-    if what == "insert":
-        order = "id DESC" if selection.descending else "id"
-    return device, replace(asked, selection=selection), order
 
 
 def _count(caller: Caller, device: Device, asked: DataQuery) -> int:
@@ -177,18 +175,14 @@ def delete_data(request: ApiRequest, device_id: str) -> str:
     device = find_device(caller, device_id, asked.variables)
     if not device.is_mutable:
         raise ApiError("Data in immutable devices cannot be deleted")
-    each, order, limit = asked.counts_each, "", asked.limit
-    if asked.query in SINGLE or asked.query in ("min", "max"):
-        device, asked, order = _single(device, asked)
-        each, limit = True, 1
     count = editing.delete_records(
         caller.connection,
-        device,
+        device.of_types(asked.types),
         asked.selection,
-        limit=limit,
-        skip=asked.skip or 0,
-        each=each,
-        order=order,
+        limit=1 if asked.takes_one else asked.limit,
+        skip=0 if asked.takes_one else asked.skip or 0,
+        each=asked.takes_one or asked.counts_each,
+        order=asked.order,
     )
     return f"{count} Data Removed"
 

@@ -8,7 +8,7 @@ from backups_portal.api import queries
 from backups_portal.api.envelope import ApiError
 from backups_portal.api.moments import parse_since
 from backups_portal.projectdb.ids import variable_number
-from backups_portal.projectdb.selection import OPERATORS, Selection
+from backups_portal.projectdb.selection import NUMERIC, OPERATORS, TYPES, VALUED, Selection
 
 DEFAULT_QTY = 15
 MAX_QTY = 10_000
@@ -22,7 +22,8 @@ SINGLE = {
     "last": True,
     "first": False,
 }
-QUERIES = frozenset({*SINGLE, DEFAULT, *("count", "min", "max", "avg", "sum"),
+EXTREME = {"min": "number_value", "max": "number_value DESC"}
+QUERIES = frozenset({*SINGLE, *EXTREME, DEFAULT, *("count", "avg", "sum"),
                      *("aggregate", "conditional")})  # fmt: skip
 
 
@@ -48,6 +49,27 @@ class DataQuery:
     def counts_each(self) -> bool:
         """Whether `qty` counts for each variable by itself."""
         return len(self.variables) > 1 and self.skip is None
+
+    @property
+    def takes_one(self) -> bool:
+        """Whether one record of each variable is meant, whatever `qty` and `skip` are."""
+        return self.query in SINGLE or self.query in EXTREME
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types of the values that matter to the query."""
+        if self.query in EXTREME:
+            return NUMERIC
+        return VALUED if self.query in ("last_value", "first_value") else TYPES
+
+    @property
+    def order(self) -> str:
+        """By which the one record of each variable is chosen."""
+        if self.query in EXTREME:
+            return f"{EXTREME[self.query]}, time DESC, id DESC"
+        if self.query.endswith("_insert"):
+            return "id DESC" if self.selection.descending else "id"
+        return self.selection.order
 
     @property
     def limit(self) -> int:
@@ -80,7 +102,8 @@ def parse_data_query(text: str, prefix: str) -> DataQuery:
         start=parse_since(start, "start_date") if start else None,
         end=parse_since(end, "end_date") if end else None,
         compared=_compared(asked, function) if query == "conditional" else None,
-        descending=_descending(queries.text(asked.get("ordination"))),
+        located=query in ("last_location", "first_location"),
+        descending=SINGLE.get(query, _descending(queries.text(asked.get("ordination")))),
     )
     return DataQuery(
         query=query,

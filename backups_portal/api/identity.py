@@ -8,12 +8,14 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+import psycopg
 from django.conf import settings
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
 from backups_portal.api.limits import check_limit
 from backups_portal.api.pools import Connection, Pools
+from backups_portal.api.portal import running_project_of
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.tokens import TokenIdentity, find_token, note_use
 from backups_portal.projects.connections import keyring, project_dsn
@@ -120,10 +122,9 @@ def presented(request: HttpRequest) -> str:
 
 def _identify(request: HttpRequest, value: str) -> Caller | None:
     project = find_project(value)
-    if project is None:
+    connection = _enter(request, project) if project else None
+    if project is None or connection is None:
         return None
-    connection = pools().take(project.prefix, lambda: project_dsn(project))
-    request.borrowed = (project.prefix, connection)  # type: ignore[attr-defined]
     token = find_token(connection, value, keys=keyring())
     if token is None:
         return None
@@ -133,15 +134,22 @@ def _identify(request: HttpRequest, value: str) -> Caller | None:
     return Caller(project, token, connection)
 
 
-def find_project(token: str) -> Project | None:
-    """The running project whose token this would be.
+def _enter(request: HttpRequest, project: Project) -> Connection | None:
+    """A connection to the project's database; None where it was shut down a moment ago."""
+    try:
+        connection = pools().take(project.prefix, lambda: project_dsn(project))
+    except psycopg.OperationalError:
+        if running_project_of(project.prefix, anew=True) is None:
+            return None
+        raise
+    request.borrowed = (project.prefix, connection)  # type: ignore[attr-defined]
+    return connection
 
-    Asked by every request, so that a project that is shut down answers to nobody from then on.
-    """
+
+def find_project(token: str) -> Project | None:
+    """The running project whose token this would be."""
     match = TOKEN.fullmatch(token)
-    if match is None:
-        return None
-    return Project.objects.active().select_related("server").filter(prefix=match[1]).first()
+    return running_project_of(match[1]) if match else None
 
 
 def release(request: HttpRequest) -> None:

@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 
 from backups_portal.api.envelope import JSON, failure
 from backups_portal.api.identity import release
+from backups_portal.api.portal import leave_if_ended
 
 SLASHES = re.compile("/{2,}")
 CORS = {
@@ -51,6 +52,7 @@ class ApiMiddleware:
         return response
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
+        leave_if_ended()
         try:
             response = self._get_response(request)
         finally:

@@ -83,7 +83,7 @@ class Pools:
                     return None
                 connection = own.pop()
                 del self._resting[connection]
-            if not connection.closed and not _has_news(connection):
+            if not connection.closed and not has_news(connection):
                 return connection
             connection.close()
 
@@ -134,7 +134,7 @@ class Pools:
             connection.close()
 
 
-def _has_news(connection: Connection) -> bool:
+def has_news(connection: Connection) -> bool:
     """Whether the server said something unasked, which is how it ends a connection."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)

@@ -6,6 +6,7 @@ middleware would only cost time.
 
 from backups_portal.settings import *  # noqa: F403 - the same settings but for what follows
 from backups_portal.settings import API_MAX_BODY_BYTES
+from backups_portal.settings import DATABASES as PORTAL
 
 ROOT_URLCONF = "backups_portal.api.urls"
 WSGI_APPLICATION = "backups_portal.api.wsgi.application"
@@ -17,3 +18,5 @@ MIDDLEWARE = [
 ALLOWED_HOSTS = ["*"]
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY_BYTES
+# A connection that has ended is noticed without asking the server, see portal.py.
+DATABASES = {"default": {**PORTAL["default"], "CONN_HEALTH_CHECKS": False}}

@@ -5,7 +5,6 @@ again as reading them.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,7 +13,7 @@ from psycopg.rows import tuple_row
 
 from backups_portal.projectdb.ids import variable_number
 from backups_portal.projectdb.records import parse_moment
-from backups_portal.projectdb.selection import Position, Selection, Series, find
+from backups_portal.projectdb.selection import NUMERIC, Position, Selection, Series, find
 from backups_portal.projectdb.variables import UnknownDeviceError
 
 STAMP = """'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'"""
@@ -28,8 +27,9 @@ RECORD = f"""concat('{{"id":"', %(prefix)s::text, lpad(to_hex(id), 16, '0'), '",
                                                     ELSE ',"value":true' END END,
     ',"location":{{"type":"Point","coordinates":[' || location[0] || ',' || location[1] || ']}}',
     ',"metadata":' || metadata, ',"created_at":"', to_char(created_at, {STAMP}), '"}}')"""
-NUMERIC = ("number",)
-VALUED = ("number", "string", "boolean")
+# The same as `head_of` makes, for series that are looked up in the same statement.
+HEAD = """concat('","variable":', to_json(series.variable), ',"unit":' || to_json(series.unit),
+    ',"time":"')"""
 AGGREGATES = ("avg", "sum", "min", "max")
 INTERVALS = ("minute", "hour", "day", "month", "quarter", "year")
 MAX_BUCKETS = 10_000
@@ -90,23 +90,53 @@ def read_page(
 
 
 def read_each(
-    connection: Connection[Any],
-    device: Device,
-    selection: Selection,
-    *,
-    limit: int,
-    order: str = "",
+    connection: Connection[Any], device: Device, selection: Selection, *, limit: int
 ) -> Page:
-    """Records of each variable of the device by itself, `limit` of each; together in order.
-
-    Args:
-        order: By which the records of a variable are chosen; that of the selection unless given.
-    """
+    """Records of each variable of the device by itself, `limit` of each; together in order."""
     found = [
-        find(group, selection, columns=COLUMNS, limit=limit, order=order, name=f"v{number}s")
+        find(group, selection, columns=COLUMNS, limit=limit, name=f"v{number}s")
         for number, group in enumerate(by_variable(device.series))
     ]
     return _read(connection, device, found, selection.order) if found else Page([])
+
+
+def read_one_each(
+    connection: Connection[Any],
+    device_id: str,
+    selection: Selection,
+    *,
+    prefix: str,
+    variables: Sequence[str],
+    types: Sequence[str],
+    order: str,
+) -> Page:
+    """One record of each variable of a device, together in the order of the selection.
+
+    Args:
+        variables: Exact names; all where it is empty.
+        types: Of the values that are looked at.
+        order: By names of columns; the first record is the one.
+    """
+    where, values = selection.conditions()
+    # Which series there are need not be asked first: each is looked up through its index.
+    statement = f"""SELECT {RECORD} FROM (
+        SELECT DISTINCT ON (name) * FROM (
+            SELECT series.variable AS name, series.type, {HEAD} AS head, one.*
+            FROM series CROSS JOIN LATERAL (
+                SELECT variable.* FROM variable WHERE series_id = series.id{where}
+                ORDER BY {order} LIMIT 1) AS one
+            WHERE device_id = %(device)s AND series.type = ANY(%(of_types)s)
+              AND (%(all)s OR series.variable = ANY(%(variables)s))) AS found
+        ORDER BY name, {order}) AS page ORDER BY {selection.order}"""  # noqa: S608 - our own words
+    more = {
+        "prefix": prefix,
+        "device": device_id,
+        "all": not variables,
+        "variables": list(variables),
+        "of_types": list(types),
+    }
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        return Page([row[0] for row in cursor.execute(statement, {**values, **more}).fetchall()])
 
 
 def by_variable(series: Sequence[Series]) -> list[list[Series]]:
@@ -198,18 +228,3 @@ def _checked(word: str, known: Sequence[str]) -> str:
     if word not in known:
         raise ValueError(f"{word} is none of {', '.join(known)}")
     return word
-
-
-def with_values(device: Device) -> Device:
-    """The series whose records have a value."""
-    return device.of_types(VALUED)
-
-
-def numeric(device: Device) -> Device:
-    """The series whose records are numbers."""
-    return device.of_types(NUMERIC)
-
-
-def located(selection: Selection) -> Selection:
-    """Only records with a location."""
-    return replace(selection, located=True)

@@ -15,6 +15,10 @@ from typing import Any, NamedTuple
 MERGED_SERIES = 48
 OPERATORS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<=", "eq": "=", "ne": "<>"}
 NO_LIMIT = 2**62
+# Of values: all types, those of records that have one, and those to calculate with.
+TYPES = ("number", "string", "boolean", "none")
+VALUED = ("number", "string", "boolean")
+NUMERIC = ("number",)
 
 Parameters = dict[str, Any]
 

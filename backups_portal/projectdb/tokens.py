@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import Connection
-from psycopg.rows import dict_row
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.ids import new_resource_id, new_token_uuid
@@ -113,20 +112,22 @@ class TokenIdentity:
     use_is_due: bool
 
 
+# In the order of the fields of a TokenIdentity.
+IDENTITY = """
+    SELECT token.id, kind, device_id, analysis_id, permission, expires_at,
+           coalesce(device.active, true),
+           coalesce(last_used_at < now() - interval '1 minute', true)
+    FROM token LEFT JOIN device ON device.id = token.device_id
+    WHERE hash = %s AND (expires_at IS NULL OR expires_at > now())"""
+
+
 def find_token(
     connection: Connection[tuple[object, ...]], value: str, *, keys: Keyring
 ) -> TokenIdentity | None:
     """The identity behind a token, or None where it is unknown or has expired."""
-    with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(
-            """SELECT token.id, kind, device_id, analysis_id, permission, expires_at,
-                      coalesce(device.active, true) AS is_active,
-                      coalesce(last_used_at < now() - interval '1 minute', true) AS use_is_due
-               FROM token LEFT JOIN device ON device.id = token.device_id
-               WHERE hash = %s AND (expires_at IS NULL OR expires_at > now())""",
-            [keys.digest(value)],
-        ).fetchone()
-    return TokenIdentity(**row) if row else None
+    # By every request, so it is prepared from the first one on.
+    row = connection.execute(IDENTITY, [keys.digest(value)], prepare=True).fetchone()
+    return TokenIdentity(*row) if row else None  # type: ignore[arg-type]
 
 
 def note_use(connection: Connection[tuple[object, ...]], token_id: str) -> None:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.test import Client
 from pytest_django import Settings
 
+from backups_portal.api import portal
 from backups_portal.api import settings as api_settings
 from backups_portal.api.envelope import as_json
 from backups_portal.api.identity import pools
@@ -85,6 +86,7 @@ def _served(settings: Settings) -> Iterator[None]:
     settings.MIDDLEWARE = api_settings.MIDDLEWARE
     settings.APPEND_SLASH = False
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = settings.API_MAX_BODY_BYTES
+    portal.forget()
     yield
     pools().close()
 

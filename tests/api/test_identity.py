@@ -1,5 +1,6 @@
 """Who may do what: kinds of tokens, permissions, other projects, projects that were shut down."""
 
+import time
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -7,12 +8,13 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from backups_portal.api import portal
 from backups_portal.projectdb.analyses import create_analysis
 from backups_portal.projectdb.tokens import create_token
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Project
 from tests.api.conftest import Api, Sensor, api_of
-from tests.projectdatabases import Connection
+from tests.projectdatabases import Connection, Target, open_database
 
 DENIED = (401, "Authorization Denied")
 
@@ -49,10 +51,34 @@ def test_unknown_tokens_are_denied(api: Api) -> None:
         assert Api(token, api.client).call("GET", "/device") == DENIED
 
 
-def test_a_shut_down_project_answers_nobody(api: Api, project: Project) -> None:
-    assert api.get("/device") == []
+def shut_down(project: Project) -> None:
     project.state = Project.State.SHUT_DOWN
     project.save(update_fields=["state"])
+
+
+def test_a_shut_down_project_answers_nobody_from_a_second_on(
+    api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert api.get("/device") == []
+    shut_down(project)
+    now = time.monotonic()
+    monkeypatch.setattr("backups_portal.api.portal.time.monotonic", lambda: now + portal.SECONDS)
+    assert api.call("GET", "/device") == DENIED
+
+
+def test_a_shut_down_project_whose_database_is_gone_answers_nobody_at_once(
+    api: Api, project: Project, instances: list[Target]
+) -> None:
+    assert api.get("/device") == []
+    shut_down(project)
+    with open_database(instances[0]) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    project.database = "bp_gone"
+    project.save(update_fields=["database"])
+    portal.running_project_of(project.prefix).database = "bp_gone"  # type: ignore[union-attr]
     assert api.call("GET", "/device") == DENIED
 
 
@@ -162,4 +188,5 @@ def test_a_database_that_does_not_answer_is_said_to(api: Api, project: Project) 
     from backups_portal.api.identity import pools
 
     pools().close()
+    portal.forget()
     assert api.call("GET", "/device") == (503, "The project's database does not answer")
