@@ -3,8 +3,10 @@
 import itertools
 import secrets
 from datetime import datetime, time, timedelta
+from functools import cache
 from typing import Any
 
+from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
@@ -22,9 +24,14 @@ _numbers = itertools.count(1)
 
 def make_account(email: str = "", **fields: Any) -> Account:
     """An account whose password is PASSWORD."""
-    return Account.objects.create_user(
-        email or f"account{next(_numbers)}@example.com", PASSWORD, **fields
-    )
+    email = email or f"account{next(_numbers)}@example.com"
+    return Account.objects.create(email=email, password=_hashed(), **fields)
+
+
+@cache
+def _hashed() -> str:
+    """Once for all accounts: hashing is made to take long."""
+    return make_password(PASSWORD)
 
 
 def make_server() -> DatabaseServer:
