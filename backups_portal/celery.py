@@ -8,4 +8,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
 
 app = Celery("backups_portal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["snapshots", "restores", "backups_portal.transfers", "backups_portal.ops"])
+app.autodiscover_tasks(
+    [
+        "snapshots",
+        "restores",
+        "backups_portal.transfers",
+        "backups_portal.ops",
+        "backups_portal.api",
+    ]
+)

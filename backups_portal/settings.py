@@ -198,7 +198,7 @@ RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
 SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28))
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
-# How many records a transfer lets a mutable device hold; 0: any number.
+# How many records a mutable device may hold, by the API and by transfers; 0: any number.
 MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)
 # Of one transaction: small enough to pause soon, large enough that a transaction costs nothing.
 TRANSFER_BATCH_ROWS = env.int("TRANSFER_BATCH_ROWS", default=100_000)
@@ -206,7 +206,7 @@ LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
 DEFAULT_RETENTION_DAYS = 7
 
 # The projects' API, which a process of its own serves: the base URL that clients are given.
-API_URL = env.str("API_URL", default="http://localhost:8001").rstrip("/")
+API_URL = (env.str("API_URL", default="") or "http://localhost:8001").rstrip("/")
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64) * 1_000_000
 # Of each process, to the database of each project.
 API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 
 from backups_portal.api import bookmarks
@@ -143,7 +144,12 @@ ANSWERS: dict[str, Callable[[Caller, Device, DataQuery], Any]] = {
 def send_data(request: ApiRequest, device_id: str) -> str:
     """Store the records of the body: all of them, or none."""
     try:
-        count = send(request.auth.connection, device_id=device_id, records=_items(request))
+        count = send(
+            request.auth.connection,
+            device_id=device_id,
+            records=_items(request),
+            most=settings.MUTABLE_DEVICE_ROWS,
+        )
     except UnknownDeviceError as error:
         raise unknown_device() from error
     except RecordError as error:

@@ -12,7 +12,16 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from backups_portal.api.bodies import BodyParser
 from backups_portal.api.envelope import ApiError, EnvelopeRenderer, failure
 from backups_portal.api.pools import PoolBusyError
-from backups_portal.api.routes import chunks, data, devices, devicetokens, general, parameters
+from backups_portal.api.routes import (
+    chunks,
+    conversion,
+    csvfiles,
+    data,
+    devices,
+    devicetokens,
+    general,
+    parameters,
+)
 from backups_portal.api.routes.registry import ROUTERS
 
 log = logging.getLogger(__name__)
@@ -28,7 +37,7 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 # Fixed paths come before those with an id in the same place.
-DEVICES = (parameters, devicetokens, data, chunks, devices)
+DEVICES = (parameters, devicetokens, data, csvfiles, chunks, conversion, devices)
 for router in (general.router, *(routes.router for routes in DEVICES), *ROUTERS):
     api.add_router("", router)
 

@@ -73,6 +73,42 @@ def _set_parameter(
     return create(connection, "device_parameter", device_id=device_id, **values)
 
 
+class ConversionError(ValueError):
+    """The device cannot change its type now; the message is fit for the client."""
+
+
+def convert_device(
+    connection: Connection[Any],
+    device_id: str,
+    *,
+    type: str,  # noqa: A002 - the column
+    chunk_period: str | None,
+    chunk_retention: int | None,
+) -> None:
+    """Make a mutable device immutable or the other way round, or give it other chunks.
+
+    Raises:
+        ConversionError: it is switched on, or has data.
+        UnknownDeviceError: there is none.
+    """
+    with connection.transaction():
+        # Keeps requests out that would store records meanwhile.
+        row = connection.execute(
+            """SELECT active, EXISTS (SELECT FROM series JOIN variable ON series_id = series.id
+                                      WHERE device_id = device.id)
+               FROM device WHERE id = %s FOR UPDATE""",
+            [device_id],
+        ).fetchone()
+        if row is None:
+            raise UnknownDeviceError(device_id)
+        if row[0]:
+            raise ConversionError("Deactivate the device before it is converted")
+        if row[1]:
+            raise ConversionError("Empty the device before it is converted")
+        edit(connection, "device", device_id, type=type, chunk_period=chunk_period,
+             chunk_retention=chunk_retention)  # fmt: skip
+
+
 def delete_device(connection: Connection[Any], device_id: str) -> int:
     """Delete a device with its records, parameters and tokens; returns how many records.
 

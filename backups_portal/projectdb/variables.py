@@ -25,12 +25,14 @@ def send(
     device_id: str,
     records: Sequence[Mapping[str, Any]],
     now: datetime | None = None,
+    most: int = 0,
 ) -> int:
     """Store the records of one request: all of them, or none.
 
     Args:
         records: At most MAX_RECORDS; see records.py for what they may hold. Those without a group
             share a new one, those without a time get `now`.
+        most: How many records a mutable device may have, 0: any number.
 
     Returns:
         How many were stored; their ids ascend in the order given.
@@ -45,16 +47,35 @@ def send(
     parsed = _parse(records, now)
     if not parsed:
         return 0
+    store(connection, device_id, parsed, now=now, most=most)
+    return len(parsed)
+
+
+def store(
+    connection: Connection[Any],
+    device_id: str,
+    records: list[Record],
+    *,
+    now: datetime,
+    most: int = 0,
+) -> None:
+    """Store records that have been read already: all of them, or none.
+
+    Raises:
+        RecordError: the device would have more than `most` records.
+        UnknownDeviceError: there is no such device.
+    """
     with connection.transaction():
         series = ensure_series(
-            connection, device_id, {(item.variable, item.type, item.unit) for item in parsed}
+            connection, device_id, {(item.variable, item.type, item.unit) for item in records}
         )
-        _copy(connection, parsed, series)
+        if most:
+            _check_room(connection, device_id, len(records), most)
+        _copy(connection, records, series)
         connection.execute(
             "UPDATE device SET last_input = greatest(last_input, %s) WHERE id = %s",
             [now, device_id],
         )
-    return len(parsed)
 
 
 def _parse(records: Sequence[Mapping[str, Any]], now: datetime) -> list[Record]:
@@ -108,6 +129,23 @@ def _find_series(
     if not rows:
         raise UnknownDeviceError(device_id)
     return {(variable, kind, unit): number for variable, kind, unit, number in rows if number}
+
+
+def _check_room(connection: Connection[Any], device_id: str, more: int, most: int) -> None:
+    """Raises RecordError where a mutable device would have more records than it may."""
+    # Others that store records of the device wait until these are there to be counted.
+    row = connection.execute(
+        "SELECT type FROM device WHERE id = %s FOR NO KEY UPDATE", [device_id]
+    ).fetchone()
+    if row is None or row[0] != "mutable":
+        return
+    found = connection.execute(
+        """SELECT count(*) FROM (SELECT FROM variable WHERE series_id IN
+               (SELECT id FROM series WHERE device_id = %s) LIMIT %s) AS known""",
+        [device_id, most],
+    ).fetchone()
+    if found and found[0] + more > most:
+        raise RecordError(f"the device has reached the limit of {most} data registers")
 
 
 def _copy(connection: Connection[Any], records: list[Record], series: dict[SeriesKey, int]) -> None:

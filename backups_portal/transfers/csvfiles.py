@@ -67,8 +67,13 @@ def _written(value: Any) -> str:
     return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
 
 
-def read_rows(lines: Iterable[str], *, now: datetime) -> Iterator[tuple[int, Record] | BadLine]:
+def read_rows(
+    lines: Iterable[str], *, now: datetime, others: bool = False
+) -> Iterator[tuple[int, Record] | BadLine]:
     """The records of a file, and its bad lines, in their order.
+
+    Args:
+        others: Leave columns out that are not known, instead of refusing the file.
 
     Raises:
         CsvError: headers are missing or unknown, or there are too many rows.
@@ -77,7 +82,7 @@ def read_rows(lines: Iterable[str], *, now: datetime) -> Iterator[tuple[int, Rec
     reader = csv.reader(lines, strict=True)
     group = new_group()
     try:
-        names = _headers(next(reader, []))
+        names = _headers(next(reader, []), others=others)
         for count, values in enumerate(_rows(reader)):
             if count >= MAX_ROWS:
                 raise CsvError(f"The file has more than {MAX_ROWS:,} rows.")
@@ -92,11 +97,12 @@ def _rows(reader: Iterable[list[str]]) -> Iterator[list[str]]:
     return (values for values in reader if values)
 
 
-def _headers(values: list[str]) -> list[str]:
+def _headers(values: list[str], *, others: bool) -> list[str]:
     names = [value.strip().lower().removeprefix("\ufeff") for value in values]
     if "variable" not in names:
         raise CsvError(f"The first line must name the columns: {', '.join(HEADERS)}.")
-    if unknown := [name for name in names if name not in HEADERS]:
+    unknown = [name for name in names if name not in HEADERS]
+    if unknown and not others:
         raise CsvError(f"There is no column {unknown[0]!r}; there are {', '.join(HEADERS)}.")
     if len(set(names)) < len(names):
         raise CsvError("The first line names a column twice.")

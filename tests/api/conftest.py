@@ -29,6 +29,10 @@ from tests.projectdatabases import Connection, Target, main_database, open_datab
 
 # One row each, made with the database.
 KEPT = {"instance", "profile", "run_settings"}
+# In one go, which takes a tenth of the time of one by one.
+EMPTYING = ";".join(
+    f"DELETE FROM {table.name}" for table in reversed(TABLES) if table.name not in KEPT
+)
 
 
 @dataclass
@@ -78,25 +82,22 @@ def instances(django_db_setup: None) -> Iterator[list[Target]]:
     """Two main databases for all tests of a process."""
     with main_database() as one, main_database() as other:
         yield [one, other]
+        pools().close()
 
 
 @pytest.fixture
-def _served(settings: Settings) -> Iterator[None]:
+def _served(settings: Settings) -> None:
     settings.ROOT_URLCONF = api_settings.ROOT_URLCONF
     settings.MIDDLEWARE = api_settings.MIDDLEWARE
     settings.APPEND_SLASH = False
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = settings.API_MAX_BODY_BYTES
     portal.forget()
-    yield
-    pools().close()
 
 
 def _project(target: Target, name: str) -> Project:
     """A row over an emptied database."""
     with open_database(target) as connection:
-        for table in reversed(TABLES):
-            if table.name not in KEPT:
-                connection.execute(f"DELETE FROM {table.name}")
+        connection.execute(EMPTYING)
     server = DatabaseServer.objects.get_or_create(
         name="tests",
         defaults={"sealed_url": keyring().seal(settings.PROJECT_DATABASE_URL, SERVER_PURPOSE)},

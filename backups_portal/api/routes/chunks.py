@@ -37,6 +37,18 @@ def delete(request: ApiRequest, device_id: str, chunk_id: str) -> str:
     device = find_device(request.auth, device_id, [])
     if device.is_mutable:
         raise ApiError("A mutable device has no chunks")
+    start, end = bounds_of(chunk_id)
+    if not delete_chunk(request.auth.connection, device_id, start, end):
+        raise NotFoundError("Chunk")
+    return f"Chunk {chunk_id} deleted"
+
+
+def bounds_of(chunk_id: str) -> tuple[datetime, datetime]:
+    """From when, and up to but without when, the records of a chunk are.
+
+    Raises:
+        NotFoundError: no chunk can have this id.
+    """
     match = CHUNK.fullmatch(chunk_id)
     if match is None:
         raise NotFoundError("Chunk")
@@ -44,6 +56,4 @@ def delete(request: ApiRequest, device_id: str, chunk_id: str) -> str:
         start, end = (datetime.fromtimestamp(int(part), UTC) for part in match.groups())
     except (OverflowError, ValueError, OSError) as error:
         raise NotFoundError("Chunk") from error
-    if not delete_chunk(request.auth.connection, device_id, start, end):
-        raise NotFoundError("Chunk")
-    return f"Chunk {chunk_id} deleted"
+    return start, end
