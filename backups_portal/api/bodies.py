@@ -1,6 +1,6 @@
 """Bodies of requests: JSON in UTF-8, or nothing at all."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from django.http import HttpRequest
@@ -49,8 +49,16 @@ class Body(BaseModel):
     def _without_nulls(cls, values: Any) -> Any:
         """Clients write null where they have nothing to say."""
         if isinstance(values, dict):
-            return {key: value for key, value in values.items() if value is not None}
+            return {
+                key: value
+                for key, value in values.items()
+                if value is not None or cls._keeps_null(key)
+            }
         return values
+
+    @classmethod
+    def _keeps_null(cls, key: str) -> bool:
+        return False
 
     def given(self) -> dict[str, Any]:
         """What the client named."""
@@ -64,8 +72,18 @@ class Named(Body):
     tags: list[Tag] = []
 
 
-class Renamed(Body):
-    """What an edit of them takes."""
+class Changes(Body):
+    """What an edit takes: null empties what may be empty, and leaves alone what may not."""
+
+    clearable: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def _keeps_null(cls, key: str) -> bool:
+        return key not in cls.model_fields or key in cls.clearable
+
+
+class Renamed(Changes):
+    """What an edit of most kinds of resources takes."""
 
     name: str | None = Field(None, min_length=1, max_length=1000)
     tags: list[Tag] | None = None

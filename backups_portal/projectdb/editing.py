@@ -14,6 +14,7 @@ from backups_portal.projectdb.selection import Selection, find
 from backups_portal.projectdb.variables import MAX_RECORDS, delete_of_device, ensure_series
 
 EDITABLE = ("value", "unit", "group", "time", "location", "metadata")
+CLEARABLE = ("value", "unit", "location", "metadata")
 PLACE = "series_id, time, id"
 
 
@@ -64,7 +65,12 @@ def _edited(
     position, item = changes[number]
     if "serie" in item and "group" not in item:
         item = {**item, "group": item["serie"]}
-    named = {name: item[name] for name in EDITABLE if name in item}
+    # A record always has a time and a group; null empties the rest.
+    named = {
+        name: item[name]
+        for name in EDITABLE
+        if name in item and (item[name] is not None or name in CLEARABLE)
+    }
     try:
         record = parse_record({**old, **named}, now=datetime.now(UTC), group=old["group"])
     except RecordError as error:

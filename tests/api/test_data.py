@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from tests.api.conftest import Api, Sensor
 
@@ -217,6 +218,29 @@ def test_a_mutable_device_has_its_records_edited(sensor: Sensor) -> None:
     assert moved == {**newest, "location": {"type": "Point", "coordinates": [4, 3]}}
     assert sensor.call("PUT", "/data", [{"id": newest["id"], "value": []}])[0] == 400
     assert sensor.call("PUT", "/data", [{"value": 1}])[0] == 400
+
+
+def test_null_in_an_edit_empties_what_may_be_empty(sensor: Sensor) -> None:
+    sensor.post("/data", reading(0, unit="C", metadata={"a": 1}, location={"lat": 1, "lng": 2}))
+    (record,) = sensor.get("/data")
+    emptied = dict.fromkeys(("value", "unit", "metadata", "location", "time", "group"))
+    assert sensor.put("/data", {"id": record["id"], **emptied}) == "1 item(s) updated"
+    kept = ("id", "device", "variable", "group", "time", "created_at")
+    assert sensor.get("/data") == [{key: record[key] for key in kept}]
+
+
+def test_an_operator_may_limit_the_records_of_mutable_devices(
+    sensor: Sensor, settings: Settings
+) -> None:
+    settings.MUTABLE_DEVICE_ROWS = 5
+    sensor.post("/data", [reading(number) for number in range(4)])
+    full = (400, "The device has reached the limit of 5 data registers")
+    assert sensor.call("POST", "/data", [reading(5), reading(6)]) == full
+    assert sensor.get("/data?query=count") == 4
+    sensor.post("/data", reading(5))
+    assert sensor.call("POST", "/data", reading(6)) == full
+    chunks = {"type": "immutable", "chunk_period": "month", "chunk_retention": 12}
+    Sensor.create(sensor.api, **chunks).post("/data", [reading(number) for number in range(9)])
 
 
 def test_deleting_takes_what_a_reading_would_show(sensor: Sensor) -> None:

@@ -56,6 +56,7 @@ class NewAnalysis(Named):
 class ChangedAnalysis(Renamed):
     """What of an analysis is edited; `variables` replaces all of them."""
 
+    clearable = frozenset({"description"})
     description: str | None = Field(None, max_length=100_000)
     active: bool | None = None
     run_on: Literal["tago", "external"] | None = None

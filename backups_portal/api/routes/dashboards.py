@@ -5,7 +5,7 @@ from typing import Any
 from ninja import Router
 from pydantic import Field
 
-from backups_portal.api.bodies import Body, Tag
+from backups_portal.api.bodies import Body, Changes, Tag
 from backups_portal.api.crud import add_routes
 from backups_portal.api.kinds import Kind, Row
 
@@ -20,7 +20,7 @@ class NewDashboard(Body):
     tags: list[Tag] = []
 
 
-class ChangedDashboard(Body):
+class ChangedDashboard(Changes):
     """What of a dashboard is edited."""
 
     label: str | None = Field(None, min_length=1, max_length=1000)

@@ -69,6 +69,8 @@ class NewDevice(Named, _Settings):
 class DeviceChanges(Renamed, _Settings):
     """What an edit of a device may name; its type and chunk period stay."""
 
+    clearable = frozenset({"description", "network", "connector"})
+
 
 # In a complete object that a client sends back, what an edit leaves alone.
 FIXED = ("type", "chunk_period", "serie_number", "configuration_params")

@@ -44,6 +44,7 @@ class NewDictionary(Named):
 class ChangedDictionary(Renamed):
     """What of a dictionary is edited."""
 
+    clearable = frozenset({"fallback"})
     slug: str | None = Field(None, min_length=1, max_length=1000)
     fallback: str | None = Field(None, max_length=35)
     languages: list[Language] | None = None

@@ -7,7 +7,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 from pydantic import Field
 
-from backups_portal.api.bodies import Body
+from backups_portal.api.bodies import Changes
 from backups_portal.api.crud import UPDATED
 from backups_portal.api.envelope import ApiError, NotFoundError
 from backups_portal.api.identity import ApiRequest, Caller, profile
@@ -32,9 +32,10 @@ COUNTED = {
 OURS = frozenset({"id", "account", "profile", "created_at", "updated_at", "name"})
 
 
-class ChangedProfile(Body):
+class ChangedProfile(Changes):
     """What of a profile is edited."""
 
+    clearable = frozenset({"logo_url", "banner_url"})
     name: str | None = None
     logo_url: str | None = Field(None, max_length=10_000)
     banner_url: str | None = Field(None, max_length=10_000)
@@ -113,10 +114,16 @@ def edit_profile(request: ApiRequest, profile_id: str, body: ChangedProfile) -> 
 def _change(caller: Caller, values: Row) -> None:
     settings = values.pop("settings", {})
     caller.connection.execute(
-        """UPDATE profile SET logo_url = coalesce(%s, logo_url),
-               banner_url = coalesce(%s, banner_url), settings = settings || %s,
-               updated_at = now()""",
-        [values.get("logo_url"), values.get("banner_url"), Jsonb(settings)],
+        """UPDATE profile SET logo_url = CASE WHEN %(logo)s THEN %(logo_url)s ELSE logo_url END,
+               banner_url = CASE WHEN %(banner)s THEN %(banner_url)s ELSE banner_url END,
+               settings = settings || %(settings)s, updated_at = now()""",
+        {
+            "logo": "logo_url" in values,
+            "logo_url": values.get("logo_url"),
+            "banner": "banner_url" in values,
+            "banner_url": values.get("banner_url"),
+            "settings": Jsonb(settings),
+        },
     )
 
 

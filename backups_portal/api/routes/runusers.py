@@ -4,7 +4,7 @@ import psycopg
 from ninja import Router
 from pydantic import Field
 
-from backups_portal.api.bodies import Body, Tag
+from backups_portal.api.bodies import Body, Changes, Tag
 from backups_portal.api.crud import Doing, add_routes, edit_resource, folded
 from backups_portal.api.envelope import ApiError
 from backups_portal.api.identity import ApiRequest, Caller, profile
@@ -28,8 +28,10 @@ class NewRunUser(Body):
     tags: list[Tag] = []
 
 
-class ChangedRunUser(Body):
+class ChangedRunUser(Changes):
     """What of a person is edited."""
+
+    clearable = frozenset({"company", "phone", "language"})
 
     name: str | None = Field(None, min_length=1, max_length=LONGEST)
     email: str | None = Field(None, min_length=3, max_length=254)
