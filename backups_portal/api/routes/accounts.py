@@ -100,6 +100,12 @@ def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
     }
 
 
+@router.put("/account", auth=profile, summary="Edit the account")
+def edit_account(request: ApiRequest) -> str:
+    """Refused: a project's token is not a person's."""
+    raise ApiError("Accounts are changed in the portal, not by the API", HTTPStatus.FORBIDDEN)
+
+
 @router.get("/account", auth=profile, summary="Whose profile it is")
 def read_account(request: ApiRequest) -> Row:
     """The project's first owner: tokens do not know who made them."""

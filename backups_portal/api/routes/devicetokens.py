@@ -1,4 +1,8 @@
-"""Tokens of devices. A list shows their values: clients take the first one to talk to a device."""
+"""Tokens of devices. A list shows their values: clients take the first one to talk to a device.
+
+What a token may do, no token that it is shown may do more: one that only reads sees the values of
+those that only read.
+"""
 
 from typing import Any
 
@@ -12,7 +16,7 @@ from backups_portal.api.data import find_device, unknown_device
 from backups_portal.api.envelope import NotFoundError
 from backups_portal.api.identity import ApiRequest, profile
 from backups_portal.api.kinds import Kind, Row
-from backups_portal.api.listing import list_resources
+from backups_portal.api.listing import asked_fields, list_resources, only
 from backups_portal.api.moments import parse_expiry
 from backups_portal.api.openapi import LIST
 from backups_portal.projectdb.tokens import create_token, reveal
@@ -66,7 +70,16 @@ def list_(request: ApiRequest, value: str) -> list[Row]:
     query = queries.parse_query(request.META["QUERY_STRING"])
     query = {"orderBy": "created_at,desc", **query}
     condition = (sql.SQL("device_id = %s"), [value])
-    return list_resources(request.auth.connection, TOKEN, query, condition)
+    fields = asked_fields(TOKEN, query)
+    rows = list_resources(
+        request.auth.connection, TOKEN, {**query, "fields": [*fields, "permission"]}, condition
+    )
+    return [only(_veiled(row, request.auth.token.permission), fields) for row in rows]
+
+
+def _veiled(row: Row, permission: str) -> Row:
+    hides = permission != "full" and row["permission"] != permission
+    return {**row, "token": ""} if hides and "token" in row else row
 
 
 @router.post("/device/token", auth=profile, summary="Create")
