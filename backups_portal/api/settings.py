@@ -18,5 +18,7 @@ MIDDLEWARE = [
 ALLOWED_HOSTS = ["*"]
 APPEND_SLASH = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY_BYTES
+# Clients name as many variables, fields and tags as they like.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = None
 # A connection that has ended is noticed without asking the server, see portal.py.
 DATABASES = {"default": {**PORTAL["default"], "CONN_HEALTH_CHECKS": False}}

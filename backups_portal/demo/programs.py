@@ -38,6 +38,8 @@ def _server(name: str, application: str, port: int) -> Program:
             "--workers=2",
             "--threads=4",
             "--graceful-timeout=5",
+            # Clients name many variables or ids in one address; gunicorn takes half of this.
+            "--limit-request-line=8190",
             "--no-control-socket",
             "--access-logfile=-",
         ),

@@ -27,6 +27,7 @@ def running_api(environment: dict[str, str], log: Path) -> Iterator[str]:
                 *(sys.executable, "-m", "gunicorn", "backups_portal.api.wsgi"),
                 *(f"--bind=127.0.0.1:{port}", "--worker-class=gthread", "--threads=4"),
                 *("--workers=1", "--no-control-socket", "--graceful-timeout=2"),
+                "--limit-request-line=8190",
             ],
             env={**os.environ, **environment},
             stdout=stream,
