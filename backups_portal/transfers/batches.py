@@ -11,7 +11,15 @@ from typing import Any
 
 from psycopg import Connection
 
-from backups_portal.transfers.cells import ROW_HASH, Cell, Cells, Slice, count_rows, digest_rows
+from backups_portal.transfers.cells import (
+    ROW_HASH,
+    Cell,
+    Cells,
+    Slice,
+    count_rows,
+    digest_rows,
+    probe_rows,
+)
 from backups_portal.transfers.choosing import Rule
 from backups_portal.transfers.routes import Lane, Routes, Side
 
@@ -90,10 +98,13 @@ KEEP_REPLACED = f"""
     SELECT %(transfer)s, %(batch)s, series_id, id, {COLUMNS} FROM gone"""  # noqa: S608
 STORE = f"""INSERT INTO variable (series_id, {COLUMNS})
     SELECT series_id, {COLUMNS} FROM judged WHERE fate IN ('add', 'replace')"""  # noqa: S608
-COUNT = f"""SELECT v.lane, v.fate, count(*), sum({ROW_HASH})
-    FROM judged v
-    JOIN unnest(%(targets)s::integer[], %(seeds)s::bigint[]) AS s (id, seed) ON s.id = v.series_id
-    GROUP BY 1, 2"""  # noqa: S608 - constants of this file
+COUNT = f"""SELECT lane, fate, sum(rows)::bigint, sum(digest * s.seed)
+    FROM (
+        SELECT series_id, lane, fate, count(*) AS rows, sum({ROW_HASH}) AS digest
+        FROM judged v GROUP BY series_id, lane, fate
+    ) AS found
+    JOIN unnest(%(targets)s::integer[], %(seeds)s::bigint[]) AS s (id, seed) ON s.id = series_id
+    GROUP BY lane, fate"""  # noqa: S608 - constants of this file
 
 
 @dataclass
@@ -139,6 +150,7 @@ class Work:
         source: In one repeatable-read transaction.
         target: Opened by the role that made the database, which may make temporary tables.
         threads: Reads one side while the other is read.
+        known: Lanes that have records in the target, as far as the dry run saw.
     """
 
     source: Connection[Any]
@@ -147,11 +159,12 @@ class Work:
     lanes: list[Lane]
     rule: Rule
     threads: Executor
+    known: frozenset[int]
 
 
 def judge_batch(work: Work, part: Slice) -> Outcome:
     """What a batch would do; nothing is stored, but the caller has to roll back."""
-    there = digest_rows(work.target, work.routes.target, part)
+    there = _read_target(work, part)
     # Where the target has nothing, a count says it all.
     counts = count_rows(work.source, work.routes.source, part)
     chosen = {lane: Cell(rows) for lane, rows in counts.items()}
@@ -166,7 +179,7 @@ def judge_batch(work: Work, part: Slice) -> Outcome:
 def move_batch(work: Work, part: Slice, *, transfer: str) -> Outcome:
     """Move a slice within the caller's transaction in the target."""
     coming = work.threads.submit(digest_rows, work.source, work.routes.source, part)
-    there = digest_rows(work.target, work.routes.target, part)
+    there = _read_target(work, part)
     outcome, streamed, staged = _sort(work, part, coming.result(), there)
     if streamed:
         _pipe(
@@ -184,6 +197,17 @@ def move_batch(work: Work, part: Slice, *, transfer: str) -> Outcome:
         )
         work.target.execute(STORE)
     return outcome
+
+
+def _read_target(work: Work, part: Slice) -> Cells:
+    if work.rule is Rule.ADD:
+        return {}
+    side = work.routes.target
+    rest = {lane.number for lane in work.lanes} - work.known
+    return {
+        **digest_rows(work.target, side.of(set(work.known)), part),
+        **probe_rows(work.target, side.of(rest), part),
+    }
 
 
 def _sort(

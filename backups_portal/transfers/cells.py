@@ -1,8 +1,9 @@
 """Counts and digests of records by lane: what tells, without moving them, that rows are the same.
 
-A digest is the sum of a 64-bit hash per row, so that order does not matter; it covers everything
-but the id and when the row was stored. PostgreSQL's extended hashes are the same in every version,
-because hash partitions depend on them.
+A digest is the sum of a 64-bit hash per row, so that order does not matter, times the seed of the
+row's series; it covers everything but the id and when the row was stored. Rows are summed by series
+before the seeds come in: a join with every row costs more than the hashes. PostgreSQL's extended
+hashes are the same in every version, because hash partitions depend on them.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,24 @@ from backups_portal.transfers.routes import Side
 
 ROW_HASH = """hash_record_extended(
     ROW(v.time, v.number_value, v.text_value, v.group_key, v.location[0], v.location[1],
-        v.metadata::text), s.seed)"""
+        v.metadata::text), 0)"""
+SERIES = """unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
+    AS s (id, lane, seed)"""
+SUMS = "SELECT s.lane, sum(found.rows)::bigint, sum(found.digest * s.seed)"
+READ_SLICE = f"""{SUMS}
+    FROM (
+        SELECT series_id, count(*) AS rows, {{digest}} AS digest FROM variable v
+        WHERE series_id = ANY(%(series)s::integer[]) AND {{where}} GROUP BY series_id
+    ) AS found JOIN {SERIES} ON s.id = found.series_id
+    GROUP BY s.lane"""  # noqa: S608 - constants
+PROBE_SERIES = f"""{SUMS}
+    FROM {SERIES} CROSS JOIN LATERAL (
+        SELECT count(*) AS rows, {{digest}} AS digest FROM variable v
+        WHERE v.series_id = s.id AND {{where}}
+    ) AS found
+    WHERE found.rows > 0 GROUP BY s.lane"""  # noqa: S608 - constants
+IN_SLICE = "v.time >= %(since)s AND v.time < %(until)s"
+OF_BATCH = "v.id BETWEEN %(first)s AND %(last)s AND v.xmin = %(xid)s::text::xid"
 BEGIN, END = "-infinity", "infinity"
 
 
@@ -51,23 +69,44 @@ Cells = dict[int, Cell]
 
 def digest_rows(connection: Connection[Any], side: Side, part: Slice) -> Cells:
     """Count and digest of each lane's records in a slice."""
-    return _cells(connection, side, part, f"sum({ROW_HASH})")
+    return _cells(connection, READ_SLICE, IN_SLICE, side, part.bounds())
 
 
 def count_rows(connection: Connection[Any], side: Side, part: Slice) -> dict[int, int]:
     """How many records each lane has in a slice."""
-    cells = _cells(connection, side, part, "0")
+    cells = _cells(connection, READ_SLICE, IN_SLICE, side, part.bounds(), digest="0")
     return {lane: cell.rows for lane, cell in cells.items()}
 
 
-def _cells(connection: Connection[Any], side: Side, part: Slice, digest: str) -> Cells:
+def probe_rows(connection: Connection[Any], side: Side, part: Slice) -> Cells:
+    """As `digest_rows`, series by series: for a table that is being filled.
+
+    It has neither statistics nor summarised block ranges yet, and would be read from its first row
+    to its last for each slice.
+    """
+    return _cells(connection, PROBE_SERIES, IN_SLICE, side, part.bounds())
+
+
+def digest_batch(connection: Connection[Any], side: Side, first: int, last: int, xid: int) -> Cells:
+    """Count and digest of what a batch has stored and nobody has changed since.
+
+    Args:
+        first, last: The numbers of its records, in a table whose block ranges are summarised.
+        xid: The transaction that stored them.
+    """
+    values = {"first": first, "last": last, "xid": xid}
+    return _cells(connection, READ_SLICE, OF_BATCH, side, values)
+
+
+def _cells(
+    connection: Connection[Any],
+    statement: str,
+    where: str,
+    side: Side,
+    values: dict[str, Any],
+    digest: str = f"sum({ROW_HASH})",
+) -> Cells:
     rows = connection.execute(
-        f"""SELECT s.lane, count(*), {digest}
-            FROM unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
-                 AS s (id, lane, seed)
-            JOIN variable v ON v.series_id = s.id
-            WHERE v.time >= %(since)s AND v.time < %(until)s
-            GROUP BY s.lane""",  # noqa: S608 - both texts are constants of this file
-        {**side.arrays(), **part.bounds()},
+        statement.format(digest=digest, where=where), {**side.arrays(), **values}
     )
     return {lane: Cell(count, int(total)) for lane, count, total in rows}

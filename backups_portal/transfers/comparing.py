@@ -10,22 +10,10 @@ from typing import Any
 from psycopg import Connection
 
 from backups_portal.transfers.batches import FATES, STORED, Outcome
-from backups_portal.transfers.cells import ROW_HASH, Cell, Cells
+from backups_portal.transfers.cells import Cell, Cells, digest_batch
 from backups_portal.transfers.ledger import read_entries
 from backups_portal.transfers.planning import Plan, add_outcome
 from backups_portal.transfers.routes import Side
-
-STORED_ROWS = f"""
-    WITH batch AS MATERIALIZED (
-        SELECT xid, first_id, last_id FROM transfer_batch WHERE transfer_id = %(transfer)s
-    )
-    SELECT s.lane, count(*), sum({ROW_HASH})
-    FROM unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
-         AS s (id, lane, seed)
-    JOIN variable v ON v.series_id = s.id
-    JOIN batch ON batch.xid = v.xmin AND v.id BETWEEN batch.first_id AND batch.last_id
-    WHERE v.id BETWEEN %(first)s AND %(last)s
-    GROUP BY s.lane"""  # noqa: S608 - a constant of cells.py
 
 
 @dataclass(frozen=True)
@@ -53,26 +41,17 @@ class Line:
 
 def compare(target: Connection[Any], plan: Plan, side: Side, *, transfer: str) -> list[Line]:
     """A line for every device whose records were moved."""
-    total, stored = Outcome(), {}
-    entries = read_entries(target, transfer)
-    if entries:
-        for entry in entries:
-            add_outcome(total, entry.outcome)
-        first = min(entry.first_id for entry in entries)
-        last = max(entry.last_id for entry in entries)
-        stored = _read_stored(target, side, transfer, first, last)
+    total = Outcome()
+    stored: Cells = {}
+    for entry in read_entries(target, transfer):
+        add_outcome(total, entry.outcome)
+        if any(entry.outcome.rows(fate) for fate in STORED):
+            found = digest_batch(target, side, entry.first_id, entry.last_id, entry.xid)
+            for lane, cell in found.items():
+                stored[lane] = stored.get(lane, Cell()) + cell
     return [
         _line(number, plan, total, stored.get(number, Cell())) for number in range(len(plan.moved))
     ]
-
-
-def _read_stored(
-    target: Connection[Any], side: Side, transfer: str, first: int, last: int
-) -> Cells:
-    rows = target.execute(
-        STORED_ROWS, {**side.arrays(), "transfer": transfer, "first": first, "last": last}
-    )
-    return {lane: Cell(count, int(digest)) for lane, count, digest in rows}
 
 
 def _line(number: int, plan: Plan, total: Outcome, stored: Cell) -> Line:

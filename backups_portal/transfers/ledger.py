@@ -14,11 +14,12 @@ NEXT_ID = "SELECT nextval(pg_get_serial_sequence('variable', 'id'))"
 
 @dataclass(frozen=True)
 class Entry:
-    """A batch that is in the target."""
+    """A batch that is in the target: its records have these numbers and this transaction."""
 
     number: int
     first_id: int
     last_id: int
+    xid: int
     outcome: Outcome
 
 
@@ -69,13 +70,13 @@ def end_batch(target: Connection[Any], transfer: str, number: int, outcome: Outc
 def read_entries(target: Connection[Any], transfer: str) -> list[Entry]:
     """The batches that are in the target."""
     rows = target.execute(
-        """SELECT number, first_id, last_id, outcome FROM transfer_batch
+        """SELECT number, first_id, last_id, xid::text::bigint, outcome FROM transfer_batch
            WHERE transfer_id = %s ORDER BY number""",
         [transfer],
     )
     return [
-        Entry(number, first, last, Outcome.from_json(outcome))
-        for number, first, last, outcome in rows
+        Entry(number, first, last, xid, Outcome.from_json(outcome))
+        for number, first, last, xid, outcome in rows
     ]
 
 

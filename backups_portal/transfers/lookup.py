@@ -32,7 +32,7 @@ from snapshots.engine.segments import read_segment
 from snapshots.engine.storage import open_storage
 
 HASHES = f"""
-    SELECT {ROW_HASH} AS hash, s.lane, v.id
+    SELECT {ROW_HASH} # s.seed AS hash, s.lane, v.id
     FROM unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
          AS s (id, lane, seed)
     JOIN variable v ON v.series_id = s.id

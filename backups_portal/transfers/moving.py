@@ -61,7 +61,7 @@ def move(
         add_outcome(total, entry.outcome)
         done.add(entry.number)
     with ThreadPoolExecutor(1) as threads:
-        work = Work(source, target, routes, list(lanes), choice.rule, threads)
+        work = Work(source, target, routes, list(lanes), choice.rule, threads, plan.known)
         for part in plan.slices:
             on_batch(total)
             if part.number in done:

@@ -8,7 +8,16 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
-from backups_portal.transfers.batches import FATES, STORED, Outcome, Work, judge_batch
+from backups_portal.transfers.batches import (
+    CONFLICT,
+    FATES,
+    PRESENT,
+    REPLACE,
+    STORED,
+    Outcome,
+    Work,
+    judge_batch,
+)
 from backups_portal.transfers.cells import Slice
 from backups_portal.transfers.choosing import Choice
 from backups_portal.transfers.mapping import Device, Match, match_devices
@@ -56,6 +65,12 @@ class Plan:
     def cost(self) -> int:
         """How many records the target will have to store."""
         return sum(self.outcome.rows(fate) for fate in STORED)
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Lanes of which the target had records."""
+        fates = [self.outcome.fates[fate] for fate in (PRESENT, CONFLICT, REPLACE)]
+        return frozenset(lane for cells in fates for lane in cells)
 
     def renamed(self) -> dict[str, str]:
         """Ids of devices that are called otherwise in the target."""
@@ -178,7 +193,8 @@ def _judge(
 ) -> Outcome:
     total = Outcome()
     with ThreadPoolExecutor(1) as threads:
-        work = Work(source, target, routes, list(lanes), choice.rule, threads)
+        every = frozenset(lane.number for lane in lanes)
+        work = Work(source, target, routes, list(lanes), choice.rule, threads, every)
         for part in slices:
             with target.transaction():
                 outcome = judge_batch(work, part)

@@ -124,7 +124,8 @@ def _add(side: Side, number: int, lane: int, slot: int, series: Series) -> None:
 def _seed(series: Series) -> int:
     text = "\0".join("\1" if part is None else part for part in series)
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, signed=True)
+    # Odd, so that it keeps every bit of what it multiplies.
+    return int.from_bytes(digest, signed=True) | 1
 
 
 def _read(
