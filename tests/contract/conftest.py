@@ -1,18 +1,25 @@
-"""Two projects behind a live server, for official clients."""
+"""Two projects behind a live server, for official clients.
+
+The server and the projects serve all tests of a module; each test finds the projects empty.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
-from pathlib import Path
 
 import psycopg
 import pytest
+from django.core.management import call_command
+from django.test import override_settings
+from pytest_django import DjangoDbBlocker
 
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projectdb.tokens import create_token
 from backups_portal.projects.connections import keyring, project_dsn, server_url
-from backups_portal.projects.models import Project
+from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.services import BackupSettings, create_project
+from snapshots.models import Snapshot
+from tests.api.conftest import EMPTYING
 from tests.conftest import database_of_this_test
 from tests.contract.server import running_api
 from tests.factories import make_account
@@ -30,29 +37,64 @@ class Endpoint:
     project: Project
 
 
-@pytest.fixture
-def api_url(transactional_db: None, storage_url: str, tmp_path: Path) -> Iterator[str]:
-    """The base URL of a running API."""
-    environment = {"SNAPSHOT_STORAGE": storage_url, **database_of_this_test()}
-    with running_api(environment, tmp_path / "api.log") as url:
-        yield url
+@pytest.fixture(scope="module")
+def api_url(
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """The base URL of a running API, on the test database and a storage of its own."""
+    folder = tmp_path_factory.mktemp("contract")
+    storage = f"file://{folder / 'snapshots'}"
+    with django_db_blocker.unblock(), override_settings(SNAPSHOT_STORAGE=storage):
+        environment = {"SNAPSHOT_STORAGE": storage, **database_of_this_test()}
+        with running_api(environment, folder / "api.log") as url:
+            yield url
+        call_command("flush", interactive=False, verbosity=0)
 
 
-@pytest.fixture
-def endpoints(api_url: str) -> Iterator[tuple[Endpoint, Endpoint]]:
-    """Two new projects of one owner; they are dropped afterwards."""
+@pytest.fixture(scope="module")
+def _projects(api_url: str) -> Iterator[list[Project]]:
     owner = make_account()
     projects = [
         create_project(name=name, owner=owner, settings=SETTINGS) for name in ("Old", "New")
     ]
-    old, new = (_endpoint(api_url, project) for project in projects)
-    yield old, new
-    for project in projects:
+    yield projects
+    for project in Project.objects.select_related("server"):
         drop_database(server_url(project.server), prefix=project.prefix)
 
 
-def _endpoint(url: str, project: Project) -> Endpoint:
+@pytest.fixture
+def transactional_db() -> None:
+    """In place of pytest-django's: rows stay for the tests of a module, see `api_url`.
+
+    By this name it knows that these tests need the database.
+    """
+
+
+@pytest.fixture
+def endpoints(
+    transactional_db: None, api_url: str, _projects: list[Project]
+) -> tuple[Endpoint, Endpoint]:
+    """Two projects of one owner, both of them empty."""
+    old, new = (_emptied(api_url, project) for project in _projects)
+    return old, new
+
+
+def _emptied(url: str, project: Project) -> Endpoint:
+    Snapshot.objects.filter(project=project).delete()
+    Membership.objects.filter(project=project).exclude(role=Membership.Role.OWNER).delete()
     dsn = project_dsn(project)
     with psycopg.connect(dsn) as connection:
-        token = create_token(connection, keys=keyring(), kind="profile", name="Migration")
-    return Endpoint(url, token.value, dsn, project)
+        connection.execute(EMPTYING)
+        connection.execute("UPDATE profile SET settings = '{}', logo_url = NULL")
+        connection.execute("UPDATE run_settings SET settings = '{}'")
+        return endpoint(url, project, connection)
+
+
+def endpoint(
+    url: str, project: Project, connection: "psycopg.Connection[tuple[object, ...]]"
+) -> Endpoint:
+    """A project with a new profile token."""
+    token = create_token(connection, keys=keyring(), kind="profile", name="Migration")
+    return Endpoint(url, token.value, project_dsn(project), project)

@@ -23,7 +23,7 @@ async function copyDevice(id) {
   const { device_id: made } = await target.devices.create(info);
   const parameters = await old.devices.paramList(id);
   await target.devices.paramSet(made, parameters.map(({ key, value, sent }) => ({ key, value, sent })));
-  for await (const page of old.devices.getDeviceDataStreaming(id, {}, { poolingRecordQty: PAGE, poolingTime: 0 })) {
+  for await (const page of old.devices.getDeviceDataStreaming(id, {}, { poolingRecordQty: PAGE, poolingTime: 1 })) {
     await target.devices.sendDeviceData(made, page);
     copied.variables += page.length;
   }
