@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from io import StringIO
 
 import psycopg
 from django.core.management import call_command
@@ -63,6 +64,7 @@ def prepare(services: Services) -> None:
     if services.children and DatabaseServer.objects.filter(name=DEFAULT_NAME).exists():
         # Its port may have changed since it was registered.
         register_server(DEFAULT_NAME, services.database_url)
+        call_command("upgrade_databases", stdout=StringIO())
     for person in PEOPLE:
         ensure_account(person)
 
