@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 
 from backups_portal.api import bookmarks
 from backups_portal.api.bodies import body_of
+from backups_portal.api.dataevents import tell_of_data
 from backups_portal.api.dataqueries import DataQuery, parse_data_query
 from backups_portal.api.envelope import ApiError, as_json, raw_success
 from backups_portal.api.identity import ApiRequest, Caller
@@ -143,11 +144,12 @@ ANSWERS: dict[str, Callable[[Caller, Device, DataQuery], Any]] = {
 
 def send_data(request: ApiRequest, device_id: str) -> str:
     """Store the records of the body: all of them, or none."""
+    items = _items(request)
     try:
         count = send(
             request.auth.connection,
             device_id=device_id,
-            records=_items(request),
+            records=items,
             most=settings.MUTABLE_DEVICE_ROWS,
         )
     except UnknownDeviceError as error:
@@ -156,6 +158,8 @@ def send_data(request: ApiRequest, device_id: str) -> str:
         raise ApiError(_message(error)) from error
     if not count:
         find_device(request.auth, device_id, [])
+    else:
+        tell_of_data(request.auth.project.prefix, device_id, items)
     return f"{count} Data Added"
 
 

@@ -5,6 +5,7 @@ which something happens. Nothing is kept: who does not listen misses it.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,8 @@ from backups_portal.api.envelope import as_json
 log = logging.getLogger(__name__)
 
 SECONDS = 5
+# What is only told is not waited for.
+TELLING_SECONDS = 0.5
 
 
 @cache
@@ -24,6 +27,23 @@ def broker() -> "redis.Redis":
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=SECONDS, socket_connect_timeout=SECONDS
     )
+
+
+@cache
+def _teller() -> "redis.Redis":
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=TELLING_SECONDS, socket_connect_timeout=TELLING_SECONDS
+    )
+
+
+def heard(prefix: str, names: Sequence[str]) -> list[str]:
+    """Those of a project's channels that somebody listens to; without Redis, none."""
+    try:
+        found = _teller().pubsub_numsub(*(topic(prefix, name) for name in names))
+    except redis.RedisError:
+        log.exception("nobody knows who listens")
+        return []
+    return [name for name, (_, count) in zip(names, found, strict=True) if count]
 
 
 def topic(prefix: str, name: str) -> str:
@@ -40,6 +60,6 @@ def publish(prefix: str, name: str, channel: str, payload: Any) -> None:
     """
     event = as_json({"channel": channel, "payload": payload})
     try:
-        broker().publish(topic(prefix, name), event)
+        _teller().publish(topic(prefix, name), event)
     except redis.RedisError:
         log.exception("an event was lost channel=%s", channel)

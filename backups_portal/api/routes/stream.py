@@ -33,7 +33,8 @@ def places() -> BoundedSemaphore:
 
 @router.get("/events", auth=anyone, summary="Listen to events")
 def events(request: ApiRequest) -> StreamingHttpResponse:
-    """`?channel=` or `?channels=` with `analysis_trigger` and `analysis_console.ID`."""
+    """`?channel=` or `?channels=` with `analysis_trigger`, `analysis_console.ID`,
+    `device_inspector.ID` and `device_data.ID`."""
     query = queries.parse_query(request.META["QUERY_STRING"])
     names = queries.texts(query.get("channels")) or queries.texts(query.get("channel"))
     if not names or len(names) > MOST_CHANNELS:
@@ -65,7 +66,10 @@ def _own(caller: Caller, channel: str) -> str:
     token = caller.token
     if kind == "analysis_trigger" and token.kind == "analysis":
         return f"analysis_trigger.{token.analysis_id}"
-    if token.kind == "profile" or about in (token.analysis_id, token.device_id):
+    if about and about in (token.analysis_id, token.device_id):
+        return channel
+    # A trigger brings the token of its analysis, which may do everything.
+    if token.kind == "profile" and (kind != "analysis_trigger" or token.permission == "full"):
         return channel
     raise ApiError("Authorization Denied", HTTPStatus.UNAUTHORIZED)
 
@@ -81,11 +85,17 @@ class _Stream:
     def __iter__(self) -> Iterator[bytes]:
         # Something at once, so that a client knows that it is connected.
         yield b": listening\n\n"
-        while time.monotonic() < self._until:
+        said = time.monotonic()
+        while said < self._until:
             try:
                 message = self._heard.get_message(timeout=BREATH)
             except redis.RedisError:
                 return
+            now = time.monotonic()
+            # Nothing may also mean that Redis has confirmed a channel.
+            if message is None and now - said < BREATH:
+                continue
+            said = now
             yield b": still here\n\n" if message is None else b"data: %b\n\n" % message["data"]
 
     def close(self) -> None:
