@@ -5,7 +5,6 @@ straight into its table; where both sides are equal, nothing moves; only the res
 temporary table and judged row by row.
 """
 
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,10 +37,15 @@ OF_SOURCE = ", ".join(f"v.{name}" for name in COLUMNS.split(", "))
 # Bytes that are passed on at once: psycopg hands out a row at a time.
 BUFFER = 1 << 18
 
+# One row per series: only then does the planner hash these few, and pass records on as they lie.
 READ = f"""COPY (
     SELECT {{columns}}, {OF_SOURCE}
-    FROM unnest(%(series)s::integer[], %(targets)s::integer[], %(slots)s::integer[],
-                %(lanes)s::integer[]) AS s (id, target, slot, lane)
+    FROM (
+        SELECT id, min(target) AS target, min(slot) AS slot, min(lane) AS lane
+        FROM unnest(%(series)s::integer[], %(targets)s::integer[], %(slots)s::integer[],
+                    %(lanes)s::integer[]) AS s (id, target, slot, lane)
+        GROUP BY id
+    ) AS s
     JOIN variable v ON v.series_id = s.id
     WHERE v.time >= %(since)s AND v.time < %(until)s
 ) TO STDOUT (FORMAT binary)"""  # noqa: S608 - constants of this file
@@ -148,17 +152,17 @@ class Work:
 
     Attributes:
         source: In one repeatable-read transaction.
+        ahead: The same view of the source, to digest the next slice while one is moved.
         target: Opened by the role that made the database, which may make temporary tables.
-        threads: Reads one side while the other is read.
         known: Lanes that have records in the target, as far as the dry run saw.
     """
 
     source: Connection[Any]
+    ahead: Connection[Any]
     target: Connection[Any]
     routes: Routes
     lanes: list[Lane]
     rule: Rule
-    threads: Executor
     known: frozenset[int]
 
 
@@ -176,11 +180,18 @@ def judge_batch(work: Work, part: Slice) -> Outcome:
     return outcome
 
 
-def move_batch(work: Work, part: Slice, *, transfer: str) -> Outcome:
-    """Move a slice within the caller's transaction in the target."""
-    coming = work.threads.submit(digest_rows, work.source, work.routes.source, part)
-    there = _read_target(work, part)
-    outcome, streamed, staged = _sort(work, part, coming.result(), there)
+def digest_source(work: Work, part: Slice) -> Cells:
+    """What a batch is given."""
+    return digest_rows(work.ahead, work.routes.source, part)
+
+
+def move_batch(work: Work, part: Slice, chosen: Cells, *, transfer: str) -> Outcome:
+    """Move a slice within the caller's transaction in the target.
+
+    Args:
+        chosen: What `digest_source` found in the slice.
+    """
+    outcome, streamed, staged = _sort(work, part, chosen, _read_target(work, part))
     if streamed:
         _pipe(
             work,

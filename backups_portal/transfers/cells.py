@@ -14,9 +14,12 @@ from psycopg import Connection
 
 from backups_portal.transfers.routes import Side
 
-ROW_HASH = """hash_record_extended(
-    ROW(v.time, v.number_value, v.text_value, v.group_key, v.location[0], v.location[1],
-        v.metadata::text), 0)"""
+# Most records are a number and nothing else, and making a row of columns costs more than hashing.
+ROW_HASH = """hashtextextended(v.group_key, timestamptz_hash_extended(v.time,
+    CASE WHEN v.text_value IS NULL AND v.location IS NULL AND v.metadata IS NULL
+    THEN coalesce(hashfloat8extended(v.number_value, 0), 0)
+    ELSE hash_record_extended(ROW(v.number_value, v.text_value, v.location[0], v.location[1],
+        v.metadata::text), 0) END))"""
 SERIES = """unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
     AS s (id, lane, seed)"""
 SUMS = "SELECT s.lane, sum(found.rows)::bigint, sum(found.digest * s.seed)"

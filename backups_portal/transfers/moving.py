@@ -1,13 +1,16 @@
 """The run: what was planned, batch by batch, from wherever an earlier attempt has stopped."""
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
-from psycopg import Connection
+import psycopg
+from psycopg import Connection, sql
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.transfers.batches import Outcome, Work, move_batch
+from backups_portal.transfers.batches import Outcome, Work, digest_source, move_batch
+from backups_portal.transfers.cells import Cells, Slice
 from backups_portal.transfers.choosing import Choice
 from backups_portal.transfers.errors import TransferError
 from backups_portal.transfers.ledger import (
@@ -60,22 +63,45 @@ def move(
     for entry in read_entries(target, transfer):
         add_outcome(total, entry.outcome)
         done.add(entry.number)
-    with ThreadPoolExecutor(1) as threads:
-        work = Work(source, target, routes, list(lanes), choice.rule, threads, plan.known)
-        for part in plan.slices:
+    todo = [part for part in plan.slices if part.number not in done]
+    with ThreadPoolExecutor(1) as threads, _same_view(source) as ahead:
+        work = Work(source, ahead, target, routes, list(lanes), choice.rule, plan.known)
+        for part, chosen in _digested_ahead(work, todo, threads):
             on_batch(total)
-            if part.number in done:
-                continue
             with target.transaction():
                 if begin_batch(target, transfer, part.number):
                     _hold_devices(target, lanes)
-                    outcome = move_batch(work, part, transfer=transfer)
+                    outcome = move_batch(work, part, chosen, transfer=transfer)
                     end_batch(target, transfer, part.number, outcome)
                     take_room(work, outcome)
                     add_outcome(total, outcome)
     on_batch(total)
     summarize_blocks(target)
     return routes
+
+
+@contextmanager
+def _same_view(source: Connection[Any]) -> Iterator[Connection[Any]]:
+    """Another connection that sees what this one sees."""
+    row = source.execute("SELECT pg_export_snapshot()").fetchone()
+    snapshot = sql.Literal(str(row[0]) if row else "")
+    with psycopg.connect(source.info.dsn, password=source.info.password) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+        yield connection
+
+
+def _digested_ahead(
+    work: Work, parts: Sequence[Slice], threads: Executor
+) -> Iterator[tuple[Slice, Cells]]:
+    """Each slice with its digests, which are taken while the slice before it is moved."""
+    ahead = (threads.submit(digest_source, work, part) for part in parts)
+    coming = next(ahead, None)
+    for part in parts:
+        chosen = coming.result() if coming else {}
+        coming = next(ahead, None)
+        yield part, chosen
 
 
 def _devices(plan: Plan) -> list[Placement]:

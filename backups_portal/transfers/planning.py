@@ -1,6 +1,5 @@
 """The dry run: the plan of a transfer, and everything that it would do, without doing it."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -192,16 +191,15 @@ def _judge(
     slices: list[Slice],
 ) -> Outcome:
     total = Outcome()
-    with ThreadPoolExecutor(1) as threads:
-        every = frozenset(lane.number for lane in lanes)
-        work = Work(source, target, routes, list(lanes), choice.rule, threads, every)
-        for part in slices:
-            with target.transaction():
-                outcome = judge_batch(work, part)
-                take_room(work, outcome)
-                add_outcome(total, outcome)
-                # Only temporary tables were written.
-                raise psycopg.Rollback
+    every = frozenset(lane.number for lane in lanes)
+    work = Work(source, source, target, routes, list(lanes), choice.rule, every)
+    for part in slices:
+        with target.transaction():
+            outcome = judge_batch(work, part)
+            take_room(work, outcome)
+            add_outcome(total, outcome)
+            # Only temporary tables were written.
+            raise psycopg.Rollback
     return total
 
 
