@@ -18,11 +18,14 @@ from backups_portal.projectdb.tokens import create_token
 from backups_portal.projects.connections import keyring, project_dsn, server_url
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.services import BackupSettings, create_project
+from restores.models import Restore
+from restores.services import run_restore
 from snapshots.models import Snapshot
+from snapshots.taking import take
 from tests.api.conftest import EMPTYING
 from tests.conftest import database_of_this_test
 from tests.contract.server import running_api
-from tests.factories import make_account
+from tests.factories import make_account, make_restore, make_snapshot
 
 SETTINGS = BackupSettings(time(3), "UTC", 7, datetime(2026, 3, 1, 3, tzinfo=UTC))
 
@@ -82,6 +85,7 @@ def endpoints(
 
 
 def _emptied(url: str, project: Project) -> Endpoint:
+    Restore.objects.filter(snapshot__project=project).delete()
     Snapshot.objects.filter(project=project).delete()
     Membership.objects.filter(project=project).exclude(role=Membership.Role.OWNER).delete()
     dsn = project_dsn(project)
@@ -90,6 +94,18 @@ def _emptied(url: str, project: Project) -> Endpoint:
         connection.execute("UPDATE profile SET settings = '{}', logo_url = NULL")
         connection.execute("UPDATE run_settings SET settings = '{}'")
         return endpoint(url, project, connection)
+
+
+def restored(backed_up: Endpoint) -> Endpoint:
+    """A new project out of a backup of another one."""
+    snapshot = make_snapshot(backed_up.project, state=Snapshot.State.QUEUED)
+    take(snapshot.pk)
+    restore = make_restore(snapshot, requested_by=backed_up.project.created_by)
+    run_restore(restore.pk)
+    restore.refresh_from_db()
+    assert restore.project, restore.reason
+    with psycopg.connect(project_dsn(restore.project)) as connection:
+        return endpoint(backed_up.url, restore.project, connection)
 
 
 def endpoint(

@@ -15,6 +15,7 @@ import pytest
 from backups_portal.projects.models import Membership
 from snapshots.models import Snapshot
 from snapshots.taking import take
+from tests.contract.cli.requests import bare, result
 from tests.contract.conftest import Endpoint
 from tests.contract.http import ask
 from tests.factories import PASSWORD, make_account, make_membership, make_snapshot
@@ -22,18 +23,6 @@ from tests.factories import PASSWORD, make_account, make_membership, make_snapsh
 Pair = tuple[Endpoint, Endpoint]
 TAG = [{"key": "export_id", "value": "1"}]
 TAGGED = "filter[tags][0][key]=export_id"
-
-
-def result(endpoint: Endpoint, method: str, path: str, body: Any = None) -> Any:
-    """What the command line reads of an answer."""
-    status, answer = ask(endpoint.url, method, path, body, token=endpoint.token)
-    assert status == 200, answer
-    return answer
-
-
-def bare(endpoint: Endpoint, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-    """The same, with the token where `backup` puts it."""
-    return ask(endpoint.url, method, path, body, Authorization=endpoint.token)
 
 
 def test_login_lists_the_projects_and_makes_a_token(endpoints: Pair) -> None:

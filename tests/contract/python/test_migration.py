@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from tagoio_sdk import Device, Resources
 
-from tests.contract.conftest import Endpoint
+from tests.contract.conftest import Endpoint, restored
 
 PAGE = 400
 DEVICES = 3
@@ -120,9 +120,14 @@ def record(row: int) -> dict[str, Any]:
     }
 
 
-def test_a_script_copies_a_project_into_another(endpoints: tuple[Endpoint, Endpoint]) -> None:
-    old, new = endpoints
-    fill(old)
+def test_a_script_copies_a_restored_project_into_another(
+    endpoints: tuple[Endpoint, Endpoint],
+) -> None:
+    backed_up, new = endpoints
+    fill(backed_up)
+    old = restored(backed_up)
+    with psycopg.connect(backed_up.dsn) as before, psycopg.connect(old.dsn) as after:
+        assert after.execute(CONTENTS).fetchall() == before.execute(CONTENTS).fetchall()
 
     assert migrate(resources(old), resources(new)) == DEVICES * RECORDS
 
