@@ -32,7 +32,11 @@ KINDS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         {"name": "Kari", "email": "kari@example.com", "password": "secret"},
     ),
 )
-NEW = ("id", "profile", "created_at", "updated_at", "token", "bucket", "console", "version")
+NEW = (
+    *("id", "profile", "created_at", "updated_at", "token", "bucket"),
+    # Uploaded apart.
+    *("console", "version", "file_name"),
+)
 
 
 def fill(one: Endpoint) -> dict[str, str]:
