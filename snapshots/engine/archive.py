@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from snapshots.engine.archive_readme import readme
-from snapshots.engine.archive_resources import RESOURCES, resource_file, script_files
+from snapshots.engine.archive_resources import RESOURCES, resource_file
 from snapshots.engine.errors import DamagedSnapshotError, MissingObjectError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segments import check_bytes
@@ -46,7 +46,7 @@ def archive_snapshot(
     """The ZIP of a snapshot, piece by piece; at any time it holds a few objects in memory.
 
     `data/` has the Parquet segments by table, `contents/` what tells of them, and `resources/` the
-    resources as JSON and `versioning/` the scripts of analyses, laid out as a TagoIO backup.
+    resources as JSON, laid out as a TagoIO backup.
 
     Args:
         profile_id: The 24 hex digits under which TagoIO clients know the project.
@@ -65,9 +65,6 @@ def archive_snapshot(
             if content is not None:
                 archive.add(f"resources/{name}.json", content, compress=True)
                 yield from window.take()
-        for analysis_id, script in script_files(storage, manifest):
-            archive.add(f"versioning/analysis/{analysis_id}.gz", script)
-            yield from window.take()
         for path, item in object_paths(manifest):
             archive.add(path, _checked(storage, item))
             yield from window.take()

@@ -13,7 +13,6 @@ that made it.
 |---|---|
 | `data/<table>/` | the rows, as Parquet files; all files of a folder together are the table |
 | `resources/` | devices, dashboards and all other resources as JSON, laid out as a TagoIO backup |
-| `versioning/analysis/` | the newest script of each analysis, gzipped, by the id of the analysis |
 | `contents/` | rows by device and day (UTC), the devices, and the names of what was left out |
 | `manifest.json` | every file with its size, SHA-256, rows and digest |
 

@@ -4,7 +4,6 @@ A TagoIO backup holds `resources/<kind>.json` with a list of objects of the API,
 the profile and for Run. What the portal keeps in columns and in `settings` is one object there.
 """
 
-import gzip
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -55,22 +54,6 @@ def resource_file(
     if name == "profile":
         document = {"id": profile_id, **document}
     return json.dumps(document, ensure_ascii=False, indent=1).encode()
-
-
-def script_files(storage: Storage, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
-    """The newest script of each analysis, gzipped, by the analysis' id.
-
-    Raises:
-        EngineError: a segment of them is missing or damaged.
-    """
-    newest: dict[str, Row] = {}
-    for row in _rows(storage, manifest, "analysis_script"):
-        known = newest.get(row["analysis_id"])
-        if known is None or known["version"] < row["version"]:
-            newest[row["analysis_id"]] = row
-    for analysis_id, row in sorted(newest.items()):
-        # Without the time, so that the same backup is the same archive.
-        yield analysis_id, gzip.compress(row["content"], mtime=0)
 
 
 def _rows(storage: Storage, manifest: Manifest, table: str) -> Iterator[Row]:
