@@ -169,11 +169,12 @@ class Work:
 def judge_batch(work: Work, part: Slice) -> Outcome:
     """What a batch would do; nothing is stored, but the caller has to roll back."""
     there = _read_target(work, part)
+    source = work.routes.source
     # Where the target has nothing, a count says it all.
-    counts = count_rows(work.source, work.routes.source, part)
+    rest = {lane.number for lane in work.lanes} - there.keys()
+    counts = count_rows(work.source, source.of(rest), part)
     chosen = {lane: Cell(rows) for lane, rows in counts.items()}
-    if known := work.routes.source.of(set(there)):
-        chosen |= digest_rows(work.source, known, part)
+    chosen |= digest_rows(work.source, source.of(set(there)), part)
     outcome, _, staged = _sort(work, part, chosen, there)
     if staged:
         _stage(work, part, staged, outcome)

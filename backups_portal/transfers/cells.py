@@ -26,7 +26,7 @@ SUMS = "SELECT s.lane, sum(found.rows)::bigint, sum(found.digest * s.seed)"
 READ_SLICE = f"""{SUMS}
     FROM (
         SELECT series_id, count(*) AS rows, {{digest}} AS digest FROM variable v
-        WHERE series_id = ANY(%(series)s::integer[]) AND {{where}} GROUP BY series_id
+        WHERE {{where}} GROUP BY series_id
     ) AS found JOIN {SERIES} ON s.id = found.series_id
     GROUP BY s.lane"""  # noqa: S608 - constants
 PROBE_SERIES = f"""{SUMS}
@@ -36,6 +36,7 @@ PROBE_SERIES = f"""{SUMS}
     ) AS found
     WHERE found.rows > 0 GROUP BY s.lane"""  # noqa: S608 - constants
 IN_SLICE = "v.time >= %(since)s AND v.time < %(until)s"
+CHOSEN = f"v.series_id = ANY(%(series)s::integer[]) AND {IN_SLICE}"
 OF_BATCH = "v.id BETWEEN %(first)s AND %(last)s AND v.xmin = %(xid)s::text::xid"
 BEGIN, END = "-infinity", "infinity"
 
@@ -72,12 +73,12 @@ Cells = dict[int, Cell]
 
 def digest_rows(connection: Connection[Any], side: Side, part: Slice) -> Cells:
     """Count and digest of each lane's records in a slice."""
-    return _cells(connection, READ_SLICE, IN_SLICE, side, part.bounds())
+    return _cells(connection, READ_SLICE, CHOSEN, side, part.bounds())
 
 
 def count_rows(connection: Connection[Any], side: Side, part: Slice) -> dict[int, int]:
     """How many records each lane has in a slice."""
-    cells = _cells(connection, READ_SLICE, IN_SLICE, side, part.bounds(), digest="0")
+    cells = _cells(connection, READ_SLICE, CHOSEN, side, part.bounds(), digest="0")
     return {lane: cell.rows for lane, cell in cells.items()}
 
 
@@ -109,6 +110,8 @@ def _cells(
     values: dict[str, Any],
     digest: str = f"sum({ROW_HASH})",
 ) -> Cells:
+    if not side.series:
+        return {}
     rows = connection.execute(
         statement.format(digest=digest, where=where), {**side.arrays(), **values}
     )

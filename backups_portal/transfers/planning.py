@@ -23,8 +23,11 @@ from backups_portal.transfers.mapping import Device, Match, match_devices
 from backups_portal.transfers.placing import Placement, plan_kind
 from backups_portal.transfers.resources import BY_KIND
 from backups_portal.transfers.routes import Lane, Routes, read_lanes, read_routes
-from backups_portal.transfers.slicing import cut_slices
+from backups_portal.transfers.slicing import Rows, cut_slices, join_idle
 from backups_portal.transfers.tokens import count_tokens
+
+# Batches that store nothing are this many times as large.
+IDLE_FACTOR = 10
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Plan:
     @property
     def rows(self) -> int:
         """How many records were chosen."""
-        return sum(cell.rows for cell in self.outcome.chosen.values())
+        return _chosen_rows(self.outcome)
 
     @property
     def cost(self) -> int:
@@ -134,6 +137,7 @@ def make_plan(
     routes = read_routes(source, target, lanes, choice, make=False)
     days = _rows_by_day(source, routes, choice)
     slices = cut_slices(days, since=choice.since, until=choice.until, batch_rows=batch_rows)
+    outcome, slices = _judge(source, target, routes, lanes, choice, slices, batch_rows)
     created = [match.source for match in matches if match.how == "created"]
     placements = tuple(
         placement
@@ -144,7 +148,7 @@ def make_plan(
         tuple(matches),
         tuple(slices),
         placements,
-        _judge(source, target, routes, lanes, choice, slices),
+        outcome,
         count_tokens(source, "device", created)
         + count_tokens(source, "analysis", _created(placements, "analysis")),
     )
@@ -189,18 +193,25 @@ def _judge(
     lanes: list[Lane],
     choice: Choice,
     slices: list[Slice],
-) -> Outcome:
+    batch_rows: int,
+) -> tuple[Outcome, list[Slice]]:
     total = Outcome()
     every = frozenset(lane.number for lane in lanes)
     work = Work(source, source, target, routes, list(lanes), choice.rule, every)
+    rows = []
     for part in slices:
         with target.transaction():
             outcome = judge_batch(work, part)
             take_room(work, outcome)
             add_outcome(total, outcome)
+            rows.append(Rows(_chosen_rows(outcome), sum(map(outcome.rows, STORED))))
             # Only temporary tables were written.
             raise psycopg.Rollback
-    return total
+    return total, join_idle(slices, rows, most=IDLE_FACTOR * batch_rows)
+
+
+def _chosen_rows(outcome: Outcome) -> int:
+    return sum(cell.rows for cell in outcome.chosen.values())
 
 
 def add_outcome(total: Outcome, part: Outcome) -> None:

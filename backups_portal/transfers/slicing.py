@@ -5,7 +5,8 @@ one go, and are written to the target in an order that its block-range indexes c
 """
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from backups_portal.transfers.cells import Slice
@@ -41,3 +42,25 @@ def cut_slices(
     bounds = [since, *inside, until]
     pairs = itertools.pairwise(bounds)
     return [Slice(number, begin, end) for number, (begin, end) in enumerate(pairs)]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a slice: how many were chosen, and how many of them have to be stored."""
+
+    chosen: int
+    stored: int
+
+
+def join_idle(slices: Sequence[Slice], rows: Sequence[Rows], *, most: int) -> list[Slice]:
+    """The slices, where neighbours without anything to store are one, of at most so many rows."""
+    joined: list[Slice] = []
+    idle = 0
+    for part, counts in zip(slices, rows, strict=True):
+        if idle and not counts.stored and idle + counts.chosen <= most:
+            idle += counts.chosen
+            joined[-1] = replace(joined[-1], until=part.until)
+        else:
+            idle = 0 if counts.stored else counts.chosen
+            joined.append(replace(part, number=len(joined)))
+    return joined

@@ -7,7 +7,7 @@ from typing import Any, Self
 from psycopg import Connection
 
 from backups_portal.transfers.batches import COLUMNS
-from backups_portal.transfers.ledger import read_entries, summarize_blocks
+from backups_portal.transfers.ledger import Entry, read_entries, summarize_blocks
 from backups_portal.transfers.resources import (
     BY_KIND,
     delete_rows,
@@ -16,16 +16,15 @@ from backups_portal.transfers.resources import (
     replace_rows,
 )
 
+# Records taken back that are worth a tidying.
+MANY = 10_000
 # A row of the batch that somebody has changed since has another xmin.
-TAKE_BACK = """
-    CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
-    WITH gone AS (
-        DELETE FROM variable USING transfer_batch AS batch
-        WHERE batch.transfer_id = %(transfer)s AND batch.number = %(number)s
-          AND variable.id BETWEEN %(first)s AND %(last)s AND variable.xmin = batch.xid
-        RETURNING variable.series_id, variable.time, variable.group_key
-    )
-    SELECT device_id, variable, time, group_key FROM gone JOIN series ON series.id = series_id"""
+TAKE_BACK = """DELETE FROM variable
+    WHERE id BETWEEN %(first)s AND %(last)s AND xmin = %(xid)s::text::xid"""
+KEEP_TAKEN = f"""CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
+    WITH gone AS ({TAKE_BACK} RETURNING series_id, time, group_key)
+    SELECT device_id, variable, time, group_key
+    FROM gone JOIN series ON series.id = series_id"""  # noqa: S608 - a constant of this file
 # A replaced record comes back where what replaced it has just gone.
 BRING_BACK = f"""
     INSERT INTO variable (series_id, id, {COLUMNS}) OVERRIDING SYSTEM VALUE
@@ -83,14 +82,7 @@ def undo(
     target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
     for entry in reversed(read_entries(target, transfer)):
         with target.transaction():
-            values = {
-                "transfer": transfer,
-                "number": entry.number,
-                "first": entry.first_id,
-                "last": entry.last_id,
-            }
-            removed = target.execute(TAKE_BACK, values).rowcount
-            done.restored += target.execute(BRING_BACK, values).rowcount
+            removed = _take_back(target, transfer, entry, done)
             for table, column in (("transfer_replaced", "batch"), ("transfer_batch", "number")):
                 target.execute(
                     f"DELETE FROM {table} WHERE transfer_id = %s AND {column} = %s",  # noqa: S608
@@ -99,7 +91,25 @@ def undo(
         done.removed += removed
         done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
         on_batch()
+    if done.removed > MANY:
+        # Later searches, and the next ones here, would go through all that is gone.
+        target.execute("VACUUM variable")
     _undo_resources(target, transfer, done)
+
+
+def _take_back(target: Connection[Any], transfer: str, entry: Entry, done: Undone) -> int:
+    values = {
+        "transfer": transfer,
+        "number": entry.number,
+        "first": entry.first_id,
+        "last": entry.last_id,
+        "xid": entry.xid,
+    }
+    if not entry.outcome.rows("replace"):
+        return target.execute(TAKE_BACK, values).rowcount
+    removed = target.execute(KEEP_TAKEN, values).rowcount
+    done.restored += target.execute(BRING_BACK, values).rowcount
+    return removed
 
 
 def _undo_resources(target: Connection[Any], transfer: str, done: Undone) -> None:
