@@ -116,6 +116,26 @@ def test_deploy_uploads_a_script_and_sets_where_it_runs(endpoints: Pair) -> None
         assert gzip.decompress(response.read()) == script
 
 
+def test_run_and_analysis_trigger(endpoints: Pair) -> None:
+    one = endpoints[0]
+    made = result(one, "POST", "/analysis", {"name": "Report", "active": True})
+    path = f"/analysis/{made['id']}"
+    before = result(one, "GET", path)
+    assert (before["run_on"], before["name"], before["token"]) == ("tago", "Report", made["token"])
+    assert before["runtime"]
+    status, message = ask(one.url, "POST", f"{path}/run", {}, token=one.token)
+    assert status == 400
+    assert "Analyses are not run here" in message
+
+    result(one, "PUT", path, {"run_on": "external"})
+    query = "?amount=100&fields[0]=id&fields[1]=name&fields[2]=run_on"
+    (listed,) = result(one, "GET", f"/analysis{query}")
+    assert listed["run_on"] == "external"
+    assert result(one, "POST", f"{path}/run", {})["analysis_token"] == made["token"]
+    assert result(one, "GET", path)["last_run"]
+    result(one, "PUT", path, {"run_on": "tago"})
+
+
 @pytest.mark.parametrize(
     ("path", "created", "body"),
     [
