@@ -11,7 +11,7 @@ from psycopg import Connection
 
 from backups_portal.transfers.batches import FATES, STORED, Outcome
 from backups_portal.transfers.cells import Cell, Cells, digest_batch
-from backups_portal.transfers.ledger import read_entries
+from backups_portal.transfers.ledger import read_entries, search_by_number
 from backups_portal.transfers.planning import Plan, add_outcome
 from backups_portal.transfers.routes import Side
 
@@ -43,12 +43,14 @@ def compare(target: Connection[Any], plan: Plan, side: Side, *, transfer: str) -
     """A line for every device whose records were moved."""
     total = Outcome()
     stored: Cells = {}
-    for entry in read_entries(target, transfer):
-        add_outcome(total, entry.outcome)
-        if any(entry.outcome.rows(fate) for fate in STORED):
-            found = digest_batch(target, side, entry.first_id, entry.last_id, entry.xid)
-            for lane, cell in found.items():
-                stored[lane] = stored.get(lane, Cell()) + cell
+    with target.transaction():
+        search_by_number(target)
+        for entry in read_entries(target, transfer):
+            add_outcome(total, entry.outcome)
+            if any(entry.outcome.rows(fate) for fate in STORED):
+                found = digest_batch(target, side, entry.first_id, entry.last_id, entry.xid)
+                for lane, cell in found.items():
+                    stored[lane] = stored.get(lane, Cell()) + cell
     return [
         _line(number, plan, total, stored.get(number, Cell())) for number in range(len(plan.moved))
     ]

@@ -91,3 +91,12 @@ def summarize_blocks(target: Connection[Any]) -> None:
         """SELECT brin_summarize_new_values(index::regclass)
            FROM unnest(ARRAY['variable_time', 'variable_id']) AS index"""
     )
+
+
+def search_by_number(target: Connection[Any]) -> None:
+    """Until the transaction ends, find batches by the block ranges of their numbers.
+
+    Without statistics on how well numbers follow the table's order, the planner would rather read
+    the whole table for each batch.
+    """
+    target.execute("SET LOCAL enable_seqscan = off")

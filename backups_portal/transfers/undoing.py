@@ -7,7 +7,12 @@ from typing import Any, Self
 from psycopg import Connection
 
 from backups_portal.transfers.batches import COLUMNS
-from backups_portal.transfers.ledger import Entry, read_entries, summarize_blocks
+from backups_portal.transfers.ledger import (
+    Entry,
+    read_entries,
+    search_by_number,
+    summarize_blocks,
+)
 from backups_portal.transfers.resources import (
     BY_KIND,
     delete_rows,
@@ -82,6 +87,7 @@ def undo(
     target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
     for entry in reversed(read_entries(target, transfer)):
         with target.transaction():
+            search_by_number(target)
             removed = _take_back(target, transfer, entry, done)
             for table, column in (("transfer_replaced", "batch"), ("transfer_batch", "number")):
                 target.execute(
