@@ -55,11 +55,12 @@ class Fleet:
     """The size of a project."""
 
     rows: int
+    devices: int = DEVICES
 
     @property
     def readings(self) -> int:
         """Readings of each device over all days."""
-        return max(DAYS, self.rows // BATCH)
+        return max(DAYS, self.rows // (self.devices * len(VARIABLES)))
 
     @property
     def daily_readings(self) -> int:
@@ -76,12 +77,12 @@ def build(source: Source, fleet: Fleet) -> int:
     with source.connect() as connection:
         connection.execute("SELECT setseed(0.5)")
         connection.execute("SET work_mem = '64MB'")
-        _add_devices(connection)
+        _add_devices(connection, fleet.devices)
         _add_tokens(connection)
         index = _take_index(connection)
         for day in range(DAYS):
             first, last = (fleet.readings * number // DAYS for number in (day, day + 1))
-            add_readings(connection, day, last - first)
+            add_readings(connection, day, last - first, devices=fleet.devices)
         connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(index.encode())
         connection.execute("VACUUM (ANALYZE)")
@@ -90,13 +91,13 @@ def build(source: Source, fleet: Fleet) -> int:
     return int(str(row[0])) if row else 0
 
 
-def _add_devices(connection: Connection) -> None:
+def _add_devices(connection: Connection, devices: int) -> None:
     connection.execute(
         """INSERT INTO device (id, name, type, tags)
            SELECT lpad(to_hex(number), 24, '0'), 'Truck ' || number, 'mutable',
                   jsonb_build_array(jsonb_build_object('key', 'fleet', 'value', mod(number, 4)))
            FROM generate_series(1, %s) AS number""",
-        [DEVICES],
+        [devices],
     )
     connection.execute(
         """INSERT INTO series (id, device_id, variable, type, unit)
@@ -106,7 +107,7 @@ def _add_devices(connection: Connection) -> None:
                             WHEN 'status' THEN NULL ELSE '%%' END
            FROM generate_series(0, %s - 1) AS device,
                 unnest(%s::text[]) WITH ORDINALITY AS variable (name, number)""",
-        [DEVICES, list(VARIABLES)],
+        [devices, list(VARIABLES)],
     )
 
 
@@ -130,7 +131,9 @@ def _take_index(connection: Connection) -> str:
     return str(row[0])
 
 
-def add_readings(connection: Connection, day: int, count: int, *, of: int = 1) -> None:
+def add_readings(
+    connection: Connection, day: int, count: int, *, of: int = 1, devices: int = DEVICES
+) -> None:
     """Readings of all devices, evenly over a day (counted from START).
 
     Args:
@@ -145,7 +148,7 @@ def add_readings(connection: Connection, day: int, count: int, *, of: int = 1) -
                 "first": START + timedelta(days=day) + first * every,
                 "every": every,
                 "count": last - first,
-                "devices": DEVICES,
+                "devices": devices,
             },
         )
 

@@ -41,6 +41,7 @@ from tests.benchmarks.samples import Samples
 from tests.benchmarks.transferpeer import migrate_devices
 
 KEYS = Keyring(b"k" * 32)
+DEVICES = 100
 # As settings.TRANSFER_BATCH_ROWS.
 BATCH_ROWS = 100_000
 COLUMNS = "series_id, time, created_at, number_value, text_value, group_key, location, metadata"
@@ -191,7 +192,7 @@ def run_size(
     samples = Samples()
     with empty_source(cluster) as source, empty_source(cluster) as target:
         say(f"building a project of {rows:,} variables")
-        build(source, Fleet(rows))
+        build(source, Fleet(rows, DEVICES))
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}, {rows:,} rows")
             measure_round(Pair(source, target), samples)
