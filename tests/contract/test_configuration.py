@@ -1,0 +1,63 @@
+"""What the project's API page gives owners to paste works as it is pasted."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from backups_portal.projects.client_configuration import snippets
+from tests.contract.conftest import Endpoint
+from tests.contract.http import ask
+from tests.contract.javascript.node import HERE, require_node
+
+NAME = "Cold store 7"
+
+
+@pytest.fixture
+def pasted(endpoints: tuple[Endpoint, Endpoint]) -> dict[str, str]:
+    """The snippet of each client for a project with one device."""
+    one = endpoints[0]
+    ask(one.url, "POST", "/device", {"name": NAME}, token=one.token)
+    found = snippets(
+        api_url=one.url,
+        environment="old",
+        profile_id=one.project.profile_id,
+        token=one.token,
+    )
+    return {snippet.key: snippet.text for snippet in found}
+
+
+def test_python(pasted: dict[str, str]) -> None:
+    assert NAME in output([sys.executable, "-c", pasted["python"]])
+
+
+def test_javascript(pasted: dict[str, str]) -> None:
+    require_node()
+    assert NAME in output(["node", "-e", pasted["javascript"]], cwd=HERE)
+
+
+def test_the_command_line_s_files(pasted: dict[str, str], tmp_path: Path) -> None:
+    if shutil.which("xxd") is None:
+        pytest.skip("xxd is missing")
+    script = pasted["cli"].replace("tagoio device-list", "env")
+    told = output(["bash", "-ec", script], cwd=tmp_path)
+    environment = json.loads((tmp_path / "tagoconfig.json").read_text())["old"]
+    token = bytes.fromhex((tmp_path / ".tago-lock.old.lock").read_text()).decode()
+    assert f"TAGOIO_API={environment['tagoAPIURL']}" in told
+    assert f"TAGOIO_SSE={environment['tagoSSEURL']}" in told
+    status, answer = ask(environment["tagoAPIURL"], "GET", "/profile/current", token=token)
+    assert (status, answer["info"]["id"]) == (200, environment["id"])
+
+
+def output(command: list[str], cwd: Path | None = None) -> str:
+    """What a command printed; it must succeed."""
+    done = subprocess.run(
+        command, cwd=cwd, env=os.environ, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return re.sub(r"\x1b\[\d+m", "", done.stdout)
