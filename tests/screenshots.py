@@ -9,17 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+from tests.browser import chromium
+
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 README_PICTURE = Path(__file__).parents[1] / ".github" / "images" / "backups.png"
 
@@ -86,13 +79,14 @@ def main() -> None:
     options = parser.parse_args()
     demo = json.loads(options.demo.read_text())
     options.folder.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+    path = chromium.executable()
+    if path is None:
+        parser.error(chromium.MISSING)
+    with chromium.launched(path) as browser:
         if options.readme:
             take_for_readme(browser, demo)
         else:
             take(browser, demo, options.folder)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The projects' API as clients meet it: a gunicorn of its own, on the databases of this test."""
+"""The projects' API and the portal as visitors meet them: a gunicorn, on this test's databases."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,14 +17,19 @@ from backups_portal.demo.ports import free_port
 START_SECONDS = 60.0
 
 
+def running_api(environment: dict[str, str], log: Path) -> AbstractContextManager[str]:
+    """The base URL of the projects' API, with these settings beside those of the tests."""
+    return running("backups_portal.api.wsgi", environment, log)
+
+
 @contextmanager
-def running_api(environment: dict[str, str], log: Path) -> Iterator[str]:
-    """The base URL of a server that answers, with these settings beside those of the tests."""
+def running(application: str, environment: dict[str, str], log: Path) -> Iterator[str]:
+    """The base URL of a server of a WSGI module; it answers."""
     port = free_port()
     with log.open("wb") as stream:
         server = subprocess.Popen(
             [
-                *(sys.executable, "-m", "gunicorn", "backups_portal.api.wsgi"),
+                *(sys.executable, "-m", "gunicorn", application),
                 *(f"--bind=127.0.0.1:{port}", "--worker-class=gthread", "--threads=4"),
                 *("--workers=1", "--no-control-socket", "--graceful-timeout=2"),
                 "--limit-request-line=8190",
@@ -54,4 +59,4 @@ def _wait_for(server: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    pytest.fail(f"the API did not answer:\n{log.read_text()}")
+    pytest.fail(f"the server did not answer:\n{log.read_text()}")

@@ -1,0 +1,145 @@
+"""The portal as it is deployed, and a browser: one of each for all tests of a module.
+
+gunicorn serves collected, compressed static files under hashed names, on the test database; rows
+stay for the tests of a module.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import Client, override_settings
+from playwright.sync_api import Browser, BrowserContext
+from pytest_django import DjangoDbBlocker
+
+from backups_portal.accounts.models import Account
+from backups_portal.projectdb.provisioning import drop_database
+from backups_portal.projects.connections import server_url
+from backups_portal.projects.models import Project
+from tests.browser import chromium
+from tests.conftest import database_of_this_test
+from tests.contract.server import running
+from tests.factories import NOWHERE
+
+# What a page does that no visitor should see: it moves, it asks elsewhere, it breaks.
+SHIFTS = """new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) window.shifted = (window.shifted ?? 0) + entry.value;
+}).observe({ type: "layout-shift", buffered: true });"""
+
+
+@dataclass(frozen=True)
+class Portal:
+    """A running portal; `storage` is where it and the tests' workers store snapshots."""
+
+    url: str
+    storage: str
+    folder: Path
+
+
+@pytest.fixture(scope="session")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Static files as `collectstatic` puts them for a deployment."""
+    folder = tmp_path_factory.mktemp("static")
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"],
+        cwd=settings.BASE_DIR,
+        env={**os.environ, "STATIC_ROOT": str(folder)},
+        check=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. Playwright's loop in this thread must not keep Django from its database."""
+    path = chromium.require()
+    with pytest.MonkeyPatch.context() as patch, chromium.launched(path) as browser:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def portal(
+    browser: Browser,
+    django_db_setup: None,
+    django_db_blocker: DjangoDbBlocker,
+    static_root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Portal]:
+    """A portal that answers; its projects' databases are dropped afterwards."""
+    folder = tmp_path_factory.mktemp("portal")
+    storage = f"file://{folder / 'snapshots'}"
+    with django_db_blocker.unblock(), override_settings(SNAPSHOT_STORAGE=storage):
+        environment = {
+            "SNAPSHOT_STORAGE": storage,
+            "STATIC_ROOT": str(static_root),
+            **database_of_this_test(),
+        }
+        with running("backups_portal.wsgi", environment, folder / "portal.log") as url:
+            yield Portal(url, storage, folder)
+        drop_databases()
+        call_command("flush", interactive=False, verbosity=0)
+        # Playwright's loop gives this module a connection of its own.
+        connections.close_all()
+
+
+def drop_databases() -> None:
+    """Drop what real projects left."""
+    for project in Project.objects.select_related("server"):
+        if (url := server_url(project.server)) != NOWHERE:
+            drop_database(url, prefix=project.prefix)
+
+
+@pytest.fixture
+def transactional_db() -> None:
+    """In place of pytest-django's: rows stay for the tests of a module, see `portal`.
+
+    By this name it knows that these tests need the database.
+    """
+
+
+# Opens a browser session of an account, with options of Playwright's `new_context`.
+Enter = Callable[..., BrowserContext]
+
+
+@pytest.fixture
+def enter(transactional_db: None, portal: Portal, browser: Browser) -> Iterator[Enter]:
+    """Sessions of accounts, signed in without the form; they end with the test."""
+    contexts = []
+
+    def opened(account: Account | None = None, **options: Any) -> BrowserContext:
+        context = browser.new_context(
+            **{
+                "base_url": portal.url,
+                "viewport": {"width": 1280, "height": 860},
+                # A colour on its way to another one is no colour to be judged.
+                "reduced_motion": "reduce",
+                **options,
+            }
+        )
+        context.add_init_script(SHIFTS)
+        contexts.append(context)
+        if account:
+            context.add_cookies(
+                [{"name": "sessionid", "value": session_of(account), "url": portal.url}]
+            )
+        return context
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def session_of(account: Account) -> str:
+    """The key of a new session."""
+    client = Client()
+    client.force_login(account)
+    return client.cookies["sessionid"].value

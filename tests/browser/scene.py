@@ -1,0 +1,108 @@
+"""Projects with something on every page, real databases included."""
+
+from datetime import time, timedelta
+from functools import partial
+from typing import Any
+
+from django.urls import URLPattern, reverse
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.connections import project_dsn
+from backups_portal.projects.models import Project
+from backups_portal.projects.services import BackupSettings, create_project
+from restores.services import run_restore
+from snapshots.models import Snapshot
+from snapshots.taking import take
+from tests import factories
+from tests.access.test_table import patterns
+from tests.projectdatabases import Target, add_device, add_rows, open_database
+
+
+def live_project(owner: Account, name: str) -> Project:
+    """A project with a real database of ten readings, whose next backup is tomorrow's."""
+    tomorrow = timezone.now() + timedelta(days=1)
+    settings = BackupSettings(time(3), "Europe/Berlin", 7, first_run=tomorrow)
+    project = create_project(name=name, owner=owner, settings=settings)
+    with open_database(Target(project_dsn(project), project.prefix)) as connection:
+        add_device(connection)
+        add_rows(connection, 0, 10)
+    return project
+
+
+def stored_backup(project: Project) -> Snapshot:
+    """A real backup of today."""
+    snapshot = factories.make_snapshot(project, state=Snapshot.State.QUEUED)
+    take(snapshot.pk)
+    snapshot.refresh_from_db()
+    assert snapshot.state == Snapshot.State.COMPLETED, snapshot.reason
+    return snapshot
+
+
+class Scene:
+    """One project with a row of every kind, a restored one, and one that has nothing yet."""
+
+    def __init__(self) -> None:
+        self.owner = factories.make_account("owner@example.com", name="Olivia Owner")
+        self.collaborator = factories.make_account("collaborator@example.com")
+        self.stranger = factories.make_account("stranger@example.com")
+        self.project = live_project(self.owner, "Cold Chain")
+        self.empty = factories.make_project_row(owner=self.owner, name="Brand new")
+        factories.make_membership(self.project, self.collaborator)
+        self.snapshot = stored_backup(self.project)
+        self._older_backups()
+        self.restores = self._restores()
+        self.transfer = factories.make_transfer(
+            self.project, self.restores["completed"].project, requested_by=self.owner
+        )
+
+    def _older_backups(self) -> None:
+        make = partial(factories.make_snapshot, self.project)
+        now = timezone.now()
+        for days, state in ((1, "failed"), (2, "completed"), (3, "running"), (4, "expired")):
+            make(taken_at=now - timedelta(days=days), state=state)
+        make(
+            taken_at=now - timedelta(days=5),
+            verdict="failed",
+            verdict_reason="A row differs.",
+            proven_at=now,
+        )
+        make(taken_at=now - timedelta(days=6), verdict="passed", proven_at=now, restore_seconds=2.5)
+
+    def _restores(self) -> dict[str, Any]:
+        make = partial(factories.make_restore, self.snapshot, requested_by=self.owner)
+        restores = {
+            "completed": make(name="Cold Chain again"),
+            "failed": make(state="failed", reason="The database server has no space left."),
+            "running": make(
+                state="running",
+                step="loading",
+                started_at=timezone.now(),
+                step_started_at=timezone.now(),
+                rows_done=400,
+                rows_total=1000,
+                lease_until=timezone.now() + timedelta(hours=1),
+            ),
+            "queued": make(),
+        }
+        run_restore(restores["completed"].pk)
+        restores["completed"].refresh_from_db()
+        assert restores["completed"].project, restores["completed"].reason
+        return restores
+
+    def url(self, name: str, **changes: Any) -> str:
+        """The address of this scene's project and what belongs to it."""
+        (pattern,) = (pattern for pattern in patterns() if pattern.name == name)
+        return reverse(name, kwargs=self._arguments(pattern, changes))
+
+    def _arguments(self, pattern: URLPattern, changes: dict[str, Any]) -> dict[str, Any]:
+        ids = {
+            "slug": self.project.slug,
+            "snapshot": self.snapshot.pk,
+            "restore": self.restores["completed"].pk,
+            "transfer": self.transfer.pk,
+            "device": "d" * 24,
+            "token": "ab" * 12,
+            **changes,
+        }
+        return {key: ids[key] for key in pattern.pattern.converters}
