@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.generic import FormView
 
@@ -15,6 +16,7 @@ from snapshots.errors import SettingsRefusedError
 from snapshots.forms import BackupSettingsForm
 from snapshots.listing import newest_stored
 from snapshots.services import change_backup_settings
+from snapshots.shortening import Shortening, preview_shortening
 
 READING = ("GET", "HEAD")
 
@@ -43,6 +45,9 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         )
 
     def form_valid(self, form: BackupSettingsForm) -> HttpResponse:
+        if shortening := self._to_agree_with(form):
+            context = self.get_context_data(form=form, shortening=shortening)
+            return TemplateResponse(self.request, "snapshots/confirm_retention.html", context)
         try:
             change_backup_settings(
                 database=self.project.main_database,
@@ -55,6 +60,17 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
             return self.form_invalid(form)
         messages.success(self.request, "Your backup settings are saved.")
         return redirect("main-database", self.project.slug)
+
+    def _to_agree_with(self, form: BackupSettingsForm) -> Shortening | None:
+        """What a shorter period would delete, unless the owner has seen it and agreed."""
+        days, database = form.cleaned_data["retention_days"], self.project.main_database
+        try:
+            shortening = preview_shortening(database, days, timezone.now())
+        except ValueError:
+            # Saving says so at its field.
+            return None
+        agreed = self.request.POST.get("agree", "")
+        return None if shortening is None or shortening.is_agreed(agreed) else shortening
 
     def form_invalid(self, form: BackupSettingsForm) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=400)

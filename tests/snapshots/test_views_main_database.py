@@ -13,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
+from snapshots.models import Hold, Snapshot
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -187,3 +188,60 @@ def test_page_asks_as_often_with_many_snapshots(
     client.force_login(owner)
     with django_assert_num_queries(PAGE_QUERIES):
         client.get(url(project))
+
+
+class TestShorterRetention:
+    @pytest.fixture(autouse=True)
+    def _backups(self, project: Project) -> None:
+        MainDatabase.objects.update(retention_days=30)
+        now = timezone.now()
+        for days in (1, 3, 9, 10, 12):
+            moment = now - timedelta(days=days)
+            factories.make_snapshot(project, taken_at=moment, local_date=moment.date())
+
+    def test_what_it_deletes_is_shown_before_anything_is_saved(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        oldest = timezone.now() - timedelta(days=12)
+        response = save(client, owner, project, retention_days="7")
+        page = " ".join(response.content.decode().split())
+        assert "This will delete <strong>3 backups</strong>" in page
+        assert f"the oldest from <strong>{oldest.day} {oldest:%B %Y}</strong>" in page
+        assert settings_of(project)[2] == 30
+        assert not AuditEvent.objects.filter(action="settings.changed").exists()
+
+    def test_agreeing_saves_all_that_was_changed(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        asked = save(client, owner, project, retention_days="7", backup_time="04:30")
+        fields = dict(
+            re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', asked.content.decode())
+        )
+        fields.pop("csrfmiddlewaretoken", None)
+        assert client.post(url(project), fields).url == url(project)
+        assert settings_of(project) == (time(4, 30), "America/Sao_Paulo", 7)
+
+    def test_a_late_agreement_is_asked_again_when_more_would_go(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        response = save(client, owner, project, retention_days="7", agree="7:2")
+        assert "This will delete" in response.content.decode()
+        response = save(client, owner, project, retention_days="2", agree="7:3")
+        assert "This will delete" in response.content.decode()
+        assert settings_of(project)[2] == 30
+
+    def test_backups_that_stay_are_not_counted(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        snapshot = Snapshot.objects.order_by("taken_at").first()
+        Hold.objects.create(snapshot=snapshot, account=owner)
+        page = " ".join(save(client, owner, project, retention_days="7").content.decode().split())
+        assert "This will delete <strong>2 backups</strong>" in page
+        assert "1 backup: on hold" in page
+
+    def test_a_longer_period_and_one_that_deletes_nothing_are_saved_at_once(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        for days in (40, 13):
+            assert save(client, owner, project, retention_days=str(days)).status_code == 302
+            assert settings_of(project)[2] == days
