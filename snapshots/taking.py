@@ -75,7 +75,9 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
         rows_total=None,
         bytes_done=0,
     )
-    snapshot = Snapshot.objects.select_related("project__server").get(pk=snapshot_id)
+    snapshot = Snapshot.objects.select_related("project__server", "project__main_database").get(
+        pk=snapshot_id
+    )
     if reason := _refusal(snapshot):
         _fail(snapshot, ticket, reason)
         return
@@ -122,6 +124,11 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
             readers=workers_for(settings.SNAPSHOT_READERS),
             on_progress=report,
             full=is_full_due(snapshot),
+            labels={
+                "project": snapshot.project.name,
+                "local_date": snapshot.local_date.isoformat(),
+                "time_zone": snapshot.project.main_database.backup_time_zone,
+            },
         )
 
 

@@ -1,16 +1,18 @@
 """Reading a stored snapshot again, whole; nothing is repaired or changed."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
 
-from snapshots.engine.errors import DamagedSnapshotError
+from snapshots.engine.errors import DamagedSnapshotError, EngineError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import OnProgress, Progress
 from snapshots.engine.verifying import verify_snapshot
+from snapshots.expiry import each_project_id
 from snapshots.models import Snapshot
 
 log = logging.getLogger(__name__)
@@ -26,11 +28,36 @@ class Verified:
     stored_bytes: int
 
 
-def verify(snapshot: Snapshot, on_progress: OnProgress | None = None) -> Verified:
+@dataclass(frozen=True)
+class Unverified:
+    """A snapshot that does not hold what was recorded, and why."""
+
+    snapshot_id: UUID
+    project: str
+    error: str
+
+
+def verify_all(on_progress: OnProgress | None = None) -> Iterator[Verified | Unverified]:
+    """The same for every stored snapshot of every project; an object that several name once."""
+    for project_id in each_project_id():
+        seen: set[str] = set()
+        rows = Snapshot.objects.completed().filter(project=project_id).order_by("taken_at")
+        for snapshot in rows.select_related("project"):
+            try:
+                yield verify(snapshot, on_progress, seen)
+            except EngineError as error:
+                log.error("snapshot cannot be restored snapshot=%s %s", snapshot.id, error)
+                yield Unverified(snapshot.id, snapshot.project.name, str(error))
+
+
+def verify(
+    snapshot: Snapshot, on_progress: OnProgress | None = None, seen: set[str] | None = None
+) -> Verified:
     """Read every object of a stored snapshot, and compare it with what was recorded.
 
     Args:
         on_progress: Told how far it is, after every segment.
+        seen: Keys of the project's objects that need no second look; is added to.
 
     Raises:
         EngineError: something is missing or was changed; the message says what.
@@ -39,7 +66,7 @@ def verify(snapshot: Snapshot, on_progress: OnProgress | None = None) -> Verifie
     manifest = Manifest.load(storage, snapshot.manifest)
     if manifest.snapshot_id != snapshot.id or manifest.rows != snapshot.rows:
         raise DamagedSnapshotError("The manifest in storage is not the one that was recorded.")
-    verify_snapshot(storage, manifest, on_progress or _log_progress)
+    verify_snapshot(storage, manifest, on_progress or _log_progress, seen)
     keys = {segment.key for segment in manifest.segments}
     return Verified(snapshot.id, len(keys), manifest.rows, manifest.stored_bytes)
 

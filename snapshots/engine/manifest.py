@@ -70,6 +70,8 @@ class Manifest:
         new_keys: The objects that were not part of the snapshot it was built upon.
         excluded: What was left out, by kind; the contents name each of it.
         untracked: What this full re-read found that tracking had not told of.
+        labels: What the portal called it (`project`, `local_date`, `time_zone`): by these the
+            catalogue is made anew where it was lost.
     """
 
     snapshot_id: UUID
@@ -85,6 +87,7 @@ class Manifest:
     new_keys: frozenset[str]
     excluded: dict[str, ExcludedTotal] = field(default_factory=dict)
     untracked: tuple[UntrackedChange, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -145,6 +148,7 @@ class Manifest:
             "new_keys": sorted(self.new_keys),
             "excluded": {kind: asdict(total) for kind, total in self.excluded.items()},
             "untracked": [asdict(item) for item in self.untracked],
+            "labels": self.labels,
         }
         return json.dumps(document, separators=(",", ":")).encode()
 
@@ -175,6 +179,7 @@ class Manifest:
                     kind: ExcludedTotal(**total) for kind, total in document["excluded"].items()
                 },
                 untracked=tuple(UntrackedChange(**item) for item in document.get("untracked", ())),
+                labels=dict(document.get("labels", {})),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DamagedSnapshotError(

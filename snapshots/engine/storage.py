@@ -1,6 +1,6 @@
 """Objects outside the databases: a local folder or a bucket, through obstore."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +66,14 @@ class Storage:
                     yield StoredObject(item["path"], item["size"], item["last_modified"])
         except (BaseError, OSError) as error:
             raise StorageError(f"The backup storage could not list {prefix}: {error}") from error
+
+    def folders(self) -> Sequence[str]:
+        """The names of all folders at the top, in order."""
+        try:
+            found = obstore.list_with_delimiter(self._store)["common_prefixes"]
+        except (BaseError, OSError) as error:
+            raise StorageError(f"The backup storage could not be listed: {error}") from error
+        return sorted(name.rstrip("/") for name in found)
 
 
 def open_storage(url: str) -> Storage:

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -109,6 +109,7 @@ def take_snapshot(
     readers: int,
     on_progress: OnProgress,
     full: bool = False,
+    labels: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Store the state of a main database at this instant.
 
@@ -119,6 +120,7 @@ def take_snapshot(
             variables are not what the base and the marks foretell.
         on_progress: Called from the reading threads, after every segment; what it raises ends
             the run.
+        labels: What the caller calls the snapshot, for the manifest.
 
     Returns:
         The manifest, after it and every new object were read back from storage.
@@ -179,6 +181,7 @@ def take_snapshot(
             new_keys=frozenset(item.key for item in [*segments, *contents]) - run.known,
             excluded=_excluded_totals(excluded),
             untracked=_untracked(reread, instant, segments),
+            labels=dict(labels or {}),
         )
         _publish(storage, manifest)
         try:

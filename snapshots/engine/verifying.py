@@ -11,9 +11,15 @@ from snapshots.engine.taking import Progress
 
 
 def verify_snapshot(
-    storage: Storage, manifest: Manifest, on_progress: Callable[[Progress], None]
+    storage: Storage,
+    manifest: Manifest,
+    on_progress: Callable[[Progress], None],
+    seen: set[str] | None = None,
 ) -> None:
     """Read every object of a snapshot again, and check bytes, row counts and digests.
+
+    Args:
+        seen: Keys of objects of this project that need no second look; is added to.
 
     Raises:
         MissingObjectError: storage lacks an object.
@@ -21,10 +27,15 @@ def verify_snapshot(
     """
     done = done_bytes = 0
     total_bytes = sum(segment.bytes for segment in manifest.segments)
+    seen = set() if seen is None else seen
     for item in manifest.contents:
-        read_segment(storage, item)
+        if item.key not in seen:
+            read_segment(storage, item)
+            seen.add(item.key)
     for segment in manifest.segments:
-        verify_segment(storage, segment, manifest.columns[segment.table])
+        if segment.key not in seen:
+            verify_segment(storage, segment, manifest.columns[segment.table])
+            seen.add(segment.key)
         done += segment.rows
         done_bytes += segment.bytes
         on_progress(Progress(done, manifest.rows, "verifying", done_bytes, total_bytes))

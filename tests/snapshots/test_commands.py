@@ -192,6 +192,20 @@ class TestVerifySnapshot:
         with pytest.raises(CommandError, match="lacks"):
             run("verify_snapshot", str(snapshot.id), "--json")
 
+    def test_all_of_them(self, snapshot: Snapshot, stored: Storage) -> None:
+        moment = timezone.now() + timedelta(days=1)
+        other = make_snapshot(snapshot.project, taken_at=moment, state=Snapshot.State.QUEUED)
+        take(other.id)
+        assert run("verify_snapshot", "--all") == "2 backups read, 0 of them are not as recorded\n"
+        other.refresh_from_db()
+        stored.delete(Manifest.load(stored, other.manifest).contents[0].key)
+        before = list(Snapshot.objects.order_by("id").values())
+        out = StringIO()
+        with pytest.raises(CommandError, match="backups cannot be restored"):
+            call_command("verify_snapshot", "--all", stdout=out)
+        assert f"snapshot {other.id} of {other.project} cannot be restored" in out.getvalue()
+        assert list(Snapshot.objects.order_by("id").values()) == before
+
     def test_one_that_is_not_stored(self) -> None:
         snapshot = make_snapshot(make_project_row(), state=Snapshot.State.EXPIRED)
         with pytest.raises(CommandError, match="is expired, not stored"):

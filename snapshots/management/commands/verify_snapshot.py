@@ -1,4 +1,4 @@
-"""`manage.py verify_snapshot ID`: read a stored snapshot again, whole."""
+"""`manage.py verify_snapshot ID` or `--all`: read stored snapshots again, whole."""
 
 import json
 from dataclasses import asdict
@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.errors import EngineError
 from snapshots.models import Snapshot
-from snapshots.verification import verify
+from snapshots.verification import Unverified, verify, verify_all
 
 
 class Command(BaseCommand):
@@ -19,10 +19,36 @@ class Command(BaseCommand):
     help = "Reads every object of a stored backup and compares it with what was recorded."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("snapshot", type=UUID, metavar="ID", nargs="?", help="its id")
+        which.add_argument("--all", action="store_true", help="every stored backup; repairs none")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["all"]:
+            self._verify_all(as_json=options["json"])
+        else:
+            self._verify(options)
+
+    def _verify_all(self, *, as_json: bool) -> None:
+        found, bad = 0, 0
+        for result in verify_all():
+            found += 1
+            is_bad = isinstance(result, Unverified)
+            bad += is_bad
+            if as_json:
+                self._print_json({**asdict(result), "ok": not is_bad})
+            elif isinstance(result, Unverified):
+                self.stdout.write(
+                    f"snapshot {result.snapshot_id} of {result.project} cannot be restored: "
+                    f"{result.error}"
+                )
+        if not as_json:
+            self.stdout.write(f"{found} backups read, {bad} of them are not as recorded")
+        if bad:
+            raise CommandError(f"{bad} of {found} backups cannot be restored.")
+
+    def _verify(self, options: dict[str, Any]) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")

@@ -1,0 +1,56 @@
+"""`manage.py rebuild_catalogue --owner EMAIL`: the portal's rows anew, from the storage."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backups_portal.accounts.models import Account
+from snapshots.cataloguing import Rebuilt, rebuild_each
+from snapshots.engine.errors import StorageError
+from snapshots.engine.storage import open_storage
+
+
+class Command(BaseCommand):
+    """For an empty control database; what is there already stays as it is."""
+
+    help = (
+        "Brings back every backup that lies in storage and that the portal does not know. Projects "
+        "that it does not know either come back shut down; restore a backup to run one again."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--owner", required=True, help="e-mail of who gets unknown projects")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        owner = Account.objects.filter(email__iexact=options["owner"]).first()
+        if owner is None:
+            raise CommandError(f"There is no account {options['owner']}.")
+        found: list[Rebuilt] = []
+        try:
+            for rebuilt in rebuild_each(open_storage(settings.SNAPSHOT_STORAGE), owner):
+                found.append(rebuilt)
+                if not options["json"]:
+                    self._print(rebuilt)
+        except StorageError as error:
+            raise CommandError(str(error)) from error
+        added, damaged = sum(item.added for item in found), sum(len(item.damaged) for item in found)
+        if options["json"]:
+            self.stdout.write(json.dumps([asdict(item) for item in found], default=str))
+        else:
+            self.stdout.write(
+                f"{added} backups of {len(found)} projects brought back, {damaged} cannot be read"
+            )
+        if damaged:
+            raise CommandError(f"{damaged} manifests cannot be read.")
+
+    def _print(self, rebuilt: Rebuilt) -> None:
+        name = rebuilt.name or rebuilt.project_id
+        state = "brought back, shut down" if rebuilt.is_new else "known"
+        counts = f"{rebuilt.added} backups brought back, {rebuilt.known} known"
+        self.stdout.write(f"{name} ({state}): {counts}")
+        for key, reason in rebuilt.damaged.items():
+            self.stderr.write(f"{key}: {reason}")
