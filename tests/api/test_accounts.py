@@ -1,0 +1,96 @@
+"""Signing in through the API, and the tokens that owners make with their password."""
+
+import pytest
+
+from backups_portal.api import throttle
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import Membership, Project
+from tests.api.conftest import Api, api_of
+from tests.factories import PASSWORD, make_account, make_membership
+
+WRONG = (401, "Invalid E-mail or Password")
+BUSY = (429, "Too many wrong passwords. Try again in a few minutes.")
+
+
+def who(project: Project, password: str = PASSWORD) -> dict[str, str]:
+    return {"email": project.created_by.email, "password": password}
+
+
+def test_somebody_who_is_wrong_too_often_has_to_wait(
+    api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttle, "TRIES", 3)
+    login = "/account/login"
+    for _ in range(2):
+        assert api.call("POST", login, who(project, "wrong")) == WRONG
+    # The right one makes them forgotten.
+    assert api.call("POST", login, who(project))[0] == 200
+    for _ in range(3):
+        assert api.call("POST", login, who(project, "wrong")) == WRONG
+    assert api.call("POST", login, who(project)) == BUSY
+    # Nobody else has to.
+    other = {"email": make_account().email, "password": PASSWORD}
+    assert api.call("POST", login, other)[0] == 200
+    assert AuditEvent.objects.filter(action="session.refused").count() == 5
+
+
+def test_nobody_learns_whether_there_is_an_account(api: Api, project: Project) -> None:
+    stranger = {"email": "nobody@example.com", "password": PASSWORD}
+    assert api.call("POST", "/account/login", stranger) == WRONG
+    project.created_by.is_active = False
+    project.created_by.save(update_fields=["is_active"])
+    assert api.call("POST", "/account/login", who(project)) == WRONG
+    assert api.call("POST", "/account/login", {"email": "a\0b", "password": "x"}) == WRONG
+
+
+def test_signing_in_lists_running_projects_only(
+    api: Api, project: Project, other_project: Project
+) -> None:
+    make_membership(other_project, project.created_by)
+    other_project.state = Project.State.SHUT_DOWN
+    other_project.save(update_fields=["state"])
+    profiles = api.post("/account/login", who(project))["profiles"]
+    assert [one["id"] for one in profiles] == [project.profile_id]
+
+
+def test_an_owner_makes_lists_and_revokes_profile_tokens(api: Api, project: Project) -> None:
+    path = f"/profile/{project.profile_id}/token"
+    body = {**who(project), "name": "Script", "permission": "read", "expire_time": "1 day"}
+    made = api.post(path, body)
+    listed = {token["name"]: token for token in api.get(path)}
+    assert listed["Script"]["permission"] == "read"
+    # Its value was shown once.
+    assert listed["Script"]["token"] == f"p-…{made['token'][-4:]}"
+    reader = Api(made["token"], api.client)
+    assert reader.get("/device") == []
+    assert reader.call("DELETE", f"{path}/{made['token']}")[0] == 401
+    assert api.delete(f"{path}/{made['token']}") == "Token Successfully Removed"
+    assert reader.call("GET", "/device")[0] == 401
+    assert api.call("DELETE", f"{path}/{made['token']}") == (404, "Token Not Found")
+    assert {*AuditEvent.objects.values_list("action", flat=True)} >= {
+        *("token.created", "token.revoked")
+    }
+
+
+def test_who_is_no_owner_makes_no_token(api: Api, project: Project, other_project: Project) -> None:
+    collaborator, stranger = make_account(), make_account()
+    make_membership(project, collaborator, Membership.Role.COLLABORATOR)
+    body = {"profile_id": project.profile_id, "password": PASSWORD}
+    own = f"/profile/{project.profile_id}/token"
+    for person, status in ((collaborator, 403), (stranger, 404)):
+        sent = {**body, "email": person.email}
+        assert api.call("POST", "/account/profile/token", sent)[0] == status
+        assert api.call("POST", own, sent)[0] == 403
+    # Nor does a token reach another project's.
+    assert api_of(other_project).call("GET", own) == (404, "Profile Not Found")
+    assert api.call("PUT", "/account", {"name": "x"})[0] == 403
+
+
+def test_a_profile_is_edited_but_for_its_name(api: Api, project: Project) -> None:
+    api.put("/profile/current", {"logo_url": "https://example.com/a.png", "colour": "red"})
+    info = api.get("/profile/current")["info"]
+    assert (info["logo_url"], info["colour"]) == ("https://example.com/a.png", "red")
+    # Sent back as it was read.
+    api.put(f"/profile/{project.profile_id}", {**info, "logo_url": None})
+    assert api.get("/profile/current")["info"]["logo_url"] is None
+    assert api.call("PUT", "/profile/current", {"name": "Other"})[0] == 400
