@@ -12,14 +12,16 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
-from backups_portal.projectdb.provisioning import create_database
-from backups_portal.projects.connections import admin_dsn, project_dsn
+from backups_portal.projectdb.provisioning import create_database, drop_database
+from backups_portal.projects.connections import admin_dsn, project_dsn, server_url
 from backups_portal.projects.models import Membership, Project
 from restores.models import Restore
 from restores.services import request_restore, retry_restore, run_restore
+from snapshots.cataloguing import rebuild_each
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
+from tests.factories import make_account
 from tests.projectdatabases import Target, contents
 
 
@@ -242,3 +244,23 @@ def test_the_source_is_not_written_to(project: Project, snapshot: Snapshot, owne
     assert run(ask(snapshot, owner)).state == Restore.State.COMPLETED
     assert contents(source) == rows
     assert written() == before
+
+
+def test_a_backup_brought_back_from_the_storage_is_restored(
+    project: Project, snapshot: Snapshot
+) -> None:
+    source = Target(project_dsn(project), project.prefix)
+    before = contents(source)
+    server = project.server
+    for model in (Snapshot, Charge, AuditEvent, Project):
+        model.objects.all().delete()
+    other = make_account()
+    list(rebuild_each(open_storage(settings.SNAPSHOT_STORAGE), other))
+
+    restore = run(ask(Snapshot.objects.get(), other))
+
+    assert restore.state == Restore.State.COMPLETED, restore.reason
+    made = restore.project
+    assert made is not None
+    assert contents(Target(project_dsn(made), made.prefix)) == before
+    drop_database(server_url(server), prefix=project.prefix)
