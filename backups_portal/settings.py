@@ -204,6 +204,8 @@ MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)
 TRANSFER_BATCH_ROWS = env.int("TRANSFER_BATCH_ROWS", default=100_000)
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
 DEFAULT_RETENTION_DAYS = 7
+# For how long a project that was shut down can be started again.
+PROJECT_GRACE = timedelta(days=env.int("PROJECT_GRACE_DAYS", default=7))
 
 # The projects' API, which a process of its own serves: the base URL that clients are given.
 API_URL = (env.str("API_URL", default="") or "http://localhost:8001").rstrip("/")

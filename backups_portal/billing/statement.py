@@ -39,7 +39,8 @@ class Statement:
     projected: Sequence[Total]
 
 
-def _parts(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
+def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
+    """What a charge comes to in each calendar month (UTC), by the month's first day."""
     if charge.kind == Charge.Kind.CREATION:
         first_day = charge.starts_at.astimezone(UTC).date().replace(day=1)
         return [(first_day, prices.cents(charge.unit_price))]
@@ -58,7 +59,7 @@ def statement(project_id: uuid.UUID, now: datetime) -> Statement:
     by_currency: dict[str, Decimal] = defaultdict(Decimal)
     lines = []
     for charge in charges:
-        parts = _parts(charge, now)
+        parts = parts_of(charge, now)
         lines.append(Line(charge, sum((part for _, part in parts), Decimal("0.00"))))
         for month, part in parts:
             by_month[month, charge.currency] += part

@@ -15,9 +15,10 @@ class Permission(Enum):
     VIEW_PROJECT = "view project"
     MANAGE_BACKUPS = "manage backups"
     MANAGE_API = "manage API tokens"
+    MANAGE_PROJECT = "manage the project"
 
 
-# Backups, restores, charges and backup settings are the owners' alone.
+# Backups, restores, charges, settings, members and activity are the owners' alone.
 GRANTS = {
     Membership.Role.OWNER: frozenset(Permission),
     Membership.Role.COLLABORATOR: frozenset({Permission.VIEW_PROJECT}),
@@ -26,7 +27,10 @@ REFUSAL = (
     "Backup management is restricted to project owners. "
     "Collaborators cannot access backup features."
 )
-REFUSALS = {Permission.MANAGE_API: "A project's API tokens are its owners' alone."}
+REFUSALS = {
+    Permission.MANAGE_API: "A project's API tokens are its owners' alone.",
+    Permission.MANAGE_PROJECT: "Members, activity and shutting down are a project's owners' alone.",
+}
 
 
 def get_membership(account: Account, slug: str, permission: Permission) -> Membership:

@@ -11,3 +11,11 @@ class TokenRefusedError(Exception):
 
 class DatabaseUnreachableError(Exception):
     """The project's main database does not answer at the moment; fit for a page."""
+
+
+class MembersRefusedError(Exception):
+    """The members cannot be changed like this; the message says why and is fit for a page."""
+
+
+class ShutDownRefusedError(Exception):
+    """The project cannot be shut down or started again; the message is fit for a page."""

@@ -5,7 +5,9 @@ from datetime import datetime, timedelta
 from django import forms
 from django.utils import timezone
 
+from backups_portal.audit.reading import AREAS
 from backups_portal.projectdb.profiletokens import NAME_LENGTH
+from backups_portal.projects.models import Membership
 
 LIFETIMES = (
     ("1", "1 day"),
@@ -44,3 +46,42 @@ class TokenForm(forms.Form):
         """When the token stops working; None for never."""
         days = self.cleaned_data["lifetime"]
         return timezone.now() + timedelta(days=int(days)) if days else None
+
+
+class InvitationForm(forms.Form):
+    """Whom to invite, and as what."""
+
+    email = forms.EmailField(
+        label="E-mail",
+        help_text="With which they sign in here.",
+        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
+    )
+    role = forms.ChoiceField(
+        label="Role",
+        choices=Membership.Role.choices,
+        initial=Membership.Role.COLLABORATOR,
+        help_text="Collaborators see the project and its main database, but no backups.",
+    )
+
+
+class ShutDownForm(forms.Form):
+    """The name of the project, typed once more."""
+
+    name = forms.CharField(
+        label="Project name", max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+
+
+class ActivityForm(forms.Form):
+    """Which part of the audit log is shown."""
+
+    area = forms.ChoiceField(
+        label="What", choices=[("", "Everything"), *AREAS.items()], required=False
+    )
+    who = forms.CharField(label="Who (e-mail)", max_length=254, required=False)
+    since = forms.DateField(
+        label="From (UTC)", required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )
+    until = forms.DateField(
+        label="Until (UTC)", required=False, widget=forms.DateInput(attrs={"type": "date"})
+    )

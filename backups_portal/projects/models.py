@@ -1,6 +1,7 @@
 """Isolated projects, who may enter them, and where their main databases live."""
 
 import uuid
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -59,6 +60,8 @@ class Project(models.Model):
     sealed_password = models.BinaryField()
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # Since when it is shut down; from then on its grace period counts.
+    shut_down_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ProjectQuerySet.as_manager()
 
@@ -77,6 +80,13 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def removed_after(self) -> datetime | None:
+        """Until when a project that was shut down can be started again; None while it runs."""
+        if self.state != self.State.SHUT_DOWN or self.shut_down_at is None:
+            return None
+        return self.shut_down_at + settings.PROJECT_GRACE
 
     @property
     def profile_id(self) -> str:
@@ -105,6 +115,26 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.account} is {self.role} of {self.project}"
+
+
+class Invitation(models.Model):
+    """A membership that an owner offers; it opens nothing until the account accepts it."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="invitations")
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="invitations"
+    )
+    role = models.CharField(max_length=12, choices=Membership.Role.choices)
+    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "account"], name="invitation_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.account} may become {self.role} of {self.project}"
 
 
 class MainDatabase(models.Model):

@@ -3,13 +3,16 @@
 from typing import Any
 
 from django.db.models import Max, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views.generic import ListView, TemplateView
+from django.views.generic import ListView, TemplateView, View
 
+from backups_portal.billing.presenting import as_csv, chart
+from backups_portal.billing.services import current_quote
 from backups_portal.billing.statement import statement
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
-from backups_portal.projects.models import Membership
+from backups_portal.projects.models import Invitation, Membership
 
 
 def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
@@ -44,6 +47,13 @@ class ProjectListView(ListView):
         memberships = Membership.objects.filter(account=self.request.user.pk)
         return with_overview(memberships).order_by("project__name", "project_id")
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        invitations = Invitation.objects.filter(account=self.request.user.pk)
+        return super().get_context_data(
+            invitations=invitations.select_related("project", "invited_by").order_by("created_at"),
+            **kwargs,
+        )
+
 
 class ProjectView(ProjectPermissionMixin, TemplateView):
     """A project at a glance; what concerns backups and money is for its owners."""
@@ -57,6 +67,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
             memberships = Membership.objects.filter(pk=self.membership.pk)
             context["overview"] = with_overview(memberships).get()
             context["statement"] = statement(self.project.pk, timezone.now())
+            context["quote"] = current_quote()
         return context
 
 
@@ -68,5 +79,20 @@ class ChargesView(ProjectPermissionMixin, TemplateView):
     http_method_names = ["get", "head", "options"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        now = timezone.now()
-        return super().get_context_data(statement=statement(self.project.pk, now), **kwargs)
+        result = statement(self.project.pk, timezone.now())
+        return super().get_context_data(statement=result, chart=chart(result.months), **kwargs)
+
+
+class ChargesCsvView(ProjectPermissionMixin, View):
+    """The months of each charge as CSV."""
+
+    permission = Permission.MANAGE_BACKUPS
+    http_method_names = ["get", "head", "options"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = HttpResponse(
+            as_csv(self.project.pk, timezone.now()), content_type="text/csv; charset=utf-8"
+        )
+        name = f"charges-{self.project.slug}.csv"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return response

@@ -74,6 +74,19 @@ TABLE: dict[str, dict[str, Answers]] = {
     "projects": signed_in(reads(OPTIONS=200)),
     "project": members(reads(OPTIONS=200)),
     "charges": owners(reads(OPTIONS=200)),
+    "charges-csv": owners(reads(OPTIONS=200)),
+    "shut-down": owners(reads(POST=302, OPTIONS=200)),
+    "start-again": owners(only(POST=302, OPTIONS=200)),
+    "members": owners(reads(POST=302, OPTIONS=200)),
+    "member-remove": owners(only(POST=302, OPTIONS=200)),
+    "invitation-withdraw": owners(only(POST=302, OPTIONS=200)),
+    # Somebody else was invited, of whom nobody here learns.
+    **{
+        f"invitation-{verb}": signed_in(only(POST=404, OPTIONS=200))
+        for verb in ("accept", "decline")
+    },
+    "activity": owners(reads(OPTIONS=200)),
+    "activity-csv": owners(reads(OPTIONS=200)),
     # The world's main database does not answer.
     "api": owners(only(GET=503, HEAD=503, POST=503, OPTIONS=200)),
     "api-token-revoke": owners(only(POST=302, OPTIONS=200)),

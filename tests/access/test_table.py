@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
-from backups_portal.projects.models import MainDatabase, Membership, Project
+from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Restore
 from snapshots.models import Hold, Snapshot
@@ -24,6 +24,7 @@ ACTORS = ("owner", "collaborator", "stranger", "anonymous")
 GUARDED: tuple[type[Model], ...] = (
     Project,
     Membership,
+    Invitation,
     MainDatabase,
     Snapshot,
     Hold,
@@ -66,6 +67,14 @@ class World:
             state="running",
             work="undo",
         )
+        self.newcomer = factories.make_account()
+        self.member = self.project.memberships.get(account=self.accounts["collaborator"])
+        self.invitation = Invitation.objects.create(
+            project=self.project,
+            account=factories.make_account(),
+            role="collaborator",
+            invited_by=self.accounts["owner"],
+        )
         self.elsewhere = factories.make_project_row(owner=self.accounts["stranger"])
 
     def url(self, name: str, **changes: Any) -> str:
@@ -78,6 +87,8 @@ class World:
             "transfer": self.transfer.pk,
             "device": "ab" * 12,
             "token": "ab" * 12,
+            "member": self.member.pk,
+            "invitation": self.invitation.pk,
             **changes,
         }
         return reverse(name, kwargs={key: ids[key] for key in pattern.pattern.converters})
@@ -94,6 +105,8 @@ class World:
                 "backup_time_zone": "Europe/Berlin",
                 "retention_days": "3",
             },
+            "shut-down": {"name": self.project.name},
+            "members": {"email": self.newcomer.email, "role": "collaborator"},
             "api": {"name": "script", "permission": "full", "lifetime": "30"},
             "transfers": {
                 "source": str(self.project.pk),
@@ -213,6 +226,7 @@ def test_backups_page_takes_no_other_method_even_without_a_form_token(
     [
         *("main-database", "snapshot-download", "snapshot-hold", "snapshot-release"),
         *("restore-confirm", "restore-retry", "api", "api-token-revoke"),
+        *("members", "member-remove", "invitation-withdraw", "shut-down", "start-again"),
     ],
 )
 def test_what_changes_something_asks_for_the_form_token(world: World, name: str) -> None:

@@ -1,6 +1,7 @@
 """The charges page."""
 
-from datetime import UTC, datetime
+import csv
+from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import pytest
@@ -8,7 +9,8 @@ from django.test import Client
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
-from backups_portal.billing.statement import statement
+from backups_portal.billing.presenting import chart
+from backups_portal.billing.statement import Total, statement
 from backups_portal.projects.models import Project
 from tests import factories
 
@@ -54,7 +56,7 @@ def test_owner_reads_every_line_and_total(client: Client, owner: Account, projec
     page = read(client, owner, project)
     for text in ("Restored from Fleet", "25.00 USD", "0.10 USD", "2.40 USD", "27.40 USD"):
         assert text in page
-    assert page.index("February 2026") < page.index("January 2026")
+    assert page.index(">February 2026<") < page.index(">January 2026<")
     assert "26.20 USD" in page
 
 
@@ -85,3 +87,41 @@ def test_only_owners_read_charges(client: Client, project: Project) -> None:
 def test_page_only_reads(client: Client, owner: Account, project: Project) -> None:
     client.force_login(owner)
     assert client.post(f"/projects/{project.slug}/charges/").status_code == 405
+
+
+def test_months_are_drawn_once_there_are_two(
+    client: Client, owner: Account, project: Project
+) -> None:
+    add(project, "creation", "25", datetime(2026, 1, 1, tzinfo=UTC))
+    assert '<svg class="bars"' not in read(client, owner, project)
+    add(project, "running", "1", NOW, ends_at=NOW.replace(hour=10))
+    page = read(client, owner, project)
+    assert "Charges by month: January 2026 25.00 USD, March 2026 10.00 USD" in page
+
+
+def test_chart_shows_a_year_and_one_currency() -> None:
+    months = [
+        Total("USD", Decimal(year * 12 + month), date(year, month, 1))
+        for year in (2026, 2025)
+        for month in range(12, 0, -1)
+    ]
+    drawn = chart(months)
+    assert drawn is not None
+    assert [bar.total.month for bar in drawn.bars][:2] == [date(2026, 1, 1), date(2026, 2, 1)]
+    assert len(drawn.bars) == 12
+    assert drawn.bars[-1].height == drawn.height
+    assert chart([Total("EUR", Decimal(1), date(2027, 1, 1)), *months]) is None
+
+
+def test_csv_adds_up_to_the_statement(client: Client, owner: Account, project: Project) -> None:
+    add(project, "creation", "25", datetime(2026, 1, 1, tzinfo=UTC), reason="=evil()")
+    start, end = datetime(2026, 1, 31, 12, tzinfo=UTC), datetime(2026, 2, 1, 12, tzinfo=UTC)
+    add(project, "running", "0.1", start, ends_at=end)
+    client.force_login(owner)
+    answer = client.get(f"/projects/{project.slug}/charges/csv/")
+    assert "attachment" in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(answer.content.decode().splitlines()))
+    assert [row["month"] for row in rows] == ["2026-01", "2026-01", "2026-02"]
+    assert rows[0]["reason"] == "'=evil()"
+    total = sum(Decimal(row["amount"]) for row in rows)
+    assert [total] == [one.amount for one in statement(project.pk, NOW).totals]

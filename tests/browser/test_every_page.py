@@ -17,6 +17,7 @@ from tests.browser.scene import Scene
 NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
+    *("activity-csv", "charges-csv"),
     *("data-export", "ids-tokens", "ids-variables", "transfer-report-json", "transfer-report-csv"),
 }
 OWNED = {

@@ -11,8 +11,8 @@ from backups_portal.accounts.models import Account
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-# The session, the account, the count of the paginator, and the page.
-LIST_QUERIES = 4
+# The session, the account, the count of the paginator, the page, and invitations.
+LIST_QUERIES = 5
 # The session, the account, the membership, the overview, and the charges.
 PROJECT_QUERIES = 5
 

@@ -1,0 +1,123 @@
+"""The audit log as its readers see it: in words, filtered, and as CSV."""
+
+import csv
+import io
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+
+from backups_portal.audit.models import AuditEvent
+
+# Areas of actions, as a filter offers them.
+AREAS = {
+    "snapshot": "Backups",
+    "restore": "Restores",
+    "proof": "Proofs",
+    "transfer": "Moved data",
+    "data": "CSV files",
+    "settings": "Settings",
+    "token": "Tokens",
+    "member": "Members",
+    "invitation": "Invitations",
+    "project": "Project",
+    "access": "Refused access",
+}
+WORDS = {
+    "access.refused": "Access refused",
+    "data.exported": "Data exported",
+    "data.imported": "Data imported",
+    "invitation.withdrawn": "Invitation withdrawn",
+    "member.invited": "Member invited",
+    "snapshot.completed": "Backup stored",
+    "snapshot.downloaded": "Backup downloaded",
+    "snapshot.expired": "Backup removed",
+    "snapshot.failed": "Backup failed",
+    "snapshot.held": "Backup kept",
+    "snapshot.released": "Backup released",
+    "project.shut_down": "Project shut down",
+    "project.started_again": "Project started again",
+}
+# Ids say nothing to people; the CSV has them.
+SILENT = {"snapshot", "restore", "transfer", "new_project"}
+HEADERS = ("time_utc", "action", "account", "subject", "address", "details")
+
+
+def events_of(
+    project_id: uuid.UUID,
+    *,
+    area: str = "",
+    who: str = "",
+    since: date | None = None,
+    until: date | None = None,
+) -> QuerySet[AuditEvent]:
+    """What happened to a project, newest first.
+
+    Args:
+        area: what an action begins with; a key of AREAS.
+        who: a part of the account's e-mail.
+        since: first day, in UTC.
+        until: last day, in UTC.
+    """
+    events = AuditEvent.objects.filter(project_id=project_id).order_by("-at", "-pk")
+    if area:
+        events = events.filter(action__startswith=f"{area}.")
+    if who:
+        events = events.filter(account_email__icontains=who)
+    if since:
+        events = events.filter(at__gte=_midnight(since))
+    if until:
+        events = events.filter(at__lt=_midnight(until) + timedelta(days=1))
+    return events
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def in_words(action: str) -> str:
+    """An action for people: "snapshot.failed" is "Backup failed"."""
+    area, _, verb = action.partition(".")
+    return WORDS.get(action) or f"{area} {verb}".replace("_", " ").capitalize()
+
+
+def details_in_words(details: dict[str, Any]) -> list[str]:
+    """What an event says besides, a line each; a changed setting with its old and new value."""
+    lines = []
+    for name, value in details.items():
+        label = name.replace("_", " ").capitalize()
+        if isinstance(value, dict) and value.keys() == {"old", "new"}:
+            lines.append(f"{label}: {value['old']} → {value['new']}")
+        elif isinstance(value, str | int | float) and value != "" and name not in SILENT:
+            lines.append(f"{label}: {value}")
+    return lines
+
+
+def as_csv(events: QuerySet[AuditEvent]) -> Iterator[str]:
+    """The events as lines of CSV, with a line of headers; read in batches."""
+    yield _line(HEADERS)
+    for event in events.iterator(chunk_size=2_000):
+        yield _line(
+            (
+                event.at.isoformat(),
+                event.action,
+                event.account_email or "system",
+                event.subject,
+                event.address or "",
+                json.dumps(event.details, sort_keys=True),
+            )
+        )
+
+
+def _line(values: tuple[str, ...]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow([_harmless(value) for value in values])
+    return out.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """No formula in a spreadsheet, whatever somebody signed in or asked with."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,0 +1,89 @@
+"""A project's charges as a chart and as CSV."""
+
+import csv
+import io
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from backups_portal.billing.models import Charge
+from backups_portal.billing.statement import Total, parts_of
+
+MONTHS = 12
+HEADERS = ("month", "project", "charge", "reason", "unit_price", "amount", "currency")
+# The drawing's units: each month has a place of this width, the highest bar this height.
+PLACE, BAR, HEIGHT = 50, 28, 120
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A month in the chart: where its bar is drawn."""
+
+    total: Total
+    x: int
+    y: int
+    width: int
+    height: int
+    middle: int
+
+
+@dataclass(frozen=True)
+class Chart:
+    """The last months, oldest first, in one currency."""
+
+    bars: Sequence[Bar]
+    width: int
+    height: int = HEIGHT
+
+
+def chart(months: Sequence[Total]) -> Chart | None:
+    """The chart of the newest months; None where there are not two, or amounts do not compare.
+
+    Args:
+        months: Newest first, as a statement has them.
+    """
+    shown = list(reversed(months[:MONTHS]))
+    if len(shown) < 2 or len({total.currency for total in shown}) > 1:
+        return None
+    highest = max(total.amount for total in shown)
+    if not highest:
+        return None
+    bars = []
+    for place, total in enumerate(shown):
+        # Whatever costs something is seen.
+        height = max(round(HEIGHT * total.amount / highest), 2)
+        x = place * PLACE + (PLACE - BAR) // 2
+        bars.append(Bar(total, x, HEIGHT - height, BAR, height, place * PLACE + PLACE // 2))
+    return Chart(bars, PLACE * len(bars))
+
+
+def as_csv(project_id: uuid.UUID, now: datetime) -> str:
+    """A line for each charge and calendar month (UTC) until now, oldest first."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(HEADERS)
+    charges = Charge.objects.filter(project_id=project_id).order_by("starts_at", "kind")
+    lines = [
+        (f"{month:%Y-%m}", charge, amount)
+        for charge in charges
+        for month, amount in parts_of(charge, now)
+    ]
+    for month, charge, amount in sorted(lines, key=lambda line: line[0]):
+        writer.writerow(
+            (
+                month,
+                _harmless(charge.project_name),
+                charge.get_kind_display(),
+                _harmless(charge.reason),
+                charge.unit_price,
+                amount,
+                charge.currency,
+            )
+        )
+    return out.getvalue()
+
+
+def _harmless(text: str) -> str:
+    """No formula in a spreadsheet, whatever a project is called."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,0 +1,82 @@
+"""The page of a project's activity: the audit log, filtered, and as CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.generic import ListView, View
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.audit.reading import as_csv, details_in_words, events_of, in_words
+from backups_portal.projects.access import Permission
+from backups_portal.projects.forms import ActivityForm
+from backups_portal.projects.mixins import ProjectPermissionMixin
+
+
+class Filtered(ProjectPermissionMixin):
+    """The events that the address asks for; what makes no sense in it is left out."""
+
+    permission = Permission.MANAGE_PROJECT
+    http_method_names = ["get", "head", "options"]
+
+    def filter_form(self) -> ActivityForm:
+        """The filter, checked."""
+        form = ActivityForm(self.request.GET)
+        form.full_clean()
+        return form
+
+    def events(self, form: ActivityForm) -> QuerySet[AuditEvent]:
+        """What the filter lets through, newest first."""
+        return events_of(self.project.pk, **form.cleaned_data)
+
+
+class ActivityView(Filtered, ListView):
+    """Who did what, when, and from where."""
+
+    template_name = "projects/activity.html"
+    paginate_by = 50
+
+    def get_queryset(self) -> QuerySet[AuditEvent]:
+        self.form = self.filter_form()
+        return self.events(self.form)
+
+    def paginate_queryset(
+        self, queryset: Any, page_size: int
+    ) -> tuple[Paginator[AuditEvent], Page[AuditEvent], Any, bool]:
+        """The page asked for; the nearest that exists where the number is wrong."""
+        paginator = self.get_paginator(queryset, page_size)
+        page = paginator.get_page(self.request.GET.get("page"))
+        return paginator, page, page.object_list, page.has_other_pages()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        rows = [
+            {
+                "event": event,
+                "action": in_words(event.action),
+                "details": details_in_words(event.details),
+            }
+            for event in context["object_list"]
+        ]
+        return {
+            **context,
+            "rows": rows,
+            "form": self.form,
+            "is_filtered": any(self.form.cleaned_data.values()) or bool(self.form.errors),
+            "zone": self.project.main_database.backup_time_zone,
+        }
+
+
+class ActivityCsvView(Filtered, View):
+    """The same events as CSV, all of them."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        lines = as_csv(self.events(self.filter_form()))
+        response = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
+        name = f"activity-{self.project.slug}.csv"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+        return response

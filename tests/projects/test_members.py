@@ -1,0 +1,141 @@
+"""Members of a project: inviting, accepting, removing."""
+
+import pytest
+from django.db import IntegrityError
+from django.test import Client
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import Invitation, Membership, Project
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def owner() -> Account:
+    return factories.make_account(name="Olivia Owner")
+
+
+@pytest.fixture
+def project(owner: Account) -> Project:
+    return factories.make_project_row(owner=owner, name="Cold Chain")
+
+
+@pytest.fixture
+def guest() -> Account:
+    return factories.make_account("guest@example.com")
+
+
+def invite(client: Client, project: Project, email: str, role: str = "collaborator") -> int:
+    url = f"/projects/{project.slug}/members/"
+    return client.post(url, {"email": email, "role": role}).status_code
+
+
+def acting(account: Account) -> Client:
+    client = Client()
+    client.force_login(account)
+    return client
+
+
+def test_an_invitation_opens_nothing_until_it_is_accepted(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    assert invite(acting(owner), project, "Guest@Example.com") == 302
+    assert "Pending" in acting(owner).get(f"/projects/{project.slug}/members/").content.decode()
+    client = acting(guest)
+    assert client.get(f"/projects/{project.slug}/").status_code == 404
+    assert "Olivia Owner invites you to Cold Chain" in client.get("/").content.decode()
+    invitation = Invitation.objects.get()
+    answer = client.post(f"/invitations/{invitation.pk}/accept/")
+    assert answer.headers["Location"] == f"/projects/{project.slug}/"
+    assert client.get(f"/projects/{project.slug}/").status_code == 200
+    assert client.get(f"/projects/{project.slug}/backups/").status_code == 403
+    assert client.post(f"/invitations/{invitation.pk}/accept/").status_code == 404
+    actions = AuditEvent.objects.order_by("at").values_list("action", flat=True)
+    assert {"member.invited", "invitation.accepted"} <= set(actions)
+
+
+def test_declining_leaves_nothing(owner: Account, project: Project, guest: Account) -> None:
+    invite(acting(owner), project, guest.email)
+    invitation = Invitation.objects.get()
+    acting(guest).post(f"/invitations/{invitation.pk}/decline/")
+    assert not Invitation.objects.exists()
+    assert acting(guest).get(f"/projects/{project.slug}/").status_code == 404
+
+
+def test_nobody_answers_the_invitation_of_another(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    invite(acting(owner), project, guest.email)
+    invitation = Invitation.objects.get()
+    other = factories.make_account()
+    assert acting(other).post(f"/invitations/{invitation.pk}/accept/").status_code == 404
+    assert Invitation.objects.exists()
+    assert not Membership.objects.filter(account=other).exists()
+
+
+@pytest.mark.parametrize("email", ["nobody@example.com", "no address", ""])
+def test_whoever_cannot_be_invited_is_named(owner: Account, project: Project, email: str) -> None:
+    assert invite(acting(owner), project, email) == 400
+    assert not Invitation.objects.exists()
+
+
+def test_a_member_is_not_invited_again(owner: Account, project: Project) -> None:
+    assert invite(acting(owner), project, owner.email) == 400
+
+
+def test_inviting_twice_changes_the_role(owner: Account, project: Project, guest: Account) -> None:
+    invite(acting(owner), project, guest.email)
+    invite(acting(owner), project, guest.email, "owner")
+    assert Invitation.objects.get().role == "owner"
+
+
+def test_an_invitation_exists_once(owner: Account, project: Project, guest: Account) -> None:
+    fields = {"project": project, "account": guest, "role": "owner", "invited_by": owner}
+    Invitation.objects.create(**fields)
+    with pytest.raises(IntegrityError, match="invitation_once"):
+        Invitation.objects.create(**fields)
+
+
+def test_withdrawn_twice(owner: Account, project: Project, guest: Account) -> None:
+    invite(acting(owner), project, guest.email)
+    invitation = Invitation.objects.get()
+    url = f"/projects/{project.slug}/members/invitations/{invitation.pk}/withdraw/"
+    for said in ("is withdrawn", "answered or withdrawn already"):
+        assert said in acting(owner).post(url, follow=True).content.decode()
+    assert acting(guest).post(f"/invitations/{invitation.pk}/accept/").status_code == 404
+
+
+def remove(account: Account, project: Project, member: Membership) -> str:
+    url = f"/projects/{project.slug}/members/{member.pk}/remove/"
+    return acting(account).post(url, follow=True).content.decode()
+
+
+def test_who_is_removed_is_out_at_once(owner: Account, project: Project, guest: Account) -> None:
+    member = factories.make_membership(project, guest)
+    client = acting(guest)
+    assert client.get(f"/projects/{project.slug}/").status_code == 200
+    assert "is no member any more" in remove(owner, project, member)
+    assert client.get(f"/projects/{project.slug}/").status_code == 404
+    assert "gone already" in remove(owner, project, member)
+
+
+def test_the_only_owner_stays(owner: Account, project: Project, guest: Account) -> None:
+    factories.make_membership(project, guest)
+    mine = Membership.objects.get(account=owner)
+    assert "is the only owner" in remove(owner, project, mine)
+    assert Membership.objects.filter(pk=mine.pk).exists()
+
+
+def test_an_owner_leaves_to_another(owner: Account, project: Project, guest: Account) -> None:
+    factories.make_membership(project, guest, "owner")
+    page = remove(owner, project, Membership.objects.get(account=owner))
+    assert "No projects yet" in page
+
+
+def test_a_member_of_another_project_is_out_of_reach(owner: Account, project: Project) -> None:
+    elsewhere = factories.make_project_row()
+    member = elsewhere.memberships.get()
+    assert "gone already" in remove(owner, project, member)
+    assert Membership.objects.filter(pk=member.pk).exists()
