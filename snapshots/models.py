@@ -52,8 +52,11 @@ class Snapshot(Leased):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Why it failed, in a sentence that an owner understands.
+    # Why it failed, in a sentence that an owner understands; of a queued one, why it did last time.
     reason = models.TextField(blank=True)
+    # How often it failed and was queued again, and not to be tried before when.
+    failures = models.PositiveSmallIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)
     local_date = models.DateField()
     scheduled_for = models.DateTimeField()
     started_at = models.DateTimeField(null=True)

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import Error as ControlDatabaseError
 from django.db import transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
 from backups_portal.audit.services import record
@@ -23,6 +24,7 @@ from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import Progress, take_snapshot
 from snapshots.models import Snapshot
 from snapshots.orphans import wait_for_sweep
+from snapshots.retrying import retry_at
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,8 @@ def take(snapshot_id: UUID) -> None:
         django.db.Error: the control database went away; the tick takes the snapshot up again.
         Exception: whatever nobody expected, after the snapshot was marked failed.
     """
-    ticket = Snapshot.objects.claim(
+    too_early = Q(state=Snapshot.State.QUEUED, retry_at__gt=timezone.now())
+    ticket = Snapshot.objects.exclude(too_early).claim(
         snapshot_id,
         states=list(Snapshot.UNFINISHED),
         to=Snapshot.State.RUNNING,
@@ -79,7 +82,7 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
         pk=snapshot_id
     )
     if reason := _refusal(snapshot):
-        _fail(snapshot, ticket, reason)
+        _give_up(snapshot, ticket, reason)
         return
     log.info("snapshot begins snapshot=%s attempt=%s", snapshot_id, snapshot.attempts)
     try:
@@ -98,7 +101,7 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
 def _refusal(snapshot: Snapshot) -> str:
     if snapshot.project.state != Project.State.ACTIVE:
         return SHUT_DOWN
-    if snapshot.attempts > MOST_ATTEMPTS:
+    if snapshot.attempts - snapshot.failures > MOST_ATTEMPTS:
         return INTERRUPTED
     return ""
 
@@ -174,6 +177,31 @@ def _as_json(change: UntrackedChange) -> dict[str, Any]:
 
 
 def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
+    """Queue it again for later the same day, or say that it failed."""
+    now = timezone.now()
+    then = retry_at(snapshot, now)
+    if then is None:
+        _give_up(snapshot, ticket, reason)
+        return
+    with transaction.atomic():
+        ours = Snapshot.objects.filter(pk=snapshot.pk, lease=ticket)
+        # Nobody is sent a message: the tick finds what waits for longer than its time.
+        queued = ours.update(
+            state=Snapshot.State.QUEUED,
+            lease=None,
+            lease_until=then,
+            retry_at=then,
+            reason=reason,
+            failures=F("failures") + 1,
+        )
+        if not queued:
+            raise LeaseLostError(str(snapshot.pk))
+        _record(snapshot, "snapshot.retried", {"reason": reason, "again_at": then.isoformat()})
+    log.info("snapshot is tried again snapshot=%s at=%s", snapshot.pk, then)
+    _discard(snapshot)
+
+
+def _give_up(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
     with transaction.atomic():
         _finish(snapshot, ticket, state=Snapshot.State.FAILED, reason=reason)
         _record(snapshot, "snapshot.failed", {"reason": reason})

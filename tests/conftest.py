@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,29 @@ def _plain_static_files(settings: Settings) -> None:
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_is_missed(settings: Settings) -> None:
+    """Most tests have no worker, and no page shall say so just because they take long."""
+    settings.WORKERS_SILENT_AFTER = timedelta(days=365)
+
+
+@pytest.fixture(autouse=True)
+def _failures_are_final(settings: Settings) -> None:
+    """What fails in a test is told at once; those of retries set waits."""
+    settings.SNAPSHOT_RETRY_MINUTES = []
+
+
+@pytest.fixture(autouse=True)
+def _no_heartbeat_within_a_transaction(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a test that is rolled back are seen by no other connection: a lease seems lost."""
+    marker = request.node.get_closest_marker("django_db")
+    is_seen = marker is not None and marker.kwargs.get("transaction", False)
+    if not is_seen and "transactional_db" not in request.fixturenames:
+        monkeypatch.setattr("backups_portal.lib.heartbeat.INTERVAL", 3600.0)
 
 
 @pytest.fixture
