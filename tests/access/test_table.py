@@ -8,7 +8,6 @@ import pytest
 from django.db.models import Model
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
-from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
@@ -134,9 +133,7 @@ class World:
 
 
 @pytest.fixture
-def world(settings: Settings, storage_url: str) -> World:
-    # Nearly nobody signs in with a password here, and Argon2 takes its time for each account.
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def world(storage_url: str) -> World:
     return World()
 
 
