@@ -87,6 +87,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "backups_portal.lib.pulse.workers",
             ],
             "builtins": ["backups_portal.ui.templatetags.portal"],
             "loaders": [
@@ -185,6 +186,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+# Without a sign of life for so long the pages say that the workers are offline.
+WORKERS_SILENT_AFTER = timedelta(minutes=2)
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "backups_portal.ops.tasks.tick", "schedule": 60.0, "options": {"expires": 55}},
     "nightly": {"task": "backups_portal.ops.tasks.sweep", "schedule": timedelta(hours=6)},
