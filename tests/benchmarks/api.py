@@ -43,10 +43,10 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def run(cluster: Cluster, rows: int, rounds: int, say: Say) -> Samples:
-    """Everything, on one project with readings and one with devices only."""
+    """Everything, on one project with readings and two with devices only."""
     samples = Samples()
     with ExitStack() as stack:
-        project, devices = (stack.enter_context(empty_source(cluster)) for _ in range(2))
+        project, few, many = (stack.enter_context(empty_source(cluster)) for _ in range(3))
         say(f"building a project of {rows:,} variables")
         build(project, Fleet(rows))
         stack.enter_context(django_ready(cluster))
@@ -57,7 +57,7 @@ def run(cluster: Cluster, rows: int, rounds: int, say: Say) -> Samples:
         say("sending")
         send_batches(project, api, samples, rounds)
         say("listing devices")
-        list_devices(devices, serve(devices), samples, rounds)
+        list_devices((few, serve(few)), (many, serve(many)), samples, rounds)
     return samples
 
 

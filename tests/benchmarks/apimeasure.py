@@ -139,15 +139,22 @@ def _as_sent(moment: datetime, value: float, group: str) -> dict[str, Any]:
     }
 
 
-def list_devices(source: Source, api: Served, samples: Samples, rounds: int) -> None:
-    """A page of devices of a project that has few, and of one that has many."""
+def list_devices(
+    few: tuple[Source, Served], many: tuple[Source, Served], samples: Samples, rounds: int
+) -> None:
+    """A page of devices of a project that has ten, and of one that has ten thousand."""
     path = "/device?amount=20&fields=id,name,tags&orderBy=name,asc"
-    for size, name, queries in (
-        (10, names.FEW, names.FEW_QUERIES),
-        (10_000, names.MANY, names.MANY_QUERIES),
-    ):
-        _fill(source, size)
-        _in_turn(samples, rounds * 5, **{name: lambda: api.call("GET", path)})
+    _fill(few[0], 10)
+    _fill(many[0], 10_000)
+    _in_turn(
+        samples,
+        rounds * 5,
+        **{
+            names.FEW: lambda: few[1].call("GET", path),
+            names.MANY: lambda: many[1].call("GET", path),
+        },
+    )
+    for (_, api), queries in ((few, names.FEW_QUERIES), (many, names.MANY_QUERIES)):
         with _counted() as statements:
             api.call("GET", path)
         samples.add(queries, len(statements))
