@@ -62,7 +62,7 @@ class TransferForm(forms.Form):
         label="Match devices by this tag, too",
         help_text="Devices are matched by id, else by serial number or this tag, else by name.",
     )
-    without_devices = forms.BooleanField(required=False, label="No devices, only what is below")
+    without_devices = forms.BooleanField(required=False, label="No devices, only these resources")
     kinds = forms.MultipleChoiceField(
         required=False,
         choices=[(kind, BY_KIND[kind].label.capitalize()) for kind in KINDS],
