@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,8 +62,14 @@ def celery_worker(
     transactional_db: None, storage_url: str, tmp_path: Path
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A real worker on the test database and this test's storage; it has answered a ping."""
+    with running_worker(storage_url, tmp_path / "worker.log") as worker:
+        yield worker
+
+
+@contextmanager
+def running_worker(storage_url: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A real worker on the test database and this storage; it has answered a ping."""
     app.control.purge()
-    log = tmp_path / "worker.log"
     with log.open("wb") as stream:
         worker = subprocess.Popen(
             [

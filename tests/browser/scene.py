@@ -103,6 +103,8 @@ class Scene:
             "transfer": self.transfer.pk,
             "device": "d" * 24,
             "token": "ab" * 12,
+            "member": 0,
+            "invitation": 0,
             **changes,
         }
         return {key: ids[key] for key in pattern.pattern.converters}

@@ -97,6 +97,9 @@ def test_page_of_the_table(enter: Enter, portal: Portal, scene: Scene, name: str
     look(enter, portal, scene.owner, scene.url(name))
 
 
+STATES = 11
+
+
 def states(scene: Scene) -> Iterator[tuple[str, Account | None, str]]:
     """Pages in the states that the table does not show."""
     yield "sign-in", None, scene.url("sign-in")
@@ -114,7 +117,7 @@ def states(scene: Scene) -> Iterator[tuple[str, Account | None, str]]:
     yield "lost rows found", scene.owner, found
 
 
-@pytest.mark.parametrize("number", range(11))
+@pytest.mark.parametrize("number", range(STATES))
 def test_page_in_another_state(enter: Enter, portal: Portal, scene: Scene, number: int) -> None:
     _, account, address = list(states(scene))[number]
     look(enter, portal, account, address)
