@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 from django import template
@@ -71,8 +72,12 @@ def message_kind(level_tag: str) -> str:
 
 
 @register.simple_tag
+@cache
 def icon(name: str) -> SafeString:
-    """An inline icon that screen readers skip; files in templates/_components/icons/."""
+    """An inline icon that screen readers skip; files in templates/_components/icons/.
+
+    Remembered: a page has dozens of them, and rendering each took half of the page's time.
+    """
     return render_to_string(f"_components/icons/{name}.svg")
 
 
