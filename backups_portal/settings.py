@@ -200,8 +200,8 @@ RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
 # Proofs that wait or run at one time, beside the backups and restores of the same workers.
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
 SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28))
-# After how many minutes a snapshot that failed is tried again, the first time, the second, …; always
-# on the same local day only. Empty: a failure is final.
+# After how many minutes a snapshot that failed is tried again, the first time, the second, …; on
+# the same local day only. Empty: a failure is final.
 SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5, 15, 45])
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
 # How many records a mutable device may hold, by the API and by transfers; 0: any number.
