@@ -229,11 +229,17 @@ def _numbered(storage: Storage, job: LoadJob) -> pa.Table:
     return rows.set_column(rows.column_names.index("id"), "id", pa.array(numbers))
 
 
+# As the server is set, where that is more than what millions of rows need.
+ENOUGH_TO_SORT = """SELECT set_config('maintenance_work_mem', greatest(
+    pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB')
+) / 1024 || 'kB', false)"""
+
+
 def _build(target: Target, indexes: list[str], loaders: int) -> None:
     @contextmanager
     def connect() -> Iterator[Connection]:
         with psycopg.connect(target.dsn, autocommit=True) as connection:
-            connection.execute("SET maintenance_work_mem = '256MB'")
+            connection.execute(ENOUGH_TO_SORT)
             yield connection
 
     def build(connection: Connection, statement: str) -> None:

@@ -174,7 +174,7 @@ def _program(
         "unix_socket_directories": "",
         "max_connections": "200",
         "shared_buffers": f"{_shared_megabytes()}MB",
-        "maintenance_work_mem": "256MB",
+        "maintenance_work_mem": f"{_sorting_megabytes()}MB",
         "jit": "off",
         "timezone": "UTC",
         "log_timezone": "UTC",
@@ -199,8 +199,16 @@ def _program(
 
 
 def _shared_megabytes() -> int:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(128, min(1024, total // 2**20 // 8))
+    return max(128, min(1024, _memory_megabytes() // 8))
+
+
+def _sorting_megabytes() -> int:
+    """For an index; two are built at a time."""
+    return max(256, min(1024, _memory_megabytes() // 16))
+
+
+def _memory_megabytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
 
 
 def _url(folder: DataFolder, port: int, role: str, database: str) -> str:
