@@ -295,3 +295,5 @@ def test_data_goes_through_the_profile_as_well(sensor: Sensor) -> None:
     nowhere = f"/device/{'a' * 24}/data"
     for method, body in (("GET", None), ("POST", []), ("POST", reading(1)), ("DELETE", None)):
         assert sensor.api.call(method, nowhere, body) == (404, "Invalid Device ID")
+    for query in ("last_item", "max", "count", "aggregate&interval=day&function=sum"):
+        assert sensor.api.call("GET", f"{nowhere}?query={query}") == (404, "Invalid Device ID")
