@@ -29,9 +29,16 @@ from tests.conftest import database_of_this_test
 from tests.contract.server import running
 from tests.factories import NOWHERE
 
-# What a page does that no visitor should see: it moves, it asks elsewhere, it breaks.
-SHIFTS = """new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) window.shifted = (window.shifted ?? 0) + entry.value;
+# Remembers what moves on a page by itself.
+SHIFTS = """window.shifted = [];
+window.shift = 0;
+new PerformanceObserver((list) => {
+  for (const { value, sources } of list.getEntries()) {
+    window.shift += value;
+    for (const { node, previousRect, currentRect } of sources)
+      window.shifted.push(`${value} ${(node?.outerHTML ?? node?.textContent ?? "").slice(0, 120)}`
+        + ` from ${JSON.stringify(previousRect)} to ${JSON.stringify(currentRect)}`);
+  }
 }).observe({ type: "layout-shift", buffered: true });"""
 
 
