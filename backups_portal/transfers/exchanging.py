@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 import psycopg
+from django.conf import settings
 from psycopg import Connection
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.services import record
-from backups_portal.projectdb.records import Record
-from backups_portal.projectdb.rowcopy import COPY_ROWS, encode_rows
-from backups_portal.projectdb.variables import UnknownDeviceError, ensure_series
+from backups_portal.projectdb.records import Record, RecordError
+from backups_portal.projectdb.variables import UnknownDeviceError, store
 from backups_portal.projects.access import Permission, get_project
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
@@ -107,7 +107,8 @@ def import_csv(
 
     Raises:
         Http404, PermissionDenied: the actor does not own the project.
-        TransferRefusedError: the file cannot be read, is too large, or there is no such device.
+        TransferRefusedError: the file cannot be read, is too large, or there is no such device, or
+            it does not take so many records.
     """
     get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
     if file.seek(0, io.SEEK_END) > MAX_BYTES:
@@ -129,6 +130,8 @@ def import_csv(
             )
     except CsvError as error:
         raise TransferRefusedError(str(error), field="file") from error
+    except RecordError as error:
+        raise TransferRefusedError(f"Nothing was stored: {error}.", field="device") from error
     except UnknownDeviceError as error:
         raise TransferRefusedError(f"There is no device {device}.", field="device") from error
     except _RefusedError:
@@ -170,11 +173,9 @@ def _import(
 
 
 def _store(connection: Connection[Any], device: str, records: list[Record]) -> int:
-    series = ensure_series(
-        connection, device, {(item.variable, item.type, item.unit) for item in records}
-    )
-    with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
-        copy.write(encode_rows((series[item[:3]], item) for item in records))
+    if records:
+        limit = settings.MUTABLE_DEVICE_ROWS
+        store(connection, device, records, now=datetime.now(UTC), most=limit)
     return len(records)
 
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.test import Client
+from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csvfiles import BadLine, CsvError, read_rows, write_rows
+from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.exchanging import export_csv, import_csv
 from tests.transfers.projects import DEVICE, add_truck, count_rows, open_project
 
@@ -91,3 +93,16 @@ def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) 
         form = {"device": DEVICE, "file": io.BytesIO(content), name: "1"}
         assert client.post(url, form).status_code == 200
         assert count_rows(backup) == stored
+
+
+def test_a_device_that_has_no_room_takes_nothing(
+    backup: Project, owner: Account, settings: Settings
+) -> None:
+    before = count_rows(backup)
+    settings.MUTABLE_DEVICE_ROWS = before + 1
+    lines = "variable,value\n" + "t,1\n" * 2
+    with pytest.raises(TransferRefusedError, match="reached the limit of"):
+        import_csv(backup, DEVICE, io.BytesIO(lines.encode()), actor=owner, good_only=True)
+    assert count_rows(backup) == before
+    import_csv(backup, DEVICE, io.BytesIO(b"variable,value\nt,1\n"), actor=owner)
+    assert count_rows(backup) == before + 1
