@@ -20,8 +20,10 @@ PORTAL = "portal"
 
 
 @contextmanager
-def django_ready(cluster: Cluster) -> Iterator[None]:
-    """Django with the API's settings and a migrated database for the portal's rows."""
+def django_ready(
+    cluster: Cluster, settings: str = "backups_portal.api.settings", **environment: str
+) -> Iterator[None]:
+    """Django with the API's settings, or others, and a migrated database for the portal's rows."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         data = stack.enter_context(opened(folder))
@@ -32,12 +34,13 @@ def django_ready(cluster: Cluster) -> Iterator[None]:
             connection.execute(f"CREATE DATABASE {PORTAL}")
         os.environ.update(
             {
-                "DJANGO_SETTINGS_MODULE": "backups_portal.api.settings",
+                "DJANGO_SETTINGS_MODULE": settings,
                 "SECRET_KEY": secrets.token_hex(32),
                 "INSTALLATION_KEY": secrets.token_hex(32),
                 "DATABASE_URL": cluster.database(PORTAL),
                 "REDIS_URL": services.redis_url,
                 "LOG_LEVEL": "ERROR",
+                **environment,
             }
         )
         import django

@@ -1,0 +1,147 @@
+"""The portal in this process, and a project with few rows or with many."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+from tests.benchmarks.apisetup import django_ready
+from tests.benchmarks.cluster import Cluster
+
+HOST = "localhost"
+
+
+@contextmanager
+def portal_ready(cluster: Cluster) -> Iterator[None]:
+    """Django as a deployment has it, with collected static files."""
+    with TemporaryDirectory() as static:
+        environment = {
+            "STATIC_ROOT": static,
+            "DEBUG": "0",
+            "SECURE_COOKIES": "0",
+            "SECURE_SSL_REDIRECT": "0",
+            "ALLOWED_HOSTS": HOST,
+            "SNAPSHOT_STORAGE": f"file://{cluster.scratch / 'snapshots'}",
+        }
+        with django_ready(cluster, "backups_portal.settings", **environment):
+            from django.conf import settings
+            from django.core.management import call_command
+
+            call_command("collectstatic", interactive=False, verbosity=0)
+            settings.ROOT_URLCONF = "tests.benchmarks.pageurls"
+            yield
+
+
+@dataclass
+class Visitor:
+    """An owner who is signed in; their requests have no network in between."""
+
+    session: str
+    application: Any
+
+    def seconds(self, path: str) -> float:
+        """How long the server takes for a page that must be a success."""
+        address, _, query = path.partition("?")
+        environ = {
+            "REQUEST_METHOD": "GET",
+            "PATH_INFO": address,
+            "QUERY_STRING": query,
+            "SERVER_NAME": HOST,
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "HTTP_COOKIE": f"sessionid={self.session}",
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(),
+            "wsgi.errors": io.StringIO(),
+        }
+        statuses: list[str] = []
+        start = perf_counter()
+        response = self.application(environ, lambda status, headers: statuses.append(status))
+        answer = b"".join(response)
+        response.close()
+        taken = perf_counter() - start
+        if statuses != ["200 OK"]:
+            raise RuntimeError(f"{path}: {statuses} {answer[:500]!r}")
+        return taken
+
+    def queries(self, path: str) -> int:
+        """How many queries a page takes."""
+        from django.db import connection
+        from django.test.utils import CaptureQueriesContext
+
+        with CaptureQueriesContext(connection) as captured:
+            self.seconds(path)
+        return len(captured)
+
+
+def build(rows: int) -> tuple[Visitor, dict[str, str]]:
+    """A new owner with a project of so many rows of each kind; the pages by name."""
+    from django.test import Client
+    from django.utils import timezone
+
+    from backups_portal.wsgi import application
+    from tests import factories
+
+    owner = factories.make_account()
+    project = factories.make_project_row(owner=owner, name=f"Project of {rows}")
+    snapshot = _fill(project, owner, rows, timezone.now())
+    client = Client()
+    client.force_login(owner)
+    restore = factories.make_restore(snapshot, requested_by=owner, state="failed", reason="None.")
+    base = f"/projects/{project.slug}"
+    pages = {
+        "projects": "/",
+        "project": f"{base}/",
+        "main database": f"{base}/main-database/",
+        "backups": f"{base}/backups/",
+        "restore a backup": f"{base}/backups/{snapshot.pk}/restore/",
+        "restore": f"/restores/{restore.pk}/",
+        "transfers": f"{base}/transfers/",
+        "members": f"{base}/members/",
+        "charges": f"{base}/charges/",
+        "activity": f"{base}/activity/",
+        "shut down": f"{base}/shut-down/",
+    }
+    return Visitor(client.cookies["sessionid"].value, application), pages
+
+
+def _fill(project: Any, owner: Any, rows: int, now: Any) -> Any:
+    """Backups, events, projects and members; the newest backup."""
+    from backups_portal.audit.models import AuditEvent
+    from backups_portal.billing.services import charge_creation, current_quote, start_running
+    from snapshots.models import Snapshot
+    from tests import factories
+
+    newest = factories.make_snapshot(project, taken_at=now)
+    older = []
+    for day in range(1, rows):
+        moment = now - timedelta(days=day)
+        older.append(_copy_of(newest, moment))
+    Snapshot.objects.bulk_create(older, batch_size=2_000)
+    event = partial(AuditEvent, project_id=project.pk, action="snapshot.completed")
+    AuditEvent.objects.bulk_create([event() for _ in range(rows)], batch_size=2_000)
+    charge_creation(project=project, quote=current_quote(), reason="Benchmark")
+    start_running(project=project, quote=current_quote(), reason="Benchmark")
+    # A page of them at most is shown.
+    for _ in range(min(rows, 100) - 1):
+        factories.make_project_row(owner=owner)
+        factories.make_membership(project, factories.make_account())
+    return newest
+
+
+def _copy_of(snapshot: Any, moment: Any) -> Any:
+    from snapshots.models import Snapshot
+
+    fields = {
+        field.attname: getattr(snapshot, field.attname)
+        for field in Snapshot._meta.concrete_fields
+        if not field.primary_key
+    }
+    times = {"local_date": moment.date(), "scheduled_for": moment, "taken_at": moment}
+    return Snapshot(**{**fields, **times, "started_at": moment, "finished_at": moment})
