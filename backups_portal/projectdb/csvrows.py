@@ -8,11 +8,9 @@ from typing import IO, Any
 
 from psycopg import Connection
 
-from backups_portal.projectdb.files import put_file
+from backups_portal.projectdb.files import SLICE, find_file, put_file, spool_file
 
 CSV = "text/csv"
-# Of a file, this many bytes are read at a time.
-SLICE = 4_000_000
 COLUMNS = """COPY (
     SELECT id, variable, value #>> '{}' AS value, "group", unit,
            CASE WHEN location IS NOT NULL THEN json_build_object(
@@ -69,13 +67,8 @@ def write_csv(
 @contextmanager
 def stored_file(connection: Connection[Any], path: str) -> Iterator[IO[bytes] | None]:
     """The content of a stored file, on this machine's disk meanwhile; None where there is none."""
-    with tempfile.TemporaryFile() as file:
-        row = connection.execute("SELECT size FROM file WHERE path = %s", [path]).fetchone()
-        for start in range(1, row[0] + 1 if row else 0, SLICE):
-            piece = connection.execute(
-                "SELECT substring(content FROM %s FOR %s) FROM file WHERE path = %s",
-                [start, SLICE, path],
-            ).fetchone()
-            file.write(piece[0] if piece else b"")
-        file.seek(0)
-        yield file if row else None
+    if find_file(connection, path) is None:
+        yield None
+        return
+    with spool_file(connection, path) as file:
+        yield file

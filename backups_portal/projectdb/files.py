@@ -1,9 +1,10 @@
 """Uploaded files, and files attached to records."""
 
 import hashlib
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import IO, Any
 
 from psycopg import Connection
 from psycopg.rows import class_row
@@ -13,6 +14,8 @@ from backups_portal.projectdb.resources import insert
 
 ANYTHING = "application/octet-stream"
 COLUMNS = "path, content_type, size, md5, public, updated_at"
+# Of a file, this many bytes are read at a time.
+SLICE = 4_000_000
 # Where the parts of an upload wait until it ends; see fileparts.py.
 WAITING = ".uploads/"
 
@@ -78,10 +81,20 @@ def find_file(connection: Connection[Any], path: str) -> File | None:
         return cursor.execute(f"SELECT {COLUMNS} FROM file WHERE path = %s", [path]).fetchone()  # noqa: S608
 
 
-def read_file(connection: Connection[Any], path: str) -> bytes:
-    """The content of a file; empty where it is gone."""
-    row = connection.execute("SELECT content FROM file WHERE path = %s", [path]).fetchone()
-    return bytes(row[0]) if row else b""
+def spool_file(connection: Connection[Any], path: str) -> IO[bytes]:
+    """The content of a file on this machine's disk, for the caller to close; empty where it is
+    gone. However large it is, a slice of it is in memory at a time.
+    """
+    row = connection.execute("SELECT size FROM file WHERE path = %s", [path]).fetchone()
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    for start in range(1, row[0] + 1 if row else 0, SLICE):
+        piece = connection.execute(
+            "SELECT substring(content FROM %s FOR %s) FROM file WHERE path = %s",
+            [start, SLICE, path],
+        ).fetchone()
+        file.write(piece[0] if piece else b"")
+    file.seek(0)
+    return file
 
 
 def list_folder(

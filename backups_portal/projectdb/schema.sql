@@ -335,7 +335,8 @@ CREATE TABLE file (
     size bigint NOT NULL,
     md5 text NOT NULL,
     public boolean NOT NULL DEFAULT false,
-    content bytea NOT NULL,
+    -- Not compressed, so that a slice is read without the rest.
+    content bytea STORAGE EXTERNAL NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );

@@ -34,7 +34,7 @@ def content(api: Api, path: str) -> str:
     profile = api.get("/profile/current")["info"]["id"]
     response = api.client.get(f"/file/{profile}/{path}", headers={"token": api.token})
     assert response.status_code == 200
-    return response.content.decode()
+    return b"".join(response.streaming_content).decode()
 
 
 def upload(api: Api, path: str, text: str) -> None:

@@ -2,9 +2,9 @@
 
 import base64
 import binascii
-from typing import Any
+from typing import IO, Any
 
-from django.http import HttpResponse, HttpResponseBase
+from django.http import FileResponse, HttpResponseBase
 from ninja import Body, Router
 
 from backups_portal.api import queries
@@ -163,7 +163,7 @@ def read_file(request: ApiRequest, profile_id: str, path: str) -> HttpResponseBa
     if request.GET.get("noRedirect", "").lower() in queries.TRUE:
         claim = {"p": project.prefix, "f": found.path}
         return address(request, f"/shared/{sign_path(PURPOSE, claim)}")
-    return _content(files.read_file(connection, found.path), found)
+    return _content(files.spool_file(connection, found.path), found)
 
 
 def _project(request: ApiRequest, profile_id: str) -> Project:
@@ -186,12 +186,12 @@ def shared_file(request: ApiRequest, signed: str) -> HttpResponseBase:
     found = files.find_file(connection, claim["f"])
     if found is None:
         raise NotFoundError("File")
-    return _content(files.read_file(connection, found.path), found)
+    return _content(files.spool_file(connection, found.path), found)
 
 
-def _content(content: bytes, found: files.File) -> HttpResponse:
+def _content(content: IO[bytes], found: files.File) -> FileResponse:
     # Whatever a project's people uploaded: a browser that opens it runs nothing of it here.
-    response = HttpResponse(content, content_type=found.content_type)
+    response = FileResponse(content, content_type=found.content_type)
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"
     return response
