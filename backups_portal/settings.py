@@ -190,6 +190,12 @@ CELERY_TIMEZONE = "UTC"
 WORKERS_SILENT_AFTER = timedelta(minutes=2)
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "backups_portal.ops.tasks.tick", "schedule": 60.0, "options": {"expires": 55}},
+    # A task of its own: a server that is away makes whoever asks it wait.
+    "servers": {
+        "task": "backups_portal.ops.tasks.look_at_servers",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "nightly": {"task": "backups_portal.ops.tasks.sweep", "schedule": timedelta(hours=6)},
 }
 

@@ -18,7 +18,7 @@ from backups_portal.projectdb.connections import database_url
 from backups_portal.projectdb.provisioning import database_name, drop_database
 from backups_portal.projects.connections import keyring, server_url
 from backups_portal.projects.models import DatabaseServer, Project
-from backups_portal.projects.servers import open_server
+from backups_portal.projects.servers import choose_server
 from backups_portal.projects.services import Instance, create_instance, unused_prefix
 from restores.comparing import ProofError, compare_with_manifest
 from restores.loading import Target, UnloadableError, load_snapshot
@@ -110,15 +110,20 @@ class BuildRun(Generic[RowT]):
             **fields,
         )
 
-    def build(self, heartbeat: Heartbeat, *, manifest_key: str, name: str) -> Built:
+    def build(
+        self, heartbeat: Heartbeat, *, manifest_key: str, name: str, server_name: str = ""
+    ) -> Built:
         """Make the database, load the snapshot into it, and compare every row.
+
+        Args:
+            server_name: Where; empty: where there is most room.
 
         Raises:
             EngineError: the snapshot or a server is at fault; see EVIDENCE.
             ProvisioningError: the server does not take the database.
         """
         started = time.monotonic()
-        server = open_server()
+        server = choose_server(server_name)
         self.claim_database(server, step=Build.Step.CREATING, step_started_at=timezone.now())
         storage = open_storage(settings.SNAPSHOT_STORAGE)
         manifest = Manifest.load(storage, manifest_key)

@@ -76,6 +76,10 @@ class Restore(Build):
     # Sent with the form, so that a double click asks for one restore.
     request_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(max_length=100)
+    # Where an operator wants the new project; None: where there is most room.
+    wanted_server = models.ForeignKey(
+        DatabaseServer, models.PROTECT, null=True, blank=True, related_name="+"
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
 
     # The price that was accepted; it does not change under way.

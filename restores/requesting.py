@@ -9,6 +9,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.services import record
 from backups_portal.billing.services import current_quote
 from backups_portal.projects.errors import NameRefusedError
+from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.services import check_name
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
@@ -28,11 +29,15 @@ def request_restore(
     accepted_charges: bool,
     request_key: uuid.UUID,
     address: str | None = None,
+    server: DatabaseServer | None = None,
 ) -> Restore:
     """Queue a restore of a snapshot into a new project of `actor`.
 
     Asking again with the same `request_key` returns the same restore. The caller enqueues the
     work after commit.
+
+    Args:
+        server: Where the new project is placed; None: where there is most room.
 
     Raises:
         RestoreRefusedError: nothing was changed; its message is fit for a page.
@@ -44,7 +49,7 @@ def request_restore(
     _check_readable(snapshot)
     try:
         with transaction.atomic():
-            restore = _create(snapshot, actor, name, request_key)
+            restore = _create(snapshot, actor, name, request_key, server)
             record(
                 action="restore.requested",
                 actor=actor,
@@ -95,7 +100,13 @@ def _check_state(snapshot: Snapshot) -> None:
         )
 
 
-def _create(snapshot: Snapshot, actor: Account, name: str, request_key: uuid.UUID) -> Restore:
+def _create(
+    snapshot: Snapshot,
+    actor: Account,
+    name: str,
+    request_key: uuid.UUID,
+    server: DatabaseServer | None,
+) -> Restore:
     # The lock keeps retention from removing the snapshot between this check and the insert.
     locked = Snapshot.objects.select_for_update(of=("self",)).get(pk=snapshot.pk)
     _check_state(locked)
@@ -105,6 +116,7 @@ def _create(snapshot: Snapshot, actor: Account, name: str, request_key: uuid.UUI
         requested_by=actor,
         request_key=request_key,
         name=name,
+        wanted_server=server,
         creation_fee=quote.creation_fee,
         running_fee_per_hour=quote.running_fee_per_hour,
         currency=quote.currency,

@@ -61,7 +61,7 @@ def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) ->
         log.info("restore %s is done, or another worker's", restore_id)
         return
     restore = Restore.objects.select_related(
-        "snapshot__project__main_database", "requested_by", "server"
+        "snapshot__project__main_database", "requested_by", "server", "wanted_server"
     ).get(pk=restore_id)
     log.info("restore %s attempt %s", restore_id, restore.attempts)
     _Run(restore, ticket, on_progress).run()
@@ -89,7 +89,13 @@ class _Run(BuildRun[Restore]):
     def _attempt(self, heartbeat: Heartbeat) -> None:
         snapshot = self.row.snapshot
         warm = take_over(self, heartbeat)
-        built = warm or self.build(heartbeat, manifest_key=snapshot.manifest, name=self.row.name)
+        wanted = self.row.wanted_server
+        built = warm or self.build(
+            heartbeat,
+            manifest_key=snapshot.manifest,
+            name=self.row.name,
+            server_name=wanted.name if wanted else "",
+        )
         heartbeat.report(step=Restore.Step.PUBLISHING)
         report = _report(built.manifest, built.target)
         with transaction.atomic():

@@ -78,7 +78,9 @@ def take_over(run: BuildRun[Restore], heartbeat: Heartbeat) -> Built | None:
     Nothing is compared again: the proof has compared every row, and nothing has changed since.
     """
     proof = _kept(run.row.snapshot)
-    if proof is None or proof.server is None or not _claim(proof):
+    if proof is None or proof.server is None or not _is_where_wanted(proof, run.row):
+        return None
+    if not _claim(proof):
         return None
     started = time.monotonic()
     run.claim_database(proof.server, step=Restore.Step.PUBLISHING, step_started_at=timezone.now())
@@ -125,6 +127,10 @@ def unwanted() -> QuerySet[Proof]:
 def _kept(snapshot: Snapshot) -> Proof | None:
     kept = Proof.objects.filter(WANTED, snapshot=snapshot, is_kept=True)
     return kept.select_related("server").order_by("-created_at").first()
+
+
+def _is_where_wanted(proof: Proof, restore: Restore) -> bool:
+    return restore.wanted_server_id in (None, proof.server_id)
 
 
 def _claim(proof: Proof) -> bool:

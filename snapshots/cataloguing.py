@@ -18,7 +18,7 @@ from backups_portal.audit.services import record
 from backups_portal.projectdb.provisioning import database_name
 from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring
 from backups_portal.projects.models import MainDatabase, Membership, Project
-from backups_portal.projects.servers import open_server
+from backups_portal.projects.servers import choose_server
 from backups_portal.projects.services import NAME_LENGTH, free_slug, new_password
 from snapshots.backup_settings import LONGEST_DAYS
 from snapshots.engine.errors import EngineError
@@ -116,7 +116,7 @@ def _bring_back(manifest: Manifest, owner: Account) -> Project:
         name=name,
         state=Project.State.SHUT_DOWN,
         prefix=manifest.prefix,
-        server=open_server(),
+        server=choose_server(),
         database=database_name(manifest.prefix),
         role=database_name(manifest.prefix),
         sealed_password=keyring().seal(new_password(), PASSWORD_PURPOSE),

@@ -13,6 +13,7 @@ from backups_portal.projects.models import Project
 from snapshots.engine.difference import Difference
 from snapshots.engine.errors import EngineError, SourceError
 from snapshots.engine.manifest import Manifest
+from snapshots.engine.source import source_errors
 from snapshots.engine.states import find_difference, live_state, stored_state
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.engine.taking import OnProgress, Progress
@@ -79,8 +80,10 @@ def compare_with_now(
     if project.state != Project.State.ACTIVE:
         raise SourceError("The project is shut down: there is no database to compare with.")
     storage = open_storage(settings.SNAPSHOT_STORAGE)
+    with source_errors():
+        dsn = project_dsn(project)
     live = live_state(
-        project_dsn(project),
+        dsn,
         storage,
         find_base=lambda pk: _find_base(project, storage, pk),
         most_rows=most_rows,

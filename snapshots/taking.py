@@ -19,7 +19,7 @@ from backups_portal.projects.models import Project
 from snapshots.bases import find_base, is_full_due
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import Manifest, UntrackedChange, manifest_folder
-from snapshots.engine.source import chunk_start
+from snapshots.engine.source import chunk_start, source_errors
 from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import Progress, take_snapshot
 from snapshots.models import Snapshot
@@ -118,8 +118,10 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
             )
 
         wait_for_sweep(snapshot.project_id)
+        with source_errors():
+            dsn = project_dsn(snapshot.project)
         return take_snapshot(
-            project_dsn(snapshot.project),
+            dsn,
             storage,
             project_id=snapshot.project_id,
             snapshot_id=snapshot.id,

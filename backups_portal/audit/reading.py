@@ -38,6 +38,8 @@ WORDS = {
     "snapshot.failed": "Backup failed",
     "snapshot.held": "Backup kept",
     "snapshot.released": "Backup released",
+    "server.away": "Database server away",
+    "server.back": "Database server answers again",
     "project.shut_down": "Project shut down",
     "project.started_again": "Project started again",
 }

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.celery import app
+from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.tasks import forget_transfers, run_transfer
 from restores.leftovers import has_leftovers
@@ -35,6 +36,12 @@ def tick() -> None:
     send_proofs(now)
     if has_leftovers(now):
         drop_leftovers.delay()
+
+
+@app.task
+def look_at_servers() -> None:
+    """Find out which database servers answer, so that nobody waits for one that does not."""
+    check_servers()
 
 
 @app.task

@@ -41,7 +41,7 @@ def get_membership(account: Account, slug: str, permission: Permission) -> Membe
         PermissionDenied: the account is a member without this permission.
     """
     membership = (
-        Membership.objects.select_related("project__main_database")
+        Membership.objects.select_related("project__main_database", "project__server")
         .filter(account=account, project__slug=slug)
         .first()
     )

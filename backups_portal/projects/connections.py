@@ -1,5 +1,6 @@
 """How the portal reaches main databases and their servers."""
 
+import psycopg
 from django.conf import settings
 
 from backups_portal.lib.crypto import Keyring
@@ -8,6 +9,10 @@ from backups_portal.projects.models import DatabaseServer, Project
 
 SERVER_PURPOSE = "database server"
 PASSWORD_PURPOSE = "database password"  # noqa: S105 - names what is sealed, is no password
+
+
+class ServerDownError(psycopg.OperationalError):
+    """The server did not answer when it was looked at last; asking it would only take long."""
 
 
 def keyring() -> Keyring:
@@ -21,15 +26,32 @@ def server_url(server: DatabaseServer) -> str:
 
 
 def admin_dsn(project: Project) -> str:
-    """The URL of a project's database for the role that made it."""
-    return database_url(server_url(project.server), database=project.database)
+    """The URL of a project's database for the role that made it.
+
+    Raises:
+        ServerDownError: its server is known not to answer.
+    """
+    return database_url(_answering(project.server), database=project.database)
 
 
 def project_dsn(project: Project) -> str:
-    """The URL of a project's database for the project's own role."""
+    """The URL of a project's database for the project's own role.
+
+    Raises:
+        ServerDownError: its server is known not to answer.
+    """
     return database_url(
-        server_url(project.server),
+        _answering(project.server),
         database=project.database,
         user=project.role,
         password=keyring().open(project.sealed_password, PASSWORD_PURPOSE),
     )
+
+
+def _answering(server: DatabaseServer) -> str:
+    """Its URL; without waiting for a server that is away, which would keep others waiting too."""
+    if since := server.down_since:
+        raise ServerDownError(
+            f"The database server has not answered since {since:%Y-%m-%d %H:%M} UTC."
+        )
+    return server_url(server)

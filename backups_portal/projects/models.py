@@ -1,7 +1,7 @@
 """Isolated projects, who may enter them, and where their main databases live."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from backups_portal.accounts.models import Account
 
 
+# For so long counts what was seen of a server: whoever looks may be gone.
+SEEN_COUNTS_FOR = timedelta(minutes=3)
+
+
 class DatabaseServer(models.Model):
     """A PostgreSQL cluster that holds main databases."""
 
@@ -23,10 +27,30 @@ class DatabaseServer(models.Model):
     # sealed with the installation's key.
     sealed_url = models.BinaryField()
     is_open = models.BooleanField("takes new projects", default=True)
+    # Its share of new projects, beside the other servers'.
+    weight = models.PositiveSmallIntegerField(default=100, validators=[MinValueValidator(1)])
+    # How many databases of projects it takes; None for any number.
+    max_projects = models.PositiveIntegerField(null=True, blank=True)
+    # When it was looked at, since when it does not answer, and what it or the network said.
+    checked_at = models.DateTimeField(null=True, editable=False)
+    unreachable_since = models.DateTimeField(null=True, editable=False)
+    trouble = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(weight__gte=1), name="server_weight_positive")
+        ]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def down_since(self) -> datetime | None:
+        """Since when it does not answer, as far as anybody has looked lately."""
+        if self.checked_at is None or timezone.now() - self.checked_at > SEEN_COUNTS_FOR:
+            return None
+        return self.unreachable_since
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):

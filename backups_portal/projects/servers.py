@@ -1,31 +1,109 @@
-"""The database servers that new projects are placed on."""
+"""The database servers: which of them takes the next project, and which of them answer."""
 
+import logging
+from contextlib import nullcontext
+from datetime import datetime
+
+import psycopg
 from django.conf import settings
+from django.db.models import Count, F, FloatField, Q
+from django.db.models.functions import Cast
+from django.utils import timezone
 
+from backups_portal.audit.services import record
+from backups_portal.lib.parallel import run_parallel
 from backups_portal.projectdb.provisioning import ProvisioningError
-from backups_portal.projects.connections import SERVER_PURPOSE, keyring
-from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.connections import SERVER_PURPOSE, keyring, server_url
+from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer
+
+log = logging.getLogger(__name__)
 
 DEFAULT_NAME = "main"
+# One that takes longer to let somebody in is of no use to anybody.
+CHECK_SECONDS = 5
+CHECKS_AT_ONCE = 16
 
 
-def open_server() -> DatabaseServer:
-    """The server that takes the next project; the one of the settings when none is registered.
+def choose_server(name: str = "") -> DatabaseServer:
+    """The server that takes the next project: the one of that name, or the one with most room.
+
+    Room is counted in projects for each unit of weight. While none is registered, the server of the
+    settings is.
 
     Raises:
-        ProvisioningError: servers are registered, and all are closed to new projects.
+        ProvisioningError: the one that is named, or all of them, are closed, full or away.
     """
     if not DatabaseServer.objects.exists():
-        return register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
-    server = DatabaseServer.objects.filter(is_open=True).order_by("id").first()
+        register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
+    servers = DatabaseServer.objects.annotate(held=Count("projects"))
+    if name:
+        servers = servers.filter(name=name)
+    taking = servers.filter(
+        ~_away(timezone.now()),
+        Q(max_projects=None) | Q(max_projects__gt=F("held")),
+        is_open=True,
+    )
+    load = (F("held") + 1) / Cast("weight", FloatField())
+    server = taking.order_by(load, "id").first()
     if server is None:
-        raise ProvisioningError("No database server takes new projects at the moment.")
+        raise ProvisioningError(
+            f"The database server “{name}” takes no new projects at the moment."
+            if name
+            else "No database server takes new projects at the moment."
+        )
     return server
 
 
 def register_server(name: str, url: str) -> DatabaseServer:
-    """Let a PostgreSQL server hold main databases; one of that name gets the new URL."""
+    """Let a PostgreSQL server hold main databases; one of that name gets the new URL.
+
+    Args:
+        url: With a role that may create databases and roles.
+    """
     server, _ = DatabaseServer.objects.update_or_create(
         name=name, defaults={"sealed_url": keyring().seal(url, SERVER_PURPOSE)}
     )
     return server
+
+
+def check_servers() -> dict[str, str]:
+    """Look at every server, all at once; what is wrong by name, empty where it answers."""
+    servers = list(DatabaseServer.objects.order_by("name"))
+    found = run_parallel(
+        servers,
+        lambda _, server: _trouble(server),
+        workers=CHECKS_AT_ONCE,
+        resource=lambda: nullcontext(None),
+    )
+    now = timezone.now()
+    for server, trouble in zip(servers, found, strict=True):
+        _note(server, trouble, now)
+    return {server.name: trouble for server, trouble in zip(servers, found, strict=True)}
+
+
+def _away(now: datetime) -> Q:
+    return Q(unreachable_since__isnull=False, checked_at__gt=now - SEEN_COUNTS_FOR)
+
+
+def _trouble(server: DatabaseServer) -> str:
+    try:
+        with psycopg.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
+            connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        return str(error).strip() or type(error).__name__
+    return ""
+
+
+def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
+    """Write down what was seen; the log and the audit log get what has changed."""
+    was_away = server.unreachable_since is not None
+    since = (server.unreachable_since or now) if trouble else None
+    DatabaseServer.objects.filter(pk=server.pk).update(
+        checked_at=now, unreachable_since=since, trouble=trouble
+    )
+    if trouble and not was_away:
+        log.error("database server does not answer server=%s: %s", server.name, trouble)
+        record(action="server.away", actor=None, subject=server.name)
+    elif was_away and not trouble:
+        log.info("database server answers again server=%s", server.name)
+        record(action="server.back", actor=None, subject=server.name)

@@ -17,7 +17,7 @@ from backups_portal.projectdb.provisioning import create_database, database_name
 from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring, server_url
 from backups_portal.projects.errors import NameRefusedError
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
-from backups_portal.projects.servers import open_server
+from backups_portal.projects.servers import choose_server
 
 NAME_LENGTH = 100
 
@@ -113,16 +113,25 @@ def publish_project(
 
 
 def create_project(
-    *, name: str, owner: Account, settings: BackupSettings, quote: Quote | None = None
+    *,
+    name: str,
+    owner: Account,
+    settings: BackupSettings,
+    quote: Quote | None = None,
+    server_name: str = "",
 ) -> Project:
     """A new project with an empty main database.
+
+    Args:
+        server_name: Where it is placed; empty: where there is most room.
 
     Raises:
         NameRefusedError: the name cannot be used.
         ProvisioningError: no server takes the database; nothing is left behind.
     """
     name = check_name(name, owner)
-    instance = create_instance(server=open_server(), project_name=name, prefix=unused_prefix())
+    server = choose_server(server_name)
+    instance = create_instance(server=server, project_name=name, prefix=unused_prefix())
     try:
         with transaction.atomic():
             project = publish_project(

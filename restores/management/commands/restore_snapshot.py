@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from backups_portal.billing.services import current_quote
-from backups_portal.projects.models import Membership
+from backups_portal.projects.models import DatabaseServer, Membership
 from backups_portal.ui.progress import progress_bar
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
@@ -30,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--accept-charges", action="store_true", help="agree to the charges of a new project"
         )
+        parser.add_argument("--server", help="the database server that takes the new project")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,6 +51,7 @@ class Command(BaseCommand):
                 name=options["name"],
                 accepted_charges=True,
                 request_key=uuid.uuid4(),
+                server=_server(options["server"]),
             )
         except RestoreRefusedError as error:
             raise CommandError(error.message) from error
@@ -74,6 +76,15 @@ class Command(BaseCommand):
             f"Restored {rows} rows into the new project “{restore.project.name}” "
             f"({restore.project.slug}); every row was compared with the snapshot."
         )
+
+
+def _server(name: str | None) -> DatabaseServer | None:
+    if not name:
+        return None
+    server = DatabaseServer.objects.filter(name=name).first()
+    if server is None:
+        raise CommandError(f"There is no database server “{name}”; see `database_servers list`.")
+    return server
 
 
 def _owner(snapshot: Snapshot, email: str | None) -> Any:

@@ -31,6 +31,7 @@ class Command(BaseCommand):
             default=settings.DEFAULT_RETENTION_DAYS,
             help="backup retention period in days, 1 to 365",
         )
+        parser.add_argument("--server", default="", help="the database server that takes it")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -44,7 +45,9 @@ class Command(BaseCommand):
             plan = BackupSettings(
                 at, zone, options["retention"], next_run(timezone.now(), at, zone)
             )
-            project = create_project(name=options["name"], owner=owner, settings=plan)
+            project = create_project(
+                name=options["name"], owner=owner, settings=plan, server_name=options["server"]
+            )
         except (NameRefusedError, ProvisioningError, ValueError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:

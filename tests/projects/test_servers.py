@@ -1,0 +1,166 @@
+"""New projects go where there is room; a server that is away is noticed, and named."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projectdb.provisioning import ProvisioningError
+from backups_portal.projects.connections import (
+    SERVER_PURPOSE,
+    ServerDownError,
+    keyring,
+    project_dsn,
+    server_url,
+)
+from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.projects.servers import check_servers, choose_server, register_server
+from tests.factories import NOWHERE, make_account, make_project_row
+
+pytestmark = pytest.mark.django_db
+
+
+def server(name: str, *, url: str = NOWHERE, **fields: Any) -> DatabaseServer:
+    return DatabaseServer.objects.create(
+        name=name, sealed_url=keyring().seal(url, SERVER_PURPOSE), **fields
+    )
+
+
+def place(count: int, on: DatabaseServer | None = None) -> list[str]:
+    """Where so many projects go, one after the other."""
+    names = []
+    for _ in range(count):
+        chosen = on or choose_server()
+        make_project_row(server=chosen)
+        names.append(chosen.name)
+    return names
+
+
+def run(*arguments: str) -> Any:
+    said = StringIO()
+    call_command("database_servers", *arguments, "--json", stdout=said)
+    return json.loads(said.getvalue())
+
+
+def test_the_server_of_the_settings_is_registered_when_none_is() -> None:
+    assert server_url(choose_server()) == settings.PROJECT_DATABASE_URL
+    assert DatabaseServer.objects.count() == 1
+
+
+def test_projects_are_spread_by_weight() -> None:
+    server("small", weight=100)
+    server("large", weight=300)
+    names = place(8)
+    assert (names.count("small"), names.count("large")) == (2, 6)
+
+
+def test_a_full_server_and_a_closed_one_take_nothing() -> None:
+    server("full", max_projects=2)
+    server("closed", is_open=False)
+    assert place(2) == ["full", "full"]
+    with pytest.raises(ProvisioningError, match=r"^No database server takes new projects"):
+        choose_server()
+    for name in ("full", "closed", "unheard of"):
+        with pytest.raises(ProvisioningError, match=f"“{name}” takes no new projects"):
+            choose_server(name)
+
+
+def test_one_that_is_named_is_taken_however_full_the_others_are() -> None:
+    busy = server("busy")
+    server("idle")
+    place(3, on=busy)
+    assert choose_server().name == "idle"
+    assert choose_server("busy").name == "busy"
+
+
+class TestAServerThatIsAway:
+    @pytest.fixture
+    def project(self) -> Project:
+        register_server("main", settings.PROJECT_DATABASE_URL)
+        return make_project_row(server=server("away"))
+
+    def test_is_noticed_and_written_down_once(self, project: Project) -> None:
+        found = check_servers()
+        assert found["main"] == ""
+        assert "refused" in found["away"]
+        check_servers()
+        actions = AuditEvent.objects.filter(subject="away").values_list("action", flat=True)
+        assert list(actions) == ["server.away"]
+
+    def test_takes_no_projects_and_is_not_waited_for(self, project: Project) -> None:
+        check_servers()
+        assert {choose_server().name for _ in range(3)} == {"main"}
+        project.server.refresh_from_db()
+        with pytest.raises(ServerDownError, match="has not answered since"):
+            project_dsn(project)
+
+    def test_is_shown_to_its_members_alone(self, project: Project, client: Client) -> None:
+        check_servers()
+        other = make_project_row(
+            owner=project.created_by, server=DatabaseServer.objects.get(name="main")
+        )
+        client.force_login(project.created_by)
+        message = "database server does not answer"
+        assert message in client.get(f"/projects/{project.slug}/").text
+        assert message not in client.get(f"/projects/{other.slug}/").text
+        client.force_login(make_account())
+        assert client.get(f"/projects/{project.slug}/").status_code == 404
+
+    def test_is_asked_again_when_nobody_has_looked_for_a_while(self, project: Project) -> None:
+        check_servers()
+        long_ago = timezone.now() - timedelta(minutes=4)
+        DatabaseServer.objects.update(checked_at=long_ago, unreachable_since=long_ago)
+        project.server.refresh_from_db()
+        assert project_dsn(project)
+
+    def test_that_answers_again_is_used_again(self, project: Project) -> None:
+        check_servers()
+        register_server("away", settings.PROJECT_DATABASE_URL)
+        assert check_servers()["away"] == ""
+        project.server.refresh_from_db()
+        assert project_dsn(project)
+        assert AuditEvent.objects.filter(action="server.back", subject="away").count() == 1
+
+
+class TestTheCommand:
+    def test_adds_changes_and_lists(self) -> None:
+        run("add", "second", "--url", settings.PROJECT_DATABASE_URL, "--weight", "50")
+        (changed,) = run("set", "second", "--close", "--max-projects", "500")
+        assert (changed["weight"], changed["max_projects"], changed["open"]) == (50, 500, False)
+        server("gone")
+        gone, second = run("list")
+        assert "refused" in gone["trouble"]
+        assert gone["unreachable_since"]
+        assert (second["name"], second["projects"], second["trouble"]) == ("second", 0, "")
+
+    def test_a_new_url_changes_nothing_else(self) -> None:
+        run("add", "second", "--url", settings.PROJECT_DATABASE_URL, "--weight", "50")
+        (again,) = run("add", "second", "--url", settings.PROJECT_DATABASE_URL)
+        assert again["weight"] == 50
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (("set", "unheard-of", "--open"), "There is no database server “unheard-of”"),
+            (("add", "second", "--url", NOWHERE), "does not take projects: .*refused"),
+            (("add", "second", "--url", "no url"), "does not take projects"),
+        ],
+    )
+    def test_refuses_what_cannot_be(self, arguments: tuple[str, ...], message: str) -> None:
+        with pytest.raises(CommandError, match=message):
+            run(*arguments)
+        assert not DatabaseServer.objects.exists()
+
+    def test_refuses_numbers_that_mean_nothing(self) -> None:
+        server("second")
+        for arguments in (("--weight", "0"), ("--max-projects", "-1")):
+            with pytest.raises(CommandError):
+                run("set", "second", *arguments)

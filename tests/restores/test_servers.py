@@ -1,0 +1,111 @@
+"""Two database servers: a project goes from one to the other, and one that is away hurts only its
+own projects."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.demo.children import Child
+from backups_portal.demo.folder import DataFolder, opened
+from backups_portal.demo.postgres import start_postgres
+from backups_portal.projects.connections import project_dsn
+from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.projects.servers import check_servers, register_server
+from restores.models import Restore
+from restores.services import request_restore, run_restore
+from snapshots.models import Snapshot
+from snapshots.queueing import queue_due
+from snapshots.taking import take
+from tests.projectdatabases import Target, contents
+
+
+class Cluster:
+    """A PostgreSQL server of this test's own, which can be away for a while."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder = folder
+        self._child, self.url = self._start()
+
+    def _start(self) -> tuple[Child, str]:
+        return start_postgres(self._folder, durable=False, say=lambda line: None)
+
+    def stop(self) -> None:
+        self._child.stop()
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        self.stop()
+        try:
+            yield
+        finally:
+            self._child, _ = self._start()
+
+
+@pytest.fixture
+def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with opened(tmp_path_factory.mktemp("second")) as folder:
+        cluster = Cluster(folder)
+        yield cluster
+        cluster.stop()
+
+
+def restore(snapshot: Snapshot, name: str, server: DatabaseServer | None = None) -> Restore:
+    asked = request_restore(
+        snapshot=snapshot,
+        actor=snapshot.project.created_by,
+        name=name,
+        accepted_charges=True,
+        request_key=uuid.uuid4(),
+        server=server,
+    )
+    run_restore(asked.pk)
+    return Restore.objects.select_related("project__server").get(pk=asked.pk)
+
+
+def backup(project: Project, *, days: int) -> Snapshot:
+    """What the schedule takes of a project when so many days are over."""
+    queue_due(timezone.now() + timedelta(days=days))
+    for waiting in Snapshot.objects.filter(state=Snapshot.State.QUEUED):
+        take(waiting.pk)
+    return Snapshot.objects.filter(project=project).latest("scheduled_for")
+
+
+def test_a_project_moves_to_another_server_and_one_that_is_away_hurts_only_its_own(
+    second: Cluster, project: Project, snapshot: Snapshot, client: Client, tmp_path: Path
+) -> None:
+    other = register_server("second", second.url)
+
+    moved = restore(snapshot, "Recovered", other).project
+    assert moved is not None
+    assert moved.server.name == "second"
+    assert records(moved) == records(project)
+
+    with second.away():
+        assert check_servers()["second"]
+        assert backup(project, days=1).state == Snapshot.State.COMPLETED
+        failed = backup(moved, days=2)
+        assert (failed.state, "has not answered since" in failed.reason) == ("failed", True)
+        elsewhere = restore(snapshot, "Beside it").project
+        assert elsewhere is not None
+        assert elsewhere.server == project.server
+        refused = restore(snapshot, "Nowhere", other)
+        assert (refused.state, refused.project) == (Restore.State.FAILED, None)
+        assert "“second” takes no new projects" in refused.reason
+
+    assert not any(check_servers().values())
+    stored = backup(moved, days=3)
+    assert stored.state == Snapshot.State.COMPLETED, stored.reason
+    back = restore(stored, "And back", project.server).project
+    assert back is not None
+    assert records(back) == records(project)
+
+
+def records(project: Project) -> list[str]:
+    project = Project.objects.select_related("server").get(pk=project.pk)
+    return contents(Target(project_dsn(project), project.prefix))
