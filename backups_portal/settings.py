@@ -7,10 +7,21 @@ from pathlib import Path
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+
+class _Environment(FileAwareMapping):
+    """The environment, where NAME_FILE may name a file with the value of NAME."""
+
+    def __getitem__(self, key: str) -> str:
+        # An editor ends a file with a line break, which is no part of a password.
+        return str(super().__getitem__(key)).strip()
+
+
 env = environ.Env()
+env.ENVIRON = _Environment()
 if (BASE_DIR / ".env").is_file():
     env.read_env(BASE_DIR / ".env")
 

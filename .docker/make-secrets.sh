@@ -1,0 +1,25 @@
+#!/bin/sh
+# Makes the secrets that docker-compose.yml mounts, one file each, in .secrets or the folder given.
+# What is there already stays as it is: run it again after an update that needs a new one.
+set -eu
+folder=${1:-.secrets}
+# Nobody else enters the folder; the files are readable for the user that a container runs as.
+umask 022
+mkdir -p "$folder"
+chmod 700 "$folder"
+
+hex() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
+keep() {
+    [ -s "$folder/$1" ] && return
+    printf '%s' "$2" >"$folder/$1"
+    chmod 444 "$folder/$1"
+    echo "made $folder/$1"
+}
+
+keep secret_key "$(hex 32)"
+keep installation_key "$(hex 32)"
+keep postgres_password "$(hex 24)"
+keep database_password "$(hex 24)"
+keep redis_password "$(hex 24)"
+keep database_url "postgresql://backups_portal:$(cat "$folder/database_password")@postgres:5432/backups_portal"
+keep redis_url "redis://:$(cat "$folder/redis_password")@redis:6379/0"

@@ -1,0 +1,39 @@
+"""Settings that come from files, as containers are given their secrets."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from django.conf import settings
+
+
+def value_of(name: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A setting as a process of its own reads it."""
+    return subprocess.run(
+        [sys.executable, "-c", f"from backups_portal import settings; print(settings.{name})"],
+        env={**os.environ, **environment},
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_file_gives_the_value_without_its_line_break(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("f" * 64 + "\n")
+    found = value_of("INSTALLATION_KEY", INSTALLATION_KEY_FILE=str(secret))
+    assert found.stdout.strip("\n") == "f" * 64
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    found = value_of("SECRET_KEY", SECRET_KEY_FILE=str(tmp_path / "gone"))
+    assert found.returncode
+    assert str(tmp_path / "gone") in found.stderr
+
+
+def test_an_empty_one_is_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    found = value_of("SECRET_KEY", SECRET_KEY_FILE=str(tmp_path / "empty"))
+    assert "SECRET_KEY is not set" in found.stderr
