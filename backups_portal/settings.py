@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "backups_portal.ui.zones.ViewersZoneMiddleware",
 ]
 
 ROOT_URLCONF = "backups_portal.urls"

@@ -4,6 +4,7 @@ import logging
 import uuid
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.generic import FormView, TemplateView
@@ -104,6 +105,7 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
             "contents": contents_of(restore.report.get("table_rows", {})),
             "missing": restore.report.get("missing", {}),
             "quote": Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
+            "api_url": settings.API_URL,
             "zone": self.project.main_database.backup_time_zone,
         }
 

@@ -11,6 +11,7 @@ from snapshots.models import Snapshot
 from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
 
 # States of restores and proofs, which this app may not know; they are reached by their names.
+MOST_GROWTH = 366
 UNFINISHED_USES = ("queued", "running")
 KEPT_BECAUSE = {
     HELD: "Until you release it",
@@ -58,6 +59,16 @@ def newest_stored(project: Project) -> Snapshot | None:
     """The newest snapshot that can be restored."""
     stored = Snapshot.objects.good().filter(project=project)
     return stored.select_related("hold").defer("table_rows").order_by("-taken_at", "-id").first()
+
+
+def growth_of(project: Project) -> list[tuple[datetime, int]]:
+    """When the newest stored snapshots were taken and how many bytes their rows had, oldest first.
+
+    A year of them at most.
+    """
+    stored = Snapshot.objects.good().filter(project=project, logical_bytes__isnull=False)
+    found = stored.order_by("-taken_at").values_list("taken_at", "logical_bytes")[:MOST_GROWTH]
+    return [(at, size) for at, size in reversed(found) if at is not None and size is not None]
 
 
 def describe(

@@ -95,6 +95,18 @@ def next_run(after: datetime, at: time, zone: str) -> datetime:
         day += DAY
 
 
+def runs_from(first: datetime, at: time, zone: str, *, count: int) -> list[datetime]:
+    """A planned run (UTC) and those after it, `count` in all.
+
+    Raises:
+        ValueError: `zone` is not an IANA time zone.
+    """
+    runs = [first]
+    while len(runs) < count:
+        runs.append(next_run(runs[-1], at, zone))
+    return runs
+
+
 def last_run(until: datetime, at: time, zone: str) -> Run:
     """The latest run not later than `until`, with the local date that it belongs to.
 

@@ -45,7 +45,20 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
     yield "transfers", f"{project}/transfers/"
     yield "data", f"{project}/data/"
     yield "ids", f"{project}/ids/"
-    yield "charges", f"{project}/charges/"
+    for name in ("members", "activity", "charges", "api", "shut-down"):
+        yield name, f"{project}/{name}/"
+    yield from restored_pages(page, base)
+
+
+def restored_pages(page: Page, base: str) -> Iterator[tuple[str, str]]:
+    """The restore of the story, and the project that it made."""
+    page.goto(f"{base}/projects/cold-chain/backups/")
+    inside = page.locator("a", has_text="What is inside").first.get_attribute("href")
+    page.goto(f"{base}{inside}")
+    restore = page.locator("a[href^='/restores/']").first.get_attribute("href")
+    yield "restored", f"{base}{restore}"
+    yield "tokens", f"{base}/projects/cold-chain-restored/tokens/"
+    yield "restored-project", f"{base}/projects/cold-chain-restored/"
 
 
 def take(browser: Browser, demo: dict[str, Any], folder: Path) -> None:

@@ -1,16 +1,16 @@
 """The audit log as its readers see it: in words, filtered, and as CSV."""
 
-import csv
-import io
 import json
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.ui.spreadsheets import csv_line
 
 # Areas of actions, as a filter offers them.
 AREAS = {
@@ -76,6 +76,21 @@ def events_of(
     return events
 
 
+@dataclass(frozen=True)
+class Change:
+    """Something that somebody changed, in words."""
+
+    event: AuditEvent
+    details: list[str]
+
+
+def last_change(project_id: uuid.UUID, action: str) -> Change | None:
+    """The newest event of a kind in a project."""
+    found = AuditEvent.objects.filter(project_id=project_id, action=action)
+    event = found.order_by("-at", "-pk").first()
+    return Change(event, details_in_words(event.details)) if event else None
+
+
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
@@ -100,9 +115,9 @@ def details_in_words(details: dict[str, Any]) -> list[str]:
 
 def as_csv(events: QuerySet[AuditEvent]) -> Iterator[str]:
     """The events as lines of CSV, with a line of headers; read in batches."""
-    yield _line(HEADERS)
+    yield csv_line(HEADERS)
     for event in events.iterator(chunk_size=2_000):
-        yield _line(
+        yield csv_line(
             (
                 event.at.isoformat(),
                 event.action,
@@ -112,14 +127,3 @@ def as_csv(events: QuerySet[AuditEvent]) -> Iterator[str]:
                 json.dumps(event.details, sort_keys=True),
             )
         )
-
-
-def _line(values: tuple[str, ...]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow([_harmless(value) for value in values])
-    return out.getvalue()
-
-
-def _harmless(text: str) -> str:
-    """No formula in a spreadsheet, whatever somebody signed in or asked with."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,7 +1,5 @@
 """A project's charges as a chart and as CSV."""
 
-import csv
-import io
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ from datetime import datetime
 
 from backups_portal.billing.models import Charge
 from backups_portal.billing.statement import Total, parts_of
+from backups_portal.ui.spreadsheets import csv_line
 
 MONTHS = 12
 HEADERS = ("month", "project", "charge", "reason", "unit_price", "amount", "currency")
@@ -60,30 +59,24 @@ def chart(months: Sequence[Total]) -> Chart | None:
 
 def as_csv(project_id: uuid.UUID, now: datetime) -> str:
     """A line for each charge and calendar month (UTC) until now, oldest first."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(HEADERS)
     charges = Charge.objects.filter(project_id=project_id).order_by("starts_at", "kind")
-    lines = [
+    parts = [
         (f"{month:%Y-%m}", charge, amount)
         for charge in charges
         for month, amount in parts_of(charge, now)
     ]
-    for month, charge, amount in sorted(lines, key=lambda line: line[0]):
-        writer.writerow(
+    lines = [
+        csv_line(
             (
                 month,
-                _harmless(charge.project_name),
+                charge.project_name,
                 charge.get_kind_display(),
-                _harmless(charge.reason),
+                charge.reason,
                 charge.unit_price,
                 amount,
                 charge.currency,
             )
         )
-    return out.getvalue()
-
-
-def _harmless(text: str) -> str:
-    """No formula in a spreadsheet, whatever a project is called."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+        for month, charge, amount in sorted(parts, key=lambda part: part[0])
+    ]
+    return "".join([csv_line(HEADERS), *lines])

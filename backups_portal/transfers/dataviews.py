@@ -121,25 +121,6 @@ class IdsView(ProjectPermissionMixin, TemplateView):
         )
 
 
-class TokensCsvView(ProjectPermissionMixin, View):
-    """The map of tokens as a file: last four characters, old and new."""
-
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
-
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        try:
-            with psycopg.connect(project_dsn(self.project), connect_timeout=10) as connection:
-                tokens = list_tokens(connection)
-        except psycopg.Error:
-            return HttpResponse(UNREACHABLE, status=503, content_type="text/plain")
-        lines = (
-            ",".join([item.kind, item.resource, item.old_last_four, item.new_last_four]) + "\r\n"
-            for item in tokens
-        )
-        return _csv("tokens.csv", _headed("kind,resource,old last four,new last four", lines))
-
-
 class VariablesCsvView(ProjectPermissionMixin, View):
     """The map of variable ids as a file, of the restore and of the transfers."""
 

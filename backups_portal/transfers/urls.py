@@ -3,7 +3,7 @@
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from backups_portal.transfers import dataviews, views
+from backups_portal.transfers import dataviews, tokenviews, views
 
 TRANSFERS = "projects/<slug:slug>/transfers/"
 TRANSFER = f"{TRANSFERS}<uuid:transfer>/"
@@ -40,10 +40,11 @@ urlpatterns = [
         name="data-export",
     ),
     path("projects/<slug:slug>/ids/", dataviews.IdsView.as_view(), name="ids"),
+    path("projects/<slug:slug>/tokens/", tokenviews.TokensView.as_view(), name="tokens"),
     path(
-        "projects/<slug:slug>/ids/tokens.csv",
-        read_only(dataviews.TokensCsvView.as_view()),
-        name="ids-tokens",
+        "projects/<slug:slug>/tokens.csv",
+        read_only(tokenviews.TokensCsvView.as_view()),
+        name="tokens-csv",
     ),
     path(
         "projects/<slug:slug>/ids/variables.csv",

@@ -1,5 +1,6 @@
 """The Main Database page: what the database is, and when it is backed up."""
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -9,15 +10,20 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.generic import FormView
 
+from backups_portal.audit.reading import last_change
 from backups_portal.audit.services import address_of
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.projects.models import MainDatabase
+from backups_portal.ui.charts import trend
 from snapshots.errors import SettingsRefusedError
 from snapshots.forms import BackupSettingsForm
-from snapshots.listing import newest_stored
+from snapshots.listing import growth_of, newest_stored
+from snapshots.schedule import runs_from
 from snapshots.services import change_backup_settings
 from snapshots.shortening import Shortening, preview_shortening
 
+RUNS = 3
 READING = ("GET", "HEAD")
 
 
@@ -37,9 +43,13 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         return BackupSettingsForm.values_of(self.project.main_database)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        database = self.project.main_database
         return super().get_context_data(
-            database=self.project.main_database,
+            database=database,
             measured=newest_stored(self.project),
+            growth=trend(growth_of(self.project)),
+            runs=planned_runs(database),
+            change=last_change(self.project.pk, "settings.changed"),
             now=timezone.now(),
             **kwargs,
         )
@@ -74,3 +84,11 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
 
     def form_invalid(self, form: BackupSettingsForm) -> HttpResponse:
         return self.render_to_response(self.get_context_data(form=form), status=400)
+
+
+def planned_runs(database: MainDatabase) -> list[datetime]:
+    """The next backups, in UTC, as the settings are now; none while none is planned."""
+    first = database.next_snapshot_at
+    if first is None:
+        return []
+    return runs_from(first, database.backup_time, database.backup_time_zone, count=RUNS)

@@ -1,4 +1,4 @@
-/* Runs before the first paint, so that a dark page never flashes white. */
+/* Runs before the first paint, so that a dark page never flashes white; tells the time zone. */
 (() => {
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -23,6 +23,11 @@
       /* the choice lasts as long as the page */
     }
   };
+
+  // Pages come with the viewer's time zone in them, so that nothing moves once they are shown.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  if (zone) document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
 
   apply();
   root.classList.add("has-js");

@@ -18,7 +18,7 @@ NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
     *("activity-csv", "charges-csv"),
-    *("data-export", "ids-tokens", "ids-variables", "transfer-report-json", "transfer-report-csv"),
+    *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
 }
 OWNED = {
     name

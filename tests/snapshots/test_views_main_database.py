@@ -17,8 +17,9 @@ from snapshots.models import Hold, Snapshot
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-# Session, account, membership with project and settings, newest snapshot, server.
-PAGE_QUERIES = 5
+# Session, account, membership with project, settings and server, newest snapshot, growth, change.
+PAGE_QUERIES = 6
+NOW = datetime(2026, 5, 5, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -83,6 +84,40 @@ def test_database_facts(client: Client, owner: Account, project: Project) -> Non
     page = read(client, owner, project)
     assert "bp_0123abcd" in page
     assert "1,234,567" in page
+
+
+def test_three_runs_are_planned_over_a_change_of_clocks(
+    client: Client, owner: Account, project: Project
+) -> None:
+    MainDatabase.objects.update(
+        backup_time_zone="Europe/Berlin",
+        next_snapshot_at=datetime(2031, 10, 25, 1, tzinfo=UTC),
+    )
+    page = read(client, owner, project)
+    for there, utc in (
+        ("25 Oct 2031, 03:00", "25 Oct 2031, 01:00"),
+        ("26 Oct 2031, 03:00", "26 Oct 2031, 02:00"),
+        ("27 Oct 2031, 03:00", "27 Oct 2031, 02:00"),
+    ):
+        assert f'{there} <span class="zone">CE' in page
+        assert f'{utc} <span class="zone">UTC' in page
+
+
+def test_growth_is_drawn_from_the_backups(client: Client, owner: Account, project: Project) -> None:
+    factories.make_snapshot(project, taken_at=NOW - timedelta(days=2), logical_bytes=2048)
+    assert "trend-drawing" not in read(client, owner, project)
+    factories.make_snapshot(project, taken_at=NOW - timedelta(days=1), logical_bytes=8192)
+    page = read(client, owner, project).replace("\N{NO-BREAK SPACE}", " ")
+    assert "from 2.0 KiB to 8.0 KiB, at most 8.0 KiB" in page
+    assert 'points="0.0,75.0 600.0,0.0"' in page
+
+
+def test_the_last_change_is_named(client: Client, owner: Account, project: Project) -> None:
+    assert "Last changed" not in read(client, owner, project)
+    save(client, owner, project, retention_days="30")
+    assert f"by {owner.email}: Retention days: 7 → 30." in " ".join(
+        read(client, owner, project).split()
+    )
 
 
 def test_collaborator_sees_the_database_and_no_backup_settings(

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from backups_portal.ui import formats
+from backups_portal.ui.zones import viewers_zone
 
 register = template.Library()
 
@@ -83,7 +84,17 @@ def icon(name: str) -> SafeString:
 
 @register.simple_tag
 def moment(when: datetime | None, zone: str | None = None) -> str:
-    """Date and time on the clocks of a zone (UTC without one), with seconds and UTC on hover."""
+    """Date and time on the viewer's clocks, with seconds and UTC on hover.
+
+    Args:
+        zone: Whose clocks are shown while the viewer's are not known; UTC without one.
+    """
+    return clock(when, viewers_zone() or zone)
+
+
+@register.simple_tag
+def clock(when: datetime | None, zone: str | None = None) -> str:
+    """Date and time on the clocks of just this zone (UTC without one), with UTC on hover."""
     if when is None:
         return "\N{EM DASH}"
     there = formats.local(when, zone)
@@ -97,12 +108,25 @@ def moment(when: datetime | None, zone: str | None = None) -> str:
 
 
 @register.simple_tag
+def day(when: datetime, zone: str | None = None) -> str:
+    """The date of a moment, as `moment` has it, with the moment in UTC on hover."""
+    there = formats.local(when, viewers_zone() or zone)
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        when.isoformat(),
+        f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}",
+        f"{there.day} {there:%b %Y}",
+    )
+
+
+@register.simple_tag
 def ago(when: datetime, zone: str | None = None) -> str:
     """How far a moment is from now, with the moment itself on hover."""
     return format_html(
-        '<time datetime="{}" title="{}">{}</time>',
+        '<time datetime="{}" title="{} ({} UTC)">{}</time>',
         when.isoformat(),
-        formats.full(formats.local(when, zone)),
+        formats.full(formats.local(when, viewers_zone() or zone)),
+        f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}",
         naturaltime(when),
     )
 

@@ -1,0 +1,140 @@
+"""The tokens of a project, for whoever has to put new ones where old ones were."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+from django.core.paginator import Page, Paginator
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import add_never_cache_headers
+from django.views.generic import TemplateView, View
+from psycopg import Connection
+
+from backups_portal.audit.services import address_of, record
+from backups_portal.projects.access import Permission
+from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.projects.models import Project
+from backups_portal.transfers.tokenlist import (
+    ListedToken,
+    all_tokens,
+    count_tokens,
+    read_tokens,
+    reveal_token,
+)
+from backups_portal.ui.spreadsheets import csv_line
+from restores.models import Restore
+
+UNREACHABLE = "The project's database does not answer now."
+PAGE = 25
+HEADERS = ("kind", "resource id", "resource", "token", "old last four", "new last four", "replaced")
+
+
+class TokenPage:
+    """What a paginator asks of a list, asked of the database page by page."""
+
+    def __init__(self, connection: Connection[Any], sought: str) -> None:
+        self._connection, self._sought = connection, sought
+
+    def count(self) -> int:
+        """How many there are."""
+        return count_tokens(self._connection, sought=self._sought)
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __getitem__(self, part: slice) -> list[ListedToken]:
+        first = part.start or 0
+        return read_tokens(
+            self._connection, sought=self._sought, first=first, most=part.stop - first
+        )
+
+
+class TokensView(ProjectPermissionMixin, TemplateView):
+    """Tokens by resource; a value is shown when somebody asks for it, one at a time."""
+
+    permission = Permission.MANAGE_API
+    template_name = "transfers/tokens.html"
+    http_method_names = ["get", "head", "post"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return self.show()
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The page with one value on it; who has seen it is written down first."""
+        try:
+            with _open(self.project) as connection:
+                found = reveal_token(connection, request.POST.get("token", ""), keys=keyring())
+        except psycopg.Error:
+            return self.show()
+        if found is None:
+            raise Http404("no such token")
+        token, value = found
+        record(
+            action="token.revealed",
+            actor=self.account,
+            project=self.project,
+            subject=token.resource or token.name,
+            details={"kind": token.kind, "last_four": token.new_last_four},
+            address=address_of(request),
+        )
+        return self.show(revealed=token, value=value)
+
+    def show(self, **context: Any) -> HttpResponse:
+        """The page; nobody's browser or proxy keeps what it shows."""
+        sought = (self.request.POST.get("q") or self.request.GET.get("q", "")).strip()
+        number = self.request.POST.get("page") or self.request.GET.get("page")
+        context |= {
+            "sought": sought,
+            "restore": Restore.objects.filter(project=self.project).first(),
+        }
+        status = 200
+        try:
+            with _open(self.project) as connection:
+                found: Any = TokenPage(connection, sought)
+                page: Page[ListedToken] = Paginator(found, PAGE).get_page(number)
+                context |= {"page_obj": page, "tokens": list(page.object_list)}
+        except psycopg.Error:
+            status, context["unreachable"] = 503, UNREACHABLE
+        response = self.render_to_response(self.get_context_data(**context), status=status)
+        add_never_cache_headers(response)
+        return response
+
+
+class TokensCsvView(ProjectPermissionMixin, View):
+    """The checklist: each token with the last characters of the old one and its own, no values."""
+
+    permission = Permission.MANAGE_API
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            connection = _open(self.project)
+        except psycopg.Error:
+            return HttpResponse(UNREACHABLE, status=503, content_type="text/plain")
+        response = StreamingHttpResponse(_lines(connection), content_type="text/csv; charset=utf-8")
+        response["Content-Disposition"] = f'attachment; filename="{self.project.slug}-tokens.csv"'
+        return response
+
+
+def _open(project: Project) -> Connection[Any]:
+    return psycopg.connect(project_dsn(project), connect_timeout=10)
+
+
+def _lines(connection: Connection[Any]) -> Iterator[str]:
+    with connection:
+        yield csv_line(HEADERS)
+        for token in all_tokens(connection):
+            yield csv_line(
+                (
+                    token.kind,
+                    token.resource_id,
+                    token.resource,
+                    token.name,
+                    token.old_last_four,
+                    token.new_last_four,
+                    # For whoever works through the list.
+                    "",
+                )
+            )
