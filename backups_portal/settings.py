@@ -109,8 +109,16 @@ TEMPLATES = [
                 )
             ],
         },
-    }
+    },
+    {
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
+        "NAME": "jinja",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {"environment": "backups_portal.ui.jinja.environment", "auto_reload": DEBUG},
+    },
 ]
+FORM_RENDERER = "django.forms.renderers.Jinja2"
 
 DATABASES = {
     "default": {

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import UUIDField, Value
+
 from backups_portal.projects.models import Project
 from backups_portal.ui.estimate import remaining
 from snapshots.models import Snapshot
@@ -38,6 +40,7 @@ class Row:
             where there is nothing to keep.
         restore: A restore of it that is under way.
         is_being_proven: A proof of it is queued or under way.
+        is_held: Somebody wishes to keep it whatever its age.
         left: How long taking it will still last, where that can be told.
     """
 
@@ -46,7 +49,16 @@ class Row:
     kept_because: str
     restore: RunningRestore | None
     is_being_proven: bool
+    is_held: bool
     left: timedelta | None = None
+
+    @property
+    def new_share(self) -> float | None:
+        """Which part of its size was new that day; None where all of it was, or is not known."""
+        snapshot = self.snapshot
+        if snapshot.is_full or not snapshot.stored_bytes or snapshot.new_bytes is None:
+            return None
+        return snapshot.new_bytes / snapshot.stored_bytes
 
     @property
     def changes(self) -> bool:
@@ -80,8 +92,7 @@ def describe(
         newest: The project's newest stored snapshot, which retention never removes.
     """
     days = project.main_database.retention_days
-    restores = _running_restores([snapshot.pk for snapshot in snapshots])
-    proving = _being_proven([snapshot.pk for snapshot in snapshots])
+    restores, proving = _uses([snapshot.pk for snapshot in snapshots])
     reasons = _reasons(snapshots, newest, {*restores, *proving}, timedelta(days=days), now)
     return [
         Row(
@@ -90,6 +101,7 @@ def describe(
             kept_because=KEPT_BECAUSE.get(reasons.get(snapshot.pk, ""), ""),
             restore=restores.get(snapshot.pk),
             is_being_proven=snapshot.pk in proving,
+            is_held=is_held(snapshot),
             left=_time_left(snapshot, now),
         )
         for snapshot in snapshots
@@ -102,15 +114,17 @@ def _time_left(snapshot: Snapshot, now: datetime) -> timedelta | None:
     return remaining(snapshot.rows_done, snapshot.rows_total, now - snapshot.started_at)
 
 
-def _running_restores(snapshot_ids: Sequence[UUID]) -> dict[UUID, RunningRestore]:
-    rows = Snapshot.objects.filter(pk__in=snapshot_ids, restores__state__in=UNFINISHED_USES)
-    found = rows.values_list("pk", "restores__pk", "restores__name")
-    return {pk: RunningRestore(restore_id, name) for pk, restore_id, name in found}
-
-
-def _being_proven(snapshot_ids: Sequence[UUID]) -> set[UUID]:
-    rows = Snapshot.objects.filter(pk__in=snapshot_ids, proofs__state__in=UNFINISHED_USES)
-    return set(rows.values_list("pk", flat=True))
+def _uses(snapshot_ids: Sequence[UUID]) -> tuple[dict[UUID, RunningRestore], set[UUID]]:
+    """The restores under way of some snapshots, and those that are being proven; one query."""
+    among = Snapshot.objects.filter(pk__in=snapshot_ids)
+    restored = among.filter(restores__state__in=UNFINISHED_USES)
+    proven = among.filter(proofs__state__in=UNFINISHED_USES)
+    nothing = Value(None, output_field=UUIDField()), Value("")
+    found = restored.values_list("pk", "restores__pk", "restores__name").union(
+        proven.values_list("pk", *nothing), all=True
+    )
+    restores = {pk: RunningRestore(one, name) for pk, one, name in found if one is not None}
+    return restores, {pk for pk, one, _ in found if one is None}
 
 
 def _reasons(

@@ -38,7 +38,7 @@ class ActivityView(Filtered, ListView):
     """Who did what, when, and from where."""
 
     template_name = "projects/activity.html"
-    paginate_by = 50
+    paginate_by = 25
 
     def get_queryset(self) -> QuerySet[AuditEvent]:
         self.form = self.filter_form()

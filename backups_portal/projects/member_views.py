@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -18,6 +19,8 @@ from backups_portal.projects.forms import InvitationForm
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Invitation, Membership
 
+MEMBERS = 25
+
 
 class MembersView(ProjectPermissionMixin, FormView):
     """Lists members and invitations, and invites."""
@@ -29,8 +32,11 @@ class MembersView(ProjectPermissionMixin, FormView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         of_project = Membership.objects.filter(project=self.project)
+        members = of_project.select_related("account").order_by("-role", "account__email")
+        page = Paginator(members, MEMBERS).get_page(self.request.GET.get("page"))
         return super().get_context_data(
-            members=of_project.select_related("account").order_by("-role", "account__email"),
+            page_obj=page,
+            members=page.object_list,
             invitations=Invitation.objects.filter(project=self.project)
             .select_related("account", "invited_by")
             .order_by("account__email"),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db.models import Max, Q, QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.generic import ListView, TemplateView, View
@@ -12,27 +12,27 @@ from backups_portal.billing.services import current_quote
 from backups_portal.billing.statement import statement
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
-from backups_portal.projects.models import Invitation, Membership
+from backups_portal.projects.models import Invitation, Membership, Project
 
 
 def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
     """Memberships with what an overview says of their projects, in one query.
 
-    Adds `last_backup` (when the newest good snapshot was taken, or None), and loads the
-    main database and the restore that made the project.
+    Adds `last_backup` (when the newest good snapshot was taken), `restored_from` (the project whose
+    backup it was made of) and `backup_taken_at`, each or None; loads the main database.
     """
-    last_backup = Max(
-        "project__snapshots__taken_at",
-        filter=Q(
-            project__snapshots__state="completed",
-            project__snapshots__verdict__in=["unproven", "passed"],
-        ),
+    good = Project.objects.filter(
+        pk=OuterRef("project_id"),
+        snapshots__state="completed",
+        snapshots__verdict__in=["unproven", "passed"],
     )
-    return (
-        memberships.annotate(last_backup=last_backup)
-        .select_related("project__main_database", "project__restored_by__snapshot__project")
-        .defer("project__restored_by__report", "project__restored_by__snapshot__table_rows")
-    )
+    # The newest through the index, and not the greatest of all.
+    newest = good.order_by("-snapshots__taken_at").values("snapshots__taken_at")[:1]
+    return memberships.annotate(
+        last_backup=Subquery(newest),
+        restored_from=F("project__restored_by__snapshot__project__name"),
+        backup_taken_at=F("project__restored_by__snapshot__taken_at"),
+    ).select_related("project__main_database")
 
 
 class ProjectListView(ListView):
@@ -40,7 +40,7 @@ class ProjectListView(ListView):
 
     template_name = "projects/project_list.html"
     context_object_name = "memberships"
-    paginate_by = 24
+    paginate_by = 12
     http_method_names = ["get", "head", "options"]
 
     def get_queryset(self) -> QuerySet[Membership]:

@@ -8,6 +8,7 @@ from django import forms
 from backups_portal.projects.models import Project
 from backups_portal.transfers.choosing import KINDS, Choice, ChoiceError, Rule, Unmatched
 from backups_portal.transfers.resources import BY_KIND
+from backups_portal.ui.widgets import LongSelect
 
 RULES = [
     (Rule.SKIP.value, "Skip it (what is there stays)"),
@@ -22,6 +23,8 @@ UNMATCHED = [
 
 class ProjectField(forms.ModelChoiceField):
     """One of the owner's projects, by its name."""
+
+    widget = LongSelect
 
     def label_from_instance(self, obj: Project) -> str:
         return obj.name
@@ -73,10 +76,14 @@ class TransferForm(forms.Form):
 
     def __init__(self, *args: Any, projects: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Names and ids alone, read once for both.
+        named = list(projects.values_list("pk", "name"))
         for name in ("source", "target"):
             chooser = self.fields[name]
             if isinstance(chooser, ProjectField):
                 chooser.queryset = projects
+                empty = [] if chooser.empty_label is None else [("", chooser.empty_label)]
+                chooser.choices = [*empty, *named]
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

@@ -17,6 +17,7 @@ from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from snapshots.listing import Row, describe, newest_stored
 from snapshots.models import Snapshot
+from snapshots.readiness import readiness_of
 
 # The list refreshes itself so often (seconds) while something in it is under way, and while the
 # next backup is about to appear.
@@ -32,7 +33,8 @@ class BackupsView(ProjectPermissionMixin, ListView):
     permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head"]
     template_name = "snapshots/backups.html"
-    paginate_by = 25
+    # Two weeks on a page; most periods are shorter.
+    paginate_by = 14
 
     def get_template_names(self) -> list[str]:
         refresh = "HX-Request" in self.request.headers
@@ -52,18 +54,26 @@ class BackupsView(ProjectPermissionMixin, ListView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
-        now, newest = timezone.now(), newest_stored(self.project)
+        now, newest = timezone.now(), self._newest(context["page_obj"])
         rows = describe(context["object_list"], newest=newest, project=self.project, now=now)
         database = self.project.main_database
         return {
             **context,
             "rows": rows,
             "newest": newest,
+            "readiness": readiness_of(self.project, now),
             "failed_proof": any(row.snapshot.verdict == Snapshot.Verdict.FAILED for row in rows),
             "database": database,
             "now": now,
             "refresh_seconds": refresh_seconds(rows, database.next_snapshot_at, now),
         }
+
+    def _newest(self, page: Page[Snapshot]) -> Snapshot | None:
+        """The newest stored one, which the first page has unless all on it failed."""
+        stored = [row for row in page.object_list if row.is_good and row.taken_at]
+        if page.number == 1 and stored:
+            return max(stored, key=lambda row: row.taken_at or row.scheduled_for)
+        return newest_stored(self.project)
 
 
 def refresh_seconds(rows: Sequence[Row], next_run: datetime | None, now: datetime) -> int | None:

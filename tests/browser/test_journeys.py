@@ -19,6 +19,7 @@ from tests.browser.conftest import Enter, Portal
 from tests.browser.scene import Scene, live_project
 from tests.conftest import running_worker
 
+DONE = re.compile("Stored|Proven")
 EMPTY = "Backup snapshots will appear here once they are created."
 # Of a restore or a backup, with all that a busy machine may add.
 SOON = 30_000
@@ -86,7 +87,7 @@ def test_a_backup_appears_without_a_reload(enter: Enter, scene: Scene) -> None:
     run_schedule(timezone.now())
     for _ in range(60):
         page.clock.run_for(15_000)
-        if page.get_by_text("Stored").or_(page.get_by_text("Proven")).count():
+        if page.locator(".state", has_text=DONE).count():
             break
         page.wait_for_timeout(250)
     expect(page.get_by_text(EMPTY)).to_have_count(0)

@@ -119,6 +119,6 @@ def test_project_page_asks_as_often_with_many_snapshots(
 def test_long_list_is_paged(client: Client, owner: Account) -> None:
     for _ in range(25):
         factories.make_project_row(owner=owner)
-    assert "Page 1 of 2" in read(client, owner, "/")
+    assert "Page 1 of 3" in read(client, owner, "/")
     client.force_login(owner)
-    assert client.get("/?page=3").status_code == 404
+    assert client.get("/?page=4").status_code == 404

@@ -8,6 +8,7 @@ from typing import Any
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
 from django.forms import BoundField, CheckboxInput, Select
+from django.template import engines
 from django.template.context import RequestContext
 from django.template.loader import render_to_string
 from django.utils.html import format_html
@@ -131,6 +132,33 @@ def ago(when: datetime, zone: str | None = None) -> str:
     )
 
 
+@register.simple_tag
+def badge(state: str, label: str) -> SafeString:
+    """What a thing's state is called, in the tone of the state.
+
+    Args:
+        state: The model's word for it.
+        label: What it is called on screen.
+    """
+    return format_html('<span class="state state-{}">{}</span>', tone(state), label)
+
+
+@register.simple_tag(takes_context=True)
+def jinja(context: RequestContext, template: str, **values: Any) -> SafeString:
+    """A part of the page that Jinja2 renders, with all that the page has, `values`, and a
+    `form_token` for forms of its own.
+    """
+    part = engines["jinja"].get_template(template)
+    known: dict[Any, Any] = context.flatten()
+    return SafeString(part.render({**known, **values, "form_token": _form_token(known)}))
+
+
+def _form_token(known: dict[Any, Any]) -> SafeString:
+    """The hidden field that forms send along, made once for all forms of a part."""
+    token = known.get("csrf_token")
+    return format_html('<input type="hidden" name="csrfmiddlewaretoken" value="{}">', str(token))
+
+
 @register.inclusion_tag("_components/field.html")
 def field(bound: BoundField, suffix: str = "") -> dict[str, Any]:
     """A form field with its label, help and errors; `suffix` is a unit shown behind it."""
@@ -146,22 +174,6 @@ def field(bound: BoundField, suffix: str = "") -> dict[str, Any]:
         "is_checkbox": is_checkbox,
         "suffix": suffix,
     }
-
-
-@register.inclusion_tag("_components/nav_link.html", takes_context=True)
-def nav_link(
-    context: RequestContext, href: str, label: str, icon_name: str, url_names: str
-) -> dict[str, Any]:
-    """A line of the sidebar; it is the current one on the pages with these URL names."""
-    match = context["request"].resolver_match
-    is_current = match is not None and match.url_name in url_names.split()
-    return {"href": href, "label": label, "icon_name": icon_name, "is_current": is_current}
-
-
-@register.simple_block_tag
-def menu(content: str, label: str) -> str:
-    """A three-dot menu that opens without JavaScript; holds `menu-item` links and buttons."""
-    return render_to_string("_components/menu.html", {"content": content, "label": label})
 
 
 @register.simple_block_tag

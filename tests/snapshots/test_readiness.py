@@ -1,0 +1,155 @@
+"""The top of the Backups page: what could be lost, what is proven, and each retained day."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.models import Snapshot
+from snapshots.readiness import readiness_of
+from snapshots.strip import CELL, KINDS, LONGEST, MISSED, PLACE, draw_strip
+from tests import factories
+
+DAY = timedelta(days=1)
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+TODAY = NOON.date()
+
+
+@pytest.fixture
+def project(db: None) -> Project:
+    """A project of two weeks ago, backed up at 03:00 UTC and keeping for seven days."""
+    return factories.make_project_row(created_at=NOON - 14 * DAY)
+
+
+def back_up(project: Project, ago: int, **fields: object) -> Snapshot:
+    at = (NOON - ago * DAY).replace(hour=3)
+    return factories.make_snapshot(project, taken_at=at, **fields)
+
+
+def kinds(project: Project, now: datetime = NOON) -> dict[str, int]:
+    strip = readiness_of(project, now).strip
+    return {kind: count for kind, _, count in strip.counts} if strip else {}
+
+
+class TestStrip:
+    def test_a_missed_and_a_failed_day_are_told_apart(self, project: Project) -> None:
+        for ago in (6, 4, 3, 1):
+            back_up(project, ago)
+        back_up(project, 2, state="failed")
+        back_up(project, 0, verdict="passed", proven_at=NOON)
+        assert kinds(project) == {"proven": 1, "stored": 4, "failed": 1, "missed": 1}
+        strip = readiness_of(project, NOON).strip
+        assert strip
+        assert [cell.label for cell in strip.bad] == ["18 Nov 2026: missed", "21 Nov 2026: failed"]
+        assert strip.summary == (
+            "Backups of the last 7 days: 1 proven, 4 stored, 1 failed, 1 missed"
+        )
+
+    def test_a_failed_proof_counts_as_failed(self, project: Project) -> None:
+        back_up(project, 0, verdict="failed", verdict_reason="3 rows differ.", proven_at=NOON)
+        assert kinds(project)["failed"] == 1
+
+    def test_today_is_not_missed_before_its_time(self, project: Project) -> None:
+        for ago in range(1, 8):
+            back_up(project, ago)
+        assert kinds(project, NOON.replace(hour=2)) == {"stored": 6}
+        assert kinds(project) == {"stored": 6, "missed": 1}
+
+    def test_a_new_project_has_missed_nothing(self, project: Project) -> None:
+        Project.objects.update(created_at=NOON - 2 * DAY)
+        project.refresh_from_db()
+        assert kinds(project) == {}
+        back_up(project, 1)
+        back_up(project, 0, state="running")
+        assert kinds(project) == {"stored": 1, "coming": 1}
+
+    def test_days_that_a_shorter_period_removed_are_not_missed(self, project: Project) -> None:
+        for ago in range(7):
+            back_up(project, ago, state="expired" if ago > 3 else "completed")
+        assert kinds(project) == {"stored": 4, "removed": 3}
+
+    def test_days_are_those_of_the_projects_zone(self, project: Project) -> None:
+        MainDatabase.objects.update(backup_time_zone="Pacific/Kiritimati")
+        project.refresh_from_db()
+        late = NOON.replace(hour=11)
+        factories.make_snapshot(project, taken_at=late, local_date=TODAY + DAY)
+        strip = readiness_of(project, NOON).strip
+        assert strip
+        assert strip.last == TODAY + DAY
+
+
+@given(
+    days=st.integers(0, 2 * LONGEST),
+    found=st.dictionaries(st.integers(0, 2 * LONGEST), st.sampled_from(list(KINDS))),
+)
+def test_each_day_has_a_cell_of_its_own(days: int, found: dict[int, str]) -> None:
+    first = date(2025, 1, 1)
+    known = {first + day * DAY: kind for day, kind in found.items() if day <= days}
+    strip = draw_strip(known, first=first, last=first + days * DAY)
+    assert strip
+    assert sum(count for _, _, count in strip.counts) == min(days + 1, LONGEST)
+    drawn = [corner for path in strip.good.values() for corner in re.findall(r"M(\d+) (\d+)", path)]
+    places = {(int(x), int(y)) for x, y in drawn} | {(cell.x, cell.y) for cell in strip.bad}
+    assert len(places) == min(days + 1, LONGEST)
+    assert all(x + CELL <= strip.width and y + CELL <= strip.height for x, y in places)
+    assert strip.height in (CELL, 6 * PLACE + CELL)
+
+
+def test_no_day_has_no_strip() -> None:
+    assert draw_strip({}, first=TODAY, last=TODAY - DAY) is None
+    strip = draw_strip({}, first=TODAY, last=TODAY)
+    assert strip
+    assert [cell.kind for cell in strip.bad] == [MISSED]
+
+
+class TestPanel:
+    @pytest.fixture
+    def page(self, client: Client, project: Project) -> str:
+        client.force_login(project.created_by)
+        return f"/projects/{project.slug}/backups/"
+
+    def read(self, client: Client, page: str) -> str:
+        html = re.sub(r"<[^>]*>", " ", client.get(page).text)
+        return " ".join(html.replace("\N{NO-BREAK SPACE}", " ").split())
+
+    def test_says_what_could_be_lost_and_what_is_proven(
+        self, client: Client, project: Project, page: str
+    ) -> None:
+        now = timezone.now()
+        factories.make_snapshot(project, taken_at=now - timedelta(hours=2))
+        text = self.read(client, page)
+        assert "Newest backup 2 hours ago" in text
+        assert "What came in since then would be lost." in text
+        assert "Last proven None yet The next proof restores one" in text
+        factories.make_snapshot(
+            project,
+            taken_at=now - DAY,
+            local_date=(now - DAY).date(),
+            verdict="passed",
+            proven_at=now - timedelta(hours=1),
+            restore_seconds=8.0,
+        )
+        text = self.read(client, page)
+        assert "Last proven 1 day ago Every row compared an hour ago ; restores in 8.0 s" in text
+
+    def test_the_next_run_is_on_the_projects_clocks_and_the_viewers(
+        self, client: Client, project: Project, page: str
+    ) -> None:
+        factories.make_snapshot(project)
+        MainDatabase.objects.update(next_snapshot_at=datetime(2031, 5, 6, 3, tzinfo=UTC))
+        client.cookies["zone"] = "Asia/Tokyo"
+        text = self.read(client, page)
+        assert "6 May 2031, 03:00 UTC ; 6 May 2031, 12:00 JST where you are" in text
+        client.cookies["zone"] = "UTC"
+        assert "where you are" not in self.read(client, page)
+
+    def test_a_row_says_what_was_new_that_day(
+        self, client: Client, project: Project, page: str
+    ) -> None:
+        factories.make_snapshot(project, is_full=False, stored_bytes=4096, new_bytes=1024)
+        assert "4.0 KiB 1.0 KiB of it new" in self.read(client, page)
