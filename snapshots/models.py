@@ -25,7 +25,7 @@ class SnapshotQuerySet(LeaseQuerySet):
 
     def listed(self) -> "SnapshotQuerySet":
         """Snapshots that a Backups page shows: everything but what retention removed."""
-        return self.exclude(state=Snapshot.State.EXPIRED).order_by("-scheduled_for", "-id")
+        return self.exclude(state=Snapshot.State.EXPIRED).order_by("-local_date")
 
     def unfinished(self) -> "SnapshotQuerySet":
         """Snapshots that are waiting or being taken."""
