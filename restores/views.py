@@ -23,7 +23,10 @@ from restores.services import request_restore, retry_restore
 from restores.steps import step_lines, time_left, time_taken
 from restores.warm import kept_for
 from snapshots.contents import contents_of
+from snapshots.engine.errors import EngineError
+from snapshots.inside import ExcludedLine, left_out
 from snapshots.mixins import SnapshotMixin
+from snapshots.models import Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +49,22 @@ class ConfirmView(SnapshotMixin, FormView):
         return super().get_context_data(
             snapshot=self.snapshot,
             contents=contents_of(self.snapshot.table_rows),
+            left_out=self._left_out(),
             quote=current_quote(),
             is_warm=kept_for(self.snapshot) is not None,
             zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
+
+    def _left_out(self) -> list[ExcludedLine]:
+        if self.snapshot.state != Snapshot.State.COMPLETED:
+            return []
+        try:
+            return left_out(self.snapshot)
+        except EngineError:
+            # The restore says what is wrong with it; this page only counts.
+            log.warning("contents cannot be read snapshot=%s", self.snapshot.pk, exc_info=True)
+            return []
 
     def form_valid(self, form: RestoreForm) -> HttpResponse:
         values = form.cleaned_data

@@ -1,6 +1,6 @@
 """What is inside a stored snapshot: told by its manifest and contents, its segments untouched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,12 +10,13 @@ from django.conf import settings
 from snapshots.engine.contents import (
     Device,
     Excluded,
+    excluded_totals,
     read_cells,
     read_devices,
     read_excluded,
 )
-from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import open_storage
+from snapshots.engine.manifest import ExcludedTotal, Manifest
+from snapshots.engine.storage import Storage, open_storage
 from snapshots.models import Snapshot
 
 EXCLUDED_LABELS = {
@@ -59,13 +60,28 @@ class Inside:
     @property
     def excluded_lines(self) -> list[ExcludedLine]:
         """The kinds of which something was left out."""
-        lines = []
-        for kind, label in EXCLUDED_LABELS.items():
-            items = [item for item in self.excluded if item.kind == kind]
-            if items:
-                count = sum(item.count for item in items)
-                lines.append(ExcludedLine(label, count, sum(item.size for item in items)))
-        return lines
+        return _excluded_lines(excluded_totals(self.excluded))
+
+
+def left_out(snapshot: Snapshot) -> list[ExcludedLine]:
+    """How much of each kind a stored snapshot leaves out; nothing is read but its manifest.
+
+    Raises:
+        EngineError: the manifest is missing or damaged.
+    """
+    return _excluded_lines(Manifest.load(_storage(), snapshot.manifest).excluded)
+
+
+def _storage() -> Storage:
+    return open_storage(settings.SNAPSHOT_STORAGE)
+
+
+def _excluded_lines(totals: Mapping[str, ExcludedTotal]) -> list[ExcludedLine]:
+    return [
+        ExcludedLine(label, totals[kind].count, totals[kind].size)
+        for kind, label in EXCLUDED_LABELS.items()
+        if kind in totals
+    ]
 
 
 def look_inside(snapshot: Snapshot) -> Inside:
@@ -74,7 +90,7 @@ def look_inside(snapshot: Snapshot) -> Inside:
     Raises:
         EngineError: the manifest or an object of the contents is missing or damaged.
     """
-    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    storage = _storage()
     manifest = Manifest.load(storage, snapshot.manifest)
     rows = _rows_by_number(read_cells(storage, manifest.contents))
     devices = [

@@ -24,7 +24,7 @@ from snapshots.engine.cells import (
     within,
 )
 from snapshots.engine.chunks import ChunkRange, split
-from snapshots.engine.manifest import Segment
+from snapshots.engine.manifest import ExcludedTotal, Segment
 from snapshots.engine.segments import EncodedSegment, encode, read_segment
 from snapshots.engine.storage import Storage
 
@@ -180,6 +180,15 @@ def read_devices(storage: Storage, contents: Iterable[Segment]) -> list[Device]:
     """The devices of a snapshot, ordered by name; raises as read_cells does."""
     devices = [Device(**row) for row in _rows_of(storage, contents, DEVICES)]
     return sorted(devices, key=lambda device: (device.name, device.device_id))
+
+
+def excluded_totals(excluded: Iterable[Excluded]) -> dict[str, ExcludedTotal]:
+    """How much of each kind there is."""
+    totals: dict[str, ExcludedTotal] = {}
+    for item in excluded:
+        known = totals.get(item.kind, ExcludedTotal(0, 0))
+        totals[item.kind] = ExcludedTotal(known.count + item.count, known.size + item.size)
+    return totals
 
 
 def read_excluded(storage: Storage, contents: Iterable[Segment]) -> list[Excluded]:

@@ -23,18 +23,18 @@ from snapshots.engine.cells import SeriesDevices, add_cells, chunks_of, count_ce
 from snapshots.engine.chunks import ChunkRange, Plan, plan_full, plan_incremental
 from snapshots.engine.contents import (
     Device,
-    Excluded,
     KeptCells,
     encode_cells,
     encode_devices,
     encode_excluded,
+    excluded_totals,
     keep_cells,
     keep_nothing,
 )
 from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.edges import EdgeCounter
 from snapshots.engine.errors import EngineError, SourceError
-from snapshots.engine.manifest import ExcludedTotal, Manifest, Segment, UntrackedChange
+from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.notes import note_devices, note_excluded, note_series
 from snapshots.engine.rereading import plan_reread, untracked_changes
 from snapshots.engine.segments import EncodedSegment, encode
@@ -179,7 +179,7 @@ def take_snapshot(
             segments=tuple(segments),
             contents=tuple(contents),
             new_keys=frozenset(item.key for item in [*segments, *contents]) - run.known,
-            excluded=_excluded_totals(excluded),
+            excluded=excluded_totals(excluded),
             untracked=_untracked(reread, instant, segments),
             labels=dict(labels or {}),
         )
@@ -382,11 +382,3 @@ def _resource_rows(connection: psycopg.Connection[tuple[object, ...]]) -> int:
         [names],
     ).fetchone()
     return int(str(row[0])) if row else 0
-
-
-def _excluded_totals(excluded: list[Excluded]) -> dict[str, ExcludedTotal]:
-    totals: dict[str, ExcludedTotal] = {}
-    for item in excluded:
-        known = totals.get(item.kind, ExcludedTotal(0, 0))
-        totals[item.kind] = ExcludedTotal(known.count + item.count, known.size + item.size)
-    return totals

@@ -85,6 +85,16 @@ def test_what_is_left_out_by_name_and_size(client: Client, snapshot: Snapshot) -
     assert "Alerts: alerts.js" not in read(client, snapshot, "left-out/?q=plan")
 
 
+@pytest.mark.usefixtures("without_segments")
+def test_the_confirmation_of_a_restore_counts_what_will_not_be_there(
+    client: Client, snapshot: Snapshot
+) -> None:
+    page = " ".join(read(client, snapshot, "restore/").split())
+    assert "(variables here: 10)" in page
+    for text in ("analysis scripts 3 (12", "uploaded files 1 (2.0"):
+        assert text in page
+
+
 def test_contents_that_are_lost_are_said_to_be(
     client: Client, snapshot: Snapshot, stored: Storage
 ) -> None:
