@@ -20,7 +20,8 @@ from snapshots.bases import find_base, is_full_due
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import Manifest, UntrackedChange, manifest_folder
 from snapshots.engine.source import chunk_start, source_errors
-from snapshots.engine.storage import open_storage
+from snapshots.engine.steps import Step
+from snapshots.engine.storage import Storage, open_storage
 from snapshots.engine.taking import Progress, take_snapshot
 from snapshots.models import Snapshot
 from snapshots.orphans import wait_for_sweep
@@ -68,6 +69,11 @@ def take(snapshot_id: UUID) -> None:
         log.warning("lease lost, stopped snapshot=%s", snapshot_id)
 
 
+def _reach(snapshot: Snapshot, step: Step) -> None:
+    """Say which step is next: the log tells where a worker was lost."""
+    log.info("snapshot step=%s snapshot=%s", step, snapshot.pk)
+
+
 def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
     Snapshot.objects.renew(
         snapshot_id,
@@ -86,7 +92,10 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
         return
     log.info("snapshot begins snapshot=%s attempt=%s", snapshot_id, snapshot.attempts)
     try:
-        _complete(snapshot, ticket, _run_engine(snapshot, ticket))
+        manifest = _run_engine(snapshot, ticket)
+        _reach(snapshot, Step.RECORDING)
+        _complete(snapshot, ticket, manifest)
+        _reach(snapshot, Step.DONE)
     except (LeaseLostError, ControlDatabaseError):
         raise
     except EngineError as error:
@@ -110,7 +119,19 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
     storage = open_storage(settings.SNAPSHOT_STORAGE)
     with Heartbeat(Snapshot.objects.all(), snapshot.id, ticket, lease=settings.LEASE) as heartbeat:
 
+        reached = Step.STARTING
+        _reach(snapshot, reached)
+        if snapshot.attempts > 1:
+            _remove_manifest(snapshot, storage)
+
         def report(progress: Progress) -> None:
+            nonlocal reached
+            if progress.step != reached:
+                reached = Step(progress.step)
+                _reach(snapshot, reached)
+            if reached == Step.PUBLISHING:
+                # Whoever slept for longer than its lease must not publish.
+                heartbeat.renew()
             heartbeat.report(
                 rows_done=progress.rows_done,
                 rows_total=progress.rows_total,
@@ -227,10 +248,14 @@ def _record(snapshot: Snapshot, action: str, details: dict[str, Any]) -> None:
     )
 
 
+def _remove_manifest(snapshot: Snapshot, storage: Storage) -> None:
+    """Remove what an attempt published that could not say so."""
+    storage.delete(f"{manifest_folder(snapshot.project_id)}{snapshot.id}.json")
+
+
 def _discard(snapshot: Snapshot) -> None:
     """Remove the manifest of a failed snapshot, which would keep its segments for ever."""
-    key = f"{manifest_folder(snapshot.project_id)}{snapshot.id}.json"
     try:
-        open_storage(settings.SNAPSHOT_STORAGE).delete(key)
+        _remove_manifest(snapshot, open_storage(settings.SNAPSHOT_STORAGE))
     except StorageError:
         log.warning("could not discard the manifest snapshot=%s", snapshot.id, exc_info=True)

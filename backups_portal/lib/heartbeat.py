@@ -60,6 +60,15 @@ class Heartbeat:
         if self._lost:
             raise LeaseLostError(str(self._pk))
 
+    def renew(self) -> None:
+        """Renew the lease now, from this thread, before something that only its holder may do.
+
+        Raises:
+            LeaseLostError: another worker has taken the row; stop working.
+            DatabaseError: the control database does not answer.
+        """
+        self._rows.renew(self._pk, self._ticket, lease=self._lease)
+
     def _beat(self) -> None:
         try:
             while not self._stop.wait(INTERVAL):

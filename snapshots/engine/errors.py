@@ -13,6 +13,10 @@ class MissingObjectError(StorageError):
     """The storage lacks an object that it should hold."""
 
 
+class ExistingObjectError(StorageError):
+    """Another writer has stored an object of that name."""
+
+
 class DamagedSnapshotError(EngineError):
     """What storage returned is not what the snapshot recorded."""
 

@@ -8,10 +8,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, NotSupportedError
 from obstore.store import LocalStore, from_url
 
-from snapshots.engine.errors import MissingObjectError, StorageError
+from snapshots.engine.errors import ExistingObjectError, MissingObjectError, StorageError
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,23 @@ class Storage:
             obstore.put(self._store, key, content)
         except (BaseError, OSError) as error:
             raise StorageError(f"The backup storage could not write {key}: {error}") from error
+
+    def put_new(self, key: str, content: bytes) -> None:
+        """The same, where there is no object of this name; of two writers one succeeds.
+
+        A bucket that knows no conditional writes is written to as ever.
+
+        Raises:
+            ExistingObjectError: there is one, which stays as it is.
+        """
+        try:
+            obstore.put(self._store, key, content, mode="create")
+        except AlreadyExistsError as error:
+            raise ExistingObjectError(f"The backup storage has {key} already.") from error
+        except (BaseError, OSError) as error:
+            if not _is_unknown_to_server(error):
+                raise StorageError(f"The backup storage could not write {key}: {error}") from error
+            self.put(key, content)
 
     def get(self, key: str) -> bytes:
         """The object's bytes.
@@ -74,6 +91,11 @@ class Storage:
         except (BaseError, OSError) as error:
             raise StorageError(f"The backup storage could not be listed: {error}") from error
         return sorted(name.rstrip("/") for name in found)
+
+
+def _is_unknown_to_server(error: Exception) -> bool:
+    # obstore has no name for the 501 of a bucket that refuses the header If-None-Match.
+    return isinstance(error, NotSupportedError) or "NotImplemented" in str(error)
 
 
 def open_storage(url: str) -> Storage:

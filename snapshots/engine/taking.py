@@ -33,7 +33,7 @@ from snapshots.engine.contents import (
 )
 from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.edges import EdgeCounter
-from snapshots.engine.errors import EngineError, SourceError
+from snapshots.engine.errors import EngineError, ExistingObjectError, SourceError
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.notes import note_devices, note_excluded, note_series
 from snapshots.engine.rereading import plan_reread, untracked_changes
@@ -46,6 +46,7 @@ from snapshots.engine.source import (
     open_reader,
     source_errors,
 )
+from snapshots.engine.steps import Step
 from snapshots.engine.storage import Storage
 
 # What a restore must reproduce of a variable: everything but its id.
@@ -118,8 +119,8 @@ def take_snapshot(
             taken over from it.
         full: Read everything although a base would do, and note in the manifest where the
             variables are not what the base and the marks foretell.
-        on_progress: Called from the reading threads, after every segment; what it raises ends
-            the run.
+        on_progress: Called from the reading threads, after every segment, and from this one at
+            each of the engine's further steps; what it raises ends the run.
         labels: What the caller calls the snapshot, for the manifest.
 
     Returns:
@@ -161,6 +162,7 @@ def take_snapshot(
         )
         segments = [segment for part in read for segment in part] + plan.reused
         segments.sort(key=_load_order)
+        run.reach(Step.DESCRIBING)
         excluded = note_excluded(connection)
         contents = [
             *run.store_cells(kept),
@@ -183,7 +185,9 @@ def take_snapshot(
             untracked=_untracked(reread, instant, segments),
             labels=dict(labels or {}),
         )
+        run.reach(Step.PUBLISHING)
         _publish(storage, manifest)
+        run.reach(Step.FORGETTING)
         try:
             _forget_marks(connection, manifest)
         except psycopg.Error:
@@ -338,12 +342,16 @@ class _Run:
             _read_back(self._storage, segment.key, segment.sha256)
         return segment
 
+    def reach(self, step: Step) -> None:
+        """Say that a step is next."""
+        total = max(self._rows_total, self._rows_done)
+        self._on_progress(Progress(self._rows_done, total, step, self._bytes_done))
+
     def _count(self, rows: int, size: int) -> None:
         with self._lock:
             self._rows_done += rows
             self._bytes_done += size
-            total = max(self._rows_total, self._rows_done)
-            self._on_progress(Progress(self._rows_done, total, "reading", self._bytes_done))
+            self.reach(Step.READING)
 
 
 def _rows_by_chunk(table: pa.Table) -> dict[int, int]:
@@ -358,7 +366,12 @@ def _read_back(storage: Storage, key: str, sha256: str) -> None:
 
 def _publish(storage: Storage, manifest: Manifest) -> None:
     content = manifest.to_json()
-    storage.put(manifest.key, content)
+    try:
+        storage.put_new(manifest.key, content)
+    except ExistingObjectError:
+        # The answer to an earlier try may have been lost: then it is ours, and is read back. That
+        # of a worker which was thought dead would belong to another instant than the marks.
+        log.warning("there is a manifest already key=%s", manifest.key)
     _read_back(storage, manifest.key, hashlib.sha256(content).hexdigest())
 
 
