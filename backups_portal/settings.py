@@ -229,6 +229,8 @@ SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default
 # After how many minutes a snapshot that failed is tried again, the first time, the second, …; on
 # the same local day only. Empty: a failure is final.
 SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5, 15, 45])
+# The same for restores and the faults that pass by themselves: a server or the storage was away.
+RESTORE_RETRY_MINUTES = env.list("RESTORE_RETRY_MINUTES", cast=int, default=[1, 5])
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
 # How many records a mutable device may hold, by the API and by transfers; 0: any number.
 MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)

@@ -71,13 +71,18 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
     return True
 
 
+class LeftBehindError(EngineError):
+    """The database of an attempt before is still there."""
+
+
 class BuildRun(Generic[RowT]):
     """One attempt at a restore or a proof, under one lease."""
 
     def __init__(self, row: RowT, ticket: uuid.UUID, on_progress: OnProgress | None = None) -> None:
         self.row, self.ticket = row, ticket
-        self.server: DatabaseServer | None = None
-        self.prefix = ""
+        # Of the attempt before, until this one has a database of its own.
+        self.server: DatabaseServer | None = row.server
+        self.prefix = row.prefix
         self._watch = on_progress
 
     def store(self, **fields: Any) -> None:
@@ -91,16 +96,25 @@ class BuildRun(Generic[RowT]):
 
         Raises:
             EngineError: workers were lost here again and again.
+            LeftBehindError: what the last one left cannot be removed yet.
         """
         rows = type(self.row)._default_manager.all()
         with Heartbeat(rows, self.row.pk, self.ticket, lease=settings.LEASE) as heartbeat:
-            drop_build(self.row.server, self.row.prefix)
+            self.reach(Build.Step.WAITING)
+            self._clear()
             if self.row.attempts > MAX_ATTEMPTS:
                 raise EngineError(f"It was interrupted {MAX_ATTEMPTS} times and was given up.")
             work(heartbeat)
 
+    def _clear(self) -> None:
+        """Remove what is written down: once another name takes its place, nobody would find it."""
+        if not self.drop():
+            raise LeftBehindError("What an earlier attempt left could not be removed yet.")
+        self.server, self.prefix = None, ""
+
     def claim_database(self, server: DatabaseServer, **fields: Any) -> None:
         """Write down which database this attempt makes, before it exists."""
+        self._clear()
         self.server, self.prefix = server, unused_prefix()
         self.store(
             server=server,
@@ -109,6 +123,10 @@ class BuildRun(Generic[RowT]):
             started_at=self.row.started_at or timezone.now(),
             **fields,
         )
+
+    def reach(self, step: Build.Step) -> None:
+        """Say which step has begun: the log tells where a worker was lost."""
+        log.info("%s step=%s id=%s", type(self.row).__name__.lower(), step, self.row.pk)
 
     def build(
         self, heartbeat: Heartbeat, *, manifest_key: str, name: str, server_name: str = ""
@@ -125,6 +143,7 @@ class BuildRun(Generic[RowT]):
         started = time.monotonic()
         server = choose_server(server_name)
         self.claim_database(server, step=Build.Step.CREATING, step_started_at=timezone.now())
+        self.reach(Build.Step.CREATING)
         storage = open_storage(settings.SNAPSHOT_STORAGE)
         manifest = Manifest.load(storage, manifest_key)
         instance = create_instance(server=server, project_name=name, prefix=self.prefix)
@@ -148,7 +167,7 @@ class BuildRun(Generic[RowT]):
         return Built(instance, target, manifest, loaded - started, time.monotonic() - loaded)
 
     def drop(self) -> bool:
-        """Remove this attempt's database; whether it is gone."""
+        """Remove the database of this attempt, or of the one before; whether it is gone."""
         return drop_build(self.server, self.prefix)
 
     def _reporter(self, heartbeat: Heartbeat) -> OnProgress:
@@ -158,6 +177,7 @@ class BuildRun(Generic[RowT]):
             nonlocal step, since
             if STEPS[progress.step] != step:
                 step, since = STEPS[progress.step], timezone.now()
+                self.reach(step)
             heartbeat.report(
                 step=step,
                 step_started_at=since,

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
 
 from backups_portal.audit.services import record
@@ -21,11 +21,12 @@ from backups_portal.projects.services import (
     check_name,
     publish_project,
 )
-from restores.building import EVIDENCE, BuildRun
+from restores.building import EVIDENCE, BuildRun, LeftBehindError
 from restores.loading import Target
 from restores.models import Restore
 from restores.proof_queue import queue_proof
 from restores.references import missing_references
+from restores.retrying import may_pass, retry_at
 from restores.warm import take_over
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
@@ -36,6 +37,7 @@ from snapshots.verdicts import pass_snapshot
 
 log = logging.getLogger(__name__)
 
+NO_DATABASE: dict[str, Any] = {"server": None, "prefix": "", "database": ""}
 UNEXPECTED = (
     "Something went wrong that we did not expect. Nothing was created and nothing is charged. "
     "Try again; if it fails again, tell the operator."
@@ -50,6 +52,10 @@ def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) ->
 
     Args:
         on_progress: Told how far it is, beside the row.
+
+    Raises:
+        django.db.Error: the control database went away; the tick takes the restore up again.
+        Exception: whatever nobody expected, after the restore was marked failed.
     """
     ticket = Restore.objects.all().claim(
         restore_id,
@@ -80,8 +86,15 @@ class _Run(BuildRun[Restore]):
             self._fail(str(error))
             # Whether the snapshot is at fault, its proof decides.
             queue_proof(self.row.snapshot_id)
-        except (EngineError, ProvisioningError, NameRefusedError) as error:
+        except (EngineError, ProvisioningError) as error:
+            if not self._try_later(error):
+                self._fail(str(error))
+        except NameRefusedError as error:
             self._fail(str(error))
+        except (OperationalError, InterfaceError):
+            # Nothing can be written down; the database is found by whoever follows.
+            log.warning("restore %s: the control database went away", self.row.pk)
+            raise
         except Exception:
             self._fail(UNEXPECTED)
             raise
@@ -97,11 +110,13 @@ class _Run(BuildRun[Restore]):
             server_name=wanted.name if wanted else "",
         )
         heartbeat.report(step=Restore.Step.PUBLISHING)
+        self.reach(Restore.Step.PUBLISHING)
         report = _report(built.manifest, built.target)
         with transaction.atomic():
             self._publish(built.instance, report=report, was_warm=warm is not None)
             if warm is None:
                 pass_snapshot(snapshot, restore_seconds=built.restore_seconds)
+        self.reach(Restore.Step.DONE)
 
     @transaction.atomic
     def _publish(self, instance: Instance, *, report: dict[str, Any], was_warm: bool) -> Project:
@@ -122,6 +137,7 @@ class _Run(BuildRun[Restore]):
             project=project,
             state=Restore.State.COMPLETED,
             step=Restore.Step.DONE,
+            reason="",
             report=report,
             was_warm=was_warm,
             finished_at=timezone.now(),
@@ -139,9 +155,42 @@ class _Run(BuildRun[Restore]):
         log.info("restore %s made project %s", self.row.pk, project.pk)
         return project
 
+    def _try_later(self, error: Exception) -> bool:
+        """Queue it again where a later attempt may do better; the tick finds it then."""
+        then = retry_at(self.row, timezone.now())
+        if then is None or not (isinstance(error, LeftBehindError) or may_pass(error)):
+            return False
+        log.warning("restore %s is tried again at %s: %s", self.row.pk, then, error)
+        gone = NO_DATABASE if self.drop() else {}
+        try:
+            self.store(
+                state=Restore.State.QUEUED,
+                step=Restore.Step.WAITING,
+                reason=str(error),
+                rows_done=0,
+                lease=None,
+                lease_until=then,
+                **gone,
+            )
+        except LeaseLostError:
+            log.warning("restore %s was taken over meanwhile", self.row.pk)
+            return True
+        record(
+            action="restore.postponed",
+            actor=None,
+            project=self.row.snapshot.project,
+            subject=self.row.name,
+            details={
+                "restore": str(self.row.pk),
+                "reason": str(error),
+                "again_at": then.isoformat(),
+            },
+        )
+        return True
+
     def _fail(self, reason: str) -> None:
         # A database that could not be dropped stays written down, for the tick to try again.
-        gone = {"server": None, "prefix": "", "database": ""} if self.drop() else {}
+        gone = NO_DATABASE if self.drop() else {}
         try:
             self.store(
                 state=Restore.State.FAILED,

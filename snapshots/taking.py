@@ -118,7 +118,6 @@ def _refusal(snapshot: Snapshot) -> str:
 def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
     storage = open_storage(settings.SNAPSHOT_STORAGE)
     with Heartbeat(Snapshot.objects.all(), snapshot.id, ticket, lease=settings.LEASE) as heartbeat:
-
         reached = Step.STARTING
         _reach(snapshot, reached)
         if snapshot.attempts > 1:

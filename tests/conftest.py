@@ -37,6 +37,7 @@ def _no_worker_is_missed(settings: Settings) -> None:
 def _failures_are_final(settings: Settings) -> None:
     """What fails in a test is told at once; those of retries set waits."""
     settings.SNAPSHOT_RETRY_MINUTES = []
+    settings.RESTORE_RETRY_MINUTES = []
 
 
 @pytest.fixture(autouse=True)
