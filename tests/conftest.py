@@ -4,10 +4,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from django.db import connection
@@ -68,16 +69,31 @@ def celery_worker(
 
 
 @contextmanager
-def running_worker(storage_url: str, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def running_worker(
+    storage_url: str,
+    log: Path,
+    *,
+    application: str = "backups_portal",
+    processes: int = 1,
+    purge: bool = True,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A real worker on the test database and this storage; it has answered a ping."""
-    app.control.purge()
+    if purge:
+        app.control.purge()
     with log.open("wb") as stream:
         worker = subprocess.Popen(
             [
-                *(sys.executable, "-m", "celery", "-A", "backups_portal", "worker"),
-                *("--concurrency=1", "--without-gossip", "--without-mingle", "--loglevel=INFO"),
+                *(sys.executable, "-m", "celery", "-A", application, "worker"),
+                *(f"--concurrency={processes}", "--without-gossip", "--without-mingle"),
+                "--loglevel=INFO",
             ],
-            env={**os.environ, "SNAPSHOT_STORAGE": storage_url, **database_of_this_test()},
+            env={
+                **os.environ,
+                "SNAPSHOT_STORAGE": storage_url,
+                **database_of_this_test(),
+                **environment,
+            },
             stdout=stream,
             stderr=subprocess.STDOUT,
         )

@@ -1,0 +1,180 @@
+"""PostgreSQL crashes, Redis is killed or loses everything: work goes on when they are back."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import Error, connection
+
+from backups_portal.celery import app
+from backups_portal.demo.children import Child
+from backups_portal.demo.folder import DataFolder, opened
+from backups_portal.demo.redis import start_redis
+from backups_portal.projects.models import Project
+from restores.models import Restore
+from snapshots.models import Snapshot
+from snapshots.queueing import queue_due
+from snapshots.tasks import enqueue
+from tests.conftest import running_worker
+from tests.faults.conftest import DUE, WORKER_ENVIRONMENT
+from tests.faults.laboratory import (
+    Laboratory,
+    ask,
+    check_that_all_is_well,
+    finished,
+    send,
+    until,
+)
+
+
+def crash_postgres() -> None:
+    """Kill one of its processes by SIGKILL: the server ends all others and recovers by its log."""
+    with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
+        pid = server.info.backend_pid
+        os.kill(pid, signal.SIGKILL)
+        with suppress(psycopg.Error):
+            server.execute("SELECT pg_sleep(60)")
+    until(_answers, ticking=False)
+
+
+def _answers() -> bool:
+    connection.close()
+    with suppress(psycopg.Error, Error):
+        psycopg.connect(settings.PROJECT_DATABASE_URL).close()
+        return Project.objects.exists()
+    return False
+
+
+@pytest.mark.usefixtures("worker")
+def test_postgres_crashes_in_the_middle_of_a_snapshot_and_of_a_restore(
+    laboratory: Laboratory, snapshot: Snapshot, make_project: Callable[[str], Project]
+) -> None:
+    make_project("Another")
+    (other,) = (Snapshot.objects.get(pk=pk) for pk in queue_due(DUE))
+    restore = ask(snapshot, "After the crash")
+    held = [laboratory.hold_at(restore.pk, "indexing"), laboratory.hold_at(other.pk, "describing")]
+    enqueue([other.pk])
+    send(restore)
+    for one in held:
+        one.wait()
+    crash_postgres()
+    for one in held:
+        one.let_go()
+    until(finished([other, restore]))
+    other.refresh_from_db()
+    restore.refresh_from_db()
+    assert other.state == Snapshot.State.COMPLETED, other.reason
+    assert restore.state == Restore.State.COMPLETED, restore.reason
+    check_that_all_is_well()
+
+
+class Broker:
+    """A Redis of this test's own."""
+
+    def __init__(self, folder: DataFolder) -> None:
+        self._folder = folder
+        self._child, self.url = self._start()
+
+    def _start(self) -> tuple[Child, str]:
+        return start_redis(self._folder, durable=False, say=lambda line: None)
+
+    def kill(self) -> None:
+        """As the machine would; nothing of it is saved."""
+        os.kill(self._child.pid, signal.SIGKILL)
+        until(lambda: self._child.exit_code() is not None, ticking=False)
+
+    def start_again(self) -> None:
+        """Empty, at the same address."""
+        self._child, _ = self._start()
+
+    def stop(self) -> None:
+        self._child.stop()
+
+
+@pytest.fixture
+def broker(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Broker]:
+    with opened(tmp_path_factory.mktemp("broker")) as folder:
+        broker = Broker(folder)
+        with using(broker.url):
+            yield broker
+        broker.stop()
+
+
+@contextmanager
+def using(url: str) -> Iterator[None]:
+    """Messages of this process go there."""
+    before = app.conf.broker_url
+    _send_to(url)
+    try:
+        yield
+    finally:
+        _send_to(before)
+
+
+def _send_to(url: str) -> None:
+    app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = url
+    # Connections and producers of before are forgotten with it.
+    app._after_fork()
+
+
+def test_redis_is_killed_and_comes_back_empty(
+    broker: Broker,
+    laboratory: Laboratory,
+    snapshot: Snapshot,
+    make_project: Callable[[str], Project],
+    tmp_path: Path,
+) -> None:
+    make_project("Another")
+    (other,) = (Snapshot.objects.get(pk=pk) for pk in queue_due(DUE))
+    restore = ask(snapshot, "Asked before")
+    Snapshot.objects.filter(pk=other.pk).update(lease_until=DUE)
+    held = laboratory.hold_at(restore.pk, "loading")
+    faults = {"FAULTS": str(laboratory.folder), "REDIS_URL": broker.url}
+    with running_worker(
+        settings.SNAPSHOT_STORAGE,
+        tmp_path / "worker.log",
+        application="tests.faults.faulty",
+        environment={**WORKER_ENVIRONMENT, **faults},
+    ):
+        # One is at work, the other waits behind it.
+        send(restore)
+        held.wait()
+        enqueue([other.pk])
+        broker.kill()
+        held.let_go()
+        until(finished([restore]), ticking=False)
+        broker.start_again()
+        until(finished([other]))
+        other.refresh_from_db()
+        restore.refresh_from_db()
+        assert other.state == Snapshot.State.COMPLETED, other.reason
+        assert restore.state == Restore.State.COMPLETED, restore.reason
+        check_that_all_is_well()
+
+
+def test_the_queue_is_emptied(
+    laboratory: Laboratory, snapshot: Snapshot, worker: "subprocess.Popen[bytes]"
+) -> None:
+    restore, waiting = ask(snapshot, "First"), ask(snapshot, "Second")
+    behind = ask(snapshot, "Third")
+    held = [laboratory.hold_at(one.pk, "loading") for one in (restore, waiting)]
+    send(restore, waiting, behind)
+    for one in held:
+        one.wait()
+    with app.connection_for_write() as broker:
+        broker.default_channel.client.flushall()
+    for one in held:
+        one.let_go()
+    Restore.objects.filter(pk=behind.pk).update(lease_until=DUE)
+    until(finished([restore, waiting, behind]))
+    assert Project.objects.count() == 4
+    check_that_all_is_well()
+    assert worker.poll() is None
