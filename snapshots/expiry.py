@@ -53,7 +53,7 @@ def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
 
 
 def each_project_id() -> Iterator[UUID]:
-    """Every project, without holding all of them in memory or a cursor open."""
+    """Every project of which anything is left, without holding all in memory or a cursor open."""
     last: UUID | None = None
     while ids := project_ids(after=last):
         yield from ids
@@ -61,8 +61,8 @@ def each_project_id() -> Iterator[UUID]:
 
 
 def project_ids(*, after: UUID | None, limit: int = BATCH) -> list[UUID]:
-    """The next projects in the order of their ids."""
-    rows = Project.objects.order_by("id")
+    """The next projects of which anything is left, in the order of their ids."""
+    rows = Project.objects.filter(removed_at=None).order_by("id")
     if after is not None:
         rows = rows.filter(id__gt=after)
     return list(rows.values_list("id", flat=True)[:limit])

@@ -41,6 +41,8 @@ WORDS = {
     "server.away": "Database server away",
     "server.back": "Database server answers again",
     "project.shut_down": "Project shut down",
+    "project.removed": "Project removed",
+    "project.data_removed": "Database and backups removed",
     "project.started_again": "Project started again",
 }
 # Ids say nothing to people; the CSV has them.

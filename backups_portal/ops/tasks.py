@@ -7,6 +7,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.celery import app
+from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.tasks import forget_transfers, run_transfer
@@ -108,6 +109,8 @@ def send_proofs(now: datetime) -> list[UUID]:
 def _clean(project_id: UUID) -> None:
     now = timezone.now()
     tidy_plan(project_id, now)
+    if remove_if_over(project_id, now):
+        return
     try:
         prune_project(project_id, now)
         sweep_project(project_id)

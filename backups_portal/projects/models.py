@@ -64,6 +64,14 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         """Projects whose instance runs."""
         return self.filter(state=Project.State.ACTIVE)
 
+    def with_database(self) -> "ProjectQuerySet":
+        """Projects that have a main database, also while they are shut down.
+
+        One that was brought back from its backups has none, and was never shut down.
+        """
+        ended = Q(state=Project.State.SHUT_DOWN, shut_down_at__isnull=False)
+        return self.filter(Q(state=Project.State.ACTIVE) | ended)
+
 
 class Project(models.Model):
     """One isolated instance: this row and a database of its own."""
@@ -71,6 +79,8 @@ class Project(models.Model):
     class State(models.TextChoices):
         ACTIVE = "active", "Running"
         SHUT_DOWN = "shut_down", "Shut down"
+        # Nobody's any more; the row is there for what still refers to it.
+        REMOVED = "removed", "Removed"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     slug = models.SlugField(max_length=80, unique=True)
@@ -86,6 +96,8 @@ class Project(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     # Since when it is shut down; from then on its grace period counts.
     shut_down_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # When the last of its data was gone, after the grace period.
+    removed_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ProjectQuerySet.as_manager()
 
@@ -93,7 +105,10 @@ class Project(models.Model):
         ordering = ["name", "id"]
         constraints = [
             models.UniqueConstraint(
-                Lower("name"), "created_by", name="project_name_unique_per_creator"
+                Lower("name"),
+                "created_by",
+                name="project_name_unique_per_creator",
+                condition=~Q(state="removed"),
             ),
             models.UniqueConstraint(fields=["server", "database"], name="project_database_unique"),
             models.CheckConstraint(

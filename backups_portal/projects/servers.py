@@ -35,7 +35,9 @@ def choose_server(name: str = "") -> DatabaseServer:
     """
     if not DatabaseServer.objects.exists():
         register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
-    servers = DatabaseServer.objects.annotate(held=Count("projects"))
+    servers = DatabaseServer.objects.annotate(
+        held=Count("projects", filter=Q(projects__removed_at=None))
+    )
     if name:
         servers = servers.filter(name=name)
     taking = servers.filter(

@@ -55,7 +55,8 @@ def check_name(name: str, owner: Account) -> str:
             f"A project's name has at most {NAME_LENGTH} characters; this one has {len(name)}."
         )
     taken = Q(created_by=owner) | Q(memberships__account=owner)
-    if Project.objects.filter(taken, name__iexact=name).exists():
+    named = Project.objects.filter(taken, name__iexact=name)
+    if named.exclude(state=Project.State.REMOVED).exists():
         raise NameRefusedError(f"You already have a project named “{name}”. Choose another name.")
     return name
 

@@ -1,4 +1,4 @@
-"""Bring the databases of all running projects up to this version's schema."""
+"""Bring the databases of all projects up to this version's schema."""
 
 import json
 from argparse import ArgumentParser
@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         added: dict[str, list[str]] = {}
         failed: dict[str, str] = {}
-        for project in Project.objects.active().select_related("server"):
+        for project in Project.objects.with_database().select_related("server"):
             try:
                 with psycopg.connect(
                     admin_dsn(project), autocommit=True, connect_timeout=10

@@ -1,0 +1,108 @@
+"""The end of a project that was shut down, once nobody can change their mind any more.
+
+First it is gone for everybody, in one transaction; then its database and its backups go, which is
+tried again by each sweep until both are gone. The row stays without any data: what was restored
+from it and what it cost still have its name.
+"""
+
+import logging
+from datetime import datetime
+from uuid import UUID
+
+import psycopg
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+
+from backups_portal.audit.services import record
+from backups_portal.projectdb.provisioning import drop_database
+from backups_portal.projects.connections import server_url
+from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
+from backups_portal.transfers.models import Transfer
+from restores.models import Proof, Restore
+from snapshots.engine.errors import StorageError
+from snapshots.engine.storage import open_storage
+from snapshots.models import Hold, Snapshot
+
+log = logging.getLogger(__name__)
+
+
+def remove_if_over(project_id: UUID, now: datetime) -> bool:
+    """Remove a project for good whose grace period is over; whether nothing of it is left.
+
+    A restore, a proof, a snapshot or a transfer that is under way is waited for. Safe to repeat.
+    """
+    project = _retire(project_id, now)
+    if project is None:
+        return False
+    if not (_drop_database(project) and _delete_backups(project)):
+        return False
+    if Project.objects.filter(pk=project.pk, removed_at=None).update(removed_at=now):
+        record(action="project.data_removed", actor=None, project=project)
+    return True
+
+
+@transaction.atomic
+def _retire(project_id: UUID, now: datetime) -> Project | None:
+    """Make it nobody's; the project whose data may go, None where it may not."""
+    project = Project.objects.select_for_update().filter(pk=project_id).first()
+    if project is None or project.removed_at is not None:
+        return None
+    if project.state == Project.State.REMOVED:
+        return project
+    until = project.removed_after
+    # The locks wait for a restore that is being requested, and keep the next one out.
+    snapshots = Snapshot.objects.filter(project=project)
+    list(snapshots.order_by("id").select_for_update().values_list("id"))
+    if until is None or now < until or _is_in_use(project):
+        return None
+    _make_nobodys(project, now)
+    return project
+
+
+def _make_nobodys(project: Project, now: datetime) -> None:
+    for model in (Membership, Invitation):
+        model._default_manager.filter(project=project).delete()
+    Hold.objects.filter(snapshot__project=project).delete()
+    Snapshot.objects.filter(project=project).update(
+        state=Snapshot.State.EXPIRED, removed_at=now, retry_at=None
+    )
+    MainDatabase.objects.filter(project=project).update(next_snapshot_at=None, warm_restore=False)
+    Project.objects.filter(pk=project.pk).update(state=Project.State.REMOVED, sealed_password=b"")
+    record(
+        action="project.removed",
+        actor=None,
+        project=project,
+        subject=project.name,
+        details={"shut_down_at": str(project.shut_down_at), "database": project.database},
+    )
+
+
+def _is_in_use(project: Project) -> bool:
+    under_way = (
+        Snapshot.objects.unfinished().filter(project=project),
+        Restore.objects.unfinished().filter(snapshot__project=project),
+        Proof.objects.unfinished().filter(snapshot__project=project),
+        Transfer.objects.all().unfinished().filter(Q(source=project) | Q(target=project)),
+    )
+    return any(rows.exists() for rows in under_way)
+
+
+def _drop_database(project: Project) -> bool:
+    try:
+        drop_database(server_url(project.server), prefix=project.prefix)
+    except psycopg.Error:
+        log.warning("could not drop the database project=%s", project.pk, exc_info=True)
+        return False
+    return True
+
+
+def _delete_backups(project: Project) -> bool:
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    try:
+        for item in storage.list(f"{project.pk}/"):
+            storage.delete(item.key)
+    except StorageError:
+        log.warning("could not delete the backups project=%s", project.pk, exc_info=True)
+        return False
+    return True

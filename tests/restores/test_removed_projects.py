@@ -1,0 +1,161 @@
+"""A project that was shut down: restorable for its grace period, then gone for good."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.billing.models import Charge
+from backups_portal.ops import removing
+from backups_portal.ops.removing import remove_if_over
+from backups_portal.ops.tasks import sweep
+from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.services import check_name
+from backups_portal.projects.shutting_down import shut_down, start_again
+from restores.models import Restore
+from snapshots import taking
+from snapshots.engine.errors import StorageError
+from snapshots.engine.steps import Step
+from snapshots.engine.storage import Storage, open_storage
+from snapshots.models import Snapshot
+from snapshots.queueing import queue_due
+from snapshots.services import place_hold
+from snapshots.taking import take
+from tests.restores.conftest import DUE
+from tests.restores.test_running import ask, databases, run
+
+
+def end(project: Project) -> datetime:
+    """Shut it down; when its grace period is over."""
+    row = shut_down(project=project, actor=project.created_by, typed_name=project.name)
+    assert row.removed_after is not None
+    return row.removed_after
+
+
+def stored(project: Project) -> list[str]:
+    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    return [item.key for item in storage.list(f"{project.pk}/")]
+
+
+def test_after_the_grace_period_nothing_is_left_but_what_was_restored(
+    client: Client, project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    place_hold(snapshot=snapshot, actor=owner)
+    over = end(project)
+    made = run(ask(snapshot, owner)).project
+    assert made is not None, "a project that is shut down can be restored"
+    charges = Charge.objects.count()
+
+    assert remove_if_over(project.pk, over)
+
+    assert databases() == {made.database, f"{made.database} role"}
+    assert stored(project) == []
+    assert not Membership.objects.filter(project=project).exists()
+    assert not Snapshot.objects.exclude(state=Snapshot.State.EXPIRED).exists()
+    assert Charge.objects.count() == charges
+    project.refresh_from_db()
+    assert (project.state, bytes(project.sealed_password)) == (Project.State.REMOVED, b"")
+    client.force_login(owner)
+    assert client.get(f"/projects/{project.slug}/").status_code == 404
+    assert "Cold Chain" in client.get(f"/projects/{made.slug}/").content.decode()
+    assert check_name("Cold Chain", owner) == "Cold Chain"
+    actions = AuditEvent.objects.filter(project_id=project.pk).values_list("action", flat=True)
+    assert {"project.removed", "project.data_removed"} <= set(actions)
+
+
+def test_it_is_removed_once_and_by_the_nightly_sweep(
+    project: Project, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = end(project)
+    monkeypatch.setattr("backups_portal.ops.tasks.sweep.delay", lambda *_: None)
+    monkeypatch.setattr("backups_portal.ops.tasks.forget_transfers.delay", lambda *_: None)
+    sweep()
+    assert stored(project), "its grace period lasts"
+    monkeypatch.setattr("backups_portal.ops.tasks.timezone.now", lambda: over)
+    sweep()
+    sweep()
+    assert stored(project) == []
+    assert AuditEvent.objects.filter(action="project.data_removed").count() == 1
+    assert not remove_if_over(project.pk, over)
+
+
+def test_until_then_it_can_be_started_again(project: Project, snapshot: Snapshot) -> None:
+    over = end(project)
+    assert not remove_if_over(project.pk, over - timedelta(seconds=1))
+    start_again(project=project, actor=project.created_by)
+    assert not remove_if_over(project.pk, over)
+    project.refresh_from_db()
+    assert project.state == Project.State.ACTIVE
+    assert stored(project)
+
+
+def test_what_is_under_way_is_waited_for(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    over, restore = end(project), ask(snapshot, owner)
+    assert not remove_if_over(project.pk, over)
+    assert run(restore).state == Restore.State.COMPLETED
+    assert remove_if_over(project.pk, over)
+
+
+@pytest.mark.parametrize("away", ["server", "storage"])
+def test_a_server_that_is_away_is_asked_again(
+    project: Project, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise psycopg.OperationalError("away") if away == "server" else StorageError("away")
+
+    over = end(project)
+    with monkeypatch.context() as fault:
+        if away == "server":
+            fault.setattr(removing, "drop_database", fail)
+        else:
+            fault.setattr(Storage, "delete", fail)
+        assert not remove_if_over(project.pk, over)
+        assert not Membership.objects.filter(project=project).exists(), "nobody gets in meanwhile"
+    assert remove_if_over(project.pk, over)
+    assert databases() == set()
+    assert stored(project) == []
+
+
+def test_shut_down_during_its_snapshot_the_snapshot_is_finished(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was begun while the project ran, and is the best backup that there will be."""
+    (pk,) = queue_due(DUE)
+    reach = taking._reach
+
+    def shut_down_meanwhile(snapshot: Snapshot, step: Step) -> None:
+        reach(snapshot, step)
+        if step == Step.DESCRIBING:
+            end(project)
+
+    monkeypatch.setattr(taking, "_reach", shut_down_meanwhile)
+    take(pk)
+    snapshot = Snapshot.objects.get(pk=pk)
+    assert (snapshot.state, snapshot.table_rows["variable"]) == (Snapshot.State.COMPLETED, 10)
+    assert queue_due(timezone.now() + timedelta(days=3)) == []
+
+
+def test_shut_down_during_its_restore_the_restore_is_finished(
+    project: Project, snapshot: Snapshot, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from restores import running
+
+    restore, report = ask(snapshot, owner), running._report
+
+    def shut_down_meanwhile(*arguments: Any) -> dict[str, Any]:
+        assert not remove_if_over(project.pk, end(project))
+        return report(*arguments)
+
+    monkeypatch.setattr(running, "_report", shut_down_meanwhile)
+    done = run(restore)
+    assert done.state == Restore.State.COMPLETED, done.reason
+    assert done.project is not None
+    assert done.project.state == Project.State.ACTIVE
