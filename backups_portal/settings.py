@@ -223,6 +223,22 @@ CELERY_BEAT_SCHEDULE = {
 SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var' / 'snapshots'}")
 SNAPSHOT_READERS = env.int("SNAPSHOT_READERS", default=0)  # 0: one per core
 RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
+# After so long a snapshot, a restore or a proof is asked to end, and ended a minute later; the
+# database server ends a single statement of theirs by itself.
+TASK_LIMIT = timedelta(seconds=env.int("TASK_LIMIT_SECONDS", default=6 * 60 * 60))
+CELERY_TASK_ANNOTATIONS = {
+    name: {
+        "soft_time_limit": TASK_LIMIT.total_seconds(),
+        "time_limit": TASK_LIMIT.total_seconds() + 60,
+    }
+    for name in (
+        "snapshots.tasks.take_snapshot",
+        "restores.tasks.run_restore",
+        "restores.tasks.run_proof",
+    )
+}
+# Backups that fall due at once begin within so long, each project at its own moment of it.
+SNAPSHOT_SPREAD = timedelta(seconds=env.int("SNAPSHOT_SPREAD_SECONDS", default=0))
 # Proofs that wait or run at one time, beside the backups and restores of the same workers.
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
 SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28))

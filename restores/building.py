@@ -27,6 +27,7 @@ from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingOb
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import OnProgress, Progress
+from snapshots.limits import limit_seconds
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,10 @@ class Built:
 
 def target_of(server: DatabaseServer, prefix: str) -> Target:
     """The database of a prefix, entered with the right to change its schema."""
-    return Target(database_url(server_url(server), database=database_name(prefix)), prefix)
+    dsn = database_url(
+        server_url(server), database=database_name(prefix), statement_seconds=limit_seconds()
+    )
+    return Target(dsn, prefix)
 
 
 def drop_build(server: DatabaseServer | None, prefix: str) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import uuid
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -16,6 +17,7 @@ from restores.models import Proof
 from restores.warm import keep, keeps_warm, release_kept
 from snapshots.engine.errors import EngineError
 from snapshots.engine.taking import OnProgress
+from snapshots.limits import too_long
 from snapshots.models import Snapshot
 from snapshots.verdicts import fail_snapshot, pass_snapshot
 
@@ -60,6 +62,8 @@ class _Run(BuildRun[Proof]):
             self._end(Proof.State.FAILED, str(error))
         except (EngineError, ProvisioningError) as error:
             self._end(Proof.State.GIVEN_UP, str(error))
+        except SoftTimeLimitExceeded:
+            self._end(Proof.State.GIVEN_UP, too_long("The proof"))
         except Exception:
             self._end(Proof.State.GIVEN_UP, UNEXPECTED)
             raise

@@ -4,6 +4,7 @@ import logging
 import uuid
 from typing import Any
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
 from django.utils import timezone
@@ -32,6 +33,7 @@ from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import OnProgress
+from snapshots.limits import too_long
 from snapshots.schedule import next_run
 from snapshots.verdicts import pass_snapshot
 
@@ -95,6 +97,8 @@ class _Run(BuildRun[Restore]):
             # Nothing can be written down; the database is found by whoever follows.
             log.warning("restore %s: the control database went away", self.row.pk)
             raise
+        except SoftTimeLimitExceeded:
+            self._fail(f"{too_long('The restore')} Nothing was created and nothing is charged.")
         except Exception:
             self._fail(UNEXPECTED)
             raise

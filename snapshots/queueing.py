@@ -47,7 +47,8 @@ def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
     date has one already.
 
     Returns:
-        The new snapshots, for the caller to enqueue.
+        The new snapshots whose turn it is, for the caller to enqueue; where backups are spread, a
+        later tick finds the others when theirs has come.
     """
     queued: list[UUID] = []
     while True:
@@ -120,10 +121,11 @@ def _insert(due: Sequence[Due], now: datetime) -> list[UUID]:
             project_id=item.project_id,
             local_date=item.run.local_date,
             scheduled_for=item.run.at,
-            lease_until=now + message_counts_for(),
+            lease_until=_turn(item) if _turn(item) > now else now + message_counts_for(),
         )
         for item in due
     ]
+    begun = {item.project_id for item in due if _turn(item) <= now}
     Snapshot.objects.bulk_create(rows, ignore_conflicts=True)
     ids = [row.id for row in rows]
     new = set(Snapshot.objects.filter(id__in=ids).values_list("id", flat=True))
@@ -132,7 +134,13 @@ def _insert(due: Sequence[Due], now: datetime) -> list[UUID]:
             log.info("snapshot queued project=%s snapshot=%s", row.project_id, row.id)
         else:
             log.info("local date has a snapshot project=%s %s", row.project_id, row.local_date)
-    return [snapshot_id for snapshot_id in ids if snapshot_id in new]
+    return [row.id for row in rows if row.id in new and row.project_id in begun]
+
+
+def _turn(due: Due) -> datetime:
+    """When a project's snapshot begins: always as long after its run, by its id."""
+    spread = int(settings.SNAPSHOT_SPREAD.total_seconds())
+    return due.run.at + timedelta(seconds=due.project_id.int % spread if spread else 0)
 
 
 def _plan(following: dict[UUID, datetime]) -> None:

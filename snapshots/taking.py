@@ -4,10 +4,11 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import Error as ControlDatabaseError
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F
 from django.utils import timezone
 
 from backups_portal.audit.services import record
@@ -16,6 +17,7 @@ from backups_portal.lib.leases import LeaseLostError
 from backups_portal.lib.parallel import workers_for
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
+from snapshots.admitting import claim
 from snapshots.bases import find_base, is_full_due
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import Manifest, UntrackedChange, manifest_folder
@@ -23,6 +25,7 @@ from snapshots.engine.source import chunk_start, source_errors
 from snapshots.engine.steps import Step
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.engine.taking import Progress, take_snapshot
+from snapshots.limits import limit_seconds, too_long
 from snapshots.models import Snapshot
 from snapshots.orphans import wait_for_sweep
 from snapshots.retrying import retry_at
@@ -47,21 +50,16 @@ UNEXPECTED = (
 def take(snapshot_id: UUID) -> None:
     """Take a snapshot that is queued, or whose worker was lost; otherwise do nothing.
 
-    It may be called twice, also at the same time: the row's lease lets one of them work.
+    It may be called twice, also at the same time: the row's lease lets one of them work. Where its
+    database server has no room for one more, it waits.
 
     Raises:
         django.db.Error: the control database went away; the tick takes the snapshot up again.
         Exception: whatever nobody expected, after the snapshot was marked failed.
     """
-    too_early = Q(state=Snapshot.State.QUEUED, retry_at__gt=timezone.now())
-    ticket = Snapshot.objects.exclude(too_early).claim(
-        snapshot_id,
-        states=list(Snapshot.UNFINISHED),
-        to=Snapshot.State.RUNNING,
-        lease=settings.LEASE,
-    )
+    ticket = claim(snapshot_id)
     if ticket is None:
-        log.info("snapshot is done, or somebody else's snapshot=%s", snapshot_id)
+        log.info("snapshot is done, waits, or is somebody else's snapshot=%s", snapshot_id)
         return
     try:
         _take_claimed(snapshot_id, ticket)
@@ -98,6 +96,9 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
         _reach(snapshot, Step.DONE)
     except (LeaseLostError, ControlDatabaseError):
         raise
+    except SoftTimeLimitExceeded:
+        log.warning("snapshot took too long snapshot=%s", snapshot_id, exc_info=True)
+        _give_up(snapshot, ticket, too_long("The backup"))
     except EngineError as error:
         log.warning("snapshot failed snapshot=%s", snapshot_id, exc_info=True)
         _fail(snapshot, ticket, str(error))
@@ -139,7 +140,7 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
 
         wait_for_sweep(snapshot.project_id)
         with source_errors():
-            dsn = project_dsn(snapshot.project)
+            dsn = project_dsn(snapshot.project, statement_seconds=limit_seconds())
         return take_snapshot(
             dsn,
             storage,

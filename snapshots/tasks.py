@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from backups_portal.celery import app
+from snapshots.admitting import next_in_line
 from snapshots.queueing import heal, queue_due
 from snapshots.taking import take
 
@@ -22,6 +23,7 @@ class Ticked:
 def take_snapshot(snapshot_id: str) -> None:
     """Take a queued snapshot; a second delivery does nothing."""
     take(UUID(snapshot_id))
+    enqueue(next_in_line(UUID(snapshot_id)))
 
 
 def run_schedule(now: datetime) -> Ticked:

@@ -34,8 +34,11 @@ def admin_dsn(project: Project) -> str:
     return database_url(_answering(project.server), database=project.database)
 
 
-def project_dsn(project: Project) -> str:
+def project_dsn(project: Project, *, statement_seconds: int | None = None) -> str:
     """The URL of a project's database for the project's own role.
+
+    Args:
+        statement_seconds: After so long the server itself ends a statement.
 
     Raises:
         ServerDownError: its server is known not to answer.
@@ -45,6 +48,7 @@ def project_dsn(project: Project) -> str:
         database=project.database,
         user=project.role,
         password=keyring().open(project.sealed_password, PASSWORD_PURPOSE),
+        statement_seconds=statement_seconds,
     )
 
 

@@ -31,6 +31,8 @@ class DatabaseServer(models.Model):
     weight = models.PositiveSmallIntegerField(default=100, validators=[MinValueValidator(1)])
     # How many databases of projects it takes; None for any number.
     max_projects = models.PositiveIntegerField(null=True, blank=True)
+    # How many snapshots of its projects are taken at one time; None for any number.
+    max_snapshots = models.PositiveSmallIntegerField(null=True, blank=True)
     # When it was looked at, since when it does not answer, and what it or the network said.
     checked_at = models.DateTimeField(null=True, editable=False)
     unreachable_since = models.DateTimeField(null=True, editable=False)

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import MainDatabase, Project
@@ -67,6 +68,29 @@ class TestQueueDue:
         make_due()
         queue_due(DUE)
         assert queue_due(DUE + MINUTE) == []
+
+    def test_spread_backups_are_queued_at_once_and_begin_one_after_the_other(
+        self, settings: Settings
+    ) -> None:
+        settings.SNAPSHOT_SPREAD = timedelta(minutes=30)
+        seconds = {make_due().pk.int % 1800 for _ in range(20)}
+        assert queue_due(DUE) == [
+            row.pk for row in Snapshot.objects.all() if row.project_id.int % 1800 == 0
+        ]
+        turns = {
+            int((row.lease_until - DUE).total_seconds())
+            for row in Snapshot.objects.all()
+            if row.lease_until and row.lease_until < DUE + timedelta(minutes=30)
+        }
+        assert turns == seconds
+        halfway = heal(DUE + timedelta(minutes=15))
+        assert len(halfway) == sum(second < 900 for second in seconds)
+        assert len({*halfway, *heal(DUE + timedelta(minutes=31))}) == 20
+
+    def test_after_an_outage_nobody_waits_for_their_moment(self, settings: Settings) -> None:
+        settings.SNAPSHOT_SPREAD = timedelta(minutes=30)
+        make_due()
+        assert len(queue_due(DUE + timedelta(hours=2))) == 1
 
     def test_a_project_that_is_shut_down_is_left_alone(self) -> None:
         make_due()

@@ -207,7 +207,7 @@ class TestFaults:
 
     @pytest.fixture
     def engine(self, monkeypatch: pytest.MonkeyPatch) -> Any:
-        monkeypatch.setattr(taking, "project_dsn", lambda project: "")
+        monkeypatch.setattr(taking, "project_dsn", lambda project, **_: "")
 
         def replace(work: Any) -> None:
             monkeypatch.setattr(taking, "take_snapshot", work)

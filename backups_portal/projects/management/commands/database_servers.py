@@ -33,6 +33,9 @@ class Command(BaseCommand):
             one.add_argument(
                 "--max-projects", type=int, help="how many databases it takes; 0: any number"
             )
+            one.add_argument(
+                "--max-snapshots", type=int, help="how many are taken at one time; 0: any number"
+            )
         adding.add_argument(
             "--url", help="postgresql://…; read from standard input when it is not given"
         )
@@ -90,6 +93,10 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
         if most < 0:
             raise CommandError("A server takes 0 (any number) or more projects.")
         fields["max_projects"] = most or None
+    if (most := options["max_snapshots"]) is not None:
+        if not 0 <= most <= 32767:
+            raise CommandError("From a server 0 (any number) to 32767 snapshots are taken at once.")
+        fields["max_snapshots"] = most or None
     if options.get("open") or options.get("close"):
         fields["is_open"] = bool(options["open"])
     return fields
@@ -105,6 +112,7 @@ def _facts(server: Any) -> dict[str, Any]:
         "name": server.name,
         "projects": server.held,
         "max_projects": server.max_projects,
+        "max_snapshots": server.max_snapshots,
         "weight": server.weight,
         "open": server.is_open,
         "unreachable_since": server.unreachable_since,

@@ -1,0 +1,65 @@
+"""How many snapshots read one database server at a time: a claim that finds no room waits."""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from backups_portal.projects.models import DatabaseServer
+from snapshots.models import Snapshot
+
+log = logging.getLogger(__name__)
+
+# Who finds no room is called by the next that ends; this is for the case that nobody does.
+WAIT = timedelta(minutes=1)
+
+
+@transaction.atomic
+def claim(snapshot_id: UUID) -> UUID | None:
+    """Take a snapshot that waits or whose worker was lost, if its server has room for one more.
+
+    Returns:
+        The lease, or None where it is done, somebody else's, too early, or has to wait.
+    """
+    now = timezone.now()
+    # The lock makes those who count one after the other; a server without a limit has none.
+    limited = DatabaseServer.objects.filter(max_snapshots__isnull=False)
+    server = limited.select_for_update(no_key=True).filter(projects__snapshots=snapshot_id).first()
+    if server and server.max_snapshots is not None:
+        others = Snapshot.objects.exclude(pk=snapshot_id).filter(
+            project__server=server, state=Snapshot.State.RUNNING, lease_until__gt=now
+        )
+        if others.count() >= server.max_snapshots:
+            waiting = Snapshot.objects.filter(pk=snapshot_id, state=Snapshot.State.QUEUED)
+            waiting.filter(Q(lease_until=None) | Q(lease_until__lt=now + WAIT)).update(
+                lease_until=now + WAIT
+            )
+            log.info("no room on the server server=%s snapshot=%s", server.name, snapshot_id)
+            return None
+    too_early = Q(state=Snapshot.State.QUEUED, retry_at__gt=now)
+    return Snapshot.objects.exclude(too_early).claim(
+        snapshot_id,
+        states=list(Snapshot.UNFINISHED),
+        to=Snapshot.State.RUNNING,
+        lease=settings.LEASE,
+    )
+
+
+def next_in_line(snapshot_id: UUID) -> list[UUID]:
+    """Who may wait for the room that this snapshot had, one at most; for the caller to enqueue."""
+    now = timezone.now()
+    server = DatabaseServer.objects.filter(
+        projects__snapshots=snapshot_id, max_snapshots__isnull=False
+    ).first()
+    if server is None:
+        return []
+    # Those whose turn is later, or who are tried again later, have a later lease_until.
+    waiting = Snapshot.objects.filter(
+        project__server=server, state=Snapshot.State.QUEUED, lease_until__lte=now + WAIT
+    ).exclude(retry_at__gt=now)
+    waiting = waiting.exclude(pk=snapshot_id)
+    return list(waiting.order_by("scheduled_for", "id").values_list("id", flat=True)[:1])
