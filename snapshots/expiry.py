@@ -1,13 +1,15 @@
 """Letting snapshots go: decided under a lock, removed from storage after the commit."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
+from django.db.models.functions import Coalesce
 
 from backups_portal.audit.services import record
 from backups_portal.projects.models import MainDatabase, Project
@@ -48,8 +50,29 @@ def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
     Args:
         dry_run: Only tell what would happen.
     """
-    for project_id in each_project_id():
-        yield from prune_project(project_id, now, dry_run=dry_run)
+    last: UUID | None = None
+    while ids := project_ids(after=last):
+        for project_id in worth_pruning(ids, now):
+            yield from prune_project(project_id, now, dry_run=dry_run)
+        last = ids[-1]
+
+
+def worth_pruning(ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    """Those of the projects that have something older than their period, or half removed."""
+    until = Coalesce("taken_at", "scheduled_for") + ExpressionWrapper(
+        F("project__main_database__retention_days") * Value(timedelta(days=1)),
+        output_field=DurationField(),
+    )
+    rows = Snapshot.objects.filter(project__in=ids).annotate(
+        until=ExpressionWrapper(until, output_field=DateTimeField())
+    )
+    found = set(
+        rows.filter(
+            Q(state=Snapshot.State.EXPIRED, removed_at=None)
+            | Q(state__in=EXPIRABLE, until__lte=now)
+        ).values_list("project", flat=True)
+    )
+    return [pk for pk in ids if pk in found]
 
 
 def each_project_id() -> Iterator[UUID]:

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
-from billiard.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import Error as ControlDatabaseError
 from django.db import transaction

@@ -16,7 +16,7 @@ from restores.models import Proof, Restore
 from restores.proof_queue import queue_proofs
 from restores.tasks import drop_leftovers, run_proof, run_restore
 from snapshots.engine.errors import EngineError
-from snapshots.expiry import project_ids, prune_project
+from snapshots.expiry import project_ids, prune_project, worth_pruning
 from snapshots.orphans import sweep_project
 from snapshots.queueing import message_counts_for, tidy_plan
 from snapshots.tasks import run_schedule
@@ -56,8 +56,9 @@ def sweep(after: str | None = None) -> None:
         forget_transfers.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     try:
+        old = set(worth_pruning(ids, timezone.now()))
         for project_id in ids:
-            _clean(project_id)
+            _clean(project_id, prune=project_id in old)
     finally:
         # Also after an error: one project must not keep the others from their turn.
         if ids:
@@ -106,13 +107,14 @@ def send_proofs(now: datetime) -> list[UUID]:
     return found
 
 
-def _clean(project_id: UUID) -> None:
+def _clean(project_id: UUID, *, prune: bool) -> None:
     now = timezone.now()
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):
         return
     try:
-        prune_project(project_id, now)
+        if prune:
+            prune_project(project_id, now)
         sweep_project(project_id)
     except EngineError:
         log.exception("could not clean up project=%s", project_id)

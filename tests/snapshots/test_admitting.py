@@ -2,14 +2,16 @@
 
 import threading
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
+from celery.exceptions import OperationalError
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
 from backups_portal.projects.models import DatabaseServer
+from snapshots import tasks
 from snapshots.admitting import WAIT, claim, next_in_line
 from snapshots.models import Snapshot
 from snapshots.queueing import heal
@@ -105,3 +107,41 @@ def test_many_workers_at_once_do_not_exceed_it() -> None:
     for thread in threads:
         thread.join()
     assert len([ticket for ticket in taken if ticket]) == 2
+
+
+class TestOneMessageForMany:
+    @pytest.fixture
+    def events(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        """What a worker did, in its order."""
+        events: list[object] = []
+        monkeypatch.setattr(tasks, "take", events.append)
+        monkeypatch.setattr(tasks, "next_in_line", lambda pk: [])
+        monkeypatch.setattr(tasks.take_snapshot, "delay", lambda *ids: events.append(ids))
+        return events
+
+    def test_the_others_go_on_before_the_first_is_taken(self, events: list[object]) -> None:
+        first, second, third = (uuid4() for _ in range(3))
+        tasks.take_snapshot(str(first), str(second), str(third))
+        tasks.take_snapshot(str(third))
+        assert events == [(str(second), str(third)), first, third]
+
+    def test_a_broker_that_is_away_keeps_nobody_from_work(
+        self, events: list[object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def away(*_: object) -> None:
+            raise OperationalError("away")
+
+        monkeypatch.setattr(tasks.take_snapshot, "delay", away)
+        first = uuid4()
+        tasks.take_snapshot(str(first), str(uuid4()))
+        assert events == [first]
+
+    def test_messages_hold_a_hundred(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        sent: list[list[str]] = []
+        monkeypatch.setattr(
+            tasks.take_snapshot, "apply_async", lambda ids, producer: sent.append(list(ids))
+        )
+        ids = [uuid4() for _ in range(250)]
+        tasks.enqueue(ids)
+        assert [len(one) for one in sent] == [100, 100, 50]
+        assert [pk for one in sent for pk in one] == [str(pk) for pk in ids]

@@ -90,7 +90,7 @@ class TestTick:
         tick()
         new = Snapshot.objects.exclude(pk=lost.pk).get()
         name = "snapshots.tasks.take_snapshot"
-        assert messages() == [(name, [str(new.id)]), (name, [str(lost.id)])]
+        assert messages() == [(name, [str(new.id), str(lost.id)])]
         tick()
         assert messages() == []
 

@@ -185,7 +185,7 @@ def test_a_project_takes_the_same_queries_with_one_old_snapshot_and_with_many(
     project = make_project_row()
     for days in range(60):
         aged(project, days)
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(6):
         list(prune_each(NOW, dry_run=True))
 
 
