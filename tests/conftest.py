@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -32,6 +33,12 @@ def _plain_static_files(settings: Settings) -> None:
 def _no_worker_is_missed(settings: Settings) -> None:
     """Most tests have no worker, and no page shall say so just because they take long."""
     settings.WORKERS_SILENT_AFTER = timedelta(days=365)
+
+
+@pytest.fixture(autouse=True)
+def _tries_of_other_tests_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are counted in Redis, which outlasts a test."""
+    monkeypatch.setattr("backups_portal.lib.throttle.PREFIX", f"test:{uuid4()}")
 
 
 @pytest.fixture(autouse=True)

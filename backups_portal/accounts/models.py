@@ -39,3 +39,29 @@ class Account(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.name or self.email
+
+
+class SecondFactor(models.Model):
+    """What an account's authenticator app makes its codes of."""
+
+    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="second_factor")
+    sealed = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # None: shown, and not yet proven to be in the app.
+    confirmed_at = models.DateTimeField(null=True)
+    # Of the newest code that was used, in steps of 30 seconds since 1970.
+    last_step = models.BigIntegerField(null=True)
+
+    def __str__(self) -> str:
+        return f"second factor of {self.account_id}"
+
+
+class RecoveryCode(models.Model):
+    """Signs in once without the app."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="recovery_codes")
+    digest = models.BinaryField(max_length=32)
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"recovery code of {self.account_id}"

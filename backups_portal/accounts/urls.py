@@ -2,9 +2,25 @@
 
 from django.urls import path
 
+from backups_portal.accounts.code_views import SignInCodeView
+from backups_portal.accounts.security_views import (
+    EndOthersView,
+    EndSessionView,
+    NewCodesView,
+    SecurityView,
+    TurnOffView,
+    TurnOnView,
+)
 from backups_portal.accounts.views import SignInView, SignOutView
 
 urlpatterns = [
     path("sign-in/", SignInView.as_view(), name="sign-in"),
+    path("sign-in/code/", SignInCodeView.as_view(), name="sign-in-code"),
+    path("account/", SecurityView.as_view(), name="security"),
+    path("account/second-factor/", TurnOnView.as_view(), name="second-factor"),
+    path("account/second-factor/off/", TurnOffView.as_view(), name="second-factor-off"),
+    path("account/recovery-codes/", NewCodesView.as_view(), name="recovery-codes"),
+    path("account/sessions/end-others/", EndOthersView.as_view(), name="sessions-end-others"),
+    path("account/sessions/<slug:handle>/end/", EndSessionView.as_view(), name="session-end"),
     path("sign-out/", SignOutView.as_view(), name="sign-out"),
 ]

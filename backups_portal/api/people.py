@@ -1,17 +1,21 @@
 """The people behind a project, as TagoIO clients know accounts."""
 
+import json
 from http import HTTPStatus
 
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.twofactor import is_on, shows, spend
 from backups_portal.api.envelope import ApiError
 from backups_portal.api.throttle import check_tries, forget_tries, note_try
 from backups_portal.audit.services import address_of, record
 from backups_portal.projects.models import Membership, Project
 
 WRONG = "Invalid E-mail or Password"
+# What clients read to know which kind of code to ask for.
+CODE_WANTED = json.dumps({"otp_enabled": ["authenticator"], "otp_autosend": "authenticator"})
 
 
 def account_key(account: Account) -> str:
@@ -31,11 +35,17 @@ def first_owner(project: Project) -> Account:
     return found[0] if found else project.created_by
 
 
-def sign_in(request: HttpRequest, email: str, password: str) -> Account:
-    """The account with this e-mail and password.
+def sign_in(
+    request: HttpRequest, email: str, password: str, code: str, *, spend_code: bool = True
+) -> Account:
+    """The account with this e-mail and password, and the code of its app where it has one.
+
+    Args:
+        spend_code: The code is used up; clients send the same one first to look at the profiles.
 
     Raises:
-        ApiError: there is none, it is closed, or there were too many wrong tries.
+        ApiError: there is none, it is closed, a code is missing or wrong, or there were too many
+            wrong tries.
     """
     # PostgreSQL knows no NUL, nor does any e-mail.
     email = email.replace("\0", "")
@@ -46,5 +56,28 @@ def sign_in(request: HttpRequest, email: str, password: str) -> Account:
         note_try(who)
         record(action="session.refused", actor=None, subject=email, address=address_of(request))
         raise ApiError(WRONG, HTTPStatus.UNAUTHORIZED)
+    check_code(request, who, account, code, spend_code=spend_code)
     forget_tries(who)
     return account
+
+
+def check_code(
+    request: HttpRequest, who: str, account: Account, code: str, *, spend_code: bool = True
+) -> None:
+    """Nothing where the account asks for no codes.
+
+    Args:
+        who: Whose wrong tries are counted.
+
+    Raises:
+        ApiError: the code is missing or wrong; clients ask for one, or for another.
+    """
+    if not is_on(account):
+        return
+    if not code:
+        raise ApiError(CODE_WANTED, HTTPStatus.BAD_REQUEST)
+    right = spend(account, code) == "app" if spend_code else shows(account, code)
+    if not right:
+        note_try(who)
+        record(action="session.code_refused", actor=account, address=address_of(request))
+        raise ApiError("Invalid code", HTTPStatus.UNAUTHORIZED)

@@ -71,6 +71,15 @@ TABLE: dict[str, dict[str, Answers]] = {
         "anonymous": reads(POST=302, PUT=400, OPTIONS=200),
     },
     "sign-out": signed_in(only(POST=302, OPTIONS=200)),
+    # A password was given, and no code is awaited: back to the beginning.
+    "sign-in-code": everybody(always(302)),
+    "security": signed_in(reads()),
+    **{
+        name: signed_in(reads(POST=400))
+        for name in ("second-factor", "second-factor-off", "recovery-codes")
+    },
+    "session-end": signed_in(only(POST=302)),
+    "sessions-end-others": signed_in(only(POST=302)),
     "projects": signed_in(reads(OPTIONS=200)),
     "project": members(reads(OPTIONS=200)),
     "charges": owners(reads(OPTIONS=200)),

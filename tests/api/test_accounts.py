@@ -1,7 +1,16 @@
 """Signing in through the API, and the tokens that owners make with their password."""
 
-import pytest
+import base64
+import json
+import time
 
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from django.utils import timezone
+
+from backups_portal.accounts import twofactor
+from backups_portal.accounts.models import SecondFactor
 from backups_portal.api import throttle
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Membership, Project
@@ -94,3 +103,34 @@ def test_a_profile_is_edited_but_for_its_name(api: Api, project: Project) -> Non
     api.put(f"/profile/{project.profile_id}", {**info, "logo_url": None})
     assert api.get("/profile/current")["info"]["logo_url"] is None
     assert api.call("PUT", "/profile/current", {"name": "Other"})[0] == 400
+
+
+class TestAnAccountWithCodes:
+    @pytest.fixture
+    def secret(self, project: Project) -> str:
+        """The key in the owner's app."""
+        factor = twofactor.prepare(project.created_by)
+        SecondFactor.objects.update(confirmed_at=timezone.now())
+        return twofactor.secret_of(factor)
+
+    def code(self, secret: str) -> str:
+        totp = TOTP(base64.b32decode(secret), 6, SHA1(), 30)  # noqa: S303
+        return totp.generate(int(time.time())).decode()
+
+    def test_a_client_is_told_to_ask_for_a_code(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        refused = api.call("POST", "/account/login", who(project))
+        assert refused[0] == 400
+        assert json.loads(refused[1])["otp_enabled"] == ["authenticator"]
+        wrong = {**who(project), "pin_code": "000000", "otp_type": "authenticator"}
+        assert api.call("POST", "/account/login", wrong)[0] == 401
+
+    def test_one_code_signs_in_and_makes_one_token(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        proof = {**who(project), "pin_code": self.code(secret), "otp_type": "authenticator"}
+        (found,) = api.post("/account/login", proof)["profiles"]
+        wish = {**proof, "profile_id": found["id"]}
+        assert api.post("/account/profile/token", wish)["token"]
+        assert api.call("POST", "/account/profile/token", wish)[0] == 401

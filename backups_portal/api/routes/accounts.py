@@ -27,6 +27,9 @@ class SignIn(Body):
 
     email: str = Field(max_length=254)
     password: str = Field(max_length=LONGEST)
+    # The kind of code, which is always that of an app, and the code.
+    otp_type: str = Field("", max_length=100)
+    pin_code: str = Field("", max_length=100)
 
 
 class TokenRequest(SignIn):
@@ -43,7 +46,8 @@ router = Router(tags=["Accounts"])
 @router.post("/account/login", summary="Sign in")
 def login(request: ApiRequest, body: SignIn) -> Row:
     """The account, and the running projects that it is a member of, as profiles."""
-    account = sign_in(request, body.email, body.password)
+    # The token is asked for next, with the same code.
+    account = sign_in(request, body.email, body.password, body.pin_code, spend_code=False)
     record(action="session.signed_in", actor=account, address=address_of(request), details=BY_API)
     return {
         "type": "user",
@@ -66,7 +70,7 @@ def login(request: ApiRequest, body: SignIn) -> Row:
 @router.post("/account/profile/token", summary="Make a token for a profile")
 def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
     """For owners: what it may do, no collaborator may."""
-    account = sign_in(request, body.email, body.password)
+    account = sign_in(request, body.email, body.password, body.pin_code)
     expires_at = parse_expiry(body.expire_time)
     memberships = Membership.objects.filter(account=account).select_related("project")
     found = [one for one in memberships if one.project.profile_id == body.profile_id]

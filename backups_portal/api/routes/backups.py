@@ -16,7 +16,7 @@ from backups_portal.api.identity import ApiRequest, Caller, profile
 from backups_portal.api.kinds import Row
 from backups_portal.api.listing import DEFAULT_AMOUNT, MAX_AMOUNT, MAX_PAGE
 from backups_portal.api.openapi import LIST
-from backups_portal.api.people import owners
+from backups_portal.api.people import check_code, owners
 from backups_portal.api.routes.profiles import own
 from backups_portal.api.signed import address, expiry, in_units, read_path, sign_path
 from backups_portal.api.throttle import check_tries, forget_tries, note_try
@@ -45,6 +45,8 @@ class Proof(Body):
     """The password of an owner of the project: a token alone does not carry all data away."""
 
     password: str = Field(max_length=4096)
+    otp_type: str = Field("", max_length=100)
+    pin_code: str = Field("", max_length=100)
 
 
 def _snapshots_of(caller: Caller, profile_id: str) -> list[Snapshot]:
@@ -101,7 +103,7 @@ def download_backup(request: ApiRequest, profile_id: str, backup_id: str, body: 
     if not found:
         raise NotFoundError("Backup")
     snapshot = found[0]
-    actor = _prove(request, snapshot, body.password)
+    actor = _prove(request, snapshot, body)
     size, unit = in_units(snapshot.stored_bytes or 0)
     claim = {"s": snapshot.pk.hex, "a": actor.pk}
     return {
@@ -115,7 +117,7 @@ def download_backup(request: ApiRequest, profile_id: str, backup_id: str, body: 
     }
 
 
-def _prove(request: ApiRequest, snapshot: Snapshot, password: str) -> Account:
+def _prove(request: ApiRequest, snapshot: Snapshot, proof: Proof) -> Account:
     who = f"backup {request.auth.project.pk}"
     check_tries(who)
     snapshot.project = request.auth.project
@@ -123,7 +125,7 @@ def _prove(request: ApiRequest, snapshot: Snapshot, password: str) -> Account:
         actor = check_download(
             snapshot=snapshot,
             owners=owners(request.auth.project),
-            password=password,
+            password=proof.password,
             address=address_of(request),
         )
     except WrongPasswordError as error:
@@ -131,6 +133,7 @@ def _prove(request: ApiRequest, snapshot: Snapshot, password: str) -> Account:
         raise ApiError("Invalid password", HTTPStatus.UNAUTHORIZED) from error
     except DownloadRefusedError as error:
         raise ApiError(str(error), HTTPStatus.CONFLICT) from error
+    check_code(request, who, actor, proof.pin_code)
     forget_tries(who)
     return actor
 

@@ -52,7 +52,7 @@ def make_token(request: ApiRequest, profile_id: str, body: NewToken) -> Row:
     """Asks for an owner's e-mail and password beside the token that is there already."""
     caller = request.auth
     own(caller, profile_id)
-    account = sign_in(request, body.email, body.password)
+    account = sign_in(request, body.email, body.password, body.pin_code)
     if account not in owners(caller.project):
         raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN)
     expires_at = parse_expiry(body.expire_time)

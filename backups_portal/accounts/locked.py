@@ -1,0 +1,21 @@
+"""The page of who has to wait."""
+
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from backups_portal.accounts.throttling import minutes
+
+
+def locked_page(request: HttpRequest, seconds: int, *, next_url: str = "") -> HttpResponse:
+    """Says for how long; `Retry-After` says it to programs, to the second."""
+    response = render(
+        request,
+        "accounts/locked.html",
+        {"minutes": minutes(seconds), "seconds": seconds, "next": next_url},
+        status=HTTPStatus.TOO_MANY_REQUESTS,
+    )
+    response["Retry-After"] = str(seconds)
+    response["Cache-Control"] = "no-store"
+    return response

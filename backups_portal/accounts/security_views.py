@@ -1,0 +1,180 @@
+"""What an account does for its own safety: the second factor, and where it is signed in."""
+
+from http import HTTPStatus
+from typing import Any
+
+import segno
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.safestring import SafeString
+from django.views.generic import FormView, TemplateView, View
+
+from backups_portal.accounts.forms import PasswordForm, TurnOnForm
+from backups_portal.accounts.locked import locked_page
+from backups_portal.accounts.models import Account
+from backups_portal.accounts.sessions import end_others, end_session, sessions_of
+from backups_portal.accounts.throttling import PASSWORD_AGAIN, take_for
+from backups_portal.accounts.twofactor import (
+    address_of_secret,
+    codes_left,
+    confirm,
+    is_on,
+    new_recovery_codes,
+    prepare,
+    secret_of,
+    turn_off,
+)
+from backups_portal.audit.services import address_of, record
+
+NOT_YOURS = "That is not your password."
+WRONG_CODE = "That code is not right. Take the one that the app shows now."
+
+
+def account_of(request: HttpRequest) -> Account:
+    """Who is signed in; the middleware lets nobody else come here."""
+    assert isinstance(request.user, Account)  # noqa: S101 - what AUTH_USER_MODEL says
+    return request.user
+
+
+class SecurityView(TemplateView):
+    """The second factor and the sessions of one's own account."""
+
+    template_name = "accounts/security.html"
+    http_method_names = ["get", "head"]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        account = account_of(self.request)
+        return super().get_context_data(
+            is_on=is_on(account),
+            codes_left=codes_left(account),
+            sessions=sessions_of(account, self.request.session.session_key),
+            **kwargs,
+        )
+
+
+class _WithPassword(FormView):
+    """A form that asks for the password again, so often and no oftener."""
+
+    http_method_names = ["get", "head", "post"]
+    form_class = PasswordForm
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        account, address = account_of(request), address_of(request)
+        if wait := take_for(PASSWORD_AGAIN, account, address):
+            return locked_page(request, wait)
+        form = self.get_form()
+        if form.is_valid() and not account.check_password(form.cleaned_data["password"]):
+            record(action="account.password_refused", actor=account, address=address)
+            form.add_error("password", NOT_YOURS)
+        if not form.is_valid():
+            return self.form_invalid(form)
+        PASSWORD_AGAIN.forget(str(account.pk))
+        return self.form_valid(form)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        context = self.get_context_data(form=form)
+        return self.render_to_response(context, status=HTTPStatus.BAD_REQUEST)
+
+    def show_codes(self, codes: list[str], action: str) -> HttpResponse:
+        """The recovery codes, which no page can show again."""
+        record(action=action, actor=account_of(self.request), address=address_of(self.request))
+        response = render(self.request, "accounts/recovery_codes.html", {"codes": codes})
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+class TurnOnView(_WithPassword):
+    """Shows the secret to an authenticator app, and turns codes on with one of them."""
+
+    template_name = "accounts/second_factor.html"
+    form_class = TurnOnForm
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        account = account_of(self.request)
+        if is_on(account):
+            return super().get_context_data(is_on=True, **kwargs)
+        factor = prepare(account)
+        drawn = segno.make(address_of_secret(factor)).svg_inline(
+            border=2, svgclass="qr-code", lineclass=None, omitsize=True, title="QR code"
+        )
+        # Of our own making: the address inside it is drawn, not written.
+        return super().get_context_data(
+            is_on=False,
+            qr=SafeString(drawn),
+            secret=secret_of(factor),
+            **kwargs,
+        )
+
+    def form_valid(self, form: TurnOnForm) -> HttpResponse:
+        codes = confirm(account_of(self.request), form.cleaned_data["code"])
+        if codes is None:
+            form.add_error("code", WRONG_CODE)
+            return self.form_invalid(form)
+        return self.show_codes(codes, "account.second_factor_on")
+
+
+class TurnOffView(_WithPassword):
+    """Asks for no codes any more."""
+
+    template_name = "accounts/second_factor_off.html"
+
+    def form_valid(self, form: PasswordForm) -> HttpResponse:
+        account = account_of(self.request)
+        if turn_off(account):
+            record(
+                action="account.second_factor_off",
+                actor=account,
+                address=address_of(self.request),
+            )
+        messages.success(self.request, "Signing in asks for no code any more.")
+        return redirect("security")
+
+
+class NewCodesView(_WithPassword):
+    """New recovery codes; those of before stop working."""
+
+    template_name = "accounts/new_codes.html"
+
+    def form_valid(self, form: PasswordForm) -> HttpResponse:
+        account = account_of(self.request)
+        if not is_on(account):
+            return redirect("security")
+        return self.show_codes(new_recovery_codes(account), "account.recovery_codes_renewed")
+
+
+class EndSessionView(View):
+    """Signs one other browser out."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, handle: str) -> HttpResponse:
+        account = account_of(request)
+        if ended := end_session(account, handle):
+            record(
+                action="session.ended",
+                actor=account,
+                subject=ended.device,
+                details={"from": ended.address},
+                address=address_of(request),
+            )
+        messages.success(request, "That browser is signed out.")
+        return redirect("security")
+
+
+class EndOthersView(View):
+    """Signs all other browsers out."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        account = account_of(request)
+        ended = end_others(account, request.session.session_key)
+        record(
+            action="session.others_ended",
+            actor=account,
+            details={"sessions": ended},
+            address=address_of(request),
+        )
+        messages.success(request, "All other browsers are signed out.")
+        return redirect("security")

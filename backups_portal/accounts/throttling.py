@@ -1,0 +1,73 @@
+"""How often somebody may try to be an account, and what is written down when it was too often."""
+
+from qsessions.models import Session
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
+from backups_portal.lib.client_address import neighbourhood
+from backups_portal.lib.throttle import Limit
+
+QUARTER = 15 * 60
+# Of an account from an address: who has mistyped waits a quarter of an hour at most.
+SIGN_IN = Limit("sign-in", 5, QUARTER)
+# Of an account from everywhere: many addresses together guess no faster.
+ACCOUNT = Limit("sign-in-account", 50, 60 * 60)
+# Of an address, for whatever accounts: one password tried on many. An office shares an address.
+ADDRESS = Limit("sign-in-address", 100, QUARTER)
+# Of an account, whose password is known already: codes have six digits only.
+CODE = Limit("code", 5, QUARTER)
+# Of an account that is signed in already.
+PASSWORD_AGAIN = Limit("password-again", 5, QUARTER)
+RESET = Limit("reset", 3, 60 * 60)
+RESET_ADDRESS = Limit("reset-address", 20, 60 * 60)
+
+
+def take_sign_in(email: str, address: str | None) -> int:
+    """Count a sign-in; 0 where its password may be looked at, else the seconds to wait."""
+    name, where = email.strip().lower(), neighbourhood(address)
+    return (
+        _take(SIGN_IN, f"{name} {where}", email, address)
+        or _take(ADDRESS, where, email, address)
+        # Who is known at this address is not locked out by what others do elsewhere.
+        or (0 if _is_known(name, address) else _take(ACCOUNT, name, email, address))
+    )
+
+
+def forgive_sign_in(email: str, address: str | None) -> None:
+    """The password was right. Tries of an address go on counting: its own account is no way out."""
+    SIGN_IN.forget(f"{email.strip().lower()} {neighbourhood(address)}")
+
+
+def take_reset(email: str, address: str | None) -> int:
+    """Count a wish for a link; 0 where a message may be sent, else the seconds to wait."""
+    return _take(RESET_ADDRESS, neighbourhood(address), email, address)
+
+
+def take_for(limit: Limit, account: Account, address: str | None) -> int:
+    """Count a try of an account that is half or wholly signed in; the seconds to wait, or 0."""
+    return _take(limit, str(account.pk), account.email, address, account)
+
+
+def _take(
+    limit: Limit, who: str, email: str, address: str | None, account: Account | None = None
+) -> int:
+    wait = limit.take(who)
+    # Once for each time that the door is closed: an attack must not fill the audit log.
+    if wait and not Limit(f"{limit.name}-told", 1, limit.seconds).take(who):
+        record(
+            action="session.locked",
+            actor=account,
+            subject=email,
+            details={"limit": limit.name, "minutes": minutes(wait)},
+            address=address,
+        )
+    return wait
+
+
+def minutes(seconds: int) -> int:
+    """Whole minutes, never too few."""
+    return -(-seconds // 60)
+
+
+def _is_known(email: str, address: str | None) -> bool:
+    return Session.objects.filter(user__email__iexact=email.replace("\0", ""), ip=address).exists()
