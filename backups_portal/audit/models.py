@@ -1,6 +1,7 @@
 """Who did what, when and from where: append-only, with plain ids and copied names."""
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 
@@ -16,9 +17,15 @@ class AuditEvent(models.Model):
     subject = models.CharField(max_length=200, blank=True)
     details = models.JSONField(default=dict)
     address = models.GenericIPAddressField(null=True)
+    # Its place in the chain, and the seal over it and all before it; None for the newest minute.
+    position = models.BigIntegerField(null=True, unique=True, editable=False)
+    seal = models.BinaryField(null=True, editable=False)
 
     class Meta:
-        indexes = [models.Index(fields=["project_id", "-at"], name="audit_project_at")]
+        indexes = [
+            models.Index(fields=["project_id", "-at"], name="audit_project_at"),
+            models.Index(fields=["id"], name="audit_unsealed", condition=Q(position=None)),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.account_email or 'system'} {self.action}"

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from backups_portal.audit.chain import seal_events
 from backups_portal.celery import app
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
@@ -37,6 +38,7 @@ def tick() -> None:
     send_proofs(now)
     if has_leftovers(now):
         drop_leftovers.delay()
+    seal_events()
 
 
 @app.task

@@ -1,0 +1,45 @@
+"""Compare the audit log with its seals."""
+
+import json
+from argparse import ArgumentParser
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from backups_portal.audit.chain import verify
+
+
+class Command(BaseCommand):
+    """Changes nothing; whoever runs it needs the installation's key."""
+
+    help = "Check that no event of the audit log was changed or removed since it was sealed."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--expect",
+            metavar="POSITION:SEAL",
+            help="a seal that was noted elsewhere, as in the log: shows a tail that was cut off",
+        )
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        verdict = verify(_expected(options["expect"]))
+        if options["json"]:
+            self.stdout.write(json.dumps(asdict(verdict)))
+        else:
+            self.stdout.write(
+                f"{verdict.sealed} events fit their seals, {verdict.unsealed} wait for one. "
+                f"The last seal: {verdict.sealed}:{verdict.seal}"
+            )
+        if verdict.broken:
+            raise CommandError(f"The audit log is not what was sealed. {verdict.broken}")
+
+
+def _expected(text: str | None) -> tuple[int, str] | None:
+    if text is None:
+        return None
+    position, _, seal = text.partition(":")
+    if not position.isdigit() or len(seal) != 64:
+        raise CommandError("Write the position and its seal as POSITION:SEAL, as this prints it.")
+    return int(position), seal.lower()
