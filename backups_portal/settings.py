@@ -213,11 +213,20 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 # Without a sign of life for so long the pages say that the workers are offline.
 WORKERS_SILENT_AFTER = timedelta(minutes=2)
+# The same for the schedule's ticks and for the storage, to /readyz and /metrics.
+SIGNS_SILENT_AFTER = timedelta(minutes=5)
+# Who may read /metrics: whoever sends this as a bearer token. Empty: nobody.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "backups_portal.ops.tasks.tick", "schedule": 60.0, "options": {"expires": 55}},
     # A task of its own: a server that is away makes whoever asks it wait.
     "servers": {
         "task": "backups_portal.ops.tasks.look_at_servers",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
+    "storage": {
+        "task": "backups_portal.ops.tasks.look_at_storage",
         "schedule": 60.0,
         "options": {"expires": 55},
     },

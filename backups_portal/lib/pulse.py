@@ -1,5 +1,7 @@
 """Whether a worker lives: each writes the time into Redis now and then, and pages look.
 
+The schedule and whoever looks at the storage do the same, for monitoring.
+
 Not by a task: the schedule's own would wait behind long restores, and workers would seem dead while
 all of them work.
 """
@@ -20,6 +22,7 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 KEY = "backups-portal:pulse"
+WORKER, SCHEDULE, STORAGE = "worker", "schedule", "storage"
 EVERY_SECONDS = 20.0
 # A page does not wait long to learn it.
 REDIS_SECONDS = 0.5
@@ -41,20 +44,38 @@ class PulseStep(bootsteps.StartStopStep):
 
 def note_life() -> None:
     """Write down that a worker lives now."""
+    note(WORKER)
+
+
+def note(sign: str) -> None:
+    """Write down that something works now: WORKER, SCHEDULE or STORAGE."""
     try:
-        _redis().set(KEY, timezone.now().isoformat())
+        _redis().set(_key(sign), timezone.now().isoformat())
     except RedisError:
-        log.warning("could not note that this worker lives", exc_info=True)
+        log.warning("could not note that the %s works", sign, exc_info=True)
 
 
-def last_sign_of_life() -> datetime | None:
-    """When a worker last lived; None where none ever did.
+def last_sign(sign: str) -> datetime | None:
+    """When something last worked; None where it never did.
 
     Raises:
         RedisError: Redis does not answer.
     """
-    found = _redis().get(KEY)
+    found = _redis().get(_key(sign))
     return datetime.fromisoformat(found) if isinstance(found, str) else None
+
+
+def is_silent(sign: str, patience: timedelta) -> bool:
+    """Whether something has not worked for longer than that; who has just begun waits as long.
+
+    Raises:
+        RedisError: Redis does not answer.
+    """
+    last = last_sign(sign)
+    if last is None:
+        # Everything may have been started just now.
+        return time.monotonic() - STARTED > patience.total_seconds()
+    return timezone.now() - last > patience
 
 
 def workers(request: HttpRequest) -> dict[str, Any]:
@@ -66,14 +87,14 @@ def trouble() -> str:
     """What is wrong: "silent" workers, a "queue" that does not answer, or nothing."""
     patience: timedelta = settings.WORKERS_SILENT_AFTER
     try:
-        last = last_sign_of_life()
+        return "silent" if is_silent(WORKER, patience) else ""
     except RedisError:
         log.warning("Redis does not answer", exc_info=True)
         return "queue"
-    if last is None:
-        # Everything may have been started just now.
-        return "silent" if time.monotonic() - STARTED > patience.total_seconds() else ""
-    return "silent" if timezone.now() - last > patience else ""
+
+
+def _key(sign: str) -> str:
+    return KEY if sign == WORKER else f"{KEY}:{sign}"
 
 
 @cache

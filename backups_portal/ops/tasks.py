@@ -8,6 +8,8 @@ from django.utils import timezone
 
 from backups_portal.audit.chain import seal_events
 from backups_portal.celery import app
+from backups_portal.lib import pulse
+from backups_portal.ops.probing import storage_works
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
@@ -32,6 +34,7 @@ PROJECTS_AT_A_TIME = 50
 def tick() -> None:
     """Queue what is due, and send again what was overlooked."""
     now = timezone.now()
+    pulse.note(pulse.SCHEDULE)
     send_restores_again(now)
     send_transfers_again(now)
     run_schedule(now)
@@ -39,6 +42,13 @@ def tick() -> None:
     if has_leftovers(now):
         drop_leftovers.delay()
     seal_events()
+
+
+@app.task
+def look_at_storage() -> None:
+    """Find out whether the backup storage takes an object and gives it back."""
+    if storage_works():
+        pulse.note(pulse.STORAGE)
 
 
 @app.task

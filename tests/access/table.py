@@ -65,6 +65,8 @@ def owners(answers: Answers) -> dict[str, Answers]:
 TABLE: dict[str, dict[str, Answers]] = {
     "healthz": everybody(reads()),
     "readyz": everybody(reads()),
+    # Without its token it is not there.
+    "metrics": everybody(only(GET=404, HEAD=404)),
     # Who is signed in already is sent on.
     "sign-in": {
         **everybody(always(302)),

@@ -1,9 +1,19 @@
 """What load balancers ask."""
 
+import time
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
 import pytest
 from django.db import OperationalError, connection
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
+
+from backups_portal.lib import pulse
+from backups_portal.ops.tasks import look_at_storage
+from backups_portal.ops.views import SIGNS
 
 
 def test_health_needs_neither_sign_in_nor_database(client: Client) -> None:
@@ -11,11 +21,52 @@ def test_health_needs_neither_sign_in_nor_database(client: Client) -> None:
     assert (response.status_code, response.content) == (200, b"ok")
 
 
+@pytest.fixture
+def signs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is seen to work, and nothing for long."""
+    settings.WORKERS_SILENT_AFTER = timedelta(minutes=2)
+    monkeypatch.setattr(pulse, "KEY", f"test:{uuid4()}")
+    monkeypatch.setattr(pulse, "STARTED", time.monotonic() - 3600)
+    for sign in SIGNS:
+        pulse.note(sign)
+
+
 @pytest.mark.django_db
-def test_ready_when_database_and_redis_answer(client: Client) -> None:
+@pytest.mark.usefixtures("signs")
+def test_ready_when_all_works(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == {"database": "ok", "redis": "ok"}
+    assert response.json() == dict.fromkeys(["database", "redis", *SIGNS], "ok")
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("signs")
+@pytest.mark.parametrize("silent", SIGNS)
+def test_not_ready_while_something_is_silent(
+    client: Client, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    later = timezone.now() + timedelta(minutes=6)
+    monkeypatch.setattr(pulse.timezone, "now", lambda: later)
+    for sign in SIGNS:
+        if sign != silent:
+            pulse.note(sign)
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert [name for name, state in response.json().items() if state != "ok"] == [silent]
+
+
+@pytest.mark.usefixtures("signs")
+def test_the_storage_is_tried(settings: Settings, tmp_path: Path) -> None:
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'snapshots'}"
+    pulse._redis().delete(pulse._key(pulse.STORAGE))
+    look_at_storage()
+    assert pulse.last_sign(pulse.STORAGE) is not None
+    assert not [file for file in (tmp_path / "snapshots").rglob("*") if file.is_file()]
+    pulse._redis().delete(pulse._key(pulse.STORAGE))
+    (tmp_path / "file").touch()
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'file' / 'below'}"
+    look_at_storage()
+    assert pulse.last_sign(pulse.STORAGE) is None
 
 
 @pytest.mark.django_db
@@ -23,7 +74,8 @@ def test_not_ready_without_redis(client: Client, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert response.json() == {"database": "ok", "redis": "unavailable"}
+    down = dict.fromkeys(["redis", *SIGNS], "unavailable")
+    assert response.json() == {"database": "ok", **down}
 
 
 @pytest.mark.django_db

@@ -1,0 +1,30 @@
+"""Whether the backup storage works: an object written, read back and deleted."""
+
+import logging
+import secrets
+
+from django.conf import settings
+
+from snapshots.engine.errors import EngineError
+from snapshots.engine.storage import open_storage
+
+log = logging.getLogger(__name__)
+
+# Beside the folders of the projects, whose names are ids.
+FOLDER = "probes"
+
+
+def storage_works() -> bool:
+    """Try it; what is wrong is in the log."""
+    key, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    try:
+        storage = open_storage(settings.SNAPSHOT_STORAGE)
+        storage.put(key, content)
+        found = storage.get(key)
+        storage.delete(key)
+    except EngineError:
+        log.exception("the backup storage does not work")
+        return False
+    if found != content:
+        log.error("the backup storage gives back something else than it was given")
+    return found == content
