@@ -361,6 +361,8 @@ def test_pages_ask_as_often_with_much_around_them(
         snapshot = factories.make_snapshot(project, taken_at=timezone.now() - timedelta(days=days))
         restore = factories.make_restore(snapshot, requested_by=owner)
     client.force_login(owner)
+    # A session that was not signed in by the page writes down where it is used, once.
+    client.get("/account/")
     # Session, account, restore with what belongs to it, membership.
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
