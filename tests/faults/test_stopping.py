@@ -1,11 +1,17 @@
 """SIGTERM in the middle of something: what is begun is finished, and nothing is lost."""
 
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlencode
 
+from django.test import Client
+
+from backups_portal.demo.ports import free_port
 from restores.models import Restore
 from snapshots.models import Snapshot
 from tests.conftest import database_of_this_test, running_worker
@@ -71,3 +77,59 @@ def test_beat_ends_at_once_and_the_next_one_goes_on(
             assert beat.wait(15) == 0
         finally:
             beat.kill()
+
+
+def test_a_web_server_answers_what_it_has_begun_to_read(
+    snapshot: Snapshot, storage_url: str, tmp_path: Path
+) -> None:
+    client, port = Client(), free_port()
+    client.force_login(snapshot.project.created_by)
+    path = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
+    with (tmp_path / "web.log").open("wb") as log:
+        web = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "backups_portal.wsgi", "--no-control-socket"),
+                *(f"--bind=127.0.0.1:{port}", "--worker-class=gthread", "--workers=1"),
+            ],
+            env={**os.environ, "SNAPSHOT_STORAGE": storage_url, **database_of_this_test()},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until(lambda: _is_open(port), ticking=False)
+        page = client.get(path).content.decode()
+        (key,) = re.findall(r'name="request_key" value="([^"]*)"', page)
+        token = client.cookies["csrftoken"].value
+        body = urlencode(
+            {
+                "name": "In flight",
+                "accept_charges": "on",
+                "request_key": key,
+                "csrfmiddlewaretoken": token,
+            }
+        ).encode()
+        cookies = f"sessionid={client.cookies['sessionid'].value}; csrftoken={token}"
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookies}\r\n"
+            "Content-Type: application/x-www-form-urlencoded\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as sent:
+            sent.sendall(head.encode() + body[:20])
+            time.sleep(1)
+            web.terminate()
+            time.sleep(0.5)
+            sent.sendall(body[20:])
+            answer = sent.recv(65_536).decode()
+        assert answer.startswith("HTTP/1.1 302"), answer[:300]
+        assert web.wait(30) == 0
+    finally:
+        web.kill()
+        web.wait()
+    assert Restore.objects.get(name="In flight").state == Restore.State.QUEUED
+    assert not _is_open(port)
+
+
+def _is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
