@@ -18,6 +18,8 @@ keep() {
 
 keep secret_key "$(hex 32)"
 keep installation_key "$(hex 32)"
+# Encrypts the backups. The next one goes in front, and a comma after it: see rotate_keys.
+keep snapshot_master_keys "$(date -u +%Y-%m):$(hex 32)"
 keep postgres_password "$(hex 24)"
 keep database_password "$(hex 24)"
 keep redis_password "$(hex 24)"

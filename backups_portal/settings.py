@@ -235,6 +235,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # file:///absolute/folder, or another URL that obstore understands.
 SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var' / 'snapshots'}")
+# What snapshots are encrypted with: `id:64 hex digits`, the key in use first, after commas the ones
+# before it, and `plain` where objects from before the first key are read. Empty: not encrypted.
+SNAPSHOT_MASTER_KEYS = env.str("SNAPSHOT_MASTER_KEYS", default="")
 SNAPSHOT_READERS = env.int("SNAPSHOT_READERS", default=0)  # 0: one per core
 RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
 # After so long a snapshot, a restore or a proof is asked to end, and ended a minute later; the

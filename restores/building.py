@@ -25,9 +25,9 @@ from restores.loading import Target, UnloadableError, load_snapshot
 from restores.models import Build
 from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import OnProgress, Progress
 from snapshots.limits import limit_seconds
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class BuildRun(Generic[RowT]):
         server = choose_server(server_name)
         self.claim_database(server, step=Build.Step.CREATING, step_started_at=timezone.now())
         self.reach(Build.Step.CREATING)
-        storage = open_storage(settings.SNAPSHOT_STORAGE)
+        storage = snapshot_storage()
         manifest = Manifest.load(storage, manifest_key)
         instance = create_instance(server=server, project_name=name, prefix=self.prefix)
         target = target_of(server, self.prefix)

@@ -2,7 +2,6 @@
 
 import uuid
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from backups_portal.accounts.models import Account
@@ -15,8 +14,8 @@ from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 
 CONFLICT = 409
 
@@ -79,7 +78,7 @@ def _check_readable(snapshot: Snapshot) -> None:
     """Find out now, rather than after the owner has waited, that there is nothing to restore."""
     _check_state(snapshot)
     try:
-        Manifest.load(open_storage(settings.SNAPSHOT_STORAGE), snapshot.manifest)
+        Manifest.load(snapshot_storage(), snapshot.manifest)
     except EngineError as error:
         raise RestoreRefusedError(str(error), status=CONFLICT) from error
 

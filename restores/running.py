@@ -31,10 +31,10 @@ from restores.retrying import may_pass, retry_at
 from restores.warm import take_over
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import OnProgress
 from snapshots.limits import too_long
 from snapshots.schedule import next_run
+from snapshots.storages import snapshot_storage
 from snapshots.verdicts import pass_snapshot
 
 log = logging.getLogger(__name__)
@@ -233,7 +233,5 @@ def _report(manifest: Manifest, target: Target) -> dict[str, Any]:
     return {
         "table_rows": manifest.table_rows,
         "tokens": manifest.table_rows.get("token", 0),
-        "missing": missing_references(
-            manifest, open_storage(settings.SNAPSHOT_STORAGE), target.dsn
-        ),
+        "missing": missing_references(manifest, snapshot_storage(), target.dsn),
     }

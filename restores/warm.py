@@ -29,8 +29,8 @@ from restores.building import BuildRun, Built, drop_build, target_of
 from restores.loading import Target
 from restores.models import Proof, Restore
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def take_over(run: BuildRun[Restore], heartbeat: Heartbeat) -> Built | None:
     finally:
         _forget(proof)
     heartbeat.check()
-    manifest = Manifest.load(open_storage(settings.SNAPSHOT_STORAGE), run.row.snapshot.manifest)
+    manifest = Manifest.load(snapshot_storage(), run.row.snapshot.manifest)
     return Built(instance, target, manifest, time.monotonic() - started, 0.0)
 
 

@@ -4,16 +4,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from django.conf import settings
-
 from backups_portal.accounts.models import Account
 from backups_portal.audit.services import record
 from snapshots.engine.archive import archive_snapshot, check_complete
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import Storage, open_storage
+from snapshots.engine.storage import Storage
 from snapshots.errors import DownloadRefusedError, WrongPasswordError
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +98,7 @@ def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
     if snapshot.state != Snapshot.State.COMPLETED:
         raise DownloadRefusedError(NOT_STORED)
     try:
-        storage = open_storage(settings.SNAPSHOT_STORAGE)
+        storage = snapshot_storage()
         manifest = Manifest.load(storage, snapshot.manifest)
         check_complete(storage, manifest)
     except EngineError as error:

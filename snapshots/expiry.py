@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Coalesce
@@ -14,10 +13,10 @@ from django.db.models.functions import Coalesce
 from backups_portal.audit.services import record
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.engine.errors import StorageError
-from snapshots.engine.storage import open_storage
 from snapshots.engine.sweeping import delete_manifest
 from snapshots.models import Snapshot
 from snapshots.retention import YOUNG, Kept, decide
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +173,7 @@ def _remove_objects(project_id: UUID, now: datetime) -> None:
     for row in rows.order_by("scheduled_for"):
         try:
             if row.manifest:
-                delete_manifest(open_storage(settings.SNAPSHOT_STORAGE), row.manifest)
+                delete_manifest(snapshot_storage(), row.manifest)
         except StorageError:
             log.exception("could not remove snapshot=%s project=%s", row.id, project_id)
             continue

@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime, timedelta
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from django.conf import settings
 
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
@@ -18,8 +17,9 @@ from snapshots.engine.contents import CELLS, DEVICES, Device, read_cells, read_d
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.source import EPOCH, source_errors
-from snapshots.engine.storage import Storage, open_storage
+from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class _Library:
     """The contents of many backups; what they share is read once."""
 
     def __init__(self) -> None:
-        self._storage: Storage = open_storage(settings.SNAPSHOT_STORAGE)
+        self._storage: Storage = snapshot_storage()
         self._manifests: dict[str, Manifest] = {}
         # Of one device each, by the object and the device's number.
         self._cells: dict[tuple[str, int], pa.Table] = {}

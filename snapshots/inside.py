@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pyarrow as pa
-from django.conf import settings
 
 from snapshots.engine.contents import (
     Device,
@@ -16,8 +15,9 @@ from snapshots.engine.contents import (
     read_excluded,
 )
 from snapshots.engine.manifest import ExcludedTotal, Manifest
-from snapshots.engine.storage import Storage, open_storage
+from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 
 EXCLUDED_LABELS = {
     "script": "analysis scripts",
@@ -73,7 +73,7 @@ def left_out(snapshot: Snapshot) -> list[ExcludedLine]:
 
 
 def _storage() -> Storage:
-    return open_storage(settings.SNAPSHOT_STORAGE)
+    return snapshot_storage()
 
 
 def _excluded_lines(totals: Mapping[str, ExcludedTotal]) -> list[ExcludedLine]:

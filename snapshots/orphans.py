@@ -8,9 +8,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection
 
-from snapshots.engine.storage import open_storage
 from snapshots.engine.sweeping import Swept, sweep
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,7 @@ def sweep_project(project_id: UUID) -> Swept | None:
         running = Snapshot.objects.filter(project=project_id, state=Snapshot.State.RUNNING)
         if not is_ours or running.exists():
             return None
-        swept = sweep(
-            open_storage(settings.SNAPSHOT_STORAGE), project_id, grace=settings.ORPHAN_GRACE
-        )
+        swept = sweep(snapshot_storage(), project_id, grace=settings.ORPHAN_GRACE)
     log.info("swept project=%s removed=%s bytes=%s", project_id, swept.removed, swept.removed_bytes)
     for key in swept.missing:
         log.error("storage lacks an object that a backup names project=%s key=%s", project_id, key)

@@ -23,12 +23,13 @@ from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import Manifest, UntrackedChange, manifest_folder
 from snapshots.engine.source import chunk_start, source_errors
 from snapshots.engine.steps import Step
-from snapshots.engine.storage import Storage, open_storage
+from snapshots.engine.storage import Storage
 from snapshots.engine.taking import Progress, take_snapshot
 from snapshots.limits import limit_seconds, too_long
 from snapshots.models import Snapshot
 from snapshots.orphans import wait_for_sweep
 from snapshots.retrying import retry_at
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ def _refusal(snapshot: Snapshot) -> str:
 
 
 def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
-    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    storage = snapshot_storage()
     with Heartbeat(Snapshot.objects.all(), snapshot.id, ticket, lease=settings.LEASE) as heartbeat:
         reached = Step.STARTING
         _reach(snapshot, reached)
@@ -256,6 +257,6 @@ def _remove_manifest(snapshot: Snapshot, storage: Storage) -> None:
 def _discard(snapshot: Snapshot) -> None:
     """Remove the manifest of a failed snapshot, which would keep its segments for ever."""
     try:
-        _remove_manifest(snapshot, open_storage(settings.SNAPSHOT_STORAGE))
+        _remove_manifest(snapshot, snapshot_storage())
     except StorageError:
         log.warning("could not discard the manifest snapshot=%s", snapshot.id, exc_info=True)

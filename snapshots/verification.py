@@ -5,15 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.conf import settings
-
 from snapshots.engine.errors import DamagedSnapshotError, EngineError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import open_storage
 from snapshots.engine.taking import OnProgress, Progress
 from snapshots.engine.verifying import verify_snapshot
 from snapshots.expiry import each_project_id
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +60,7 @@ def verify(
     Raises:
         EngineError: something is missing or was changed; the message says what.
     """
-    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    storage = snapshot_storage()
     manifest = Manifest.load(storage, snapshot.manifest)
     if manifest.snapshot_id != snapshot.id or manifest.rows != snapshot.rows:
         raise DamagedSnapshotError("The manifest in storage is not the one that was recorded.")

@@ -115,6 +115,7 @@ def environment(
         "PROJECT_DATABASE_URL": given.get("PROJECT_DATABASE_URL") or services.database_url,
         "REDIS_URL": services.redis_url,
         "SNAPSHOT_STORAGE": given.get("SNAPSHOT_STORAGE") or storage,
+        "SNAPSHOT_MASTER_KEYS": given.get("SNAPSHOT_MASTER_KEYS", ""),
         "STATIC_ROOT": str(folder.path / "static"),
         "DEMO_PASSWORD": folder.keep("sign-in", lambda: secrets.token_urlsafe(9)),
         "ALLOWED_HOSTS": "localhost,127.0.0.1",

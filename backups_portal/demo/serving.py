@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from io import StringIO
 
 import psycopg
+from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError, connection
 
@@ -115,6 +116,11 @@ def write_description(describer: Describer, folder: DataFolder) -> None:
         write_whole(file, text)
 
 
+def _storage_line() -> str:
+    is_encrypted = "encrypted" if settings.SNAPSHOT_MASTER_KEYS else "not encrypted in this demo"
+    return f"  Backups    {settings.SNAPSHOT_STORAGE}, {is_encrypted}\n"
+
+
 def banner(options: Options, folder: DataFolder) -> str:
     """What to know, in a few lines."""
     people = "\n".join(f"             {person.email:<26} {person.role}" for person in PEOPLE)
@@ -125,5 +131,6 @@ def banner(options: Options, folder: DataFolder) -> str:
         f"for the tokens in {folder.path / 'demo.json'}\n"
         f"  Sign in    password {demo_password()} for each of\n{people}\n"
         f"  Data       {folder.path} (logs in logs/, settings for commands in demo.env)\n"
+        f"{_storage_line()}"
         f"  Stop       Ctrl-C; everything is kept for the next start\n"
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import psycopg
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -36,10 +35,10 @@ from restores.models import Restore
 from restores.services import request_restore
 from restores.tasks import run_restore
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
 from snapshots.queueing import queue_due
 from snapshots.schedule import next_run
+from snapshots.storages import snapshot_storage
 from snapshots.tasks import take_snapshot
 
 PATIENCE = 300.0
@@ -138,7 +137,7 @@ def _polls(what: str) -> Iterator[None]:
 
 
 def _search(project: Project, snapshot: Snapshot) -> tuple[None, str]:
-    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    storage = snapshot_storage()
     secrets = excluded_values(project_dsn(project), keys=keyring())
     manifest = Manifest.load(storage, snapshot.manifest)
     searched = search_snapshot(manifest, storage, secrets)

@@ -3,10 +3,8 @@
 import logging
 import secrets
 
-from django.conf import settings
-
 from snapshots.engine.errors import EngineError
-from snapshots.engine.storage import open_storage
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +16,7 @@ def storage_works() -> bool:
     """Try it; what is wrong is in the log."""
     key, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
-        storage = open_storage(settings.SNAPSHOT_STORAGE)
+        storage = snapshot_storage()
         storage.put(key, content)
         found = storage.get(key)
         storage.delete(key)

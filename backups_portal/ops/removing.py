@@ -10,7 +10,6 @@ from datetime import datetime
 from uuid import UUID
 
 import psycopg
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
@@ -20,9 +19,10 @@ from backups_portal.projects.connections import server_url
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Proof, Restore
+from snapshots.engine.encryption import keys_folder
 from snapshots.engine.errors import StorageError
-from snapshots.engine.storage import open_storage
 from snapshots.models import Hold, Snapshot
+from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +98,12 @@ def _drop_database(project: Project) -> bool:
 
 
 def _delete_backups(project: Project) -> bool:
-    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    storage = snapshot_storage()
     try:
-        for item in storage.list(f"{project.pk}/"):
-            storage.delete(item.key)
+        # The keys first: without them nothing of the rest can be read, wherever a copy may be.
+        for folder in (keys_folder(project.pk), f"{project.pk}/"):
+            for item in storage.list(folder):
+                storage.delete(item.key)
     except StorageError:
         log.warning("could not delete the backups project=%s", project.pk, exc_info=True)
         return False

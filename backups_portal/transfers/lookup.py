@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from django.conf import settings
 from django.utils import timezone
 from psycopg import Connection
 
@@ -29,7 +28,7 @@ from restores.loading import number_segments
 from restores.models import Restore
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.segments import read_segment
-from snapshots.engine.storage import open_storage
+from snapshots.storages import snapshot_storage
 
 HASHES = f"""
     SELECT {ROW_HASH} # s.seed AS hash, s.lane, v.id
@@ -102,7 +101,7 @@ def variable_of_restore(restore: Restore, old_id: str) -> str | None:
 
 
 def _segments(restore: Restore) -> Iterator[tuple[int, Any]]:
-    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    storage = snapshot_storage()
     manifest = Manifest.load(storage, restore.snapshot.manifest)
     for job in number_segments(manifest.of("variable")):
         if job.segment.rows:

@@ -33,7 +33,7 @@ def check_complete(storage: Storage, manifest: Manifest) -> None:
     for key, item in manifest.objects.items():
         if key not in found:
             raise MissingObjectError(f"The backup storage lacks {key}.")
-        if found[key] != item.bytes:
+        if found[key] not in storage.sizes(item.bytes):
             raise DamagedSnapshotError(
                 f"A part of this backup ({item.table}, {key}) has {found[key]} bytes in storage "
                 f"where {item.bytes} were recorded."

@@ -17,6 +17,10 @@ class ExistingObjectError(StorageError):
     """Another writer has stored an object of that name."""
 
 
+class EncryptionError(EngineError):
+    """An object cannot be decrypted: its key is missing or another one, or it was changed."""
+
+
 class DamagedSnapshotError(EngineError):
     """What storage returned is not what the snapshot recorded."""
 

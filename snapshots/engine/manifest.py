@@ -210,6 +210,6 @@ def _segment(item: dict[str, Any]) -> Segment:
     return Segment(**{**item, "chunk_rows": chunk_rows})
 
 
-def manifest_folder(project_id: UUID) -> str:
+def manifest_folder(project_id: UUID | str) -> str:
     """Below this are the manifests of a project."""
     return f"{project_id}/manifests/"

@@ -4,14 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, NotSupportedError
 from obstore.store import LocalStore, from_url
 
-from snapshots.engine.errors import ExistingObjectError, MissingObjectError, StorageError
+from snapshots.engine.errors import (
+    EncryptionError,
+    ExistingObjectError,
+    MissingObjectError,
+    StorageError,
+)
+
+# What an encrypted object begins with; no Parquet file and no JSON does.
+ENCRYPTED = b"BPE\x01"
 
 
 @dataclass(frozen=True)
@@ -23,14 +31,41 @@ class StoredObject:
     modified: datetime
 
 
-class Storage:
-    """A place for objects. Every failure is a StorageError whose message names the object."""
+class Cipher(Protocol):
+    """What makes objects unreadable on their way to the storage."""
 
-    def __init__(self, store: Any) -> None:
+    def seal(self, key: str, content: bytes) -> bytes:
+        """The object as it is stored under this key."""
+
+    def open(self, key: str, stored: bytes) -> bytes:
+        """The content of a stored object."""
+
+    def sizes(self, size: int) -> tuple[int, ...]:
+        """How many bytes an object with `size` bytes of content may have in storage."""
+
+
+class Storage:
+    """A place for objects. Every failure is a StorageError whose message names the object.
+
+    Args:
+        store: Of obstore.
+        cipher: Encrypts what is put, and decrypts what is got; without one, objects lie open.
+    """
+
+    def __init__(self, store: Any, cipher: Cipher | None = None) -> None:
         self._store = store
+        self._cipher = cipher
+
+    def encrypted(self, cipher: Cipher) -> "Storage":
+        """The same place, where objects are encrypted."""
+        return Storage(self._store, cipher)
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object whole, or not at all."""
+        self.put_stored(key, self._seal(key, content))
+
+    def put_stored(self, key: str, content: bytes) -> None:
+        """The same as the bytes are, encrypted or not."""
         try:
             obstore.put(self._store, key, content)
         except (BaseError, OSError) as error:
@@ -44,6 +79,7 @@ class Storage:
         Raises:
             ExistingObjectError: there is one, which stays as it is.
         """
+        content = self._seal(key, content)
         try:
             obstore.put(self._store, key, content, mode="create")
         except AlreadyExistsError as error:
@@ -51,20 +87,36 @@ class Storage:
         except (BaseError, OSError) as error:
             if not _is_unknown_to_server(error):
                 raise StorageError(f"The backup storage could not write {key}: {error}") from error
-            self.put(key, content)
+            self.put_stored(key, content)
 
     def get(self, key: str) -> bytes:
-        """The object's bytes.
+        """The object's content.
 
         Raises:
             MissingObjectError: there is no such object.
+            EncryptionError: it is encrypted, and cannot be decrypted.
         """
+        stored = self.get_stored(key)
+        if self._cipher:
+            return self._cipher.open(key, stored)
+        if stored.startswith(ENCRYPTED):
+            raise EncryptionError(
+                f"{key} is encrypted, and SNAPSHOT_MASTER_KEYS names no key to read it with."
+            )
+        return stored
+
+    def get_stored(self, key: str) -> bytes:
+        """The object's bytes as they lie there, encrypted or not."""
         try:
             return bytes(obstore.get(self._store, key).bytes())
         except (NotFoundError, FileNotFoundError) as error:
             raise MissingObjectError(f"The backup storage lacks {key}.") from error
         except (BaseError, OSError) as error:
             raise StorageError(f"The backup storage could not read {key}: {error}") from error
+
+    def sizes(self, size: int) -> tuple[int, ...]:
+        """How many bytes an object with `size` bytes of content may have in a listing."""
+        return self._cipher.sizes(size) if self._cipher else (size,)
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is gone already is fine."""
@@ -91,6 +143,9 @@ class Storage:
         except (BaseError, OSError) as error:
             raise StorageError(f"The backup storage could not be listed: {error}") from error
         return sorted(name.rstrip("/") for name in found)
+
+    def _seal(self, key: str, content: bytes) -> bytes:
+        return self._cipher.seal(key, content) if self._cipher else content
 
 
 def _is_unknown_to_server(error: Exception) -> bool:

@@ -35,6 +35,7 @@ EVERY_ROUND: dict[str, Measurement] = {
     "snapshot": measure.full_snapshot,
     "restore": measure.restore,
     "next": measure.next_snapshot,
+    "encryption": measure.encryption,
 }
 # Bytes do not differ between rounds.
 ONCE: dict[str, Measurement] = {"dailies": measure.daily_snapshots}

@@ -76,6 +76,14 @@ def _percent(above: str, below: str) -> Callable[[Samples], float | None]:
     return value
 
 
+def _encryption_percent(what: str) -> Callable[[Samples], float | None]:
+    def value(samples: Samples) -> float | None:
+        ratio = samples.ratio(f"encrypted {what} s", f"open {what} s")
+        return None if ratio is None else 100 * (ratio - 1)
+
+    return value
+
+
 def _trigger_percent(samples: Samples) -> float | None:
     ratio = samples.median("batch with by without triggers")
     return None if ratio is None else 100 * (ratio - 1)
@@ -140,6 +148,20 @@ GOALS: tuple[Goal, ...] = (
         "%",
     ),
     Goal(f"slowdown of ingest: snapshot vs {CUSTOM}", _slowdown_ratio, 1, 0.5),
+    Goal(
+        "encryption on top of a snapshot",
+        _encryption_percent("snapshot"),
+        10,
+        5,
+        "%",
+    ),
+    Goal(
+        "encryption on top of a restore",
+        _encryption_percent("restore"),
+        10,
+        5,
+        "%",
+    ),
     Goal("peak memory of a worker", _peak_megabytes, 600, None, "MB"),
 )
 

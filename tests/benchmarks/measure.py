@@ -80,6 +80,15 @@ def next_snapshot(setup: Setup, samples: Samples, say: Say) -> None:
     setup.snapshot()
 
 
+def encryption(setup: Setup, samples: Samples, say: Say) -> None:
+    """A full snapshot and a restore in the open and encrypted, in turns; the open ones stay."""
+    for setup.encrypted, name in ((True, "encrypted"), (False, "open")):
+        say(f"{name} snapshot and restore")
+        setup.forget_snapshots()
+        samples.add(f"{name} snapshot s", setup.snapshot()["seconds"])
+        samples.add(f"{name} restore s", setup.restore()["seconds"])
+
+
 def daily_snapshots(setup: Setup, samples: Samples, say: Say) -> None:
     """A full snapshot and a week of dailies; the rows are taken back afterwards."""
     say("a full snapshot and a week of dailies")

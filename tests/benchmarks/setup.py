@@ -24,6 +24,7 @@ class Setup:
     Attributes:
         rows: Of variables, as built.
         readers: Readers and loaders of the engine, and of the floor.
+        encrypted: Whether tasks encrypt what they store.
     """
 
     source: Source
@@ -33,6 +34,7 @@ class Setup:
     readers: int
     project_id: uuid.UUID = field(default_factory=uuid.uuid4)
     newest: str | None = None
+    encrypted: bool = False
 
     @property
     def scratch(self) -> Path:
@@ -74,6 +76,7 @@ class Setup:
                 "task": "snapshot",
                 "dsn": self.source.dsn,
                 "storage": self.storage.as_uri(),
+                "encrypted": self.encrypted,
                 "project_id": str(self.project_id),
                 "base": self.newest,
                 "readers": readers or self.readers,
@@ -97,6 +100,7 @@ class Setup:
                 "task": "restore",
                 "server": self.source.cluster.url,
                 "storage": self.storage.as_uri(),
+                "encrypted": self.encrypted,
                 "manifest": self.newest,
                 "loaders": loaders or self.readers,
                 "profile": profile,

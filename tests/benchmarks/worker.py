@@ -23,12 +23,14 @@ from backups_portal.projectdb.tokens import renew_tokens
 from restores import comparing, loading
 from restores.loading import Target
 from snapshots.engine import taking
+from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
 from tests.benchmarks.machine import own_peak_bytes, tree_cpu_seconds
 from tests.benchmarks.profiling import profiled
 
 KEYS = Keyring(b"k" * 32)
+MASTERS = MasterKeys({"benchmark": b"m" * 32})
 Request = dict[str, Any]
 READY = "ready"
 
@@ -37,9 +39,15 @@ def quiet(_: object) -> None:
     """Progress that nobody looks at."""
 
 
-def snapshot(request: Request) -> Request:
-    """Take a snapshot: {dsn, storage, project_id, base, readers}."""
+def storage_of(request: Request) -> Storage:
+    """The storage, encrypted where that is asked for."""
     storage = open_storage(request["storage"])
+    return storage.encrypted(ProjectCipher(storage, MASTERS)) if request["encrypted"] else storage
+
+
+def snapshot(request: Request) -> Request:
+    """Take a snapshot: {dsn, storage, encrypted, project_id, base, readers}."""
+    storage = storage_of(request)
     base = Manifest.load(storage, request["base"]) if request["base"] else None
     with profiled(wanted=request["profile"], postmaster=request["postmaster"]) as profile:
         started = time.perf_counter()
@@ -62,9 +70,9 @@ def snapshot(request: Request) -> Request:
 
 
 def restore(request: Request) -> Request:
-    """Restore into a new database, prove it, keep it and take it over: {server, storage, manifest,
-    loaders}; everything is dropped then."""
-    storage = open_storage(request["storage"])
+    """Restore into a new database, prove it, keep it and take it over: {server, storage, encrypted,
+    manifest, loaders}; everything is dropped then."""
+    storage = storage_of(request)
     manifest = Manifest.load(storage, request["manifest"])
     cold, warm = secrets.token_hex(4), secrets.token_hex(4)
     try:

@@ -4,13 +4,12 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.accounts.models import Account
 from snapshots.cataloguing import Rebuilt, rebuild_each
 from snapshots.engine.errors import StorageError
-from snapshots.engine.storage import open_storage
+from snapshots.storages import snapshot_storage
 
 
 class Command(BaseCommand):
@@ -31,7 +30,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no account {options['owner']}.")
         found: list[Rebuilt] = []
         try:
-            for rebuilt in rebuild_each(open_storage(settings.SNAPSHOT_STORAGE), owner):
+            for rebuilt in rebuild_each(snapshot_storage(), owner):
                 found.append(rebuilt)
                 if not options["json"]:
                     self._print(rebuilt)

@@ -1,0 +1,27 @@
+"""The app, and what is checked of its settings before anything starts."""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
+
+
+class SnapshotsConfig(AppConfig):
+    """Daily snapshots."""
+
+    name = "snapshots"
+
+    def ready(self) -> None:
+        register(check_master_keys)
+
+
+def check_master_keys(**_: Any) -> list[CheckMessage]:
+    """Tell of master keys that cannot be understood, before a backup needs them."""
+    from snapshots.storages import master_keys
+
+    try:
+        master_keys()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="snapshots.E001")]
+    return []

@@ -1,0 +1,218 @@
+"""Objects that nobody can read who has the storage alone: AES-256-GCM, with a key per project.
+
+A project's data key is random. It lies in storage beside what it encrypts, itself encrypted
+("wrapped") by a master key of the installation, so that a backup of the storage and the master
+keys are enough to read everything again. An object is
+
+    ENCRYPTED (4 bytes) + id of the data key (8) + nonce (12) + ciphertext + tag (16)
+
+and authenticated with its whole name, in which the project's id comes first: one that was swapped
+for another, or cut, is refused. Rotation wraps the data keys anew and touches no other object; to
+destroy a project's data keys is to destroy its backups.
+
+Names are digests of what was encrypted, so that equal content of one project is stored once. Who
+can list the storage and has a segment already, bit by bit, can tell that it is there.
+"""
+
+import base64
+import binascii
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from snapshots.engine.errors import EncryptionError, MissingObjectError
+from snapshots.engine.storage import ENCRYPTED, Storage
+
+KEY_BYTES = 32
+KEY_ID_BYTES = 8
+NONCE_BYTES = 12
+TAG_BYTES = 16
+HEADER_BYTES = len(ENCRYPTED) + KEY_ID_BYTES + NONCE_BYTES
+OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
+FORMAT = 1
+# In place of a master key: objects that are not encrypted are read, too.
+PLAIN = "plain"
+MASTER_KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):(?P<key>[0-9a-fA-F]{64})")
+
+
+@dataclass(frozen=True)
+class MasterKeys:
+    """The keys of the installation.
+
+    Attributes:
+        keys: 32 bytes by id; the first one wraps, all of them unwrap.
+        plain: Whether objects are read that were stored before there was a key.
+    """
+
+    keys: Mapping[str, bytes] = field(repr=False)
+    plain: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> "MasterKeys | None":
+        """Read `id:64 hex digits`, the key in use first, others and `plain` after commas.
+
+        Returns:
+            None for an empty text: nothing is encrypted.
+
+        Raises:
+            ValueError: it is something else; the message repeats no key.
+        """
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        keys: dict[str, bytes] = {}
+        for number, part in enumerate(parts, start=1):
+            if part == PLAIN:
+                continue
+            found = MASTER_KEY.fullmatch(part)
+            if found is None:
+                raise ValueError(
+                    f"entry {number} is not an id, a colon and 64 hex digits, such as 2026-11:5e…"
+                )
+            if found["id"] in keys:
+                raise ValueError(f"the id {found['id']} is there twice")
+            keys[found["id"]] = bytes.fromhex(found["key"])
+        if not keys:
+            if parts:
+                raise ValueError("there is no key beside `plain`")
+            return None
+        return cls(keys, plain=PLAIN in parts)
+
+    @property
+    def current(self) -> str:
+        """The id of the key that wraps."""
+        return next(iter(self.keys))
+
+    def wrap(self, name: str, data_key: bytes) -> bytes:
+        """The object in which a data key is stored under `name`."""
+        nonce = os.urandom(NONCE_BYTES)
+        cipher = AESGCM(self.keys[self.current])
+        wrapped = nonce + cipher.encrypt(nonce, data_key, _bound(name, self.current))
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "master_key": self.current,
+                "wrapped": base64.b64encode(wrapped).decode(),
+            }
+        ).encode()
+
+    def unwrap(self, name: str, stored: bytes) -> tuple[str, bytes]:
+        """The id of the master key that wrapped a data key, and the data key.
+
+        Raises:
+            EncryptionError: that master key is not listed or another one, or this was changed.
+        """
+        try:
+            document = json.loads(stored)
+            master, wrapped = document["master_key"], base64.b64decode(document["wrapped"])
+        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+            raise EncryptionError(f"The key of this project, {name}, was changed.") from error
+        if master not in self.keys:
+            raise EncryptionError(
+                f"The key of this project, {name}, is locked with the master key {master}, which "
+                "SNAPSHOT_MASTER_KEYS does not name."
+            )
+        cipher = AESGCM(self.keys[master])
+        try:
+            nonce, sealed = wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:]
+            return master, cipher.decrypt(nonce, sealed, _bound(name, master))
+        except (InvalidTag, ValueError) as error:
+            raise EncryptionError(
+                f"The key of this project, {name}, cannot be opened: the master key {master} in "
+                "SNAPSHOT_MASTER_KEYS is not the one that it was locked with, or it was changed."
+            ) from error
+
+
+def _bound(name: str, master: str) -> bytes:
+    return f"{name} {master}".encode()
+
+
+class ProjectCipher:
+    """Encrypts and decrypts objects with the data keys of their projects, which it looks up once.
+
+    Two workers that store a project's first objects may both make a key: each object says which
+    one it has, and both stay.
+    """
+
+    def __init__(self, storage: Storage, masters: MasterKeys) -> None:
+        self._storage = storage
+        self._masters = masters
+        self._known: dict[str, AESGCM] = {}
+        self._writing: dict[str, str] = {}
+
+    def seal(self, key: str, content: bytes) -> bytes:
+        """The object as it is stored; makes the project's data key where there is none."""
+        name = self._writing_key(key)
+        nonce = os.urandom(NONCE_BYTES)
+        head = ENCRYPTED + bytes.fromhex(name.rpartition("/")[2]) + nonce
+        return head + self._cipher(name).encrypt(nonce, content, key.encode())
+
+    def open(self, key: str, stored: bytes) -> bytes:
+        """The content of an object.
+
+        Raises:
+            EncryptionError: its key is gone or cannot be opened, or it is not what was stored.
+        """
+        if not stored.startswith(ENCRYPTED):
+            if self._masters.plain:
+                return stored
+            raise EncryptionError(
+                f"{key} is not encrypted. If it was stored before encryption was turned on, add "
+                f"`{PLAIN}` to SNAPSHOT_MASTER_KEYS; otherwise somebody has put it there."
+            )
+        key_id = stored[len(ENCRYPTED) : len(ENCRYPTED) + KEY_ID_BYTES].hex()
+        nonce = stored[HEADER_BYTES - NONCE_BYTES : HEADER_BYTES]
+        cipher = self._cipher(f"{keys_folder(_project(key))}{key_id}")
+        try:
+            return cipher.decrypt(nonce, memoryview(stored)[HEADER_BYTES:], key.encode())
+        except (InvalidTag, ValueError) as error:
+            raise EncryptionError(
+                f"{key} is not what was stored: it was changed, cut or swapped for another object."
+            ) from error
+
+    def sizes(self, size: int) -> tuple[int, ...]:
+        """How many bytes an object with `size` bytes of content may have in storage."""
+        encrypted = size + OVERHEAD_BYTES
+        return (encrypted, size) if self._masters.plain else (encrypted,)
+
+    def _writing_key(self, key: str) -> str:
+        project = _project(key)
+        if project not in self._writing:
+            folder = keys_folder(project)
+            names = sorted(item.key for item in self._storage.list(folder))
+            self._writing[project] = names[0] if names else self._new_key(folder)
+        return self._writing[project]
+
+    def _new_key(self, folder: str) -> str:
+        name = f"{folder}{os.urandom(KEY_ID_BYTES).hex()}"
+        data_key = os.urandom(KEY_BYTES)
+        self._storage.put(name, self._masters.wrap(name, data_key))
+        # What cannot be read again would take every backup with it.
+        if self._masters.unwrap(name, self._storage.get(name))[1] != data_key:
+            raise EncryptionError(
+                f"The backup storage returned another key than was written {name}"
+            )
+        return name
+
+    def _cipher(self, name: str) -> AESGCM:
+        if name not in self._known:
+            try:
+                stored = self._storage.get(name)
+            except MissingObjectError as error:
+                raise EncryptionError(
+                    f"The key that this was encrypted with, {name}, is not in the backup storage."
+                ) from error
+            self._known[name] = AESGCM(self._masters.unwrap(name, stored)[1])
+        return self._known[name]
+
+
+def _project(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def keys_folder(project: object) -> str:
+    """Below this are the wrapped data keys of a project."""
+    return f"{project}/keys/"
