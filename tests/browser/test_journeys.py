@@ -9,7 +9,7 @@ from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
 from backups_portal.billing.models import Charge
-from backups_portal.lib.pulse import last_sign_of_life
+from backups_portal.lib.pulse import WORKER, last_sign
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.tasks import run_schedule
@@ -73,7 +73,7 @@ def test_from_the_first_sign_in_to_the_empty_state(enter: Enter, scene: Scene) -
         "link", name="Backups", exact=True
     ).click()
     expect(page.get_by_text(EMPTY)).to_be_visible()
-    assert last_sign_of_life() is not None
+    assert last_sign(WORKER) is not None
 
 
 def test_a_backup_appears_without_a_reload(enter: Enter, scene: Scene) -> None:

@@ -84,8 +84,9 @@ class TestRunSchedule:
 class TestTick:
     def test_what_is_due_and_what_was_lost_is_sent(self, messages: Messages) -> None:
         project = due(timezone.now())
+        # Not the day before: that may be the local date still.
         lost = make_snapshot(
-            project, taken_at=timezone.now() - timedelta(days=1), state=Snapshot.State.QUEUED
+            project, taken_at=timezone.now() - timedelta(days=2), state=Snapshot.State.QUEUED
         )
         tick()
         new = Snapshot.objects.exclude(pk=lost.pk).get()

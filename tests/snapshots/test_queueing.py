@@ -74,15 +74,16 @@ class TestQueueDue:
     ) -> None:
         settings.SNAPSHOT_SPREAD = timedelta(minutes=30)
         seconds = {make_due().pk.int % 1800 for _ in range(20)}
-        assert queue_due(DUE) == [
+        at_once = queue_due(DUE)
+        assert at_once == [
             row.pk for row in Snapshot.objects.all() if row.project_id.int % 1800 == 0
         ]
         turns = {
             int((row.lease_until - DUE).total_seconds())
-            for row in Snapshot.objects.all()
+            for row in Snapshot.objects.exclude(pk__in=at_once)
             if row.lease_until and row.lease_until < DUE + timedelta(minutes=30)
         }
-        assert turns == seconds
+        assert turns == seconds - {0}
         halfway = heal(DUE + timedelta(minutes=15))
         assert len(halfway) == sum(second < 900 for second in seconds)
         assert len({*halfway, *heal(DUE + timedelta(minutes=31))}) == 20
