@@ -21,6 +21,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import Lock
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -142,6 +143,8 @@ class ProjectCipher:
         self._masters = masters
         self._known: dict[str, AESGCM] = {}
         self._writing: dict[str, str] = {}
+        # The readers of one snapshot store at the same time.
+        self._lock = Lock()
 
     def seal(self, key: str, content: bytes) -> bytes:
         """The object as it is stored; makes the project's data key where there is none."""
@@ -180,11 +183,12 @@ class ProjectCipher:
 
     def _writing_key(self, key: str) -> str:
         project = _project(key)
-        if project not in self._writing:
-            folder = keys_folder(project)
-            names = sorted(item.key for item in self._storage.list(folder))
-            self._writing[project] = names[0] if names else self._new_key(folder)
-        return self._writing[project]
+        with self._lock:
+            if project not in self._writing:
+                folder = keys_folder(project)
+                names = sorted(item.key for item in self._storage.list(folder))
+                self._writing[project] = names[0] if names else self._new_key(folder)
+            return self._writing[project]
 
     def _new_key(self, folder: str) -> str:
         name = f"{folder}{os.urandom(KEY_ID_BYTES).hex()}"
