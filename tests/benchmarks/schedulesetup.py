@@ -77,6 +77,8 @@ def add_snapshots(projects: int, days: int, now: datetime) -> None:
     }
     values = ", ".join(changed.get(column, f"s.{column}") for column in columns)
     with connection.cursor() as cursor:
+        # Of the ticks before, whose local dates these take.
+        cursor.execute("DELETE FROM snapshots_snapshot WHERE state = 'queued'")
         cursor.execute(
             f"""INSERT INTO snapshots_snapshot ({", ".join(columns)})
                 SELECT {values.replace("s.project_id", "p.id")}
