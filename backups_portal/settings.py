@@ -7,6 +7,7 @@ from pathlib import Path
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django_guid.integrations import CeleryIntegration
 from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -49,6 +50,8 @@ INSTALLATION_KEY = required(
     "without it no token and no project database can be opened.",
 )
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+# The one that messages name.
+HOST = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=True)
 
@@ -59,6 +62,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.contrib.humanize",
     "csp",
+    "django_guid",
     "django_htmx",
     "qsessions",
     "backups_portal.accounts",
@@ -71,7 +75,16 @@ INSTALLED_APPS = [
     "backups_portal.transfers",
 ]
 
+# A request has an id, its own or a proxy's, which the lines of the log and the tasks that it sends
+# have too.
+DJANGO_GUID = {
+    "GUID_HEADER_NAME": "X-Request-ID",
+    "EXPOSE_HEADER": False,
+    "INTEGRATIONS": [CeleryIntegration()],
+}
+
 MIDDLEWARE = [
+    "django_guid.middleware.guid_middleware",
     "backups_portal.lib.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -147,6 +160,7 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
+PASSWORD_RESET_TIMEOUT = 60 * 60
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
@@ -274,6 +288,13 @@ DEFAULT_RETENTION_DAYS = 7
 # For how long a project that was shut down can be started again.
 PROJECT_GRACE = timedelta(days=env.int("PROJECT_GRACE_DAYS", default=7))
 
+# Where the portal itself is: links in messages begin with it.
+PORTAL_URL = (env.str("PORTAL_URL", default="") or f"https://{HOST}").rstrip("/")
+# The mail server, such as smtp+tls://user:password@mail.example.com:587; empty: no messages.
+vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "dummymail://"))
+EMAIL_TIMEOUT = 20
+DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="") or f"backups-portal@{HOST}"
+
 # The projects' API, which a process of its own serves: the base URL that clients are given.
 API_URL = (env.str("API_URL", default="") or "http://localhost:8001").rstrip("/")
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64) * 1_000_000
@@ -296,7 +317,18 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"()": "backups_portal.lib.logs.LineFormatter"},
+        "json": {"()": "backups_portal.lib.logs.FieldsFormatter"},
+    },
+    "filters": {"where": {"()": "backups_portal.lib.logs.WhereFilter"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": env.str("LOG_FORMAT", default="line"),
+            "filters": ["where"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "loggers": {"django_guid": {"level": "WARNING"}},
 }

@@ -11,6 +11,7 @@ from backups_portal.settings import DATABASES as PORTAL
 ROOT_URLCONF = "backups_portal.api.urls"
 WSGI_APPLICATION = "backups_portal.api.wsgi.application"
 MIDDLEWARE = [
+    "django_guid.middleware.guid_middleware",
     "backups_portal.lib.client_address.ClientAddressMiddleware",
     "backups_portal.api.middleware.ApiMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

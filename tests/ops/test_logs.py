@@ -1,0 +1,88 @@
+"""What a line of the log says of where it comes from."""
+
+import json
+import logging
+import sys
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from celery import shared_task
+from django.test import Client
+from django_guid import clear_guid, set_guid
+
+from backups_portal.lib.logs import FieldsFormatter, LineFormatter, WhereFilter, named_values
+
+
+def record(text: str, *args: object) -> logging.LogRecord:
+    made = logging.LogRecord("somewhere", logging.INFO, "file.py", 1, text, args, None)
+    assert WhereFilter().filter(made)
+    return made
+
+
+@pytest.fixture
+def request_id() -> Iterator[str]:
+    set_guid("ab12")
+    yield "ab12"
+    clear_guid()
+
+
+def test_values_have_the_names_that_the_message_gives_them() -> None:
+    made = record("snapshot ends rows=%s took=%.1fs for %s in %d%% name=%s", 5, 1.25, "x", 7, "y")
+    assert named_values(made) == {"rows": 5, "took": 1.25, "name": "y"}
+    assert named_values(record("nothing")) == {}
+    # A message of a library, with a mapping.
+    made.args = {"rows": 5}
+    assert named_values(made) == {}
+
+
+def test_json_has_every_value_under_its_name(request_id: str) -> None:
+    line = json.loads(FieldsFormatter().format(record("begins snapshot=%s", uuid.UUID(int=1))))
+    assert line["snapshot"] == "00000000-0000-0000-0000-000000000001"
+    assert (line["level"], line["logger"], line["request"]) == ("INFO", "somewhere", request_id)
+    assert line["message"].startswith("begins snapshot=0000")
+    assert line["time"].endswith("Z")
+    assert "task" not in line
+
+
+def test_a_value_replaces_nothing_that_is_ours() -> None:
+    line = json.loads(FieldsFormatter().format(record("level=%s message=%s task=%s", 1, 2, 3)))
+    assert (line["level"], line["message"]) == ("INFO", "level=1 message=2 task=3")
+    assert "task" not in line
+
+
+def test_an_error_is_in_the_same_object() -> None:
+    try:
+        raise ValueError("with a\nline break")
+    except ValueError:
+        made = record("it broke")
+        made.exc_info = sys.exc_info()
+    (text,) = FieldsFormatter().format(made).splitlines()
+    assert "line break" in json.loads(text)["exc_info"]
+
+
+def test_a_line_for_people_says_the_same(request_id: str) -> None:
+    assert (
+        LineFormatter()
+        .format(record("begins rows=%s", 5))
+        .endswith(f"INFO somewhere begins rows=5 request={request_id}")
+    )
+    clear_guid()
+    assert LineFormatter().format(record("begins")).endswith("somewhere begins")
+
+
+def test_a_task_is_named() -> None:
+    @shared_task
+    def look() -> logging.LogRecord:
+        return record("in it")
+
+    ended = look.apply()
+    assert ended.get().task_id == ended.id
+
+
+@pytest.mark.django_db
+def test_a_request_keeps_a_good_id_and_gets_one_otherwise(client: Client) -> None:
+    given = uuid.uuid4().hex
+    assert client.get("/healthz", headers={"x-request-id": given})["X-Request-ID"] == given
+    made = client.get("/healthz", headers={"x-request-id": "forged\tline"})["X-Request-ID"]
+    assert uuid.UUID(made)
