@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.generic import FormView, TemplateView
 
+from backups_portal.accounts.recent import RecentPasswordMixin
 from backups_portal.audit.services import address_of
 from backups_portal.billing.prices import Quote
 from backups_portal.billing.services import current_quote
@@ -31,7 +32,7 @@ from snapshots.models import Snapshot
 log = logging.getLogger(__name__)
 
 
-class ConfirmView(SnapshotMixin, FormView):
+class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
     """What a restore will make and cost; nothing begins before the charges are accepted."""
 
     template_name = "restores/confirm.html"

@@ -1,7 +1,15 @@
 """Forms of who signs in."""
 
+from typing import Any
+
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.password_validation import (
+    password_validators_help_texts,
+    validate_password,
+)
+
+from backups_portal.accounts.models import Account
 
 
 class SignInForm(AuthenticationForm):
@@ -57,3 +65,54 @@ class TurnOnForm(PasswordForm):
         ),
     )
     field_order = ("code", "password")
+
+
+class ForgottenForm(forms.Form):
+    """Whose password is forgotten."""
+
+    email = forms.EmailField(
+        label="E-mail",
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
+    )
+
+
+class NewPasswordForm(forms.Form):
+    """A new password, twice: nobody sees what they type."""
+
+    new_password = forms.CharField(
+        label="New password",
+        help_text=" ".join(password_validators_help_texts()),
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    repeated = forms.CharField(
+        label="New password again",
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+
+    def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._account = account
+
+    def clean_new_password(self) -> str:
+        """Long enough, and not one that everybody tries."""
+        password: str = self.cleaned_data["new_password"]
+        validate_password(password, self._account)
+        return password
+
+    def clean_repeated(self) -> str:
+        """The same as above."""
+        repeated: str = self.cleaned_data["repeated"]
+        if repeated != self.cleaned_data.get("new_password", repeated):
+            raise forms.ValidationError("The two are not the same. Type the new password again.")
+        return repeated
+
+
+class ChangePasswordForm(NewPasswordForm, PasswordForm):
+    """The same of who knows the old one."""
+
+    field_order = ("password", "new_password", "repeated")

@@ -4,15 +4,18 @@ from http import HTTPStatus
 from typing import Any
 
 import segno
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.views.generic import FormView, TemplateView, View
 
 from backups_portal.accounts.forms import PasswordForm, TurnOnForm
 from backups_portal.accounts.locked import locked_page
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.recent import RECENT, note_password
 from backups_portal.accounts.sessions import end_others, end_session, sessions_of
 from backups_portal.accounts.throttling import PASSWORD_AGAIN, take_for
 from backups_portal.accounts.twofactor import (
@@ -53,11 +56,11 @@ class SecurityView(TemplateView):
         )
 
 
-class _WithPassword(FormView):
+class PasswordView(FormView):
     """A form that asks for the password again, so often and no oftener."""
 
     http_method_names = ["get", "head", "post"]
-    form_class = PasswordForm
+    form_class: type[forms.Form] = PasswordForm
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         account, address = account_of(request), address_of(request)
@@ -70,6 +73,7 @@ class _WithPassword(FormView):
         if not form.is_valid():
             return self.form_invalid(form)
         PASSWORD_AGAIN.forget(str(account.pk))
+        note_password(request)
         return self.form_valid(form)
 
     def form_invalid(self, form: Any) -> HttpResponse:
@@ -84,7 +88,27 @@ class _WithPassword(FormView):
         return response
 
 
-class TurnOnView(_WithPassword):
+class PasswordAgainView(PasswordView):
+    """The password alone, on the way to what needs it."""
+
+    template_name = "accounts/password_again.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(next=self._next(), minutes=RECENT.seconds // 60, **kwargs)
+
+    def form_valid(self, form: PasswordForm) -> HttpResponse:
+        return redirect(self._next() or "projects")
+
+    def _next(self) -> str:
+        """Where to go back to, here and nowhere else."""
+        url = self.request.POST.get("next") or self.request.GET.get("next", "")
+        is_ours = url_has_allowed_host_and_scheme(
+            url, {self.request.get_host()}, require_https=self.request.is_secure()
+        )
+        return url if is_ours else ""
+
+
+class TurnOnView(PasswordView):
     """Shows the secret to an authenticator app, and turns codes on with one of them."""
 
     template_name = "accounts/second_factor.html"
@@ -114,7 +138,7 @@ class TurnOnView(_WithPassword):
         return self.show_codes(codes, "account.second_factor_on")
 
 
-class TurnOffView(_WithPassword):
+class TurnOffView(PasswordView):
     """Asks for no codes any more."""
 
     template_name = "accounts/second_factor_off.html"
@@ -131,7 +155,7 @@ class TurnOffView(_WithPassword):
         return redirect("security")
 
 
-class NewCodesView(_WithPassword):
+class NewCodesView(PasswordView):
     """New recovery codes; those of before stop working."""
 
     template_name = "accounts/new_codes.html"

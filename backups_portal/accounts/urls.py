@@ -3,10 +3,16 @@
 from django.urls import path
 
 from backups_portal.accounts.code_views import SignInCodeView
+from backups_portal.accounts.password_views import (
+    ChangePasswordView,
+    ForgottenView,
+    NewPasswordView,
+)
 from backups_portal.accounts.security_views import (
     EndOthersView,
     EndSessionView,
     NewCodesView,
+    PasswordAgainView,
     SecurityView,
     TurnOffView,
     TurnOnView,
@@ -16,7 +22,11 @@ from backups_portal.accounts.views import SignInView, SignOutView
 urlpatterns = [
     path("sign-in/", SignInView.as_view(), name="sign-in"),
     path("sign-in/code/", SignInCodeView.as_view(), name="sign-in-code"),
+    path("sign-in/forgotten/", ForgottenView.as_view(), name="forgotten"),
+    path("sign-in/new-password/", NewPasswordView.as_view(), name="new-password"),
+    path("account/password/", ChangePasswordView.as_view(), name="change-password"),
     path("account/", SecurityView.as_view(), name="security"),
+    path("account/password-again/", PasswordAgainView.as_view(), name="password-again"),
     path("account/second-factor/", TurnOnView.as_view(), name="second-factor"),
     path("account/second-factor/off/", TurnOffView.as_view(), name="second-factor-off"),
     path("account/recovery-codes/", NewCodesView.as_view(), name="recovery-codes"),

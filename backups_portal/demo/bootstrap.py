@@ -125,6 +125,8 @@ def environment(
         "SECURE_SSL_REDIRECT": "0",
         "SECURE_HSTS_SECONDS": "0",
         "BEHIND_PROXY": "0",
+        "PORTAL_URL": f"http://{LOOPBACK}:{port}",
+        "EMAIL_URL": given.get("EMAIL_URL", ""),
         "API_URL": f"http://{LOOPBACK}:{api_port(port)}",
     }
 

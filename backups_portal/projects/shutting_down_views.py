@@ -10,6 +10,7 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.generic import FormView, View
 
+from backups_portal.accounts.recent import RecentPasswordMixin
 from backups_portal.audit.services import address_of
 from backups_portal.billing.services import current_quote
 from backups_portal.billing.statement import statement
@@ -20,7 +21,7 @@ from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.shutting_down import shut_down, start_again
 
 
-class ShutDownView(ProjectPermissionMixin, FormView):
+class ShutDownView(ProjectPermissionMixin, RecentPasswordMixin, FormView):
     """Says what ends and what stays, and asks for the project's name."""
 
     template_name = "projects/shut_down.html"

@@ -11,6 +11,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views.generic import TemplateView, View
 from psycopg import Connection
 
+from backups_portal.accounts.recent import RecentPasswordMixin
 from backups_portal.audit.services import address_of, record
 from backups_portal.projects.access import Permission
 from backups_portal.projects.connections import keyring, project_dsn
@@ -51,10 +52,12 @@ class TokenPage:
         )
 
 
-class TokensView(ProjectPermissionMixin, TemplateView):
+class TokensView(ProjectPermissionMixin, RecentPasswordMixin, TemplateView):
     """Tokens by resource; a value is shown when somebody asks for it, one at a time."""
 
     permission = Permission.MANAGE_API
+    # The list shows no value; a reveal does.
+    password_for = ("POST",)
     template_name = "transfers/tokens.html"
     http_method_names = ["get", "head", "post"]
 

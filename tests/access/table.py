@@ -75,10 +75,19 @@ TABLE: dict[str, dict[str, Answers]] = {
     "sign-out": signed_in(only(POST=302, OPTIONS=200)),
     # A password was given, and no code is awaited: back to the beginning.
     "sign-in-code": everybody(always(302)),
+    "forgotten": everybody(reads(POST=400)),
+    # Without a link there is nothing to set.
+    "new-password": everybody(always(410)),
     "security": signed_in(reads()),
     **{
         name: signed_in(reads(POST=400))
-        for name in ("second-factor", "second-factor-off", "recovery-codes")
+        for name in (
+            "password-again",
+            "change-password",
+            "second-factor",
+            "second-factor-off",
+            "recovery-codes",
+        )
     },
     "session-end": signed_in(only(POST=302)),
     "sessions-end-others": signed_in(only(POST=302)),

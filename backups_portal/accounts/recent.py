@@ -1,0 +1,58 @@
+"""Asking for the password again, where a browser that was left open is not enough."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.views.generic import View
+
+PASSWORD_AT = "password_at"  # noqa: S105 - the name of a value of the session
+# After so long the password is asked for again.
+RECENT = timedelta(minutes=15)
+# Who was let see a form has so long to send it.
+FILLING_IN = timedelta(hours=1)
+
+
+def note_password(request: HttpRequest) -> None:
+    """Remember that the password was given just now, in this browser."""
+    request.session[PASSWORD_AT] = timezone.now().timestamp()
+
+
+@receiver(user_logged_in)
+def _note_sign_in(request: HttpRequest, **_: Any) -> None:
+    note_password(request)
+
+
+def is_recent(request: HttpRequest, within: timedelta) -> bool:
+    """Whether the password was given in this browser so recently."""
+    age = timezone.now().timestamp() - request.session.get(PASSWORD_AT, 0)
+    return 0 <= age <= within.total_seconds()
+
+
+class RecentPasswordMixin(View):
+    """Leads by way of the password, unless it was given a while ago only; then back.
+
+    Stands behind the permission: who may not, is told so first.
+
+    Attributes:
+        password_for: The methods that need it.
+    """
+
+    password_for: tuple[str, ...] = ("GET", "POST")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method in self.password_for and not is_recent(request, self._within(request)):
+            back = request.get_full_path()
+            return HttpResponseRedirect(f"{reverse('password-again')}?{urlencode({'next': back})}")
+        return super().dispatch(request, *args, **kwargs)
+
+    def _within(self, request: HttpRequest) -> timedelta:
+        # The page itself has asked for it: what was filled in is not thrown away.
+        is_form = request.method == "POST" and "GET" in self.password_for
+        return FILLING_IN if is_form else RECENT

@@ -1,0 +1,228 @@
+"""A password asked for again, forgotten, and changed."""
+
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.core import mail
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.accounts import recent, tasks
+from backups_portal.accounts.models import Account
+from backups_portal.accounts.resetting import send_link
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import Project
+from restores.models import Restore
+from snapshots.models import Snapshot
+from tests import factories
+from tests.accounts.test_sign_in import sign_in
+
+pytestmark = pytest.mark.django_db
+NEW = "a new one, and long"
+
+
+@pytest.fixture
+def account(client: Client) -> Account:
+    account = factories.make_account("olivia@example.com")
+    sign_in(client, account.email)
+    return account
+
+
+@pytest.fixture
+def snapshot(account: Account) -> Snapshot:
+    return factories.make_snapshot(factories.make_project_row(owner=account))
+
+
+def later(client: Client, age: timedelta) -> None:
+    """Let the password have been given so long ago."""
+    session = client.session
+    session[recent.PASSWORD_AT] = (timezone.now() - age).timestamp()
+    session.save()
+
+
+def address(snapshot: Snapshot, what: str) -> str:
+    project = f"/projects/{snapshot.project.slug}/"
+    return {
+        "restore": f"{project}backups/{snapshot.pk}/restore/",
+        "shut-down": f"{project}shut-down/",
+        "tokens": f"{project}tokens/",
+    }[what]
+
+
+@pytest.mark.parametrize("what", ["restore", "shut-down"])
+def test_who_has_just_signed_in_is_not_asked(client: Client, snapshot: Snapshot, what: str) -> None:
+    assert client.get(address(snapshot, what)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("what", "method"), [("restore", "get"), ("shut-down", "get"), ("tokens", "post")]
+)
+def test_a_browser_left_open_is_asked_and_led_back(
+    client: Client, snapshot: Snapshot, what: str, method: str
+) -> None:
+    later(client, timedelta(minutes=16))
+    url = address(snapshot, what)
+    asked = getattr(client, method)(url)
+    assert asked.status_code == 302
+    question = urlsplit(asked["Location"])
+    assert question.path == "/account/password-again/"
+    page = client.get(asked["Location"]).content.decode()
+    assert f'name="next" value="{url}"' in page
+
+    wrong = client.post(question.path, {"password": "wrong", "next": url})
+    assert wrong.status_code == 400
+    assert client.get(address(snapshot, "restore")).status_code == 302, "still asked"
+    right = client.post(question.path, {"password": factories.PASSWORD, "next": url})
+    assert right["Location"] == url
+    assert client.get(url).status_code in (200, 503)
+
+
+def test_what_was_filled_in_for_long_is_not_thrown_away(client: Client, snapshot: Snapshot) -> None:
+    url = address(snapshot, "shut-down")
+    later(client, timedelta(minutes=45))
+    assert client.post(url, {"name": "not its name"}).status_code == 400
+    later(client, timedelta(minutes=61))
+    assert client.post(url, {"name": snapshot.project.name}).status_code == 302
+    assert Project.objects.get().state == Project.State.ACTIVE
+    later(client, timedelta(minutes=61))
+    assert client.post(address(snapshot, "restore"), {"name": "x"}).status_code == 302
+    assert not Restore.objects.exists()
+
+
+def test_a_clock_that_was_set_back_opens_nothing(client: Client, snapshot: Snapshot) -> None:
+    later(client, timedelta(minutes=-5))
+    assert client.get(address(snapshot, "restore")).status_code == 302
+
+
+def test_a_collaborator_is_refused_before_being_asked(client: Client, snapshot: Snapshot) -> None:
+    colleague = factories.make_account()
+    factories.make_membership(snapshot.project, colleague)
+    client.force_login(colleague)
+    later(client, timedelta(days=1))
+    assert client.get(address(snapshot, "restore")).status_code == 403
+
+
+def test_it_leads_back_to_this_portal_only(client: Client, account: Account) -> None:
+    for elsewhere in ("https://evil.example/", "//evil.example/", "javascript:alert(1)"):
+        form = {"password": factories.PASSWORD, "next": elsewhere}
+        assert client.post("/account/password-again/", form)["Location"] == "/"
+
+
+def test_guesses_are_slowed_down(client: Client, account: Account) -> None:
+    answers = [
+        client.post("/account/password-again/", {"password": str(n)}).status_code for n in range(7)
+    ]
+    assert answers == [400] * 5 + [429] * 2
+
+
+@pytest.fixture
+def letters(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A portal that sends messages, whose worker is at once; the addresses that were asked for."""
+    settings.EMAIL_HOST = "mail.example.com"
+    settings.PORTAL_URL = "https://portal.example.com"
+    wanted: list[str] = []
+
+    def at_once(email: str) -> None:
+        wanted.append(email)
+        send_link(email)
+
+    monkeypatch.setattr(tasks.send_reset_link, "delay", at_once)
+    return wanted
+
+
+def link() -> str:
+    (found,) = re.findall(r"https://portal\.example\.com(\S+)", str(mail.outbox[-1].body))
+    return str(found)
+
+
+def test_a_forgotten_password(client: Client, account: Account, letters: list[str]) -> None:
+    visitor = Client()
+    assert "Forgot your password?" in visitor.get("/sign-in/").content.decode()
+    answer = visitor.post("/sign-in/forgotten/", {"email": "OLIVIA@example.com"})
+    assert answer.status_code == 200
+    assert mail.outbox[0].to == ["olivia@example.com"]
+
+    opened = visitor.get(link())
+    assert opened["Location"] == "/sign-in/new-password/", "no token stays in the address"
+    page = visitor.get(opened["Location"])
+    assert page.status_code == 200
+    assert "no-store" in page["Cache-Control"]
+    weak = visitor.post(opened["Location"], {"new_password": "password", "repeated": "password"})
+    assert weak.status_code == 400
+    assert "too common" in weak.content.decode()
+    other = visitor.post(opened["Location"], {"new_password": NEW, "repeated": "another"})
+    assert "not the same" in other.content.decode()
+    done = visitor.post(opened["Location"], {"new_password": NEW, "repeated": NEW})
+    assert done["Location"] == "/sign-in/"
+
+    account.refresh_from_db()
+    assert account.check_password(NEW)
+    assert client.get("/account/").status_code == 302, "other browsers are signed out"
+    assert visitor.get("/account/").status_code == 302, "the link signs nobody in"
+    assert AuditEvent.objects.filter(
+        action="account.password_reset", account_id=account.pk
+    ).exists()
+    again = Client()
+    assert again.get(again.get(link())["Location"]).status_code == 410, "it works once"
+
+
+def test_an_address_without_an_account_is_answered_the_same(
+    client: Client, account: Account, letters: list[str]
+) -> None:
+    bodies = [
+        Client().post("/sign-in/forgotten/", {"email": email}).content.decode().replace(email, "")
+        for email in ("nobody@example.com", account.email)
+    ]
+    assert bodies[0] == bodies[1]
+    assert [message.to for message in mail.outbox] == [[account.email]]
+
+
+def test_nobody_fills_a_mailbox(account: Account, letters: list[str]) -> None:
+    codes = [
+        Client().post("/sign-in/forgotten/", {"email": account.email}).status_code
+        for _ in range(21)
+    ]
+    assert (len(letters), codes) == (3, [200] * 20 + [429])
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["account=&token=x", "account=MQ&token=", "account=%00&token=%00", "account=____&token=a-b"],
+)
+def test_links_that_were_made_up(query: str, account: Account) -> None:
+    visitor = Client()
+    answer = visitor.get(visitor.get(f"/sign-in/new-password/?{query}")["Location"])
+    assert answer.status_code == 410
+    assert "Send another one" in answer.content.decode()
+
+
+def test_a_link_is_too_old_after_an_hour(
+    account: Account, letters: list[str], settings: Any
+) -> None:
+    send_link(account.email)
+    settings.PASSWORD_RESET_TIMEOUT = -1
+    visitor = Client()
+    assert visitor.get(visitor.get(link())["Location"]).status_code == 410
+
+
+def test_a_portal_without_mail_says_whom_to_ask(settings: Any) -> None:
+    settings.EMAIL_HOST = ""
+    assert "Ask its operator" in Client().get("/sign-in/forgotten/").content.decode()
+    assert Client().post("/sign-in/forgotten/", {"email": "a@example.com"}).status_code == 400
+
+
+def test_changing_it_signs_the_others_out(client: Client, account: Account) -> None:
+    elsewhere = Client()
+    sign_in(elsewhere, account.email)
+    form = {"password": "wrong", "new_password": NEW, "repeated": NEW}
+    assert client.post("/account/password/", form).status_code == 400
+    form["password"] = factories.PASSWORD
+    assert client.post("/account/password/", form)["Location"] == "/account/"
+    assert client.get("/account/").status_code == 200
+    assert elsewhere.get("/account/").status_code == 302
+    account.refresh_from_db()
+    assert account.check_password(NEW)
+    assert AuditEvent.objects.filter(action="account.password_changed").exists()
