@@ -1,5 +1,6 @@
 """Figures for Prometheus, and the rules that are made of them."""
 
+import json
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -96,12 +97,23 @@ def test_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
     assert figures()["sign_of_life_age_seconds", "storage"] < 60
 
 
-def test_every_figure_of_an_alert_exists_and_every_alert_is_explained() -> None:
-    rules = (ROOT / ".docker" / "prometheus" / "alerts.yml").read_text()
-    wanted = set(re.findall(r"backups_portal_(\w+)", rules))
+@pytest.mark.parametrize("file", ["prometheus/alerts.yml", "grafana/dashboard.json"])
+def test_every_figure_that_is_watched_exists(file: str) -> None:
+    wanted = set(re.findall(r"backups_portal_(\w+)", (ROOT / ".docker" / file).read_text()))
     told = set(re.findall(r"# TYPE backups_portal_(\w+) gauge", exposition().decode()))
     assert wanted
     assert wanted <= told
+
+
+def test_the_dashboard_has_every_figure() -> None:
+    dashboard = json.loads((ROOT / ".docker" / "grafana" / "dashboard.json").read_text())
+    asked = {target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])}
+    for figure in re.findall(r"# TYPE (\w+) gauge", exposition().decode()):
+        assert any(figure in expression for expression in asked), figure
+
+
+def test_every_alert_is_explained() -> None:
+    rules = (ROOT / ".docker" / "prometheus" / "alerts.yml").read_text()
     readme = (ROOT / "README.md").read_text()
     for alert in re.findall(r"alert: (\w+)", rules):
         assert f"`{alert}`" in readme, alert
