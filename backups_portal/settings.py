@@ -321,7 +321,10 @@ LOGGING = {
         "line": {"()": "backups_portal.lib.logs.LineFormatter"},
         "json": {"()": "backups_portal.lib.logs.FieldsFormatter"},
     },
-    "filters": {"where": {"()": "backups_portal.lib.logs.WhereFilter"}},
+    "filters": {
+        "where": {"()": "backups_portal.lib.logs.WhereFilter"},
+        "bearers": {"()": "backups_portal.lib.logs.BearerFilter"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
@@ -330,5 +333,8 @@ LOGGING = {
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {"django_guid": {"level": "WARNING"}},
+    "loggers": {
+        "django_guid": {"level": "WARNING"},
+        "django.request": {"filters": ["bearers"]},
+    },
 }

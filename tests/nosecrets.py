@@ -19,6 +19,7 @@ from backups_portal.lib.crypto import Keyring
 SECRET = re.compile(r"(?:[ap]-)?[A-Za-z0-9_-]{16,}")
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT = pytest.StashKey["Watch"]()
+LEAKS = pytest.StashKey[list[str]]()
 
 
 class Watch(logging.Handler):
@@ -103,10 +104,10 @@ class Collected:
         """Take what a process found; one that died has told nothing, and xdist says so."""
         self.leaks += getattr(node, "workeroutput", {}).get("leaks", [])
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Fail the suite."""
-        fail(self.leaks)
+        fail(session, self.leaks)
 
 
 @pytest.hookimpl(trylast=True)
@@ -121,10 +122,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["leaks"] = leaks
     else:
-        fail(leaks)
+        fail(session, leaks)
 
 
-def fail(leaks: list[str]) -> None:
-    """End with an error where there is one."""
-    if leaks:
-        raise pytest.UsageError("secrets were logged:\n" + "\n".join(leaks[:20]))
+def fail(session: pytest.Session, leaks: list[str]) -> None:
+    """Let the suite fail where there is one; what else failed is told as ever."""
+    session.config.stash[LEAKS] = leaks
+    if leaks and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say where secrets are."""
+    if leaks := config.stash.get(LEAKS, []):
+        terminalreporter.section("secrets were logged", red=True)
+        for leak in leaks[:20]:
+            terminalreporter.line(leak)

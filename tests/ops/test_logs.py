@@ -86,3 +86,20 @@ def test_a_request_keeps_a_good_id_and_gets_one_otherwise(client: Client) -> Non
     assert client.get("/healthz", headers={"x-request-id": given})["X-Request-ID"] == given
     made = client.get("/healthz", headers={"x-request-id": "forged\tline"})["X-Request-ID"]
     assert uuid.UUID(made)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/device/token/7d1c22ab-0c6e-4a9e-8f3f-2b1a90cde001", "/device/token/<token>"),
+        (
+            "/profile/5f1f/token/p-7d1c22ab-0c6e-4a9e-8f3f-2b1a90cde001",
+            "/profile/5f1f/token/<token>",
+        ),
+        ("/backups/eyJhIjoxfQ:1vXyZa:0123456789abcdefghijkl/", "/backups/<token>/"),
+        ("/device/5f1fce12dbf540328f75ee04", "/device/5f1fce12dbf540328f75ee04"),
+    ],
+)
+def test_an_address_keeps_no_token(caplog: pytest.LogCaptureFixture, path: str, said: str) -> None:
+    Client().get(path)
+    assert f"Not Found: {said}" in caplog.messages
