@@ -8,7 +8,8 @@ from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.projects.connections import project_dsn
+from backups_portal.projectdb.tokens import create_token
+from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.projects.services import BackupSettings, create_project
 from restores.services import run_restore
@@ -16,7 +17,7 @@ from snapshots.models import Snapshot
 from snapshots.taking import take
 from tests import factories
 from tests.access.test_table import patterns
-from tests.projectdatabases import Target, add_device, add_rows, open_database
+from tests.projectdatabases import DEVICE, Target, add_device, add_rows, open_database
 
 
 def live_project(owner: Account, name: str) -> Project:
@@ -27,6 +28,7 @@ def live_project(owner: Account, name: str) -> Project:
     with open_database(Target(project_dsn(project), project.prefix)) as connection:
         add_device(connection)
         add_rows(connection, 0, 10)
+        create_token(connection, keys=keyring(), kind="device", name="Default", device_id=DEVICE)
     return project
 
 
