@@ -1,6 +1,7 @@
 """What owners do about notifications: choose what is told and where, get a secret, try it out."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -35,24 +36,28 @@ def settings_of(project: Project) -> NotificationSettings:
     return found or NotificationSettings(project=project)
 
 
-@transaction.atomic
-def change_notifications(
-    *,
-    project: Project,
-    actor: Account,
-    by_email: bool,
-    wanted: Collection[str],
-    reminder_days: int,
-    webhook: str,
-    heartbeat: str,
-    address: str | None = None,
-) -> str:
-    """Save what is told and where, and record what differs; addresses by their hosts only.
+@dataclass(frozen=True)
+class Choice:
+    """What owners choose.
 
-    Args:
+    Attributes:
         wanted: Kinds that are told.
         webhook: Where messages are posted to; empty: nowhere, and its secret is forgotten.
         heartbeat: What is asked for after each stored backup; empty: nothing.
+    """
+
+    by_email: bool
+    wanted: Collection[str]
+    reminder_days: int
+    webhook: str
+    heartbeat: str
+
+
+@transaction.atomic
+def change_notifications(
+    *, project: Project, actor: Account, choice: Choice, address: str | None = None
+) -> str:
+    """Save what is told and where, and record what differs; addresses by their hosts only.
 
     Returns:
         The secret of a webhook that had none; empty otherwise. It can never be read again.
@@ -60,32 +65,33 @@ def change_notifications(
     Raises:
         NotificationsRefusedError: an address is none; nothing was saved.
     """
-    for name, url in (("webhook", webhook), ("heartbeat", heartbeat)):
-        _check(name, url)
+    _check("webhook", choice.webhook)
+    _check("heartbeat", choice.heartbeat)
     row = _locked(project)
-    before, old_urls = _as_values(row), (webhook_url(row), heartbeat_url(row))
-    row.by_email, row.reminder_days = by_email, reminder_days
-    row.muted = [kind.value for kind in CHOSEN if kind not in wanted]
-    # An address that stays is not sealed anew, which would make another value of it.
-    if webhook != old_urls[0]:
-        row.sealed_webhook_url = seal(webhook, WEBHOOK_URL)
-    if heartbeat != old_urls[1]:
-        row.sealed_heartbeat_url = seal(heartbeat, HEARTBEAT_URL)
-    secret = ""
-    if not webhook:
-        row.sealed_webhook_secret = None
-    elif row.sealed_webhook_secret is None:
-        secret = new_secret()
-        row.sealed_webhook_secret = seal(secret, WEBHOOK_SECRET)
+    before, old = _as_values(row), _urls(row)
+    secret = _take_over(row, choice)
     row.save()
     changes = _changes(before, _as_values(row))
-    for name, old, new in zip(
-        ("webhook", "heartbeat"), old_urls, (webhook, heartbeat), strict=True
-    ):
-        if old != new and name not in changes:
-            changes[name] = {"old": host_of(old), "new": f"{host_of(new)}, another address"}
+    for name, url in _urls(row).items():
+        if url != old[name] and name not in changes:
+            changes[name] = {"old": host_of(url), "new": f"{host_of(url)}, another address"}
     if changes:
         _record("notifications.changed", project, actor, address, changes)
+    return secret
+
+
+def _take_over(row: NotificationSettings, choice: Choice) -> str:
+    """Put what was chosen into the row; a webhook without a secret gets one, which is returned."""
+    row.by_email, row.reminder_days = choice.by_email, choice.reminder_days
+    row.muted = [kind.value for kind in CHOSEN if kind not in choice.wanted]
+    row.sealed_webhook_url = seal(choice.webhook, WEBHOOK_URL)
+    row.sealed_heartbeat_url = seal(choice.heartbeat, HEARTBEAT_URL)
+    if not choice.webhook:
+        row.sealed_webhook_secret = None
+    if not choice.webhook or row.sealed_webhook_secret is not None:
+        return ""
+    secret = new_secret()
+    row.sealed_webhook_secret = seal(secret, WEBHOOK_SECRET)
     return secret
 
 
@@ -134,12 +140,13 @@ def _check(name: str, url: str) -> None:
         raise NotificationsRefusedError(str(error), field=name) from error
 
 
+def _urls(row: NotificationSettings) -> dict[str, str]:
+    return {"webhook": webhook_url(row), "heartbeat": heartbeat_url(row)}
+
+
 def _as_values(row: NotificationSettings) -> dict[str, Any]:
     """The settings as the audit log has them: without what is secret."""
-    hosts = {
-        name: host_of(url) if url else NOWHERE
-        for name, url in (("webhook", webhook_url(row)), ("heartbeat", heartbeat_url(row)))
-    }
+    hosts = {name: host_of(url) if url else NOWHERE for name, url in _urls(row).items()}
     muted = ", ".join(Kind(kind).label for kind in row.muted if kind in Kind.values)
     return {
         "by_email": "on" if row.by_email else "off",

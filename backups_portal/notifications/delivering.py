@@ -38,7 +38,12 @@ def deliver(delivery_id: UUID) -> None:
     if ticket is None:
         log.info("delivery is done, waits, or is somebody else's delivery=%s", delivery_id)
         return
-    delivery = Delivery.objects.select_related("project", "account").get(pk=delivery_id)
+    delivery = Delivery.objects.select_related("project", "account").filter(pk=delivery_id).first()
+    if delivery is not None:
+        _send(delivery, ticket)
+
+
+def _send(delivery: Delivery, ticket: UUID) -> None:
     try:
         send(delivery)
     except UnwantedError as error:

@@ -15,6 +15,7 @@ from django.views.generic import FormView, View
 from backups_portal.accounts.resetting import can_send
 from backups_portal.audit.services import address_of
 from backups_portal.notifications.changing import (
+    Choice,
     change_notifications,
     renew_secret,
     request_test,
@@ -84,8 +85,8 @@ class NotificationsView(NotificationsPage):
             secret = change_notifications(
                 project=self.project,
                 actor=self.account,
+                choice=Choice(**form.cleaned_data),
                 address=address_of(self.request),
-                **form.cleaned_data,
             )
         except NotificationsRefusedError as refused:
             form.add_error(refused.field, str(refused))

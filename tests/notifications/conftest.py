@@ -9,7 +9,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.chain import seal_events
 from backups_portal.audit.services import record
-from backups_portal.notifications.changing import change_notifications
+from backups_portal.notifications.changing import Choice, change_notifications
 from backups_portal.notifications.delivering import deliver
 from backups_portal.notifications.models import CHOSEN, Delivery
 from backups_portal.notifications.planning import plan_deliveries
@@ -48,6 +48,13 @@ def letters(settings: Any) -> Iterator[Mailbox]:
         yield box
 
 
+DEFAULTS = {
+    "by_email": True,
+    "wanted": [kind.value for kind in CHOSEN],
+    "reminder_days": 7,
+    "webhook": "",
+    "heartbeat": "",
+}
 # Changes the settings of a project; what is not named has its default.
 Choose = Callable[..., str]
 
@@ -56,16 +63,7 @@ Choose = Callable[..., str]
 def choose(project: Project, owner: Account) -> Choose:
     def chosen(**values: Any) -> str:
         return change_notifications(
-            **{
-                "project": project,
-                "actor": owner,
-                "by_email": True,
-                "wanted": [kind.value for kind in CHOSEN],
-                "reminder_days": 7,
-                "webhook": "",
-                "heartbeat": "",
-                **values,
-            }
+            project=project, actor=owner, choice=Choice(**{**DEFAULTS, **values})
         )
 
     return chosen
