@@ -25,6 +25,7 @@ app.autodiscover_tasks(
         "snapshots",
         "restores",
         "backups_portal.transfers",
+        "backups_portal.notifications",
         "backups_portal.ops",
         "backups_portal.api",
     ]

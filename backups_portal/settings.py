@@ -73,6 +73,7 @@ INSTALLED_APPS = [
     "snapshots",
     "restores",
     "backups_portal.transfers",
+    "backups_portal.notifications",
 ]
 
 # A request has an id, its own or a proxy's, which the lines of the log and the tasks that it sends
@@ -245,6 +246,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    # What nothing happens to tell of: a backup that is missing, a restored project that runs on.
+    "watch": {
+        "task": "backups_portal.notifications.tasks.watch",
+        "schedule": timedelta(minutes=15),
+        "options": {"expires": 14 * 60},
+    },
     "nightly": {"task": "backups_portal.ops.tasks.sweep", "schedule": timedelta(hours=6)},
 }
 
@@ -268,6 +275,11 @@ CELERY_TASK_ANNOTATIONS = {
         "restores.tasks.run_restore",
         "restores.tasks.run_proof",
     )
+}
+# Within its lease (notifications/delivering.py), so that no two workers ever send the same one.
+CELERY_TASK_ANNOTATIONS["backups_portal.notifications.tasks.deliver"] = {
+    "soft_time_limit": 60,
+    "time_limit": 90,
 }
 # Backups that fall due at once begin within so long, each project at its own moment of it.
 SNAPSHOT_SPREAD = timedelta(seconds=env.int("SNAPSHOT_SPREAD_SECONDS", default=0))
@@ -294,6 +306,12 @@ PORTAL_URL = (env.str("PORTAL_URL", default="") or f"https://{HOST}").rstrip("/"
 # The mail server, such as smtp+tls://user:password@mail.example.com:587; empty: no messages.
 vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "dummymail://"))
 EMAIL_TIMEOUT = 20
+# Whether webhooks and heartbeats may reach loopback, private and link-local addresses.
+WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
+# After how many minutes a notification is sent again that did not arrive.
+NOTIFICATION_RETRY_MINUTES = env.list(
+    "NOTIFICATION_RETRY_MINUTES", cast=int, default=[1, 5, 30, 120]
+)
 DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="") or f"backups-portal@{HOST}"
 
 # The projects' API, which a process of its own serves: the base URL that clients are given.

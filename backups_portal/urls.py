@@ -9,4 +9,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("snapshots.urls")),
     path("", include("restores.urls")),
     path("", include("backups_portal.transfers.urls")),
+    path("", include("backups_portal.notifications.urls")),
 ]

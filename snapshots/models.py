@@ -81,6 +81,9 @@ class Snapshot(Leased):
     # Changes that a full re-read found and tracking had not told of; see engine/rereading.py.
     untracked = models.JSONField(default=list)
 
+    # Why it is unusually small beside those before it; empty where it is not. See anomaly.py.
+    size_note = models.TextField(blank=True)
+
     # What its newest proof, or a restore of it, has shown; `proven_at` is when, either way.
     verdict = models.CharField(max_length=8, choices=Verdict.choices, default=Verdict.UNPROVEN)
     verdict_reason = models.TextField(blank=True)

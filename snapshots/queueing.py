@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from backups_portal.projects.models import MainDatabase, Project
+from snapshots.missing import LATE, record_late
 from snapshots.models import Snapshot
 from snapshots.schedule import Run, last_run, next_run
 
@@ -95,13 +96,25 @@ def tidy_plan(project_id: UUID, now: datetime) -> None:
 def _queue_batch(now: datetime, batch: int) -> tuple[int, list[UUID]]:
     rows = list(
         MainDatabase.objects.filter(next_snapshot_at__lte=now, project__state=Project.State.ACTIVE)
+        .select_related("project")
         .order_by("next_snapshot_at")
         .select_for_update(skip_locked=True, of=("self",))[:batch]
     )
     due = [_due(row, now) for row in rows]
-    ids = _insert(due, now)
+    new = _insert(due, now)
+    _tell_of_late(rows, new, now)
     _plan({item.project_id: item.following for item in due})
-    return len(rows), ids
+    begun = {item.project_id for item in due if _turn(item) <= now}
+    return len(rows), [row.id for row in new if row.project_id in begun]
+
+
+def _tell_of_late(rows: Sequence[MainDatabase], new: Sequence[Snapshot], now: datetime) -> None:
+    """Record the runs that begin much later than planned: their day was missed."""
+    dates = {snapshot.project_id: snapshot.local_date for snapshot in new}
+    for row in rows:
+        planned = row.next_snapshot_at
+        if row.pk in dates and planned is not None and planned < now - LATE:
+            record_late(row.project, dates[row.pk], planned)
 
 
 def _due(row: MainDatabase, now: datetime) -> Due:
@@ -114,8 +127,8 @@ def _due(row: MainDatabase, now: datetime) -> Due:
         return Due(row.pk, last_run(now, at, "UTC"), next_run(now, at, "UTC"))
 
 
-def _insert(due: Sequence[Due], now: datetime) -> list[UUID]:
-    """Insert the snapshots; those whose project and local date exist are left out."""
+def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
+    """Insert the snapshots, and return the new ones: not those whose project and date exist."""
     rows = [
         Snapshot(
             project_id=item.project_id,
@@ -125,7 +138,6 @@ def _insert(due: Sequence[Due], now: datetime) -> list[UUID]:
         )
         for item in due
     ]
-    begun = {item.project_id for item in due if _turn(item) <= now}
     Snapshot.objects.bulk_create(rows, ignore_conflicts=True)
     ids = [row.id for row in rows]
     new = set(Snapshot.objects.filter(id__in=ids).values_list("id", flat=True))
@@ -134,7 +146,7 @@ def _insert(due: Sequence[Due], now: datetime) -> list[UUID]:
             log.info("snapshot queued project=%s snapshot=%s", row.project_id, row.id)
         else:
             log.info("local date has a snapshot project=%s %s", row.project_id, row.local_date)
-    return [row.id for row in rows if row.id in new and row.project_id in begun]
+    return [row for row in rows if row.id in new]
 
 
 def _turn(due: Due) -> datetime:

@@ -18,6 +18,7 @@ from backups_portal.lib.parallel import workers_for
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
 from snapshots.admitting import claim
+from snapshots.anomaly import COMPARED, Size, smallness
 from snapshots.bases import find_base, is_full_due
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import Manifest, UntrackedChange, manifest_folder
@@ -162,6 +163,7 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
 @transaction.atomic
 def _complete(snapshot: Snapshot, ticket: UUID, manifest: Manifest) -> None:
     untracked = [_as_json(change) for change in manifest.untracked]
+    size_note = smallness(Size(manifest.rows, manifest.logical_bytes), _sizes_before(snapshot))
     _finish(
         snapshot,
         ticket,
@@ -180,16 +182,27 @@ def _complete(snapshot: Snapshot, ticket: UUID, manifest: Manifest) -> None:
         postgresql_version=manifest.postgresql_version,
         schema_version=manifest.schema_version,
         untracked=untracked,
+        size_note=size_note,
     )
     _record(
         snapshot,
         "snapshot.completed",
         {"rows": manifest.rows, "stored_bytes": manifest.stored_bytes},
     )
+    if size_note:
+        log.warning("snapshot is unusually small snapshot=%s: %s", snapshot.pk, size_note)
+        _record(snapshot, "snapshot.size_anomaly", {"reason": size_note})
     if untracked:
         # The snapshot is good: it was read, not foretold. Those since the last full one may not be.
         log.error("tracking missed changes snapshot=%s %s", snapshot.pk, untracked)
         _record(snapshot, "snapshot.untracked_change", {"changes": untracked[:MOST_NAMED]})
+
+
+def _sizes_before(snapshot: Snapshot) -> list[Size]:
+    """What the newest good snapshots of its project hold."""
+    good = Snapshot.objects.good().filter(project=snapshot.project_id).exclude(pk=snapshot.pk)
+    found = good.filter(rows__isnull=False, logical_bytes__isnull=False).order_by("-taken_at")
+    return [Size(*row) for row in found.values_list("rows", "logical_bytes")[:COMPARED]]
 
 
 def _as_json(change: UntrackedChange) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
     yield "transfers", f"{project}/transfers/"
     yield "data", f"{project}/data/"
     yield "ids", f"{project}/ids/"
-    for name in ("members", "activity", "charges", "api", "shut-down"):
+    for name in ("members", "activity", "notifications", "charges", "api", "shut-down"):
         yield name, f"{project}/{name}/"
     yield from restored_pages(page, base)
 

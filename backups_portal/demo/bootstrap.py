@@ -127,6 +127,8 @@ def environment(
         "BEHIND_PROXY": "0",
         "PORTAL_URL": f"http://{LOOPBACK}:{port}",
         "EMAIL_URL": given.get("EMAIL_URL", ""),
+        # Whoever tries it out has their receiver on the same machine.
+        "WEBHOOK_PRIVATE_ADDRESSES": "1",
         "API_URL": f"http://{LOOPBACK}:{api_port(port)}",
     }
 

@@ -60,6 +60,11 @@ SELECT coalesce(avg(restore_seconds), 0), coalesce(max(restore_seconds), 0)
 FROM restores_proof WHERE finished_at > %s AND state = 'passed'
 """
 
+UNDELIVERED = """
+SELECT channel, count(*) FROM notifications_delivery
+WHERE state = 'failed' AND finished_at > %s GROUP BY channel
+"""
+
 
 def exposition() -> bytes:
     """All figures in the text format of Prometheus."""
@@ -78,6 +83,12 @@ class _Collector:
         yield from _snapshots(now)
         yield from _work(now)
         yield from _builds(now)
+        yield _labelled(
+            "notifications_failed_last_day",
+            "Notifications of the last day that did not arrive, after all tries.",
+            ["channel"],
+            _rows(UNDELIVERED, now - DAY),
+        )
         down = DatabaseServer.objects.filter(unreachable_since__isnull=False).count()
         yield _gauge("database_servers_down", "Database servers that do not answer.", down)
         yield from _signs(now)

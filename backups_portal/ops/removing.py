@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from backups_portal.audit.services import record
+from backups_portal.notifications.models import Delivery, NotificationSettings
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.connections import server_url
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
@@ -61,7 +62,7 @@ def _retire(project_id: UUID, now: datetime) -> Project | None:
 
 
 def _make_nobodys(project: Project, now: datetime) -> None:
-    for model in (Membership, Invitation):
+    for model in (Membership, Invitation, NotificationSettings, Delivery):
         model._default_manager.filter(project=project).delete()
     Hold.objects.filter(snapshot__project=project).delete()
     Snapshot.objects.filter(project=project).update(

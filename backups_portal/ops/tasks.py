@@ -9,6 +9,9 @@ from django.utils import timezone
 from backups_portal.audit.chain import seal_events
 from backups_portal.celery import app
 from backups_portal.lib import pulse
+from backups_portal.notifications.delivering import send_again
+from backups_portal.notifications.planning import plan_deliveries
+from backups_portal.notifications.tasks import enqueue, forget_deliveries
 from backups_portal.ops.probing import storage_works
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
@@ -42,6 +45,7 @@ def tick() -> None:
     if has_leftovers(now):
         drop_leftovers.delay()
     seal_events()
+    send_notifications(now)
 
 
 @app.task
@@ -66,6 +70,7 @@ def sweep(after: str | None = None) -> None:
     """
     if after is None:
         forget_transfers.delay()
+        forget_deliveries.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     try:
         old = set(worth_pruning(ids, timezone.now()))
@@ -116,6 +121,13 @@ def send_proofs(now: datetime) -> list[UUID]:
     found = [*overlooked, *queue_proofs(now)]
     for proof_id in found:
         run_proof.delay(str(proof_id))
+    return found
+
+
+def send_notifications(now: datetime) -> list[UUID]:
+    """Tell what the sealed part of the audit log has, and send again what did not arrive."""
+    found = [*plan_deliveries(now), *send_again(now)]
+    enqueue(found)
     return found
 
 

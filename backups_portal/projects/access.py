@@ -15,6 +15,7 @@ class Permission(Enum):
     VIEW_PROJECT = "view project"
     MANAGE_BACKUPS = "manage backups"
     MANAGE_API = "manage API tokens"
+    MANAGE_NOTIFICATIONS = "manage notifications"
     MANAGE_PROJECT = "manage the project"
 
 
@@ -29,6 +30,7 @@ REFUSAL = (
 )
 REFUSALS = {
     Permission.MANAGE_API: "A project's API tokens are its owners' alone.",
+    Permission.MANAGE_NOTIFICATIONS: "A project's notifications are its owners' alone.",
     Permission.MANAGE_PROJECT: "Members, activity and shutting down are a project's owners' alone.",
 }
 

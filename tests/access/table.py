@@ -107,6 +107,10 @@ TABLE: dict[str, dict[str, Answers]] = {
     },
     "activity": owners(reads(OPTIONS=200)),
     "activity-csv": owners(reads(OPTIONS=200)),
+    # A webhook that is new shows its secret; there is none to make a new secret for.
+    "notifications": owners(reads(POST=200, OPTIONS=200)),
+    "notifications-secret": owners(only(POST=409, OPTIONS=200)),
+    "notifications-test": owners(only(POST=302, OPTIONS=200)),
     # The world's main database does not answer.
     "api": owners(only(GET=503, HEAD=503, POST=503, OPTIONS=200)),
     "api-token-revoke": owners(only(POST=302, OPTIONS=200)),

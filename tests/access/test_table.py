@@ -11,6 +11,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
+from backups_portal.notifications.models import Delivery, NotificationSettings
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Restore
@@ -30,6 +31,8 @@ GUARDED: tuple[type[Model], ...] = (
     Restore,
     Charge,
     Transfer,
+    NotificationSettings,
+    Delivery,
 )
 
 
@@ -107,6 +110,7 @@ class World:
             },
             "shut-down": {"name": self.project.name},
             "members": {"email": self.newcomer.email, "role": "collaborator"},
+            "notifications": {"reminder_days": "3", "webhook": "https://hooks.example.com/"},
             "api": {"name": "script", "permission": "full", "lifetime": "30"},
             "transfers": {
                 "source": str(self.project.pk),
@@ -230,6 +234,7 @@ def test_backups_page_takes_no_other_method_even_without_a_form_token(
         *("main-database", "snapshot-download", "snapshot-hold", "snapshot-release"),
         *("restore-confirm", "restore-retry", "api", "api-token-revoke"),
         *("members", "member-remove", "invitation-withdraw", "shut-down", "start-again"),
+        *("notifications", "notifications-secret", "notifications-test"),
     ],
 )
 def test_what_changes_something_asks_for_the_form_token(world: World, name: str) -> None:

@@ -8,6 +8,8 @@ from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.notifications.changing import Choice, change_notifications
+from backups_portal.notifications.models import Delivery
 from backups_portal.projectdb.tokens import create_token
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Project
@@ -57,6 +59,31 @@ class Scene:
         self.transfer = factories.make_transfer(
             self.project, self.restores["completed"].project, requested_by=self.owner
         )
+
+        self._notifications()
+
+    def _notifications(self) -> None:
+        """A webhook, and a message in every state."""
+        url = "https://hooks.example.com/services/1"
+        choice = Choice(True, ["failed"], 7, webhook=url, heartbeat=url)
+        change_notifications(project=self.project, actor=self.owner, choice=choice)
+        now = timezone.now()
+        for number, state in enumerate(Delivery.State.values):
+            # One that waits has its turn tomorrow, so that no worker of a test sends it.
+            ended = state not in Delivery.UNFINISHED
+            Delivery.objects.create(
+                project=self.project,
+                event_id=number,
+                kind="failed",
+                channel="email",
+                account=self.owner,
+                message={"data": {"subject": "Backup of 2026-11-23"}},
+                state=state,
+                reason="" if state in ("sent", "running") else "It answered 500.",
+                retry_at=None if ended else now + timedelta(days=1),
+                lease_until=None if ended else now + timedelta(days=1),
+                finished_at=now if ended else None,
+            )
 
     def _older_backups(self) -> None:
         make = partial(factories.make_snapshot, self.project)

@@ -23,6 +23,7 @@ STATE_TONES = {
     "active": "good",
     "completed": "good",
     "passed": "good",
+    "sent": "good",
     "running": "busy",
     "queued": "waiting",
     "ready": "waiting",

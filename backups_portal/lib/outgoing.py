@@ -1,0 +1,167 @@
+"""Requests to addresses that people have typed: http and https, one answer, to public hosts only.
+
+A name is looked up once, when the connection is made, and what was checked is what is connected to:
+a name that points elsewhere a moment later leads nowhere. No redirect is followed, no body read,
+and the time is that of everything together, so that an answer byte by byte takes no longer.
+"""
+
+import socket
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+
+SCHEMES = ("http", "https")
+# A host that has several addresses, of which the first does not answer, has time for another.
+CONNECT_SECONDS = 4.0
+ORDINARY_IPV6 = ip_network("2000::/3")
+# Ranges of it that hold an IPv4 address, perhaps a private one: Teredo and 6to4.
+TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"))
+
+
+class OutgoingError(Exception):
+    """There was no answer; `str()` of it is fit for a page, and says nothing of the address."""
+
+
+def host_of(url: str) -> str:
+    """The host of an address, and its port where it has one: what logs may say of it.
+
+    Raises:
+        OutgoingError: it is no address that a request can be sent to.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise OutgoingError("This is no web address.") from error
+    if parts.scheme not in SCHEMES or not parts.hostname or not url.isascii():
+        raise OutgoingError("A web address begins with https:// or http:// and a host.")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}" if port else host
+
+
+def send(
+    method: str,
+    url: str,
+    *,
+    seconds: float,
+    to_private: bool,
+    headers: Mapping[str, str] | None = None,
+    content: bytes = b"",
+) -> int:
+    """Send a request, and give the status of its answer.
+
+    Args:
+        seconds: How long all of it may take.
+        to_private: Whether loopback, private and link-local addresses may be asked as well.
+
+    Raises:
+        OutgoingError: there was no answer in time, or the address may not be asked.
+    """
+    host_of(url)
+    backend = _Backend(time.monotonic() + seconds, to_private=to_private)
+    try:
+        with (
+            httpcore.ConnectionPool(network_backend=backend) as pool,
+            pool.stream(
+                method, url, headers=list((headers or {}).items()), content=content
+            ) as response,
+        ):
+            return response.status
+    except httpcore.TimeoutException as error:
+        raise OutgoingError(f"There was no answer within {seconds:g} seconds.") from error
+    except httpcore.ConnectError as error:
+        if isinstance(error.__cause__, ssl.SSLError):
+            raise OutgoingError("No secure connection: the certificate is not valid.") from error
+        raise OutgoingError("No connection could be made.") from error
+    except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        raise OutgoingError("The answer was not one of HTTP.") from error
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the open internet."""
+    ip = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    if ip.is_multicast or not ip.is_global:
+        return False
+    if isinstance(ip, IPv4Address):
+        return True
+    return ip in ORDINARY_IPV6 and not any(ip in tunnel for tunnel in TUNNELS)
+
+
+def _addresses(host: str, port: int, *, to_private: bool) -> list[str]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise OutgoingError("Its host has no address.") from error
+    addresses = [str(entry[4][0]) for entry in found]
+    allowed = [address for address in addresses if to_private or is_public(address)]
+    if not allowed:
+        raise OutgoingError("Its host is in a private network, which is not asked.")
+    return allowed
+
+
+class _Backend(httpcore.NetworkBackend):
+    """Connects to addresses that were looked at, and until a moment of `time.monotonic` only."""
+
+    def __init__(self, until: float, *, to_private: bool) -> None:
+        self._until, self._to_private = until, to_private
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        trouble: Exception = httpcore.ConnectError("no address")
+        for address in _addresses(host, port, to_private=self._to_private):
+            seconds = min(CONNECT_SECONDS, _left(self._until))
+            try:
+                stream = httpcore.SyncBackend().connect_tcp(address, port, seconds)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                trouble = error
+            else:
+                return _Stream(stream, self._until)
+        raise trouble
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every step has only what is left of the whole time."""
+
+    def __init__(self, stream: httpcore.NetworkStream, until: float) -> None:
+        self._stream, self._until = stream, until
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._until))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._until))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        secured = self._stream.start_tls(ssl_context, server_hostname, _left(self._until))
+        return _Stream(secured, self._until)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+def _left(until: float) -> float:
+    seconds = until - time.monotonic()
+    if seconds <= 0:
+        raise httpcore.ReadTimeout("the whole time is over")
+    return seconds

@@ -1,0 +1,115 @@
+"""The three ways out: an e-mail, a signed webhook, and the ping of a heartbeat."""
+
+import json
+import logging
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+
+from backups_portal.accounts.resetting import can_send
+from backups_portal.lib import outgoing
+from backups_portal.notifications.errors import UndeliveredError, UnwantedError
+from backups_portal.notifications.models import Delivery, NotificationSettings
+from backups_portal.notifications.sealing import heartbeat_url, webhook_secret, webhook_url
+from backups_portal.notifications.signing import message_id, signed_headers
+from backups_portal.projects.models import Membership
+
+log = logging.getLogger(__name__)
+
+# A receiver that does its work before it answers has time for it, and no worker waits for long.
+SECONDS = 10.0
+AGENT = "BackupsPortal"
+
+
+def send(delivery: Delivery) -> None:
+    """Send a message over its channel.
+
+    Raises:
+        UndeliveredError: it did not arrive.
+        UnwantedError: nobody is there for it any more.
+    """
+    SENDERS[Delivery.Channel(delivery.channel)](delivery)
+
+
+def _send_email(delivery: Delivery) -> None:
+    account, project = delivery.account, delivery.project
+    owners = Membership.objects.filter(role=Membership.Role.OWNER, account__is_active=True)
+    if account is None or not owners.filter(project=project, account=account).exists():
+        raise UnwantedError("The account owns this project no more.")
+    if not can_send():
+        raise UnwantedError("This portal sends no e-mail any more.")
+    said = delivery.message["data"]
+    choose = f"{settings.PORTAL_URL}{reverse('notifications', args=[project.slug])}"
+    body = render_to_string("notifications/message.txt", {**said, "choose": choose})
+    message = EmailMessage(
+        f"{said['title']}: {said['project']['name']}",
+        body,
+        to=[account.email],
+        headers={
+            # The same at every try, so that a mailbox shows once what was sent twice.
+            "Message-ID": f"<{delivery.pk}@{settings.HOST}>",
+            "Auto-Submitted": "auto-generated",
+        },
+    )
+    try:
+        message.send()
+    except OSError as error:
+        # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
+        log.warning("the mail server took no message delivery=%s", delivery.pk, exc_info=True)
+        raise UndeliveredError("The mail server did not take it.") from error
+
+
+def _post_webhook(delivery: Delivery) -> None:
+    wishes = _wishes(delivery)
+    url = webhook_url(wishes)
+    if not url:
+        raise UnwantedError("The webhook was taken away.")
+    content = json.dumps(delivery.message, ensure_ascii=False, separators=(",", ":")).encode()
+    signed = signed_headers(
+        webhook_secret(wishes), message_id(delivery.pk), content, timezone.now()
+    )
+    _ask(delivery, "POST", url, {"Content-Type": "application/json", **signed}, content)
+
+
+def _ping_heartbeat(delivery: Delivery) -> None:
+    url = heartbeat_url(_wishes(delivery))
+    if not url:
+        raise UnwantedError("The heartbeat was taken away.")
+    _ask(delivery, "GET", url, {}, b"")
+
+
+def _ask(
+    delivery: Delivery, method: str, url: str, headers: dict[str, str], content: bytes
+) -> None:
+    try:
+        status = outgoing.send(
+            method,
+            url,
+            headers={"User-Agent": AGENT, **headers},
+            content=content,
+            seconds=SECONDS,
+            to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
+        )
+    except outgoing.OutgoingError as error:
+        raise UndeliveredError(str(error)) from error
+    log.info("asked delivery=%s host=%s status=%s", delivery.pk, outgoing.host_of(url), status)
+    if 300 <= status < 400:
+        raise UndeliveredError(f"It answered {status}: redirects are not followed.")
+    if not 200 <= status < 300:
+        raise UndeliveredError(f"It answered {status}.")
+
+
+def _wishes(delivery: Delivery) -> NotificationSettings:
+    found = NotificationSettings.objects.filter(pk=delivery.project_id).first()
+    return found or NotificationSettings(project=delivery.project)
+
+
+SENDERS: dict[Delivery.Channel, Callable[[Delivery], None]] = {
+    Delivery.Channel.EMAIL: _send_email,
+    Delivery.Channel.WEBHOOK: _post_webhook,
+    Delivery.Channel.HEARTBEAT: _ping_heartbeat,
+}

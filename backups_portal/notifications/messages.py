@@ -1,0 +1,130 @@
+"""What is told of an event of the audit log, in words for people and in values for programs."""
+
+from collections.abc import Callable
+from datetime import UTC
+from typing import Any
+
+from django.conf import settings
+from django.urls import reverse
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.notifications.models import Kind
+from backups_portal.projects.models import Project
+
+Words = tuple[str, str, str]
+
+KINDS = {
+    "snapshot.failed": Kind.FAILED,
+    "snapshot.missed": Kind.MISSED,
+    "snapshot.size_anomaly": Kind.SIZE,
+    "proof.failed": Kind.PROOF,
+    "restore.completed": Kind.RESTORE,
+    "restore.failed": Kind.RESTORE,
+    "project.still_running": Kind.RUNNING,
+    "snapshot.completed": Kind.STORED,
+    "notifications.tested": Kind.TEST,
+}
+
+
+def compose(event: AuditEvent, project: Project) -> dict[str, Any]:
+    """The message of an event, as it is stored and as a webhook gets it.
+
+    Its `data` has `title` and `text` in words, a `url` of the portal, and of the event what the
+    audit log has: nothing secret is ever written there.
+    """
+    title, text, path = WORDS[event.action](event, project)
+    return {
+        "type": event.action,
+        "timestamp": event.at.astimezone(UTC).isoformat(),
+        "data": {
+            "project": {"id": str(project.pk), "slug": project.slug, "name": project.name},
+            "title": title,
+            "text": text,
+            "url": f"{settings.PORTAL_URL}{path}",
+            "subject": event.subject,
+            "details": event.details,
+        },
+    }
+
+
+def _failed(event: AuditEvent, project: Project) -> Words:
+    text = f"{event.subject} failed, at every try of its day. {_reason(event)}"
+    return "Backup failed", text, reverse("backups", args=[project.slug])
+
+
+def _missed(event: AuditEvent, project: Project) -> Words:
+    return "Backup missed", _reason(event), reverse("backups", args=[project.slug])
+
+
+def _size(event: AuditEvent, project: Project) -> Words:
+    text = (
+        f"{event.subject} is stored, and much smaller than those before it. {_reason(event)} "
+        "If nobody deleted anything, look what is missing before the older backups go."
+    )
+    return "Backup unusually small", text, _of_snapshot(event, project)
+
+
+def _proof(event: AuditEvent, project: Project) -> Words:
+    text = (
+        f"{event.subject} does not restore to what it recorded, so that it is not offered any "
+        f"more. {_reason(event)} Tell your operator; the other backups are not concerned."
+    )
+    return "Proof failed", text, _of_snapshot(event, project)
+
+
+def _restored(event: AuditEvent, project: Project) -> Words:
+    text = (
+        f"“{event.subject}” was made out of a backup of “{project.name}” and is open. Every row "
+        "was compared. It costs for as long as it runs."
+    )
+    return "Restore finished", text, _of_restore(event)
+
+
+def _not_restored(event: AuditEvent, project: Project) -> Words:
+    text = (
+        f"“{event.subject}” could not be made out of a backup of “{project.name}”. "
+        f"{_reason(event)} Nothing is charged; it can be tried again."
+    )
+    return "Restore failed", text, _of_restore(event)
+
+
+def _running(event: AuditEvent, project: Project) -> Words:
+    text = f"{_reason(event)} It costs for as long as it runs: shut it down once it is not needed."
+    return "Restored project still running", text, reverse("project", args=[project.slug])
+
+
+def _stored(event: AuditEvent, project: Project) -> Words:
+    return "Backup stored", f"{event.subject} is stored.", _of_snapshot(event, project)
+
+
+def _tested(event: AuditEvent, project: Project) -> Words:
+    text = f"Somebody asked for this test on the page of notifications of “{project.name}”."
+    return "Test", text, reverse("notifications", args=[project.slug])
+
+
+WORDS: dict[str, Callable[[AuditEvent, Project], Words]] = {
+    "snapshot.failed": _failed,
+    "snapshot.missed": _missed,
+    "snapshot.size_anomaly": _size,
+    "proof.failed": _proof,
+    "restore.completed": _restored,
+    "restore.failed": _not_restored,
+    "project.still_running": _running,
+    "snapshot.completed": _stored,
+    "notifications.tested": _tested,
+}
+
+
+def _reason(event: AuditEvent) -> str:
+    return str(event.details.get("reason", ""))
+
+
+def _of_snapshot(event: AuditEvent, project: Project) -> str:
+    snapshot = event.details.get("snapshot")
+    if not snapshot:
+        return reverse("backups", args=[project.slug])
+    return reverse("snapshot", args=[project.slug, snapshot])
+
+
+def _of_restore(event: AuditEvent) -> str:
+    return reverse("restore", args=[event.details["restore"]])

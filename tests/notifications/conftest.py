@@ -1,0 +1,84 @@
+"""A project whose owner listens, and servers that receive."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.chain import seal_events
+from backups_portal.audit.services import record
+from backups_portal.notifications.changing import Choice, change_notifications
+from backups_portal.notifications.delivering import deliver
+from backups_portal.notifications.models import CHOSEN, Delivery
+from backups_portal.notifications.planning import plan_deliveries
+from backups_portal.projects.models import Project
+from tests import factories
+from tests.notifications.receivers import Mailbox, Receiver, mailbox, receiver
+
+
+@pytest.fixture
+def owner() -> Account:
+    return factories.make_account("olivia@example.com")
+
+
+@pytest.fixture
+def project(owner: Account) -> Project:
+    return factories.make_project_row(owner=owner, name="Cold Chain", slug="cold-chain")
+
+
+@pytest.fixture
+def hook(settings: Any) -> Iterator[Receiver]:
+    """A receiver on this machine, which the portal may ask."""
+    settings.WEBHOOK_PRIVATE_ADDRESSES = True
+    with receiver() as running:
+        yield running
+
+
+@pytest.fixture
+def letters(settings: Any) -> Iterator[Mailbox]:
+    """A mail server that the portal sends through."""
+    with mailbox() as box:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = box.host, box.port
+        settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
+        settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False
+        settings.PORTAL_URL = "https://portal.example.com"
+        yield box
+
+
+DEFAULTS = {
+    "by_email": True,
+    "wanted": [kind.value for kind in CHOSEN],
+    "reminder_days": 7,
+    "webhook": "",
+    "heartbeat": "",
+}
+# Changes the settings of a project; what is not named has its default.
+Choose = Callable[..., str]
+
+
+@pytest.fixture
+def choose(project: Project, owner: Account) -> Choose:
+    def chosen(**values: Any) -> str:
+        return change_notifications(
+            project=project, actor=owner, choice=Choice(**{**DEFAULTS, **values})
+        )
+
+    return chosen
+
+
+def happen(action: str, project: Project, **details: Any) -> None:
+    """Record an event, and let a minute pass."""
+    subject = "Backup of 2026-11-23"
+    record(action=action, actor=None, project=project, subject=subject, details=details)
+    seal_events()
+
+
+def tell() -> list[Delivery]:
+    """What a tick and its workers do: make the deliveries, and try each once."""
+    made = plan_deliveries(timezone.now())
+    for delivery_id in made:
+        deliver(delivery_id)
+    return list(Delivery.objects.filter(pk__in=made).order_by("created_at", "channel"))

@@ -1,0 +1,123 @@
+"""Servers on loopback that notifications are sent to: of HTTP and of SMTP."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from aiosmtpd.controller import Controller
+
+from backups_portal.demo.ports import free_port
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that answers as it is told, the last answer for ever.
+
+    Attributes:
+        answers: Statuses, in turn.
+        hang: How many seconds it says nothing.
+        drip: It sends a byte of its answer each half a second.
+    """
+
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    answers: list[int] = field(default_factory=lambda: [204])
+    location: str = ""
+    ended: threading.Event = field(default_factory=threading.Event)
+    hang: float = 0.0
+    drip: bool = False
+
+    def take(self) -> int:
+        """The next answer."""
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    """A running one."""
+    said = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            said.asked.append(Asked(self.command, self.path, dict(self.headers), body))
+            if said.hang:
+                said.ended.wait(said.hang)
+            if said.drip:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+                while not said.ended.wait(0.5):
+                    self.wfile.write(b"x")
+            self.send_response(said.take())
+            if said.location:
+                self.send_header("Location", said.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_POST = answer  # noqa: N815 - names of http.server
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, *_: Any) -> None:
+            """Who asked has gone, as these tests want it."""
+
+    server = Server(("127.0.0.1", 0), Handler)
+    said.url = f"http://127.0.0.1:{server.server_address[1]}/hook/T0PSECRET"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield said
+    finally:
+        said.ended.set()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@dataclass
+class Mailbox:
+    """A mail server: what it took, and whether it takes anything."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    messages: list[EmailMessage] = field(default_factory=list)
+    refuses: bool = False
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
+        """What aiosmtpd calls with a message."""
+        if self.refuses:
+            return "451 Try again later"
+        parsed = BytesParser(policy=default).parsebytes(envelope.content)
+        assert isinstance(parsed, EmailMessage)
+        self.messages.append(parsed)
+        return "250 OK"
+
+
+@contextmanager
+def mailbox() -> Iterator[Mailbox]:
+    """A running one."""
+    box = Mailbox()
+    box.port = free_port()
+    controller = Controller(box, hostname=box.host, port=box.port)
+    controller.start()
+    try:
+        yield box
+    finally:
+        controller.stop()

@@ -1,0 +1,439 @@
+"""From what happened to who was told: each event once, over each channel that is wanted."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.chain import seal_events
+from backups_portal.audit.models import AuditEvent
+from backups_portal.audit.services import record
+from backups_portal.notifications.changing import renew_secret
+from backups_portal.notifications.delivering import deliver, forget_deliveries, send_again
+from backups_portal.notifications.messages import KINDS, WORDS
+from backups_portal.notifications.models import Cursor, Delivery, NotificationSettings
+from backups_portal.notifications.planning import plan_deliveries
+from backups_portal.projects.models import Membership, Project
+from tests import factories
+from tests.notifications.conftest import Choose, happen, tell
+from tests.notifications.receivers import Mailbox, Receiver
+
+pytestmark = pytest.mark.django_db
+State, Channel = Delivery.State, Delivery.Channel
+SNAPSHOT = "11111111-2222-3333-4444-555555555555"
+RESTORE = "99999999-2222-3333-4444-555555555555"
+REASON = "The main database did not answer."
+
+
+@pytest.fixture(autouse=True)
+def _no_second_try(settings: Any) -> None:
+    settings.NOTIFICATION_RETRY_MINUTES = []
+
+
+TOLD = [
+    ("snapshot.failed", "Backup failed", "/projects/cold-chain/backups/"),
+    ("snapshot.missed", "Backup missed", "/projects/cold-chain/backups/"),
+    (
+        "snapshot.size_anomaly",
+        "Backup unusually small",
+        f"/projects/cold-chain/backups/{SNAPSHOT}/",
+    ),
+    ("proof.failed", "Proof failed", f"/projects/cold-chain/backups/{SNAPSHOT}/"),
+    ("restore.completed", "Restore finished", f"/restores/{RESTORE}/"),
+    ("restore.failed", "Restore failed", f"/restores/{RESTORE}/"),
+    ("project.still_running", "Restored project still running", "/projects/cold-chain/"),
+]
+
+
+@pytest.mark.parametrize(("action", "title", "path"), TOLD)
+def test_every_kind_is_told_by_mail_and_webhook(
+    project: Project,
+    choose: Choose,
+    hook: Receiver,
+    letters: Mailbox,
+    action: str,
+    title: str,
+    path: str,
+) -> None:
+    secret = choose(webhook=hook.url)
+    happen(action, project, snapshot=SNAPSHOT, restore=RESTORE, reason=REASON)
+    assert [delivery.state for delivery in tell()] == [State.SENT, State.SENT]
+
+    (letter,) = letters.messages
+    assert letter["Subject"] == f"{title}: Cold Chain"
+    assert letter["To"] == "olivia@example.com"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    body = " ".join(letter.get_content().split())
+    assert f"https://portal.example.com{path}" in body
+    assert "https://portal.example.com/projects/cold-chain/notifications/" in body
+    assert "Backup of 2026-11-23" in body or REASON in body
+
+    (asked,) = hook.asked
+    assert (asked.method, asked.headers["Content-Type"]) == ("POST", "application/json")
+    said = Webhook(secret).verify(asked.body, asked.headers)
+    assert said["type"] == action
+    assert said["data"]["title"] == title
+    assert said["data"]["url"] == f"https://portal.example.com{path}"
+    assert said["data"]["project"] == {
+        "id": str(project.pk),
+        "slug": "cold-chain",
+        "name": "Cold Chain",
+    }
+    assert said["data"]["details"]["reason"] == REASON
+
+
+def test_every_action_that_is_told_has_words() -> None:
+    assert KINDS.keys() == WORDS.keys()
+    assert {action for action, *_ in TOLD} == KINDS.keys() - {
+        "snapshot.completed",
+        "notifications.tested",
+    }
+
+
+def test_what_was_changed_on_the_way_is_not_accepted(
+    project: Project, choose: Choose, hook: Receiver
+) -> None:
+    secret = choose(webhook=hook.url)
+    happen("snapshot.failed", project, reason=REASON)
+    tell()
+    (asked,) = hook.asked
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(asked.body.replace(b"Cold", b"Warm"), asked.headers)
+    other = {**asked.headers, "webhook-id": "msg_other"}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(secret).verify(asked.body, other)
+
+
+def test_a_new_secret_signs_from_the_next_message_on(
+    project: Project, owner: Account, choose: Choose, hook: Receiver
+) -> None:
+    old = choose(webhook=hook.url)
+    assert choose(webhook=hook.url) == "", "it is not shown again"
+    new = renew_secret(project=project, actor=owner)
+    happen("snapshot.failed", project, reason=REASON)
+    tell()
+    (asked,) = hook.asked
+    assert Webhook(new).verify(asked.body, asked.headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(old).verify(asked.body, asked.headers)
+
+
+class TestOnce:
+    def test_an_event_is_told_once(self, project: Project, choose: Choose, hook: Receiver) -> None:
+        choose(webhook=hook.url)
+        happen("snapshot.failed", project, reason=REASON)
+        (made,) = plan_deliveries(timezone.now())
+        assert plan_deliveries(timezone.now()) == []
+        deliver(made)
+        deliver(made)
+        assert len(hook.asked) == 1
+
+    def test_also_when_the_cursor_was_set_back(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        choose(webhook=hook.url)
+        happen("snapshot.failed", project, reason=REASON)
+        tell()
+        Cursor.objects.update(position=0)
+        tell()
+        assert (Delivery.objects.count(), len(hook.asked)) == (1, 1)
+
+    def test_what_is_not_sealed_yet_waits_and_is_not_passed_over(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        choose(webhook=hook.url)
+        record(action="snapshot.failed", actor=None, project=project, details={"reason": REASON})
+        assert plan_deliveries(timezone.now()) == []
+        seal_events()
+        assert len(plan_deliveries(timezone.now())) == 1
+
+    def test_a_lost_message_or_worker_is_made_up_for(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        choose(webhook=hook.url)
+        happen("snapshot.failed", project, reason=REASON)
+        (made,) = plan_deliveries(timezone.now())
+        assert send_again(timezone.now()) == [], "its message counts for a while"
+        later = timezone.now() + timedelta(hours=1)
+        assert send_again(later) == [made]
+        ticket = Delivery.objects.all().claim(
+            made, states=["queued"], to="running", lease=timedelta(minutes=2)
+        )
+        assert ticket
+        deliver(made)
+        assert hook.asked == [], "another worker is at it"
+        Delivery.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        deliver(made)
+        assert len(hook.asked) == 1
+
+    def test_many_events_in_batches(
+        self,
+        project: Project,
+        choose: Choose,
+        hook: Receiver,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("backups_portal.notifications.planning.BATCH", 3)
+        choose(webhook=hook.url)
+        for _ in range(7):
+            record(action="snapshot.failed", actor=None, project=project)
+        seal_events()
+        assert len(plan_deliveries(timezone.now(), limit=3)) == 2, "the change came first"
+        assert len(plan_deliveries(timezone.now())) == 5
+
+
+class TestAgain:
+    @pytest.fixture(autouse=True)
+    def _waits(self, settings: Any) -> None:
+        settings.NOTIFICATION_RETRY_MINUTES = [1, 30]
+
+    def again(self, delivery: Delivery) -> Delivery:
+        """Let its time come, and try it."""
+        Delivery.objects.update(retry_at=timezone.now(), lease_until=timezone.now())
+        assert send_again(timezone.now() + timedelta(seconds=1)) == [delivery.pk]
+        deliver(delivery.pk)
+        delivery.refresh_from_db()
+        return delivery
+
+    def test_first_500_then_200(self, project: Project, choose: Choose, hook: Receiver) -> None:
+        secret = choose(webhook=hook.url)
+        hook.answers = [500, 200]
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        assert (delivery.state, delivery.reason) == (State.QUEUED, "It answered 500.")
+        assert delivery.retry_at is not None
+        wait = delivery.retry_at - timezone.now()
+        assert timedelta(seconds=50) < wait <= timedelta(minutes=1)
+        deliver(delivery.pk)
+        assert len(hook.asked) == 1, "not before its time"
+
+        assert self.again(delivery).state == State.SENT
+        assert delivery.reason == ""
+        first, second = hook.asked
+        assert first.headers["webhook-id"] == second.headers["webhook-id"]
+        assert first.body == second.body
+        assert Webhook(secret).verify(second.body, second.headers)
+        assert send_again(timezone.now() + timedelta(days=1)) == []
+
+    def test_after_all_tries_it_failed(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        choose(webhook=hook.url)
+        hook.answers = [503]
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        self.again(delivery)
+        assert self.again(delivery).state == State.FAILED
+        assert (delivery.reason, delivery.attempts) == ("It answered 503.", 3)
+        assert send_again(timezone.now() + timedelta(days=1)) == []
+
+    def test_a_mail_server_that_is_busy(
+        self, project: Project, choose: Choose, letters: Mailbox
+    ) -> None:
+        letters.refuses = True
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        assert delivery.state == State.QUEUED
+        assert "mail server" in delivery.reason
+        letters.refuses = False
+        assert self.again(delivery).state == State.SENT
+        (letter,) = letters.messages
+        assert letter["Message-ID"] == f"<{delivery.pk}@localhost>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(302, "It answered 302: redirects are not followed."), (404, "It answered 404.")],
+)
+def test_other_answers_are_no_arrival(
+    project: Project, choose: Choose, hook: Receiver, answer: int, reason: str
+) -> None:
+    choose(webhook=hook.url)
+    hook.answers, hook.location = [answer], f"{hook.url}/elsewhere"
+    happen("snapshot.failed", project, reason=REASON)
+    (delivery,) = tell()
+    assert (delivery.state, delivery.reason) == (State.FAILED, reason)
+    assert len(hook.asked) == 1
+
+
+def test_who_hangs_is_left(
+    project: Project, choose: Choose, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backups_portal.notifications.channels.SECONDS", 1.0)
+    choose(webhook=hook.url)
+    hook.hang = 30
+    happen("snapshot.failed", project, reason=REASON)
+    (delivery,) = tell()
+    assert delivery.reason == "There was no answer within 1 seconds."
+
+
+def test_the_portals_own_network_is_not_asked(
+    project: Project, choose: Choose, hook: Receiver, settings: Any
+) -> None:
+    settings.WEBHOOK_PRIVATE_ADDRESSES = False
+    choose(webhook=hook.url, heartbeat=hook.url)
+    happen("snapshot.failed", project, reason=REASON)
+    happen("snapshot.completed", project)
+    reasons = {delivery.reason for delivery in tell()}
+    assert reasons == {"Its host is in a private network, which is not asked."}
+    assert hook.asked == []
+
+
+class TestWho:
+    def test_every_owner_and_nobody_else(self, project: Project, letters: Mailbox) -> None:
+        factories.make_membership(project, factories.make_account("omar@example.com"), "owner")
+        factories.make_membership(project, factories.make_account("colin@example.com"))
+        away = factories.make_account("gone@example.com", is_active=False)
+        factories.make_membership(project, away, "owner")
+        happen("snapshot.failed", project, reason=REASON)
+        tell()
+        told = sorted(letter["To"] for letter in letters.messages)
+        assert told == ["olivia@example.com", "omar@example.com"]
+
+    def test_not_who_left_meanwhile(self, project: Project, letters: Mailbox) -> None:
+        happen("snapshot.failed", project, reason=REASON)
+        (made,) = plan_deliveries(timezone.now())
+        Membership.objects.update(role="collaborator")
+        deliver(made)
+        delivery = Delivery.objects.get()
+        assert (delivery.state, letters.messages) == (State.DROPPED, [])
+        assert "owns this project no more" in delivery.reason
+
+    def test_not_by_mail_where_it_is_off(
+        self, project: Project, choose: Choose, letters: Mailbox
+    ) -> None:
+        choose(by_email=False)
+        happen("snapshot.failed", project, reason=REASON)
+        assert tell() == []
+
+    def test_not_by_mail_without_a_mail_server(self, project: Project, settings: Any) -> None:
+        settings.EMAIL_HOST = ""
+        happen("snapshot.failed", project, reason=REASON)
+        assert tell() == []
+
+    def test_not_what_nobody_wants_to_hear(
+        self, project: Project, choose: Choose, letters: Mailbox
+    ) -> None:
+        choose(wanted=["missed"])
+        happen("snapshot.failed", project, reason=REASON)
+        happen("snapshot.missed", project, reason=REASON)
+        assert [delivery.kind for delivery in tell()] == ["missed"]
+
+    def test_not_of_backups_of_a_project_that_is_shut_down(
+        self, project: Project, letters: Mailbox
+    ) -> None:
+        Project.objects.update(state="shut_down")
+        happen("snapshot.failed", project, reason=REASON)
+        happen("proof.failed", project, reason=REASON, snapshot=SNAPSHOT)
+        assert [delivery.kind for delivery in tell()] == ["proof"]
+
+    def test_not_once_the_webhook_is_gone(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        choose(webhook=hook.url)
+        happen("snapshot.failed", project, reason=REASON)
+        (made,) = plan_deliveries(timezone.now())
+        choose()
+        deliver(made)
+        assert (Delivery.objects.get().state, hook.asked) == (State.DROPPED, [])
+
+
+class TestHeartbeat:
+    def test_it_is_asked_for_after_a_stored_backup_alone(
+        self, project: Project, choose: Choose, hook: Receiver, letters: Mailbox
+    ) -> None:
+        choose(heartbeat=hook.url)
+        happen("snapshot.completed", project)
+        assert [delivery.channel for delivery in tell()] == [Channel.HEARTBEAT]
+        assert [(asked.method, asked.body) for asked in hook.asked] == [("GET", b"")]
+        for action, *_ in TOLD:
+            happen(action, project, snapshot=SNAPSHOT, restore=RESTORE, reason=REASON)
+        tell()
+        assert len(hook.asked) == 1
+
+    def test_a_project_without_one_is_not_told_of_each_backup(
+        self, project: Project, choose: Choose, hook: Receiver, letters: Mailbox
+    ) -> None:
+        choose(webhook=hook.url)
+        happen("snapshot.completed", project)
+        assert tell() == []
+
+
+def test_no_secret_is_in_the_log_or_the_audit_log(
+    project: Project, choose: Choose, hook: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    secret = choose(webhook=hook.url, heartbeat=f"{hook.url}/beat")
+    choose(webhook=f"{hook.url}/other", heartbeat=f"{hook.url}/beat")
+    happen("snapshot.failed", project, reason=REASON)
+    happen("snapshot.completed", project)
+    tell()
+    hook.answers = [500]
+    happen("snapshot.failed", project, reason=REASON)
+    tell()
+    written = caplog.text + json.dumps(list(AuditEvent.objects.values_list("details", flat=True)))
+    assert "127.0.0.1" in written
+    assert "T0PSECRET" not in written
+    assert secret not in written
+    row = NotificationSettings.objects.get()
+    stored = (row.sealed_webhook_url, row.sealed_heartbeat_url, row.sealed_webhook_secret)
+    for sealed in stored:
+        assert sealed
+        assert b"T0PSECRET" not in bytes(sealed)
+        assert secret.encode() not in bytes(sealed)
+
+
+def test_old_ones_are_forgotten(project: Project, choose: Choose, hook: Receiver) -> None:
+    choose(webhook=hook.url)
+    happen("snapshot.failed", project, reason=REASON)
+    tell()
+    assert forget_deliveries(timezone.now() + timedelta(days=29)) == 0
+    assert forget_deliveries(timezone.now() + timedelta(days=31)) == 1
+
+
+class TestConstraints:
+    def make(self, project: Project, **fields: Any) -> Delivery:
+        values = {"event_id": 1, "kind": "failed", "channel": "webhook", **fields}
+        return Delivery.objects.create(project=project, **values)
+
+    def test_an_event_twice_over_a_channel(self, project: Project) -> None:
+        self.make(project)
+        with transaction.atomic(), pytest.raises(IntegrityError, match="delivery_once_per_event"):
+            self.make(project)
+        self.make(project, channel="heartbeat")
+
+    @pytest.mark.parametrize(
+        ("fields", "name"),
+        [
+            ({"channel": "email"}, "delivery_email_has_account"),
+            ({"state": "failed", "finished_at": timezone.now()}, "delivery_failed_has_reason"),
+            ({"state": "sent"}, "delivery_ended_has_moment"),
+        ],
+    )
+    def test_what_a_delivery_cannot_be(
+        self, project: Project, fields: dict[str, Any], name: str
+    ) -> None:
+        with pytest.raises(IntegrityError, match=name):
+            self.make(project, **fields)
+
+    @pytest.mark.parametrize(
+        ("fields", "name"),
+        [
+            ({"reminder_days": 0}, "notification_reminder_1_to_365"),
+            ({"sealed_webhook_url": b"x"}, "notification_webhook_has_secret"),
+        ],
+    )
+    def test_what_settings_cannot_be(
+        self, project: Project, fields: dict[str, Any], name: str
+    ) -> None:
+        with pytest.raises(IntegrityError, match=name):
+            NotificationSettings.objects.create(project=project, **fields)
+
+    def test_a_second_cursor(self) -> None:
+        with pytest.raises(IntegrityError, match="notification_one_cursor"):
+            Cursor.objects.create(pk=2)
