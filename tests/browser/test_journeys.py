@@ -182,7 +182,7 @@ def test_a_collaborator_is_refused_everywhere_and_a_stranger_finds_nothing(
 
 
 def test_an_invitation_is_accepted_on_the_list_of_projects(enter: Enter, scene: Scene) -> None:
-    guest = factories.make_account("guest@example.com")
+    guest = factories.make_account("newcomer@example.com")
     page = enter(scene.owner).new_page()
     page.goto(scene.url("members"))
     page.get_by_label("E-mail").fill(guest.email)
