@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "backups_portal.lib.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "backups_portal.ui.compression.PageCompressionMiddleware",
     "csp.middleware.CSPMiddleware",
     "backups_portal.accounts.middleware.SeenSessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -1,6 +1,6 @@
-"""Pictures of the pages of a running demo: `python -m tests.screenshots var/demo.json FOLDER`.
+"""Pictures of the pages of a running demo: `python -m tests.screenshots`.
 
-With `--readme` only the README's picture is made, and put where the README shows it.
+With `--readme` only the README's pictures are made, and put where the README shows them.
 """
 
 import argparse
@@ -14,7 +14,14 @@ from playwright.sync_api import Browser, Page
 from tests.browser import chromium
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
-README_PICTURE = Path(__file__).parents[1] / ".github" / "images" / "backups.png"
+IMAGES = Path(__file__).parents[1] / ".github" / "images"
+# What the README shows: the file, the page, the window, the theme.
+README_PICTURES = (
+    ("backups", "backups", (1280, 860), "light"),
+    ("restore", "restore", (1280, 860), "light"),
+    ("result", "restored", (1280, 860), "dark"),
+    ("phone", "backups", SIZES["phone"], "dark"),
+)
 
 
 def sign_in(page: Page, base: str, account: dict[str, str]) -> None:
@@ -75,20 +82,26 @@ def take(browser: Browser, demo: dict[str, Any], folder: Path) -> None:
 
 
 def take_for_readme(browser: Browser, demo: dict[str, Any]) -> None:
-    """The Backups page of the seeded fleet."""
-    page = browser.new_page(viewport={"width": 1280, "height": 860}, device_scale_factor=1.5)
-    sign_in(page, demo["base_url"], demo["accounts"][0])
-    slug = next(p["slug"] for p in demo["projects"] if p["name"] == "Cold Chain")
-    page.goto(f"{demo['base_url']}/projects/{slug}/backups/")
-    page.screenshot(path=README_PICTURE)
+    """The pages that the README shows, as the window has them first."""
+    for file, wanted, (width, height), theme in README_PICTURES:
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme=theme, device_scale_factor=1.5
+        )
+        sign_in(page, demo["base_url"], demo["accounts"][0])
+        slug = next(p["slug"] for p in demo["projects"] if p["name"] == "Cold Chain")
+        addresses = dict(pages(page, demo["base_url"], slug))
+        page.goto(addresses[wanted])
+        page.screenshot(path=IMAGES / f"{file}.png")
+        page.close()
 
 
 def main() -> None:
     """Run from a terminal."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("demo", type=Path, help="the running demo's demo.json")
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("var/screenshots"))
-    parser.add_argument("--readme", action="store_true")
+    add = parser.add_argument
+    add("demo", type=Path, nargs="?", default=Path("var/demo.json"), help="of a running demo")
+    add("folder", type=Path, nargs="?", default=Path("var/screenshots"))
+    add("--readme", action="store_true")
     options = parser.parse_args()
     demo = json.loads(options.demo.read_text())
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -56,6 +56,8 @@ class Visitor:
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": "127.0.0.1",
             "HTTP_COOKIE": f"sessionid={self.session}",
+            # As browsers say; what compressing takes is a part of it.
+            "HTTP_ACCEPT_ENCODING": "gzip, deflate, br",
             "wsgi.url_scheme": "http",
             "wsgi.input": io.BytesIO(),
             "wsgi.errors": io.StringIO(),
@@ -100,13 +102,21 @@ def build(rows: int) -> tuple[Visitor, dict[str, str]]:
         "project": f"{base}/",
         "main database": f"{base}/main-database/",
         "backups": f"{base}/backups/",
+        "what is inside": f"{base}/backups/{snapshot.pk}/",
+        "compare": f"{base}/backups/{snapshot.pk}/compare/",
+        "download": f"{base}/backups/{snapshot.pk}/download/",
+        "find lost rows": f"{base}/backups/find/",
         "restore a backup": f"{base}/backups/{snapshot.pk}/restore/",
         "restore": f"/restores/{restore.pk}/",
         "transfers": f"{base}/transfers/",
+        "data as CSV": f"{base}/data/",
+        "ids": f"{base}/ids/",
+        "notifications": f"{base}/notifications/",
         "members": f"{base}/members/",
         "charges": f"{base}/charges/",
         "activity": f"{base}/activity/",
         "shut down": f"{base}/shut-down/",
+        "security": "/account/",
     }
     return Visitor(client.cookies["sessionid"].value, application), pages
 

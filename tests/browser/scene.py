@@ -10,15 +10,17 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.notifications.changing import Choice, change_notifications
 from backups_portal.notifications.models import Delivery
-from backups_portal.projects.connections import project_dsn
-from backups_portal.projects.models import Project
+from backups_portal.projectdb.tokens import create_token
+from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.models import Invitation, Project
 from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.transfers.models import Transfer
 from restores.services import run_restore
 from snapshots.models import Snapshot
 from snapshots.taking import take
 from tests import factories
 from tests.access.test_table import patterns
-from tests.projectdatabases import Target, add_device, add_rows, open_database
+from tests.projectdatabases import DEVICE, Target, add_device, add_rows, open_database
 
 
 def live_project(owner: Account, name: str) -> Project:
@@ -29,6 +31,7 @@ def live_project(owner: Account, name: str) -> Project:
     with open_database(Target(project_dsn(project), project.prefix)) as connection:
         add_device(connection)
         add_rows(connection, 0, 10)
+        create_token(connection, keys=keyring(), kind="device", name="Default", device_id=DEVICE)
     return project
 
 
@@ -54,11 +57,35 @@ class Scene:
         self.snapshot = stored_backup(self.project)
         self._older_backups()
         self.restores = self._restores()
-        self.transfer = factories.make_transfer(
-            self.project, self.restores["completed"].project, requested_by=self.owner
+        self.transfers = self._transfers()
+        self.transfer = self.transfers["queued"]
+        self.ended = factories.make_project_row(
+            owner=self.owner, name="Ended", state="shut_down", shut_down_at=timezone.now()
         )
-
+        self.guest = factories.make_account("guest@example.com")
+        for account in (self.guest, factories.make_account("pending@example.com")):
+            Invitation.objects.create(
+                project=self.project,
+                account=account,
+                role="collaborator",
+                invited_by=self.owner,
+            )
         self._notifications()
+
+    def _transfers(self) -> dict[str, Transfer]:
+        """One in each state that an account meets before anything was moved."""
+        target = self.restores["completed"].project
+        make = partial(factories.make_transfer, self.project, target, requested_by=self.owner)
+        return {
+            "queued": make(),
+            "paused": make(state="paused", work="move"),
+            "cancelled": make(state="cancelled", finished_at=timezone.now()),
+            "failed": make(
+                state="failed",
+                reason="The target's database does not answer.",
+                finished_at=timezone.now(),
+            ),
+        }
 
     def _notifications(self) -> None:
         """A webhook, and a message in every state."""
@@ -86,8 +113,9 @@ class Scene:
     def _older_backups(self) -> None:
         make = partial(factories.make_snapshot, self.project)
         now = timezone.now()
-        for days, state in ((1, "failed"), (2, "completed"), (3, "running"), (4, "expired")):
+        for days, state in ((2, "completed"), (3, "running"), (4, "expired")):
             make(taken_at=now - timedelta(days=days), state=state)
+        self.failed = make(taken_at=now - timedelta(days=1), state="failed")
         make(
             taken_at=now - timedelta(days=5),
             verdict="failed",

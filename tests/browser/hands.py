@@ -1,0 +1,92 @@
+"""Ways to use a page: with a mouse, with the keyboard alone, with a finger on a phone."""
+
+from playwright.sync_api import Locator, Page
+
+from tests.browser.conftest import Enter
+
+# So often Tab is pressed before somebody gives up.
+PATIENCE = 120
+PHONE = {"width": 390, "height": 844}
+WAYS = ("mouse", "keyboard", "phone", "no scripts")
+
+
+class Hand:
+    """With a mouse. `name` is what a thing is called on the page, for eyes and screen readers."""
+
+    def __init__(self, page: Page, way: str) -> None:
+        self.page, self.way = page, way
+
+    def press(self, name: str, role: str = "button") -> None:
+        """Press a button, or follow a link."""
+        self.act(self.page.get_by_role(role, name=name, exact=True).first)
+
+    def navigate(self, name: str) -> None:
+        """Follow a line of the sidebar."""
+        self.act(in_navigation(self.page, name))
+
+    def write(self, label: str, text: str) -> None:
+        """Write into a field, in place of what is there."""
+        self.page.get_by_label(label).fill(text)
+
+    def tick(self, label: str) -> None:
+        """Tick a box."""
+        self.page.get_by_label(label).check()
+
+    def act(self, target: Locator) -> None:
+        """What a click does."""
+        target.click()
+
+
+class Keyboard(Hand):
+    """Tab, Enter, Space and letters; whoever has the focus must be seen to have it."""
+
+    def write(self, label: str, text: str) -> None:
+        self._reach(self.page.get_by_label(label))
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.page.keyboard.type(text)
+
+    def tick(self, label: str) -> None:
+        self._reach(self.page.get_by_label(label))
+        self.page.keyboard.press("Space")
+
+    def act(self, target: Locator) -> None:
+        self._reach(target)
+        self.page.keyboard.press("Enter")
+
+    def _reach(self, target: Locator) -> None:
+        target.wait_for()
+        for _ in range(PATIENCE):
+            if target.evaluate("element => element === document.activeElement"):
+                ring = target.evaluate("element => getComputedStyle(element)")
+                assert ring["outlineStyle"] != "none" or ring["boxShadow"] != "none", target
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"the keyboard does not reach {target}")
+
+
+class Finger(Hand):
+    """On a phone, where the sidebar hides behind a button; nothing may be wider than the screen."""
+
+    def navigate(self, name: str) -> None:
+        self.press("Open navigation")
+        super().navigate(name)
+
+    def act(self, target: Locator) -> None:
+        assert self.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        target.tap()
+
+
+def hand(way: str, enter: Enter) -> Hand:
+    """A browser that nobody has signed in with, and a way to use it."""
+    kind, options = {
+        "mouse": (Hand, {}),
+        "keyboard": (Keyboard, {}),
+        "phone": (Finger, {"viewport": PHONE, "has_touch": True}),
+        "no scripts": (Hand, {"java_script_enabled": False}),
+    }[way]
+    return kind(enter(**options).new_page(), way)
+
+
+def in_navigation(page: Page, name: str) -> Locator:
+    """A line of the sidebar."""
+    return page.get_by_role("navigation", name="Main").get_by_role("link", name=name, exact=True)

@@ -1,0 +1,108 @@
+"""A page asks the database as often for many rows as for one, whatever it lists."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
+from backups_portal.billing.models import Charge
+from backups_portal.projects.models import Invitation, Project
+from snapshots.models import Hold, Snapshot
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+FEW, MANY = 1, 40
+# Pages of an account, of a project, of one of its backups.
+OF_ACCOUNT = ("projects", "security")
+OF_PROJECT = (
+    *("project", "main-database", "backups", "backups-find", "transfers", "data", "ids"),
+    *("members", "charges", "activity", "shut-down"),
+)
+OF_SNAPSHOT = ("snapshot", "snapshot-compare", "snapshot-download", "restore-confirm")
+
+
+class Filled:
+    """A project with so many rows of everything that a page lists, and its owner's browser."""
+
+    def __init__(self, number: int) -> None:
+        self.owner = factories.make_account()
+        self.project = factories.make_project_row(owner=self.owner)
+        self.client = Client()
+        self.client.force_login(self.owner)
+        for place in range(number):
+            self._add(place)
+        # A session that was not signed in by the page writes down where it is used, once.
+        self.client.get("/account/")
+
+    def _add(self, place: int) -> None:
+        moment = timezone.now() - timedelta(days=place)
+        self.snapshot = factories.make_snapshot(self.project, taken_at=moment)
+        Hold.objects.create(snapshot=self.snapshot, account=self.owner)
+        other = factories.make_project_row(owner=self.owner)
+        factories.make_restore(
+            self.snapshot,
+            requested_by=self.owner,
+            project=other,
+            state="completed",
+            step="done",
+        )
+        factories.make_restore(self.snapshot, requested_by=self.owner)
+        factories.make_transfer(self.project, other, requested_by=self.owner)
+        factories.make_membership(self.project, factories.make_account())
+        Invitation.objects.create(
+            project=self.project,
+            account=factories.make_account(),
+            role="collaborator",
+            invited_by=self.owner,
+        )
+        Invitation.objects.create(
+            project=factories.make_project_row(),
+            account=self.owner,
+            role="collaborator",
+            invited_by=self.owner,
+        )
+        self._charge(moment)
+        record(action="backup.held", actor=self.owner, project=self.project, subject="A backup")
+        Client().force_login(self.owner)
+
+    def _charge(self, moment: object) -> None:
+        Charge.objects.create(
+            project_id=self.project.pk,
+            project_name=self.project.name,
+            kind="running",
+            unit_price="0.068",
+            currency="USD",
+            starts_at=moment,
+            ends_at=moment,
+        )
+
+    def queries(self, name: str) -> int:
+        """How many queries the page takes, once it has been seen."""
+        address = reverse(name, kwargs=self._arguments(name))
+        assert self.client.get(address).status_code == 200
+        with CaptureQueriesContext(connection) as captured:
+            self.client.get(address)
+        return len(captured)
+
+    def _arguments(self, name: str) -> dict[str, object]:
+        if name in OF_ACCOUNT:
+            return {}
+        of_snapshot = {"snapshot": self.snapshot.pk} if name in OF_SNAPSHOT else {}
+        return {"slug": self.project.slug, **of_snapshot}
+
+
+def test_every_page_asks_as_often_for_one_as_for_many(storage_url: str) -> None:
+    few, many = Filled(FEW), Filled(MANY)
+    assert Snapshot.objects.filter(project=many.project).count() == MANY
+    assert Project.objects.of(Account.objects.get(pk=many.owner.pk)).count() > MANY
+    counts = {
+        name: (few.queries(name), many.queries(name))
+        for name in (*OF_ACCOUNT, *OF_PROJECT, *OF_SNAPSHOT)
+    }
+    assert {name: pair for name, pair in counts.items() if pair[0] != pair[1]} == {}
