@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import UUIDField, Value
 
 from backups_portal.projects.models import Project
-from backups_portal.ui.estimate import remaining
+from backups_portal.ui.estimate import Pace, pace
 from snapshots.models import Snapshot
 from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
 
@@ -41,7 +41,7 @@ class Row:
         restore: A restore of it that is under way.
         is_being_proven: A proof of it is queued or under way.
         is_held: Somebody wishes to keep it whatever its age.
-        left: How long taking it will still last, where that can be told.
+        pace: How fast taking it goes and how long it will still last, where that can be told.
     """
 
     snapshot: Snapshot
@@ -50,7 +50,7 @@ class Row:
     restore: RunningRestore | None
     is_being_proven: bool
     is_held: bool
-    left: timedelta | None = None
+    pace: Pace
 
     @property
     def new_share(self) -> float | None:
@@ -63,8 +63,14 @@ class Row:
     @property
     def changes(self) -> bool:
         """Whether the line will soon read differently."""
-        is_unfinished = self.snapshot.state in Snapshot.UNFINISHED
+        is_unfinished = self.snapshot.state in Snapshot.UNFINISHED and self.waits_until is None
         return is_unfinished or self.restore is not None or self.is_being_proven
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """When one that failed is tried again; None where it does not wait for that."""
+        is_waiting = self.snapshot.state == Snapshot.State.QUEUED
+        return self.snapshot.retry_at if is_waiting else None
 
 
 def newest_stored(project: Project) -> Snapshot | None:
@@ -102,16 +108,16 @@ def describe(
             restore=restores.get(snapshot.pk),
             is_being_proven=snapshot.pk in proving,
             is_held=is_held(snapshot),
-            left=_time_left(snapshot, now),
+            pace=_pace(snapshot, now),
         )
         for snapshot in snapshots
     ]
 
 
-def _time_left(snapshot: Snapshot, now: datetime) -> timedelta | None:
+def _pace(snapshot: Snapshot, now: datetime) -> Pace:
     if snapshot.state != Snapshot.State.RUNNING or snapshot.started_at is None:
-        return None
-    return remaining(snapshot.rows_done, snapshot.rows_total, now - snapshot.started_at)
+        return Pace()
+    return pace(snapshot.rows_done, snapshot.rows_total, now - snapshot.started_at)
 
 
 def _uses(snapshot_ids: Sequence[UUID]) -> tuple[dict[UUID, RunningRestore], set[UUID]]:

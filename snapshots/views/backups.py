@@ -19,10 +19,12 @@ from snapshots.listing import Row, describe, newest_stored
 from snapshots.models import Snapshot
 from snapshots.readiness import readiness_of
 
-# The list refreshes itself so often (seconds) while something in it is under way, and while the
-# next backup is about to appear.
+# The list refreshes itself so often (seconds) while something in it is under way, while a backup
+# is about to be taken, and while nothing is known to happen: a page that stays open shows what
+# comes, be it a backup or the proof of one.
 WHILE_CHANGING = 1
 WHILE_AWAITED = 15
+WHILE_QUIET = 60
 AWAITED = timedelta(minutes=10)
 
 
@@ -76,8 +78,10 @@ class BackupsView(ProjectPermissionMixin, ListView):
         return newest_stored(self.project)
 
 
-def refresh_seconds(rows: Sequence[Row], next_run: datetime | None, now: datetime) -> int | None:
-    """How soon the list should be read again; None where nothing is expected to change."""
+def refresh_seconds(rows: Sequence[Row], next_run: datetime | None, now: datetime) -> int:
+    """How soon the list should be read again."""
     if any(row.changes for row in rows):
         return WHILE_CHANGING
-    return WHILE_AWAITED if next_run and next_run - now < AWAITED else None
+    awaited = [next_run, *(row.waits_until for row in rows)]
+    is_near = any(moment is not None and moment - now < AWAITED for moment in awaited)
+    return WHILE_AWAITED if is_near else WHILE_QUIET

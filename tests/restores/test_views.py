@@ -20,6 +20,7 @@ from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
 from restores import enqueueing
 from restores.models import Restore
+from restores.views import WHILE_POSTPONED
 from snapshots.models import Snapshot
 from tests import factories
 
@@ -241,9 +242,20 @@ class TestProgress:
             assert states == ["done", "done", "current", "ahead", "ahead", "ahead"]
 
     def test_estimate(self, client: Client, snapshot: Snapshot, owner: Account) -> None:
-        since = timezone.now() - timedelta(seconds=30)
-        restore = self.make(snapshot, owner, step_started_at=since, rows_done=1500, rows_total=6000)
-        assert "about 1 min 30 s left" in text_of(client.get(f"/restores/{restore.pk}/status/"))
+        since = timezone.now() - timedelta(seconds=3000)
+        restore = self.make(
+            snapshot, owner, step_started_at=since, rows_done=150_000, rows_total=600_000
+        )
+        text = text_of(client.get(f"/restores/{restore.pk}/status/"))
+        assert "150,000 of 600,000 rows, 50 rows/s, about 2 h 30 min left" in text
+
+    def test_a_postponed_one_is_not_asked_for_every_second(
+        self, client: Client, snapshot: Snapshot, owner: Account
+    ) -> None:
+        then = timezone.now() + timedelta(minutes=5)
+        restore = self.make(snapshot, owner, state="queued", reason="Away.", lease_until=then)
+        page = client.get(f"/restores/{restore.pk}/status/").content.decode()
+        assert f'hx-trigger="every {WHILE_POSTPONED}s"' in page
 
     def test_page_and_refresh_are_the_same(
         self, client: Client, snapshot: Snapshot, owner: Account

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Hold, Snapshot
-from snapshots.views.backups import WHILE_AWAITED, WHILE_CHANGING
+from snapshots.views.backups import WHILE_AWAITED, WHILE_CHANGING, WHILE_QUIET
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -190,7 +190,7 @@ class TestKeptUntil:
 
 
 class TestRefresh:
-    """The list reads itself again while something is under way, and stops."""
+    """The list reads itself again: often while something is under way, slowly otherwise."""
 
     def test_page_and_refresh_are_the_same(self, client: Client, project: Project) -> None:
         factories.make_snapshot(project, state="running", rows_done=5, rows_total=20)
@@ -218,7 +218,7 @@ class TestRefresh:
             bytes_done=2048,
         )
         text = words(line(refresh(client, project), snapshot))
-        assert "50 of 200 rows, 2.0 KiB, about 1 min 30 s left" in text
+        assert "50 of 200 rows, 2.0 KiB, 2 rows/s, about 1 min 30 s left" in text
 
     def test_restore_under_way_is_asked_for_again(
         self, client: Client, project: Project, owner: Account
@@ -231,10 +231,29 @@ class TestRefresh:
         assert f'hx-trigger="every {WHILE_AWAITED}s"' in read(client, project)
 
     @pytest.mark.parametrize("state", ["completed", "failed"])
-    def test_it_stops(self, client: Client, project: Project, state: str) -> None:
+    def test_it_goes_on_slowly_where_nothing_is_under_way(
+        self, client: Client, project: Project, state: str
+    ) -> None:
         factories.make_snapshot(project, state=state)
         for part in (read(client, project), refresh(client, project)):
-            assert "hx-trigger" not in part
+            assert f'hx-trigger="every {WHILE_QUIET}s"' in part
+
+    def test_an_empty_list_goes_on_too(self, client: Client, project: Project) -> None:
+        assert f'hx-trigger="every {WHILE_QUIET}s"' in read(client, project)
+
+    @pytest.mark.parametrize(
+        ("minutes", "seconds"), [(45, WHILE_QUIET), (5, WHILE_AWAITED), (-1, WHILE_AWAITED)]
+    )
+    def test_a_postponed_backup_is_not_asked_for_every_second(
+        self, client: Client, project: Project, minutes: int, seconds: int
+    ) -> None:
+        then = timezone.now() + timedelta(minutes=minutes)
+        factories.make_snapshot(project, state="queued", failures=1, reason="Away.", retry_at=then)
+        assert f'hx-trigger="every {seconds}s"' in refresh(client, project)
+
+    def test_a_backup_that_is_queued_is(self, client: Client, project: Project) -> None:
+        factories.make_snapshot(project, state="queued")
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in refresh(client, project)
 
     def test_caches_keep_the_two_apart(self, client: Client, project: Project) -> None:
         response = client.get(f"/projects/{project.slug}/backups/")
