@@ -8,6 +8,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from backups_portal.accounts.models import Account
+from backups_portal.billing.models import Charge
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -125,4 +126,46 @@ def test_long_list_is_paged(client: Client, owner: Account) -> None:
         factories.make_project_row(owner=owner)
     assert "Page 1 of 3" in read(client, owner, "/")
     client.force_login(owner)
-    assert client.get("/?page=4").status_code == 404
+    assert "Page 3 of 3" in read(client, owner, "/?page=99")
+    assert "Page 1 of 3" in read(client, owner, "/?page=last")
+
+
+def test_a_collaborator_who_is_refused_finds_the_way_back(client: Client, owner: Account) -> None:
+    project, account = factories.make_project_row(owner=owner), factories.make_account()
+    factories.make_membership(project, account)
+    client.force_login(account)
+    response = client.get(f"/projects/{project.slug}/backups/")
+    assert response.status_code == 403
+    page = response.content.decode()
+    assert "Collaborators cannot access backup features." in page
+    assert f'href="/projects/{project.slug}/">Back to {project.name}</a>' in page
+    client.force_login(factories.make_account())
+    response = client.get(f"/projects/{project.slug}/backups/")
+    assert response.status_code == 404
+    assert project.name not in response.content.decode()
+
+
+def test_the_time_up_and_the_price_are_those_of_the_running_charge(
+    client: Client, owner: Account
+) -> None:
+    now = timezone.now()
+    source = factories.make_project_row(owner=owner, name="Fleet")
+    project = factories.make_project_row(owner=owner, created_at=now - timedelta(days=40))
+    factories.make_restore(
+        factories.make_snapshot(source), requested_by=owner, project=project, state="completed"
+    )
+    fields = {"project_id": project.pk, "project_name": project.name, "kind": "running"}
+    Charge.objects.create(
+        **fields,
+        unit_price="0.05",
+        currency="USD",
+        starts_at=now - timedelta(days=40),
+        ends_at=now - timedelta(days=39),
+    )
+    # Shut down then, and started again.
+    Charge.objects.create(
+        **fields, unit_price="0.068", currency="USD", starts_at=now - timedelta(days=3)
+    )
+    page = read(client, owner, f"/projects/{project.slug}/").replace("\N{NO-BREAK SPACE}", " ")
+    assert "Running for 3 days, 6.10 USD until now" in " ".join(page.split())
+    assert "It costs 0.068 USD per hour" in page

@@ -333,9 +333,32 @@ class TestProgress:
         response = client.get(f"/restores/{restore.pk}/")
         text = text_of(response)
         assert "A segment is damaged." in text
-        assert "No charge was made, nothing was created" in text
+        assert "It had not begun to make a database." in text
+        assert "No project was created and no charge was made." in text
         assert f'action="/restores/{restore.pk}/retry/"' in response.content.decode()
         assert 'class="run-step is-failed"' in response.content.decode()
+
+    @pytest.mark.parametrize(
+        ("fields", "what"),
+        [
+            ({"prefix": ""}, "The unfinished database and its role are removed again."),
+            (
+                {"prefix": "0123abcd", "database": "bp_0123abcd"},
+                "The unfinished database bp_0123abcd could not be removed yet.",
+            ),
+        ],
+    )
+    def test_a_failure_says_what_was_cleaned_up(
+        self,
+        client: Client,
+        snapshot: Snapshot,
+        owner: Account,
+        fields: dict[str, str],
+        what: str,
+    ) -> None:
+        fields = {"state": "failed", "reason": "No space.", "started_at": timezone.now(), **fields}
+        restore = self.make(snapshot, owner, **fields)
+        assert what in text_of(client.get(f"/restores/{restore.pk}/"))
 
     def test_retry_that_is_refused(
         self,
