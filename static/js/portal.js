@@ -20,6 +20,16 @@
     if (trigger && openMenus(trigger).length) event.preventDefault();
   });
 
+  // A live part that gets no answer stays as it was: say that it is old, until the next answer.
+  const connection = document.getElementById("connection-lost");
+  const tell = (text) => { if (connection && connection.textContent !== text) connection.textContent = text; };
+  const lost = () => tell("Connection lost. What you see may be old; trying again …");
+  document.addEventListener("htmx:error", lost);
+  document.addEventListener("htmx:after:request", (event) => {
+    if (event.detail.ctx.response.status < 500) tell("");
+    else lost();
+  });
+
   // A second click on a button whose form is under way does nothing.
   document.addEventListener("submit", (event) => {
     if (event.defaultPrevented || event.target.method !== "post") return;
