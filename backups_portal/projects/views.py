@@ -13,7 +13,10 @@ from backups_portal.billing.statement import statement
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Invitation, Membership, Project
+from backups_portal.projects.restoring import restores_under_way
 from backups_portal.ui.paging import PagedView
+
+OWNER = Membership.Role.OWNER
 
 
 def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
@@ -50,10 +53,15 @@ class ProjectListView(PagedView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         invitations = Invitation.objects.filter(account=self.request.user.pk)
-        return super().get_context_data(
-            invitations=invitations.select_related("project", "invited_by").order_by("created_at"),
-            **kwargs,
-        )
+        context = super().get_context_data(**kwargs)
+        owned = [one.project_id for one in context["memberships"] if one.role == OWNER]
+        return {
+            **context,
+            "restores": restores_under_way(owned),
+            "invitations": invitations.select_related("project", "invited_by").order_by(
+                "created_at"
+            ),
+        }
 
 
 class ProjectView(ProjectPermissionMixin, TemplateView):
@@ -69,6 +77,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
             context["overview"] = with_overview(memberships).get()
             context["statement"] = statement(self.project.pk, timezone.now())
             context["quote"] = current_quote()
+            context["restores"] = restores_under_way([self.project.pk])[self.project.pk]
         return context
 
 

@@ -1,6 +1,7 @@
 """The list of projects and a project's page."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -12,10 +13,10 @@ from backups_portal.billing.models import Charge
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-# The session, the account, the count of the paginator, the page, and invitations.
-LIST_QUERIES = 5
-# The session, the account, the membership, the overview, and the charges.
-PROJECT_QUERIES = 5
+# The session, the account, the count of the paginator, the page, restores, and invitations.
+LIST_QUERIES = 6
+# The session, the account, the membership, the overview, the charges, and restores.
+PROJECT_QUERIES = 6
 
 
 @pytest.fixture
@@ -78,6 +79,43 @@ def test_restored_project_names_its_origin(client: Client, owner: Account) -> No
     assert "restored from Fleet" in read(client, owner, "/")
     page = read(client, owner, f"/projects/{restored.slug}/")
     assert "Restored from the backup of Fleet" in page
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"step": "loading", "rows_done": 43, "rows_total": 100}, "Restoring into Rescue, 43 %"),
+        ({"step": "proving", "rows_done": 9, "rows_total": 100}, "its backup: Rescue, 9 %"),
+        ({"step": "indexing", "rows_done": 9, "rows_total": 100}, "Restoring into Rescue …"),
+        ({"state": "queued"}, "Restoring into Rescue …"),
+    ],
+)
+def test_a_restore_under_way_is_shown_where_its_project_is(
+    client: Client, owner: Account, fields: dict[str, Any], said: str
+) -> None:
+    project = factories.make_project_row(owner=owner)
+    snapshot = factories.make_snapshot(project)
+    fields = {"state": "running", "name": "Rescue", **fields}
+    restore = factories.make_restore(snapshot, requested_by=owner, **fields)
+    for url in ("/", f"/projects/{project.slug}/"):
+        page = read(client, owner, url)
+        assert said in page
+        assert f'href="/restores/{restore.pk}/"' in page
+    account = factories.make_account()
+    factories.make_membership(project, account)
+    for url in ("/", f"/projects/{project.slug}/"):
+        assert "Rescue" not in read(client, account, url)
+
+
+def test_a_restore_that_has_ended_is_not_shown(client: Client, owner: Account) -> None:
+    project = factories.make_project_row(owner=owner)
+    snapshot = factories.make_snapshot(project)
+    for state in ("failed", "completed"):
+        factories.make_restore(
+            snapshot, requested_by=owner, state=state, reason="It broke.", name="Rescue"
+        )
+    for url in ("/", f"/projects/{project.slug}/"):
+        assert "Rescue" not in read(client, owner, url)
 
 
 def test_name_is_shown_as_text(client: Client, owner: Account) -> None:
