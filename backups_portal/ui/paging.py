@@ -16,5 +16,9 @@ class PagedView(ListView):
     ) -> tuple[Paginator[Any], Page[Any], Any, bool]:
         """As Django's own, which answers 404 to a page that there is not."""
         paginator = self.get_paginator(queryset, page_size)
-        page = paginator.get_page(self.request.GET.get("page"))
+        page = paginator.get_page(self.page_number())
         return paginator, page, page.object_list, page.has_other_pages()
+
+    def page_number(self) -> Any:
+        """The page asked for, whatever was written there."""
+        return self.request.GET.get("page")

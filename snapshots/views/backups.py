@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.dateparse import parse_date
 from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
 from django.views.decorators.vary import vary_on_headers
-from django.views.generic import ListView
 
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.ui.paging import PagedView
 from snapshots.listing import Row, describe, newest_stored
 from snapshots.models import Snapshot
 from snapshots.readiness import readiness_of
@@ -29,7 +31,7 @@ AWAITED = timedelta(minutes=10)
 
 
 @method_decorator(vary_on_headers("HX-Request"), name="dispatch")
-class BackupsView(ProjectPermissionMixin, ListView):
+class BackupsView(ProjectPermissionMixin, PagedView):
     """The page, and for its own refresh the part of it that changes."""
 
     permission = Permission.MANAGE_BACKUPS
@@ -46,13 +48,22 @@ class BackupsView(ProjectPermissionMixin, ListView):
         snapshots = Snapshot.objects.filter(project=self.project).listed()
         return snapshots.select_related("hold").defer("table_rows")
 
-    def paginate_queryset(
-        self, queryset: Any, page_size: int
-    ) -> tuple[Paginator[Snapshot], Page[Snapshot], Any, bool]:
-        """The page asked for; the nearest that exists where the number is wrong."""
-        paginator = self.get_paginator(queryset, page_size)
-        page = paginator.get_page(self.request.GET.get("page"))
-        return paginator, page, page.object_list, page.has_other_pages()
+    @cached_property
+    def sought(self) -> date | None:
+        """The day that was asked for; a page that was turned to later counts more."""
+        if "page" in self.request.GET:
+            return None
+        try:
+            return parse_date(self.request.GET.get("day", ""))
+        except ValueError:
+            return None
+
+    def page_number(self) -> Any:
+        """The page with the day that was asked for, or where it would be."""
+        if self.sought is None:
+            return super().page_number()
+        newer = self.get_queryset().filter(local_date__gt=self.sought)
+        return newer.count() // self.paginate_by + 1
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
@@ -66,6 +77,8 @@ class BackupsView(ProjectPermissionMixin, ListView):
             "readiness": readiness_of(self.project, now),
             "failed_proof": any(row.snapshot.verdict == Snapshot.Verdict.FAILED for row in rows),
             "database": database,
+            "sought": self.sought,
+            "is_found": any(row.snapshot.local_date == self.sought for row in rows),
             "now": now,
             "refresh_seconds": refresh_seconds(rows, database.next_snapshot_at, now),
         }

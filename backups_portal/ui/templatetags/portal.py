@@ -109,6 +109,15 @@ def clock(when: datetime | None, zone: str | None = None) -> str:
 
 
 @register.simple_tag
+def in_utc(when: datetime | None, zone: str | None = None) -> str:
+    """The moment in UTC, in words for those who cannot point; "" where `moment` says it already."""
+    shown = viewers_zone() or zone or "UTC"
+    if when is None or formats.zone_label(formats.local(when, shown)) == "UTC":
+        return ""
+    return formats.full(formats.local(when, None))
+
+
+@register.simple_tag
 def day(when: datetime, zone: str | None = None) -> str:
     """The date of a moment, as `moment` has it, with the moment in UTC on hover."""
     there = formats.local(when, viewers_zone() or zone)
