@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import UUIDField, Value
@@ -79,14 +80,22 @@ def newest_stored(project: Project) -> Snapshot | None:
     return stored.select_related("hold").defer("table_rows").order_by("-taken_at", "-id").first()
 
 
-def growth_of(project: Project) -> list[tuple[datetime, int]]:
-    """When the newest stored snapshots were taken and how many bytes their rows had, oldest first.
+class Growth(NamedTuple):
+    """What the rows of a main database came to, as its backups found it; oldest first."""
 
-    A year of them at most.
-    """
+    sizes: list[tuple[datetime, int]]
+    rows: list[tuple[datetime, int]]
+
+
+def growth_of(project: Project) -> Growth:
+    """The bytes and the number of rows in the newest stored snapshots, a year of them at most."""
     stored = Snapshot.objects.good().filter(project=project, logical_bytes__isnull=False)
-    found = stored.order_by("-taken_at").values_list("taken_at", "logical_bytes")[:MOST_GROWTH]
-    return [(at, size) for at, size in reversed(found) if at is not None and size is not None]
+    columns = ("taken_at", "logical_bytes", "rows")
+    found = list(reversed(stored.order_by("-taken_at").values_list(*columns)[:MOST_GROWTH]))
+    return Growth(
+        sizes=[(at, size) for at, size, _ in found if at is not None and size is not None],
+        rows=[(at, rows) for at, _, rows in found if at is not None and rows is not None],
+    )
 
 
 def describe(

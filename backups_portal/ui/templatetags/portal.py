@@ -38,6 +38,12 @@ def data_size(size: int | None) -> str:
 
 
 @register.filter
+def in_unit(amount: int, unit: str) -> str:
+    """An amount of "rows" or of "bytes"."""
+    return f"{amount:,}" if unit == "rows" else formats.data_size(amount)
+
+
+@register.filter
 def duration(length: timedelta | None) -> str:
     """A length of time for people; an em dash where it is not known."""
     return "\N{EM DASH}" if length is None else formats.duration(length)
