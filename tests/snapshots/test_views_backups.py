@@ -139,7 +139,7 @@ def test_a_backup_has_one_name_whoever_looks(client: Client, project: Project) -
     page = client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/").text
     assert '<h1 class="page-heading">Backup of 23 Nov 2026</h1>' in page
     assert "named by their day in Europe/Berlin" in page
-    assert "23 Nov 2026, 02:00 UTC</small>" in page
+    assert "23 Nov 2026, 02:00 UTC</time></small>" in page
 
 
 class TestKeep:

@@ -1,9 +1,11 @@
 """Live parts of pages: where they cannot go on, the page around them follows."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
@@ -118,3 +120,15 @@ def test_a_live_part_brings_along_that_workers_are_offline(
         assert client.get(f"/projects/{project.slug}/backups/").text.count('id="workers"') == 1
     finally:
         pulse._redis().delete(pulse.KEY)
+
+
+def test_a_page_has_room_for_the_words_that_the_connection_is_lost(
+    client: Client, owner: Account
+) -> None:
+    client.force_login(owner)
+    # portal.js writes them there; empty it takes no room.
+    assert '<div class="connection-lost" id="connection-lost" role="status"></div>' in (
+        client.get("/").text
+    )
+    script = (Path(settings.BASE_DIR) / "static" / "js" / "portal.js").read_text()
+    assert 'getElementById("connection-lost")' in script

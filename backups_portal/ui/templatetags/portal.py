@@ -120,7 +120,8 @@ def in_utc(when: datetime | None, zone: str | None = None) -> str:
     shown = viewers_zone() or zone or "UTC"
     if when is None or formats.zone_label(formats.local(when, shown)) == "UTC":
         return ""
-    return formats.full(formats.local(when, None))
+    text = formats.full(formats.local(when, None))
+    return format_html('<time datetime="{}">{}</time>', when.isoformat(), text)
 
 
 @register.simple_tag
