@@ -99,6 +99,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "backups_portal.ui.live.LivePartsMiddleware",
     "backups_portal.ui.zones.ViewersZoneMiddleware",
 ]
 

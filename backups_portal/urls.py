@@ -2,6 +2,10 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
+from backups_portal.projects.refusing import refused
+
+handler403 = refused
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("backups_portal.ops.urls")),
     path("", include("backups_portal.accounts.urls")),

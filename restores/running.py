@@ -41,8 +41,7 @@ log = logging.getLogger(__name__)
 
 NO_DATABASE: dict[str, Any] = {"server": None, "prefix": "", "database": ""}
 UNEXPECTED = (
-    "Something went wrong that we did not expect. Nothing was created and nothing is charged. "
-    "Try again; if it fails again, tell the operator."
+    "Something went wrong that we did not expect. Try again; if it fails again, tell the operator."
 )
 
 
@@ -98,7 +97,7 @@ class _Run(BuildRun[Restore]):
             log.warning("restore %s: the control database went away", self.row.pk)
             raise
         except SoftTimeLimitExceeded:
-            self._fail(f"{too_long('The restore')} Nothing was created and nothing is charged.")
+            self._fail(too_long("The restore"))
         except Exception:
             self._fail(UNEXPECTED)
             raise

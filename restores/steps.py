@@ -1,12 +1,12 @@
 """How far a restore is, step by step."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
 from django.utils import timezone
 
-from backups_portal.ui.estimate import remaining
+from backups_portal.ui.estimate import Pace, pace
 from restores.models import Restore
 
 SHOWN = [step for step in Restore.Step if step is not Restore.Step.DONE]
@@ -47,13 +47,18 @@ def _progress(place: int, here: int, at_here: Progress) -> Progress:
     return Progress.DONE if place < here else Progress.AHEAD
 
 
-def time_left(restore: Restore) -> timedelta | None:
-    """How long the step at hand will still take, where that can be told."""
-    if restore.state != Restore.State.RUNNING or restore.step not in COUNTED:
-        return None
+def pace_of(restore: Restore) -> Pace:
+    """How fast the step at hand goes and how long it will still take, where that can be told."""
     since = restore.step_started_at
-    elapsed = timezone.now() - since if since else None
-    return remaining(restore.rows_done, restore.rows_total, elapsed)
+    if restore.state != Restore.State.RUNNING or restore.step not in COUNTED or since is None:
+        return Pace()
+    return pace(restore.rows_done, restore.rows_total, timezone.now() - since)
+
+
+def waits_until(restore: Restore) -> datetime | None:
+    """When a restore that failed is tried again; None where it does not wait for that."""
+    postponed = restore.state == Restore.State.QUEUED and bool(restore.reason)
+    return restore.lease_until if postponed else None
 
 
 def time_taken(restore: Restore) -> timedelta | None:

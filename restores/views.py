@@ -21,7 +21,7 @@ from restores.forms import RestoreForm
 from restores.models import Restore
 from restores.naming import suggest_name
 from restores.services import request_restore, retry_restore
-from restores.steps import step_lines, time_left, time_taken
+from restores.steps import pace_of, step_lines, time_taken, waits_until
 from restores.warm import kept_for
 from snapshots.contents import contents_of
 from snapshots.engine.errors import EngineError
@@ -30,6 +30,10 @@ from snapshots.mixins import SnapshotMixin
 from snapshots.models import Snapshot
 
 log = logging.getLogger(__name__)
+
+# The page refreshes itself so often, in seconds.
+WHILE_CHANGING = 1
+WHILE_POSTPONED = 15
 
 
 class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
@@ -113,8 +117,9 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
             "snapshot": restore.snapshot,
             "steps": step_lines(restore),
             "took": time_taken(restore),
-            "left": time_left(restore),
+            "pace": pace_of(restore),
             "is_under_way": restore.state in Restore.UNFINISHED,
+            "refresh_seconds": WHILE_POSTPONED if waits_until(restore) else WHILE_CHANGING,
             # The new project is the account's that asked for it; other owners cannot enter.
             "can_enter": restore.requested_by == self.account,
             "contents": contents_of(restore.report.get("table_rows", {})),

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import UUIDField, Value
 
 from backups_portal.projects.models import Project
-from backups_portal.ui.estimate import remaining
+from backups_portal.ui.estimate import Pace, pace
 from snapshots.models import Snapshot
 from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
 
@@ -41,7 +42,7 @@ class Row:
         restore: A restore of it that is under way.
         is_being_proven: A proof of it is queued or under way.
         is_held: Somebody wishes to keep it whatever its age.
-        left: How long taking it will still last, where that can be told.
+        pace: How fast taking it goes and how long it will still last, where that can be told.
     """
 
     snapshot: Snapshot
@@ -50,7 +51,7 @@ class Row:
     restore: RunningRestore | None
     is_being_proven: bool
     is_held: bool
-    left: timedelta | None = None
+    pace: Pace
 
     @property
     def new_share(self) -> float | None:
@@ -63,8 +64,14 @@ class Row:
     @property
     def changes(self) -> bool:
         """Whether the line will soon read differently."""
-        is_unfinished = self.snapshot.state in Snapshot.UNFINISHED
+        is_unfinished = self.snapshot.state in Snapshot.UNFINISHED and self.waits_until is None
         return is_unfinished or self.restore is not None or self.is_being_proven
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """When one that failed is tried again; None where it does not wait for that."""
+        is_waiting = self.snapshot.state == Snapshot.State.QUEUED
+        return self.snapshot.retry_at if is_waiting else None
 
 
 def newest_stored(project: Project) -> Snapshot | None:
@@ -73,14 +80,22 @@ def newest_stored(project: Project) -> Snapshot | None:
     return stored.select_related("hold").defer("table_rows").order_by("-taken_at", "-id").first()
 
 
-def growth_of(project: Project) -> list[tuple[datetime, int]]:
-    """When the newest stored snapshots were taken and how many bytes their rows had, oldest first.
+class Growth(NamedTuple):
+    """What the rows of a main database came to, as its backups found it; oldest first."""
 
-    A year of them at most.
-    """
+    sizes: list[tuple[datetime, int]]
+    rows: list[tuple[datetime, int]]
+
+
+def growth_of(project: Project) -> Growth:
+    """The bytes and the number of rows in the newest stored snapshots, a year of them at most."""
     stored = Snapshot.objects.good().filter(project=project, logical_bytes__isnull=False)
-    found = stored.order_by("-taken_at").values_list("taken_at", "logical_bytes")[:MOST_GROWTH]
-    return [(at, size) for at, size in reversed(found) if at is not None and size is not None]
+    columns = ("taken_at", "logical_bytes", "rows")
+    found = list(reversed(stored.order_by("-taken_at").values_list(*columns)[:MOST_GROWTH]))
+    return Growth(
+        sizes=[(at, size) for at, size, _ in found if at is not None and size is not None],
+        rows=[(at, rows) for at, _, rows in found if at is not None and rows is not None],
+    )
 
 
 def describe(
@@ -102,16 +117,16 @@ def describe(
             restore=restores.get(snapshot.pk),
             is_being_proven=snapshot.pk in proving,
             is_held=is_held(snapshot),
-            left=_time_left(snapshot, now),
+            pace=_pace(snapshot, now),
         )
         for snapshot in snapshots
     ]
 
 
-def _time_left(snapshot: Snapshot, now: datetime) -> timedelta | None:
+def _pace(snapshot: Snapshot, now: datetime) -> Pace:
     if snapshot.state != Snapshot.State.RUNNING or snapshot.started_at is None:
-        return None
-    return remaining(snapshot.rows_done, snapshot.rows_total, now - snapshot.started_at)
+        return Pace()
+    return pace(snapshot.rows_done, snapshot.rows_total, now - snapshot.started_at)
 
 
 def _uses(snapshot_ids: Sequence[UUID]) -> tuple[dict[UUID, RunningRestore], set[UUID]]:

@@ -132,6 +132,11 @@ class Snapshot(Leased):
         return f"snapshot of {self.project} for {self.local_date}"
 
     @property
+    def day_name(self) -> str:
+        """What it is called everywhere: its day in the project's zone, as 23 Nov 2026."""
+        return f"{self.local_date.day} {self.local_date:%b %Y}"
+
+    @property
     def duration(self) -> timedelta | None:
         """How long taking it lasted."""
         if self.started_at and self.finished_at:

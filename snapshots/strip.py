@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 # A day's cell in units of the drawing, and the place that it takes.
 CELL, PLACE = 10, 12
@@ -12,6 +13,8 @@ ONE_LINE = 31
 WEEK = 7
 LONGEST = 365
 DAY = timedelta(days=1)
+# Days that are named below the drawing, of each kind.
+MOST_NAMED = 10
 
 PROVEN, STORED, COMING, REMOVED = "proven", "stored", "coming", "removed"
 FAILED, MISSED = "failed", "missed"
@@ -36,9 +39,26 @@ class Cell:
     y: int
 
     @property
+    def name(self) -> str:
+        """The day, as 23 Nov 2026."""
+        return f"{self.day.day} {self.day:%b %Y}"
+
+    @property
     def label(self) -> str:
         """What became of the day's backup."""
-        return f"{self.day.day} {self.day:%b %Y}: {KINDS[self.kind]}"
+        return f"{self.name}: {KINDS[self.kind]}"
+
+
+class Named(NamedTuple):
+    """Days that need attention, in words, newest first: as many as a line has room for.
+
+    Attributes:
+        more: How many others there are.
+    """
+
+    kind: str
+    cells: Sequence[Cell]
+    more: int
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,16 @@ class Strip:
         parts = ", ".join(f"{count} {label}" for _, label, count in self.counts)
         days = (self.last - self.first).days + 1
         return f"Backups of the last {days} day{'s' if days > 1 else ''}: {parts}"
+
+    @property
+    def named(self) -> list[Named]:
+        """The failed and the missed days, which a drawing tells only to who sees it and points."""
+        found = []
+        for kind in (FAILED, MISSED):
+            cells = [cell for cell in reversed(self.bad) if cell.kind == kind]
+            if cells:
+                found.append(Named(kind, cells[:MOST_NAMED], len(cells[MOST_NAMED:])))
+        return found
 
 
 def draw_strip(kinds: Mapping[date, str], *, first: date, last: date) -> Strip | None:

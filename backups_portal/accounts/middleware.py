@@ -20,7 +20,9 @@ class SeenSessionMiddleware(SessionMiddleware):
     ) -> HttpResponseBase:
         session = request.session
         # Only what was read for this request anyway, and is somebody's.
-        if session.accessed and "_auth_user_id" in session:
+        # A page that reads itself again is nobody who uses it.
+        is_poll = "HX-Request" in request.headers
+        if session.accessed and not is_poll and "_auth_user_id" in session:
             now = timezone.now().timestamp()
             if now - session.get(SEEN, 0) > EVERY.total_seconds():
                 session[SEEN] = now

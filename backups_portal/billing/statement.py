@@ -30,13 +30,14 @@ class Total:
 
 @dataclass(frozen=True)
 class Statement:
-    """Everything that a project has cost until a moment."""
+    """Everything that a project has cost until a moment; `running` is what counts now."""
 
     lines: Sequence[Line]
     months: Sequence[Total]
     totals: Sequence[Total]
     this_month: Sequence[Total]
     projected: Sequence[Total]
+    running: Charge | None = None
 
 
 def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
@@ -47,9 +48,16 @@ def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
     return list(prices.by_month(charge.unit_price, charge.starts_at, charge.ends_at, now))
 
 
-def _projected(charges: Iterable[Charge]) -> list[Total]:
-    running = [c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None]
-    return [Total(c.currency, prices.projected_month(c.unit_price)) for c in running]
+def _running(charges: Iterable[Charge]) -> Charge | None:
+    """The one that counts; a constraint lets a project have one at most."""
+    running = (c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None)
+    return next(running, None)
+
+
+def _projected(running: Charge | None) -> list[Total]:
+    if running is None:
+        return []
+    return [Total(running.currency, prices.projected_month(running.unit_price))]
 
 
 def statement(project_id: uuid.UUID, now: datetime) -> Statement:
@@ -69,10 +77,12 @@ def statement(project_id: uuid.UUID, now: datetime) -> Statement:
         for (month, currency), total in sorted(by_month.items(), reverse=True)
     ]
     first_day = now.astimezone(UTC).date().replace(day=1)
+    running = _running(charges)
     return Statement(
         lines=lines,
         months=months,
         totals=[Total(currency, total) for currency, total in sorted(by_currency.items())],
         this_month=[total for total in months if total.month == first_day],
-        projected=_projected(charges),
+        projected=_projected(running),
+        running=running,
     )

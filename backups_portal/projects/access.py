@@ -9,6 +9,14 @@ from backups_portal.accounts.models import Account
 from backups_portal.projects.models import Membership, Project
 
 
+class MemberRefusedError(PermissionDenied):
+    """A member asked for what the role does not allow."""
+
+    def __init__(self, message: str, project: Project) -> None:
+        super().__init__(message)
+        self.project = project
+
+
 class Permission(Enum):
     """What a member may be allowed to do."""
 
@@ -40,7 +48,7 @@ def get_membership(account: Account, slug: str, permission: Permission) -> Membe
 
     Raises:
         Http404: there is no such project, or the account is a stranger to it.
-        PermissionDenied: the account is a member without this permission.
+        MemberRefusedError: the account is a member without this permission.
     """
     membership = (
         Membership.objects.select_related("project__main_database", "project__server")
@@ -50,7 +58,7 @@ def get_membership(account: Account, slug: str, permission: Permission) -> Membe
     if membership is None:
         raise Http404("no such project")
     if permission not in GRANTS[Membership.Role(membership.role)]:
-        raise PermissionDenied(REFUSALS.get(permission, REFUSAL))
+        raise MemberRefusedError(REFUSALS.get(permission, REFUSAL), membership.project)
     return membership
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.generic import ListView, View
+from django.views.generic import View
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.reading import as_csv, details_in_words, events_of, in_words
 from backups_portal.projects.access import Permission
 from backups_portal.projects.forms import ActivityForm
 from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.ui.paging import PagedView
 
 
 class Filtered(ProjectPermissionMixin):
@@ -34,7 +34,7 @@ class Filtered(ProjectPermissionMixin):
         return events_of(self.project.pk, **form.cleaned_data)
 
 
-class ActivityView(Filtered, ListView):
+class ActivityView(Filtered, PagedView):
     """Who did what, when, and from where."""
 
     template_name = "projects/activity.html"
@@ -43,14 +43,6 @@ class ActivityView(Filtered, ListView):
     def get_queryset(self) -> QuerySet[AuditEvent]:
         self.form = self.filter_form()
         return self.events(self.form)
-
-    def paginate_queryset(
-        self, queryset: Any, page_size: int
-    ) -> tuple[Paginator[AuditEvent], Page[AuditEvent], Any, bool]:
-        """The page asked for; the nearest that exists where the number is wrong."""
-        paginator = self.get_paginator(queryset, page_size)
-        page = paginator.get_page(self.request.GET.get("page"))
-        return paginator, page, page.object_list, page.has_other_pages()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)

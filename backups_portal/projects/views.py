@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
-from django.views.generic import ListView, TemplateView, View
+from django.views.generic import TemplateView, View
 
 from backups_portal.billing.presenting import as_csv, chart
 from backups_portal.billing.services import current_quote
@@ -13,6 +13,10 @@ from backups_portal.billing.statement import statement
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Invitation, Membership, Project
+from backups_portal.projects.restoring import restores_under_way
+from backups_portal.ui.paging import PagedView
+
+OWNER = Membership.Role.OWNER
 
 
 def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
@@ -35,7 +39,7 @@ def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
     ).select_related("project__main_database")
 
 
-class ProjectListView(ListView):
+class ProjectListView(PagedView):
     """The projects that the account is a member of."""
 
     template_name = "projects/project_list.html"
@@ -49,10 +53,15 @@ class ProjectListView(ListView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         invitations = Invitation.objects.filter(account=self.request.user.pk)
-        return super().get_context_data(
-            invitations=invitations.select_related("project", "invited_by").order_by("created_at"),
-            **kwargs,
-        )
+        context = super().get_context_data(**kwargs)
+        owned = [one.project_id for one in context["memberships"] if one.role == OWNER]
+        return {
+            **context,
+            "restores": restores_under_way(owned),
+            "invitations": invitations.select_related("project", "invited_by").order_by(
+                "created_at"
+            ),
+        }
 
 
 class ProjectView(ProjectPermissionMixin, TemplateView):
@@ -68,6 +77,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
             context["overview"] = with_overview(memberships).get()
             context["statement"] = statement(self.project.pk, timezone.now())
             context["quote"] = current_quote()
+            context["restores"] = restores_under_way([self.project.pk])[self.project.pk]
         return context
 
 
@@ -79,8 +89,11 @@ class ChargesView(ProjectPermissionMixin, TemplateView):
     http_method_names = ["get", "head", "options"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        result = statement(self.project.pk, timezone.now())
-        return super().get_context_data(statement=result, chart=chart(result.months), **kwargs)
+        now = timezone.now()
+        result = statement(self.project.pk, now)
+        return super().get_context_data(
+            statement=result, chart=chart(result.months), now=now, **kwargs
+        )
 
 
 class ChargesCsvView(ProjectPermissionMixin, View):

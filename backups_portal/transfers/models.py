@@ -13,6 +13,7 @@ from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import Project
 from backups_portal.transfers.choosing import Choice
 from backups_portal.transfers.planning import Plan
+from backups_portal.ui.estimate import Pace, pace
 
 UNFINISHED = ("queued", "running")
 # For how long a transfer can be undone.
@@ -81,6 +82,9 @@ class Transfer(Leased):
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    # When the attempt at hand began to move rows, and how many were there already: its pace.
+    moving_since = models.DateTimeField(null=True)
+    rows_before = models.BigIntegerField(default=0)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     # Whether the target still has the ledger, which undo and the map of ids need; and until when.
@@ -121,6 +125,15 @@ class Transfer(Leased):
     def planned(self) -> Plan:
         """What the dry run found."""
         return Plan.from_json(self.plan)
+
+    @property
+    def pace(self) -> Pace:
+        """How fast the move goes and how long it will still take, where that can be told."""
+        if self.state != self.State.RUNNING or self.moving_since is None:
+            return Pace()
+        elapsed = timezone.now() - self.moving_since
+        left = None if self.rows_total is None else self.rows_total - self.rows_before
+        return pace(self.rows_done - self.rows_before, left, elapsed)
 
     @property
     def can_undo(self) -> bool:

@@ -156,6 +156,7 @@ def _queue(transfer: Transfer, work: str, states: list[Any]) -> None:
         lease=None,
         lease_until=None,
         finished_at=None,
+        moving_since=None,
     )
     if not queued:
         raise TransferRefusedError("The transfer has changed meanwhile.", status=CONFLICT)

@@ -109,8 +109,15 @@ class _Run:
             ledger_until=timezone.now() + LEDGER_KEPT,
         )
 
+        has_begun = False
+
         def on_batch(outcome: Outcome) -> None:
+            nonlocal has_begun
             done = sum(cell.rows for cell in outcome.chosen.values())
+            if not has_begun:
+                # Attempts before this one may have moved a part.
+                self._store(moving_since=timezone.now(), rows_before=done)
+                has_begun = True
             heartbeat.report(rows_done=done)
             if self._watch:
                 self._watch(done, plan.rows)

@@ -19,7 +19,7 @@ from backups_portal.ui.zones import viewers_zone
 
 NO_ID = UUID(int=0)
 FILTERS = ("data_size", "duration", "roughly", "money", "price", "tone")
-FUNCTIONS = ("ago", "badge", "clock", "day", "icon", "moment")
+FUNCTIONS = ("ago", "badge", "clock", "day", "icon", "in_utc", "moment")
 
 
 def environment(**options: Any) -> Environment:

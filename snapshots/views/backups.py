@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.dateparse import parse_date
 from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
 from django.views.decorators.vary import vary_on_headers
-from django.views.generic import ListView
 
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.ui.paging import PagedView
 from snapshots.listing import Row, describe, newest_stored
 from snapshots.models import Snapshot
 from snapshots.readiness import readiness_of
 
-# The list refreshes itself so often (seconds) while something in it is under way, and while the
-# next backup is about to appear.
+# The list refreshes itself so often (seconds) while something in it is under way, while a backup
+# is about to be taken, and while nothing is known to happen: a page that stays open shows what
+# comes, be it a backup or the proof of one.
 WHILE_CHANGING = 1
 WHILE_AWAITED = 15
+WHILE_QUIET = 60
 AWAITED = timedelta(minutes=10)
 
 
 @method_decorator(vary_on_headers("HX-Request"), name="dispatch")
-class BackupsView(ProjectPermissionMixin, ListView):
+class BackupsView(ProjectPermissionMixin, PagedView):
     """The page, and for its own refresh the part of it that changes."""
 
     permission = Permission.MANAGE_BACKUPS
@@ -44,13 +48,22 @@ class BackupsView(ProjectPermissionMixin, ListView):
         snapshots = Snapshot.objects.filter(project=self.project).listed()
         return snapshots.select_related("hold").defer("table_rows")
 
-    def paginate_queryset(
-        self, queryset: Any, page_size: int
-    ) -> tuple[Paginator[Snapshot], Page[Snapshot], Any, bool]:
-        """The page asked for; the nearest that exists where the number is wrong."""
-        paginator = self.get_paginator(queryset, page_size)
-        page = paginator.get_page(self.request.GET.get("page"))
-        return paginator, page, page.object_list, page.has_other_pages()
+    @cached_property
+    def sought(self) -> date | None:
+        """The day that was asked for; a page that was turned to later counts more."""
+        if "page" in self.request.GET:
+            return None
+        try:
+            return parse_date(self.request.GET.get("day", ""))
+        except ValueError:
+            return None
+
+    def page_number(self) -> Any:
+        """The page with the day that was asked for, or where it would be."""
+        if self.sought is None:
+            return super().page_number()
+        newer = self.get_queryset().filter(local_date__gt=self.sought)
+        return newer.count() // self.paginate_by + 1
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
@@ -64,6 +77,8 @@ class BackupsView(ProjectPermissionMixin, ListView):
             "readiness": readiness_of(self.project, now),
             "failed_proof": any(row.snapshot.verdict == Snapshot.Verdict.FAILED for row in rows),
             "database": database,
+            "sought": self.sought,
+            "is_found": any(row.snapshot.local_date == self.sought for row in rows),
             "now": now,
             "refresh_seconds": refresh_seconds(rows, database.next_snapshot_at, now),
         }
@@ -76,8 +91,10 @@ class BackupsView(ProjectPermissionMixin, ListView):
         return newest_stored(self.project)
 
 
-def refresh_seconds(rows: Sequence[Row], next_run: datetime | None, now: datetime) -> int | None:
-    """How soon the list should be read again; None where nothing is expected to change."""
+def refresh_seconds(rows: Sequence[Row], next_run: datetime | None, now: datetime) -> int:
+    """How soon the list should be read again."""
     if any(row.changes for row in rows):
         return WHILE_CHANGING
-    return WHILE_AWAITED if next_run and next_run - now < AWAITED else None
+    awaited = [next_run, *(row.waits_until for row in rows)]
+    is_near = any(moment is not None and moment - now < AWAITED for moment in awaited)
+    return WHILE_AWAITED if is_near else WHILE_QUIET

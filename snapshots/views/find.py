@@ -57,8 +57,8 @@ def _summary(found: Found) -> str:
     if not found.best or not found.best.rows:
         return ""
     rows = f"{found.best.rows:,} row{'s'[: found.best.rows != 1]}"
-    date = found.best.snapshot.local_date
-    newest = f"The newest backup with the most of them is that of {date.day} {date:%b %Y}: {rows}."
+    name = found.best.snapshot.day_name
+    newest = f"The newest backup with the most of them is that of {name}: {rows}."
     if found.now == found.best.rows:
         return f"{newest} The database has as many now."
     return newest

@@ -13,6 +13,8 @@ from django.views.generic import FormView
 from backups_portal.audit.reading import last_change
 from backups_portal.audit.services import address_of
 from backups_portal.projects.access import Permission
+from backups_portal.projects.errors import DatabaseUnreachableError
+from backups_portal.projects.measuring import database_size
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import MainDatabase
 from backups_portal.ui.charts import trend
@@ -39,15 +41,32 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         if request.method not in READING:
             self.permission = Permission.MANAGE_BACKUPS
 
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.GET.get("size") != "now":
+            return super().get(request, *args, **kwargs)
+        context = self._measured()
+        if "HX-Request" in request.headers:
+            return TemplateResponse(request, "snapshots/_size_now.html", context)
+        return self.render_to_response(self.get_context_data(**context))
+
+    def _measured(self) -> dict[str, Any]:
+        """What the database takes now; the page itself does not wait for it."""
+        try:
+            return {"size_now": database_size(self.project)}
+        except DatabaseUnreachableError as error:
+            return {"size_failure": str(error)}
+
     def get_initial(self) -> dict[str, Any]:
         return BackupSettingsForm.values_of(self.project.main_database)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         database = self.project.main_database
+        growth = growth_of(self.project)
         return super().get_context_data(
             database=database,
             measured=newest_stored(self.project),
-            growth=trend(growth_of(self.project)),
+            growth=trend(growth.sizes),
+            row_growth=trend(growth.rows),
             runs=planned_runs(database),
             change=last_change(self.project.pk, "settings.changed"),
             now=timezone.now(),

@@ -7,9 +7,11 @@ from typing import Any
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.views.generic import TemplateView
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.generic import TemplateView, View
 
 from backups_portal.audit.services import address_of
 from snapshots.contents import contents_of
@@ -105,7 +107,18 @@ class ExcludedView(InsideMixin, TemplateView):
         }
 
 
-class HoldView(SnapshotPage):
+class BackMixin(SnapshotMixin):
+    """Leads back to the list where the menu of the list was used, else to the backup."""
+
+    def back(self) -> HttpResponseRedirect:
+        """To the line of the backup on the page that asked, or to its own page."""
+        asked = self.request.POST.get("next", "")
+        if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, allowed_hosts=None):
+            return HttpResponseRedirect(f"{asked.partition('#')[0]}#backup-{self.snapshot.pk}")
+        return redirect("snapshot", self.project.slug, self.snapshot.pk)
+
+
+class HoldView(BackMixin, SnapshotPage):
     """Keeps a snapshot until it is released."""
 
     http_method_names = ["post"]
@@ -115,16 +128,18 @@ class HoldView(SnapshotPage):
             place_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
         except HoldRefusedError as refused:
             return self.render_to_response(self.get_context_data(refusal=str(refused)), status=409)
-        messages.success(request, "This backup is kept until you release it.")
-        return redirect("snapshot", self.project.slug, self.snapshot.pk)
+        name = self.snapshot.day_name
+        messages.success(request, f"The backup of {name} is kept until you release it.")
+        return self.back()
 
 
-class ReleaseView(SnapshotMixin, TemplateView):
+class ReleaseView(BackMixin, View):
     """Leaves a snapshot to the retention period again."""
 
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         release_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
-        messages.success(request, "This backup is no longer on hold.")
-        return redirect("snapshot", self.project.slug, self.snapshot.pk)
+        name = self.snapshot.day_name
+        messages.success(request, f"The backup of {name} is no longer on hold.")
+        return self.back()

@@ -14,10 +14,22 @@
     }
   });
 
-  // A live refresh would close the menu under the pointer: it waits for the next turn.
+  // A live refresh would close the menu under the pointer, and empty the field under the hands: it
+  // waits for the next turn.
   document.addEventListener("htmx:before:request", (event) => {
     const trigger = event.detail.ctx.request.method === "GET" && event.target;
-    if (trigger && openMenus(trigger).length) event.preventDefault();
+    const isTyping = trigger && document.activeElement?.matches("input") && trigger.contains(document.activeElement);
+    if (isTyping || (trigger && openMenus(trigger).length)) event.preventDefault();
+  });
+
+  // A live part that gets no answer stays as it was: say that it is old, until the next answer.
+  const connection = document.getElementById("connection-lost");
+  const tell = (text) => { if (connection && connection.textContent !== text) connection.textContent = text; };
+  const lost = () => tell("Connection lost. What you see may be old; trying again …");
+  document.addEventListener("htmx:error", lost);
+  document.addEventListener("htmx:after:request", (event) => {
+    if (event.detail.ctx.response.status < 500) tell("");
+    else lost();
   });
 
   // A second click on a button whose form is under way does nothing.

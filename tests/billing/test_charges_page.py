@@ -1,6 +1,7 @@
 """The charges page."""
 
 import csv
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -47,6 +48,16 @@ def read(client: Client, account: Account, project: Project) -> str:
 
 def test_project_without_charges_says_so(client: Client, owner: Account, project: Project) -> None:
     assert "No charges yet" in read(client, owner, project)
+
+
+def test_on_paper_it_says_whose_charges_and_until_when(
+    client: Client, owner: Account, project: Project
+) -> None:
+    add(project, "creation", "25", NOW)
+    page = read(client, owner, project)
+    (line,) = re.findall(r'<p class="print-only">(.*?)</p>', page, re.DOTALL)
+    assert project.name in line
+    assert "charges until" in line
 
 
 def test_owner_reads_every_line_and_total(client: Client, owner: Account, project: Project) -> None:

@@ -90,6 +90,14 @@ def test_a_form_that_makes_nothing(
     assert "No tokens yet" in response.text
 
 
+def test_revoking_asks_first(owner: Client, live_project: Project) -> None:
+    make(owner, live_project)
+    page = " ".join(owner.get(f"/projects/{live_project.slug}/api/").text.split())
+    assert "Revoke …</summary>" in page
+    question = page.index("This cannot be undone.")
+    assert page.index("Revoke …</summary>") < question < page.index("/revoke/")
+
+
 def test_revoking_ends_a_token_at_once(owner: Client, live_project: Project) -> None:
     value = make(owner, live_project)
     url = reverse("api-token-revoke", args=[live_project.slug, identity(live_project, value).id])

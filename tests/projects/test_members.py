@@ -139,3 +139,14 @@ def test_a_member_of_another_project_is_out_of_reach(owner: Account, project: Pr
     member = elsewhere.memberships.get()
     assert "gone already" in remove(owner, project, member)
     assert Membership.objects.filter(pk=member.pk).exists()
+
+
+def test_removing_asks_first(owner: Account, project: Project, guest: Account) -> None:
+    factories.make_membership(project, guest)
+    page = " ".join(acting(owner).get(f"/projects/{project.slug}/members/").text.split())
+    assert page.count("Remove …</summary>") == 2
+    assert f"{guest} can no longer enter this project" in page
+    # The button that does it is behind the question.
+    question = page.index(f"{guest} can no longer enter")
+    assert page.rindex("<details", 0, question) > page.rindex("</details>", 0, question)
+    assert f">Remove {guest}</button>" in page[question : page.index("</details>", question)]

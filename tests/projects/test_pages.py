@@ -1,6 +1,7 @@
 """The list of projects and a project's page."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -8,13 +9,14 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from backups_portal.accounts.models import Account
+from backups_portal.billing.models import Charge
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-# The session, the account, the count of the paginator, the page, and invitations.
-LIST_QUERIES = 5
-# The session, the account, the membership, the overview, and the charges.
-PROJECT_QUERIES = 5
+# The session, the account, the count of the paginator, the page, restores, and invitations.
+LIST_QUERIES = 6
+# The session, the account, the membership, the overview, the charges, and restores.
+PROJECT_QUERIES = 6
 
 
 @pytest.fixture
@@ -79,6 +81,43 @@ def test_restored_project_names_its_origin(client: Client, owner: Account) -> No
     assert "Restored from the backup of Fleet" in page
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"step": "loading", "rows_done": 43, "rows_total": 100}, "Restoring into Rescue, 43 %"),
+        ({"step": "proving", "rows_done": 9, "rows_total": 100}, "its backup: Rescue, 9 %"),
+        ({"step": "indexing", "rows_done": 9, "rows_total": 100}, "Restoring into Rescue …"),
+        ({"state": "queued"}, "Restoring into Rescue …"),
+    ],
+)
+def test_a_restore_under_way_is_shown_where_its_project_is(
+    client: Client, owner: Account, fields: dict[str, Any], said: str
+) -> None:
+    project = factories.make_project_row(owner=owner)
+    snapshot = factories.make_snapshot(project)
+    fields = {"state": "running", "name": "Rescue", **fields}
+    restore = factories.make_restore(snapshot, requested_by=owner, **fields)
+    for url in ("/", f"/projects/{project.slug}/"):
+        page = read(client, owner, url)
+        assert said in page
+        assert f'href="/restores/{restore.pk}/"' in page
+    account = factories.make_account()
+    factories.make_membership(project, account)
+    for url in ("/", f"/projects/{project.slug}/"):
+        assert "Rescue" not in read(client, account, url)
+
+
+def test_a_restore_that_has_ended_is_not_shown(client: Client, owner: Account) -> None:
+    project = factories.make_project_row(owner=owner)
+    snapshot = factories.make_snapshot(project)
+    for state in ("failed", "completed"):
+        factories.make_restore(
+            snapshot, requested_by=owner, state=state, reason="It broke.", name="Rescue"
+        )
+    for url in ("/", f"/projects/{project.slug}/"):
+        assert "Rescue" not in read(client, owner, url)
+
+
 def test_name_is_shown_as_text(client: Client, owner: Account) -> None:
     project = factories.make_project_row(owner=owner, name="<b>bold</b>")
     for url in ("/", f"/projects/{project.slug}/"):
@@ -125,4 +164,46 @@ def test_long_list_is_paged(client: Client, owner: Account) -> None:
         factories.make_project_row(owner=owner)
     assert "Page 1 of 3" in read(client, owner, "/")
     client.force_login(owner)
-    assert client.get("/?page=4").status_code == 404
+    assert "Page 3 of 3" in read(client, owner, "/?page=99")
+    assert "Page 1 of 3" in read(client, owner, "/?page=last")
+
+
+def test_a_collaborator_who_is_refused_finds_the_way_back(client: Client, owner: Account) -> None:
+    project, account = factories.make_project_row(owner=owner), factories.make_account()
+    factories.make_membership(project, account)
+    client.force_login(account)
+    response = client.get(f"/projects/{project.slug}/backups/")
+    assert response.status_code == 403
+    page = response.content.decode()
+    assert "Collaborators cannot access backup features." in page
+    assert f'href="/projects/{project.slug}/">Back to {project.name}</a>' in page
+    client.force_login(factories.make_account())
+    response = client.get(f"/projects/{project.slug}/backups/")
+    assert response.status_code == 404
+    assert project.name not in response.content.decode()
+
+
+def test_the_time_up_and_the_price_are_those_of_the_running_charge(
+    client: Client, owner: Account
+) -> None:
+    now = timezone.now()
+    source = factories.make_project_row(owner=owner, name="Fleet")
+    project = factories.make_project_row(owner=owner, created_at=now - timedelta(days=40))
+    factories.make_restore(
+        factories.make_snapshot(source), requested_by=owner, project=project, state="completed"
+    )
+    fields = {"project_id": project.pk, "project_name": project.name, "kind": "running"}
+    Charge.objects.create(
+        **fields,
+        unit_price="0.05",
+        currency="USD",
+        starts_at=now - timedelta(days=40),
+        ends_at=now - timedelta(days=39),
+    )
+    # Shut down then, and started again.
+    Charge.objects.create(
+        **fields, unit_price="0.068", currency="USD", starts_at=now - timedelta(days=3)
+    )
+    page = read(client, owner, f"/projects/{project.slug}/").replace("\N{NO-BREAK SPACE}", " ")
+    assert "Running for 3 days, 6.10 USD until now" in " ".join(page.split())
+    assert "It costs 0.068 USD per hour" in page

@@ -20,6 +20,7 @@ from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
 from restores import enqueueing
 from restores.models import Restore
+from restores.views import WHILE_POSTPONED
 from snapshots.models import Snapshot
 from tests import factories
 
@@ -241,9 +242,20 @@ class TestProgress:
             assert states == ["done", "done", "current", "ahead", "ahead", "ahead"]
 
     def test_estimate(self, client: Client, snapshot: Snapshot, owner: Account) -> None:
-        since = timezone.now() - timedelta(seconds=30)
-        restore = self.make(snapshot, owner, step_started_at=since, rows_done=1500, rows_total=6000)
-        assert "about 1 min 30 s left" in text_of(client.get(f"/restores/{restore.pk}/status/"))
+        since = timezone.now() - timedelta(seconds=3000)
+        restore = self.make(
+            snapshot, owner, step_started_at=since, rows_done=150_000, rows_total=600_000
+        )
+        text = text_of(client.get(f"/restores/{restore.pk}/status/"))
+        assert "150,000 of 600,000 rows, 50 rows/s, about 2 h 30 min left" in text
+
+    def test_a_postponed_one_is_not_asked_for_every_second(
+        self, client: Client, snapshot: Snapshot, owner: Account
+    ) -> None:
+        then = timezone.now() + timedelta(minutes=5)
+        restore = self.make(snapshot, owner, state="queued", reason="Away.", lease_until=then)
+        page = client.get(f"/restores/{restore.pk}/status/").content.decode()
+        assert f'hx-trigger="every {WHILE_POSTPONED}s"' in page
 
     def test_page_and_refresh_are_the_same(
         self, client: Client, snapshot: Snapshot, owner: Account
@@ -321,9 +333,32 @@ class TestProgress:
         response = client.get(f"/restores/{restore.pk}/")
         text = text_of(response)
         assert "A segment is damaged." in text
-        assert "No charge was made, nothing was created" in text
+        assert "It had not begun to make a database." in text
+        assert "No project was created and no charge was made." in text
         assert f'action="/restores/{restore.pk}/retry/"' in response.content.decode()
         assert 'class="run-step is-failed"' in response.content.decode()
+
+    @pytest.mark.parametrize(
+        ("fields", "what"),
+        [
+            ({"prefix": ""}, "The unfinished database and its role are removed again."),
+            (
+                {"prefix": "0123abcd", "database": "bp_0123abcd"},
+                "The unfinished database bp_0123abcd could not be removed yet.",
+            ),
+        ],
+    )
+    def test_a_failure_says_what_was_cleaned_up(
+        self,
+        client: Client,
+        snapshot: Snapshot,
+        owner: Account,
+        fields: dict[str, str],
+        what: str,
+    ) -> None:
+        fields = {"state": "failed", "reason": "No space.", "started_at": timezone.now(), **fields}
+        restore = self.make(snapshot, owner, **fields)
+        assert what in text_of(client.get(f"/restores/{restore.pk}/"))
 
     def test_retry_that_is_refused(
         self,

@@ -50,6 +50,27 @@ class TestStrip:
             "Backups of the last 7 days: 1 proven, 4 stored, 1 failed, 1 missed"
         )
 
+    def test_bad_days_are_named_in_words(
+        self, client: Client, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for ago in (6, 4, 3, 1, 0):
+            back_up(project, ago)
+        back_up(project, 2, state="failed")
+        client.force_login(project.created_by)
+        monkeypatch.setattr(timezone, "now", lambda: NOON)
+        page = client.get(f"/projects/{project.slug}/backups/").text
+        text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+        assert "Failed: 21 Nov 2026 ." in text
+        assert "Missed: 18 Nov 2026 ." in text
+        assert '<a href="?day=2026-11-21#days"><time datetime="2026-11-21">' in page
+
+    def test_after_a_long_outage_the_newest_are_named(self) -> None:
+        strip = draw_strip({}, first=TODAY - 29 * DAY, last=TODAY)
+        assert strip
+        (named,) = strip.named
+        assert (named.kind, len(named.cells), named.more) == (MISSED, 10, 20)
+        assert named.cells[0].day == TODAY
+
     def test_a_failed_proof_counts_as_failed(self, project: Project) -> None:
         back_up(project, 0, verdict="failed", verdict_reason="3 rows differ.", proven_at=NOON)
         assert kinds(project)["failed"] == 1

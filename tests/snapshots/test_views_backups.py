@@ -1,7 +1,7 @@
 """The Backups page: to be read, whatever is in it, and nothing else."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.test import Client
@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Hold, Snapshot
-from snapshots.views.backups import WHILE_AWAITED, WHILE_CHANGING
+from snapshots.views.backups import WHILE_AWAITED, WHILE_CHANGING, WHILE_QUIET
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -51,7 +51,7 @@ def refresh(client: Client, project: Project, query: str = "") -> str:
 
 def line(page: str, snapshot: Snapshot) -> str:
     """The text of a snapshot's line in the list."""
-    (found,) = re.findall(rf'<tr id="backup-{snapshot.pk}">(.*?)</tr>', page, re.DOTALL)
+    (found,) = re.findall(rf'<tr id="backup-{snapshot.pk}"[^>]*>(.*?)</tr>', page, re.DOTALL)
     return found
 
 
@@ -100,15 +100,72 @@ def test_a_stored_backup(client: Client, project: Project) -> None:
     assert "Stored" in text
 
 
-def test_menu_of_a_stored_backup(client: Client, project: Project) -> None:
+@pytest.mark.parametrize(("held", "last"), [(False, "Keep"), (True, "Release")])
+def test_menu_of_a_stored_backup(
+    client: Client, project: Project, owner: Account, held: bool, last: str
+) -> None:
     snapshot = factories.make_snapshot(project)
+    if held:
+        Hold.objects.create(snapshot=snapshot, account=owner)
     text = line(read(client, project), snapshot)
     base = f"/projects/{project.slug}/backups/{snapshot.pk}/"
-    assert f'href="{base}restore/"' in text
-    assert "New project from backup" in text
-    assert f'href="{base}"' in text
-    assert "What is inside" in text
-    assert f'action="{base}hold/"' in text
+    (panel,) = re.findall(r'<div class="menu-panel">(.*?)</div>', text, re.DOTALL)
+    entries = re.findall(r"<(?:a|button) class=.menu-item.[^>]*>(.*?)</(?:a|button)>", panel)
+    assert [words(entry) for entry in entries] == [
+        "New project from backup",
+        "What is inside",
+        "Compare",
+        "Download",
+        last,
+    ]
+    assert re.findall(r'href="([^"]*)"', panel) == [
+        f"{base}restore/",
+        base,
+        f"{base}compare/",
+        f"{base}download/",
+    ]
+    assert f'action="{base}{"release" if held else "hold"}/"' in panel
+
+
+def test_a_backup_has_one_name_whoever_looks(client: Client, project: Project) -> None:
+    MainDatabase.objects.update(backup_time_zone="Europe/Berlin")
+    snapshot = factories.make_snapshot(
+        project, taken_at=datetime(2026, 11, 23, 2, tzinfo=UTC), local_date=date(2026, 11, 23)
+    )
+    client.cookies["zone"] = "America/Los_Angeles"
+    text = words(line(read(client, project), snapshot))
+    # Its name is its day in Berlin; the moment is on the clocks of who looks.
+    assert text.startswith("23 Nov 2026 22 Nov 2026, 18:00 PST")
+    page = client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/").text
+    assert '<h1 class="page-heading">Backup of 23 Nov 2026</h1>' in page
+    assert "named by their day in Europe/Berlin" in page
+    assert "23 Nov 2026, 02:00 UTC</time></small>" in page
+
+
+class TestKeep:
+    """Keeping from the list leads back to the list."""
+
+    def keep(self, client: Client, snapshot: Snapshot, **form: str) -> str:
+        url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/"
+        answer = client.post(f"{url}hold/", form)
+        assert answer.url == client.post(f"{url}release/", form).url
+        return answer.url
+
+    def test_it_leads_back_to_the_line(self, client: Client, project: Project) -> None:
+        for days in range(20):
+            snapshot = factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+        text = line(read(client, project, "?page=2"), snapshot)
+        (back,) = re.findall(r'name="next" value="([^"]*)"', text)
+        assert back == f"/projects/{project.slug}/backups/?page=2"
+        assert self.keep(client, snapshot, next=back) == f"{back}#backup-{snapshot.pk}"
+
+    @pytest.mark.parametrize(
+        "asked", ["", "//elsewhere.example/", "https://x.example", "javascript:1"]
+    )
+    def test_it_leads_nowhere_else(self, client: Client, project: Project, asked: str) -> None:
+        snapshot = factories.make_snapshot(project)
+        page = f"/projects/{project.slug}/backups/{snapshot.pk}/"
+        assert self.keep(client, snapshot, next=asked) == page
 
 
 @pytest.mark.parametrize(
@@ -190,7 +247,7 @@ class TestKeptUntil:
 
 
 class TestRefresh:
-    """The list reads itself again while something is under way, and stops."""
+    """The list reads itself again: often while something is under way, slowly otherwise."""
 
     def test_page_and_refresh_are_the_same(self, client: Client, project: Project) -> None:
         factories.make_snapshot(project, state="running", rows_done=5, rows_total=20)
@@ -218,7 +275,7 @@ class TestRefresh:
             bytes_done=2048,
         )
         text = words(line(refresh(client, project), snapshot))
-        assert "50 of 200 rows, 2.0 KiB, about 1 min 30 s left" in text
+        assert "50 of 200 rows, 2.0 KiB, 2 rows/s, about 1 min 30 s left" in text
 
     def test_restore_under_way_is_asked_for_again(
         self, client: Client, project: Project, owner: Account
@@ -231,10 +288,29 @@ class TestRefresh:
         assert f'hx-trigger="every {WHILE_AWAITED}s"' in read(client, project)
 
     @pytest.mark.parametrize("state", ["completed", "failed"])
-    def test_it_stops(self, client: Client, project: Project, state: str) -> None:
+    def test_it_goes_on_slowly_where_nothing_is_under_way(
+        self, client: Client, project: Project, state: str
+    ) -> None:
         factories.make_snapshot(project, state=state)
         for part in (read(client, project), refresh(client, project)):
-            assert "hx-trigger" not in part
+            assert f'hx-trigger="every {WHILE_QUIET}s"' in part
+
+    def test_an_empty_list_goes_on_too(self, client: Client, project: Project) -> None:
+        assert f'hx-trigger="every {WHILE_QUIET}s"' in read(client, project)
+
+    @pytest.mark.parametrize(
+        ("minutes", "seconds"), [(45, WHILE_QUIET), (5, WHILE_AWAITED), (-1, WHILE_AWAITED)]
+    )
+    def test_a_postponed_backup_is_not_asked_for_every_second(
+        self, client: Client, project: Project, minutes: int, seconds: int
+    ) -> None:
+        then = timezone.now() + timedelta(minutes=minutes)
+        factories.make_snapshot(project, state="queued", failures=1, reason="Away.", retry_at=then)
+        assert f'hx-trigger="every {seconds}s"' in refresh(client, project)
+
+    def test_a_backup_that_is_queued_is(self, client: Client, project: Project) -> None:
+        factories.make_snapshot(project, state="queued")
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in refresh(client, project)
 
     def test_caches_keep_the_two_apart(self, client: Client, project: Project) -> None:
         response = client.get(f"/projects/{project.slug}/backups/")
@@ -271,6 +347,86 @@ class TestPages:
         ids = re.findall(r'<tr id="backup-([0-9a-f-]+)"', read(client, project))
         newest = Snapshot.objects.order_by("-taken_at")[:14]
         assert ids == [str(snapshot.pk) for snapshot in newest]
+
+
+class TestManyBackups:
+    """Sensible at any number of them."""
+
+    def fill(self, project: Project, number: int) -> list[Snapshot]:
+        """The newest of today; each a day older than the one before."""
+        now = timezone.now()
+        rows = [
+            Snapshot(
+                project=project,
+                state="completed",
+                local_date=(now - days * DAY).date(),
+                scheduled_for=now - days * DAY,
+                taken_at=now - days * DAY,
+                manifest="manifests/one.json",
+                rows=1000,
+                stored_bytes=4096,
+            )
+            for days in range(number)
+        ]
+        return Snapshot.objects.bulk_create(rows, batch_size=1000)
+
+    @pytest.mark.parametrize(
+        ("number", "pages"), [(0, 0), (1, 1), (7, 1), (14, 1), (15, 2), (365, 27), (10_000, 715)]
+    )
+    def test_every_page_is_a_step_away(
+        self,
+        client: Client,
+        project: Project,
+        django_assert_num_queries: DjangoAssertNumQueries,
+        number: int,
+        pages: int,
+    ) -> None:
+        rows = self.fill(project, number)
+        client.get("/account/")
+        # Without a row nothing is asked of restores and proofs, nor of a page.
+        with django_assert_num_queries(PAGE_QUERIES if number else 6):
+            page = read(client, project)
+        assert page.count('<tr id="backup-') == min(number, 14)
+        assert ("Go to day" in page) == (pages > 1)
+        assert ("?page=2" in page) == (pages > 1)
+        assert (f'href="?page={pages}">Last</a>' in page) == (pages > 2)
+        if pages > 2:
+            last = read(client, project, f"?page={pages}")
+            assert f"backup-{rows[-1].pk}" in last
+            assert 'href="?page=1">First</a>' in last
+            assert f"Page {pages} of {pages}" in words(last)
+
+    @pytest.mark.parametrize("days", [0, 13, 14, 364])
+    def test_any_day_is_a_step_away(self, client: Client, project: Project, days: int) -> None:
+        row = self.fill(project, 365)[days]
+        page = read(client, project, f"?day={row.local_date}")
+        assert f'<tr id="backup-{row.pk}" class="is-sought">' in page
+        assert f"Page {days // 14 + 1} of 27" in words(page)
+        assert f'value="{row.local_date}"' in page
+        # Its own refresh stays with the day, and turning the page leaves it.
+        assert f'hx-get="/projects/{project.slug}/backups/?day={row.local_date}"' in page
+        assert "is-sought" not in read(client, project, f"?day={row.local_date}&page=9")
+
+    def test_a_day_without_a_backup_shows_the_nearest(
+        self, client: Client, project: Project
+    ) -> None:
+        rows = self.fill(project, 30)
+        gone = rows[20]
+        gone.delete()
+        page = read(client, project, f"?day={gone.local_date}")
+        assert f"There is no backup of {gone.day_name}. These are the nearest." in words(page)
+        assert f"backup-{rows[19].pk}" in page
+        assert f"backup-{rows[21].pk}" in page
+
+    @pytest.mark.parametrize(
+        ("day", "place"),
+        [("9999-12-31", 1), ("0001-01-01", 3), ("2026-02-31", 1), ("soon", 1), ("%00", 1)],
+    )
+    def test_any_day_leads_to_a_page(
+        self, client: Client, project: Project, day: str, place: int
+    ) -> None:
+        self.fill(project, 30)
+        assert f"Page {place} of 3" in words(read(client, project, f"?day={day}"))
 
 
 @pytest.mark.parametrize("number", [1, 100])

@@ -12,9 +12,12 @@ from pytest_django import DjangoAssertNumQueries
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
+from backups_portal.projectdb.provisioning import drop_database
+from backups_portal.projects.connections import server_url
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Hold, Snapshot
 from tests import factories
+from tests.browser.scene import live_project
 
 pytestmark = pytest.mark.django_db
 # Session, account, membership with project, settings and server, newest snapshot, growth, change.
@@ -79,11 +82,54 @@ def test_next_run_is_shown_in_the_zone_and_in_utc(
 
 
 def test_database_facts(client: Client, owner: Account, project: Project) -> None:
-    assert "Not counted yet" in read(client, owner, project)
+    assert "Counted by the first backup" in read(client, owner, project)
     factories.make_snapshot(project, rows=1234567)
     page = read(client, owner, project)
     assert "bp_0123abcd" in page
     assert "1,234,567" in page
+
+
+def test_the_page_does_not_wait_for_the_size_of_the_database(
+    client: Client, owner: Account, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Project] = []
+    monkeypatch.setattr("snapshots.views.main_database.database_size", asked.append)
+    page = read(client, owner, project)
+    assert 'hx-get="?size=now" hx-trigger="load"' in page
+    assert '<a href="?size=now">Measure now</a>' in page
+    assert not asked
+
+
+@pytest.mark.parametrize("role", ["owner", "collaborator"])
+def test_the_size_of_the_database_is_measured_now(client: Client, role: str) -> None:
+    account = factories.make_account()
+    project = live_project(factories.make_account(), "Measured")
+    try:
+        factories.make_membership(project, account, role)
+        client.force_login(account)
+        part = client.get(f"{url(project)}?size=now", headers={"HX-Request": "true"})
+        whole = client.get(f"{url(project)}?size=now")
+    finally:
+        drop_database(server_url(project.server), prefix=project.prefix)
+    size = (
+        r'<span class="number">\d+\.\d\N{NO-BREAK SPACE}MiB</span>\s*<small[^>]*>now, with indexes'
+    )
+    assert re.search(size, part.text)
+    assert "<html" not in part.text
+    assert "hx-trigger" not in part.text
+    # Without a script it is a page like any other.
+    assert re.search(size, whole.text)
+    assert "<html" in whole.text
+
+
+def test_a_database_that_does_not_answer_is_said(
+    client: Client, owner: Account, project: Project
+) -> None:
+    client.force_login(owner)
+    response = client.get(f"{url(project)}?size=now", headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    assert "The main database does not answer." in response.text
+    assert "hx-trigger" not in response.text
 
 
 def test_three_runs_are_planned_over_a_change_of_clocks(
@@ -106,10 +152,13 @@ def test_three_runs_are_planned_over_a_change_of_clocks(
 def test_growth_is_drawn_from_the_backups(client: Client, owner: Account, project: Project) -> None:
     factories.make_snapshot(project, taken_at=NOW - timedelta(days=2), logical_bytes=2048)
     assert "trend-drawing" not in read(client, owner, project)
-    factories.make_snapshot(project, taken_at=NOW - timedelta(days=1), logical_bytes=8192)
+    factories.make_snapshot(
+        project, taken_at=NOW - timedelta(days=1), logical_bytes=8192, rows=4000
+    )
     page = read(client, owner, project).replace("\N{NO-BREAK SPACE}", " ")
     assert "from 2.0 KiB to 8.0 KiB, at most 8.0 KiB" in page
-    assert 'points="0.0,75.0 600.0,0.0"' in page
+    assert page.count('points="0.0,75.0 600.0,0.0"') == 2
+    assert "Rows, as each backup counted them: from 1,000 to 4,000, at most 4,000" in page
 
 
 def test_the_last_change_is_named(client: Client, owner: Account, project: Project) -> None:

@@ -85,12 +85,12 @@ def test_keep_and_release(client: Client, snapshot: Snapshot, owner: Account) ->
     response = client.post(url(snapshot, "hold/"), follow=True)
     assert response.redirect_chain == [(url(snapshot), 302)]
     page = response.content.decode()
-    assert "This backup is kept until you release it." in page
+    assert f"The backup of {snapshot.day_name} is kept until you release it." in page
     assert "Put on hold by Olivia" in page
     assert Hold.objects.get().account == owner
 
     response = client.post(url(snapshot, "release/"), follow=True)
-    assert "This backup is no longer on hold." in response.content.decode()
+    assert "is no longer on hold." in response.content.decode()
     assert not Hold.objects.exists()
     addresses = AuditEvent.objects.filter(action__startswith="snapshot.").values_list("address")
     assert list(addresses) == [("127.0.0.1",)] * 2

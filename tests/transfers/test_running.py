@@ -138,10 +138,14 @@ def test_pause_continue_and_cancel(
     transfer = run(transfer)
     assert transfer.state == Transfer.State.PAUSED
     assert count_rows(live) == 0
+    before = timezone.now()
     start_move(transfer=transfer, actor=owner)
     transfer = run(transfer)
     assert transfer.state == Transfer.State.COMPLETED
     assert count_rows(live) == 10
+    # The pace counts from here, and not from before the pause.
+    assert transfer.moving_since
+    assert transfer.moving_since > before
     other = run(ask(backup, live, owner))
     stop_move(transfer=other, actor=owner, for_good=True)
     other.refresh_from_db()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from backups_portal.ui.estimate import remaining
+from backups_portal.ui.estimate import pace, remaining
 
 SECOND = timedelta(seconds=1)
 
@@ -41,3 +41,20 @@ def test_none_before_enough_is_known_and_none_at_the_end(
     done: int, total: int | None, elapsed: timedelta | None
 ) -> None:
     assert remaining(done, total, elapsed) is None
+
+
+@pytest.mark.parametrize(
+    ("done", "elapsed", "rate"),
+    [
+        (5000, 10 * SECOND, 500),
+        (1, 100 * SECOND, 1),
+        (0, 10 * SECOND, None),
+        (50, 2.9 * SECOND, None),
+        (50, None, None),
+    ],
+)
+def test_rate_is_told_once_there_is_one(
+    done: int, elapsed: timedelta | None, rate: int | None
+) -> None:
+    assert pace(done, None, elapsed).per_second == rate
+    assert pace(done, None, elapsed).left is None

@@ -34,6 +34,59 @@ def test_error_page_needs_no_request(name: str) -> None:
     assert "To your projects" in render_to_string(f"{name}.html")
 
 
+def test_every_icon_is_used_and_every_one_that_is_used_is_there() -> None:
+    root = Path(settings.BASE_DIR)
+    icons = {path.stem for path in (TEMPLATES / "_components" / "icons").glob("*.svg")}
+    texts = [
+        path.read_text()
+        for folder in (TEMPLATES, root / "backups_portal", root / "snapshots", root / "restores")
+        for path in folder.rglob("*")
+        if path.suffix in (".html", ".jinja", ".py")
+    ]
+    quoted = set(re.findall(r'"([a-z0-9-]+)"', "\n".join(texts)))
+    named = set(re.findall(r'icon(?:_name=| |\()"([a-z0-9-]+)"', "\n".join(texts)))
+    assert icons <= quoted
+    assert named <= icons
+
+
+class TestStyles:
+    CSS = (Path(settings.BASE_DIR) / "static" / "css" / "portal.css").read_text()
+
+    def colours(self, name: str) -> tuple[str, str]:
+        """A colour in light and in dark."""
+        found = re.search(rf"--{name}: light-dark\((#\w+), (#\w+)\);", self.CSS)
+        assert found
+        return found[1], found[2]
+
+    @pytest.mark.parametrize("behind", ["page-bg", "surface", "surface-sunk"])
+    @pytest.mark.parametrize("theme", [0, 1])
+    def test_the_ring_of_focus_is_seen(self, behind: str, theme: int) -> None:
+        """WCAG 2.2, 1.4.11: 3 to 1 against what is next to it."""
+        assert "--tblr-focus-ring: 2px solid var(--accent);" in self.CSS
+        ring, ground = self.colours("accent")[theme], self.colours(behind)[theme]
+        assert contrast(ring, ground) >= 3
+
+    def test_tables_are_cards_on_small_screens_and_not_on_paper(self) -> None:
+        rule = self.CSS.index(".table-stack > thead")
+        assert self.CSS[:rule].rsplit("@media", 1)[1].startswith(" screen and (max-width")
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of two colours, as WCAG defines it."""
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    """Of #rgb or #rrggbb, from 0 to 1."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 @pytest.mark.django_db
 def test_policy_forbids_inline_code_and_other_hosts(client: Client) -> None:
     policy = client.get("/sign-in/").headers["Content-Security-Policy"]

@@ -39,6 +39,12 @@ def data_size(size: int | None) -> str:
 
 
 @register.filter
+def in_unit(amount: int, unit: str) -> str:
+    """An amount of "rows" or of "bytes"."""
+    return f"{amount:,}" if unit == "rows" else formats.data_size(amount)
+
+
+@register.filter
 def duration(length: timedelta | None) -> str:
     """A length of time for people; an em dash where it is not known."""
     return "\N{EM DASH}" if length is None else formats.duration(length)
@@ -107,6 +113,16 @@ def clock(when: datetime | None, zone: str | None = None) -> str:
         formats.day_and_time(there),
         formats.zone_label(there),
     )
+
+
+@register.simple_tag
+def in_utc(when: datetime | None, zone: str | None = None) -> str:
+    """The moment in UTC, in words for those who cannot point; "" where `moment` says it already."""
+    shown = viewers_zone() or zone or "UTC"
+    if when is None or formats.zone_label(formats.local(when, shown)) == "UTC":
+        return ""
+    text = formats.full(formats.local(when, None))
+    return format_html('<time datetime="{}">{}</time>', when.isoformat(), text)
 
 
 @register.simple_tag

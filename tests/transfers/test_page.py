@@ -1,0 +1,52 @@
+"""The page of a transfer: how far it is, how fast it goes, and how long it will still take."""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.transfers.models import Transfer
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+
+
+def make(client: Client, **fields: Any) -> Transfer:
+    """A transfer between two projects of who is signed in."""
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (factories.make_project_row(owner=owner) for _ in range(2))
+    return factories.make_transfer(source, target, requested_by=owner, **fields)
+
+
+def read(client: Client, transfer: Transfer) -> str:
+    assert transfer.source
+    part = f"/projects/{transfer.source.slug}/transfers/{transfer.pk}/status/"
+    html = re.sub(r"<[^>]*>", " ", client.get(part).content.decode())
+    return " ".join(html.replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_rate_and_time_left_count_from_where_this_attempt_began(client: Client) -> None:
+    transfer = make(
+        client,
+        state="running",
+        work="move",
+        started_at=timezone.now() - timedelta(days=1),
+        moving_since=timezone.now() - timedelta(seconds=3000),
+        rows_before=300_000,
+        rows_done=450_000,
+        rows_total=900_000,
+    )
+    text = read(client, transfer)
+    assert "450,000 of 900,000 records, 50 records/s, about 2 h 30 min left." in text
+
+
+@pytest.mark.parametrize("fields", [{"work": "plan"}, {"work": "move", "state": "queued"}])
+def test_no_rate_before_a_row_was_moved(client: Client, fields: dict[str, str]) -> None:
+    transfer = make(client, rows_total=9000, **{"state": "running", **fields})
+    text = read(client, transfer)
+    assert "0 of 9,000 records." in text
+    assert "records/s" not in text
