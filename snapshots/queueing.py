@@ -13,7 +13,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.projects.models import MainDatabase, Project
+from snapshots.admitting import full_servers
 from snapshots.models import Snapshot
 from snapshots.schedule import Run, last_run, next_run
 
@@ -32,11 +34,6 @@ class Due:
     project_id: UUID
     run: Run
     following: datetime
-
-
-def message_counts_for() -> timedelta:
-    """How long a message may wait in the broker before it is thought lost."""
-    return 5 * settings.LEASE
 
 
 def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
@@ -66,8 +63,11 @@ def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
         minute, so that a long queue is not made longer.
     """
     _replan(now)
+    # Who would find no room is called by the next that ends, and is no message a minute.
+    crowded = Project.objects.filter(server__in=full_servers(now))
     found = (
         Snapshot.objects.unfinished()
+        .exclude(state=Snapshot.State.QUEUED, project__in=crowded)
         .order_by("scheduled_for", "id")
         .send_again(now, counts_for=message_counts_for(), limit=limit)
     )

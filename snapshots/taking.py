@@ -48,11 +48,14 @@ UNEXPECTED = (
 )
 
 
-def take(snapshot_id: UUID) -> None:
+def take(snapshot_id: UUID) -> bool:
     """Take a snapshot that is queued, or whose worker was lost; otherwise do nothing.
 
     It may be called twice, also at the same time: the row's lease lets one of them work. Where its
     database server has no room for one more, it waits.
+
+    Returns:
+        Whether it was taken up, however that ended: its database server then has room again.
 
     Raises:
         django.db.Error: the control database went away; the tick takes the snapshot up again.
@@ -61,11 +64,12 @@ def take(snapshot_id: UUID) -> None:
     ticket = claim(snapshot_id)
     if ticket is None:
         log.info("snapshot is done, waits, or is somebody else's snapshot=%s", snapshot_id)
-        return
+        return False
     try:
         _take_claimed(snapshot_id, ticket)
     except LeaseLostError:
         log.warning("lease lost, stopped snapshot=%s", snapshot_id)
+    return True
 
 
 def _reach(snapshot: Snapshot, step: Step) -> None:

@@ -9,6 +9,7 @@ from django.utils import timezone
 from backups_portal.audit.chain import seal_events
 from backups_portal.celery import app
 from backups_portal.lib import pulse
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.ops.probing import storage_works
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
@@ -21,7 +22,7 @@ from restores.tasks import drop_leftovers, run_proof, run_restore
 from snapshots.engine.errors import EngineError
 from snapshots.expiry import project_ids, prune_project, worth_pruning
 from snapshots.orphans import sweep_project
-from snapshots.queueing import message_counts_for, tidy_plan
+from snapshots.queueing import tidy_plan
 from snapshots.tasks import run_schedule
 
 log = logging.getLogger(__name__)

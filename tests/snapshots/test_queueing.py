@@ -12,9 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
-from snapshots.queueing import heal, message_counts_for, queue_due, tidy_plan
+from snapshots.queueing import heal, queue_due, tidy_plan
 from tests.factories import make_account, make_project_row, make_snapshot
 
 MINUTE = timedelta(minutes=1)
