@@ -78,6 +78,22 @@ def test_a_due_project_gets_a_snapshot_that_says_what_it_holds(
     assert AuditEvent.objects.get().action == "snapshot.completed"
 
 
+def test_the_server_ends_each_statement_at_the_limit_of_the_task(
+    live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TASK_LIMIT = timedelta(seconds=777)
+    limits = []
+
+    def work(dsn: str, *args: Any, **kwargs: Any) -> None:
+        with open_database(Target(dsn, live_project.prefix)) as source:
+            limits.append(source.execute("SHOW statement_timeout").fetchone())
+        raise EngineError("Enough.")
+
+    monkeypatch.setattr(taking, "take_snapshot", work)
+    take(queued(live_project).id)
+    assert limits == [("777s",)]
+
+
 def test_a_second_delivery_does_nothing(live_project: Project) -> None:
     snapshot = taken(live_project)
     take(snapshot.id)
