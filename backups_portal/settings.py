@@ -9,6 +9,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django_guid.integrations import CeleryIntegration
 from environ.fileaware_mapping import FileAwareMapping
+from kombu import Exchange, Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -225,6 +226,22 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+# What is short and must not wait behind backups of hours: a worker with `-Q system` takes nothing
+# else, one without -Q takes both.
+SYSTEM_QUEUE = "system"
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name)
+    for name in (CELERY_TASK_DEFAULT_QUEUE, SYSTEM_QUEUE)
+]
+# By name, with the most seconds that each may take: none keeps the others waiting for ever.
+SYSTEM_TASKS = {
+    "backups_portal.ops.tasks.tick": 300,
+    "backups_portal.ops.tasks.look_at_servers": 50,
+    "backups_portal.ops.tasks.look_at_storage": 50,
+    "backups_portal.accounts.tasks.send_reset_link": 50,
+}
+CELERY_TASK_ROUTES = {name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS}
 # Without a sign of life for so long the pages say that the workers are offline.
 WORKERS_SILENT_AFTER = timedelta(minutes=2)
 # The same for the schedule's ticks and for the storage, to /readyz and /metrics.
@@ -267,7 +284,7 @@ CELERY_TASK_ANNOTATIONS = {
         "restores.tasks.run_restore",
         "restores.tasks.run_proof",
     )
-}
+} | {name: {"time_limit": seconds} for name, seconds in SYSTEM_TASKS.items()}
 # Backups that fall due at once begin within so long, each project at its own moment of it.
 SNAPSHOT_SPREAD = timedelta(seconds=env.int("SNAPSHOT_SPREAD_SECONDS", default=0))
 # Proofs that wait or run at one time, beside the backups and restores of the same workers.
