@@ -248,6 +248,7 @@ WORKERS_SILENT_AFTER = timedelta(minutes=2)
 SIGNS_SILENT_AFTER = timedelta(minutes=5)
 # Who may read /metrics: whoever sends this as a bearer token. Empty: nobody.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+CELERY_BEAT_SCHEDULER = "backups_portal.lib.steady.SteadyScheduler"
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "backups_portal.ops.tasks.tick", "schedule": 60.0, "options": {"expires": 55}},
     # A task of its own: a server that is away makes whoever asks it wait.

@@ -9,6 +9,7 @@ from django.utils import timezone
 from backups_portal.audit.chain import seal_events
 from backups_portal.celery import app
 from backups_portal.lib import pulse
+from backups_portal.lib.clock import database_now
 from backups_portal.lib.leases import message_counts_for
 from backups_portal.ops.probing import storage_works
 from backups_portal.ops.removing import remove_if_over
@@ -70,7 +71,7 @@ def sweep(after: str | None = None) -> None:
         forget_transfers.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     try:
-        old = set(worth_pruning(ids, timezone.now()))
+        old = set(worth_pruning(ids, database_now()))
         for project_id in ids:
             _clean(project_id, prune=project_id in old)
     finally:
@@ -122,7 +123,7 @@ def send_proofs(now: datetime) -> list[UUID]:
 
 
 def _clean(project_id: UUID, *, prune: bool) -> None:
-    now = timezone.now()
+    now = database_now()
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):
         return
