@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from celery.beat import Scheduler
+from celery.beat import ScheduleEntry, Scheduler
 
 # What is done each minute begins at once; longer rounds do so later, or a beat that is restarted
 # again and again would begin them each time.
@@ -28,6 +28,7 @@ class SteadyScheduler(Scheduler):
     def __init__(self, *args: Any, schedule_filename: str = "", **options: Any) -> None:
         self._file = Path(schedule_filename) if schedule_filename else None
         self._due: dict[str, float] = {}
+        self._is_sending = False
         super().__init__(*args, **options)
 
     def tick(self, *_: Any, **__: Any) -> float:
@@ -40,8 +41,24 @@ class SteadyScheduler(Scheduler):
             if due <= now:
                 # Who was kept for long, by a broker that was away say, makes up for nothing.
                 self._due[name] = due + seconds if due + seconds > now else now + seconds
-                self.apply_entry(entry, producer=self.producer)
+                self._send(entry)
         if self._file:
             self._file.touch()
         wait = min(self._due.values(), default=now + self.max_interval) - time.monotonic()
         return max(0.0, min(wait, self.max_interval))
+
+    def close(self) -> None:
+        """Let go of the broker; called when beat ends, and by a signal in the middle of a message.
+
+        There the connection has locks of its own, which closing it would wait for without end.
+        Celery calls this once more on its way out.
+        """
+        if not self._is_sending:
+            super().close()
+
+    def _send(self, entry: ScheduleEntry) -> None:
+        self._is_sending = True
+        try:
+            self.apply_entry(entry, producer=self.producer)
+        finally:
+            self._is_sending = False

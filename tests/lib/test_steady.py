@@ -90,3 +90,27 @@ def test_its_file_says_that_it_lives(world: World) -> None:
     os.utime(world.file, (0, 0))
     world.live(60)
     assert world.file.stat().st_mtime > 0
+
+
+def test_a_signal_in_the_middle_of_a_message_closes_nothing_under_its_hands(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Connection:
+        released = 0
+
+        def release(self) -> None:
+            self.released += 1
+
+    connection = Connection()
+    world.scheduler.__dict__["connection"] = connection
+
+    def signalled(*_: object, **__: object) -> None:
+        world.scheduler.close()
+        raise SystemExit
+
+    monkeypatch.setattr(world.scheduler, "apply_entry", signalled)
+    with pytest.raises(SystemExit):
+        world.scheduler.tick()
+    assert connection.released == 0
+    world.scheduler.close()
+    assert connection.released == 1
