@@ -9,6 +9,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django_guid.integrations import CeleryIntegration
 from environ.fileaware_mapping import FileAwareMapping
+from kombu import Exchange, Queue
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -228,12 +229,29 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
+# What is short and must not wait behind backups of hours: a worker with `-Q system` takes nothing
+# else, one without -Q takes both.
+SYSTEM_QUEUE = "system"
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name)
+    for name in (CELERY_TASK_DEFAULT_QUEUE, SYSTEM_QUEUE)
+]
+# By name, with the most seconds that each may take: none keeps the others waiting for ever.
+SYSTEM_TASKS = {
+    "backups_portal.ops.tasks.tick": 300,
+    "backups_portal.ops.tasks.look_at_servers": 50,
+    "backups_portal.ops.tasks.look_at_storage": 50,
+    "backups_portal.accounts.tasks.send_reset_link": 50,
+}
+CELERY_TASK_ROUTES = {name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS}
 # Without a sign of life for so long the pages say that the workers are offline.
 WORKERS_SILENT_AFTER = timedelta(minutes=2)
 # The same for the schedule's ticks and for the storage, to /readyz and /metrics.
 SIGNS_SILENT_AFTER = timedelta(minutes=5)
 # Who may read /metrics: whoever sends this as a bearer token. Empty: nobody.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+CELERY_BEAT_SCHEDULER = "backups_portal.lib.steady.SteadyScheduler"
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "backups_portal.ops.tasks.tick", "schedule": 60.0, "options": {"expires": 55}},
     # A task of its own: a server that is away makes whoever asks it wait.
@@ -276,7 +294,7 @@ CELERY_TASK_ANNOTATIONS = {
         "restores.tasks.run_restore",
         "restores.tasks.run_proof",
     )
-}
+} | {name: {"time_limit": seconds} for name, seconds in SYSTEM_TASKS.items()}
 # Within its lease (notifications/delivering.py), so that no two workers ever send the same one.
 CELERY_TASK_ANNOTATIONS["backups_portal.notifications.tasks.deliver"] = {
     "soft_time_limit": 60,

@@ -9,10 +9,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.projects.models import MainDatabase, Project
 from restores.models import Proof, Restore
 from snapshots.models import Snapshot
-from snapshots.queueing import message_counts_for
 
 log = logging.getLogger(__name__)
 

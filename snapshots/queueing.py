@@ -13,7 +13,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.projects.models import MainDatabase, Project
+from snapshots.admitting import full_servers
+from snapshots.backup_settings import plan_next
 from snapshots.missing import LATE, record_late
 from snapshots.models import Snapshot
 from snapshots.schedule import Run, last_run, next_run
@@ -21,9 +24,9 @@ from snapshots.schedule import Run, last_run, next_run
 log = logging.getLogger(__name__)
 
 BATCH = 500
-# No schedule lies further ahead: a day, a day skipped because it has its snapshot, a day lost at
-# the date line. What does was planned by a clock that ran ahead.
-FURTHEST_RUN = timedelta(days=4)
+# A day of 25 hours, and a bit. What lies further ahead follows a day that has its snapshot already
+# or that the date line takes, or was planned by a clock that ran ahead.
+ONE_DAY_AHEAD = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,6 @@ class Due:
     project_id: UUID
     run: Run
     following: datetime
-
-
-def message_counts_for() -> timedelta:
-    """How long a message may wait in the broker before it is thought lost."""
-    return 5 * settings.LEASE
 
 
 def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
@@ -67,8 +65,11 @@ def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
         minute, so that a long queue is not made longer.
     """
     _replan(now)
+    # Who would find no room is called by the next that ends, and is no message a minute.
+    crowded = Project.objects.filter(server__in=full_servers(now))
     found = (
         Snapshot.objects.unfinished()
+        .exclude(state=Snapshot.State.QUEUED, project__in=crowded)
         .order_by("scheduled_for", "id")
         .send_again(now, counts_for=message_counts_for(), limit=limit)
     )
@@ -168,10 +169,22 @@ def _plan(following: dict[UUID, datetime]) -> None:
 
 @transaction.atomic
 def _replan(now: datetime) -> None:
-    rows = MainDatabase.objects.filter(next_snapshot_at__gt=now + FURTHEST_RUN)
+    rows = MainDatabase.objects.filter(next_snapshot_at__gt=now + ONE_DAY_AHEAD)
+    # The furthest first: those whose plan is right after all are the nearest.
+    rows = rows.select_related("project").order_by("-next_snapshot_at")
     following = {}
-    for row in rows.select_for_update(skip_locked=True)[:BATCH]:
-        following[row.pk] = _due(row, now).following
-        log.warning("planned too far ahead project=%s at=%s", row.pk, row.next_snapshot_at)
+    for row in rows.select_for_update(skip_locked=True, of=("self",))[:BATCH]:
+        first = _first_run(row, now)
+        if first and row.next_snapshot_at and first < row.next_snapshot_at:
+            following[row.pk] = first
+            log.warning("planned too far ahead project=%s at=%s", row.pk, row.next_snapshot_at)
     if following:
         _plan(following)
+
+
+def _first_run(row: MainDatabase, now: datetime) -> datetime | None:
+    """The next run whose local date has no snapshot."""
+    try:
+        return plan_next(row, now)
+    except ValueError:
+        return _due(row, now).following

@@ -49,11 +49,14 @@ UNEXPECTED = (
 )
 
 
-def take(snapshot_id: UUID) -> None:
+def take(snapshot_id: UUID) -> bool:
     """Take a snapshot that is queued, or whose worker was lost; otherwise do nothing.
 
     It may be called twice, also at the same time: the row's lease lets one of them work. Where its
     database server has no room for one more, it waits.
+
+    Returns:
+        Whether it was taken up, however that ended: its database server then has room again.
 
     Raises:
         django.db.Error: the control database went away; the tick takes the snapshot up again.
@@ -62,11 +65,12 @@ def take(snapshot_id: UUID) -> None:
     ticket = claim(snapshot_id)
     if ticket is None:
         log.info("snapshot is done, waits, or is somebody else's snapshot=%s", snapshot_id)
-        return
+        return False
     try:
         _take_claimed(snapshot_id, ticket)
     except LeaseLostError:
         log.warning("lease lost, stopped snapshot=%s", snapshot_id)
+    return True
 
 
 def _reach(snapshot: Snapshot, step: Step) -> None:
@@ -215,11 +219,11 @@ def _as_json(change: UntrackedChange) -> dict[str, Any]:
 
 def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
     """Queue it again for later the same day, or say that it failed."""
-    now = timezone.now()
-    then = retry_at(snapshot, now)
+    then = retry_at(snapshot, timezone.now())
     if then is None:
         _give_up(snapshot, ticket, reason)
         return
+    _discard(snapshot, ticket)
     with transaction.atomic():
         ours = Snapshot.objects.filter(pk=snapshot.pk, lease=ticket)
         # Nobody is sent a message: the tick finds what waits for longer than its time.
@@ -235,14 +239,13 @@ def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
             raise LeaseLostError(str(snapshot.pk))
         _record(snapshot, "snapshot.retried", {"reason": reason, "again_at": then.isoformat()})
     log.info("snapshot is tried again snapshot=%s at=%s", snapshot.pk, then)
-    _discard(snapshot)
 
 
 def _give_up(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
+    _discard(snapshot, ticket)
     with transaction.atomic():
         _finish(snapshot, ticket, state=Snapshot.State.FAILED, reason=reason)
         _record(snapshot, "snapshot.failed", {"reason": reason})
-    _discard(snapshot)
 
 
 def _finish(snapshot: Snapshot, ticket: UUID, **fields: Any) -> None:
@@ -267,9 +270,19 @@ def _remove_manifest(snapshot: Snapshot, storage: Storage) -> None:
     storage.delete(f"{manifest_folder(snapshot.project_id)}{snapshot.id}.json")
 
 
-def _discard(snapshot: Snapshot) -> None:
-    """Remove the manifest of a failed snapshot, which would keep its segments for ever."""
+def _discard(snapshot: Snapshot, ticket: UUID) -> None:
+    """Remove the manifest of a failed attempt, which would keep its segments for ever.
+
+    All attempts at a snapshot publish under one name: only who holds the lease may remove it, and
+    lets go of the lease afterwards. Who is killed between the two leaves it to the next attempt.
+
+    Raises:
+        LeaseLostError: another worker has taken the row; what is there is its own.
+    """
+    rows = Snapshot.objects.all()
     try:
-        _remove_manifest(snapshot, snapshot_storage())
+        with Heartbeat(rows, snapshot.pk, ticket, lease=settings.LEASE) as heartbeat:
+            heartbeat.renew()
+            _remove_manifest(snapshot, snapshot_storage())
     except StorageError:
         log.warning("could not discard the manifest snapshot=%s", snapshot.id, exc_info=True)

@@ -37,8 +37,9 @@ def take_snapshot(snapshot_id: str, *others: str) -> None:
     """
     if others:
         _pass_on(others)
-    take(UUID(snapshot_id))
-    enqueue(next_in_line(UUID(snapshot_id)))
+    if take(UUID(snapshot_id)):
+        # Who was refused made no room: two of those would call each other without end.
+        enqueue(next_in_line(UUID(snapshot_id)))
 
 
 def _pass_on(snapshot_ids: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """Fixtures for every test: storage of its own, static files without a build, a real worker."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -82,18 +83,25 @@ def running_worker(
     *,
     application: str = "backups_portal",
     processes: int = 1,
+    queues: str = "",
     purge: bool = True,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A real worker on the test database and this storage; it has answered a ping."""
+    """The same with more to choose.
+
+    Args:
+        queues: The only ones that it takes messages from.
+    """
     if purge:
         app.control.purge()
+    node = f"{log.stem}@{socket.gethostname()}"
     with log.open("wb") as stream:
         worker = subprocess.Popen(
             [
                 *(sys.executable, "-m", "celery", "-A", application, "worker"),
                 *(f"--concurrency={processes}", "--without-gossip", "--without-mingle"),
-                "--loglevel=INFO",
+                *("--loglevel=INFO", f"--hostname={node}"),
+                *([f"--queues={queues}"] if queues else []),
             ],
             env={
                 **os.environ,
@@ -105,7 +113,7 @@ def running_worker(
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_for(worker, log)
+        _wait_for(worker, log, node)
         yield worker
     finally:
         worker.terminate()
@@ -127,9 +135,9 @@ def database_of_this_test() -> dict[str, str]:
     }
 
 
-def _wait_for(worker: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_for(worker: "subprocess.Popen[bytes]", log: Path, node: str) -> None:
     deadline = time.monotonic() + WORKER_SECONDS
     while time.monotonic() < deadline and worker.poll() is None:
-        if app.control.ping(timeout=0.5):
+        if app.control.ping([node], timeout=0.5):
             return
     pytest.fail(f"the worker did not answer:\n{log.read_text()}")

@@ -14,8 +14,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def portal_programs(port: int, folder: DataFolder) -> list[Program]:
-    """Web server, the projects' API on the next port, worker and beat."""
-    return [_web(port), _api(api_port(port)), _worker(), _beat(folder)]
+    """Web server, the projects' API on the next port, workers and beat."""
+    return [
+        _web(port),
+        _api(api_port(port)),
+        _worker("worker", "--concurrency=2"),
+        # Keeps the schedule while the other's processes are at work.
+        _worker("system", "--concurrency=1", "--queues=system"),
+        _beat(folder),
+    ]
 
 
 def _web(port: int) -> Program:
@@ -48,13 +55,14 @@ def _server(name: str, application: str, port: int) -> Program:
     )
 
 
-def _worker() -> Program:
+def _worker(name: str, *options: str) -> Program:
     return Program(
-        name="worker",
+        name=name,
         cwd=ROOT,
-        # It is alone, and need not wait for the answers of others.
+        # Neither needs to wait for the answers of others.
         command=_celery(
-            "worker", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=INFO"
+            *("worker", f"--hostname={name}@%h", *options),
+            *("--without-gossip", "--without-mingle", "--loglevel=INFO"),
         ),
         # Drops the backup in the making; the schedule finds it and sends it again.
         insist_signal=signal.SIGQUIT,

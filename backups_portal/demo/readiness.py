@@ -10,11 +10,12 @@ from backups_portal.demo.errors import DemoError
 from backups_portal.demo.ports import LOOPBACK, api_port
 
 READY_SECONDS = 120.0
+WORKERS = 2
 BEAT_STARTED = "beat: Starting"
 
 
 def wait_until_ready(port: int, children: Sequence[Child]) -> None:
-    """Return once both web servers answer, the worker has pinged and beat has started.
+    """Return once both web servers answer, the workers have pinged and beat has started.
 
     Raises:
         DemoError: one of them ended, or was not ready in time.
@@ -22,7 +23,7 @@ def wait_until_ready(port: int, children: Sequence[Child]) -> None:
     by_name = {child.name: child for child in children}
     _wait(children, "the web server", lambda: web_answers(port))
     _wait(children, "the projects' API", lambda: web_answers(api_port(port)))
-    _wait(children, "the worker", worker_answers)
+    _wait(children, "the workers", workers_answer)
     _wait(children, "beat", lambda: BEAT_STARTED in by_name["beat"].log.read_text())
 
 
@@ -48,6 +49,6 @@ def web_answers(port: int) -> bool:
         connection.close()
 
 
-def worker_answers() -> bool:
-    """Whether a worker answers a ping over the broker."""
-    return bool(app.control.ping(timeout=0.5, limit=1))
+def workers_answer() -> bool:
+    """Whether all workers answer a ping over the broker."""
+    return len(app.control.ping(timeout=0.5, limit=WORKERS)) == WORKERS

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any, Self
 
+from django.conf import settings
 from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -11,6 +12,11 @@ from django.utils import timezone
 
 class LeaseLostError(Exception):
     """Somebody else took the work over: stop, and publish nothing."""
+
+
+def message_counts_for() -> timedelta:
+    """How long a message may wait in the broker before it is thought lost."""
+    return 5 * settings.LEASE
 
 
 class LeaseQuerySet(models.QuerySet[Any]):

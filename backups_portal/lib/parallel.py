@@ -30,7 +30,8 @@ def run_parallel(
     Each thread opens one resource and keeps it for all of its jobs.
 
     Raises:
-        The first error of a job; the others end after the job at hand.
+        The first error of a job, or what is raised in this thread meanwhile, such as the limit of
+        a task; the others end after the job at hand.
     """
     numbered = list(enumerate(jobs))
     pending: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
@@ -51,8 +52,11 @@ def run_parallel(
     threads = max(1, min(workers, len(numbered)))
     with ThreadPoolExecutor(threads) as pool:
         running = [pool.submit(drain) for _ in range(threads)] if numbered else []
-        done, _ = wait(running, return_when=FIRST_EXCEPTION)
-        stop.set()
+        try:
+            done, _ = wait(running, return_when=FIRST_EXCEPTION)
+        finally:
+            # Also where this thread is told to stop: leaving the pool waits for all that run.
+            stop.set()
     for future in [*done, *running]:
         future.result()
     return [results[index] for index, _ in numbered]

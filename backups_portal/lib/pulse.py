@@ -34,6 +34,10 @@ class PulseStep(bootsteps.StartStopStep):
 
     requires = {"celery.worker.components:Timer"}
 
+    def include_if(self, parent: Any) -> bool:
+        """A worker that takes short tasks only is none that backups can wait for."""
+        return parent.app.conf.task_default_queue in parent.app.amqp.queues.consume_from
+
     def start(self, parent: Any) -> None:
         note_life()
         self.repeating = parent.timer.call_repeatedly(EVERY_SECONDS, note_life)

@@ -9,6 +9,8 @@ from django.utils import timezone
 from backups_portal.audit.chain import seal_events
 from backups_portal.celery import app
 from backups_portal.lib import pulse
+from backups_portal.lib.clock import database_now
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.notifications.delivering import send_again
 from backups_portal.notifications.planning import plan_deliveries
 from backups_portal.notifications.tasks import enqueue, forget_deliveries
@@ -24,7 +26,7 @@ from restores.tasks import drop_leftovers, run_proof, run_restore
 from snapshots.engine.errors import EngineError
 from snapshots.expiry import project_ids, prune_project, worth_pruning
 from snapshots.orphans import sweep_project
-from snapshots.queueing import message_counts_for, tidy_plan
+from snapshots.queueing import tidy_plan
 from snapshots.tasks import run_schedule
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,6 @@ PROJECTS_AT_A_TIME = 50
 def tick() -> None:
     """Queue what is due, and send again what was overlooked."""
     now = timezone.now()
-    pulse.note(pulse.SCHEDULE)
     send_restores_again(now)
     send_transfers_again(now)
     run_schedule(now)
@@ -46,6 +47,8 @@ def tick() -> None:
         drop_leftovers.delay()
     seal_events()
     send_notifications(now)
+    # Last: a tick that fails halfway has not done what monitoring asks for.
+    pulse.note(pulse.SCHEDULE)
 
 
 @app.task
@@ -73,7 +76,7 @@ def sweep(after: str | None = None) -> None:
         forget_deliveries.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     try:
-        old = set(worth_pruning(ids, timezone.now()))
+        old = set(worth_pruning(ids, database_now()))
         for project_id in ids:
             _clean(project_id, prune=project_id in old)
     finally:
@@ -132,7 +135,7 @@ def send_notifications(now: datetime) -> list[UUID]:
 
 
 def _clean(project_id: UUID, *, prune: bool) -> None:
-    now = timezone.now()
+    now = database_now()
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):
         return

@@ -127,7 +127,7 @@ def take_snapshot(
         The manifest, after it and every new object were read back from storage.
 
     Raises:
-        EngineError: nothing was published; the next run works.
+        EngineError: there is no snapshot, though a manifest may be left; the next run works.
     """
     with source_errors(), psycopg.connect(dsn, connect_timeout=10) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -188,11 +188,9 @@ def take_snapshot(
         run.reach(Step.PUBLISHING)
         _publish(storage, manifest)
         run.reach(Step.FORGETTING)
-        try:
-            _forget_marks(connection, manifest)
-        except psycopg.Error:
-            storage.delete(manifest.key)
-            raise
+        # A manifest whose marks stay is the caller's to remove: it knows whether the snapshot is
+        # still its own, or another attempt's that has published under the same name.
+        _forget_marks(connection, manifest)
         return manifest
 
 

@@ -18,7 +18,7 @@ from backups_portal.demo.identity import start_mark
 from backups_portal.demo.ports import free_port
 
 UP_SECONDS = 120.0
-NAMES = ("web", "worker", "beat", "postgres", "redis")
+NAMES = ("web", "worker", "system", "beat", "postgres", "redis")
 
 
 class Demo:

@@ -1,7 +1,11 @@
 """A database server takes so many snapshots at a time; the others wait, and none is forgotten."""
 
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,28 +14,31 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring
+from backups_portal.projects.models import DatabaseServer, MainDatabase
+from backups_portal.projects.servers import register_server
 from snapshots import tasks
 from snapshots.admitting import WAIT, claim, next_in_line
 from snapshots.models import Snapshot
-from snapshots.queueing import heal
-from tests.factories import make_project_row, make_server, make_snapshot
+from snapshots.queueing import heal, queue_due
+from tests.conftest import running_worker
+from tests.factories import make_project_row, make_server
+from tests.projectdatabases import Target, main_database, open_database
 
 QUEUED = Snapshot.State.QUEUED
+PATIENCE = 60.0
 
 
 def queued(number: int) -> list[UUID]:
-    """As many snapshots that wait, each of a project of its own on the same server."""
+    """As many snapshots, each of a project of its own on the same server, as the tick left them."""
     now = timezone.now()
-    return [
-        make_snapshot(
-            make_project_row(),
-            state=QUEUED,
-            lease_until=now,
-            scheduled_for=now + timedelta(seconds=place),
-        ).pk
-        for place in range(number)
-    ]
+    for place in range(number):
+        MainDatabase.objects.filter(pk=make_project_row().pk).update(
+            next_snapshot_at=now, backup_time=(now - timedelta(minutes=number - place)).time()
+        )
+    queue_due(now)
+    waiting = Snapshot.objects.filter(state=QUEUED).order_by("scheduled_for")
+    return list(waiting.values_list("pk", flat=True))
 
 
 def limit(most: int | None) -> None:
@@ -63,8 +70,41 @@ class TestClaim:
         first, second = queued(2)
         assert claim(first)
         assert claim(second) is None
+        Snapshot.objects.filter(pk=first).update(state=Snapshot.State.FAILED, reason="x")
         assert second not in heal(timezone.now())
         assert second in heal(timezone.now() + WAIT + timedelta(seconds=1))
+
+    def test_the_tick_sends_nobody_to_a_server_without_room(self) -> None:
+        limit(1)
+        first, second = queued(2)
+        assert claim(first)
+        later = timezone.now() + timedelta(hours=1)
+        Snapshot.objects.filter(pk=first).update(lease_until=later + settings.LEASE)
+        assert heal(later) == []
+        DatabaseServer.objects.update(max_snapshots=2)
+        assert heal(later) == [second]
+
+    def test_two_that_end_at_once_call_two(self) -> None:
+        limit(2)
+        first, second, third, fourth = queued(4)
+        assert claim(first)
+        assert claim(second)
+        assert not claim(third)
+        assert not claim(fourth)
+        assert next_in_line(first) == [third]
+        assert next_in_line(second) == [fourth]
+        assert next_in_line(second) == []
+
+    def test_who_was_refused_keeps_the_time_of_its_next_try(self) -> None:
+        limit(1)
+        first, second = queued(2)
+        then = timezone.now() + timedelta(minutes=5)
+        Snapshot.objects.filter(pk=second).update(
+            retry_at=then, lease_until=then, reason="x", failures=1
+        )
+        assert claim(first)
+        assert claim(second) is None
+        assert Snapshot.objects.get(pk=second).lease_until == then
 
     def test_a_lost_worker_takes_no_room(self) -> None:
         limit(1)
@@ -109,12 +149,58 @@ def test_many_workers_at_once_do_not_exceed_it() -> None:
     assert len([ticket for ticket in taken if ticket]) == 2
 
 
+@pytest.fixture
+def source_databases(transactional_db: None, storage_url: str) -> Iterator[list[Target]]:
+    """Main databases of three projects on a server that takes one snapshot at a time."""
+    server = register_server("main", settings.PROJECT_DATABASE_URL)
+    DatabaseServer.objects.update(max_snapshots=1)
+    with ExitStack() as stack:
+        targets = [stack.enter_context(main_database()) for _ in range(3)]
+        for target in targets:
+            name = f"bp_{target.prefix}"
+            make_project_row(
+                prefix=target.prefix,
+                database=name,
+                role=name,
+                server=server,
+                sealed_password=keyring().seal("secret", PASSWORD_PURPOSE),
+            )
+        yield targets
+
+
+def test_workers_call_the_next_without_a_tick_and_ask_no_more_than_once(
+    source_databases: list[Target], storage_url: str, tmp_path: Path
+) -> None:
+    MainDatabase.objects.update(next_snapshot_at=timezone.now())
+    log = tmp_path / "worker.log"
+
+    def wait_for(what: str, number: int) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while log.read_text().count(what) < number:
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+
+    with running_worker(storage_url, log, processes=2), ExitStack() as held:
+        for target in source_databases:
+            source = held.enter_context(open_database(target))
+            source.autocommit = False
+            source.execute("LOCK TABLE device IN ACCESS EXCLUSIVE MODE")
+        tasks.enqueue(queue_due(timezone.now()))
+        wait_for("no room on the server", 2)
+        # Long enough for hundreds of messages to and fro between the two that wait.
+        time.sleep(1)
+        assert log.read_text().count("no room on the server") == 2
+        held.close()
+        wait_for("snapshot step=done", 3)
+    assert {row.state for row in Snapshot.objects.all()} == {Snapshot.State.COMPLETED}
+
+
 class TestOneMessageForMany:
     @pytest.fixture
     def events(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
         """What a worker did, in its order."""
         events: list[object] = []
-        monkeypatch.setattr(tasks, "take", events.append)
+        monkeypatch.setattr(tasks, "take", lambda pk: not events.append(pk))
         monkeypatch.setattr(tasks, "next_in_line", lambda pk: [])
         monkeypatch.setattr(tasks.take_snapshot, "delay", lambda *ids: events.append(ids))
         return events

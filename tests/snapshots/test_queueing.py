@@ -12,9 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
-from snapshots.queueing import heal, message_counts_for, queue_due, tidy_plan
+from snapshots.queueing import heal, queue_due, tidy_plan
 from tests.factories import make_account, make_project_row, make_snapshot
 
 MINUTE = timedelta(minutes=1)
@@ -149,6 +150,28 @@ class TestQueueDue:
         heal(DUE - MINUTE)
         assert next_of(project) == DUE
         assert len(queue_due(DUE)) == 1
+
+    @pytest.mark.parametrize("days", [1, 2, 3])
+    def test_a_clock_that_ran_ahead_by_days_costs_no_day(self, days: int) -> None:
+        project = make_due()
+        queue_due(DUE + days * DAY)
+        heal(DUE - MINUTE)
+        assert next_of(project) == DUE
+        assert len(queue_due(DUE)) == 1
+
+    def test_a_day_that_has_its_snapshot_is_planned_over(self) -> None:
+        project = make_due(next_snapshot_at=DUE + 2 * DAY)
+        for day in (0, 1):
+            make_snapshot(project, taken_at=DUE + day * DAY)
+        heal(DUE - MINUTE)
+        assert next_of(project) == DUE + 2 * DAY
+
+    def test_plans_that_are_right_are_not_looked_at(self) -> None:
+        for zone in ("UTC", "Europe/Berlin"):
+            make_due(next_snapshot_at=DUE + DAY, zone=zone)
+        with CaptureQueriesContext(connection) as captured:
+            heal(DUE)
+        assert not [query for query in captured if "local_date" in query["sql"].split("WHERE")[-1]]
 
     def test_an_existing_failed_snapshot_keeps_its_date(self) -> None:
         project = make_due()

@@ -78,6 +78,22 @@ def test_a_due_project_gets_a_snapshot_that_says_what_it_holds(
     assert AuditEvent.objects.get().action == "snapshot.completed"
 
 
+def test_the_server_ends_each_statement_at_the_limit_of_the_task(
+    live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.TASK_LIMIT = timedelta(seconds=777)
+    limits = []
+
+    def work(dsn: str, *args: Any, **kwargs: Any) -> None:
+        with open_database(Target(dsn, live_project.prefix)) as source:
+            limits.append(source.execute("SHOW statement_timeout").fetchone())
+        raise EngineError("Enough.")
+
+    monkeypatch.setattr(taking, "take_snapshot", work)
+    take(queued(live_project).id)
+    assert limits == [("777s",)]
+
+
 def test_a_second_delivery_does_nothing(live_project: Project) -> None:
     snapshot = taken(live_project)
     take(snapshot.id)
@@ -238,6 +254,52 @@ class TestFaults:
         take(snapshot.id)
         assert failed(snapshot) == "The backup storage returned other bytes than were written."
         assert manifests(stored, snapshot.project) == []
+
+    @pytest.mark.parametrize("retries", [[], [5]])
+    def test_it_is_removed_while_the_snapshot_is_still_its_own(
+        self,
+        snapshot: Snapshot,
+        engine: Any,
+        settings: Any,
+        retries: list[int],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        settings.SNAPSHOT_RETRY_MINUTES = retries
+        monkeypatch.setattr("snapshots.retrying.local_date", lambda *_: None)
+        holders = []
+
+        def work(*args: Any, **kwargs: Any) -> None:
+            # Once it is let go of, the next attempt may publish under the same name.
+            monkeypatch.setattr(
+                Storage, "delete", lambda *_: holders.append(Snapshot.objects.get().lease)
+            )
+            raise EngineError("The main database could not be read.")
+
+        engine(work)
+        take(snapshot.id)
+        assert len(holders) == 1
+        assert holders[0] is not None
+        snapshot.refresh_from_db()
+        assert (snapshot.state, snapshot.lease) == (
+            State.QUEUED if retries else State.FAILED,
+            None,
+        )
+
+    def test_a_worker_that_was_overtaken_leaves_the_other_ones_manifest(
+        self, snapshot: Snapshot, engine: Any, stored: Storage
+    ) -> None:
+        key = f"{snapshot.project_id}/manifests/{snapshot.id}.json"
+
+        def work(*args: Any, **kwargs: Any) -> None:
+            stored.put(key, b"{}")
+            Snapshot.objects.update(
+                state=State.COMPLETED, lease=None, manifest=key, taken_at=timezone.now()
+            )
+            raise EngineError("The main database could not be read.")
+
+        engine(work)
+        take(snapshot.id)
+        assert manifests(stored, snapshot.project) == [key]
 
     def test_when_the_lease_is_lost_nothing_is_said(
         self, snapshot: Snapshot, engine: Any, caplog: pytest.LogCaptureFixture

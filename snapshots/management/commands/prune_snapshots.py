@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.utils import timezone
 
+from backups_portal.lib.clock import database_now
 from snapshots.expiry import Pruned, prune_each
 
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         dry_run: bool = options["dry_run"]
         removed: list[dict[str, str]] = []
         kept: list[dict[str, str]] = []
-        for item in prune_each(timezone.now(), dry_run=dry_run):
+        for item in prune_each(database_now(), dry_run=dry_run):
             (removed if item.goes else kept).append(as_json(item))
             if not options["json"]:
                 self._print(item, dry_run)

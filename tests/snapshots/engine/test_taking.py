@@ -292,6 +292,23 @@ def test_the_database_going_away_in_the_middle_is_a_clear_error(
     assert list(backups.storage.list(f"{backups.project_id}/manifests/")) == []
 
 
+def test_marks_that_cannot_be_deleted_leave_the_manifest_to_the_caller(
+    backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Another attempt may have published under the same name meanwhile.
+    add_rows(source, 0, 7)
+
+    def cut(*_: object) -> None:
+        raise psycopg.OperationalError("terminating connection")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("snapshots.engine.taking._forget_marks", cut)
+        with pytest.raises(EngineError, match="main database"):
+            backups.take()
+    assert len(list(backups.storage.list(f"{backups.project_id}/manifests/"))) == 1
+    assert backups.take().is_full
+
+
 def test_a_read_only_storage_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(StorageError, match="cannot be opened"):

@@ -1,0 +1,69 @@
+"""Work that is spread over threads ends soon when somebody wants it to."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import pytest
+
+from backups_portal.lib.parallel import run_parallel
+
+JOB_SECONDS = 0.02
+JOBS = 1000
+
+
+class TooLateError(Exception):
+    """What Celery raises in the main thread of a task at its soft limit."""
+
+
+@contextmanager
+def limit(seconds: float) -> Iterator[None]:
+    """Raises TooLateError in this thread after so long, out of a signal as Celery's limit does."""
+
+    def expire(*_: object) -> None:
+        raise TooLateError
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def nothing() -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def test_a_limit_that_passes_while_it_waits_ends_the_threads_after_the_job_at_hand() -> None:
+    done: list[int] = []
+
+    def work(_: None, job: int) -> None:
+        time.sleep(JOB_SECONDS)
+        done.append(job)
+
+    with pytest.raises(TooLateError), limit(JOB_SECONDS * 5):
+        run_parallel(range(JOBS), work, workers=2, resource=nothing)
+    assert len(done) < JOBS / 2
+
+
+def test_the_first_error_ends_the_others_after_the_job_at_hand() -> None:
+    done: list[int] = []
+
+    def work(_: None, job: int) -> None:
+        if job == 3:
+            raise TooLateError
+        time.sleep(JOB_SECONDS)
+        done.append(job)
+
+    with pytest.raises(TooLateError):
+        run_parallel(range(JOBS), work, workers=2, resource=nothing)
+    assert len(done) < JOBS / 2
+
+
+def test_results_are_in_the_order_of_the_jobs() -> None:
+    assert run_parallel(range(50), lambda _, job: job * 2, workers=4, resource=nothing) == [
+        job * 2 for job in range(50)
+    ]

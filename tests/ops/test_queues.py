@@ -1,0 +1,99 @@
+"""The schedule goes on while every worker is busy with backups of hours."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from redis import Redis
+
+from backups_portal.celery import app
+from backups_portal.lib import pulse
+from backups_portal.ops import tasks
+from tests.conftest import running_worker
+
+PATIENCE = 30.0
+BACKUPS, SYSTEM = "celery", settings.SYSTEM_QUEUE
+
+
+@pytest.fixture
+def queues() -> Iterator["Redis"]:
+    """The broker, without messages and signs of life of others."""
+    app.control.purge()
+    with Redis.from_url(settings.REDIS_URL, decode_responses=True) as broker:
+        broker.delete(*(pulse._key(sign) for sign in (pulse.WORKER, pulse.SCHEDULE)))
+        yield broker
+    app.control.purge()
+
+
+def queue_of(task: str) -> str:
+    return app.amqp.router.route({}, task)["queue"].name
+
+
+def wait_for(sign: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while pulse.last_sign(sign) is None:
+        assert time.monotonic() < deadline, f"no {sign}"
+        time.sleep(0.1)
+
+
+def test_short_tasks_have_a_queue_of_their_own_and_all_of_them_exist() -> None:
+    app.loader.import_default_modules()
+    ours = {name for name in app.tasks if not name.startswith("celery.")}
+    assert {name for name in ours if queue_of(name) == SYSTEM} == set(settings.SYSTEM_TASKS)
+    assert queue_of("snapshots.tasks.take_snapshot") == BACKUPS
+    assert queue_of("backups_portal.ops.tasks.sweep") == BACKUPS
+    for name, seconds in settings.SYSTEM_TASKS.items():
+        assert app.tasks[name].time_limit == seconds
+
+
+def test_what_beat_sends_each_minute_goes_there() -> None:
+    each_minute = {
+        entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values() if entry["schedule"] == 60
+    }
+    assert each_minute <= set(settings.SYSTEM_TASKS)
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_worker_of_short_tasks_takes_nothing_else_and_is_no_sign_of_workers(
+    queues: "Redis", storage_url: str, tmp_path: Path
+) -> None:
+    tasks.sweep.delay()
+    tasks.tick.delay()
+    assert (queues.llen(BACKUPS), queues.llen(SYSTEM)) == (1, 1)
+    with running_worker(storage_url, tmp_path / "system.log", queues=SYSTEM, purge=False):
+        wait_for(pulse.SCHEDULE)
+    assert queues.llen(BACKUPS) == 1
+    assert pulse.last_sign(pulse.WORKER) is None
+
+
+@pytest.mark.usefixtures("transactional_db")
+def test_a_worker_that_names_no_queue_takes_both(
+    queues: "Redis", storage_url: str, tmp_path: Path
+) -> None:
+    tasks.sweep.delay()
+    tasks.tick.delay()
+    with running_worker(storage_url, tmp_path / "worker.log", purge=False):
+        wait_for(pulse.SCHEDULE)
+        wait_for(pulse.WORKER)
+        deadline = time.monotonic() + PATIENCE
+        while queues.llen(BACKUPS):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+@pytest.mark.django_db
+def test_a_tick_that_fails_is_no_sign_of_the_schedule(
+    queues: "Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "run_schedule", fail)
+        with pytest.raises(ZeroDivisionError):
+            tasks.tick()
+    assert pulse.last_sign(pulse.SCHEDULE) is None
+    tasks.tick()
+    assert pulse.last_sign(pulse.SCHEDULE) is not None
