@@ -188,6 +188,14 @@ def test_nobody_fills_a_mailbox(account: Account, letters: list[str]) -> None:
     assert (len(letters), codes) == (3, [200] * 20 + [429])
 
 
+def test_another_spelling_fills_it_no_faster(letters: list[str]) -> None:
+    factories.make_account("oskar@example.com")
+    # In the database each has the same capitals.
+    for name in ("oskar", "OSKAR", "o\u017fkar", "o\u017fKAR", "Oskar"):
+        Client().post("/sign-in/forgotten/", {"email": f"{name}@example.com"})
+    assert len(letters) == 3
+
+
 @pytest.mark.parametrize(
     "query",
     ["account=&token=x", "account=MQ&token=", "account=%00&token=%00", "account=____&token=a-b"],
