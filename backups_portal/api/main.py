@@ -10,7 +10,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from backups_portal.api.bodies import BodyParser
-from backups_portal.api.envelope import ApiError, EnvelopeRenderer, failure
+from backups_portal.api.envelope import ApiError, BusyError, EnvelopeRenderer, failure
 from backups_portal.api.pools import PoolBusyError
 from backups_portal.api.routes import (
     chunks,
@@ -46,6 +46,14 @@ for router in (general.router, *(routes.router for routes in DEVICES), *ROUTERS)
 def refused(request: HttpRequest, error: ApiError) -> HttpResponse:
     """The request is wrong, and says why."""
     return failure(error.message, error.status)
+
+
+@api.exception_handler(BusyError)
+def busy(request: HttpRequest, error: BusyError) -> HttpResponse:
+    """Somebody guesses; `Retry-After` says to the second for how long to wait."""
+    response = refused(request, error)
+    response["Retry-After"] = str(error.seconds)
+    return response
 
 
 @api.exception_handler(HttpError)
