@@ -321,12 +321,16 @@ LOGGING = {
         "line": {"()": "backups_portal.lib.logs.LineFormatter"},
         "json": {"()": "backups_portal.lib.logs.FieldsFormatter"},
     },
-    "filters": {"where": {"()": "backups_portal.lib.logs.WhereFilter"}},
+    "filters": {
+        "where": {"()": "backups_portal.lib.logs.WhereFilter"},
+        "mask": {"()": "backups_portal.lib.accesslog.MaskingFilter"},
+    },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": env.str("LOG_FORMAT", default="line"),
-            "filters": ["where"],
+            # What is masked here is masked for every handler behind it.
+            "filters": ["where", "mask"],
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},

@@ -1,7 +1,12 @@
 """Backups through the API: what a token alone does not open."""
 
+import pytest
+
+from backups_portal.api.routes import backups
+from backups_portal.api.signed import sign_path
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Membership, Project
+from snapshots.downloading import Download
 from tests.api.conftest import Api
 from tests.factories import PASSWORD, make_account, make_membership, make_snapshot
 
@@ -29,3 +34,16 @@ def test_the_password_of_any_owner_will_do(api: Api, project: Project) -> None:
     assert answers == [409] * 12
     refused = AuditEvent.objects.filter(action="snapshot.download_refused")
     assert set(refused.values_list("account_id", flat=True)) == {second.pk}
+
+
+def test_an_address_opens_a_backup_once(
+    api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = make_snapshot(project)
+    monkeypatch.setattr(
+        backups, "fetch_download", lambda **_: Download("a.zip", iter([b"content"]))
+    )
+    claim = {"s": backup.pk.hex, "a": project.created_by.pk}
+    path = f"/backups/{sign_path(backups.PURPOSE, claim)}"
+    assert b"".join(api.client.get(path).streaming_content) == b"content"
+    assert api.call("GET", path) == (410, "This address was used: ask for a new one")
