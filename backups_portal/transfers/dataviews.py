@@ -13,6 +13,7 @@ from backups_portal.projects.access import Permission
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Project
+from backups_portal.transfers.csvfiles import MAX_BYTES
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.exchanging import export_csv, import_csv, list_devices
 from backups_portal.transfers.lookup import (
@@ -49,6 +50,8 @@ class DataView(ProjectPermissionMixin, FormView):
     template_name = "transfers/data.html"
     form_class = ImportForm
     http_method_names = ["get", "head", "post"]
+    # A file, and what a form has around it; a larger file is told so by the form.
+    max_body_bytes = MAX_BYTES + 5_000_000
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         try:
