@@ -1,5 +1,6 @@
 """Every setting of the portal, read once and typed; nothing else reads the environment."""
 
+import os
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -250,6 +251,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # file:///absolute/folder, or another URL that obstore understands.
 SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var' / 'snapshots'}")
+# The key of a bucket, with which obstore does what it does by the process's environment.
+if bucket_secret := env.str("AWS_SECRET_ACCESS_KEY", default=""):
+    os.environ["AWS_SECRET_ACCESS_KEY"] = bucket_secret
 # What snapshots are encrypted with: `id:64 hex digits`, the key in use first, after commas the ones
 # before it, and `plain` where objects from before the first key are read. Empty: not encrypted.
 SNAPSHOT_MASTER_KEYS = env.str("SNAPSHOT_MASTER_KEYS", default="")
