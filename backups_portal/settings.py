@@ -57,6 +57,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=True)
 
 INSTALLED_APPS = [
+    # In front of Django's: its changepassword is in the audit log.
+    "backups_portal.accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -66,7 +68,6 @@ INSTALLED_APPS = [
     "django_guid",
     "django_htmx",
     "qsessions",
-    "backups_portal.accounts",
     "backups_portal.audit",
     "backups_portal.billing",
     "backups_portal.projects",

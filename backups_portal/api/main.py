@@ -11,6 +11,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from backups_portal.api.bodies import BodyParser
 from backups_portal.api.envelope import ApiError, BusyError, EnvelopeRenderer, failure
+from backups_portal.api.identity import note_refusal
 from backups_portal.api.pools import PoolBusyError
 from backups_portal.api.routes import (
     chunks,
@@ -66,6 +67,7 @@ def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(AuthenticationError)
 def denied(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     """No token, an unknown or expired one, or one that may not do this."""
+    note_refusal(request)
     return failure("Authorization Denied", HTTPStatus.UNAUTHORIZED)
 
 

@@ -41,6 +41,7 @@ WORDS = {
     "server.away": "Database server away",
     "server.back": "Database server answers again",
     "project.shut_down": "Project shut down",
+    "token.refused": "Token refused",
     "project.removed": "Project removed",
     "project.data_removed": "Database and backups removed",
     "project.started_again": "Project started again",

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 from django.views.generic import FormView, TemplateView, View
 
+from backups_portal.audit.services import address_of
 from backups_portal.projects.access import Permission
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.mixins import ProjectPermissionMixin
@@ -70,6 +71,7 @@ class DataView(ProjectPermissionMixin, FormView):
                 actor=self.account,
                 good_only=values["good_rows"],
                 preview="preview" in self.request.POST,
+                address=address_of(self.request),
             )
         except TransferRefusedError as refused:
             form.add_error(refused.field, refused.message)
@@ -94,7 +96,9 @@ class ExportView(ProjectPermissionMixin, View):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         device = kwargs["device"]
         try:
-            parts = export_csv(self.project, device, actor=self.account)
+            parts = export_csv(
+                self.project, device, actor=self.account, address=address_of(request)
+            )
         except TransferRefusedError as refused:
             raise Http404(refused.message) from refused
         except psycopg.Error:
