@@ -25,3 +25,16 @@ keep database_password "$(hex 24)"
 keep redis_password "$(hex 24)"
 keep database_url "postgresql://backups_portal:$(cat "$folder/database_password")@postgres:5432/backups_portal"
 keep redis_url "redis://:$(cat "$folder/redis_password")@redis:6379/0"
+# Opens /metrics for Prometheus.
+keep metrics_token "$(hex 24)"
+
+# What only some have: without a value, so that there is a file to mount. Write it in, and restart.
+may_stay_empty() {
+    [ -e "$folder/$1" ] && return
+    : >"$folder/$1"
+    chmod 444 "$folder/$1"
+    echo "made $folder/$1, empty: $2"
+}
+may_stay_empty email_url "the mail server, smtp+tls://user:password@mail.example.com:587"
+may_stay_empty aws_secret_access_key "the secret key of a bucket"
+may_stay_empty project_database_url "the server of new project databases, if it is another one"

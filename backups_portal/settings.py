@@ -1,5 +1,6 @@
 """Every setting of the portal, read once and typed; nothing else reads the environment."""
 
+import os
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -57,6 +58,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=True)
 
 INSTALLED_APPS = [
+    # In front of Django's: its changepassword is in the audit log.
+    "backups_portal.accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",
@@ -66,7 +69,6 @@ INSTALLED_APPS = [
     "django_guid",
     "django_htmx",
     "qsessions",
-    "backups_portal.accounts",
     "backups_portal.audit",
     "backups_portal.billing",
     "backups_portal.projects",
@@ -94,6 +96,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "backups_portal.accounts.middleware.SeenSessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "backups_portal.lib.bodies.BodyLimitMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -276,6 +279,9 @@ CELERY_BEAT_SCHEDULE = {
 
 # file:///absolute/folder, or another URL that obstore understands.
 SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var' / 'snapshots'}")
+# The key of a bucket, with which obstore does what it does by the process's environment.
+if bucket_secret := env.str("AWS_SECRET_ACCESS_KEY", default=""):
+    os.environ["AWS_SECRET_ACCESS_KEY"] = bucket_secret
 # What snapshots are encrypted with: `id:64 hex digits`, the key in use first, after commas the ones
 # before it, and `plain` where objects from before the first key are read. Empty: not encrypted.
 SNAPSHOT_MASTER_KEYS = env.str("SNAPSHOT_MASTER_KEYS", default="")
@@ -361,18 +367,19 @@ LOGGING = {
     },
     "filters": {
         "where": {"()": "backups_portal.lib.logs.WhereFilter"},
-        "bearers": {"()": "backups_portal.lib.logs.BearerFilter"},
+        "mask": {"()": "backups_portal.lib.accesslog.MaskingFilter"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": env.str("LOG_FORMAT", default="line"),
-            "filters": ["where"],
+            "filters": ["where", "mask"],
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {
         "django_guid": {"level": "WARNING"},
-        "django.request": {"filters": ["bearers"]},
+        # Here for whoever listens besides, as error trackers do.
+        "django.request": {"filters": ["mask"]},
     },
 }

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.views.generic import FormView, TemplateView
 
 from backups_portal.accounts.recent import RecentPasswordMixin
@@ -143,10 +144,14 @@ class RestoreStatusView(RestorePage):
     http_method_names = ["get", "head"]
 
 
-class RetryView(RestorePage):
+class RetryView(RestorePage, RecentPasswordMixin):
     """Another try of a restore that failed."""
 
     http_method_names = ["post"]
+    password_for = ("POST",)
+
+    def back_to(self) -> str:
+        return reverse("restore", args=[self.restore.pk])
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:

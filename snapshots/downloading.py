@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.throttling import DOWNLOAD, PASSWORD_AGAIN, take_for
 from backups_portal.audit.services import record
+from backups_portal.lib.throttle import Limit
 from snapshots.engine.archive import archive_snapshot, check_complete
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
-from snapshots.errors import DownloadRefusedError, WrongPasswordError
+from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.models import Snapshot
 from snapshots.storages import snapshot_storage
 
@@ -36,12 +38,12 @@ def open_download(
     Both are audited: that it was begun, and that it was refused.
 
     Raises:
+        TooManyTriesError: there were too many wrong ones, and nothing was looked at.
         WrongPasswordError: it is not the actor's.
         DownloadRefusedError: it is not stored, or storage does not have all of it.
     """
     try:
-        if not actor.check_password(password):
-            raise WrongPasswordError(WRONG_PASSWORD)
+        _whose(password, [actor], PASSWORD_AGAIN, address)
         storage, manifest = _open(snapshot)
     except DownloadRefusedError as refused:
         _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
@@ -60,13 +62,13 @@ def check_download(
         owners: Who may; the snapshot's project is theirs.
 
     Raises:
+        TooManyTriesError: there were too many wrong ones for each of them.
         WrongPasswordError: it is none of theirs.
         DownloadRefusedError: it is not stored, or storage does not have all of it.
     """
-    actor = next((owner for owner in owners if owner.check_password(password)), None)
+    actor = None
     try:
-        if actor is None:
-            raise WrongPasswordError(WRONG_PASSWORD)
+        actor = _whose(password, owners, DOWNLOAD, address)
         _open(snapshot)
     except DownloadRefusedError as refused:
         _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
@@ -82,6 +84,22 @@ def fetch_download(*, snapshot: Snapshot, actor: Account, address: str | None = 
     """
     storage, manifest = _open(snapshot)
     return _begin(snapshot, actor, storage, manifest, address)
+
+
+def _whose(
+    password: str, accounts: Sequence[Account], limit: Limit, address: str | None
+) -> Account:
+    """The first of the accounts with this password; each that is tried counts a try."""
+    waits = []
+    for account in accounts:
+        if wait := take_for(limit, account, address):
+            waits.append(wait)
+        elif account.check_password(password):
+            limit.forget(str(account.pk))
+            return account
+    if waits and len(waits) == len(accounts):
+        raise TooManyTriesError(min(waits))
+    raise WrongPasswordError(WRONG_PASSWORD)
 
 
 def _begin(

@@ -29,3 +29,15 @@ class DownloadRefusedError(Exception):
 
 class WrongPasswordError(DownloadRefusedError):
     """The password that was asked for again is not the account's."""
+
+
+class TooManyTriesError(Exception):
+    """Too many wrong passwords; this one was not looked at.
+
+    Attributes:
+        seconds: How long to wait.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(f"Too many tries. Wait {seconds} seconds.")
+        self.seconds = seconds

@@ -1,5 +1,6 @@
 """What the README says of settings and commands is so."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -21,10 +22,130 @@ def first_column(text: str) -> set[str]:
     return set(re.findall(r"^\| `([\w]+)", text, flags=re.MULTILINE))
 
 
-def test_every_setting_is_described() -> None:
-    code = (ROOT / "backups_portal" / "settings.py").read_text()
-    read = set(re.findall(r"(?:env\.\w+|required)\(\s*\"([A-Z_]+)\"", code))
-    assert first_column(section("Settings")) == read
+SETTINGS = (ROOT / "backups_portal" / "settings.py").read_text()
+COMPOSE = (ROOT / "docker-compose.yml").read_text()
+# What the README says in words of defaults that are computed, and how they are.
+COMPUTED = {
+    "PROJECT_DATABASE_URL": ("env.str('DATABASE_URL')", "`DATABASE_URL`"),
+    "PROXY_HOPS": ("int(BEHIND_PROXY)", "as `BEHIND_PROXY`"),
+    "SECURE_SSL_REDIRECT": ("SECURE_COOKIES", "as `SECURE_COOKIES`"),
+    "SECURE_HSTS_SECONDS": ("31536000 if SECURE_COOKIES else 0", "a year, with `SECURE_COOKIES`"),
+    "STATIC_ROOT": ("str(BASE_DIR / 'staticfiles')", "`staticfiles/`"),
+    "SNAPSHOT_STORAGE": (
+        "f\"file://{BASE_DIR / 'var' / 'snapshots'}\"",
+        "`file://…/var/snapshots`",
+    ),
+    "PORTAL_URL": ("f'https://{HOST}'", "`https://` and the first of `ALLOWED_HOSTS`"),
+    "MAIL_FROM": ("f'backups-portal@{HOST}'", "`backups-portal@` and the first of `ALLOWED_HOSTS`"),
+    # No mail server is one that sends nothing.
+    "EMAIL_URL": ("'dummymail://'", ""),
+}
+# What compose does not pass on, and why.
+NOT_PASSED = {
+    "DEBUG": "it shows what went wrong to everybody",
+    "STATIC_ROOT": "the image has the files",
+}
+# Where compose has a default of its own.
+COMPOSED = {
+    "BEHIND_PROXY": "1",
+    "PROXY_HOPS": "1",
+    "LOG_FORMAT": "json",
+    "SNAPSHOT_STORAGE": "file:///var/lib/backups-portal/snapshots",
+}
+
+
+def reads() -> dict[str, ast.expr | None]:
+    """The settings that are read from the environment, with their defaults."""
+    found: dict[str, ast.expr | None] = {}
+    for node in ast.walk(ast.parse(SETTINGS)):
+        # `env.str("NAME", default="") or otherwise`: an empty value is none.
+        if isinstance(node, ast.BoolOp) and (name := name_of(node.values[0])):
+            found[name] = node.values[1]
+        elif (name := name_of(node)) and name not in found:
+            (default,) = [key.value for key in node.keywords if key.arg == "default"] or [None]
+            found[name] = default
+    return found
+
+
+def name_of(node: ast.AST) -> str:
+    """Which setting a call reads; "" where it is no such call."""
+    match node:
+        case ast.Call(
+            func=ast.Name(id="required") | ast.Attribute(value=ast.Name(id="env")),
+            args=[ast.Constant(value=str(name)), *_],
+        ):
+            return name
+    return ""
+
+
+def shown(name: str, default: ast.expr | None) -> str:
+    """How the README says a default."""
+    if name in COMPUTED:
+        source, words = COMPUTED[name]
+        assert default is not None
+        assert ast.unparse(default) == source, f"{name} is computed in another way now"
+        return words
+    written = plain(default)
+    return f"`{written}`" if written else ""
+
+
+def plain(default: ast.expr | None) -> str:
+    """A default as it is written in the environment."""
+    # Not literal_eval, which does no sums: 6 * 60 * 60.
+    value = eval(ast.unparse(default), {}) if default is not None else ""  # noqa: S307 - our own
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def rows() -> dict[str, str]:
+    """The settings of the README's table, with the defaults that it has."""
+    found = re.findall(r"^\| `(\w+)` \|([^|]*)\|", section("Settings"), flags=re.MULTILINE)
+    return {name: default.strip() for name, default in found}
+
+
+def test_every_setting_is_described_with_its_default() -> None:
+    assert rows() == {name: shown(name, default) for name, default in reads().items()}
+
+
+def composed() -> dict[str, str | None]:
+    """What compose gives the portal's containers: a default, or None where it has none."""
+    block = COMPOSE.split("environment: &environment\n", 1)[1].split("\nservices:", 1)[0]
+    found: dict[str, str | None] = {}
+    for name, value in re.findall(r"^    ([A-Z_]+):(.*)$", block, flags=re.MULTILINE):
+        default = re.search(r"\$\{\w+:-(.*?)\}", value)
+        fixed = value.strip().strip('"') if "$" not in value and "_FILE" not in name else None
+        found[name.removesuffix("_FILE")] = default[1] if default else (fixed or None)
+    return found
+
+
+def test_compose_passes_every_setting_on() -> None:
+    assert not {*rows(), *NOT_PASSED} - {*composed(), *NOT_PASSED}
+    assert not {*composed()} & {*NOT_PASSED}
+    # The library that knows buckets reads these itself.
+    assert {*composed()} - {*rows()} == {"AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_ENDPOINT_URL"}
+
+
+def test_the_defaults_of_compose_are_the_same_but_for_those_named() -> None:
+    ours = {
+        name: "" if name in COMPUTED or name == "API_URL" else plain(default)
+        for name, default in reads().items()
+    }
+    given = {name: value for name, value in composed().items() if value is not None}
+    assert given == {**{name: ours[name] for name in given}, **COMPOSED}
+
+
+def test_compose_has_secrets_in_files_only() -> None:
+    """Whatever opens something: its name says so, or it is an address with a password."""
+    secret = re.compile(
+        r"KEY(S)?$|TOKEN$|PASSWORD$|SECRET|^(DATABASE|REDIS|EMAIL|.*_DATABASE)_URL$"
+    )
+    block = COMPOSE.split("environment: &environment\n", 1)[1].split("\nservices:", 1)[0]
+    names = re.findall(r"^    ([A-Z_]+):", block, flags=re.MULTILINE)
+    assert [n for n in names if secret.search(n) and not n.endswith("_FILE")] == []
+    given = re.findall(r"_FILE: /run/secrets/(\w+)$", block, flags=re.MULTILINE)
+    mounted = re.findall(r"^    - (\w+)$", COMPOSE.split("  secrets:\n")[1], flags=re.MULTILINE)
+    assert sorted(given) == sorted(mounted[: len(given)])
 
 
 def test_every_command_is_described() -> None:
@@ -33,8 +154,8 @@ def test_every_command_is_described() -> None:
         for name, app in get_commands().items()
         if app.startswith(("backups_portal", "snapshots", "restores"))
     }
-    # Django's own, and the one with a section of its own.
-    assert first_column(section("Commands")) - {"changepassword"} == ours - {"demo"}
+    # One has a section of its own.
+    assert first_column(section("Commands")) == ours - {"demo"}
 
 
 @pytest.mark.parametrize("name", re.findall(r"\[[^]]*\]\(([^)]+)\)", README))

@@ -37,3 +37,20 @@ def test_an_empty_one_is_no_secret(tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     found = value_of("SECRET_KEY", SECRET_KEY_FILE=str(tmp_path / "empty"))
     assert "SECRET_KEY is not set" in found.stderr
+
+
+def test_what_is_optional_may_be_an_empty_file(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("")
+    names = ("METRICS_TOKEN", "EMAIL_URL", "PROJECT_DATABASE_URL", "AWS_SECRET_ACCESS_KEY")
+    environment = {f"{name}_FILE": str(tmp_path / "empty") for name in names}
+    assert value_of("METRICS_TOKEN", **environment).stdout == "\n"
+    assert value_of("EMAIL_HOST", **environment).stdout.strip() in ("", "None")
+    same = value_of("PROJECT_DATABASE_URL", **environment).stdout.strip()
+    assert same == os.environ["DATABASE_URL"]
+
+
+def test_the_key_of_a_bucket_is_handed_on_to_the_library(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("of the bucket\n")
+    file = str(tmp_path / "secret")
+    found = value_of("os.environ['AWS_SECRET_ACCESS_KEY']", AWS_SECRET_ACCESS_KEY_FILE=file)
+    assert found.stdout.strip() == "of the bucket"

@@ -21,7 +21,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.accounts.resetting import account_of_link, can_send
 from backups_portal.accounts.security_views import PasswordView, account_of
 from backups_portal.accounts.tasks import send_reset_link
-from backups_portal.accounts.throttling import RESET, take_reset
+from backups_portal.accounts.throttling import RESET, take_reset, whose
 from backups_portal.audit.services import address_of, record
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ForgottenView(FormView):
         if wait := take_reset(email, address):
             return locked_page(self.request, wait)
         # Of one address a few an hour; who asks again has a message already.
-        if not RESET.take(email.lower()):
+        if not RESET.take(whose(email)):
             record(action="account.link_wanted", actor=None, subject=email, address=address)
             try:
                 send_reset_link.delay(email)

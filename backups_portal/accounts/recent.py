@@ -48,9 +48,13 @@ class RecentPasswordMixin(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method in self.password_for and not is_recent(request, self._within(request)):
-            back = request.get_full_path()
+            back = self.back_to()
             return HttpResponseRedirect(f"{reverse('password-again')}?{urlencode({'next': back})}")
         return super().dispatch(request, *args, **kwargs)
+
+    def back_to(self) -> str:
+        """Where the password leads: an address that can be read."""
+        return self.request.get_full_path()
 
     def _within(self, request: HttpRequest) -> timedelta:
         # The page itself has asked for it: what was filled in is not thrown away.

@@ -1,5 +1,7 @@
 """How often somebody may try to be an account, and what is written down when it was too often."""
 
+import unicodedata
+
 from qsessions.models import Session
 
 from backups_portal.accounts.models import Account
@@ -18,24 +20,43 @@ ADDRESS = Limit("sign-in-address", 100, QUARTER)
 CODE = Limit("code", 5, QUARTER)
 # Of an account that is signed in already.
 PASSWORD_AGAIN = Limit("password-again", 5, QUARTER)
+# Of an owner, by the API, which is told a password only: the right one of an owner counts as a
+# wrong one of those who are tried before.
+DOWNLOAD = Limit("download", 10, QUARTER)
 RESET = Limit("reset", 3, 60 * 60)
 RESET_ADDRESS = Limit("reset-address", 20, 60 * 60)
 
 
 def take_sign_in(email: str, address: str | None) -> int:
     """Count a sign-in; 0 where its password may be looked at, else the seconds to wait."""
-    name, where = email.strip().lower(), neighbourhood(address)
+    name, where = whose(email), neighbourhood(address)
     return (
         _take(SIGN_IN, f"{name} {where}", email, address)
         or _take(ADDRESS, where, email, address)
         # Who is known at this address is not locked out by what others do elsewhere.
-        or (0 if _is_known(name, address) else _take(ACCOUNT, name, email, address))
+        or (0 if _is_known(email, address) else _take(ACCOUNT, name, email, address))
     )
 
 
 def forgive_sign_in(email: str, address: str | None) -> None:
     """The password was right. Tries of an address go on counting: its own account is no way out."""
-    SIGN_IN.forget(f"{email.strip().lower()} {neighbourhood(address)}")
+    SIGN_IN.forget(f"{whose(email)} {neighbourhood(address)}")
+
+
+def whose(email: str) -> str:
+    """Whose tries those with this e-mail are, however it is spelt: an account's, or the text's.
+
+    The database finds an account by its capitals, and several letters share one: a long s is an S.
+    """
+    account = Account.objects.filter(email__iexact=_plain(email)).first()
+    if account:
+        return f"account {account.pk}"
+    return unicodedata.normalize("NFKC", _plain(email)).casefold()
+
+
+def _plain(email: str) -> str:
+    # PostgreSQL knows no NUL.
+    return email.replace("\0", "").strip()
 
 
 def take_reset(email: str, address: str | None) -> int:
@@ -70,4 +91,4 @@ def minutes(seconds: int) -> int:
 
 
 def _is_known(email: str, address: str | None) -> bool:
-    return Session.objects.filter(user__email__iexact=email.replace("\0", ""), ip=address).exists()
+    return Session.objects.filter(user__email__iexact=_plain(email), ip=address).exists()

@@ -27,6 +27,20 @@ class ApiError(Exception):
         self.status = status
 
 
+class BusyError(ApiError):
+    """There were too many wrong tries.
+
+    Args:
+        seconds: How long to wait; whole minutes of it are in the message.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        minutes = -(-seconds // 60)
+        wait = f"{minutes} minute{'s' * (minutes != 1)}"
+        super().__init__(f"Too many tries. Try again in {wait}.", HTTPStatus.TOO_MANY_REQUESTS)
+        self.seconds = seconds
+
+
 class NotFoundError(ApiError):
     """There is no such thing in the caller's project."""
 

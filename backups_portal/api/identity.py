@@ -16,7 +16,11 @@ from ninja.security.base import AuthBase
 from backups_portal.api.limits import check_limit
 from backups_portal.api.pools import Connection, Pools
 from backups_portal.api.portal import running_project_of
+from backups_portal.audit.services import address_of, record
+from backups_portal.lib.accesslog import masked
+from backups_portal.lib.client_address import neighbourhood
 from backups_portal.lib.crypto import Keyring
+from backups_portal.lib.throttle import Limit
 from backups_portal.projectdb.tokens import TokenIdentity, find_token, note_use
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Project
@@ -31,6 +35,9 @@ HEADERS = (
     *("HTTP_DEVICE_TOKEN", "HTTP_ANALYSIS_TOKEN"),
 )
 METHODS = {"GET": "read", "POST": "write", "PUT": "write", "DELETE": "delete"}
+# How often refused tokens are written down: from an address, and of a project in all.
+REFUSED_THERE = Limit("token-refused", 1, 60 * 60)
+REFUSED = Limit("tokens-refused", 20, 60 * 60)
 # What each permission of a token lets it do. Devices delete their data with the right to write it.
 RIGHTS = {
     "full": frozenset({"read", "write", "delete"}),
@@ -150,6 +157,20 @@ def find_project(token: str) -> Project | None:
     """The running project whose token this would be."""
     match = TOKEN.fullmatch(token)
     return running_project_of(match[1]) if match else None
+
+
+def note_refusal(request: HttpRequest) -> None:
+    """Write down that a token was refused which a running project would have made.
+
+    Once an hour for an address, and so often for a project: whoever tries tokens fills no log.
+    """
+    project = find_project(presented(request))
+    where = address_of(request)
+    if project is None or REFUSED_THERE.take(f"{project.pk} {neighbourhood(where)}"):
+        return
+    if not REFUSED.take(str(project.pk)):
+        subject = f"{request.method} {masked(request.path)}"
+        record(action="token.refused", actor=None, project=project, subject=subject, address=where)
 
 
 def release(request: HttpRequest) -> None:

@@ -10,7 +10,8 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from backups_portal.api.bodies import BodyParser
-from backups_portal.api.envelope import ApiError, EnvelopeRenderer, failure
+from backups_portal.api.envelope import ApiError, BusyError, EnvelopeRenderer, failure
+from backups_portal.api.identity import note_refusal
 from backups_portal.api.pools import PoolBusyError
 from backups_portal.api.routes import (
     chunks,
@@ -48,6 +49,14 @@ def refused(request: HttpRequest, error: ApiError) -> HttpResponse:
     return failure(error.message, error.status)
 
 
+@api.exception_handler(BusyError)
+def busy(request: HttpRequest, error: BusyError) -> HttpResponse:
+    """Somebody guesses; `Retry-After` says to the second for how long to wait."""
+    response = refused(request, error)
+    response["Retry-After"] = str(error.seconds)
+    return response
+
+
 @api.exception_handler(HttpError)
 def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
     """A body that the parser refused, whose reason is behind the exception."""
@@ -58,6 +67,7 @@ def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
 @api.exception_handler(AuthenticationError)
 def denied(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     """No token, an unknown or expired one, or one that may not do this."""
+    note_refusal(request)
     return failure("Authorization Denied", HTTPStatus.UNAUTHORIZED)
 
 

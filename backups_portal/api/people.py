@@ -7,13 +7,15 @@ from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.throttling import CODE, forgive_sign_in, take_for, take_sign_in
 from backups_portal.accounts.twofactor import is_on, shows, spend
-from backups_portal.api.envelope import ApiError
-from backups_portal.api.throttle import check_tries, forget_tries, note_try
+from backups_portal.api.envelope import ApiError, BusyError
 from backups_portal.audit.services import address_of, record
 from backups_portal.projects.models import Membership, Project
 
 WRONG = "Invalid E-mail or Password"
+# In the audit log, beside what is done at the portal.
+BY_API = {"by": "API"}
 # What clients read to know which kind of code to ask for.
 CODE_WANTED = json.dumps({"otp_enabled": ["authenticator"], "otp_autosend": "authenticator"})
 
@@ -44,40 +46,45 @@ def sign_in(
         spend_code: The code is used up; clients send the same one first to look at the profiles.
 
     Raises:
-        ApiError: there is none, it is closed, a code is missing or wrong, or there were too many
-            wrong tries.
+        ApiError: there is none, it is closed, or a code is missing or wrong.
+        BusyError: there were too many tries, here or at the portal's own sign-in.
     """
     # PostgreSQL knows no NUL, nor does any e-mail.
-    email = email.replace("\0", "")
-    who = f"{address_of(request)} {email.lower()}"
-    check_tries(who)
+    email, where = email.replace("\0", ""), address_of(request)
+    # Before the password is looked at: right ones are found out no faster than wrong ones.
+    if wait := take_sign_in(email, where):
+        raise BusyError(wait)
     account = authenticate(request, username=email, password=password)
     if not isinstance(account, Account):
-        note_try(who)
-        record(action="session.refused", actor=None, subject=email, address=address_of(request))
+        record(action="session.refused", actor=None, subject=email, details=BY_API, address=where)
         raise ApiError(WRONG, HTTPStatus.UNAUTHORIZED)
-    check_code(request, who, account, code, spend_code=spend_code)
-    forget_tries(who)
+    forgive_sign_in(email, where)
+    check_code(request, account, code, spend_code=spend_code)
     return account
 
 
 def check_code(
-    request: HttpRequest, who: str, account: Account, code: str, *, spend_code: bool = True
+    request: HttpRequest, account: Account, code: str, *, spend_code: bool = True
 ) -> None:
     """Nothing where the account asks for no codes.
 
-    Args:
-        who: Whose wrong tries are counted.
-
     Raises:
         ApiError: the code is missing or wrong; clients ask for one, or for another.
+        BusyError: too many were wrong.
     """
     if not is_on(account):
         return
     if not code:
         raise ApiError(CODE_WANTED, HTTPStatus.BAD_REQUEST)
+    if wait := take_for(CODE, account, address_of(request)):
+        raise BusyError(wait)
     right = spend(account, code) == "app" if spend_code else shows(account, code)
     if not right:
-        note_try(who)
-        record(action="session.code_refused", actor=account, address=address_of(request))
+        record(
+            action="session.code_refused",
+            actor=account,
+            details=BY_API,
+            address=address_of(request),
+        )
         raise ApiError("Invalid code", HTTPStatus.UNAUTHORIZED)
+    CODE.forget(str(account.pk))

@@ -13,12 +13,15 @@ WSGI_APPLICATION = "backups_portal.api.wsgi.application"
 MIDDLEWARE = [
     "django_guid.middleware.guid_middleware",
     "backups_portal.lib.client_address.ClientAddressMiddleware",
+    "django.middleware.security.SecurityMiddleware",
     "backups_portal.api.middleware.ApiMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
 ]
 # The token says which project a request acts on, at whatever address it arrives.
 ALLOWED_HOSTS = ["*"]
 APPEND_SLASH = False
+# A client that posts would be led to read, and has said its token in the open already.
+SECURE_SSL_REDIRECT = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = API_MAX_BODY_BYTES
 # Clients name as many variables, fields and tags as they like.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = None

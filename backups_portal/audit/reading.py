@@ -45,6 +45,7 @@ WORDS = {
     "server.back": "Database server answers again",
     "project.shut_down": "Project shut down",
     "project.still_running": "Restored project still running",
+    "token.refused": "Token refused",
     "project.removed": "Project removed",
     "project.data_removed": "Database and backups removed",
     "project.started_again": "Project started again",

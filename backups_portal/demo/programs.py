@@ -49,8 +49,7 @@ def _server(name: str, application: str, port: int) -> Program:
             "--limit-request-line=8190",
             "--no-control-socket",
             "--access-logfile=-",
-            # Addresses without what is behind the question mark, where listeners send a token.
-            '--access-logformat=%(h)s %(t)s "%(m)s %(U)s" %(s)s %(b)s',
+            "--logger-class=backups_portal.lib.accesslog.AccessLogger",
         ),
     )
 

@@ -16,11 +16,6 @@ from pythonjsonlogger.json import JsonFormatter
 # What a message says by name; any other placeholder is counted, so that the next value fits.
 PLACEHOLDER = re.compile(r"(?:\b(?P<name>[a-z_]+)=)?%(?P<verb>[sdr]|\.\d+f)")
 TAKEN = frozenset({"time", "level", "logger", "message", "request", "task", "process"})
-# What opens something by itself, in an address of the projects' API: tokens, and signed links.
-BEARER = re.compile(
-    r"(?:[ap]-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[^/\s]+:[^/\s]{20,}", re.IGNORECASE
-)
-API = "api"
 
 
 class WhereFilter(logging.Filter):
@@ -30,23 +25,6 @@ class WhereFilter(logging.Filter):
         record.request_id = get_guid() or "-"
         request = getattr(current_task, "request", None)
         record.task_id = getattr(request, "id", None) or "-"
-        return True
-
-
-class BearerFilter(logging.Filter):
-    """Makes tokens unreadable that are in the addresses which Django logs.
-
-    Clients of the projects' API name tokens there. The portal's own addresses have ids of the same
-    form, which the log shall have.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        match = getattr(getattr(record, "request", None), "resolver_match", None)
-        if (match is None or match.namespace == API) and isinstance(record.args, tuple):
-            record.args = tuple(
-                BEARER.sub("<token>", value) if isinstance(value, str) else value
-                for value in record.args
-            )
         return True
 
 

@@ -1,6 +1,7 @@
 """The page of a project's API: its tokens, its address, and how clients are pointed at it."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -10,20 +11,25 @@ from django.shortcuts import redirect
 from django.utils.cache import add_never_cache_headers
 from django.views.generic import FormView, View
 
+from backups_portal.accounts.recent import RecentPasswordMixin
 from backups_portal.audit.services import address_of
 from backups_portal.projectdb.tokens import NewToken
 from backups_portal.projects.access import Permission
 from backups_portal.projects.client_configuration import PLACEHOLDER, snippets
 from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
-from backups_portal.projects.forms import TokenForm
+from backups_portal.projects.forms import NAME_LENGTH, TokenForm
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.profile_tokens import list_tokens, make_token, revoke_token
 
 UNREACHABLE = 503
+FILLED_IN = ("name", "permission", "lifetime")
 
 
-class ApiView(ProjectPermissionMixin, FormView):
+class ApiView(ProjectPermissionMixin, RecentPasswordMixin, FormView):
     """Lists profile tokens and makes new ones; a new one's value is shown once."""
+
+    # To look at the list needs no password.
+    password_for = ("POST",)
 
     template_name = "projects/api/api.html"
     permission = Permission.MANAGE_API
@@ -32,6 +38,15 @@ class ApiView(ProjectPermissionMixin, FormView):
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.show()
+
+    def get_initial(self) -> dict[str, Any]:
+        """What was filled in before the password was asked for."""
+        return {name: self.request.GET[name] for name in FILLED_IN if name in self.request.GET}
+
+    def back_to(self) -> str:
+        sent = self.request.POST
+        filled_in = {name: sent[name][:NAME_LENGTH] for name in FILLED_IN if name in sent}
+        return f"{self.request.path}?{urlencode(filled_in)}"
 
     def form_valid(self, form: TokenForm) -> HttpResponse:
         values = form.cleaned_data

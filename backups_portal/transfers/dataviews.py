@@ -9,10 +9,12 @@ from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpRespons
 from django.http.response import HttpResponseBase
 from django.views.generic import FormView, TemplateView, View
 
+from backups_portal.audit.services import address_of
 from backups_portal.projects.access import Permission
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Project
+from backups_portal.transfers.csvfiles import MAX_BYTES
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.exchanging import export_csv, import_csv, list_devices
 from backups_portal.transfers.lookup import (
@@ -49,6 +51,8 @@ class DataView(ProjectPermissionMixin, FormView):
     template_name = "transfers/data.html"
     form_class = ImportForm
     http_method_names = ["get", "head", "post"]
+    # A file, and what a form has around it; a larger file is told so by the form.
+    max_body_bytes = MAX_BYTES + 5_000_000
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         try:
@@ -67,6 +71,7 @@ class DataView(ProjectPermissionMixin, FormView):
                 actor=self.account,
                 good_only=values["good_rows"],
                 preview="preview" in self.request.POST,
+                address=address_of(self.request),
             )
         except TransferRefusedError as refused:
             form.add_error(refused.field, refused.message)
@@ -91,7 +96,9 @@ class ExportView(ProjectPermissionMixin, View):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         device = kwargs["device"]
         try:
-            parts = export_csv(self.project, device, actor=self.account)
+            parts = export_csv(
+                self.project, device, actor=self.account, address=address_of(request)
+            )
         except TransferRefusedError as refused:
             raise Http404(refused.message) from refused
         except psycopg.Error:

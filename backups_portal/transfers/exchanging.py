@@ -61,7 +61,9 @@ def list_devices(project: Project) -> list[tuple[str, str]]:
         return [(str(key), str(name)) for key, name in rows]
 
 
-def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str]:
+def export_csv(
+    project: Project, device: str, *, actor: Account, address: str | None = None
+) -> Iterator[str]:
     """A device's records as CSV, oldest first, read while it is written.
 
     Raises:
@@ -74,7 +76,13 @@ def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str
     if found is None:
         connection.close()
         raise TransferRefusedError(f"There is no device {device}.", field="device")
-    record(action="data.exported", actor=actor, project=project, subject=str(found[0]))
+    record(
+        action="data.exported",
+        actor=actor,
+        project=project,
+        subject=str(found[0]),
+        address=address,
+    )
     return write_rows(_read_records(connection, device))
 
 
@@ -98,6 +106,7 @@ def import_csv(
     actor: Account,
     good_only: bool = False,
     preview: bool = False,
+    address: str | None = None,
 ) -> Imported:
     """Store the records of a CSV file in one transaction: all or nothing, or the good ones.
 
@@ -127,6 +136,7 @@ def import_csv(
                 project=project,
                 subject=device,
                 details={"rows": done.rows, "bad": done.bad},
+                address=address,
             )
     except CsvError as error:
         raise TransferRefusedError(str(error), field="file") from error

@@ -6,9 +6,10 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.generic import FormView
 
+from backups_portal.accounts.locked import locked_page
 from backups_portal.audit.services import address_of
 from snapshots.downloading import open_download
-from snapshots.errors import DownloadRefusedError, WrongPasswordError
+from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.forms import DownloadForm
 from snapshots.mixins import SnapshotMixin
 from snapshots.models import Snapshot
@@ -42,6 +43,8 @@ class DownloadView(SnapshotMixin, FormView):
                 password=form.cleaned_data["password"],
                 address=address_of(self.request),
             )
+        except TooManyTriesError as refused:
+            return locked_page(self.request, refused.seconds)
         except WrongPasswordError as refused:
             form.add_error("password", str(refused))
             return self.form_invalid(form)

@@ -1,7 +1,7 @@
 """The table of answers holds, names every URL, and a refusal changes nothing."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from restores.models import Restore
 from snapshots.models import Hold, Snapshot
 from tests import factories
 from tests.access.table import METHODS, TABLE
+from tests.tally import ACCESSES
 
 pytestmark = pytest.mark.django_db
 ACTORS = ("owner", "collaborator", "stranger", "anonymous")
@@ -162,10 +163,11 @@ def test_row_is_complete(name: str) -> None:
 
 @pytest.mark.parametrize("actor", ACTORS)
 @pytest.mark.parametrize("name", TABLE)
-def test_answers(world: World, name: str, actor: str) -> None:
+def test_answers(world: World, name: str, actor: str, tried: Callable[[str, int], None]) -> None:
     expected = TABLE[name][actor]
     given = {method: world.ask(actor, method, name).status_code for method in METHODS}
     assert given == dict(expected)
+    tried(ACCESSES, len(given))
 
 
 @pytest.mark.parametrize("actor", [actor for actor in ACTORS if actor != "owner"])

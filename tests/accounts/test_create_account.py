@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -23,6 +24,31 @@ def test_account_can_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account.objects.get(email="ada@example.com")
     assert json.loads(said) == {"id": account.pk, "email": "ada@example.com"}
     assert account.check_password("correct horse battery")
+    event = AuditEvent.objects.get()
+    assert (event.action, event.subject, event.account_id) == (
+        "account.created",
+        account.email,
+        None,
+    )
+
+
+def test_a_new_password_is_given_and_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account.objects.create_user("ada@example.com", "correct horse battery")
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": "another horse battery")
+    call_command("changepassword", account.email, stdout=io.StringIO())
+    account.refresh_from_db()
+    assert account.check_password("another horse battery")
+    event = AuditEvent.objects.get()
+    assert (event.action, event.subject) == ("account.password_set", account.email)
+
+
+def test_what_was_not_changed_is_not_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account.objects.create_user("ada@example.com", "correct horse battery")
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": "short")
+    for name in (account.email, "nobody@example.com"):
+        with pytest.raises(CommandError):
+            call_command("changepassword", name, stdout=io.StringIO(), stderr=io.StringIO())
+    assert not AuditEvent.objects.exists()
 
 
 @pytest.mark.parametrize(

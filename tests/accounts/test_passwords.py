@@ -80,6 +80,17 @@ def test_a_browser_left_open_is_asked_and_led_back(
     assert client.get(url).status_code in (200, 503)
 
 
+def test_another_try_of_a_restore_needs_the_password(client: Client, snapshot: Snapshot) -> None:
+    restore = factories.make_restore(
+        snapshot, requested_by=snapshot.project.created_by, state="failed", reason="It broke."
+    )
+    later(client, timedelta(minutes=16))
+    asked = client.post(f"/restores/{restore.pk}/retry/")
+    assert asked["Location"] == f"/account/password-again/?next=%2Frestores%2F{restore.pk}%2F"
+    restore.refresh_from_db()
+    assert restore.state == "failed"
+
+
 def test_what_was_filled_in_for_long_is_not_thrown_away(client: Client, snapshot: Snapshot) -> None:
     url = address(snapshot, "shut-down")
     later(client, timedelta(minutes=45))
@@ -186,6 +197,14 @@ def test_nobody_fills_a_mailbox(account: Account, letters: list[str]) -> None:
         for _ in range(21)
     ]
     assert (len(letters), codes) == (3, [200] * 20 + [429])
+
+
+def test_another_spelling_fills_it_no_faster(letters: list[str]) -> None:
+    factories.make_account("oskar@example.com")
+    # In the database each has the same capitals.
+    for name in ("oskar", "OSKAR", "o\u017fkar", "o\u017fKAR", "Oskar"):
+        Client().post("/sign-in/forgotten/", {"email": f"{name}@example.com"})
+    assert len(letters) == 3
 
 
 @pytest.mark.parametrize(

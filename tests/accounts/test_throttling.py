@@ -5,6 +5,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.throttling import take_sign_in
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.client_address import client_of, neighbourhood
 from tests import factories
@@ -67,6 +68,31 @@ def test_who_has_signed_in_before_is_not_locked_out_by_others(
         attack(Client(), account.email, 1, REMOTE_ADDR=f"192.0.2.{number}")
     assert Client().post("/sign-in/", password, **at_home).status_code == 302
     assert Client().post("/sign-in/", password).status_code == 429
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        # Each is found in the database as the account: a long s has the capital of an s…
+        [
+            "oskar@example.com",
+            "OSKAR@EXAMPLE.COM",
+            "o\u017fkar@example.com",
+            "o\u017fKAR@example.com",
+        ],
+        # …or as none, and written in letters that look like others.
+        [
+            "nobody@example.com",
+            "\uff4eobody@example.com",
+            "NOBODY@example.com",
+            "noBODY@example.com",
+        ],
+    ],
+)
+def test_another_spelling_is_no_new_beginning(spellings: list[str]) -> None:
+    factories.make_account("oskar@example.com")
+    waits = [take_sign_in(spellings[number % 4], "192.0.2.1") > 0 for number in range(8)]
+    assert waits == [False] * 5 + [True] * 3
 
 
 def test_the_right_password_forgives_the_wrong_ones(client: Client, account: Account) -> None:

@@ -3,44 +3,99 @@
 import base64
 import json
 import time
+from typing import ClassVar
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.utils import timezone
+from pytest_django import Settings
 
 from backups_portal.accounts import twofactor
 from backups_portal.accounts.models import SecondFactor
-from backups_portal.api import throttle
+from backups_portal.accounts.throttling import take_sign_in
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Membership, Project
 from tests.api.conftest import Api, api_of
 from tests.factories import PASSWORD, make_account, make_membership
 
 WRONG = (401, "Invalid E-mail or Password")
-BUSY = (429, "Too many wrong passwords. Try again in a few minutes.")
+BUSY = (429, "Too many tries. Try again in 15 minutes.")
 
 
 def who(project: Project, password: str = PASSWORD) -> dict[str, str]:
     return {"email": project.created_by.email, "password": password}
 
 
+class NotingHasher(MD5PasswordHasher):
+    """Fast, as a test has many passwords; knows those that it was given."""
+
+    seen: ClassVar[list[str]] = []
+
+    def encode(self, password: str, salt: str) -> str:
+        self.seen.append(password)
+        return super().encode(password, salt)
+
+
+@pytest.fixture
+def hashed(project: Project, settings: Settings) -> list[str]:
+    """The passwords that are hashed from now on."""
+    settings.PASSWORD_HASHERS = [f"{__name__}.NotingHasher", *settings.PASSWORD_HASHERS]
+    project.created_by.set_password(PASSWORD)
+    project.created_by.save(update_fields=["password"])
+    return NotingHasher.seen
+
+
 def test_somebody_who_is_wrong_too_often_has_to_wait(
-    api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+    api: Api, project: Project, hashed: list[str]
 ) -> None:
-    monkeypatch.setattr(throttle, "TRIES", 3)
     login = "/account/login"
-    for _ in range(2):
-        assert api.call("POST", login, who(project, "wrong")) == WRONG
-    # The right one makes them forgotten.
-    assert api.call("POST", login, who(project))[0] == 200
     for _ in range(3):
+        for _ in range(4):
+            assert api.call("POST", login, who(project, "wrong")) == WRONG
+        # The right one makes them forgotten.
+        assert api.call("POST", login, who(project))[0] == 200
+    for _ in range(5):
         assert api.call("POST", login, who(project, "wrong")) == WRONG
-    assert api.call("POST", login, who(project)) == BUSY
+    before = len(hashed)
+    for email in (project.created_by.email, project.created_by.email.upper()):
+        assert api.call("POST", login, {"email": email, "password": PASSWORD}) == BUSY
+    assert len(hashed) == before, "nothing was looked at"
+    locked = AuditEvent.objects.get(action="session.locked")
+    assert (locked.subject, locked.address) == (project.created_by.email, "127.0.0.1")
+    # Nor is there another way in, here or at the portal.
+    body = who(project)
+    token = {**body, "profile_id": project.profile_id}
+    assert api.call("POST", "/account/profile/token", token) == BUSY
+    assert api.call("POST", f"/profile/{project.profile_id}/token", body) == BUSY
+    assert take_sign_in(project.created_by.email, "127.0.0.1") > 0
     # Nobody else has to.
     other = {"email": make_account().email, "password": PASSWORD}
     assert api.call("POST", login, other)[0] == 200
-    assert AuditEvent.objects.filter(action="session.refused").count() == 5
+    assert AuditEvent.objects.filter(action="session.refused").count() == 17
+
+
+def test_who_has_to_wait_is_told_for_how_long(api: Api, project: Project) -> None:
+    for _ in range(6):
+        response = api.client.post(
+            "/account/login", who(project, "x"), content_type="application/json"
+        )
+    assert response.status_code == 429
+    assert 0 < int(response["Retry-After"]) <= 15 * 60
+
+
+def test_many_addresses_guess_no_faster(api: Api, project: Project, hashed: list[str]) -> None:
+    answers = [
+        api.client.post(
+            "/account/login",
+            who(project, "wrong"),
+            content_type="application/json",
+            REMOTE_ADDR=f"192.0.2.{number}",
+        ).status_code
+        for number in range(60)
+    ]
+    assert answers == [401] * 50 + [429] * 10
 
 
 def test_nobody_learns_whether_there_is_an_account(api: Api, project: Project) -> None:
@@ -125,6 +180,19 @@ class TestAnAccountWithCodes:
         assert json.loads(refused[1])["otp_enabled"] == ["authenticator"]
         wrong = {**who(project), "pin_code": "000000", "otp_type": "authenticator"}
         assert api.call("POST", "/account/login", wrong)[0] == 401
+
+    def test_codes_are_guessed_five_times_and_no_more(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        wrong = f"{(int(self.code(secret)) + 1) % 1_000_000:06}"
+        answers = [
+            api.call("POST", "/account/login", {**who(project), "pin_code": wrong})[0]
+            for _ in range(7)
+        ]
+        assert answers == [401] * 5 + [429] * 2
+        right = {**who(project), "pin_code": self.code(secret)}
+        assert api.call("POST", "/account/login", right) == BUSY
+        assert AuditEvent.objects.filter(action="session.code_refused").count() == 5
 
     def test_one_code_signs_in_and_makes_one_token(
         self, api: Api, project: Project, secret: str

@@ -9,6 +9,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.api import portal
+from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.analyses import create_analysis
 from backups_portal.projectdb.tokens import create_token
 from backups_portal.projects.connections import keyring, project_dsn
@@ -49,6 +50,22 @@ def test_a_token_acts_on_its_own_project_and_on_no_other(
 def test_unknown_tokens_are_denied(api: Api) -> None:
     for token in ("", "nonsense", "p-" + "0" * 36, api.token[:-1] + "x", api.token[2:], "ü"):
         assert Api(token, api.client).call("GET", "/device") == DENIED
+
+
+def test_refused_tokens_are_written_down_and_fill_no_log(
+    api: Api, sensor: Sensor, project: Project
+) -> None:
+    wrong = Api(f"p-{project.prefix}-0000-4000-8000-000000000000", api.client)
+    for _ in range(3):
+        assert wrong.call("GET", f"/device/{sensor.token}") == DENIED
+    # One that nothing here has made is nobody's.
+    Api("p-00000000-0000-4000-8000-000000000000", api.client).call("GET", "/device")
+    event = AuditEvent.objects.get(action="token.refused")
+    assert (event.project_id, event.address) == (project.pk, "127.0.0.1")
+    assert event.subject == "GET /device/***"
+    for number in range(40):
+        api.client.get("/device", headers={"token": wrong.token}, REMOTE_ADDR=f"192.0.2.{number}")
+    assert AuditEvent.objects.filter(action="token.refused").count() == 20
 
 
 def shut_down(project: Project) -> None:

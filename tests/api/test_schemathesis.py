@@ -1,6 +1,6 @@
 """Whatever a client sends by the description of the API or against it, nothing breaks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import settings as examples
 from pytest_django import Settings
 
 from tests.api.conftest import Api, Sensor
+from tests.tally import INPUTS
 
 EXAMPLES = examples(
     max_examples=4,
@@ -44,7 +45,9 @@ def in_this_transaction() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
-def test_no_request_ends_in_a_server_error(api: Api, method: str, settings: Settings) -> None:
+def test_no_request_ends_in_a_server_error(
+    api: Api, method: str, settings: Settings, tried: Callable[[str, int], None]
+) -> None:
     # Passwords are not what this is about, and hashing them is made to take long.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with in_this_transaction():
@@ -53,17 +56,18 @@ def test_no_request_ends_in_a_server_error(api: Api, method: str, settings: Sett
     for result in schema.get_all_operations():
         operation = result.ok()
         if operation.method.lower() == method and operation.path not in ENDLESS:
-            _try(operation, Sensor.create(api))
+            _try(operation, Sensor.create(api), lambda: tried(INPUTS, 1))
             seen += 1
     assert seen > 10
 
 
-def _try(operation: Any, sensor: Sensor) -> None:
+def _try(operation: Any, sensor: Sensor, note: Callable[[], None]) -> None:
     token = sensor.token if operation.path.startswith(DEVICE_ROUTES) else sensor.api.token
 
     @EXAMPLES
     @given(case=operation.as_strategy())
     def check(case: Any) -> None:
+        note()
         # Otherwise most requests would end at an id that nothing has.
         if operation.path.startswith("/device/{") and case.path_parameters:
             first = next(iter(case.path_parameters))

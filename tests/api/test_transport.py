@@ -48,3 +48,15 @@ def test_the_api_describes_itself(api: Api) -> None:
     assert {"/data", "/device/{device_id}/data", "/device/{resource_id}"} <= set(described["paths"])
     parameters = described["paths"]["/data"]["get"]["parameters"]
     assert {"qty", "skip", "query"} <= {parameter["name"] for parameter in parameters}
+
+
+@pytest.mark.parametrize(("method", "path"), [("get", "/device"), ("options", "/device")])
+def test_browsers_keep_to_https_and_to_what_an_answer_is(
+    api: Api, settings: Settings, method: str, path: str
+) -> None:
+    settings.SECURE_HSTS_SECONDS = 1000
+    response = getattr(api.client, method)(path, secure=True)
+    assert response["Strict-Transport-Security"].startswith("max-age=1000")
+    assert response["X-Content-Type-Options"] == "nosniff"
+    # Nor is anybody sent elsewhere.
+    assert getattr(api.client, method)(path).status_code in (200, 401)

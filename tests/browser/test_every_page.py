@@ -26,7 +26,7 @@ OWNED = {
     for name, row in TABLE.items()
     if row["owner"]["GET"] in (200, 503) and name not in NO_PAGES
 }
-ERRORS = ("400", "403", "403_csrf", "404", "500")
+ERRORS = ("400", "403", "403_csrf", "404", "413", "500")
 # The WCAG levels that the pages promise, and what axe calls good practice.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # The theme changes colours only, so that only these need a second look.
@@ -224,7 +224,7 @@ def test_answer_to_a_form(enter: Enter, portal: Portal, scene: Scene, name: str)
 @pytest.mark.parametrize("name", ERRORS)
 def test_error_page(enter: Enter, portal: Portal, name: str) -> None:
     page = enter().new_page()
-    status, body = int(name[:3]), render_to_string(f"{name}.html")
+    status, body = int(name[:3]), render_to_string(f"{name}.html", {"status": name, "megabytes": 1})
     page.route(
         f"{portal.url}/broken/",
         lambda route: route.fulfill(status=status, content_type="text/html", body=body),

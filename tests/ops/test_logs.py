@@ -91,12 +91,12 @@ def test_a_request_keeps_a_good_id_and_gets_one_otherwise(client: Client) -> Non
 @pytest.mark.parametrize(
     ("path", "said"),
     [
-        ("/device/token/7d1c22ab-0c6e-4a9e-8f3f-2b1a90cde001", "/device/token/<token>"),
+        ("/device/token/7d1c22ab-0c6e-4a9e-8f3f-2b1a90cde001", "/device/token/***"),
         (
             "/profile/5f1f/token/p-7d1c22ab-0c6e-4a9e-8f3f-2b1a90cde001",
-            "/profile/5f1f/token/<token>",
+            "/profile/5f1f/token/***",
         ),
-        ("/backups/eyJhIjoxfQ:1vXyZa:0123456789abcdefghijkl/", "/backups/<token>/"),
+        ("/backups/eyJhIjoxfQ:1vXyZa:0123456789abcdefghijkl/", "/backups/***/"),
         ("/device/5f1fce12dbf540328f75ee04", "/device/5f1fce12dbf540328f75ee04"),
     ],
 )

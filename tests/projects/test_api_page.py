@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
@@ -14,6 +15,8 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.tokens import find_token
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Project
+from tests.accounts.test_passwords import later
+from tests.factories import PASSWORD
 
 TOKEN = re.compile(r"p-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 FORM = {"name": "migration script", "permission": "read", "lifetime": "30"}
@@ -121,3 +124,20 @@ def test_both_are_audited_without_the_value(owner: Client, live_project: Project
         assert event.account_email == live_project.created_by.email
         assert event.details["last_four"] == value[-4:]
         assert value not in str(event.details)
+
+
+def test_a_browser_left_open_makes_no_token(owner: Client, live_project: Project) -> None:
+    later(owner, timedelta(minutes=16))
+    form = {"name": "A & B", "permission": "read", "lifetime": "90"}
+    assert owner.get(page(live_project)).status_code == 200
+    asked = owner.post(page(live_project), form)
+    assert asked.status_code == 302
+    (back,) = parse_qs(urlsplit(asked["Location"]).query)["next"]
+    answer = {"password": PASSWORD, "next": back}
+    assert owner.post("/account/password-again/", answer)["Location"] == back
+    shown = owner.get(back).text
+    # What was filled in is still there.
+    assert 'value="A &amp; B"' in shown
+    assert '<option value="read" selected>' in shown
+    assert '<option value="90" selected>' in shown
+    assert TOKEN.search(owner.post(back, form).text)

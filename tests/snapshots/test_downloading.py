@@ -71,6 +71,24 @@ def test_without_it_nothing_is_downloaded(
     assert events() == (["snapshot.download_refused"] if password else [])
 
 
+def test_passwords_are_guessed_five_times_and_no_more(client: Client, snapshot: Snapshot) -> None:
+    answers = [client.post(url(snapshot), {"password": f"guess {n}"}) for n in range(6)]
+    assert [answer.status_code for answer in answers] == [400] * 5 + [429]
+    assert "Try again in" in answers[5].content.decode()
+    assert client.post(url(snapshot), {"password": PASSWORD}).status_code == 429
+    # Nor is there another page to go on at.
+    again = client.post("/account/password-again/", {"password": PASSWORD})
+    assert again.status_code == 429
+    assert events() == ["snapshot.download_refused"] * 5
+    assert AuditEvent.objects.filter(action="session.locked").count() == 1
+
+
+def test_the_right_password_forgives_the_wrong_ones(client: Client, snapshot: Snapshot) -> None:
+    for password in ("wrong", "wrong", "wrong", "wrong", PASSWORD) * 2:
+        answer = client.post(url(snapshot), {"password": password})
+        assert answer.status_code == (200 if password == PASSWORD else 400)
+
+
 def test_a_collaborators_session_is_no_owners(client: Client, snapshot: Snapshot) -> None:
     snapshot.project.memberships.update(role="collaborator")
     assert client.post(url(snapshot), {"password": PASSWORD}).status_code == 403

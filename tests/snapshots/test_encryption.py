@@ -12,6 +12,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
+from backups_portal.audit.models import AuditEvent
 from backups_portal.ops import removing
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
@@ -213,6 +214,8 @@ def rotate() -> dict[str, Any]:
     printed = StringIO()
     call_command("rotate_keys", "--json", stdout=printed)
     found: dict[str, Any] = json.loads(printed.getvalue())
+    event = AuditEvent.objects.filter(action="keys.rotated").latest("id")
+    assert (event.subject, event.details["rewrapped"]) == (found["master_key"], found["rewrapped"])
     return found
 
 

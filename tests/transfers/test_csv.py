@@ -10,6 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csvfiles import BadLine, CsvError, read_rows, write_rows
 from backups_portal.transfers.errors import TransferRefusedError
@@ -93,6 +94,11 @@ def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) 
         form = {"device": DEVICE, "file": io.BytesIO(content), name: "1"}
         assert client.post(url, form).status_code == 200
         assert count_rows(backup) == stored
+    events = AuditEvent.objects.filter(action__startswith="data.").order_by("id")
+    assert list(events.values_list("action", "address")) == [
+        ("data.exported", "127.0.0.1"),
+        ("data.imported", "127.0.0.1"),
+    ]
 
 
 def test_a_device_that_has_no_room_takes_nothing(

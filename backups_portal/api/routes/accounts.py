@@ -11,7 +11,7 @@ from backups_portal.api.envelope import ApiError, NotFoundError
 from backups_portal.api.identity import ApiRequest, profile
 from backups_portal.api.kinds import Row
 from backups_portal.api.moments import parse_expiry
-from backups_portal.api.people import account_key, first_owner, sign_in
+from backups_portal.api.people import BY_API, account_key, first_owner, sign_in
 from backups_portal.audit.services import address_of, record
 from backups_portal.projectdb.tokens import create_token
 from backups_portal.projects.connections import keyring
@@ -19,7 +19,6 @@ from backups_portal.projects.models import Membership, Project
 
 LONGEST = 4096
 OWNERS_ONLY = "Only the owners of a project can make tokens for it"
-BY_API = {"by": "API"}
 
 
 class SignIn(Body):

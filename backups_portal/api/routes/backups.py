@@ -11,22 +11,23 @@ from backups_portal.accounts.models import Account
 from backups_portal.api import queries
 from backups_portal.api.bodies import Body
 from backups_portal.api.borrowing import running_project
-from backups_portal.api.envelope import ApiError, NotFoundError
+from backups_portal.api.envelope import ApiError, BusyError, NotFoundError
 from backups_portal.api.identity import ApiRequest, Caller, profile
 from backups_portal.api.kinds import Row
 from backups_portal.api.listing import DEFAULT_AMOUNT, MAX_AMOUNT, MAX_PAGE
 from backups_portal.api.openapi import LIST
 from backups_portal.api.people import check_code, owners
 from backups_portal.api.routes.profiles import own
-from backups_portal.api.signed import address, expiry, in_units, read_path, sign_path
-from backups_portal.api.throttle import check_tries, forget_tries, note_try
+from backups_portal.api.signed import LIFETIME, address, expiry, in_units, read_path, sign_path
 from backups_portal.audit.services import address_of
+from backups_portal.lib.throttle import Limit
 from backups_portal.projects.access import REFUSAL
 from snapshots.downloading import check_download, fetch_download
-from snapshots.errors import DownloadRefusedError, WrongPasswordError
+from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.models import Snapshot
 
 PURPOSE = "backup"
+OPENED = Limit("backup-opened", 1, int(LIFETIME.total_seconds()))
 STATES = {
     Snapshot.State.QUEUED: "queued",
     Snapshot.State.RUNNING: "processing",
@@ -118,8 +119,6 @@ def download_backup(request: ApiRequest, profile_id: str, backup_id: str, body: 
 
 
 def _prove(request: ApiRequest, snapshot: Snapshot, proof: Proof) -> Account:
-    who = f"backup {request.auth.project.pk}"
-    check_tries(who)
     snapshot.project = request.auth.project
     try:
         actor = check_download(
@@ -129,18 +128,18 @@ def _prove(request: ApiRequest, snapshot: Snapshot, proof: Proof) -> Account:
             address=address_of(request),
         )
     except WrongPasswordError as error:
-        note_try(who)
         raise ApiError("Invalid password", HTTPStatus.UNAUTHORIZED) from error
+    except TooManyTriesError as error:
+        raise BusyError(error.seconds) from error
     except DownloadRefusedError as error:
         raise ApiError(str(error), HTTPStatus.CONFLICT) from error
-    check_code(request, who, actor, proof.pin_code)
-    forget_tries(who)
+    check_code(request, actor, proof.pin_code)
     return actor
 
 
 @router.get("/backups/{signed}", summary="A Backup as a ZIP")
 def backup_file(request: ApiRequest, signed: str) -> StreamingHttpResponse:
-    """Streamed; each part is checked before it is sent."""
+    """Streamed, once; each part is checked before it is sent."""
     claim = read_path(PURPOSE, signed)
     snapshot = Snapshot.objects.filter(pk=uuid.UUID(claim["s"])).first()
     if snapshot is None:
@@ -149,6 +148,9 @@ def backup_file(request: ApiRequest, signed: str) -> StreamingHttpResponse:
     actor = next((one for one in owners(snapshot.project) if one.pk == claim["a"]), None)
     if actor is None:
         raise ApiError(REFUSAL, HTTPStatus.FORBIDDEN)
+    # A client fetches at once and once; whoever finds the address later does not.
+    if OPENED.take(signed):
+        raise ApiError("This address was used: ask for a new one", HTTPStatus.GONE)
     try:
         download = fetch_download(snapshot=snapshot, actor=actor, address=address_of(request))
     except DownloadRefusedError as error:

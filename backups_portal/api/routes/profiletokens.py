@@ -10,8 +10,8 @@ from backups_portal.api.envelope import ApiError, NotFoundError
 from backups_portal.api.identity import ApiRequest, profile, profile_deletes
 from backups_portal.api.kinds import Row
 from backups_portal.api.moments import parse_expiry
-from backups_portal.api.people import owners, sign_in
-from backups_portal.api.routes.accounts import BY_API, OWNERS_ONLY, SignIn
+from backups_portal.api.people import BY_API, owners, sign_in
+from backups_portal.api.routes.accounts import OWNERS_ONLY, SignIn
 from backups_portal.api.routes.profiles import own
 from backups_portal.audit.services import address_of, record
 from backups_portal.projectdb.profiletokens import delete_profile_token, list_profile_tokens

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from backups_portal.audit.services import record
 from snapshots.engine.errors import StorageError
 from snapshots.rotation import Rotated, rotate_each
 from snapshots.storages import master_keys
@@ -38,6 +39,16 @@ class Command(BaseCommand):
                     self.stderr.write(f"{done.folder}: {done.error}")
         except StorageError as error:
             raise CommandError(str(error)) from error
+        record(
+            action="keys.rotated",
+            actor=None,
+            subject=masters.current,
+            details={
+                "rewrapped": total.rewrapped,
+                "encrypted": total.encrypted,
+                "failed": len(failed),
+            },
+        )
         self._print(masters.current, total, failed, as_json=options["json"])
         if failed:
             raise CommandError(

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
 
 
 class Command(BaseCommand):
@@ -38,6 +39,12 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         account.save()
+        record(
+            action="account.created",
+            actor=None,
+            subject=account.email,
+            details={"account": account.pk},
+        )
         if options["json"]:
             self.stdout.write(json.dumps({"id": account.pk, "email": account.email}))
         else:

@@ -1,0 +1,26 @@
+"""Give an account a new password; Django's own command, written down in the audit log."""
+
+from getpass import getuser
+from typing import Any
+
+from django.contrib.auth.management.commands import changepassword
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.services import record
+
+
+class Command(changepassword.Command):
+    """For who has forgotten it where no messages are sent. All browsers are signed out."""
+
+    help = "Give an account a new password, which is asked for twice."
+
+    def handle(self, *args: Any, **options: Any) -> str:
+        said: str = super().handle(*args, **options)
+        account = Account.objects.get(email=options["username"] or getuser())
+        record(
+            action="account.password_set",
+            actor=None,
+            subject=account.email,
+            details={"account": account.pk},
+        )
+        return said

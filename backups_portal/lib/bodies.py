@@ -1,0 +1,46 @@
+"""How much a request may send: whoever is not signed in can fill no memory and no disk.
+
+Looking for a form's token reads all of the body, so this stands before it.
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+
+# Of a form; the largest has some hundred bytes.
+MAX_BYTES = 1_000_000
+
+
+class BodyLimitMiddleware:
+    """Refuses large bodies unread. A view class may take more, as its `max_body_bytes`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], *_: Any
+    ) -> HttpResponse | None:
+        # Its end is only known when it has come.
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            return _refuse(request, MAX_BYTES, HTTPStatus.LENGTH_REQUIRED)
+        most = _most(request, view)
+        if int(request.META.get("CONTENT_LENGTH") or 0) > most:
+            return _refuse(request, most, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return None
+
+
+def _most(request: HttpRequest, view: Callable[..., Any]) -> int:
+    more = getattr(getattr(view, "view_class", None), "max_body_bytes", 0)
+    return more if more and request.user.is_authenticated else MAX_BYTES
+
+
+def _refuse(request: HttpRequest, most: int, status: HTTPStatus) -> HttpResponse:
+    context = {"megabytes": most // 1_000_000, "status": status.value}
+    return render(request, "413.html", context, status=status)

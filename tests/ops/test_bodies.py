@@ -1,0 +1,67 @@
+"""Large bodies: refused before they are read, so that they fill nothing."""
+
+import http.client
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from tests import factories
+from tests.conftest import database_of_this_test
+from tests.contract.server import running
+
+
+def said(client: Client, path: str, size: int) -> int:
+    """The answer to a form of which a client says that it is so large; none of it is sent."""
+    response = client.generic(
+        "POST", path, b"", "multipart/form-data; boundary=x", CONTENT_LENGTH=str(size)
+    )
+    return response.status_code
+
+
+@pytest.mark.django_db
+def test_a_form_may_be_so_large_and_no_larger(client: Client) -> None:
+    form = {"username": "a@example.com", "password": "x"}
+    assert client.post("/sign-in/", {**form, "more": "x" * 990_000}).status_code == 400
+    response = client.post("/sign-in/", {**form, "more": "x" * 1_010_000})
+    assert response.status_code == 413
+    assert "This page takes at most 1 MB" in response.content.decode()
+    assert "Content-Security-Policy" in response.headers
+
+
+@pytest.mark.django_db
+def test_only_who_is_signed_in_sends_a_file(client: Client) -> None:
+    project = factories.make_project_row()
+    path = f"/projects/{project.slug}/data/"
+    assert said(client, path, 2_000_000) == 413
+    client.force_login(project.created_by)
+    assert said(client, path, 300_000_000) == 413
+    assert said(client, f"/projects/{project.slug}/members/", 2_000_000) == 413
+    # As large a file as the page says, of which the database then says that it is away.
+    content = b"variable,value\r\n" + b"a" * 3_000_000
+    file = SimpleUploadedFile("data.csv", content)
+    response = client.post(path, {"device": "ab" * 12, "file": file, "preview": "1"})
+    assert response.status_code in (200, 400)
+    assert "does not answer" in response.content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_gunicorn_answers_before_anything_has_come(tmp_path: Path) -> None:
+    # Static files without a build.
+    environment = {**database_of_this_test(), "DEBUG": "1"}
+    with running("backups_portal.wsgi", environment, tmp_path / "web.log") as url:
+        for headers, status in (
+            ({"Content-Length": "500000000"}, 413),
+            ({"Transfer-Encoding": "chunked"}, 411),
+        ):
+            connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
+            connection.putrequest("POST", "/sign-in/")
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            answer = connection.getresponse()
+            assert answer.status == status
+            assert b"That is too large" in answer.read()
+            connection.close()
