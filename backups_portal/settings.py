@@ -244,11 +244,22 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    "copies": {
+        "task": "backups_portal.ops.tasks.look_at_copies",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     "nightly": {"task": "backups_portal.ops.tasks.sweep", "schedule": timedelta(hours=6)},
+    "nightly-copies": {
+        "task": "backups_portal.ops.tasks.clean_copies",
+        "schedule": timedelta(hours=6),
+    },
 }
 
 # file:///absolute/folder, or another URL that obstore understands.
 SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var' / 'snapshots'}")
+# Where a copy of each snapshot goes, a URL with what opens it. Empty: there are no copies.
+SNAPSHOT_COPY_STORAGE = env.str("SNAPSHOT_COPY_STORAGE", default="")
 # What snapshots are encrypted with: `id:64 hex digits`, the key in use first, after commas the ones
 # before it, and `plain` where objects from before the first key are read. Empty: not encrypted.
 SNAPSHOT_MASTER_KEYS = env.str("SNAPSHOT_MASTER_KEYS", default="")
@@ -264,6 +275,7 @@ CELERY_TASK_ANNOTATIONS = {
     }
     for name in (
         "snapshots.tasks.take_snapshot",
+        "snapshots.tasks.copy_snapshot",
         "restores.tasks.run_restore",
         "restores.tasks.run_proof",
     )
