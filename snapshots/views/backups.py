@@ -42,7 +42,7 @@ class BackupsView(ProjectPermissionMixin, ListView):
 
     def get_queryset(self) -> QuerySet[Snapshot]:
         snapshots = Snapshot.objects.filter(project=self.project).listed()
-        return snapshots.select_related("hold").defer("table_rows")
+        return snapshots.select_related("hold", "copy").defer("table_rows")
 
     def paginate_queryset(
         self, queryset: Any, page_size: int
