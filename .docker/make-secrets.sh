@@ -20,6 +20,9 @@ keep secret_key "$(hex 32)"
 keep installation_key "$(hex 32)"
 # Encrypts the backups. The next one goes in front, and a comma after it: see rotate_keys.
 keep snapshot_master_keys "$(date -u +%Y-%m):$(hex 32)"
+# Where copies of the backups go, a URL with what opens it; a line break: nowhere.
+keep snapshot_copy_storage "
+"
 keep postgres_password "$(hex 24)"
 keep database_password "$(hex 24)"
 keep redis_password "$(hex 24)"

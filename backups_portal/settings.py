@@ -268,6 +268,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
+    "copies": {
+        "task": "backups_portal.ops.tasks.look_at_copies",
+        "schedule": 60.0,
+        "options": {"expires": 55},
+    },
     # What nothing happens to tell of: a backup that is missing, a restored project that runs on.
     "watch": {
         "task": "backups_portal.notifications.tasks.watch",
@@ -275,6 +280,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 14 * 60},
     },
     "nightly": {"task": "backups_portal.ops.tasks.sweep", "schedule": timedelta(hours=6)},
+    "nightly-copies": {
+        "task": "backups_portal.ops.tasks.clean_copies",
+        "schedule": timedelta(hours=6),
+    },
 }
 
 # file:///absolute/folder, or another URL that obstore understands.
@@ -282,6 +291,8 @@ SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var
 # The key of a bucket, with which obstore does what it does by the process's environment.
 if bucket_secret := env.str("AWS_SECRET_ACCESS_KEY", default=""):
     os.environ["AWS_SECRET_ACCESS_KEY"] = bucket_secret
+# Where a copy of each snapshot goes, a URL with what opens it. Empty: there are no copies.
+SNAPSHOT_COPY_STORAGE = env.str("SNAPSHOT_COPY_STORAGE", default="")
 # What snapshots are encrypted with: `id:64 hex digits`, the key in use first, after commas the ones
 # before it, and `plain` where objects from before the first key are read. Empty: not encrypted.
 SNAPSHOT_MASTER_KEYS = env.str("SNAPSHOT_MASTER_KEYS", default="")
@@ -297,6 +308,7 @@ CELERY_TASK_ANNOTATIONS = {
     }
     for name in (
         "snapshots.tasks.take_snapshot",
+        "snapshots.tasks.copy_snapshot",
         "restores.tasks.run_restore",
         "restores.tasks.run_proof",
     )

@@ -23,11 +23,12 @@ from backups_portal.projects.services import Instance, create_instance, unused_p
 from restores.comparing import ProofError, compare_with_manifest
 from restores.loading import Target, UnloadableError, load_snapshot
 from restores.models import Build
+from snapshots.copy_needs import note_need
 from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.taking import OnProgress, Progress
 from snapshots.limits import limit_seconds
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +149,7 @@ class BuildRun(Generic[RowT]):
         server = choose_server(server_name)
         self.claim_database(server, step=Build.Step.CREATING, step_started_at=timezone.now())
         self.reach(Build.Step.CREATING)
-        storage = snapshot_storage()
+        storage = reading_storage()
         manifest = Manifest.load(storage, manifest_key)
         instance = create_instance(server=server, project_name=name, prefix=self.prefix)
         target = target_of(server, self.prefix)
@@ -168,6 +169,7 @@ class BuildRun(Generic[RowT]):
             readers=workers_for(settings.SNAPSHOT_READERS),
             on_progress=on_progress,
         )
+        note_need(manifest.snapshot_id, storage)
         return Built(instance, target, manifest, loaded - started, time.monotonic() - loaded)
 
     def drop(self) -> bool:

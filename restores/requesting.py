@@ -15,7 +15,7 @@ from restores.models import Restore
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
 from snapshots.models import Snapshot
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 CONFLICT = 409
 
@@ -78,7 +78,7 @@ def _check_readable(snapshot: Snapshot) -> None:
     """Find out now, rather than after the owner has waited, that there is nothing to restore."""
     _check_state(snapshot)
     try:
-        Manifest.load(snapshot_storage(), snapshot.manifest)
+        Manifest.load(reading_storage(), snapshot.manifest)
     except EngineError as error:
         raise RestoreRefusedError(str(error), status=CONFLICT) from error
 

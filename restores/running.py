@@ -34,7 +34,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.taking import OnProgress
 from snapshots.limits import too_long
 from snapshots.schedule import next_run
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 from snapshots.verdicts import pass_snapshot
 
 log = logging.getLogger(__name__)
@@ -232,5 +232,5 @@ def _report(manifest: Manifest, target: Target) -> dict[str, Any]:
     return {
         "table_rows": manifest.table_rows,
         "tokens": manifest.table_rows.get("token", 0),
-        "missing": missing_references(manifest, snapshot_storage(), target.dsn),
+        "missing": missing_references(manifest, reading_storage(), target.dsn),
     }

@@ -30,7 +30,7 @@ from restores.loading import Target
 from restores.models import Proof, Restore
 from snapshots.engine.manifest import Manifest
 from snapshots.models import Snapshot
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def take_over(run: BuildRun[Restore], heartbeat: Heartbeat) -> Built | None:
     finally:
         _forget(proof)
     heartbeat.check()
-    manifest = Manifest.load(snapshot_storage(), run.row.snapshot.manifest)
+    manifest = Manifest.load(reading_storage(), run.row.snapshot.manifest)
     return Built(instance, target, manifest, time.monotonic() - started, 0.0)
 
 

@@ -14,6 +14,7 @@ class SnapshotsConfig(AppConfig):
 
     def ready(self) -> None:
         register(check_master_keys)
+        register(check_copy_storage)
 
 
 def check_master_keys(**_: Any) -> list[CheckMessage]:
@@ -25,3 +26,13 @@ def check_master_keys(**_: Any) -> list[CheckMessage]:
     except ImproperlyConfigured as error:
         return [Error(str(error), id="snapshots.E001")]
     return []
+
+
+def check_copy_storage(**_: Any) -> list[CheckMessage]:
+    """Tell of a second storage that is none."""
+    from snapshots.storages import copies_are_apart
+
+    if copies_are_apart():
+        return []
+    said = "SNAPSHOT_COPY_STORAGE names the same place as SNAPSHOT_STORAGE: name another, or none."
+    return [Error(said, id="snapshots.E002")]

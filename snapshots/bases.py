@@ -8,7 +8,7 @@ from django.utils import timezone
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
-from snapshots.models import Snapshot
+from snapshots.models import Snapshot, SnapshotCopy
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,9 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Manifest | None:
         log.info("no base, reading everything snapshot=%s", snapshot.id)
         return None
     if _is_doubtful(newest):
-        log.error("a proof failed base=%s snapshot=%s, reading everything", newest.id, snapshot.id)
+        log.error(
+            "cannot be built upon base=%s snapshot=%s, reading everything", newest.id, snapshot.id
+        )
         return None
     try:
         base = Manifest.load(storage, newest.manifest)
@@ -42,10 +44,13 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Manifest | None:
 
 
 def _is_doubtful(newest: Snapshot) -> bool:
-    """Whether it failed its proof, or may share segments with one that did so after it was taken.
+    """Whether it failed its proof or needed its copy, or may share segments with one that failed.
 
     An older one that is good is no base either: what failed may be in a segment of both.
     """
+    if SnapshotCopy.objects.filter(pk=newest.pk, needed_at__isnull=False).exists():
+        # Its proof passed, but with what the copy had.
+        return True
     if newest.verdict != Snapshot.Verdict.UNPROVEN:
         return newest.verdict == Snapshot.Verdict.FAILED
     failed = Snapshot.objects.filter(

@@ -12,6 +12,7 @@ from datetime import date, time, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.services import record
@@ -24,7 +25,8 @@ from snapshots.backup_settings import LONGEST_DAYS
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, manifest_folder
 from snapshots.engine.storage import Storage
-from snapshots.models import Snapshot
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages import copy_place
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +50,18 @@ class Rebuilt:
     damaged: dict[str, str] = field(default_factory=dict)
 
 
-def rebuild_each(storage: Storage, owner: Account) -> Iterator[Rebuilt]:
+def rebuild_each(storage: Storage, owner: Account, *, is_copy: bool = False) -> Iterator[Rebuilt]:
     """Bring back every snapshot whose manifest can be read; safe to repeat.
 
     Args:
         owner: Who gets the projects that the portal does not know.
+        is_copy: It is the second storage; the first one need not have anything.
 
     Raises:
         StorageError: the storage cannot be read.
     """
     for project_id in _project_ids(storage):
-        yield _rebuild(storage, project_id, owner)
+        yield _rebuild(storage, project_id, owner, is_copy=is_copy)
 
 
 def _project_ids(storage: Storage) -> list[UUID]:
@@ -71,7 +74,7 @@ def _project_ids(storage: Storage) -> list[UUID]:
     return found
 
 
-def _rebuild(storage: Storage, project_id: UUID, owner: Account) -> Rebuilt:
+def _rebuild(storage: Storage, project_id: UUID, owner: Account, *, is_copy: bool) -> Rebuilt:
     rebuilt = Rebuilt(project_id)
     manifests = _read_manifests(storage, project_id, rebuilt)
     project = Project.objects.filter(pk=project_id).first()
@@ -86,6 +89,8 @@ def _rebuild(storage: Storage, project_id: UUID, owner: Account) -> Rebuilt:
                 rebuilt.known += 1
             else:
                 _add(project, manifest)
+                if is_copy:
+                    _add_copy(manifest)
                 rebuilt.added += 1
         if rebuilt.added:
             details = {"snapshots": rebuilt.added}
@@ -165,6 +170,18 @@ def _add(project: Project, manifest: Manifest) -> None:
         new_bytes=manifest.new_bytes,
         postgresql_version=manifest.postgresql_version,
         schema_version=manifest.schema_version,
+    )
+
+
+def _add_copy(manifest: Manifest) -> None:
+    """Say where it is: nothing is built upon it until the first storage has it again."""
+    now = timezone.now()
+    SnapshotCopy.objects.create(
+        snapshot_id=manifest.snapshot_id,
+        state=SnapshotCopy.State.COPIED,
+        place=copy_place(),
+        copied_at=now,
+        needed_at=now,
     )
 
 

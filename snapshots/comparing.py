@@ -18,7 +18,7 @@ from snapshots.engine.states import find_difference, live_state, stored_state
 from snapshots.engine.storage import Storage
 from snapshots.engine.taking import OnProgress, Progress
 from snapshots.models import Snapshot
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 # A page waits for no more than this: about a second of reading. A command reads whatever it takes.
 MOST_ROWS_FOR_A_PAGE = 1_000_000
@@ -54,7 +54,7 @@ def compare_snapshots(before: Snapshot, after: Snapshot) -> Compared:
         EngineError: a manifest or an object of the contents is missing or damaged.
     """
     begun = time.monotonic()
-    storage = snapshot_storage()
+    storage = reading_storage()
     states = [
         stored_state(storage, Manifest.load(storage, snapshot.manifest))
         for snapshot in (before, after)
@@ -80,7 +80,7 @@ def compare_with_now(
     project = before.project
     if project.state != Project.State.ACTIVE:
         raise SourceError("The project is shut down: there is no database to compare with.")
-    storage = snapshot_storage()
+    storage = reading_storage()
     with source_errors():
         dsn = project_dsn(project)
     live = live_state(

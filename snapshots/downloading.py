@@ -14,7 +14,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.models import Snapshot
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
     if snapshot.state != Snapshot.State.COMPLETED:
         raise DownloadRefusedError(NOT_STORED)
     try:
-        storage = snapshot_storage()
+        storage = reading_storage()
         manifest = Manifest.load(storage, snapshot.manifest)
         check_complete(storage, manifest)
     except EngineError as error:

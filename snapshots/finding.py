@@ -19,7 +19,7 @@ from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.source import EPOCH, source_errors
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class _Library:
     """The contents of many backups; what they share is read once."""
 
     def __init__(self) -> None:
-        self._storage: Storage = snapshot_storage()
+        self._storage: Storage = reading_storage()
         self._manifests: dict[str, Manifest] = {}
         # Of one device each, by the object and the device's number.
         self._cells: dict[tuple[str, int], pa.Table] = {}

@@ -17,7 +17,7 @@ from snapshots.engine.contents import (
 from snapshots.engine.manifest import ExcludedTotal, Manifest
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 EXCLUDED_LABELS = {
     "script": "analysis scripts",
@@ -73,7 +73,7 @@ def left_out(snapshot: Snapshot) -> list[ExcludedLine]:
 
 
 def _storage() -> Storage:
-    return snapshot_storage()
+    return reading_storage()
 
 
 def _excluded_lines(totals: Mapping[str, ExcludedTotal]) -> list[ExcludedLine]:

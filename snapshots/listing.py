@@ -10,8 +10,9 @@ from django.db.models import UUIDField, Value
 
 from backups_portal.projects.models import Project
 from backups_portal.ui.estimate import Pace, pace
-from snapshots.models import Snapshot
+from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
+from snapshots.storages import has_copies
 
 # States of restores and proofs, which this app may not know; they are reached by their names.
 MOST_GROWTH = 366
@@ -43,6 +44,7 @@ class Row:
         is_being_proven: A proof of it is queued or under way.
         is_held: Somebody wishes to keep it whatever its age.
         pace: How fast taking it goes and how long it will still last, where that can be told.
+        copy: Its copy, where there is a second storage.
     """
 
     snapshot: Snapshot
@@ -52,6 +54,7 @@ class Row:
     is_being_proven: bool
     is_held: bool
     pace: Pace
+    copy: SnapshotCopy | None = None
 
     @property
     def new_share(self) -> float | None:
@@ -101,7 +104,7 @@ def growth_of(project: Project) -> Growth:
 def describe(
     snapshots: Sequence[Snapshot], *, newest: Snapshot | None, project: Project, now: datetime
 ) -> list[Row]:
-    """The lines for some snapshots of a project, whose holds were loaded with them.
+    """The lines for some snapshots of a project, whose holds and copies were loaded with them.
 
     Args:
         newest: The project's newest stored snapshot, which retention never removes.
@@ -118,9 +121,15 @@ def describe(
             is_being_proven=snapshot.pk in proving,
             is_held=is_held(snapshot),
             pace=_pace(snapshot, now),
+            copy=_copy_of(snapshot),
         )
         for snapshot in snapshots
     ]
+
+
+def _copy_of(snapshot: Snapshot) -> SnapshotCopy | None:
+    is_shown = has_copies() and snapshot.state == Snapshot.State.COMPLETED
+    return getattr(snapshot, "copy", None) if is_shown else None
 
 
 def _pace(snapshot: Snapshot, now: datetime) -> Pace:

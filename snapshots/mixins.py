@@ -18,7 +18,7 @@ class SnapshotMixin(ProjectPermissionMixin):
         """The snapshot; raises Http404 where the project has none with this id."""
         snapshots = Snapshot.objects.filter(project=self.project)
         snapshot = get_object_or_404(
-            snapshots.select_related("hold__account"), pk=self.kwargs["snapshot"]
+            snapshots.select_related("hold__account", "copy"), pk=self.kwargs["snapshot"]
         )
         snapshot.project = self.project
         return snapshot

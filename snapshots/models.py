@@ -160,6 +160,65 @@ class Snapshot(Leased):
         return self.taken_at + timedelta(days=retention_days)
 
 
+class SnapshotCopy(Leased):
+    """What is known of a snapshot's copy in the second storage.
+
+    As long as there is a row, something of it may lie there: that of an expired snapshot goes once
+    its copy is removed.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Waits to be copied"
+        RUNNING = "running", "Being copied"
+        COPIED = "copied", "Copied"
+        FAILED = "failed", "Copy failed"
+
+    UNFINISHED = (State.QUEUED, State.RUNNING)
+
+    snapshot = models.OneToOneField(Snapshot, models.CASCADE, primary_key=True, related_name="copy")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    # Where it is, without what opens it: where the setting names another place, it is copied there.
+    place = models.CharField(max_length=500)
+    # Why it failed; of a queued one, why it did last time.
+    reason = models.TextField(blank=True)
+    # How often it failed and was queued again, and not to be tried before when.
+    failures = models.PositiveSmallIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    copied_at = models.DateTimeField(null=True)
+    # When each of its objects had been read back, by copying or by a later look; not known of one
+    # that was found when the catalogue was made anew.
+    verified_at = models.DateTimeField(null=True)
+    # Bytes that had to be written; what earlier copies have already is shared with them.
+    new_bytes = models.BigIntegerField(null=True)
+    # When a restore or a proof last needed it, because the first storage had lost or damaged
+    # something; nothing is built upon such a snapshot until it is repaired.
+    needed_at = models.DateTimeField(null=True)
+
+    objects = LeaseQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(state="copied") | Q(copied_at__isnull=False),
+                name="snapshotcopy_copied_has_moment",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="failed") | ~Q(reason=""), name="snapshotcopy_failed_has_reason"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["state", "lease_until"],
+                name="snapshotcopy_unfinished",
+                condition=Q(state__in=["queued", "running"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"copy of {self.snapshot}"
+
+
 class Hold(models.Model):
     """A wish to keep a snapshot whatever its age."""
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from django.conf import settings
-from django.db import connection
 
+from snapshots.engine.errors import StorageError
 from snapshots.engine.sweeping import Swept, sweep
+from snapshots.locks import session_lock, wait_for_lock
 from snapshots.models import Snapshot
 from snapshots.storages import snapshot_storage
 
@@ -25,7 +26,7 @@ def sweep_project(project_id: UUID) -> Swept | None:
     Raises:
         EngineError: the storage or a manifest cannot be read.
     """
-    with _lock(project_id) as is_ours:
+    with session_lock(_key(project_id)) as is_ours:
         running = Snapshot.objects.filter(project=project_id, state=Snapshot.State.RUNNING)
         if not is_ours or running.exists():
             return None
@@ -36,25 +37,18 @@ def sweep_project(project_id: UUID) -> Swept | None:
     return swept
 
 
+@contextmanager
+def unswept(project_id: UUID) -> Iterator[None]:
+    """Keep sweeps of the project away while objects are written that a manifest will name."""
+    with session_lock(_key(project_id)) as is_ours:
+        if not is_ours:
+            raise StorageError("The storage of this project is being swept; try again soon.")
+        yield
+
+
 def wait_for_sweep(project_id: UUID) -> None:
     """Let a sweep of the project end. The caller's snapshot is marked running: no other begins."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_key(project_id)])
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [_key(project_id)])
-
-
-@contextmanager
-def _lock(project_id: UUID) -> Iterator[bool]:
-    # Of the session, not of a transaction: none stays open while objects are deleted.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_key(project_id)])
-        is_ours = bool(cursor.fetchone()[0])
-    try:
-        yield is_ours
-    finally:
-        if is_ours:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_key(project_id)])
+    wait_for_lock(_key(project_id))
 
 
 def _key(project_id: UUID) -> int:

@@ -11,19 +11,21 @@ from django.db import transaction
 
 from backups_portal.projects.models import Project
 from snapshots.engine.encryption import MasterKeys, ProjectCipher, keys_folder
-from snapshots.engine.errors import EngineError
+from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import manifest_folder
 from snapshots.engine.storage import ENCRYPTED, Storage, open_storage
 from snapshots.models import Snapshot
+from snapshots.storages import SECOND, has_copies
 
 log = logging.getLogger(__name__)
 
 
 @dataclass
 class Rotated:
-    """What was done in one folder of the storage.
+    """What was done in one folder of a storage.
 
     Attributes:
+        place: Which storage, where it is not the first one.
         rewrapped: Data keys that are wrapped with the first master key now.
         current: Data keys that were so before.
         encrypted: Objects that were not encrypted, and are now.
@@ -31,6 +33,7 @@ class Rotated:
     """
 
     folder: str
+    place: str = ""
     rewrapped: int = 0
     current: int = 0
     encrypted: int = 0
@@ -38,16 +41,28 @@ class Rotated:
 
 
 def rotate_each(masters: MasterKeys) -> Iterator[Rotated]:
-    """Go through the storage folder by folder; safe to interrupt and to repeat.
+    """Go through both storages folder by folder; safe to interrupt and to repeat.
 
     Where `masters` reads plain objects, they are encrypted: afterwards it need not any more.
 
     Raises:
-        StorageError: the storage cannot be listed.
+        StorageError: the first storage cannot be listed. Of the second one this is an `error`.
     """
-    storage = open_storage(settings.SNAPSHOT_STORAGE)
+    # The first one first: a copy that is being made looks there for keys that were wrapped anew.
+    yield from _rotate_folders(open_storage(settings.SNAPSHOT_STORAGE), masters, "")
+    if not has_copies():
+        return
+    try:
+        second = open_storage(settings.SNAPSHOT_COPY_STORAGE, SECOND)
+        yield from _rotate_folders(second, masters, SECOND)
+    except StorageError as error:
+        log.exception("keys of the copies could not be rotated")
+        yield Rotated("", SECOND, error=str(error))
+
+
+def _rotate_folders(storage: Storage, masters: MasterKeys, place: str) -> Iterator[Rotated]:
     for folder in storage.folders():
-        rotated = Rotated(folder)
+        rotated = Rotated(folder, place)
         try:
             _rotate(storage, masters, rotated)
         except EngineError as error:

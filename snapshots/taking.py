@@ -20,6 +20,7 @@ from backups_portal.projects.models import Project
 from snapshots.admitting import claim
 from snapshots.anomaly import COMPARED, Size, smallness
 from snapshots.bases import find_base, is_full_due
+from snapshots.copying import queue_copies
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import Manifest, UntrackedChange, manifest_folder
 from snapshots.engine.source import chunk_start, source_errors
@@ -196,6 +197,8 @@ def _complete(snapshot: Snapshot, ticket: UUID, manifest: Manifest) -> None:
     if size_note:
         log.warning("snapshot is unusually small snapshot=%s: %s", snapshot.pk, size_note)
         _record(snapshot, "snapshot.size_anomaly", {"reason": size_note})
+    now = timezone.now()
+    queue_copies([snapshot.project_id], now, failed_before=now)
     if untracked:
         # The snapshot is good: it was read, not foretold. Those since the last full one may not be.
         log.error("tracking missed changes snapshot=%s %s", snapshot.pk, untracked)

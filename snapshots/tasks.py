@@ -10,6 +10,7 @@ from celery.exceptions import OperationalError
 
 from backups_portal.celery import app
 from snapshots.admitting import next_in_line
+from snapshots.copying import copies_overlooked, copy, next_copy
 from snapshots.queueing import heal, queue_due
 from snapshots.taking import take
 
@@ -40,6 +41,32 @@ def take_snapshot(snapshot_id: str, *others: str) -> None:
     if take(UUID(snapshot_id)):
         # Who was refused made no room: two of those would call each other without end.
         enqueue(next_in_line(UUID(snapshot_id)))
+    send_copy(UUID(snapshot_id))
+
+
+@app.task
+def copy_snapshot(snapshot_id: str) -> None:
+    """Copy a snapshot to the second storage; a second delivery does nothing."""
+    copy(UUID(snapshot_id))
+    send_copy(UUID(snapshot_id))
+
+
+def send_copy(snapshot_id: UUID) -> None:
+    """Send the next copy that the snapshot's project waits for, if there is one."""
+    try:
+        for waiting in next_copy(snapshot_id):
+            copy_snapshot.delay(str(waiting))
+    except OperationalError:
+        # It stays queued, and the tick sends it again.
+        log.warning("broker is away, a copy waits snapshot=%s", snapshot_id, exc_info=True)
+
+
+def send_copies_again(now: datetime) -> list[UUID]:
+    """Send copies to the workers whose message or worker was lost."""
+    found = copies_overlooked(now)
+    for snapshot_id in found:
+        copy_snapshot.delay(str(snapshot_id))
+    return found
 
 
 def _pass_on(snapshot_ids: Sequence[str]) -> None:

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from snapshots.engine.errors import DamagedSnapshotError, EngineError
+from django.utils import timezone
+
+from snapshots.engine.errors import DamagedSnapshotError, EngineError, StorageError
+from snapshots.engine.fallback import is_away
 from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
 from snapshots.engine.taking import OnProgress, Progress
 from snapshots.engine.verifying import verify_snapshot
 from snapshots.expiry import each_project_id
-from snapshots.models import Snapshot
-from snapshots.storages import snapshot_storage
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages import copy_storage, snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +39,22 @@ class Unverified:
     error: str
 
 
-def verify_all(on_progress: OnProgress | None = None) -> Iterator[Verified | Unverified]:
-    """The same for every stored snapshot of every project; an object that several name once."""
+def verify_all(
+    on_progress: OnProgress | None = None, *, copies: bool = False
+) -> Iterator[Verified | Unverified]:
+    """The same for every stored snapshot of every project; an object that several name once.
+
+    Args:
+        copies: Read the copies, of those snapshots that have one.
+    """
     for project_id in each_project_id():
         seen: set[str] = set()
         rows = Snapshot.objects.completed().filter(project=project_id).order_by("taken_at")
+        if copies:
+            rows = rows.filter(copy__state=SnapshotCopy.State.COPIED)
         for snapshot in rows.select_related("project"):
             try:
-                yield verify(snapshot, on_progress, seen)
+                yield (verify_copy if copies else verify)(snapshot, on_progress, seen)
             except EngineError as error:
                 log.error("snapshot cannot be restored snapshot=%s %s", snapshot.id, error)
                 yield Unverified(snapshot.id, snapshot.project.name, str(error))
@@ -60,7 +72,36 @@ def verify(
     Raises:
         EngineError: something is missing or was changed; the message says what.
     """
-    storage = snapshot_storage()
+    return _verify(snapshot_storage(), snapshot, on_progress, seen)
+
+
+def verify_copy(
+    snapshot: Snapshot, on_progress: OnProgress | None = None, seen: set[str] | None = None
+) -> Verified:
+    """The same in the second storage; one that is not as recorded is copied again.
+
+    Raises:
+        EngineError: something is missing or was changed; the message says what.
+    """
+    storage = copy_storage()
+    if storage is None:
+        raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
+    copied = SnapshotCopy.objects.filter(pk=snapshot.pk, state=SnapshotCopy.State.COPIED)
+    try:
+        found = _verify(storage, snapshot, on_progress, seen)
+    except EngineError as error:
+        if not is_away(error):
+            copied.update(
+                state=SnapshotCopy.State.FAILED, reason=str(error), finished_at=timezone.now()
+            )
+        raise
+    copied.update(verified_at=timezone.now())
+    return found
+
+
+def _verify(
+    storage: Storage, snapshot: Snapshot, on_progress: OnProgress | None, seen: set[str] | None
+) -> Verified:
     manifest = Manifest.load(storage, snapshot.manifest)
     if manifest.snapshot_id != snapshot.id or manifest.rows != snapshot.rows:
         raise DamagedSnapshotError("The manifest in storage is not the one that was recorded.")

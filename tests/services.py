@@ -89,6 +89,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "INSTALLATION_KEY": secrets.token_hex(32),
         "PROJECT_DATABASE_URL": "",
         "SNAPSHOT_STORAGE": f"file://{folder / 'snapshots'}",
+        "SNAPSHOT_COPY_STORAGE": "",
         "STATIC_ROOT": str(folder / "static"),
         "ALLOWED_HOSTS": "localhost,127.0.0.1,testserver",
         "DEBUG": "0",

@@ -38,7 +38,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.models import Snapshot
 from snapshots.queueing import queue_due
 from snapshots.schedule import next_run
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 from snapshots.tasks import take_snapshot
 
 PATIENCE = 300.0
@@ -137,7 +137,7 @@ def _polls(what: str) -> Iterator[None]:
 
 
 def _search(project: Project, snapshot: Snapshot) -> tuple[None, str]:
-    storage = snapshot_storage()
+    storage = reading_storage()
     secrets = excluded_values(project_dsn(project), keys=keyring())
     manifest = Manifest.load(storage, snapshot.manifest)
     searched = search_snapshot(manifest, storage, secrets)

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 log = logging.getLogger(__name__)
 
 KEY = "backups-portal:pulse"
-WORKER, SCHEDULE, STORAGE = "worker", "schedule", "storage"
+WORKER, SCHEDULE, STORAGE, COPIES = "worker", "schedule", "storage", "copies"
 EVERY_SECONDS = 20.0
 # A page does not wait long to learn it.
 REDIS_SECONDS = 0.5
@@ -52,7 +52,7 @@ def note_life() -> None:
 
 
 def note(sign: str) -> None:
-    """Write down that something works now: WORKER, SCHEDULE or STORAGE."""
+    """Write down that something works now: WORKER, SCHEDULE, STORAGE or COPIES."""
     try:
         _redis().set(_key(sign), timezone.now().isoformat())
     except RedisError:
@@ -80,6 +80,23 @@ def is_silent(sign: str, patience: timedelta) -> bool:
         # Everything may have been started just now.
         return time.monotonic() - STARTED > patience.total_seconds()
     return timezone.now() - last > patience
+
+
+def note_trouble(sign: str, lasting: timedelta) -> None:
+    """Write down that something does not work, for others to leave it alone for a while."""
+    try:
+        _redis().set(f"{_key(sign)}:trouble", 1, ex=lasting)
+    except RedisError:
+        log.warning("could not note that the %s do not work", sign, exc_info=True)
+
+
+def is_in_trouble(sign: str) -> bool:
+    """Whether somebody has written so, and the while is not over."""
+    try:
+        return bool(_redis().exists(f"{_key(sign)}:trouble"))
+    except RedisError:
+        log.warning("Redis does not answer", exc_info=True)
+        return False
 
 
 def workers(request: HttpRequest) -> dict[str, Any]:

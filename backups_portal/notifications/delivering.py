@@ -10,10 +10,10 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.notifications.channels import send
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery
-from snapshots.queueing import message_counts_for
 
 log = logging.getLogger(__name__)
 

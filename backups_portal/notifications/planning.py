@@ -16,10 +16,10 @@ from django.db import transaction
 
 from backups_portal.accounts.resetting import can_send
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.leases import message_counts_for
 from backups_portal.notifications.messages import KINDS, compose
 from backups_portal.notifications.models import Cursor, Delivery, Kind, NotificationSettings
 from backups_portal.projects.models import Membership, Project
-from snapshots.queueing import message_counts_for
 
 log = logging.getLogger(__name__)
 

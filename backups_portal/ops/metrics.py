@@ -15,8 +15,10 @@ from redis.exceptions import RedisError
 
 from backups_portal.lib import pulse
 from backups_portal.projects.models import DatabaseServer
+from snapshots.storages import has_copies
 
 DAY = timedelta(days=1)
+TIME_TO_COPY = timedelta(hours=3)
 # For whom nobody is waiting: the age of everything there is.
 NEVER = float("inf")
 
@@ -49,6 +51,13 @@ SELECT kind, state, count(*), coalesce(max(extract(epoch FROM %s - since)), 0) F
     UNION ALL SELECT 'proof', state, created_at FROM restores_proof
         WHERE state IN ('queued', 'running')) work
 GROUP BY kind, state
+"""
+# Some time is left for copying, and for the retries of it.
+COPIES = """
+SELECT count(*) FILTER (WHERE c.state IS DISTINCT FROM 'copied' AND s.finished_at < %s),
+       count(*) FILTER (WHERE c.needed_at IS NOT NULL)
+FROM snapshots_snapshot s LEFT JOIN snapshots_snapshotcopy c ON c.snapshot_id = s.id
+WHERE s.state = 'completed' AND s.verdict <> 'failed'
 """
 BUILDS = """
 SELECT 'restore', state, count(*) FROM restores_restore WHERE finished_at > %s GROUP BY state
@@ -89,6 +98,7 @@ class _Collector:
             ["channel"],
             _rows(UNDELIVERED, now - DAY),
         )
+        yield from _copies(now)
         down = DatabaseServer.objects.filter(unreachable_since__isnull=False).count()
         yield _gauge("database_servers_down", "Database servers that do not answer.", down)
         yield from _signs(now)
@@ -150,9 +160,24 @@ def _builds(now: datetime) -> Iterator[Metric]:
     )
 
 
+def _copies(now: datetime) -> Iterator[Metric]:
+    without, needing = _rows(COPIES, now - TIME_TO_COPY)[0] if has_copies() else (0, 0)
+    yield _gauge(
+        "snapshots_without_copy",
+        "Backups that are in the first storage only, three hours after they were taken.",
+        without,
+    )
+    yield _gauge(
+        "snapshots_needing_copy",
+        "Backups of which the first storage has lost or damaged something.",
+        needing,
+    )
+
+
 def _signs(now: datetime) -> Iterator[Metric]:
     ages = []
-    for sign in (pulse.WORKER, pulse.SCHEDULE, pulse.STORAGE):
+    copies = [pulse.COPIES] if has_copies() else []
+    for sign in (pulse.WORKER, pulse.SCHEDULE, pulse.STORAGE, *copies):
         try:
             last = pulse.last_sign(sign)
         except RedisError:
@@ -160,7 +185,7 @@ def _signs(now: datetime) -> Iterator[Metric]:
         ages.append((sign, (now - last).total_seconds() if last else NEVER))
     yield _labelled(
         "sign_of_life_age_seconds",
-        "Since when a worker, the schedule and the storage have not been seen to work.",
+        "Since when a worker, the schedule and the storages have not been seen to work.",
         ["of"],
         ages,
     )

@@ -1,10 +1,12 @@
-"""Whether the backup storage works: an object written, read back and deleted."""
+"""Whether a backup storage works: an object written, read back and deleted."""
 
 import logging
 import secrets
+from collections.abc import Callable
 
 from snapshots.engine.errors import EngineError
-from snapshots.storages import snapshot_storage
+from snapshots.engine.storage import Storage
+from snapshots.storages import copy_storage, snapshot_storage
 
 log = logging.getLogger(__name__)
 
@@ -14,15 +16,26 @@ FOLDER = "probes"
 
 def storage_works() -> bool:
     """Try it; what is wrong is in the log."""
+    return _works(snapshot_storage)
+
+
+def copies_work() -> bool:
+    """The same for the second storage."""
+    return _works(copy_storage)
+
+
+def _works(opened: Callable[[], Storage | None]) -> bool:
     key, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
-        storage = snapshot_storage()
+        storage = opened()
+        if storage is None:
+            return False
         storage.put(key, content)
         found = storage.get(key)
         storage.delete(key)
     except EngineError:
-        log.exception("the backup storage does not work")
+        log.exception("a backup storage does not work")
         return False
     if found != content:
-        log.error("the backup storage gives back something else than it was given")
+        log.error("a backup storage gives back something else than it was given")
     return found == content

@@ -12,6 +12,7 @@ from uuid import UUID
 import psycopg
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from backups_portal.audit.services import record
 from backups_portal.notifications.models import Delivery, NotificationSettings
@@ -20,9 +21,10 @@ from backups_portal.projects.connections import server_url
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Proof, Restore
+from snapshots.copy_sweeping import destroy_copies
 from snapshots.engine.encryption import keys_folder
 from snapshots.engine.errors import StorageError
-from snapshots.models import Hold, Snapshot
+from snapshots.models import Hold, Snapshot, SnapshotCopy
 from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,12 @@ def _is_in_use(project: Project) -> bool:
         Restore.objects.unfinished().filter(snapshot__project=project),
         Proof.objects.unfinished().filter(snapshot__project=project),
         Transfer.objects.all().unfinished().filter(Q(source=project) | Q(target=project)),
+        # One that waits may wait for long, and is not begun any more once this is decided.
+        SnapshotCopy.objects.filter(
+            snapshot__project=project,
+            state=SnapshotCopy.State.RUNNING,
+            lease_until__gt=timezone.now(),
+        ),
     )
     return any(rows.exists() for rows in under_way)
 
@@ -99,13 +107,20 @@ def _drop_database(project: Project) -> bool:
 
 
 def _delete_backups(project: Project) -> bool:
+    """Each storage by itself: one that is away keeps nothing in the other."""
+    is_gone = True
+    for destroy in (_destroy_backups, destroy_copies):
+        try:
+            destroy(project.pk)
+        except StorageError:
+            log.warning("could not delete the backups project=%s", project.pk, exc_info=True)
+            is_gone = False
+    return is_gone
+
+
+def _destroy_backups(project_id: UUID) -> None:
     storage = snapshot_storage()
-    try:
-        # The keys first: without them nothing of the rest can be read, wherever a copy may be.
-        for folder in (keys_folder(project.pk), f"{project.pk}/"):
-            for item in storage.list(folder):
-                storage.delete(item.key)
-    except StorageError:
-        log.warning("could not delete the backups project=%s", project.pk, exc_info=True)
-        return False
-    return True
+    # The keys first: without them nothing of the rest can be read, wherever a copy may be.
+    for folder in (keys_folder(project_id), f"{project_id}/"):
+        for item in storage.list(folder):
+            storage.delete(item.key)

@@ -1,7 +1,7 @@
 """What beat sends: the tick of each minute, and the sweep that keeps storage clean."""
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.utils import timezone
@@ -14,7 +14,7 @@ from backups_portal.lib.leases import message_counts_for
 from backups_portal.notifications.delivering import send_again
 from backups_portal.notifications.planning import plan_deliveries
 from backups_portal.notifications.tasks import enqueue, forget_deliveries
-from backups_portal.ops.probing import storage_works
+from backups_portal.ops.probing import copies_work, storage_works
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
@@ -23,16 +23,20 @@ from restores.leftovers import has_leftovers
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proofs
 from restores.tasks import drop_leftovers, run_proof, run_restore
-from snapshots.engine.errors import EngineError
+from snapshots.copy_sweeping import remove_copies, sweep_copies
+from snapshots.copying import queue_copies
+from snapshots.engine.errors import EngineError, StorageError
 from snapshots.expiry import project_ids, prune_project, worth_pruning
 from snapshots.orphans import sweep_project
 from snapshots.queueing import tidy_plan
-from snapshots.tasks import run_schedule
+from snapshots.storages import has_copies
+from snapshots.tasks import run_schedule, send_copies_again
 
 log = logging.getLogger(__name__)
 
 RESTORES_AT_A_TIME = 1_000
 PROJECTS_AT_A_TIME = 50
+DAY = timedelta(days=1)
 
 
 @app.task
@@ -43,6 +47,7 @@ def tick() -> None:
     send_transfers_again(now)
     run_schedule(now)
     send_proofs(now)
+    send_copies_again(now)
     if has_leftovers(now):
         drop_leftovers.delay()
     seal_events()
@@ -56,6 +61,13 @@ def look_at_storage() -> None:
     """Find out whether the backup storage takes an object and gives it back."""
     if storage_works():
         pulse.note(pulse.STORAGE)
+
+
+@app.task
+def look_at_copies() -> None:
+    """The same for the second storage; a task of its own, for who is away makes others wait."""
+    if has_copies() and copies_work():
+        pulse.note(pulse.COPIES)
 
 
 @app.task
@@ -75,14 +87,35 @@ def sweep(after: str | None = None) -> None:
         forget_transfers.delay()
         forget_deliveries.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
+    now = database_now()
     try:
-        old = set(worth_pruning(ids, database_now()))
+        queue_copies(ids, now, failed_before=now - DAY)
+        old = set(worth_pruning(ids, now))
         for project_id in ids:
             _clean(project_id, prune=project_id in old)
     finally:
         # Also after an error: one project must not keep the others from their turn.
         if ids:
             sweep.delay(str(ids[-1]))
+
+
+@app.task
+def clean_copies(after: str | None = None) -> None:
+    """The same for the second storage, where nobody waits: if it is away, the next round comes."""
+    if not has_copies():
+        return
+    ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
+    for project_id in ids:
+        try:
+            remove_copies(project_id)
+            sweep_copies(project_id)
+        except StorageError:
+            log.exception("could not clean up the second storage")
+            return
+        except EngineError:
+            log.exception("could not clean up the copies project=%s", project_id)
+    if ids:
+        clean_copies.delay(str(ids[-1]))
 
 
 def send_restores_again(now: datetime) -> list[UUID]:

@@ -28,7 +28,7 @@ from restores.loading import number_segments
 from restores.models import Restore
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.segments import read_segment
-from snapshots.storages import snapshot_storage
+from snapshots.storages import reading_storage
 
 HASHES = f"""
     SELECT {ROW_HASH} # s.seed AS hash, s.lane, v.id
@@ -101,7 +101,7 @@ def variable_of_restore(restore: Restore, old_id: str) -> str | None:
 
 
 def _segments(restore: Restore) -> Iterator[tuple[int, Any]]:
-    storage = snapshot_storage()
+    storage = reading_storage()
     manifest = Manifest.load(storage, restore.snapshot.manifest)
     for job in number_segments(manifest.of("variable")):
         if job.segment.rows:

@@ -11,9 +11,14 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from snapshots.engine.archive_readme import readme
 from snapshots.engine.archive_resources import RESOURCES, resource_file
-from snapshots.engine.errors import DamagedSnapshotError, MissingObjectError
+from snapshots.engine.errors import (
+    DamagedSnapshotError,
+    EngineError,
+    MissingObjectError,
+    StorageError,
+)
 from snapshots.engine.manifest import Manifest, Segment
-from snapshots.engine.segments import check_bytes
+from snapshots.engine.segments import read_bytes
 from snapshots.engine.storage import Storage
 
 # Bytes handed over at a time.
@@ -24,20 +29,43 @@ FILE_MODE = 0o644 << 16
 def check_complete(storage: Storage, manifest: Manifest) -> None:
     """See by a listing, without reading, that storage has every object in its recorded size.
 
+    What one place lacks may be in the next, where storage has a copy.
+
     Raises:
         MissingObjectError: an object is gone.
         DamagedSnapshotError: an object has another size.
         StorageError: storage cannot be listed.
     """
-    found = {item.key: item.size for item in storage.list(f"{manifest.project_id}/segments/")}
-    for key, item in manifest.objects.items():
-        if key not in found:
-            raise MissingObjectError(f"The backup storage lacks {key}.")
-        if found[key] not in storage.sizes(item.bytes):
-            raise DamagedSnapshotError(
-                f"A part of this backup ({item.table}, {key}) has {found[key]} bytes in storage "
-                f"where {item.bytes} were recorded."
-            )
+    wanted, why = dict(manifest.objects), None
+    for place in storage.places:
+        error = _take_listed(place, manifest, wanted)
+        if not wanted:
+            return
+        why = why or error
+    if why:
+        raise why
+
+
+def _take_listed(
+    place: Storage, manifest: Manifest, wanted: dict[str, Segment]
+) -> EngineError | None:
+    """Take from `wanted` what this place has; what is wrong with the first one that it has not."""
+    try:
+        found = {item.key: item.size for item in place.list(f"{manifest.project_id}/segments/")}
+    except StorageError as error:
+        return error
+    for key in [key for key in wanted if found.get(key) in place.sizes(wanted[key].bytes)]:
+        del wanted[key]
+    return next((_amiss(item, found.get(item.key)) for item in wanted.values()), None)
+
+
+def _amiss(item: Segment, size: int | None) -> EngineError:
+    if size is None:
+        return MissingObjectError(f"The backup storage lacks {item.key}.")
+    return DamagedSnapshotError(
+        f"A part of this backup ({item.table}, {item.key}) has {size} bytes in storage "
+        f"where {item.bytes} were recorded."
+    )
 
 
 def archive_snapshot(
@@ -66,7 +94,7 @@ def archive_snapshot(
                 archive.add(f"resources/{name}.json", content, compress=True)
                 yield from window.take()
         for path, item in object_paths(manifest):
-            archive.add(path, _checked(storage, item))
+            archive.add(path, read_bytes(storage, item))
             yield from window.take()
         archive.finish()
         yield from window.take()
@@ -80,12 +108,6 @@ def object_paths(manifest: Manifest) -> Iterator[tuple[str, Segment]]:
         folder, _, table = item.table.rpartition(".")
         name = f"{number[item.table]:05}-{item.sha256[:12]}.parquet"
         yield f"{folder or 'data'}/{table}/{name}", item
-
-
-def _checked(storage: Storage, item: Segment) -> bytes:
-    content = storage.get(item.key)
-    check_bytes(item, content)
-    return content
 
 
 class _Archive:

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.segments import check_bytes
+from snapshots.engine.segments import read_bytes
 from snapshots.engine.storage import Storage
 
 Row = dict[str, Any]
@@ -58,8 +58,7 @@ def resource_file(
 
 def _rows(storage: Storage, manifest: Manifest, table: str) -> Iterator[Row]:
     for segment in manifest.of(table):
-        content = storage.get(segment.key)
-        check_bytes(segment, content)
+        content = read_bytes(storage, segment)
         for row in pq.read_table(io.BytesIO(content), use_threads=False).to_pylist():
             yield {name: _value(name, value) for name, value in row.items()}
 

@@ -13,6 +13,10 @@ class MissingObjectError(StorageError):
     """The storage lacks an object that it should hold."""
 
 
+class UnkeptObjectError(StorageError):
+    """The storage took an object and gave back another one."""
+
+
 class ExistingObjectError(StorageError):
     """Another writer has stored an object of that name."""
 

@@ -189,7 +189,7 @@ class Manifest:
     @classmethod
     def load(cls, storage: Storage, key: str) -> "Manifest":
         """Read a manifest from storage; raises what `Storage.get` and `from_json` raise."""
-        return cls.from_json(storage.get(key))
+        return storage.read(key, cls.from_json)
 
 
 def _check_format(number: int) -> None:

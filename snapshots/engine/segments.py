@@ -4,6 +4,7 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 import numpy as np
@@ -127,9 +128,7 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
         MissingObjectError: storage lacks the object.
         DamagedSnapshotError: the object is not what the snapshot recorded.
     """
-    content = storage.get(segment.key)
-    check_bytes(segment, content)
-    table = pq.read_table(io.BytesIO(content), use_threads=False)
+    table = pq.read_table(io.BytesIO(read_bytes(storage, segment)), use_threads=False)
     if table.num_rows != segment.rows:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}) holds {table.num_rows} rows where "
@@ -138,13 +137,19 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
     return table
 
 
-def check_bytes(segment: Segment, content: bytes) -> None:
-    """Raises DamagedSnapshotError where the bytes are not those that the segment was named by."""
+def read_bytes(storage: Storage, segment: Segment) -> bytes:
+    """The bytes of a stored segment, as they were recorded; raises as `read_segment` does."""
+    return storage.read(segment.key, partial(check_bytes, segment))
+
+
+def check_bytes(segment: Segment, content: bytes) -> bytes:
+    """The bytes; DamagedSnapshotError where they are not those that the segment was named by."""
     if hashlib.sha256(content).hexdigest() != segment.sha256:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}, {segment.key}) was changed in storage after "
             "it was written."
         )
+    return content
 
 
 def total_digest(segments: list[Segment]) -> Digest:

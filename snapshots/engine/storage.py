@@ -1,11 +1,12 @@
 """Objects outside the databases: a local folder or a bucket, through obstore."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import unquote, urlsplit
+from typing import Any, Protocol, TypeVar
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, NotSupportedError
@@ -20,6 +21,21 @@ from snapshots.engine.errors import (
 
 # What an encrypted object begins with; no Parquet file and no JSON does.
 ENCRYPTED = b"BPE\x01"
+# Parameters of a URL that are not the bucket's but the connection's. A request that makes no
+# progress ends after `read_timeout`, one that makes little after `timeout`.
+CONNECTION = {
+    "connect_timeout": "5s",
+    "read_timeout": "30s",
+    "timeout": "900s",
+    "allow_http": "",
+    "allow_invalid_certificates": "",
+    "proxy_url": "",
+}
+# A request that failed is sent again so often, within so many seconds, after 0.1 s, 0.2 s, 0.4 s …
+RETRIES = {"max_retries": 5, "retry_seconds": 60}
+# Of S3: the server compares what it stores with a checksum of ours, and keeps that.
+CHECKSUM, NO_CHECKSUM = "checksum_algorithm", "none"
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -50,15 +66,29 @@ class Storage:
     Args:
         store: Of obstore.
         cipher: Encrypts what is put, and decrypts what is got; without one, objects lie open.
+        name: What messages call it.
     """
 
-    def __init__(self, store: Any, cipher: Cipher | None = None) -> None:
+    def __init__(
+        self, store: Any, cipher: Cipher | None = None, name: str = "The backup storage"
+    ) -> None:
         self._store = store
         self._cipher = cipher
+        self.name = name
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is put is encrypted."""
+        return self._cipher is not None
 
     def encrypted(self, cipher: Cipher) -> "Storage":
         """The same place, where objects are encrypted."""
-        return Storage(self._store, cipher)
+        return Storage(self._store, cipher, self.name)
+
+    @property
+    def places(self) -> "Sequence[Storage]":
+        """Where an object may be read from, in this order."""
+        return (self,)
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object whole, or not at all."""
@@ -69,7 +99,7 @@ class Storage:
         try:
             obstore.put(self._store, key, content)
         except (BaseError, OSError) as error:
-            raise StorageError(f"The backup storage could not write {key}: {error}") from error
+            raise self._failed(f"could not write {key}", error) from error
 
     def put_new(self, key: str, content: bytes) -> None:
         """The same, where there is no object of this name; of two writers one succeeds.
@@ -83,10 +113,10 @@ class Storage:
         try:
             obstore.put(self._store, key, content, mode="create")
         except AlreadyExistsError as error:
-            raise ExistingObjectError(f"The backup storage has {key} already.") from error
+            raise ExistingObjectError(f"{self.name} has {key} already.") from error
         except (BaseError, OSError) as error:
             if not _is_unknown_to_server(error):
-                raise StorageError(f"The backup storage could not write {key}: {error}") from error
+                raise self._failed(f"could not write {key}", error) from error
             self.put_stored(key, content)
 
     def get(self, key: str) -> bytes:
@@ -105,14 +135,25 @@ class Storage:
             )
         return stored
 
+    def read(self, key: str, parse: Callable[[bytes], Parsed]) -> Parsed:
+        """What `parse` makes of the object's content.
+
+        Whoever knows what the content must be reads with this: where `parse` refuses it with an
+        EngineError, a storage with a copy gives that of the copy.
+
+        Raises:
+            EngineError: what `get` and `parse` raise.
+        """
+        return parse(self.get(key))
+
     def get_stored(self, key: str) -> bytes:
         """The object's bytes as they lie there, encrypted or not."""
         try:
             return bytes(obstore.get(self._store, key).bytes())
         except (NotFoundError, FileNotFoundError) as error:
-            raise MissingObjectError(f"The backup storage lacks {key}.") from error
+            raise MissingObjectError(f"{self.name} lacks {key}.") from error
         except (BaseError, OSError) as error:
-            raise StorageError(f"The backup storage could not read {key}: {error}") from error
+            raise self._failed(f"could not read {key}", error) from error
 
     def sizes(self, size: int) -> tuple[int, ...]:
         """How many bytes an object with `size` bytes of content may have in a listing."""
@@ -125,7 +166,7 @@ class Storage:
         except (NotFoundError, FileNotFoundError):
             return
         except (BaseError, OSError) as error:
-            raise StorageError(f"The backup storage could not delete {key}: {error}") from error
+            raise self._failed(f"could not delete {key}", error) from error
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """All objects below a prefix, in no order, without holding them all in memory."""
@@ -134,18 +175,21 @@ class Storage:
                 for item in batch:
                     yield StoredObject(item["path"], item["size"], item["last_modified"])
         except (BaseError, OSError) as error:
-            raise StorageError(f"The backup storage could not list {prefix}: {error}") from error
+            raise self._failed(f"could not list {prefix}", error) from error
 
     def folders(self) -> Sequence[str]:
         """The names of all folders at the top, in order."""
         try:
             found = obstore.list_with_delimiter(self._store)["common_prefixes"]
         except (BaseError, OSError) as error:
-            raise StorageError(f"The backup storage could not be listed: {error}") from error
+            raise self._failed("could not be listed", error) from error
         return sorted(name.rstrip("/") for name in found)
 
     def _seal(self, key: str, content: bytes) -> bytes:
         return self._cipher.seal(key, content) if self._cipher else content
+
+    def _failed(self, what: str, error: Exception) -> StorageError:
+        return StorageError(f"{self.name} {what}: {_reason(error)}")
 
 
 def _is_unknown_to_server(error: Exception) -> bool:
@@ -153,20 +197,80 @@ def _is_unknown_to_server(error: Exception) -> bool:
     return isinstance(error, NotSupportedError) or "NotImplemented" in str(error)
 
 
-def open_storage(url: str) -> Storage:
-    """The storage behind a URL, such as file:///var/lib/backups or s3://bucket/prefix.
+def _reason(error: Exception) -> str:
+    # What follows is for who develops obstore, and many lines long.
+    return str(error).partition("\n\nDebug source")[0].strip()
+
+
+def open_storage(url: str, name: str = "The backup storage") -> Storage:
+    """The storage behind a URL, such as file:///var/lib/backups or s3://bucket/prefix?region=….
+
+    Args:
+        url: Its parameters are those of obstore for this kind of bucket (`region`, `endpoint`,
+            `access_key_id`, …), and those of CONNECTION and RETRIES.
+        name: What messages call it.
 
     Raises:
-        StorageError: the URL is not understood, or the folder cannot be made.
+        StorageError: the URL is not understood, or the folder cannot be made; no key is repeated.
     """
     parts = urlsplit(url)
     try:
         if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
-            folder.mkdir(parents=True, exist_ok=True)
-            return Storage(LocalStore(folder))
-        return Storage(from_url(url))
+            return Storage(_open_folder(parts), name=name)
+        return Storage(_open_bucket(parts), name=name)
     except (BaseError, OSError, ValueError) as error:
         raise StorageError(
-            f"The backup storage {parts.scheme}:// cannot be opened: {error}"
+            f"{name} {parts.scheme}:// cannot be opened: {_reason(error)}"
         ) from error
+
+
+def place_of(url: str) -> str:
+    """Which place a URL names, without what opens it."""
+    parts = urlsplit(url)
+    endpoint = _parameters(parts.query).get("endpoint", "")
+    place = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return f"{place} at {endpoint}" if endpoint else place
+
+
+def _parameters(query: str) -> dict[str, str]:
+    # Not as a form is read: secret keys have plus signs, and are pasted as they are.
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    return {unquote(name): unquote(value) for name, _, value in pairs}
+
+
+def _number(name: str, value: str | int) -> int:
+    if not str(value).isdecimal():
+        raise ValueError(f"{name} is not a number")
+    return int(value)
+
+
+def _default(name: str) -> str:
+    # What is given to obstore takes the place of all that it would find in the environment.
+    return os.environ.get(f"AWS_{name.upper()}", CONNECTION[name])
+
+
+def _open_folder(parts: SplitResult) -> Any:
+    if parts.query:
+        raise ValueError("a folder takes no parameters")
+    folder = Path(unquote(parts.path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return LocalStore(folder)
+
+
+def _open_bucket(parts: SplitResult) -> Any:
+    config = _parameters(parts.query)
+    connection = {name: config.pop(name, _default(name)) for name in CONNECTION}
+    retries = {name: _number(name, config.pop(name, value)) for name, value in RETRIES.items()}
+    options: Any = {
+        "config": config,
+        "client_options": {name: value for name, value in connection.items() if value},
+        "retry_config": {
+            "max_retries": retries["max_retries"],
+            "retry_timeout": timedelta(seconds=retries["retry_seconds"]),
+        },
+    }
+    if parts.scheme in ("s3", "s3a") and f"AWS_{CHECKSUM.upper()}" not in os.environ:
+        config.setdefault(CHECKSUM, "SHA256")
+    if config.get(CHECKSUM) == NO_CHECKSUM:
+        del config[CHECKSUM]
+    return from_url(urlunsplit(parts._replace(query="")), **options)

@@ -1,5 +1,6 @@
 """Removing what no manifest names any more."""
 
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -10,11 +11,17 @@ from snapshots.engine.storage import Storage
 
 @dataclass(frozen=True)
 class Swept:
-    """What a sweep of one project removed, and what it found missing."""
+    """What a sweep of one project removed, and what it found missing.
+
+    Attributes:
+        missing: Names of objects that a manifest names.
+        incomplete: Names of the manifests that do.
+    """
 
     removed: int
     removed_bytes: int
     missing: tuple[str, ...]
+    incomplete: tuple[str, ...] = ()
 
 
 def delete_manifest(storage: Storage, key: str) -> None:
@@ -42,4 +49,12 @@ def sweep(storage: Storage, project_id: UUID, *, grace: timedelta) -> Swept:
             storage.delete(item.key)
             removed += 1
             removed_bytes += item.size
-    return Swept(removed, removed_bytes, tuple(sorted(named - found)))
+    missing = named - found
+    incomplete = tuple(_naming(storage, project_id, missing)) if missing else ()
+    return Swept(removed, removed_bytes, tuple(sorted(missing)), incomplete)
+
+
+def _naming(storage: Storage, project_id: UUID, keys: Set[str]) -> Iterator[str]:
+    for item in storage.list(manifest_folder(project_id)):
+        if not keys.isdisjoint(Manifest.load(storage, item.key).objects):
+            yield item.key

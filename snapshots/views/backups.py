@@ -46,7 +46,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
 
     def get_queryset(self) -> QuerySet[Snapshot]:
         snapshots = Snapshot.objects.filter(project=self.project).listed()
-        return snapshots.select_related("hold").defer("table_rows")
+        return snapshots.select_related("hold", "copy").defer("table_rows")
 
     @cached_property
     def sought(self) -> date | None:

@@ -1,8 +1,5 @@
 """Snapshots in a bucket: a real S3 server on this machine, from the first backup to its removal."""
 
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,13 +9,12 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from backups_portal.demo.ports import LOOPBACK, free_port, is_free
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import Project
 from restores.loading import Target
 from snapshots.cataloguing import rebuild_each
-from snapshots.engine.errors import MissingObjectError
-from snapshots.engine.storage import Storage, open_storage
+from snapshots.engine.errors import ExistingObjectError, MissingObjectError, StorageError
+from snapshots.engine.storage import Storage, open_storage, place_of
 from snapshots.expiry import prune
 from snapshots.models import Snapshot
 from snapshots.orphans import sweep_project
@@ -26,31 +22,16 @@ from snapshots.taking import take
 from snapshots.verification import verify
 from tests.factories import make_account, make_snapshot
 from tests.projectdatabases import add_rows, open_database
+from tests.s3 import KEY, SECRET, Answer, bucket_url, one_of, proxy_before, s3_server
 
 pytestmark = pytest.mark.django_db
-KEY, SECRET = "0123456789abcdef", "0123456789abcdef0123456789abcdef"
-PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an S3 server with an empty bucket."""
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
-    (folder / "bucket").mkdir()
-    server = subprocess.Popen(
-        [
-            *(str(Path(sys.executable).with_name("rclone")), "serve", "s3"),
-            *("--addr", f"{LOOPBACK}:{port}", "--auth-key", f"{KEY},{SECRET}", str(folder)),
-        ],
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + PATIENCE
-    while is_free(port) and time.monotonic() < deadline:
-        assert server.poll() is None
-        time.sleep(0.05)
-    yield f"http://{LOOPBACK}:{port}"
-    server.terminate()
-    server.wait()
+    with s3_server(tmp_path_factory.mktemp("s3")) as address:
+        yield address
 
 
 @pytest.fixture
@@ -120,3 +101,101 @@ def test_a_bucket_that_is_away_is_a_reason(
     assert "The backup storage could not" in snapshot.reason
     with psycopg.connect(project_dsn(live_project)) as connection:
         assert connection.execute("SELECT count(*) FROM variable").fetchone() == (10,)
+
+
+@pytest.fixture
+def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says anything of a bucket but its URL."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION", "ENDPOINT_URL", "ALLOW_HTTP"):
+        monkeypatch.delenv(f"AWS_{name}", raising=False)
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_a_url_says_everything_of_a_bucket(endpoint: str, tmp_path: Path) -> None:
+    storage = open_storage(bucket_url(endpoint, tmp_path.name))
+    storage.put("a/b", b"content")
+    assert storage.get("a/b") == b"content"
+    assert [item.key for item in storage.list("a/")] == ["a/b"]
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_a_secret_key_is_taken_as_it_is_pasted(tmp_path: Path) -> None:
+    secret = "ab+cd/ef+0123456789abcdef=="
+    with s3_server(tmp_path / "s3", secret=secret) as endpoint:
+        url = bucket_url(endpoint, "p", secret="pasted").replace("pasted", secret)
+        open_storage(url).put("a", b"content")
+        assert open_storage(url).get("a") == b"content"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("s3://bucket/p?regoin=eu-1", "'regoin' is not valid"),
+        ("s3://bucket/p?max_retries=many", "max_retries is not a number"),
+        ("file:///var/lib/backups?region=eu-1", "a folder takes no parameters"),
+        ("ftp://host/folder", "Unable to recognise URL"),
+    ],
+)
+def test_a_url_that_cannot_be_understood_is_refused(url: str, said: str) -> None:
+    with pytest.raises(StorageError, match=said) as refused:
+        open_storage(url)
+    assert "Debug source" not in str(refused.value)
+
+
+def test_a_place_is_told_without_what_opens_it() -> None:
+    place = place_of(bucket_url("https://s3.example.com", "p"))
+    assert place == "s3://bucket/p at https://s3.example.com"
+    assert place_of("file:///var/lib/backups") == "file:///var/lib/backups"
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_a_large_object_goes_in_parts_each_with_a_checksum(endpoint: str, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 50_000
+    with proxy_before(endpoint) as proxy:
+        storage = open_storage(bucket_url(proxy.endpoint, tmp_path.name))
+        storage.put("large", content)
+        assert storage.get("large") == content
+    parts = [path for method, path in proxy.asked if method == "PUT" and "partNumber=" in path]
+    assert len(parts) == 3, "12.8 MB in parts of 5 MiB"
+    assert proxy.checksums == len(parts)
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_a_bucket_that_knows_no_checksums_is_not_given_any(endpoint: str, tmp_path: Path) -> None:
+    with proxy_before(endpoint) as proxy:
+        url = bucket_url(proxy.endpoint, tmp_path.name, checksum_algorithm="none")
+        open_storage(url).put("small", b"content")
+    assert (len(proxy.asked), proxy.checksums) == (1, 0)
+
+
+def taken_already(method: str, path: str, answer: Answer) -> Answer:
+    return Answer(412, [], b"<Error><Code>PreconditionFailed</Code></Error>")
+
+
+def unknown(method: str, path: str, answer: Answer) -> Answer:
+    return Answer(501, [], b"<Error><Code>NotImplemented</Code></Error>")
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_of_two_writers_one_succeeds_where_the_server_knows_how(
+    endpoint: str, tmp_path: Path
+) -> None:
+    with proxy_before(endpoint) as proxy:
+        storage = open_storage(bucket_url(proxy.endpoint, tmp_path.name))
+        storage.put_new("manifest", b"mine")
+        assert proxy.conditions == 1
+        proxy.fault = taken_already
+        with pytest.raises(ExistingObjectError):
+            storage.put_new("manifest", b"yours")
+
+
+@pytest.mark.usefixtures("without_environment")
+def test_a_server_that_knows_no_conditions_is_written_to_all_the_same(
+    endpoint: str, tmp_path: Path
+) -> None:
+    with proxy_before(endpoint) as proxy:
+        storage = open_storage(bucket_url(proxy.endpoint, tmp_path.name))
+        proxy.fault = one_of(1000, unknown)
+        storage.put_new("manifest", b"mine")
+        assert [method for method, _ in proxy.asked] == ["PUT", "PUT"]
+        assert storage.get("manifest") == b"mine"

@@ -6,6 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from backups_portal.lib.clock import database_now
+from snapshots.copy_sweeping import remove_all_copies
+from snapshots.engine.errors import StorageError
 from snapshots.expiry import Pruned, prune_each
 
 
@@ -42,6 +44,14 @@ class Command(BaseCommand):
         else:
             verb = "would be removed" if dry_run else "removed"
             self.stdout.write(f"{len(removed)} {verb}, {len(kept)} kept although old")
+        if not dry_run:
+            self._prune_copies()
+
+    def _prune_copies(self) -> None:
+        try:
+            remove_all_copies()
+        except StorageError as error:
+            self.stderr.write(f"The copies are removed later: {error}")
 
     def _print(self, item: Pruned, dry_run: bool) -> None:
         verb = ("would remove" if dry_run else "removed") if item.goes else "kept"

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from backups_portal.accounts.models import Account
 from snapshots.cataloguing import Rebuilt, rebuild_each
 from snapshots.engine.errors import StorageError
-from snapshots.storages import snapshot_storage
+from snapshots.storages import copy_storage, snapshot_storage
 
 
 class Command(BaseCommand):
@@ -22,6 +22,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--owner", required=True, help="e-mail of who gets unknown projects")
+        parser.add_argument(
+            "--from-copy", action="store_true", help="read the second storage: the first is lost"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,7 +33,10 @@ class Command(BaseCommand):
             raise CommandError(f"There is no account {options['owner']}.")
         found: list[Rebuilt] = []
         try:
-            for rebuilt in rebuild_each(snapshot_storage(), owner):
+            storage = copy_storage() if options["from_copy"] else snapshot_storage()
+            if storage is None:
+                raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
+            for rebuilt in rebuild_each(storage, owner, is_copy=options["from_copy"]):
                 found.append(rebuilt)
                 if not options["json"]:
                     self._print(rebuilt)

@@ -12,13 +12,18 @@ from snapshots.rotation import Rotated, rotate_each
 from snapshots.storages import master_keys
 
 
+def _where(rotated: Rotated) -> str:
+    return " ".join(part for part in (rotated.place, rotated.folder) if part)
+
+
 class Command(BaseCommand):
     """Rewrap data keys; rewrite nothing else, unless it was never encrypted."""
 
     help = (
         "Wraps the key of every project with the first master key of SNAPSHOT_MASTER_KEYS, so "
-        "that the ones after it can go. No backup is rewritten. With `plain` among them, objects "
-        "that were stored without encryption are encrypted."
+        "that the ones after it can go; in both storages, where there are two. No backup is "
+        "rewritten. With `plain` among them, objects that were stored without encryption are "
+        "encrypted."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,7 +41,7 @@ class Command(BaseCommand):
                 total.encrypted += done.encrypted
                 if done.error:
                     failed.append(done)
-                    self.stderr.write(f"{done.folder}: {done.error}")
+                    self.stderr.write(f"{_where(done)}: {done.error}")
         except StorageError as error:
             raise CommandError(str(error)) from error
         record(
@@ -59,8 +64,8 @@ class Command(BaseCommand):
     def _print(self, current: str, total: Rotated, failed: list[Rotated], *, as_json: bool) -> None:
         if as_json:
             counts = asdict(total)
-            del counts["folder"], counts["error"]
-            failures = {one.folder: one.error for one in failed}
+            del counts["folder"], counts["place"], counts["error"]
+            failures = {_where(one): one.error for one in failed}
             self.stdout.write(json.dumps({"master_key": current, **counts, "failed": failures}))
             return
         self.stdout.write(

@@ -9,8 +9,21 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.errors import EngineError
-from snapshots.models import Snapshot
-from snapshots.verification import Unverified, verify, verify_all
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages import has_copies
+from snapshots.verification import Unverified, verify, verify_all, verify_copy
+
+
+def state_of_copy(snapshot: Snapshot) -> str:
+    """What is known of the copy; empty where there is no second storage."""
+    if not has_copies():
+        return ""
+    copy = SnapshotCopy.objects.filter(pk=snapshot.pk).first()
+    if copy is None:
+        return "none"
+    when = f", last read {copy.verified_at:%Y-%m-%d %H:%M} UTC" if copy.verified_at else ""
+    reason = f": {copy.reason}" if copy.reason else ""
+    return f"{copy.state}{when}{reason}"
 
 
 class Command(BaseCommand):
@@ -22,17 +35,20 @@ class Command(BaseCommand):
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("snapshot", type=UUID, metavar="ID", nargs="?", help="its id")
         which.add_argument("--all", action="store_true", help="every stored backup; repairs none")
+        parser.add_argument(
+            "--copy", action="store_true", help="read the copy in the second storage instead"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["all"]:
-            self._verify_all(as_json=options["json"])
+            self._verify_all(copies=options["copy"], as_json=options["json"])
         else:
             self._verify(options)
 
-    def _verify_all(self, *, as_json: bool) -> None:
+    def _verify_all(self, *, copies: bool, as_json: bool) -> None:
         found, bad = 0, 0
-        for result in verify_all():
+        for result in verify_all(copies=copies):
             found += 1
             is_bad = isinstance(result, Unverified)
             bad += is_bad
@@ -46,7 +62,7 @@ class Command(BaseCommand):
         if not as_json:
             self.stdout.write(f"{found} backups read, {bad} of them are not as recorded")
         if bad:
-            raise CommandError(f"{bad} of {found} backups cannot be restored.")
+            raise CommandError(f"{bad} of {found} backups cannot be restored from there.")
 
     def _verify(self, options: dict[str, Any]) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
@@ -54,20 +70,29 @@ class Command(BaseCommand):
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
         if snapshot.state != Snapshot.State.COMPLETED:
             raise CommandError(f"Snapshot {snapshot.id} is {snapshot.state}, not stored.")
+        check = verify_copy if options["copy"] else verify
         try:
             with progress_bar(self.stderr, silent=options["json"]) as on_progress:
-                found = verify(snapshot, on_progress)
+                found = check(snapshot, on_progress)
         except EngineError as error:
             if options["json"]:
-                self._print_json({"snapshot_id": snapshot.id, "ok": False, "error": str(error)})
+                failed = {"snapshot_id": snapshot.id, "ok": False, "error": str(error)}
+                self._print_json({**failed, "copy": state_of_copy(snapshot)})
+            else:
+                self._print_copy(snapshot)
             raise CommandError(f"Snapshot {snapshot.id} cannot be restored: {error}") from error
         if options["json"]:
-            self._print_json({**asdict(found), "ok": True})
+            self._print_json({**asdict(found), "ok": True, "copy": state_of_copy(snapshot)})
         else:
             self.stdout.write(
                 f"snapshot {found.snapshot_id}: {found.rows} rows in {found.objects} objects "
                 f"({found.stored_bytes} bytes) are as recorded"
             )
+            self._print_copy(snapshot)
+
+    def _print_copy(self, snapshot: Snapshot) -> None:
+        if state := state_of_copy(snapshot):
+            self.stdout.write(f"copy in the second storage: {state}")
 
     def _print_json(self, document: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(document, default=str))

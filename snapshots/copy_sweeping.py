@@ -1,0 +1,153 @@
+"""Keeping the second storage as clean as the first: what is expired or nobody's goes there, too.
+
+Nothing of this keeps the first storage waiting: it runs in tasks of its own, and while the second
+storage is known to be away, nobody asks it.
+"""
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from backups_portal.lib import pulse
+from snapshots.engine.encryption import keys_folder
+from snapshots.engine.errors import StorageError
+from snapshots.engine.manifest import manifest_folder
+from snapshots.engine.storage import Storage
+from snapshots.engine.sweeping import Swept, delete_manifest, sweep
+from snapshots.locks import session_lock, wait_for_lock
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages import SECOND, copy_storage, has_copies
+
+log = logging.getLogger(__name__)
+
+AWAY = timedelta(minutes=3)
+
+
+def note_away() -> None:
+    """Remember for a while that copying failed because a storage did not answer."""
+    pulse.note_trouble(pulse.COPIES, AWAY)
+
+
+def second_is_away() -> bool:
+    """Whether copying failed so a short while ago."""
+    return pulse.is_in_trouble(pulse.COPIES)
+
+
+def remove_copies(project_id: UUID) -> int:
+    """Delete the manifests of expired snapshots from the second storage; returns how many.
+
+    The newest copy there is stays until a newer one has been made, however old it is: the second
+    storage is never without one.
+
+    Raises:
+        StorageError: it is away; the next sweep tries again.
+    """
+    rows = SnapshotCopy.objects.filter(snapshot__project=project_id)
+    copied = rows.filter(state=SnapshotCopy.State.COPIED)
+    newest = copied.order_by("-snapshot__taken_at").values_list("pk", flat=True).first()
+    expired = rows.filter(snapshot__state=Snapshot.State.EXPIRED).exclude(pk=newest).unleased()
+    removed = 0
+    for row in expired.select_related("snapshot"):
+        # Nothing is there of one whose snapshot never had a manifest.
+        if row.snapshot.manifest:
+            delete_manifest(_open(), row.snapshot.manifest)
+        row.delete()
+        removed += 1
+        log.info("copy removed snapshot=%s project=%s", row.pk, project_id)
+    return removed
+
+
+def remove_all_copies() -> int:
+    """The same for every project; raises StorageError at the first one that cannot be done."""
+    if not has_copies():
+        return 0
+    expired = SnapshotCopy.objects.filter(snapshot__state=Snapshot.State.EXPIRED)
+    projects = expired.values_list("snapshot__project", flat=True).distinct()
+    return sum(remove_copies(project_id) for project_id in list(projects))
+
+
+def sweep_copies(project_id: UUID) -> Swept | None:
+    """Remove what nobody names from the second storage, and note which copies lack something.
+
+    Returns:
+        What was done, or None where a copy is being made: it may be about to name an object that no
+        manifest names yet.
+
+    Raises:
+        EngineError: the storage or a manifest cannot be read.
+    """
+    with session_lock(_key(project_id)) as is_ours:
+        copies = SnapshotCopy.objects.filter(snapshot__project=project_id)
+        if not is_ours or copies.filter(state=SnapshotCopy.State.RUNNING).exists():
+            return None
+        storage = _open()
+        _remove_forgotten(storage, project_id)
+        swept = sweep(storage, project_id, grace=settings.ORPHAN_GRACE)
+        _note_incomplete(storage, project_id, swept)
+    return swept
+
+
+def destroy_copies(project_id: UUID) -> None:
+    """Delete everything of a project from the second storage, the keys first.
+
+    Raises:
+        StorageError: it is away.
+    """
+    if not has_copies():
+        return
+    storage = _open()
+    for folder in (keys_folder(project_id), f"{project_id}/"):
+        for item in storage.list(folder):
+            storage.delete(item.key)
+    SnapshotCopy.objects.filter(snapshot__project=project_id).delete()
+
+
+def wait_for_copy_sweep(project_id: UUID) -> None:
+    """Let a sweep of the project's copies end. The caller's row is running: no other begins."""
+    wait_for_lock(_key(project_id))
+
+
+def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
+    """Manifests of expired snapshots whose copies were removed before they were all there.
+
+    One of a snapshot that the portal does not know stays: its catalogue may have been lost.
+    """
+    keys = {item.key for item in storage.list(manifest_folder(project_id))}
+    expired = Snapshot.objects.filter(
+        project=project_id, state=Snapshot.State.EXPIRED, manifest__in=keys, copy=None
+    )
+    for key in expired.values_list("manifest", flat=True):
+        delete_manifest(storage, key)
+
+
+def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
+    """Copies that lack something are made again."""
+    there = {item.key for item in storage.list(manifest_folder(project_id))}
+    copied = SnapshotCopy.objects.filter(
+        snapshot__project=project_id, state=SnapshotCopy.State.COPIED
+    )
+    whole = there - set(swept.incomplete)
+    for row in copied.exclude(snapshot__manifest__in=whole):
+        log.error("the second storage lacks a part of a copy snapshot=%s", row.pk)
+        SnapshotCopy.objects.filter(pk=row.pk, state=SnapshotCopy.State.COPIED).update(
+            state=SnapshotCopy.State.FAILED,
+            reason=f"{SECOND} has lost a part of this copy.",
+            finished_at=timezone.now(),
+        )
+
+
+def _open() -> Storage:
+    if second_is_away():
+        raise StorageError(f"{SECOND} did not answer a short while ago.")
+    storage = copy_storage()
+    if storage is None:
+        raise StorageError("There is no second storage.")
+    return storage
+
+
+def _key(project_id: UUID) -> int:
+    # Not that of a sweep of the first storage, which takes the first half.
+    return int.from_bytes(project_id.bytes[8:], signed=True)

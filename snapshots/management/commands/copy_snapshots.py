@@ -1,0 +1,53 @@
+"""`manage.py copy_snapshots`: have every backup copied that has no copy, now."""
+
+import json
+from typing import Any
+
+from celery.exceptions import OperationalError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Count
+from django.utils import timezone
+
+from backups_portal.lib.leases import message_counts_for
+from snapshots.copying import copies_overlooked, queue_copies
+from snapshots.expiry import project_ids
+from snapshots.models import SnapshotCopy
+from snapshots.storages import has_copies
+from snapshots.tasks import copy_snapshot
+
+
+class Command(BaseCommand):
+    """Queue copies for the workers; those that failed are tried again."""
+
+    help = (
+        "Queues a copy of every backup that the second storage lacks, and of those that failed, "
+        "and sends them to the workers. They do it by themselves within a day."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not has_copies():
+            raise CommandError("SNAPSHOT_COPY_STORAGE is empty: backups are not copied.")
+        queued, now = 0, timezone.now()
+        last = None
+        while ids := project_ids(after=last):
+            queued += queue_copies(ids, now, failed_before=now)
+            last = ids[-1]
+        states = SnapshotCopy.objects.values_list("state").annotate(count=Count("pk"))
+        found = {"queued": queued, "states": dict(states.order_by("state"))}
+        try:
+            # All that wait, also for their turn: the operator wishes it now.
+            for snapshot_id in copies_overlooked(now + message_counts_for()):
+                copy_snapshot.delay(str(snapshot_id))
+        except OperationalError as error:
+            raise CommandError("The queue does not answer; the copies are sent later.") from error
+        self._print(found, as_json=options["json"])
+
+    def _print(self, found: dict[str, Any], *, as_json: bool) -> None:
+        if as_json:
+            self.stdout.write(json.dumps(found))
+            return
+        counts = ", ".join(f"{count} {state}" for state, count in found["states"].items())
+        self.stdout.write(f"{found['queued']} copies queued; in all: {counts or 'none'}")

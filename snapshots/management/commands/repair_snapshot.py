@@ -1,0 +1,64 @@
+"""`manage.py repair_snapshot ID` or `--needed`: put back what the first storage has lost."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from snapshots.engine.errors import EngineError
+from snapshots.management.lookup import stored_snapshot
+from snapshots.models import Snapshot
+from snapshots.repairing import needing_repair, repair
+
+
+class Command(BaseCommand):
+    """From the copies into the first storage, and never by itself."""
+
+    help = (
+        "Reads every object of a backup in the first storage, and writes those that are missing or "
+        "damaged again, from its copy."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("snapshot", type=UUID, metavar="ID", nargs="?", help="its id")
+        which.add_argument(
+            "--needed", action="store_true", help="those whose restore or proof needed the copy"
+        )
+        which.add_argument("--all", action="store_true", help="every backup that has a copy")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        failed = 0
+        snapshots = _chosen(options)
+        for snapshot in snapshots:
+            try:
+                repaired = repair(snapshot)
+                result: dict[str, Any] = {
+                    "objects": repaired.objects,
+                    "put_back_bytes": repaired.new_bytes,
+                }
+                text = (
+                    f"{repaired.objects} objects as recorded, {repaired.new_bytes} bytes put back"
+                )
+            except EngineError as error:
+                failed += 1
+                result, text = {"error": str(error)}, f"not repaired: {error}"
+            if options["json"]:
+                self.stdout.write(json.dumps({"snapshot_id": str(snapshot.pk), **result}))
+            else:
+                self.stdout.write(f"snapshot {snapshot.pk}: {text}")
+        if failed:
+            raise CommandError(f"{failed} of {len(snapshots)} backups could not be repaired.")
+        if not options["json"]:
+            self.stdout.write(f"{len(snapshots)} backups looked at")
+
+
+def _chosen(options: dict[str, Any]) -> list[Snapshot]:
+    if options["snapshot"]:
+        return [stored_snapshot(options["snapshot"])]
+    if options["needed"]:
+        return needing_repair()
+    rows = Snapshot.objects.completed().filter(copy__state="copied").defer("table_rows")
+    return list(rows.order_by("taken_at"))
