@@ -9,4 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("snapshots.urls")),
     path("", include("restores.urls")),
     path("", include("backups_portal.transfers.urls")),
+    path("api/v1/", include("backups_portal.automation.urls")),
 ]
+
+handler500 = "backups_portal.automation.door.server_error"

@@ -14,6 +14,7 @@ from hypothesis import settings as examples
 from pytest_django import Settings
 
 from tests.api.conftest import Api, Sensor
+from tests.tallies import tally
 
 EXAMPLES = examples(
     max_examples=4,
@@ -70,8 +71,9 @@ def _try(operation: Any, sensor: Sensor) -> None:
             case.path_parameters = {**case.path_parameters, first: sensor.device_id}
         with in_this_transaction():
             response = case.call(headers={"token": token})
+        tally("inputs by schemathesis to the projects' API")
         assert response.status_code < 500, f"{case.as_curl_command()}: {response.text}"
-        if response.headers.get("Content-Type", [""])[0] == "application/json":
+        if response.headers.get("content-type", [""])[0] == "application/json":
             assert isinstance(response.json(), dict)
 
     check()
