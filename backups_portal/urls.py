@@ -3,13 +3,13 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include("backups_portal.automation.urls")),
     path("", include("backups_portal.ops.urls")),
     path("", include("backups_portal.accounts.urls")),
     path("", include("backups_portal.projects.urls")),
     path("", include("snapshots.urls")),
     path("", include("restores.urls")),
     path("", include("backups_portal.transfers.urls")),
-    path("api/v1/", include("backups_portal.automation.urls")),
 ]
 
 handler500 = "backups_portal.automation.door.server_error"

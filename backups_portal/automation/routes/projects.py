@@ -79,7 +79,7 @@ def change_settings(
     request: ApiRequest, slug: str, body: schemas.SettingsChange
 ) -> schemas.Settings:
     """Changes what is named. A shorter period that would delete backups is a conflict (409), which
-    says how many as `preview`, until `accept_deletion` is true."""
+    says how many (preview), until accept_deletion is true."""
     database = owned(request, slug).main_database
     wanted = {
         "backup_time": database.backup_time,
