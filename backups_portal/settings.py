@@ -99,7 +99,7 @@ MIDDLEWARE = [
     "backups_portal.lib.bodies.BodyLimitMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "backups_portal.accounts.middleware.AccountRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -364,6 +364,9 @@ API_WAIT_SECONDS = 15.0
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=0)
 # Clients that listen to events, in one process of the API: each keeps one of its threads.
 API_EVENT_STREAMS = env.int("API_EVENT_STREAMS", default=3)
+
+# The portal's own API at /api/v1/: requests of each token; 0: as many as come.
+PORTAL_API_REQUESTS_PER_MINUTE = env.int("PORTAL_API_REQUESTS_PER_MINUTE", default=600)
 
 CURRENCY = env.str("CURRENCY", default="USD")
 PROJECT_CREATION_FEE = Decimal(env.str("PROJECT_CREATION_FEE", default="25.00"))

@@ -7,6 +7,7 @@ from backups_portal.projects.refusing import refused
 handler403 = refused
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include("backups_portal.automation.urls")),
     path("", include("backups_portal.ops.urls")),
     path("", include("backups_portal.accounts.urls")),
     path("", include("backups_portal.projects.urls")),
@@ -15,3 +16,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("backups_portal.transfers.urls")),
     path("", include("backups_portal.notifications.urls")),
 ]
+
+handler500 = "backups_portal.automation.door.server_error"

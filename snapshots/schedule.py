@@ -14,6 +14,9 @@ from zoneinfo import ZoneInfo, available_timezones
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
+NOT_BY_HAND = (
+    "Backups are created automatically on a daily schedule. They cannot be created by hand."
+)
 TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 

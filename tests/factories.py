@@ -9,7 +9,9 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
+from backups_portal.accounts.access_tokens import make_access_token
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.scopes import Scope
 from backups_portal.projects.connections import PASSWORD_PURPOSE, SERVER_PURPOSE, keyring
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
 from backups_portal.transfers.choosing import Choice
@@ -32,6 +34,16 @@ def make_account(email: str = "", **fields: Any) -> Account:
 def _hashed() -> str:
     """Once for all accounts: hashing is made to take long."""
     return make_password(PASSWORD)
+
+
+def make_token(account: Account, *scopes: str, expires_at: datetime | None = None) -> str:
+    """The value of a new API token; with every scope unless some are named."""
+    return make_access_token(
+        account=account,
+        name=f"script {next(_numbers)}",
+        scopes=scopes or Scope.values,
+        expires_at=expires_at,
+    ).value
 
 
 def make_server() -> DatabaseServer:

@@ -1,5 +1,6 @@
 """Forms of who signs in."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django import forms
@@ -8,8 +9,20 @@ from django.contrib.auth.password_validation import (
     password_validators_help_texts,
     validate_password,
 )
+from django.utils import timezone
 
-from backups_portal.accounts.models import Account
+from backups_portal.accounts.models import AccessToken, Account
+from backups_portal.accounts.scopes import Scope
+
+# Of tokens, in days.
+LIFETIMES = (
+    ("1", "1 day"),
+    ("7", "7 days"),
+    ("30", "30 days"),
+    ("90", "90 days"),
+    ("365", "1 year"),
+    ("", "Never"),
+)
 
 
 class SignInForm(AuthenticationForm):
@@ -116,3 +129,32 @@ class ChangePasswordForm(NewPasswordForm, PasswordForm):
     """The same of who knows the old one."""
 
     field_order = ("password", "new_password", "repeated")
+
+
+class AccessTokenForm(forms.Form):
+    """An API token: what it is for, what it may do, and for how long."""
+
+    name = forms.CharField(
+        label="Name",
+        help_text="What it is for, such as “weekly restore drill”.",
+        max_length=AccessToken._meta.get_field("name").max_length,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
+    )
+    lifetime = forms.ChoiceField(
+        label="Expires after", choices=LIFETIMES, initial="90", required=False
+    )
+    scopes = forms.MultipleChoiceField(
+        label="What it may do",
+        choices=Scope.choices,
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "Choose at least one thing that the token may do."},
+    )
+
+    def clean_name(self) -> str:
+        """One line, without blanks around it."""
+        return " ".join(self.cleaned_data["name"].split())
+
+    def expires_at(self) -> datetime | None:
+        """When the token stops working; None for never."""
+        days = self.cleaned_data["lifetime"]
+        return timezone.now() + timedelta(days=int(days)) if days else None

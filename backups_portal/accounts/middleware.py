@@ -1,7 +1,10 @@
-"""When and from where a session was last used."""
+"""When and from where a session was last used, and which requests need one."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
@@ -27,3 +30,21 @@ class SeenSessionMiddleware(SessionMiddleware):
             if now - session.get(SEEN, 0) > EVERY.total_seconds():
                 session[SEEN] = now
         return super().process_response(request, response)
+
+
+class AccountRequiredMiddleware(LoginRequiredMiddleware):
+    """Asks for a session only where one is needed; Django's own reads it before it looks.
+
+    So the portal's API neither knows nor prolongs a session, whatever cookie comes along.
+    """
+
+    def process_view(
+        self,
+        request: HttpRequest,
+        view_func: Callable[..., HttpResponseBase],
+        view_args: tuple[Any, ...],
+        view_kwargs: dict[str, Any],
+    ) -> HttpResponseBase | None:
+        if not getattr(view_func, "login_required", True):
+            return None
+        return super().process_view(request, view_func, view_args, view_kwargs)

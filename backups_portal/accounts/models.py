@@ -3,9 +3,13 @@
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
+
+from backups_portal.accounts.scopes import Scope
 
 
 class AccountManager(BaseUserManager["Account"]):
@@ -65,3 +69,61 @@ class RecoveryCode(models.Model):
 
     def __str__(self) -> str:
         return f"recovery code of {self.account_id}"
+
+
+class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
+    """API tokens as their readers need them."""
+
+    def unrevoked(self) -> "AccessTokenQuerySet":
+        """Those that their page lists: also the ones that have expired."""
+        return self.filter(revoked_at=None)
+
+
+class AccessToken(models.Model):
+    """What a program acts with for an account, through the portal's API.
+
+    The value itself is nowhere: only its keyed hash, by which it is looked up.
+    """
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="access_tokens")
+    name = models.CharField(max_length=100)
+    digest = models.BinaryField(max_length=32, unique=True)
+    last_four = models.CharField(max_length=4)
+    scopes = ArrayField(models.CharField(max_length=20))
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True)
+    # To a minute.
+    last_used_at = models.DateTimeField(null=True)
+    # Its row stays, so that whoever uses it afterwards is known by its name.
+    revoked_at = models.DateTimeField(null=True)
+
+    objects = AccessTokenQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                "account",
+                Lower("name"),
+                condition=Q(revoked_at=None),
+                name="access_token_name_unique_per_account",
+            ),
+            models.CheckConstraint(
+                condition=Q(scopes__contained_by=Scope.values, scopes__len__gte=1),
+                name="access_token_has_known_scopes",
+            ),
+            models.CheckConstraint(condition=~Q(name=""), name="access_token_name_not_empty"),
+        ]
+
+    def __str__(self) -> str:
+        return f"API token {self.name}"
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()
+
+    @property
+    def scope_labels(self) -> list[str]:
+        """What it may do, in words."""
+        return [Scope(scope).label for scope in self.scopes]

@@ -12,6 +12,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
 from django.views.generic import FormView, TemplateView, View
 
+from backups_portal.accounts.access_tokens import tokens_of
 from backups_portal.accounts.forms import PasswordForm, TurnOnForm
 from backups_portal.accounts.locked import locked_page
 from backups_portal.accounts.models import Account
@@ -51,6 +52,7 @@ class SecurityView(TemplateView):
         return super().get_context_data(
             is_on=is_on(account),
             codes_left=codes_left(account),
+            tokens=tokens_of(account).count(),
             sessions=sessions_of(account, self.request.session.session_key),
             **kwargs,
         )

@@ -17,6 +17,11 @@ from backups_portal.accounts.security_views import (
     TurnOffView,
     TurnOnView,
 )
+from backups_portal.accounts.token_views import (
+    AccessTokensView,
+    NewAccessTokenView,
+    RevokeAccessTokenView,
+)
 from backups_portal.accounts.views import SignInView, SignOutView
 
 urlpatterns = [
@@ -32,5 +37,12 @@ urlpatterns = [
     path("account/recovery-codes/", NewCodesView.as_view(), name="recovery-codes"),
     path("account/sessions/end-others/", EndOthersView.as_view(), name="sessions-end-others"),
     path("account/sessions/<slug:handle>/end/", EndSessionView.as_view(), name="session-end"),
+    path("account/tokens/", AccessTokensView.as_view(), name="access-tokens"),
+    path("account/tokens/new/", NewAccessTokenView.as_view(), name="access-token-new"),
+    path(
+        "account/tokens/<int:access_token>/revoke/",
+        RevokeAccessTokenView.as_view(),
+        name="access-token-revoke",
+    ),
     path("sign-out/", SignOutView.as_view(), name="sign-out"),
 ]

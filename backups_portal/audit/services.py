@@ -2,6 +2,9 @@
 
 import logging
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from django.http import HttpRequest
@@ -11,6 +14,8 @@ from backups_portal.audit.models import AuditEvent
 log = logging.getLogger(__name__)
 
 SUBJECT_LENGTH = 200
+# By which means the account acts, where it is no browser: every event of a request says it.
+_means: ContextVar[str] = ContextVar("means", default="")
 
 
 class Actor(Protocol):
@@ -25,6 +30,16 @@ class Subject(Protocol):
 
     id: Any
     name: Any
+
+
+@contextmanager
+def acting_by(means: str) -> Iterator[None]:
+    """Let the events in between say `means` as their detail "via", such as "API token nightly"."""
+    before = _means.set(means)
+    try:
+        yield
+    finally:
+        _means.reset(before)
 
 
 def record(
@@ -46,6 +61,7 @@ def record(
         address: the IP address that the request came from.
     """
     project_id: uuid.UUID | None = project.id if project else None
+    via = {"via": means} if (means := _means.get()) else {}
     event = AuditEvent.objects.create(
         action=action,
         account_id=actor.pk if actor else None,
@@ -54,7 +70,7 @@ def record(
         project_name=project.name if project else "",
         # PostgreSQL holds no NUL in text, and a refused sign-in may bring one.
         subject=subject.replace("\0", "")[:SUBJECT_LENGTH],
-        details=details or {},
+        details={**(details or {}), **via},
         address=address,
     )
     log.info(

@@ -5,18 +5,11 @@ from datetime import datetime, timedelta
 from django import forms
 from django.utils import timezone
 
+from backups_portal.accounts.forms import LIFETIMES
 from backups_portal.audit.reading import AREAS
 from backups_portal.projectdb.profiletokens import NAME_LENGTH
 from backups_portal.projects.models import Membership
 
-LIFETIMES = (
-    ("1", "1 day"),
-    ("7", "7 days"),
-    ("30", "30 days"),
-    ("90", "90 days"),
-    ("365", "1 year"),
-    ("", "Never"),
-)
 PERMISSIONS = (
     ("full", "Full"),
     ("write", "Write only"),

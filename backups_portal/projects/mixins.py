@@ -17,6 +17,18 @@ from backups_portal.projects.models import Membership, Project
 log = logging.getLogger(__name__)
 
 
+def record_refusal(request: HttpRequest, account: Account, slug: str) -> None:
+    """Write down that somebody was not let into a project."""
+    log.warning("refused account=%s %s %s", account.pk, request.method, request.path)
+    record(
+        action="access.refused",
+        actor=account,
+        project=Project.objects.filter(slug=slug).first(),
+        subject=f"{request.method} {request.path}",
+        address=address_of(request),
+    )
+
+
 class ProjectPermissionMixin(ContextMixin, View):
     """Lets members with `permission` in, and nobody else.
 
@@ -41,7 +53,7 @@ class ProjectPermissionMixin(ContextMixin, View):
         try:
             self.membership = get_membership(self.account, slug, self.permission)
         except (Http404, PermissionDenied):
-            self._record_refusal(slug)
+            record_refusal(request, self.account, slug)
             raise
         self.project = self.membership.project
         return super().dispatch(request, *args, **kwargs)
@@ -52,16 +64,4 @@ class ProjectPermissionMixin(ContextMixin, View):
             role=self.membership.get_role_display(),
             is_owner=self.membership.role == Membership.Role.OWNER,
             **kwargs,
-        )
-
-    def _record_refusal(self, slug: str) -> None:
-        log.warning(
-            "refused account=%s %s %s", self.account.pk, self.request.method, self.request.path
-        )
-        record(
-            action="access.refused",
-            actor=self.account,
-            project=Project.objects.filter(slug=slug).first(),
-            subject=f"{self.request.method} {self.request.path}",
-            address=address_of(self.request),
         )

@@ -89,6 +89,10 @@ TABLE: dict[str, dict[str, Answers]] = {
             "recovery-codes",
         )
     },
+    "access-tokens": signed_in(reads()),
+    "access-token-new": signed_in(reads(POST=200)),
+    "access-token-revoke": signed_in(only(POST=302)),
+    "portal-api-docs": everybody(reads()),
     "session-end": signed_in(only(POST=302)),
     "sessions-end-others": signed_in(only(POST=302)),
     "projects": signed_in(reads(OPTIONS=200)),

@@ -52,6 +52,8 @@ class Scene:
         self.collaborator = factories.make_account("collaborator@example.com")
         self.stranger = factories.make_account("stranger@example.com")
         self.project = live_project(self.owner, "Cold Chain")
+        factories.make_token(self.owner, "backups:read", "restores:write")
+        factories.make_token(self.owner, expires_at=timezone.now() - timedelta(days=1))
         self.empty = factories.make_project_row(owner=self.owner, name="Brand new")
         factories.make_membership(self.project, self.collaborator)
         self.snapshot = stored_backup(self.project)

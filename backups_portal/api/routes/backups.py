@@ -25,6 +25,7 @@ from backups_portal.projects.access import REFUSAL
 from snapshots.downloading import check_download, fetch_download
 from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.models import Snapshot
+from snapshots.schedule import NOT_BY_HAND
 
 PURPOSE = "backup"
 OPENED = Limit("backup-opened", 1, int(LIFETIME.total_seconds()))
@@ -34,9 +35,6 @@ STATES = {
     Snapshot.State.COMPLETED: "completed",
     Snapshot.State.FAILED: "failed",
 }
-NOT_BY_HAND = (
-    "Backups are created automatically on a daily schedule. They cannot be created by hand."
-)
 
 router = Router(tags=["Backups"])
 ALL = "/profile/{profile_id}/backup"

@@ -1,0 +1,158 @@
+"""API tokens of an account: made, looked up, revoked; their values are kept nowhere."""
+
+import logging
+import re
+import secrets
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from backups_portal.accounts.models import AccessToken, Account
+from backups_portal.audit.services import record
+from backups_portal.lib.crypto import Keyring
+from backups_portal.lib.throttle import Limit
+
+log = logging.getLogger(__name__)
+
+# By its beginning, scanners of source code know what they have found.
+PREFIX = "bp_"
+RANDOM_BYTES = 20
+VALUE = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * RANDOM_BYTES}}}")
+NOTED_EVERY = timedelta(minutes=1)
+# A program that goes on with a token that does not work must not fill the audit log.
+TOLD_SECONDS = 15 * 60
+NAME_TAKEN = "access_token_name_unique_per_account"
+
+
+class NameTakenError(Exception):
+    """Another token of the account has this name; fit for a page."""
+
+
+class NewAccessToken(NamedTuple):
+    """A token that was just made, and its value, which nobody can read again."""
+
+    row: AccessToken
+    value: str
+
+
+def tokens_of(account: Account) -> QuerySet[AccessToken]:
+    """The account's tokens that were not revoked, newest first."""
+    return AccessToken.objects.unrevoked().filter(account=account)
+
+
+def make_access_token(
+    *,
+    account: Account,
+    name: str,
+    scopes: Collection[str],
+    expires_at: datetime | None,
+    address: str | None = None,
+) -> NewAccessToken:
+    """A new token, which acts for the account within its scopes.
+
+    Raises:
+        NameTakenError: the account has a token of this name, so that nobody could tell them apart.
+    """
+    value = f"{PREFIX}{secrets.token_hex(RANDOM_BYTES)}"
+    try:
+        with transaction.atomic():
+            row = AccessToken.objects.create(
+                account=account,
+                name=name,
+                digest=_digest(value),
+                last_four=value[-4:],
+                scopes=sorted(scopes),
+                expires_at=expires_at,
+            )
+    except IntegrityError as error:
+        if NAME_TAKEN not in str(error):
+            raise
+        raise NameTakenError(
+            f"You have a token named “{name}” already. Revoke it, or choose another name."
+        ) from error
+    details = {
+        "last_four": row.last_four,
+        "scopes": ", ".join(row.scopes),
+        "expires_at": expires_at.isoformat() if expires_at else "never",
+    }
+    record(
+        action="account.token_created",
+        actor=account,
+        subject=name,
+        details=details,
+        address=address,
+    )
+    return NewAccessToken(row, value)
+
+
+def revoke_access_token(
+    *, account: Account, token_id: int, address: str | None = None
+) -> AccessToken | None:
+    """Let nobody act with one of the account's tokens any more; None where it is gone already."""
+    row = tokens_of(account).filter(pk=token_id).first()
+    live = AccessToken.objects.unrevoked().filter(pk=token_id, account=account)
+    if row is None or not live.update(revoked_at=timezone.now()):
+        return None
+    record(
+        action="account.token_revoked",
+        actor=account,
+        subject=row.name,
+        details={"last_four": row.last_four},
+        address=address,
+    )
+    return row
+
+
+def find_access_token(value: str) -> AccessToken | None:
+    """The token with this value, with its account; whether it still works, `refusal_of` says."""
+    if not VALUE.fullmatch(value):
+        return None
+    return AccessToken.objects.select_related("account").filter(digest=_digest(value)).first()
+
+
+def refusal_of(token: AccessToken) -> str:
+    """Why nothing may be done with a token, in a sentence; "" where something may."""
+    if token.revoked_at is not None:
+        return "This token was revoked."
+    if token.has_expired:
+        return "This token has expired."
+    if not token.account.is_active:
+        return "The account of this token is closed."
+    return ""
+
+
+def note_use(token: AccessToken) -> None:
+    """Remember that a token was used just now; more often than once a minute writes nothing."""
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > NOTED_EVERY:
+        AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
+
+
+def record_refused_use(
+    token: AccessToken | None, reason: str, *, who: str, address: str | None
+) -> None:
+    """Write down that a token was refused, once in a while for each `who`.
+
+    Args:
+        token: None where there is no such token.
+        who: What counts as the same refusal again.
+    """
+    log.warning("token refused token=%s %s", token.pk if token else "unknown", reason)
+    if Limit("token-refused-told", 1, TOLD_SECONDS).take(who):
+        return
+    record(
+        action="account.token_refused",
+        actor=token.account if token else None,
+        subject=token.name if token else "an unknown token",
+        details={"reason": reason, **({"last_four": token.last_four} if token else {})},
+        address=address,
+    )
+
+
+def _digest(value: str) -> bytes:
+    return Keyring.from_hex(settings.INSTALLATION_KEY).digest(value)

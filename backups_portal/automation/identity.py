@@ -1,0 +1,107 @@
+"""Who asks: the account of the token in `Authorization: Bearer`, and never a session."""
+
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from django.conf import settings
+from django.http import HttpRequest
+from ninja.security.base import AuthBase
+
+from backups_portal.accounts.access_tokens import (
+    find_access_token,
+    note_use,
+    record_refused_use,
+    refusal_of,
+)
+from backups_portal.accounts.models import AccessToken, Account
+from backups_portal.accounts.scopes import Scope, allows
+from backups_portal.audit.services import address_of
+from backups_portal.automation.problems import ProblemError
+from backups_portal.lib.client_address import neighbourhood
+from backups_portal.lib.throttle import Limit
+
+MINUTE = 60
+NO_TOKEN = "Send a token: “Authorization: Bearer bp_…”. You make one on your Security page."  # noqa: S105
+UNKNOWN = "There is no such token."
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whom a request acts for, and the token that lets it."""
+
+    account: Account
+    token: AccessToken
+
+    @property
+    def means(self) -> str:
+        """What the audit log says of it."""
+        return f"API token {self.token.name} …{self.token.last_four}"
+
+
+class ApiRequest(HttpRequest):
+    """A request that was let in."""
+
+    auth: Caller
+
+
+def identify(request: HttpRequest) -> Caller | None:
+    """Who asks; None where no token was sent.
+
+    Raises:
+        ProblemError: there is no such token, it works no more, or it had its requests.
+    """
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    token = find_access_token(value.strip())
+    if token is None:
+        _refuse(request, None, UNKNOWN)
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, UNKNOWN)
+    if reason := refusal_of(token):
+        _refuse(request, token, reason)
+        raise ProblemError(HTTPStatus.UNAUTHORIZED, reason)
+    _throttle(token)
+    note_use(token)
+    return Caller(token.account, token)
+
+
+class Needs(AuthBase):
+    """Lets tokens in that have a scope."""
+
+    openapi_type = "http"
+    openapi_scheme = "bearer"
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        super().__init__()
+
+    def __call__(self, request: HttpRequest) -> Caller | None:
+        caller: Caller | None = getattr(request, "caller", None)
+        if caller is None:
+            return None
+        if not allows(caller.token.scopes, self.scope):
+            reason = f"This token lacks the scope {self.scope}."
+            _refuse(request, caller.token, reason)
+            raise ProblemError(
+                HTTPStatus.FORBIDDEN,
+                f"{reason} Make another one that has it, on your Security page.",
+                code="insufficient_scope",
+                needed_scope=self.scope,
+            )
+        return caller
+
+
+def _throttle(token: AccessToken) -> None:
+    most = settings.PORTAL_API_REQUESTS_PER_MINUTE
+    if most and (wait := Limit("portal-api", most, MINUTE).take(str(token.pk))):
+        raise ProblemError(
+            HTTPStatus.TOO_MANY_REQUESTS,
+            f"This token may ask {most} times a minute. Ask again in {wait} s.",
+            retry_after=wait,
+        )
+
+
+def _refuse(request: HttpRequest, token: AccessToken | None, reason: str) -> None:
+    address = address_of(request)
+    who = f"{token.pk} {reason}" if token else neighbourhood(address)
+    record_refused_use(token, reason, who=who, address=address)

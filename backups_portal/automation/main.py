@@ -1,0 +1,128 @@
+"""The portal's API: its routes, its description, and what becomes of exceptions."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.schema import OpenAPISchema
+from ninja.operation import Operation
+from ninja.parser import Parser
+from ninja.renderers import BaseRenderer
+
+from backups_portal.automation.door import NOTHING, no_token, refusal
+from backups_portal.automation.identity import Needs
+from backups_portal.automation.problems import MEDIA_TYPE, ProblemError, problem
+from backups_portal.automation.routes import backups, projects, restores, transfers
+from backups_portal.automation.schemas import Problem
+
+ABOUT = (
+    "What owners do on the portal's pages, for programs. Backups are made by the schedule: no "
+    "request makes one. Times are in UTC, amounts of money are text."
+)
+SCHEME = "AccessToken"
+
+
+class JsonParser(Parser):
+    """Bodies in strict JSON."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return orjson.loads(request.body)
+
+
+class JsonRenderer(BaseRenderer):
+    """Answers in JSON, whose times end in Z."""
+
+    media_type = "application/json"
+
+    def render(self, request: HttpRequest, data: Any, *, response_status: int) -> bytes:
+        return orjson.dumps(data, option=orjson.OPT_UTC_Z)
+
+
+class Description(OpenAPISchema):
+    """OpenAPI with the scope that each operation needs, and the form of every error."""
+
+    def operation_security(self, operation: Operation) -> list[dict[str, Any]] | None:
+        needs = [auth for auth in operation.auth_callbacks if isinstance(auth, Needs)]
+        for auth in needs:
+            self.securitySchemes[SCHEME] = auth.openapi_security_schema
+        return [{SCHEME: [str(auth.scope)]} for auth in needs] or None
+
+    def responses(self, operation: Operation) -> dict[Any, Any]:
+        self.schemas.setdefault("Problem", Problem.model_json_schema())
+        schema = {"$ref": "#/components/schemas/Problem"}
+        return {
+            **super().responses(operation),
+            "default": {"description": "Problem", "content": {MEDIA_TYPE: {"schema": schema}}},
+        }
+
+
+class PortalApi(NinjaAPI):
+    """An API that describes itself so."""
+
+    def get_openapi_schema(
+        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+    ) -> OpenAPISchema:
+        prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
+        return Description(self, prefix)
+
+
+api = PortalApi(
+    title="Portal API",
+    version="1.0.0",
+    description=ABOUT,
+    docs_url=None,
+    openapi_url="/openapi.json",
+    renderer=JsonRenderer(),
+    parser=JsonParser(),
+    urls_namespace="portal-api",
+)
+for routes in (projects, backups, restores, transfers):
+    api.add_router("", routes.router)
+
+
+@api.exception_handler(ProblemError)
+def refused(request: HttpRequest, error: ProblemError) -> HttpResponse:
+    """The request is wrong, and says why."""
+    return refusal(error)
+
+
+@api.exception_handler(AuthenticationError)
+def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    """No token was sent."""
+    return no_token()
+
+
+@api.exception_handler(Http404)
+def nothing(request: HttpRequest, error: Http404) -> HttpResponse:
+    """There is no such thing, or the account is a stranger to it."""
+    return problem(HTTPStatus.NOT_FOUND, NOTHING)
+
+
+@api.exception_handler(PermissionDenied)
+def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
+    """The account is a member who may not do this."""
+    return problem(HTTPStatus.FORBIDDEN, str(error))
+
+
+@api.exception_handler(HttpError)
+def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """A body that is no JSON."""
+    return problem(HTTPStatus.BAD_REQUEST, "The body is not JSON in UTF-8.")
+
+
+@api.exception_handler(ValidationError)
+def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """Everything that is wrong with the address, the headers and the body, by name."""
+    errors = [{"field": _field(found["loc"]), "message": found["msg"]} for found in error.errors]
+    first = errors[0]
+    detail = f"{first['field']}: {first['message']}"
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+
+def _field(place: tuple[str | int, ...]) -> str:
+    """`("body", "body", "kinds", 0)` is "kinds.0"."""
+    return ".".join(str(part) for part in place[2:]) or str(place[-1])

@@ -1,0 +1,60 @@
+"""Errors as programs and people read them: problem details (RFC 9457), with a sentence."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from django.http import HttpResponse
+
+MEDIA_TYPE = "application/problem+json"
+# What programs tell errors apart by, beside the status.
+CODES = {
+    HTTPStatus.BAD_REQUEST: "unreadable",
+    HTTPStatus.UNAUTHORIZED: "unauthenticated",
+    HTTPStatus.FORBIDDEN: "forbidden",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.CONFLICT: "conflict",
+    HTTPStatus.LENGTH_REQUIRED: "length_required",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "invalid",
+    HTTPStatus.TOO_MANY_REQUESTS: "too_many_requests",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "defect",
+}
+
+
+class ProblemError(Exception):
+    """A request that cannot be answered as it was meant.
+
+    Attributes:
+        detail: A sentence for people.
+        more: Further members, such as `errors` or `preview`; `code` instead of the status's own.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.more = more
+
+    @classmethod
+    def of_field(cls, field: str, message: str) -> "ProblemError":
+        """One member of the body, or a header, is wrong."""
+        errors = [{"field": field, "message": message}]
+        return cls(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors)
+
+
+def problem(status: int, detail: str, **more: Any) -> HttpResponse:
+    """The answer to a request that failed."""
+    known = HTTPStatus(status)
+    body = {
+        "type": "about:blank",
+        "title": known.phrase,
+        "status": int(known),
+        "code": CODES.get(known, "refused"),
+        "detail": detail,
+        **more,
+    }
+    return HttpResponse(
+        orjson.dumps(body, option=orjson.OPT_UTC_Z), content_type=MEDIA_TYPE, status=known
+    )

@@ -1,0 +1,112 @@
+"""Backups, to be read and to be kept; the schedule makes them, and no request does."""
+
+import uuid
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from django.utils import timezone
+from ninja import Query, Router, Status
+
+from backups_portal.accounts.scopes import Scope
+from backups_portal.audit.services import address_of
+from backups_portal.automation import schemas
+from backups_portal.automation.gate import backup_of, owned
+from backups_portal.automation.identity import ApiRequest, Needs
+from backups_portal.automation.paging import Page, Pages, cut
+from backups_portal.automation.problems import ProblemError
+from backups_portal.automation.routes.projects import PROJECT
+from backups_portal.billing.services import current_quote
+from backups_portal.projects.models import Project
+from restores.naming import suggest_name
+from snapshots.errors import HoldRefusedError
+from snapshots.listing import Row, describe, newest_stored
+from snapshots.models import Snapshot
+from snapshots.services import place_hold, release_hold
+
+router = Router(tags=["Backups"])
+BACKUPS = f"{PROJECT}/backups"
+BACKUP = f"{BACKUPS}/{{uuid:backup_id}}"
+
+
+@router.get(BACKUPS, auth=Needs(Scope.BACKUPS_READ), response=Page[schemas.Backup])
+def list_backups(
+    request: ApiRequest,
+    slug: str,
+    pages: Pages,
+    restorable: bool = Query(False, description="Only those that can be restored"),
+) -> Page[schemas.Backup]:
+    """Every backup that retention has not removed, newest first."""
+    project = owned(request, slug)
+    rows = Snapshot.objects.filter(project=project).listed().select_related("hold")
+    found, about = cut((rows.good() if restorable else rows).defer("table_rows"), pages)
+    items = [schemas.Backup(**_shown(row)) for row in _described(project, found)]
+    return Page[schemas.Backup](items=items, **about)
+
+
+@router.get(BACKUP, auth=Needs(Scope.BACKUPS_READ), response=schemas.BackupDetail)
+def get_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.BackupDetail:
+    """One of them, with how many rows of each kind it has."""
+    project = owned(request, slug)
+    return _detail(project, backup_of(project, backup_id))
+
+
+@router.get(f"{BACKUP}/quote", auth=Needs(Scope.RESTORES_READ), response=schemas.Quote)
+def get_quote(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.Quote:
+    """What a new project from this backup costs, and a name that is free."""
+    snapshot = backup_of(owned(request, slug), backup_id)
+    quote = current_quote()
+    return schemas.Quote(
+        is_restorable=snapshot.is_good,
+        creation_fee=schemas.money(quote.creation_fee),
+        running_fee_per_hour=schemas.money(quote.running_fee_per_hour),
+        projected_month=schemas.money(quote.projected_month),
+        currency=quote.currency,
+        suggested_name=suggest_name(snapshot, request.auth.account),
+    )
+
+
+@router.put(f"{BACKUP}/hold", auth=Needs(Scope.BACKUPS_HOLD), response=schemas.BackupDetail)
+def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.BackupDetail:
+    """Keeps it whatever its age, until it is released; safe to repeat."""
+    project = owned(request, slug)
+    snapshot = backup_of(project, backup_id)
+    try:
+        place_hold(snapshot=snapshot, actor=request.auth.account, address=address_of(request))
+    except HoldRefusedError as refused:
+        raise ProblemError(HTTPStatus.CONFLICT, str(refused)) from refused
+    return _detail(project, backup_of(project, backup_id))
+
+
+@router.delete(f"{BACKUP}/hold", auth=Needs(Scope.BACKUPS_HOLD), response={204: None})
+def release_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> Status[None]:
+    """Leaves it to the retention period again; safe to repeat."""
+    snapshot = backup_of(owned(request, slug), backup_id)
+    release_hold(snapshot=snapshot, actor=request.auth.account, address=address_of(request))
+    return Status(204, None)
+
+
+def _detail(project: Project, snapshot: Snapshot) -> schemas.BackupDetail:
+    (row,) = _described(project, [snapshot])
+    return schemas.BackupDetail(**_shown(row), table_rows=snapshot.table_rows)
+
+
+def _described(project: Project, snapshots: Sequence[Snapshot]) -> list[Row]:
+    newest = newest_stored(project) if snapshots else None
+    return describe(snapshots, newest=newest, project=project, now=timezone.now())
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    snapshot = row.snapshot
+    same = (
+        *("id", "state", "local_date", "scheduled_for", "taken_at", "finished_at", "rows"),
+        *("logical_bytes", "stored_bytes", "new_bytes", "verdict", "verdict_reason"),
+        *("proven_at", "restore_seconds", "reason"),
+    )
+    return {
+        **{name: getattr(snapshot, name) for name in same},
+        "is_restorable": snapshot.is_good,
+        "kept_until": row.kept_until,
+        "kept_because": row.kept_because,
+        "is_held": row.is_held,
+    }

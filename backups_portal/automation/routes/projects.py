@@ -1,0 +1,139 @@
+"""Projects, and when they are backed up."""
+
+from http import HTTPStatus
+
+from django.utils import timezone
+from ninja import Router
+
+from backups_portal.accounts.scopes import Scope
+from backups_portal.audit.services import address_of
+from backups_portal.automation import schemas
+from backups_portal.automation.gate import member, owned
+from backups_portal.automation.identity import ApiRequest, Needs
+from backups_portal.automation.paging import Page, Pages, cut
+from backups_portal.automation.problems import ProblemError
+from backups_portal.projects.models import MainDatabase, Membership
+from backups_portal.projects.views import with_overview
+from snapshots.errors import SettingsRefusedError
+from snapshots.services import change_backup_settings
+from snapshots.shortening import Shortening, preview_shortening
+
+router = Router()
+PROJECT = "/projects/{slug:slug}"
+
+
+@router.get(
+    "/projects",
+    auth=Needs(Scope.PROJECTS_READ),
+    response=Page[schemas.Project],
+    tags=["Projects"],
+)
+def list_projects(request: ApiRequest, pages: Pages) -> Page[schemas.Project]:
+    """Every project that the account is a member of, by name."""
+    mine = Membership.objects.filter(account=request.auth.account)
+    rows, about = cut(with_overview(mine).order_by("project__name", "project_id"), pages)
+    return Page[schemas.Project](items=[_project(row) for row in rows], **about)
+
+
+@router.get(PROJECT, auth=Needs(Scope.PROJECTS_READ), response=schemas.Project, tags=["Projects"])
+def get_project(request: ApiRequest, slug: str) -> schemas.Project:
+    """One of them."""
+    mine = Membership.objects.filter(pk=member(request, slug).pk)
+    return _project(with_overview(mine).get())
+
+
+def _project(membership: Membership) -> schemas.Project:
+    project = membership.project
+    is_owner = membership.role == Membership.Role.OWNER
+    return schemas.Project.model_validate(
+        {
+            "slug": project.slug,
+            "name": project.name,
+            "state": project.state,
+            "role": membership.role,
+            "created_at": project.created_at,
+            "last_backup_at": getattr(membership, "last_backup", None) if is_owner else None,
+            "restored_from": getattr(membership, "restored_from", None) if is_owner else None,
+        }
+    )
+
+
+@router.get(
+    f"{PROJECT}/settings",
+    auth=Needs(Scope.SETTINGS_READ),
+    response=schemas.Settings,
+    tags=["Settings"],
+)
+def get_settings(request: ApiRequest, slug: str) -> schemas.Settings:
+    """When the project is backed up, and for how long backups are kept."""
+    return _settings(owned(request, slug).main_database)
+
+
+@router.patch(
+    f"{PROJECT}/settings",
+    auth=Needs(Scope.SETTINGS_WRITE),
+    response=schemas.Settings,
+    tags=["Settings"],
+)
+def change_settings(
+    request: ApiRequest, slug: str, body: schemas.SettingsChange
+) -> schemas.Settings:
+    """Changes what is named. A shorter period that would delete backups is a conflict (409), which
+    says how many (preview), until accept_deletion is true."""
+    database = owned(request, slug).main_database
+    wanted = {
+        "backup_time": database.backup_time,
+        "backup_time_zone": database.backup_time_zone,
+        "retention_days": database.retention_days,
+        **body.model_dump(exclude_none=True, exclude={"accept_deletion"}),
+    }
+    if not body.accept_deletion:
+        _check_deletion(database, wanted["retention_days"])
+    try:
+        changed = change_backup_settings(
+            database=database,
+            actor=request.auth.account,
+            address=address_of(request),
+            **wanted,
+        )
+    except SettingsRefusedError as refused:
+        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
+        raise ProblemError(
+            HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors
+        ) from refused
+    return _settings(changed)
+
+
+def _check_deletion(database: MainDatabase, days: int) -> None:
+    """Raises ProblemError where a shorter period would delete backups."""
+    shortening = preview_shortening(database, days, timezone.now())
+    if shortening is not None:
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            f"Keeping backups for {days} days deletes {shortening.count} of them. "
+            "Send accept_deletion: true to agree.",
+            code="deletes_backups",
+            preview=_preview(shortening),
+        )
+
+
+def _preview(shortening: Shortening) -> dict[str, object]:
+    return {
+        "retention_days": shortening.days,
+        "deletes": shortening.count,
+        "oldest": shortening.oldest,
+        "newest": shortening.newest,
+        "kept": shortening.kept,
+    }
+
+
+def _settings(database: MainDatabase) -> schemas.Settings:
+    return schemas.Settings.model_validate(
+        {
+            "backup_time": f"{database.backup_time:%H:%M}",
+            "backup_time_zone": database.backup_time_zone,
+            "retention_days": database.retention_days,
+            "proof_policy": database.proof_policy,
+            "next_backup_at": database.next_snapshot_at,
+        }
+    )

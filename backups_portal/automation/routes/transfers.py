@@ -1,0 +1,178 @@
+"""Moving data from a project into another: a dry run first, then the move, perhaps its undoing."""
+
+import uuid
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpResponse
+from ninja import Router
+
+from backups_portal.accounts.scopes import Scope
+from backups_portal.audit.services import address_of
+from backups_portal.automation import schemas
+from backups_portal.automation.door import ROOT
+from backups_portal.automation.gate import owned, transfer_for
+from backups_portal.automation.idempotency import Key, check_same, request_key
+from backups_portal.automation.identity import ApiRequest, Needs
+from backups_portal.automation.paging import Page, Pages, cut
+from backups_portal.automation.problems import ProblemError
+from backups_portal.automation.routes.projects import PROJECT
+from backups_portal.transfers.choosing import Choice, ChoiceError
+from backups_portal.transfers.enqueueing import enqueue
+from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.reporting import transfer_json
+from backups_portal.transfers.services import (
+    request_transfer,
+    request_undo,
+    retry_plan,
+    start_move,
+    stop_move,
+)
+
+router = Router(tags=["Transfers"])
+TRANSFERS = f"{PROJECT}/transfers"
+TRANSFER = "/transfers/{uuid:transfer_id}"
+READ, WRITE = Needs(Scope.TRANSFERS_READ), Needs(Scope.TRANSFERS_WRITE)
+TAKEN_UP = {202: schemas.TransferDetail}
+
+
+@router.get(TRANSFERS, auth=READ, response=Page[schemas.Transfer])
+def list_transfers(request: ApiRequest, slug: str, pages: Pages) -> Page[schemas.Transfer]:
+    """Every transfer out of the project or into it, newest first."""
+    rows = Transfer.objects.all().touching(owned(request, slug))
+    found, about = cut(rows.order_by("-created_at", "-pk"), pages)
+    items = [schemas.Transfer(**_shown(transfer)) for transfer in found]
+    return Page[schemas.Transfer](items=items, **about)
+
+
+@router.post(TRANSFERS, auth=WRITE, response=TAKEN_UP)
+def plan_transfer(
+    request: ApiRequest,
+    response: HttpResponse,
+    slug: str,
+    body: schemas.TransferRequest,
+    idempotency_key: Key = None,
+) -> schemas.TransferDetail:
+    """Queues the dry run of a transfer out of the project; nothing moves before it is started."""
+    account = request.auth.account
+    source, target = owned(request, slug), owned(request, body.target)
+    choice = _choice(body)
+    try:
+        transfer = request_transfer(
+            source=source,
+            target=target,
+            actor=account,
+            choice=choice,
+            request_key=request_key(account, idempotency_key),
+            address=address_of(request),
+        )
+    except TransferRefusedError as refused:
+        raise _refusal(refused) from refused
+    wanted = (source.pk, target.pk, choice)
+    check_same(is_same=(transfer.source_id, transfer.target_id, transfer.chosen()) == wanted)
+    enqueue(transfer)
+    response["Location"] = f"{ROOT}transfers/{transfer.pk}"
+    return _detail(transfer)
+
+
+@router.get(TRANSFER, auth=READ, response=schemas.TransferDetail)
+def get_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
+    """What the dry run found, how far the move is, and its report."""
+    return _detail(transfer_for(request, transfer_id))
+
+
+@router.post(f"{TRANSFER}/plan", auth=WRITE, response=TAKEN_UP)
+def plan_again(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
+    """Queues the dry run again."""
+    return _act(request, transfer_id, retry_plan, is_work=True)
+
+
+@router.post(f"{TRANSFER}/start", auth=WRITE, response=TAKEN_UP)
+def start_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
+    """Moves what the dry run has shown, or goes on where it was paused or failed."""
+    return _act(request, transfer_id, start_move, is_work=True)
+
+
+@router.post(f"{TRANSFER}/pause", auth=WRITE, response=TAKEN_UP)
+def pause_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
+    """Stops after the batch at hand."""
+    return _act(request, transfer_id, partial(stop_move, for_good=False))
+
+
+@router.post(f"{TRANSFER}/cancel", auth=WRITE, response=TAKEN_UP)
+def cancel_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
+    """Stops for good; what was moved can be undone."""
+    return _act(request, transfer_id, partial(stop_move, for_good=True))
+
+
+@router.post(f"{TRANSFER}/undo", auth=WRITE, response=TAKEN_UP)
+def undo_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
+    """Takes everything back that was moved."""
+    return _act(request, transfer_id, request_undo, is_work=True)
+
+
+def _act(
+    request: ApiRequest,
+    transfer_id: uuid.UUID,
+    verb: Callable[..., None],
+    *,
+    is_work: bool = False,
+) -> schemas.TransferDetail:
+    """Ask a service for something; `is_work`: for something that a worker does."""
+    transfer = transfer_for(request, transfer_id)
+    try:
+        verb(transfer=transfer, actor=request.auth.account, address=address_of(request))
+    except TransferRefusedError as refused:
+        raise _refusal(refused) from refused
+    if is_work:
+        enqueue(transfer)
+    transfer.refresh_from_db()
+    return _detail(transfer)
+
+
+def _choice(body: schemas.TransferRequest) -> Choice:
+    try:
+        return Choice(
+            devices=_names(body.devices),
+            variables=_names(body.variables),
+            since=body.since,
+            until=body.until,
+            kinds=tuple(body.kinds),
+            rule=body.rule,
+            unmatched=body.unmatched,
+            tag=body.tag.strip(),
+        )
+    except ChoiceError as error:
+        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+
+
+def _names(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
+
+
+def _refusal(refused: TransferRefusedError) -> ProblemError:
+    if refused.field and refused.status == HTTPStatus.BAD_REQUEST:
+        return ProblemError.of_field(refused.field, refused.message)
+    return ProblemError(HTTPStatus(refused.status), refused.message)
+
+
+def _detail(transfer: Transfer) -> schemas.TransferDetail:
+    everything = transfer_json(transfer)
+    more = {name: everything[name] for name in ("choice", "dry_run", "report")}
+    return schemas.TransferDetail(**_shown(transfer), **more)
+
+
+def _shown(transfer: Transfer) -> dict[str, Any]:
+    same = (
+        *("id", "source_name", "target_name", "state", "work", "reason", "rows_done"),
+        *("rows_total", "created_at", "started_at", "finished_at"),
+    )
+    return {
+        **{name: getattr(transfer, name) for name in same},
+        "source": transfer.source.slug if transfer.source else None,
+        "target": transfer.target.slug if transfer.target else None,
+        "undo_until": transfer.ledger_until if transfer.has_ledger else None,
+    }

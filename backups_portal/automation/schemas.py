@@ -1,0 +1,220 @@
+"""What the API takes and gives: times in UTC (ISO 8601), amounts of money as text."""
+
+import uuid
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from ninja import Field, Schema
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, StrictBool, StrictInt
+
+from backups_portal.billing.prices import CENT
+from backups_portal.transfers.choosing import KINDS, Rule, Unmatched
+
+
+def _no_nul(text: str) -> str:
+    """PostgreSQL stores none."""
+    if "\0" in text:
+        raise ValueError("Leave the NUL character out.")
+    return text
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("That moment is outside of the calendar.") from error
+
+
+def money(amount: Decimal) -> str:
+    """An amount with two digits behind the point, or more where it has them."""
+    plain = amount.normalize()
+    exponent = plain.as_tuple().exponent
+    is_fine = isinstance(exponent, int) and exponent < -2
+    return f"{plain if is_fine else amount.quantize(CENT):f}"
+
+
+Text = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+TransferState = Literal[
+    "queued", "running", "ready", "paused", "cancelled", "completed", "failed", "undone"
+]
+Kind = Literal[KINDS]  # type: ignore[valid-type] # one list for forms and API
+
+
+class Body(Schema):
+    """What a client sends; a member that is not known is a typing error, and refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Problem(Schema):
+    """Why a request failed (RFC 9457). Programs tell errors apart by `code`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = Field(description="A sentence for people")
+    errors: list[dict[str, str]] = Field([], description="Of 422: each wrong field, and why")
+
+
+class Project(Schema):
+    """A project that the account is a member of."""
+
+    slug: str
+    name: str
+    state: Literal["active", "shut_down", "removed"]
+    role: Literal["owner", "collaborator"]
+    created_at: datetime
+    last_backup_at: datetime | None = Field(
+        description="When the newest backup that can be restored was taken; for owners alone"
+    )
+    restored_from: str | None = Field(
+        description="Name of the project whose backup it was made of; for owners alone"
+    )
+
+
+class Settings(Schema):
+    """When a project is backed up, and for how long backups are kept."""
+
+    backup_time: str = Field(description="HH:MM, on the clocks of the time zone")
+    backup_time_zone: str = Field(description="An IANA time zone, such as Europe/Berlin")
+    retention_days: int
+    proof_policy: Literal["every", "weekly", "off"]
+    next_backup_at: datetime | None
+
+
+class SettingsChange(Body):
+    """What is not named stays as it is."""
+
+    backup_time: Text | None = Field(None, description="HH:MM")
+    backup_time_zone: Text | None = Field(None, description="An IANA time zone")
+    retention_days: StrictInt | None = Field(None, ge=1, le=365)
+    proof_policy: Literal["every", "weekly", "off"] | None = None
+    accept_deletion: StrictBool = Field(
+        False, description="Delete the backups that a shorter period would, which 409 has told of"
+    )
+
+
+class Backup(Schema):
+    """A backup of a project's main database."""
+
+    id: uuid.UUID
+    state: Literal["queued", "running", "completed", "failed", "expired"]
+    is_restorable: bool
+    local_date: date = Field(description="The day that it is the backup of, in the project's zone")
+    scheduled_for: datetime
+    taken_at: datetime | None = Field(description="The instant whose state it holds")
+    finished_at: datetime | None
+    kept_until: datetime | None
+    kept_because: str = Field(description="Why it is kept, where it is not only for its age")
+    is_held: bool
+    rows: int | None
+    logical_bytes: int | None = Field(description="Of its rows")
+    stored_bytes: int | None = Field(description="Of everything that it names in the storage")
+    new_bytes: int | None = Field(description="Of these, stored for it alone")
+    verdict: Literal["unproven", "passed", "failed"]
+    verdict_reason: str
+    proven_at: datetime | None
+    restore_seconds: float | None = Field(description="How long a restore takes, as measured")
+    reason: str = Field(description="Why it failed")
+
+
+class BackupDetail(Backup):
+    """A backup with what is inside."""
+
+    table_rows: dict[str, int]
+
+
+class Quote(Schema):
+    """What a new project from this backup costs, and what it could be called."""
+
+    is_restorable: bool
+    creation_fee: str
+    running_fee_per_hour: str
+    projected_month: str = Field(description="The running fee of a month of 730 hours")
+    currency: str
+    suggested_name: str
+
+
+class RestoreRequest(Body):
+    """A new project to be made out of a backup."""
+
+    name: Text | None = Field(None, description="Of the new project; null for the suggested one")
+    accept_charges: StrictBool = Field(
+        False, description="Must be true: a new project costs what the quote says"
+    )
+
+
+class Restore(Schema):
+    """One run that makes a new project out of a backup."""
+
+    id: uuid.UUID
+    state: Literal["queued", "running", "completed", "failed"]
+    step: Literal["waiting", "creating", "loading", "indexing", "proving", "publishing", "done"]
+    backup_id: uuid.UUID
+    source: str = Field(description="Slug of the project that was backed up")
+    name: str
+    project: str | None = Field(
+        description="Slug of the new project, once it is there; for the account that asked for it"
+    )
+    reason: str
+    rows_done: int
+    rows_total: int | None
+    creation_fee: str
+    running_fee_per_hour: str
+    currency: str
+    requested_by: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class RestoreDetail(Restore):
+    """A restore with what its owner has to know afterwards."""
+
+    report: dict[str, Any]
+
+
+class TransferRequest(Body):
+    """Data to be moved out of the project into another; first comes a dry run."""
+
+    target: Text = Field(description="Slug of the project that the data goes into")
+    devices: list[Text] | None = Field(None, description="Their ids; null for all, [] for none")
+    variables: list[Text] | None = Field(None, description="Their names; null for all")
+    since: Moment | None = Field(None, description="From this moment on")
+    until: Moment | None = Field(None, description="Before this moment")
+    kinds: list[Kind] = Field([], description="Resources besides devices")
+    rule: Rule = Field(Rule.SKIP, description="For a record that is there with another value")
+    unmatched: Unmatched = Field(Unmatched.CREATE, description="For a device that is not there")
+    tag: Text = Field("", description="Key of the tag by which devices are matched, too")
+
+
+class Transfer(Schema):
+    """One run that moves data from a project into another."""
+
+    id: uuid.UUID
+    source: str | None = Field(description="Slug; null where the project is gone")
+    target: str | None
+    source_name: str
+    target_name: str
+    state: TransferState
+    work: Literal["plan", "move", "undo"]
+    reason: str
+    rows_done: int
+    rows_total: int | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    undo_until: datetime | None
+
+
+class TransferDetail(Transfer):
+    """A transfer with what was chosen, what the dry run found, and the report of the move."""
+
+    choice: dict[str, Any]
+    dry_run: dict[str, Any] | None
+    report: dict[str, Any] | None

@@ -1,0 +1,75 @@
+"""Who gets which answer of the portal's API: every path, every method, every actor."""
+
+from collections.abc import Mapping
+
+from tests.access.table import Answers, always
+
+# Beside the three of every table: nobody, an owner whose token has every scope but the one that is
+# needed, and the session of an owner without a token.
+ACTORS = ("owner", "collaborator", "stranger", "anonymous", "unscoped", "session")
+
+
+def operations(
+    statuses: Mapping[str, int], *, collaborator: int | None = None, stranger: int | None = None
+) -> dict[str, Answers]:
+    """The answers of a path; 405 to every other method, whoever asks.
+
+    Args:
+        statuses: What owners get, by method.
+        collaborator, stranger: What these get of each of them; None: the same.
+    """
+    found = {**statuses, **({"HEAD": statuses["GET"]} if "GET" in statuses else {})}
+
+    def all_get(status: int | None) -> Answers:
+        same = found if status is None else dict.fromkeys(found, status)
+        return {**always(405), **same}
+
+    return {
+        "owner": all_get(None),
+        "collaborator": all_get(collaborator),
+        "stranger": all_get(stranger),
+        "anonymous": all_get(401),
+        "unscoped": all_get(403),
+        "session": all_get(401),
+    }
+
+
+def everyone(**statuses: int) -> dict[str, Answers]:
+    """A path about the account itself."""
+    return operations(statuses)
+
+
+def members(**statuses: int) -> dict[str, Answers]:
+    """A path of a project that collaborators may see."""
+    return operations(statuses, stranger=404)
+
+
+def owners(**statuses: int) -> dict[str, Answers]:
+    """A path of a project for its owners alone."""
+    return operations(statuses, collaborator=403, stranger=404)
+
+
+BACKUP = "/api/v1/projects/{slug}/backups/{backup_id}"
+TRANSFER = "/api/v1/transfers/{transfer_id}"
+# The same world as that of the pages: the snapshot's objects are not in storage, its restore has
+# failed, and the transfer is being undone, so that nothing can be asked of it.
+API_TABLE: dict[str, dict[str, Answers]] = {
+    "/api/v1/projects": everyone(GET=200),
+    "/api/v1/projects/{slug}": members(GET=200),
+    "/api/v1/projects/{slug}/settings": owners(GET=200, PATCH=200),
+    # No method makes one.
+    "/api/v1/projects/{slug}/backups": owners(GET=200),
+    BACKUP: owners(GET=200),
+    f"{BACKUP}/quote": owners(GET=200),
+    f"{BACKUP}/hold": owners(PUT=200, DELETE=204),
+    f"{BACKUP}/restores": owners(POST=409),
+    "/api/v1/projects/{slug}/restores": owners(GET=200),
+    "/api/v1/restores/{restore_id}": owners(GET=200),
+    "/api/v1/restores/{restore_id}/retry": owners(POST=409),
+    "/api/v1/projects/{slug}/transfers": owners(GET=200, POST=202),
+    TRANSFER: owners(GET=200),
+    **{
+        f"{TRANSFER}/{verb}": owners(POST=409)
+        for verb in ("plan", "start", "pause", "cancel", "undo")
+    },
+}

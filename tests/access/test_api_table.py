@@ -1,0 +1,194 @@
+"""The API's table of answers holds, names every path, and a refusal changes nothing."""
+
+import json
+import re
+import uuid
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from backups_portal.accounts.scopes import Scope, allows
+from backups_portal.audit.models import AuditEvent
+from backups_portal.automation.main import api
+from tests import factories
+from tests.access.api_table import ACTORS, API_TABLE, BACKUP
+from tests.access.table import METHODS
+from tests.access.test_table import API, World, state
+from tests.tallies import tally
+
+pytestmark = pytest.mark.django_db
+CONVERTER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
+# Of the description itself, and of addresses that nothing has.
+WITHOUT_TOKEN = {"openapi-json", "api-root", "nothing-here"}
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("PATCH", "settings"): {"backup_time": "04:30", "retention_days": 3},
+    ("POST", "restores"): {"name": "Recovered", "accept_charges": True},
+}
+
+
+def paths() -> dict[str, dict[str, Any]]:
+    """Every path of the description, with its operations."""
+    return dict(api.get_openapi_schema()["paths"])
+
+
+def resolver() -> URLResolver:
+    """The addresses of the API."""
+    prefixes = [
+        entry
+        for entry in get_resolver().url_patterns
+        if isinstance(entry, URLResolver) and str(entry.pattern) == "api/v1/"
+    ]
+    (found,) = (
+        entry
+        for entry in prefixes[0].url_patterns
+        if isinstance(entry, URLResolver) and entry.namespace == API
+    )
+    return found
+
+
+class ApiWorld(World):
+    """The world of the pages, asked by programs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = {
+            name: factories.make_token(account)
+            for name, account in self.accounts.items()
+            if account is not None
+        }
+
+    def path(self, template: str, **changes: Any) -> str:
+        """An address of this world's project, backup, restore or transfer."""
+        ids = {
+            "slug": self.project.slug,
+            "backup_id": self.snapshot.pk,
+            "restore_id": self.restore.pk,
+            "transfer_id": self.transfer.pk,
+            **changes,
+        }
+        return template.format(**ids)
+
+    def token(self, actor: str, method: str, template: str) -> str | None:
+        """What an actor sends with a request."""
+        if actor == "unscoped":
+            return factories.make_token(self.accounts["owner"], *other_scopes(method, template))
+        return self.tokens.get(actor)
+
+    def call(self, actor: str, method: str, template: str, **changes: Any) -> HttpResponse:
+        """One request of an actor, with a body that is good where one is needed."""
+        client = Client()
+        if actor == "session":
+            client.force_login(self.accounts["owner"])
+        token = self.token(actor, method, template)
+        last = template.rpartition("/")[2]
+        body = BODIES.get((method, last), {})
+        if (method, last) == ("POST", "transfers"):
+            body = {"target": self.second.slug}
+        return client.generic(
+            method,
+            self.path(template, **changes),
+            data=json.dumps(body) if body else "",
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+        )
+
+
+def needed(method: str, template: str) -> Scope | None:
+    """The scope of an operation; None where there is none."""
+    found = paths()[template].get("get" if method == "HEAD" else method.lower())
+    return Scope(found["security"][0]["AccessToken"][0]) if found else None
+
+
+def other_scopes(method: str, template: str) -> list[str]:
+    """Every scope that is not enough for an operation."""
+    scope = needed(method, template)
+    return [one for one in Scope.values if scope is None or not allows([one], scope)]
+
+
+@pytest.fixture
+def world(storage_url: str) -> ApiWorld:
+    return ApiWorld()
+
+
+def test_every_path_is_in_the_table() -> None:
+    assert sorted(paths()) == sorted(API_TABLE)
+
+
+def test_every_address_is_described() -> None:
+    addresses = {
+        "/api/v1/" + CONVERTER.sub(r"{\1}", str(pattern.pattern))
+        for pattern in resolver().url_patterns
+        if isinstance(pattern, URLPattern) and pattern.name not in WITHOUT_TOKEN
+    }
+    assert addresses == set(paths())
+
+
+@pytest.mark.parametrize("template", API_TABLE)
+def test_row_is_complete(template: str) -> None:
+    assert set(API_TABLE[template]) == set(ACTORS)
+    described = {method.upper() for method in paths()[template]}
+    owner = API_TABLE[template]["owner"]
+    assert set(owner) == set(METHODS)
+    assert {name for name, status in owner.items() if status != 405} - {"HEAD"} == described
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+@pytest.mark.parametrize("template", API_TABLE)
+def test_answers(world: ApiWorld, template: str, actor: str) -> None:
+    given = {}
+    for method in METHODS:
+        response = world.call(actor, method, template)
+        given[method] = response.status_code
+        assert not response.cookies
+        if response.status_code >= 400:
+            assert response["Content-Type"] == "application/problem+json"
+    tally("accesses to the portal's API: path, method, actor", len(given))
+    assert given == dict(API_TABLE[template][actor])
+
+
+@pytest.mark.parametrize("actor", [actor for actor in ACTORS if actor != "owner"])
+def test_refusals_change_nothing(world: ApiWorld, actor: str) -> None:
+    before = state()
+    for template in API_TABLE:
+        for method in METHODS:
+            world.call(actor, method, template)
+    assert state() == before
+
+
+@pytest.mark.parametrize("actor", ["collaborator", "stranger"])
+@pytest.mark.parametrize(
+    "template", [name for name, row in API_TABLE.items() if row["stranger"].get("GET") == 404]
+)
+def test_refusals_are_written_down(world: ApiWorld, template: str, actor: str) -> None:
+    status = world.call(actor, "GET", template).status_code
+    events = AuditEvent.objects.filter(action="access.refused", account_id=world.accounts[actor].pk)
+    if status == 200:
+        assert not events.exists()
+        return
+    event = events.get()
+    assert event.subject == f"GET {world.path(template)}"
+    assert event.project_id == world.project.pk
+    assert event.details["via"].startswith("API token script ")
+
+
+@pytest.mark.parametrize("template", [path for path in API_TABLE if path.startswith(BACKUP)])
+def test_the_backup_of_another_project_leads_nowhere(world: ApiWorld, template: str) -> None:
+    before = state()
+    for method in METHODS:
+        response = world.call("stranger", method, template, slug=world.elsewhere.slug)
+        assert response.status_code in (404, 405)
+    assert state() == before
+
+
+@pytest.mark.parametrize("template", API_TABLE)
+def test_an_id_that_nothing_has(world: ApiWorld, template: str) -> None:
+    ids = dict.fromkeys(("backup_id", "restore_id", "transfer_id"), uuid.uuid4())
+    if not any(f"{{{name}}}" in template for name in ids):
+        ids = {"slug": "nothing"}
+    expected = 200 if template == "/api/v1/projects" else 404
+    for method in METHODS:
+        if API_TABLE[template]["owner"][method] != 405:
+            assert world.call("owner", method, template, **ids).status_code == expected
