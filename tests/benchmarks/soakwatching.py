@@ -30,11 +30,17 @@ CONNECTIONS = """SELECT application_name, datname ~ '^bp_[0-9a-f]{8}$', count(*)
     GROUP BY 1, 2"""
 
 
-def growth(values: Sequence[float]) -> float | None:
-    """The median of the last quarter by that of the first, after the processes have warmed up."""
+def quarters(values: Sequence[float]) -> tuple[float, float] | None:
+    """The medians of the first quarter and of the last, after the processes have warmed up."""
     warm = values[int(len(values) * WARMING_UP) :]
     quarter = len(warm) // 4
-    return divide(median(warm[-quarter:]), median(warm[:quarter])) if quarter else None
+    return (median(warm[:quarter]), median(warm[-quarter:])) if quarter else None
+
+
+def growth(values: Sequence[float]) -> float | None:
+    """The last quarter by the first one."""
+    found = quarters(values)
+    return divide(found[1], found[0]) if found else None
 
 
 @dataclass(frozen=True)

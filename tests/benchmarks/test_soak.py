@@ -25,7 +25,7 @@ from tests.benchmarks.soakingest import choose, perform
 from tests.benchmarks.soakoutages import Outages
 from tests.benchmarks.soaktruth import NOTHING, Contents, Truth
 from tests.benchmarks.soakverdict import TROUBLES, goals
-from tests.benchmarks.soakwatching import Connections, Counting, growth, surplus
+from tests.benchmarks.soakwatching import Connections, Counting, growth, quarters, surplus
 from tests.factories import make_project_row, make_snapshot
 from tests.projectdatabases import add_device, main_database, open_database
 
@@ -196,6 +196,7 @@ def test_errors_are_told_that_were_logged_while_nothing_was_away(tmp_path: Path)
 
 
 def test_growth_is_that_of_the_last_quarter_over_the_first() -> None:
+    assert quarters([50, *[100] * 10, *[110] * 9]) == (100, 110)
     assert growth([50, *[100] * 10, *[110] * 9]) == 1.1
     assert growth([100]) is None
 
