@@ -9,7 +9,7 @@ from django.utils import timezone
 from backups_portal.audit.chain import seal_events
 from backups_portal.celery import app
 from backups_portal.lib import pulse
-from backups_portal.ops.probing import storage_works
+from backups_portal.ops.probing import forget_probes, storage_works
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
@@ -52,6 +52,15 @@ def look_at_storage() -> None:
 
 
 @app.task
+def tidy_storage() -> None:
+    """Delete what was left behind by those who found out whether storage works."""
+    try:
+        forget_probes(timezone.now())
+    except EngineError:
+        log.exception("could not tidy the backup storage")
+
+
+@app.task
 def look_at_servers() -> None:
     """Find out which database servers answer, so that nobody waits for one that does not."""
     check_servers()
@@ -66,6 +75,7 @@ def sweep(after: str | None = None) -> None:
     """
     if after is None:
         forget_transfers.delay()
+        tidy_storage.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     try:
         old = set(worth_pruning(ids, timezone.now()))

@@ -136,10 +136,14 @@ def sweep_everything() -> tuple[int, list[str]]:
     """Apply retention and sweep all projects' storage: how many went, and what storage lacks."""
     from django.utils import timezone
 
+    from backups_portal.ops.probing import LONGEST_TRY, forget_probes
     from snapshots.expiry import each_project_id, prune
     from snapshots.orphans import sweep_project
 
-    prune(timezone.now())
+    now = timezone.now()
+    prune(now)
+    # As they will be when they are old enough: processes were killed in the middle.
+    forget_probes(now + LONGEST_TRY)
     swept = [found for pk in each_project_id() if (found := sweep_project(pk)) is not None]
     return sum(one.removed for one in swept), [key for one in swept for key in one.missing]
 
