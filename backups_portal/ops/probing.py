@@ -3,7 +3,9 @@
 import logging
 import secrets
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
+from snapshots.engine.encryption import keys_folder
 from snapshots.engine.errors import EngineError
 from snapshots.engine.storage import Storage
 from snapshots.storages import copy_storage, snapshot_storage
@@ -12,6 +14,8 @@ log = logging.getLogger(__name__)
 
 # Beside the folders of the projects, whose names are ids.
 FOLDER = "probes"
+# No try takes so long: who made an older object was killed.
+LONGEST_TRY = timedelta(hours=1)
 
 
 def storage_works() -> bool:
@@ -39,3 +43,20 @@ def _works(opened: Callable[[], Storage | None]) -> bool:
     if found != content:
         log.error("a backup storage gives back something else than it was given")
     return found == content
+
+
+def forget_probes(now: datetime) -> int:
+    """Delete what tries have left whose process was killed; how many objects.
+
+    Raises:
+        StorageError: the storage does not answer.
+    """
+    storage, keys = snapshot_storage(), keys_folder(FOLDER)
+    old = [
+        item.key
+        for item in storage.list(f"{FOLDER}/")
+        if item.modified < now - LONGEST_TRY and not item.key.startswith(keys)
+    ]
+    for key in old:
+        storage.delete(key)
+    return len(old)

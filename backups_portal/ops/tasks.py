@@ -14,7 +14,7 @@ from backups_portal.lib.leases import message_counts_for
 from backups_portal.notifications.delivering import send_again
 from backups_portal.notifications.planning import plan_deliveries
 from backups_portal.notifications.tasks import enqueue, forget_deliveries
-from backups_portal.ops.probing import copies_work, storage_works
+from backups_portal.ops.probing import copies_work, forget_probes, storage_works
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
@@ -71,6 +71,15 @@ def look_at_copies() -> None:
 
 
 @app.task
+def tidy_storage() -> None:
+    """Delete what was left behind by those who found out whether storage works."""
+    try:
+        forget_probes(timezone.now())
+    except EngineError:
+        log.exception("could not tidy the backup storage")
+
+
+@app.task
 def look_at_servers() -> None:
     """Find out which database servers answer, so that nobody waits for one that does not."""
     check_servers()
@@ -86,6 +95,7 @@ def sweep(after: str | None = None) -> None:
     if after is None:
         forget_transfers.delay()
         forget_deliveries.delay()
+        tidy_storage.delay()
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     now = database_now()
     try:

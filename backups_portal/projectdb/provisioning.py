@@ -19,6 +19,8 @@ LEDGER = Path(__file__).with_name("ledger.sql")
 GROUP_ROLE = "backups_portal_projects"
 # Any number will do, as long as it is ours: "bp" in ASCII.
 TEMPLATE_LOCK = 0x6270
+# Of pairs, with a prefix: "bd".
+DROP_LOCK = 0x6264
 
 
 class ProvisioningError(Exception):
@@ -192,10 +194,15 @@ def _close_to_the_public(connection: psycopg.Connection[tuple[object, ...]]) -> 
 def drop_database(url: str, *, prefix: str) -> None:
     """Remove the database and the role of a prefix; nothing happens where there are none.
 
+    Several may do it at once: who ends a proof, and a tick that has found its database.
+
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
     """
     name = sql.Identifier(database_name(prefix))
     with on_server(url) as connection:
+        # Of two that drop a role at once, PostgreSQL tells one that it could not find its row.
+        number = int.from_bytes(bytes.fromhex(prefix), signed=True)
+        connection.execute("SELECT pg_advisory_lock(%s, %s)", [DROP_LOCK, number])
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
         connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))

@@ -1,5 +1,6 @@
 """The embedded services: kept between starts, closed to strangers, safe to kill."""
 
+import io
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
+from backups_portal.demo import postgres
 from backups_portal.demo.embedded import Services, running
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.folder import DataFolder, opened
@@ -129,6 +131,42 @@ def test_services_end_with_a_killed_demo_and_start_again(used: Path) -> None:
     with services(used) as found, psycopg.connect(found.database_url) as connection:
         connection.execute("DROP TABLE committed")
     assert all(start_mark(int(pid)) is None for pid in pids)
+
+
+class Refusing:
+    """PostgreSQL that answers as the sentences say, one after another, and then lets in."""
+
+    def __init__(self, *sentences: str) -> None:
+        self._sentences = list(sentences)
+
+    def connect(self, *_: object, **__: object) -> io.BytesIO:
+        if self._sentences:
+            raise psycopg.OperationalError(self._sentences.pop(0))
+        return io.BytesIO()
+
+    def check(self) -> None:
+        """As a child that runs."""
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["FATAL:  the database system is starting up", "FATAL:  it is not yet accepting connections"],
+)
+def test_a_cluster_that_reads_its_log_after_a_crash_is_waited_for(
+    sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Refusing(sentence, sentence)
+    monkeypatch.setattr(postgres, "START_SECONDS", -1.0)
+    monkeypatch.setattr(postgres.psycopg, "connect", server.connect)
+    postgres._wait(server, "")
+
+
+def test_a_cluster_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Refusing("Connection refused")
+    monkeypatch.setattr(postgres, "START_SECONDS", -1.0)
+    monkeypatch.setattr(postgres.psycopg, "connect", server.connect)
+    with pytest.raises(DemoError, match="Connection refused"):
+        postgres._wait(server, "")
 
 
 def test_orphan_on_record_is_ended(used: Path) -> None:

@@ -1,6 +1,8 @@
 """A project's role enters its own database and no other one."""
 
+import secrets
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -63,6 +65,21 @@ def test_dropping_twice_leaves_nothing(target: Target) -> None:
     with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
         name = [database_name(target.prefix)]
         assert server.execute("SELECT FROM pg_roles WHERE rolname = %s", name).fetchone() is None
+
+
+def test_several_that_drop_the_same_at_once_all_succeed() -> None:
+    server, together = settings.PROJECT_DATABASE_URL, 6
+    for _ in range(5):
+        prefix = secrets.token_hex(4)
+        create_database(server, prefix=prefix, password="secret", project_name="Test")
+        barrier = threading.Barrier(together)
+
+        def drop(number: int, prefix: str = prefix, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            drop_database(server, prefix=prefix)
+
+        with ThreadPoolExecutor(together) as threads:
+            list(threads.map(drop, range(together)))
 
 
 def test_a_taken_prefix_is_refused_and_the_first_database_stays(target: Target) -> None:

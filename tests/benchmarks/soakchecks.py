@@ -1,0 +1,261 @@
+"""What must be true when everything has come to rest."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from uuid import UUID
+
+from tests.benchmarks.soakdays import missing_dates
+from tests.benchmarks.soakingest import Field
+from tests.benchmarks.soakoutages import Outages
+
+READERS = 2
+LOGGED = re.compile(r"^(?P<at>\d{4}-\d\d-\d\d [\d:]{8}),\d+ (?:ERROR|CRITICAL) (?P<what>.*)", re.M)
+VARYING = re.compile(r"[0-9a-f]*\d[0-9a-f-]*")
+LONGEST = 160
+# On a busy machine it takes a while until somebody finds out that a connection is gone.
+LATE_SECONDS = 10
+
+
+def unrest() -> list[str]:
+    """What is still to be done, or was left behind; empty where nothing is."""
+    from django.utils import timezone
+
+    from backups_portal.projects.models import MainDatabase, Project
+    from restores.leftovers import has_leftovers
+    from restores.models import Proof, Restore
+    from restores.proof_queue import wanted
+    from snapshots.models import Snapshot
+
+    now = timezone.now()
+    due = MainDatabase.objects.filter(next_snapshot_at__lte=now)
+    counts = {
+        "projects due": due.filter(project__state=Project.State.ACTIVE).count(),
+        "snapshots unfinished": Snapshot.objects.unfinished().count(),
+        "restores unfinished": Restore.objects.unfinished().count(),
+        "proofs unfinished": Proof.objects.unfinished().count(),
+        "proofs wanted": wanted(now).count(),
+        "projects half removed": Project.objects.filter(
+            state=Project.State.REMOVED, removed_at=None
+        ).count(),
+        "databases left behind": int(has_leftovers(now)),
+        "orphan databases or roles": len(orphan_databases()),
+        "messages": _messages(),
+    }
+    return [f"{what}: {count}" for what, count in counts.items() if count]
+
+
+def _messages() -> int:
+    """That wait, but for beat's, of which one may always be there."""
+    from backups_portal.celery import app
+
+    with app.connection_for_read() as broker:
+        waiting = int(broker.default_channel.client.llen("celery"))
+    return waiting if waiting > len(app.conf.beat_schedule) else 0
+
+
+def orphan_databases() -> set[str]:
+    """Databases and roles that are no project's and no kept proof's; or that one of these lacks."""
+    from backups_portal.projects.models import Project
+    from restores.models import Proof
+    from tests.faults.laboratory import databases
+
+    projects = Project.objects.filter(removed_at=None).values_list("database", flat=True)
+    kept = Proof.objects.filter(is_kept=True).values_list("database", flat=True)
+    return databases() ^ {*projects, *kept}
+
+
+def lost_groups(fields: Sequence[Field]) -> list[str]:
+    """Groups of records that are not in their database as they were committed."""
+    return [
+        f"bp_{field.prefix}: {group}"
+        for field in fields
+        for group in field.truth.differences(field.found())
+    ]
+
+
+def running_projects() -> list[UUID]:
+    """Those that are backed up."""
+    from backups_portal.projects.models import Project
+
+    return list(Project.objects.active().values_list("pk", flat=True))
+
+
+def differing(project_ids: Sequence[UUID]) -> list[str]:
+    """Why the newest backup of a project is not what its database holds now, row by row."""
+    return [trouble for project_id in project_ids if (trouble := _differs(project_id))]
+
+
+def _differs(project_id: UUID) -> str:
+    from backups_portal.projects.connections import project_dsn
+    from backups_portal.projects.models import Project
+    from restores.comparing import ProofError, compare_with_manifest
+    from restores.loading import Target
+    from snapshots.engine.manifest import Manifest
+    from snapshots.models import Snapshot
+    from snapshots.storages import snapshot_storage
+    from tests.projectdatabases import quiet
+
+    project = Project.objects.select_related("server").get(pk=project_id)
+    newest = Snapshot.objects.filter(project=project).order_by("-local_date").first()
+    if newest is None or newest.state != Snapshot.State.COMPLETED:
+        return f"{project}: its last backup is {newest and newest.state}"
+    manifest = Manifest.load(snapshot_storage(), newest.manifest)
+    target = Target(project_dsn(project), project.prefix)
+    try:
+        compare_with_manifest(manifest, target, readers=READERS, on_progress=quiet)
+    except ProofError as error:
+        return f"{project}: {error}"
+    return ""
+
+
+def queue_all_proofs() -> list[UUID]:
+    """A proof of every stored snapshot, sent to the workers: restored, and compared row by row."""
+    from restores.proof_queue import queue_proof
+    from restores.tasks import run_proof
+    from snapshots.models import Snapshot
+
+    stored = Snapshot.objects.completed().order_by("?").values_list("pk", flat=True)
+    proofs = [proof.pk for pk in stored if (proof := queue_proof(pk)) is not None]
+    for proof_id in proofs:
+        run_proof.delay(str(proof_id))
+    return proofs
+
+
+def not_passed(proofs: Sequence[UUID]) -> list[str]:
+    """Why some of the proofs did not pass."""
+    from restores.models import Proof
+
+    rows = Proof.objects.filter(pk__in=proofs).exclude(state=Proof.State.PASSED)
+    return [f"snapshot {row.snapshot_id}: {row.state} {row.reason}" for row in rows]
+
+
+def sweep_everything() -> tuple[int, list[str]]:
+    """Apply retention and sweep all projects' storage: how many went, and what storage lacks."""
+    from django.utils import timezone
+
+    from backups_portal.ops.probing import LONGEST_TRY, forget_probes
+    from snapshots.expiry import each_project_id, prune
+    from snapshots.orphans import sweep_project
+
+    now = timezone.now()
+    prune(now)
+    # As they will be when they are old enough: processes were killed in the middle.
+    forget_probes(now + LONGEST_TRY)
+    swept = [found for pk in each_project_id() if (found := sweep_project(pk)) is not None]
+    return sum(one.removed for one in swept), [key for one in swept for key in one.missing]
+
+
+def orphan_objects() -> list[str]:
+    """Objects in storage that nothing names: no manifest, and no row of the catalogue."""
+    from backups_portal.ops.probing import FOLDER as PROBES
+    from backups_portal.projects.models import Project
+    from snapshots.engine.encryption import keys_folder
+    from snapshots.engine.manifest import Manifest
+    from snapshots.models import Snapshot
+    from snapshots.storages import snapshot_storage
+
+    storage = snapshot_storage()
+    manifests = list(Snapshot.objects.completed().values_list("manifest", flat=True))
+    # Who looks whether storage works has a key of its own.
+    named = {*manifests, *(item.key for item in storage.list(keys_folder(PROBES)))}
+    for key in manifests:
+        named.update(Manifest.load(storage, key).objects)
+    for project_id in Project.objects.filter(removed_at=None).values_list("pk", flat=True):
+        named.update(item.key for item in storage.list(keys_folder(project_id)))
+    return sorted({item.key for item in storage.list("")} - named)
+
+
+def wrong_charges() -> list[str]:
+    """Restores that cost something else than their project's creation, once, and its running."""
+    from backups_portal.billing.models import Charge
+    from backups_portal.projects.models import Project
+    from restores.models import Restore
+
+    made = Restore.objects.filter(state=Restore.State.COMPLETED)
+    wrong = []
+    for restore in made:
+        kinds = Charge.objects.filter(project_id=restore.project_id).values_list("kind", flat=True)
+        if sorted(kinds) != [Charge.Kind.CREATION, Charge.Kind.RUNNING]:
+            wrong.append(f"restore {restore.pk}: {sorted(kinds)}")
+    failed = Restore.objects.filter(state=Restore.State.FAILED).exclude(project=None)
+    wrong += [f"restore {restore.pk} failed and has a project" for restore in failed]
+    if Project.objects.filter(restored_by__isnull=False).count() != made.count():
+        wrong.append("there are other restored projects than restores")
+    creations = Charge.objects.filter(kind=Charge.Kind.CREATION).count()
+    if creations != Project.objects.count():
+        wrong.append(f"{creations} creations of {Project.objects.count()} projects")
+    return wrong
+
+
+def audit_trouble() -> list[str]:
+    """What is wrong with the audit log."""
+    from backups_portal.audit.chain import verify
+
+    broken = verify().broken
+    return [broken] if broken else []
+
+
+def outcomes(fields: Sequence[Field]) -> dict[str, int]:
+    """How often what came of the work, and what should never come of it."""
+    from backups_portal.audit.models import AuditEvent
+    from restores.models import Proof, Restore
+    from snapshots.models import Snapshot
+    from snapshots.taking import SHUT_DOWN
+
+    given_up = AuditEvent.objects.filter(action="snapshot.failed")
+    ours = Snapshot.objects.filter(project__in=[field.project_id for field in fields])
+    dates: dict[UUID, list[date]] = {}
+    for project_id, day in ours.values_list("project", "local_date"):
+        dates.setdefault(project_id, []).append(day)
+    return {
+        "snapshots completed": Snapshot.objects.filter(taken_at__isnull=False).count(),
+        "snapshots read in full": Snapshot.objects.filter(
+            taken_at__isnull=False, is_full=True
+        ).count(),
+        "snapshots failed": given_up.exclude(details__reason=SHUT_DOWN).count(),
+        "snapshots of projects shut down": given_up.filter(details__reason=SHUT_DOWN).count(),
+        "snapshots retried": AuditEvent.objects.filter(action="snapshot.retried").count(),
+        "snapshots expired": AuditEvent.objects.filter(action="snapshot.expired").count(),
+        "snapshots begun again": Snapshot.objects.filter(attempts__gt=1).count(),
+        "days without a backup": sum(map(missing_dates, dates.values())),
+        "changes that tracking missed": Snapshot.objects.exclude(untracked=[]).count(),
+        "restores completed": Restore.objects.filter(state=Restore.State.COMPLETED).count(),
+        "restores that were warm": Restore.objects.filter(was_warm=True).count(),
+        "restores failed": Restore.objects.filter(state=Restore.State.FAILED).count(),
+        "restores begun again": Restore.objects.filter(attempts__gt=1).count(),
+        "proofs passed": Proof.objects.filter(state=Proof.State.PASSED).count(),
+        "proofs failed": Proof.objects.filter(state=Proof.State.FAILED).count(),
+        "proofs given up": Proof.objects.filter(state=Proof.State.GIVEN_UP).count(),
+        "proofs begun again": Proof.objects.filter(attempts__gt=1).count(),
+        "audit events": AuditEvent.objects.count(),
+    }
+
+
+def reasons() -> Mapping[str, int]:
+    """Why snapshots were retried or failed, restores postponed or failed, and proofs given up."""
+    from backups_portal.audit.models import AuditEvent
+    from restores.models import Proof
+
+    actions = ("snapshot.retried", "snapshot.failed", "restore.postponed", "restore.failed")
+    events = AuditEvent.objects.filter(action__in=actions)
+    found = Counter(
+        f"{action}: {details['reason']}"
+        for action, details in events.values_list("action", "details")
+    )
+    ended = Proof.objects.filter(state__in=(Proof.State.FAILED, Proof.State.GIVEN_UP))
+    found.update(f"proof {row.state}: {row.reason}" for row in ended)
+    return found
+
+
+def logged_errors(logs: Sequence[Path], outages: Outages) -> Counter[str]:
+    """What processes logged as errors while both servers were there; ids and numbers left out."""
+    found: Counter[str] = Counter()
+    for log in logs:
+        for line in LOGGED.finditer(log.read_text(errors="replace")):
+            at = datetime.fromisoformat(line["at"]).timestamp() - outages.offset
+            if not outages.touch(at - LATE_SECONDS, at + 1):
+                found[VARYING.sub("…", line["what"])[:LONGEST]] += 1
+    return found

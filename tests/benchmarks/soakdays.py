@@ -1,0 +1,110 @@
+"""Days that pass in minutes, without a clock that lies to anybody.
+
+A day of a project passes when every moment that is written down of it moves back by a day: its
+next run, the dates and times of its snapshots and proofs, when it was shut down. The portal's own
+clock, its leases and those of PostgreSQL stay as they are, so that nothing of the product runs in
+another way than it does in production; only beat's periods are shorter (soakbeat.py). What is under
+way keeps its lease. The audit log and charges keep their times, too.
+
+Each project has its days at a moment of its own, as backups are spread over a day.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from tests.benchmarks.soakoutages import Outages
+
+DAY = timedelta(days=1)
+EVERY_SECONDS = 0.5
+
+# One that is under way is left alone; whoever works on it locks its rows in another order.
+PROOFS = """UPDATE restores_proof SET created_at = created_at - interval '1 day'
+    WHERE finished_at IS NOT NULL
+        AND snapshot_id IN (SELECT id FROM snapshots_snapshot WHERE project_id = %(project)s)"""
+# The order in which retention and removal lock the same rows.
+STATEMENTS = (
+    "SELECT FROM projects_project WHERE id = %(project)s FOR NO KEY UPDATE",
+    "SELECT FROM projects_maindatabase WHERE project_id = %(project)s FOR NO KEY UPDATE",
+    "SELECT FROM snapshots_snapshot WHERE project_id = %(project)s ORDER BY id FOR NO KEY UPDATE",
+    """UPDATE projects_project SET shut_down_at = shut_down_at - interval '1 day'
+       WHERE id = %(project)s""",
+    """UPDATE projects_maindatabase SET next_snapshot_at = next_snapshot_at - interval '1 day'
+       WHERE project_id = %(project)s""",
+    # By way of another century: a date would meet that of the day before.
+    """UPDATE snapshots_snapshot SET local_date = local_date - 36525,
+           scheduled_for = scheduled_for - interval '1 day',
+           started_at = started_at - interval '1 day', taken_at = taken_at - interval '1 day',
+           finished_at = finished_at - interval '1 day', proven_at = proven_at - interval '1 day'
+       WHERE project_id = %(project)s""",
+    "UPDATE snapshots_snapshot SET local_date = local_date + 36524 WHERE project_id = %(project)s",
+)
+
+
+def pass_day(project_id: UUID) -> None:
+    """Let a day of a project pass: it is due then, unless it is shut down."""
+    from django.db import connection, transaction
+
+    values = {"project": project_id}
+    with connection.cursor() as cursor:
+        cursor.execute(PROOFS, values)
+        with transaction.atomic():
+            for statement in STATEMENTS:
+                cursor.execute(statement, values)
+
+
+def as_it_was(moment: datetime, now: datetime) -> datetime:
+    """The moment before days were taken from it; it was less than a day ago."""
+    return moment + (now - moment) // DAY * DAY
+
+
+def missing_dates(dates: Iterable[date]) -> int:
+    """How many days between the first and the last are not there."""
+    found = set(dates)
+    return (max(found) - min(found)).days + 1 - len(found) if found else 0
+
+
+class Days(threading.Thread):
+    """Lets days pass, of every project that is not removed, until it is stopped.
+
+    Attributes:
+        passed: How many days of projects have passed.
+    """
+
+    def __init__(self, seconds: float, outages: Outages) -> None:
+        super().__init__(name="days", daemon=True)
+        self._seconds, self._outages = seconds, outages
+        self._next: dict[UUID, float] = {}
+        self._stopping = threading.Event()
+        self.passed = 0
+
+    def run(self) -> None:
+        """Called in the thread."""
+        from django.db import connection
+
+        while not self._stopping.wait(EVERY_SECONDS):
+            with self._outages.borne():
+                self._look(time.monotonic())
+        connection.close()
+
+    def stop(self) -> None:
+        """No further day passes."""
+        self._stopping.set()
+        self.join()
+
+    def _look(self, now: float) -> None:
+        from backups_portal.projects.models import Project
+
+        living = Project.objects.exclude(state=Project.State.REMOVED)
+        for project_id in living.order_by("created_at").values_list("pk", flat=True):
+            if self._stopping.is_set():
+                return
+            if now >= self._next.setdefault(project_id, now + self._first(project_id)):
+                pass_day(project_id)
+                self.passed += 1
+                self._next[project_id] += self._seconds
+
+    def _first(self, project_id: UUID) -> float:
+        return project_id.int % 10_000 / 10_000 * self._seconds
