@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from backups_portal.lib.leases import message_counts_for
 from backups_portal.projects.models import MainDatabase, Project
@@ -93,14 +94,23 @@ def tidy_plan(project_id: UUID, now: datetime) -> None:
         rows.filter(next_snapshot_at=None).update(next_snapshot_at=_due(forgotten, now).following)
 
 
+def due_rows(now: datetime, batch: int = BATCH) -> QuerySet[MainDatabase]:
+    """The settings of projects whose run has come, locked for the caller's transaction.
+
+    Those that another tick has locked are left to it.
+    """
+    active = MainDatabase.objects.filter(project__state=Project.State.ACTIVE)
+    due = (
+        active.select_related("project")
+        .filter(next_snapshot_at__lte=now)
+        .order_by("next_snapshot_at")
+    )
+    return due.select_for_update(skip_locked=True, of=("self",))[:batch]
+
+
 @transaction.atomic
 def _queue_batch(now: datetime, batch: int) -> tuple[int, list[UUID]]:
-    rows = list(
-        MainDatabase.objects.filter(next_snapshot_at__lte=now, project__state=Project.State.ACTIVE)
-        .select_related("project")
-        .order_by("next_snapshot_at")
-        .select_for_update(skip_locked=True, of=("self",))[:batch]
-    )
+    rows = list(due_rows(now, batch))
     due = [_due(row, now) for row in rows]
     new = _insert(due, now)
     _tell_of_late(rows, new, now)

@@ -111,6 +111,8 @@ def running_worker(
             },
             stdout=stream,
             stderr=subprocess.STDOUT,
+            # Of its own, so that a test can kill it with all its processes.
+            process_group=0,
         )
     try:
         _wait_for(worker, log, node)

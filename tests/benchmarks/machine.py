@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,14 @@ def own_peak_bytes() -> int:
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError("the system does not say how much memory a process has held")
+
+
+def peak_growth() -> Callable[[], int]:
+    """What tells the most bytes that this process has held since, beyond those of now."""
+    # The system forgets the peak of before.
+    (PROC / "self" / "clear_refs").write_text("5")
+    before = own_peak_bytes()
+    return lambda: own_peak_bytes() - before
 
 
 def tree_cpu_seconds(pid: int) -> float:

@@ -6,7 +6,7 @@ import sys
 import time as clock
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -53,7 +53,7 @@ def make_due(number: int, now: datetime) -> None:
                    SELECT id FROM projects_project WHERE name LIKE 'Bulk %%' LIMIT %s)""",
             [now - timedelta(minutes=1), number],
         )
-        cursor.execute("DELETE FROM snapshots_snapshot WHERE state = 'queued'")
+    forget_queued()
     _analyze()
 
 
@@ -76,9 +76,9 @@ def add_snapshots(projects: int, days: int, now: datetime) -> None:
         "manifest": "'none'",
     }
     values = ", ".join(changed.get(column, f"s.{column}") for column in columns)
+    # Of the ticks before, whose local dates these take.
+    forget_queued()
     with connection.cursor() as cursor:
-        # Of the ticks before, whose local dates these take.
-        cursor.execute("DELETE FROM snapshots_snapshot WHERE state = 'queued'")
         cursor.execute(
             f"""INSERT INTO snapshots_snapshot ({", ".join(columns)})
                 SELECT {values.replace("s.project_id", "p.id")}
@@ -98,27 +98,38 @@ def _analyze() -> None:
         cursor.execute("VACUUM ANALYZE")
 
 
+def forget_queued() -> None:
+    """Let no tick find snapshots of projects that have no database."""
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM snapshots_snapshot WHERE state = 'queued'")
+
+
 def real_projects(number: int) -> list[UUID]:
-    """Projects with databases of 100 readings, each with a queued snapshot; the snapshots."""
+    """Projects with databases of 100 readings, whose runs have come."""
     from django.conf import settings
+    from django.utils import timezone
 
     from backups_portal.projects.connections import project_dsn
     from backups_portal.projects.servers import DEFAULT_NAME, register_server
     from backups_portal.projects.services import BackupSettings, create_project
-    from snapshots.queueing import queue_due
     from tests.factories import make_account
     from tests.projectdatabases import Target, add_device, add_rows, open_database
 
     register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
-    owner, due = make_account(), datetime(2026, 3, 1, 3, tzinfo=UTC)
+    # Today's run, so that the next one is tomorrow's.
+    owner, due = make_account(), timezone.now().replace(second=0, microsecond=0)
+    ids = []
     for place in range(number):
         project = create_project(
-            name=f"Small {place}", owner=owner, settings=BackupSettings(time(3), "UTC", 7, due)
+            name=f"Small {place}", owner=owner, settings=BackupSettings(due.time(), "UTC", 7, due)
         )
         with open_database(Target(project_dsn(project), project.prefix)) as source:
             add_device(source)
             add_rows(source, 0, 100)
-    return queue_due(due)
+        ids.append(project.pk)
+    return ids
 
 
 @contextmanager
@@ -137,7 +148,8 @@ def workers(number: int, scratch: Path) -> Iterator[None]:
                 started.append(
                     subprocess.Popen(
                         [*command, "-n", f"worker{place}@%h"],
-                        env={**os.environ},
+                        # What fails is counted, and not tried again for an hour.
+                        env={**os.environ, "SNAPSHOT_RETRY_MINUTES": ""},
                         stdout=log,
                         stderr=subprocess.STDOUT,
                     )
@@ -154,11 +166,11 @@ def workers(number: int, scratch: Path) -> Iterator[None]:
             worker.wait()
 
 
-def states_of(ids: list[UUID]) -> dict[str, int]:
-    """How many of the snapshots are in each state."""
+def states_of(project_ids: list[UUID]) -> dict[str, int]:
+    """How many snapshots of the projects are in each state."""
     from django.db.models import Count
 
     from snapshots.models import Snapshot
 
-    rows: Any = Snapshot.objects.filter(pk__in=ids).values_list("state").annotate(Count("pk"))
-    return dict(rows)
+    rows: Any = Snapshot.objects.filter(project__in=project_ids).values_list("state")
+    return dict(rows.annotate(Count("pk")))

@@ -1,22 +1,35 @@
-"""The workers' Celery application, in which each step may be the last one.
+"""The workers' and beat's Celery application, in which whatever is asked for goes wrong.
 
-A step is known by what the log says of it. FAULTS names a folder; a file in it that is called after
-a row's id and a step says what happens there.
+FAULTS names a folder. A file in it that is called after a row's id and a step, as the log names
+them, says what happens there; the one called STORAGE says what one of three calls to the storage
+does. VISIBILITY_SECONDS is after how long Redis gives a message to another worker, and BEAT_SECONDS
+how often beat ticks. STORAGE_PATIENCE is for how many seconds a bucket is asked again.
 """
 
+import itertools
 import logging
 import os
 import signal
 import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import obstore
+from obstore.exceptions import GenericError
 
 from backups_portal.celery import app
+from snapshots.engine import storage
 
 __all__ = ["app"]
 
 STEP = "step=%s"
 KILL, WAIT = "kill", "wait"
 LOGGERS = ("snapshots.taking", "restores.building", "restores.running")
+STORAGE, FAILS, HALVES = "storage", "fails", "halves"
+CALLS = ("put", "get", "list", "delete")
 
 
 def fault_at(folder: Path, row_id: object, step: object) -> Path:
@@ -52,6 +65,41 @@ class Faults(logging.Handler):
             time.sleep(0.02)
 
 
+def broken(folder: Path, name: str) -> Callable[..., Any]:
+    """A call of obstore's, of which each third one goes wrong while there is a file STORAGE."""
+    call, fault, calls = getattr(obstore, name), folder / STORAGE, itertools.count(1)
+
+    def made(*arguments: Any, **options: Any) -> Any:
+        if not fault.exists() or next(calls) % 3:
+            return call(*arguments, **options)
+        if fault.read_text() == FAILS:
+            reached(fault_at(folder, STORAGE, name)).touch()
+            raise GenericError("the storage does not feel well")
+        if name != "put":
+            return call(*arguments, **options)
+        reached(fault_at(folder, STORAGE, name)).touch()
+        # It says that it wrote.
+        store, key, content = arguments
+        return call(store, key, content[: len(content) // 2], **options)
+
+    return made
+
+
 if "FAULTS" in os.environ:
     for name in LOGGERS:
         logging.getLogger(name).addHandler(Faults(Path(os.environ["FAULTS"])))
+    for name in CALLS:
+        setattr(obstore, name, broken(Path(os.environ["FAULTS"]), name))
+if "STORAGE_PATIENCE" in os.environ:
+    retries = {"retry_timeout": timedelta(seconds=int(os.environ["STORAGE_PATIENCE"]))}
+    storage.from_url = partial(storage.from_url, retry_config=retries)
+if "VISIBILITY_SECONDS" in os.environ:
+    app.conf.broker_transport_options = {
+        "visibility_timeout": int(os.environ["VISIBILITY_SECONDS"]),
+        # How often a worker looks for messages that waited for longer.
+        "unacked_restore_interval": 1,
+        "unacked_restore_throttle": 1,
+    }
+if "BEAT_SECONDS" in os.environ:
+    tick = {**app.conf.beat_schedule["tick"], "schedule": float(os.environ["BEAT_SECONDS"])}
+    app.conf.beat_schedule = {"tick": tick}

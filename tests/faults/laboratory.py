@@ -1,20 +1,27 @@
 """A worker to be broken, work for it, and what must be true of both afterwards."""
 
+import os
+import signal
+import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
 from backups_portal.billing.models import Charge
 from backups_portal.ops.tasks import send_proofs, send_restores_again
-from backups_portal.projects.models import Project
+from backups_portal.projects.connections import admin_dsn, server_url
+from backups_portal.projects.models import DatabaseServer, Project
 from restores.comparing import compare_with_manifest
 from restores.loading import load_snapshot
 from restores.models import Restore
@@ -25,7 +32,7 @@ from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
 from snapshots.queueing import heal, queue_due
 from snapshots.tasks import enqueue
-from tests.faults.faulty import KILL, WAIT, fault_at, reached
+from tests.faults.faulty import KILL, STORAGE, WAIT, fault_at, reached
 from tests.projectdatabases import KEYS, main_database, quiet
 
 # Fast enough for a test, slow enough for a busy machine.
@@ -69,6 +76,20 @@ class Laboratory:
         fault.write_text(WAIT)
         return Held(fault)
 
+    @contextmanager
+    def storage(self, fault: str) -> Iterator[Callable[..., bool]]:
+        """Let one of three calls to the storage go wrong; whether all of these calls have."""
+        file = self.folder / STORAGE
+        file.write_text(fault)
+
+        def have_gone_wrong(*calls: str) -> bool:
+            return all(reached(fault_at(self.folder, STORAGE, call)).exists() for call in calls)
+
+        try:
+            yield have_gone_wrong
+        finally:
+            file.unlink()
+
     def unreached(self) -> list[str]:
         """Faults that did not happen: a test with one of them shows nothing."""
         files = [file for file in self.folder.iterdir() if file.suffix != ".reached"]
@@ -109,7 +130,7 @@ def finished(rows: Iterable[Snapshot | Restore]) -> Callable[[], bool]:
     return is_so
 
 
-def ask(snapshot: Snapshot, name: str) -> Restore:
+def ask(snapshot: Snapshot, name: str, server: DatabaseServer | None = None) -> Restore:
     """A queued restore, not sent to anybody."""
     return request_restore(
         snapshot=snapshot,
@@ -117,6 +138,7 @@ def ask(snapshot: Snapshot, name: str) -> Restore:
         name=name,
         accepted_charges=True,
         request_key=uuid4(),
+        server=server,
     )
 
 
@@ -126,9 +148,43 @@ def send(*restores: Restore) -> None:
         run_restore.delay(str(restore.pk))
 
 
-def databases() -> set[str]:
-    """Main databases on the server, and roles that enter them."""
-    with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
+def kill_all_of(worker: "subprocess.Popen[bytes]") -> None:
+    """Kill a worker with all its processes at once: nobody is left to give its messages back."""
+    os.killpg(worker.pid, signal.SIGKILL)
+    worker.wait()
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
+    """A file system of so many megabytes."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        is_root = os.geteuid() == 0
+        if is_root and os.environ.get("CI"):
+            pytest.fail("root may not mount here: start the container with --cap-add SYS_ADMIN")
+        pytest.skip("mounting a small file system takes root's rights")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def add_noise(project: Project, rows: int = 20_000) -> None:
+    """Megabytes of readings, of which nothing can be made smaller."""
+    with psycopg.connect(admin_dsn(project), autocommit=True) as source:
+        source.execute(
+            """INSERT INTO variable (series_id, time, text_value, group_key)
+               SELECT 1, '2026-03-01'::timestamptz + n * interval '1 second',
+                      encode(sha512(n::text::bytea), 'base64'), 'g'
+               FROM generate_series(1, %s) n""",
+            [rows],
+        )
+
+
+def databases(url: str = "") -> set[str]:
+    """Main databases on a server, the settings' by default, and roles that enter them."""
+    with psycopg.connect(url or settings.PROJECT_DATABASE_URL) as server:
         rows = server.execute(
             "SELECT datname FROM pg_database WHERE datname ~ '^bp_[0-9a-f]{8}$'"
             " UNION SELECT rolname FROM pg_roles WHERE rolname ~ '^bp_[0-9a-f]{8}$'"
@@ -136,9 +192,13 @@ def databases() -> set[str]:
     return {str(name) for (name,) in rows}
 
 
-def check_that_all_is_well() -> None:
-    """Nothing half done is left, and the next run succeeds without a person."""
-    check_what_is_there()
+def check_that_all_is_well(*, projects: int | None = None) -> None:
+    """Nothing half done is left, and the next run succeeds without a person.
+
+    Args:
+        projects: How many there must be, those of restores among them.
+    """
+    check_what_is_there(projects=projects)
     # Whatever was made today has its first run within two days.
     again = [Snapshot.objects.get(pk=pk) for pk in queue_due(timezone.now() + timedelta(days=2))]
     assert len(again) == Project.objects.count()
@@ -148,27 +208,43 @@ def check_that_all_is_well() -> None:
         assert snapshot.state == Snapshot.State.COMPLETED, snapshot.reason
 
 
-def check_what_is_there(*, unfinished: int = 0) -> None:
+def check_what_is_there(*, unfinished: int = 0, projects: int | None = None) -> None:
     """Nothing half done is left, but for restores that wait for a worker."""
     connection.close()
     assert Restore.objects.unfinished().count() == unfinished
+    if projects is not None:
+        assert Project.objects.count() == projects
     _check_databases()
-    _check_charges()
+    check_charges()
     _check_snapshots()
 
 
 def _check_databases() -> None:
-    until(lambda: databases() == set(Project.objects.values_list("database", flat=True)))
+    for server in DatabaseServer.objects.all():
+        known = set(server.projects.values_list("database", flat=True))
+        until(partial(_are_databases, server_url(server), known))
 
 
-def _check_charges() -> None:
+def _are_databases(url: str, known: set[str]) -> bool:
+    return databases(url) == known
+
+
+def check_charges() -> None:
+    """Each restore that was completed has made one project, and each project is charged once."""
     made = Restore.objects.filter(state=Restore.State.COMPLETED)
-    for restore in made:
-        charges = Charge.objects.filter(project_id=restore.project_id)
-        assert sorted(charge.kind for charge in charges) == ["creation", "running"]
+    # From a restore to its project is one way only: a second project of it shows in the bills.
+    bills = Charge.objects.filter(kind=Charge.Kind.CREATION)
+    assert set(bills.values_list("project_id", flat=True)) == set(
+        Project.objects.values_list("pk", flat=True)
+    )
+    restored = set(bills.exclude(reason="New project").values_list("project_id", flat=True))
+    assert restored == set(made.values_list("project_id", flat=True))
+    assert bills.count() == Project.objects.count()
+    assert len(restored) == made.count()
+    running = Charge.objects.filter(kind=Charge.Kind.RUNNING, ends_at=None)
+    assert running.count() == bills.count() == Charge.objects.count() - running.count()
     failed = Restore.objects.filter(state=Restore.State.FAILED)
     assert not failed.exclude(project=None).exists()
-    assert Project.objects.filter(restored_by__isnull=False).count() == made.count()
 
 
 def _check_snapshots() -> None:

@@ -1,6 +1,7 @@
-"""A worker is killed at each of its steps; the next one does the work, once."""
+"""A worker is killed at each of its steps, or with all that it is; the next one does the work."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,19 +11,20 @@ from snapshots.engine.steps import Step
 from snapshots.models import Snapshot
 from snapshots.queueing import queue_due
 from snapshots.tasks import enqueue
-from tests.faults.conftest import DUE
+from tests.conftest import running_worker
+from tests.faults.conftest import DUE, WORKER_ENVIRONMENT
 from tests.faults.laboratory import (
     Laboratory,
     ask,
     check_that_all_is_well,
     finished,
+    kill_all_of,
     send,
     until,
 )
 
-pytestmark = pytest.mark.usefixtures("worker")
 
-
+@pytest.mark.usefixtures("worker")
 def test_at_each_step_of_a_snapshot(
     laboratory: Laboratory, make_project: Callable[[str], Project]
 ) -> None:
@@ -38,9 +40,10 @@ def test_at_each_step_of_a_snapshot(
     for snapshot in Snapshot.objects.all():
         assert snapshot.state == Snapshot.State.COMPLETED, snapshot.reason
         assert snapshot.table_rows["variable"] == 10
-    check_that_all_is_well()
+    check_that_all_is_well(projects=len(Step))
 
 
+@pytest.mark.usefixtures("worker")
 def test_at_each_step_of_a_restore(laboratory: Laboratory, snapshot: Snapshot) -> None:
     restores = {step: ask(snapshot, f"Killed when {step}") for step in Restore.Step}
     for step, restore in restores.items():
@@ -51,5 +54,38 @@ def test_at_each_step_of_a_restore(laboratory: Laboratory, snapshot: Snapshot) -
 
     for restore in Restore.objects.all():
         assert restore.state == Restore.State.COMPLETED, restore.reason
-    assert Project.objects.count() == 1 + len(restores)
-    check_that_all_is_well()
+    check_that_all_is_well(projects=1 + len(restores))
+
+
+def test_with_all_its_processes(
+    laboratory: Laboratory,
+    snapshot: Snapshot,
+    make_project: Callable[[str], Project],
+    storage_url: str,
+    tmp_path: Path,
+) -> None:
+    """Nobody gives the messages back, and Redis waits for an hour: the leases have to run out."""
+    make_project("Another")
+    (other,) = (Snapshot.objects.get(pk=pk) for pk in queue_due(DUE))
+    restore = ask(snapshot, "Killed")
+    held = [laboratory.hold_at(other.pk, "publishing"), laboratory.hold_at(restore.pk, "proving")]
+    options = {
+        "application": "tests.faults.faulty",
+        "processes": 2,
+        "environment": {**WORKER_ENVIRONMENT, "FAULTS": str(laboratory.folder)},
+    }
+    with running_worker(storage_url, tmp_path / "first.log", **options) as worker:
+        enqueue([other.pk])
+        send(restore)
+        for one in held:
+            one.wait()
+        kill_all_of(worker)
+    for one in (other, restore):
+        one.refresh_from_db()
+        assert (one.state, one.attempts) == ("running", 1)
+    with running_worker(storage_url, tmp_path / "second.log", purge=False, **options):
+        until(finished([other, restore]))
+        for one in (other, restore):
+            one.refresh_from_db()
+            assert (one.state, one.attempts) == ("completed", 2), one.reason
+        check_that_all_is_well(projects=3)

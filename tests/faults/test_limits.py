@@ -15,10 +15,10 @@ from snapshots.engine.errors import EngineError
 from snapshots.engine.source import source_errors
 from snapshots.models import Snapshot
 from snapshots.queueing import queue_due
-from snapshots.tasks import enqueue, take_snapshot
+from snapshots.tasks import take_snapshot
 from tests.conftest import running_worker
 from tests.faults.conftest import DUE, WORKER_ENVIRONMENT
-from tests.faults.laboratory import Laboratory, ask, check_what_is_there, finished, send, until
+from tests.faults.laboratory import Laboratory, ask, check_that_all_is_well, finished, until
 from tests.projectdatabases import open_database
 
 
@@ -27,13 +27,10 @@ def test_a_snapshot_and_a_restore_that_hang(
     snapshot: Snapshot,
     storage_url: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for task in (take_snapshot, run_restore):
-        # A message carries the limit of whoever sent it.
         assert task.soft_time_limit == settings.TASK_LIMIT.total_seconds()
         assert task.time_limit == task.soft_time_limit + 60
-        monkeypatch.setattr(task, "soft_time_limit", 4)
     (hanging,) = (Snapshot.objects.get(pk=pk) for pk in queue_due(DUE.replace(day=2)))
     restore = ask(snapshot, "Hangs")
     laboratory.hold_at(hanging.pk, "describing")
@@ -50,17 +47,18 @@ def test_a_snapshot_and_a_restore_that_hang(
         processes=2,
         environment=environment,
     ):
-        enqueue([hanging.pk])
-        send(restore)
+        # A message carries the limit of whoever sent it.
+        take_snapshot.apply_async([str(hanging.pk)], soft_time_limit=4)
+        run_restore.apply_async([str(restore.pk)], soft_time_limit=4)
         until(finished([hanging, restore]))
-    hanging.refresh_from_db()
-    restore.refresh_from_db()
-    assert hanging.state == Snapshot.State.FAILED
-    assert restore.state == Restore.State.FAILED
-    for reason in (hanging.reason, restore.reason):
-        assert "took longer than 4.0" in reason
-    assert not Charge.objects.filter(project_name="Hangs").exists()
-    check_what_is_there()
+        hanging.refresh_from_db()
+        restore.refresh_from_db()
+        assert hanging.state == Snapshot.State.FAILED
+        assert restore.state == Restore.State.FAILED
+        for reason in (hanging.reason, restore.reason):
+            assert "took longer than 4.0" in reason
+        assert not Charge.objects.filter(project_name="Hangs").exists()
+        check_that_all_is_well(projects=1)
 
 
 def test_the_server_itself_ends_a_statement(snapshot: Snapshot, settings: Settings) -> None:

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from backups_portal.projects.models import Project
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proof
 from snapshots.expiry import prune_project
@@ -17,6 +16,7 @@ from tests.faults.laboratory import (
     Laboratory,
     ask,
     check_that_all_is_well,
+    check_what_is_there,
     finished,
     send,
     until,
@@ -43,8 +43,7 @@ def test_two_workers_with_the_same_messages(laboratory: Laboratory, snapshot: Sn
     restore.refresh_from_db()
     assert (again.state, again.attempts) == (Snapshot.State.COMPLETED, 1)
     assert (restore.state, restore.attempts) == (Restore.State.COMPLETED, 1)
-    assert Project.objects.count() == 2
-    check_that_all_is_well()
+    check_that_all_is_well(projects=2)
 
 
 def test_retention_waits_for_the_restore_of_what_it_wants_to_remove(
@@ -64,10 +63,11 @@ def test_retention_waits_for_the_restore_of_what_it_wants_to_remove(
     until(finished([restore]))
     restore.refresh_from_db()
     assert restore.state == Restore.State.COMPLETED, restore.reason
-    check_that_all_is_well()
+    check_that_all_is_well(projects=2)
     prune_project(snapshot.project_id, late)
     snapshot.refresh_from_db()
     assert snapshot.state == Snapshot.State.EXPIRED
+    check_what_is_there(projects=2)
 
 
 def test_a_restore_of_a_snapshot_that_is_being_proven(
@@ -86,4 +86,4 @@ def test_a_restore_of_a_snapshot_that_is_being_proven(
     proof.refresh_from_db()
     assert restore.state == Restore.State.COMPLETED, restore.reason
     assert proof.state == Proof.State.PASSED, proof.reason
-    check_that_all_is_well()
+    check_that_all_is_well(projects=2)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.conf import settings
-from django.db import Error, connection
 
 from backups_portal.celery import app
 from backups_portal.demo.children import Child
@@ -24,6 +24,7 @@ from snapshots.tasks import enqueue
 from tests.conftest import running_worker
 from tests.faults.conftest import DUE, WORKER_ENVIRONMENT
 from tests.faults.laboratory import (
+    LEASE_SECONDS,
     Laboratory,
     ask,
     check_that_all_is_well,
@@ -31,6 +32,7 @@ from tests.faults.laboratory import (
     send,
     until,
 )
+from tests.faults.servers import ServerOfThisRun, answers
 
 
 def crash_postgres() -> None:
@@ -40,15 +42,7 @@ def crash_postgres() -> None:
         os.kill(pid, signal.SIGKILL)
         with suppress(psycopg.Error):
             server.execute("SELECT pg_sleep(60)")
-    until(_answers, ticking=False)
-
-
-def _answers() -> bool:
-    connection.close()
-    with suppress(psycopg.Error, Error):
-        psycopg.connect(settings.PROJECT_DATABASE_URL).close()
-        return Project.objects.exists()
-    return False
+    until(answers, ticking=False)
 
 
 @pytest.mark.usefixtures("worker")
@@ -71,7 +65,38 @@ def test_postgres_crashes_in_the_middle_of_a_snapshot_and_of_a_restore(
     restore.refresh_from_db()
     assert other.state == Snapshot.State.COMPLETED, other.reason
     assert restore.state == Restore.State.COMPLETED, restore.reason
-    check_that_all_is_well()
+    check_that_all_is_well(projects=3)
+
+
+@pytest.mark.usefixtures("worker")
+def test_postgres_is_killed_and_stays_away_for_longer_than_a_lease(
+    laboratory: Laboratory, snapshot: Snapshot, make_project: Callable[[str], Project]
+) -> None:
+    """The portal's own database and those of projects go together, as in a small installation."""
+    make_project("Another")
+    (other,) = (Snapshot.objects.get(pk=pk) for pk in queue_due(DUE))
+    restore = ask(snapshot, "After the outage")
+    held = [laboratory.hold_at(restore.pk, "loading"), laboratory.hold_at(other.pk, "describing")]
+    enqueue([other.pk])
+    send(restore)
+    for one in held:
+        one.wait()
+    server = ServerOfThisRun()
+    server.kill()
+    # Nothing can be written down: neither that they failed, nor that they are tried again.
+    for one in held:
+        one.let_go()
+    time.sleep(LEASE_SECONDS + 1)
+    assert not answers()
+    server.start()
+    for one in (other, restore):
+        one.refresh_from_db()
+        assert one.state == "running"
+    until(finished([other, restore]))
+    for one in (other, restore):
+        one.refresh_from_db()
+        assert (one.state, one.attempts) == ("completed", 2), one.reason
+    check_that_all_is_well(projects=3)
 
 
 class Broker:
@@ -157,7 +182,7 @@ def test_redis_is_killed_and_comes_back_empty(
         restore.refresh_from_db()
         assert other.state == Snapshot.State.COMPLETED, other.reason
         assert restore.state == Restore.State.COMPLETED, restore.reason
-        check_that_all_is_well()
+        check_that_all_is_well(projects=3)
 
 
 def test_the_queue_is_emptied(
@@ -175,6 +200,5 @@ def test_the_queue_is_emptied(
         one.let_go()
     Restore.objects.filter(pk=behind.pk).update(lease_until=DUE)
     until(finished([restore, waiting, behind]))
-    assert Project.objects.count() == 4
-    check_that_all_is_well()
+    check_that_all_is_well(projects=4)
     assert worker.poll() is None

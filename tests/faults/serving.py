@@ -1,0 +1,106 @@
+"""Beats and web servers that work on the test's database, and what an owner's browser sends."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+from django.test import Client
+
+from backups_portal.celery import app
+from backups_portal.demo.ports import LOOPBACK, free_port, is_free
+from snapshots.models import Snapshot
+from tests.conftest import database_of_this_test
+from tests.factories import PASSWORD
+from tests.faults.laboratory import until
+
+Process = "subprocess.Popen[bytes]"
+
+
+@contextmanager
+def running_beat(storage_url: str, log: Path, *, seconds: float = 1.0) -> Iterator[Process]:
+    """A beat that ticks so often instead of once a minute."""
+    command = [
+        *("celery", "-A", "tests.faults.faulty", "beat"),
+        *("--schedule", str(log.with_suffix(".schedule")), "--pidfile", "", "--loglevel=INFO"),
+    ]
+    with _running(command, storage_url, log, BEAT_SECONDS=str(seconds)) as beat:
+        yield beat
+
+
+def messages() -> int:
+    """How many wait for a worker."""
+    with app.connection_for_read() as broker:
+        redis = broker.default_channel.client
+        return sum(redis.llen(queue) for queue in redis.scan_iter(_type="list"))
+
+
+def ticks_of(log: Path) -> int:
+    """How many ticks a beat has sent."""
+    return log.read_text().count("Sending due task tick")
+
+
+@contextmanager
+def running_web(storage_url: str, log: Path, *, threads: int = 1) -> Iterator[tuple[Process, int]]:
+    """A web server as a deployment has it, that is ready; and its port."""
+    port = free_port()
+    command = [
+        *("gunicorn", "backups_portal.wsgi", "--no-control-socket", "--workers=1"),
+        *(f"--bind={LOOPBACK}:{port}", "--worker-class=gthread", f"--threads={threads}"),
+    ]
+    with _running(command, storage_url, log) as web:
+        until(lambda: not is_free(port), ticking=False)
+        yield web, port
+
+
+@contextmanager
+def _running(
+    command: list[str], storage_url: str, log: Path, **environment: str
+) -> Iterator[Process]:
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            env={
+                **os.environ,
+                "SNAPSHOT_STORAGE": storage_url,
+                **database_of_this_test(),
+                **environment,
+            },
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def restore_request(snapshot: Snapshot, name: str) -> tuple[bytes, bytes]:
+    """Head and body of what a browser sends when an owner presses Restore."""
+    client = Client()
+    owner = {"username": snapshot.project.created_by.email, "password": PASSWORD}
+    assert client.post("/sign-in/", owner).status_code == 302
+    path = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
+    page = client.get(path).content.decode()
+    (key,) = re.findall(r'name="request_key" value="([^"]*)"', page)
+    token = client.cookies["csrftoken"].value
+    body = urlencode(
+        {
+            "name": name,
+            "accept_charges": "on",
+            "request_key": key,
+            "csrfmiddlewaretoken": token,
+        }
+    ).encode()
+    cookies = f"sessionid={client.cookies['sessionid'].value}; csrftoken={token}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookies}\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode(), body
