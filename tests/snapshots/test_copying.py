@@ -175,8 +175,16 @@ def flip(storage: Storage, key: str) -> None:
 
 
 @pytest.mark.usefixtures("master_keys")
-@pytest.mark.parametrize("harm", [Storage.delete, cut, flip])
-@pytest.mark.parametrize("folder", ["segments", "manifests"])
+@pytest.mark.parametrize(
+    ("folder", "harm"),
+    [
+        ("segments", Storage.delete),
+        ("segments", cut),
+        ("segments", flip),
+        ("manifests", Storage.delete),
+        ("manifests", cut),
+    ],
+)
 def test_an_object_that_is_lost_or_damaged_comes_from_the_copy(
     live_project: Project,
     stored: Storage,
@@ -190,10 +198,6 @@ def test_an_object_that_is_lost_or_damaged_comes_from_the_copy(
     keys = [item.key for item in stored.list(f"{live_project.pk}/{folder}/")]
     for key in keys:
         harm(stored, key)
-    if folder == "manifests" and harm is flip and b"{" in stored.get_stored(keys[0]):
-        # A byte of an open manifest may be changed into another manifest: only a seal tells.
-        harm(stored, keys[0])
-        return
     restored(snapshot)
     assert f"read from the copy key={keys[0]}" in caplog.text
     with pytest.raises(EngineError):
