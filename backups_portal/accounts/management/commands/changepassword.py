@@ -14,8 +14,8 @@ class Command(changepassword.Command):
 
     help = "Give an account a new password, which is asked for twice."
 
-    def handle(self, *args: Any, **options: Any) -> str:
-        said: str = super().handle(*args, **options)
+    def handle(self, *args: Any, **options: Any) -> str | None:
+        said = super().handle(*args, **options)
         account = Account.objects.get(email=options["username"] or getuser())
         record(
             action="account.password_set",
