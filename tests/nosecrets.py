@@ -1,8 +1,9 @@
 """Looks through everything that the suite has logged or queued for every secret that it made.
 
 A plugin: each process of the suite notes what passes through its keyrings (tokens, passwords, keys
-of authenticator apps), and at its end fails where one of them is in a line of a log, in a
-traceback that was logged, in the arguments of a task, or in the log of a worker that it started.
+of authenticator apps), the passwords that accounts have, links for new ones, keys of sessions and
+of snapshots, and at its end fails where one of them is in a line of a log, in a traceback that was
+logged, in the arguments of a task, or in the log of a worker that it started.
 """
 
 import logging
@@ -12,11 +13,14 @@ from typing import Any
 
 import pytest
 from celery.signals import before_task_publish
+from django.conf import settings
 
 from backups_portal.lib.crypto import Keyring
+from snapshots.engine.encryption import MasterKeys
 
 # Shorter ones are words of a test.
 SECRET = re.compile(r"(?:[ap]-)?[A-Za-z0-9_-]{16,}")
+LONG_PHRASE = 12
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 KEPT = pytest.StashKey["Watch"]()
 LEAKS = pytest.StashKey[list[str]]()
@@ -28,6 +32,8 @@ class Watch(logging.Handler):
     def __init__(self, file: Path) -> None:
         super().__init__()
         self.secrets: set[str] = set()
+        # Passwords may have blanks, and be parts of a word.
+        self.phrases: set[str] = set()
         self.file = file
         self._open = file.open("a", encoding="utf-8", errors="replace")
         self.setFormatter(logging.Formatter("%(name)s %(message)s"))
@@ -39,6 +45,11 @@ class Watch(logging.Handler):
         """A secret, where it looks like one."""
         if SECRET.fullmatch(text):
             self.secrets.add(text)
+
+    def note_phrase(self, text: str) -> None:
+        """A password, unless it is a word that stands in lines anyway."""
+        if len(text) >= LONG_PHRASE:
+            self.phrases.add(text)
 
     def queued(self, body: Any, sender: str, **_: Any) -> None:
         """Write down with which arguments a task was sent."""
@@ -54,7 +65,8 @@ class Watch(logging.Handler):
         with file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 words = {*SECRET.findall(line), *UUID.findall(line)}
-                for secret in words & self.secrets:
+                phrases = {phrase for phrase in self.phrases if phrase in line}
+                for secret in (words & self.secrets) | phrases:
                     found.append(f"{file.name}: {line.strip().replace(secret, '<secret>')[:300]}")
         return found
 
@@ -80,6 +92,64 @@ def watch_keyrings(watch: Watch) -> None:
         setattr(Keyring, name, method)
 
 
+def watch_accounts(watch: Watch) -> None:
+    """Let accounts say which passwords are theirs, and what signs in without one."""
+    # Not before Django is ready.
+    from django.contrib.auth.base_user import AbstractBaseUser
+    from django.contrib.auth.tokens import PasswordResetTokenGenerator
+    from django.contrib.sessions.backends.base import SessionBase
+
+    check, set_password = AbstractBaseUser.check_password, AbstractBaseUser.set_password
+    make_token = PasswordResetTokenGenerator.make_token
+    new_key = SessionBase._get_new_session_key
+
+    def noting_check(self: AbstractBaseUser, raw_password: str) -> bool:
+        is_right = check(self, raw_password)
+        if is_right:
+            watch.note_phrase(raw_password)
+        return is_right
+
+    def noting_set(self: AbstractBaseUser, raw_password: str | None) -> None:
+        watch.note_phrase(raw_password or "")
+        set_password(self, raw_password)
+
+    def noting_token(self: PasswordResetTokenGenerator, user: Any) -> str:
+        token: str = make_token(self, user)
+        watch.note(token)
+        return token
+
+    def noting_key(self: SessionBase) -> str:
+        key: str = new_key(self)
+        watch.note(key)
+        return key
+
+    for owner, name, method in (
+        (AbstractBaseUser, "check_password", noting_check),
+        (AbstractBaseUser, "set_password", noting_set),
+        (PasswordResetTokenGenerator, "make_token", noting_token),
+        (SessionBase, "_get_new_session_key", noting_key),
+    ):
+        setattr(owner, name, method)
+
+
+def watch_master_keys(watch: Watch) -> None:
+    """Let the keys of snapshots be known, as they are written in settings."""
+    wrap, parse = MasterKeys.wrap, MasterKeys.parse.__func__  # type: ignore[attr-defined]
+
+    def noting_wrap(self: MasterKeys, name: str, data_key: bytes) -> bytes:
+        watch.note(data_key.hex())
+        return wrap(self, name, data_key)
+
+    def noting_parse(cls: type[MasterKeys], text: str) -> MasterKeys | None:
+        found: MasterKeys | None = parse(cls, text)
+        for key in found.keys.values() if found else ():
+            watch.note(key.hex())
+        return found
+
+    MasterKeys.wrap = noting_wrap  # type: ignore[method-assign]
+    MasterKeys.parse = classmethod(noting_parse)  # type: ignore[assignment,method-assign]
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Begin to watch, in each process that runs tests."""
     if session.config.option.numprocesses and not hasattr(session.config, "workerinput"):
@@ -89,6 +159,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     watch = Watch(folder.mktemp("watch") / "suite.log")
     session.config.stash[KEPT] = watch
     watch_keyrings(watch)
+    watch_accounts(watch)
+    watch_master_keys(watch)
+    for key in (settings.SECRET_KEY, settings.INSTALLATION_KEY):
+        watch.note(key)
     logging.getLogger().addHandler(watch)
     before_task_publish.connect(watch.queued, weak=False)
 

@@ -54,3 +54,42 @@ def test_the_key_of_a_bucket_is_handed_on_to_the_library(tmp_path: Path) -> None
     file = str(tmp_path / "secret")
     found = value_of("os.environ['AWS_SECRET_ACCESS_KEY']", AWS_SECRET_ACCESS_KEY_FILE=file)
     assert found.stdout.strip() == "of the bucket"
+
+
+VISITS = """
+import django; django.setup()
+from django.test import Client
+from django.urls import reverse
+plain = Client().get("/sign-in/")
+page = Client().get("/sign-in/", secure=True)
+(cookie,) = page.cookies.values()
+print(plain.status_code, plain["Location"])
+print(page.status_code, page["Strict-Transport-Security"])
+print(cookie["secure"], cookie["httponly"], cookie["samesite"])
+from django.conf import settings
+print(settings.SESSION_COOKIE_SECURE, settings.SESSION_COOKIE_HTTPONLY)
+print(Client().get("/healthz").status_code)
+"""
+
+
+def test_without_a_word_browsers_are_kept_to_https() -> None:
+    """A process with the defaults; those of the tests allow plain HTTP."""
+    loose = ("SECURE_COOKIES", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS")
+    kept = {name: value for name, value in os.environ.items() if name not in loose}
+    # DEBUG: static files without a build.
+    environment = {**kept, "DEBUG": "1", "DJANGO_SETTINGS_MODULE": "backups_portal.settings"}
+    found = subprocess.run(
+        [sys.executable, "-c", VISITS],
+        env=environment,
+        cwd=settings.BASE_DIR,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stdout.splitlines() == [
+        "301 https://testserver/sign-in/",
+        "200 max-age=31536000; includeSubDomains; preload",
+        "True True Lax",
+        "True True",
+        "200",
+    ], found.stderr

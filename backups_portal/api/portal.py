@@ -5,6 +5,7 @@ from functools import cache
 
 import psycopg
 from django.db import connection
+from psycopg import sql
 
 from backups_portal.api.pools import has_news
 from backups_portal.projects.models import Project
@@ -42,13 +43,15 @@ def forget() -> None:
 
 
 @cache
-def _fields() -> tuple[list[str], str]:
+def _fields() -> tuple[list[str], bytes]:
     """The fields of a project, and the statement that reads them of the one with a prefix."""
     fields = Project._meta.concrete_fields
-    columns = ", ".join(f'"{field.column}"' for field in fields)
-    table = Project._meta.db_table
-    statement = f'SELECT {columns} FROM "{table}" WHERE prefix = %s AND state = %s'  # noqa: S608
-    return [str(field.attname) for field in fields], statement
+    statement = sql.SQL("SELECT {} FROM {} WHERE prefix = %s AND state = %s").format(
+        sql.SQL(", ").join(sql.Identifier(str(field.column)) for field in fields),
+        sql.Identifier(Project._meta.db_table),
+    )
+    # Rendered once, and not with each request.
+    return [str(field.attname) for field in fields], statement.as_bytes()
 
 
 def _read(prefix: str) -> Project | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from backups_portal.transfers.batches import COLUMNS
 from backups_portal.transfers.ledger import (
@@ -40,6 +40,9 @@ BRING_BACK = f"""
         WHERE (taken.device_id, taken.variable, taken.time, taken.group_key)
               = (series.device_id, series.variable, old.time, old.group_key)
     )"""  # noqa: S608 - a constant of batches.py
+
+FORGET_REPLACED = "DELETE FROM transfer_replaced WHERE transfer_id = %s AND batch = %s"
+FORGET_BATCH = "DELETE FROM transfer_batch WHERE transfer_id = %s AND number = %s"
 
 
 @dataclass
@@ -89,11 +92,8 @@ def undo(
         with target.transaction():
             search_by_number(target)
             removed = _take_back(target, transfer, entry, done)
-            for table, column in (("transfer_replaced", "batch"), ("transfer_batch", "number")):
-                target.execute(
-                    f"DELETE FROM {table} WHERE transfer_id = %s AND {column} = %s",  # noqa: S608
-                    [transfer, entry.number],
-                )
+            for forgotten in (FORGET_REPLACED, FORGET_BATCH):
+                target.execute(forgotten, [transfer, entry.number])
         done.removed += removed
         done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
         on_batch()
@@ -141,8 +141,9 @@ def _undo_resources(target: Connection[Any], transfer: str, done: Undone) -> Non
 
 
 def _why_kept(target: Connection[Any], kind: str, resource: str, written: str) -> str:
-    lock = f"SELECT FROM {BY_KIND[kind].name} WHERE id = %s FOR UPDATE"
-    if target.execute(lock.encode(), [resource]).fetchone() is None:
+    lock = sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
+    table = sql.Identifier(BY_KIND[kind].name)
+    if target.execute(lock.format(table), [resource]).fetchone() is None:
         return "it was deleted since"
     if digest(read_rows(target, BY_KIND[kind], resource)) != written:
         return "it was edited since"

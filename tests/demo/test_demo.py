@@ -121,6 +121,7 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     assert code == 1
     assert "The worker process ended by itself (signal 9). The last lines of" in said
     assert "ready." in said
+    assert "not encrypted in this demo" in said
     assert "Traceback" not in said
 
     third = Demo(folder)

@@ -15,7 +15,7 @@ class Command(changepassword.Command):
     help = "Give an account a new password, which is asked for twice."
 
     def handle(self, *args: Any, **options: Any) -> str | None:
-        said: str | None = super().handle(*args, **options)
+        said = super().handle(*args, **options)
         account = Account.objects.get(email=options["username"] or getuser())
         record(
             action="account.password_set",

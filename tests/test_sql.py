@@ -1,0 +1,77 @@
+"""Statements are made of the code's own words; what others say goes beside them, as parameters.
+
+Values go through psycopg's placeholders and names through `psycopg.sql`. What else is put into a
+statement is in this list, with the reason why nobody outside can say it (decision 0010).
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+
+STATEMENT = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|COPY)\b")
+CONSTANT = re.compile(r"[A-Z][A-Z_]*")
+CONDITIONS = "made by Selection.conditions and find: names of columns, and parameters"
+OURS = "one of two or three texts in the same function"
+ALLOWED = {
+    "backups_portal/api/routes/entities.py": {"statement": OURS},
+    "backups_portal/projectdb/editing.py": {"text": CONDITIONS, "together": CONDITIONS},
+    "backups_portal/projectdb/files.py": {"inside": OURS, "flat": OURS},
+    "backups_portal/projectdb/reading.py": {
+        "where": CONDITIONS,
+        "order": "names of columns that queries.py has chosen",
+        "selection.order": "ascending or descending",
+        "together": CONDITIONS,
+        "sorting": "a name of a column behind ORDER BY, or nothing",
+        "bucket": "an interval of INTERVALS: _checked refuses any other",
+        "number": "a function of AGGREGATES: _checked refuses any other",
+    },
+    "backups_portal/projectdb/selection.py": {
+        "columns": "a constant of the caller",
+        "union": CONDITIONS,
+        "ordered": "names of columns, and whole numbers",
+        "select": "made of `columns`",
+        "own": "a name of a parameter, which is numbered",
+        "where": CONDITIONS,
+    },
+    "backups_portal/transfers/undoing.py": {
+        "', '.join(('old.' + name for name in COLUMNS.split(', ')))": "made of a constant",
+    },
+}
+
+
+def put_in() -> Iterator[tuple[str, str]]:
+    """File and expression of whatever is put into the text of a statement, but for constants."""
+    for app in ("backups_portal", "snapshots", "restores"):
+        for file in sorted((Path(settings.BASE_DIR) / app).rglob("*.py")):
+            if "migrations" not in file.parts:
+                name = str(file.relative_to(settings.BASE_DIR))
+                yield from ((name, found) for found in expressions(file.read_text()))
+
+
+def expressions(code: str) -> Iterator[str]:
+    """What f-strings that hold a statement are made of."""
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.JoinedStr):
+            continue
+        text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+        if STATEMENT.search(text):
+            for part in node.values:
+                if isinstance(part, ast.FormattedValue):
+                    found = ast.unparse(part.value)
+                    if not CONSTANT.fullmatch(found):
+                        yield found
+
+
+def test_only_what_is_listed_is_put_into_statements() -> None:
+    found: dict[str, set[str]] = {}
+    for file, expression in put_in():
+        found.setdefault(file, set()).add(expression)
+    assert found == {file: {*reasons} for file, reasons in ALLOWED.items()}
+
+
+def test_the_search_finds_what_it_is_there_for() -> None:
+    code = 'run(f"SELECT {A} FROM t WHERE x = {request.GET[name]}"); f"no {statement}"'
+    assert list(expressions(code)) == ["request.GET[name]"]
