@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 YOUNG = "within the retention period"
@@ -52,7 +52,8 @@ def decide(snapshots: Sequence[Kept], retention: timedelta, now: datetime) -> li
 
 
 def _verdict(snapshot: Kept, is_newest: bool, retention: timedelta, now: datetime) -> Verdict:
-    if now < snapshot.taken_at + retention:
+    # In UTC: arithmetic in a zone is that of the clock on the wall, whose days have 23 to 25 hours.
+    if now < snapshot.taken_at.astimezone(UTC) + retention:
         return Verdict(snapshot.id, False, YOUNG)
     # A hold is named before the rest: it is what somebody asked for.
     for applies, reason in (

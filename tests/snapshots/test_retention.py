@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,39 @@ def test_beside_a_newer_good_one(old: Kept, verdict: tuple[bool, str]) -> None:
 def test_the_newest_good_one_stays_when_all_that_followed_failed() -> None:
     snapshots = [snapshot(30), snapshot(29, number=2), snapshot(1, number=3, good=False)]
     assert reasons(snapshots) == [(True, OLD), (False, NEWEST), (False, YOUNG)]
+
+
+@pytest.mark.parametrize(
+    ("zone", "taken_at", "days", "until"),
+    [
+        # Clocks go forward in the night: a day of 23 hours on the wall.
+        ("Europe/Berlin", "2027-03-27 03:00", 1, "2027-03-28 04:00"),
+        ("Europe/Berlin", "2027-03-21 12:00", 7, "2027-03-28 13:00"),
+        # And back: a day of 25 hours.
+        ("Europe/Berlin", "2027-10-30 12:00", 1, "2027-10-31 11:00"),
+        ("Australia/Lord_Howe", "2027-04-03 12:00", 1, "2027-04-04 11:30"),
+        # The leap day counts as any other.
+        ("UTC", "2028-02-28 03:00", 1, "2028-02-29 03:00"),
+        ("UTC", "2028-02-29 03:00", 1, "2028-03-01 03:00"),
+        ("UTC", "2028-02-29 03:00", 365, "2029-02-28 03:00"),
+        ("UTC", "2027-03-01 03:00", 365, "2028-02-29 03:00"),
+        ("UTC", "2027-02-27 03:00", 2, "2027-03-01 03:00"),
+    ],
+)
+def test_a_day_is_24_hours_on_whatever_clock_it_is_read(
+    zone: str, taken_at: str, days: int, until: str
+) -> None:
+    def local(text: str) -> datetime:
+        return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
+
+    def goes(now: datetime) -> bool:
+        newer = Kept(UUID(int=2), now)
+        return decide([Kept(UUID(int=1), local(taken_at)), newer], days * DAY, now)[0].goes
+
+    end = local(until).astimezone(UTC)
+    for clock in (UTC, ZoneInfo(zone)):
+        assert goes(end.astimezone(clock))
+        assert not goes((end - timedelta(seconds=1)).astimezone(clock))
 
 
 def test_no_snapshots_no_verdicts() -> None:

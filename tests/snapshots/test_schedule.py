@@ -1,6 +1,7 @@
 """One run a local day, in every zone of the world, through every change of the clocks."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -116,35 +117,88 @@ def test_now_lies_between_the_last_run_and_the_next(zone: str, at: time, moment:
     assert following - last.at <= timedelta(hours=50)
 
 
-WEEK = timedelta(days=7)
-AWKWARD_TIMES = [time.fromisoformat(at) for at in ("00:00", "00:30", "01:30", "02:30", "23:45")]
+SECOND, QUARTER, DAY = timedelta(seconds=1), timedelta(minutes=15), timedelta(days=1)
+FIRST_DAY = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DAYS = [FIRST_DAY + number * DAY for number in range(3653)]
+AWKWARD_TIMES = [
+    time.fromisoformat(at)
+    for at in ("00:00", "00:30", "01:00", "01:30", "02:00", "02:30", "03:00", "23:00", "23:45")
+]
 
 
-def changes(zone: str) -> list[datetime]:
-    """Beginnings of the weeks of 2026 to 2036 in which the zone's clocks change."""
+@cache
+def changes(place: ZoneInfo) -> list[datetime]:
+    """The instants, to the second, at which a zone's clocks change from 2026 to 2035."""
+    offsets = [day.astimezone(place).utcoffset() for day in DAYS]
+    return [
+        first_instant_of_another_offset(day, day + DAY, place)
+        for day, (old, new) in zip(DAYS, pairwise(offsets), strict=False)
+        if old != new
+    ]
+
+
+def first_instant_of_another_offset(before: datetime, after: datetime, place: ZoneInfo) -> datetime:
+    old = before.astimezone(place).utcoffset()
+    while after - before > SECOND:
+        middle = before + (after - before) // SECOND // 2 * SECOND
+        if middle.astimezone(place).utcoffset() == old:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
+def key_of(zone: str) -> tuple[object, ...]:
+    """The same for zones whose clocks are the same for ten years, to the second."""
     place = ZoneInfo(zone)
-    weeks = [datetime(2026, 1, 1, 12, tzinfo=UTC) + n * WEEK for n in range(522)]
-    offsets = [week.astimezone(place).utcoffset() for week in weeks]
-    return [week for week, (old, new) in zip(weeks, pairwise(offsets), strict=False) if old != new]
+    moments = changes(place)
+    offsets = [moment.astimezone(place).utcoffset() for moment in (FIRST_DAY, *moments)]
+    return (*moments, *offsets)
 
 
-def test_one_run_a_day_through_every_change_of_every_zone_in_ten_years() -> None:
-    seen = set()
-    for zone in ZONES:
-        weeks = changes(zone)
-        # Aliases change their clocks together: one of them stands for all.
-        key = (tuple(weeks), *(week.astimezone(ZoneInfo(zone)).utcoffset() for week in weeks))
-        if key in seen:
-            continue
-        seen.add(key)
-        for week in weeks:
+def walk_through(change: datetime, place: ZoneInfo) -> list[tuple[datetime, datetime]]:
+    """The quarters of an hour around a change, as instants and on the wall."""
+    start = (change - 2 * DAY).replace(minute=0, second=0)
+    moments = [start + number * QUARTER for number in range(4 * 24 * 4)]
+    return [(moment, moment.astimezone(place).replace(tzinfo=None, fold=0)) for moment in moments]
+
+
+def first_times(walk: list[tuple[datetime, datetime]], at: time) -> dict[date, datetime]:
+    """By the local dates of the walk that are whole: the first instant not before `at`."""
+    days = sorted({wall.date() for _, wall in walk})[1:-1]
+    return {
+        day: next(moment for moment, wall in walk if wall >= datetime.combine(day, at))
+        for day in days
+    }
+
+
+def test_one_run_a_day_not_later_than_its_minute_through_every_change_of_ten_years() -> None:
+    one_of_each = {key_of(zone): zone for zone in ZONES}
+    assert len(one_of_each) > 60
+    seen = 0
+    for zone in one_of_each.values():
+        place = ZoneInfo(zone)
+        for change in (FIRST_DAY, *changes(place)):
+            # Else walking by quarters would not meet it.
+            assert change.second == 0
+            assert change.minute % 15 == 0
+            seen += 1
+            # By walking, and so without a word of the schedule's.
+            walk = walk_through(change, place)
             for at in AWKWARD_TIMES:
-                runs = [next_run(week - WEEK / 7, at, zone)]
-                while runs[-1] < week + WEEK:
-                    runs.append(next_run(runs[-1], at, zone))
+                expected = first_times(walk, at)
+                runs = list(expected.values())
+                assert [run_on(day, at, zone) for day in expected] == runs, (zone, change, at)
+                assert [next_run(run, at, zone) for run in runs[:-1]] == runs[1:], (zone, change)
                 days = [last_run(run, at, zone).local_date for run in runs]
-                assert days == [days[0] + timedelta(days=n) for n in range(len(days))], zone
-    assert len(seen) > 20
+                assert days == list(expected), (zone, change, at)
+    assert seen > 500
+
+
+def test_only_clocks_that_are_the_same_stand_for_each_other() -> None:
+    for one, other in (("America/Havana", "America/New_York"), ("Asia/Beirut", "Europe/Athens")):
+        assert key_of(one) != key_of(other)
+    assert key_of("Asia/Calcutta") == key_of("Asia/Kolkata")
 
 
 def test_the_local_date_is_that_of_the_zone() -> None:
