@@ -30,7 +30,11 @@ class Total:
 
 @dataclass(frozen=True)
 class Statement:
-    """Everything that a project has cost until a moment; `running` is what counts now."""
+    """Everything that projects have cost until a moment.
+
+    Attributes:
+        running: A charge that counts now; of one project it is the only one.
+    """
 
     lines: Sequence[Line]
     months: Sequence[Total]
@@ -48,21 +52,43 @@ def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
     return list(prices.by_month(charge.unit_price, charge.starts_at, charge.ends_at, now))
 
 
-def _running(charges: Iterable[Charge]) -> Charge | None:
-    """The one that counts; a constraint lets a project have one at most."""
-    running = (c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None)
-    return next(running, None)
+def _running(charges: Iterable[Charge]) -> list[Charge]:
+    """Those that count now; a constraint lets a project have one at most."""
+    return [c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None]
 
 
-def _projected(running: Charge | None) -> list[Total]:
-    if running is None:
-        return []
-    return [Total(running.currency, prices.projected_month(running.unit_price))]
+def _projected(running: Iterable[Charge]) -> list[Total]:
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for charge in running:
+        sums[charge.currency] += prices.projected_month(charge.unit_price)
+    return [Total(currency, amount) for currency, amount in sorted(sums.items())]
 
 
 def statement(project_id: uuid.UUID, now: datetime) -> Statement:
     """The statement of a project, newest lines and months first. One query."""
-    charges = list(Charge.objects.filter(project_id=project_id))
+    return _statement(list(Charge.objects.filter(project_id=project_id)), now)
+
+
+def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statement:
+    """The statement of several projects as one. One query."""
+    return _statement(list(Charge.objects.filter(project_id__in=list(project_ids))), now)
+
+
+def this_month_by_project(lines: Iterable[Line], now: datetime) -> dict[uuid.UUID, list[Total]]:
+    """What each project of a joint statement has cost in this calendar month (UTC)."""
+    first_day = now.astimezone(UTC).date().replace(day=1)
+    sums: dict[tuple[uuid.UUID, str], Decimal] = defaultdict(Decimal)
+    for charge in (line.charge for line in lines):
+        for month, part in parts_of(charge, now):
+            if month == first_day:
+                sums[charge.project_id, charge.currency] += part
+    found: dict[uuid.UUID, list[Total]] = defaultdict(list)
+    for (project, currency), amount in sorted(sums.items()):
+        found[project].append(Total(currency, amount, first_day))
+    return found
+
+
+def _statement(charges: Sequence[Charge], now: datetime) -> Statement:
     by_month: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     by_currency: dict[str, Decimal] = defaultdict(Decimal)
     lines = []
@@ -84,5 +110,5 @@ def statement(project_id: uuid.UUID, now: datetime) -> Statement:
         totals=[Total(currency, total) for currency, total in sorted(by_currency.items())],
         this_month=[total for total in months if total.month == first_day],
         projected=_projected(running),
-        running=running,
+        running=running[0] if running else None,
     )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.paginator import Paginator
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -9,7 +10,11 @@ from django.views.generic import TemplateView, View
 
 from backups_portal.billing.presenting import as_csv, chart
 from backups_portal.billing.services import current_quote
-from backups_portal.billing.statement import statement
+from backups_portal.billing.statement import (
+    joint_statement,
+    statement,
+    this_month_by_project,
+)
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Invitation, Membership, Project
@@ -17,6 +22,7 @@ from backups_portal.projects.restoring import restores_under_way
 from backups_portal.ui.paging import PagedView
 
 OWNER = Membership.Role.OWNER
+ON_A_PAGE = 25
 
 
 def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
@@ -58,6 +64,7 @@ class ProjectListView(PagedView):
         return {
             **context,
             "restores": restores_under_way(owned),
+            "is_an_owner": bool(owned),
             "invitations": invitations.select_related("project", "invited_by").order_by(
                 "created_at"
             ),
@@ -93,6 +100,31 @@ class ChargesView(ProjectPermissionMixin, TemplateView):
         result = statement(self.project.pk, now)
         return super().get_context_data(
             statement=result, chart=chart(result.months), now=now, **kwargs
+        )
+
+
+class AllChargesView(TemplateView):
+    """What the projects that the account owns have cost together."""
+
+    template_name = "billing/all_charges.html"
+    http_method_names = ["get", "head"]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        now = timezone.now()
+        owned = Project.objects.filter(
+            memberships__account=self.request.user.pk, memberships__role=OWNER
+        )
+        projects = list(owned.order_by("name", "id").only("id", "name", "slug"))
+        result = joint_statement([project.pk for project in projects], now)
+        months = this_month_by_project(result.lines, now)
+        page = Paginator(projects, ON_A_PAGE).get_page(self.request.GET.get("page"))
+        return super().get_context_data(
+            statement=result,
+            chart=chart(result.months),
+            page_obj=page,
+            rows=[(project, months.get(project.pk, [])) for project in page],
+            now=now,
+            **kwargs,
         )
 
 

@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import pytest
 from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
@@ -136,3 +138,50 @@ def test_csv_adds_up_to_the_statement(client: Client, owner: Account, project: P
     assert rows[0]["reason"] == "'=evil()"
     total = sum(Decimal(row["amount"]) for row in rows)
     assert [total] == [one.amount for one in statement(project.pk, NOW).totals]
+
+
+class TestAllProjects:
+    """What the projects of an owner have cost together."""
+
+    def read(self, client: Client, account: Account) -> str:
+        client.force_login(account)
+        text = re.sub(r"<[^>]*>", " ", client.get("/charges/").text)
+        return " ".join(text.replace("\N{NO-BREAK SPACE}", " ").split())
+
+    def test_months_are_added_up(self, client: Client, owner: Account) -> None:
+        one = factories.make_project_row(owner=owner, name="One")
+        other = factories.make_project_row(owner=owner, name="Other")
+        idle = factories.make_project_row(owner=owner, name="Zero")
+        add(one, "creation", "25", datetime(2026, 1, 5, tzinfo=UTC))
+        add(other, "creation", "15", datetime(2026, 1, 6, tzinfo=UTC))
+        add(other, "running", "0", timezone.now())
+        text = self.read(client, owner)
+        assert "Charged until now 40.00 USD" in text
+        assert "January 2026 40.00 USD" in text
+        assert f"{one} Nothing {other} 0.00 USD {idle} Nothing" in text
+
+    def test_those_of_others_are_not_told(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        add(project, "creation", "25", NOW)
+        account = factories.make_account()
+        factories.make_membership(project, account)
+        text = self.read(client, account)
+        assert "No charges yet" in text
+        assert project.name not in text
+
+    @pytest.mark.parametrize("projects", [1, 40])
+    def test_it_asks_as_often_for_one_as_for_many(
+        self,
+        client: Client,
+        owner: Account,
+        django_assert_num_queries: DjangoAssertNumQueries,
+        projects: int,
+    ) -> None:
+        for _ in range(projects):
+            add(factories.make_project_row(owner=owner), "creation", "25", NOW)
+        client.force_login(owner)
+        client.get("/account/")
+        # The session, the account, the projects, and their charges.
+        with django_assert_num_queries(4):
+            client.get("/charges/")
