@@ -57,6 +57,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--day", type=float, default=120, help="seconds that a day lasts (default: 120)")
     add("--writers", type=int, default=2, help="threads that write (default: 2)")
     add("--pause", type=float, default=0.2, help="seconds of each between two batches")
+    add("--prove", type=int, default=0, metavar="N", help="of all that is left, N; default: all")
     add("--seed", type=int, default=1, help="decides what is killed when, and what is written")
     add("--data", type=Path, help="a folder that is kept; else a temporary one")
     add("--json", action="store_true", help="print figures as JSON")

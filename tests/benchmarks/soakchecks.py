@@ -47,6 +47,17 @@ def unrest() -> list[str]:
     return [f"{what}: {count}" for what, count in counts.items() if count]
 
 
+def finished() -> int:
+    """How much work has come to an end so far."""
+    from restores.models import Proof, Restore
+    from snapshots.models import Snapshot
+
+    return sum(
+        model._default_manager.filter(finished_at__isnull=False).count()
+        for model in (Snapshot, Restore, Proof)
+    )
+
+
 def _messages() -> int:
     """That wait, but for beat's, of which one may always be there."""
     from backups_portal.celery import app
@@ -111,17 +122,29 @@ def _differs(project_id: UUID) -> str:
     return ""
 
 
-def queue_all_proofs() -> list[UUID]:
-    """A proof of every stored snapshot, sent to the workers: restored, and compared row by row."""
+def queue_all_proofs(most: int) -> list[UUID]:
+    """A proof of every stored snapshot, sent to the workers: restored, and compared row by row.
+
+    Args:
+        most: So many of them, by chance; 0: all.
+    """
     from restores.proof_queue import queue_proof
     from restores.tasks import run_proof
     from snapshots.models import Snapshot
 
     stored = Snapshot.objects.completed().order_by("?").values_list("pk", flat=True)
+    stored = stored[:most] if most else stored
     proofs = [proof.pk for pk in stored if (proof := queue_proof(pk)) is not None]
     for proof_id in proofs:
         run_proof.delay(str(proof_id))
     return proofs
+
+
+def stored() -> int:
+    """How many snapshots are stored."""
+    from snapshots.models import Snapshot
+
+    return Snapshot.objects.completed().count()
 
 
 def not_passed(proofs: Sequence[UUID]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from tests.benchmarks.samples import Say
-from tests.benchmarks.soakchecks import unrest
+from tests.benchmarks.soakchecks import finished, unrest
 from tests.benchmarks.soakdays import Days
 from tests.benchmarks.soakfaults import Executioner, Fault
 from tests.benchmarks.soakingest import Field, start_writers
@@ -22,8 +22,8 @@ LOOP_SECONDS = 1.0
 GAUGE_SECONDS = 3.0
 # As parts of a day: between two restores, and until a restored project is shut down.
 RESTORES, LIFE = 0.5, 1.5
-# Until everything has come to rest.
-REST_SECONDS = 900.0
+# Without any work coming to an end, until it is held that none will.
+PATIENCE = 300.0
 
 
 @dataclass
@@ -114,10 +114,12 @@ class Soak:
         self.kills.update({fault: executioner.done[fault] for fault in Fault})
         self.gauges.mark()
 
-    def rest(self, seconds: float = REST_SECONDS) -> Sequence[str]:
-        """Wait until there is nothing left to do; what there is after so many seconds."""
-        deadline = time.monotonic() + seconds
-        while (found := unrest()) and time.monotonic() < deadline:
+    def rest(self) -> Sequence[str]:
+        """Wait until there is nothing left to do; what there is when nothing more happens."""
+        before, since = 0, time.monotonic()
+        while (found := unrest()) and time.monotonic() - since < PATIENCE:
+            if (now := finished()) != before:
+                before, since = now, time.monotonic()
             time.sleep(LOOP_SECONDS)
             self.look_after()
         return found

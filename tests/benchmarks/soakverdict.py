@@ -10,15 +10,13 @@ from tests.benchmarks.goals import Goal
 from tests.benchmarks.pages import percentile
 from tests.benchmarks.samples import Samples, Say, divide
 from tests.benchmarks.soakdays import pass_day
-from tests.benchmarks.soakrunning import REST_SECONDS, Soak
+from tests.benchmarks.soakrunning import Soak
 from tests.benchmarks.soakwatching import connections, growth, quarters, surplus
 
 WEB_THREADS = 8
 # Processes that were never killed.
 LASTING = ("worker0", "web", "beat")
 TIMES = 5
-# At most, on average.
-PROOF_SECONDS = 6
 
 STUCK = "work that came to no end, and what was left behind"
 TROUBLES = (
@@ -86,10 +84,11 @@ def _look_at_snapshots(soak: Soak, verdict: Verdict, say: Say) -> None:
     verdict.note("snapshots with other rows than there were", soak.counting.wrong)
     say(f"comparing {len(projects):,} databases with their last snapshots")
     verdict.note("last snapshots that differ from their database", checks.differing(projects))
-    proofs = checks.queue_all_proofs()
-    say(f"proving {len(proofs):,} snapshots: all that retention has left")
-    verdict.note(STUCK, soak.rest(REST_SECONDS + PROOF_SECONDS * len(proofs)))
+    proofs = checks.queue_all_proofs(soak.options.prove)
+    say(f"proving {len(proofs):,} snapshots that retention has left")
+    verdict.note(STUCK, soak.rest())
     verdict.note("stored snapshots that do not restore and prove", checks.not_passed(proofs))
+    verdict.figures["snapshots left in the end"] = checks.stored()
     verdict.figures["snapshots proven in the end"] = len(proofs)
 
 
@@ -125,6 +124,9 @@ def _figures(soak: Soak) -> dict[str, Any]:
     seconds = soak.reader.seconds
     return {
         "days of projects": soak.days.passed,
+        "seconds that a day waited for the machine": round(
+            divide(soak.days.late, soak.days.passed) or 0, 1
+        ),
         "restores asked for": soak.restores.asked,
         "restored projects shut down": soak.restores.shut_down,
         "snapshots whose rows were counted": soak.counting.seen,

@@ -1,7 +1,10 @@
 """The parts of the soak: days that pass, what must be true of ingest, what is killed, verdicts."""
 
+import os
 import random
-from collections.abc import Callable
+import signal
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -9,6 +12,9 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from backups_portal.demo.children import Program, start
+from backups_portal.demo.folder import opened
+from backups_portal.demo.identity import start_mark
 from backups_portal.projects.models import MainDatabase
 from restores.models import Proof
 from snapshots.expiry import prune_project
@@ -16,6 +22,7 @@ from snapshots.models import Snapshot
 from snapshots.queueing import queue_due
 from snapshots.schedule import next_run
 from tests.benchmarks.goals import judge
+from tests.benchmarks.machine import tree
 from tests.benchmarks.samples import Samples
 from tests.benchmarks.soakbeat import compressed
 from tests.benchmarks.soakchecks import logged_errors
@@ -23,6 +30,7 @@ from tests.benchmarks.soakdays import as_it_was, missing_dates, pass_day
 from tests.benchmarks.soakfaults import Fault, faults
 from tests.benchmarks.soakingest import choose, perform
 from tests.benchmarks.soakoutages import Outages
+from tests.benchmarks.soakservices import Service
 from tests.benchmarks.soaktruth import NOTHING, Contents, Truth
 from tests.benchmarks.soakverdict import TROUBLES, goals
 from tests.benchmarks.soakwatching import Connections, Counting, growth, quarters, surplus
@@ -177,6 +185,44 @@ def test_a_snapshot_with_a_row_too_few_or_too_many_is_found(
     assert counting(10) == []
     assert len(counting(9)) == 1
     assert len(counting(11)) == 1
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    """A process with one of its own."""
+    with opened(tmp_path / "var") as folder:
+        program = Program("pair", ["/bin/sh", "-c", "sleep 300 & sleep 300"])
+        service = Service("pair", lambda: start(program, folder))
+        wait_for(lambda: len(tree(service.child.pid)) == 3)
+        yield service
+        service.kill()
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if is_so():
+            return
+        time.sleep(0.05)
+    pytest.fail("it did not come to that")
+
+
+def test_what_is_killed_is_gone_with_its_processes_and_starts_again(service: Service) -> None:
+    before = tree(service.child.pid)
+    service.kill()
+    assert [pid for pid in before if start_mark(pid)] == []
+    service.start()
+    assert service.child.exit_code() is None
+    assert service.ended == 0
+
+
+def test_what_ends_by_itself_is_counted_and_started_again(service: Service) -> None:
+    service.supervise()
+    assert service.ended == 0
+    os.kill(service.child.pid, signal.SIGKILL)
+    wait_for(lambda: service.child.exit_code() is not None)
+    service.supervise()
+    assert service.ended == 1
+    assert service.child.exit_code() is None
 
 
 def test_only_who_met_an_outage_is_excused() -> None:
