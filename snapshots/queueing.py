@@ -99,12 +99,9 @@ def due_rows(now: datetime, batch: int = BATCH) -> QuerySet[MainDatabase]:
 
     Those that another tick has locked are left to it.
     """
-    active = MainDatabase.objects.filter(project__state=Project.State.ACTIVE)
-    due = (
-        active.select_related("project")
-        .filter(next_snapshot_at__lte=now)
-        .order_by("next_snapshot_at")
-    )
+    rows = MainDatabase.objects.select_related("project")
+    active = rows.filter(project__state=Project.State.ACTIVE)
+    due = active.filter(next_snapshot_at__lte=now).order_by("next_snapshot_at")
     return due.select_for_update(skip_locked=True, of=("self",))[:batch]
 
 
