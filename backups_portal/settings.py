@@ -237,6 +237,7 @@ CELERY_TASK_QUEUES = [
 # By name, with the most seconds that each may take: none keeps the others waiting for ever.
 SYSTEM_TASKS = {
     "backups_portal.ops.tasks.tick": 300,
+    "backups_portal.ops.tasks.begin_sweep": 50,
     "backups_portal.ops.tasks.look_at_servers": 50,
     "backups_portal.ops.tasks.look_at_storage": 50,
     "backups_portal.accounts.tasks.send_reset_link": 50,
@@ -262,7 +263,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
-    "nightly": {"task": "backups_portal.ops.tasks.sweep", "schedule": timedelta(hours=6)},
+    "nightly": {"task": "backups_portal.ops.tasks.begin_sweep", "schedule": timedelta(hours=6)},
 }
 
 # file:///absolute/folder, or another URL that obstore understands.

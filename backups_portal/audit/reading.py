@@ -28,6 +28,7 @@ AREAS = {
 }
 WORDS = {
     "access.refused": "Access refused",
+    "database.stray_dropped": "Database left behind dropped",
     "data.exported": "Data exported",
     "data.imported": "Data imported",
     "invitation.withdrawn": "Invitation withdrawn",
@@ -37,6 +38,7 @@ WORDS = {
     "snapshot.expired": "Backup removed",
     "snapshot.failed": "Backup failed",
     "snapshot.held": "Backup kept",
+    "snapshot.objects_missing": "Backup found incomplete in storage",
     "snapshot.released": "Backup released",
     "server.away": "Database server away",
     "server.back": "Database server answers again",

@@ -14,7 +14,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
 from backups_portal.lib import pulse
+from backups_portal.ops import rounds
 from backups_portal.projects.models import DatabaseServer
+from snapshots.models import Snapshot
 
 DAY = timedelta(days=1)
 # For whom nobody is waiting: the age of everything there is.
@@ -78,6 +80,7 @@ class _Collector:
         yield from _snapshots(now)
         yield from _work(now)
         yield from _builds(now)
+        yield from _damaged()
         down = DatabaseServer.objects.filter(unreachable_since__isnull=False).count()
         yield _gauge("database_servers_down", "Database servers that do not answer.", down)
         yield from _signs(now)
@@ -136,6 +139,22 @@ def _builds(now: datetime) -> Iterator[Metric]:
         "How long restoring took when it was proven, in the last day.",
         ["of"],
         [("average", average), ("longest", longest)],
+    )
+
+
+def _damaged() -> Iterator[Metric]:
+    rows = Snapshot.objects.completed().filter(verdict=Snapshot.Verdict.FAILED)
+    yield _gauge(
+        "snapshots_damaged", "Stored backups that cannot be restored as recorded.", rows.count()
+    )
+    try:
+        doubts: float = rounds.doubts()
+    except RedisError:
+        doubts = 0
+    yield _gauge(
+        "projects_in_doubt",
+        "Projects of which the sweep could not make sure that their backups are there.",
+        doubts,
     )
 
 

@@ -1,9 +1,10 @@
-"""Whether the backup storage works: an object written, read back and deleted."""
+"""Whether the backup storage works: it is the right one, and gives back what it is given."""
 
 import logging
 import secrets
 
 from snapshots.engine.errors import EngineError
+from snapshots.marker import check_storage
 from snapshots.storages import snapshot_storage
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ def storage_works() -> bool:
     key, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
         storage = snapshot_storage()
+        check_storage(storage)
         storage.put(key, content)
         found = storage.get(key)
         storage.delete(key)
