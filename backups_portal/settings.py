@@ -243,8 +243,10 @@ CELERY_TASK_QUEUES = [
 # By name, with the most seconds that each may take: none keeps the others waiting for ever.
 SYSTEM_TASKS = {
     "backups_portal.ops.tasks.tick": 300,
+    "backups_portal.ops.tasks.begin_sweep": 50,
     "backups_portal.ops.tasks.look_at_servers": 50,
     "backups_portal.ops.tasks.look_at_storage": 50,
+    "backups_portal.ops.tasks.look_at_copies": 50,
     "backups_portal.accounts.tasks.send_reset_link": 50,
 }
 CELERY_TASK_ROUTES = {name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS}
@@ -279,7 +281,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": timedelta(minutes=15),
         "options": {"expires": 14 * 60},
     },
-    "nightly": {"task": "backups_portal.ops.tasks.sweep", "schedule": timedelta(hours=6)},
+    "nightly": {"task": "backups_portal.ops.tasks.begin_sweep", "schedule": timedelta(hours=6)},
     "nightly-copies": {
         "task": "backups_portal.ops.tasks.clean_copies",
         "schedule": timedelta(hours=6),

@@ -21,6 +21,7 @@ from backups_portal.projects.services import (
     Instance,
     check_name,
     publish_project,
+    settle_instance,
 )
 from restores.building import EVIDENCE, BuildRun, LeftBehindError
 from restores.loading import Target
@@ -119,6 +120,7 @@ class _Run(BuildRun[Restore]):
             self._publish(built.instance, report=report, was_warm=warm is not None)
             if warm is None:
                 pass_snapshot(snapshot, restore_seconds=built.restore_seconds)
+        settle_instance(built.instance)
         self.reach(Restore.Step.DONE)
 
     @transaction.atomic

@@ -5,7 +5,7 @@ import uuid
 from django.utils import timezone
 
 from backups_portal.celery import app
-from restores import leftovers, proving, running
+from restores import leftovers, proving, running, strays
 
 
 @app.task
@@ -24,3 +24,9 @@ def run_proof(proof_id: str) -> None:
 def drop_leftovers() -> None:
     """Drop the databases of ended work that nobody needs."""
     leftovers.drop_leftovers(timezone.now())
+
+
+@app.task
+def drop_strays() -> None:
+    """Drop databases that nobody has written down."""
+    strays.drop_strays()

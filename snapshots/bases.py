@@ -5,9 +5,10 @@ import logging
 from django.conf import settings
 from django.utils import timezone
 
-from snapshots.engine.errors import EngineError
+from snapshots.engine.errors import EngineError, MissingObjectError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
+from snapshots.marker import check_storage
 from snapshots.models import Snapshot, SnapshotCopy
 
 log = logging.getLogger(__name__)
@@ -18,6 +19,9 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Manifest | None:
 
     Building upon a lost or damaged segment would make a backup that cannot be restored; without a
     base everything is read and stored again, under the same names where it is the same.
+
+    Raises:
+        StorageError: it is not the storage that holds the project's backups.
     """
     stored = Snapshot.objects.completed().filter(project=snapshot.project_id)
     newest = stored.exclude(pk=snapshot.pk).order_by("-taken_at").first()
@@ -32,6 +36,11 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Manifest | None:
     try:
         base = Manifest.load(storage, newest.manifest)
         missing = _missing(storage, base)
+    except MissingObjectError:
+        # A folder that is not mounted lacks it too, and must not be written to.
+        check_storage(storage)
+        log.error("storage lacks the manifest base=%s, reading everything", newest.id)
+        return None
     except EngineError:
         log.warning(
             "base cannot be read snapshot=%s base=%s", snapshot.id, newest.id, exc_info=True

@@ -129,7 +129,7 @@ def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
     copied = SnapshotCopy.objects.filter(
         snapshot__project=project_id, state=SnapshotCopy.State.COPIED
     )
-    whole = there - set(swept.incomplete)
+    whole = there - swept.broken.keys() - set(swept.unreadable)
     for row in copied.exclude(snapshot__manifest__in=whole):
         log.error("the second storage lacks a part of a copy snapshot=%s", row.pk)
         SnapshotCopy.objects.filter(pk=row.pk, state=SnapshotCopy.State.COPIED).update(

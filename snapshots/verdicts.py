@@ -29,20 +29,31 @@ def pass_snapshot(
 
 
 @transaction.atomic
-def fail_snapshot(snapshot: Snapshot, *, reason: str, now: datetime | None = None) -> None:
-    """It does not restore to what it recorded: nothing is built upon it or restored from it."""
+def fail_snapshot(
+    snapshot: Snapshot,
+    *,
+    reason: str,
+    now: datetime | None = None,
+    action: str = "proof.failed",
+) -> None:
+    """It does not restore to what it recorded: nothing is built upon it or restored from it.
+
+    Args:
+        action: What the audit log calls it.
+    """
     Snapshot.objects.filter(pk=snapshot.pk).update(
         verdict=Snapshot.Verdict.FAILED, verdict_reason=reason, proven_at=now or timezone.now()
     )
     record(
-        action="proof.failed",
+        action=action,
         actor=None,
         project=snapshot.project,
         subject=f"Backup of {snapshot.local_date}",
         details={"snapshot": str(snapshot.pk), "reason": reason},
     )
     log.error(
-        "snapshot failed its proof snapshot=%s project=%s: %s",
+        "snapshot cannot be restored: %s snapshot=%s project=%s: %s",
+        action,
         snapshot.pk,
         snapshot.project_id,
         reason,

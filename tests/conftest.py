@@ -43,6 +43,12 @@ def _tries_of_other_tests_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _rounds_of_other_tests_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweep remembers them in Redis."""
+    monkeypatch.setattr("backups_portal.ops.rounds.KEY", f"test:{uuid4()}")
+
+
+@pytest.fixture(autouse=True)
 def _failures_are_final(settings: Settings) -> None:
     """What fails in a test is told at once; those of retries set waits."""
     settings.SNAPSHOT_RETRY_MINUTES = []

@@ -29,6 +29,7 @@ AREAS = {
 }
 WORDS = {
     "access.refused": "Access refused",
+    "database.stray_dropped": "Database left behind dropped",
     "data.exported": "Data exported",
     "data.imported": "Data imported",
     "invitation.withdrawn": "Invitation withdrawn",
@@ -39,6 +40,7 @@ WORDS = {
     "snapshot.failed": "Backup failed",
     "snapshot.held": "Backup kept",
     "snapshot.missed": "Backup missed",
+    "snapshot.objects_missing": "Backup found incomplete in storage",
     "snapshot.released": "Backup released",
     "snapshot.size_anomaly": "Backup unusually small",
     "server.away": "Database server away",

@@ -14,7 +14,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
 from backups_portal.lib import pulse
+from backups_portal.ops import rounds
 from backups_portal.projects.models import DatabaseServer
+from snapshots.models import Snapshot
 from snapshots.storages import has_copies
 
 DAY = timedelta(days=1)
@@ -99,6 +101,7 @@ class _Collector:
             _rows(UNDELIVERED, now - DAY),
         )
         yield from _copies(now)
+        yield from _damaged()
         down = DatabaseServer.objects.filter(unreachable_since__isnull=False).count()
         yield _gauge("database_servers_down", "Database servers that do not answer.", down)
         yield from _signs(now)
@@ -171,6 +174,22 @@ def _copies(now: datetime) -> Iterator[Metric]:
         "snapshots_needing_copy",
         "Backups of which the first storage has lost or damaged something.",
         needing,
+    )
+
+
+def _damaged() -> Iterator[Metric]:
+    rows = Snapshot.objects.completed().filter(verdict=Snapshot.Verdict.FAILED)
+    yield _gauge(
+        "snapshots_damaged", "Stored backups that cannot be restored as recorded.", rows.count()
+    )
+    try:
+        doubts: float = rounds.doubts()
+    except RedisError:
+        doubts = 0
+    yield _gauge(
+        "projects_in_doubt",
+        "Projects of which the sweep could not make sure that their backups are there.",
+        doubts,
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether a backup storage works: an object written, read back and deleted."""
+"""Whether a backup storage works: it is the right one, and gives back what it is given."""
 
 import logging
 import secrets
@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from snapshots.engine.encryption import keys_folder
 from snapshots.engine.errors import EngineError
 from snapshots.engine.storage import Storage
+from snapshots.marker import check_storage
 from snapshots.storages import copy_storage, snapshot_storage
 
 log = logging.getLogger(__name__)
@@ -20,12 +21,18 @@ LONGEST_TRY = timedelta(hours=1)
 
 def storage_works() -> bool:
     """Try it; what is wrong is in the log."""
-    return _works(snapshot_storage)
+    return _works(_right_storage)
 
 
 def copies_work() -> bool:
     """The same for the second storage."""
     return _works(copy_storage)
+
+
+def _right_storage() -> Storage:
+    storage = snapshot_storage()
+    check_storage(storage)
+    return storage
 
 
 def _works(opened: Callable[[], Storage | None]) -> bool:

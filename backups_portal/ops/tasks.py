@@ -14,6 +14,7 @@ from backups_portal.lib.leases import message_counts_for
 from backups_portal.notifications.delivering import send_again
 from backups_portal.notifications.planning import plan_deliveries
 from backups_portal.notifications.tasks import enqueue, forget_deliveries
+from backups_portal.ops import rounds
 from backups_portal.ops.probing import copies_work, forget_probes, storage_works
 from backups_portal.ops.removing import remove_if_over
 from backups_portal.projects.servers import check_servers
@@ -22,7 +23,7 @@ from backups_portal.transfers.tasks import forget_transfers, run_transfer
 from restores.leftovers import has_leftovers
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proofs
-from restores.tasks import drop_leftovers, run_proof, run_restore
+from restores.tasks import drop_leftovers, drop_strays, run_proof, run_restore
 from snapshots.copy_sweeping import remove_copies, sweep_copies
 from snapshots.copying import queue_copies
 from snapshots.engine.errors import EngineError, StorageError
@@ -86,16 +87,33 @@ def look_at_servers() -> None:
 
 
 @app.task
-def sweep(after: str | None = None) -> None:
+def begin_sweep() -> None:
+    """Begin a round of the sweep, unless the one before is still going around."""
+    mark = rounds.begin()
+    if mark is None:
+        log.info("the last round of the sweep is still under way")
+        return
+    forget_transfers.delay()
+    forget_deliveries.delay()
+    tidy_storage.delay()
+    drop_strays.delay()
+    sweep.delay(None, mark)
+
+
+@app.task
+def sweep(after: str | None = None, mark: str = "") -> None:
     """Apply retention and sweep storage: some projects now, the others by a message of their own.
 
     One message at a time goes around, so that backups which fall due meanwhile do not wait behind
     thousands of sweeps.
+
+    Args:
+        after: The last project that was visited.
+        mark: Of the round that it belongs to; without one it belongs to none.
     """
-    if after is None:
-        forget_transfers.delay()
-        forget_deliveries.delay()
-        tidy_storage.delay()
+    if mark and not rounds.is_current(mark):
+        log.info("this message of the sweep was overtaken after=%s", after)
+        return
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     now = database_now()
     try:
@@ -106,7 +124,9 @@ def sweep(after: str | None = None) -> None:
     finally:
         # Also after an error: one project must not keep the others from their turn.
         if ids:
-            sweep.delay(str(ids[-1]))
+            sweep.delay(str(ids[-1]), rounds.go_on() if mark else "")
+        elif mark:
+            rounds.end()
 
 
 @app.task
@@ -178,13 +198,23 @@ def send_notifications(now: datetime) -> list[UUID]:
 
 
 def _clean(project_id: UUID, *, prune: bool) -> None:
+    try:
+        is_doubtful = _prune_and_sweep(project_id, prune=prune)
+    except Exception:
+        # The edge of the loop: whatever is wrong with one project, the others have their turn, and
+        # monitoring is told.
+        log.exception("could not clean up project=%s", project_id)
+        is_doubtful = True
+    rounds.note_doubt(project_id, is_doubtful=is_doubtful)
+
+
+def _prune_and_sweep(project_id: UUID, *, prune: bool) -> bool:
+    """Whether something is wrong with the project's storage that is said of no snapshot."""
     now = database_now()
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):
-        return
-    try:
-        if prune:
-            prune_project(project_id, now)
-        sweep_project(project_id)
-    except EngineError:
-        log.exception("could not clean up project=%s", project_id)
+        return False
+    if prune:
+        prune_project(project_id, now)
+    swept = sweep_project(project_id)
+    return swept is not None and swept.is_doubtful

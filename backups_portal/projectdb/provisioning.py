@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -115,13 +116,17 @@ def ensure_ledger(inside: psycopg.Connection[tuple[object, ...]]) -> None:
             _grant(inside)
 
 
-def create_database(url: str, *, prefix: str, password: str, project_name: str) -> Provisioned:
+def create_database(
+    url: str, *, prefix: str, password: str, project_name: str, made_by: str = ""
+) -> Provisioned:
     """A new main database on the server behind `url`, with a role that enters no other one.
 
     Args:
         url: The server, with a role that may create databases and roles.
         prefix: 8 hex digits that are no other project's.
         password: Of the new role.
+        made_by: Whose it is until it is settled (`settle_database`): written on the role together
+            with the time, so that `unsettled` finds what its maker did not live to write down.
 
     Raises:
         ProvisioningError: the server cannot be reached, is full, or refuses.
@@ -131,7 +136,10 @@ def create_database(url: str, *, prefix: str, password: str, project_name: str) 
         prepare_server(url)
         with on_server(url) as connection:
             _close_to_the_public(connection)
-            create_role(connection, name, password)
+            with connection.transaction():
+                create_role(connection, name, password)
+                if made_by:
+                    _comment(connection, name, f"{_mark(made_by)}{datetime.now(UTC).isoformat()}")
             connection.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log").format(
                     sql.Identifier(name), sql.Identifier(template_name())
@@ -166,6 +174,51 @@ def create_role(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
             sql.Identifier(name), sql.Literal(password), sql.Identifier(GROUP_ROLE)
         )
+    )
+
+
+def settle_database(url: str, *, prefix: str) -> None:
+    """It is written down in the catalogue: `unsettled` names it no more.
+
+    Raises:
+        psycopg.Error: the server cannot be reached or refuses.
+    """
+    with on_server(url) as connection:
+        _comment(connection, database_name(prefix), None)
+
+
+def unsettled(url: str, *, made_by: str, older_than: timedelta) -> list[str]:
+    """Prefixes of databases, or of roles without one, that were begun so long ago and not settled.
+
+    Only what `made_by` began itself: another installation may use the same server.
+
+    Raises:
+        psycopg.Error: the server cannot be reached.
+    """
+    latest = datetime.now(UTC) - older_than
+    with on_server(url) as connection:
+        rows = connection.execute(
+            """SELECT substr(rolname, 4), shobj_description(oid, 'pg_authid') FROM pg_roles
+               WHERE rolname ~ '^bp_[0-9a-f]{8}$'
+                 AND starts_with(shobj_description(oid, 'pg_authid'), %s)""",
+            [_mark(made_by)],
+        ).fetchall()
+    begun = {
+        str(prefix): datetime.fromisoformat(str(comment).removeprefix(_mark(made_by)))
+        for prefix, comment in rows
+    }
+    return sorted(prefix for prefix, moment in begun.items() if moment < latest)
+
+
+def _mark(made_by: str) -> str:
+    return f"being made by {made_by} since "
+
+
+def _comment(
+    connection: psycopg.Connection[tuple[object, ...]], role: str, text: str | None
+) -> None:
+    connection.execute(
+        sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(role), sql.Literal(text))
     )
 
 

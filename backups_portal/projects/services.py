@@ -1,9 +1,11 @@
 """Making projects: the database first, the row that shows it last."""
 
+import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, time
 
+import psycopg
 from django.db import transaction
 from django.db.models import Q
 from django.utils.text import slugify
@@ -13,11 +15,18 @@ from backups_portal.audit.services import record
 from backups_portal.billing.prices import Quote
 from backups_portal.billing.services import charge_creation, current_quote, start_running
 from backups_portal.projectdb.ids import new_prefix
-from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from backups_portal.projectdb.provisioning import (
+    create_database,
+    database_name,
+    drop_database,
+    settle_database,
+)
 from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring, server_url
 from backups_portal.projects.errors import NameRefusedError
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
 from backups_portal.projects.servers import choose_server
+
+log = logging.getLogger(__name__)
 
 NAME_LENGTH = 100
 
@@ -68,8 +77,28 @@ def create_instance(*, server: DatabaseServer, project_name: str, prefix: str) -
         ProvisioningError: the server does not take it.
     """
     password = new_password()
-    create_database(server_url(server), prefix=prefix, password=password, project_name=project_name)
+    create_database(
+        server_url(server),
+        prefix=prefix,
+        password=password,
+        project_name=project_name,
+        made_by=installation(),
+    )
     return Instance(server, prefix, password)
+
+
+def settle_instance(instance: Instance) -> None:
+    """Its project is committed: nobody takes its database for one that was left behind any more."""
+    try:
+        settle_database(server_url(instance.server), prefix=instance.prefix)
+    except psycopg.Error:
+        # The sweep does it.
+        log.warning("could not settle database prefix=%s", instance.prefix, exc_info=True)
+
+
+def installation() -> str:
+    """What tells this portal from another one that uses the same database servers."""
+    return keyring().digest("installation").hex()[:16]
 
 
 def new_password() -> str:
@@ -147,6 +176,7 @@ def create_project(
     except BaseException:
         drop_database(server_url(instance.server), prefix=instance.prefix)
         raise
+    settle_instance(instance)
     return project
 
 

@@ -14,6 +14,8 @@ from pytest_django import Settings
 from backups_portal.lib import pulse
 from backups_portal.ops.tasks import look_at_storage
 from backups_portal.ops.views import SIGNS
+from snapshots.marker import MARKER
+from tests.factories import make_project_row, make_snapshot
 
 
 def test_health_needs_neither_sign_in_nor_database(client: Client) -> None:
@@ -55,18 +57,51 @@ def test_not_ready_while_something_is_silent(
     assert [name for name, state in response.json().items() if state != "ok"] == [silent]
 
 
+@pytest.mark.django_db
 @pytest.mark.usefixtures("signs")
 def test_the_storage_is_tried(settings: Settings, tmp_path: Path) -> None:
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'snapshots'}"
     pulse._redis().delete(pulse._key(pulse.STORAGE))
     look_at_storage()
     assert pulse.last_sign(pulse.STORAGE) is not None
-    assert not [file for file in (tmp_path / "snapshots").rglob("*") if file.is_file()]
+    left = [file.name for file in (tmp_path / "snapshots").rglob("*") if file.is_file()]
+    assert left == [MARKER]
     pulse._redis().delete(pulse._key(pulse.STORAGE))
     (tmp_path / "file").touch()
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'file' / 'below'}"
     look_at_storage()
     assert pulse.last_sign(pulse.STORAGE) is None
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("signs")
+def test_a_folder_that_is_not_mounted_is_no_storage(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'mounted'}"
+    look_at_storage()
+    make_snapshot(make_project_row())
+    look_at_storage()
+    assert pulse.last_sign(pulse.STORAGE) is not None
+    pulse._redis().delete(pulse._key(pulse.STORAGE))
+    (tmp_path / "mounted").rename(tmp_path / "elsewhere")
+    look_at_storage()
+    assert pulse.last_sign(pulse.STORAGE) is None
+    assert "in place of the right one" in caplog.text
+    assert not [file for file in (tmp_path / "mounted").rglob("*") if file.is_file()]
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("signs")
+def test_a_storage_of_before_there_were_markers_is_known_by_what_it_holds(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path}"
+    snapshot = make_snapshot(make_project_row())
+    (tmp_path / "manifests").mkdir()
+    (tmp_path / snapshot.manifest).write_text("{}")
+    look_at_storage()
+    assert (tmp_path / MARKER).exists()
 
 
 @pytest.mark.django_db
