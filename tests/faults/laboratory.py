@@ -37,7 +37,7 @@ from tests.projectdatabases import KEYS, main_database, quiet
 
 # Fast enough for a test, slow enough for a busy machine.
 LEASE_SECONDS = 3
-PATIENCE = 90.0
+PATIENCE = 180.0
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode
+from urllib.request import urlopen
 
 from django.test import Client
 
 from backups_portal.celery import app
-from backups_portal.demo.ports import LOOPBACK, free_port, is_free
+from backups_portal.demo.ports import LOOPBACK, free_port
 from snapshots.models import Snapshot
 from tests.conftest import database_of_this_test
 from tests.factories import PASSWORD
@@ -53,8 +54,15 @@ def running_web(storage_url: str, log: Path, *, threads: int = 1) -> Iterator[tu
         *(f"--bind={LOOPBACK}:{port}", "--worker-class=gthread", f"--threads={threads}"),
     ]
     with _running(command, storage_url, log) as web:
-        until(lambda: not is_free(port), ticking=False)
+        until(lambda: _answers(port), ticking=False)
         yield web, port
+
+
+def _answers(port: int) -> bool:
+    # Its first process listens long before another one has read the portal.
+    with suppress(OSError), urlopen(f"http://{LOOPBACK}:{port}/healthz", timeout=30) as answer:
+        return answer.status == 200
+    return False
 
 
 @contextmanager
