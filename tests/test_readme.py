@@ -160,4 +160,7 @@ def test_every_command_is_described() -> None:
 
 @pytest.mark.parametrize("name", re.findall(r"\[[^]]*\]\(([^)]+)\)", README))
 def test_links_lead_somewhere(name: str) -> None:
-    assert (ROOT / name).exists()
+    file, _, heading = name.partition("#")
+    assert (ROOT / file).exists()
+    headings = re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
+    assert file or heading in {text.lower().replace(" ", "-") for text in headings}
