@@ -15,12 +15,14 @@
   });
 
   // A live refresh would close the menu under the pointer, and empty the field under the hands: it
-  // waits for the next turn.
-  document.addEventListener("htmx:before:request", (event) => {
-    const trigger = event.detail.ctx.request.method === "GET" && event.target;
-    const isTyping = trigger && document.activeElement?.matches("input") && trigger.contains(document.activeElement);
-    if (isTyping || (trigger && openMenus(trigger).length)) event.preventDefault();
-  });
+  // waits for the next turn, also where it was asked for before the menu was opened.
+  const waitWhileInUse = (event) => {
+    const part = event.detail.ctx.request.method === "GET" && event.target;
+    const isTyping = part && document.activeElement?.matches("input") && part.contains(document.activeElement);
+    if (isTyping || (part && openMenus(part).length)) event.preventDefault();
+  };
+  document.addEventListener("htmx:before:request", waitWhileInUse);
+  document.addEventListener("htmx:before:swap", waitWhileInUse);
 
   // A live part that gets no answer stays as it was: say that it is old, until the next answer.
   const connection = document.getElementById("connection-lost");
