@@ -88,6 +88,7 @@ def _ticks(samples: Samples, options: argparse.Namespace, say: Say) -> dict[int,
             say(f"ticks among {size:,} projects with {due:,} due")
             for _ in range(options.rounds):
                 measure_tick(samples, size, due)
+            say(f"  {samples.median(f'tick {due} among {size} s'):.4f} s")
     plans = {due: plan_of_the_tick(due) for due in DUE if 0 < due <= there}
     samples.add(SEQUENTIAL, sum(plan.count("Seq Scan") for plan in plans.values()))
     return plans
