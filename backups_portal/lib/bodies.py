@@ -13,6 +13,8 @@ from django.shortcuts import render
 
 # Of a form; the largest has some hundred bytes.
 MAX_BYTES = 1_000_000
+# The name of the addresses of the portal's API.
+PROGRAMS = "portal-api"
 
 
 class BodyLimitMiddleware:
@@ -27,6 +29,9 @@ class BodyLimitMiddleware:
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], *_: Any
     ) -> HttpResponse | None:
+        if request.resolver_match and request.resolver_match.namespace == PROGRAMS:
+            # It refuses by itself, in words for programs.
+            return None
         # Its end is only known when it has come.
         if "HTTP_TRANSFER_ENCODING" in request.META:
             return _refuse(request, MAX_BYTES, HTTPStatus.LENGTH_REQUIRED)

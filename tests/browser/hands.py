@@ -72,6 +72,8 @@ class Finger(Hand):
         super().navigate(name)
 
     def act(self, target: Locator) -> None:
+        self.page.wait_for_load_state()
+        target.wait_for()
         assert self.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         target.tap()
 

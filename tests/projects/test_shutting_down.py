@@ -110,7 +110,10 @@ def test_a_restored_project_reminds_of_its_cost(
 ) -> None:
     snapshot = factories.make_snapshot(factories.make_project_row(owner=owner, name="Fleet"))
     factories.make_restore(snapshot, requested_by=owner, project=project)
-    Project.objects.filter(pk=project.pk).update(created_at=timezone.now() - timedelta(days=3))
+    running = Charge.objects.filter(project_id=project.pk, kind="running")
+    if not running.exists():
+        start_running(project=project, quote=current_quote(), reason="Test")
+    running.update(starts_at=timezone.now() - timedelta(days=3))
     page = client.get(f"/projects/{project.slug}/").content.decode()
     assert "Running for 3\N{NO-BREAK SPACE}days" in page
     assert f"/projects/{project.slug}/shut-down/" in page

@@ -10,7 +10,9 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
 from snapshots.anomaly import Size, smallness
 from snapshots.engine.storage import Storage
+from snapshots.marker import CONTENT, MARKER
 from snapshots.models import Snapshot
+from snapshots.storages import snapshot_storage
 from snapshots.taking import take
 from tests.factories import make_snapshot
 
@@ -58,6 +60,8 @@ def earlier_backups(project: Project, rows: int, size: int) -> None:
 
 
 def taken(project: Project) -> Snapshot:
+    # The earlier ones are rows only, and this is the right storage all the same.
+    snapshot_storage().put_stored(MARKER, CONTENT)
     snapshot = make_snapshot(project, state="queued")
     take(snapshot.pk)
     snapshot.refresh_from_db()
