@@ -1,7 +1,7 @@
 """Statements are made of the code's own words; what others say goes beside them, as parameters.
 
 Values go through psycopg's placeholders and names through `psycopg.sql`. What else is put into a
-statement is in this list, with the reason why nobody outside can say it (decision 0010).
+statement is in this list, with the reason why nobody outside can say it (decision 0012).
 """
 
 import ast
