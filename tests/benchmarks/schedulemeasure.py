@@ -106,18 +106,18 @@ def measure_sweep(samples: Samples) -> None:
             sweep_project(project_id)
             swept += 1
         took = time.perf_counter() - start
-    if storage.deleted != swept * ORPHANS:
-        raise RuntimeError(f"{storage.deleted} orphans of {swept} projects were removed")
+    if storage.deletions != swept * ORPHANS:
+        raise RuntimeError(f"{storage.deletions} orphans of {swept} projects were removed")
     samples.add("sweep of everything s", took)
     samples.add("memory of the sweep MB", grown() / MEGABYTE)
     samples.add("projects swept a second", swept / took)
-    samples.add("manifests swept", storage.read)
+    samples.add("manifests swept", storage.readings)
 
 
 def _with_snapshots() -> list[UUID]:
     from snapshots.models import Snapshot
 
-    stored = Snapshot.objects.filter(manifest="none")
+    stored = Snapshot.objects.completed().filter(project__name__startswith="Bulk ")
     return list(stored.order_by("project").values_list("project", flat=True).distinct())
 
 

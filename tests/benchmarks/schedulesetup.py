@@ -61,6 +61,7 @@ def add_snapshots(projects: int, days: int, now: datetime) -> None:
     """Stored snapshots of some of the projects, one a day."""
     from django.db import connection
 
+    from snapshots.engine.manifest import manifest_folder
     from tests.factories import make_project_row, make_snapshot
 
     example = make_snapshot(make_project_row(), taken_at=now)
@@ -73,7 +74,8 @@ def add_snapshots(projects: int, days: int, now: datetime) -> None:
             name: f"{name} - n * interval '1 day'"
             for name in ("scheduled_for", "taken_at", "started_at", "finished_at")
         },
-        "manifest": "'none'",
+        # Those of GeneratedStorage.
+        "manifest": f"p.id || '{manifest_folder('')}' || n - 1 || '.json'",
     }
     values = ", ".join(changed.get(column, f"s.{column}") for column in columns)
     # Of the ticks before, whose local dates these take.

@@ -20,12 +20,12 @@ class GeneratedStorage(Storage):
     """The backups of any project, one a day, and two orphans that a sweep finds.
 
     Attributes:
-        listed, read, deleted: How often that was asked for.
+        listings, readings, deletions: How often that was asked for.
     """
 
     def __init__(self, days: int) -> None:
         super().__init__(None)
-        self.listed = self.read = self.deleted = 0
+        self.listings = self.readings = self.deletions = 0
         self._manifests = [_manifest(day).to_json() for day in range(days)]
         steady = [_key(f"steady {number}") for number in range(STEADY)]
         daily = [_key(f"{day} {number}") for day in range(days) for number in range(DAILY)]
@@ -38,7 +38,7 @@ class GeneratedStorage(Storage):
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """The manifests of a project, or its segments."""
-        self.listed += 1
+        self.listings += 1
         project = prefix.partition("/")[0]
         if prefix == manifest_folder(project):
             keys = [f"{prefix}{day}.json" for day in range(len(self._manifests))]
@@ -49,14 +49,14 @@ class GeneratedStorage(Storage):
 
     def get(self, key: str) -> bytes:
         """A manifest."""
-        self.read += 1
+        self.readings += 1
         project, _, name = key.split("/")
         content = self._manifests[int(name.removesuffix(".json"))]
         return content.replace(str(PROJECT).encode(), project.encode())
 
     def delete(self, key: str) -> None:
         """It is there again when somebody asks."""
-        self.deleted += 1
+        self.deletions += 1
 
 
 def _manifest(day: int) -> Manifest:

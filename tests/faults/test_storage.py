@@ -10,6 +10,7 @@ from pytest_django import Settings
 from backups_portal.ops.tasks import sweep
 from backups_portal.projects.models import Project
 from restores.models import Restore
+from snapshots.marker import CONTENT, MARKER
 from snapshots.models import Snapshot
 from snapshots.queueing import queue_due
 from snapshots.taking import take
@@ -81,6 +82,8 @@ def test_a_full_disk_is_a_reason_and_the_next_run_needs_nobody(
     good = settings.SNAPSHOT_STORAGE
     add_noise(snapshot.project)
     with small_disk(tmp_path / "small", megabytes=1):
+        # The right one all the same: its backups are the tests' at other times.
+        (tmp_path / "small" / MARKER).write_bytes(CONTENT)
         settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'small'}"
         for _ in range(4):
             take(pk)

@@ -9,6 +9,8 @@ from pytest_django import Settings
 from backups_portal.ops.probing import FOLDER, LONGEST_TRY, forget_probes, storage_works
 from snapshots.storages import snapshot_storage
 
+pytestmark = pytest.mark.django_db
+
 
 @pytest.fixture(autouse=True, params=["", f"a:{'ab' * 32}"], ids=["open", "encrypted"])
 def _keys(request: pytest.FixtureRequest, settings: Settings, storage_url: str) -> None:
