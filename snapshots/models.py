@@ -137,6 +137,13 @@ class Snapshot(Leased):
         return f"{self.local_date.day} {self.local_date:%b %Y}"
 
     @property
+    def status(self) -> tuple[str, str]:
+        """How far it is, or what its proof has shown: the word for it, and what it is called."""
+        if self.state != self.State.COMPLETED or self.verdict == self.Verdict.UNPROVEN:
+            return self.state, self.State(self.state).label
+        return self.verdict, self.Verdict(self.verdict).label
+
+    @property
     def duration(self) -> timedelta | None:
         """How long taking it lasted."""
         if self.started_at and self.finished_at:

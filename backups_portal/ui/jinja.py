@@ -17,7 +17,8 @@ from jinja2 import Environment
 from backups_portal.ui.templatetags import portal
 from backups_portal.ui.zones import viewers_zone
 
-NO_ID = UUID(int=0)
+# Ids that no address has by itself, in place of which others are put.
+NO_ID, NO_NUMBER = UUID(int=0), 2**62
 FILTERS = ("data_size", "duration", "roughly", "money", "price", "tone")
 FUNCTIONS = ("ago", "badge", "clock", "day", "icon", "in_utc", "moment")
 
@@ -30,7 +31,8 @@ def environment(**options: Any) -> Environment:
     made.filters |= {name: getattr(portal, name) for name in FILTERS}
     made.filters |= {"intcomma": intcomma, "pluralize": pluralize, "capitalize_first": capfirst}
     made.globals |= {name: getattr(portal, name) for name in FUNCTIONS}
-    made.globals |= {"url": url, "url_of_each": url_of_each, "viewers_zone": viewers_zone}
+    made.globals |= {"url": url, "viewers_zone": viewers_zone}
+    made.globals |= {"url_of_each": url_of_each, "url_of_each_number": url_of_each_number}
     return made
 
 
@@ -41,9 +43,18 @@ def url(name: str, *arguments: object) -> str:
 
 def url_of_each(name: str, *arguments: object) -> Callable[[UUID], str]:
     """The addresses of pages that differ in their last argument alone, an id, worked out once."""
-    before, _, after = reverse(name, args=[*arguments, NO_ID]).rpartition(str(NO_ID))
+    return _parts(reverse(name, args=[*arguments, NO_ID]), NO_ID)
+
+
+def url_of_each_number(name: str, *arguments: object) -> Callable[[int], str]:
+    """The same where the last argument is a number."""
+    return _parts(reverse(name, args=[*arguments, NO_NUMBER]), NO_NUMBER)
+
+
+def _parts(address: str, placeholder: object) -> Callable[[object], str]:
+    before, _, after = address.rpartition(str(placeholder))
     return partial(_address, before, after)
 
 
-def _address(before: str, after: str, pk: UUID) -> str:
+def _address(before: str, after: str, pk: object) -> str:
     return f"{before}{pk}{after}"

@@ -106,12 +106,10 @@ def clock(when: datetime | None, zone: str | None = None) -> str:
     if when is None:
         return "\N{EM DASH}"
     there = formats.local(when, zone)
-    return format_html(
-        '<time datetime="{}" title="{} UTC">{} <span class="zone">{}</span></time>',
-        when.isoformat(),
-        f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}",
-        formats.day_and_time(there),
-        formats.zone_label(there),
+    return _time(
+        when,
+        f"{_in_utc(when)} UTC",
+        f'{formats.day_and_time(there)} <span class="zone">{formats.zone_label(there)}</span>',
     )
 
 
@@ -122,34 +120,34 @@ def in_utc(when: datetime | None, zone: str | None = None) -> str:
     if when is None or formats.zone_label(formats.local(when, shown)) == "UTC":
         return ""
     text = formats.full(formats.local(when, None))
-    return format_html('<time datetime="{}">{}</time>', when.isoformat(), text)
+    return SafeString(f'<time datetime="{when.isoformat()}">{text}</time>')
 
 
 @register.simple_tag
 def day(when: datetime, zone: str | None = None) -> str:
     """The date of a moment, as `moment` has it, with the moment in UTC on hover."""
     there = formats.local(when, viewers_zone() or zone)
-    return format_html(
-        '<time datetime="{}" title="{} UTC">{}</time>',
-        when.isoformat(),
-        f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}",
-        f"{there.day} {there:%b %Y}",
-    )
+    return _time(when, f"{_in_utc(when)} UTC", f"{there.day} {there:%b %Y}")
 
 
 @register.simple_tag
 def ago(when: datetime, zone: str | None = None) -> str:
     """How far a moment is from now, with the moment itself on hover."""
-    return format_html(
-        '<time datetime="{}" title="{} ({} UTC)">{}</time>',
-        when.isoformat(),
-        formats.full(formats.local(when, viewers_zone() or zone)),
-        f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}",
-        naturaltime(when),
-    )
+    there = formats.full(formats.local(when, viewers_zone() or zone))
+    return _time(when, f"{there} ({_in_utc(when)} UTC)", naturaltime(when))
+
+
+def _in_utc(when: datetime) -> str:
+    return f"{formats.local(when, None):%Y-%m-%d %H:%M:%S}"
+
+
+def _time(when: datetime, hover: str, shown: str) -> SafeString:
+    # Of moments and names of zones alone: nothing to escape, and a page has a hundred of them.
+    return SafeString(f'<time datetime="{when.isoformat()}" title="{hover}">{shown}</time>')
 
 
 @register.simple_tag
+@cache
 def badge(state: str, label: str) -> SafeString:
     """What a thing's state is called, in the tone of the state.
 
