@@ -11,6 +11,7 @@ import psycopg
 from django.conf import settings
 from django.utils import timezone
 
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.heartbeat import Heartbeat
 from backups_portal.lib.leases import LeaseLostError
 from backups_portal.lib.parallel import workers_for
@@ -77,7 +78,9 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
 
 
 class LeftBehindError(EngineError):
-    """The database of an attempt before is still there."""
+    """The database of an attempt before is still there: its server did not let it be dropped."""
+
+    cause = Cause.DATABASE_UNREACHABLE
 
 
 class BuildRun(Generic[RowT]):
@@ -108,7 +111,10 @@ class BuildRun(Generic[RowT]):
             self.reach(Build.Step.WAITING)
             self._clear()
             if self.row.attempts > MAX_ATTEMPTS:
-                raise EngineError(f"It was interrupted {MAX_ATTEMPTS} times and was given up.")
+                raise EngineError(
+                    f"It was interrupted {MAX_ATTEMPTS} times and was given up.",
+                    cause=Cause.INTERRUPTED,
+                )
             work(heartbeat)
 
     def _clear(self) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import psycopg
 
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.parallel import run_parallel
 from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE
 from restores.loading import Target
@@ -25,6 +26,8 @@ from snapshots.engine.taking import OnProgress, Progress, ReadJob
 
 class ProofError(EngineError):
     """The restored database is not what the snapshot recorded."""
+
+    cause = Cause.DAMAGED
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import psycopg
 import pyarrow as pa
 from psycopg import sql
 
+from backups_portal.lib.causes import Cause, driver_cause
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.parallel import run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, SCHEMA_VERSION, VARIABLE, Table
@@ -35,6 +36,8 @@ class LoadError(EngineError):
 class UnloadableError(LoadError):
     """It is the snapshot's rows that the new database does not take."""
 
+    cause = Cause.DAMAGED
+
 
 @dataclass(frozen=True)
 class Target:
@@ -50,12 +53,16 @@ def load_errors() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.DiskFull as error:
-        raise LoadError("The database server has no space left for the new project.") from error
+        raise LoadError(
+            "The database server has no space left for the new project.", cause=Cause.NO_ROOM
+        ) from error
     except psycopg.Error as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         is_about_rows = (error.sqlstate or "")[:2] in {DATA_EXCEPTION, INTEGRITY_VIOLATION}
-        kind = UnloadableError if is_about_rows else LoadError
-        raise kind(f"The new database could not be filled: {cause}") from error
+        message = f"The new database could not be filled: {cause}"
+        if is_about_rows:
+            raise UnloadableError(message) from error
+        raise LoadError(message, cause=driver_cause(error)) from error
 
 
 def load_snapshot(
@@ -89,7 +96,8 @@ def _check_schema(manifest: Manifest) -> None:
     if manifest.schema_version > SCHEMA_VERSION:
         raise LoadError(
             f"This backup has schema version {manifest.schema_version}; this version of Backups "
-            f"Portal restores up to version {SCHEMA_VERSION}. Upgrade it first."
+            f"Portal restores up to version {SCHEMA_VERSION}. Upgrade it first.",
+            cause=Cause.VERSION,
         )
 
 

@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from backups_portal.lib.causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import DatabaseServer, Project
 from snapshots.models import Snapshot
@@ -41,6 +42,8 @@ class Build(Leased):
     step = models.CharField(max_length=10, choices=Step.choices, default=Step.WAITING)
     step_started_at = models.DateTimeField(null=True)
     reason = models.TextField(blank=True)
+    # The same for programs; empty also where it failed before that was recorded.
+    cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
 
     # What is being made, written down before it exists, so that whoever follows a crash finds it.
     server = models.ForeignKey(DatabaseServer, models.PROTECT, null=True, related_name="+")
@@ -115,7 +118,10 @@ class Restore(Build):
                 fields=["state", "lease_until"],
                 name="restore_unfinished",
                 condition=Q(state__in=["queued", "running"]),
-            )
+            ),
+            models.Index(
+                fields=["finished_at"], name="restore_failed", condition=Q(state="failed")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -168,6 +174,11 @@ class Proof(Build):
             ),
             models.Index(fields=["id"], name="proof_has_database", condition=~Q(prefix="")),
             models.Index(fields=["snapshot"], name="proof_kept", condition=Q(is_kept=True)),
+            models.Index(
+                fields=["finished_at"],
+                name="proof_failed",
+                condition=Q(state__in=["failed", "given_up"]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups_portal.audit.services import record
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.heartbeat import Heartbeat
 from backups_portal.lib.leases import LeaseLostError
 from backups_portal.projectdb.provisioning import ProvisioningError
@@ -59,19 +60,19 @@ class _Run(BuildRun[Proof]):
             log.warning("proof %s was taken over by another worker", self.row.pk)
             self.drop()
         except EVIDENCE as error:
-            self._end(Proof.State.FAILED, str(error))
+            self._end(Proof.State.FAILED, str(error), error.cause)
         except (EngineError, ProvisioningError) as error:
-            self._end(Proof.State.GIVEN_UP, str(error))
+            self._end(Proof.State.GIVEN_UP, str(error), error.cause)
         except SoftTimeLimitExceeded:
-            self._end(Proof.State.GIVEN_UP, too_long("The proof"))
+            self._end(Proof.State.GIVEN_UP, too_long("The proof"), Cause.TIME_LIMIT)
         except Exception:
-            self._end(Proof.State.GIVEN_UP, UNEXPECTED)
+            self._end(Proof.State.GIVEN_UP, UNEXPECTED, Cause.UNEXPECTED)
             raise
 
     def _attempt(self, heartbeat: Heartbeat) -> None:
         snapshot = self.row.snapshot
         if snapshot.state != Snapshot.State.COMPLETED:
-            raise EngineError(GONE)
+            raise EngineError(GONE, cause=Cause.REMOVED)
         name = f"Proof of {snapshot.local_date}"
         self._pass(self.build(heartbeat, manifest_key=snapshot.manifest, name=name))
 
@@ -85,6 +86,7 @@ class _Run(BuildRun[Proof]):
                 state=Proof.State.PASSED,
                 step=Proof.Step.DONE,
                 reason="",
+                cause="",
                 finished_at=timezone.now(),
                 restore_seconds=built.restore_seconds,
                 compare_seconds=built.compare_seconds,
@@ -109,12 +111,13 @@ class _Run(BuildRun[Proof]):
         if seal is None:
             self._forget()
 
-    def _end(self, state: Proof.State, reason: str) -> None:
+    def _end(self, state: Proof.State, reason: str, cause: Cause) -> None:
         try:
             with transaction.atomic():
                 self.store(
                     state=state,
                     reason=reason,
+                    cause=cause,
                     finished_at=timezone.now(),
                     lease=None,
                     lease_until=None,

@@ -153,6 +153,7 @@ def retry_restore(*, restore: Restore, actor: Account, address: str | None = Non
                 state=Restore.State.QUEUED,
                 step=Restore.Step.WAITING,
                 reason="",
+                cause="",
                 attempts=0,
                 rows_done=0,
                 lease=None,

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from backups_portal.audit.services import record
 from backups_portal.billing.prices import Quote
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.heartbeat import Heartbeat
 from backups_portal.lib.leases import LeaseLostError
 from backups_portal.projectdb.provisioning import ProvisioningError
@@ -85,22 +86,22 @@ class _Run(BuildRun[Restore]):
             log.warning("restore %s was taken over by another worker", self.row.pk)
             self.drop()
         except EVIDENCE as error:
-            self._fail(str(error))
+            self._fail(str(error), error.cause)
             # Whether the snapshot is at fault, its proof decides.
             queue_proof(self.row.snapshot_id)
         except (EngineError, ProvisioningError) as error:
             if not self._try_later(error):
-                self._fail(str(error))
+                self._fail(str(error), error.cause)
         except NameRefusedError as error:
-            self._fail(str(error))
+            self._fail(str(error), Cause.NAME_REFUSED)
         except (OperationalError, InterfaceError):
             # Nothing can be written down; the database is found by whoever follows.
             log.warning("restore %s: the control database went away", self.row.pk)
             raise
         except SoftTimeLimitExceeded:
-            self._fail(too_long("The restore"))
+            self._fail(too_long("The restore"), Cause.TIME_LIMIT)
         except Exception:
-            self._fail(UNEXPECTED)
+            self._fail(UNEXPECTED, Cause.UNEXPECTED)
             raise
 
     def _attempt(self, heartbeat: Heartbeat) -> None:
@@ -143,6 +144,7 @@ class _Run(BuildRun[Restore]):
             state=Restore.State.COMPLETED,
             step=Restore.Step.DONE,
             reason="",
+            cause="",
             report=report,
             was_warm=was_warm,
             finished_at=timezone.now(),
@@ -160,7 +162,7 @@ class _Run(BuildRun[Restore]):
         log.info("restore %s made project %s", self.row.pk, project.pk)
         return project
 
-    def _try_later(self, error: Exception) -> bool:
+    def _try_later(self, error: EngineError | ProvisioningError) -> bool:
         """Queue it again where a later attempt may do better; the tick finds it then."""
         then = retry_at(self.row, timezone.now())
         if then is None or not (isinstance(error, LeftBehindError) or may_pass(error)):
@@ -172,6 +174,7 @@ class _Run(BuildRun[Restore]):
                 state=Restore.State.QUEUED,
                 step=Restore.Step.WAITING,
                 reason=str(error),
+                cause=error.cause,
                 rows_done=0,
                 lease=None,
                 lease_until=then,
@@ -193,13 +196,14 @@ class _Run(BuildRun[Restore]):
         )
         return True
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, cause: Cause) -> None:
         # A database that could not be dropped stays written down, for the tick to try again.
         gone = NO_DATABASE if self.drop() else {}
         try:
             self.store(
                 state=Restore.State.FAILED,
                 reason=reason,
+                cause=cause,
                 finished_at=timezone.now(),
                 lease=None,
                 lease_until=None,

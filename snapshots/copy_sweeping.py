@@ -12,6 +12,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from backups_portal.lib import pulse
+from backups_portal.lib.causes import Cause
 from snapshots.engine.encryption import keys_folder
 from snapshots.engine.errors import StorageError
 from snapshots.engine.manifest import manifest_folder
@@ -135,6 +136,7 @@ def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
         SnapshotCopy.objects.filter(pk=row.pk, state=SnapshotCopy.State.COPIED).update(
             state=SnapshotCopy.State.FAILED,
             reason=f"{SECOND} has lost a part of this copy.",
+            cause=Cause.DAMAGED,
             finished_at=timezone.now(),
         )
 

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.heartbeat import Heartbeat
 from backups_portal.lib.leases import LeaseLostError, message_counts_for
 from snapshots.copy_sweeping import note_away, remove_copies, second_is_away, wait_for_copy_sweep
@@ -66,7 +67,13 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
         "attempts": 0,
     }
     moved = known.exclude(place=copy_place()).update(
-        **fresh, place=copy_place(), reason="", copied_at=None, verified_at=None, needed_at=None
+        **fresh,
+        place=copy_place(),
+        reason="",
+        cause="",
+        copied_at=None,
+        verified_at=None,
+        needed_at=None,
     )
     # It keeps its reason: whoever copies it looks at everything again.
     again = known.filter(state=State.FAILED, finished_at__lte=failed_before).update(**fresh)
@@ -112,7 +119,7 @@ def copy(snapshot_id: UUID) -> None:
     log.info("copy begins snapshot=%s attempt=%s", snapshot_id, row.attempts)
     try:
         if row.attempts - row.failures > MOST_ATTEMPTS:
-            _give_up(row, ticket, INTERRUPTED)
+            _give_up(row, ticket, INTERRUPTED, Cause.INTERRUPTED)
             return
         _complete(row, ticket, _copy(row, ticket))
     except LeaseLostError:
@@ -120,14 +127,14 @@ def copy(snapshot_id: UUID) -> None:
     except ControlDatabaseError:
         raise
     except SoftTimeLimitExceeded:
-        _give_up(row, ticket, too_long("Copying this backup"))
+        _give_up(row, ticket, too_long("Copying this backup"), Cause.TIME_LIMIT)
     except EngineError as error:
         log.warning("copy failed snapshot=%s", snapshot_id, exc_info=True)
         if is_away(error):
             note_away()
         _fail(row, ticket, error)
     except Exception:
-        _give_up(row, ticket, UNEXPECTED)
+        _give_up(row, ticket, UNEXPECTED, Cause.UNEXPECTED)
         raise
 
 
@@ -201,6 +208,7 @@ def _complete(row: SnapshotCopy, ticket: UUID, copied: Copied) -> None:
             ticket,
             state=State.COPIED,
             reason="",
+            cause="",
             copied_at=now,
             verified_at=now,
             new_bytes=copied.new_bytes,
@@ -215,7 +223,7 @@ def _fail(row: SnapshotCopy, ticket: UUID, error: EngineError) -> None:
     """Queue it again for later, or say that it failed."""
     waits: Sequence[int] = settings.SNAPSHOT_RETRY_MINUTES
     if not isinstance(error, StorageError) or row.failures >= len(waits):
-        _give_up(row, ticket, str(error))
+        _give_up(row, ticket, str(error), error.cause)
         return
     then = timezone.now() + timedelta(minutes=waits[row.failures])
     _update(
@@ -223,14 +231,15 @@ def _fail(row: SnapshotCopy, ticket: UUID, error: EngineError) -> None:
         ticket,
         state=State.QUEUED,
         reason=str(error),
+        cause=error.cause,
         failures=F("failures") + 1,
         retry_at=then,
         lease_until=then,
     )
 
 
-def _give_up(row: SnapshotCopy, ticket: UUID, reason: str) -> None:
-    _finish(row, ticket, state=State.FAILED, reason=reason)
+def _give_up(row: SnapshotCopy, ticket: UUID, reason: str, cause: Cause) -> None:
+    _finish(row, ticket, state=State.FAILED, reason=reason, cause=cause)
     log.error("copy failed snapshot=%s: %s", row.pk, reason)
 
 

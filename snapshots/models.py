@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from backups_portal.lib.causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import Project
 
@@ -54,6 +55,8 @@ class Snapshot(Leased):
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     # Why it failed, in a sentence that an owner understands; of a queued one, why it did last time.
     reason = models.TextField(blank=True)
+    # The same for programs; empty also where it failed before that was recorded.
+    cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
     # How often it failed and was queued again, and not to be tried before when.
     failures = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
@@ -126,6 +129,9 @@ class Snapshot(Leased):
                 name="snapshot_unfinished",
                 condition=Q(state__in=["queued", "running"]),
             ),
+            models.Index(
+                fields=["finished_at"], name="snapshot_failed", condition=Q(state="failed")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -188,6 +194,7 @@ class SnapshotCopy(Leased):
     place = models.CharField(max_length=500)
     # Why it failed; of a queued one, why it did last time.
     reason = models.TextField(blank=True)
+    cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
     # How often it failed and was queued again, and not to be tried before when.
     failures = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
@@ -219,6 +226,9 @@ class SnapshotCopy(Leased):
                 fields=["state", "lease_until"],
                 name="snapshotcopy_unfinished",
                 condition=Q(state__in=["queued", "running"]),
+            ),
+            models.Index(
+                fields=["finished_at"], name="snapshotcopy_failed", condition=Q(state="failed")
             ),
         ]
 

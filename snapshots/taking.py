@@ -12,6 +12,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from backups_portal.audit.services import record
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.heartbeat import Heartbeat
 from backups_portal.lib.leases import LeaseLostError
 from backups_portal.lib.parallel import workers_for
@@ -92,8 +93,8 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
     snapshot = Snapshot.objects.select_related("project__server", "project__main_database").get(
         pk=snapshot_id
     )
-    if reason := _refusal(snapshot):
-        _give_up(snapshot, ticket, reason)
+    if refusal := _refusal(snapshot):
+        _give_up(snapshot, ticket, *refusal)
         return
     log.info("snapshot begins snapshot=%s attempt=%s", snapshot_id, snapshot.attempts)
     try:
@@ -105,22 +106,22 @@ def _take_claimed(snapshot_id: UUID, ticket: UUID) -> None:
         raise
     except SoftTimeLimitExceeded:
         log.warning("snapshot took too long snapshot=%s", snapshot_id, exc_info=True)
-        _give_up(snapshot, ticket, too_long("The backup"))
+        _give_up(snapshot, ticket, too_long("The backup"), Cause.TIME_LIMIT)
     except EngineError as error:
         log.warning("snapshot failed snapshot=%s", snapshot_id, exc_info=True)
-        _fail(snapshot, ticket, str(error))
+        _fail(snapshot, ticket, str(error), error.cause)
     except Exception:
         log.exception("snapshot failed unexpectedly snapshot=%s", snapshot_id)
-        _fail(snapshot, ticket, UNEXPECTED)
+        _fail(snapshot, ticket, UNEXPECTED, Cause.UNEXPECTED)
         raise
 
 
-def _refusal(snapshot: Snapshot) -> str:
+def _refusal(snapshot: Snapshot) -> tuple[str, Cause] | None:
     if snapshot.project.state != Project.State.ACTIVE:
-        return SHUT_DOWN
+        return SHUT_DOWN, Cause.SHUT_DOWN
     if snapshot.attempts - snapshot.failures > MOST_ATTEMPTS:
-        return INTERRUPTED
-    return ""
+        return INTERRUPTED, Cause.INTERRUPTED
+    return None
 
 
 def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
@@ -174,6 +175,7 @@ def _complete(snapshot: Snapshot, ticket: UUID, manifest: Manifest) -> None:
         ticket,
         state=Snapshot.State.COMPLETED,
         reason="",
+        cause="",
         taken_at=manifest.taken_at,
         manifest=manifest.key,
         is_full=manifest.is_full,
@@ -220,11 +222,11 @@ def _as_json(change: UntrackedChange) -> dict[str, Any]:
     return {**days, "rows_expected": change.rows_expected, "rows_found": change.rows_found}
 
 
-def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
+def _fail(snapshot: Snapshot, ticket: UUID, reason: str, cause: Cause) -> None:
     """Queue it again for later the same day, or say that it failed."""
     then = retry_at(snapshot, timezone.now())
     if then is None:
-        _give_up(snapshot, ticket, reason)
+        _give_up(snapshot, ticket, reason, cause)
         return
     _discard(snapshot, ticket)
     with transaction.atomic():
@@ -236,6 +238,7 @@ def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
             lease_until=then,
             retry_at=then,
             reason=reason,
+            cause=cause,
             failures=F("failures") + 1,
         )
         if not queued:
@@ -244,10 +247,10 @@ def _fail(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
     log.info("snapshot is tried again snapshot=%s at=%s", snapshot.pk, then)
 
 
-def _give_up(snapshot: Snapshot, ticket: UUID, reason: str) -> None:
+def _give_up(snapshot: Snapshot, ticket: UUID, reason: str, cause: Cause) -> None:
     _discard(snapshot, ticket)
     with transaction.atomic():
-        _finish(snapshot, ticket, state=Snapshot.State.FAILED, reason=reason)
+        _finish(snapshot, ticket, state=Snapshot.State.FAILED, reason=reason, cause=cause)
         _record(snapshot, "snapshot.failed", {"reason": reason})
 
 

@@ -92,7 +92,10 @@ def verify_copy(
     except EngineError as error:
         if not is_away(error):
             copied.update(
-                state=SnapshotCopy.State.FAILED, reason=str(error), finished_at=timezone.now()
+                state=SnapshotCopy.State.FAILED,
+                reason=str(error),
+                cause=error.cause,
+                finished_at=timezone.now(),
             )
         raise
     copied.update(verified_at=timezone.now())

@@ -9,6 +9,7 @@ from ninja import Field, Schema
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, StrictBool, StrictInt
 
 from backups_portal.billing.prices import CENT
+from backups_portal.lib.causes import Cause
 from backups_portal.transfers.choosing import KINDS, Rule, Unmatched
 
 
@@ -40,6 +41,13 @@ TransferState = Literal[
     "queued", "running", "ready", "paused", "cancelled", "completed", "failed", "undone"
 ]
 Kind = Literal[KINDS]  # type: ignore[valid-type] # one list for forms and API
+
+
+# No enumeration: what a client was made for must not refuse what is added.
+FAILURE_CAUSE: Any = Field(
+    description=f"The same for programs: {', '.join(Cause)}; more may come. "
+    "Empty where nothing failed."
+)
 
 
 class Body(Schema):
@@ -120,7 +128,8 @@ class Backup(Schema):
     verdict_reason: str
     proven_at: datetime | None
     restore_seconds: float | None = Field(description="How long a restore takes, as measured")
-    reason: str = Field(description="Why it failed")
+    reason: str = Field(description="Why it failed, or why its last try did")
+    cause: str = FAILURE_CAUSE
 
 
 class BackupDetail(Backup):
@@ -161,7 +170,8 @@ class Restore(Schema):
     project: str | None = Field(
         description="Slug of the new project, once it is there; for the account that asked for it"
     )
-    reason: str
+    reason: str = Field(description="Why it failed, or why its last try did")
+    cause: str = FAILURE_CAUSE
     rows_done: int
     rows_total: int | None
     creation_fee: str

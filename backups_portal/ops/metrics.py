@@ -14,8 +14,9 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from redis.exceptions import RedisError
 
 from backups_portal.lib import pulse
+from backups_portal.lib.causes import Cause
 from backups_portal.ops import rounds
-from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.models import DatabaseServer, Project
 from snapshots.models import Snapshot
 from snapshots.storages import has_copies
 
@@ -25,9 +26,11 @@ TIME_TO_COPY = timedelta(hours=3)
 NEVER = float("inf")
 
 PROJECTS = "SELECT state, count(*) FROM projects_project GROUP BY state"
-# The newest of each running project, by the index of stored snapshots.
+# The newest of each project, by the index of stored snapshots; of those that are removed for good
+# there are none.
 NEWEST = """
-SELECT extract(epoch FROM %s - min(newest.taken_at)), extract(epoch FROM %s - min(proven.taken_at)),
+SELECT p.state,
+       extract(epoch FROM %s - min(newest.taken_at)), extract(epoch FROM %s - min(proven.taken_at)),
        count(*) FILTER (WHERE newest.taken_at IS NULL OR newest.taken_at < %s - interval '26 hours')
 FROM projects_project p
 LEFT JOIN LATERAL (
@@ -36,8 +39,10 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT taken_at FROM snapshots_snapshot s WHERE s.project_id = p.id AND state = 'completed'
         AND verdict = 'passed' ORDER BY taken_at DESC LIMIT 1) proven ON true
-WHERE p.state = 'active' AND p.created_at < %s - interval '26 hours'
+WHERE p.state IN ('active', 'shut_down') AND p.created_at < %s - interval '26 hours'
+GROUP BY p.state
 """
+WITH_BACKUPS = (Project.State.ACTIVE, Project.State.SHUT_DOWN)
 SNAPSHOTS = """
 SELECT state, count(*), coalesce(sum(new_bytes), 0), coalesce(sum(rows), 0),
        coalesce(avg(extract(epoch FROM finished_at - started_at)), 0),
@@ -66,6 +71,29 @@ SELECT 'restore', state, count(*) FROM restores_restore WHERE finished_at > %s G
 UNION ALL
 SELECT 'proof', state, count(*) FROM restores_proof WHERE finished_at > %s GROUP BY state
 """
+# What has failed, by the indexes of failures; and what waits for its next try, or is at it, by
+# those of what is unfinished.
+FAILURES = """
+SELECT kind, cause, count(*) FROM (
+    SELECT 'snapshot' AS kind, cause FROM snapshots_snapshot
+        WHERE state = 'failed' AND finished_at > %(since)s
+    UNION ALL SELECT 'snapshot', cause FROM snapshots_snapshot
+        WHERE state IN ('queued', 'running') AND cause <> ''
+    UNION ALL SELECT 'copy', cause FROM snapshots_snapshotcopy
+        WHERE state = 'failed' AND finished_at > %(since)s
+    UNION ALL SELECT 'copy', cause FROM snapshots_snapshotcopy
+        WHERE state IN ('queued', 'running') AND cause <> ''
+    UNION ALL SELECT 'restore', cause FROM restores_restore
+        WHERE state = 'failed' AND finished_at > %(since)s
+    UNION ALL SELECT 'restore', cause FROM restores_restore
+        WHERE state IN ('queued', 'running') AND cause <> ''
+    UNION ALL SELECT 'proof', cause FROM restores_proof
+        WHERE state IN ('failed', 'given_up') AND finished_at > %(since)s) failure
+GROUP BY kind, cause
+"""
+FAILING = ("snapshot", "copy", "restore", "proof")
+# Of rows that failed before causes were recorded.
+UNKNOWN = "unknown"
 RESTORE_SECONDS = """
 SELECT coalesce(avg(restore_seconds), 0), coalesce(max(restore_seconds), 0)
 FROM restores_proof WHERE finished_at > %s AND state = 'passed'
@@ -94,6 +122,7 @@ class _Collector:
         yield from _snapshots(now)
         yield from _work(now)
         yield from _builds(now)
+        yield _failures(now)
         yield _labelled(
             "notifications_failed_last_day",
             "Notifications of the last day that did not arrive, after all tries.",
@@ -108,13 +137,19 @@ class _Collector:
 
 
 def _newest(now: datetime) -> Iterator[Metric]:
-    ((newest, proven, overdue),) = _rows(NEWEST, now, now, now, now)
+    found = {state: rest for state, *rest in _rows(NEWEST, now, now, now, now)}
+    of_state = [(state, *found.get(state, (0, 0, 0))) for state in WITH_BACKUPS]
     yield _labelled(
         "newest_backup_age_seconds",
-        "Age of the newest backup, and of the newest proven one, where it is oldest.",
-        ["proven"],
-        [("no", newest or 0), ("yes", proven or 0)],
+        "Age of a project's newest backup, and of its newest proven one, where it is oldest.",
+        ["project_state", "proven"],
+        [
+            (state, is_proven, age or 0)
+            for state, newest, proven, _ in of_state
+            for is_proven, age in (("no", newest), ("yes", proven))
+        ],
     )
+    overdue = sum(count for state, _, _, count in of_state if state == Project.State.ACTIVE)
     yield _gauge("projects_without_backup", "Running projects without one for 26 hours.", overdue)
 
 
@@ -160,6 +195,20 @@ def _builds(now: datetime) -> Iterator[Metric]:
         "How long restoring took when it was proven, in the last day.",
         ["of"],
         [("average", average), ("longest", longest)],
+    )
+
+
+def _failures(now: datetime) -> Metric:
+    """Every cause of every kind, also where there is none: a rule need not tell 0 from nothing."""
+    counts = {(kind, cause): 0 for kind in FAILING for cause in (*Cause, UNKNOWN)}
+    for kind, cause, count in _rows(FAILURES, since=now - DAY):
+        counts[kind, cause or UNKNOWN] = count
+    return _labelled(
+        "failures_last_day",
+        "What failed in the last day, or waits for its next try after it failed, by the cause of "
+        "its last try. What has worked since is not counted.",
+        ["kind", "cause"],
+        [(*labels, count) for labels, count in counts.items()],
     )
 
 
@@ -210,9 +259,9 @@ def _signs(now: datetime) -> Iterator[Metric]:
     )
 
 
-def _rows(statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
+def _rows(statement: str, *arguments: Any, **named: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, arguments)
+        cursor.execute(statement, named or arguments)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 

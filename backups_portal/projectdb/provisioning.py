@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from backups_portal.lib.causes import Cause, driver_cause
 from backups_portal.projectdb.catalogue import SCHEMA_VERSION
 from backups_portal.projectdb.connections import database_url
 
@@ -26,6 +27,10 @@ DROP_LOCK = 0x6264
 
 class ProvisioningError(Exception):
     """A database could not be made; the sentence is fit for a page."""
+
+    def __init__(self, message: str, *, cause: Cause) -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 @dataclass(frozen=True)
@@ -158,10 +163,13 @@ def create_database(
             inside.execute("INSERT INTO profile (name) VALUES (%s)", [project_name])
             inside.execute("INSERT INTO run_settings (name) VALUES (%s)", [project_name])
     except psycopg.errors.DiskFull as error:
-        raise ProvisioningError("The database server has no space left.") from error
+        raise ProvisioningError(
+            "The database server has no space left.", cause=Cause.NO_ROOM
+        ) from error
     except psycopg.Error as error:
         raise ProvisioningError(
-            f"The database server could not create the database: {error}"
+            f"The database server could not create the database: {error}",
+            cause=driver_cause(error),
         ) from error
     return Provisioned(database=name, role=name, password=password)
 

@@ -11,6 +11,7 @@ from django.db.models.functions import Cast
 from django.utils import timezone
 
 from backups_portal.audit.services import record
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.parallel import run_parallel
 from backups_portal.projectdb.provisioning import ProvisioningError
 from backups_portal.projects.connections import SERVER_PURPOSE, keyring, server_url
@@ -51,7 +52,8 @@ def choose_server(name: str = "") -> DatabaseServer:
         raise ProvisioningError(
             f"The database server “{name}” takes no new projects at the moment."
             if name
-            else "No database server takes new projects at the moment."
+            else "No database server takes new projects at the moment.",
+            cause=Cause.NO_ROOM,
         )
     return server
 

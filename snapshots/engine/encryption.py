@@ -26,6 +26,7 @@ from threading import Lock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from backups_portal.lib.causes import Cause
 from snapshots.engine.errors import EncryptionError, MissingObjectError
 from snapshots.engine.storage import ENCRYPTED, Storage
 
@@ -173,7 +174,8 @@ class ProjectCipher:
             return cipher.decrypt(nonce, memoryview(stored)[HEADER_BYTES:], key.encode())
         except (InvalidTag, ValueError) as error:
             raise EncryptionError(
-                f"{key} is not what was stored: it was changed, cut or swapped for another object."
+                f"{key} is not what was stored: it was changed, cut or swapped for another object.",
+                cause=Cause.DAMAGED,
             ) from error
 
     def sizes(self, size: int) -> tuple[int, ...]:
@@ -197,7 +199,8 @@ class ProjectCipher:
         # What cannot be read again would take every backup with it.
         if self._masters.unwrap(name, self._storage.get(name))[1] != data_key:
             raise EncryptionError(
-                f"The backup storage returned another key than was written {name}"
+                f"The backup storage returned another key than was written {name}",
+                cause=Cause.STORAGE,
             )
         return name
 

@@ -1,16 +1,33 @@
 """What can go wrong with a snapshot; each message is a sentence that an owner understands."""
 
+from backups_portal.lib.causes import Cause
+
 
 class EngineError(Exception):
-    """A snapshot could not be taken, read or restored; `str()` of it is fit for a page."""
+    """A snapshot could not be taken, read or restored; `str()` of it is fit for a page.
+
+    Attributes:
+        cause: Of its class, unless whoever raises it knows better.
+    """
+
+    cause = Cause.UNEXPECTED
+
+    def __init__(self, message: str, *, cause: Cause | None = None) -> None:
+        super().__init__(message)
+        if cause is not None:
+            self.cause = cause
 
 
 class StorageError(EngineError):
     """The storage could not be read or written."""
 
+    cause = Cause.STORAGE
+
 
 class MissingObjectError(StorageError):
     """The storage lacks an object that it should hold."""
+
+    cause = Cause.DAMAGED
 
 
 class UnkeptObjectError(StorageError):
@@ -24,14 +41,22 @@ class ExistingObjectError(StorageError):
 class EncryptionError(EngineError):
     """An object cannot be decrypted: its key is missing or another one, or it was changed."""
 
+    cause = Cause.ENCRYPTION_KEY
+
 
 class DamagedSnapshotError(EngineError):
     """What storage returned is not what the snapshot recorded."""
+
+    cause = Cause.DAMAGED
 
 
 class UnsupportedFormatError(EngineError):
     """The snapshot was written by a newer version of this software."""
 
+    cause = Cause.VERSION
+
 
 class SourceError(EngineError):
     """The main database could not be read."""
+
+    cause = Cause.DATABASE_REFUSED

@@ -13,6 +13,7 @@ import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from psycopg import sql
 
+from backups_portal.lib.causes import driver_cause
 from backups_portal.projectdb.catalogue import VARIABLE, Table
 from snapshots.engine.arrays import Columns, IrregularError, read_arrays
 from snapshots.engine.chunks import ChunkRange
@@ -45,7 +46,9 @@ def source_errors() -> Iterator[None]:
         yield
     except (psycopg.Error, AdbcError) as error:
         cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SourceError(f"The main database could not be read: {cause}") from error
+        raise SourceError(
+            f"The main database could not be read: {cause}", cause=driver_cause(error)
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 
+from backups_portal.lib.causes import Cause
 from backups_portal.lib.parallel import run_parallel
 from backups_portal.projectdb.catalogue import (
     RESOURCE_TABLES,
@@ -33,7 +34,12 @@ from snapshots.engine.contents import (
 )
 from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.edges import EdgeCounter
-from snapshots.engine.errors import EngineError, ExistingObjectError, SourceError
+from snapshots.engine.errors import (
+    EngineError,
+    ExistingObjectError,
+    SourceError,
+    UnkeptObjectError,
+)
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.notes import note_devices, note_excluded, note_series
 from snapshots.engine.rereading import plan_reread, untracked_changes
@@ -199,7 +205,8 @@ def check_schema(instant: Instant) -> None:
     if instant.schema_version > SCHEMA_VERSION:
         raise SourceError(
             f"The main database has schema version {instant.schema_version}; this version of "
-            f"Backups Portal knows up to version {SCHEMA_VERSION}."
+            f"Backups Portal knows up to version {SCHEMA_VERSION}.",
+            cause=Cause.VERSION,
         )
 
 
@@ -359,7 +366,9 @@ def _rows_by_chunk(table: pa.Table) -> dict[int, int]:
 
 def _read_back(storage: Storage, key: str, sha256: str) -> None:
     if hashlib.sha256(storage.get(key)).hexdigest() != sha256:
-        raise EngineError(f"The backup storage returned other bytes than were written to {key}.")
+        raise UnkeptObjectError(
+            f"The backup storage returned other bytes than were written to {key}."
+        )
 
 
 def _publish(storage: Storage, manifest: Manifest) -> None:

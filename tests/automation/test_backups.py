@@ -66,7 +66,9 @@ def test_a_page_that_cannot_be(project: Project, program: Program, query: str) -
 
 
 def test_what_is_known_of_a_backup(project: Project, program: Program) -> None:
-    old = factories.make_snapshot(project, taken_at=NOW - timedelta(days=1), state="failed")
+    old = factories.make_snapshot(
+        project, taken_at=NOW - timedelta(days=1), state="failed", cause="no_room"
+    )
     made = factories.make_snapshot(
         project, taken_at=NOW, table_rows={"device": 3}, verdict="passed", proven_at=NOW
     )
@@ -79,7 +81,8 @@ def test_what_is_known_of_a_backup(project: Project, program: Program) -> None:
     )
     assert (newest["taken_at"], newest["local_date"]) == ("2026-03-20T12:00:00Z", "2026-03-20")
     assert newest["kept_because"] == "Until a newer one is stored"
-    assert failed["reason"] == old.reason
+    assert (failed["reason"], failed["cause"]) == (old.reason, "no_room")
+    assert newest["cause"] == ""
     assert failed["is_restorable"] is False
     assert [one["id"] for one in program.get(BACKUPS, restorable="true")["items"]] == [str(made.pk)]
     detail = program.get(f"{BACKUPS}/{made.pk}")

@@ -151,10 +151,16 @@ class TestAsking:
 
     def test_a_failed_one_is_tried_again(self, snapshot: Snapshot, program: Program) -> None:
         restore = factories.make_restore(
-            snapshot, requested_by=snapshot.project.created_by, state="failed", reason="It broke."
+            snapshot,
+            requested_by=snapshot.project.created_by,
+            state="failed",
+            reason="It broke.",
+            cause="storage",
         )
+        assert program.get(f"/restores/{restore.pk}")["cause"] == "storage"
         response = program.ask("POST", f"/restores/{restore.pk}/retry")
         assert (response.status_code, response.json()["state"]) == (202, "queued")
+        assert (response.json()["reason"], response.json()["cause"]) == ("", "")
         program.refused(409, "POST", f"/restores/{restore.pk}/retry")
 
     def test_another_owner_is_not_led_into_the_new_project(

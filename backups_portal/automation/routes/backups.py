@@ -101,7 +101,7 @@ def _shown(row: Row) -> dict[str, Any]:
     same = (
         *("id", "state", "local_date", "scheduled_for", "taken_at", "finished_at", "rows"),
         *("logical_bytes", "stored_bytes", "new_bytes", "verdict", "verdict_reason"),
-        *("proven_at", "restore_seconds", "reason"),
+        *("proven_at", "restore_seconds", "reason", "cause"),
     )
     return {
         **{name: getattr(snapshot, name) for name in same},

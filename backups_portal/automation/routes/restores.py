@@ -112,8 +112,8 @@ def _detail(request: ApiRequest, restore: Restore) -> schemas.RestoreDetail:
 
 def _shown(request: ApiRequest, restore: Restore) -> dict[str, Any]:
     same = (
-        *("id", "state", "step", "name", "reason", "rows_done", "rows_total", "currency"),
-        *("created_at", "started_at", "finished_at"),
+        *("id", "state", "step", "name", "reason", "cause", "rows_done", "rows_total"),
+        *("currency", "created_at", "started_at", "finished_at"),
     )
     # The new project is the account's that asked for it; other owners cannot enter.
     is_theirs = restore.requested_by_id == request.auth.account.pk

@@ -1,0 +1,24 @@
+"""As in snapshots.0007: nobody is kept from writing."""
+
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    atomic = False
+
+    dependencies = [
+        ('restores', '0006_cause'),
+    ]
+
+    operations = [
+        AddIndexConcurrently(
+            model_name='proof',
+            index=models.Index(condition=models.Q(('state__in', ['failed', 'given_up'])), fields=['finished_at'], name='proof_failed'),
+        ),
+        AddIndexConcurrently(
+            model_name='restore',
+            index=models.Index(condition=models.Q(('state', 'failed')), fields=['finished_at'], name='restore_failed'),
+        ),
+    ]

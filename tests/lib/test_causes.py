@@ -1,0 +1,81 @@
+"""What a database driver raises is told apart by its class and its SQLSTATE."""
+
+import os
+
+import adbc_driver_postgresql.dbapi as adbc
+import psycopg
+import pytest
+from adbc_driver_manager import Error as AdbcError
+
+from backups_portal.lib.causes import CAUSE_LENGTH, Cause, driver_cause
+
+NOBODY = "postgresql://nobody@127.0.0.1:1/none"
+
+
+def of_statement(statement: str) -> Cause:
+    with (
+        psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection,
+        pytest.raises(psycopg.Error) as raised,
+    ):
+        connection.execute(statement.encode())
+    return driver_cause(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("statement", "cause"),
+    [
+        ("SET statement_timeout = 1; SELECT pg_sleep(9)", Cause.TIME_LIMIT),
+        ("SELECT pg_terminate_backend(pg_backend_pid())", Cause.DATABASE_UNREACHABLE),
+        ("SELECT * FROM what_is_not_there", Cause.DATABASE_REFUSED),
+        ("SELECT repeat('x', 1 << 30)", Cause.DATABASE_REFUSED),
+    ],
+)
+def test_what_a_server_says(statement: str, cause: Cause) -> None:
+    assert of_statement(statement) == cause
+
+
+def test_a_server_that_does_not_answer() -> None:
+    with pytest.raises(psycopg.Error) as raised:
+        psycopg.connect(NOBODY)
+    assert driver_cause(raised.value) == Cause.DATABASE_UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (psycopg.errors.DiskFull, Cause.NO_ROOM),
+        (psycopg.errors.TooManyConnections, Cause.NO_ROOM),
+        (psycopg.errors.AdminShutdown, Cause.DATABASE_UNREACHABLE),
+        (psycopg.errors.CannotConnectNow, Cause.DATABASE_UNREACHABLE),
+        (psycopg.errors.ConnectionFailure, Cause.DATABASE_UNREACHABLE),
+        (psycopg.InterfaceError, Cause.DATABASE_UNREACHABLE),
+        (psycopg.errors.InsufficientPrivilege, Cause.DATABASE_REFUSED),
+        (psycopg.DataError, Cause.DATABASE_REFUSED),
+    ],
+)
+def test_what_cannot_be_caused_here(error: type[psycopg.Error], cause: Cause) -> None:
+    assert driver_cause(error()) == cause
+
+
+@pytest.mark.parametrize(
+    ("statement", "cause"),
+    [
+        ("SELECT * FROM what_is_not_there", Cause.DATABASE_REFUSED),
+        ("SELECT pg_sleep(9)", Cause.TIME_LIMIT),
+    ],
+)
+def test_the_other_driver_is_asked_the_same(statement: str, cause: Cause) -> None:
+    with adbc.connect(os.environ["DATABASE_URL"]) as connection, connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 50")
+        with pytest.raises(AdbcError) as raised:
+            _ask(cursor, statement)
+        assert driver_cause(raised.value) == cause
+
+
+def _ask(cursor: adbc.Cursor, statement: str) -> None:
+    cursor.execute(statement)
+    cursor.fetchall()
+
+
+def test_the_longest_fits() -> None:
+    assert max(map(len, Cause)) <= CAUSE_LENGTH
