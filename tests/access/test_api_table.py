@@ -3,6 +3,7 @@
 import json
 import re
 import uuid
+from functools import cache
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
+@cache
 def paths() -> dict[str, dict[str, Any]]:
     """Every path of the description, with its operations."""
     return dict(api.get_openapi_schema()["paths"])
