@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.http import HttpResponse
-from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from backups_portal.accounts.scopes import Scope, allows
@@ -81,15 +80,15 @@ class ApiWorld(World):
 
     def call(self, actor: str, method: str, template: str, **changes: Any) -> HttpResponse:
         """One request of an actor, with a body that is good where one is needed."""
-        client = Client()
+        self.client.cookies.clear()
         if actor == "session":
-            client.force_login(self.accounts["owner"])
+            self.client.force_login(self.accounts["owner"])
         token = self.token(actor, method, template)
         last = template.rpartition("/")[2]
         body = BODIES.get((method, last), {})
         if (method, last) == ("POST", "transfers"):
             body = {"target": self.second.slug}
-        return client.generic(
+        return self.client.generic(
             method,
             self.path(template, **changes),
             data=json.dumps(body) if body else "",

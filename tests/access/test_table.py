@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -51,10 +52,18 @@ def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
             yield entry
 
 
+@cache
+def pattern_of(name: str) -> URLPattern:
+    """The only pattern of this name."""
+    (found,) = (pattern for pattern in patterns() if pattern.name == name)
+    return found
+
+
 class World:
     """One project with everything that a URL can name, and one account of each kind."""
 
     def __init__(self) -> None:
+        self.client = Client()
         self.accounts: dict[str, Account | None] = {
             "owner": factories.make_account(),
             "collaborator": factories.make_account(),
@@ -87,7 +96,6 @@ class World:
 
     def url(self, name: str, **changes: Any) -> str:
         """The address of this world's project, snapshot or restore."""
-        (pattern,) = (pattern for pattern in patterns() if pattern.name == name)
         ids = {
             "slug": self.project.slug,
             "snapshot": self.snapshot.pk,
@@ -101,7 +109,7 @@ class World:
             "access_token": 0,
             **changes,
         }
-        return reverse(name, kwargs={key: ids[key] for key in pattern.pattern.converters})
+        return reverse(name, kwargs={key: ids[key] for key in pattern_of(name).pattern.converters})
 
     def form(self, name: str) -> dict[str, Any]:
         """What a valid form of this URL would send."""
@@ -137,12 +145,13 @@ class World:
 
     def ask(self, actor: str, method: str, name: str, **changes: Any) -> Any:
         """One request in a session of its own."""
-        client = Client()
+        # Another client would have to load all middleware again.
+        self.client.cookies.clear()
         if account := self.accounts[actor]:
-            client.force_login(account)
+            self.client.force_login(account)
         if method == "POST":
-            return client.post(self.url(name, **changes), self.form(name))
-        return client.generic(method, self.url(name, **changes))
+            return self.client.post(self.url(name, **changes), self.form(name))
+        return self.client.generic(method, self.url(name, **changes))
 
 
 @pytest.fixture
