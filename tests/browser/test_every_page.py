@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from backups_portal.accounts.models import Account
 from tests.access.table import TABLE
-from tests.browser.conftest import Enter, Portal
+from tests.browser.conftest import LEAST_SHIFT, Enter, Portal
 from tests.browser.scene import Scene
 
 # Answers of these are no pages: for programs, for a page's own refresh, or to be saved.
@@ -36,8 +36,6 @@ COLOURS = {
     "resultTypes": ["violations"],
 }
 NARROW, WIDE = 360, 1920
-# What is reported as 0.00. On a busy machine a page may be painted before its last button is read.
-LEAST_SHIFT = 0.005
 FIRST_VISIT_BYTES = 150_000
 AXE = Axe()
 

@@ -18,7 +18,7 @@ from snapshots.models import Snapshot
 from snapshots.tasks import run_schedule
 from tests import factories
 from tests.access.table import TABLE
-from tests.browser.conftest import Enter, Portal
+from tests.browser.conftest import LEAST_SHIFT, Enter, Portal
 from tests.browser.hands import WAYS, Hand, hand, in_navigation
 from tests.browser.scene import Scene, live_project
 from tests.conftest import running_worker
@@ -161,6 +161,7 @@ def test_a_backup_appears_without_a_reload(enter: Enter, scene: Scene) -> None:
     expect(page.get_by_text(EMPTY)).to_have_count(0)
     expect(page.get_by_role("row")).to_have_count(2)
     assert page.evaluate("window.neverReloaded")
+    assert page.evaluate("window.shift") < LEAST_SHIFT, "\n".join(page.evaluate("window.shifted"))
     assert Snapshot.objects.get(project=project).state == "completed"
 
 
