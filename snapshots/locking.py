@@ -49,12 +49,11 @@ def lock_taken(
         storage,
         manifest,
         plan.until,
+        least=base_until if is_shared_locked else None,
         locked=base.objects if base and is_shared_locked else (),
         new={*manifest.new_keys, manifest.key},
         on_object=on_object,
     )
-    if until and base_until and is_shared_locked:
-        until = min(until, base_until)
     Snapshot.objects.filter(pk=snapshot.pk).update(locked_until=until)
     log.info("locked snapshot=%s until=%s", snapshot.pk, until)
 
@@ -89,16 +88,20 @@ def lock_copied(
     if plan.until <= now:
         return None
     shared: frozenset[str] = frozenset()
-    if last and last.locked_until and last.locked_until >= plan.least:
+    least = last.locked_until if last else None
+    if last and least and least >= plan.least:
         before = Manifest.load(storage, last.snapshot.manifest).objects
         shared = frozenset(before) - frozenset(written)
     manifest = Manifest.load(storage, snapshot.manifest)
-    new = {*written, manifest.key}
     until = lock_snapshot(
-        storage, manifest, plan.until, locked=shared, new=new, on_object=on_object
+        storage,
+        manifest,
+        plan.until,
+        least=least if shared else None,
+        locked=shared,
+        new={*written, manifest.key},
+        on_object=on_object,
     )
-    if until and shared and last and last.locked_until:
-        until = min(until, last.locked_until)
     log.info("locked the copy snapshot=%s until=%s", snapshot.pk, until)
     return until
 

@@ -130,10 +130,13 @@ class BucketLock:
                 raise self._without_lock()
             self._is_known = True
 
-    def lock(self, key: str, until: datetime, *, is_new: bool = False) -> datetime:
-        """Lock an object at least until a moment; a lock that lasts longer stays.
+    def lock(
+        self, key: str, until: datetime, *, least: datetime | None = None, is_new: bool = False
+    ) -> datetime:
+        """Lock an object until a moment; a lock that lasts longer stays.
 
         Args:
+            least: So does one that lasts until then.
             is_new: It was just written, so that nobody asks first whether it is locked.
 
         Returns:
@@ -145,25 +148,28 @@ class BucketLock:
         """
         self.check()
         until = whole_second(until)
-        found = None if is_new else self.found(key)
-        if found and self._is_enough(found, until):
-            return found.until
-        # What was locked in compliance mode can be extended in that mode only.
-        mode = found.mode if found and found.mode == LockMode.COMPLIANCE else self.mode
-        until = max(until, found.until) if found else until
         try:
-            with self._asked(f"refused to lock {key}", key=key):
-                self.client.put_object_retention(
-                    Bucket=self.bucket,
-                    Key=self.prefix + key,
-                    Retention={"Mode": mode.upper(), "RetainUntilDate": until},
-                )
+            return self._extend(key, until, least or until, None if is_new else self.found(key))
         except LockRefusedError:
-            # A bucket whose own period is longer has locked it by itself.
-            found = self.found(key)
-            if found is None or not self._is_enough(found, until):
+            if not is_new:
                 raise
+            # A bucket with a period of its own has locked it already.
+            return self._extend(key, until, least or until, self.found(key))
+
+    def _extend(
+        self, key: str, until: datetime, least: datetime, found: Retention | None
+    ) -> datetime:
+        if found and found.until >= least:
             return found.until
+        # A lock can be made longer in its own mode only.
+        is_locked = found is not None and found.until > datetime.now(UTC)
+        mode = found.mode if found and is_locked else self.mode
+        with self._asked(f"refused to lock {key}", key=key):
+            self.client.put_object_retention(
+                Bucket=self.bucket,
+                Key=self.prefix + key,
+                Retention={"Mode": mode.upper(), "RetainUntilDate": until},
+            )
         return until
 
     def found(self, key: str) -> Retention | None:
@@ -181,10 +187,6 @@ class BucketLock:
             return None
         mode = LockMode(retention["Mode"].lower())
         return Retention(mode, retention["RetainUntilDate"].astimezone(UTC))
-
-    def _is_enough(self, found: Retention, until: datetime) -> bool:
-        is_strong = found.mode in (self.mode, LockMode.COMPLIANCE)
-        return is_strong and found.until >= until
 
     @contextmanager
     def _asked(
@@ -208,8 +210,7 @@ class BucketLock:
         if code in DENIED:
             return LockRefusedError(
                 f"{self.name} {what}. Allow the key of the bucket s3:PutObjectRetention, "
-                "s3:GetObjectRetention and s3:GetBucketObjectLockConfiguration; what was locked in "
-                "governance mode stays in that mode."
+                "s3:GetObjectRetention and s3:GetBucketObjectLockConfiguration."
             )
         return StorageError(f"{self.name} {what}: {error}")
 

@@ -29,6 +29,7 @@ def lock_snapshot(
     manifest: Manifest,
     until: datetime,
     *,
+    least: datetime | None = None,
     locked: Collection[str] = (),
     new: Collection[str] = (),
     on_object: Callable[[], None] = lambda: None,
@@ -36,7 +37,8 @@ def lock_snapshot(
     """Lock everything that a restore of a snapshot needs; what is locked for longer stays so.
 
     Args:
-        locked: Names of objects that are known to be locked for so long.
+        least: What is locked until then is left alone; without one, what is locked for so long.
+        locked: Names of objects of which that is known.
         new: Names of objects that were just written.
         on_object: Called from the locking threads before each object; what it raises ends the run.
 
@@ -52,10 +54,11 @@ def lock_snapshot(
         return None
     lock.check()
     until = whole_second(until)
+    least = min(least or until, until)
 
     def work(_: None, job: LockJob) -> None:
         on_object()
-        lock.lock(job.key, until, is_new=job.is_new)
+        lock.lock(job.key, until, least=least, is_new=job.is_new)
 
     # The keys are few, and may have been wrapped anew since: they are looked at each time.
     keys = [item.key for item in storage.list(keys_folder(manifest.project_id))]
@@ -64,7 +67,7 @@ def lock_snapshot(
     run_parallel(jobs, work, workers=LOCKERS, resource=nullcontext)
     lock.lock(manifest.key, until, is_new=manifest.key in new)
     _check_kept(lock, manifest.key, until)
-    return until
+    return least
 
 
 def _check_kept(lock: BucketLock, key: str, until: datetime) -> None:
