@@ -124,7 +124,7 @@ class BucketLock:
             if self._is_known:
                 return
             answer: dict[str, Any] = {}
-            with self._asked("does not tell whether its bucket has object lock", NO_LOCK_HERE):
+            with self.asked("does not tell whether its bucket has object lock", NO_LOCK_HERE):
                 answer = self.client.get_object_lock_configuration(Bucket=self.bucket)
             if answer.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") != "Enabled":
                 raise self._without_lock()
@@ -164,7 +164,7 @@ class BucketLock:
         # A lock can be made longer in its own mode only.
         is_locked = found is not None and found.until > datetime.now(UTC)
         mode = found.mode if found and is_locked else self.mode
-        with self._asked(f"refused to lock {key}", key=key):
+        with self.asked(f"refused to lock {key}", key=key):
             self.client.put_object_retention(
                 Bucket=self.bucket,
                 Key=self.prefix + key,
@@ -180,7 +180,7 @@ class BucketLock:
             StorageError: the server does not answer, or there is no such object.
         """
         answer: dict[str, Any] = {}
-        with self._asked(f"does not tell until when {key} is locked", NOT_LOCKED, key):
+        with self.asked(f"does not tell until when {key} is locked", NOT_LOCKED, key):
             answer = self.client.get_object_retention(Bucket=self.bucket, Key=self.prefix + key)
         retention = answer.get("Retention", {})
         if "Mode" not in retention or "RetainUntilDate" not in retention:
@@ -189,7 +189,7 @@ class BucketLock:
         return Retention(mode, retention["RetainUntilDate"].astimezone(UTC))
 
     @contextmanager
-    def _asked(
+    def asked(
         self, what: str, quiet: frozenset[str] | set[str] = frozenset(), key: str = ""
     ) -> Iterator[None]:
         """Turn what goes wrong into our errors; what the server says of `quiet` is no error."""
