@@ -26,7 +26,8 @@ from restores.proof_queue import queue_proofs
 from restores.tasks import drop_leftovers, drop_strays, run_proof, run_restore
 from snapshots.copy_sweeping import remove_copies, sweep_copies
 from snapshots.copying import queue_copies
-from snapshots.engine.errors import EngineError, LockRefusedError, StorageError
+from snapshots.engine.errors import EngineError
+from snapshots.engine.fallback import is_away
 from snapshots.expiry import project_ids, prune_project, worth_pruning
 from snapshots.locking import extend_copy_locks, extend_locks
 from snapshots.orphans import sweep_project
@@ -141,13 +142,10 @@ def clean_copies(after: str | None = None) -> None:
             remove_copies(project_id)
             sweep_copies(project_id)
             extend_copy_locks(project_id, timezone.now())
-        except LockRefusedError:
-            log.exception("could not lock the copies project=%s", project_id)
-        except StorageError:
-            log.exception("could not clean up the second storage")
-            return
-        except EngineError:
+        except EngineError as error:
             log.exception("could not clean up the copies project=%s", project_id)
+            if is_away(error):
+                return
     if ids:
         clean_copies.delay(str(ids[-1]))
 

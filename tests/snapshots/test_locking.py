@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from snapshots.storages import master_keys, snapshot_storage
 from snapshots.taking import take
 from snapshots.verification import verify
 from tests.factories import make_snapshot
-from tests.lockserver import LOCKING, PLAIN, WEAK_KEY, WEAK_SECRET, LockServer, lock_server
+from tests.lockserver import LOCKING, PLAIN, WEAK_KEY, WEAK_SECRET, LockServer
 from tests.projectdatabases import KEYS, add_rows, main_database, open_database, quiet
 from tests.s3 import bucket_url, s3_server
 
@@ -41,21 +40,9 @@ DAY = timedelta(days=1)
 OLD, NEW = "a1" * 32, "b2" * 32
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockServer]:
-    with lock_server(tmp_path_factory.mktemp("weed")) as running:
-        yield running
-
-
 @pytest.fixture(params=["governance", "compliance"])
 def mode(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture
-def prefix(tmp_path: Path) -> str:
-    """A folder of this test's own in the bucket."""
-    return f"{tmp_path.parent.name}/{tmp_path.name}"
 
 
 @pytest.fixture

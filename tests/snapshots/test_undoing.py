@@ -2,10 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,21 +20,10 @@ from snapshots.locking import extend_locks
 from snapshots.models import Snapshot
 from snapshots.storages import snapshot_storage
 from snapshots.verification import verify
-from tests.lockserver import LOCKING, LockServer, lock_server
+from tests.lockserver import LOCKING, LockServer
 from tests.snapshots.test_locking import DAY, OLD, add, age, restored, taken
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockServer]:
-    with lock_server(tmp_path_factory.mktemp("weed")) as running:
-        yield running
-
-
-@pytest.fixture
-def prefix(tmp_path: Path) -> str:
-    return f"{tmp_path.parent.name}/{tmp_path.name}"
 
 
 @pytest.fixture
