@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -85,9 +85,7 @@ class Access:
 def whole_second(moment: datetime) -> datetime:
     """The first whole second that is not before a moment: locks know no smaller ones."""
     moment = moment.astimezone(UTC)
-    return (
-        moment if not moment.microsecond else moment.replace(microsecond=0) + timedelta(seconds=1)
-    )
+    return moment + timedelta(microseconds=-moment.microsecond % 1_000_000)
 
 
 class BucketLock:
@@ -189,10 +187,18 @@ class BucketLock:
         return Retention(mode, retention["RetainUntilDate"].astimezone(UTC))
 
     @contextmanager
-    def asked(
-        self, what: str, quiet: frozenset[str] | set[str] = frozenset(), key: str = ""
-    ) -> Iterator[None]:
-        """Turn what goes wrong into our errors; what the server says of `quiet` is no error."""
+    def asked(self, what: str, quiet: Collection[str] = (), key: str = "") -> Iterator[None]:
+        """Turn what goes wrong meanwhile into our errors.
+
+        Args:
+            quiet: Codes of answers that are none.
+            key: The object that is asked for, where it may be missing.
+
+        Raises:
+            LockRefusedError: the server refuses; the message says what to do.
+            MissingObjectError: there is no such object.
+            StorageError: it does not answer, or something else.
+        """
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 from django.test import Client
 from django.utils import timezone
 
-from backups_portal.ops.tasks import sweep
+from backups_portal.lib import pulse
+from backups_portal.ops.tasks import clean_copies, sweep
 from backups_portal.projects.connections import project_dsn
 from backups_portal.projects.models import MainDatabase, Project
 from restores.comparing import compare_with_manifest
@@ -40,9 +41,13 @@ DAY = timedelta(days=1)
 OLD, NEW = "a1" * 32, "b2" * 32
 
 
-@pytest.fixture(params=["governance", "compliance"])
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+IN_BOTH_MODES = pytest.mark.parametrize("mode", list(LockMode))
+
+
+@pytest.fixture
+def mode() -> str:
+    """What the storage's URL says, but for tests that are run in both modes."""
+    return LockMode.COMPLIANCE
 
 
 @pytest.fixture
@@ -134,6 +139,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     return Asked(monkeypatch)
 
 
+@IN_BOTH_MODES
 def test_all_of_a_snapshot_is_locked_until_it_may_go(
     live_project: Project, locking: BucketLock, mode: str
 ) -> None:
@@ -148,6 +154,7 @@ def test_all_of_a_snapshot_is_locked_until_it_may_go(
         assert (retention.mode, retention.until) == (mode, snapshot.locked_until)
 
 
+@IN_BOTH_MODES
 def test_the_server_refuses_to_delete_and_to_shorten(
     live_project: Project, locking: BucketLock, server: LockServer, prefix: str, mode: str
 ) -> None:
@@ -209,6 +216,7 @@ def test_what_is_shared_is_asked_for_its_lock_only_where_that_ends_too_early(
     assert min(locks_of(locking, third).values()) == third.locked_until
 
 
+@IN_BOTH_MODES
 def test_the_lock_of_a_shared_object_is_never_made_shorter(
     live_project: Project, locking: BucketLock
 ) -> None:
@@ -227,6 +235,7 @@ def test_the_lock_of_a_shared_object_is_never_made_shorter(
     assert locks_of(locking, first) == before
 
 
+@IN_BOTH_MODES
 def test_a_longer_period_makes_locks_longer(live_project: Project, locking: BucketLock) -> None:
     snapshot = taken(live_project)
     assert snapshot.taken_at
@@ -275,6 +284,7 @@ def test_snapshots_go_and_orphans_too_although_versions_stay(
     assert sorted(kinds) == [False, True], "a delete marker, and the version that is locked"
 
 
+@IN_BOTH_MODES
 def test_a_lock_that_outlasts_ours_is_left_alone(
     live_project: Project, locking: BucketLock, mode: str
 ) -> None:
@@ -289,6 +299,7 @@ def test_a_lock_that_outlasts_ours_is_left_alone(
     assert (found.mode, found.until) == (mode, locked)
 
 
+@IN_BOTH_MODES
 def test_a_lock_keeps_the_mode_that_it_has(
     live_project: Project, locking: BucketLock, server: LockServer, prefix: str, mode: str
 ) -> None:
@@ -319,10 +330,16 @@ def test_what_was_written_again_is_locked_again(
     assert set(locks_of(locking, snapshot).values()) == {snapshot.locked_until}
 
 
-@pytest.mark.parametrize("mode", ["governance"], indirect=True)
+@pytest.mark.parametrize("mode", [LockMode.GOVERNANCE])
 def test_the_copy_is_locked_where_its_url_says_so(
-    live_project: Project, locking: BucketLock, server: LockServer, prefix: str, settings: Any
+    live_project: Project,
+    locking: BucketLock,
+    server: LockServer,
+    prefix: str,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(pulse, "KEY", f"test:{timezone.now()}")
     settings.SNAPSHOT_COPY_STORAGE = server.url(f"{prefix}-copy", object_lock="compliance")
     lock = open_storage(settings.SNAPSHOT_COPY_STORAGE).lock
     assert lock is not None
@@ -342,6 +359,12 @@ def test_the_copy_is_locked_where_its_url_says_so(
     assert row.state == SnapshotCopy.State.COPIED, row.reason
     assert row.locked_until == second.locked_until
     assert len(locks_of(lock, second)) == len(everything_of(second))
+    keep_for(live_project, 28)
+    clean_copies.run()
+    row.refresh_from_db()
+    assert second.taken_at
+    assert row.locked_until == whole_second(second.taken_at + 32 * DAY)
+    assert min(locks_of(lock, second).values()) == row.locked_until
 
 
 def test_a_bucket_without_object_lock_fails_the_snapshot_with_a_reason(
