@@ -24,6 +24,7 @@ from snapshots.engine.fallback import is_away
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.limits import too_long
+from snapshots.locking import lock_copied
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages import copy_place, copy_storage, has_copies, snapshot_storage
 
@@ -74,6 +75,7 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
         copied_at=None,
         verified_at=None,
         needed_at=None,
+        locked_until=None,
     )
     # It keeps its reason: whoever copies it looks at everything again.
     again = known.filter(state=State.FAILED, finished_at__lte=failed_before).update(**fresh)
@@ -121,7 +123,8 @@ def copy(snapshot_id: UUID) -> None:
         if row.attempts - row.failures > MOST_ATTEMPTS:
             _give_up(row, ticket, INTERRUPTED, Cause.INTERRUPTED)
             return
-        _complete(row, ticket, _copy(row, ticket))
+        copied, locked_until = _copy(row, ticket)
+        _complete(row, ticket, copied, locked_until)
     except LeaseLostError:
         log.warning("lease lost, copy stopped snapshot=%s", snapshot_id)
     except ControlDatabaseError:
@@ -163,41 +166,54 @@ def _claim(snapshot_id: UUID) -> UUID | None:
     )
 
 
-def _copy(row: SnapshotCopy, ticket: UUID) -> Copied:
+def _copy(row: SnapshotCopy, ticket: UUID) -> tuple[Copied, datetime | None]:
+    """What was copied, and until when it is locked."""
     target = copy_storage()
     if target is None:
         raise StorageError("There is no second storage any more.")
     with Heartbeat(SnapshotCopy.objects.all(), row.pk, ticket, lease=settings.LEASE) as heartbeat:
         wait_for_copy_sweep(row.snapshot.project_id)
-        return copy_objects(
+        last = _made_last(row)
+        copied = copy_objects(
             snapshot_storage(),
             target,
             row.snapshot.manifest,
             # After an attempt that failed or was lost everything is looked at again.
-            trusted=_trusted(row, target) if row.attempts == 1 and not row.reason else None,
+            trusted=_trusted(last, target) if row.attempts == 1 and not row.reason else None,
             on_object=heartbeat.check,
             on_publish=heartbeat.renew,
         )
+        locked_until = lock_copied(
+            row.snapshot, target, copied.written, last, on_object=heartbeat.check
+        )
+    return copied, locked_until
 
 
-def _trusted(row: SnapshotCopy, target: Storage) -> frozenset[str]:
-    """Objects of the copy that was made last: each was read back when it was written."""
+def _made_last(row: SnapshotCopy) -> SnapshotCopy | None:
+    """The project's copy in the same place that was made before this one."""
     copied = SnapshotCopy.objects.filter(
         snapshot__project=row.snapshot.project_id, state=State.COPIED, place=row.place
     )
-    last = copied.order_by("-copied_at").values_list("snapshot__manifest", flat=True).first()
+    return copied.select_related("snapshot").order_by("-copied_at").first()
+
+
+def _trusted(last: SnapshotCopy | None, target: Storage) -> frozenset[str]:
+    """Objects of the copy that was made last: each was read back when it was written."""
     if last is None:
         return frozenset()
+    manifest = last.snapshot.manifest
     try:
-        return frozenset(Manifest.load(target, last).objects)
+        return frozenset(Manifest.load(target, manifest).objects)
     except StorageError:
         raise
     except EngineError:
-        log.warning("the copy made last cannot be read manifest=%s", last, exc_info=True)
+        log.warning("the copy made last cannot be read manifest=%s", manifest, exc_info=True)
         return frozenset()
 
 
-def _complete(row: SnapshotCopy, ticket: UUID, copied: Copied) -> None:
+def _complete(
+    row: SnapshotCopy, ticket: UUID, copied: Copied, locked_until: datetime | None
+) -> None:
     now = timezone.now()
     with transaction.atomic():
         # Retention does not wait for copies: what it removed meanwhile is not to come back.
@@ -212,6 +228,7 @@ def _complete(row: SnapshotCopy, ticket: UUID, copied: Copied) -> None:
             copied_at=now,
             verified_at=now,
             new_bytes=copied.new_bytes,
+            locked_until=locked_until,
         )
     if is_wanted:
         log.info("copied snapshot=%s new_bytes=%s", row.pk, copied.new_bytes)

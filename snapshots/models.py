@@ -84,6 +84,10 @@ class Snapshot(Leased):
     # Changes that a full re-read found and tracking had not told of; see engine/rereading.py.
     untracked = models.JSONField(default=list)
 
+    # Until when each of its objects is locked at least; empty where the storage locks nothing, and
+    # where that has to be looked at again. See locking.py.
+    locked_until = models.DateTimeField(null=True)
+
     # Why it is unusually small beside those before it; empty where it is not. See anomaly.py.
     size_note = models.TextField(blank=True)
 
@@ -208,6 +212,8 @@ class SnapshotCopy(Leased):
     # When a restore or a proof last needed it, because the first storage had lost or damaged
     # something; nothing is built upon such a snapshot until it is repaired.
     needed_at = models.DateTimeField(null=True)
+    # As of the snapshot, in the second storage.
+    locked_until = models.DateTimeField(null=True)
 
     objects = LeaseQuerySet.as_manager()
 

@@ -7,6 +7,7 @@ from django.utils import timezone
 from snapshots.engine.copying import Copied, copy_snapshot
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.sweeping import delete_manifest
+from snapshots.locking import forget_locks
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.orphans import unswept
 from snapshots.storages import copy_storage, snapshot_storage
@@ -34,6 +35,8 @@ def repair(snapshot: Snapshot) -> Copied:
             on_object=_go_on,
             on_publish=lambda: _check_wanted(snapshot.pk),
         )
+    if repaired.new_bytes:
+        forget_locks(snapshot.project_id)
     if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
         delete_manifest(first, snapshot.manifest)
     SnapshotCopy.objects.filter(pk=snapshot.pk).update(needed_at=None)

@@ -14,6 +14,7 @@ from snapshots.engine.encryption import MasterKeys, ProjectCipher, keys_folder
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.manifest import manifest_folder
 from snapshots.engine.storage import ENCRYPTED, Storage, open_storage
+from snapshots.locking import forget_copy_locks, forget_locks
 from snapshots.models import Snapshot
 from snapshots.storages import SECOND, has_copies
 
@@ -68,7 +69,19 @@ def _rotate_folders(storage: Storage, masters: MasterKeys, place: str) -> Iterat
         except EngineError as error:
             log.exception("keys could not be rotated folder=%s", folder)
             rotated.error = str(error)
+        if rotated.rewrapped or rotated.encrypted:
+            _forget_locks(rotated)
         yield rotated
+
+
+def _forget_locks(rotated: Rotated) -> None:
+    """What was written again is not locked, where what it replaces was."""
+    if not _is_project(rotated.folder):
+        return
+    if rotated.place:
+        forget_copy_locks(UUID(rotated.folder))
+    else:
+        forget_locks(UUID(rotated.folder))
 
 
 def _rotate(storage: Storage, masters: MasterKeys, rotated: Rotated) -> None:

@@ -29,6 +29,7 @@ from snapshots.engine.steps import Step
 from snapshots.engine.storage import Storage
 from snapshots.engine.taking import Progress, take_snapshot
 from snapshots.limits import limit_seconds, too_long
+from snapshots.locking import lock_taken
 from snapshots.models import Snapshot
 from snapshots.orphans import wait_for_sweep
 from snapshots.retrying import retry_at
@@ -149,12 +150,13 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
         wait_for_sweep(snapshot.project_id)
         with source_errors():
             dsn = project_dsn(snapshot.project, statement_seconds=limit_seconds())
+        base = find_base(storage, snapshot)
         return take_snapshot(
             dsn,
             storage,
             project_id=snapshot.project_id,
             snapshot_id=snapshot.id,
-            base=find_base(storage, snapshot),
+            base=base,
             readers=workers_for(settings.SNAPSHOT_READERS),
             on_progress=report,
             full=is_full_due(snapshot),
@@ -163,6 +165,9 @@ def _run_engine(snapshot: Snapshot, ticket: UUID) -> Manifest:
                 "local_date": snapshot.local_date.isoformat(),
                 "time_zone": snapshot.project.main_database.backup_time_zone,
             },
+            on_published=lambda manifest: lock_taken(
+                snapshot, storage, manifest, base, on_object=heartbeat.check
+            ),
         )
 
 

@@ -26,8 +26,10 @@ from restores.proof_queue import queue_proofs
 from restores.tasks import drop_leftovers, drop_strays, run_proof, run_restore
 from snapshots.copy_sweeping import remove_copies, sweep_copies
 from snapshots.copying import queue_copies
-from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.errors import EngineError
+from snapshots.engine.fallback import is_away
 from snapshots.expiry import project_ids, prune_project, worth_pruning
+from snapshots.locking import extend_copy_locks, extend_locks
 from snapshots.orphans import sweep_project
 from snapshots.queueing import tidy_plan
 from snapshots.storages import has_copies
@@ -139,11 +141,11 @@ def clean_copies(after: str | None = None) -> None:
         try:
             remove_copies(project_id)
             sweep_copies(project_id)
-        except StorageError:
-            log.exception("could not clean up the second storage")
-            return
-        except EngineError:
+            extend_copy_locks(project_id, timezone.now())
+        except EngineError as error:
             log.exception("could not clean up the copies project=%s", project_id)
+            if is_away(error):
+                return
     if ids:
         clean_copies.delay(str(ids[-1]))
 
@@ -217,4 +219,5 @@ def _prune_and_sweep(project_id: UUID, *, prune: bool) -> bool:
     if prune:
         prune_project(project_id, now)
     swept = sweep_project(project_id)
+    extend_locks(project_id, now)
     return swept is not None and swept.is_doubtful

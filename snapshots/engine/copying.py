@@ -28,10 +28,12 @@ class Copied:
     Attributes:
         objects: All that it names.
         new_bytes: Bytes of those that were written.
+        written: The names of those.
     """
 
     objects: int
     new_bytes: int
+    written: frozenset[str] = frozenset()
 
 
 def copy_snapshot(
@@ -70,10 +72,11 @@ def copy_snapshot(
         return _copy_object(source, target, item)
 
     wanted = [item for item in manifest.objects.values() if not is_there(item)]
-    written = run_parallel(wanted, copy, workers=COPIERS, resource=nullcontext)
+    sizes = run_parallel(wanted, copy, workers=COPIERS, resource=nullcontext)
     on_publish()
     _copy_manifest(source, target, key, manifest)
-    return Copied(len(manifest.objects), sum(written))
+    written = frozenset(item.key for item, size in zip(wanted, sizes, strict=True) if size)
+    return Copied(len(manifest.objects), sum(sizes), written)
 
 
 def copy_keys(source: Storage, target: Storage, project_id: UUID, *, compare: bool) -> None:

@@ -34,6 +34,10 @@ class UnkeptObjectError(StorageError):
     """The storage took an object and gave back another one."""
 
 
+class LockRefusedError(StorageError):
+    """The storage answered, and did not lock an object."""
+
+
 class ExistingObjectError(StorageError):
     """Another writer has stored an object of that name."""
 

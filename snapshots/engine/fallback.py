@@ -3,7 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 
-from snapshots.engine.errors import EngineError, MissingObjectError, StorageError, UnkeptObjectError
+from snapshots.engine.errors import (
+    EngineError,
+    LockRefusedError,
+    MissingObjectError,
+    StorageError,
+    UnkeptObjectError,
+)
 from snapshots.engine.storage import Parsed, Storage, StoredObject
 
 # Who is away is not asked again for so many seconds: each object would wait for its retries.
@@ -27,7 +33,7 @@ class StorageWithCopy(Storage):
     """
 
     def __init__(self, first: Storage, copy: Storage, on_use: OnUse) -> None:
-        super().__init__(first._store, first._cipher, first.name)
+        super().__init__(first._store, first._cipher, first.name, first.lock)
         self._first = first
         self._copy = copy
         self._on_use = on_use
@@ -75,7 +81,7 @@ class StorageWithCopy(Storage):
 def is_away(error: EngineError) -> bool:
     """Whether a storage did not answer, and nothing is known of the object."""
     return isinstance(error, StorageError) and not isinstance(
-        error, (MissingObjectError, UnkeptObjectError)
+        error, (MissingObjectError, UnkeptObjectError, LockRefusedError)
     )
 
 

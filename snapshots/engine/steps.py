@@ -17,7 +17,9 @@ class Step(StrEnum):
     DESCRIBING = "describing"
     # The next object makes the snapshot.
     PUBLISHING = "publishing"
-    # It is in storage, and the marks that it saw are still in the main database.
+    # It is in storage; nothing of it is locked, where its bucket can lock objects.
+    LOCKING = "locking"
+    # It is locked, and the marks that it saw are still in the main database.
     FORGETTING = "forgetting"
     # The marks are gone too; the row does not say so yet.
     RECORDING = "recording"

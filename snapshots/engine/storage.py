@@ -12,6 +12,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, NotSupportedError
 from obstore.store import LocalStore, from_url
 
+from snapshots.engine.bucketlock import OBJECT_LOCK, BucketLock, open_lock
 from snapshots.engine.errors import (
     EncryptionError,
     ExistingObjectError,
@@ -67,14 +68,20 @@ class Storage:
         store: Of obstore.
         cipher: Encrypts what is put, and decrypts what is got; without one, objects lie open.
         name: What messages call it.
+        lock: Of its bucket, where its URL asks for object lock.
     """
 
     def __init__(
-        self, store: Any, cipher: Cipher | None = None, name: str = "The backup storage"
+        self,
+        store: Any,
+        cipher: Cipher | None = None,
+        name: str = "The backup storage",
+        lock: BucketLock | None = None,
     ) -> None:
         self._store = store
         self._cipher = cipher
         self.name = name
+        self.lock = lock
 
     @property
     def is_encrypted(self) -> bool:
@@ -83,7 +90,7 @@ class Storage:
 
     def encrypted(self, cipher: Cipher) -> "Storage":
         """The same place, where objects are encrypted."""
-        return Storage(self._store, cipher, self.name)
+        return Storage(self._store, cipher, self.name, self.lock)
 
     @property
     def places(self) -> "Sequence[Storage]":
@@ -207,7 +214,7 @@ def open_storage(url: str, name: str = "The backup storage") -> Storage:
 
     Args:
         url: Its parameters are those of obstore for this kind of bucket (`region`, `endpoint`,
-            `access_key_id`, …), and those of CONNECTION and RETRIES.
+            `access_key_id`, …), those of CONNECTION and RETRIES, and `object_lock`.
         name: What messages call it.
 
     Raises:
@@ -217,7 +224,7 @@ def open_storage(url: str, name: str = "The backup storage") -> Storage:
     try:
         if parts.scheme == "file":
             return Storage(_open_folder(parts), name=name)
-        return Storage(_open_bucket(parts), name=name)
+        return _open_bucket(parts, name)
     except (BaseError, OSError, ValueError) as error:
         raise StorageError(
             f"{name} {parts.scheme}:// cannot be opened: {_reason(error)}"
@@ -250,6 +257,8 @@ def _default(name: str) -> str:
 
 
 def _open_folder(parts: SplitResult) -> Any:
+    if OBJECT_LOCK in _parameters(parts.query):
+        raise ValueError(f"{OBJECT_LOCK} is for buckets of S3, not for a folder")
     if parts.query:
         raise ValueError("a folder takes no parameters")
     folder = Path(unquote(parts.path))
@@ -257,13 +266,16 @@ def _open_folder(parts: SplitResult) -> Any:
     return LocalStore(folder)
 
 
-def _open_bucket(parts: SplitResult) -> Any:
+def _open_bucket(parts: SplitResult, name: str) -> Storage:
     config = _parameters(parts.query)
-    connection = {name: config.pop(name, _default(name)) for name in CONNECTION}
-    retries = {name: _number(name, config.pop(name, value)) for name, value in RETRIES.items()}
+    connection = {key: config.pop(key, _default(key)) for key in CONNECTION}
+    retries = {key: _number(key, config.pop(key, value)) for key, value in RETRIES.items()}
+    lowered = {key.lower(): value for key, value in config.items()}
+    lock = open_lock(parts, lowered, connection, retries["max_retries"] + 1, name)
+    config.pop(OBJECT_LOCK, None)
     options: Any = {
         "config": config,
-        "client_options": {name: value for name, value in connection.items() if value},
+        "client_options": {key: value for key, value in connection.items() if value},
         "retry_config": {
             "max_retries": retries["max_retries"],
             "retry_timeout": timedelta(seconds=retries["retry_seconds"]),
@@ -273,4 +285,5 @@ def _open_bucket(parts: SplitResult) -> Any:
         config.setdefault(CHECKSUM, "SHA256")
     if config.get(CHECKSUM) == NO_CHECKSUM:
         del config[CHECKSUM]
-    return from_url(urlunsplit(parts._replace(query="")), **options)
+    store = from_url(urlunsplit(parts._replace(query="")), **options)
+    return Storage(store, name=name, lock=lock)

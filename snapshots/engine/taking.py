@@ -117,6 +117,7 @@ def take_snapshot(
     on_progress: OnProgress,
     full: bool = False,
     labels: Mapping[str, str] | None = None,
+    on_published: Callable[[Manifest], None] | None = None,
 ) -> Manifest:
     """Store the state of a main database at this instant.
 
@@ -128,6 +129,8 @@ def take_snapshot(
         on_progress: Called from the reading threads, after every segment, and from this one at
             each of the engine's further steps; what it raises ends the run.
         labels: What the caller calls the snapshot, for the manifest.
+        on_published: Called when everything is in storage and was read back; where it fails, the
+            marks stay and the next run needs not read everything.
 
     Returns:
         The manifest, after it and every new object were read back from storage.
@@ -193,6 +196,9 @@ def take_snapshot(
         )
         run.reach(Step.PUBLISHING)
         _publish(storage, manifest)
+        run.reach(Step.LOCKING)
+        if on_published:
+            on_published(manifest)
         run.reach(Step.FORGETTING)
         # A manifest whose marks stay is the caller's to remove: it knows whether the snapshot is
         # still its own, or another attempt's that has published under the same name.

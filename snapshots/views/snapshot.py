@@ -57,16 +57,13 @@ class SnapshotPage(InsideMixin, TemplateView):
     template_name = "snapshots/snapshot.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        (row,) = describe(
-            [self.snapshot],
-            newest=newest_stored(self.project),
-            project=self.project,
-            now=timezone.now(),
-        )
+        now, newest = timezone.now(), newest_stored(self.project)
+        (row,) = describe([self.snapshot], newest=newest, project=self.project, now=now)
         devices = self.inside.devices if self.inside else []
         found = Paginator(search_devices(devices, self.sought), LINES)
         return super().get_context_data(
             row=row,
+            now=now,
             snapshot=self.snapshot,
             contents=contents_of(self.snapshot.table_rows),
             inside=self.inside,

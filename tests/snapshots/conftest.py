@@ -11,6 +11,7 @@ from backups_portal.projects.models import Project
 from backups_portal.projects.servers import register_server
 from snapshots.engine.storage import Storage, open_storage
 from tests.factories import make_project_row
+from tests.lockserver import LockServer, lock_server
 from tests.projectdatabases import add_device, add_rows, main_database, open_database
 
 
@@ -35,3 +36,16 @@ def live_project(db: None, settings: Any, stored: Storage) -> Iterator[Project]:
             server=register_server("main", settings.PROJECT_DATABASE_URL),
             sealed_password=keyring().seal("secret", PASSWORD_PURPOSE),
         )
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockServer]:
+    """A server whose buckets can lock objects."""
+    with lock_server(tmp_path_factory.mktemp("weed")) as running:
+        yield running
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> str:
+    """A folder of this test's own in the bucket."""
+    return f"{tmp_path.parent.name}/{tmp_path.name}"

@@ -199,7 +199,8 @@ def test_an_object_that_is_lost_or_damaged_comes_from_the_copy(
     for key in keys:
         harm(stored, key)
     restored(snapshot)
-    assert f"read from the copy key={keys[0]}" in caplog.text
+    # Not each of them: a restore does not read what tells of the contents.
+    assert any(f"read from the copy key={key}" in caplog.text for key in keys)
     with pytest.raises(EngineError):
         verify(snapshot)
 

@@ -1,0 +1,60 @@
+"""`manage.py undo_deletions --since TIME`: after somebody has deleted or overwritten backups."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from snapshots.engine.errors import StorageError
+from snapshots.storages import copy_storage, snapshot_storage
+from snapshots.undoing import find_changed, undo
+
+
+class Command(BaseCommand):
+    """Bring back what a bucket with object lock still has."""
+
+    help = (
+        "Lists the objects of the storage that were deleted or overwritten since a moment; with "
+        "--yes it makes what they were then their present versions again, and deletes nothing."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--since",
+            type=_moment,
+            required=True,
+            metavar="TIME",
+            help="before the first of it happened, such as 2026-11-25T03:00Z",
+        )
+        parser.add_argument("--copy", action="store_true", help="in the second storage instead")
+        parser.add_argument("--yes", action="store_true", help="bring them back")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        counts = {"deleted": 0, "overwritten": 0}
+        try:
+            storage = copy_storage() if options["copy"] else snapshot_storage()
+            if storage is None:
+                raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
+            for changed in find_changed(storage, options["since"]):
+                what = "deleted" if changed.is_deleted else "overwritten"
+                counts[what] += 1
+                if options["yes"]:
+                    undo(storage, changed)
+                if not options["json"]:
+                    self.stdout.write(f"{what}: {changed.key}")
+        except StorageError as error:
+            raise CommandError(str(error)) from error
+        if options["json"]:
+            self.stdout.write(json.dumps({**counts, "brought_back": options["yes"]}))
+            return
+        end = "brought back" if options["yes"] else "can be brought back with --yes"
+        self.stdout.write(
+            f"{counts['deleted']} deleted, {counts['overwritten']} overwritten; {end}"
+        )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
