@@ -147,6 +147,8 @@ def _pace(snapshot: Snapshot, now: datetime) -> Pace:
 
 def _uses(snapshot_ids: Sequence[UUID]) -> tuple[dict[UUID, RunningRestore], set[UUID]]:
     """The restores under way of some snapshots, and those that are being proven; one query."""
+    if not snapshot_ids:
+        return {}, set()
     with connection.cursor() as cursor:
         cursor.execute(USES, {"ids": list(snapshot_ids)})
         found = cursor.fetchall()

@@ -22,19 +22,22 @@ from snapshots.engine.errors import EngineError
 from snapshots.finding import chunk_of, day_of
 from snapshots.inside import NO_DEVICE
 from snapshots.mixins import SnapshotMixin
-from snapshots.models import Snapshot
+from snapshots.models import Snapshot, SnapshotQuerySet
 
 log = logging.getLogger(__name__)
 
 NOW = "now"
 LINES = 25
+# Of others, a day is asked for.
+MOST_CHOICES = 30
 
 
 class CompareView(SnapshotMixin, TemplateView):
     """What differs between this backup and another one, or the main database.
 
-    In the address: `with` is the other backup's id or "now"; `by` is "days" for the days instead of
-    the devices; `device` or `day` asks for the days of one device, or the devices of one day.
+    In the address: `with` is the other backup's id or "now", or `on` the day of it; `by` is "days"
+    for the days instead of the devices; `device` or `day` asks for the days of one device, or the
+    devices of one day.
     """
 
     http_method_names = ["get", "head"]
@@ -42,18 +45,46 @@ class CompareView(SnapshotMixin, TemplateView):
     failure = ""
 
     @cached_property
-    def others(self) -> list[Snapshot]:
+    def stored(self) -> SnapshotQuerySet:
         """The backups that it can be compared with, the newest first."""
-        stored = Snapshot.objects.completed().filter(project=self.project)
-        return list(
-            stored.exclude(pk=self.snapshot.pk).defer("table_rows").order_by("-taken_at", "-id")
-        )
+        others = Snapshot.objects.completed().filter(project=self.project)
+        others = others.exclude(pk=self.snapshot.pk).defer("table_rows")
+        return others.order_by("-taken_at", "-id")
+
+    @cached_property
+    def newest(self) -> list[Snapshot]:
+        """Those that can be chosen by name, and one more where there are more."""
+        return list(self.stored[: MOST_CHOICES + 1])
 
     @cached_property
     def other(self) -> Snapshot | None:
         """The backup that it is compared with; None for now, and where none is chosen."""
+        if self.sought:
+            return self.stored.filter(local_date=self.sought).first()
         chosen = self.request.GET.get("with", "")
-        return next((item for item in self.others if str(item.pk) == chosen), None)
+        among = next((item for item in self.newest if str(item.pk) == chosen), None)
+        try:
+            return among or self.stored.filter(pk=UUID(chosen)).first()
+        except ValueError:
+            return None
+
+    @property
+    def sought(self) -> date | None:
+        """The day whose backup is asked for, which counts more than a name."""
+        return _day(self.request.GET.get("on"))
+
+    @property
+    def chosen(self) -> str:
+        """What the form shows as chosen: a backup's id, NOW or nothing."""
+        if self.other or self.sought:
+            return str(self.other.pk) if self.other else ""
+        return self.request.GET.get("with", "")
+
+    @property
+    def choices(self) -> list[Snapshot]:
+        """The backups that the form names: the newest, and the one that was chosen."""
+        named = self.newest[:MOST_CHOICES]
+        return [*named, *([self.other] if self.other and self.other not in named else [])]
 
     @property
     def pair(self) -> tuple[Snapshot, Snapshot | None]:
@@ -64,7 +95,7 @@ class CompareView(SnapshotMixin, TemplateView):
 
     def compared(self) -> Compared | None:
         """What differs; None where nothing is chosen, and where `failure` says why not."""
-        with_now = self.request.GET.get("with") == NOW
+        with_now = self.chosen == NOW
         if self.snapshot.state != Snapshot.State.COMPLETED or not (self.other or with_now):
             return None
         before, after = self.pair
@@ -83,8 +114,10 @@ class CompareView(SnapshotMixin, TemplateView):
         return {
             **super().get_context_data(**kwargs),
             "snapshot": self.snapshot,
-            "others": self.others,
-            "chosen": self.request.GET.get("with", ""),
+            "others": self.choices,
+            "has_more": len(self.newest) > MOST_CHOICES,
+            "chosen": self.chosen,
+            "missed": None if self.other else self.sought,
             "before": before,
             "after": after,
             "compared": compared,

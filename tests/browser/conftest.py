@@ -125,26 +125,33 @@ def enter(transactional_db: None, portal: Portal, browser: Browser) -> Iterator[
     contexts = []
 
     def opened(account: Account | None = None, **options: Any) -> BrowserContext:
-        context = browser.new_context(
-            **{
-                "base_url": portal.url,
-                "viewport": {"width": 1280, "height": 860},
-                # A colour on its way to another one is no colour to be judged.
-                "reduced_motion": "reduce",
-                **options,
-            }
-        )
-        context.add_init_script(SHIFTS)
-        contexts.append(context)
-        if account:
-            context.add_cookies(
-                [{"name": "sessionid", "value": session_of(account), "url": portal.url}]
-            )
-        return context
+        contexts.append(open_context(browser, portal, account, **options))
+        return contexts[-1]
 
     yield opened
     for context in contexts:
         context.close()
+
+
+def open_context(
+    browser: Browser, portal: Portal, account: Account | None, **options: Any
+) -> BrowserContext:
+    """A session of an account, or of nobody; whoever opens it closes it."""
+    context = browser.new_context(
+        **{
+            "base_url": portal.url,
+            "viewport": {"width": 1280, "height": 860},
+            # A colour on its way to another one is no colour to be judged.
+            "reduced_motion": "reduce",
+            **options,
+        }
+    )
+    context.add_init_script(SHIFTS)
+    if account:
+        context.add_cookies(
+            [{"name": "sessionid", "value": session_of(account), "url": portal.url}]
+        )
+    return context
 
 
 def session_of(account: Account) -> str:

@@ -1,17 +1,17 @@
 """What holds for every page: readable by all, in both themes and all widths, and from one host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.template.loader import render_to_string
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from backups_portal.accounts.models import Account
 from tests.access.table import TABLE
-from tests.browser.conftest import LEAST_SHIFT, Enter, Portal
+from tests.browser.conftest import LEAST_SHIFT, Enter, Portal, open_context
 from tests.browser.scene import Scene
 
 # Answers of these are no pages: for programs, for a page's own refresh, or to be saved.
@@ -101,15 +101,40 @@ def judge(page: Page) -> None:
         assert overflow(page) == 0, f"scrolls sideways at {width} px"
 
 
-def look(enter: Enter, portal: Portal, account: Account | None, address: str) -> None:
-    """The page at an address, for an account."""
-    context = enter(account)
-    inspect(context.new_page(), portal, address)
+# The page at an address, for an account.
+Look = Callable[[Account | None, str], None]
+
+
+@pytest.fixture(scope="module")
+def contexts() -> Iterator[dict[int | None, BrowserContext]]:
+    """One for each account, whose second page finds styles and scripts in the cache."""
+    opened: dict[int | None, BrowserContext] = {}
+    yield opened
+    for context in opened.values():
+        context.close()
+
+
+@pytest.fixture
+def look(
+    transactional_db: None,
+    browser: Browser,
+    portal: Portal,
+    contexts: dict[int | None, BrowserContext],
+) -> Look:
+    def looked(account: Account | None, address: str) -> None:
+        key = account.pk if account else None
+        if key not in contexts:
+            contexts[key] = open_context(browser, portal, account)
+        page = contexts[key].new_page()
+        inspect(page, portal, address)
+        page.close()
+
+    return looked
 
 
 @pytest.mark.parametrize("name", sorted(OWNED - {"sign-in"}))
-def test_page_of_the_table(enter: Enter, portal: Portal, scene: Scene, name: str) -> None:
-    look(enter, portal, scene.owner, scene.url(name))
+def test_page_of_the_table(look: Look, scene: Scene, name: str) -> None:
+    look(scene.owner, scene.url(name))
 
 
 # Pages in states that the table does not show: what one looks at, as whom, at which address.
@@ -163,9 +188,9 @@ STATES: dict[str, State] = {
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_page_in_another_state(enter: Enter, portal: Portal, scene: Scene, name: str) -> None:
+def test_page_in_another_state(look: Look, scene: Scene, name: str) -> None:
     account, address = STATES[name]
-    look(enter, portal, account(scene), address(scene))
+    look(account(scene), address(scene))
 
 
 def sent(page: Page, address: str, button: str, **values: str) -> None:

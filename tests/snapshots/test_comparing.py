@@ -121,6 +121,23 @@ class TestPage:
             assert "The database now" in page
             assert "stat-value" not in page
 
+    def test_one_of_very_many_is_found_by_its_day(
+        self, client: Client, pair: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first, second = pair
+        assert 'name="on"' not in compare(client, first, "")
+        monkeypatch.setattr("snapshots.views.compare.MOST_CHOICES", 0)
+        page = compare(client, first, "")
+        assert 'name="on"' in page
+        assert f"Backup of {second.day_name}" not in page
+        for query in (f"on={second.local_date}", f"on={second.local_date}&with=now"):
+            page = compare(client, first, query)
+            assert "+5 \N{MINUS SIGN}10" in page
+            assert f'<option value="{second.pk}" selected>' in page
+        page = compare(client, first, "on=2020-02-29&with=now")
+        assert "There is no stored backup of 29 Feb 2020." in page
+        assert "stat-value" not in page
+
     def test_lost_contents_are_said_to_be(
         self, client: Client, pair: tuple[Snapshot, Snapshot], stored: Storage
     ) -> None:
