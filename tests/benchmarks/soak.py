@@ -28,7 +28,7 @@ from rich.table import Table
 
 from backups_portal.demo.folder import DataFolder, opened
 from backups_portal.demo.ports import free_port
-from backups_portal.demo.readiness import web_answers, worker_answers
+from backups_portal.demo.readiness import web_answers, workers_answer
 from backups_portal.demo.signals import stop_on_signals
 from tests.benchmarks import report
 from tests.benchmarks.goals import Line, judge
@@ -131,7 +131,7 @@ def run(folder: DataFolder, options: argparse.Namespace, say: Say) -> Result:
 
 def _wait_until_ready(port: int) -> None:
     deadline = time.monotonic() + READY_SECONDS
-    while not (web_answers(port) and worker_answers()):
+    while not (web_answers(port) and workers_answer()):
         if time.monotonic() > deadline:
             raise RuntimeError("the portal's processes did not answer")
         time.sleep(0.5)

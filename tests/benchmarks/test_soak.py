@@ -24,6 +24,7 @@ from snapshots.schedule import next_run
 from tests.benchmarks.goals import judge
 from tests.benchmarks.machine import tree
 from tests.benchmarks.samples import Samples
+from tests.benchmarks.soak import parse
 from tests.benchmarks.soakbeat import compressed
 from tests.benchmarks.soakchecks import logged_errors
 from tests.benchmarks.soakdays import as_it_was, missing_dates, pass_day
@@ -259,3 +260,8 @@ def test_one_trouble_of_any_kind_is_one_too_many() -> None:
         samples.add(name, 1 if name == "orphan objects" else 0)
     lines = judge(samples, goals())
     assert [line.goal.name for line in lines if not line.reached_must] == ["orphan objects"]
+
+
+def test_it_is_as_long_as_its_figures_are_asked_for() -> None:
+    options = parse([])
+    assert (options.minutes, options.projects) == (20, 200)
