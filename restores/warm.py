@@ -61,6 +61,8 @@ def keep(run: BuildRun[Proof]) -> Seal | None:
 
 def kept_for(snapshot: Snapshot) -> Proof | None:
     """The proof whose database a restore of the snapshot would take over, as things are now."""
+    if not snapshot.project.main_database.warm_restore:
+        return None
     proof = _kept(snapshot)
     if proof is None or proof.server is None:
         return None

@@ -85,9 +85,18 @@ class Row:
 
 
 def newest_stored(project: Project) -> Snapshot | None:
-    """The newest snapshot that can be restored."""
-    stored = Snapshot.objects.good().filter(project=project)
-    return stored.select_related("hold").defer("table_rows").order_by("-taken_at", "-id").first()
+    """The newest snapshot that can be restored: when it is of, and whether it is held."""
+    stored = Snapshot.objects.good().filter(project=project).select_related("hold")
+    read = stored.only("project", "state", "verdict", "local_date", "taken_at", "hold__id")
+    return read.order_by("-taken_at", "-id").first()
+
+
+class Measured(NamedTuple):
+    """What a backup found in a main database; the bytes are those of its rows."""
+
+    taken_at: datetime
+    logical_bytes: int
+    rows: int | None
 
 
 class Growth(NamedTuple):
@@ -95,16 +104,22 @@ class Growth(NamedTuple):
 
     sizes: list[tuple[datetime, int]]
     rows: list[tuple[datetime, int]]
+    newest: Measured | None
 
 
 def growth_of(project: Project) -> Growth:
     """The bytes and the number of rows in the newest stored snapshots, a year of them at most."""
     stored = Snapshot.objects.good().filter(project=project, logical_bytes__isnull=False)
-    columns = ("taken_at", "logical_bytes", "rows")
-    found = list(reversed(stored.order_by("-taken_at").values_list(*columns)[:MOST_GROWTH]))
+    newest_first = stored.order_by("-taken_at").values_list(*Measured._fields)[:MOST_GROWTH]
+    found = [
+        Measured(at, size, rows)
+        for at, size, rows in reversed(list(newest_first))
+        if at is not None and size is not None
+    ]
     return Growth(
-        sizes=[(at, size) for at, size, _ in found if at is not None and size is not None],
-        rows=[(at, rows) for at, _, rows in found if at is not None and rows is not None],
+        sizes=[(at, size) for at, size, _ in found],
+        rows=[(at, rows) for at, _, rows in found if rows is not None],
+        newest=found[-1] if found else None,
     )
 
 

@@ -43,9 +43,10 @@ class TransfersView(ProjectPermissionMixin, FormView):
 
     def get_initial(self) -> dict[str, Any]:
         initial: dict[str, Any] = {"source": self.project.pk, "request_key": uuid.uuid4()}
-        restored = getattr(self.project, "restored_by", None)
-        if restored is not None:
-            initial["target"] = restored.snapshot.project_id
+        # Where the data of a restored project came from.
+        origins = Project.objects.filter(pk=self.project.pk, restored_by__isnull=False)
+        for origin in origins.values_list("restored_by__snapshot__project", flat=True):
+            initial["target"] = origin
         return initial
 
     def get_form_kwargs(self) -> dict[str, Any]:

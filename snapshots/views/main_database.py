@@ -20,7 +20,7 @@ from backups_portal.projects.models import MainDatabase
 from backups_portal.ui.charts import trend
 from snapshots.errors import SettingsRefusedError
 from snapshots.forms import BackupSettingsForm
-from snapshots.listing import growth_of, newest_stored
+from snapshots.listing import growth_of
 from snapshots.schedule import runs_from
 from snapshots.services import change_backup_settings
 from snapshots.shortening import Shortening, preview_shortening
@@ -64,7 +64,7 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         growth = growth_of(self.project)
         return super().get_context_data(
             database=database,
-            measured=newest_stored(self.project),
+            measured=growth.newest,
             growth=trend(growth.sizes),
             row_growth=trend(growth.rows),
             runs=planned_runs(database),

@@ -402,5 +402,5 @@ def test_pages_ask_as_often_with_much_around_them(
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
     # Session, account, membership, snapshot, whether the name is free, whether a copy is kept.
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")

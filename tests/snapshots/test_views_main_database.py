@@ -21,7 +21,7 @@ from tests.browser.scene import live_project
 
 pytestmark = pytest.mark.django_db
 # Session, account, membership with project, settings and server, newest snapshot, growth, change.
-PAGE_QUERIES = 6
+PAGE_QUERIES = 5
 NOW = datetime(2026, 5, 5, tzinfo=UTC)
 
 

@@ -11,6 +11,7 @@ from django.forms import BoundField, CheckboxInput, Select
 from django.template import engines
 from django.template.context import RequestContext
 from django.template.loader import render_to_string
+from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -169,9 +170,22 @@ def jinja(context: RequestContext, template: str, **values: Any) -> SafeString:
 
 
 def _form_token(known: dict[Any, Any]) -> SafeString:
-    """The hidden field that forms send along, made once for all forms of a part."""
-    token = known.get("csrf_token")
-    return format_html('<input type="hidden" name="csrfmiddlewaretoken" value="{}">', str(token))
+    """The hidden field that forms send along, made once for all forms of a page."""
+    request, name = known.get("request"), "portal_form_token"
+    if request is None:
+        return SafeString("")
+    if not hasattr(request, name):
+        field = '<input type="hidden" name="csrfmiddlewaretoken" value="{}">'
+        setattr(request, name, format_html(field, str(known.get("csrf_token"))))
+    token: SafeString = getattr(request, name)
+    return token
+
+
+@register.simple_tag
+@cache
+def asset(path: str) -> str:
+    """The address of a style, a script or a picture, which is the same on every page."""
+    return static(path)
 
 
 @register.inclusion_tag("_components/field.html")
