@@ -401,6 +401,6 @@ def test_pages_ask_as_often_with_much_around_them(
     # Session, account, restore with what belongs to it, membership.
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
-    # Session, account, membership, snapshot, whether the name is free, whether a copy is kept.
+    # Session, account, membership, snapshot, whether the name is free.
     with django_assert_num_queries(5):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")
