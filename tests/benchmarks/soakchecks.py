@@ -177,13 +177,14 @@ def orphan_objects() -> list[str]:
     from backups_portal.projects.models import Project
     from snapshots.engine.encryption import keys_folder
     from snapshots.engine.manifest import Manifest
+    from snapshots.marker import MARKER
     from snapshots.models import Snapshot
     from snapshots.storages import snapshot_storage
 
     storage = snapshot_storage()
     manifests = list(Snapshot.objects.completed().values_list("manifest", flat=True))
-    # Who looks whether storage works has a key of its own.
-    named = {*manifests, *(item.key for item in storage.list(keys_folder(PROBES)))}
+    # The storage itself has a mark, and who looks whether it works has a key of its own.
+    named = {MARKER, *manifests, *(item.key for item in storage.list(keys_folder(PROBES)))}
     for key in manifests:
         named.update(Manifest.load(storage, key).objects)
     for project_id in Project.objects.filter(removed_at=None).values_list("pk", flat=True):
