@@ -5,8 +5,9 @@ import uuid
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.generic import FormView, TemplateView
 
@@ -14,6 +15,7 @@ from backups_portal.accounts.recent import RecentPasswordMixin
 from backups_portal.audit.services import address_of
 from backups_portal.billing.prices import Quote
 from backups_portal.billing.services import current_quote
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from restores.enqueueing import enqueue
@@ -98,6 +100,12 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
         return self.render_to_response(self.get_context_data(form=form), status=status)
 
 
+@compiled
+def _restores(pk: uuid.UUID) -> QuerySet[Restore]:
+    restores = Restore.objects.filter(pk=pk)
+    return restores.select_related("snapshot__project", "project", "requested_by")
+
+
 class RestorePage(ProjectPermissionMixin, TemplateView):
     """A page about a restore, for the owners of the project that it came from."""
 
@@ -106,8 +114,10 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
     restore: Restore
 
     def project_slug(self) -> str:
-        restores = Restore.objects.select_related("snapshot__project", "project", "requested_by")
-        self.restore = get_object_or_404(restores, pk=self.kwargs["restore"])
+        restore = _restores(self.kwargs["restore"]).first()
+        if restore is None:
+            raise Http404("no such restore")
+        self.restore = restore
         return self.restore.snapshot.project.slug
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

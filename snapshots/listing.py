@@ -3,11 +3,13 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.models import Project
 from backups_portal.ui.estimate import Pace, pace
 from snapshots.models import Snapshot, SnapshotCopy
@@ -24,6 +26,13 @@ UNION ALL
 SELECT snapshot_id, NULL, '' FROM restores_proof
 WHERE snapshot_id = ANY(%(ids)s) AND state IN ('queued', 'running')
 """
+# What a line of the list shows, of a snapshot, its hold and its copy.
+SHOWN = (
+    *("state", "reason", "failures", "retry_at", "local_date", "scheduled_for", "started_at"),
+    *("taken_at", "rows", "is_full", "stored_bytes", "new_bytes", "rows_done", "rows_total"),
+    *("bytes_done", "size_note", "verdict", "verdict_reason", "restore_seconds"),
+    *("hold__id", "copy__state", "copy__reason"),
+)
 KEPT_BECAUSE = {
     HELD: "Until you release it",
     IN_USE: "While it is being restored or proven",
@@ -84,11 +93,23 @@ class Row:
         return self.snapshot.retry_at if is_waiting else None
 
 
+@compiled
+def listed(project_id: UUID) -> QuerySet[Snapshot]:
+    """What the Backups page lists, each with its hold and its copy, as far as a line shows it."""
+    snapshots = Snapshot.objects.filter(project_id=project_id).listed()
+    return snapshots.select_related("hold", "copy").only(*SHOWN)
+
+
 def newest_stored(project: Project) -> Snapshot | None:
     """The newest snapshot that can be restored: when it is of, and whether it is held."""
-    stored = Snapshot.objects.good().filter(project=project).select_related("hold")
+    return _good(project.pk).first()
+
+
+@compiled
+def _good(project_id: UUID) -> QuerySet[Snapshot]:
+    stored = Snapshot.objects.good().filter(project_id=project_id).select_related("hold")
     read = stored.only("project", "state", "verdict", "local_date", "taken_at", "hold__id")
-    return read.order_by("-taken_at", "-id").first()
+    return read.order_by("-taken_at", "-id")
 
 
 class Measured(NamedTuple):
@@ -109,11 +130,9 @@ class Growth(NamedTuple):
 
 def growth_of(project: Project) -> Growth:
     """The bytes and the number of rows in the newest stored snapshots, a year of them at most."""
-    stored = Snapshot.objects.good().filter(project=project, logical_bytes__isnull=False)
-    newest_first = stored.order_by("-taken_at").values_list(*Measured._fields)[:MOST_GROWTH]
     found = [
         Measured(at, size, rows)
-        for at, size, rows in reversed(list(newest_first))
+        for at, size, rows in reversed(_measured(project.pk)[:MOST_GROWTH])
         if at is not None and size is not None
     ]
     return Growth(
@@ -121,6 +140,12 @@ def growth_of(project: Project) -> Growth:
         rows=[(at, rows) for at, _, rows in found if rows is not None],
         newest=found[-1] if found else None,
     )
+
+
+@compiled
+def _measured(project_id: UUID) -> QuerySet[Snapshot, Any]:
+    stored = Snapshot.objects.good().filter(project_id=project_id, logical_bytes__isnull=False)
+    return stored.order_by("-taken_at").values_list(*Measured._fields)
 
 
 def describe(

@@ -1,11 +1,21 @@
 """What views of one snapshot share."""
 
-from django.shortcuts import get_object_or_404
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.http import Http404
 from django.utils.functional import cached_property
 
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from snapshots.models import Snapshot
+
+
+@compiled
+def _snapshots(project_id: UUID, pk: UUID) -> QuerySet[Snapshot]:
+    snapshots = Snapshot.objects.filter(project_id=project_id, pk=pk)
+    return snapshots.select_related("hold__account", "copy")
 
 
 class SnapshotMixin(ProjectPermissionMixin):
@@ -16,9 +26,8 @@ class SnapshotMixin(ProjectPermissionMixin):
     @cached_property
     def snapshot(self) -> Snapshot:
         """The snapshot; raises Http404 where the project has none with this id."""
-        snapshots = Snapshot.objects.filter(project=self.project)
-        snapshot = get_object_or_404(
-            snapshots.select_related("hold__account", "copy"), pk=self.kwargs["snapshot"]
-        )
+        snapshot = _snapshots(self.project.pk, self.kwargs["snapshot"]).first()
+        if snapshot is None:
+            raise Http404("no such snapshot")
         snapshot.project = self.project
         return snapshot

@@ -128,6 +128,12 @@ class Snapshot(Leased):
                 name="snapshot_newest_stored",
                 condition=Q(state="completed"),
             ),
+            # What the Backups page lists, and counts without reading the rows.
+            models.Index(
+                fields=["project", "-local_date"],
+                name="snapshot_listed",
+                condition=~Q(state="expired"),
+            ),
             models.Index(
                 fields=["state", "lease_until"],
                 name="snapshot_unfinished",

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from uuid import UUID
 
+from django.db.models import QuerySet
+
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui.charts import Trend, trend
 from snapshots.models import Snapshot
@@ -69,8 +73,7 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
     database = project.main_database
     today = local_date(now, database.backup_time_zone)
     first = today - (database.retention_days - 1) * DAY
-    found = Snapshot.objects.filter(project=project, local_date__range=(first, today))
-    days = [Day(*row) for row in found.order_by("local_date").values_list(*Day._fields)]
+    days = [Day(*row) for row in _days(project.pk, first, today)]
     proven = [day for day in days if day.kind == PROVEN]
     sizes = [
         (day.taken_at, day.stored_bytes)
@@ -82,6 +85,12 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
         strip=_strip(database, days, first, today, now),
         sizes=trend(sizes),
     )
+
+
+@compiled
+def _days(project_id: UUID, first: date, last: date) -> QuerySet[Snapshot, Any]:
+    found = Snapshot.objects.filter(project_id=project_id, local_date__range=(first, last))
+    return found.order_by("local_date").values_list(*Day._fields)
 
 
 def _strip(

@@ -24,6 +24,12 @@ class AuditEvent(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["project_id", "-at"], name="audit_project_at"),
+            # When a project's settings were changed last, of which its page tells.
+            models.Index(
+                fields=["project_id", "-at", "-id"],
+                name="audit_settings_changed",
+                condition=Q(action="settings.changed"),
+            ),
             models.Index(fields=["id"], name="audit_unsealed", condition=Q(position=None)),
         ]
 

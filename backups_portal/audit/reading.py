@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.compiled import compiled
 from backups_portal.ui.spreadsheets import csv_line
 
 # Areas of actions, as a filter offers them.
@@ -57,6 +58,16 @@ SILENT = {"snapshot", "restore", "transfer", "new_project"}
 HEADERS = ("time_utc", "action", "account", "subject", "address", "details")
 
 
+@compiled
+def all_events_of(project_id: uuid.UUID) -> QuerySet[AuditEvent]:
+    """What happened to a project, newest first, as far as a page shows it."""
+    return _of_project(project_id).defer("position", "seal")
+
+
+def _of_project(project_id: uuid.UUID) -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(project_id=project_id).order_by("-at", "-pk")
+
+
 def events_of(
     project_id: uuid.UUID,
     *,
@@ -73,7 +84,7 @@ def events_of(
         since: first day, in UTC.
         until: last day, in UTC.
     """
-    events = AuditEvent.objects.filter(project_id=project_id).order_by("-at", "-pk")
+    events = _of_project(project_id)
     if area:
         events = events.filter(action__startswith=f"{area}.")
     if who:
@@ -95,9 +106,14 @@ class Change:
 
 def last_change(project_id: uuid.UUID, action: str) -> Change | None:
     """The newest event of a kind in a project."""
-    found = AuditEvent.objects.filter(project_id=project_id, action=action)
-    event = found.order_by("-at", "-pk").first()
+    event = _changes(project_id, action).first()
     return Change(event, details_in_words(event.details)) if event else None
+
+
+@compiled
+def _changes(project_id: uuid.UUID, action: str) -> QuerySet[AuditEvent]:
+    found = AuditEvent.objects.filter(project_id=project_id, action=action)
+    return found.order_by("-at", "-pk")
 
 
 def _midnight(day: date) -> datetime:

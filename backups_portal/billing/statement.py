@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from django.db.models import QuerySet
+
 from backups_portal.billing import prices
 from backups_portal.billing.models import Charge
+from backups_portal.lib.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,12 @@ def _projected(running: Iterable[Charge]) -> list[Total]:
 
 def statement(project_id: uuid.UUID, now: datetime) -> Statement:
     """The statement of a project, newest lines and months first. One query."""
-    return _statement(list(Charge.objects.filter(project_id=project_id)), now)
+    return _statement(list(_charges(project_id)), now)
+
+
+@compiled
+def _charges(project_id: uuid.UUID) -> QuerySet[Charge]:
+    return Charge.objects.filter(project_id=project_id)
 
 
 def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statement:

@@ -2,10 +2,11 @@
 
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -14,6 +15,7 @@ from django.views.generic import FormView, View
 
 from backups_portal.accounts.resetting import can_send
 from backups_portal.audit.services import address_of
+from backups_portal.lib.compiled import compiled
 from backups_portal.notifications.changing import (
     Choice,
     change_notifications,
@@ -33,6 +35,12 @@ DELIVERIES = 15
 CONFLICT, TOO_MANY = 409, 429
 
 
+@compiled
+def _sent(project_id: UUID) -> QuerySet[Delivery]:
+    sent = Delivery.objects.filter(project_id=project_id).order_by("-created_at", "-pk")
+    return sent.select_related("account")
+
+
 class NotificationsPage(ProjectPermissionMixin, FormView):
     """The page, and for its own refresh the list of what was sent."""
 
@@ -48,10 +56,7 @@ class NotificationsPage(ProjectPermissionMixin, FormView):
         return NotificationsForm.values_of(settings_of(self.project))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        sent = Delivery.objects.filter(project=self.project).order_by("-created_at", "-pk")
-        page = Paginator(sent.select_related("account"), DELIVERIES).get_page(
-            self.request.GET.get("page")
-        )
+        page = _sent(self.project.pk).page(self.request.GET.get("page"), DELIVERIES)
         return super().get_context_data(
             page=page,
             is_under_way=any(delivery.state in Delivery.UNFINISHED for delivery in page),

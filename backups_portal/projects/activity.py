@@ -10,7 +10,13 @@ from django.http.response import HttpResponseBase
 from django.views.generic import View
 
 from backups_portal.audit.models import AuditEvent
-from backups_portal.audit.reading import as_csv, details_in_words, events_of, in_words
+from backups_portal.audit.reading import (
+    all_events_of,
+    as_csv,
+    details_in_words,
+    events_of,
+    in_words,
+)
 from backups_portal.projects.access import Permission
 from backups_portal.projects.forms import ActivityForm
 from backups_portal.projects.mixins import ProjectPermissionMixin
@@ -40,9 +46,10 @@ class ActivityView(Filtered, PagedView):
     template_name = "projects/activity.html"
     paginate_by = 25
 
-    def get_queryset(self) -> QuerySet[AuditEvent]:
+    def get_queryset(self) -> Any:
         self.form = self.filter_form()
-        return self.events(self.form)
+        is_filtered = any(self.form.cleaned_data.values())
+        return self.events(self.form) if is_filtered else all_events_of(self.project.pk)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)

@@ -1,10 +1,11 @@
 """The page of a project's members, and what somebody does who was invited."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
@@ -12,6 +13,7 @@ from django.views.generic import FormView, View
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.services import address_of
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects import members
 from backups_portal.projects.access import Permission
 from backups_portal.projects.errors import MembersRefusedError
@@ -20,6 +22,18 @@ from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Invitation, Membership
 
 MEMBERS = 25
+
+
+@compiled
+def _members(project_id: UUID) -> QuerySet[Membership]:
+    members = Membership.objects.filter(project_id=project_id)
+    return members.select_related("account").order_by("-role", "account__email")
+
+
+@compiled
+def _invitations(project_id: UUID) -> QuerySet[Invitation]:
+    invitations = Invitation.objects.filter(project_id=project_id)
+    return invitations.select_related("account", "invited_by").order_by("account__email")
 
 
 class MembersView(ProjectPermissionMixin, FormView):
@@ -31,15 +45,11 @@ class MembersView(ProjectPermissionMixin, FormView):
     http_method_names = ["get", "head", "post", "options"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        of_project = Membership.objects.filter(project=self.project)
-        members = of_project.select_related("account").order_by("-role", "account__email")
-        page = Paginator(members, MEMBERS).get_page(self.request.GET.get("page"))
+        page = _members(self.project.pk).page(self.request.GET.get("page"), MEMBERS)
         return super().get_context_data(
             page_obj=page,
             members=page.object_list,
-            invitations=Invitation.objects.filter(project=self.project)
-            .select_related("account", "invited_by")
-            .order_by("account__email"),
+            invitations=list(_invitations(self.project.pk)),
             zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from django.apps import apps
 from django.core.paginator import Paginator
 from django.db.models import F, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.generic import TemplateView, View
 
+from backups_portal.accounts.security_views import account_of
 from backups_portal.billing.presenting import as_csv, chart
 from backups_portal.billing.services import current_quote
 from backups_portal.billing.statement import (
@@ -15,6 +17,7 @@ from backups_portal.billing.statement import (
     statement,
     this_month_by_project,
 )
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Invitation, Membership, Project
@@ -31,18 +34,35 @@ def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
     Adds `last_backup` (when the newest good snapshot was taken), `restored_from` (the project whose
     backup it was made of) and `backup_taken_at`, each or None; loads the main database.
     """
-    good = Project.objects.filter(
-        pk=OuterRef("project_id"),
-        snapshots__state="completed",
-        snapshots__verdict__in=["unproven", "passed"],
+    # By its name, as of an app that this one may not know.
+    snapshots = apps.get_model("snapshots", "Snapshot")._default_manager
+    good = snapshots.filter(
+        project=OuterRef("project_id"), state="completed", verdict__in=["unproven", "passed"]
     )
     # The newest through the index, and not the greatest of all.
-    newest = good.order_by("-snapshots__taken_at").values("snapshots__taken_at")[:1]
+    newest = good.order_by("-taken_at").values("taken_at")[:1]
     return memberships.annotate(
         last_backup=Subquery(newest),
         restored_from=F("project__restored_by__snapshot__project__name"),
         backup_taken_at=F("project__restored_by__snapshot__taken_at"),
     ).select_related("project__main_database")
+
+
+@compiled
+def _memberships(account_id: int) -> QuerySet[Membership]:
+    memberships = with_overview(Membership.objects.filter(account_id=account_id))
+    return memberships.order_by("project__name", "project_id")
+
+
+@compiled
+def _membership(pk: int) -> QuerySet[Membership]:
+    return with_overview(Membership.objects.filter(pk=pk))
+
+
+@compiled
+def _invitations(account_id: int) -> QuerySet[Invitation]:
+    invitations = Invitation.objects.filter(account_id=account_id)
+    return invitations.select_related("project", "invited_by").order_by("created_at")
 
 
 class ProjectListView(PagedView):
@@ -53,21 +73,17 @@ class ProjectListView(PagedView):
     paginate_by = 12
     http_method_names = ["get", "head", "options"]
 
-    def get_queryset(self) -> QuerySet[Membership]:
-        memberships = Membership.objects.filter(account=self.request.user.pk)
-        return with_overview(memberships).order_by("project__name", "project_id")
+    def get_queryset(self) -> Any:
+        return _memberships(account_of(self.request).pk)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        invitations = Invitation.objects.filter(account=self.request.user.pk)
         context = super().get_context_data(**kwargs)
         owned = [one.project_id for one in context["memberships"] if one.role == OWNER]
         return {
             **context,
             "restores": restores_under_way(owned),
             "is_an_owner": bool(owned),
-            "invitations": invitations.select_related("project", "invited_by").order_by(
-                "created_at"
-            ),
+            "invitations": list(_invitations(account_of(self.request).pk)),
         }
 
 
@@ -80,8 +96,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)
         if context["is_owner"]:
-            memberships = Membership.objects.filter(pk=self.membership.pk)
-            context["overview"] = with_overview(memberships).get()
+            context["overview"] = _membership(self.membership.pk).first()
             context["statement"] = statement(self.project.pk, timezone.now())
             context["quote"] = current_quote()
             context["restores"] = restores_under_way([self.project.pk])[self.project.pk]

@@ -83,7 +83,7 @@ class TransferForm(forms.Form):
             if isinstance(chooser, ProjectField):
                 chooser.queryset = projects
                 empty = [] if chooser.empty_label is None else [("", chooser.empty_label)]
-                chooser.choices = [*empty, *named]
+                chooser.widget.choices = [*empty, *named]
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

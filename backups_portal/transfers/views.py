@@ -3,14 +3,17 @@
 import logging
 import uuid
 from typing import Any
+from uuid import UUID
 
 from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.views.generic import FormView, TemplateView
 
 from backups_portal.audit.services import address_of
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Membership, Project
@@ -33,6 +36,18 @@ ON_A_PAGE = 50
 LISTED = 25
 
 
+@compiled
+def _listed(project_id: UUID) -> QuerySet[Transfer]:
+    shown = ("source_name", "target_name", "state", "work", "rows_total", "created_at")
+    return Transfer.objects.filter(Q(source_id=project_id) | Q(target_id=project_id)).only(*shown)
+
+
+@compiled
+def _origin(project_id: UUID) -> QuerySet[Project, UUID]:
+    restored = Project.objects.filter(pk=project_id, restored_by__isnull=False)
+    return restored.values_list("restored_by__snapshot__project", flat=True)
+
+
 class TransfersView(ProjectPermissionMixin, FormView):
     """The transfers of a project, and a form for another one."""
 
@@ -44,8 +59,7 @@ class TransfersView(ProjectPermissionMixin, FormView):
     def get_initial(self) -> dict[str, Any]:
         initial: dict[str, Any] = {"source": self.project.pk, "request_key": uuid.uuid4()}
         # Where the data of a restored project came from.
-        origins = Project.objects.filter(pk=self.project.pk, restored_by__isnull=False)
-        for origin in origins.values_list("restored_by__snapshot__project", flat=True):
+        for origin in _origin(self.project.pk):
             initial["target"] = origin
         return initial
 
@@ -56,8 +70,7 @@ class TransfersView(ProjectPermissionMixin, FormView):
         return {**super().get_form_kwargs(), "projects": owned}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        transfers = Paginator(Transfer.objects.all().touching(self.project), LISTED)
-        page = transfers.get_page(self.request.GET.get("page"))
+        page = _listed(self.project.pk).page(self.request.GET.get("page"), LISTED)
         return super().get_context_data(page=page, **kwargs)
 
     def form_valid(self, form: TransferForm) -> HttpResponse:

@@ -9,7 +9,10 @@ from django.views.generic import ListView
 
 
 class PagedView(ListView):
-    """The page asked for; the nearest that exists where the number is wrong."""
+    """The page asked for; the nearest that exists where the number is wrong.
+
+    What is listed is a query set or the rows of a compiled query, which the stubs do not know.
+    """
 
     def paginate_queryset(
         self, queryset: Any, page_size: int

@@ -10,7 +10,12 @@ from markupsafe import escape
 
 
 class LongSelect(forms.Select):
-    """A choice of hundreds: Django renders two templates for each of them, this none."""
+    """A choice of hundreds: Django renders two templates for each of them, this none.
+
+    Its choices are pairs of a value and a label; Django's own looks into each of them for groups.
+    """
+
+    choices: Any = ()
 
     def render(
         self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None

@@ -7,7 +7,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.core.paginator import Page
-from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_date
 from django.utils.decorators import method_decorator
@@ -17,7 +16,7 @@ from django.views.decorators.vary import vary_on_headers
 from backups_portal.projects.access import Permission
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.ui.paging import PagedView
-from snapshots.listing import Row, describe, newest_stored
+from snapshots.listing import Row, describe, listed, newest_stored
 from snapshots.models import Snapshot
 from snapshots.readiness import readiness_of
 
@@ -44,9 +43,8 @@ class BackupsView(ProjectPermissionMixin, PagedView):
         refresh = "HX-Request" in self.request.headers
         return ["snapshots/_listing.html"] if refresh else ["snapshots/backups.html"]
 
-    def get_queryset(self) -> QuerySet[Snapshot]:
-        snapshots = Snapshot.objects.filter(project=self.project).listed()
-        return snapshots.select_related("hold", "copy").defer("table_rows")
+    def get_queryset(self) -> Any:
+        return listed(self.project.pk)
 
     @cached_property
     def sought(self) -> date | None:
@@ -62,7 +60,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
         """The page with the day that was asked for, or where it would be."""
         if self.sought is None:
             return super().page_number()
-        newer = self.get_queryset().filter(local_date__gt=self.sought)
+        newer = Snapshot.objects.filter(project=self.project, local_date__gt=self.sought).listed()
         return newer.count() // self.paginate_by + 1
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

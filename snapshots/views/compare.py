@@ -8,8 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
 from django.views.generic import TemplateView
 
+from backups_portal.lib.compiled import compiled
 from snapshots.comparing import (
     MOST_ROWS_FOR_A_PAGE,
     Compared,
@@ -32,6 +34,16 @@ LINES = 25
 MOST_CHOICES = 30
 
 
+def _stored(project_id: UUID) -> SnapshotQuerySet:
+    stored = Snapshot.objects.completed().filter(project_id=project_id)
+    return stored.defer("table_rows").order_by("-taken_at", "-id")
+
+
+@compiled
+def _others(project_id: UUID, pk: UUID) -> QuerySet[Snapshot]:
+    return _stored(project_id).filter(~Q(pk=pk)).only("local_date", "taken_at")
+
+
 class CompareView(SnapshotMixin, TemplateView):
     """What differs between this backup and another one, or the main database.
 
@@ -47,14 +59,15 @@ class CompareView(SnapshotMixin, TemplateView):
     @cached_property
     def stored(self) -> SnapshotQuerySet:
         """The backups that it can be compared with, the newest first."""
-        others = Snapshot.objects.completed().filter(project=self.project)
-        others = others.exclude(pk=self.snapshot.pk).defer("table_rows")
-        return others.order_by("-taken_at", "-id")
+        return _stored(self.project.pk).exclude(pk=self.snapshot.pk)
 
     @cached_property
     def newest(self) -> list[Snapshot]:
-        """Those that can be chosen by name, and one more where there are more."""
-        return list(self.stored[: MOST_CHOICES + 1])
+        """Those that can be chosen by name (as far as a form shows them), and one more where there
+        are more.
+        """
+        others = _others(self.project.pk, self.snapshot.pk)
+        return others[: MOST_CHOICES + 1]
 
     @cached_property
     def other(self) -> Snapshot | None:
@@ -62,9 +75,8 @@ class CompareView(SnapshotMixin, TemplateView):
         if self.sought:
             return self.stored.filter(local_date=self.sought).first()
         chosen = self.request.GET.get("with", "")
-        among = next((item for item in self.newest if str(item.pk) == chosen), None)
         try:
-            return among or self.stored.filter(pk=UUID(chosen)).first()
+            return self.stored.filter(pk=UUID(chosen)).first()
         except ValueError:
             return None
 

@@ -1,0 +1,176 @@
+"""Queries that Django puts together once, for pages that ask them on every visit.
+
+Putting a wide query together takes as long as answering it, and gives the same text each time but
+for its values; see .github/decisions/0014-queries-of-pages-are-compiled-once.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
+from datetime import date, datetime
+from functools import cached_property, wraps
+from inspect import signature
+from typing import (
+    Any,
+    Generic,
+    NamedTuple,
+    ParamSpec,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    overload,
+)
+from uuid import UUID
+
+from django.core.paginator import Page, Paginator
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import (
+    BigIntegerField,
+    DateField,
+    DateTimeField,
+    Expression,
+    Field,
+    QuerySet,
+    TextField,
+    UUIDField,
+)
+
+Arguments = ParamSpec("Arguments")
+Row = TypeVar("Row", covariant=True)
+
+FIELDS: dict[type, type[Field[Any, Any]]] = {
+    UUID: UUIDField,
+    int: BigIntegerField,
+    str: TextField,
+    datetime: DateTimeField,
+    date: DateField,
+}
+
+
+def compiled(
+    build: Callable[Arguments, QuerySet[Any, Row]],
+) -> Callable[Arguments, CompiledRows[Row]]:
+    """Put the query of a function together at its first call; later only its values differ.
+
+    The function may do nothing with its arguments but compare columns with them (`=`, `<`, `>`, a
+    range, `in` a list of them): when it runs, each is a place for a value of the type in its
+    annotation. What else it reads, such as the time, is read once and never again. Related objects
+    come by `select_related`; what `prefetch_related` asks for is not fetched.
+    """
+    query = _Query(build)
+    expected = signature(build)
+
+    @wraps(build)
+    def rows(*args: Arguments.args, **kwargs: Arguments.kwargs) -> CompiledRows[Row]:
+        return CompiledRows(query, expected.bind(*args, **kwargs).arguments)
+
+    return rows
+
+
+class CompiledRows(Generic[Row]):
+    """The rows of a compiled query for some values: read anew each time, in whole or in part."""
+
+    def __init__(self, query: _Query[Row], values: dict[str, Any]) -> None:
+        self._query, self._values = query, values
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._query.rows.fetch(self._values))
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        """One row, or those of a slice that ends and has no step; IndexError past the end."""
+        if isinstance(index, int):
+            return self[index : index + 1][0]
+        start = index.start or 0
+        length = index.stop - start
+        return self._query.rows.fetch(self._values, start, length) if length > 0 else []
+
+    def first(self) -> Row | None:
+        """The first row, if there is one."""
+        return next(iter(self[0:1]), None)
+
+    def page(self, number: Any, size: int) -> Page[Row]:
+        """A page of so many rows; the nearest that exists where the number is wrong."""
+        return Paginator(cast("Any", self), size).get_page(number)
+
+    def count(self) -> int:
+        """How many rows there are; asked of the database."""
+        counted = self._query.number.fetch(self._values)
+        return int(counted[0])
+
+
+class _Query(Generic[Row]):
+    """What a function asks for, and how many rows that is."""
+
+    def __init__(self, build: Callable[..., QuerySet[Any, Row]]) -> None:
+        self._build = build
+
+    @cached_property
+    def rows(self) -> _Statement[Row]:
+        return _Statement.of(self._queryset)
+
+    @cached_property
+    def number(self) -> _Statement[int]:
+        # Without what a count needs no join for.
+        rows = self._queryset.order_by().select_related(None).values("pk")
+        statement = _Statement.of(rows.values_list("pk", flat=True))
+        # Of Django's own text, whose values are parameters.
+        counting = f"SELECT COUNT(*) FROM ({statement.sql}) AS counted"  # noqa: S608
+        return statement._replace(sql=counting)
+
+    @property
+    def _queryset(self) -> QuerySet[Any, Row]:
+        parameters = signature(self._build, eval_str=True).parameters.values()
+        return self._build(**{one.name: _Place(one.name, one.annotation) for one in parameters})
+
+
+class _Place(Expression):
+    """Where a value goes, or a list of values."""
+
+    def __init__(self, name: str, kind: Any) -> None:
+        self.is_list = get_origin(kind) is list
+        (of,) = get_args(kind) if self.is_list else (kind,)
+        super().__init__(output_field=FIELDS[of]())
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        # Django takes it for a parameter and hands it back where the value belongs.
+        if not self.is_list:
+            return "%s", [self]
+        return f"(SELECT unnest(%s::{self.output_field.db_type(connection)}[]))", [self]
+
+
+class _Statement(NamedTuple, Generic[Row]):
+    """A query as text, and what Django needs to make objects of its rows."""
+
+    queryset: QuerySet[Any, Row]
+    compiler: Any
+    sql: str
+    parameters: Sequence[Any]
+
+    @classmethod
+    def of(cls, queryset: QuerySet[Any, Row]) -> _Statement[Row]:
+        compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
+        return cls(queryset, compiler, *compiler.as_sql())
+
+    def fetch(self, values: dict[str, Any], start: int = 0, length: int | None = None) -> list[Row]:
+        sql, parameters = self.sql, [self._value(one, values) for one in self.parameters]
+        if length is not None:
+            sql, parameters = f"{sql} LIMIT %s OFFSET %s", [*parameters, length, start]
+        # Of this thread's connection; the compiled one is shared by all of them.
+        compiler = copy(self.compiler)
+        compiler.connection = connections[DEFAULT_DB_ALIAS]
+        compiler.as_sql = lambda *_args, **_kwargs: (sql, tuple(parameters))
+        queryset = self.queryset.all()
+        vars(queryset.query)["get_compiler"] = lambda *_args, **_kwargs: compiler
+        objects: Iterable[Row] = cast("Any", queryset._iterable_class)(queryset)
+        return list(objects)
+
+    @staticmethod
+    def _value(parameter: Any, values: dict[str, Any]) -> Any:
+        return values[parameter.name] if isinstance(parameter, _Place) else parameter
