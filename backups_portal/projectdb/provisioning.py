@@ -19,6 +19,9 @@ LEDGER = Path(__file__).with_name("ledger.sql")
 # Holds every right on the template's tables; each project's role is a member of it and can
 # connect to its own database only.
 GROUP_ROLE = "backups_portal_projects"
+# How often the server and each client hash a role's password, against those who guess. Nobody
+# guesses 24 random bytes, and 4,096 times took half of every connection: 5 of 10 ms.
+ITERATIONS, ITERATIONS_SINCE = "1", 160_000
 # Any number will do, as long as it is ours: "bp" in ASCII.
 TEMPLATE_LOCK = 0x6270
 # Of pairs, with a prefix: "bd".
@@ -177,7 +180,13 @@ def create_database(
 def create_role(
     connection: psycopg.Connection[tuple[object, ...]], name: str, password: str
 ) -> None:
-    """A role that may enter what it is granted, with the rights of projects on their tables."""
+    """A role that may enter what it is granted, with the rights of projects on their tables.
+
+    Args:
+        password: Of random bytes, and not one that somebody thought of: it is hashed once.
+    """
+    if connection.info.server_version >= ITERATIONS_SINCE:
+        connection.execute("SELECT set_config('scram_iterations', %s, false)", [ITERATIONS])
     connection.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
             sql.Identifier(name), sql.Literal(password), sql.Identifier(GROUP_ROLE)

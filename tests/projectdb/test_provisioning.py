@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 from django.conf import settings
+from psycopg import sql
 
 from backups_portal.projectdb.connections import database_url
 from backups_portal.projectdb.provisioning import (
     ProvisioningError,
     create_database,
+    create_role,
     database_name,
     drop_database,
+    on_server,
     template_name,
 )
 from tests.projectdatabases import Target, main_database
@@ -50,6 +53,14 @@ def test_the_role_reads_and_writes_but_changes_no_schema(target: Target) -> None
         connection.execute("TRUNCATE variable")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("DROP TABLE variable")
+
+
+def test_a_random_password_is_hashed_once(target: Target) -> None:
+    role = f"bp_{secrets.token_hex(4)}"
+    with on_server(settings.PROJECT_DATABASE_URL) as connection:
+        create_role(connection, role, secrets.token_urlsafe(24))
+        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+        assert connection.execute("SHOW scram_iterations").fetchone() == ("1",)
 
 
 def test_a_new_database_says_whose_it_is(target: Target) -> None:
