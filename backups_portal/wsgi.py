@@ -1,5 +1,6 @@
 """What a web server such as gunicorn loads."""
 
+import gc
 import os
 
 from django.core.wsgi import get_wsgi_application
@@ -7,3 +8,8 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
 
 application = get_wsgi_application()
+
+# What is loaded by now stays, and pages leave few cycles behind. Looking through all of it every
+# 700 objects made one page in twenty a quarter slower.
+gc.freeze()
+gc.set_threshold(50_000, 20, 50)
