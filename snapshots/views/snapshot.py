@@ -21,7 +21,7 @@ from backups_portal.lib.compiled import compiled
 from snapshots.contents import contents_of
 from snapshots.engine.errors import EngineError
 from snapshots.errors import HoldRefusedError
-from snapshots.inside import Inside, look_inside, search_devices, search_excluded
+from snapshots.inside import Inside, recall_inside, search_devices, search_excluded
 from snapshots.listing import describe, newest_stored
 from snapshots.mixins import SnapshotMixin
 from snapshots.models import Snapshot
@@ -52,7 +52,7 @@ class InsideMixin(SnapshotMixin):
         if self.snapshot.state != Snapshot.State.COMPLETED:
             return None
         try:
-            return look_inside(self.snapshot)
+            return recall_inside(self.snapshot)
         except EngineError as error:
             log.exception("contents cannot be read snapshot=%s", self.snapshot.pk)
             self.unreadable = str(error)

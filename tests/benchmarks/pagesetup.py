@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from functools import partial
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -14,6 +14,8 @@ from tests.benchmarks.apisetup import django_ready
 from tests.benchmarks.cluster import Cluster
 
 HOST = "localhost"
+# Of what lists show in pages.
+MOST = 100
 
 
 @contextmanager
@@ -85,17 +87,19 @@ class Visitor:
 def build(rows: int) -> tuple[Visitor, dict[str, str]]:
     """A new owner with a project of so many rows of each kind; the pages by name."""
     from django.test import Client
+    from django.urls import reverse
     from django.utils import timezone
 
     from backups_portal.wsgi import application
     from tests import factories
 
     owner = factories.make_account()
-    project = factories.make_project_row(owner=owner, name=f"Project of {rows}")
+    project = _project(owner, rows)
     snapshot = _fill(project, owner, rows, timezone.now())
     client = Client()
     client.force_login(owner)
     restore = factories.make_restore(snapshot, requested_by=owner, state="failed", reason="None.")
+    transfer = factories.make_transfer(project, _another(owner, project), requested_by=owner)
     base = f"/projects/{project.slug}"
     pages = {
         "projects": "/",
@@ -116,19 +120,66 @@ def build(rows: int) -> tuple[Visitor, dict[str, str]]:
         "charges": f"{base}/charges/",
         "activity": f"{base}/activity/",
         "shut down": f"{base}/shut-down/",
+        "left out": f"{base}/backups/{snapshot.pk}/left-out/",
+        "transfer": f"{base}/transfers/{transfer.pk}/",
+        # They ask the project's own database.
+        "tokens": f"{base}/tokens/",
+        "API": f"{base}/api/",
+        "all charges": reverse("all-charges"),
         "security": "/account/",
+        "API tokens": reverse("access-tokens"),
+        "password": reverse("change-password"),
+        "second factor": reverse("second-factor"),
     }
     return Visitor(client.cookies["sessionid"].value, application), pages
+
+
+def _another(owner: Any, project: Any) -> Any:
+    """Another project of the same owner."""
+    from tests import factories
+
+    found = type(project).objects.filter(memberships__account=owner).exclude(pk=project.pk)
+    return found.first() or factories.make_project_row(owner=owner)
+
+
+def _project(owner: Any, rows: int) -> Any:
+    """A project with a main database, which has as many devices as a list shows, or fewer."""
+    import psycopg
+    from django.utils import timezone
+
+    from backups_portal.projectdb.tokens import create_token
+    from backups_portal.projects.connections import keyring, project_dsn
+    from backups_portal.projects.services import BackupSettings, create_project
+    from tests.projectdatabases import add_device, add_rows
+
+    settings = BackupSettings(time(3), "UTC", 7, timezone.now() + timedelta(hours=6))
+    project = create_project(name=f"Project of {rows}", owner=owner, settings=settings)
+    with psycopg.connect(project_dsn(project), autocommit=True) as connection:
+        add_device(connection)
+        add_rows(connection, 0, 1_000)
+        connection.execute(
+            "INSERT INTO device (id, name, type)"
+            " SELECT lpad(to_hex(n), 24, '0'), 'Device ' || n, 'mutable'"
+            " FROM generate_series(1, %s) AS n",
+            [min(rows, MOST) - 1],
+        )
+        for (device,) in connection.execute("SELECT id::text FROM device LIMIT 30").fetchall():
+            create_token(connection, keys=keyring(), kind="device", name="Token", device_id=device)
+    return project
 
 
 def _fill(project: Any, owner: Any, rows: int, now: Any) -> Any:
     """Backups, events, projects and members; the newest backup."""
     from backups_portal.audit.models import AuditEvent
-    from backups_portal.billing.services import charge_creation, current_quote, start_running
     from snapshots.models import Snapshot
+    from snapshots.taking import take
     from tests import factories
 
-    newest = factories.make_snapshot(project, taken_at=now)
+    newest = factories.make_snapshot(project, taken_at=now, state="queued")
+    take(newest.pk)
+    newest.refresh_from_db()
+    if newest.state != Snapshot.State.COMPLETED:
+        raise RuntimeError(f"the backup is {newest.state}: {newest.reason}")
     older = []
     for day in range(1, rows):
         moment = now - timedelta(days=day)
@@ -136,10 +187,8 @@ def _fill(project: Any, owner: Any, rows: int, now: Any) -> Any:
     Snapshot.objects.bulk_create(older, batch_size=2_000)
     event = partial(AuditEvent, project_id=project.pk, action="snapshot.completed")
     AuditEvent.objects.bulk_create([event() for _ in range(rows)], batch_size=2_000)
-    charge_creation(project=project, quote=current_quote(), reason="Benchmark")
-    start_running(project=project, quote=current_quote(), reason="Benchmark")
     # A page of them at most is shown.
-    for _ in range(min(rows, 100) - 1):
+    for _ in range(min(rows, MOST) - 1):
         factories.make_project_row(owner=owner)
         factories.make_membership(project, factories.make_account())
     _count_rows()
