@@ -1,5 +1,6 @@
 """Pages beside transfers: CSV by hand, and the map of old and new ids."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,8 @@ import psycopg
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.decorators import method_decorator
+from django.views.decorators.vary import vary_on_headers
 from django.views.generic import FormView, TemplateView, View
 
 from backups_portal.audit.services import address_of
@@ -16,7 +19,7 @@ from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csvfiles import MAX_BYTES
 from backups_portal.transfers.errors import TransferRefusedError
-from backups_portal.transfers.exchanging import export_csv, import_csv, list_devices
+from backups_portal.transfers.exchanging import export_csv, import_csv, page_of_devices
 from backups_portal.transfers.lookup import (
     NewToken,
     find_variable,
@@ -27,6 +30,9 @@ from backups_portal.transfers.lookup import (
 )
 from restores.models import Restore
 
+log = logging.getLogger(__name__)
+
+DEVICES = 25
 UNREACHABLE = "The project's database does not answer now."
 
 
@@ -44,6 +50,7 @@ class ImportForm(forms.Form):
     )
 
 
+@method_decorator(vary_on_headers("HX-Request"), name="dispatch")
 class DataView(ProjectPermissionMixin, FormView):
     """Export and import of a device's records."""
 
@@ -54,12 +61,24 @@ class DataView(ProjectPermissionMixin, FormView):
     # A file, and what a form has around it; a larger file is told so by the form.
     max_body_bytes = MAX_BYTES + 5_000_000
 
+    def get_template_names(self) -> list[str]:
+        is_part = self.request.method == "GET" and "HX-Request" in self.request.headers
+        return ["transfers/_devices.html" if is_part else "transfers/data.html"]
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        # A page without the list does not wait for the project's database.
+        listed = self._devices() if self.request.GET.get("devices") == "now" else {}
+        return super().get_context_data(**listed, **kwargs)
+
+    def _devices(self) -> dict[str, Any]:
+        """The devices that can be exported, as far as the address asks for them."""
+        sought, number = self.request.GET.get("q", "").strip(), self.request.GET.get("page")
         try:
-            devices, unreachable = list_devices(self.project), ""
+            page = page_of_devices(self.project, sought=sought, number=number, size=DEVICES)
         except psycopg.Error:
-            devices, unreachable = [], UNREACHABLE
-        return super().get_context_data(devices=devices, unreachable=unreachable, **kwargs)
+            log.warning("devices cannot be listed project=%s", self.project.pk, exc_info=True)
+            return {"unreachable": UNREACHABLE}
+        return {"devices": page, "sought": sought}
 
     def form_valid(self, form: ImportForm) -> HttpResponse:
         values = form.cleaned_data

@@ -9,6 +9,7 @@ from typing import IO, Any
 
 import psycopg
 from django.conf import settings
+from django.core.paginator import Page, Paginator
 from psycopg import Connection
 
 from backups_portal.accounts.models import Account
@@ -31,6 +32,10 @@ ROWS_AT_ONCE = 10_000
 # Of bad lines, this many are told one by one.
 TOLD = 100
 PREVIEWED = 10
+DEVICES_FOUND = """
+    FROM device
+    WHERE %(sought)s = '' OR strpos(lower(name), lower(%(sought)s)) > 0
+          OR id::text = lower(%(sought)s)"""
 
 
 @dataclass
@@ -54,11 +59,50 @@ class _RefusedError(Exception):
     """Nothing is stored, because a line is bad."""
 
 
-def list_devices(project: Project) -> list[tuple[str, str]]:
-    """Ids and names of a project's devices."""
-    with psycopg.connect(project_dsn(project), connect_timeout=10) as connection:
-        rows = connection.execute("SELECT id::text, name FROM device ORDER BY name, id")
+class DevicePage:
+    """What a paginator asks of a project's devices, asked of its database page by page."""
+
+    def __init__(self, connection: Connection[Any], sought: str) -> None:
+        self._connection, self._sought = connection, sought
+
+    def count(self) -> int:
+        """How many there are, or how many match by a part of their name or by their id."""
+        row = self._connection.execute(
+            f"SELECT count(*) {DEVICES_FOUND}".encode(), {"sought": self._sought}
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __getitem__(self, part: slice) -> list[tuple[str, str]]:
+        """Ids and names, by name."""
+        first = part.start or 0
+        rows = self._connection.execute(
+            f"SELECT id::text, name {DEVICES_FOUND} ORDER BY name, id"
+            " OFFSET %(first)s LIMIT %(most)s".encode(),
+            {"sought": self._sought, "first": first, "most": part.stop - first},
+        )
         return [(str(key), str(name)) for key, name in rows]
+
+
+def page_of_devices(
+    project: Project, *, sought: str, number: Any, size: int
+) -> Page[tuple[str, str]]:
+    """Some of a project's devices.
+
+    Args:
+        sought: A part of their names, or an id; "" for all.
+        number: Of the page; the nearest that exists where it is wrong.
+
+    Raises:
+        psycopg.Error: the main database does not answer.
+    """
+    with psycopg.connect(project_dsn(project), connect_timeout=10) as connection:
+        found: Any = DevicePage(connection, sought)
+        page: Page[tuple[str, str]] = Paginator(found, size).get_page(number)
+        page.object_list = list(page.object_list)
+        return page
 
 
 def export_csv(

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import psycopg
 from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import add_never_cache_headers
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.generic import TemplateView, View
 from psycopg import Connection
 
 from backups_portal.accounts.recent import RecentPasswordMixin
 from backups_portal.audit.services import address_of, record
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.access import Permission
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.mixins import ProjectPermissionMixin
@@ -30,6 +33,11 @@ from restores.models import Restore
 UNREACHABLE = "The project's database does not answer now."
 PAGE = 25
 HEADERS = ("kind", "resource id", "resource", "token", "old last four", "new last four", "replaced")
+
+
+@compiled
+def _restores(project_id: UUID) -> QuerySet[Restore]:
+    return Restore.objects.filter(project_id=project_id).only("pk")
 
 
 class TokenPage:
@@ -61,6 +69,14 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, TemplateView):
     template_name = "transfers/tokens.html"
     http_method_names = ["get", "head", "post"]
 
+    def get_template_names(self) -> list[str]:
+        return [f"transfers/{'_token_list' if self._is_part else 'tokens'}.html"]
+
+    @property
+    def _is_part(self) -> bool:
+        """Whether the page asks for its list, which comes behind it."""
+        return self.request.method == "GET" and "HX-Request" in self.request.headers
+
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.show()
 
@@ -85,24 +101,30 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, TemplateView):
         return self.show(revealed=token, value=value)
 
     def show(self, **context: Any) -> HttpResponse:
-        """The page; nobody's browser or proxy keeps what it shows."""
+        """The page; nobody's browser or proxy keeps what it shows.
+
+        Without an address that asks for the list, it does not wait for the project's database.
+        """
+        context["restore"] = _restores(self.project.pk).first()
+        if self.request.method == "POST" or self.request.GET.get("list") == "now":
+            context |= self._listed()
+        # What a live part has to say is shown with success alone.
+        status = 503 if "unreachable" in context and not self._is_part else 200
+        response = self.render_to_response(self.get_context_data(**context), status=status)
+        add_never_cache_headers(response)
+        patch_vary_headers(response, ["HX-Request"])
+        return response
+
+    def _listed(self) -> dict[str, Any]:
         sought = (self.request.POST.get("q") or self.request.GET.get("q", "")).strip()
         number = self.request.POST.get("page") or self.request.GET.get("page")
-        context |= {
-            "sought": sought,
-            "restore": Restore.objects.filter(project=self.project).first(),
-        }
-        status = 200
         try:
             with _open(self.project) as connection:
                 found: Any = TokenPage(connection, sought)
                 page: Page[ListedToken] = Paginator(found, PAGE).get_page(number)
-                context |= {"page_obj": page, "tokens": list(page.object_list)}
+                return {"sought": sought, "page_obj": page, "tokens": list(page.object_list)}
         except psycopg.Error:
-            status, context["unreachable"] = 503, UNREACHABLE
-        response = self.render_to_response(self.get_context_data(**context), status=status)
-        add_never_cache_headers(response)
-        return response
+            return {"unreachable": UNREACHABLE}
 
 
 class TokensCsvView(ProjectPermissionMixin, View):

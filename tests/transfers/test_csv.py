@@ -3,6 +3,7 @@
 import io
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.core.management import call_command
@@ -12,6 +13,7 @@ from pytest_django import Settings
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
+from backups_portal.transfers import dataviews
 from backups_portal.transfers.csvfiles import BadLine, CsvError, read_rows, write_rows
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.exchanging import export_csv, import_csv
@@ -99,6 +101,63 @@ def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) 
         ("data.exported", "127.0.0.1"),
         ("data.imported", "127.0.0.1"),
     ]
+
+
+class TestDevicesToExport:
+    """The list comes by itself, and not with the page."""
+
+    @pytest.fixture
+    def url(self, backup: Project) -> str:
+        return f"/projects/{backup.slug}/data/"
+
+    @pytest.fixture
+    def visitor(self, owner: Account) -> Client:
+        client = Client()
+        client.force_login(owner)
+        return client
+
+    def test_the_page_does_not_wait_for_it(self, visitor: Client, url: str) -> None:
+        with mock.patch.object(dataviews, "page_of_devices", side_effect=AssertionError):
+            page = visitor.get(url).content.decode()
+        assert 'hx-get="?devices=now"' in page
+        assert "Show the devices" in page
+
+    def test_it_comes_as_a_part_of_the_page(self, visitor: Client, url: str) -> None:
+        part = visitor.get(url, {"devices": "now"}, headers={"HX-Request": "true"})
+        assert f"{url}{DEVICE}.csv" in part.content.decode()
+        assert "<html" not in part.content.decode()
+
+    def test_without_scripts_a_link_shows_it(self, visitor: Client, url: str) -> None:
+        page = visitor.get(url, {"devices": "now"}).content.decode()
+        assert f"{url}{DEVICE}.csv" in page
+        assert "<html" in page
+
+    def test_many_come_in_pages_and_are_searched(
+        self, visitor: Client, url: str, backup: Project
+    ) -> None:
+        with open_project(backup) as connection:
+            connection.execute(
+                "INSERT INTO device (id, name, type) SELECT lpad(to_hex(n), 24, '0'),"
+                " 'Pump ' || lpad(n::text, 2, '0'), 'mutable' FROM generate_series(1, 40) AS n"
+            )
+        last = visitor.get(url, {"devices": "now", "page": "2"}).context["devices"]
+        assert (last.paginator.count, len(last)) == (41, 16)
+        found = visitor.get(url, {"devices": "now", "q": "PUMP 3"}).context["devices"]
+        assert [name for _, name in found] == [f"Pump {n}" for n in range(30, 40)]
+        by_id = visitor.get(url, {"devices": "now", "q": DEVICE}).context["devices"]
+        assert [key for key, _ in by_id] == [DEVICE]
+
+    def test_none_that_matches_is_said(self, visitor: Client, url: str) -> None:
+        page = visitor.get(url, {"devices": "now", "q": "100%"}).content.decode()
+        assert "No device matches “100%”." in page
+
+    def test_a_database_that_is_away_is_said(
+        self, visitor: Client, url: str, backup: Project
+    ) -> None:
+        Project.objects.filter(pk=backup.pk).update(database="nowhere")
+        page = visitor.get(url, {"devices": "now"}).content.decode()
+        assert "does not answer now" in page
+        assert "Try again" in page
 
 
 def test_a_device_that_has_no_room_takes_nothing(

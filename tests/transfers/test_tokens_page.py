@@ -14,6 +14,8 @@ from tests.transfers.projects import add_truck, open_project
 from tests.transfers.test_lookup import old_token
 from tests.transfers.test_running import move
 
+LISTED = {"list": "now"}
+
 
 def url(project: Project) -> str:
     return f"/projects/{project.slug}/tokens/"
@@ -38,10 +40,29 @@ def test_tokens_are_listed_without_their_values(
     client: Client, moved: Project, backup: Project
 ) -> None:
     old, new = old_token(backup), old_token(moved)
-    page = client.get(url(moved)).text
+    page = client.get(url(moved), LISTED).text
     assert "Truck" in page
     assert (f"…{old[-4:]}" in page, f"…{new[-4:]}" in page) == (True, True)
     assert new not in page
+
+
+def test_the_page_does_not_wait_for_the_list(client: Client, moved: Project) -> None:
+    page = client.get(url(moved)).text
+    assert ('hx-get="?list=now"' in page, "Show the tokens" in page) == (True, True)
+    assert "Truck" not in page
+    part = client.get(url(moved), LISTED, headers={"HX-Request": "true"})
+    assert ("Truck" in part.text, "<html" in part.text) == (True, False)
+
+
+def test_a_database_that_is_away_is_said(client: Client, moved: Project) -> None:
+    Project.objects.filter(pk=moved.pk).update(database="nowhere")
+    assert client.get(url(moved)).status_code == 200
+    page = client.get(url(moved), LISTED)
+    part = client.get(url(moved), LISTED, headers={"HX-Request": "true"})
+    assert (page.status_code, part.status_code) == (503, 200)
+    for answer in (page, part):
+        assert "does not answer now" in answer.text
+        assert "Try again" in answer.text
 
 
 def test_one_is_revealed_and_that_is_written_down(client: Client, moved: Project) -> None:
@@ -52,7 +73,7 @@ def test_one_is_revealed_and_that_is_written_down(client: Client, moved: Project
     event = AuditEvent.objects.get(action="token.revealed")
     assert (event.subject, event.details["last_four"]) == ("Truck", value[-4:])
     assert value not in str(event.details)
-    assert value not in client.get(url(moved)).text
+    assert value not in client.get(url(moved), LISTED).text
 
 
 def test_one_that_is_gone_is_not_found(client: Client, moved: Project) -> None:
@@ -70,14 +91,14 @@ def test_another_projects_token_is_not_revealed(
 def test_many_are_paged_and_searched(client: Client, moved: Project) -> None:
     for number in range(30):
         add_truck(moved, device=f"{number:024x}", name=f"Sensor {number:02}")
-    first = client.get(url(moved))
+    first = client.get(url(moved), LISTED)
     assert "of <strong>31</strong> tokens" in first.text
     assert "Sensor 00" in first.text
     assert "Truck" not in first.text
-    assert "Truck" in client.get(url(moved), {"page": 2}).text
-    found = client.get(url(moved), {"q": "sensor 17"}).text
+    assert "Truck" in client.get(url(moved), {**LISTED, "page": 2}).text
+    found = client.get(url(moved), {**LISTED, "q": "sensor 17"}).text
     assert re.findall(r'row-name">([^<]+)<', found) == ["Sensor 17"]
-    assert "No token matches “% _”" in client.get(url(moved), {"q": "% _"}).text
+    assert "No token matches “% _”" in client.get(url(moved), {**LISTED, "q": "% _"}).text
     last = client.post(url(moved), {"token": token_id(moved), "q": "truck", "page": "9"})
     assert re.findall(r'row-name">([^<]+)<', last.text) == ["Truck"]
 
