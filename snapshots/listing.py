@@ -9,7 +9,8 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import QuerySet
 
-from backups_portal.lib.compiled import compiled
+from backups_portal.lib.compiled import CompiledRows, compiled
+from backups_portal.lib.epoch import Epoch, moment
 from backups_portal.projects.models import Project
 from backups_portal.ui.estimate import Pace, pace
 from snapshots.models import Snapshot, SnapshotCopy
@@ -26,13 +27,14 @@ UNION ALL
 SELECT snapshot_id, NULL, '' FROM restores_proof
 WHERE snapshot_id = ANY(%(ids)s) AND state IN ('queued', 'running')
 """
-# What a line of the list shows, of a snapshot, its hold and its copy.
+# What a line of the list shows, of a snapshot and its hold, and of its copy.
 SHOWN = (
     *("state", "reason", "failures", "retry_at", "local_date", "scheduled_for", "started_at"),
     *("taken_at", "rows", "is_full", "stored_bytes", "new_bytes", "rows_done", "rows_total"),
     *("bytes_done", "size_note", "verdict", "verdict_reason", "restore_seconds"),
-    *("hold__id", "copy__state", "copy__reason"),
+    "hold__id",
 )
+SHOWN_OF_COPIES = ("copy__state", "copy__reason")
 KEPT_BECAUSE = {
     HELD: "Until you release it",
     IN_USE: "While it is being restored or proven",
@@ -93,11 +95,21 @@ class Row:
         return self.snapshot.retry_at if is_waiting else None
 
 
-@compiled
-def listed(project_id: UUID) -> QuerySet[Snapshot]:
+def listed(project: Project) -> CompiledRows[Snapshot]:
     """What the Backups page lists, each with its hold and its copy, as far as a line shows it."""
+    return _with_copies(project.pk) if has_copies() else _listed(project.pk)
+
+
+@compiled
+def _listed(project_id: UUID) -> QuerySet[Snapshot]:
     snapshots = Snapshot.objects.filter(project_id=project_id).listed()
-    return snapshots.select_related("hold", "copy").only(*SHOWN)
+    return snapshots.select_related("hold").only(*SHOWN)
+
+
+@compiled
+def _with_copies(project_id: UUID) -> QuerySet[Snapshot]:
+    snapshots = Snapshot.objects.filter(project_id=project_id).listed()
+    return snapshots.select_related("hold", "copy").only(*SHOWN, *SHOWN_OF_COPIES)
 
 
 def newest_stored(project: Project) -> Snapshot | None:
@@ -130,22 +142,19 @@ class Growth(NamedTuple):
 
 def growth_of(project: Project) -> Growth:
     """The bytes and the number of rows in the newest stored snapshots, a year of them at most."""
-    found = [
-        Measured(at, size, rows)
-        for at, size, rows in reversed(_measured(project.pk)[:MOST_GROWTH])
-        if at is not None and size is not None
-    ]
+    newest_first = _measured(project.pk)[:MOST_GROWTH]
+    found = [(moment(at), size, rows) for at, size, rows in reversed(newest_first)]
     return Growth(
         sizes=[(at, size) for at, size, _ in found],
         rows=[(at, rows) for at, _, rows in found if rows is not None],
-        newest=found[-1] if found else None,
+        newest=Measured(*found[-1]) if found else None,
     )
 
 
 @compiled
 def _measured(project_id: UUID) -> QuerySet[Snapshot, Any]:
     stored = Snapshot.objects.good().filter(project_id=project_id, logical_bytes__isnull=False)
-    return stored.order_by("-taken_at").values_list(*Measured._fields)
+    return stored.order_by("-taken_at").values_list(Epoch("taken_at"), "logical_bytes", "rows")
 
 
 def describe(

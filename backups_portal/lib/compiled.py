@@ -25,7 +25,7 @@ from typing import (
 from uuid import UUID
 
 from django.core.paginator import Page, Paginator
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connection, connections
 from django.db.models import (
     BigIntegerField,
     DateField,
@@ -100,8 +100,11 @@ class CompiledRows(Generic[Row]):
 
     def count(self) -> int:
         """How many rows there are; asked of the database."""
-        counted = self._query.number.fetch(self._values)
-        return int(counted[0])
+        sql, parameters = self._query.number.bound(self._values)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, parameters)
+            row = cursor.fetchone()
+        return int(row[0]) if row else 0
 
 
 class _Query(Generic[Row]):
@@ -115,10 +118,9 @@ class _Query(Generic[Row]):
         return _Statement.of(self._queryset)
 
     @cached_property
-    def number(self) -> _Statement[int]:
+    def number(self) -> _Statement[Any]:
         # Without what a count needs no join for.
-        rows = self._queryset.order_by().select_related(None).values("pk")
-        statement = _Statement.of(rows.values_list("pk", flat=True))
+        statement = _Statement.of(self._queryset.order_by().select_related(None).values("pk"))
         # Of Django's own text, whose values are parameters.
         counting = f"SELECT COUNT(*) FROM ({statement.sql}) AS counted"  # noqa: S608
         return statement._replace(sql=counting)
@@ -159,18 +161,20 @@ class _Statement(NamedTuple, Generic[Row]):
         return cls(queryset, compiler, *compiler.as_sql())
 
     def fetch(self, values: dict[str, Any], start: int = 0, length: int | None = None) -> list[Row]:
-        sql, parameters = self.sql, [self._value(one, values) for one in self.parameters]
+        sql, parameters = self.bound(values)
         if length is not None:
-            sql, parameters = f"{sql} LIMIT %s OFFSET %s", [*parameters, length, start]
+            sql, parameters = f"{sql} LIMIT %s OFFSET %s", (*parameters, length, start)
         # Of this thread's connection; the compiled one is shared by all of them.
         compiler = copy(self.compiler)
         compiler.connection = connections[DEFAULT_DB_ALIAS]
-        compiler.as_sql = lambda *_args, **_kwargs: (sql, tuple(parameters))
+        compiler.as_sql = lambda *_args, **_kwargs: (sql, parameters)
         queryset = self.queryset.all()
         vars(queryset.query)["get_compiler"] = lambda *_args, **_kwargs: compiler
         objects: Iterable[Row] = cast("Any", queryset._iterable_class)(queryset)
         return list(objects)
 
-    @staticmethod
-    def _value(parameter: Any, values: dict[str, Any]) -> Any:
-        return values[parameter.name] if isinstance(parameter, _Place) else parameter
+    def bound(self, values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
+        """The text and its parameters, with values in their places."""
+        return self.sql, tuple(
+            values[one.name] if isinstance(one, _Place) else one for one in self.parameters
+        )

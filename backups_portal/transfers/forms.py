@@ -1,7 +1,9 @@
 """The form on which an owner chooses what to move."""
 
+from collections.abc import Sequence
 from datetime import UTC
 from typing import Any
+from uuid import UUID
 
 from django import forms
 
@@ -74,16 +76,17 @@ class TransferForm(forms.Form):
     )
     request_key = forms.UUIDField(widget=forms.HiddenInput)
 
-    def __init__(self, *args: Any, projects: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, projects: Any, names: Sequence[tuple[UUID, str]], **kwargs: Any
+    ) -> None:
+        """A form for some projects; ids and names of them alone are enough to show it."""
         super().__init__(*args, **kwargs)
-        # Names and ids alone, read once for both.
-        named = list(projects.values_list("pk", "name"))
         for name in ("source", "target"):
             chooser = self.fields[name]
             if isinstance(chooser, ProjectField):
                 chooser.queryset = projects
                 empty = [] if chooser.empty_label is None else [("", chooser.empty_label)]
-                chooser.widget.choices = [*empty, *named]
+                chooser.widget.choices = [*empty, *names]
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

@@ -4,10 +4,12 @@ import uuid
 from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.http import Http404
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.services import record
+from backups_portal.lib.compiled import compiled
 from backups_portal.projects.access import Permission, get_project
 from backups_portal.projects.models import Project
 from backups_portal.transfers.choosing import Choice
@@ -184,12 +186,13 @@ def find_transfer(actor: Account, transfer_id: uuid.UUID) -> Transfer:
         Http404: there is none, or he is a stranger to one of the projects.
         PermissionDenied: he collaborates in one.
     """
-    transfer = (
-        Transfer.objects.select_related("source", "target", "requested_by")
-        .filter(pk=transfer_id)
-        .first()
-    )
+    transfer = _transfers(transfer_id).first()
     if transfer is None:
         raise Http404("no such transfer")
     check_owner(actor, transfer.source, transfer.target)
     return transfer
+
+
+@compiled
+def _transfers(pk: uuid.UUID) -> QuerySet[Transfer]:
+    return Transfer.objects.filter(pk=pk).select_related("source", "target", "requested_by")

@@ -48,6 +48,14 @@ def _origin(project_id: UUID) -> QuerySet[Project, UUID]:
     return restored.values_list("restored_by__snapshot__project", flat=True)
 
 
+@compiled
+def _names(account_id: int) -> QuerySet[Project, Any]:
+    owned = Project.objects.filter(
+        memberships__account_id=account_id, memberships__role=Membership.Role.OWNER
+    )
+    return owned.order_by("name", "pk").values_list("pk", "name")
+
+
 class TransfersView(ProjectPermissionMixin, FormView):
     """The transfers of a project, and a form for another one."""
 
@@ -67,7 +75,8 @@ class TransfersView(ProjectPermissionMixin, FormView):
         owned = Project.objects.filter(
             memberships__account=self.account, memberships__role=Membership.Role.OWNER
         )
-        return {**super().get_form_kwargs(), "projects": owned}
+        names = list(_names(self.account.pk))
+        return {**super().get_form_kwargs(), "projects": owned, "names": names}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         page = _listed(self.project.pk).page(self.request.GET.get("page"), LISTED)

@@ -44,7 +44,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
         return ["snapshots/_listing.html"] if refresh else ["snapshots/backups.html"]
 
     def get_queryset(self) -> Any:
-        return listed(self.project.pk)
+        return listed(self.project)
 
     @cached_property
     def sought(self) -> date | None:

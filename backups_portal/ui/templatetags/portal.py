@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django import template
@@ -102,8 +102,12 @@ def moment(when: datetime | None, zone: str | None = None) -> str:
 
 
 @register.simple_tag
+@lru_cache(maxsize=8192)
 def clock(when: datetime | None, zone: str | None = None) -> str:
-    """Date and time on the clocks of just this zone (UTC without one), with UTC on hover."""
+    """Date and time on the clocks of just this zone (UTC without one), with UTC on hover.
+
+    Remembered: a list that is looked at again has the same moments, three in a line.
+    """
     if when is None:
         return "\N{EM DASH}"
     there = formats.local(when, zone)
@@ -134,8 +138,12 @@ def day(when: datetime, zone: str | None = None) -> str:
 @register.simple_tag
 def ago(when: datetime, zone: str | None = None) -> str:
     """How far a moment is from now, with the moment itself on hover."""
-    there = formats.full(formats.local(when, viewers_zone() or zone))
-    return _time(when, f"{there} ({_in_utc(when)} UTC)", naturaltime(when))
+    return _time(when, _in_full(when, viewers_zone() or zone), naturaltime(when))
+
+
+@lru_cache(maxsize=8192)
+def _in_full(when: datetime, zone: str | None) -> str:
+    return f"{formats.full(formats.local(when, zone))} ({_in_utc(when)} UTC)"
 
 
 def _in_utc(when: datetime) -> str:
@@ -164,9 +172,22 @@ def jinja(context: RequestContext, template: str, **values: Any) -> SafeString:
     """A part of the page that Jinja2 renders, with all that the page has, `values`, and a
     `form_token` for forms of its own.
     """
-    part = engines["jinja"].get_template(template)
     known: dict[Any, Any] = context.flatten()
-    return SafeString(part.render({**known, **values, "form_token": _form_token(known)}))
+    return _rendered(template, {**known, **values, "form_token": _form_token(known)})
+
+
+@register.simple_tag(takes_context=True)
+def sidebar(context: RequestContext) -> SafeString:
+    """The way around; remembered, since most pages of a project are asked for again."""
+    match, project = getattr(context.get("request"), "resolver_match", None), context.get("project")
+    of_project = (project.slug, project.name) if project else ("", "")
+    return _sidebar(match.url_name if match else "", *of_project, bool(context.get("is_owner")))
+
+
+@lru_cache(maxsize=1024)
+def _sidebar(here: str, slug: str, name: str, is_owner: bool) -> SafeString:
+    known = {"here": here, "slug": slug, "name": name, "is_owner": is_owner}
+    return _rendered("_components/sidebar.jinja", known)
 
 
 def _form_token(known: dict[Any, Any]) -> SafeString:
@@ -188,8 +209,8 @@ def asset(path: str) -> str:
     return static(path)
 
 
-@register.inclusion_tag("_components/field.html")
-def field(bound: BoundField, suffix: str = "") -> dict[str, Any]:
+@register.simple_tag
+def field(bound: BoundField, suffix: str = "") -> SafeString:
     """A form field with its label, help and errors; `suffix` is a unit shown behind it."""
     widget = bound.field.widget
     is_checkbox = isinstance(widget, CheckboxInput)
@@ -197,18 +218,16 @@ def field(bound: BoundField, suffix: str = "") -> dict[str, Any]:
     css = "form-check-input" if is_checkbox else base
     if bound.errors:
         css += " is-invalid"
-    return {
-        "field": bound,
-        "widget": bound.as_widget(attrs={"class": css}),
-        "is_checkbox": is_checkbox,
-        "suffix": suffix,
-    }
+    shown = {"widget": bound.as_widget(attrs={"class": css}), "is_checkbox": is_checkbox}
+    return _rendered("_components/field.jinja", {"field": bound, "suffix": suffix, **shown})
 
 
 @register.simple_block_tag
 def card(content: str, title: str = "", subtitle: str = "", flush: bool = False) -> str:
     """A titled surface; `flush` leaves the padding to the content, as tables want it."""
-    return render_to_string(
-        "_components/card.html",
-        {"content": content, "title": title, "subtitle": subtitle, "flush": flush},
-    )
+    texts = {"title": title, "subtitle": subtitle}
+    return _rendered("_components/card.jinja", {"content": content, "flush": flush, **texts})
+
+
+def _rendered(template: str, values: dict[Any, Any]) -> SafeString:
+    return SafeString(engines["jinja"].get_template(template).render(values))
