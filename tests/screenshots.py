@@ -76,7 +76,8 @@ def take(browser: Browser, demo: dict[str, Any], folder: Path) -> None:
             sign_in(page, demo["base_url"], demo["accounts"][0])
             slug = next(p["slug"] for p in demo["projects"] if p["name"] == "Cold Chain")
             for name, address in list(pages(page, demo["base_url"], slug)):
-                page.goto(address)
+                # Lists of a project's own database come behind the page.
+                page.goto(address, wait_until="networkidle")
                 page.screenshot(path=folder / f"{name}-{size}-{theme}.png", full_page=True)
             page.close()
 

@@ -36,6 +36,7 @@ from django.db.models import (
     TextField,
     UUIDField,
 )
+from django.db.models.expressions import RawSQL
 
 Arguments = ParamSpec("Arguments")
 Row = TypeVar("Row", covariant=True)
@@ -69,6 +70,12 @@ def compiled(
     return rows
 
 
+# What a row of a page is told: how many rows the list has.
+COUNTED = "rows_of_all_pages"
+# Of a page's number; no list has a billion pages.
+MOST_DIGITS = 9
+
+
 class CompiledRows(Generic[Row]):
     """The rows of a compiled query for some values: read anew each time, in whole or in part."""
 
@@ -95,8 +102,20 @@ class CompiledRows(Generic[Row]):
         return next(iter(self[0:1]), None)
 
     def page(self, number: Any, size: int) -> Page[Row]:
-        """A page of so many rows; the nearest that exists where the number is wrong."""
-        return Paginator(cast("Any", self), size).get_page(number)
+        """A page of so many model instances; the nearest that exists where the number is wrong.
+
+        One query brings the rows and how many there are: asking twice takes a page a millisecond.
+        """
+        paginator: Paginator[Row] = Paginator(cast("Any", self), size)
+        asked = str(number or 1)
+        place = int(asked) if asked.isdecimal() and len(asked) <= MOST_DIGITS else 0
+        if place < 1:
+            return paginator.get_page(number)
+        rows: list[Any] = self._query.counted.fetch(self._values, (place - 1) * size, size)
+        if place > 1 and not rows:
+            return paginator.get_page(number)
+        vars(paginator)["count"] = vars(rows[0])[COUNTED] if rows else 0
+        return Page(cast("Any", rows), place, paginator)
 
     def count(self) -> int:
         """How many rows there are; asked of the database."""
@@ -124,6 +143,12 @@ class _Query(Generic[Row]):
         # Of Django's own text, whose values are parameters.
         counting = f"SELECT COUNT(*) FROM ({statement.sql}) AS counted"  # noqa: S608
         return statement._replace(sql=counting)
+
+    @cached_property
+    def counted(self) -> _Statement[Row]:
+        """The rows, each of which knows how many there are."""
+        number = RawSQL(self.number.sql, tuple(self.number.parameters))  # noqa: S611 - as above
+        return _Statement.of(self._queryset.annotate(**{COUNTED: number}))
 
     @property
     def _queryset(self) -> QuerySet[Any, Row]:

@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.functional import cached_property
 from django.views.generic import FormView, TemplateView
 
 from backups_portal.audit.services import address_of
@@ -43,17 +44,12 @@ def _listed(project_id: UUID) -> QuerySet[Transfer]:
 
 
 @compiled
-def _origin(project_id: UUID) -> QuerySet[Project, UUID]:
-    restored = Project.objects.filter(pk=project_id, restored_by__isnull=False)
-    return restored.values_list("restored_by__snapshot__project", flat=True)
-
-
-@compiled
-def _names(account_id: int) -> QuerySet[Project, Any]:
+def _owned(account_id: int) -> QuerySet[Project, Any]:
+    """Ids and names of an owner's projects, and whose backup each was made of."""
     owned = Project.objects.filter(
         memberships__account_id=account_id, memberships__role=Membership.Role.OWNER
     )
-    return owned.order_by("name", "pk").values_list("pk", "name")
+    return owned.order_by("name", "pk").values_list("pk", "name", "restored_by__snapshot__project")
 
 
 class TransfersView(ProjectPermissionMixin, FormView):
@@ -67,15 +63,21 @@ class TransfersView(ProjectPermissionMixin, FormView):
     def get_initial(self) -> dict[str, Any]:
         initial: dict[str, Any] = {"source": self.project.pk, "request_key": uuid.uuid4()}
         # Where the data of a restored project came from.
-        for origin in _origin(self.project.pk):
-            initial["target"] = origin
+        for pk, _, origin in self.owned:
+            if pk == self.project.pk and origin:
+                initial["target"] = origin
         return initial
+
+    @cached_property
+    def owned(self) -> list[tuple[UUID, str, UUID | None]]:
+        """What the form offers, and where it came from."""
+        return list(_owned(self.account.pk))
 
     def get_form_kwargs(self) -> dict[str, Any]:
         owned = Project.objects.filter(
             memberships__account=self.account, memberships__role=Membership.Role.OWNER
         )
-        names = list(_names(self.account.pk))
+        names = [(pk, name) for pk, name, _ in self.owned]
         return {**super().get_form_kwargs(), "projects": owned, "names": names}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
 from django.views.generic import ListView
 
 
@@ -18,9 +19,12 @@ class PagedView(ListView):
         self, queryset: Any, page_size: int
     ) -> tuple[Paginator[Any], Page[Any], Any, bool]:
         """As Django's own, which answers 404 to a page that there is not."""
-        paginator = self.get_paginator(queryset, page_size)
-        page = paginator.get_page(self.page_number())
-        return paginator, page, page.object_list, page.has_other_pages()
+        number = self.page_number()
+        if isinstance(queryset, QuerySet):
+            page = self.get_paginator(queryset, page_size).get_page(number)
+        else:
+            page = queryset.page(number, page_size)
+        return page.paginator, page, page.object_list, page.has_other_pages()
 
     def page_number(self) -> Any:
         """The page asked for, whatever was written there."""

@@ -143,11 +143,21 @@ class TestParts:
             )
         assert counted(owner.pk).count() == 3
 
-    def test_pages(self, found, django_assert_num_queries):
-        with django_assert_num_queries(2):
+    def test_a_page_and_how_many_there_are_are_one_query(self, found, django_assert_num_queries):
+        with django_assert_num_queries(1):
             page = found.page("2", 3)
-        assert [snapshot.local_date.day for snapshot in page] == [4, 5, 6]
-        assert page.paginator.num_pages == 3
+            assert [snapshot.local_date.day for snapshot in page] == [4, 5, 6]
+            assert (page.paginator.count, page.paginator.num_pages) == (7, 3)
+            assert (page.has_previous(), page.has_next()) == (True, True)
 
-    def test_a_page_that_there_is_not_is_the_last(self, found):
-        assert found.page("99", 3).number == 3
+    def test_a_page_of_nothing_is_one_query(self, django_assert_num_queries):
+        with django_assert_num_queries(1):
+            page = named("Nothing").page(None, 3)
+            assert (list(page), page.number, page.paginator.count) == ([], 1, 0)
+
+    @pytest.mark.parametrize(
+        ("asked", "number"),
+        [(None, 1), ("", 1), ("x", 1), ("-1", 3), ("0", 3), ("4", 3), ("9" * 30, 3), (" 2", 2)],
+    )
+    def test_a_wrong_number_is_the_nearest_page(self, found, asked, number):
+        assert found.page(asked, 3).number == number
