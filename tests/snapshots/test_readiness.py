@@ -150,7 +150,8 @@ class TestPanel:
         factories.make_snapshot(
             project,
             taken_at=now - DAY,
-            local_date=(now - DAY).date(),
+            # Another day than that of two hours ago, also an hour after midnight.
+            local_date=(now - 2 * DAY).date(),
             verdict="passed",
             proven_at=now - timedelta(hours=1),
             restore_seconds=8.0,
