@@ -86,6 +86,8 @@ def inspect(page: Page, portal: Portal, address: str, status: int = 200) -> None
     # Chromium itself reports the status of a page that explains an error.
     assert [text for text in broken if "Failed to load resource" not in text] == []
     assert_still(page, address)
+    # Lists that come behind their page are looked at as well.
+    page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
     judge(page)
 
 
