@@ -14,6 +14,7 @@ from tests.benchmarks.apisetup import django_ready
 from tests.benchmarks.cluster import Cluster
 
 HOST = "localhost"
+SERVER = "benchmark"
 # Of what lists show in pages.
 MOST = 100
 
@@ -145,15 +146,22 @@ def _another(owner: Any, project: Any) -> Any:
 def _project(owner: Any, rows: int) -> Any:
     """A project with a main database, which has as many devices as a list shows, or fewer."""
     import psycopg
+    from django.conf import settings
     from django.utils import timezone
 
     from backups_portal.projectdb.tokens import create_token
     from backups_portal.projects.connections import keyring, project_dsn
+    from backups_portal.projects.servers import register_server
     from backups_portal.projects.services import BackupSettings, create_project
     from tests.projectdatabases import add_device, add_rows
 
-    settings = BackupSettings(time(3), "UTC", 7, timezone.now() + timedelta(hours=6))
-    project = create_project(name=f"Project of {rows}", owner=owner, settings=settings)
+    register_server(SERVER, settings.PROJECT_DATABASE_URL)
+    project = create_project(
+        name=f"Project of {rows}",
+        owner=owner,
+        settings=BackupSettings(time(3), "UTC", 7, timezone.now() + timedelta(hours=6)),
+        server_name=SERVER,
+    )
     with psycopg.connect(project_dsn(project), autocommit=True) as connection:
         add_device(connection)
         add_rows(connection, 0, 1_000)

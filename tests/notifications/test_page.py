@@ -248,7 +248,7 @@ class TestList:
     ) -> None:
         self.make(project, number)
         browser.get("/account/")
-        with django_assert_num_queries(7):
+        with django_assert_num_queries(6):
             browser.get(PAGE)
 
 

@@ -13,8 +13,8 @@ from backups_portal.projects.models import Project
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-# The session, the account, the membership, the count, and the page.
-QUERIES = 5
+# The session, the account, the membership, and the page with its count.
+QUERIES = 4
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from backups_portal.billing.models import Charge
 from tests import factories
 
 pytestmark = pytest.mark.django_db
-# The session, the account, the count of the paginator, the page, restores, and invitations.
-LIST_QUERIES = 6
+# The session, the account, the page with its count, restores, and invitations.
+LIST_QUERIES = 5
 # The session, the account, the membership, the overview, the charges, and restores.
 PROJECT_QUERIES = 6
 
