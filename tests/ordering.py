@@ -1,6 +1,5 @@
-"""In which order tests run, and how many at a time."""
+"""In which order tests run."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,12 +7,6 @@ import pytest
 TESTS = Path(__file__).parent
 # They wait more than they work: for leases that run out, for workers, pages and servers.
 WAITING = ("faults", "browser", "contract", "demo", "benchmarks")
-
-
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three for two cores: while one waits, the others work."""
-    cores = os.cpu_count() or 1
-    return cores + cores // 2
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
