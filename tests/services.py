@@ -1,8 +1,8 @@
 """Starts PostgreSQL and Redis once per process of a test run, before Django's settings are read.
 
 A plugin of pytest (see `addopts`): a conftest would be read after the settings. A run of everything
-is spread over three processes for two cores; each has servers of its own, so that no test meets
-another's databases or queues. Servers that DATABASE_URL and REDIS_URL name are for one process.
+is spread over one process per core; each has servers of its own, so that no test meets another's
+databases or queues. Servers that DATABASE_URL and REDIS_URL name are for one process.
 """
 
 import argparse
@@ -51,12 +51,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Processes of a run: three for two cores for everything, none besides this one for a part.
-
-    While one waits for a worker or a page, the others work.
-    """
-    cores = os.cpu_count() or 1
-    return cores + cores // 2 if _is_spread(config.option) else 0
+    """Processes of a run: one per core for everything, none besides this one for a part."""
+    return (os.cpu_count() or 1) if _is_spread(config.option) else 0
 
 
 def _is_spread(options: argparse.Namespace) -> bool:
