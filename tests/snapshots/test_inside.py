@@ -124,3 +124,22 @@ def test_the_command(snapshot: Snapshot) -> None:
     (truck,) = (device for device in document["devices"] if device["name"] == "Truck")
     assert (truck["rows"], truck["variables"]) == (10, 3)
     assert {"kind": "file", "name": "plan.pdf", "count": 1, "size": 2048} in document["excluded"]
+
+
+def test_the_page_reads_what_is_inside_once(
+    client: Client, snapshot: Snapshot, stored: Storage
+) -> None:
+    first = read(client, snapshot)
+    stored.delete(snapshot.manifest)
+    assert "Empty 1" in first
+    assert "Empty 1" in read(client, snapshot)
+
+
+def test_what_could_not_be_read_is_asked_for_again(
+    client: Client, snapshot: Snapshot, stored: Storage
+) -> None:
+    manifest = stored.get(snapshot.manifest)
+    stored.delete(snapshot.manifest)
+    assert "Empty 1" not in read(client, snapshot)
+    stored.put(snapshot.manifest, manifest)
+    assert "Empty 1" in read(client, snapshot)
