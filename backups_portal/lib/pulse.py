@@ -8,7 +8,8 @@ all of them work.
 
 import logging
 import time
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -27,6 +28,22 @@ EVERY_SECONDS = 20.0
 # A page does not wait long to learn it.
 REDIS_SECONDS = 0.5
 STARTED = time.monotonic()
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass
+class Seen:
+    """The newest sign of a worker that a page of this process has read."""
+
+    at: datetime = NEVER
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the next one is still to come, so that Redis has nothing to add."""
+        return timedelta(0) <= timezone.now() - self.at < timedelta(seconds=EVERY_SECONDS)
+
+
+seen = Seen()
 
 
 class PulseStep(bootsteps.StartStopStep):
@@ -75,7 +92,10 @@ def is_silent(sign: str, patience: timedelta) -> bool:
     Raises:
         RedisError: Redis does not answer.
     """
-    last = last_sign(sign)
+    return _is_over(last_sign(sign), patience)
+
+
+def _is_over(last: datetime | None, patience: timedelta) -> bool:
     if last is None:
         # Everything may have been started just now.
         return time.monotonic() - STARTED > patience.total_seconds()
@@ -105,13 +125,20 @@ def workers(request: HttpRequest) -> dict[str, Any]:
 
 
 def trouble() -> str:
-    """What is wrong: "silent" workers, a "queue" that does not answer, or nothing."""
+    """What is wrong: "silent" workers, a "queue" that does not answer, or nothing.
+
+    Every page asks, Redis only once in as long as a worker's next sign takes to come.
+    """
     patience: timedelta = settings.WORKERS_SILENT_AFTER
+    if seen.is_fresh:
+        return ""
     try:
-        return "silent" if is_silent(WORKER, patience) else ""
+        last = last_sign(WORKER)
     except RedisError:
         log.warning("Redis does not answer", exc_info=True)
         return "queue"
+    seen.at = last or NEVER
+    return "silent" if _is_over(last, patience) else ""
 
 
 def _key(sign: str) -> str:

@@ -21,7 +21,9 @@ def page(client: Client, settings: Settings) -> Iterator[Client]:
     settings.WORKERS_SILENT_AFTER = timedelta(minutes=2)
     client.force_login(factories.make_account())
     pulse._redis().delete(pulse.KEY)
+    pulse.seen.at = pulse.NEVER
     yield client
+    pulse.seen.at = pulse.NEVER
     pulse._redis().delete(pulse.KEY)
 
 
@@ -42,6 +44,18 @@ def test_silence_is_said_and_ends_by_itself(page: Client, monkeypatch: pytest.Mo
         assert pulse.trouble() == ""
     pulse._redis().set(pulse.KEY, (timezone.now() - timedelta(hours=1)).isoformat())
     assert OFFLINE in page.get("/").content.decode()
+
+
+def test_redis_is_asked_no_more_often_than_workers_write(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulse.note_life()
+    assert pulse.trouble() == ""
+    pulse._redis().set(pulse.KEY, (timezone.now() - timedelta(hours=1)).isoformat())
+    assert pulse.trouble() == ""
+    soon = timezone.now() + timedelta(seconds=pulse.EVERY_SECONDS)
+    monkeypatch.setattr(pulse.timezone, "now", lambda: soon)
+    assert pulse.trouble() == "silent"
 
 
 def test_just_started_nobody_is_missed_yet(page: Client, monkeypatch: pytest.MonkeyPatch) -> None:

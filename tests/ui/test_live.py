@@ -115,6 +115,7 @@ def test_a_live_part_brings_along_that_workers_are_offline(
     assert '<div id="workers" hx-swap-oob="true">' in poll(client, address).text
     assert "The workers are offline" not in poll(client, address).text
     pulse._redis().set(pulse.KEY, (timezone.now() - timedelta(days=400)).isoformat())
+    pulse.seen.at = pulse.NEVER
     try:
         assert "The workers are offline" in poll(client, address).text
         assert client.get(f"/projects/{project.slug}/backups/").text.count('id="workers"') == 1
