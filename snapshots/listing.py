@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
 
 from backups_portal.lib.compiled import CompiledRows, compiled
@@ -18,15 +17,6 @@ from snapshots.retention import HELD, IN_USE, NEWEST, OLD, YOUNG, Kept, decide
 from snapshots.storages import has_copies
 
 MOST_GROWTH = 366
-# Of restores and proofs, which this app may not know: they are reached by their names. Put
-# together by Django, it took as long as all other queries of the page.
-USES = """
-SELECT snapshot_id, id, name FROM restores_restore
-WHERE snapshot_id = ANY(%(ids)s) AND state IN ('queued', 'running')
-UNION ALL
-SELECT snapshot_id, NULL, '' FROM restores_proof
-WHERE snapshot_id = ANY(%(ids)s) AND state IN ('queued', 'running')
-"""
 # What a line of the list shows, of a snapshot and its hold, and of its copy.
 SHOWN = (
     *("state", "reason", "failures", "retry_at", "local_date", "scheduled_for", "started_at"),
@@ -102,13 +92,13 @@ def listed(project: Project) -> CompiledRows[Snapshot]:
 
 @compiled
 def _listed(project_id: UUID) -> QuerySet[Snapshot]:
-    snapshots = Snapshot.objects.filter(project_id=project_id).listed()
+    snapshots = Snapshot.objects.filter(project_id=project_id).listed().with_uses()
     return snapshots.select_related("hold").only(*SHOWN)
 
 
 @compiled
 def _with_copies(project_id: UUID) -> QuerySet[Snapshot]:
-    snapshots = Snapshot.objects.filter(project_id=project_id).listed()
+    snapshots = Snapshot.objects.filter(project_id=project_id).listed().with_uses()
     return snapshots.select_related("hold", "copy").only(*SHOWN, *SHOWN_OF_COPIES)
 
 
@@ -160,21 +150,22 @@ def _measured(project_id: UUID) -> QuerySet[Snapshot, Any]:
 def describe(
     snapshots: Sequence[Snapshot], *, newest: Snapshot | None, project: Project, now: datetime
 ) -> list[Row]:
-    """The lines for some snapshots of a project, whose holds and copies were loaded with them.
+    """The lines for some snapshots of a project, loaded `with_uses`, their holds and copies.
 
     Args:
         newest: The project's newest stored snapshot, which retention never removes.
     """
     days = project.main_database.retention_days
-    restores, proving = _uses([snapshot.pk for snapshot in snapshots])
-    reasons = _reasons(snapshots, newest, {*restores, *proving}, timedelta(days=days), now)
+    uses = {snapshot.pk: _uses_of(snapshot) for snapshot in snapshots}
+    in_use = {pk for pk, found in uses.items() if any(found)}
+    reasons = _reasons(snapshots, newest, in_use, timedelta(days=days), now)
     return [
         Row(
             snapshot,
             kept_until=snapshot.kept_until(days) if reasons.get(snapshot.pk) == YOUNG else None,
             kept_because=KEPT_BECAUSE.get(reasons.get(snapshot.pk, ""), ""),
-            restore=restores.get(snapshot.pk),
-            is_being_proven=snapshot.pk in proving,
+            restore=uses[snapshot.pk][0],
+            is_being_proven=uses[snapshot.pk][1],
             is_held=is_held(snapshot),
             pace=_pace(snapshot, now),
             copy=_copy_of(snapshot),
@@ -194,15 +185,10 @@ def _pace(snapshot: Snapshot, now: datetime) -> Pace:
     return pace(snapshot.rows_done, snapshot.rows_total, now - snapshot.started_at)
 
 
-def _uses(snapshot_ids: Sequence[UUID]) -> tuple[dict[UUID, RunningRestore], set[UUID]]:
-    """The restores under way of some snapshots, and those that are being proven; one query."""
-    if not snapshot_ids:
-        return {}, set()
-    with connection.cursor() as cursor:
-        cursor.execute(USES, {"ids": list(snapshot_ids)})
-        found = cursor.fetchall()
-    restores = {pk: RunningRestore(one, name) for pk, one, name in found if one is not None}
-    return restores, {pk for pk, one, _ in found if one is None}
+def _uses_of(snapshot: Any) -> tuple[RunningRestore | None, bool]:
+    """The restore of it that is under way, and whether it is being proven."""
+    pk, name = snapshot.restoring_id, snapshot.restoring_name
+    return None if pk is None else RunningRestore(pk, name), snapshot.is_being_proven
 
 
 def _reasons(

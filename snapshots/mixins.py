@@ -15,7 +15,7 @@ from snapshots.models import Snapshot
 @compiled
 def _snapshots(project_id: UUID, pk: UUID) -> QuerySet[Snapshot]:
     snapshots = Snapshot.objects.filter(project_id=project_id, pk=pk)
-    return snapshots.select_related("hold__account", "copy")
+    return snapshots.with_uses().select_related("hold__account", "copy")
 
 
 class SnapshotMixin(ProjectPermissionMixin):

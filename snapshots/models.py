@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from backups_portal.lib.causes import CAUSE_LENGTH
@@ -31,6 +31,21 @@ class SnapshotQuerySet(LeaseQuerySet):
     def unfinished(self) -> "SnapshotQuerySet":
         """Snapshots that are waiting or being taken."""
         return self.filter(state__in=Snapshot.UNFINISHED)
+
+    def with_uses(self) -> "SnapshotQuerySet":
+        """Each with the restore of it that is under way, and whether it is being proven."""
+        # This app may not know restores and proofs: they are reached by their names.
+        restores, proofs = (
+            self.model._meta.get_field(name)
+            .related_model._default_manager.unfinished()
+            .filter(snapshot=OuterRef("pk"))
+            for name in ("restores", "proofs")
+        )
+        return self.annotate(
+            restoring_id=Subquery(restores.order_by("id").values("id")[:1]),
+            restoring_name=Subquery(restores.order_by("id").values("name")[:1]),
+            is_being_proven=Exists(proofs),
+        )
 
 
 class Snapshot(Leased):

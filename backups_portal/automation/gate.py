@@ -42,7 +42,7 @@ def owned(request: ApiRequest, slug: str) -> Project:
 
 def backup_of(project: Project, backup_id: uuid.UUID) -> Snapshot:
     """One of the project's snapshots; Http404 where it has none with this id."""
-    snapshots = Snapshot.objects.filter(project=project).select_related("hold")
+    snapshots = Snapshot.objects.filter(project=project).with_uses().select_related("hold")
     snapshot = get_object_or_404(snapshots, pk=backup_id)
     snapshot.project = project
     return snapshot

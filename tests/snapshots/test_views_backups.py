@@ -16,8 +16,8 @@ from tests import factories
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
-# Session, account, membership; page with count; restores and proofs under way; days.
-PAGE_QUERIES = 6
+# Session, account, membership; page with count; days.
+PAGE_QUERIES = 5
 EMPTY = "Backup snapshots will appear here once they are created."
 
 

@@ -38,7 +38,7 @@ def list_backups(
 ) -> Page[schemas.Backup]:
     """Every backup that retention has not removed, newest first."""
     project = owned(request, slug)
-    rows = Snapshot.objects.filter(project=project).listed().select_related("hold")
+    rows = Snapshot.objects.filter(project=project).listed().with_uses().select_related("hold")
     found, about = cut((rows.good() if restorable else rows).defer("table_rows"), pages)
     items = [schemas.Backup(**_shown(row)) for row in _described(project, found)]
     return Page[schemas.Backup](items=items, **about)
