@@ -8,7 +8,6 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.utils.cache import add_never_cache_headers
 from django.views.generic import FormView, View
 
 from backups_portal.accounts.recent import RecentPasswordMixin
@@ -20,18 +19,20 @@ from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefuse
 from backups_portal.projects.forms import NAME_LENGTH, TokenForm
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.profile_tokens import list_tokens, make_token, revoke_token
+from backups_portal.ui.behind import ListBehindMixin
 
 UNREACHABLE = 503
 FILLED_IN = ("name", "permission", "lifetime")
 
 
-class ApiView(ProjectPermissionMixin, RecentPasswordMixin, FormView):
+class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, FormView):
     """Lists profile tokens and makes new ones; a new one's value is shown once."""
 
     # To look at the list needs no password.
     password_for = ("POST",)
 
     template_name = "projects/api/api.html"
+    list_template_name = "projects/api/_token_list.html"
     permission = Permission.MANAGE_API
     form_class = TokenForm
     http_method_names = ["get", "head", "post", "options"]
@@ -62,8 +63,8 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, FormView):
         except TokenRefusedError as refused:
             form.add_error("name", str(refused))
             return self.form_invalid(form)
-        except DatabaseUnreachableError:
-            return self.show(form=form)
+        except DatabaseUnreachableError as error:
+            return self.show(status=UNREACHABLE, failure=str(error), form=form)
         # An empty form again: whoever makes the next one does not begin with this one's name.
         return self.show(new_token=token, new_name=values["name"], form=TokenForm())
 
@@ -73,13 +74,10 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, FormView):
     def show(
         self, *, status: int = 200, new_token: NewToken | None = None, **context: Any
     ) -> HttpResponse:
-        """The page; nobody's browser or proxy keeps what it shows."""
-        try:
-            tokens = list_tokens(self.project)
-        except DatabaseUnreachableError as error:
-            status, tokens, context["failure"] = UNREACHABLE, [], str(error)
+        """The page; unless the list is wanted, it does not wait for the project's database."""
+        if self.is_list_wanted:
+            context |= self._listed()
         context |= {
-            "tokens": tokens,
             "new_token": new_token.value if new_token else "",
             "api_url": settings.API_URL,
             "snippets": snippets(
@@ -89,9 +87,13 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, FormView):
                 token=new_token.value if new_token else PLACEHOLDER,
             ),
         }
-        response = self.render_to_response(self.get_context_data(**context), status=status)
-        add_never_cache_headers(response)
-        return response
+        return self.answer(self.get_context_data(**context), status)
+
+    def _listed(self) -> dict[str, Any]:
+        try:
+            return {"tokens": list_tokens(self.project)}
+        except DatabaseUnreachableError as error:
+            return {"unreachable": str(error)}
 
 
 class RevokeTokenView(ProjectPermissionMixin, View):

@@ -28,6 +28,7 @@ from backups_portal.transfers.lookup import (
     variables_of_restore,
     variables_of_transfer,
 )
+from backups_portal.ui.behind import ListBehindMixin
 from restores.models import Restore
 
 log = logging.getLogger(__name__)
@@ -51,23 +52,20 @@ class ImportForm(forms.Form):
 
 
 @method_decorator(vary_on_headers("HX-Request"), name="dispatch")
-class DataView(ProjectPermissionMixin, FormView):
+class DataView(ProjectPermissionMixin, ListBehindMixin, FormView):
     """Export and import of a device's records."""
 
     permission = Permission.MANAGE_BACKUPS
     template_name = "transfers/data.html"
+    list_template_name = "transfers/_devices.html"
     form_class = ImportForm
     http_method_names = ["get", "head", "post"]
     # A file, and what a form has around it; a larger file is told so by the form.
     max_body_bytes = MAX_BYTES + 5_000_000
 
-    def get_template_names(self) -> list[str]:
-        is_part = self.request.method == "GET" and "HX-Request" in self.request.headers
-        return ["transfers/_devices.html" if is_part else "transfers/data.html"]
-
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         # A page without the list does not wait for the project's database.
-        listed = self._devices() if self.request.GET.get("devices") == "now" else {}
+        listed = self._devices() if self.is_list_wanted else {}
         return super().get_context_data(**listed, **kwargs)
 
     def _devices(self) -> dict[str, Any]:

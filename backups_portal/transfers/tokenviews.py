@@ -9,7 +9,6 @@ from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.generic import TemplateView, View
 from psycopg import Connection
 
@@ -27,6 +26,7 @@ from backups_portal.transfers.tokenlist import (
     read_tokens,
     reveal_token,
 )
+from backups_portal.ui.behind import ListBehindMixin
 from backups_portal.ui.spreadsheets import csv_line
 from restores.models import Restore
 
@@ -60,22 +60,15 @@ class TokenPage:
         )
 
 
-class TokensView(ProjectPermissionMixin, RecentPasswordMixin, TemplateView):
+class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, TemplateView):
     """Tokens by resource; a value is shown when somebody asks for it, one at a time."""
 
     permission = Permission.MANAGE_API
     # The list shows no value; a reveal does.
     password_for = ("POST",)
     template_name = "transfers/tokens.html"
+    list_template_name = "transfers/_token_list.html"
     http_method_names = ["get", "head", "post"]
-
-    def get_template_names(self) -> list[str]:
-        return [f"transfers/{'_token_list' if self._is_part else 'tokens'}.html"]
-
-    @property
-    def _is_part(self) -> bool:
-        """Whether the page asks for its list, which comes behind it."""
-        return self.request.method == "GET" and "HX-Request" in self.request.headers
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self.show()
@@ -101,19 +94,11 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, TemplateView):
         return self.show(revealed=token, value=value)
 
     def show(self, **context: Any) -> HttpResponse:
-        """The page; nobody's browser or proxy keeps what it shows.
-
-        Without an address that asks for the list, it does not wait for the project's database.
-        """
+        """The page; unless the list is wanted, it does not wait for the project's database."""
         context["restore"] = _restores(self.project.pk).first()
-        if self.request.method == "POST" or self.request.GET.get("list") == "now":
+        if self.request.method == "POST" or self.is_list_wanted:
             context |= self._listed()
-        # What a live part has to say is shown with success alone.
-        status = 503 if "unreachable" in context and not self._is_part else 200
-        response = self.render_to_response(self.get_context_data(**context), status=status)
-        add_never_cache_headers(response)
-        patch_vary_headers(response, ["HX-Request"])
-        return response
+        return self.answer(self.get_context_data(**context))
 
     def _listed(self) -> dict[str, Any]:
         sought = (self.request.POST.get("q") or self.request.GET.get("q", "")).strip()

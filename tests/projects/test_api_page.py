@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
@@ -13,12 +14,15 @@ from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.tokens import find_token
+from backups_portal.projects import api_views
 from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.errors import DatabaseUnreachableError
 from backups_portal.projects.models import Project
 from tests.accounts.test_passwords import later
 from tests.factories import PASSWORD
 
 TOKEN = re.compile(r"p-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+LISTED = {"list": "now"}
 FORM = {"name": "migration script", "permission": "read", "lifetime": "30"}
 
 
@@ -62,7 +66,7 @@ def test_a_new_token_works_and_is_in_every_configuration(
 
 def test_its_value_is_shown_once(owner: Client, live_project: Project) -> None:
     value = make(owner, live_project)
-    text = owner.get(page(live_project)).text
+    text = owner.get(page(live_project), LISTED).text
     assert not TOKEN.search(text)
     assert "YOUR-PROFILE-TOKEN" in text
     assert f"…{value[-4:]}" in text
@@ -90,15 +94,15 @@ def test_a_form_that_makes_nothing(
 ) -> None:
     response = owner.post(page(live_project), {**FORM, **changes})
     assert response.status_code == 400
-    assert "No tokens yet" in response.text
+    assert "No tokens yet" in owner.get(page(live_project), LISTED).text
 
 
 def test_revoking_asks_first(owner: Client, live_project: Project) -> None:
     make(owner, live_project)
-    page = " ".join(owner.get(f"/projects/{live_project.slug}/api/").text.split())
-    assert "Revoke …</summary>" in page
-    question = page.index("This cannot be undone.")
-    assert page.index("Revoke …</summary>") < question < page.index("/revoke/")
+    text = " ".join(owner.get(page(live_project), LISTED).text.split())
+    assert "Revoke …</summary>" in text
+    question = text.index("This cannot be undone.")
+    assert text.index("Revoke …</summary>") < question < text.index("/revoke/")
 
 
 def test_revoking_ends_a_token_at_once(owner: Client, live_project: Project) -> None:
@@ -141,3 +145,39 @@ def test_a_browser_left_open_makes_no_token(owner: Client, live_project: Project
     assert '<option value="read" selected>' in shown
     assert '<option value="90" selected>' in shown
     assert TOKEN.search(owner.post(back, form).text)
+
+
+class TestTheList:
+    """It comes behind the page, which does not wait for the project's database."""
+
+    def test_the_page_does_not_wait_for_it(self, owner: Client, live_project: Project) -> None:
+        with mock.patch.object(api_views, "list_tokens", side_effect=AssertionError):
+            text = owner.get(page(live_project)).text
+        assert 'hx-get="?list=now"' in text
+        assert "Show the tokens" in text
+
+    def test_it_comes_as_a_part_of_the_page(self, owner: Client, live_project: Project) -> None:
+        make(owner, live_project)
+        part = owner.get(page(live_project), LISTED, headers={"HX-Request": "true"})
+        assert "migration script" in part.text
+        assert "<html" not in part.text
+        assert "no-store" in part.headers["Cache-Control"]
+
+    def test_a_database_that_does_not_answer(self, owner: Client, live_project: Project) -> None:
+        away = DatabaseUnreachableError("It does not answer.")
+        with mock.patch.object(api_views, "list_tokens", side_effect=away):
+            whole = owner.get(page(live_project), LISTED)
+            part = owner.get(page(live_project), LISTED, headers={"HX-Request": "true"})
+        assert (whole.status_code, part.status_code) == (503, 200)
+        assert "It does not answer." in part.text
+        assert "Try again" in part.text
+
+    def test_what_was_filled_in_stays_when_none_is_made(
+        self, owner: Client, live_project: Project
+    ) -> None:
+        away = DatabaseUnreachableError("It does not answer.")
+        with mock.patch.object(api_views, "make_token", side_effect=away):
+            response = owner.post(page(live_project), FORM)
+        assert response.status_code == 503
+        assert "No token was made" in response.text
+        assert 'value="migration script"' in response.text

@@ -119,16 +119,16 @@ class TestDevicesToExport:
     def test_the_page_does_not_wait_for_it(self, visitor: Client, url: str) -> None:
         with mock.patch.object(dataviews, "page_of_devices", side_effect=AssertionError):
             page = visitor.get(url).content.decode()
-        assert 'hx-get="?devices=now"' in page
+        assert 'hx-get="?list=now"' in page
         assert "Show the devices" in page
 
     def test_it_comes_as_a_part_of_the_page(self, visitor: Client, url: str) -> None:
-        part = visitor.get(url, {"devices": "now"}, headers={"HX-Request": "true"})
+        part = visitor.get(url, {"list": "now"}, headers={"HX-Request": "true"})
         assert f"{url}{DEVICE}.csv" in part.content.decode()
         assert "<html" not in part.content.decode()
 
     def test_without_scripts_a_link_shows_it(self, visitor: Client, url: str) -> None:
-        page = visitor.get(url, {"devices": "now"}).content.decode()
+        page = visitor.get(url, {"list": "now"}).content.decode()
         assert f"{url}{DEVICE}.csv" in page
         assert "<html" in page
 
@@ -140,22 +140,22 @@ class TestDevicesToExport:
                 "INSERT INTO device (id, name, type) SELECT lpad(to_hex(n), 24, '0'),"
                 " 'Pump ' || lpad(n::text, 2, '0'), 'mutable' FROM generate_series(1, 40) AS n"
             )
-        last = visitor.get(url, {"devices": "now", "page": "2"}).context["devices"]
+        last = visitor.get(url, {"list": "now", "page": "2"}).context["devices"]
         assert (last.paginator.count, len(last)) == (41, 16)
-        found = visitor.get(url, {"devices": "now", "q": "PUMP 3"}).context["devices"]
+        found = visitor.get(url, {"list": "now", "q": "PUMP 3"}).context["devices"]
         assert [name for _, name in found] == [f"Pump {n}" for n in range(30, 40)]
-        by_id = visitor.get(url, {"devices": "now", "q": DEVICE}).context["devices"]
+        by_id = visitor.get(url, {"list": "now", "q": DEVICE}).context["devices"]
         assert [key for key, _ in by_id] == [DEVICE]
 
     def test_none_that_matches_is_said(self, visitor: Client, url: str) -> None:
-        page = visitor.get(url, {"devices": "now", "q": "100%"}).content.decode()
+        page = visitor.get(url, {"list": "now", "q": "100%"}).content.decode()
         assert "No device matches “100%”." in page
 
     def test_a_database_that_is_away_is_said(
         self, visitor: Client, url: str, backup: Project
     ) -> None:
         Project.objects.filter(pk=backup.pk).update(database="nowhere")
-        page = visitor.get(url, {"devices": "now"}).content.decode()
+        page = visitor.get(url, {"list": "now"}).content.decode()
         assert "does not answer now" in page
         assert "Try again" in page
 
