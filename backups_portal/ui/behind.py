@@ -2,7 +2,7 @@
 
 The page has a place that asks for `?list=now` as soon as it is there; the same address shows the
 whole page with its list, for browsers without scripts and for searches. See
-.github/decisions/0015-pages-do-not-wait-for-a-projects-database.md.
+.github/decisions/0015-pages-do-not-wait-for-other-databases.md.
 """
 
 from http import HTTPStatus
