@@ -1,13 +1,14 @@
 """What holds for every page: readable by all, in both themes and all widths, and from one host."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.template.loader import render_to_string
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from backups_portal.accounts.models import Account
 from tests.access.table import TABLE
@@ -36,6 +37,7 @@ COLOURS = {
     "resultTypes": ["violations"],
 }
 NARROW, WIDE = 360, 1920
+USUAL: ViewportSize = {"width": 1280, "height": 860}
 FIRST_VISIT_BYTES = 150_000
 AXE = Axe()
 
@@ -72,23 +74,51 @@ def assert_still(page: Page, address: str, looks: int = 3) -> None:
     assert page.evaluate("window.shift") < LEAST_SHIFT, page.evaluate("window.shifted")
 
 
-def inspect(page: Page, portal: Portal, address: str, status: int = 200) -> None:
-    """Load a page once, and look at it in both themes and at both ends of the widths."""
-    asked, broken = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda said: broken.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    response = page.goto(address)
-    assert response is not None
-    assert response.status == status
-    assert page.title().endswith(" · Backups Portal")
-    assert [url for url in asked if not url.startswith(f"{portal.url}/")] == []
-    # Chromium itself reports the status of a page that explains an error.
-    assert [text for text in broken if "Failed to load resource" not in text] == []
-    assert_still(page, address)
-    # Lists that come behind their page are looked at as well.
-    page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
-    judge(page)
+@dataclass
+class Window:
+    """A page of a browser in which one address is looked at after the other.
+
+    Attributes:
+        asked: The addresses of all requests since it was last used.
+        broken: What went wrong in its scripts since then.
+    """
+
+    page: Page
+    asked: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda said: self._hear(said.type, said.text))
+        self.page.on("pageerror", lambda error: self.broken.append(str(error)))
+
+    def _hear(self, kind: str, text: str) -> None:
+        # Chromium itself reports the status of a page that explains an error.
+        if kind == "error" and "Failed to load resource" not in text:
+            self.broken.append(text)
+
+    def renewed(self) -> Page:
+        """Its page as a new one is: of the usual width, light, and with nothing heard."""
+        self.page.goto("about:blank")
+        self.page.set_viewport_size(USUAL)
+        self.page.emulate_media(color_scheme="light")
+        self.asked.clear()
+        self.broken.clear()
+        return self.page
+
+    def inspect(self, portal: Portal, address: str, status: int = 200) -> None:
+        """Load a page once, and look at it in both themes and at both ends of the widths."""
+        page = self.renewed()
+        response = page.goto(address)
+        assert response is not None
+        assert response.status == status
+        assert page.title().endswith(" · Backups Portal")
+        assert [url for url in self.asked if not url.startswith(f"{portal.url}/")] == []
+        assert self.broken == []
+        assert_still(page, address)
+        # Lists that come behind their page are looked at as well.
+        page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
+        judge(page)
 
 
 def judge(page: Page) -> None:
@@ -103,35 +133,37 @@ def judge(page: Page) -> None:
         assert overflow(page) == 0, f"scrolls sideways at {width} px"
 
 
+# A window of an account, or of nobody.
+Open = Callable[[Account | None], Window]
 # The page at an address, for an account.
 Look = Callable[[Account | None, str], None]
 
 
 @pytest.fixture(scope="module")
-def contexts() -> Iterator[dict[int | None, BrowserContext]]:
-    """One for each account, whose second page finds styles and scripts in the cache."""
-    opened: dict[int | None, BrowserContext] = {}
+def windows() -> Iterator[dict[int | None, Window]]:
+    """One for each account: a new one takes as long as a page, and knows no style and no script."""
+    opened: dict[int | None, Window] = {}
     yield opened
-    for context in opened.values():
-        context.close()
+    for window in opened.values():
+        window.page.context.close()
 
 
 @pytest.fixture
-def look(
-    transactional_db: None,
-    browser: Browser,
-    portal: Portal,
-    contexts: dict[int | None, BrowserContext],
-) -> Look:
-    def looked(account: Account | None, address: str) -> None:
+def window(
+    transactional_db: None, browser: Browser, portal: Portal, windows: dict[int | None, Window]
+) -> Open:
+    def opened(account: Account | None) -> Window:
         key = account.pk if account else None
-        if key not in contexts:
-            contexts[key] = open_context(browser, portal, account)
-        page = contexts[key].new_page()
-        inspect(page, portal, address)
-        page.close()
+        if key not in windows:
+            windows[key] = Window(open_context(browser, portal, account).new_page())
+        return windows[key]
 
-    return looked
+    return opened
+
+
+@pytest.fixture
+def look(window: Open, portal: Portal) -> Look:
+    return lambda account, address: window(account).inspect(portal, address)
 
 
 @pytest.mark.parametrize("name", sorted(OWNED - {"sign-in"}))
@@ -238,23 +270,23 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_answer_to_a_form(enter: Enter, portal: Portal, scene: Scene, name: str) -> None:
+def test_answer_to_a_form(window: Open, scene: Scene, name: str) -> None:
     where, button, values, said = ANSWERS[name]
-    page = enter(scene.owner).new_page()
+    page = window(scene.owner).renewed()
     sent(page, scene.url(where), button, **values)
     expect(page.get_by_text(said).first).to_be_visible()
     judge(page)
 
 
 @pytest.mark.parametrize("name", ERRORS)
-def test_error_page(enter: Enter, portal: Portal, name: str) -> None:
-    page = enter().new_page()
+def test_error_page(window: Open, portal: Portal, name: str) -> None:
     status, body = int(name[:3]), render_to_string(f"{name}.html", {"status": name, "megabytes": 1})
-    page.route(
-        f"{portal.url}/broken/",
+    nobodys, address = window(None), f"/broken/{name}/"
+    nobodys.page.route(
+        f"{portal.url}{address}",
         lambda route: route.fulfill(status=status, content_type="text/html", body=body),
     )
-    inspect(page, portal, "/broken/", status)
+    nobodys.inspect(portal, address, status)
 
 
 @pytest.mark.parametrize("name", ["sign-in", "backups", "main-database"])
