@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "django_guid",
     "django_htmx",
     "qsessions",
+    "backups_portal.lib",
     "backups_portal.audit",
     "backups_portal.billing",
     "backups_portal.projects",

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from backups_portal.lib.compiled import CompiledRows, compiled
-from backups_portal.lib.epoch import Epoch, moment
 from backups_portal.projects.models import Project
 from backups_portal.ui.estimate import Pace, pace
 from snapshots.models import Snapshot, SnapshotCopy
@@ -133,7 +132,7 @@ class Growth(NamedTuple):
 def growth_of(project: Project) -> Growth:
     """The bytes and the number of rows in the newest stored snapshots, a year of them at most."""
     newest_first = _measured(project.pk)[:MOST_GROWTH]
-    found = [(moment(at), size, rows) for at, size, rows in reversed(newest_first)]
+    found = newest_first[::-1]
     return Growth(
         sizes=[(at, size) for at, size, _ in found],
         rows=[(at, rows) for at, _, rows in found if rows is not None],
@@ -144,7 +143,7 @@ def growth_of(project: Project) -> Growth:
 @compiled
 def _measured(project_id: UUID) -> QuerySet[Snapshot, Any]:
     stored = Snapshot.objects.good().filter(project_id=project_id, logical_bytes__isnull=False)
-    return stored.order_by("-taken_at").values_list(Epoch("taken_at"), "logical_bytes", "rows")
+    return stored.order_by("-taken_at").values_list("taken_at", "logical_bytes", "rows")
 
 
 def describe(

@@ -9,7 +9,6 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from backups_portal.lib.compiled import compiled
-from backups_portal.lib.epoch import Epoch, moment
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui.charts import Trend, trend
 from snapshots.models import Snapshot
@@ -74,10 +73,7 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
     database = project.main_database
     today = local_date(now, database.backup_time_zone)
     first = today - (database.retention_days - 1) * DAY
-    days = [
-        Day(day, state, verdict, taken and moment(taken), stored, proven and moment(proven), took)
-        for day, state, verdict, taken, stored, proven, took in _days(project.pk, first, today)
-    ]
+    days = [Day(*found) for found in _days(project.pk, first, today)]
     proven = [day for day in days if day.kind == PROVEN]
     sizes = [
         (day.taken_at, day.stored_bytes)
@@ -94,15 +90,7 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
 @compiled
 def _days(project_id: UUID, first: date, last: date) -> QuerySet[Snapshot, Any]:
     found = Snapshot.objects.filter(project_id=project_id, local_date__range=(first, last))
-    moments = {"taken": Epoch("taken_at"), "proven": Epoch("proven_at")}
-    return (
-        found.annotate(**moments)
-        .order_by("local_date")
-        .values_list(
-            *("local_date", "state", "verdict", "taken", "stored_bytes", "proven"),
-            "restore_seconds",
-        )
-    )
+    return found.order_by("local_date").values_list(*Day._fields)
 
 
 def _strip(
