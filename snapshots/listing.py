@@ -186,8 +186,9 @@ def _pace(snapshot: Snapshot, now: datetime) -> Pace:
 
 def _uses_of(snapshot: Any) -> tuple[RunningRestore | None, bool]:
     """The restore of it that is under way, and whether it is being proven."""
-    pk, name = snapshot.restoring_id, snapshot.restoring_name
-    return None if pk is None else RunningRestore(pk, name), snapshot.is_being_proven
+    found = snapshot.restore_under_way
+    restore = RunningRestore(UUID(found["id"]), found["name"]) if found else None
+    return restore, snapshot.is_being_proven
 
 
 def _reasons(

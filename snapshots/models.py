@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models.functions import JSONObject
 from django.utils import timezone
 
 from backups_portal.lib.causes import CAUSE_LENGTH
@@ -42,8 +43,7 @@ class SnapshotQuerySet(LeaseQuerySet):
             for name in ("restores", "proofs")
         )
         return self.annotate(
-            restoring_id=Subquery(restores.order_by("id").values("id")[:1]),
-            restoring_name=Subquery(restores.order_by("id").values("name")[:1]),
+            restore_under_way=Subquery(restores.values(found=JSONObject(id="id", name="name"))[:1]),
             is_being_proven=Exists(proofs),
         )
 

@@ -69,10 +69,14 @@ def url_of_each_number(name: str, *arguments: object) -> Callable[[int], str]:
 
 def for_each_id(part: Callable[..., str]) -> Callable[..., Markup]:
     """A macro whose first argument is an id, rendered once for all ids alike in the others."""
-    rendered = cache(partial(part, str(NO_ID)))
+    placeholder = str(NO_ID)
+
+    @cache
+    def rendered(*others: object) -> str:
+        return str(part(placeholder, *others))
 
     def of(pk: UUID, *others: object) -> Markup:
-        return Markup(rendered(*others).replace(str(NO_ID), str(pk)))  # noqa: S704 - of a macro
+        return Markup(rendered(*others).replace(placeholder, str(pk)))  # noqa: S704 - of a macro
 
     return of
 

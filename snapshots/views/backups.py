@@ -82,10 +82,10 @@ class BackupsView(ProjectPermissionMixin, PagedView):
         }
 
     def _newest(self, page: Page[Snapshot]) -> Snapshot | None:
-        """The newest stored one, which the first page has unless all on it failed."""
+        """The newest stored one: on the first page, unless all there failed and more follow."""
         stored = [row for row in page.object_list if row.is_good and row.taken_at]
-        if page.number == 1 and stored:
-            return max(stored, key=lambda row: row.taken_at or row.scheduled_for)
+        if page.number == 1 and (stored or not page.has_next()):
+            return max(stored, key=lambda row: row.taken_at or row.scheduled_for, default=None)
         return newest_stored(self.project)
 
 

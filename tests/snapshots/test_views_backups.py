@@ -383,7 +383,6 @@ class TestManyBackups:
     ) -> None:
         rows = self.fill(project, number)
         client.get("/account/")
-        # Without a row the newest is asked for, and neither restores nor proofs.
         with django_assert_num_queries(PAGE_QUERIES):
             page = read(client, project)
         assert page.count('<tr id="backup-') == min(number, 14)
