@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import IO, Any
 
 import psycopg
 from django.conf import settings
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from psycopg import Connection
 
 from backups_portal.accounts.models import Account
@@ -27,6 +28,7 @@ from backups_portal.transfers.csvfiles import (
     write_rows,
 )
 from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.ui.paging import page_of
 
 ROWS_AT_ONCE = 10_000
 # Of bad lines, this many are told one by one.
@@ -59,37 +61,10 @@ class _RefusedError(Exception):
     """Nothing is stored, because a line is bad."""
 
 
-class DevicePage:
-    """What a paginator asks of a project's devices, asked of its database page by page."""
-
-    def __init__(self, connection: Connection[Any], sought: str) -> None:
-        self._connection, self._sought = connection, sought
-
-    def count(self) -> int:
-        """How many there are, or how many match by a part of their name or by their id."""
-        row = self._connection.execute(
-            f"SELECT count(*) {DEVICES_FOUND}".encode(), {"sought": self._sought}
-        ).fetchone()
-        return int(row[0]) if row else 0
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __getitem__(self, part: slice) -> list[tuple[str, str]]:
-        """Ids and names, by name."""
-        first = part.start or 0
-        rows = self._connection.execute(
-            f"SELECT id::text, name {DEVICES_FOUND} ORDER BY name, id"
-            " OFFSET %(first)s LIMIT %(most)s".encode(),
-            {"sought": self._sought, "first": first, "most": part.stop - first},
-        )
-        return [(str(key), str(name)) for key, name in rows]
-
-
 def page_of_devices(
     project: Project, *, sought: str, number: Any, size: int
 ) -> Page[tuple[str, str]]:
-    """Some of a project's devices.
+    """Some of a project's devices, ids and names, by name.
 
     Args:
         sought: A part of their names, or an id; "" for all.
@@ -99,10 +74,25 @@ def page_of_devices(
         psycopg.Error: the main database does not answer.
     """
     with psycopg.connect(project_dsn(project), connect_timeout=10) as connection:
-        found: Any = DevicePage(connection, sought)
-        page: Page[tuple[str, str]] = Paginator(found, size).get_page(number)
-        page.object_list = list(page.object_list)
-        return page
+        count = partial(_count_devices, connection, sought)
+        return page_of(count, partial(_read_devices, connection, sought), number=number, size=size)
+
+
+def _count_devices(connection: Connection[Any], sought: str) -> int:
+    query = f"SELECT count(*) {DEVICES_FOUND}".encode()
+    row = connection.execute(query, {"sought": sought}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _read_devices(
+    connection: Connection[Any], sought: str, *, first: int, most: int
+) -> list[tuple[str, str]]:
+    rows = connection.execute(
+        f"SELECT id::text, name {DEVICES_FOUND} ORDER BY name, id"
+        " OFFSET %(first)s LIMIT %(most)s".encode(),
+        {"sought": sought, "first": first, "most": most},
+    )
+    return [(str(key), str(name)) for key, name in rows]
 
 
 def export_csv(

@@ -1,11 +1,11 @@
 """The tokens of a project, for whoever has to put new ones where old ones were."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -20,13 +20,13 @@ from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import Project
 from backups_portal.transfers.tokenlist import (
-    ListedToken,
     all_tokens,
     count_tokens,
     read_tokens,
     reveal_token,
 )
 from backups_portal.ui.behind import ListBehindMixin
+from backups_portal.ui.paging import page_of
 from backups_portal.ui.spreadsheets import csv_line
 from restores.models import Restore
 
@@ -38,26 +38,6 @@ HEADERS = ("kind", "resource id", "resource", "token", "old last four", "new las
 @compiled
 def _restores(project_id: UUID) -> QuerySet[Restore]:
     return Restore.objects.filter(project_id=project_id).only("pk")
-
-
-class TokenPage:
-    """What a paginator asks of a list, asked of the database page by page."""
-
-    def __init__(self, connection: Connection[Any], sought: str) -> None:
-        self._connection, self._sought = connection, sought
-
-    def count(self) -> int:
-        """How many there are."""
-        return count_tokens(self._connection, sought=self._sought)
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __getitem__(self, part: slice) -> list[ListedToken]:
-        first = part.start or 0
-        return read_tokens(
-            self._connection, sought=self._sought, first=first, most=part.stop - first
-        )
 
 
 class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, TemplateView):
@@ -105,9 +85,13 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
         number = self.request.POST.get("page") or self.request.GET.get("page")
         try:
             with _open(self.project) as connection:
-                found: Any = TokenPage(connection, sought)
-                page: Page[ListedToken] = Paginator(found, PAGE).get_page(number)
-                return {"sought": sought, "page_obj": page, "tokens": list(page.object_list)}
+                page = page_of(
+                    partial(count_tokens, connection, sought=sought),
+                    partial(read_tokens, connection, sought=sought),
+                    number=number,
+                    size=PAGE,
+                )
+                return {"sought": sought, "page_obj": page, "tokens": page.object_list}
         except psycopg.Error:
             return {"unreachable": UNREACHABLE}
 

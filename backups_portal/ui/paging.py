@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
 from django.views.generic import ListView
+
+Row = TypeVar("Row")
+
+
+class ReadSome(Protocol[Row]):
+    """Reads rows of a list: skips the `first` of them, and returns at `most` so many."""
+
+    def __call__(self, *, first: int, most: int) -> list[Row]: ...
+
+
+@dataclass(frozen=True)
+class _Asked(Generic[Row]):
+    """What a paginator wants of a list that no query set reads."""
+
+    count: Callable[[], int]
+    read: ReadSome[Row]
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __getitem__(self, part: slice) -> list[Row]:
+        first = part.start or 0
+        return self.read(first=first, most=part.stop - first)
+
+
+def page_of(count: Callable[[], int], read: ReadSome[Row], *, number: Any, size: int) -> Page[Row]:
+    """A page of a list that is counted and read by functions; both are done when it returns.
+
+    Args:
+        number: The page asked for; the nearest that exists where it is wrong.
+    """
+    asked: Any = _Asked(count, read)
+    page: Page[Row] = Paginator(asked, size).get_page(number)
+    page.object_list = list(page.object_list)
+    return page
 
 
 class PagedView(ListView):
