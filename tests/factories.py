@@ -27,11 +27,11 @@ _numbers = itertools.count(1)
 def make_account(email: str = "", **fields: Any) -> Account:
     """An account whose password is PASSWORD."""
     email = email or f"account{next(_numbers)}@example.com"
-    return Account.objects.create(email=email, password=_hashed(), **fields)
+    return Account.objects.create(email=email, password=hashed_password(), **fields)
 
 
 @cache
-def _hashed() -> str:
+def hashed_password() -> str:
     """Once for all accounts: hashing is made to take long."""
     return make_password(PASSWORD)
 

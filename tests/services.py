@@ -37,6 +37,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     folder = Path(tempfile.mkdtemp(prefix="backups-portal-tests-", dir=_memory()))
     (folder / "static").mkdir()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if _memory():
+        # Whatever tests and their processes make for a while; tmp_path as well.
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     os.environ.update(_environment(folder))
     # What the process that hands out tests has set for itself is not for those that run them.
     for name, value in NOWHERE.items():

@@ -44,6 +44,8 @@ def _server(name: str, application: str, port: int) -> Program:
             "--worker-class=gthread",
             "--workers=2",
             "--threads=4",
+            # Loaded once for both.
+            "--preload",
             "--graceful-timeout=5",
             # Clients name many variables or ids in one address; gunicorn takes half of this.
             "--limit-request-line=8190",

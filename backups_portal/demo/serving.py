@@ -8,13 +8,14 @@ from io import StringIO
 
 import psycopg
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
 from backups_portal.demo.accounts import PEOPLE, demo_password, ensure_account
 from backups_portal.demo.children import Child, start
 from backups_portal.demo.description import Describer
 from backups_portal.demo.embedded import Services
+from backups_portal.demo.errors import DemoError
 from backups_portal.demo.folder import DataFolder, write_whole
 from backups_portal.demo.options import Options
 from backups_portal.demo.ports import LOOPBACK, api_port
@@ -59,7 +60,15 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
 
 
 def prepare(services: Services) -> None:
-    """Bring tables and static files to this version, and make the accounts."""
+    """Bring tables and static files to this version, and make the accounts.
+
+    Raises:
+        DemoError: a setting is wrong.
+    """
+    try:
+        call_command("check", stdout=StringIO())
+    except CommandError as error:
+        raise DemoError(str(error)) from error
     call_command("migrate", verbosity=0, interactive=False)
     call_command("collectstatic", verbosity=0, interactive=False)
     if services.children and DatabaseServer.objects.filter(name=DEFAULT_NAME).exists():

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests import factories
 from tests.browser.conftest import Enter, Portal
-from tests.browser.test_every_page import AXE, EVERYTHING, inspect, problems
+from tests.browser.test_every_page import AXE, EVERYTHING, Window, problems
 
 
 def test_a_token_is_made_used_and_revoked(enter: Enter, portal: Portal) -> None:
@@ -37,11 +37,11 @@ def test_a_token_is_made_used_and_revoked(enter: Enter, portal: Portal) -> None:
 
 
 def test_the_page_without_tokens(enter: Enter, portal: Portal) -> None:
-    inspect(enter(factories.make_account()).new_page(), portal, "/account/tokens/")
+    Window(enter(factories.make_account()).new_page()).inspect(portal, "/account/tokens/")
 
 
 def test_the_reference_needs_no_account(enter: Enter, portal: Portal) -> None:
-    inspect(enter().new_page(), portal, "/api/v1/docs")
+    Window(enter().new_page()).inspect(portal, "/api/v1/docs")
 
 
 def assert_readable(page: Page) -> None:
