@@ -99,7 +99,7 @@ class Window:
 
     def renewed(self) -> Page:
         """Its page as a new one is: of the usual width, light, and with nothing heard."""
-        self.page.goto("about:blank")
+        # On the page before, so that its process goes on, which has compiled all scripts.
         self.page.set_viewport_size(USUAL)
         self.page.emulate_media(color_scheme="light")
         self.asked.clear()
