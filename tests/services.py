@@ -34,10 +34,11 @@ MEMORY, PLENTY = "/dev/shm", 6 * 2**30  # noqa: S108
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, None, None]:
     """Set what the settings need, before pytest-django reads them."""
     options = early_config.known_args_namespace
-    folder = Path(tempfile.mkdtemp(prefix="backups-portal-tests-", dir=_memory()))
+    memory = _memory()
+    folder = Path(tempfile.mkdtemp(prefix="backups-portal-tests-", dir=memory))
     (folder / "static").mkdir()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    if _memory():
+    if memory:
         # Whatever tests and their processes make for a while; tmp_path as well.
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     os.environ.update(_environment(folder))

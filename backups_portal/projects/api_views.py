@@ -72,7 +72,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
         return self.show(status=400, form=form)
 
     def show(
-        self, *, status: int = 200, new_token: NewToken | None = None, **context: Any
+        self, *, status: int | None = None, new_token: NewToken | None = None, **context: Any
     ) -> HttpResponse:
         """The page; unless the list is wanted, it does not wait for the project's database."""
         if self.is_list_wanted:
@@ -87,7 +87,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
                 token=new_token.value if new_token else PLACEHOLDER,
             ),
         }
-        return self.answer(self.get_context_data(**context), status)
+        return self.render_to_response(self.get_context_data(**context), status=status)
 
     def _listed(self) -> dict[str, Any]:
         try:

@@ -8,8 +8,6 @@ import psycopg
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.decorators import method_decorator
-from django.views.decorators.vary import vary_on_headers
 from django.views.generic import FormView, TemplateView, View
 
 from backups_portal.audit.services import address_of
@@ -51,7 +49,6 @@ class ImportForm(forms.Form):
     )
 
 
-@method_decorator(vary_on_headers("HX-Request"), name="dispatch")
 class DataView(ProjectPermissionMixin, ListBehindMixin, FormView):
     """Export and import of a device's records."""
 

@@ -78,7 +78,7 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
         context["restore"] = _restores(self.project.pk).first()
         if self.request.method == "POST" or self.is_list_wanted:
             context |= self._listed()
-        return self.answer(self.get_context_data(**context))
+        return self.render_to_response(self.get_context_data(**context))
 
     def _listed(self) -> dict[str, Any]:
         sought = (self.request.POST.get("q") or self.request.GET.get("q", "")).strip()

@@ -31,16 +31,16 @@ class ListBehindMixin(TemplateResponseMixin, View):
     def get_template_names(self) -> list[str]:
         return [self.list_template_name] if self.is_part else super().get_template_names()
 
-    def answer(self, context: dict[str, Any], status: int = HTTPStatus.OK) -> HttpResponse:
+    def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
         """The page or its part; nobody's browser or proxy keeps what it shows.
 
         Args:
             context: With `unreachable` where the list could not be read.
         """
         # What a live part has to say is shown with success alone.
-        if "unreachable" in context:
-            status = HTTPStatus.OK if self.is_part else HTTPStatus.SERVICE_UNAVAILABLE
-        response = self.render_to_response(context, status=status)
+        if "unreachable" in context and not self.is_part and not response_kwargs.get("status"):
+            response_kwargs["status"] = HTTPStatus.SERVICE_UNAVAILABLE
+        response = super().render_to_response(context, **response_kwargs)
         add_never_cache_headers(response)
         patch_vary_headers(response, ["HX-Request"])
         return response

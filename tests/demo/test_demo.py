@@ -22,9 +22,9 @@ NAMES = ("web", "worker", "system", "beat", "postgres", "redis")
 
 
 class Demo:
-    """A demo in a process of its own, with an environment that names nothing."""
+    """A demo in a process of its own, whose environment names nothing but `settings_`."""
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
+    def __init__(self, folder: Path, *, port: int | None = None, **settings_: str) -> None:
         self.folder = folder
         self.port = port or free_port()
         self.process = subprocess.Popen(
@@ -33,7 +33,7 @@ class Demo:
                 *("--port", str(self.port), "--data-dir", str(folder)),
             ],
             cwd=settings.BASE_DIR,
-            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")},
+            env={"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **settings_},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -142,6 +142,15 @@ def test_ctrl_c_while_starting_ends_cleanly(folder: Path) -> None:
     code, said = demo.end(signal.SIGINT)
     assert code == 0, said
     assert "Traceback" not in said
+
+
+def test_a_setting_that_is_wrong_is_told_and_nothing_is_served(folder: Path) -> None:
+    demo = Demo(folder, SNAPSHOT_MASTER_KEYS="nonsense")
+    code, said = demo.end()
+    assert code == 1
+    assert "SNAPSHOT_MASTER_KEYS: entry 1 is not an id" in said
+    assert "Traceback" not in said
+    assert not (folder / "demo.json").exists()
 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -155,9 +155,12 @@ class TestDevicesToExport:
         self, visitor: Client, url: str, backup: Project
     ) -> None:
         Project.objects.filter(pk=backup.pk).update(database="nowhere")
-        page = visitor.get(url, {"list": "now"}).content.decode()
-        assert "does not answer now" in page
-        assert "Try again" in page
+        page = visitor.get(url, {"list": "now"})
+        part = visitor.get(url, {"list": "now"}, headers={"HX-Request": "true"})
+        assert (page.status_code, part.status_code) == (503, 200)
+        for answer in (page, part):
+            assert "does not answer now" in answer.text
+            assert "Try again" in answer.text
 
 
 def test_a_device_that_has_no_room_takes_nothing(
