@@ -154,6 +154,8 @@ DATABASES = {
         ),
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
+        # What lib/compiled.py asks is planned at the first time, for as long as the connection is.
+        "OPTIONS": {"prepare_threshold": 0},
     }
 }
 # Where new project databases are made when no server is registered yet.

@@ -104,15 +104,15 @@ class Change:
     details: list[str]
 
 
-def last_change(project_id: uuid.UUID, action: str) -> Change | None:
-    """The newest event of a kind in a project."""
-    event = _changes(project_id, action).first()
+def last_change_of_settings(project_id: uuid.UUID) -> Change | None:
+    """When the settings of a project's main database were changed last, by whom and how."""
+    event = _changes_of_settings(project_id).first()
     return Change(event, details_in_words(event.details)) if event else None
 
 
 @compiled
-def _changes(project_id: uuid.UUID, action: str) -> QuerySet[AuditEvent]:
-    found = AuditEvent.objects.filter(project_id=project_id, action=action)
+def _changes_of_settings(project_id: uuid.UUID) -> QuerySet[AuditEvent]:
+    found = AuditEvent.objects.filter(project_id=project_id, action="settings.changed")
     return found.order_by("-at", "-pk")
 
 

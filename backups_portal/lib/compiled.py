@@ -6,6 +6,7 @@ for its values; see .github/decisions/0014-queries-of-pages-are-compiled-once.md
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from datetime import date, datetime
@@ -26,6 +27,7 @@ from uuid import UUID
 
 from django.core.paginator import Page, Paginator
 from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import (
     BigIntegerField,
     DateField,
@@ -37,6 +39,7 @@ from django.db.models import (
     UUIDField,
 )
 from django.db.models.expressions import RawSQL
+from psycopg.sql import Literal
 
 Arguments = ParamSpec("Arguments")
 Row = TypeVar("Row", covariant=True)
@@ -72,6 +75,7 @@ def compiled(
 
 # What a row of a page is told: how many rows the list has.
 COUNTED = "rows_of_all_pages"
+PLACEHOLDER = re.compile("%[%s]")
 # Of a page's number; no list has a billion pages.
 MOST_DIGITS = 9
 
@@ -119,11 +123,8 @@ class CompiledRows(Generic[Row]):
 
     def count(self) -> int:
         """How many rows there are; asked of the database."""
-        sql, parameters = self._query.number.bound(self._values)
-        with connection.cursor() as cursor:
-            cursor.execute(sql, parameters)
-            row = cursor.fetchone()
-        return int(row[0]) if row else 0
+        ((number,),) = _ask(*self._query.number.bound(self._values))
+        return int(number)
 
 
 class _Query(Generic[Row]):
@@ -147,7 +148,7 @@ class _Query(Generic[Row]):
     @cached_property
     def counted(self) -> _Statement[Row]:
         """The rows, each of which knows how many there are."""
-        number = RawSQL(self.number.sql, tuple(self.number.parameters))  # noqa: S611 - as above
+        number = RawSQL(self.number.sql, tuple(self.number.places))  # noqa: S611 - as above
         return _Statement.of(self._queryset.annotate(**{COUNTED: number}))
 
     @property
@@ -178,21 +179,24 @@ class _Statement(NamedTuple, Generic[Row]):
     queryset: QuerySet[Any, Row]
     compiler: Any
     sql: str
-    parameters: Sequence[Any]
+    places: Sequence[_Place]
 
     @classmethod
     def of(cls, queryset: QuerySet[Any, Row]) -> _Statement[Row]:
         compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
-        return cls(queryset, compiler, *compiler.as_sql())
+        return cls(queryset, compiler, *_with_constants(*compiler.as_sql()))
 
     def fetch(self, values: dict[str, Any], start: int = 0, length: int | None = None) -> list[Row]:
         sql, parameters = self.bound(values)
         if length is not None:
-            sql, parameters = f"{sql} LIMIT %s OFFSET %s", (*parameters, length, start)
+            sql = f"{sql} LIMIT {length:d}"
+        if start:
+            sql, parameters = f"{sql} OFFSET %s", (*parameters, start)
+        answers = _ask(sql, parameters)
         # Of this thread's connection; the compiled one is shared by all of them.
         compiler = copy(self.compiler)
         compiler.connection = connections[DEFAULT_DB_ALIAS]
-        compiler.as_sql = lambda *_args, **_kwargs: (sql, parameters)
+        compiler.execute_sql = lambda *_args, **_kwargs: [answers]
         queryset = self.queryset.all()
         vars(queryset.query)["get_compiler"] = lambda *_args, **_kwargs: compiler
         objects: Iterable[Row] = cast("Any", queryset._iterable_class)(queryset)
@@ -200,6 +204,34 @@ class _Statement(NamedTuple, Generic[Row]):
 
     def bound(self, values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
         """The text and its parameters, with values in their places."""
-        return self.sql, tuple(
-            values[one.name] if isinstance(one, _Place) else one for one in self.parameters
-        )
+        return self.sql, tuple(values[place.name] for place in self.places)
+
+
+def _with_constants(sql: str, parameters: Sequence[Any]) -> tuple[str, list[_Place]]:
+    """The text with what is the same at each call put into it, and the places of what is not.
+
+    PostgreSQL plans without values: of a constant that it cannot see it does not know whether an
+    index of some rows alone has what is asked for.
+    """
+    places: list[_Place] = []
+    remaining = iter(parameters)
+
+    def text_of(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return found[0]
+        one = next(remaining)
+        if isinstance(one, _Place):
+            places.append(one)
+            return found[0]
+        return Literal(one).as_string().replace("%", "%%")
+
+    return PLACEHOLDER.sub(text_of, sql), places
+
+
+def _ask(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Rows of a query that PostgreSQL plans once per connection; settings say that it may."""
+    with connection.cursor() as cursor:
+        # Django's own puts values into the text, so that each would be a query of its own.
+        cursor.cursor = ServerBindingCursor(connection.connection)
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()

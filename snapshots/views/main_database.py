@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.views.generic import FormView
 
-from backups_portal.audit.reading import last_change
+from backups_portal.audit.reading import last_change_of_settings
 from backups_portal.audit.services import address_of
 from backups_portal.projects.access import Permission
 from backups_portal.projects.errors import DatabaseUnreachableError
@@ -68,7 +68,7 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
             growth=trend(growth.sizes),
             row_growth=trend(growth.rows),
             runs=planned_runs(database),
-            change=last_change(self.project.pk, "settings.changed"),
+            change=last_change_of_settings(self.project.pk),
             now=timezone.now(),
             **kwargs,
         )

@@ -22,7 +22,7 @@ from tests.benchmarks.cluster import Cluster, running_cluster
 from tests.benchmarks.engine import count
 from tests.benchmarks.goals import Goal, judge
 from tests.benchmarks.machine import describe
-from tests.benchmarks.pagesetup import build, portal_ready
+from tests.benchmarks.pagesetup import build, portal_ready, worker_signs
 from tests.benchmarks.peers import server_version
 from tests.benchmarks.samples import Samples, Say
 
@@ -59,6 +59,7 @@ def run(cluster: Cluster, rows: int, rounds: int, say: Say) -> tuple[Samples, li
             samples.add(f"{name}: queries for many", visitor.queries(path))
         say("loading pages")
         for _ in range(rounds):
+            worker_signs()
             for name, path in pages.items():
                 samples.add(EMPTY, visitor.seconds("/empty/"))
                 samples.add(f"{name} s", visitor.seconds(path))
