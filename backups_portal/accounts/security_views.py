@@ -6,10 +6,9 @@ from typing import Any
 import segno
 from django import forms
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.safestring import SafeString
 from django.views.generic import FormView, TemplateView, View
 
 from backups_portal.accounts.access_tokens import tokens_of
@@ -121,18 +120,7 @@ class TurnOnView(PasswordView):
         account = account_of(self.request)
         if is_on(account):
             return super().get_context_data(is_on=True, **kwargs)
-        factor = prepare(account)
-        # Read as well as the best of eight masks, looking for which took most of the page's time.
-        drawn = segno.make(address_of_secret(factor), micro=False, mask=MASK).svg_inline(
-            border=2, svgclass="qr-code", lineclass=None, omitsize=True, title="QR code"
-        )
-        # Of our own making: the address inside it is drawn, not written.
-        return super().get_context_data(
-            is_on=False,
-            qr=SafeString(drawn),
-            secret=secret_of(factor),
-            **kwargs,
-        )
+        return super().get_context_data(is_on=False, secret=secret_of(prepare(account)), **kwargs)
 
     def form_valid(self, form: TurnOnForm) -> HttpResponse:
         codes = confirm(account_of(self.request), form.cleaned_data["code"])
@@ -140,6 +128,22 @@ class TurnOnView(PasswordView):
             form.add_error("code", WRONG_CODE)
             return self.form_invalid(form)
         return self.show_codes(codes, "account.second_factor_on")
+
+
+class SecretPictureView(View):
+    """The secret as a QR code, by itself: to draw it takes as long as half of the page."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        account = account_of(request)
+        if is_on(account):
+            raise Http404
+        # Read as well as the best of eight masks, looking for which takes longer than the rest.
+        code = segno.make(address_of_secret(prepare(account)), micro=False, mask=MASK)
+        picture = HttpResponse(content_type="image/svg+xml", headers={"Cache-Control": "no-store"})
+        code.save(picture, kind="svg", border=2, omitsize=True)
+        return picture
 
 
 class TurnOffView(PasswordView):

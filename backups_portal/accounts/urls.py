@@ -13,6 +13,7 @@ from backups_portal.accounts.security_views import (
     EndSessionView,
     NewCodesView,
     PasswordAgainView,
+    SecretPictureView,
     SecurityView,
     TurnOffView,
     TurnOnView,
@@ -33,6 +34,9 @@ urlpatterns = [
     path("account/", SecurityView.as_view(), name="security"),
     path("account/password-again/", PasswordAgainView.as_view(), name="password-again"),
     path("account/second-factor/", TurnOnView.as_view(), name="second-factor"),
+    path(
+        "account/second-factor/code.svg", SecretPictureView.as_view(), name="second-factor-picture"
+    ),
     path("account/second-factor/off/", TurnOffView.as_view(), name="second-factor-off"),
     path("account/recovery-codes/", NewCodesView.as_view(), name="recovery-codes"),
     path("account/sessions/end-others/", EndOthersView.as_view(), name="sessions-end-others"),

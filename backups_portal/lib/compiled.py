@@ -15,7 +15,6 @@ from inspect import signature
 from typing import (
     Any,
     Generic,
-    NamedTuple,
     ParamSpec,
     TypeVar,
     cast,
@@ -39,6 +38,7 @@ from django.db.models import (
     UUIDField,
 )
 from django.db.models.expressions import RawSQL
+from django.db.models.query import ModelIterable, get_related_populators
 from psycopg.sql import Literal
 
 Arguments = ParamSpec("Arguments")
@@ -135,21 +135,23 @@ class _Query(Generic[Row]):
 
     @cached_property
     def rows(self) -> _Statement[Row]:
-        return _Statement.of(self._queryset)
+        return _Statement(self._queryset)
 
     @cached_property
     def number(self) -> _Statement[Any]:
         # Without what a count needs no join for.
-        statement = _Statement.of(self._queryset.order_by().select_related(None).values("pk"))
+        statement: _Statement[Any] = _Statement(
+            self._queryset.order_by().select_related(None).values("pk")
+        )
         # Of Django's own text, whose values are parameters.
-        counting = f"SELECT COUNT(*) FROM ({statement.sql}) AS counted"  # noqa: S608
-        return statement._replace(sql=counting)
+        statement.sql = f"SELECT COUNT(*) FROM ({statement.sql}) AS counted"  # noqa: S608
+        return statement
 
     @cached_property
     def counted(self) -> _Statement[Row]:
         """The rows, each of which knows how many there are."""
         number = RawSQL(self.number.sql, tuple(self.number.places))  # noqa: S611 - as above
-        return _Statement.of(self._queryset.annotate(**{COUNTED: number}))
+        return _Statement(self._queryset.annotate(**{COUNTED: number}))
 
     @property
     def _queryset(self) -> QuerySet[Any, Row]:
@@ -173,18 +175,13 @@ class _Place(Expression):
         return f"(SELECT unnest(%s::{self.output_field.db_type(connection)}[]))", [self]
 
 
-class _Statement(NamedTuple, Generic[Row]):
+class _Statement(Generic[Row]):
     """A query as text, and what Django needs to make objects of its rows."""
 
-    queryset: QuerySet[Any, Row]
-    compiler: Any
-    sql: str
-    places: Sequence[_Place]
-
-    @classmethod
-    def of(cls, queryset: QuerySet[Any, Row]) -> _Statement[Row]:
-        compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
-        return cls(queryset, compiler, *_with_constants(*compiler.as_sql()))
+    def __init__(self, queryset: QuerySet[Any, Row]) -> None:
+        self._queryset = queryset
+        self._compiler: Any = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
+        self.sql, self.places = _with_constants(*self._compiler.as_sql())
 
     def fetch(self, values: dict[str, Any], start: int = 0, length: int | None = None) -> list[Row]:
         sql, parameters = self.bound(values)
@@ -192,12 +189,14 @@ class _Statement(NamedTuple, Generic[Row]):
             sql = f"{sql} LIMIT {length:d}"
         if start:
             sql, parameters = f"{sql} OFFSET %s", (*parameters, start)
-        answers = _ask(sql, parameters)
+        rows = _ask(sql, parameters)
+        if self._instances is not None:
+            return self._instances.of(rows)
         # Of this thread's connection; the compiled one is shared by all of them.
-        compiler = copy(self.compiler)
+        compiler = copy(self._compiler)
         compiler.connection = connections[DEFAULT_DB_ALIAS]
-        compiler.execute_sql = lambda *_args, **_kwargs: [answers]
-        queryset = self.queryset.all()
+        compiler.execute_sql = lambda *_args, **_kwargs: [rows]
+        queryset = self._queryset.all()
         vars(queryset.query)["get_compiler"] = lambda *_args, **_kwargs: compiler
         objects: Iterable[Row] = cast("Any", queryset._iterable_class)(queryset)
         return list(objects)
@@ -205,6 +204,45 @@ class _Statement(NamedTuple, Generic[Row]):
     def bound(self, values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
         """The text and its parameters, with values in their places."""
         return self.sql, tuple(values[place.name] for place in self.places)
+
+    @cached_property
+    def _instances(self) -> _Instances | None:
+        is_of_models = cast("Any", self._queryset)._iterable_class is ModelIterable
+        return _Instances(self._compiler) if is_of_models else None
+
+
+class _Instances:
+    """Makes rows model instances as Django's ModelIterable does, which works out anew each time
+    what is the same for each: which column goes where, and what is to be converted.
+    """
+
+    def __init__(self, compiler: Any) -> None:
+        columns = compiler.klass_info["select_fields"]
+        self._model = compiler.klass_info["model"]
+        self._own = slice(columns[0], columns[-1] + 1)
+        self._names = frozenset(one[0].target.attname for one in compiler.select[self._own])
+        self._related = get_related_populators(
+            compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
+        )
+        self._annotations = tuple(compiler.annotation_col_map.items())
+        expressions = [one[0] for one in compiler.select[: compiler.col_count]]
+        self._converters = tuple(compiler.get_converters(expressions).items())
+
+    def of(self, rows: list[tuple[Any, ...]]) -> list[Any]:
+        return [self._instance(row) for row in rows]
+
+    def _instance(self, row: Sequence[Any]) -> Any:
+        if self._converters:
+            row = list(row)
+            for place, (converters, expression) in self._converters:
+                for convert in converters:
+                    row[place] = convert(row[place], expression, connection)
+        made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._own])
+        for populator in self._related:
+            populator.populate(row, made)
+        for name, place in self._annotations:
+            setattr(made, name, row[place])
+        return made
 
 
 def _with_constants(sql: str, parameters: Sequence[Any]) -> tuple[str, list[_Place]]:

@@ -21,7 +21,7 @@ from backups_portal.ui.zones import viewers_zone
 # Ids that no address has by itself, in place of which others are put.
 NO_ID, NO_NUMBER = UUID(int=0), 2**62
 FILTERS = ("data_size", "duration", "roughly", "money", "price", "tone")
-FUNCTIONS = ("ago", "badge", "clock", "day", "icon", "in_utc", "moment")
+FUNCTIONS = ("ago", "badge", "clock", "day", "icon", "in_utc", "moment", "url")
 
 
 def environment(**options: Any) -> Environment:
@@ -36,16 +36,10 @@ def environment(**options: Any) -> Environment:
         "capitalize_first": capfirst,
     }
     made.globals |= {name: getattr(portal, name) for name in FUNCTIONS}
-    made.globals |= {"url": url, "viewers_zone": viewers_zone}
+    made.globals |= {"viewers_zone": viewers_zone}
     made.globals |= {"url_of_each": url_of_each, "url_of_each_number": url_of_each_number}
     made.globals |= {"for_each_id": for_each_id, "address_of_page": address_of_page}
     return made
-
-
-@lru_cache(maxsize=4096)
-def url(name: str, *arguments: object) -> str:
-    """The address of a page. Remembered: the side bar alone has ten of them."""
-    return reverse(name, args=arguments)
 
 
 def address_of_page(request: HttpRequest, number: int) -> str:

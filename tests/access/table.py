@@ -89,6 +89,7 @@ TABLE: dict[str, dict[str, Answers]] = {
             "recovery-codes",
         )
     },
+    "second-factor-picture": signed_in(reads()),
     "access-tokens": signed_in(reads()),
     "access-token-new": signed_in(reads(POST=200)),
     "access-token-revoke": signed_in(only(POST=302)),

@@ -48,7 +48,7 @@ def turn_on(client: Client, account: Account) -> list[str]:
 
 def test_turned_on_it_asks_for_a_code(client: Client, account: Account) -> None:
     page = client.get("/account/second-factor/").content.decode()
-    assert "<svg" in page
+    assert 'src="/account/second-factor/code.svg"' in page
     assert twofactor.secret_of(SecondFactor.objects.get()) in page
     assert len(turn_on(client, account)) == 10
     elsewhere = Client()
@@ -58,6 +58,16 @@ def test_turned_on_it_asks_for_a_code(client: Client, account: Account) -> None:
     response = elsewhere.post("/sign-in/code/", {"code": code_of(account)})
     assert response["Location"] == "/account/"
     assert elsewhere.get("/account/").status_code == 200
+
+
+def test_the_secret_is_drawn_until_codes_are_on(client: Client, account: Account) -> None:
+    picture = client.get("/account/second-factor/code.svg")
+    assert picture["Content-Type"] == "image/svg+xml"
+    assert picture["Cache-Control"] == "no-store"
+    assert b"<svg" in picture.content
+    assert picture.content == client.get("/account/second-factor/code.svg").content
+    turn_on(client, account)
+    assert client.get("/account/second-factor/code.svg").status_code == 404
 
 
 def test_a_code_counts_once(client: Client, account: Account) -> None:

@@ -12,6 +12,8 @@ from django.template import engines
 from django.template.context import RequestContext
 from django.template.loader import render_to_string
 from django.templatetags.static import static
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -20,6 +22,10 @@ from backups_portal.ui.zones import viewers_zone
 
 register = template.Library()
 
+# In what is remembered, where the token of each request goes.
+FORM_TOKEN = SafeString("<!-- form token -->")
+
+HOUR, HOURS_OF_A_DAY = timedelta(hours=1), 24
 STATE_TONES = {
     "active": "good",
     "completed": "good",
@@ -138,7 +144,19 @@ def day(when: datetime, zone: str | None = None) -> str:
 @register.simple_tag
 def ago(when: datetime, zone: str | None = None) -> str:
     """How far a moment is from now, with the moment itself on hover."""
-    return _time(when, _in_full(when, viewers_zone() or zone), naturaltime(when))
+    return _time(when, _in_full(when, viewers_zone() or zone), _from_now(when))
+
+
+def _from_now(when: datetime) -> str:
+    hours = (timezone.now() - when) // HOUR
+    return _days_ago(when, hours) if hours >= HOURS_OF_A_DAY else naturaltime(when)
+
+
+@lru_cache(maxsize=8192)
+def _days_ago(when: datetime, hours: int) -> str:
+    # It reads the same for an hour, in which lists refresh themselves many times.
+    del hours
+    return naturaltime(when)
 
 
 @lru_cache(maxsize=8192)
@@ -176,6 +194,54 @@ def jinja(context: RequestContext, template: str, **values: Any) -> SafeString:
     return _rendered(template, {**known, **values, "form_token": _form_token(known)})
 
 
+@register.simple_tag
+@cache
+def head() -> SafeString:
+    """What all pages tell browsers first: styles, scripts and how to show them."""
+    return render_to_string("_head.html")
+
+
+@register.simple_tag
+@lru_cache(maxsize=4096)
+def url(name: str, *arguments: object) -> str:
+    """The address of a page. Remembered, unlike by Django's own: a page has ten and more."""
+    return reverse(name, args=arguments)
+
+
+@register.simple_tag
+def crumb(label: object, href: str = "") -> SafeString:
+    """A step of the way to a page; one without an address is the page itself."""
+    if href:
+        return format_html('<li class="crumb"><a href="{}">{}</a></li>', href, label)
+    return format_html('<li class="crumb"><span aria-current="page">{}</span></li>', label)
+
+
+@register.simple_tag(takes_context=True)
+def project_crumbs(context: RequestContext) -> SafeString:
+    """The way to the pages of a project."""
+    project = context["project"]
+    return _project_crumbs(project.slug, project.name)
+
+
+@lru_cache(maxsize=1024)
+def _project_crumbs(slug: str, name: str) -> SafeString:
+    return SafeString(crumb("Projects", url("projects")) + crumb(name, url("project", slug)))
+
+
+@register.simple_tag(takes_context=True)
+def topbar_actions(context: RequestContext) -> SafeString:
+    """The choice of light and dark, and what one may do with one's account."""
+    user = context.get("user")
+    made = _topbar_actions(str(user), getattr(user, "email", ""), bool(getattr(user, "name", "")))
+    return SafeString(made.replace(FORM_TOKEN, _form_token(context)))
+
+
+@lru_cache(maxsize=1024)
+def _topbar_actions(user: str, email: str, has_name: bool) -> SafeString:
+    known = {"user": user, "email": email if has_name else "", "form_token": FORM_TOKEN}
+    return _rendered("_components/topbar_actions.jinja", known)
+
+
 @register.simple_tag(takes_context=True)
 def sidebar(context: RequestContext) -> SafeString:
     """The way around; remembered, since most pages of a project are asked for again."""
@@ -190,7 +256,7 @@ def _sidebar(here: str, slug: str, name: str, is_owner: bool) -> SafeString:
     return _rendered("_components/sidebar.jinja", known)
 
 
-def _form_token(known: dict[Any, Any]) -> SafeString:
+def _form_token(known: dict[Any, Any] | RequestContext) -> SafeString:
     """The hidden field that forms send along, made once for all forms of a page."""
     request, name = known.get("request"), "portal_form_token"
     if request is None:
