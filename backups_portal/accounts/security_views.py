@@ -1,6 +1,7 @@
 """What an account does for its own safety: the second factor, and where it is signed in."""
 
 from http import HTTPStatus
+from io import BytesIO
 from typing import Any
 
 import segno
@@ -141,9 +142,9 @@ class SecretPictureView(View):
             raise Http404
         # Read as well as the best of eight masks, looking for which takes longer than the rest.
         code = segno.make(address_of_secret(prepare(account)), micro=False, mask=MASK)
-        picture = HttpResponse(content_type="image/svg+xml", headers={"Cache-Control": "no-store"})
-        code.save(picture, kind="svg", border=2, omitsize=True)
-        return picture
+        code.save(drawn := BytesIO(), kind="svg", border=2, omitsize=True)
+        headers = {"Content-Type": "image/svg+xml", "Cache-Control": "no-store"}
+        return HttpResponse(drawn.getvalue(), headers=headers)
 
 
 class TurnOffView(PasswordView):

@@ -7,8 +7,7 @@ for its values; see .github/decisions/0014-queries-of-pages-are-compiled-once.md
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import copy
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from functools import cached_property, wraps
 from inspect import signature
@@ -25,7 +24,7 @@ from typing import (
 from uuid import UUID
 
 from django.core.paginator import Page, Paginator
-from django.db import DEFAULT_DB_ALIAS, connection, connections
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import (
     BigIntegerField,
@@ -38,7 +37,12 @@ from django.db.models import (
     UUIDField,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.query import ModelIterable, get_related_populators
+from django.db.models.query import (
+    FlatValuesListIterable,
+    ModelIterable,
+    ValuesListIterable,
+    get_related_populators,
+)
 from psycopg.sql import Literal
 
 Arguments = ParamSpec("Arguments")
@@ -141,7 +145,7 @@ class _Query(Generic[Row]):
     def number(self) -> _Statement[Any]:
         # Without what a count needs no join for.
         statement: _Statement[Any] = _Statement(
-            self._queryset.order_by().select_related(None).values("pk")
+            self._queryset.order_by().select_related(None).values_list("pk")
         )
         # Of Django's own text, whose values are parameters.
         statement.sql = f"SELECT COUNT(*) FROM ({statement.sql}) AS counted"  # noqa: S608
@@ -176,12 +180,15 @@ class _Place(Expression):
 
 
 class _Statement(Generic[Row]):
-    """A query as text, and what Django needs to make objects of its rows."""
+    """A query as text, and what makes objects of its rows."""
 
     def __init__(self, queryset: QuerySet[Any, Row]) -> None:
-        self._queryset = queryset
-        self._compiler: Any = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
-        self.sql, self.places = _with_constants(*self._compiler.as_sql())
+        compiler: Any = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
+        self.sql, self.places = _with_constants(*compiler.as_sql())
+        kind = cast("Any", queryset)._iterable_class
+        if kind not in READERS:
+            raise TypeError(f"a query that is compiled cannot be read by {kind.__name__}")
+        self._reader = READERS[kind](compiler)
 
     def fetch(self, values: dict[str, Any], start: int = 0, length: int | None = None) -> list[Row]:
         sql, parameters = self.bound(values)
@@ -189,60 +196,68 @@ class _Statement(Generic[Row]):
             sql = f"{sql} LIMIT {length:d}"
         if start:
             sql, parameters = f"{sql} OFFSET %s", (*parameters, start)
-        rows = _ask(sql, parameters)
-        if self._instances is not None:
-            return self._instances.of(rows)
-        # Of this thread's connection; the compiled one is shared by all of them.
-        compiler = copy(self._compiler)
-        compiler.connection = connections[DEFAULT_DB_ALIAS]
-        compiler.execute_sql = lambda *_args, **_kwargs: [rows]
-        queryset = self._queryset.all()
-        vars(queryset.query)["get_compiler"] = lambda *_args, **_kwargs: compiler
-        objects: Iterable[Row] = cast("Any", queryset._iterable_class)(queryset)
-        return list(objects)
+        return [self._reader.read(row) for row in _ask(sql, parameters)]
 
     def bound(self, values: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
         """The text and its parameters, with values in their places."""
         return self.sql, tuple(values[place.name] for place in self.places)
 
-    @cached_property
-    def _instances(self) -> _Instances | None:
-        is_of_models = cast("Any", self._queryset)._iterable_class is ModelIterable
-        return _Instances(self._compiler) if is_of_models else None
 
-
-class _Instances:
-    """Makes rows model instances as Django's ModelIterable does, which works out anew each time
-    what is the same for each: which column goes where, and what is to be converted.
-    """
+class _Tuples:
+    """What `values_list` asks for; some values as fields read them."""
 
     def __init__(self, compiler: Any) -> None:
-        columns = compiler.klass_info["select_fields"]
-        self._model = compiler.klass_info["model"]
-        self._own = slice(columns[0], columns[-1] + 1)
-        self._names = frozenset(one[0].target.attname for one in compiler.select[self._own])
-        self._related = get_related_populators(
-            compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS
-        )
-        self._annotations = tuple(compiler.annotation_col_map.items())
         expressions = [one[0] for one in compiler.select[: compiler.col_count]]
         self._converters = tuple(compiler.get_converters(expressions).items())
 
-    def of(self, rows: list[tuple[Any, ...]]) -> list[Any]:
-        return [self._instance(row) for row in rows]
+    def read(self, row: tuple[Any, ...]) -> Any:
+        if not self._converters:
+            return row
+        values = list(row)
+        for place, (converters, expression) in self._converters:
+            for convert in converters:
+                values[place] = convert(values[place], expression, connection)
+        return tuple(values)
 
-    def _instance(self, row: Sequence[Any]) -> Any:
-        if self._converters:
-            row = list(row)
-            for place, (converters, expression) in self._converters:
-                for convert in converters:
-                    row[place] = convert(row[place], expression, connection)
-        made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._own])
+
+class _FlatValues(_Tuples):
+    """What `values_list(flat=True)` asks for."""
+
+    def read(self, row: tuple[Any, ...]) -> Any:
+        return super().read(row)[0]
+
+
+class _Instances(_Tuples):
+    """Model instances, as Django makes them, which works out for each query anew which column goes
+    where: as long as it takes to make one.
+    """
+
+    def __init__(self, compiler: Any) -> None:
+        super().__init__(compiler)
+        model, columns = compiler.klass_info, compiler.klass_info["select_fields"]
+        self._model = model["model"]
+        self._own = slice(columns[0], columns[-1] + 1)
+        self._names = frozenset(one[0].target.attname for one in compiler.select[self._own])
+        # The stubs are of a later Django.
+        populators: Any = get_related_populators
+        self._related = populators(model, compiler.select, DEFAULT_DB_ALIAS)
+        self._annotations = tuple(compiler.annotation_col_map.items())
+
+    def read(self, row: tuple[Any, ...]) -> Any:
+        values = super().read(row)
+        made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, values[self._own])
         for populator in self._related:
-            populator.populate(row, made)
+            populator.populate(values, made)
         for name, place in self._annotations:
-            setattr(made, name, row[place])
+            setattr(made, name, values[place])
         return made
+
+
+READERS: dict[type, type[_Tuples]] = {
+    ModelIterable: _Instances,
+    ValuesListIterable: _Tuples,
+    FlatValuesListIterable: _FlatValues,
+}
 
 
 def _with_constants(sql: str, parameters: Sequence[Any]) -> tuple[str, list[_Place]]:
@@ -270,6 +285,7 @@ def _ask(sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Rows of a query that PostgreSQL plans once per connection; settings say that it may."""
     with connection.cursor() as cursor:
         # Django's own puts values into the text, so that each would be a query of its own.
-        cursor.cursor = ServerBindingCursor(connection.connection)
+        binding: Any = ServerBindingCursor
+        cursor.cursor = binding(connection.connection)
         cursor.execute(sql, parameters)
         return cursor.fetchall()

@@ -1,11 +1,15 @@
 """Queries that are put together once."""
 
 from datetime import date
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from django.db.models import Count, QuerySet
 
+from backups_portal.audit.models import AuditEvent
+from backups_portal.audit.services import record
 from backups_portal.lib.compiled import compiled
 from backups_portal.projects.models import Membership, Project
 from snapshots.models import Snapshot
@@ -37,6 +41,23 @@ def between(project_id: UUID, first: date, last: date) -> QuerySet[Snapshot]:
 def counted(account_id: int) -> QuerySet[Membership]:
     found = Membership.objects.filter(account_id=account_id).select_related("project")
     return found.annotate(members=Count("project__memberships")).order_by("project__name")
+
+
+@compiled
+def of_percent(name: str) -> QuerySet[Project, tuple[str, str]]:
+    # A constant with what is a placeholder elsewhere.
+    found = Project.objects.filter(name__in=["100 %", "%s"]).exclude(name=name)
+    return found.order_by("name").values_list("name", "state")
+
+
+@compiled
+def details(action: str) -> QuerySet[AuditEvent, dict[str, Any]]:
+    return AuditEvent.objects.filter(action=action).values_list("details", flat=True)
+
+
+@compiled
+def as_dicts(name: str) -> QuerySet[Project, Any]:
+    return Project.objects.filter(name=name).values("name")
 
 
 @pytest.fixture
@@ -73,6 +94,28 @@ class TestValues:
         found = between(project.pk, date(2026, 3, 2), date(2026, 3, 3))
         assert [snapshot.local_date.day for snapshot in found] == [2, 3]
 
+    def test_constants_are_a_part_of_the_text(self):
+        for name in ("100 %", "%s", "Other"):
+            factories.make_project_row(name=name)
+        assert list(of_percent("100 %")) == [("%s", "active")]
+        assert list(of_percent("Other")) == [("%s", "active"), ("100 %", "active")]
+
+    def test_it_is_planned_once(self, projects):
+        def plans():
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT generic_plans + custom_plans FROM pg_prepared_statements "
+                    "WHERE statement LIKE %s",
+                    ['%"name" = ($1) ORDER BY%'],
+                )
+                return [made for (made,) in cursor.fetchall()]
+
+        for name in projects:
+            list(named(name))
+        (before,) = plans()
+        list(named("Farm"))
+        assert plans() == [before + 1]
+
     def test_a_missing_value_is_refused(self):
         with pytest.raises(TypeError, match="name"):
             named()
@@ -88,6 +131,14 @@ class TestRows:
         (found,) = between(snapshot.project_id, snapshot.local_date, snapshot.local_date)
         with django_assert_num_queries(1):
             assert found.state == snapshot.state
+
+    def test_values_are_read_as_their_fields_read_them(self):
+        record(action="test.done", actor=None, details={"size": 3})
+        assert list(details("test.done")) == [{"size": 3}]
+
+    def test_dicts_are_refused(self):
+        with pytest.raises(TypeError, match="ValuesIterable"):
+            list(as_dicts("Farm"))
 
     def test_what_is_reckoned_comes_along(self):
         owner = factories.make_account()
