@@ -79,7 +79,12 @@ def _charges(project_id: uuid.UUID) -> QuerySet[Charge]:
 
 def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statement:
     """The statement of several projects as one. One query."""
-    return _statement(list(Charge.objects.filter(project_id__in=list(project_ids))), now)
+    return _statement(list(_joint_charges(list(project_ids))), now)
+
+
+@compiled
+def _joint_charges(project_ids: list[uuid.UUID]) -> QuerySet[Charge]:
+    return Charge.objects.filter(project_id__in=project_ids)
 
 
 def this_month_by_project(lines: Iterable[Line], now: datetime) -> dict[uuid.UUID, list[Total]]:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from io import StringIO
 
@@ -69,8 +70,11 @@ def prepare(services: Services) -> None:
         call_command("check", stdout=StringIO())
     except CommandError as error:
         raise DemoError(str(error)) from error
-    call_command("migrate", verbosity=0, interactive=False)
-    call_command("collectstatic", verbosity=0, interactive=False)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        # Compressing styles takes seconds, in C.
+        collected = beside.submit(call_command, "collectstatic", verbosity=0, interactive=False)
+        call_command("migrate", verbosity=0, interactive=False)
+        collected.result()
     if services.children and DatabaseServer.objects.filter(name=DEFAULT_NAME).exists():
         # Its port may have changed since it was registered.
         register_server(DEFAULT_NAME, services.database_url)

@@ -126,10 +126,7 @@ class AllChargesView(TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         now = timezone.now()
-        owned = Project.objects.filter(
-            memberships__account=self.request.user.pk, memberships__role=OWNER
-        )
-        projects = list(owned.order_by("name", "id").only("id", "name", "slug"))
+        projects = list(_owned(self.request.user.pk or 0))
         result = joint_statement([project.pk for project in projects], now)
         months = this_month_by_project(result.lines, now)
         page = Paginator(projects, ON_A_PAGE).get_page(self.request.GET.get("page"))
@@ -141,6 +138,12 @@ class AllChargesView(TemplateView):
             now=now,
             **kwargs,
         )
+
+
+@compiled
+def _owned(account_id: int) -> QuerySet[Project]:
+    owned = Project.objects.filter(memberships__account_id=account_id, memberships__role=OWNER)
+    return owned.order_by("name", "id").only("id", "name", "slug")
 
 
 class ChargesCsvView(ProjectPermissionMixin, View):

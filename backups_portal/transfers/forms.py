@@ -76,15 +76,14 @@ class TransferForm(forms.Form):
     )
     request_key = forms.UUIDField(widget=forms.HiddenInput)
 
-    def __init__(
-        self, *args: Any, projects: Any, names: Sequence[tuple[UUID, str]], **kwargs: Any
-    ) -> None:
-        """A form for some projects; ids and names of them alone are enough to show it."""
+    def __init__(self, *args: Any, names: Sequence[tuple[UUID, str]], **kwargs: Any) -> None:
+        """A form for some projects, whose ids and names are enough to show it."""
         super().__init__(*args, **kwargs)
         for name in ("source", "target"):
             chooser = self.fields[name]
             if isinstance(chooser, ProjectField):
-                chooser.queryset = projects
+                if self.is_bound:
+                    chooser.queryset = Project.objects.filter(pk__in=[pk for pk, _ in names])
                 empty = [] if chooser.empty_label is None else [("", chooser.empty_label)]
                 chooser.widget.choices = [*empty, *names]
 

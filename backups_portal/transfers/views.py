@@ -74,11 +74,8 @@ class TransfersView(ProjectPermissionMixin, FormView):
         return list(_owned(self.account.pk))
 
     def get_form_kwargs(self) -> dict[str, Any]:
-        owned = Project.objects.filter(
-            memberships__account=self.account, memberships__role=Membership.Role.OWNER
-        )
         names = [(pk, name) for pk, name, _ in self.owned]
-        return {**super().get_form_kwargs(), "projects": owned, "names": names}
+        return {**super().get_form_kwargs(), "names": names}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         page = _listed(self.project.pk).page(self.request.GET.get("page"), LISTED)
