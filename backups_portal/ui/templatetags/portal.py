@@ -296,4 +296,6 @@ def card(content: str, title: str = "", subtitle: str = "", flush: bool = False)
 
 
 def _rendered(template: str, values: dict[Any, Any]) -> SafeString:
-    return SafeString(engines["jinja"].get_template(template).render(values))
+    # Without the wrapper of Django's, which is made anew for each of the dozen parts of a page.
+    backend: Any = engines["jinja"]
+    return SafeString(backend.env.get_template(template).render(values))
