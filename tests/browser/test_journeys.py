@@ -24,6 +24,13 @@ from tests.browser.scene import Scene, live_project
 from tests.conftest import running_worker
 
 DONE = re.compile("Stored|Proven")
+# How many elements, texts and comments there are.
+NODES = """() => {
+  const walker = document.createTreeWalker(document.body);
+  let count = 0;
+  while (walker.nextNode()) count += 1;
+  return count;
+}"""
 EMPTY = "Backup snapshots will appear here once they are created."
 # Of a restore or a backup, with all that a busy machine may add.
 SOON = 30_000
@@ -165,6 +172,19 @@ def test_a_backup_appears_without_a_reload(enter: Enter, scene: Scene) -> None:
     assert page.evaluate("window.neverReloaded")
     assert page.evaluate("window.shift") < LEAST_SHIFT, "\n".join(page.evaluate("window.shifted"))
     assert Snapshot.objects.get(project=project).state == "completed"
+
+
+def test_a_page_that_stays_open_does_not_grow(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    page.clock.install()
+    page.goto(scene.url("backups"), wait_until="networkidle")
+    before = page.evaluate(NODES)
+    for _ in range(3):
+        with page.expect_response(lambda answer: "hx-request" in answer.request.headers) as refresh:
+            page.clock.run_for(60_000)
+        refresh.value.finished()
+        page.wait_for_timeout(250)
+    assert page.evaluate(NODES) == before
 
 
 def test_a_collaborator_is_refused_everywhere_and_a_stranger_finds_nothing(
