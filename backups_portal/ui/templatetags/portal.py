@@ -231,14 +231,14 @@ def _project_crumbs(slug: str, name: str) -> SafeString:
 @register.simple_tag(takes_context=True)
 def topbar_actions(context: RequestContext) -> SafeString:
     """The choice of light and dark, and what one may do with one's account."""
-    user = context.get("user")
-    made = _topbar_actions(str(user), getattr(user, "email", ""), bool(getattr(user, "name", "")))
+    user: Any = context.get("user")
+    made = _topbar_actions(str(user), user.email if getattr(user, "name", "") else "")
     return SafeString(made.replace(FORM_TOKEN, _form_token(context)))
 
 
 @lru_cache(maxsize=1024)
-def _topbar_actions(user: str, email: str, has_name: bool) -> SafeString:
-    known = {"user": user, "email": email if has_name else "", "form_token": FORM_TOKEN}
+def _topbar_actions(user: str, email: str) -> SafeString:
+    known = {"user": user, "email": email, "form_token": FORM_TOKEN}
     return _rendered("_components/topbar_actions.jinja", known)
 
 
