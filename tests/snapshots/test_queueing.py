@@ -3,7 +3,8 @@
 import logging
 import threading
 from datetime import UTC, date, datetime, time, timedelta
-from uuid import uuid4
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from django.conf import settings
@@ -30,10 +31,14 @@ DUE = utc("2026-11-23 03:00")
 
 
 def make_due(
-    *, next_snapshot_at: datetime = DUE, zone: str = "UTC", owner: Account | None = None
+    *,
+    next_snapshot_at: datetime = DUE,
+    zone: str = "UTC",
+    owner: Account | None = None,
+    **fields: Any,
 ) -> Project:
     """A project with a run at 03:00."""
-    project = make_project_row(owner=owner)
+    project = make_project_row(owner=owner, **fields)
     MainDatabase.objects.filter(pk=project.pk).update(
         next_snapshot_at=next_snapshot_at, backup_time=time(3), backup_time_zone=zone
     )
@@ -74,20 +79,19 @@ class TestQueueDue:
         self, settings: Settings
     ) -> None:
         settings.SNAPSHOT_SPREAD = timedelta(minutes=30)
-        seconds = {make_due().pk.int % 1800 for _ in range(20)}
+        seconds = [0, 1, 600, 600, 899, 901, 1799]
+        ids = [UUID(int=1800 * number + second) for number, second in enumerate(seconds, start=1)]
+        for pk in ids:
+            make_due(pk=pk)
         at_once = queue_due(DUE)
-        assert at_once == [
-            row.pk for row in Snapshot.objects.all() if row.project_id.int % 1800 == 0
-        ]
-        turns = {
-            int((row.lease_until - DUE).total_seconds())
-            for row in Snapshot.objects.exclude(pk__in=at_once)
-            if row.lease_until and row.lease_until < DUE + timedelta(minutes=30)
-        }
-        assert turns == seconds - {0}
-        halfway = heal(DUE + timedelta(minutes=15))
-        assert len(halfway) == sum(second < 900 for second in seconds)
-        assert len({*halfway, *heal(DUE + timedelta(minutes=31))}) == 20
+        waiting = Snapshot.objects.exclude(pk__in=at_once).order_by("project_id")
+        turns = [row.lease_until - DUE for row in waiting if row.lease_until]
+        assert turns == [timedelta(seconds=second) for second in seconds[1:]]
+        halfway = {*heal(DUE + timedelta(minutes=15))} - {*at_once}
+        assert halfway == {row.pk for row in waiting if row.project_id in ids[1:5]}
+        rest = {*heal(DUE + timedelta(minutes=31))}
+        assert {*at_once} | halfway | rest == {row.pk for row in Snapshot.objects.all()}
+        assert [Snapshot.objects.get(pk=pk).project_id for pk in at_once] == ids[:1]
 
     def test_after_an_outage_nobody_waits_for_their_moment(self, settings: Settings) -> None:
         settings.SNAPSHOT_SPREAD = timedelta(minutes=30)
