@@ -1,16 +1,27 @@
 """Why a restore is not begun."""
 
+from collections.abc import Mapping
+
 
 class RestoreRefusedError(Exception):
     """The request for a restore cannot be granted; the message is fit for a page.
 
     Attributes:
-        field: The form field that is wrong, or None where none is.
+        field: The form field that is wrong, the first of several, or None where none is.
+        errors: Every field that is wrong with its message, or None with what is wrong of the whole.
         status: The HTTP status that fits: 400 for bad input, 409 for a state that forbids it.
     """
 
-    def __init__(self, message: str, *, field: str | None = None, status: int = 400) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        status: int = 400,
+        errors: Mapping[str | None, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.field = field
         self.status = status
+        self.errors = errors or {field: message}

@@ -63,13 +63,16 @@ def request_restore(
 
 
 def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
+    errors: dict[str | None, str] = {}
     try:
         name = check_name(name, actor)
     except NameRefusedError as error:
-        raise RestoreRefusedError(str(error), field="name") from error
+        errors["name"] = str(error)
     if not accepted_charges:
+        errors["accept_charges"] = "Accept the charges to create a project from this backup."
+    if errors:
         raise RestoreRefusedError(
-            "Accept the charges to create a project from this backup.", field="accept_charges"
+            " ".join(errors.values()), field=next(iter(errors)), errors=errors
         )
     return name
 

@@ -87,7 +87,8 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
             )
         except RestoreRefusedError as refused:
             log.warning("restore refused snapshot=%s %s", self.snapshot.pk, refused)
-            form.add_error(refused.field, refused.message)
+            for field, message in refused.errors.items():
+                form.add_error(field, message)
             return self.refuse(form, refused.status)
         enqueue(restore)
         return redirect("restore", restore.pk)

@@ -46,6 +46,15 @@ def test_charges_have_to_be_accepted(project: Project, snapshot: Snapshot, owner
     assert (error.field, error.status) == ("accept_charges", 400)
 
 
+def test_all_that_is_wrong_is_said_at_once(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    error = refuse(snapshot, owner, name="", accepted_charges=False)
+    assert list(error.errors) == ["name", "accept_charges"]
+    assert error.field == "name"
+    assert all(sentence in error.message for sentence in error.errors.values())
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "failed", "expired"])
 def test_only_a_stored_backup_can_be_restored(
     project: Project, snapshot: Snapshot, owner: Account, state: str

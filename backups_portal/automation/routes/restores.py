@@ -102,7 +102,8 @@ def _is_same(restore: Restore, snapshot: Snapshot, body: schemas.RestoreRequest)
 
 def _refusal(refused: RestoreRefusedError) -> ProblemError:
     if refused.field and refused.status == HTTPStatus.BAD_REQUEST:
-        return ProblemError.of_field(refused.field, refused.message)
+        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
+        return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, refused.message, errors=errors)
     return ProblemError(HTTPStatus(refused.status), refused.message)
 
 
