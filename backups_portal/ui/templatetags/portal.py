@@ -7,7 +7,7 @@ from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import naturaltime
-from django.forms import BoundField, CheckboxInput, Select
+from django.forms import BaseForm, BoundField, CheckboxInput, Select
 from django.template import engines
 from django.template.context import RequestContext
 from django.template.loader import render_to_string
@@ -18,6 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from backups_portal.ui import formats
+from backups_portal.ui.focus import fields_with_errors, first_focus
 from backups_portal.ui.zones import viewers_zone
 
 register = template.Library()
@@ -95,6 +96,24 @@ def icon(name: str) -> SafeString:
     Remembered: a page has dozens of them, and rendering each took half of the page's time.
     """
     return render_to_string(f"_components/icons/{name}.svg")
+
+
+@register.filter
+def focus(form: BaseForm) -> str | None:
+    """Which field has the focus when a form came back with errors, or "form" for its message."""
+    return first_focus(form)
+
+
+@register.filter
+def wrong_fields(form: object) -> list[BoundField]:
+    """The fields that were wrong, of a form or of nothing."""
+    return fields_with_errors(form) if isinstance(form, BaseForm) else []
+
+
+@register.filter
+def first_control(bound: BoundField) -> str:
+    """The id of what a link to a field goes to: of the first box where there are several."""
+    return bound.id_for_label or bound.subwidgets[0].id_for_label
 
 
 @register.simple_tag
@@ -284,7 +303,10 @@ def field(bound: BoundField, suffix: str = "") -> SafeString:
     css = "form-check-input" if is_checkbox else base
     if bound.errors:
         css += " is-invalid"
-    shown = {"widget": bound.as_widget(attrs={"class": css}), "is_checkbox": is_checkbox}
+    attributes: dict[str, Any] = {"class": css}
+    if first := first_focus(bound.form):
+        attributes["autofocus"] = bound.name == first
+    shown = {"widget": bound.as_widget(attrs=attributes), "is_checkbox": is_checkbox}
     return _rendered("_components/field.jinja", {"field": bound, "suffix": suffix, **shown})
 
 
