@@ -1,7 +1,7 @@
 """Changing when a project is backed up and for how long its backups are kept."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, time
 from typing import Any
 
@@ -12,6 +12,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.services import record
 from backups_portal.projects.models import MainDatabase, Project, snapshot_of_settings
 from snapshots.errors import SettingsRefusedError
+from snapshots.meanwhile import only_meant
 from snapshots.models import Snapshot
 from snapshots.schedule import last_run, next_run, parse_time, parse_zone
 
@@ -29,6 +30,7 @@ def change_backup_settings(
     backup_time_zone: str,
     retention_days: str | int,
     proof_policy: str | None = None,
+    loaded: Mapping[str, Any] | None = None,
     address: str | None = None,
     now: datetime | None = None,
 ) -> MainDatabase:
@@ -38,32 +40,42 @@ def change_backup_settings(
         backup_time: A time, or "HH:MM" as a form sends it.
         retention_days: 1 to 365, as a number or its digits.
         proof_policy: "every", "weekly" or "off"; None leaves it as it is.
+        loaded: The settings as the actor saw them, by name; those wanted the same stay as they
+            are by now. What is not among them is saved whatever it was.
 
     Returns:
         The row as it is now.
 
     Raises:
         SettingsRefusedError: names each wrong field; nothing was saved.
+        SettingsChangedMeanwhileError: the same for what somebody else changed since `loaded`.
     """
     try:
         wanted = read_settings(backup_time, backup_time_zone, retention_days, proof_policy)
+        with transaction.atomic():
+            row = MainDatabase.objects.select_for_update().get(pk=database.pk)
+            meant = only_meant(row, actor, wanted, read_loaded(loaded or {}))
+            _save(row, actor, meant, address, now or timezone.now())
     except SettingsRefusedError as refused:
         log.warning("settings refused project=%s %s", database.pk, refused.errors)
         raise
-    with transaction.atomic():
-        row = MainDatabase.objects.select_for_update().get(pk=database.pk)
-        before = snapshot_of_settings(row)
-        changed = {name for name, value in wanted.items() if getattr(row, name) != value}
-        if not changed:
-            return row
-        for name in changed:
-            setattr(row, name, wanted[name])
-        if changed & SCHEDULE_FIELDS:
-            row.next_snapshot_at = plan_next(row, now or timezone.now())
-            changed.add("next_snapshot_at")
-        row.save(update_fields=changed)
-        _record(row, actor, before, address)
     return row
+
+
+def _save(
+    row: MainDatabase, actor: Account, wanted: dict[str, Any], address: str | None, now: datetime
+) -> None:
+    before = snapshot_of_settings(row)
+    changed = {name for name, value in wanted.items() if getattr(row, name) != value}
+    if not changed:
+        return
+    for name in changed:
+        setattr(row, name, wanted[name])
+    if changed & SCHEDULE_FIELDS:
+        row.next_snapshot_at = plan_next(row, now)
+        changed.add("next_snapshot_at")
+    row.save(update_fields=changed)
+    _record(row, actor, before, address)
 
 
 def read_settings(
@@ -77,22 +89,42 @@ def read_settings(
     Raises:
         SettingsRefusedError: names each wrong field.
     """
-    readers: dict[str, tuple[Callable[[Any], Any], Any]] = {
-        "backup_time": (_read_time, backup_time),
-        "backup_time_zone": (parse_zone, backup_time_zone),
-        "retention_days": (parse_retention, retention_days),
+    given = {
+        "backup_time": backup_time,
+        "backup_time_zone": backup_time_zone,
+        "retention_days": retention_days,
     }
     if proof_policy is not None:
-        readers["proof_policy"] = (parse_proof_policy, proof_policy)
-    values, errors = {}, {}
-    for name, (read, value) in readers.items():
-        try:
-            values[name] = read(value)
-        except ValueError as error:
-            errors[name] = str(error)
+        given["proof_policy"] = proof_policy
+    values, errors = _read(given)
     if errors:
         raise SettingsRefusedError(errors)
     return values
+
+
+def read_loaded(loaded: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a form showed them; without those that no form of ours shows so."""
+    return _read(loaded)[0]
+
+
+def _read(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    values, errors = {}, {}
+    for name, read in _readers().items():
+        try:
+            if name in given:
+                values[name] = read(given[name])
+        except ValueError as error:
+            errors[name] = str(error)
+    return values, errors
+
+
+def _readers() -> dict[str, Callable[[Any], Any]]:
+    return {
+        "backup_time": _read_time,
+        "backup_time_zone": parse_zone,
+        "retention_days": parse_retention,
+        "proof_policy": parse_proof_policy,
+    }
 
 
 def parse_retention(value: str | int) -> int:

@@ -19,6 +19,10 @@ class SettingsRefusedError(Exception):
         return next(iter(self.errors))
 
 
+class SettingsChangedMeanwhileError(SettingsRefusedError):
+    """Somebody else changed the same settings since they were shown; nothing was saved."""
+
+
 class HoldRefusedError(Exception):
     """A hold that cannot be placed, such as on a backup that is not stored."""
 

@@ -1,5 +1,6 @@
 """Forms of this app; what their values may be, the services decide."""
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -14,6 +15,8 @@ from snapshots.schedule import zone_names
 ZONE_LIST = "time-zones"
 # Longer than any zone's name; a longer text is no use in a message either.
 LONGEST_TEXT = 64
+# What the names of hidden fields begin with that tell what a form showed.
+LOADED = "loaded-"
 
 
 class BackupSettingsForm(forms.Form):
@@ -58,6 +61,28 @@ class BackupSettingsForm(forms.Form):
         choices=MainDatabase.ProofPolicy.choices,
         required=False,
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._newer: dict[str, Any] = {}
+
+    @property
+    def loaded(self) -> dict[str, Any]:
+        """The settings as this form showed them first, as far as its sender tells."""
+        if not self.is_bound:
+            return dict(self.initial)
+        sent = {name: self.data.get(LOADED + name) for name in self.fields}
+        return {name: value for name, value in sent.items() if value is not None} | self._newer
+
+    def hidden_loaded(self) -> SafeString:
+        """What carries them along. Browsers must not fill in those of an older page."""
+        line = '<input type="hidden" name="{}" value="{}" autocomplete="off">'
+        return format_html_join("", line, ((LOADED + k, v) for k, v in self.loaded.items()))
+
+    def count_from(self, database: MainDatabase, names: Iterable[str]) -> None:
+        """Take what is typed of some settings as meant in place of what they are by now."""
+        now = self.values_of(database)
+        self._newer = {name: now[name] for name in names}
 
     @staticmethod
     def values_of(database: MainDatabase) -> dict[str, Any]:

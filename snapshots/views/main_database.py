@@ -18,15 +18,21 @@ from backups_portal.projects.measuring import database_size
 from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import MainDatabase
 from backups_portal.ui.charts import trend
-from snapshots.errors import SettingsRefusedError
+from snapshots.backup_settings import read_loaded, read_settings
+from snapshots.errors import SettingsChangedMeanwhileError, SettingsRefusedError
 from snapshots.forms import BackupSettingsForm
 from snapshots.listing import growth_of
+from snapshots.meanwhile import changed_of, only_meant
 from snapshots.schedule import runs_from
 from snapshots.services import change_backup_settings
 from snapshots.shortening import Shortening, preview_shortening
 
 RUNS = 3
 READING = ("GET", "HEAD")
+STAYS = (
+    "Meanwhile {change.who} changed “{change.label}” from “{change.old}” to “{change.new}”. "
+    "You left it as it was, so that stays."
+)
 
 
 class MainDatabaseView(ProjectPermissionMixin, FormView):
@@ -74,35 +80,47 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         )
 
     def form_valid(self, form: BackupSettingsForm) -> HttpResponse:
-        if shortening := self._to_agree_with(form):
-            context = self.get_context_data(form=form, shortening=shortening)
-            return TemplateResponse(self.request, "snapshots/confirm_retention.html", context)
+        database, loaded = self.project.main_database, read_loaded(form.loaded)
         try:
-            change_backup_settings(
-                database=self.project.main_database,
+            wanted = read_settings(**form.cleaned_data)
+            meant = only_meant(database, self.account, wanted, loaded)
+            if shortening := self._to_agree_with(meant.get("retention_days")):
+                return self._ask(form, shortening)
+            saved = change_backup_settings(
+                database=database,
                 actor=self.account,
                 address=address_of(self.request),
+                loaded=form.loaded,
                 **form.cleaned_data,
             )
+        except SettingsChangedMeanwhileError as refused:
+            database.refresh_from_db()
+            form.count_from(database, refused.errors)
+            form.refuse(refused.errors)
+            return self.form_invalid(form, status=409)
         except SettingsRefusedError as refused:
             form.refuse(refused.errors)
             return self.form_invalid(form)
         messages.success(self.request, "Your backup settings are saved.")
+        left = {name: value for name, value in loaded.items() if name not in meant}
+        for change in changed_of(saved, self.account, left):
+            messages.info(self.request, STAYS.format(change=change))
         return redirect("main-database", self.project.slug)
 
-    def _to_agree_with(self, form: BackupSettingsForm) -> Shortening | None:
+    def _ask(self, form: BackupSettingsForm, shortening: Shortening) -> HttpResponse:
+        context = self.get_context_data(form=form, shortening=shortening)
+        return TemplateResponse(self.request, "snapshots/confirm_retention.html", context)
+
+    def _to_agree_with(self, days: int | None) -> Shortening | None:
         """What a shorter period would delete, unless the owner has seen it and agreed."""
-        days, database = form.cleaned_data["retention_days"], self.project.main_database
-        try:
-            shortening = preview_shortening(database, days, timezone.now())
-        except ValueError:
-            # Saving says so at its field.
+        if days is None:
             return None
+        shortening = preview_shortening(self.project.main_database, days, timezone.now())
         agreed = self.request.POST.get("agree", "")
         return None if shortening is None or shortening.is_agreed(agreed) else shortening
 
-    def form_invalid(self, form: BackupSettingsForm) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(form=form), status=400)
+    def form_invalid(self, form: BackupSettingsForm, status: int = 400) -> HttpResponse:
+        return self.render_to_response(self.get_context_data(form=form), status=status)
 
 
 def planned_runs(database: MainDatabase) -> list[datetime]:

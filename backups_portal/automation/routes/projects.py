@@ -81,12 +81,13 @@ def change_settings(
     """Changes what is named. A shorter period that would delete backups is a conflict (409), which
     says how many (preview), until accept_deletion is true."""
     database = owned(request, slug).main_database
-    wanted = {
+    loaded = {
         "backup_time": database.backup_time,
         "backup_time_zone": database.backup_time_zone,
         "retention_days": database.retention_days,
-        **body.model_dump(exclude_none=True, exclude={"accept_deletion"}),
     }
+    named = body.model_dump(exclude_none=True, exclude={"accept_deletion"})
+    wanted = {**loaded, **named}
     if not body.accept_deletion:
         _check_deletion(database, wanted["retention_days"])
     try:
@@ -94,6 +95,8 @@ def change_settings(
             database=database,
             actor=request.auth.account,
             address=address_of(request),
+            # What is not named stays, also where somebody changes it at this moment.
+            loaded={name: value for name, value in loaded.items() if name not in named},
             **wanted,
         )
     except SettingsRefusedError as refused:
