@@ -30,8 +30,8 @@ from snapshots.shortening import Shortening, preview_shortening
 RUNS = 3
 READING = ("GET", "HEAD")
 STAYS = (
-    "Meanwhile {change.who} changed “{change.label}” from “{change.old}” to “{change.new}”. "
-    "You left it as it was, so that stays."
+    "Meanwhile {change.who} changed “{change.label}” from “{change.old}” to “{change.new}”, "
+    "which stays."
 )
 
 
@@ -80,19 +80,9 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         )
 
     def form_valid(self, form: BackupSettingsForm) -> HttpResponse:
-        database, loaded = self.project.main_database, read_loaded(form.loaded)
+        database = self.project.main_database
         try:
-            wanted = read_settings(**form.cleaned_data)
-            meant = only_meant(database, self.account, wanted, loaded)
-            if shortening := self._to_agree_with(meant.get("retention_days")):
-                return self._ask(form, shortening)
-            saved = change_backup_settings(
-                database=database,
-                actor=self.account,
-                address=address_of(self.request),
-                loaded=form.loaded,
-                **form.cleaned_data,
-            )
+            return self._change(form, database)
         except SettingsChangedMeanwhileError as refused:
             database.refresh_from_db()
             form.count_from(database, refused.errors)
@@ -101,14 +91,32 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         except SettingsRefusedError as refused:
             form.refuse(refused.errors)
             return self.form_invalid(form)
+
+    def _change(self, form: BackupSettingsForm, database: MainDatabase) -> HttpResponse:
+        values, loaded = form.cleaned_data, read_loaded(form.loaded)
+        if "keep" in self.request.POST:
+            values["retention_days"] = loaded.get("retention_days", database.retention_days)
+        meant = only_meant(database, self.account, read_settings(**values), loaded)
+        if shortening := self._to_agree_with(meant.get("retention_days")):
+            others = {name for name, value in meant.items() if getattr(database, name) != value}
+            return self._ask(form, shortening, others - {"retention_days"})
+        saved = change_backup_settings(
+            database=database,
+            actor=self.account,
+            address=address_of(self.request),
+            loaded=form.loaded,
+            **values,
+        )
         messages.success(self.request, "Your backup settings are saved.")
         left = {name: value for name, value in loaded.items() if name not in meant}
         for change in changed_of(saved, self.account, left):
             messages.info(self.request, STAYS.format(change=change))
         return redirect("main-database", self.project.slug)
 
-    def _ask(self, form: BackupSettingsForm, shortening: Shortening) -> HttpResponse:
-        context = self.get_context_data(form=form, shortening=shortening)
+    def _ask(
+        self, form: BackupSettingsForm, shortening: Shortening, others: set[str]
+    ) -> HttpResponse:
+        context = self.get_context_data(form=form, shortening=shortening, has_others=bool(others))
         return TemplateResponse(self.request, "snapshots/confirm_retention.html", context)
 
     def _to_agree_with(self, days: int | None) -> Shortening | None:

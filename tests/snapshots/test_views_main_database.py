@@ -316,6 +316,22 @@ class TestShorterRetention:
         assert client.post(url(project), fields).url == url(project)
         assert settings_of(project) == (time(4, 30), "America/Sao_Paulo", 7)
 
+    def test_keeping_the_period_saves_what_else_was_changed(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        asked = save(client, owner, project, retention_days="7", backup_time="04:30").text
+        assert "Keep 30 days, save the rest" in " ".join(asked.split())
+        answer = client.post(url(project), {**fields_of(asked), "keep": "period"})
+        assert answer.url == url(project)
+        assert settings_of(project) == (time(4, 30), "America/Sao_Paulo", 30)
+
+    def test_keeping_the_period_leads_back_where_nothing_else_was_changed(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        page = " ".join(save(client, owner, project, retention_days="7").text.split())
+        assert f'<a class="btn" href="{url(project)}">Keep 30 days</a>' in page
+        assert f'<a href="/projects/{project.slug}/backups/">Backups page</a>' in page
+
     def test_a_late_agreement_is_asked_again_when_more_would_go(
         self, client: Client, owner: Account, project: Project
     ) -> None:
