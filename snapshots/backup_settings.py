@@ -137,6 +137,8 @@ def parse_retention(value: str | int) -> int:
     # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
     if text.isascii() and text.isdigit() and SHORTEST_DAYS <= int(text[:9]) <= LONGEST_DAYS:
         return int(text)
+    if not text:
+        raise ValueError(f"Enter a number of days, from {SHORTEST_DAYS} to {LONGEST_DAYS}.")
     raise ValueError(
         f"“{value}” is not a retention period. Give a whole number of days, "
         f"from {SHORTEST_DAYS} to {LONGEST_DAYS}."

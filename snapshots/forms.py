@@ -126,6 +126,7 @@ class FindForm(forms.Form):
         label="Device",
         help_text="Its name or id, or a part of them. It may be deleted by now.",
         max_length=200,
+        error_messages={"required": "Enter a part of the name or id."},
     )
     day = forms.DateField(
         label="Day (UTC)",
@@ -143,5 +144,6 @@ class DownloadForm(forms.Form):
         help_text="It is asked for again because the file has all data of the project.",
         strip=False,
         max_length=4096,
+        error_messages={"required": "Enter your password."},
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
     )

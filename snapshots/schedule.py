@@ -34,6 +34,8 @@ def parse_time(text: str) -> time:
         ValueError: with a sentence fit for a page.
     """
     found = TIME_OF_DAY.fullmatch(text.strip())
+    if not text.strip():
+        raise ValueError("Enter a time of day as HH:MM, from 00:00 to 23:59.")
     if found is None:
         raise ValueError(f"“{text}” is not a time of day. Write it as HH:MM, from 00:00 to 23:59.")
     return time(int(found[1]), int(found[2]))
@@ -52,6 +54,8 @@ def parse_zone(name: str) -> str:
         ValueError: with a sentence fit for a page.
     """
     name = name.strip()
+    if not name:
+        raise ValueError("Enter a time zone, such as Europe/Berlin or UTC.")
     if name not in zone_names():
         raise ValueError(f"“{name}” is not a time zone. Choose one such as Europe/Berlin or UTC.")
     return name

@@ -23,6 +23,7 @@ LIFETIMES = (
     ("365", "1 year"),
     ("", "Never"),
 )
+NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
 
 class SignInForm(AuthenticationForm):
@@ -30,7 +31,14 @@ class SignInForm(AuthenticationForm):
 
     username = forms.EmailField(
         label="E-mail",
+        error_messages={"required": NO_EMAIL},
         widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
+    )
+    password = forms.CharField(
+        label="Password",
+        strip=False,
+        error_messages={"required": NO_PASSWORD},
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
     error_messages = {
         "invalid_login": "That e-mail and password do not belong together. Check both, "
@@ -45,6 +53,7 @@ class CodeForm(forms.Form):
     code = forms.CharField(
         label="Code",
         max_length=40,
+        error_messages={"required": "Enter the code that the app shows, or a recovery code."},
         widget=forms.TextInput(
             attrs={
                 "autofocus": True,
@@ -63,6 +72,7 @@ class PasswordForm(forms.Form):
         label="Your password",
         strip=False,
         max_length=4096,
+        error_messages={"required": NO_PASSWORD},
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
 
@@ -73,6 +83,7 @@ class TurnOnForm(PasswordForm):
     code = forms.CharField(
         label="Code that the app shows",
         max_length=10,
+        error_messages={"required": "Enter the code that the app shows."},
         widget=forms.TextInput(
             attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false"}
         ),
@@ -86,6 +97,7 @@ class ForgottenForm(forms.Form):
     email = forms.EmailField(
         label="E-mail",
         max_length=254,
+        error_messages={"required": NO_EMAIL},
         widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
     )
 
@@ -98,12 +110,14 @@ class NewPasswordForm(forms.Form):
         help_text=" ".join(password_validators_help_texts()),
         strip=False,
         max_length=4096,
+        error_messages={"required": "Enter a new password."},
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     repeated = forms.CharField(
         label="New password again",
         strip=False,
         max_length=4096,
+        error_messages={"required": "Enter the new password once more."},
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
@@ -138,6 +152,7 @@ class AccessTokenForm(forms.Form):
         label="Name",
         help_text="What it is for, such as “weekly restore drill”.",
         max_length=AccessToken._meta.get_field("name").max_length,
+        error_messages={"required": "Give the token a name."},
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     lifetime = forms.ChoiceField(

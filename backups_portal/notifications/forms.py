@@ -53,6 +53,7 @@ class NotificationsForm(forms.Form):
         help_text="After so many days, and again after as many.",
         min_value=1,
         max_value=365,
+        error_messages={"required": "Enter a number of days, from 1 to 365."},
     )
     webhook = UrlField(
         label="Webhook",

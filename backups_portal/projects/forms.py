@@ -24,6 +24,7 @@ class TokenForm(forms.Form):
         label="Name",
         help_text="What it is for, such as “migration script”.",
         max_length=NAME_LENGTH,
+        error_messages={"required": "Give the token a name."},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     permission = forms.ChoiceField(label="Permission", choices=PERMISSIONS, initial="full")
@@ -47,6 +48,7 @@ class InvitationForm(forms.Form):
     email = forms.EmailField(
         label="E-mail",
         help_text="With which they sign in here.",
+        error_messages={"required": "Enter the e-mail of whom you invite."},
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
     role = forms.ChoiceField(
@@ -61,7 +63,10 @@ class ShutDownForm(forms.Form):
     """The name of the project, typed once more."""
 
     name = forms.CharField(
-        label="Project name", max_length=200, widget=forms.TextInput(attrs={"autocomplete": "off"})
+        label="Project name",
+        max_length=200,
+        error_messages={"required": "Type the name of the project to confirm."},
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 
 

@@ -71,7 +71,7 @@ def test_making_one_asks_for_the_password(client: Client, account: Account) -> N
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"name": ""}, "This field is required."),
+        ({"name": ""}, "Give the token a name."),
         ({"scopes": []}, "Choose at least one thing that the token may do."),
         ({"scopes": ["backups:create"]}, "is not one of the available choices"),
         ({"lifetime": "9999"}, "is not one of the available choices"),

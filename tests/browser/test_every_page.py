@@ -265,7 +265,7 @@ ANSWERS = {
         {"Your_password": "x"},
         "not your password",
     ),
-    "wrong code": ("second-factor", "Turn on", {"Your_password": "x"}, "This field is required"),
+    "wrong code": ("second-factor", "Turn on", {"Your_password": "x"}, "Enter the code"),
 }
 
 

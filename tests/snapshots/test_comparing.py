@@ -204,7 +204,7 @@ class TestFind:
 
     def test_wrong_input(self, client: Client, live_project: Project) -> None:
         client.force_login(live_project.created_by)
-        assert "This field is required." in find(client, live_project, "device=&day=")
+        assert "Enter a part of the name or id." in find(client, live_project, "device=&day=")
         assert "Enter a valid date." in find(client, live_project, "device=truck&day=x")
 
 

@@ -60,7 +60,7 @@ def test_with_the_password(client: Client, snapshot: Snapshot) -> None:
 
 @pytest.mark.parametrize(
     ("password", "message"),
-    [("wrong", "That is not your password."), ("", "This field is required.")],
+    [("wrong", "That is not your password."), ("", "Enter your password.")],
 )
 def test_without_it_nothing_is_downloaded(
     client: Client, snapshot: Snapshot, password: str, message: str
