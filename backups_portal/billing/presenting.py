@@ -1,7 +1,7 @@
-"""A project's charges as a chart and as CSV."""
+"""The charges of projects as a chart and as CSV."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -57,9 +57,9 @@ def chart(months: Sequence[Total]) -> Chart | None:
     return Chart(bars, PLACE * len(bars))
 
 
-def as_csv(project_id: uuid.UUID, now: datetime) -> str:
-    """A line for each charge and calendar month (UTC) until now, oldest first."""
-    charges = Charge.objects.filter(project_id=project_id).order_by("starts_at", "kind")
+def as_csv(project_ids: Iterable[uuid.UUID], now: datetime) -> str:
+    """A line for each charge of some projects and calendar month (UTC) until now, oldest first."""
+    charges = Charge.objects.filter(project_id__in=project_ids).order_by("starts_at", "kind")
     parts = [
         (f"{month:%Y-%m}", charge, amount)
         for charge in charges

@@ -12,6 +12,7 @@ from backups_portal.projects.member_views import (
 )
 from backups_portal.projects.shutting_down_views import ShutDownView, StartAgainView
 from backups_portal.projects.views import (
+    AllChargesCsvView,
     AllChargesView,
     ChargesCsvView,
     ChargesView,
@@ -22,6 +23,7 @@ from backups_portal.projects.views import (
 urlpatterns = [
     path("", ProjectListView.as_view(), name="projects"),
     path("charges/", AllChargesView.as_view(), name="all-charges"),
+    path("charges/csv/", AllChargesCsvView.as_view(), name="all-charges-csv"),
     path("projects/<slug:slug>/", ProjectView.as_view(), name="project"),
     path("projects/<slug:slug>/charges/", ChargesView.as_view(), name="charges"),
     path("projects/<slug:slug>/charges/csv/", ChargesCsvView.as_view(), name="charges-csv"),

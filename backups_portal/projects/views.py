@@ -1,6 +1,7 @@
 """The list of projects, a project's page, and its charges."""
 
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.core.paginator import Paginator
@@ -153,9 +154,21 @@ class ChargesCsvView(ProjectPermissionMixin, View):
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        response = HttpResponse(
-            as_csv(self.project.pk, timezone.now()), content_type="text/csv; charset=utf-8"
-        )
-        name = f"charges-{self.project.slug}.csv"
-        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-        return response
+        return _csv_of([self.project.pk], f"charges-{self.project.slug}.csv")
+
+
+class AllChargesCsvView(View):
+    """The same of all projects that the account owns."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        projects = _owned(account_of(request).pk)
+        return _csv_of([project.pk for project in projects], "charges.csv")
+
+
+def _csv_of(project_ids: list[UUID], name: str) -> HttpResponse:
+    lines = as_csv(project_ids, timezone.now())
+    response = HttpResponse(lines, content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response

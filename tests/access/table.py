@@ -98,6 +98,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     "sessions-end-others": signed_in(only(POST=302)),
     "projects": signed_in(reads(OPTIONS=200)),
     "all-charges": signed_in(reads()),
+    "all-charges-csv": signed_in(reads()),
     "project": members(reads(OPTIONS=200)),
     "charges": owners(reads(OPTIONS=200)),
     "charges-csv": owners(reads(OPTIONS=200)),

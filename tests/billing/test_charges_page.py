@@ -170,6 +170,40 @@ class TestAllProjects:
         assert "No charges yet" in text
         assert project.name not in text
 
+    def test_csv_has_the_lines_of_all_owned_projects(
+        self, client: Client, owner: Account, project: Project
+    ) -> None:
+        second = factories.make_project_row(owner=owner, name="=Second()")
+        add(project, "creation", "25", datetime(2026, 1, 5, tzinfo=UTC))
+        add(second, "creation", "15", datetime(2026, 2, 6, tzinfo=UTC))
+        foreign = factories.make_project_row()
+        factories.make_membership(foreign, owner)
+        add(foreign, "creation", "99", datetime(2026, 2, 7, tzinfo=UTC))
+        client.force_login(owner)
+        assert 'href="/charges/csv/"' in client.get("/charges/").text
+        answer = client.get("/charges/csv/")
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="charges.csv"'
+        rows = list(csv.DictReader(answer.text.splitlines()))
+        assert [(row["project"], row["amount"]) for row in rows] == [
+            (project.name, "25.00"),
+            ("'=Second()", "15.00"),
+        ]
+
+    @pytest.mark.parametrize("projects", [1, 40])
+    def test_csv_asks_as_often_for_one_as_for_many(
+        self,
+        client: Client,
+        owner: Account,
+        django_assert_num_queries: DjangoAssertNumQueries,
+        projects: int,
+    ) -> None:
+        for _ in range(projects):
+            add(factories.make_project_row(owner=owner), "creation", "25", NOW)
+        client.force_login(owner)
+        client.get("/account/")
+        with django_assert_num_queries(4):
+            client.get("/charges/csv/")
+
     @pytest.mark.parametrize("projects", [1, 40])
     def test_it_asks_as_often_for_one_as_for_many(
         self,

@@ -19,7 +19,7 @@ from tests.browser.scene import Scene
 NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
-    *("activity-csv", "charges-csv", "second-factor-picture"),
+    *("activity-csv", "all-charges-csv", "charges-csv", "second-factor-picture"),
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
 }
 OWNED = {
