@@ -13,6 +13,8 @@ MONTHS = 12
 HEADERS = ("month", "project", "charge", "reason", "unit_price", "amount", "currency")
 # The drawing's units: each month has a place of this width, the highest bar this height.
 PLACE, BAR, HEIGHT = 50, 28, 120
+# A young project's first bars stand on a line that has room for the months to come.
+LEAST_PLACES = 6
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,13 @@ class Chart:
 
 
 def chart(months: Sequence[Total]) -> Chart | None:
-    """The chart of the newest months; None where there are not two, or amounts do not compare.
+    """The chart of the newest months; None where there is none, or amounts do not compare.
 
     Args:
         months: Newest first, as a statement has them.
     """
     shown = list(reversed(months[:MONTHS]))
-    if len(shown) < 2 or len({total.currency for total in shown}) > 1:
+    if len({total.currency for total in shown}) != 1:
         return None
     highest = max(total.amount for total in shown)
     if not highest:
@@ -54,7 +56,7 @@ def chart(months: Sequence[Total]) -> Chart | None:
         height = max(round(HEIGHT * total.amount / highest), 2)
         x = place * PLACE + (PLACE - BAR) // 2
         bars.append(Bar(total, x, HEIGHT - height, BAR, height, place * PLACE + PLACE // 2))
-    return Chart(bars, PLACE * len(bars))
+    return Chart(bars, PLACE * max(len(bars), LEAST_PLACES))
 
 
 def as_csv(project_ids: Iterable[uuid.UUID], now: datetime) -> str:

@@ -102,11 +102,11 @@ def test_page_only_reads(client: Client, owner: Account, project: Project) -> No
     assert client.post(f"/projects/{project.slug}/charges/").status_code == 405
 
 
-def test_months_are_drawn_once_there_are_two(
+def test_months_are_drawn_from_the_first_on(
     client: Client, owner: Account, project: Project
 ) -> None:
     add(project, "creation", "25", datetime(2026, 1, 1, tzinfo=UTC))
-    assert '<svg class="bars"' not in read(client, owner, project)
+    assert "Charges by month: January 2026 25.00 USD" in read(client, owner, project)
     add(project, "running", "1", NOW, ends_at=NOW.replace(hour=10))
     page = read(client, owner, project)
     assert "Charges by month: January 2026 25.00 USD, March 2026 10.00 USD" in page
@@ -124,6 +124,15 @@ def test_chart_shows_a_year_and_one_currency() -> None:
     assert len(drawn.bars) == 12
     assert drawn.bars[-1].height == drawn.height
     assert chart([Total("EUR", Decimal(1), date(2027, 1, 1)), *months]) is None
+    assert chart([]) is None
+
+
+def test_a_single_month_has_room_beside_it() -> None:
+    drawn = chart([Total("USD", Decimal(25), date(2026, 1, 1))])
+    assert drawn is not None
+    (bar,) = drawn.bars
+    assert bar.height == drawn.height
+    assert drawn.width == 6 * bar.middle * 2
 
 
 def test_csv_adds_up_to_the_statement(client: Client, owner: Account, project: Project) -> None:
