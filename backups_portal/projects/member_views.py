@@ -141,9 +141,20 @@ class AnswerView(View):
             address=address_of(request),
         )
         if project is None:
-            raise Http404("no such invitation")
+            return self._already(request, request.user, invitation)
         if self.accept:
             messages.success(request, f"You are a member of {project} now.")
             return redirect("project", project.slug)
         messages.info(request, f"You declined the invitation to {project}.")
         return redirect("projects")
+
+    def _already(self, request: HttpRequest, account: Account, invitation: int) -> HttpResponse:
+        """What became of one that was answered in another tab, or sent twice."""
+        answer = members.answered(account=account, invitation_id=invitation)
+        if answer is None:
+            raise Http404("no such invitation")
+        verb = "accepted" if answer.accepted else "declined"
+        messages.info(request, f"You have {verb} the invitation to {answer.project_name} already.")
+        if answer.project is None:
+            return redirect("projects")
+        return redirect("project", answer.project.slug)

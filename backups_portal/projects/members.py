@@ -1,11 +1,20 @@
 """Who belongs to a project: inviting, accepting, leaving."""
 
+from dataclasses import dataclass
+from datetime import timedelta
+
 from django.db import transaction
+from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.services import record
 from backups_portal.projects.errors import MembersRefusedError
 from backups_portal.projects.models import Invitation, Membership, Project
+
+ANSWERS = {True: "invitation.accepted", False: "invitation.declined"}
+# So long an answered invitation is told from one that never was.
+REMEMBERED = timedelta(days=7)
 
 
 @transaction.atomic
@@ -82,14 +91,38 @@ def answer(
             project=project, account=account, defaults={"role": invitation.role}
         )
     record(
-        action="invitation.accepted" if accept else "invitation.declined",
+        action=ANSWERS[accept],
         actor=account,
         project=project,
         subject=account.email,
-        details={"role": invitation.role},
+        details={"role": invitation.role, "invitation": {"id": invitation_id}},
         address=address,
     )
     return project
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An invitation that its account has answered; where to go from there, if it is a member."""
+
+    project_name: str
+    accepted: bool
+    project: Project | None
+
+
+def answered(*, account: Account, invitation_id: int) -> Answered | None:
+    """How an account answered an own invitation lately; None where it did not."""
+    event = AuditEvent.objects.filter(
+        # A table of years, of which the page that was left open asks for a few days.
+        at__gte=timezone.now() - REMEMBERED,
+        account_id=account.pk,
+        action__in=ANSWERS.values(),
+        details__invitation__id=invitation_id,
+    ).last()
+    if event is None or event.project_id is None:
+        return None
+    project = Project.objects.filter(pk=event.project_id, memberships__account=account).first()
+    return Answered(event.project_name, event.action == ANSWERS[True], project)
 
 
 @transaction.atomic

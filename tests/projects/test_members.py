@@ -51,7 +51,6 @@ def test_an_invitation_opens_nothing_until_it_is_accepted(
     assert answer.headers["Location"] == f"/projects/{project.slug}/"
     assert client.get(f"/projects/{project.slug}/").status_code == 200
     assert client.get(f"/projects/{project.slug}/backups/").status_code == 403
-    assert client.post(f"/invitations/{invitation.pk}/accept/").status_code == 404
     actions = AuditEvent.objects.order_by("at").values_list("action", flat=True)
     assert {"member.invited", "invitation.accepted"} <= set(actions)
 
@@ -62,6 +61,38 @@ def test_declining_leaves_nothing(owner: Account, project: Project, guest: Accou
     acting(guest).post(f"/invitations/{invitation.pk}/decline/")
     assert not Invitation.objects.exists()
     assert acting(guest).get(f"/projects/{project.slug}/").status_code == 404
+
+
+@pytest.mark.parametrize("again", ["accept", "decline"])
+@pytest.mark.parametrize(
+    ("first", "said", "title"),
+    [("accept", "accepted", "Overview · Cold Chain"), ("decline", "declined", "Projects")],
+)
+def test_an_answer_that_is_sent_twice_is_told_so(
+    owner: Account, project: Project, guest: Account, first: str, said: str, title: str, again: str
+) -> None:
+    invite(acting(owner), project, guest.email)
+    url = f"/invitations/{Invitation.objects.get().pk}"
+    client = acting(guest)
+    client.post(f"{url}/{first}/", follow=True)
+    page = client.post(f"{url}/{again}/", follow=True).text
+    assert f"You have {said} the invitation to Cold Chain already." in page
+    assert f"<title>{title} ·" in page
+    assert Membership.objects.filter(account=guest).exists() == (first == "accept")
+    # It is nobody else's, and another one never was.
+    assert acting(owner).post(f"{url}/{again}/").status_code == 404
+    assert client.post(f"{url}0/{again}/").status_code == 404
+
+
+def test_an_accepted_invitation_leads_to_no_project_once_the_member_is_removed(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    invite(acting(owner), project, guest.email)
+    url = f"/invitations/{Invitation.objects.get().pk}/accept/"
+    client = acting(guest)
+    client.post(url)
+    Membership.objects.filter(account=guest).delete()
+    assert client.post(url).url == "/"
 
 
 def test_nobody_answers_the_invitation_of_another(
