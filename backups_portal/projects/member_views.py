@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseRedirect
@@ -36,6 +37,13 @@ def _invitations(project_id: UUID) -> QuerySet[Invitation]:
     return invitations.select_related("account", "invited_by").order_by("account__email")
 
 
+def _only_owner(page: Page[Membership]) -> int | None:
+    """The id of the membership that cannot end, because nobody else owns the project."""
+    owners = [member.pk for member in page if member.role == Membership.Role.OWNER]
+    # Owners come first, so that the first page has two of them if there are two.
+    return owners[0] if page.number == 1 and len(owners) == 1 else None
+
+
 class MembersView(ProjectPermissionMixin, FormView):
     """Lists members and invitations, and invites."""
 
@@ -49,6 +57,7 @@ class MembersView(ProjectPermissionMixin, FormView):
         return super().get_context_data(
             page_obj=page,
             members=page.object_list,
+            only_owner=_only_owner(page),
             invitations=list(_invitations(self.project.pk)),
             zone=self.project.main_database.backup_time_zone,
             **kwargs,

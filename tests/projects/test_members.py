@@ -159,6 +159,31 @@ def test_the_only_owner_stays(owner: Account, project: Project, guest: Account) 
     assert Membership.objects.filter(pk=mine.pk).exists()
 
 
+def test_the_only_owner_is_not_offered_to_leave(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    url = f"/projects/{project.slug}/members/"
+    member = factories.make_membership(project, guest)
+    page = acting(owner).get(url).text
+    assert "Remove yourself" not in page
+    assert "The only owner stays until there is another." in page
+    assert f"Remove {guest}" in page
+    Membership.objects.filter(pk=member.pk).update(role="owner")
+    page = acting(owner).get(url).text
+    assert "Remove yourself" in page
+    assert "The only owner" not in page
+
+
+def test_an_owner_on_a_later_page_is_not_taken_for_the_only_one(
+    owner: Account, project: Project
+) -> None:
+    for number in range(25):
+        account = factories.make_account(f"aa{number:02}@example.com")
+        factories.make_membership(project, account, "owner")
+    page = acting(owner).get(f"/projects/{project.slug}/members/?page=2").text
+    assert "Remove yourself" in page
+
+
 def test_an_owner_leaves_to_another(owner: Account, project: Project, guest: Account) -> None:
     factories.make_membership(project, guest, "owner")
     page = remove(owner, project, Membership.objects.get(account=owner))
@@ -175,7 +200,7 @@ def test_a_member_of_another_project_is_out_of_reach(owner: Account, project: Pr
 def test_removing_asks_first(owner: Account, project: Project, guest: Account) -> None:
     factories.make_membership(project, guest)
     page = " ".join(acting(owner).get(f"/projects/{project.slug}/members/").text.split())
-    assert page.count("Remove …</summary>") == 2
+    assert page.count("Remove …</summary>") == 1
     assert f"{guest} can no longer enter this project" in page
     # The button that does it is behind the question.
     question = page.index(f"{guest} can no longer enter")

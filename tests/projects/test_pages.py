@@ -10,6 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
+from backups_portal.projects.models import Project
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -59,8 +60,21 @@ def test_collaborator_sees_no_backups_anywhere(client: Client, owner: Account) -
     assert "Last backup" not in read(client, account, "/")
     page = read(client, account, f"/projects/{project.slug}/")
     assert "Main Database" in page
-    for word in ("Backups<", "Last backup", "Charges"):
+    for word in ("Backups<", "Last backup", "Charges", "backup schedule", "backups are kept"):
         assert word not in page
+
+
+def test_no_first_backup_is_promised_of_a_project_that_is_shut_down(
+    client: Client, owner: Account
+) -> None:
+    project = factories.make_project_row(owner=owner)
+    url = f"/projects/{project.slug}/"
+    assert "The first one is taken on schedule" in read(client, owner, url)
+    project.state = Project.State.SHUT_DOWN
+    project.save(update_fields=["state"])
+    page = read(client, owner, url)
+    assert "The first one is taken on schedule" not in page
+    assert "None is taken while the project is shut down" in page
 
 
 def test_owner_navigates_from_a_project(client: Client, owner: Account) -> None:
