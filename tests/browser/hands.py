@@ -28,6 +28,10 @@ class Hand:
         """Write into a field, in place of what is there."""
         self.page.get_by_label(label).fill(text)
 
+    def choose(self, label: str, option: str) -> None:
+        """Choose from a list."""
+        self.page.get_by_label(label, exact=True).select_option(label=option)
+
     def tick(self, label: str) -> None:
         """Tick a box."""
         self.page.get_by_label(label).check()
@@ -44,6 +48,13 @@ class Keyboard(Hand):
         self._reach(self.page.get_by_label(label))
         self.page.keyboard.press("ControlOrMeta+a")
         self.page.keyboard.type(text)
+
+    def choose(self, label: str, option: str) -> None:
+        chooser = self.page.get_by_label(label, exact=True)
+        self._reach(chooser)
+        # A list that has the focus goes to what is typed.
+        self.page.keyboard.type(option)
+        assert chooser.evaluate("list => list.selectedOptions[0].label") == option
 
     def tick(self, label: str) -> None:
         self._reach(self.page.get_by_label(label))

@@ -23,14 +23,14 @@ from tests.access.test_table import patterns
 from tests.projectdatabases import DEVICE, Target, add_device, add_rows, open_database
 
 
-def live_project(owner: Account, name: str) -> Project:
-    """A project with a real database of ten readings, whose next backup is tomorrow's."""
+def live_project(owner: Account, name: str, rows: int = 10) -> Project:
+    """A project with a real database of some readings, whose next backup is tomorrow's."""
     tomorrow = timezone.now() + timedelta(days=1)
     settings = BackupSettings(time(3), "Europe/Berlin", 7, first_run=tomorrow)
     project = create_project(name=name, owner=owner, settings=settings)
     with open_database(Target(project_dsn(project), project.prefix)) as connection:
         add_device(connection)
-        add_rows(connection, 0, 10)
+        add_rows(connection, 0, rows)
         create_token(connection, keys=keyring(), kind="device", name="Default", device_id=DEVICE)
     return project
 

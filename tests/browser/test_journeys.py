@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from backups_portal.billing.models import Charge
 from backups_portal.lib.pulse import WORKER, last_sign
@@ -62,16 +62,15 @@ def enter_project(hand: Hand, project: Project) -> None:
     expect(hand.page.get_by_role("heading", name=project.name, level=1)).to_be_visible()
 
 
-def wait_for_result(hand: Hand) -> None:
-    """The page shows by itself that the restore is done; without scripts a reload does."""
-    ready = hand.page.get_by_role("heading", name="The project is ready")
+def wait_for(hand: Hand, result: Locator) -> None:
+    """The page shows by itself that the work is done; without scripts a reload does."""
     if hand.way == "no scripts":
         for _ in range(60):
-            if ready.count():
+            if result.count():
                 break
             hand.page.wait_for_timeout(500)
             hand.page.reload()
-    expect(ready).to_be_visible(timeout=SOON)
+    expect(result).to_be_visible(timeout=SOON)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -100,7 +99,7 @@ def test_from_a_backup_to_a_new_project_and_its_tokens(
     expect(person.page.get_by_text("Accept the charges")).to_be_visible()
     person.tick("I accept these charges")
     person.press("Create project from backup")
-    wait_for_result(person)
+    wait_for(person, person.page.get_by_role("heading", name="The project is ready"))
     person.press("New tokens by resource", role="link")
     if way == "no scripts":
         person.press("Show the tokens", role="link")
@@ -113,6 +112,33 @@ def test_from_a_backup_to_a_new_project_and_its_tokens(
     assert answer.headers["content-type"].startswith("text/csv")
     assert value[-4:] in answer.text()
     assert value not in answer.text()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_lost_data_moves_to_where_it_belongs_and_back(
+    enter: Enter, scene: Scene, way: str
+) -> None:
+    damaged, rescued = (
+        live_project(scene.owner, f"{name}: {way}", rows=rows)
+        for name, rows in (("Damaged", 7), ("Rescued", 10))
+    )
+    person = hand(way, enter)
+    enter_project(person, rescued)
+    person.navigate("Move data")
+    person.choose("Into", damaged.name)
+    person.press("Start the dry run")
+    page = person.page
+    wait_for(person, page.get_by_role("button", name="Move the data"))
+    device = page.get_by_role("row").filter(has_text="Truck")
+    expect(device.get_by_role("cell")).to_contain_text(["Truck", "10", "3", "7", "0", "0", "id"])
+    expect(page.get_by_role("main")).to_have_count(1)
+    person.press("Move the data")
+    wait_for(person, page.get_by_text("Both sides agree"))
+    expect(device.get_by_role("cell")).to_contain_text(["Truck", "10", "3", "7", "0", "0", "equal"])
+    person.act(page.get_by_text("Undo …"))
+    person.press("Undo this transfer")
+    wait_for(person, page.get_by_text("3 records removed"))
+    expect(page.get_by_role("main")).to_have_count(1)
 
 
 @pytest.mark.parametrize("way", WAYS)
