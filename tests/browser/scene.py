@@ -15,6 +15,8 @@ from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Invitation, Project
 from backups_portal.projects.services import BackupSettings, create_project
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.running import run_transfer
+from backups_portal.transfers.services import request_undo, start_move
 from restores.services import run_restore
 from snapshots.models import Snapshot
 from snapshots.taking import take
@@ -75,10 +77,19 @@ class Scene:
         self._notifications()
 
     def _transfers(self) -> dict[str, Transfer]:
-        """One in each state that an account meets before anything was moved."""
+        """One in each state; what has a plan or a report has really found and moved something."""
         target = self.restores["completed"].project
         make = partial(factories.make_transfer, self.project, target, requested_by=self.owner)
+        found = {state: make() for state in ("undone", "completed", "ready")}
+        steps = {"ready": [], "completed": [start_move], "undone": [start_move, request_undo]}
+        for state, transfer in found.items():
+            self._run(transfer)
+            for step in steps[state]:
+                step(transfer=transfer, actor=self.owner)
+                self._run(transfer)
+            assert transfer.state == state, transfer.reason
         return {
+            **found,
             "queued": make(),
             "paused": make(state="paused", work="move"),
             "cancelled": make(state="cancelled", finished_at=timezone.now()),
@@ -88,6 +99,10 @@ class Scene:
                 finished_at=timezone.now(),
             ),
         }
+
+    def _run(self, transfer: Transfer) -> None:
+        run_transfer(transfer.pk)
+        transfer.refresh_from_db()
 
     def _notifications(self) -> None:
         """A webhook, and a message in every state."""

@@ -118,6 +118,7 @@ class Window:
         assert_still(page, address)
         # Lists that come behind their page are looked at as well.
         page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
+        expect(page.get_by_role("main")).to_have_count(1)
         judge(page)
 
 
@@ -207,7 +208,7 @@ STATES: dict[str, State] = {
             OWNER,
             lambda scene, state=state: scene.url("transfer", transfer=scene.transfers[state].pk),
         )
-        for state in ("queued", "paused", "cancelled", "failed")
+        for state in ("queued", "ready", "paused", "cancelled", "completed", "undone", "failed")
     },
     "failed backup": (OWNER, lambda scene: scene.url("snapshot", snapshot=scene.failed.pk)),
     "compared backups": (

@@ -115,9 +115,7 @@ def test_from_a_backup_to_a_new_project_and_its_tokens(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_lost_data_moves_to_where_it_belongs_and_back(
-    enter: Enter, scene: Scene, way: str
-) -> None:
+def test_lost_data_moves_to_where_it_belongs_and_back(enter: Enter, scene: Scene, way: str) -> None:
     damaged, rescued = (
         live_project(scene.owner, f"{name}: {way}", rows=rows)
         for name, rows in (("Damaged", 7), ("Rescued", 10))
