@@ -4,13 +4,14 @@ import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.compiled import compiled
+from backups_portal.ui import formats
 from backups_portal.ui.spreadsheets import csv_line
 
 # Areas of actions, as a filter offers them.
@@ -53,6 +54,13 @@ WORDS = {
     "project.data_removed": "Database and backups removed",
     "project.started_again": "Project started again",
 }
+# What pages call a setting, where that is not its name.
+LABELS = {
+    "backup_time": "Daily backup schedule",
+    "backup_time_zone": "Time zone",
+    "proof_policy": "Proof of backups",
+    "retention_days": "Backup retention period",
+}
 # Ids say nothing to people; the CSV has them.
 SILENT = {"snapshot", "restore", "transfer", "new_project"}
 HEADERS = ("time_utc", "action", "account", "subject", "address", "details")
@@ -90,9 +98,10 @@ def events_of(
     if who:
         events = events.filter(account_email__icontains=who)
     if since:
-        events = events.filter(at__gte=_midnight(since))
+        events = events.filter(at__gte=datetime.combine(since, time.min, UTC))
     if until:
-        events = events.filter(at__lt=_midnight(until) + timedelta(days=1))
+        # To its last microsecond: the day after the last one of all does not exist.
+        events = events.filter(at__lte=datetime.combine(until, time.max, UTC))
     return events
 
 
@@ -116,10 +125,6 @@ def _changes_of_settings(project_id: uuid.UUID) -> QuerySet[AuditEvent]:
     return found.order_by("-at", "-pk")
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
 def in_words(action: str) -> str:
     """An action for people: "snapshot.failed" is "Backup failed"."""
     area, _, verb = action.partition(".")
@@ -130,12 +135,27 @@ def details_in_words(details: dict[str, Any]) -> list[str]:
     """What an event says besides, a line each; a changed setting with its old and new value."""
     lines = []
     for name, value in details.items():
-        label = name.replace("_", " ").capitalize()
+        label = LABELS.get(name) or name.replace("_", " ").capitalize()
         if isinstance(value, dict) and value.keys() == {"old", "new"}:
-            lines.append(f"{label}: {value['old']} → {value['new']}")
+            old, new = (_value_in_words(name, value[which]) for which in ("old", "new"))
+            lines.append(f"{label}: {old} → {new}")
         elif isinstance(value, str | int | float) and value != "" and name not in SILENT:
-            lines.append(f"{label}: {value}")
+            lines.append(f"{label}: {_value_in_words(name, value)}")
     return lines
+
+
+def _value_in_words(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value)
+    if name.endswith("_seconds"):
+        return formats.duration(timedelta(seconds=value))
+    if name.endswith("bytes"):
+        return formats.data_size(int(value))
+    if name.endswith("_days"):
+        return f"{value:,} day{'' if value == 1 else 's'}"
+    return f"{value:,}"
 
 
 def as_csv(events: QuerySet[AuditEvent]) -> Iterator[str]:

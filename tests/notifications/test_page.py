@@ -94,7 +94,7 @@ def test_what_is_chosen_is_kept_shown_and_recorded(browser: Client, project: Pro
     assert details_in_words(last_change().details) == [
         "By email: on → off",
         f"Not told: nothing → {MUTED}",
-        "Reminder days: 7 → 3",
+        "Reminder days: 7 days → 3 days",
     ]
     save(browser, by_email="", wanted=["failed", "proof"], reminder_days="3")
     assert AuditEvent.objects.filter(action="notifications.changed").count() == 1

@@ -49,7 +49,7 @@ def test_says_who_what_when_and_from_where(client: Client, project: Project) -> 
     )
     happen(factories.make_project_row(), "data.exported")
     page = read(client, project)
-    for text in ("Settings changed", "olivia@", "192.0.2.7", "Retention days: 7 → 3", "2026"):
+    for text in ("Settings changed", "olivia@", "192.0.2.7", "Backup retention period: 7 days → 3 days", "2026"):
         assert text in page
     assert "Data exported" not in page
 
@@ -105,3 +105,23 @@ def test_words() -> None:
     assert in_words("snapshot.completed") == "Backup stored"
     assert in_words("warm_restore.changed") == "Warm restore changed"
     assert details_in_words({"snapshot": "ab", "reason": "", "rows": 3}) == ["Rows: 3"]
+
+
+def test_amounts_in_words_of_people() -> None:
+    assert details_in_words({"stored_bytes": 1_387_695, "rows": 455_094}) == [
+        "Stored bytes: 1.3\N{NO-BREAK SPACE}MiB",
+        "Rows: 455,094",
+    ]
+    changed = {"retention_days": {"old": 30, "new": 1}, "warm_restore": {"old": False, "new": True}}
+    assert details_in_words(changed) == [
+        "Backup retention period: 30 days → 1 day",
+        "Warm restore: no → yes",
+    ]
+
+
+@pytest.mark.parametrize("days", ["since=0001-01-01", "until=9999-12-31", "until=0001-01-01"])
+def test_the_first_and_the_last_day_of_all(client: Client, project: Project, days: str) -> None:
+    happen(project, "snapshot.failed")
+    assert client.get(f"/projects/{project.slug}/activity/?{days}").status_code == 200
+    answer = client.get(f"/projects/{project.slug}/activity/csv/?{days}")
+    assert ("snapshot.failed" in answer.getvalue().decode()) == (days != "until=0001-01-01")

@@ -173,7 +173,7 @@ def test_growth_is_drawn_from_the_backups(client: Client, owner: Account, projec
 def test_the_last_change_is_named(client: Client, owner: Account, project: Project) -> None:
     assert "Last changed" not in read(client, owner, project)
     save(client, owner, project, retention_days="30")
-    assert f"by {owner.email}: Retention days: 7 → 30." in " ".join(
+    assert f"by {owner.email}: Backup retention period: 7 days → 30 days." in " ".join(
         read(client, owner, project).split()
     )
 
