@@ -20,7 +20,8 @@ class RestoreForm(forms.Form):
     accept_charges = forms.BooleanField(
         label="I accept these charges",
         required=False,
-        widget=forms.CheckboxInput(attrs={"required": True}),
+        # Not ticked already where a browser goes back to what was filled in before.
+        widget=forms.CheckboxInput(attrs={"required": True, "autocomplete": "off"}),
     )
     # Made with the page, so that a second click asks for the same restore.
     request_key = forms.UUIDField(

@@ -37,6 +37,15 @@ log = logging.getLogger(__name__)
 # The page refreshes itself so often, in seconds.
 WHILE_CHANGING = 1
 WHILE_POSTPONED = 15
+# Restores of the same backup that the confirmation names.
+OTHERS = 3
+
+
+@compiled
+def _others(snapshot_id: uuid.UUID) -> QuerySet[Restore]:
+    """Restores of a backup that made a project or will, newest first."""
+    others = Restore.objects.filter(snapshot_id=snapshot_id).exclude(state=Restore.State.FAILED)
+    return others.only("name", "state", "created_at").order_by("-created_at")
 
 
 class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
@@ -60,6 +69,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
             left_out=self._left_out(),
             quote=current_quote(),
             is_warm=kept_for(self.snapshot) is not None,
+            others=_others(self.snapshot.pk)[:OTHERS],
             zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )

@@ -49,7 +49,13 @@ def test_says_who_what_when_and_from_where(client: Client, project: Project) -> 
     )
     happen(factories.make_project_row(), "data.exported")
     page = read(client, project)
-    for text in ("Settings changed", "olivia@", "192.0.2.7", "Backup retention period: 7 days → 3 days", "2026"):
+    for text in (
+        "Settings changed",
+        "olivia@",
+        "192.0.2.7",
+        "Backup retention period: 7 days → 3 days",
+        "2026",
+    ):
         assert text in page
     assert "Data exported" not in page
 

@@ -91,6 +91,28 @@ class TestConfirmation:
         assert "Analysis: Analysis console logs and code." in text
         assert "Files: uploaded files and file attachments." in text
 
+    def test_other_restores_of_the_same_backup(
+        self, client: Client, project: Project, owner: Account
+    ) -> None:
+        snapshot = factories.make_snapshot(project)
+        assert "not the first restore" not in text_of(client.get(self.url(snapshot)))
+        for name, state in (("Made", "completed"), ("In vain", "failed"), ("On its way", "queued")):
+            fields = {"reason": "It failed."} if state == "failed" else {}
+            factories.make_restore(snapshot, requested_by=owner, name=name, state=state, **fields)
+        text = text_of(client.get(self.url(snapshot)))
+        assert "This is not the first restore of this backup" in text
+        assert "Being restored into On its way , asked for now ." in text
+        assert "Restored into Made , asked for now ." in text
+        assert "In vain" not in text
+
+    def test_a_browser_that_goes_back_does_not_accept_again(
+        self, client: Client, project: Project
+    ) -> None:
+        page = client.get(self.url(factories.make_snapshot(project))).content.decode()
+        (box,) = re.findall(r'<input[^>]*name="accept_charges"[^>]*>', page)
+        assert 'autocomplete="off"' in box
+        assert "checked" not in box
+
     def test_suggested_name_is_free(self, client: Client, project: Project, owner: Account) -> None:
         snapshot = factories.make_snapshot(project)
         name = f"Cold Chain restored {timezone.now():%Y-%m-%d}"
