@@ -1,6 +1,7 @@
 """Reading a project's database at one instant, with as many readers as asked for."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -36,6 +37,11 @@ AS_TEXT = frozenset({"json", "jsonb", "uuid"})
 # every query back and gets it page by page for the next: a fifth of the time of a chunk.
 KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
 
+# In what PostgreSQL's client library says, what tells of the inside of the platform.
+INNER = re.compile(
+    r"^.*?connection to server (?:at|on) .*? failed: (?:FATAL: +)?| for user \"[^\"]*\""
+)
+
 ColumnTypes = dict[str, dict[str, str]]
 
 
@@ -45,10 +51,16 @@ def source_errors() -> Iterator[None]:
     try:
         yield
     except (psycopg.Error, AdbcError) as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise SourceError(
-            f"The main database could not be read: {cause}", cause=driver_cause(error)
+            f"The main database could not be read: {_in_a_sentence(error)}.",
+            cause=driver_cause(error),
         ) from error
+
+
+def _in_a_sentence(error: psycopg.Error | AdbcError) -> str:
+    """What a driver says, without the host and the role, which are for logs."""
+    first, _, _ = str(error).strip().partition("\n")
+    return INNER.sub("", first).strip().rstrip(".") or type(error).__name__
 
 
 @dataclass(frozen=True)

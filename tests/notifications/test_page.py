@@ -227,7 +227,7 @@ class TestList:
         self.make(project, 1, state="queued", finished_at=None, reason="No.", retry_at=then)
         text = browser.get(PAGE).content.decode()
         assert f'hx-get="{PAGE}?page=1"' in text
-        assert "Tried again" in text
+        assert "Will be tried again" in text
         part = browser.get(f"{PAGE}?page=1", headers={"HX-Request": "true"})
         assert part.content.decode().lstrip().startswith('<div id="deliveries"')
         assert part.headers["Vary"].count("HX-Request") == 1

@@ -423,6 +423,6 @@ def test_pages_ask_as_often_with_much_around_them(
     # Session, account, restore with what belongs to it, membership.
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
-    # Session, account, membership, snapshot, whether the name is free.
-    with django_assert_num_queries(5):
+    # Session, account, membership, snapshot, its restores, whether the name is free.
+    with django_assert_num_queries(6):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")

@@ -127,5 +127,5 @@ def test_the_page_says_what_happened_and_when_it_is_tried_again(client: Client) 
     )
     client.force_login(owner)
     page = " ".join(client.get(f"/projects/{project.slug}/backups/").content.decode().split())
-    assert "Failed: The disk is full. Tried again" in page
+    assert "Failed: The disk is full. Will be tried again" in page
     assert f"{then:%H:%M}" in page

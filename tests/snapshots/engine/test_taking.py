@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import uuid
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pyarrow.parquet as pq
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.tokens import create_token
@@ -22,6 +24,7 @@ from snapshots.engine.errors import (
     UnsupportedFormatError,
 )
 from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.source import source_errors
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.engine.sweeping import sweep
 from snapshots.engine.taking import take_snapshot
@@ -221,6 +224,18 @@ def test_a_newer_schema_is_refused(backups: Backups, source: Connection) -> None
     source.execute("UPDATE instance SET schema_version = 99")
     with pytest.raises(SourceError, match="99"):
         backups.take()
+
+
+def test_what_a_driver_says_of_the_inside_of_the_platform_is_left_out(backups: Backups) -> None:
+    nobody = make_conninfo(backups.source.dsn, user="factory_3", password="none")
+    away = make_conninfo(backups.source.dsn, host="127.0.0.1", port=1)
+    for dsn in (nobody, away):
+        with pytest.raises(SourceError) as caught, source_errors():
+            psycopg.connect(dsn)
+        text = str(caught.value)
+        assert re.fullmatch(r"The main database could not be read: [^:]*[^.]\.", text), text
+        assert "factory_3" not in text
+        assert "127.0.0.1" not in text
 
 
 def test_a_database_that_is_gone_is_a_clear_error(storage: Storage) -> None:
