@@ -8,7 +8,7 @@ import psycopg
 from django import forms
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.generic import FormView, TemplateView, View
+from django.views.generic import FormView, View
 
 from backups_portal.audit.services import address_of
 from backups_portal.projects.access import Permission
@@ -120,19 +120,43 @@ class ExportView(ProjectPermissionMixin, View):
         return _csv(f"{device}.csv", parts)
 
 
-class IdsView(ProjectPermissionMixin, TemplateView):
+class OldIdForm(forms.Form):
+    """What to look up."""
+
+    old = forms.CharField(
+        label="Old variable id or token",
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        error_messages={"required": "Enter an old variable id or an old token."},
+    )
+
+
+class IdsView(ProjectPermissionMixin, FormView):
     """What took the place of an old id or token."""
 
     permission = Permission.MANAGE_BACKUPS
     template_name = "transfers/ids.html"
+    form_class = OldIdForm
     http_method_names = ["get", "head", "post"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def form_valid(self, form: OldIdForm) -> HttpResponse:
         # Posted, so that a token stands in no address and no log.
-        old = request.POST.get("old", "").strip()
-        tokens, variable = _find(self.project, old) if old else ([], None)
-        context = self.get_context_data(tokens=tokens, variable=variable, is_answer=bool(old))
+        try:
+            tokens, variable = _find(self.project, form.cleaned_data["old"])
+        except psycopg.Error:
+            log.warning("ids cannot be looked up project=%s", self.project.pk, exc_info=True)
+            form.add_error(None, UNREACHABLE)
+            return self.refuse(form, 503)
+        context = self.get_context_data(
+            form=self.form_class(), tokens=tokens, variable=variable, is_answer=True
+        )
         return self.render_to_response(context)
+
+    def form_invalid(self, form: OldIdForm) -> HttpResponse:
+        return self.refuse(form, 400)
+
+    def refuse(self, form: OldIdForm, status: int) -> HttpResponse:
+        """The page again, with what was wrong."""
+        return self.render_to_response(self.get_context_data(form=form), status=status)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
@@ -163,13 +187,10 @@ def _all_variables(project: Project) -> Iterator[tuple[str, str]]:
 
 
 def _find(project: Project, old: str) -> tuple[list[NewToken], str | None]:
-    try:
-        with psycopg.connect(project_dsn(project), connect_timeout=10) as connection:
-            if tokens := list_tokens(connection, old=old):
-                return tokens, None
-        return [], find_variable(project, old)
-    except psycopg.Error:
-        return [], None
+    with psycopg.connect(project_dsn(project), connect_timeout=10) as connection:
+        if tokens := list_tokens(connection, old=old):
+            return tokens, None
+    return [], find_variable(project, old)
 
 
 def _headed(headers: str, lines: Iterator[str]) -> Iterator[str]:

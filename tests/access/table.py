@@ -144,7 +144,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     # The database of this project does not answer.
     "data": owners(reads(POST=400)),
     "data-export": owners(only(GET=503, HEAD=503)),
-    "ids": owners(reads(POST=200)),
+    "ids": owners(reads(POST=400)),
     # The list comes behind the page.
     "tokens": owners(reads(POST=503)),
     "tokens-csv": owners(only(GET=503, HEAD=503)),

@@ -12,6 +12,7 @@ from backups_portal.projectdb.tokens import SEAL_PURPOSE
 from backups_portal.projects.connections import keyring
 from backups_portal.projects.models import Project
 from backups_portal.transfers.lookup import variables_of_transfer
+from tests import factories
 from tests.transfers.projects import open_project
 from tests.transfers.test_running import move
 
@@ -52,3 +53,18 @@ def test_ids_and_tokens_of_a_transfer(backup: Project, live: Project, owner: Acc
     assert "device token “Default”" in page.content.decode()
     lines = b"".join(client.get(f"/projects/{live.slug}/ids/variables.csv").streaming_content)
     assert len(lines.split()) == 11
+
+
+@pytest.mark.django_db
+def test_nothing_to_look_up_and_nowhere_to_look(client: Client) -> None:
+    project = factories.make_project_row()
+    client.force_login(project.created_by)
+    empty = client.post(f"/projects/{project.slug}/ids/", {"old": " "})
+    assert empty.status_code == 400
+    assert "Enter an old variable id or an old token." in empty.content.decode()
+    away = client.post(f"/projects/{project.slug}/ids/", {"old": "a" * 24})
+    assert away.status_code == 503
+    page = away.content.decode()
+    assert "The project&#x27;s database does not answer now." in page
+    assert "nothing in its place" not in page
+    assert f'value="{"a" * 24}"' in page
