@@ -36,7 +36,8 @@ COLOURS = {
     "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
     "resultTypes": ["violations"],
 }
-NARROW, WIDE = 360, 1920
+# A large screen, tablets on their side and upright, a small phone.
+WIDTHS = (1920, 1024, 768, 360)
 USUAL: ViewportSize = {"width": 1280, "height": 860}
 FIRST_VISIT_BYTES = 150_000
 AXE = Axe()
@@ -61,6 +62,19 @@ def overflow(page: Page) -> int:
         page.evaluate(
             """() => { const { scrollWidth, clientWidth } = document.documentElement;
                 return Math.max(scrollWidth - clientWidth, 0); }"""
+        )
+    )
+
+
+def crowded(page: Page) -> list[str]:
+    """Cells of tables whose content is wider than they are, so that it runs into the next one."""
+    return list(
+        page.evaluate(
+            """() => [...document.querySelectorAll("td, th")]
+                .filter((cell) => cell.scrollWidth > cell.clientWidth + 1
+                    && cell.closest("thead, table").clientHeight > 1
+                    && !cell.querySelector(".visually-hidden"))
+                .map((cell) => cell.outerHTML.slice(0, 160))"""
         )
     )
 
@@ -129,9 +143,10 @@ def judge(page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector("html[data-bs-theme=dark]")
     assert problems(page, COLOURS) == []
-    for width in (WIDE, NARROW):
+    for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 860})
         assert overflow(page) == 0, f"scrolls sideways at {width} px"
+        assert crowded(page) == [], f"too narrow at {width} px"
 
 
 # A window of an account, or of nobody.
