@@ -6,6 +6,9 @@ from django import forms
 
 from backups_portal.projects.services import NAME_LENGTH
 
+# Of what no person wrote into it.
+DAMAGED = "This form was damaged on its way. Load the page again."
+
 
 class RestoreForm(forms.Form):
     """What an owner says to make a new project out of a backup."""
@@ -27,7 +30,7 @@ class RestoreForm(forms.Form):
     request_key = forms.UUIDField(
         required=False,
         widget=forms.HiddenInput(),
-        error_messages={"invalid": "This form was damaged on its way. Load the page again."},
+        error_messages={"invalid": DAMAGED},
     )
 
     def clean_request_key(self) -> uuid.UUID:

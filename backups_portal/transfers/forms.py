@@ -11,6 +11,7 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.choosing import KINDS, Choice, ChoiceError, Rule, Unmatched
 from backups_portal.transfers.resources import BY_KIND
 from backups_portal.ui.widgets import LongSelect
+from restores.forms import DAMAGED
 
 RULES = [
     (Rule.SKIP.value, "Skip it (what is there stays)"),
@@ -35,8 +36,18 @@ class ProjectField(forms.ModelChoiceField):
 class TransferForm(forms.Form):
     """What to move, from where, and where to."""
 
-    source = ProjectField(Project.objects.none(), label="From", empty_label=None)
-    target = ProjectField(Project.objects.none(), label="Into", empty_label="Choose a project")
+    source = ProjectField(
+        Project.objects.none(),
+        label="From",
+        empty_label=None,
+        error_messages={"required": "Choose the project that the data comes from."},
+    )
+    target = ProjectField(
+        Project.objects.none(),
+        label="Into",
+        empty_label="Choose a project",
+        error_messages={"required": "Choose the project that the data goes into."},
+    )
     devices = forms.CharField(
         required=False,
         label="Devices",
@@ -55,11 +66,13 @@ class TransferForm(forms.Form):
         choices=RULES,
         initial=Rule.SKIP.value,
         label="Where the same record is there with another value",
+        error_messages={"required": "Choose what becomes of it."},
     )
     unmatched = forms.ChoiceField(
         choices=UNMATCHED,
         initial=Unmatched.CREATE.value,
         label="A device that the target does not have",
+        error_messages={"required": "Choose what becomes of it."},
     )
     tag = forms.CharField(
         required=False,
@@ -74,7 +87,10 @@ class TransferForm(forms.Form):
         widget=forms.CheckboxSelectMultiple,
         label="Also these resources",
     )
-    request_key = forms.UUIDField(widget=forms.HiddenInput)
+    request_key = forms.UUIDField(
+        widget=forms.HiddenInput,
+        error_messages=dict.fromkeys(("required", "invalid"), DAMAGED),
+    )
 
     def __init__(self, *args: Any, names: Sequence[tuple[UUID, str]], **kwargs: Any) -> None:
         """A form for some projects, whose ids and names are enough to show it."""

@@ -50,3 +50,14 @@ def test_no_rate_before_a_row_was_moved(client: Client, fields: dict[str, str]) 
     text = read(client, transfer)
     assert "0 of 9,000 records." in text
     assert "records/s" not in text
+
+
+def test_a_form_with_nothing_in_it_says_what_to_choose(client: Client) -> None:
+    source = make(client).source
+    assert source
+    answer = client.post(f"/projects/{source.slug}/transfers/", {})
+    assert answer.status_code == 400
+    page = answer.content.decode()
+    assert "Choose the project that the data goes into." in page
+    assert "This form was damaged on its way. Load the page again." in page
+    assert "This field is required" not in page

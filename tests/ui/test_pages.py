@@ -68,7 +68,9 @@ class TestStyles:
 
     def test_tables_are_cards_on_small_screens_and_not_on_paper(self) -> None:
         rule = self.CSS.index(".table-stack > thead")
-        assert self.CSS[:rule].rsplit("@media", 1)[1].startswith(" screen and (max-width")
+        around = self.CSS[:rule].rsplit("@media", 1)[1].split("{")
+        assert around[0].strip() == "screen"
+        assert around[1].strip().startswith("@container page (max-width")
 
 
 def contrast(one: str, other: str) -> float:
