@@ -13,7 +13,7 @@ from backups_portal.notifications.models import Delivery
 from backups_portal.projectdb.tokens import create_token
 from backups_portal.projects.connections import keyring, project_dsn
 from backups_portal.projects.models import Invitation, Project
-from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.projects.services import NAME_LENGTH, BackupSettings, create_project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.running import run_transfer
 from backups_portal.transfers.services import request_undo, start_move
@@ -74,6 +74,15 @@ class Scene:
                 role="collaborator",
                 invited_by=self.owner,
             )
+        # As long as a name may be, and without a space in it.
+        self.wordy = factories.make_project_row(owner=self.owner, name="N" * NAME_LENGTH)
+        self.wordy_restore = factories.make_restore(
+            self.snapshot,
+            requested_by=self.owner,
+            name=self.wordy.name,
+            state="failed",
+            reason="The database server has no space left.",
+        )
         self._notifications()
 
     def _transfers(self) -> dict[str, Transfer]:

@@ -67,13 +67,12 @@ def overflow(page: Page) -> int:
 
 
 def crowded(page: Page) -> list[str]:
-    """Cells of tables whose content is wider than they are, so that it runs into the next one."""
+    """Cards and cells of tables whose content is wider than they are, and runs out of them."""
     return list(
         page.evaluate(
-            """() => [...document.querySelectorAll("td, th")]
+            """() => [...document.querySelectorAll("td, th, .card, .stat")]
                 .filter((cell) => cell.scrollWidth > cell.clientWidth + 1
-                    && cell.closest("thead, table").clientHeight > 1
-                    && !cell.querySelector(".visually-hidden"))
+                    && (cell.closest("thead") ?? cell).clientHeight > 1)
                 .map((cell) => cell.outerHTML.slice(0, 160))"""
         )
     )
@@ -143,6 +142,11 @@ def judge(page: Page) -> None:
     page.emulate_media(color_scheme="dark")
     page.wait_for_selector("html[data-bs-theme=dark]")
     assert problems(page, COLOURS) == []
+    assert_fits(page)
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing scrolls sideways, leaves its card or runs into the next column."""
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 860})
         assert overflow(page) == 0, f"scrolls sideways at {width} px"
@@ -241,6 +245,25 @@ STATES: dict[str, State] = {
 def test_page_in_another_state(look: Look, scene: Scene, name: str) -> None:
     account, address = STATES[name]
     look(account(scene), address(scene))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("project", "main-database", "backups", "transfers", "members", "charges", "shut-down"),
+        *("projects", "all-charges", "snapshot", "restore"),
+    ],
+)
+def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) -> None:
+    page = window(scene.owner).renewed()
+    # A backup's page tells of the project that was made out of it.
+    project = scene.project if name == "snapshot" else scene.wordy
+    response = page.goto(scene.url(name, slug=project.slug, restore=scene.wordy_restore.pk))
+    assert response is not None
+    assert response.ok
+    assert scene.wordy.name in page.content()
+    page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
+    assert_fits(page)
 
 
 def sent(page: Page, address: str, button: str, **values: str) -> None:
