@@ -170,8 +170,11 @@ class Snapshot(Leased):
     @property
     def status(self) -> tuple[str, str]:
         """How far it is, or what its proof has shown: the word for it, and what it is called."""
-        if self.state != self.State.COMPLETED or self.verdict == self.Verdict.UNPROVEN:
+        if self.state != self.State.COMPLETED:
             return self.state, self.State(self.state).label
+        if self.verdict == self.Verdict.UNPROVEN:
+            # Another word than of what is completed: it is less than what a proof has shown.
+            return "stored", self.State.COMPLETED.label
         return self.verdict, self.Verdict(self.verdict).label
 
     @property

@@ -444,3 +444,15 @@ def test_page_asks_as_often_for_one_as_for_many(
     client.get("/account/")
     with django_assert_num_queries(PAGE_QUERIES):
         read(client, project)
+
+
+def test_proof_is_told_from_storage_by_the_colours_of_the_strip(
+    client: Client, project: Project
+) -> None:
+    stored = factories.make_snapshot(project, taken_at=timezone.now() - DAY)
+    proven = factories.make_snapshot(
+        project, taken_at=timezone.now() - 2 * DAY, verdict="passed", proven_at=timezone.now()
+    )
+    page = read(client, project)
+    assert '<span class="state state-kept">Stored</span>' in line(page, stored)
+    assert '<span class="state state-good">Proven</span>' in line(page, proven)

@@ -32,6 +32,7 @@ STATE_TONES = {
     "completed": "good",
     "passed": "good",
     "sent": "good",
+    "stored": "kept",
     "running": "busy",
     "queued": "waiting",
     "ready": "waiting",
@@ -78,7 +79,7 @@ def price(amount: Decimal, currency: str) -> str:
 
 @register.filter
 def tone(state: str) -> str:
-    """How a state looks: good, busy, waiting, bad or quiet."""
+    """How a state looks: good, kept, busy, waiting, bad or quiet."""
     return STATE_TONES.get(state, "quiet")
 
 
