@@ -54,7 +54,7 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, FormView):
 
     permission = Permission.MANAGE_BACKUPS
     template_name = "transfers/data.html"
-    list_template_name = "transfers/_devices.html"
+    list_template_name = "transfers/_data_devices.html"
     form_class = ImportForm
     http_method_names = ["get", "head", "post"]
     # A file, and what a form has around it; a larger file is told so by the form.

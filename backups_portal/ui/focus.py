@@ -11,6 +11,14 @@ def fields_with_errors(form: BaseForm) -> list[BoundField]:
     return [bound for bound in form.visible_fields() if bound.errors] if form.errors else []
 
 
+def errors_of_the_whole(form: BaseForm) -> list[str]:
+    """What is said of the form as a whole, and of fields that nobody sees."""
+    if not form.errors:
+        return []
+    hidden = [error for bound in form.hidden_fields() for error in bound.errors]
+    return [*form.non_field_errors(), *hidden]
+
+
 def first_focus(form: BaseForm) -> str | None:
     """The name of the first wrong field; "form" where only its own message tells what is wrong.
 

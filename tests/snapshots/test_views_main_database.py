@@ -5,7 +5,6 @@ import re
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -18,6 +17,7 @@ from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Hold, Snapshot
 from tests import factories
 from tests.browser.scene import live_project
+from tests.snapshots.settingspage import fields_of, make_settings, read, save, settings_of, url
 
 pytestmark = pytest.mark.django_db
 # Session, account, membership with project, settings and server, newest snapshot, growth, change.
@@ -32,41 +32,7 @@ def owner() -> Account:
 
 @pytest.fixture
 def project(owner: Account) -> Project:
-    project = factories.make_project_row(owner=owner, database="bp_0123abcd")
-    MainDatabase.objects.update(
-        backup_time_zone="America/Sao_Paulo",
-        next_snapshot_at=datetime(2031, 5, 6, 6, tzinfo=UTC),
-    )
-    return project
-
-
-def url(project: Project) -> str:
-    return f"/projects/{project.slug}/main-database/"
-
-
-def read(client: Client, account: Account, project: Project) -> str:
-    client.force_login(account)
-    return client.get(url(project)).content.decode()
-
-
-def save(client: Client, account: Account, project: Project, **changes: str) -> HttpResponse:
-    client.force_login(account)
-    values = {"backup_time": "03:00", "backup_time_zone": "America/Sao_Paulo"}
-    return client.post(url(project), {**values, "retention_days": "7", **changes})
-
-
-def fields_of(page: str) -> dict[str, str]:
-    """What the form of the settings would send."""
-    (form,) = re.findall(r"<form[^>]*main-database/[^>]*>(.*?)</form>", page, re.DOTALL)
-    inputs = re.findall(r'<input[^>]*name="([\w-]+)"[^>]*?value="([^"]*)"', form)
-    chosen = re.findall(r'<option value="(\w+)" selected', form)
-    sent = {name: value for name, value in inputs if name != "csrfmiddlewaretoken"}
-    return {**sent, **({"proof_policy": chosen[0]} if chosen else {})}
-
-
-def settings_of(project: Project) -> tuple[time, str, int]:
-    row = MainDatabase.objects.get(pk=project.pk)
-    return row.backup_time, row.backup_time_zone, row.retention_days
+    return make_settings(owner)
 
 
 def test_settings_have_their_exact_labels(client: Client, owner: Account, project: Project) -> None:
@@ -358,126 +324,3 @@ class TestShorterRetention:
         for days in (40, 13):
             assert save(client, owner, project, retention_days=str(days)).status_code == 302
             assert settings_of(project)[2] == days
-
-
-class TestTwoTabs:
-    """Somebody else saves while the settings are open."""
-
-    @pytest.fixture
-    def other(self, project: Project) -> Account:
-        account = factories.make_account("other@example.com")
-        factories.make_membership(project, account, "owner")
-        return account
-
-    def opened(self, client: Client, account: Account, project: Project) -> dict[str, str]:
-        """What the form on the page would send as it is."""
-        return fields_of(read(client, account, project))
-
-    def test_only_what_was_changed_on_the_form_is_saved(
-        self, client: Client, owner: Account, other: Account, project: Project
-    ) -> None:
-        form = self.opened(client, owner, project)
-        save(client, other, project, retention_days="30")
-        client.force_login(owner)
-        said = client.post(url(project), {**form, "backup_time_zone": "UTC"}, follow=True).text
-        assert settings_of(project) == (time(3), "UTC", 30)
-        assert "Your backup settings are saved." in said
-        assert (
-            "Meanwhile other@example.com changed “Backup retention period” from “7” to “30”" in said
-        )
-        changed = AuditEvent.objects.filter(account_id=owner.pk).get().details
-        assert changed.keys() == {"backup_time_zone"}
-
-    @pytest.mark.parametrize(
-        ("name", "theirs", "mine", "said"),
-        [
-            ("retention_days", "30", "20", "from “7” to “30”"),
-            ("backup_time", "04:00", "05:00", "from “03:00” to “04:00”"),
-            ("backup_time_zone", "Asia/Tokyo", "UTC", "from “America/Sao_Paulo” to “Asia/Tokyo”"),
-            (
-                "proof_policy",
-                "every",
-                "off",
-                "from “The newest backup, once a week” to “Every",
-            ),
-        ],
-    )
-    def test_the_same_setting_is_asked_about_and_nothing_typed_is_lost(
-        self,
-        client: Client,
-        owner: Account,
-        other: Account,
-        project: Project,
-        name: str,
-        theirs: str,
-        mine: str,
-        said: str,
-    ) -> None:
-        form = self.opened(client, owner, project)
-        save(client, other, project, **{name: theirs})
-        before = settings_of(project)
-        client.force_login(owner)
-        typed = {**form, name: mine}
-        answer = client.post(url(project), typed)
-        assert answer.status_code == 409
-        assert settings_of(project) == before
-        (error,) = re.findall(rf'id="id_{name}_error">(.*?)</div>', answer.text, re.DOTALL)
-        assert f"Meanwhile other@example.com changed this {said}" in error
-        again = fields_of(answer.text)
-        assert {key: again[key] for key in form if not key.startswith("loaded-")} == {
-            key: value for key, value in typed.items() if not key.startswith("loaded-")
-        }
-        assert client.post(url(project), again).status_code == 302
-        assert str(getattr(MainDatabase.objects.get(), name)).startswith(mine)
-
-    def test_saving_again_leaves_what_was_left(
-        self, client: Client, owner: Account, other: Account, project: Project
-    ) -> None:
-        form = self.opened(client, owner, project)
-        save(client, other, project, retention_days="30", backup_time="04:00")
-        client.force_login(owner)
-        again = fields_of(client.post(url(project), {**form, "retention_days": "40"}).text)
-        assert client.post(url(project), again).status_code == 302
-        assert settings_of(project) == (time(4), "America/Sao_Paulo", 40)
-
-    def test_the_same_value_is_no_contradiction(
-        self, client: Client, owner: Account, other: Account, project: Project
-    ) -> None:
-        form = self.opened(client, owner, project)
-        save(client, other, project, retention_days="30")
-        client.force_login(owner)
-        assert client.post(url(project), {**form, "retention_days": "30"}).status_code == 302
-
-    def test_a_confirmation_carries_on_what_was_shown_at_first(
-        self, client: Client, owner: Account, other: Account, project: Project
-    ) -> None:
-        for days in (1, 6):
-            moment = timezone.now() - timedelta(days=days)
-            factories.make_snapshot(project, taken_at=moment, local_date=moment.date())
-        form = self.opened(client, owner, project)
-        client.force_login(owner)
-        asked = fields_of(client.post(url(project), {**form, "retention_days": "3"}).text)
-        save(client, other, project, backup_time="04:00")
-        client.force_login(owner)
-        assert client.post(url(project), asked).status_code == 302
-        assert settings_of(project) == (time(4), "America/Sao_Paulo", 3)
-
-    def test_an_untouched_period_asks_about_no_deletion(
-        self, client: Client, owner: Account, other: Account, project: Project
-    ) -> None:
-        for days in (1, 10):
-            moment = timezone.now() - timedelta(days=days)
-            factories.make_snapshot(project, taken_at=moment, local_date=moment.date())
-        form = self.opened(client, owner, project)
-        save(client, other, project, retention_days="30")
-        client.force_login(owner)
-        assert client.post(url(project), {**form, "proof_policy": "off"}).status_code == 302
-        assert settings_of(project)[2] == 30
-
-    def test_what_no_form_shows_is_taken_for_nothing(
-        self, client: Client, owner: Account, project: Project
-    ) -> None:
-        broken = {"loaded-retention_days": "x", "loaded-backup_time": "\0"}
-        answer = save(client, owner, project, retention_days="30", **broken)
-        assert answer.status_code == 302
-        assert settings_of(project)[2] == 30

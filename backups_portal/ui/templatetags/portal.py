@@ -18,7 +18,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from backups_portal.ui import formats
-from backups_portal.ui.focus import fields_with_errors, first_focus
+from backups_portal.ui.focus import errors_of_the_whole, fields_with_errors, first_focus
 from backups_portal.ui.zones import viewers_zone
 
 register = template.Library()
@@ -103,6 +103,12 @@ def icon(name: str) -> SafeString:
 def focus(form: BaseForm) -> str | None:
     """Which field has the focus when a form came back with errors, or "form" for its message."""
     return first_focus(form)
+
+
+@register.filter
+def whole_errors(form: BaseForm) -> list[str]:
+    """What is said of a form as a whole."""
+    return errors_of_the_whole(form)
 
 
 @register.filter
