@@ -183,7 +183,7 @@ class MainDatabase(models.Model):
 
     class ProofPolicy(models.TextChoices):
         EVERY = "every", "Every backup"
-        WEEKLY = "weekly", "The newest backup, once a week"
+        WEEKLY = "weekly", "The newest, once a week"
         OFF = "off", "Off"
 
     project = models.OneToOneField(

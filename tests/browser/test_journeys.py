@@ -114,6 +114,21 @@ def test_from_a_backup_to_a_new_project_and_its_tokens(
     assert value not in answer.text()
 
 
+def test_who_goes_back_after_a_restore_has_accepted_nothing_again(
+    enter: Enter, scene: Scene
+) -> None:
+    page = enter(scene.owner).new_page()
+    page.goto(scene.url("restore-confirm"))
+    accept = page.get_by_label("I accept these charges")
+    page.get_by_label("Name of the new project").fill("Made once")
+    accept.check()
+    page.get_by_role("button", name="Create project from backup").click()
+    expect(page.get_by_role("heading", name="Made once", level=1)).to_be_visible()
+    page.go_back()
+    expect(accept).not_to_be_checked()
+    expect(page.get_by_text("This is not the first restore of this backup")).to_be_visible()
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_lost_data_moves_to_where_it_belongs_and_back(enter: Enter, scene: Scene, way: str) -> None:
     damaged, rescued = (

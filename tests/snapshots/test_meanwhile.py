@@ -70,7 +70,7 @@ def test_only_what_was_changed_on_the_form_is_saved(
             "proof_policy",
             "every",
             "off",
-            "from “The newest backup, once a week” to “Every",
+            "from “The newest, once a week” to “Every",
         ),
     ],
 )
