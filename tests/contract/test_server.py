@@ -29,7 +29,8 @@ def test_connections_that_a_server_has_ended_are_replaced(endpoints: Pair) -> No
     assert ask_often(one) == {200}
     connection.ensure_connection()
     ended = (
-        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        # Waits (ms) until they are gone: one that only was told to end may answer once more.
+        "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
         " WHERE datname = ANY(%s) AND pid <> ALL(%s)"
     )
     mine = [connection.connection.info.backend_pid]
