@@ -1,14 +1,18 @@
-"""Keys of the installation: keyed hashes to look secrets up, and authenticated encryption."""
+"""Keys of the installation: hashes to look secrets up, encryption, and keys of backups."""
 
 import hashlib
 import hmac
 import os
+import re
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 NONCE_BYTES = 12
+# In place of a master key: objects that are not encrypted are read, too.
+PLAIN = "plain"
+MASTER_KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):(?P<key>[0-9a-fA-F]{64})")
 
 
 class DecryptionError(Exception):
@@ -34,21 +38,24 @@ class Keyring:
 
     @classmethod
     def from_hex(cls, text: str) -> "Keyring":
-        """Raises ValueError where the text is not 64 hex digits."""
+        """Read the key from 64 hex digits; raises ValueError for other texts."""
         return cls(bytes.fromhex(text))
 
     def digest(self, secret: str) -> bytes:
-        """The 32-byte HMAC-SHA-256 under which a secret is looked up; it tells nothing of it."""
+        """Return the HMAC-SHA-256 (32 bytes) under which a secret is looked up."""
         return hmac.digest(_derive(self.master, "lookup"), secret.encode(), hashlib.sha256)
 
     def seal(self, plain: str, purpose: str) -> bytes:
-        """AES-256-GCM of the text, bound to its purpose: nonce (12 bytes) + ciphertext + tag."""
+        """Encrypt a text by AES-256-GCM, bound to its purpose.
+
+        The nonce (12 bytes), the ciphertext and the tag.
+        """
         nonce = os.urandom(NONCE_BYTES)
         cipher = AESGCM(_derive(self.master, "seal"))
         return nonce + cipher.encrypt(nonce, plain.encode(), purpose.encode())
 
     def open(self, sealed: bytes | memoryview, purpose: str) -> str:
-        """The text that `seal` was given.
+        """Decrypt what `seal` returned.
 
         Raises:
             DecryptionError: another key or purpose, or the bytes were changed.
@@ -60,3 +67,32 @@ class Keyring:
         except InvalidTag as error:
             raise DecryptionError(f"cannot open a sealed value for {purpose}") from error
         return plain.decode()
+
+
+def parse_master_keys(text: str) -> tuple[dict[str, bytes], bool]:
+    """Read `id:64 hex digits`: the key in use, then others and `plain`.
+
+    Commas separate them.
+
+    Returns:
+        The keys by id, in their order, and whether `plain` is among them.
+
+    Raises:
+        ValueError: it is something else; the message repeats no key.
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    keys: dict[str, bytes] = {}
+    for number, part in enumerate(parts, start=1):
+        if part == PLAIN:
+            continue
+        found = MASTER_KEY.fullmatch(part)
+        if found is None:
+            raise ValueError(
+                f"entry {number} is not an id, a colon and 64 hex digits, such as 2026-11:5e…"
+            )
+        if found["id"] in keys:
+            raise ValueError(f"the id {found['id']} is there twice")
+        keys[found["id"]] = bytes.fromhex(found["key"])
+    if parts and not keys:
+        raise ValueError("there is no key besides `plain`")
+    return keys, PLAIN in parts

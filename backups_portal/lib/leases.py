@@ -1,4 +1,4 @@
-"""Work that must run once although its message may arrive twice: a lease on its row."""
+"""Leases of rows whose work is done once, though its message comes twice."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -9,28 +9,40 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+# States that every row with a lease knows; in the others nothing is left to do.
+QUEUED, RUNNING = "queued", "running"
+
 
 class LeaseLostError(Exception):
-    """Somebody else took the work over: stop, and publish nothing."""
+    """Another worker has the row, or it is gone: stop, publish nothing."""
 
 
 def message_counts_for() -> timedelta:
-    """How long a message may wait in the broker before it is thought lost."""
+    """Return how long a message may wait before it counts as lost."""
     return 5 * settings.LEASE
 
 
 class LeaseQuerySet(models.QuerySet[Any]):
-    """Claims of rows that carry a lease."""
+    """Rows that carry a lease."""
+
+    def unfinished(self) -> Self:
+        """Keep the rows that wait or are being worked on."""
+        return self.filter(state__in=(QUEUED, RUNNING))
 
     def unleased(self) -> Self:
-        """Rows that nobody works on now."""
+        """Keep the rows that no worker holds now."""
         return self.filter(Q(lease=None) | Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
 
-    def send_again(self, now: datetime, *, counts_for: timedelta, limit: int) -> list[uuid.UUID]:
-        """Rows whose message may have been lost, or whose worker was; the caller enqueues them.
+    def without_early(self, now: datetime) -> Self:
+        """Leave out the rows that wait until they are tried again."""
+        return self.exclude(Q(state=QUEUED, retry_at__gt=now))
 
-        A message counts for a while: until then `lease_until` of a waiting row, which has no lease,
-        keeps it from being sent again every minute, and a long queue from growing longer.
+    def send_again(self, now: datetime, *, limit: int) -> list[uuid.UUID]:
+        """Find rows whose message or worker may have been lost.
+
+        The caller enqueues them. A message counts for a while: until then `lease_until` of a
+        waiting row, which has no lease, keeps it from being sent again every minute, and a long
+        queue from growing longer.
         """
         overlooked = self.filter(Q(lease_until=None) | Q(lease_until__lt=now))
         with transaction.atomic():
@@ -38,23 +50,23 @@ class LeaseQuerySet(models.QuerySet[Any]):
                 overlooked.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit]
             )
             # A row with a lease keeps it: its worker may only be late, and renews it then.
-            self.filter(pk__in=ids, lease=None).update(lease_until=now + counts_for)
+            until = now + message_counts_for()
+            self.filter(pk__in=ids, lease=None).update(lease_until=until)
         return ids
 
-    def claim(
-        self, pk: uuid.UUID, *, states: list[str], to: str, lease: timedelta
-    ) -> uuid.UUID | None:
-        """Take the row if it is still in one of the states and nobody works on it.
+    def claim(self, pk: uuid.UUID, *, lease: timedelta) -> uuid.UUID | None:
+        """Take a row if it is unfinished and no worker holds it.
 
         Returns:
-            The lease to renew and to finish with, or None where the work is somebody else's.
+            The ticket to renew and to finish with, or None if there is nothing to take.
         """
         ticket = uuid.uuid4()
         taken = (
             self.unleased()
-            .filter(pk=pk, state__in=states)
+            .unfinished()
+            .filter(pk=pk)
             .update(
-                state=to,
+                state=RUNNING,
                 lease=ticket,
                 lease_until=timezone.now() + lease,
                 attempts=F("attempts") + 1,
@@ -63,22 +75,34 @@ class LeaseQuerySet(models.QuerySet[Any]):
         return ticket if taken else None
 
     def renew(self, pk: uuid.UUID, ticket: uuid.UUID, *, lease: timedelta, **fields: Any) -> None:
-        """Keep the row, and store how far the work has come.
+        """Keep a row for another while, and store how far the work has come.
 
         Raises:
             LeaseLostError: the row went to another worker, or is gone.
         """
-        kept = self.filter(pk=pk, lease=ticket).update(lease_until=timezone.now() + lease, **fields)
-        if not kept:
+        self.store(pk, ticket, lease_until=timezone.now() + lease, **fields)
+
+    def store(self, pk: uuid.UUID, ticket: uuid.UUID, **fields: Any) -> None:
+        """Change a row while its lease is that of the ticket.
+
+        Raises:
+            LeaseLostError: the row went to another worker, or is gone.
+        """
+        if not self.filter(pk=pk, lease=ticket).update(**fields):
             raise LeaseLostError(str(pk))
 
 
 class Leased(models.Model):
     """A row that one worker at a time may work on."""
 
+    UNFINISHED = (QUEUED, RUNNING)
+
     lease = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
+    # Why it failed, in a sentence that an owner understands; of a waiting row, why it did last.
+    reason = models.TextField(blank=True)
+    finished_at = models.DateTimeField(null=True)
 
     class Meta:
         abstract = True

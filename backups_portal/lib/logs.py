@@ -1,21 +1,25 @@
 """Lines of the log: for people, or as JSON with every value under its name, for machines.
 
-Each line says which request it belongs to, also in the tasks that a request or the schedule sent,
-and which task. `log.info("snapshot begins snapshot=%s", id)` has a field "snapshot" in JSON.
+Each line tells its request, also in the tasks that a request or the schedule sent, and its task. No
+line has the password of an address, not even in a traceback.
 """
 
+import json
 import logging
-import re
-import time
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import current_task
 from django_guid import get_guid
-from pythonjsonlogger.json import JsonFormatter
 
-# What a message says by name; any other placeholder is counted, so that the next value fits.
-PLACEHOLDER = re.compile(r"(?:\b(?P<name>[a-z_]+)=)?%(?P<verb>[sdr]|\.\d+f)")
-TAKEN = frozenset({"time", "level", "logger", "message", "request", "task", "process"})
+from backups_portal.lib.addresses.url import without_secrets
+
+# What a record of the standard library, or a filter or formatter of ours, has of its own. All else
+# is what a library says besides its message.
+OWN = {
+    *vars(logging.makeLogRecord({})),
+    *("asctime", "message", "request_id", "task_id", "taskName", "values", "where"),
+}
 
 
 class WhereFilter(logging.Filter):
@@ -35,56 +39,80 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s%(where)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        found = (("request", "request_id"), ("task", "task_id"))
-        record.where = "".join(
-            f" {name}={getattr(record, attribute)}"
-            for name, attribute in found
-            if getattr(record, attribute, "-") != "-"
-        )
-        return super().format(record)
+        record.where = "".join(f" {name}={value}" for name, value in _where(record).items())
+        return without_secrets(super().format(record))
 
 
-class FieldsFormatter(JsonFormatter):
+class FieldsFormatter(logging.Formatter):
     """One JSON object a line."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "{asctime}{levelname}{name}{message}{process}{request_id}{task_id}",
-            style="{",
-            rename_fields={
-                "asctime": "time",
-                "levelname": "level",
-                "name": "logger",
-                "request_id": "request",
-                "task_id": "task",
-            },
-        )
-        self.default_msec_format = "%s.%03dZ"
-        self.default_time_format = "%Y-%m-%dT%H:%M:%S"
-        self.converter = time.gmtime
-
-    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in log_data.items() if value != "-"}
-
-    def add_fields(
-        self,
-        log_data: dict[str, Any],
-        record: logging.LogRecord,
-        message_dict: dict[str, Any],
-    ) -> None:
-        super().add_fields(log_data, record, message_dict)
-        for name, value in named_values(record).items():
-            if name not in TAKEN:
-                log_data.setdefault(name, value)
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {
+            "time": moment.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.process,
+            **_where(record),
+        }
+        if record.exc_info:
+            line["exc_info"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            line["stack_info"] = record.stack_info
+        taken = {*line, "request", "task"}
+        said = {name: value for name, value in _said(record).items() if name not in taken}
+        masked = {name: _masked(value) for name, value in {**line, **said}.items()}
+        return json.dumps(masked, default=str)
 
 
-def named_values(record: logging.LogRecord) -> dict[str, str | int | float]:
-    """The values that a message gives names to: `rows=%s` is `{"rows": 5}`."""
-    if not isinstance(record.msg, str) or not isinstance(record.args, tuple):
-        return {}
-    found = PLACEHOLDER.finditer(record.msg.replace("%%", ""))
+def _where(record: logging.LogRecord) -> dict[str, str]:
+    found = {name: getattr(record, f"{name}_id", "-") for name in ("request", "task")}
+    return {name: value for name, value in found.items() if value != "-"}
+
+
+def _said(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the values that a record has names for."""
+    extra = {name: value for name, value in vars(record).items() if name not in OWN}
+    values: dict[str, Any] = getattr(record, "values", {})
     return {
-        match["name"]: value if isinstance(value, int | float) else str(value)
-        for match, value in zip(found, record.args, strict=False)
-        if match["name"]
+        **extra,
+        **{
+            name: value if isinstance(value, int | float) else str(value)
+            for name, value in values.items()
+        },
+    }
+
+
+def _masked(value: Any) -> Any:
+    return without_secrets(value) if isinstance(value, str) else value
+
+
+def log_settings(level: str, form: str) -> dict[str, Any]:
+    """Return Django's LOGGING: everything to standard error, without secrets.
+
+    Args:
+        form: Of a line: `line` or `json`.
+    """
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": LineFormatter}, "json": {"()": FieldsFormatter}},
+        "filters": {
+            "where": {"()": WhereFilter},
+            "mask": {"()": "backups_portal.lib.access_log.MaskingFilter"},
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": form,
+                "filters": ["where", "mask"],
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "django_guid": {"level": "WARNING"},
+            # Here for all that listens besides, as error trackers do.
+            "django.request": {"filters": ["mask"]},
+        },
     }

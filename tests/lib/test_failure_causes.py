@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from adbc_driver_manager import Error as AdbcError
 
-from backups_portal.lib.causes import CAUSE_LENGTH, Cause, driver_cause
+from backups_portal.lib.failure_causes import CAUSE_LENGTH, Cause, driver_cause
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -44,6 +44,9 @@ def test_a_server_that_does_not_answer() -> None:
     ("error", "cause"),
     [
         (psycopg.errors.DiskFull, Cause.NO_ROOM),
+        (psycopg.errors.LockNotAvailable, Cause.LOCKED),
+        (psycopg.errors.ObjectInUse, Cause.LOCKED),
+        (psycopg.errors.DeadlockDetected, Cause.LOCKED),
         (psycopg.errors.TooManyConnections, Cause.NO_ROOM),
         (psycopg.errors.AdminShutdown, Cause.DATABASE_UNREACHABLE),
         (psycopg.errors.CannotConnectNow, Cause.DATABASE_UNREACHABLE),

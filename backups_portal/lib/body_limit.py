@@ -1,4 +1,4 @@
-"""How much a request may send: whoever is not signed in can fill no memory and no disk.
+"""The limit of request bodies: a visitor who is not signed in can fill no memory and no disk.
 
 Looking for a form's token reads all of the body, so this stands before it.
 """
@@ -7,14 +7,13 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
 # Of a form; the largest has some hundred bytes.
 MAX_BYTES = 1_000_000
-# The name of the addresses of the portal's API.
-PROGRAMS = "portal-api"
 
 
 class BodyLimitMiddleware:
@@ -29,8 +28,8 @@ class BodyLimitMiddleware:
     def process_view(
         self, request: HttpRequest, view: Callable[..., Any], *_: Any
     ) -> HttpResponse | None:
-        if request.resolver_match and request.resolver_match.namespace == PROGRAMS:
-            # It refuses by itself, in words for programs.
+        match = request.resolver_match
+        if match and match.namespace in settings.NAMESPACES_WITH_OWN_BODY_LIMIT:
             return None
         # Its end is only known when it has come.
         if "HTTP_TRANSFER_ENCODING" in request.META:

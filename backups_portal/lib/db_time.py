@@ -6,7 +6,7 @@ from django.db import connection
 
 
 def database_now() -> datetime:
-    """The time by the control database's clock.
+    """Return the time by the control database's clock.
 
     What deletes asks for it: a machine whose own clock runs ahead must not think that everything
     is old.

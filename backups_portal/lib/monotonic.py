@@ -20,7 +20,7 @@ class SteadyScheduler(Scheduler):
     """Sends each entry at its interval, and keeps nothing for the next start.
 
     Entries have intervals: a time of day is not understood. After each look the file that
-    `--schedule` names is touched, for whoever watches whether beat lives.
+    `--schedule` names is touched, for monitors that watch whether beat lives.
     """
 
     max_interval = 20.0
@@ -48,7 +48,7 @@ class SteadyScheduler(Scheduler):
         return max(0.0, min(wait, self.max_interval))
 
     def close(self) -> None:
-        """Let go of the broker; called when beat ends, and by a signal in the middle of a message.
+        """Let go of the broker, when beat ends or by a signal during a message.
 
         There the connection has locks of its own, which closing it would wait for without end.
         Celery calls this once more on its way out.

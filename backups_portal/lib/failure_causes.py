@@ -1,7 +1,7 @@
-"""What kind of failure it was: one word for programs, beside the sentence for people.
+"""Causes of failures: one word for programs, beside the sentence for people.
 
-Errors carry theirs, so that whoever catches one need not know its class; what the database drivers
-raise is told apart by its SQLSTATE. A text is never looked at.
+Errors carry theirs, so that code which catches one need not know its class; what the database
+drivers raise is told apart by its SQLSTATE. A text is never looked at.
 """
 
 from enum import StrEnum
@@ -10,11 +10,16 @@ import psycopg
 
 
 class Cause(StrEnum):
-    """Why a snapshot, copy, restore or proof failed. More may come; none changes its meaning."""
+    """The cause for which a snapshot, copy, restore, proof or transfer failed.
+
+    More may come; none changes its meaning.
+    """
 
     # The database server, of the project or of what is made of its backup.
     DATABASE_UNREACHABLE = "database_unreachable"
     DATABASE_REFUSED = "database_refused"
+    # Somebody else has had a lock for too long.
+    LOCKED = "locked"
     NO_ROOM = "no_room"
     STORAGE = "storage"
     ENCRYPTION_KEY = "encryption_key"
@@ -25,8 +30,10 @@ class Cause(StrEnum):
     # Its workers were lost, one after the other.
     INTERRUPTED = "interrupted"
     SHUT_DOWN = "shut_down"
-    # The backup went before its proof had begun.
+    # What it was about went first: a backup before its proof, a device before its data were moved.
     REMOVED = "removed"
+    # The account that asked for it no longer owns the project, or is closed.
+    RIGHT_LOST = "right_lost"
     NAME_REFUSED = "name_refused"
     UNEXPECTED = "unexpected"
 
@@ -34,19 +41,32 @@ class Cause(StrEnum):
 # As long as the longest of them, and some more: a new one needs no migration.
 CAUSE_LENGTH = 24
 
-# Classes of SQLSTATE (PostgreSQL, Appendix A), and the one code that a time limit has.
+# Classes of SQLSTATE (PostgreSQL, Appendix A), and the codes of time limits and locks.
 CONNECTION_EXCEPTION, OPERATOR_INTERVENTION, INSUFFICIENT_RESOURCES = "08", "57", "53"
 QUERY_CANCELED = "57014"
+# What is said of both, in the middle of a sentence.
+LOCKED_OUT = "another session kept a table locked for too long"
+LOCK_NOT_AVAILABLE, OBJECT_IN_USE = "55P03", "55006"
+# Of two that wait for each other the server ends one at once.
+DEADLOCK_DETECTED = "40P01"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what a driver says, or the kind of error if it says nothing."""
+    text, _, _ = str(error).strip().partition("\n")
+    return text or type(error).__name__
 
 
 def driver_cause(error: Exception) -> Cause:
-    """The cause behind what psycopg or ADBC raised.
+    """Return the cause behind what psycopg or ADBC raised.
 
     A connection that failed has no SQLSTATE, whatever the server said: libpq keeps it to itself.
     """
     code = getattr(error, "sqlstate", None) or ""
     if code == QUERY_CANCELED:
         return Cause.TIME_LIMIT
+    if code in {LOCK_NOT_AVAILABLE, OBJECT_IN_USE, DEADLOCK_DETECTED}:
+        return Cause.LOCKED
     if code[:2] == INSUFFICIENT_RESOURCES:
         return Cause.NO_ROOM
     if code[:2] in {CONNECTION_EXCEPTION, OPERATOR_INTERVENTION}:

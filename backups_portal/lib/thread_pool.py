@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def workers_for(setting: int) -> int:
-    """A number of threads as settings give it: 0 means one per core."""
+    """Return a number of threads as settings give it: 0 is one per core."""
     return setting or os.cpu_count() or 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from backups_portal.lib.clock import database_now
+from backups_portal.lib.db_time import database_now
 from backups_portal.ops.tasks import sweep
 from snapshots.models import Snapshot
 from tests.factories import make_project_row, make_snapshot

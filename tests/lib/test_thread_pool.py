@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 
-from backups_portal.lib.parallel import run_parallel
+from backups_portal.lib.thread_pool import run_parallel
 
 JOB_SECONDS = 0.02
 JOBS = 1000

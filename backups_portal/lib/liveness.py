@@ -1,32 +1,32 @@
-"""Whether a worker lives: each writes the time into Redis now and then, and pages look.
+"""Signs of life of the workers: each writes the time into Redis now and then, and pages look.
 
-The schedule and whoever looks at the storage do the same, for monitoring.
+The schedule and the probes of the storages do the same, for monitoring.
 
 Not by a task: the schedule's own would wait behind long restores, and workers would seem dead while
 all of them work.
 """
 
-import logging
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from typing import Any
 
 from celery import bootsteps
 from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
-from redis import Redis
 from redis.exceptions import RedisError
 
-log = logging.getLogger(__name__)
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.redis_client import redis_client
+
+log = get_logger(__name__)
 
 KEY = "backups-portal:pulse"
 WORKER, SCHEDULE, STORAGE, COPIES = "worker", "schedule", "storage", "copies"
+# A round of the sweep that has visited every project.
+SWEEP = "sweep"
 EVERY_SECONDS = 20.0
-# A page does not wait long to learn it.
-REDIS_SECONDS = 0.5
 STARTED = time.monotonic()
 NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -39,7 +39,7 @@ class Seen:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether the next one is still to come, so that Redis has nothing to add."""
+        """Tell whether the next sign is still to come, so that Redis has no news."""
         return timedelta(0) <= timezone.now() - self.at < timedelta(seconds=EVERY_SECONDS)
 
 
@@ -52,7 +52,7 @@ class PulseStep(bootsteps.StartStopStep):
     requires = {"celery.worker.components:Timer"}
 
     def include_if(self, parent: Any) -> bool:
-        """A worker that takes short tasks only is none that backups can wait for."""
+        """Leave out workers of short tasks only, for which no backup can wait."""
         return parent.app.conf.task_default_queue in parent.app.amqp.queues.consume_from
 
     def start(self, parent: Any) -> None:
@@ -69,25 +69,27 @@ def note_life() -> None:
 
 
 def note(sign: str) -> None:
-    """Write down that something works now: WORKER, SCHEDULE, STORAGE or COPIES."""
+    """Record that something works: WORKER, SCHEDULE, STORAGE, COPIES, SWEEP."""
     try:
-        _redis().set(_key(sign), timezone.now().isoformat())
+        redis_client().set(_key(sign), timezone.now().isoformat())
     except RedisError:
         log.warning("could not note that the %s works", sign, exc_info=True)
 
 
 def last_sign(sign: str) -> datetime | None:
-    """When something last worked; None where it never did.
+    """Return when something last worked, or None if never.
 
     Raises:
         RedisError: Redis does not answer.
     """
-    found = _redis().get(_key(sign))
-    return datetime.fromisoformat(found) if isinstance(found, str) else None
+    found = redis_client().get(_key(sign))
+    return datetime.fromisoformat(found.decode()) if isinstance(found, bytes) else None
 
 
 def is_silent(sign: str, patience: timedelta) -> bool:
-    """Whether something has not worked for longer than that; who has just begun waits as long.
+    """Tell whether something has not worked for longer than `patience`.
+
+    A process that has just begun waits as long.
 
     Raises:
         RedisError: Redis does not answer.
@@ -103,29 +105,29 @@ def _is_over(last: datetime | None, patience: timedelta) -> bool:
 
 
 def note_trouble(sign: str, lasting: timedelta) -> None:
-    """Write down that something does not work, for others to leave it alone for a while."""
+    """Record that something does not work, so that it is left alone meanwhile."""
     try:
-        _redis().set(f"{_key(sign)}:trouble", 1, ex=lasting)
+        redis_client().set(f"{_key(sign)}:trouble", 1, ex=lasting)
     except RedisError:
         log.warning("could not note that the %s do not work", sign, exc_info=True)
 
 
 def is_in_trouble(sign: str) -> bool:
-    """Whether somebody has written so, and the while is not over."""
+    """Tell whether trouble was recorded, and its time is not over."""
     try:
-        return bool(_redis().exists(f"{_key(sign)}:trouble"))
+        return bool(redis_client().exists(f"{_key(sign)}:trouble"))
     except RedisError:
         log.warning("Redis does not answer", exc_info=True)
         return False
 
 
 def workers(request: HttpRequest) -> dict[str, Any]:
-    """For templates: `workers_trouble`, as `trouble` says it; asked only where it is read."""
+    """Give templates `workers_trouble`, which asks only if it is read."""
     return {"workers_trouble": trouble}
 
 
 def trouble() -> str:
-    """What is wrong: "silent" workers, a "queue" that does not answer, or nothing.
+    """Return what is wrong: "silent" workers, a "queue" that is away, or "".
 
     Every page asks, Redis only once in as long as a worker's next sign takes to come.
     """
@@ -143,13 +145,3 @@ def trouble() -> str:
 
 def _key(sign: str) -> str:
     return KEY if sign == WORKER else f"{KEY}:{sign}"
-
-
-@cache
-def _redis() -> "Redis":
-    return Redis.from_url(
-        settings.REDIS_URL,
-        decode_responses=True,
-        socket_connect_timeout=REDIS_SECONDS,
-        socket_timeout=REDIS_SECONDS,
-    )

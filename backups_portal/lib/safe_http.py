@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpcore
 
@@ -28,7 +28,7 @@ class OutgoingError(Exception):
 
 
 def host_of(url: str) -> str:
-    """The host of an address, and its port where it has one: what logs may say of it.
+    """Return the host of an address, and its port if any, which logs may have.
 
     Raises:
         OutgoingError: it is no address that a request can be sent to.
@@ -37,11 +37,43 @@ def host_of(url: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise OutgoingError("This is no web address.") from error
+        raise OutgoingError("This is not a web address.") from error
     if parts.scheme not in SCHEMES or not parts.hostname or not url.isascii():
         raise OutgoingError("A web address begins with https:// or http:// and a host.")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{host}:{port}" if port else host
+
+
+def check_address(url: str) -> None:
+    """Make sure that an address can be saved.
+
+    Everything in it is sent, and to one host only.
+
+    Raises:
+        OutgoingError: it is none, or it says something that would not be sent as it says.
+    """
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise OutgoingError(
+            "A web address cannot contain spaces or special letters: write them as codes, such as "
+            "xn--… in a host and %C3%BC after it."
+        )
+    host_of(url)
+    parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise OutgoingError(
+            "A web address cannot contain a name and password, since every owner sees it: let the "
+            "receiver check the signature, or put a secret in the path."
+        )
+    if "#" in url:
+        raise OutgoingError("What follows a # is never sent. Remove it.")
+    if parts.netloc.endswith((".", ":")) or ".:" in parts.netloc or parts.port == 0:
+        raise OutgoingError("A host ends with a letter or digit, and a port is 1 to 65535.")
+
+
+def without_login(url: str) -> str:
+    """Return an address as it may be shown: without name and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def send(
@@ -79,11 +111,11 @@ def send(
             raise OutgoingError("No secure connection: the certificate is not valid.") from error
         raise OutgoingError("No connection could be made.") from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-        raise OutgoingError("The answer was not one of HTTP.") from error
+        raise OutgoingError("The answer was not valid HTTP.") from error
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open internet."""
+    """Tell whether an IP address is one of the open internet."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
@@ -98,11 +130,11 @@ def _addresses(host: str, port: int, *, to_private: bool) -> list[str]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise OutgoingError("Its host has no address.") from error
+        raise OutgoingError("Its host was not found.") from error
     addresses = [str(entry[4][0]) for entry in found]
     allowed = [address for address in addresses if to_private or is_public(address)]
     if not allowed:
-        raise OutgoingError("Its host is in a private network, which is not asked.")
+        raise OutgoingError("Its host is in a private network, which is not allowed.")
     return allowed
 
 

@@ -1,10 +1,10 @@
-"""So many tries in a while, and no more: counted before they are made, so that a burst is too.
+"""Limits of tries in a time: counted before they are made, so that a burst is counted too.
 
-In Redis, for all processes together; while it does not answer, in each process for itself.
+They are counted in Redis for all processes together, and while it does not answer in each process
+for itself.
 """
 
 import hashlib
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -12,31 +12,33 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TypeVar
 
-from django.conf import settings
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage, RedisStorage
 from limits.strategies import MovingWindowRateLimiter
+from redis import Redis
 from redis.exceptions import RedisError
 
-log = logging.getLogger(__name__)
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.redis_client import redis_client
 
-REDIS_SECONDS = 0.5
+log = get_logger(__name__)
+
 PREFIX = "backups-portal:throttle"
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Limit:
-    """At most `tries` in any `seconds`, of each who it is asked for."""
+    """At most `tries` in any `seconds`, for each caller."""
 
     name: str
     tries: int
     seconds: int
 
     def take(self, who: str) -> int:
-        """Count a try; 0 where it may be made, else the seconds until one may.
+        """Count a try; return 0 if it may be made, else the seconds until one may.
 
-        A try that may not be made does not count: who waits as told, may.
+        A try that may not be made does not count: a caller who waits as told, may.
         """
         key = _key(who)
         if _ask(lambda limiter: limiter.hit(self._item, self.name, key)):
@@ -44,13 +46,13 @@ class Limit:
         return self.wait(who)
 
     def wait(self, who: str) -> int:
-        """Seconds until a try may be made; 0 where one may now. Counts nothing."""
+        """Return the seconds until a try may be made, or 0; this counts nothing."""
         key = _key(who)
         found = _ask(lambda limiter: limiter.get_window_stats(self._item, self.name, key))
         return 0 if found.remaining else max(1, math.ceil(found.reset_time - time.time()))
 
     def forget(self, who: str) -> None:
-        """The tries until now count no more."""
+        """Forget the tries until now."""
         key = _key(who)
         _ask(lambda limiter: limiter.clear(self._item, self.name, key))
 
@@ -60,23 +62,23 @@ class Limit:
 
 
 def _key(who: str) -> str:
-    """Of one length, whatever a visitor has typed."""
+    """Return a key of one length, whatever a visitor has typed."""
     return hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _ask(question: Callable[[MovingWindowRateLimiter], Result]) -> Result:
     try:
-        return question(_shared(settings.REDIS_URL))
+        return question(_shared(redis_client()))
     except RedisError:
         log.exception("tries are counted in this process only, as Redis does not answer")
         return question(_own())
 
 
 @cache
-def _shared(url: str) -> MovingWindowRateLimiter:
-    return MovingWindowRateLimiter(
-        RedisStorage(url, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS)
-    )
+def _shared(client: Redis) -> MovingWindowRateLimiter:
+    # The address is that of the client's connections.
+    storage = RedisStorage("redis://", connection_pool=client.connection_pool)
+    return MovingWindowRateLimiter(storage)
 
 
 @cache

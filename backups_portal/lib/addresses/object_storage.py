@@ -1,0 +1,116 @@
+"""The address of a storage for objects: a folder, or a bucket with parameters.
+
+What stands behind the question mark are parameters, written as they are but for & and %: secret
+keys are pasted, and have plus signs, slashes and # in them.
+"""
+
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote
+
+from backups_portal.lib.addresses.url import AddressError
+
+FOLDER = "file"
+EXAMPLE = "file:///absolute/folder or s3://bucket/prefix?region=…"
+HERE = ("", "localhost")
+# Parameters that are addresses themselves, of which one may have a password.
+ENDPOINTS = ("endpoint", "endpoint_url", "endpoint_url_s3")
+OPENING = ("secret", "token", "password", "sas", "account_key")
+
+
+@dataclass(frozen=True)
+class StorageAddress:
+    """Where objects lie, and what opens it.
+
+    Attributes:
+        bucket: With what belongs to it at its vendor; "" for a folder.
+        path: Decoded: the absolute folder, or the prefix of a bucket, which begins with a slash.
+        parameters: Decoded, in the order in which they stand.
+    """
+
+    scheme: str
+    bucket: str
+    path: str
+    parameters: dict[str, str] = field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """Where it is, without what opens it."""
+        place = f"{self.scheme}://{self.bucket}{self.path}"
+        endpoint = self.parameters.get("endpoint", "")
+        return f"{place} at {endpoint}" if endpoint else place
+
+    @property
+    def url(self) -> str:
+        """Write the same without parameters."""
+        return f"{self.scheme}://{self.bucket}{quote(self.path)}"
+
+    def may_be_named(self, name: str) -> bool:
+        """Tell whether a parameter's name is no piece of a secret with an & in it."""
+        before = list(self.parameters)[: list(self.parameters).index(name)]
+        return not any(word in other.lower() for other in before for word in OPENING)
+
+
+def normalized(text: str) -> str:
+    """Check the address of a storage, and return it as it was written.
+
+    Raises:
+        AddressError: it cannot be used.
+    """
+    parse(text)
+    return text.strip()
+
+
+def parse(text: str) -> StorageAddress:
+    """Read the address of a storage.
+
+    Raises:
+        AddressError: it cannot be understood, or could be understood in two ways.
+    """
+    scheme, is_url, rest = text.strip().partition("://")
+    if not is_url or not rest or not text.strip().isprintable():
+        raise AddressError(f"It is not the address of a storage: write {EXAMPLE}.")
+    place, _, query = rest.partition("?")
+    bucket, slash, path = place.partition("/")
+    address = StorageAddress(scheme.lower(), bucket, unquote(slash + path), _parameters(query))
+    return _folder(address) if address.scheme == FOLDER else _bucket(address)
+
+
+def _folder(address: StorageAddress) -> StorageAddress:
+    if address.bucket not in HERE or not address.path.strip("/"):
+        raise AddressError(
+            "A folder is named from the root of the file system, with three slashes: "
+            "file:///absolute/folder."
+        )
+    if "object_lock" in address.parameters:
+        raise AddressError("object_lock is for buckets of S3, not for a folder.")
+    if address.parameters:
+        raise AddressError(
+            "It has a ?, and a folder takes no parameters: write one in its name as %3F."
+        )
+    return StorageAddress(FOLDER, "", address.path, {})
+
+
+def _bucket(address: StorageAddress) -> StorageAddress:
+    if not address.bucket:
+        raise AddressError(f"It names no bucket: write {EXAMPLE}.")
+    if ":" in address.bucket.rpartition("@")[0] or ("@" in address.path and ":" in address.bucket):
+        raise AddressError(
+            "Keys do not go before the bucket: write ?access_key_id=…&secret_access_key=… after it."
+        )
+    for name in ENDPOINTS:
+        if "@" in address.parameters.get(name, "").partition("://")[2].partition("/")[0]:
+            raise AddressError(f"Its {name} has no name and password in front of the host.")
+    return address
+
+
+def _parameters(query: str) -> dict[str, str]:
+    # Not as a form is read: a plus sign is a plus sign.
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    names = [unquote(name) for name, _, _ in pairs]
+    if not all(is_pair for _, is_pair, _ in pairs) or not all(map(str.isidentifier, names)):
+        raise AddressError(
+            "Its parameters are name=value with & between: write %26 for an & in one."
+        )
+    if len(set(names)) != len(names):
+        raise AddressError("One of its parameters is repeated. Write %26 for an & in a value.")
+    return {name: unquote(value) for name, (_, _, value) in zip(names, pairs, strict=True)}

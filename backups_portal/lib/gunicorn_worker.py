@@ -1,0 +1,94 @@
+"""Gunicorn's asynchronous worker, with a limit of time for what comes before a request.
+
+For `--worker-class`. Limits for bodies are those of `asgi_client.py`.
+"""
+
+import asyncio
+import resource
+import socket
+
+from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.workers.gasgi import ASGIWorker
+
+# From the connection to the end of the headers of its first request; for the next ones gunicorn
+# has `--keep-alive`.
+HEAD_SECONDS = 10.0
+HEAD_END = b"\r\n\r\n"
+ENDING = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+TOO_LATE = b"HTTP/1.1 408 Request Timeout" + ENDING
+UNREADABLE = b"HTTP/1.1 400 Bad Request" + ENDING
+# A client that confirms nothing for so long has gone without a word, as after a power cut.
+SILENT_MILLISECONDS = 30_000
+
+
+class Worker(ASGIWorker):
+    """Serves a `Bridge`."""
+
+    def load_wsgi(self) -> None:
+        """Load the application, and limit the time of connections without request."""
+        super().load_wsgi()
+        _raise_file_limit()
+        create = self.loop.create_server
+        # The one place where the protocol of connections can be replaced.
+        self.loop.create_server = lambda factory, **options: create(
+            lambda: PunctualProtocol(self), **options
+        )
+
+    def handle_exit_signal(self) -> None:
+        """Stop; streams would otherwise be waited for until they are cut off."""
+        super().handle_exit_signal()
+        self.asgi.stop()
+
+
+class PunctualProtocol(ASGIProtocol):
+    """Gunicorn's protocol of a connection, which closes what sends no request in time."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__(worker)
+        self._tail = b""
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for the first request."""
+        self._timer = self.worker.loop.call_later(HEAD_SECONDS, self._end, TOO_LATE)
+        connection = transport.get_extra_info("socket")
+        if hasattr(socket, "TCP_USER_TIMEOUT") and connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_MILLISECONDS)
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Stop to wait when the headers have ended."""
+        if self._timer is not None:
+            seen = self._tail + data
+            self._tail = seen[1 - len(HEAD_END) :]
+            if HEAD_END in seen:
+                self._stop_timer()
+        try:
+            super().data_received(data)
+        except ValueError:
+            # Of a length with more digits than Python reads.
+            self._end(UNREADABLE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop to wait."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _end(self, answer: bytes) -> None:
+        self._stop_timer()
+        self.transport.write(answer)
+        self.transport.close()
+
+
+def _raise_file_limit() -> None:
+    """Let the process have as many connections as the system allows.
+
+    Often that is 1,024 unless a process asks.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

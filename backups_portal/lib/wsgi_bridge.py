@@ -1,0 +1,270 @@
+"""The WSGI application behind an asynchronous server: threads work, and wait for no client.
+
+The server's loop gathers small bodies, sends whole answers and files, and keeps streams of events,
+all without a thread. Where a thread has to wait for its client (for the next piece of a large
+body, or until a piece of a long answer is taken) it does not count as one that works, so that
+slow clients keep others waiting neither by what they send nor by how they read.
+"""
+
+import asyncio
+import io
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from typing import IO, Any, Protocol, TypeVar
+
+from backups_portal.lib.access_log import note_request
+from backups_portal.lib.asgi_client import Client, ClientError, TooSlowError
+from backups_portal.lib.asgi_environ import environ_of
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[str, str]]
+T = TypeVar("T")
+
+# Bodies up to here are in memory before a thread begins. What is larger is asked for by the
+# application only once it knows who sends it.
+GATHERED_BYTES = 256 * 1024
+PIECE_BYTES = 64 * 1024
+# Threads that may wait for their clients besides those that work; each may keep a connection to the
+# portal's database.
+WAITING_THREADS = 32
+# Where a view puts what goes on without a thread after its answer has begun.
+STREAM = "backups_portal.stream"
+BODILESS = frozenset({204, 304})
+
+
+class Stream(Protocol):
+    """What goes on after an answer has begun, for as long as its client is there."""
+
+    async def run(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        """Send pieces, until the client has gone or the server stops."""
+
+
+class Answer:
+    """What the application has said."""
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.headers: Headers = []
+        self.body = b""
+        self.file: _File | None = None
+        self.is_sent = False
+
+    def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[..., Any]:
+        """WSGI's `start_response`."""
+        self.status = int(status.partition(" ")[0])
+        self.headers = headers
+        return _unsupported_write
+
+
+class Bridge:
+    """An ASGI application.
+
+    Args:
+        application: What answers, a WSGI application; Django's.
+        threads: So many requests are worked on at a time.
+    """
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], *, threads: int) -> None:
+        self._application = application
+        self._slots = asyncio.Semaphore(threads)
+        self._pool = ThreadPoolExecutor(threads + WAITING_THREADS, thread_name_prefix="request")
+        self._streams: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def stop(self) -> None:
+        """End all streams, since the server stops when all answers have ended."""
+        self._is_stopping = True
+        for stream in self._streams:
+            stream.cancel()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close"})
+            return
+        if scope["type"] != "http":
+            raise NotImplementedError(scope["type"])
+        began = time.monotonic()
+        environ = environ_of(scope)
+        client = Client(receive, send)
+        answer = Answer()
+        try:
+            await self._serve(environ, client, answer)
+        except TooSlowError:
+            answer.status = 408
+            await client.refuse(408)
+        except ClientError:
+            # Nobody is there who could be answered.
+            pass
+        finally:
+            client.is_gone = True
+            note_request(
+                environ, answer.status, answer.headers, client.sent, time.monotonic() - began
+            )
+
+    async def _serve(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
+        length = _length(environ)
+        is_small = length is not None and length <= GATHERED_BYTES
+        if is_small:
+            environ["wsgi.input"] = io.BytesIO(await client.read_all(length or 0))
+        else:
+            environ["wsgi.input"] = io.BufferedReader(_Arriving(self, client), PIECE_BYTES)
+        environ["wsgi.file_wrapper"] = _File
+        await self._in_thread(partial(self._run, environ, client, answer))
+        client.check()
+        if answer.is_sent:
+            return
+        # A client that waits to be asked for its body sends none.
+        if not is_small and "HTTP_EXPECT" not in environ:
+            await client.discard()
+        stream: Stream | None = environ.get(STREAM)
+        if stream is not None:
+            await self._follow(stream, client, answer)
+        elif answer.file is not None:
+            await self._send_file(answer.file, client, answer, environ["REQUEST_METHOD"])
+        else:
+            await _send_whole(client, answer, environ["REQUEST_METHOD"])
+
+    def _run(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
+        """Ask the application in a thread, and send what it makes in pieces."""
+        parts: Any = self._application(environ, answer.start)
+        if isinstance(parts, _File):
+            answer.file = parts
+            return
+        try:
+            if STREAM in environ:
+                return
+            if not getattr(parts, "streaming", True):
+                answer.body = b"".join(parts)
+                return
+            answer.is_sent = True
+            self.wait(client.start(answer.status, answer.headers))
+            if environ["REQUEST_METHOD"] != "HEAD":
+                for part in parts:
+                    self.wait(client.send(part))
+            self.wait(client.end())
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        """Do something in a thread as soon as one is free.
+
+        It goes on if the client leaves.
+        """
+        await self._slots.acquire()
+        loop = asyncio.get_running_loop()
+        # For the thread, which has none of its own.
+        self._loop = loop
+        future = loop.run_in_executor(self._pool, work)
+        future.add_done_callback(self._free_slot)
+        return await asyncio.shield(future)
+
+    def _free_slot(self, future: "asyncio.Future[Any]") -> None:
+        self._slots.release()
+        if not future.cancelled():
+            # Of one whose client has left nobody else asks.
+            future.exception()
+
+    def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Wait for a client, in a thread, while another thread may work."""
+        assert self._loop is not None  # noqa: S101 - it has brought the thread its work
+        return asyncio.run_coroutine_threadsafe(self._beside(coroutine), self._loop).result()
+
+    async def _beside(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        self._slots.release()
+        try:
+            return await coroutine
+        finally:
+            await self._slots.acquire()
+
+    async def _send_file(self, file: "_File", client: Client, answer: Answer, method: str) -> None:
+        try:
+            await client.start(answer.status, answer.headers)
+            while method != "HEAD" and (piece := await self._in_thread(file.read)):
+                await client.send(piece)
+            await client.end()
+        finally:
+            await self._in_thread(file.close)
+
+    async def _follow(self, stream: Stream, client: Client, answer: Answer) -> None:
+        await client.start(answer.status, answer.headers)
+        if not self._is_stopping:
+            task = asyncio.ensure_future(stream.run(client.send))
+            gone = asyncio.ensure_future(client.until_gone())
+            self._streams.add(task)
+            try:
+                await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                self._streams.discard(task)
+                gone.cancel()
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        await client.end()
+
+
+class _Arriving(io.RawIOBase):
+    """A body that is read by a thread as it comes."""
+
+    def __init__(self, bridge: Bridge, client: Client) -> None:
+        self._bridge = bridge
+        self._client = client
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = memoryview(self._bridge.wait(self._client.read()))
+        size = min(len(self._rest), len(buffer))
+        buffer[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
+class _File:
+    """WSGI's `file_wrapper`: a file to be sent as it is."""
+
+    def __init__(self, content: IO[bytes], block_size: int = PIECE_BYTES) -> None:
+        self._content = content
+
+    def read(self) -> bytes:
+        return self._content.read(PIECE_BYTES)
+
+    def close(self) -> None:
+        self._content.close()
+
+
+async def _send_whole(client: Client, answer: Answer, method: str) -> None:
+    body = answer.body
+    is_said = any(name.lower() == "content-length" for name, _ in answer.headers)
+    if not is_said and answer.status not in BODILESS:
+        answer.headers = [*answer.headers, ("Content-Length", str(len(body)))]
+    await client.start(answer.status, answer.headers)
+    if method == "HEAD" or answer.status in BODILESS:
+        body = b""
+    last = max(len(body) - 1, 0) // PIECE_BYTES * PIECE_BYTES
+    for begin in range(0, last, PIECE_BYTES):
+        await client.send(body[begin : begin + PIECE_BYTES])
+    await client.end(body[last:])
+
+
+def _length(environ: dict[str, Any]) -> int | None:
+    """Return how long a body says that it is, or None if it does not say."""
+    if "HTTP_TRANSFER_ENCODING" in environ:
+        return None
+    try:
+        return int(environ.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
+
+
+def _unsupported_write(data: bytes) -> None:
+    raise NotImplementedError("Django does not use WSGI's write()")
