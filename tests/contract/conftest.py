@@ -1,6 +1,6 @@
 """Two projects behind a live server, for official clients.
 
-The server and the projects serve all tests of a module; each test finds the projects empty.
+The server and the projects serve all tests of this package; each test finds the projects empty.
 """
 
 from collections.abc import Iterator
@@ -13,19 +13,20 @@ from django.core.management import call_command
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
+from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projectdb.tokens import create_token
-from backups_portal.projects.connections import keyring, project_dsn, server_url
+from backups_portal.projectdb.tokens import TokenGrant, create_token
+from backups_portal.projects.database_dsn import keyring, project_dsn, server_url
 from backups_portal.projects.models import Membership, Project
-from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.projects.project_creation import BackupSettings, create_project
 from restores.models import Restore
-from restores.services import run_restore
+from restores.restore_run import run_restore
 from snapshots.models import Snapshot
-from snapshots.taking import take
-from tests.api.conftest import EMPTYING
+from snapshots.run.snapshot_run import take
 from tests.conftest import database_of_this_test
 from tests.contract.server import running_api
 from tests.factories import make_account, make_restore, make_snapshot
+from tests.tagoio_api.conftest import EMPTYING
 
 SETTINGS = BackupSettings(time(3), "UTC", 7, datetime(2026, 3, 1, 3, tzinfo=UTC))
 
@@ -40,7 +41,7 @@ class Endpoint:
     project: Project
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def api_url(
     django_db_setup: None,
     django_db_blocker: DjangoDbBlocker,
@@ -56,7 +57,7 @@ def api_url(
         call_command("flush", interactive=False, verbosity=0)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def _projects(api_url: str) -> Iterator[list[Project]]:
     owner = make_account()
     projects = [
@@ -69,7 +70,7 @@ def _projects(api_url: str) -> Iterator[list[Project]]:
 
 @pytest.fixture
 def transactional_db() -> None:
-    """In place of pytest-django's: rows stay for the tests of a module, see `api_url`.
+    """In place of pytest-django's: rows stay for the tests of the package, see `api_url`.
 
     By this name it knows that these tests need the database.
     """
@@ -88,9 +89,12 @@ def _emptied(url: str, project: Project) -> Endpoint:
     Restore.objects.filter(snapshot__project=project).delete()
     Snapshot.objects.filter(project=project).delete()
     Membership.objects.filter(project=project).exclude(role=Membership.Role.OWNER).delete()
-    dsn = project_dsn(project)
-    with psycopg.connect(dsn) as connection:
-        connection.execute(EMPTYING)
+    with psycopg.connect(
+        database_url(server_url(project.server), database=project.database)
+    ) as server:
+        # A project's own role may not write the tables that tell of the database itself.
+        server.execute(EMPTYING)
+    with psycopg.connect(project_dsn(project)) as connection:
         connection.execute("UPDATE profile SET settings = '{}', logo_url = NULL")
         connection.execute("UPDATE run_settings SET settings = '{}'")
         return endpoint(url, project, connection)
@@ -112,5 +116,5 @@ def endpoint(
     url: str, project: Project, connection: "psycopg.Connection[tuple[object, ...]]"
 ) -> Endpoint:
     """A project with a new profile token."""
-    token = create_token(connection, keys=keyring(), kind="profile", name="Migration")
+    token = create_token(connection, TokenGrant("profile", name="Migration"), keys=keyring())
     return Endpoint(url, token.value, project_dsn(project), project)

@@ -9,11 +9,11 @@ from pathlib import Path
 import psycopg
 
 from backups_portal.projectdb.devices import create_device
-from backups_portal.projectdb.variables import send
-from backups_portal.projects.connections import keyring
+from backups_portal.projectdb.record_writer import send
+from backups_portal.projects.database_dsn import keyring
 from tests.contract.conftest import Endpoint
 
-DOCUMENT = Path(__file__).parents[2] / ".github" / "moving-data.md"
+DOCUMENT = Path(__file__).parents[2] / ".github" / "docs" / "moving-data.md"
 DEVICE = "a" * 24
 # More than a page of either script.
 RECORDS = 12_345

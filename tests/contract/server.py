@@ -6,50 +6,54 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from backups_portal.demo.ports import free_port
+from tests.processes import end_group
 
 START_SECONDS = 60.0
 
 
 def running_api(environment: dict[str, str], log: Path) -> AbstractContextManager[str]:
     """The base URL of the projects' API, with these settings beside those of the tests."""
-    return running("backups_portal.api.wsgi", environment, log)
+    return running("backups_portal.tagoio_api.asgi", environment, log)
 
 
 @contextmanager
-def running(application: str, environment: dict[str, str], log: Path) -> Iterator[str]:
-    """The base URL of a server of a WSGI module; it answers."""
+def running(
+    application: str,
+    environment: dict[str, str],
+    log: Path,
+    end: Callable[["subprocess.Popen[bytes]"], None] = end_group,
+) -> Iterator[str]:
+    """The base URL of a server of an ASGI module; it answers."""
     port = free_port()
     with log.open("wb") as stream:
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gunicorn", application),
-                *(f"--bind=127.0.0.1:{port}", "--worker-class=gthread", "--threads=4"),
+                f"--bind=127.0.0.1:{port}",
+                "--worker-class=backups_portal.lib.gunicorn_worker.Worker",
                 *("--workers=1", "--no-control-socket", "--graceful-timeout=2"),
                 *("--limit-request-line=8190", "--access-logfile=-"),
-                "--logger-class=backups_portal.lib.accesslog.AccessLogger",
+                "--logger-class=backups_portal.lib.access_log.AccessLogger",
             ],
             env={**os.environ, **environment},
             stdout=stream,
             stderr=subprocess.STDOUT,
+            # Of its own, so that its workers end with it.
+            process_group=0,
         )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(server, url, log)
         yield url
     finally:
-        server.terminate()
-        try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        end(server)
 
 
 def _wait_for(server: "subprocess.Popen[bytes]", url: str, log: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,8 +41,7 @@ def test_javascript(pasted: dict[str, str]) -> None:
 
 
 def test_the_command_line_s_files(pasted: dict[str, str], tmp_path: Path) -> None:
-    if shutil.which("xxd") is None:
-        pytest.skip("xxd is missing")
+    require_node()
     script = pasted["cli"].replace("tagoio device-list", "env")
     told = output(["bash", "-ec", script], cwd=tmp_path)
     environment = json.loads((tmp_path / "tagoconfig.json").read_text())["old"]
@@ -52,6 +50,40 @@ def test_the_command_line_s_files(pasted: dict[str, str], tmp_path: Path) -> Non
     assert f"TAGOIO_SSE={environment['tagoSSEURL']}" in told
     status, answer = ask(environment["tagoAPIURL"], "GET", "/profile/current", token=token)
     assert (status, answer["info"]["id"]) == (200, environment["id"])
+
+
+def test_a_second_project_is_added_to_the_first(pasted: dict[str, str], tmp_path: Path) -> None:
+    require_node()
+    file = tmp_path / "tagoconfig.json"
+    first = pasted["cli"].replace("tagoio device-list", "env")
+    output(["bash", "-ec", first], cwd=tmp_path)
+    config = json.loads(file.read_text())
+    # As the command line itself notes an analysis.
+    config["old"]["analysisList"] = [{"name": "Report", "fileName": "report.js", "id": "1"}]
+    file.write_text(json.dumps({**config, "analysisPath": "./mine"}))
+    url = config["old"]["tagoAPIURL"]
+    second = {
+        snippet.key: snippet.text
+        for snippet in snippets(
+            api_url=url,
+            environment="new",
+            profile_id="a" * 24,
+            token="p-new",
+            others={"old": config["old"]["id"], "third": "b" * 24},
+        )
+    }["cli"].replace("tagoio device-list", "env")
+    output(["bash", "-ec", second], cwd=tmp_path)
+    found = json.loads(file.read_text())
+    assert (found["default"], found["analysisPath"]) == ("new", "./mine")
+    assert found["old"]["analysisList"] == [{"name": "Report", "fileName": "report.js", "id": "1"}]
+    assert {name: found[name]["id"] for name in ("old", "new", "third")} == {
+        "old": config["old"]["id"],
+        "new": "a" * 24,
+        "third": "b" * 24,
+    }
+    locks = {lock.name: bytes.fromhex(lock.read_text()) for lock in tmp_path.glob(".tago-lock.*")}
+    assert locks[".tago-lock.new.lock"] == b"p-new"
+    assert locks[".tago-lock.old.lock"].startswith(b"p-")
 
 
 def output(command: list[str], cwd: Path | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The README's table of clients and these tests say the same."""
+"""Hold the table of .github/docs/tagoio-clients.md against the tests of this folder."""
 
 import re
 from pathlib import Path
@@ -16,8 +16,8 @@ BESIDE = {
 
 
 def test_every_line_is_a_test_and_every_flow_a_line() -> None:
-    readme = (HERE.parents[1] / "README.md").read_text()
-    told = re.findall(r"`((?:python|javascript|cli)/\w+\.py::\w+)` \|$", readme, re.MULTILINE)
+    page = (HERE.parents[1] / ".github" / "docs" / "tagoio-clients.md").read_text()
+    told = re.findall(r"`((?:python|javascript|cli)/\w+\.py::\w+)` \|$", page, re.MULTILINE)
     assert len(told) == len(set(told))
     there = {
         f"{client}/{file.name}::{name}"

@@ -7,13 +7,17 @@ import zipfile
 from typing import Any
 
 from snapshots.models import Snapshot
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
 from tests.contract.cli.requests import bare, result
 from tests.contract.conftest import Endpoint
 from tests.contract.http import ask
 from tests.factories import PASSWORD, make_snapshot
 
 TAGS = [{"key": "site", "value": "Oslo"}]
+PARAMETERS = [
+    {"key": "threshold", "value": "-18", "sent": True},
+    {"key": "site", "value": "Oslo", "sent": False},
+]
 # In the order of the command line: the file, the address, the key of a new id, one of them.
 KINDS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("access_management", "/am", "am_id", {"name": "Policy", "targets": [["a"]], "tags": TAGS}),
@@ -21,7 +25,17 @@ KINDS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("analysis", "/analysis", "id", {"name": "Report", "variables": [{"key": "a", "value": "b"}]}),
     ("connectors", "/integration/connector/", "connector", {"name": "Probe", "networks": []}),
     ("dashboards", "/dashboard", "dashboard", {"label": "Cold store", "tags": TAGS}),
-    ("devices", "/device", "device_id", {"name": "Truck", "description": "Ice", "tags": TAGS}),
+    (
+        "devices",
+        "/device",
+        "device_id",
+        {
+            "name": "Truck",
+            "description": "Ice",
+            "tags": TAGS,
+            "configuration_params": PARAMETERS,
+        },
+    ),
     ("dictionaries", "/dictionary", "dictionary", {"name": "Texts", "slug": "TXT"}),
     ("networks", "/integration/network/", "network", {"name": "LoRa", "icon": {"url": "x"}}),
     (
@@ -90,6 +104,8 @@ def test_a_deleted_project_comes_back_out_of_the_zip(
             kept = {key: value for key, value in before[name].items() if key not in NEW}
             assert {key: restored[key] for key in kept} == kept
             made[name] = found
+    parameters = result(one, "GET", f"/device/{made['devices']}/params")
+    assert [{key: row[key] for key in PARAMETERS[0]} for row in parameters] == PARAMETERS
 
     # By the rules of this service, the code of analyses is in no backup.
     assert not [name for name in archive.namelist() if name.startswith("versioning/")]
@@ -112,3 +128,8 @@ def test_a_deleted_project_comes_back_out_of_the_zip(
     (secret,) = json.loads(archive.read("resources/secrets.json"))
     assert (secret["key"], secret["value"]) == ("API_KEY", None)
     assert {row["key"] for row in result(one, "GET", "/secrets")} == {"API_KEY"}
+    # Where it is gone, the command line posts what the file has.
+    result(one, "DELETE", f"/secrets/{secret['id']}")
+    status, message = ask(one.url, "POST", "/secrets", secret, token=one.token)
+    assert status == 400
+    assert message.startswith("The secret API_KEY has no value. Downloaded backups contain none")

@@ -14,7 +14,7 @@ import pytest
 
 from backups_portal.projects.models import Membership
 from snapshots.models import Snapshot
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
 from tests.contract.cli.requests import bare, result
 from tests.contract.conftest import Endpoint
 from tests.contract.http import ask

@@ -195,12 +195,12 @@ def test_mistakes_become_exceptions_that_people_understand(
     made = project.devices.create({"name": "Sensor"})
     device = Device({"token": made["token"], "region": region(endpoints[0].url)})
     for body, says in (
-        ({"value": 1}, "Record 0: variable must be a text"),
+        ({"value": 1}, "Record 0: variable must be text"),
         ([{"variable": "t"}, {"variable": "t", "time": "soon"}], "Record 1: 'soon' is not a time"),
     ):
         with pytest.raises(Exception, match=says):
             device.sendData(body)
-    with pytest.raises(Exception, match="name: Field required"):
+    with pytest.raises(Exception, match="Name is missing"):
         project.devices.create({"type": "mutable"})
     with pytest.raises(Exception, match="qty must be at most 10000"):
         device.getData({"qty": 20_000})

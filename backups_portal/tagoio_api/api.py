@@ -1,0 +1,132 @@
+"""Assemble the API: routes in their order, and answers to exceptions."""
+
+import logging
+from http import HTTPStatus
+
+import psycopg
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.validation_messages import request_sentence
+from backups_portal.projectdb.record_writer import UnknownDeviceError
+from backups_portal.projectdb.records import RecordError
+from backups_portal.tagoio_api.auth.project_token_auth import note_refusal
+from backups_portal.tagoio_api.connection_pools import PoolBusyError
+from backups_portal.tagoio_api.data.device_data import UNKNOWN
+from backups_portal.tagoio_api.envelope import (
+    DENIED,
+    ApiError,
+    BusyError,
+    EnvelopeRenderer,
+    failure,
+)
+from backups_portal.tagoio_api.requests.json_bodies import BodyParser
+from backups_portal.tagoio_api.requests.large_bodies import FORM_ERRORS, UNREADABLE_FORM
+from backups_portal.tagoio_api.routes import (
+    chunks,
+    csv_files,
+    data,
+    device_conversion,
+    device_tokens,
+    devices,
+    parameters,
+    token_info,
+)
+from backups_portal.tagoio_api.routes.registry import ROUTERS
+
+log = get_logger(__name__)
+
+api = NinjaAPI(
+    title="Projects' API",
+    version="1.0.0",
+    description="The API of a project. Its token says which one.",
+    docs_url=None,
+    openapi_url="/openapi.json",
+    renderer=EnvelopeRenderer(),
+    parser=BodyParser(),
+    urls_namespace="api",
+)
+# Fixed paths come before those with an id in the same place.
+LOCKED = "Another session has locked the project's data. Nothing was changed; try again later"
+DEVICES = (parameters, device_tokens, data, csv_files, chunks, device_conversion, devices)
+for router in (token_info.router, *(routes.router for routes in DEVICES), *ROUTERS):
+    api.add_router("", router)
+
+
+@api.exception_handler(ApiError)
+def refused(request: HttpRequest, error: ApiError) -> HttpResponse:
+    """Say what is wrong with the request."""
+    return failure(error.message, error.status)
+
+
+@api.exception_handler(BusyError)
+def busy(request: HttpRequest, error: BusyError) -> HttpResponse:
+    """Say in `Retry-After` how many seconds to wait after wrong tries."""
+    response = refused(request, error)
+    response["Retry-After"] = str(error.seconds)
+    return response
+
+
+@api.exception_handler(HttpError)
+def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
+    """Refuse a body, for the reason that the parser gave."""
+    cause = error.__cause__
+    return refused(request, cause) if isinstance(cause, ApiError) else failure(error.message)
+
+
+@api.exception_handler(AuthenticationError)
+def denied(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
+    """Refuse a missing, unknown or expired token, or one that may not do this."""
+    note_refusal(request)
+    return failure(DENIED, HTTPStatus.UNAUTHORIZED)
+
+
+@api.exception_handler(ValidationError)
+def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    """Say the first thing that is wrong with the body, by its name."""
+    return failure(request_sentence(error.errors[0]))
+
+
+@api.exception_handler(psycopg.IntegrityError)
+def contradicting(request: HttpRequest, error: psycopg.IntegrityError) -> HttpResponse:
+    """Refuse a value that only a constraint of the database refuses."""
+    named = error.diag.column_name or error.diag.constraint_name or "a value"
+    log.warning("a constraint refused a request: %s", error)
+    return failure(f"{named} is missing, already taken, or names something that does not exist")
+
+
+@api.exception_handler(RecordError)
+def unreadable_record(request: HttpRequest, error: RecordError) -> HttpResponse:
+    """Say why a record cannot be stored."""
+    return failure(str(error)[:1].upper() + str(error)[1:])
+
+
+# What else stops a request, and what clients are told; with 503 they may try again.
+UNSTORABLE = "A value cannot be stored: it is too large, or holds a NUL character"
+UNAVAILABLE = ("The project's database does not answer", HTTPStatus.SERVICE_UNAVAILABLE)
+ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
+    UnknownDeviceError: (UNKNOWN, HTTPStatus.NOT_FOUND),
+    psycopg.DataError: (UNSTORABLE, HTTPStatus.BAD_REQUEST),
+    psycopg.errors.LockNotAvailable: (LOCKED, HTTPStatus.SERVICE_UNAVAILABLE),
+    psycopg.OperationalError: UNAVAILABLE,
+    PoolBusyError: UNAVAILABLE,
+    # A body without a length that went on for too long.
+    RequestDataTooBig: ("The body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    **dict.fromkeys(FORM_ERRORS, (UNREADABLE_FORM, HTTPStatus.BAD_REQUEST)),
+}
+
+
+def stopped(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer as the nearest class of the exception in ANSWERS says."""
+    message, status = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    # What clients did wrong is no warning to the operator.
+    level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
+    log.log(level, "a request was stopped: %s: %s", message, error)
+    return failure(message, status)
+
+
+for stopping in ANSWERS:
+    api.exception_handler(stopping)(stopped)

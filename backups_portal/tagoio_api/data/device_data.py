@@ -1,0 +1,201 @@
+"""Read, store, edit and delete the data of a device."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import psycopg
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projectdb import record_edits, record_reader
+from backups_portal.projectdb.record_filter import Window
+from backups_portal.projectdb.record_reader import Device, Page
+from backups_portal.projectdb.record_writer import delete_of_device, send
+from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller
+from backups_portal.tagoio_api.data.data_events import tell_of_data
+from backups_portal.tagoio_api.data.data_queries import DataQuery, parse_data_query
+from backups_portal.tagoio_api.envelope import ApiError, as_json, raw_success
+from backups_portal.tagoio_api.requests.json_bodies import body_of
+from backups_portal.tagoio_api.resources import page_cursors
+
+UNKNOWN = "Invalid Device ID"
+TOO_LARGE = "The numbers come to more than double precision holds"
+
+
+def find_device(caller: Caller, device_id: str, variables: list[str]) -> Device:
+    """Find a device of the caller's project with its series.
+
+    Raises:
+        UnknownDeviceError: there is none.
+    """
+    return record_reader.find_device(
+        caller.connection, device_id, prefix=caller.project.prefix, variables=variables
+    )
+
+
+def read_data(request: ApiRequest, device_id: str) -> HttpResponse:
+    """Answer what the query string asks for."""
+    caller = request.auth
+    asked = parse_data_query(request.META["QUERY_STRING"], caller.project.prefix)
+    if asked.takes_one:
+        return raw_success(_one_each(caller, device_id, asked).as_json())
+    device = find_device(caller, device_id, asked.variables)
+    if asked.query in ANSWERS:
+        return raw_success(as_json(ANSWERS[asked.query](caller, device, asked)))
+    return raw_success(_records(request, device, asked).as_json())
+
+
+def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> Page:
+    """Read one record of each variable in one statement: dashboards poll this."""
+    page = record_reader.read_one_each(
+        caller.connection,
+        device_id,
+        asked.selection,
+        prefix=caller.project.prefix,
+        wanted=record_reader.Wanted(asked.variables, asked.types),
+        order=asked.order,
+    )
+    if not page.records:
+        find_device(caller, device_id, [])
+    return page
+
+
+def _records(request: ApiRequest, device: Device, asked: DataQuery) -> Page:
+    connection = request.auth.connection
+    if asked.counts_each:
+        return record_reader.read_each(connection, device, asked.selection, limit=asked.limit)
+    if asked.skip is None:
+        return record_reader.read_page(connection, device, asked.selection, limit=asked.limit)
+    return _next_page(request, device, asked, asked.skip)
+
+
+def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> Page:
+    """Read the page that begins where the page before it ended."""
+    caller, selection = request.auth, asked.selection
+    name = _name(request, device, asked)
+    after = page_cursors.recall(name, skip) if skip else None
+    page = record_reader.read_page(
+        caller.connection,
+        device,
+        replace(selection, after=after) if after else selection,
+        limit=asked.limit,
+        skip=0 if after else skip,
+    )
+    if page.records:
+        last = record_reader.position_of(page.records[-1], caller.project.prefix)
+        page_cursors.remember(name, skip + len(page.records), last)
+    return page
+
+
+def _name(request: ApiRequest, device: Device, asked: DataQuery) -> str:
+    caller = request.auth
+    # Not X-Forwarded-For as it comes: some proxies write another port into it each time.
+    reader = request.META.get("REMOTE_ADDR", "")
+    return page_cursors.name_of(
+        caller.token.id, reader, device.id, repr((asked.variables, asked.selection))
+    )
+
+
+def _count(caller: Caller, device: Device, asked: DataQuery) -> int:
+    return record_reader.count(caller.connection, device, asked.selection)
+
+
+def _one_number(caller: Caller, device: Device, asked: DataQuery) -> list[JsonObject]:
+    if asked.selection.start is None:
+        raise ApiError("start_date field is required")
+    try:
+        value = record_reader.aggregate(caller.connection, device, asked.selection, asked.query)
+    except psycopg.errors.NumericValueOutOfRange as error:
+        raise ApiError(TOO_LARGE) from error
+    # An array of one: the Python SDK cannot read a bare fraction.
+    end = asked.selection.end or datetime.now(UTC)
+    return [] if value is None else [{"time": end, "value": value}]
+
+
+def _numbers(caller: Caller, device: Device, asked: DataQuery) -> list[JsonObject]:
+    if asked.interval not in record_reader.INTERVALS:
+        raise ApiError(f"interval must be one of {', '.join(record_reader.INTERVALS)}")
+    if asked.function not in record_reader.AGGREGATES:
+        raise ApiError(f"function must be one of {', '.join(record_reader.AGGREGATES)}")
+    try:
+        found = record_reader.aggregate_by(
+            caller.connection,
+            device,
+            asked.selection,
+            function=asked.function,
+            interval=asked.interval,
+        )
+    except psycopg.errors.NumericValueOutOfRange as error:
+        raise ApiError(TOO_LARGE) from error
+    return [{"time": time, "value": value} for time, value in found]
+
+
+ANSWERS: dict[str, Callable[[Caller, Device, DataQuery], object]] = {
+    "count": _count,
+    "avg": _one_number,
+    "sum": _one_number,
+    "aggregate": _numbers,
+}
+
+
+def send_data(request: ApiRequest, device_id: str) -> str:
+    """Store the records of the body: all of them, or none."""
+    items = _items(request)
+    count = send(
+        request.auth.connection,
+        device_id=device_id,
+        records=items,
+        most=settings.MUTABLE_DEVICE_ROWS,
+    )
+    if not count:
+        find_device(request.auth, device_id, [])
+    else:
+        tell_of_data(request.auth.project.prefix, device_id, items)
+    return f"{count} Data Added"
+
+
+def edit_data(request: ApiRequest, device_id: str) -> str:
+    """Change the records of the body."""
+    items = _items(request)
+    device = find_device(request.auth, device_id, [])
+    if not device.is_mutable:
+        raise ApiError("You cannot edit data on immutable device")
+    count = record_edits.edit_records(request.auth.connection, device, items)
+    return f"{count} item(s) updated"
+
+
+def delete_data(request: ApiRequest, device_id: str) -> str:
+    """Delete what a reading with the same query string would return."""
+    caller = request.auth
+    asked = parse_data_query(request.META["QUERY_STRING"], caller.project.prefix)
+    if asked.query in ANSWERS:
+        raise ApiError(f"Invalid query: {asked.query}")
+    device = find_device(caller, device_id, asked.variables)
+    if not device.is_mutable:
+        raise ApiError("Data in immutable devices cannot be deleted")
+    count = record_edits.delete_records(
+        caller.connection,
+        device.of_types(asked.types),
+        asked.selection,
+        window=Window(1) if asked.takes_one else Window(asked.limit, asked.skip or 0),
+        each=asked.takes_one or asked.counts_each,
+        order=asked.order,
+    )
+    return f"{count} Data Removed"
+
+
+def empty_device(caller: Caller, device_id: str) -> None:
+    """Delete all data of a device of any type."""
+    find_device(caller, device_id, [])
+    delete_of_device(caller.connection, device_id)
+
+
+def _items(request: HttpRequest) -> list[JsonObject]:
+    body = body_of(request)
+    if isinstance(body, list):
+        return body
+    if isinstance(body, dict) and body:
+        return [body]
+    raise ApiError("The body must be a record, or an array of records")

@@ -1,0 +1,112 @@
+"""Receive files that clients upload in parts.
+
+Parts wait in the project's own database, under a path that no list shows and nobody can read,
+so that any process of the API can take the next one.
+"""
+
+import re
+from urllib.parse import quote
+
+from django.core.files.uploadedfile import UploadedFile
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projectdb import upload_parts
+from backups_portal.projectdb.files import ANYTHING, WAITING
+from backups_portal.projectdb.ids import new_resource_id
+from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest
+from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
+from backups_portal.tagoio_api.files.signed_urls import address
+from backups_portal.ui.visible_names import is_seen
+
+MAX_PATH = 1000
+MAX_PARTS = 1000
+MAX_BYTES = 500_000_000
+
+
+def clean_path(value: object) -> str:
+    """Check a file's path, and return it without a leading slash.
+
+    Raises:
+        ApiError: it is none.
+    """
+    path = value.strip("/") if isinstance(value, str) else ""
+    hidden = path.startswith(WAITING) or not all(map(is_seen, filter(None, path.split("/"))))
+    if not path or hidden or "\0" in path or len(path) > MAX_PATH or ".." in path.split("/"):
+        raise ApiError(f"A file needs a path of at most {MAX_PATH} characters, without ..")
+    return path
+
+
+def upload_in_parts(
+    request: ApiRequest, form: JsonObject, part: UploadedFile | None
+) -> str | dict[str, str]:
+    """Take one step of an upload; a form's values are all text.
+
+    Raises:
+        ApiError: it is no step, or it does not fit what was begun.
+    """
+    action = form.get("multipart_action")
+    if action == "start":
+        return _start(request, form)
+    if action == "upload":
+        return _part(request, form, part)
+    if action == "end":
+        return _end(request, form)
+    raise ApiError("multipart_action is start, upload or end")
+
+
+def _start(request: ApiRequest, form: JsonObject) -> str:
+    upload_id = new_resource_id()
+    with request.auth.connection.transaction():
+        upload_parts.begin(
+            request.auth.connection,
+            upload_id,
+            path=clean_path(form.get("filename")),
+            content_type=str(form.get("contentType") or ANYTHING)[:200],
+            public=_is_true(form.get("public")),
+        )
+    return upload_id
+
+
+def _is_true(value: object) -> bool:
+    return value is True or str(value).lower() == "true"
+
+
+def _part(request: ApiRequest, form: JsonObject, part: UploadedFile | None) -> dict[str, str]:
+    number = str(form.get("part", ""))
+    if part is None or not (number.isdecimal() and 1 <= int(number) <= MAX_PARTS):
+        raise ApiError(f"A part has a file and a number from 1 to {MAX_PARTS}")
+    upload_id = _begun(request, form)
+    content = part.read()
+    return {"ETag": upload_parts.put_part(request.auth.connection, upload_id, int(number), content)}
+
+
+def _begun(request: ApiRequest, form: JsonObject) -> str:
+    upload_id = str(form.get("upload_id", ""))
+    if not re.fullmatch("[0-9a-f]{24}", upload_id) or not upload_parts.has_begun(
+        request.auth.connection, upload_id
+    ):
+        raise NotFoundError("Upload")
+    return upload_id
+
+
+def _end(request: ApiRequest, form: JsonObject) -> dict[str, str]:
+    connection = request.auth.connection
+    upload_id = _begun(request, form)
+    with connection.transaction():
+        stored = upload_parts.parts_of(connection, upload_id)
+        if _named(form.get("parts")) != {number: md5 for number, (md5, _) in stored.items()}:
+            raise ApiError("The parts are not those that were uploaded")
+        if sum(size for _, size in stored.values()) > MAX_BYTES:
+            raise ApiError(f"A file has at most {MAX_BYTES / 1e6:g} MB")
+        path = upload_parts.join(connection, upload_id)
+    return {"file": address(request, f"/file/{request.auth.project.profile_id}/{quote(path)}")}
+
+
+def _named(parts: object) -> dict[int, object]:
+    """Read the MD5 of each part by number, as the client has them."""
+    found = parts if isinstance(parts, list) else []
+    return {
+        one["PartNumber"]: one.get("ETag")
+        for one in found
+        if isinstance(one, dict) and isinstance(one.get("PartNumber"), int)
+    }

@@ -1,0 +1,67 @@
+"""Sign addresses that work without a token for a while, for downloads."""
+
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+
+from django.core import signing
+from django.http import HttpRequest
+from psycopg import Connection
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.tagoio_api.auth.project_token_auth import still_may
+from backups_portal.tagoio_api.envelope import ApiError, moment
+
+LIFETIME = timedelta(hours=1)
+
+
+def sign_path(purpose: str, claim: JsonObject) -> str:
+    """Sign a claim, as part of an address."""
+    return signing.dumps(claim, salt=f"api {purpose}", compress=True)
+
+
+def read_path(purpose: str, text: str) -> JsonObject:
+    """Read the claim that `sign_path` was given.
+
+    Raises:
+        ApiError: it was changed, is of another purpose, or is too old.
+    """
+    try:
+        claim = signing.loads(text, salt=f"api {purpose}", max_age=LIFETIME)
+    except signing.SignatureExpired as error:
+        raise ApiError("This address has expired: ask for a new one") from error
+    except signing.BadSignature as error:
+        raise ApiError("This address is not valid") from error
+    return dict(claim)
+
+
+def check_asker(connection: Connection, claim: JsonObject) -> None:
+    """Check that the token that asked for an address, `t`, may still read.
+
+    Raises:
+        ApiError: the token was revoked, or there was none.
+    """
+    if not still_may(connection, claim.get("t"), "read"):
+        raise ApiError(
+            "This address no longer works: the token that asked for it was revoked or has expired",
+            HTTPStatus.FORBIDDEN,
+        )
+
+
+def expiry() -> str:
+    """Return when an address that is signed now expires."""
+    return moment(datetime.now(UTC) + LIFETIME)
+
+
+def address(request: HttpRequest, path: str) -> str:
+    """Build the address of a path at the origin of the request."""
+    return request.build_absolute_uri(path)
+
+
+def in_units(size: int) -> tuple[float, str]:
+    """Scale a number of bytes to the unit in which clients show it."""
+    amount, unit = float(size), "B"
+    for larger in ("KB", "MB", "GB", "TB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return round(amount, 2), unit

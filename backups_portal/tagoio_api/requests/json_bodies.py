@@ -1,0 +1,155 @@
+"""Read bodies of requests: JSON in UTF-8, or nothing at all."""
+
+import base64
+from collections.abc import Iterable
+from typing import Annotated, Any, ClassVar, Literal, get_args, get_origin
+
+import ninja
+import orjson
+from django.http import HttpRequest
+from ninja.parser import Parser
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic.fields import FieldInfo
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projectdb.stored_json import DEEPEST, is_too_deep, may_be_deep
+from backups_portal.tagoio_api.envelope import ApiError
+
+
+def body_of(request: HttpRequest) -> object:
+    """Parse a body; {} for none, which the Python SDK declares as JSON.
+
+    Raises:
+        ApiError: it is not JSON, or of more levels than an answer can have.
+    """
+    body = request.body
+    if not body:
+        return {}
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ApiError(
+            f"The body is not valid JSON: see line {error.lineno}, column {error.colno}"
+        ) from error
+    if may_be_deep(body) and is_too_deep(value):
+        raise ApiError(f"The body has more than {DEEPEST} levels of lists and objects")
+    return value
+
+
+def from_base64(text: str, *, validate: bool = False) -> bytes:
+    """Decode a file that a body holds.
+
+    Args:
+        validate: Refuse characters that base64 does not have, instead of leaving them out.
+
+    Raises:
+        ApiError: it is not base64.
+    """
+    try:
+        return base64.b64decode(text, validate=validate)
+    except ValueError as error:
+        raise ApiError("file must be in base64") from error
+
+
+class BodyParser(Parser):
+    """Parses the bodies of the routes that declare what they take."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        return body_of(request)
+
+
+# What a route takes as its body: an object, or any JSON that it checks by itself.
+SentObject = Annotated[JsonObject, ninja.Body()]
+SentJson = Annotated[object, ninja.Body()]
+# Of a resource, in whichever project.
+ResourceId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
+
+
+def _takes_no_blank(field: FieldInfo) -> bool:
+    """Tell whether an optional field is a number, an id or a choice of words."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return not field.is_required() and any(
+        kind in (int, float, ResourceId) or get_origin(kind) is Literal for kind in kinds
+    )
+
+
+class Tag(BaseModel):
+    """A key and a value; the order of tags is kept, and one may come twice."""
+
+    key: str
+    value: str
+
+
+class Body(BaseModel):
+    """An object that a client sends.
+
+    Of keys that are not declared, the catalogue says which ones are settings; the rest is dropped.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: object) -> object:
+        """Drop null, and "" for numbers and ids: clients send them for nothing."""
+        if isinstance(values, dict):
+            return {key: value for key, value in values.items() if not cls._is_absent(key, value)}
+        return values
+
+    @classmethod
+    def _is_absent(cls, key: str, value: object) -> bool:
+        if value is None:
+            return not cls._keeps_null(key)
+        return value == "" and key in cls.model_fields and _takes_no_blank(cls.model_fields[key])
+
+    @classmethod
+    def _keeps_null(cls, key: str) -> bool:
+        return False
+
+    def given(self) -> JsonObject:
+        """Return what the client named."""
+        return self.model_dump(exclude_unset=True)
+
+
+class Named(Body):
+    """What most kinds of resources have in common."""
+
+    name: str = Field(min_length=1, max_length=1000)
+    tags: list[Tag] = []
+
+
+class Changes(Body):
+    """What an edit takes: null empties what may be empty, and leaves alone what may not."""
+
+    clearable: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def _keeps_null(cls, key: str) -> bool:
+        return key not in cls.model_fields or key in cls.clearable
+
+
+def changes_of(
+    new: type[Body],
+    name: str,
+    about: str,
+    *,
+    clearable: Iterable[str] = (),
+    fixed: Iterable[str] = (),
+) -> type[Changes]:
+    """Derive what an edit takes from what a creation takes; all is optional.
+
+    Args:
+        about: What the description of the API says of it.
+        clearable: Fields that null empties.
+        fixed: Fields that stay as they were created.
+    """
+    fields: JsonObject = {}
+    for key, made in new.model_fields.items():
+        if made.annotation and key not in fixed:
+            fields[key] = Annotated[made.annotation | None, Field(None), *made.metadata]
+    changes = create_model(name, __base__=Changes, __doc__=about, **fields)
+    changes.clearable = frozenset(clearable)
+    return changes
+
+
+Renamed = changes_of(Named, "Renamed", "What an edit of most kinds of resources takes.")

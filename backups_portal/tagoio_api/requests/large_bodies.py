@@ -1,0 +1,77 @@
+"""Read large bodies, of known callers only and without a connection.
+
+Small bodies are in memory before a thread begins. It waits for a large one, and would keep one of
+the few connections to the caller's project meanwhile.
+"""
+
+import io
+from http import HTTPStatus
+
+from django.conf import settings
+from django.core.exceptions import TooManyFieldsSent, TooManyFilesSent
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import InputStreamExhausted, MultiPartParserError
+
+from backups_portal.lib.wsgi_bridge import GATHERED_BYTES
+from backups_portal.tagoio_api.auth.project_token_auth import is_known, note_refusal
+from backups_portal.tagoio_api.envelope import DENIED, failure
+
+FORM_ERRORS = (MultiPartParserError, InputStreamExhausted, TooManyFieldsSent, TooManyFilesSent)
+UNREADABLE_FORM = (
+    "The form cannot be read: send it as multipart/form-data, with the boundary that its parts "
+    "have, and with one file"
+)
+
+
+def read_large_body(request: HttpRequest) -> HttpRequest | HttpResponse:
+    """Have a large body in memory, or a form's files beside it.
+
+    Returns:
+        The request to go on with, or the answer to one that cannot be read.
+    """
+    comes_in_chunks = "HTTP_TRANSFER_ENCODING" in request.META
+    if body_bytes(request) > settings.API_MAX_BODY_BYTES:
+        return too_large()
+    if not comes_in_chunks and body_bytes(request) <= GATHERED_BYTES:
+        return request
+    if not is_known(request):
+        note_refusal(request)
+        return failure(DENIED, HTTPStatus.UNAUTHORIZED)
+    try:
+        if comes_in_chunks:
+            request = _with_chunks_read(request)
+        elif request.content_type == "multipart/form-data":
+            request.FILES  # noqa: B018
+        else:
+            request.body  # noqa: B018
+    except FORM_ERRORS:
+        return failure(UNREADABLE_FORM)
+    except UnreadablePostError:
+        return failure("The body did not come in time", HTTPStatus.REQUEST_TIMEOUT)
+    return too_large() if body_bytes(request) > settings.API_MAX_BODY_BYTES else request
+
+
+def _with_chunks_read(request: HttpRequest) -> HttpRequest:
+    """Read a body of unknown length, of which Django would see nothing."""
+    body = request.META["wsgi.input"].read(settings.API_MAX_BODY_BYTES + 1)
+    known = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    again = WSGIRequest({**request.META, **known})
+    again.path_info = request.path_info
+    return again
+
+
+def body_bytes(request: HttpRequest) -> int:
+    """Read the length that a client states for its body."""
+    try:
+        return int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return 0
+
+
+def too_large() -> HttpResponse:
+    """Answer to a body above the limit."""
+    return failure(
+        f"The body is larger than {settings.API_MAX_BODY_BYTES / 1e6:g} MB",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )

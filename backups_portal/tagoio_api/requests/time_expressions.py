@@ -1,0 +1,78 @@
+"""Parse moments of query strings and expiries: absolute, or from now."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from backups_portal.projectdb.records import RecordError, parse_moment
+from backups_portal.tagoio_api.envelope import ApiError
+
+NEVER = "never"
+RELATIVE = re.compile(r"(\d{1,6})\s*([A-Za-z]+)")
+SECONDS = {
+    **dict.fromkeys(("s", "sec", "second"), 1),
+    **dict.fromkeys(("min", "minute"), 60),
+    **dict.fromkeys(("h", "hour"), 3600),
+    **dict.fromkeys(("d", "day"), 86_400),
+    **dict.fromkeys(("w", "week"), 7 * 86_400),
+}
+MONTHS = {
+    **dict.fromkeys(("M", "month"), 1),
+    "quarter": 3,
+    **dict.fromkeys(("y", "year"), 12),
+}
+
+
+def parse_since(text: str, name: str) -> datetime:
+    """Parse the moment of a query: a date, or `1 day` for a day ago.
+
+    Raises:
+        ApiError: it is neither.
+    """
+    return _parse(text, name, -1)
+
+
+def parse_expiry(value: object) -> datetime | None:
+    """Parse when a token expires: a date, or `3 month` from now; None for never.
+
+    Raises:
+        ApiError: it is neither.
+    """
+    if value in (None, "", NEVER):
+        return None
+    return _parse(str(value), "expire_time", 1)
+
+
+def _parse(text: str, name: str, sign: int) -> datetime:
+    try:
+        # The Python SDK writes a zone behind a `+`, which a query string turns into a blank.
+        match = RELATIVE.fullmatch(text.strip())
+        return _shifted(datetime.now(UTC), match, sign) if match else parse_moment(_clean(text))
+    except (RecordError, ValueError, OverflowError) as error:
+        raise ApiError(f"Invalid {name.replace('_', ' ')}") from error
+
+
+def _clean(text: str) -> str:
+    text = text.strip()
+    return re.sub(r"(\d) (\d\d:?\d\d)$", r"\1+\2", text) if text.count(":") > 2 else text
+
+
+def _shifted(now: datetime, match: re.Match[str], sign: int) -> datetime:
+    count, unit = int(match[1]) * sign, match[2]
+    # `M` are months and `m` would be anything: only long names may be written as one likes.
+    unit = unit if len(unit) == 1 else unit.lower().rstrip("s") or unit
+    if unit in SECONDS:
+        return now + timedelta(seconds=count * SECONDS[unit])
+    if unit not in MONTHS:
+        raise ValueError(unit)
+    return _months_later(now, count * MONTHS[unit])
+
+
+def _months_later(now: datetime, count: int) -> datetime:
+    year, month = divmod(now.year * 12 + now.month - 1 + count, 12)
+    for day in (now.day, 30, 29, 28):
+        try:
+            return now.replace(year=year, month=month + 1, day=day)
+        except ValueError:
+            if day == 28 or not 1 <= year <= 9999:
+                raise
+    raise AssertionError("every month has a 28th")

@@ -1,0 +1,169 @@
+"""Serve the routes that all kinds of resources have in common.
+
+A kind with nothing special is a line of the table in routes/plain_kinds.py.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from ninja import Router
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from backups_portal.projectdb.resource_writer import create, edit, fold
+from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, profile
+from backups_portal.tagoio_api.envelope import ApiError
+from backups_portal.tagoio_api.openapi import FIELDS, LIST
+from backups_portal.tagoio_api.requests.json_bodies import Body
+from backups_portal.tagoio_api.requests.query_strings import Parsed, query_of, texts
+from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
+from backups_portal.tagoio_api.resources.resource_list import list_resources, only, with_public
+
+UPDATED = "Successfully Updated"
+REMOVED = "Successfully Removed"
+# Not spelt out below, because `list` is the name of a field there.
+Rows = list[Row]
+
+
+@dataclass(frozen=True)
+class Doing:
+    """What the routes of a kind do if storing the object is not all; None means the usual."""
+
+    list: Callable[[Caller, Parsed], Rows] | None = None
+    create: Callable[[Caller, Row], Row] | None = None
+    read: Callable[[Caller, str], Row] | None = None
+    edit: Callable[[Caller, str, Row], None] | None = None
+    delete: Callable[[Caller, str], None] | None = None
+    updated: str = UPDATED
+    removed: str = REMOVED
+
+
+def read_resource(caller: Caller, kind: Kind, resource_id: str) -> Row:
+    """Read a complete object.
+
+    Raises:
+        ApiError: the project has none with this id.
+    """
+    if kind.public and resource_id == kind.public["id"]:
+        return kind.public
+    statement = sql.SQL("SELECT {} FROM {} WHERE id = %s").format(
+        sql.SQL(", ").join(map(sql.Identifier, kind.columns)), sql.Identifier(kind.table)
+    )
+    with caller.connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(statement, [resource_id]).fetchone()
+    if row is None:
+        raise kind.not_found
+    return kind.show(row)
+
+
+def create_resource(caller: Caller, kind: Kind, values: Row) -> Row:
+    """Store a client's object; return the answer to its creation."""
+    return {kind.created: create(caller.connection, kind.table, **folded(kind, values))}
+
+
+def edit_resource(caller: Caller, kind: Kind, resource_id: str, values: Row) -> None:
+    """Change what a client names of an object.
+
+    Raises:
+        ApiError: the project has none with this id.
+    """
+    if not edit(caller.connection, kind.table, resource_id, **folded(kind, values)):
+        raise kind.not_found
+
+
+def delete_resource(caller: Caller, kind: Kind, resource_id: str) -> None:
+    """Delete an object with all that depends on it.
+
+    Raises:
+        ApiError: the project has none with this id.
+    """
+    statement = sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier(kind.table))
+    if not caller.connection.execute(statement, [resource_id]).rowcount:
+        raise kind.not_found
+
+
+def folded(kind: Kind, values: Row) -> Row:
+    """Turn a client's object into columns and settings; drop the rest."""
+    return fold(kind.table, {kind.column(key): value for key, value in values.items()})
+
+
+@contextmanager
+def _taken_is_told(kind: Kind, values: Row) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.UniqueViolation as error:
+        if not kind.taken:
+            raise
+        raise ApiError(kind.taken.format(**values)) from error
+
+
+def add_routes(
+    router: Router,
+    kind: Kind,
+    path: str,
+    *,
+    body: type[Body],
+    changes: type[Body],
+    doing: Doing | None = None,
+) -> None:
+    """Give a router the five routes of a kind.
+
+    Args:
+        path: Of the collection; one object is behind its id.
+        body: What a creation takes.
+        changes: What an edit takes.
+        doing: What is special about this kind.
+    """
+    doing = doing or Doing()
+    do_create = doing.create or (lambda caller, values: create_resource(caller, kind, values))
+    do_read = doing.read or (lambda caller, known: read_resource(caller, kind, known))
+    do_edit = doing.edit or (lambda caller, known, new: edit_resource(caller, kind, known, new))
+    do_delete = doing.delete or (lambda caller, known: delete_resource(caller, kind, known))
+    do_list = doing.list or (lambda caller, query: list_resources(caller.connection, kind, query))
+
+    def list_(request: ApiRequest) -> Rows:
+        query = query_of(request)
+        return with_public(kind, query, do_list(request.auth, query))
+
+    def create_(request: ApiRequest, body: Body) -> Row:
+        values = body.given()
+        with _taken_is_told(kind, values):
+            return do_create(request.auth, values)
+
+    def read_(request: ApiRequest, resource_id: str) -> Row:
+        fields = texts(query_of(request).get("fields"))
+        found = do_read(request.auth, resource_id)
+        shown = {"profile": request.auth.project.profile_id, **found}
+        return only(shown, ["id", "tags", *fields]) if fields else shown
+
+    def edit_(request: ApiRequest, resource_id: str, body: Body) -> str:
+        values = body.given()
+        with _taken_is_told(kind, values):
+            do_edit(request.auth, resource_id, values)
+        return doing.updated
+
+    def delete_(request: ApiRequest, resource_id: str) -> str:
+        do_delete(request.auth, resource_id)
+        return doing.removed
+
+    # Ninja reads them where the body's own class is known, which is here alone.
+    create_.__annotations__["body"], edit_.__annotations__["body"] = body, changes
+    one, name = f"{path}/{{resource_id}}", kind.title.lower().replace(" ", "_")
+    for method, address, view, verb, extra in (
+        ("GET", path, list_, "List", LIST),
+        ("POST", path, create_, "Create", None),
+        ("GET", one, read_, "Read", FIELDS),
+        ("PUT", one, edit_, "Edit", None),
+        ("DELETE", one, delete_, "Delete", None),
+    ):
+        router.add_api_operation(
+            address,
+            [method],
+            view,
+            auth=profile,
+            operation_id=f"{verb.lower()}_{name}",
+            summary=f"{verb} {kind.title}",
+            openapi_extra=extra,
+        )

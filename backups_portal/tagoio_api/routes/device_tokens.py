@@ -1,0 +1,126 @@
+"""Serve tokens of devices, with their values: clients use the first one.
+
+No token is shown one that may do more than itself: one that only reads sees the values of those
+that only read.
+"""
+
+from http import HTTPStatus
+from typing import Literal
+
+import psycopg
+from ninja import Router
+from psycopg import sql
+from pydantic import Field
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projectdb.record_writer import UnknownDeviceError
+from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
+from backups_portal.projects.database_dsn import keyring
+from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, profile
+from backups_portal.tagoio_api.data.device_data import find_device
+from backups_portal.tagoio_api.envelope import ApiError
+from backups_portal.tagoio_api.openapi import LIST
+from backups_portal.tagoio_api.requests import query_strings
+from backups_portal.tagoio_api.requests.json_bodies import Body
+from backups_portal.tagoio_api.requests.time_expressions import NEVER, parse_expiry
+from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
+from backups_portal.tagoio_api.resources.resource_list import asked_fields, list_resources, only
+
+
+def _shape(row: Row) -> Row:
+    if "token" in row:
+        row["token"] = reveal(row["token"], keys=keyring())
+    if "expire_time" in row:
+        row["expire_time"] = row["expire_time"] or NEVER
+    return {"tags": [], **row}
+
+
+TOKEN = Kind(
+    title="Token",
+    table="token",
+    created="token",
+    listed=("name", "token", "permission"),
+    order="created_at",
+    names={
+        "sealed_value": "token",
+        "expires_at": "expire_time",
+        "last_used_at": "last_authorization",
+    },
+    hidden=frozenset({"kind", "analysis_id"}),
+    unkept=("sealed_value", "last_used_at"),
+    shape=_shape,
+)
+
+
+class NewToken(Body):
+    """A token to make for a device."""
+
+    device: str
+    name: str = Field("Token", max_length=200)
+    permission: Literal["full", "read", "write"] | None = None
+    expire_time: str | int | None = NEVER
+    serie_number: str | None = Field(None, max_length=200)
+
+
+router = Router(tags=["Device tokens"])
+
+
+@router.get("/device/token/{value}", auth=profile, summary="List", openapi_extra=LIST)
+def list_(request: ApiRequest, value: str) -> list[Row]:
+    """List the tokens of a device with their values, newest first."""
+    find_device(request.auth, value, [])
+    query = query_strings.query_of(request)
+    query = {"orderBy": "created_at,desc", **query}
+    condition = (sql.SQL("device_id = %s"), [value])
+    fields = asked_fields(TOKEN, query)
+    rows = list_resources(
+        request.auth.connection, TOKEN, {**query, "fields": [*fields, "permission"]}, condition
+    )
+    return [only(_veiled(row, request.auth), fields) for row in rows]
+
+
+def _veiled(row: Row, caller: Caller) -> Row:
+    hides = "token" in row and not caller.covers(row["permission"])
+    return {**row, "token": ""} if hides else row
+
+
+@router.post("/device/token", auth=profile, summary="Create")
+def create(request: ApiRequest, body: NewToken) -> JsonObject:
+    """Make a token of a device; it may do what the caller may by default."""
+    permission = body.permission or request.auth.token.permission
+    if not request.auth.covers(permission):
+        raise ApiError(
+            "This token cannot make one that may do more than itself", HTTPStatus.FORBIDDEN
+        )
+    expires_at = parse_expiry(body.expire_time)
+    try:
+        token = create_token(
+            request.auth.connection,
+            TokenGrant(
+                "device",
+                name=body.name,
+                device_id=body.device,
+                permission=permission,
+                serie_number=body.serie_number,
+                expires_at=expires_at,
+            ),
+            keys=request.auth.keys,
+        )
+    except psycopg.errors.IntegrityError as error:
+        raise UnknownDeviceError(body.device) from error
+    expiry = expires_at or NEVER
+    return {
+        "token": token.value,
+        "permission": permission,
+        # The SDK's types and the documentation call it differently.
+        "expire_date": expiry,
+        "expire_time": expiry,
+    }
+
+
+@router.delete("/device/token/{value}", auth=profile, summary="Delete")
+def delete(request: ApiRequest, value: str) -> str:
+    """Delete a token by its value; it stops working at once."""
+    statement = "DELETE FROM token WHERE hash = %s AND kind = 'device'"
+    request.auth.change("Token", statement, [request.auth.keys.digest(value)])
+    return "Token Successfully Removed"

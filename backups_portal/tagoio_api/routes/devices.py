@@ -1,0 +1,154 @@
+"""Serve devices: listed, created with a token, read, edited, deleted with all they own."""
+
+from typing import Literal
+
+import psycopg
+from ninja import Router
+from psycopg import sql
+from pydantic import Field, field_validator
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projectdb import devices
+from backups_portal.tagoio_api.auth.project_token_auth import Caller
+from backups_portal.tagoio_api.data.device_data import UNKNOWN
+from backups_portal.tagoio_api.envelope import ApiError
+from backups_portal.tagoio_api.requests import query_strings
+from backups_portal.tagoio_api.requests.json_bodies import Named, ResourceId, changes_of
+from backups_portal.tagoio_api.resources.crud import (
+    Doing,
+    add_routes,
+    edit_resource,
+    folded,
+    read_resource,
+)
+from backups_portal.tagoio_api.resources.resource_kinds import ID, TEXT, Kind, Row
+from backups_portal.tagoio_api.resources.resource_list import Condition, elements, list_resources
+from backups_portal.tagoio_api.routes.parameters import NewParameter
+from backups_portal.tagoio_api.routes.plain_kinds import PUBLIC_CONNECTOR, PUBLIC_NETWORK
+
+PROTECTION = "_delete_protection_"
+Period = Literal["day", "week", "month", "quarter"]
+# How many chunks of each period a device keeps at most.
+MAX_CHUNKS = {"day": 31, "week": 26, "month": 36, "quarter": 36}
+
+
+def _shape(row: Row) -> Row:
+    """Add what both a list and a reading say of a device."""
+    return {**row, "bucket": row["id"]} if "id" in row else row
+
+
+DEVICE = Kind(
+    title="Device",
+    table="device",
+    created="device_id",
+    names={"network_id": "network", "connector_id": "connector"},
+    filters={"type": TEXT, "network": ID, "connector": ID},
+    shape=_shape,
+    missing=UNKNOWN,
+)
+
+
+class NewDevice(Named):
+    """A device to make."""
+
+    description: str | None = Field(None, max_length=10_000)
+    active: bool | None = None
+    visible: bool | None = None
+    network: ResourceId | None = None
+    connector: ResourceId | None = None
+    chunk_retention: int | None = Field(None, ge=0, le=36)
+    type: Literal["mutable", "immutable", "hybrid", "legacy"] = "mutable"
+    chunk_period: Period | None = None
+    serie_number: str | None = Field(None, max_length=200)
+    configuration_params: list[NewParameter] = []
+
+    @field_validator("type")
+    @classmethod
+    def _as_kept(cls, value: str) -> str:
+        """Keep hybrid and legacy devices as mutable ones."""
+        return "immutable" if value == "immutable" else "mutable"
+
+
+# In a complete object that a client sends back, what an edit leaves alone.
+FIXED = ("type", "chunk_period", "serie_number", "configuration_params")
+DeviceChanges = changes_of(
+    NewDevice,
+    "DeviceChanges",
+    "What an edit of a device may name; its type and chunk period stay.",
+    clearable=("description", "network", "connector"),
+    fixed=FIXED,
+)
+
+
+def create(caller: Caller, values: Row) -> Row:
+    """Make a device; an immutable one needs its chunks described."""
+    check_retention(values.get("chunk_period"), values.get("chunk_retention"))
+    values = {"network": PUBLIC_NETWORK["id"], "connector": PUBLIC_CONNECTOR["id"], **values}
+    parameters = values.pop("configuration_params", [])
+    serie_number = values.pop("serie_number", None)
+    try:
+        device_id, token = devices.create_device(
+            caller.connection,
+            keys=caller.keys,
+            parameters=parameters,
+            serie_number=serie_number,
+            permission=caller.token.permission,
+            **folded(DEVICE, values),
+        )
+    except psycopg.errors.CheckViolation as error:
+        raise ApiError("chunk_period and chunk_retention are required") from error
+    return {"device_id": device_id, "bucket_id": device_id, "token": token.value}
+
+
+def check_retention(period: str | None, retention: int | None) -> None:
+    """Raise ApiError if more chunks of a period are to be kept than can be."""
+    most = MAX_CHUNKS.get(period or "", 36)
+    if retention is not None and retention > most:
+        raise ApiError(f"Chunk retention must be at most {most} where chunk period is {period}")
+
+
+def list_(caller: Caller, query: query_strings.Parsed) -> list[Row]:
+    """List a page of devices; `serial` finds the one whose token has this serial number."""
+    also: list[Condition] = []
+    if serial := query_strings.text(query.get("serial")):
+        statement = "id IN (SELECT device_id FROM token WHERE serie_number = %s)"
+        also.append((sql.SQL(statement), [serial]))
+    return list_resources(caller.connection, DEVICE, query, *also)
+
+
+def read(caller: Caller, device_id: str) -> Row:
+    """Read everything about a device but its tokens."""
+    row = read_resource(caller, DEVICE, device_id)
+    return {**row, "bucket": {"id": row["id"], "name": row["name"]}}
+
+
+def edit(caller: Caller, device_id: str, values: JsonObject) -> None:
+    """Change what may be changed."""
+    changes = {key: value for key, value in values.items() if key not in FIXED}
+    row = caller.connection.execute(
+        "SELECT chunk_period FROM device WHERE id = %s", [device_id]
+    ).fetchone()
+    check_retention(row[0] if row else None, changes.get("chunk_retention"))
+    edit_resource(caller, DEVICE, device_id, changes)
+
+
+def delete(caller: Caller, device_id: str) -> None:
+    """Delete a device, unless a tag protects it."""
+    statement = "SELECT tag->>'value' FROM device, {} AS tag WHERE id = %s AND tag->>'key' = %s"
+    row = caller.connection.execute(
+        sql.SQL(statement).format(elements(sql.Identifier("tags"))), [device_id, PROTECTION]
+    ).fetchone()
+    if row:
+        raise ApiError(row[0] or "The device is protected from deletion")
+    devices.delete_device(caller.connection, device_id)
+
+
+router = Router(tags=["Devices"])
+add_routes(
+    router,
+    DEVICE,
+    "/device",
+    body=NewDevice,
+    changes=DeviceChanges,
+    doing=Doing(list=list_, create=create, read=read, edit=edit, delete=delete),
+)

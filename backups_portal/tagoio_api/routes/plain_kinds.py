@@ -1,0 +1,141 @@
+"""Serve the kinds of resources that have nothing special: what each of them is, in a table."""
+
+from http import HTTPStatus
+
+from ninja import Router
+from pydantic import Field
+
+from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, profile
+from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
+from backups_portal.tagoio_api.requests.json_bodies import (
+    Body,
+    Changes,
+    Named,
+    Renamed,
+    Tag,
+    changes_of,
+)
+from backups_portal.tagoio_api.resources.crud import Doing, add_routes
+from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
+
+# What every project knows: clients look for one before they create a device, and scripts have these
+# two ids written in them.
+PUBLIC_NETWORK: Row = {
+    "id": "5bbd0d144051a50034cd19fb",
+    "name": "HTTPS",
+    "tags": [],
+    "description": "Devices that send their data by HTTPS",
+    "public": True,
+}
+PUBLIC_CONNECTOR: Row = {
+    "id": "5f5a8f3351d4db99c40dece5",
+    "name": "Custom HTTPS",
+    "tags": [],
+    "description": "Devices that send their data by HTTPS",
+    "networks": [PUBLIC_NETWORK["id"]],
+    "public": True,
+}
+
+
+class NewDashboard(Body):
+    """A dashboard; clients keep what they like in the keys that are not declared here."""
+
+    label: str = Field(min_length=1, max_length=1000)
+    visible: bool = True
+    arrangement: list[object] = []
+    tabs: list[object] = []
+    tags: list[Tag] = []
+
+
+class NewAction(Named):
+    """An action; what triggers it and what it does is kept as it is."""
+
+    active: bool = True
+    trigger: list[object] = []
+
+
+class NewPolicy(Named):
+    """A policy: what is allowed or refused, and to whom."""
+
+    active: bool = True
+    permissions: list[object] = []
+    targets: list[object] = []
+
+
+def _dashboard(row: Row) -> Row:
+    # Clients read these from every dashboard, also from one that was made without them.
+    return {"type": "dashboard", "blueprint_devices": [], **row} if "label" in row else row
+
+
+# The command line goes through the triggers of every action that it copies.
+ACTION = Kind("Action", "action", "action", shape=lambda row: {"trigger": [], **row})
+CONNECTOR = Kind(
+    "Connector",
+    "connector",
+    "connector",
+    shape=lambda row: {"networks": [], **row},
+    public=PUBLIC_CONNECTOR,
+)
+NETWORK = Kind("Network", "network", "network", public=PUBLIC_NETWORK)
+POLICY = Kind("Access Management", "access_rule", "am_id", listed=("id", "name", "tags"))
+DASHBOARD = Kind(
+    "Dashboard",
+    "dashboard",
+    "dashboard",
+    listed=("id", "label", "visible"),
+    order="label",
+    shape=_dashboard,
+)
+
+
+EDITED: dict[type[Body], type[Changes]] = {
+    new: changes_of(new, name, f"What of {what} is edited.")
+    for new, name, what in (
+        (NewDashboard, "ChangedDashboard", "a dashboard"),
+        (NewAction, "ChangedAction", "an action"),
+        (NewPolicy, "ChangedPolicy", "a policy"),
+    )
+}
+POLICY_SAID = Doing(
+    updated="Access Management Successfully Updated",
+    removed="Access Management Successfully Deleted",
+)
+# The part of the API's description, the kind, its path, what creates one, and what is special.
+TABLE: tuple[tuple[str, Kind, str, type[Body], Doing | None], ...] = (
+    ("Dashboards", DASHBOARD, "/dashboard", NewDashboard, None),
+    ("Actions", ACTION, "/action", NewAction, None),
+    ("Access management", POLICY, "/am", NewPolicy, POLICY_SAID),
+    ("Networks", NETWORK, "/integration/network", Named, None),
+    ("Connectors", CONNECTOR, "/integration/connector", Named, None),
+)
+
+network_tokens = Router(tags=["Networks"], auth=profile)
+TOKENS = "/integration/network/token"
+
+
+@network_tokens.get(TOKENS + "/{value}", summary="List the tokens of a Network")
+def list_tokens(request: ApiRequest, value: str) -> list[Row]:
+    """List none: servers of networks do not send to this API; devices do."""
+    return []
+
+
+@network_tokens.post(TOKENS, summary="Create a token for a Network")
+def make_token(request: ApiRequest) -> str:
+    """Refuse: devices send with their own tokens."""
+    raise ApiError("Networks have no tokens here: devices send with theirs", HTTPStatus.FORBIDDEN)
+
+
+@network_tokens.delete(TOKENS + "/{value}", summary="Revoke a token of a Network")
+def delete_token(request: ApiRequest, value: str) -> str:
+    """Refuse: there is none."""
+    raise NotFoundError("Token")
+
+
+def _router(tag: str, kind: Kind, path: str, new: type[Body], doing: Doing | None) -> Router:
+    router = Router(tags=[tag])
+    add_routes(router, kind, path, body=new, changes=EDITED.get(new, Renamed), doing=doing)
+    return router
+
+
+# Tokens come before networks by id.
+ROUTERS = (network_tokens, *(_router(*row) for row in TABLE))

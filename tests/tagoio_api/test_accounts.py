@@ -1,0 +1,205 @@
+"""Signing in through the API, and the tokens that owners make with their password."""
+
+import base64
+import json
+import time
+from typing import ClassVar
+
+import pytest
+from cryptography.hazmat.primitives.hashes import SHA1
+from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from django.contrib.auth.hashers import MD5PasswordHasher
+from django.utils import timezone
+from pytest_django import Settings
+
+from backups_portal.accounts import two_factor
+from backups_portal.accounts.models import SecondFactor
+from backups_portal.accounts.sign_in_limits import take_sign_in
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import Membership, Project
+from tests.factories import PASSWORD, make_account, make_membership
+from tests.tagoio_api.conftest import Api, api_of
+
+WRONG = (401, "Invalid E-mail or Password")
+BUSY = (429, "Too many attempts. Try again in 15 minutes.")
+
+
+def who(project: Project, password: str = PASSWORD) -> dict[str, str]:
+    return {"email": project.created_by.email, "password": password}
+
+
+class NotingHasher(MD5PasswordHasher):
+    """Fast, as a test has many passwords; knows those that it was given."""
+
+    seen: ClassVar[list[str]] = []
+
+    def encode(self, password: str, salt: str) -> str:
+        self.seen.append(password)
+        return super().encode(password, salt)
+
+
+@pytest.fixture
+def hashed(project: Project, settings: Settings) -> list[str]:
+    """The passwords that are hashed from now on."""
+    settings.PASSWORD_HASHERS = [f"{__name__}.NotingHasher", *settings.PASSWORD_HASHERS]
+    project.created_by.set_password(PASSWORD)
+    project.created_by.save(update_fields=["password"])
+    return NotingHasher.seen
+
+
+def test_somebody_who_is_wrong_too_often_has_to_wait(
+    api: Api, project: Project, hashed: list[str]
+) -> None:
+    login = "/account/login"
+    for _ in range(3):
+        for _ in range(4):
+            assert api.call("POST", login, who(project, "wrong")) == WRONG
+        # The right one makes them forgotten.
+        assert api.call("POST", login, who(project))[0] == 200
+    for _ in range(5):
+        assert api.call("POST", login, who(project, "wrong")) == WRONG
+    before = len(hashed)
+    for email in (project.created_by.email, project.created_by.email.upper()):
+        assert api.call("POST", login, {"email": email, "password": PASSWORD}) == BUSY
+    assert len(hashed) == before, "nothing was looked at"
+    locked = AuditEvent.objects.get(action="session.locked")
+    assert (locked.subject, locked.address) == (project.created_by.email, "127.0.0.1")
+    # Nor is there another way in, here or at the portal.
+    body = who(project)
+    token = {**body, "profile_id": project.profile_id}
+    assert api.call("POST", "/account/profile/token", token) == BUSY
+    assert api.call("POST", f"/profile/{project.profile_id}/token", body) == BUSY
+    assert take_sign_in(project.created_by.email, "127.0.0.1") > 0
+    # Nobody else has to.
+    other = {"email": make_account().email, "password": PASSWORD}
+    assert api.call("POST", login, other)[0] == 200
+    assert AuditEvent.objects.filter(action="session.refused").count() == 17
+
+
+def test_who_has_to_wait_is_told_for_how_long(api: Api, project: Project) -> None:
+    for _ in range(6):
+        response = api.client.post(
+            "/account/login", who(project, "x"), content_type="application/json"
+        )
+    assert response.status_code == 429
+    assert 0 < int(response["Retry-After"]) <= 15 * 60
+
+
+def test_many_addresses_guess_no_faster(api: Api, project: Project, hashed: list[str]) -> None:
+    answers = [
+        api.client.post(
+            "/account/login",
+            who(project, "wrong"),
+            content_type="application/json",
+            REMOTE_ADDR=f"192.0.2.{number}",
+        ).status_code
+        for number in range(60)
+    ]
+    assert answers == [401] * 50 + [429] * 10
+
+
+def test_nobody_learns_whether_there_is_an_account(api: Api, project: Project) -> None:
+    stranger = {"email": "nobody@example.com", "password": PASSWORD}
+    assert api.call("POST", "/account/login", stranger) == WRONG
+    project.created_by.is_active = False
+    project.created_by.save(update_fields=["is_active"])
+    assert api.call("POST", "/account/login", who(project)) == WRONG
+    assert api.call("POST", "/account/login", {"email": "a\0b", "password": "x"}) == WRONG
+
+
+def test_signing_in_lists_running_projects_only(
+    api: Api, project: Project, other_project: Project
+) -> None:
+    make_membership(other_project, project.created_by)
+    other_project.state = Project.State.SHUT_DOWN
+    other_project.save(update_fields=["state"])
+    profiles = api.post("/account/login", who(project))["profiles"]
+    assert [one["id"] for one in profiles] == [project.profile_id]
+
+
+def test_an_owner_makes_lists_and_revokes_profile_tokens(api: Api, project: Project) -> None:
+    path = f"/profile/{project.profile_id}/token"
+    body = {**who(project), "name": "Script", "permission": "read", "expire_time": "1 day"}
+    made = api.post(path, body)
+    listed = {token["name"]: token for token in api.get(path)}
+    assert listed["Script"]["permission"] == "read"
+    # Its value was shown once.
+    assert listed["Script"]["token"] == f"p-…{made['token'][-4:]}"
+    reader = Api(made["token"], api.client)
+    assert reader.get("/device") == []
+    assert reader.call("DELETE", f"{path}/{made['token']}")[0] == 401
+    assert api.delete(f"{path}/{made['token']}") == "Token Successfully Removed"
+    assert reader.call("GET", "/device")[0] == 401
+    assert api.call("DELETE", f"{path}/{made['token']}") == (404, "Token Not Found")
+    assert {*AuditEvent.objects.values_list("action", flat=True)} >= {
+        *("token.created", "token.revoked")
+    }
+
+
+def test_who_is_no_owner_makes_no_token(api: Api, project: Project, other_project: Project) -> None:
+    collaborator, stranger = make_account(), make_account()
+    make_membership(project, collaborator, Membership.Role.COLLABORATOR)
+    body = {"profile_id": project.profile_id, "password": PASSWORD}
+    own = f"/profile/{project.profile_id}/token"
+    for person, status in ((collaborator, 403), (stranger, 404)):
+        sent = {**body, "email": person.email}
+        assert api.call("POST", "/account/profile/token", sent)[0] == status
+        assert api.call("POST", own, sent)[0] == 403
+    # Nor does a token reach another project's.
+    assert api_of(other_project).call("GET", own) == (404, "Profile Not Found")
+    assert api.call("PUT", "/account", {"name": "x"})[0] == 403
+
+
+def test_a_profile_is_edited_but_for_its_name(api: Api, project: Project) -> None:
+    api.put("/profile/current", {"logo_url": "https://example.com/a.png", "colour": "red"})
+    info = api.get("/profile/current")["info"]
+    assert info["logo_url"] == "https://example.com/a.png"
+    assert "colour" not in info
+    # Sent back as it was read.
+    api.put(f"/profile/{project.profile_id}", {**info, "logo_url": None})
+    assert api.get("/profile/current")["info"]["logo_url"] is None
+    assert api.call("PUT", "/profile/current", {"name": "Other"})[0] == 400
+
+
+class TestAnAccountWithCodes:
+    @pytest.fixture
+    def secret(self, project: Project) -> str:
+        """The key in the owner's app."""
+        factor = two_factor.prepare(project.created_by)
+        SecondFactor.objects.update(confirmed_at=timezone.now())
+        return two_factor.secret_of(factor)
+
+    def code(self, secret: str) -> str:
+        totp = TOTP(base64.b32decode(secret), 6, SHA1(), 30)  # noqa: S303
+        return totp.generate(int(time.time())).decode()
+
+    def test_a_client_is_told_to_ask_for_a_code(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        refused = api.call("POST", "/account/login", who(project))
+        assert refused[0] == 400
+        assert json.loads(refused[1])["otp_enabled"] == ["authenticator"]
+        wrong = {**who(project), "pin_code": "000000", "otp_type": "authenticator"}
+        assert api.call("POST", "/account/login", wrong)[0] == 401
+
+    def test_codes_are_guessed_five_times_and_no_more(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        wrong = f"{(int(self.code(secret)) + 1) % 1_000_000:06}"
+        answers = [
+            api.call("POST", "/account/login", {**who(project), "pin_code": wrong})[0]
+            for _ in range(7)
+        ]
+        assert answers == [401] * 5 + [429] * 2
+        right = {**who(project), "pin_code": self.code(secret)}
+        assert api.call("POST", "/account/login", right) == BUSY
+        assert AuditEvent.objects.filter(action="session.code_refused").count() == 5
+
+    def test_one_code_signs_in_and_makes_one_token(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        proof = {**who(project), "pin_code": self.code(secret), "otp_type": "authenticator"}
+        (found,) = api.post("/account/login", proof)["profiles"]
+        wish = {**proof, "profile_id": found["id"]}
+        assert api.post("/account/profile/token", wish)["token"]
+        assert api.call("POST", "/account/profile/token", wish)[0] == 401

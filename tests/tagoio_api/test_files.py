@@ -1,0 +1,153 @@
+"""Files of a project: how they leave, in slices and harmless; and forms that bring them."""
+
+import os
+from urllib.parse import quote
+
+import pytest
+from django.test import Client
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from backups_portal.projectdb import files
+from backups_portal.projectdb.files import ANYTHING, put_file
+from backups_portal.projects.models import Project
+from tests.projectdatabases import Connection
+from tests.tagoio_api.conftest import Api, api_of
+
+
+def test_a_file_larger_than_a_slice_comes_whole(
+    api: Api, database: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SLICE", 1_000)
+    content = os.urandom(3_500)
+    put_file(database, path="maps/north.bin", content=content)
+    database.commit()
+    profile = api.get("/info")["id"]
+
+    response = api.client.get(f"/file/{profile}/maps/north.bin", headers={"token": api.token})
+
+    assert response.streaming
+    assert response["Content-Length"] == "3500"
+    assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert b"".join(response.streaming_content) == content
+
+
+def test_an_empty_file_comes_empty(api: Api, database: Connection) -> None:
+    put_file(database, path="empty", content=b"")
+    database.commit()
+    profile = api.get("/info")["id"]
+    response = api.client.get(f"/file/{profile}/empty", headers={"token": api.token})
+    assert (response.status_code, b"".join(response.streaming_content)) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "shown", "is_inline"),
+    [
+        ("a.png", ANYTHING, "image/png", True),
+        ("a.jpg", ANYTHING, "image/jpeg", True),
+        ("a", "image/gif", "image/gif", True),
+        ("a.svg", ANYTHING, "image/svg+xml", False),
+        ("a.png", "image/svg+xml", "image/svg+xml", False),
+        ("a.html", ANYTHING, "text/html", False),
+        ("a.png", "text/html; charset=utf-8", "text/html", False),
+        ("a.pdf", ANYTHING, "application/pdf", False),
+        ("a", ANYTHING, ANYTHING, False),
+        ('q"uo;te\\.png', ANYTHING, "image/png", True),
+        ("ü.txt", "text/plain\r\nX-Evil: 1", "text/plain", False),
+        ("a.gif", "nonsense", "image/gif", True),
+    ],
+)
+def test_files_are_served_with_their_type_and_run_nowhere(
+    api: Api, database: Connection, path: str, said: str, shown: str, is_inline: bool
+) -> None:
+    put_file(database, path=path, content=b"<script>", content_type=said)
+    database.commit()
+    address = f"/file/{api.get('/info')['id']}/{quote(path)}"
+    response = api.client.get(address, headers={"token": api.token})
+    assert response.status_code == 200
+    assert response["Content-Type"] == shown
+    disposition = response.get("Content-Disposition", "inline")
+    assert disposition.startswith("inline" if is_inline else "attachment")
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert response["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    assert "X-Evil" not in response.headers
+
+
+FORM = b'--b\r\nContent-Disposition: form-data; name="multipart_action"\r\n\r\nstart\r\n--b--\r\n'
+PARTS = [
+    b"--b",
+    b"--",
+    b"\r\n",
+    b'Content-Disposition: form-data; name="file"; filename="a"',
+    b"Content-Disposition: form-data",
+    b'Content-Disposition: form-data; name="\xff"',
+    b"Content-Type: text/plain; charset=nonsense",
+    b"Content-Transfer-Encoding: base64",
+    b"=",
+    b"\x00\xff",
+    b"multipart_action",
+]
+TYPES = [
+    "multipart/form-data",
+    "multipart/form-data; boundary=",
+    "multipart/form-data; boundary=b",
+    'multipart/form-data; boundary="b',
+    "multipart/form-data; boundary=" + "b" * 300,
+    "multipart/form-data; boundary=b; charset=nonsense",
+    "multipart/form-data; boundary=ü",
+    "multipart/form-data; boundary*=utf-8''%00",
+    "Multipart/Form-Data; boundary=b",
+    "multipart/mixed; boundary=b",
+]
+
+
+def sent(api: Api, content_type: str, body: bytes, **headers: str) -> int:
+    response = api.client.generic(
+        "POST", "/files", body, content_type, headers={"token": api.token, **headers}
+    )
+    answer = response.json()
+    assert answer["status"] is (response.status_code == 200)
+    assert answer["status"] or answer["message"]
+    return response.status_code
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.sampled_from(TYPES), st.lists(st.sampled_from(PARTS), max_size=12).map(b"".join))
+@example("multipart/form-data", FORM)
+@example("multipart/form-data; boundary=b", FORM)
+def test_no_form_is_a_defect(api: Api, content_type: str, body: bytes) -> None:
+    api.client.raise_request_exception = False
+    assert sent(api, content_type, body) in (200, 400)
+
+
+def test_forms_that_are_too_much(api: Api) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="x%d"%b\r\n\r\n1\r\n'
+    for filename, count in ((b"", 3000), (b'; filename="a"', 300)):
+        body = b"".join(part % (number, filename) for number in range(count)) + b"--b--\r\n"
+        assert sent(api, "multipart/form-data; boundary=b", body) == 400
+
+
+def test_an_address_without_a_token_ends_with_the_token_that_asked_for_it(
+    api: Api, project: Project, database: Connection
+) -> None:
+    put_file(database, path="a.txt", content=b"marker")
+    put_file(database, path="b.txt", content=b"hello", public=True)
+    analysis = api.post("/analysis", {"name": "A"})["id"]
+    api.post(f"/analysis/{analysis}/upload", {"file": "bWFya2Vy"})
+    asking = api_of(project, permission="read")
+    private, public = (
+        asking.get(f"/file/{project.profile_id}/{name}.txt?noRedirect=true") for name in "ab"
+    )
+    script = asking.get(f"/analysis/{analysis}/download")["url"]
+    found = [Client().get(one).status_code for one in (private, public, script)]
+    assert found == [200, 200, 200]
+    database.execute("DELETE FROM token WHERE permission = 'read'")
+    found = [Client().get(one).status_code for one in (private, public, script)]
+    assert found == [403, 200, 403]
+    # What anybody may read is handed on by anybody; what is not public any more is not.
+    open_to_all = f"/file/{project.profile_id}/b.txt?noRedirect=true"
+    public = Client().get(open_to_all).json()["result"]
+    files.set_public(database, "b.txt", False)
+    assert Client().get(public).status_code == 403

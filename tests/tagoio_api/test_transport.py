@@ -1,0 +1,62 @@
+"""What holds for every route: addresses, errors, sizes, browsers of other origins."""
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from tests.tagoio_api.conftest import Api
+
+
+@pytest.mark.parametrize("path", ["/device", "/device/", "/device//"])
+def test_slashes_more_or_less_are_the_same_route(api: Api, path: str) -> None:
+    assert api.get(path) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/nothing"), ("PATCH", "/device"), ("DELETE", "/status")]
+)
+def test_what_is_not_there_is_said_in_the_envelope(api: Api, method: str, path: str) -> None:
+    status, message = api.call(method, path)
+    assert (status in (404, 405), message) == (True, "Route not found")
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b'{"a": NaN}', b'"\\ud800"', b"nothing"])
+def test_a_body_that_is_not_json_is_refused(api: Api, body: bytes) -> None:
+    status, message = api.call("POST", "/device", body)
+    assert status == 400
+    assert message.startswith("The body is not valid JSON")
+
+
+def test_a_body_may_be_so_large_and_no_larger(api: Api, settings: Settings) -> None:
+    settings.API_MAX_BODY_BYTES = 1000
+    assert api.post("/device", {"name": "x" * 900})
+    assert api.call("POST", "/device", {"name": "x" * 1000}) == (
+        413,
+        "The body is larger than 0.001 MB",
+    )
+
+
+def test_browsers_of_other_origins_are_let_in(api: Api) -> None:
+    response = api.client.options("/device", headers={"Origin": "https://example.com"})
+    assert response.status_code == 200
+    assert response["Access-Control-Allow-Origin"] == "*"
+    assert "token" in response["Access-Control-Allow-Headers"]
+
+
+def test_the_api_describes_itself(api: Api) -> None:
+    described = Client().get("/openapi.json").json()
+    assert {"/data", "/device/{device_id}/data", "/device/{resource_id}"} <= set(described["paths"])
+    parameters = described["paths"]["/data"]["get"]["parameters"]
+    assert {"qty", "skip", "query"} <= {parameter["name"] for parameter in parameters}
+
+
+@pytest.mark.parametrize(("method", "path"), [("get", "/device"), ("options", "/device")])
+def test_browsers_keep_to_https_and_to_what_an_answer_is(
+    api: Api, settings: Settings, method: str, path: str
+) -> None:
+    settings.SECURE_HSTS_SECONDS = 1000
+    response = getattr(api.client, method)(path, secure=True)
+    assert response["Strict-Transport-Security"].startswith("max-age=1000")
+    assert response["X-Content-Type-Options"] == "nosniff"
+    # Nor is anybody sent elsewhere.
+    assert getattr(api.client, method)(path).status_code in (200, 401)
