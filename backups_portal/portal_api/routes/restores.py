@@ -8,21 +8,23 @@ from django.http import HttpResponse
 from ninja import Router
 
 from backups_portal.accounts.scopes import Scope
-from backups_portal.audit.services import address_of
-from backups_portal.automation import schemas
-from backups_portal.automation.door import ROOT
-from backups_portal.automation.gate import backup_of, owned, restore_for
-from backups_portal.automation.idempotency import Key, check_same, request_key
-from backups_portal.automation.identity import ApiRequest, Needs
-from backups_portal.automation.paging import Page, Pages, cut
-from backups_portal.automation.problems import ProblemError
-from backups_portal.automation.routes.backups import BACKUP
-from backups_portal.automation.routes.projects import PROJECT
-from restores.enqueueing import enqueue
+from backups_portal.audit.recorder import address_of
+from backups_portal.lib.leased_job import send_on_commit
+from backups_portal.portal_api import schemas
+from backups_portal.portal_api.idempotency import Key, check_same, request_key
+from backups_portal.portal_api.permissions import backup_of, owned, restore_for
+from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.portal_api.result_pages import Page, Pages, cut
+from backups_portal.portal_api.routes.backups import BACKUP
+from backups_portal.portal_api.routes.projects import PROJECT
+from backups_portal.portal_api.token_auth import ApiRequest, Needs
+from backups_portal.portal_api.view_wrapper import ROOT
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
-from restores.naming import suggest_name
-from restores.services import request_restore, retry_restore
+from restores.project_names import suggest_name
+from restores.restore_requests import request_restore, retry_restore
+from restores.shown_restores import restores_for
+from restores.tasks import run_restore
 from snapshots.models import Snapshot
 
 router = Router(tags=["Restores"])
@@ -42,7 +44,7 @@ def start_restore(
     body: schemas.RestoreRequest,
     idempotency_key: Key = None,
 ) -> schemas.RestoreDetail:
-    """Queues a restore into a new project, which costs what the quote says; a worker does it."""
+    """Queue a restore into a new project, which costs what the quote says."""
     account = request.auth.account
     snapshot = backup_of(owned(request, slug), backup_id)
     try:
@@ -57,27 +59,28 @@ def start_restore(
     except RestoreRefusedError as refused:
         raise _refusal(refused) from refused
     check_same(is_same=_is_same(restore, snapshot, body))
-    enqueue(restore)
+    send_on_commit(run_restore, restore.pk)
     response["Location"] = f"{ROOT}restores/{restore.pk}"
     return _detail(request, restore)
 
 
 @router.get(f"{PROJECT}/restores", auth=Needs(Scope.RESTORES_READ), response=Page[schemas.Restore])
 def list_restores(request: ApiRequest, slug: str, pages: Pages) -> Page[schemas.Restore]:
-    """Every restore of the project's backups, newest first."""
+    """List the restores of the project's backups, newest first."""
     project = owned(request, slug)
     rows = Restore.objects.filter(snapshot__project=project).order_by("-created_at", "-pk")
     related = rows.select_related("snapshot", "project", "requested_by")
     found, about = cut(related.defer("report", "snapshot__table_rows"), pages)
     for restore in found:
         restore.snapshot.project = project
-    items = [schemas.Restore(**_shown(request, restore)) for restore in found]
+    shown = restores_for(request.auth.account, found)
+    items = [schemas.Restore(**_shown(restore)) for restore in shown]
     return Page[schemas.Restore](items=items, **about)
 
 
 @router.get(RESTORE, auth=Needs(Scope.RESTORES_READ), response=schemas.RestoreDetail)
 def get_restore(request: ApiRequest, restore_id: uuid.UUID) -> schemas.RestoreDetail:
-    """How far it is, and what became of it."""
+    """Return a restore, with its progress and outcome."""
     return _detail(request, restore_for(request, restore_id))
 
 
@@ -85,13 +88,16 @@ def get_restore(request: ApiRequest, restore_id: uuid.UUID) -> schemas.RestoreDe
     f"{RESTORE}/retry", auth=Needs(Scope.RESTORES_WRITE), response={202: schemas.RestoreDetail}
 )
 def retry(request: ApiRequest, restore_id: uuid.UUID) -> schemas.RestoreDetail:
-    """Queues a failed one again, with the name and the price that were accepted."""
+    """Queue a failed restore again, with its name and price.
+
+    The caller accepts the charges, and the new project is theirs.
+    """
     restore = restore_for(request, restore_id)
     try:
         retry_restore(restore=restore, actor=request.auth.account, address=address_of(request))
     except RestoreRefusedError as refused:
         raise _refusal(refused) from refused
-    enqueue(restore)
+    send_on_commit(run_restore, restore.pk)
     return _detail(request, restore)
 
 
@@ -108,21 +114,24 @@ def _refusal(refused: RestoreRefusedError) -> ProblemError:
 
 
 def _detail(request: ApiRequest, restore: Restore) -> schemas.RestoreDetail:
-    return schemas.RestoreDetail(**_shown(request, restore), report=restore.report)
+    restores_for(request.auth.account, [restore])
+    return schemas.RestoreDetail(**_shown(restore), report=restore.report)
 
 
-def _shown(request: ApiRequest, restore: Restore) -> dict[str, Any]:
+def _shown(restore: Restore) -> dict[str, Any]:
     same = (
-        *("id", "state", "step", "name", "reason", "cause", "rows_done", "rows_total"),
+        *("id", "state", "step", "cause", "rows_done", "rows_total"),
         *("currency", "created_at", "started_at", "finished_at"),
     )
     # The new project is the account's that asked for it; other owners cannot enter.
-    is_theirs = restore.requested_by_id == request.auth.account.pk
+    is_enterable = restore.shown_name == restore.name
     return {
         **{name: getattr(restore, name) for name in same},
+        "name": restore.shown_name,
+        "reason": restore.shown_reason,
         "backup_id": restore.snapshot_id,
         "source": restore.snapshot.project.slug,
-        "project": restore.project.slug if restore.project and is_theirs else None,
+        "project": restore.project.slug if restore.project and is_enterable else None,
         "creation_fee": schemas.money(restore.creation_fee),
         "running_fee_per_hour": schemas.money(restore.running_fee_per_hour),
         "requested_by": restore.requested_by.email,

@@ -13,15 +13,16 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
-from backups_portal.automation.door import NOTHING, no_token, refusal
-from backups_portal.automation.identity import Needs
-from backups_portal.automation.problems import MEDIA_TYPE, ProblemError, problem
-from backups_portal.automation.routes import backups, projects, restores, transfers
-from backups_portal.automation.schemas import Problem
+from backups_portal.lib.validation_messages import request_sentence
+from backups_portal.portal_api.problem_details import MEDIA_TYPE, ProblemError, problem
+from backups_portal.portal_api.routes import backups, projects, restores, transfers
+from backups_portal.portal_api.schemas import Problem
+from backups_portal.portal_api.token_auth import Needs
+from backups_portal.portal_api.view_wrapper import NOTHING, no_token, refusal
 
 ABOUT = (
-    "What owners do on the portal's pages, for programs. Backups are made by the schedule: no "
-    "request makes one. Times are in UTC, amounts of money are text."
+    "Everything owners do on the portal's pages, for programs. Backups are created on a schedule, "
+    "so no request creates one. Times are in UTC; amounts of money are strings."
 )
 SCHEME = "AccessToken"
 
@@ -86,43 +87,47 @@ for routes in (projects, backups, restores, transfers):
 
 @api.exception_handler(ProblemError)
 def refused(request: HttpRequest, error: ProblemError) -> HttpResponse:
-    """The request is wrong, and says why."""
+    """Answer a wrong request with what is wrong."""
     return refusal(error)
 
 
 @api.exception_handler(AuthenticationError)
 def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    """No token was sent."""
+    """Answer a request without a token."""
     return no_token()
 
 
 @api.exception_handler(Http404)
 def nothing(request: HttpRequest, error: Http404) -> HttpResponse:
-    """There is no such thing, or the account is a stranger to it."""
+    """Answer for what is not there, or is a stranger's."""
     return problem(HTTPStatus.NOT_FOUND, NOTHING)
 
 
 @api.exception_handler(PermissionDenied)
 def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    """The account is a member who may not do this."""
+    """Answer a member who may not do this."""
     return problem(HTTPStatus.FORBIDDEN, str(error))
 
 
 @api.exception_handler(HttpError)
 def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
-    """A body that is no JSON."""
-    return problem(HTTPStatus.BAD_REQUEST, "The body is not JSON in UTF-8.")
+    """Answer a body that is no JSON."""
+    return problem(HTTPStatus.BAD_REQUEST, "The body is not valid JSON in UTF-8.")
 
 
 @api.exception_handler(ValidationError)
 def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    """Everything that is wrong with the address, the headers and the body, by name."""
-    errors = [{"field": _field(found["loc"]), "message": found["msg"]} for found in error.errors]
-    first = errors[0]
-    detail = f"{first['field']}: {first['message']}"
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+    """Name all that is wrong with the address, the headers and the body."""
+    errors = [
+        {
+            "field": _field(found["loc"]),
+            "message": f"{request_sentence(found).rstrip('.')}.",
+        }
+        for found in error.errors
+    ]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, errors[0]["message"], errors=errors)
 
 
 def _field(place: tuple[str | int, ...]) -> str:
-    """`("body", "body", "kinds", 0)` is "kinds.0"."""
+    """Join the path of an error: `("body", "body", "kinds", 0)` is "kinds.0"."""
     return ".".join(str(part) for part in place[2:]) or str(place[-1])

@@ -7,7 +7,7 @@ from typing import Annotated
 from ninja import Header
 
 from backups_portal.accounts.models import Account
-from backups_portal.automation.problems import ProblemError
+from backups_portal.portal_api.problem_details import ProblemError
 
 NAMESPACE = uuid.UUID("5f0d4f0c-3c0e-4a5b-9d0b-6a3c2f6f1b7e")
 Key = Annotated[
@@ -15,13 +15,13 @@ Key = Annotated[
     Header(
         alias="Idempotency-Key",
         max_length=255,
-        description="Of your choice: the same key again answers with what the first one made",
+        description="Any value you choose: sending it again returns what the first request created",
     ),
 ]
 
 
 def request_key(account: Account, key: str | None) -> uuid.UUID:
-    """What makes two requests of an account the same; no account meets another's keys."""
+    """Derive a key from the caller's own; accounts never share keys."""
     return uuid.uuid5(NAMESPACE, f"{account.pk} {key}") if key else uuid.uuid4()
 
 
@@ -34,6 +34,6 @@ def check_same(*, is_same: bool) -> None:
     if not is_same:
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY,
-            "This Idempotency-Key was used for another request. Take a new one.",
+            "This Idempotency-Key was already used for another request. Use a new one.",
             code="idempotency_key_reused",
         )

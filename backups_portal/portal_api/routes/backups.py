@@ -9,20 +9,21 @@ from django.utils import timezone
 from ninja import Query, Router, Status
 
 from backups_portal.accounts.scopes import Scope
-from backups_portal.audit.services import address_of
-from backups_portal.automation import schemas
-from backups_portal.automation.gate import backup_of, owned
-from backups_portal.automation.identity import ApiRequest, Needs
-from backups_portal.automation.paging import Page, Pages, cut
-from backups_portal.automation.problems import ProblemError
-from backups_portal.automation.routes.projects import PROJECT
-from backups_portal.billing.services import current_quote
+from backups_portal.audit.recorder import address_of
+from backups_portal.billing.charge_ledger import current_quote
+from backups_portal.portal_api import schemas
+from backups_portal.portal_api.permissions import backup_of, owned
+from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.portal_api.result_pages import Page, Pages, cut
+from backups_portal.portal_api.routes.projects import PROJECT
+from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import Project
-from restores.naming import suggest_name
+from restores.backup_list import Row, describe
+from restores.project_names import suggest_name
+from restores.snapshot_uses import with_uses
 from snapshots.errors import HoldRefusedError
-from snapshots.listing import Row, describe, newest_stored
 from snapshots.models import Snapshot
-from snapshots.services import place_hold, release_hold
+from snapshots.retention.holds import place_hold, release_hold
 
 router = Router(tags=["Backups"])
 BACKUPS = f"{PROJECT}/backups"
@@ -34,11 +35,11 @@ def list_backups(
     request: ApiRequest,
     slug: str,
     pages: Pages,
-    restorable: bool = Query(False, description="Only those that can be restored"),
+    restorable: bool = Query(False, description="Only backups that can be restored"),
 ) -> Page[schemas.Backup]:
-    """Every backup that retention has not removed, newest first."""
+    """List the backups that have not expired, newest first."""
     project = owned(request, slug)
-    rows = Snapshot.objects.filter(project=project).listed().with_uses().select_related("hold")
+    rows = with_uses(Snapshot.objects.filter(project=project).listed()).select_related("hold")
     found, about = cut((rows.good() if restorable else rows).defer("table_rows"), pages)
     items = [schemas.Backup(**_shown(row)) for row in _described(project, found)]
     return Page[schemas.Backup](items=items, **about)
@@ -46,14 +47,14 @@ def list_backups(
 
 @router.get(BACKUP, auth=Needs(Scope.BACKUPS_READ), response=schemas.BackupDetail)
 def get_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.BackupDetail:
-    """One of them, with how many rows of each kind it has."""
+    """Return a backup, with its number of rows of each kind."""
     project = owned(request, slug)
     return _detail(project, backup_of(project, backup_id))
 
 
 @router.get(f"{BACKUP}/quote", auth=Needs(Scope.RESTORES_READ), response=schemas.Quote)
 def get_quote(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.Quote:
-    """What a new project from this backup costs, and a name that is free."""
+    """Quote what a new project from this backup costs, and suggest a name."""
     snapshot = backup_of(owned(request, slug), backup_id)
     quote = current_quote()
     return schemas.Quote(
@@ -68,7 +69,7 @@ def get_quote(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.Q
 
 @router.put(f"{BACKUP}/hold", auth=Needs(Scope.BACKUPS_HOLD), response=schemas.BackupDetail)
 def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.BackupDetail:
-    """Keeps it whatever its age, until it is released; safe to repeat."""
+    """Hold a backup, so that it is kept until you release it; safe to repeat."""
     project = owned(request, slug)
     snapshot = backup_of(project, backup_id)
     try:
@@ -80,7 +81,7 @@ def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas
 
 @router.delete(f"{BACKUP}/hold", auth=Needs(Scope.BACKUPS_HOLD), response={204: None})
 def release_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> Status[None]:
-    """Leaves it to the retention period again; safe to repeat."""
+    """Release a backup to its retention period; safe to repeat."""
     snapshot = backup_of(owned(request, slug), backup_id)
     release_hold(snapshot=snapshot, actor=request.auth.account, address=address_of(request))
     return Status(204, None)
@@ -92,7 +93,7 @@ def _detail(project: Project, snapshot: Snapshot) -> schemas.BackupDetail:
 
 
 def _described(project: Project, snapshots: Sequence[Snapshot]) -> list[Row]:
-    newest = newest_stored(project) if snapshots else None
+    newest = Snapshot.objects.filter(project=project).newest_good() if snapshots else None
     return describe(snapshots, newest=newest, project=project, now=timezone.now())
 
 

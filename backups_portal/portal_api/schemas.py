@@ -9,14 +9,14 @@ from ninja import Field, Schema
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, StrictBool, StrictInt
 
 from backups_portal.billing.prices import CENT
-from backups_portal.lib.causes import Cause
-from backups_portal.transfers.choosing import KINDS, Rule, Unmatched
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.transfers.plan.selection import KINDS, Rule, Unmatched
 
 
 def _no_nul(text: str) -> str:
-    """PostgreSQL stores none."""
+    """Refuse the NUL character, which PostgreSQL does not store."""
     if "\0" in text:
-        raise ValueError("Leave the NUL character out.")
+        raise ValueError("Remove the NUL character.")
     return text
 
 
@@ -24,11 +24,11 @@ def _in_utc(moment: datetime) -> datetime:
     try:
         return moment.astimezone(UTC)
     except OverflowError as error:
-        raise ValueError("That moment is outside of the calendar.") from error
+        raise ValueError("That time is out of range.") from error
 
 
 def money(amount: Decimal) -> str:
-    """An amount with two digits behind the point, or more where it has them."""
+    """Format an amount with two decimals, or more if it has them."""
     plain = amount.normalize()
     exponent = plain.as_tuple().exponent
     is_fine = isinstance(exponent, int) and exponent < -2
@@ -45,8 +45,7 @@ Kind = Literal[KINDS]  # type: ignore[valid-type] # one list for forms and API
 
 # No enumeration: what a client was made for must not refuse what is added.
 FAILURE_CAUSE: Any = Field(
-    description=f"The same for programs: {', '.join(Cause)}; more may come. "
-    "Empty where nothing failed."
+    description=f"Code for programs: {', '.join(Cause)}; more may follow. Empty if nothing failed."
 )
 
 
@@ -65,8 +64,8 @@ class Problem(Schema):
     title: str
     status: int
     code: str
-    detail: str = Field(description="A sentence for people")
-    errors: list[dict[str, str]] = Field([], description="Of 422: each wrong field, and why")
+    detail: str = Field(description="A message for people")
+    errors: list[dict[str, str]] = Field([], description="For 422: each invalid field, and why")
 
 
 class Project(Schema):
@@ -78,17 +77,17 @@ class Project(Schema):
     role: Literal["owner", "collaborator"]
     created_at: datetime
     last_backup_at: datetime | None = Field(
-        description="When the newest backup that can be restored was taken; for owners alone"
+        description="When the newest backup that can be restored was taken; owners only"
     )
     restored_from: str | None = Field(
-        description="Name of the project whose backup it was made of; for owners alone"
+        description="Name of the project it was restored from; owners only"
     )
 
 
 class Settings(Schema):
     """When a project is backed up, and for how long backups are kept."""
 
-    backup_time: str = Field(description="HH:MM, on the clocks of the time zone")
+    backup_time: str = Field(description="HH:MM, in the time zone")
     backup_time_zone: str = Field(description="An IANA time zone, such as Europe/Berlin")
     retention_days: int
     proof_policy: Literal["every", "weekly", "off"]
@@ -96,14 +95,14 @@ class Settings(Schema):
 
 
 class SettingsChange(Body):
-    """What is not named stays as it is."""
+    """The settings to change; those left out stay."""
 
     backup_time: Text | None = Field(None, description="HH:MM")
     backup_time_zone: Text | None = Field(None, description="An IANA time zone")
     retention_days: StrictInt | None = Field(None, ge=1, le=365)
     proof_policy: Literal["every", "weekly", "off"] | None = None
     accept_deletion: StrictBool = Field(
-        False, description="Delete the backups that a shorter period would, which 409 has told of"
+        False, description="Agree to delete the backups that a shorter period removes; see 409"
     )
 
 
@@ -113,33 +112,33 @@ class Backup(Schema):
     id: uuid.UUID
     state: Literal["queued", "running", "completed", "failed", "expired"]
     is_restorable: bool
-    local_date: date = Field(description="The day that it is the backup of, in the project's zone")
+    local_date: date = Field(description="The day of the backup, in the project's time zone")
     scheduled_for: datetime
-    taken_at: datetime | None = Field(description="The instant whose state it holds")
+    taken_at: datetime | None = Field(description="The instant whose state it contains")
     finished_at: datetime | None
     kept_until: datetime | None
-    kept_because: str = Field(description="Why it is kept, where it is not only for its age")
+    kept_because: str = Field(description="Why it is kept, if not only because of its age")
     is_held: bool
     rows: int | None
-    logical_bytes: int | None = Field(description="Of its rows")
-    stored_bytes: int | None = Field(description="Of everything that it names in the storage")
-    new_bytes: int | None = Field(description="Of these, stored for it alone")
+    logical_bytes: int | None = Field(description="Size of its rows")
+    stored_bytes: int | None = Field(description="Everything it uses in storage")
+    new_bytes: int | None = Field(description="Of these, stored for this backup alone")
     verdict: Literal["unproven", "passed", "failed"]
     verdict_reason: str
     proven_at: datetime | None
-    restore_seconds: float | None = Field(description="How long a restore takes, as measured")
-    reason: str = Field(description="Why it failed, or why its last try did")
+    restore_seconds: float | None = Field(description="How long a restore took when measured")
+    reason: str = Field(description="Why it failed, or why its last attempt did")
     cause: str = FAILURE_CAUSE
 
 
 class BackupDetail(Backup):
-    """A backup with what is inside."""
+    """A backup and its contents."""
 
     table_rows: dict[str, int]
 
 
 class Quote(Schema):
-    """What a new project from this backup costs, and what it could be called."""
+    """What a new project from this backup costs, and a name for it."""
 
     is_restorable: bool
     creation_fee: str
@@ -150,27 +149,31 @@ class Quote(Schema):
 
 
 class RestoreRequest(Body):
-    """A new project to be made out of a backup."""
+    """A new project to create from a backup."""
 
-    name: Text | None = Field(None, description="Of the new project; null for the suggested one")
+    name: Text | None = Field(
+        None, description="Name of the new project; null for the suggested one"
+    )
     accept_charges: StrictBool = Field(
-        False, description="Must be true: a new project costs what the quote says"
+        False, description="Must be true: you accept the charges that the quote lists"
     )
 
 
 class Restore(Schema):
-    """One run that makes a new project out of a backup."""
+    """A restore of a backup into a new project."""
 
     id: uuid.UUID
     state: Literal["queued", "running", "completed", "failed"]
     step: Literal["waiting", "creating", "loading", "indexing", "proving", "publishing", "done"]
     backup_id: uuid.UUID
     source: str = Field(description="Slug of the project that was backed up")
-    name: str
-    project: str | None = Field(
-        description="Slug of the new project, once it is there; for the account that asked for it"
+    name: str = Field(
+        description="Name of the new project; “another project” if you have no access to it"
     )
-    reason: str = Field(description="Why it failed, or why its last try did")
+    project: str | None = Field(
+        description="Slug of the new project once it exists, if you have access to it"
+    )
+    reason: str = Field(description="Why it failed, or why its last attempt did")
     cause: str = FAILURE_CAUSE
     rows_done: int
     rows_total: int | None
@@ -184,37 +187,40 @@ class Restore(Schema):
 
 
 class RestoreDetail(Restore):
-    """A restore with what its owner has to know afterwards."""
+    """A restore, and what to do afterwards."""
 
     report: dict[str, Any]
 
 
 class TransferRequest(Body):
-    """Data to be moved out of the project into another; first comes a dry run."""
+    """Data to move into another project, after a dry run."""
 
-    target: Text = Field(description="Slug of the project that the data goes into")
+    target: Text = Field(description="Slug of the project to move data into")
     devices: list[Text] | None = Field(None, description="Their ids; null for all, [] for none")
     variables: list[Text] | None = Field(None, description="Their names; null for all")
-    since: Moment | None = Field(None, description="From this moment on")
-    until: Moment | None = Field(None, description="Before this moment")
+    since: Moment | None = Field(None, description="From this time on")
+    until: Moment | None = Field(None, description="Before this time")
     kinds: list[Kind] = Field([], description="Resources besides devices")
-    rule: Rule = Field(Rule.SKIP, description="For a record that is there with another value")
-    unmatched: Unmatched = Field(Unmatched.CREATE, description="For a device that is not there")
-    tag: Text = Field("", description="Key of the tag by which devices are matched, too")
+    rule: Rule = Field(Rule.SKIP, description="If a record exists with a different value")
+    unmatched: Unmatched = Field(Unmatched.CREATE, description="If the target lacks a device")
+    tag: Text = Field("", description="Also match devices by the tag with this key")
 
 
 class Transfer(Schema):
-    """One run that moves data from a project into another."""
+    """A transfer of data from one project into another."""
 
     id: uuid.UUID
-    source: str | None = Field(description="Slug; null where the project is gone")
+    source: str | None = Field(
+        description="Slug; null if the project is gone or you have no access to it"
+    )
     target: str | None
-    source_name: str
+    source_name: str = Field(description="“another project” if you have no access to it")
     target_name: str
     state: TransferState
     work: Literal["plan", "move", "undo"]
     reason: str
-    rows_done: int
+    cause: str = FAILURE_CAUSE
+    rows_done: int = Field(description="Of the current work; for an undo, records taken back")
     rows_total: int | None
     created_at: datetime
     started_at: datetime | None

@@ -15,13 +15,13 @@ from backups_portal.accounts.access_tokens import (
 )
 from backups_portal.accounts.models import AccessToken, Account
 from backups_portal.accounts.scopes import Scope, allows
-from backups_portal.audit.services import address_of
-from backups_portal.automation.problems import ProblemError
+from backups_portal.audit.recorder import address_of
 from backups_portal.lib.client_address import neighbourhood
-from backups_portal.lib.throttle import Limit
+from backups_portal.lib.limits import Limit
+from backups_portal.portal_api.problem_details import ProblemError
 
 MINUTE = 60
-NO_TOKEN = "Send a token: “Authorization: Bearer bp_…”. You make one on your Security page."  # noqa: S105
+NO_TOKEN = "Send “Authorization: Bearer bp_…”. Create a token on your Security page."  # noqa: S105
 UNKNOWN = "There is no such token."
 
 
@@ -34,7 +34,7 @@ class Caller:
 
     @property
     def means(self) -> str:
-        """What the audit log says of it."""
+        """Describe the token for the audit log."""
         return f"API token {self.token.name} …{self.token.last_four}"
 
 
@@ -45,7 +45,7 @@ class ApiRequest(HttpRequest):
 
 
 def identify(request: HttpRequest) -> Caller | None:
-    """Who asks; None where no token was sent.
+    """Identify the caller; None if no token was sent.
 
     Raises:
         ProblemError: there is no such token, it works no more, or it had its requests.
@@ -84,7 +84,7 @@ class Needs(AuthBase):
             _refuse(request, caller.token, reason)
             raise ProblemError(
                 HTTPStatus.FORBIDDEN,
-                f"{reason} Make another one that has it, on your Security page.",
+                f"{reason} Create one that has it on your Security page.",
                 code="insufficient_scope",
                 needed_scope=self.scope,
             )
@@ -96,7 +96,7 @@ def _throttle(token: AccessToken) -> None:
     if most and (wait := Limit("portal-api", most, MINUTE).take(str(token.pk))):
         raise ProblemError(
             HTTPStatus.TOO_MANY_REQUESTS,
-            f"This token may ask {most} times a minute. Ask again in {wait} s.",
+            f"This token is limited to {most} requests a minute. Try again in {wait} s.",
             retry_after=wait,
         )
 

@@ -6,14 +6,14 @@ from django.db.models import QuerySet
 from ninja import Field, Query, Schema
 
 Item = TypeVar("Item")
-MOST = 100
+MAX_ITEMS = 100
 
 
 class PageOf(Schema):
     """Which part of a list is asked for."""
 
     page: int = Field(1, ge=1, le=1_000_000, description="From 1")
-    limit: int = Field(50, ge=1, le=MOST, description="Items of a page")
+    limit: int = Field(50, ge=1, le=MAX_ITEMS, description="Items per page")
 
 
 Pages = Annotated[PageOf, Query()]
@@ -23,13 +23,13 @@ class Page(Schema, Generic[Item]):
     """A part of a list; `next_page` is null on the last one."""
 
     items: list[Item]
-    count: int = Field(description="Items of all pages together")
+    count: int = Field(description="Items on all pages")
     page: int
     next_page: int | None
 
 
 def cut(rows: "QuerySet[Any]", pages: PageOf) -> tuple[list[Any], dict[str, Any]]:
-    """The rows of a page, and what `Page` says beside them; no rows behind the last one."""
+    """Return the rows of a page, and what `Page` says beside them."""
     count = rows.count()
     start = (pages.page - 1) * pages.limit
     found = list(rows[start : start + pages.limit]) if start < count else []

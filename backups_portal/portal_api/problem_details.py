@@ -27,7 +27,7 @@ class ProblemError(Exception):
     """A request that cannot be answered as it was meant.
 
     Attributes:
-        detail: A sentence for people.
+        detail: A message for people.
         more: Further members, such as `errors` or `preview`; `code` instead of the status's own.
     """
 
@@ -39,13 +39,13 @@ class ProblemError(Exception):
 
     @classmethod
     def of_field(cls, field: str, message: str) -> "ProblemError":
-        """One member of the body, or a header, is wrong."""
+        """Name the member of the body, or the header, that is wrong."""
         errors = [{"field": field, "message": message}]
         return cls(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors)
 
 
 def problem(status: int, detail: str, **more: Any) -> HttpResponse:
-    """The answer to a request that failed."""
+    """Answer a request that failed."""
     known = HTTPStatus(status)
     body = {
         "type": "about:blank",

@@ -10,21 +10,24 @@ from django.http import HttpResponse
 from ninja import Router
 
 from backups_portal.accounts.scopes import Scope
-from backups_portal.audit.services import address_of
-from backups_portal.automation import schemas
-from backups_portal.automation.door import ROOT
-from backups_portal.automation.gate import owned, transfer_for
-from backups_portal.automation.idempotency import Key, check_same, request_key
-from backups_portal.automation.identity import ApiRequest, Needs
-from backups_portal.automation.paging import Page, Pages, cut
-from backups_portal.automation.problems import ProblemError
-from backups_portal.automation.routes.projects import PROJECT
-from backups_portal.transfers.choosing import Choice, ChoiceError
-from backups_portal.transfers.enqueueing import enqueue
+from backups_portal.audit.recorder import address_of
+from backups_portal.lib.leased_job import send_on_commit
+from backups_portal.portal_api import schemas
+from backups_portal.portal_api.idempotency import Key, check_same, request_key
+from backups_portal.portal_api.permissions import owned, transfer_for
+from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.portal_api.result_pages import Page, Pages, cut
+from backups_portal.portal_api.routes.projects import PROJECT
+from backups_portal.portal_api.token_auth import ApiRequest, Needs
+from backups_portal.portal_api.view_wrapper import ROOT
+from backups_portal.projects.models import Project
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.reporting import transfer_json
-from backups_portal.transfers.services import (
+from backups_portal.transfers.pages.shown_transfers import transfers_for
+from backups_portal.transfers.plan.selection import Choice, ChoiceError
+from backups_portal.transfers.tasks import run_transfer
+from backups_portal.transfers.transfer_report import transfer_json
+from backups_portal.transfers.transfer_requests import (
     request_transfer,
     request_undo,
     retry_plan,
@@ -41,11 +44,15 @@ TAKEN_UP = {202: schemas.TransferDetail}
 
 @router.get(TRANSFERS, auth=READ, response=Page[schemas.Transfer])
 def list_transfers(request: ApiRequest, slug: str, pages: Pages) -> Page[schemas.Transfer]:
-    """Every transfer out of the project or into it, newest first."""
+    """List the transfers out of the project or into it, newest first."""
     rows = Transfer.objects.all().touching(owned(request, slug))
     found, about = cut(rows.order_by("-created_at", "-pk"), pages)
-    items = [schemas.Transfer(**_shown(transfer)) for transfer in found]
+    items = [_listed(transfer) for transfer in transfers_for(request.auth.account, found)]
     return Page[schemas.Transfer](items=items, **about)
+
+
+def _listed(transfer: Transfer) -> schemas.Transfer:
+    return schemas.Transfer(**_shown(transfer))
 
 
 @router.post(TRANSFERS, auth=WRITE, response=TAKEN_UP)
@@ -56,7 +63,7 @@ def plan_transfer(
     body: schemas.TransferRequest,
     idempotency_key: Key = None,
 ) -> schemas.TransferDetail:
-    """Queues the dry run of a transfer out of the project; nothing moves before it is started."""
+    """Queue the dry run of a transfer; nothing is moved before you start it."""
     account = request.auth.account
     source, target = owned(request, slug), owned(request, body.target)
     choice = _choice(body)
@@ -73,44 +80,44 @@ def plan_transfer(
         raise _refusal(refused) from refused
     wanted = (source.pk, target.pk, choice)
     check_same(is_same=(transfer.source_id, transfer.target_id, transfer.chosen()) == wanted)
-    enqueue(transfer)
+    send_on_commit(run_transfer, transfer.pk)
     response["Location"] = f"{ROOT}transfers/{transfer.pk}"
-    return _detail(transfer)
+    return _detail(request, transfer)
 
 
 @router.get(TRANSFER, auth=READ, response=schemas.TransferDetail)
 def get_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
-    """What the dry run found, how far the move is, and its report."""
-    return _detail(transfer_for(request, transfer_id))
+    """Return a transfer, with its dry run, progress and report."""
+    return _detail(request, transfer_for(request, transfer_id))
 
 
 @router.post(f"{TRANSFER}/plan", auth=WRITE, response=TAKEN_UP)
 def plan_again(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
-    """Queues the dry run again."""
+    """Queue the dry run again."""
     return _act(request, transfer_id, retry_plan, is_work=True)
 
 
 @router.post(f"{TRANSFER}/start", auth=WRITE, response=TAKEN_UP)
 def start_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
-    """Moves what the dry run has shown, or goes on where it was paused or failed."""
+    """Move what the dry run found, or continue after a pause or failure."""
     return _act(request, transfer_id, start_move, is_work=True)
 
 
 @router.post(f"{TRANSFER}/pause", auth=WRITE, response=TAKEN_UP)
 def pause_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
-    """Stops after the batch at hand."""
+    """Pause the move after the current batch."""
     return _act(request, transfer_id, partial(stop_move, for_good=False))
 
 
 @router.post(f"{TRANSFER}/cancel", auth=WRITE, response=TAKEN_UP)
 def cancel_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
-    """Stops for good; what was moved can be undone."""
+    """Cancel the transfer; what was moved can be undone."""
     return _act(request, transfer_id, partial(stop_move, for_good=True))
 
 
 @router.post(f"{TRANSFER}/undo", auth=WRITE, response=TAKEN_UP)
 def undo_transfer(request: ApiRequest, transfer_id: uuid.UUID) -> schemas.TransferDetail:
-    """Takes everything back that was moved."""
+    """Undo the move: take back everything that was moved."""
     return _act(request, transfer_id, request_undo, is_work=True)
 
 
@@ -128,9 +135,9 @@ def _act(
     except TransferRefusedError as refused:
         raise _refusal(refused) from refused
     if is_work:
-        enqueue(transfer)
+        send_on_commit(run_transfer, transfer.pk)
     transfer.refresh_from_db()
-    return _detail(transfer)
+    return _detail(request, transfer)
 
 
 def _choice(body: schemas.TransferRequest) -> Choice:
@@ -159,7 +166,8 @@ def _refusal(refused: TransferRefusedError) -> ProblemError:
     return ProblemError(HTTPStatus(refused.status), refused.message)
 
 
-def _detail(transfer: Transfer) -> schemas.TransferDetail:
+def _detail(request: ApiRequest, transfer: Transfer) -> schemas.TransferDetail:
+    transfers_for(request.auth.account, [transfer])
     everything = transfer_json(transfer)
     more = {name: everything[name] for name in ("choice", "dry_run", "report")}
     return schemas.TransferDetail(**_shown(transfer), **more)
@@ -167,12 +175,22 @@ def _detail(transfer: Transfer) -> schemas.TransferDetail:
 
 def _shown(transfer: Transfer) -> dict[str, Any]:
     same = (
-        *("id", "source_name", "target_name", "state", "work", "reason", "rows_done"),
-        *("rows_total", "created_at", "started_at", "finished_at"),
+        *("id", "state", "work", "cause", "rows_done", "rows_total"),
+        *("created_at", "started_at", "finished_at"),
     )
     return {
         **{name: getattr(transfer, name) for name in same},
-        "source": transfer.source.slug if transfer.source else None,
-        "target": transfer.target.slug if transfer.target else None,
+        "source": _slug(transfer.source, transfer.shown_source),
+        "target": _slug(transfer.target, transfer.shown_target),
+        "source_name": transfer.shown_source,
+        "target_name": transfer.shown_target,
+        "reason": transfer.shown_reason,
         "undo_until": transfer.ledger_until if transfer.has_ledger else None,
     }
+
+
+def _slug(project: Project | None, shown_name: str) -> str | None:
+    """Return a project's slug if it is there and the caller may enter it."""
+    if project is None or project.state == Project.State.REMOVED:
+        return None
+    return project.slug if project.name == shown_name else None

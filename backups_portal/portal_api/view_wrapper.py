@@ -13,34 +13,34 @@ from django.urls import URLPattern, URLResolver
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from backups_portal.audit.services import acting_by
-from backups_portal.automation.identity import NO_TOKEN, identify
-from backups_portal.automation.problems import ProblemError, problem
-from snapshots.schedule import NOT_BY_HAND
+from backups_portal.audit.recorder import acting_by
+from backups_portal.portal_api.problem_details import ProblemError, problem
+from backups_portal.portal_api.token_auth import NO_TOKEN, identify
+from backups_portal.projects.due_times import NOT_BY_HAND
 
 ROOT = "/api/v1/"
 # Ten times the longest list of devices that anybody has moved.
 MAX_BODY_BYTES = 1_000_000
-NOTHING = "There is nothing at this address, or it belongs to a project that is not yours."
-DEFECT = "Something went wrong here. It was written down; nothing was lost by it."
-# Of addresses, by their names, where a method that is missing needs more words.
+NOTHING = "There is nothing at this address, or it belongs to a project you have no access to."
+DEFECT = "Something went wrong on our side. It was logged, and nothing was lost."
+# By the name of an address and a method: why it is missing, if that needs more words.
 MISSING = {("list_backups", "POST"): NOT_BY_HAND}
 
 View = Callable[..., HttpResponseBase]
 
 
-def through_the_door(pattern: URLPattern | URLResolver) -> URLPattern:
-    """An address of the API whose view is behind the door; no session and no form's token opens it.
+def wrap_view(pattern: URLPattern | URLResolver) -> URLPattern:
+    """Wrap the view of an address, which no session and no form's token opens.
 
-    A session is not even read, so that a page of another site, whose requests carry the cookie of
-    whoever is signed in here, can do nothing.
+    A session is not even read, so that a page of another site, whose requests carry the cookie of a
+    visitor who is signed in here, can do nothing.
     """
     assert isinstance(pattern, URLPattern)  # noqa: S101 - there are no others
-    view = csrf_exempt(login_not_required(_door(pattern.callback, pattern.name or "")))
+    view = csrf_exempt(login_not_required(_wrapped(pattern.callback, pattern.name or "")))
     return URLPattern(pattern.pattern, view, pattern.default_args, pattern.name)
 
 
-def _door(view: View, name: str) -> View:
+def _wrapped(view: View, name: str) -> View:
     @wraps(view)
     def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         try:
@@ -67,7 +67,7 @@ def _answer(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> Http
 
 @contextmanager
 def _as_get(request: HttpRequest) -> Iterator[None]:
-    """HEAD is GET whose body the web server leaves away."""
+    """Handle HEAD as GET; the web server leaves the body away."""
     asked = request.method
     if asked == "HEAD":
         request.method = "GET"
@@ -78,7 +78,7 @@ def _as_get(request: HttpRequest) -> Iterator[None]:
 
 
 def _check_body(request: HttpRequest) -> None:
-    """Refuse a body before it is read; one that comes in chunks has no length to look at.
+    """Refuse a body before it is read, by its length.
 
     Raises:
         ProblemError: it is too large, or of an unknown length.
@@ -94,7 +94,7 @@ def _check_body(request: HttpRequest) -> None:
 
 
 def refusal(error: ProblemError) -> HttpResponse:
-    """The answer that an error stands for."""
+    """Answer with a problem and the headers that belong to it."""
     response = problem(error.status, error.detail, **error.more)
     if error.status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="Backups Portal"'
@@ -104,7 +104,7 @@ def refusal(error: ProblemError) -> HttpResponse:
 
 
 def no_token() -> HttpResponse:
-    """The answer to a request without a token."""
+    """Answer a request without a token."""
     return refusal(ProblemError(HTTPStatus.UNAUTHORIZED, NO_TOKEN))
 
 
@@ -118,12 +118,12 @@ def _not_allowed(request: HttpRequest, response: HttpResponseBase, name: str) ->
 
 
 def nothing_here(request: HttpRequest, path: str) -> HttpResponse:
-    """No route has this address."""
+    """Raise Http404: no route has this address."""
     raise Http404
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """A defect, in the form that belongs to the address; what it was is in the log."""
+    """Answer a defect in the form that belongs to the address."""
     if request.path.startswith(ROOT):
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
     return defaults.server_error(request)

@@ -6,17 +6,17 @@ from django.utils import timezone
 from ninja import Router
 
 from backups_portal.accounts.scopes import Scope
-from backups_portal.audit.services import address_of
-from backups_portal.automation import schemas
-from backups_portal.automation.gate import member, owned
-from backups_portal.automation.identity import ApiRequest, Needs
-from backups_portal.automation.paging import Page, Pages, cut
-from backups_portal.automation.problems import ProblemError
+from backups_portal.audit.recorder import address_of
+from backups_portal.overview.project_overview import hide_origins, with_overview
+from backups_portal.portal_api import schemas
+from backups_portal.portal_api.permissions import member, owned
+from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.portal_api.result_pages import Page, Pages, cut
+from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import MainDatabase, Membership
-from backups_portal.projects.views import with_overview
 from snapshots.errors import SettingsRefusedError
-from snapshots.services import change_backup_settings
-from snapshots.shortening import Shortening, preview_shortening
+from snapshots.retention.retention_preview import Shortening, preview_shortening
+from snapshots.schedule.backup_settings import change_backup_settings
 
 router = Router()
 PROJECT = "/projects/{slug:slug}"
@@ -29,17 +29,20 @@ PROJECT = "/projects/{slug:slug}"
     tags=["Projects"],
 )
 def list_projects(request: ApiRequest, pages: Pages) -> Page[schemas.Project]:
-    """Every project that the account is a member of, by name."""
+    """List the projects that the account is a member of, by name."""
     mine = Membership.objects.filter(account=request.auth.account)
     rows, about = cut(with_overview(mine).order_by("project__name", "project_id"), pages)
+    hide_origins(request.auth.account, rows)
     return Page[schemas.Project](items=[_project(row) for row in rows], **about)
 
 
 @router.get(PROJECT, auth=Needs(Scope.PROJECTS_READ), response=schemas.Project, tags=["Projects"])
 def get_project(request: ApiRequest, slug: str) -> schemas.Project:
-    """One of them."""
+    """Return a project."""
     mine = Membership.objects.filter(pk=member(request, slug).pk)
-    return _project(with_overview(mine).get())
+    membership = with_overview(mine).get()
+    hide_origins(request.auth.account, [membership])
+    return _project(membership)
 
 
 def _project(membership: Membership) -> schemas.Project:
@@ -65,7 +68,7 @@ def _project(membership: Membership) -> schemas.Project:
     tags=["Settings"],
 )
 def get_settings(request: ApiRequest, slug: str) -> schemas.Settings:
-    """When the project is backed up, and for how long backups are kept."""
+    """Return the backup schedule and the retention period."""
     return _settings(owned(request, slug).main_database)
 
 
@@ -78,8 +81,11 @@ def get_settings(request: ApiRequest, slug: str) -> schemas.Settings:
 def change_settings(
     request: ApiRequest, slug: str, body: schemas.SettingsChange
 ) -> schemas.Settings:
-    """Changes what is named. A shorter period that would delete backups is a conflict (409), which
-    says how many (preview), until accept_deletion is true."""
+    """Change the given settings; the others stay.
+
+    A shorter period that would delete backups is a conflict (409), which says how many (preview),
+    until accept_deletion is true.
+    """
     database = owned(request, slug).main_database
     loaded = {
         "backup_time": database.backup_time,
@@ -97,7 +103,7 @@ def change_settings(
             address=address_of(request),
             # What is not named stays, also where somebody changes it at this moment.
             loaded={name: value for name, value in loaded.items() if name not in named},
-            **wanted,
+            wanted=wanted,
         )
     except SettingsRefusedError as refused:
         errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
@@ -108,7 +114,7 @@ def change_settings(
 
 
 def _check_deletion(database: MainDatabase, days: int) -> None:
-    """Raises ProblemError where a shorter period would delete backups."""
+    """Raise ProblemError if a shorter period would delete backups."""
     shortening = preview_shortening(database, days, timezone.now())
     if shortening is not None:
         raise ProblemError(

@@ -2,16 +2,16 @@
 
 from django.urls import path, re_path
 
-from backups_portal.automation.door import nothing_here, through_the_door
-from backups_portal.automation.main import api
-from backups_portal.automation.reference import reference
+from backups_portal.portal_api.api import api
+from backups_portal.portal_api.reference_page import reference
+from backups_portal.portal_api.view_wrapper import nothing_here, wrap_view
 
 _patterns, _app, _namespace = api.urls
 
 api_patterns = [
-    *(through_the_door(pattern) for pattern in _patterns),
+    *(wrap_view(pattern) for pattern in _patterns),
     # Whatever else is asked for, is answered as a program expects it.
-    through_the_door(re_path(r"^(?P<path>.*)$", nothing_here, name="nothing-here")),
+    wrap_view(re_path(r"^(?P<path>.*)$", nothing_here, name="nothing-here")),
 ]
 
 urlpatterns = [

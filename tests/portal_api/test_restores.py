@@ -1,0 +1,228 @@
+"""Restores that programs ask for, and what becomes of them."""
+
+import hashlib
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.billing.models import Charge
+from backups_portal.projectdb.provisioning import drop_database
+from backups_portal.projects.database_dsn import server_url
+from backups_portal.projects.models import Project
+from restores.models import Restore
+from snapshots.engine.contents_index import CELLS
+from snapshots.engine.layout import segment_key
+from snapshots.engine.manifest import Manifest, Segment
+from snapshots.models import Snapshot
+from snapshots.storages.configured_storages import snapshot_storage
+from tests import factories
+from tests.browser.scene import live_project, stored_backup
+from tests.portal_api.conftest import Program
+
+WORKER_SECONDS = 90
+ACCEPTED = {"name": "Cold Chain again", "accept_charges": True}
+
+
+def restores_of(snapshot: Snapshot) -> str:
+    return f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restores"
+
+
+@pytest.fixture
+def snapshot(project: Project) -> Snapshot:
+    """A backup of an empty database, whose manifest is in storage."""
+    pk = uuid.uuid4()
+    manifest = Manifest(
+        snapshot_id=pk,
+        project_id=project.pk,
+        prefix=project.prefix,
+        taken_at=timezone.now(),
+        is_full=True,
+        postgresql_version="18.0",
+        schema_version=1,
+        columns={"variable": ("series_id", "time")},
+        segments=(_empty("variable", project),),
+        contents=(_empty(CELLS, project),),
+        new_keys=frozenset(),
+    )
+    snapshot_storage().put(manifest.key, manifest.to_json())
+    return factories.make_snapshot(
+        project,
+        id=pk,
+        manifest=manifest.key,
+        taken_at=manifest.taken_at,
+        rows=manifest.rows,
+        logical_bytes=manifest.logical_bytes,
+        stored_bytes=manifest.stored_bytes,
+    )
+
+
+def _empty(table: str, project: Project) -> Segment:
+    sha256 = hashlib.sha256(table.encode()).hexdigest()
+    key = segment_key(project.pk, sha256)
+    return Segment(table, key, sha256, rows=0, bytes=1, logical_bytes=1, digest="0" * 32)
+
+
+@pytest.mark.django_db
+class TestAsking:
+    """What is queued, and what is not."""
+
+    def test_a_restore_is_queued_with_its_price(self, snapshot: Snapshot, program: Program) -> None:
+        response = program.ask("POST", restores_of(snapshot), ACCEPTED)
+        assert response.status_code == 202
+        restore = Restore.objects.get()
+        assert response["Location"] == f"/api/v1/restores/{restore.pk}"
+        shown = response.json()
+        assert (shown["state"], shown["step"], shown["name"]) == (
+            *("queued", "waiting"),
+            "Cold Chain again",
+        )
+        assert (shown["creation_fee"], shown["source"]) == ("25.00", "cold-chain")
+        assert program.get(f"/restores/{restore.pk}") == shown
+        (listed,) = program.get("/projects/cold-chain/restores")["items"]
+        assert {**listed, "report": {}} == shown
+        event = AuditEvent.objects.get(action="restore.requested")
+        assert event.details["via"].startswith("API token")
+
+    def test_the_same_key_asks_for_the_same_restore(
+        self, snapshot: Snapshot, program: Program
+    ) -> None:
+        key = {"Idempotency-Key": "drill-2026-03-20"}
+        answers = [program.ask("POST", restores_of(snapshot), ACCEPTED, **key) for _ in range(3)]
+        assert len({answer.json()["id"] for answer in answers}) == Restore.objects.count() == 1
+        # Also where the name was left to the portal.
+        key = {"Idempotency-Key": str(uuid.uuid4())}
+        body = {"accept_charges": True}
+        answers = [program.ask("POST", restores_of(snapshot), body, **key) for _ in range(2)]
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        assert Restore.objects.count() == 2
+
+    def test_a_key_is_for_one_request(self, snapshot: Snapshot, program: Program) -> None:
+        key = {"Idempotency-Key": "once"}
+        program.ask("POST", restores_of(snapshot), ACCEPTED, **key)
+        other = {**ACCEPTED, "name": "Other"}
+        problem = program.refused(422, "POST", restores_of(snapshot), other, **key)
+        assert problem["code"] == "idempotency_key_reused"
+        assert Restore.objects.count() == 1
+
+    def test_no_account_meets_the_keys_of_another(
+        self, snapshot: Snapshot, program: Program
+    ) -> None:
+        other = factories.make_account()
+        factories.make_membership(snapshot.project, other, "owner")
+        key = {"Idempotency-Key": "1"}
+        for one in (program, Program(factories.make_token(other))):
+            assert one.ask("POST", restores_of(snapshot), ACCEPTED, **key).status_code == 202
+        assert Restore.objects.count() == 2
+
+    @pytest.mark.parametrize(
+        ("changes", "field"),
+        [
+            ({"accept_charges": False}, "accept_charges"),
+            ({"accept_charges": "true"}, "accept_charges"),
+            ({"accept_charges": 1}, "accept_charges"),
+            ({"accept_charges": None}, "accept_charges"),
+            ({"name": ""}, "name"),
+            ({"name": "  "}, "name"),
+            ({"name": "x" * 101}, "name"),
+            ({"name": "x" * 100_000}, "name"),
+            ({"name": "a\0b"}, "name"),
+            ({"name": "COLD chain"}, "name"),
+            ({"name": ["x"]}, "name"),
+            ({"server": "other"}, "server"),
+        ],
+    )
+    def test_what_is_wrong_is_named(
+        self, snapshot: Snapshot, program: Program, changes: dict[str, Any], field: str
+    ) -> None:
+        problem = program.refused(422, "POST", restores_of(snapshot), {**ACCEPTED, **changes})
+        assert problem["errors"][0]["field"] == field
+        assert not Restore.objects.exists()
+
+    def test_charges_are_accepted_in_so_many_words(
+        self, snapshot: Snapshot, program: Program
+    ) -> None:
+        problem = program.refused(422, "POST", restores_of(snapshot), {})
+        assert problem["detail"] == "Accept the charges to create a project from this backup."
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"state": "failed"},
+            {"state": "expired"},
+            {"verdict": "failed", "verdict_reason": "A row differs."},
+        ],
+    )
+    def test_what_cannot_be_restored_is_a_conflict(
+        self, snapshot: Snapshot, program: Program, fields: dict[str, str]
+    ) -> None:
+        more = {"proven_at": snapshot.taken_at} if "verdict" in fields else {"reason": "It broke."}
+        Snapshot.objects.filter(pk=snapshot.pk).update(**fields, **more)
+        program.refused(409, "POST", restores_of(snapshot), ACCEPTED)
+
+    def test_a_failed_one_is_tried_again(self, snapshot: Snapshot, program: Program) -> None:
+        restore = factories.make_restore(
+            snapshot,
+            requested_by=snapshot.project.created_by,
+            state="failed",
+            reason="It broke.",
+            cause="storage",
+        )
+        assert program.get(f"/restores/{restore.pk}")["cause"] == "storage"
+        response = program.ask("POST", f"/restores/{restore.pk}/retry")
+        assert (response.status_code, response.json()["state"]) == (202, "queued")
+        assert (response.json()["reason"], response.json()["cause"]) == ("", "")
+        program.refused(409, "POST", f"/restores/{restore.pk}/retry")
+
+    def test_another_owner_is_not_led_into_the_new_project(
+        self, snapshot: Snapshot, program: Program
+    ) -> None:
+        other = factories.make_account()
+        factories.make_membership(snapshot.project, other, "owner")
+        made = factories.make_project_row(owner=other, slug="theirs")
+        restore = factories.make_restore(
+            snapshot, requested_by=other, state="completed", project=made
+        )
+        assert program.get(f"/restores/{restore.pk}")["project"] is None
+        theirs = Program(factories.make_token(other))
+        assert theirs.get(f"/restores/{restore.pk}")["project"] == "theirs"
+
+
+@pytest.fixture
+def real_project(celery_worker: "subprocess.Popen[bytes]") -> Iterator[Project]:
+    """A project with a database of ten readings and a stored backup; all is dropped again."""
+    owner = factories.make_account()
+    project = live_project(owner, "Cold Chain")
+    stored_backup(project)
+    yield project
+    for made in Project.objects.select_related("server").exclude(server__name="factory"):
+        drop_database(server_url(made.server), prefix=made.prefix)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_script_restores_the_newest_backup(real_project: Project) -> None:
+    """Run the drill of .github/docs/portal-api.md with a real worker."""
+    account: Account = real_project.created_by
+    program = Program(factories.make_token(account, "backups:read", "restores:write"))
+    backups = f"/projects/{real_project.slug}/backups"
+    (newest,) = program.get(backups, restorable="true", limit=1)["items"]
+    response = program.ask(
+        "POST", f"{backups}/{newest['id']}/restores", ACCEPTED, **{"Idempotency-Key": "drill"}
+    )
+    assert response.status_code == 202, response.content
+    deadline = time.monotonic() + WORKER_SECONDS
+    restore = response.json()
+    while restore["state"] in ("queued", "running") and time.monotonic() < deadline:
+        time.sleep(0.5)
+        restore = program.get(f"/restores/{restore['id']}")
+    assert restore["state"] == "completed", restore
+    assert restore["report"]["table_rows"]["variable"] == 10
+    made = Project.objects.get(slug=restore["project"])
+    assert made.name == "Cold Chain again"
+    assert Charge.objects.filter(project_id=made.pk).count() == 2
