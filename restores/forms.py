@@ -4,10 +4,10 @@ import uuid
 
 from django import forms
 
-from backups_portal.projects.services import NAME_LENGTH
+from backups_portal.projects.project_creation import NAME_LENGTH
 
 # Of what no person wrote into it.
-DAMAGED = "This form was damaged on its way. Load the page again."
+DAMAGED = "This form was damaged on the way. Reload the page."
 
 
 class RestoreForm(forms.Form):
@@ -34,5 +34,5 @@ class RestoreForm(forms.Form):
     )
 
     def clean_request_key(self) -> uuid.UUID:
-        """A key of its own for a form that came without one."""
+        """Return a new key for a form that came without one."""
         return self.cleaned_data["request_key"] or uuid.uuid4()

@@ -1,4 +1,4 @@
-"""Runs that make a database out of a snapshot: for a new project, or to prove the snapshot."""
+"""Restores and proofs: runs that make a database of a snapshot."""
 
 import uuid
 
@@ -8,41 +8,24 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from backups_portal.lib.causes import CAUSE_LENGTH
+from backups_portal.lib.failure_causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.projects.redaction import ANOTHER
+from restores.build_steps import Step
+from restores.sought_rows import SoughtRows
 from snapshots.models import Snapshot
-
-UNFINISHED = ("queued", "running")
-
-
-class BuildQuerySet(LeaseQuerySet):
-    """Restores, or proofs, as their readers need them."""
-
-    def unfinished(self) -> "BuildQuerySet":
-        """Those that are waiting or at work."""
-        return self.filter(state__in=UNFINISHED)
 
 
 class Build(Leased):
-    """What a restore and a proof share: a database that one attempt makes, and its progress."""
+    """What restores and proofs share: a database, and how far it is."""
 
-    class Step(models.TextChoices):
-        WAITING = "waiting", "Waiting for a worker"
-        CREATING = "creating", "Creating an isolated database"
-        LOADING = "loading", "Loading rows"
-        INDEXING = "indexing", "Building indexes"
-        PROVING = "proving", "Comparing every row with the backup"
-        PUBLISHING = "publishing", "Opening the project"
-        DONE = "done", "Done"
-
-    UNFINISHED = UNFINISHED
+    Step = Step
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     step = models.CharField(max_length=10, choices=Step.choices, default=Step.WAITING)
     step_started_at = models.DateTimeField(null=True)
-    reason = models.TextField(blank=True)
-    # The same for programs; empty also where it failed before that was recorded.
+    # The reason for programs; empty also if it failed before that was recorded.
     cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
 
     # What is being made, written down before it exists, so that whoever follows a crash finds it.
@@ -57,16 +40,18 @@ class Build(Leased):
     bytes_total = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
 
-    objects = BuildQuerySet.as_manager()
+    objects = LeaseQuerySet.as_manager()
 
     class Meta:
         abstract = True
 
 
 class Restore(Build):
-    """One run that makes a new project out of a snapshot, and never touches another database."""
+    """One run that makes a new project of a snapshot."""
+
+    # Its name as the reader may read it; see projects/redaction.py.
+    shown_name = ANOTHER
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"
@@ -75,9 +60,10 @@ class Restore(Build):
         FAILED = "failed", "Failed"
 
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="restores")
+    # Who accepted the charges, and will own the new project: a retry is the presser's.
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    # Sent with the form, so that a double click asks for one restore.
-    request_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    # Sent with the form, so that a double click asks for one restore. Keys are each account's own.
+    request_key = models.UUIDField(default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100)
     # Where an operator wants the new project; None: where there is most room.
     wanted_server = models.ForeignKey(
@@ -99,12 +85,17 @@ class Restore(Build):
     was_warm = models.BooleanField(default=False)
     # What the owner has to know afterwards: rows per table, what references now miss.
     report = models.JSONField(default=dict)
+    # The lost rows that it is made for, if its owner came from there; see sought_rows.py.
+    sought = models.JSONField(null=True)
 
     class Meta:
         ordering = ["-created_at"]
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="failed") | ~Q(reason=""), name="restore_failed_has_reason"
+            ),
+            models.UniqueConstraint(
+                fields=["requested_by", "request_key"], name="restore_key_unique_per_account"
             ),
             models.UniqueConstraint(
                 Lower("name"),
@@ -127,9 +118,25 @@ class Restore(Build):
     def __str__(self) -> str:
         return f"restore of {self.snapshot} as {self.name}"
 
+    @property
+    def looked_for(self) -> SoughtRows | None:
+        """The lost rows that it is made for; None if nobody has named any."""
+        return SoughtRows.from_json(self.sought) if self.sought else None
+
+    def remember(self, sought: SoughtRows) -> None:
+        """Store which rows were lost, so that its pages offer to move these back."""
+        self.sought = sought.as_json()
+        self.save(update_fields=["sought"])
+
+    @property
+    def shown_reason(self) -> str:
+        """The reason, without a name that the reader may not read."""
+        is_readable = self.shown_name == self.name
+        return self.reason if is_readable else self.reason.replace(self.name, self.shown_name)
+
 
 class Proof(Build):
-    """One run that restores a snapshot into a scratch database, compares it, and drops it."""
+    """One run that restores a snapshot into a scratch database to compare it."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"

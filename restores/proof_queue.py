@@ -1,6 +1,5 @@
-"""Which snapshots are proven, and when: decided by the tick, from each project's policy."""
+"""The choice of snapshots to prove, by each project's policy."""
 
-import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -10,11 +9,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from backups_portal.lib.leases import message_counts_for
+from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import MainDatabase, Project
 from restores.models import Proof, Restore
 from snapshots.models import Snapshot
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 WEEK = timedelta(days=7)
 # A proof that was given up says nothing of its snapshot, and is tried again after this time.
@@ -22,10 +22,10 @@ TRY_AGAIN_AFTER = timedelta(hours=6)
 
 
 def queue_proofs(now: datetime) -> list[UUID]:
-    """Queue proofs as the projects' policies want them, while few enough are waiting.
+    """Queue the proofs that policies ask for, while few enough are waiting.
 
-    Proofs need no hurry and a lot of work: only so many are under way at once that backups and
-    restores, which share the workers with them, are not kept waiting.
+    Proofs need no hurry and a lot of work: so few are under way at once that backups and restores,
+    which share the workers with them, are not kept waiting.
 
     Returns:
         The new proofs, for the caller to enqueue.
@@ -38,7 +38,7 @@ def queue_proofs(now: datetime) -> list[UUID]:
 
 
 def wanted(now: datetime) -> QuerySet[Snapshot]:
-    """The newest stored snapshot of each project, where the policy asks for a proof of it."""
+    """Return the newest snapshots of which the policies ask for a proof."""
     newest = (
         Snapshot.objects.completed()
         .filter(project=OuterRef("pk"))
@@ -65,7 +65,7 @@ def wanted(now: datetime) -> QuerySet[Snapshot]:
             Q(project__main_database__proof_policy=MainDatabase.ProofPolicy.EVERY)
             | Q(last_at=None)
             | Q(last_at__lte=now - WEEK)
-            # The next one after a failure is proven at once: nothing good is known otherwise.
+            # The next one after a failure is proven at once: until then no backup is known as good.
             | Q(last_verdict=Snapshot.Verdict.FAILED)
         )
         .exclude(Exists(tried))
@@ -76,9 +76,10 @@ def wanted(now: datetime) -> QuerySet[Snapshot]:
 
 @transaction.atomic
 def queue_proof(snapshot_id: UUID) -> Proof | None:
-    """Queue a proof of a stored snapshot, whatever the policy; None where it has one waiting.
+    """Queue a proof of a stored snapshot, whatever the policy.
 
-    The lock keeps retention from removing the snapshot between the check and the insert.
+    None if one is waiting, or the snapshot is gone. The lock keeps retention from removing the
+    snapshot between the check and the insert.
     """
     stored = Snapshot.objects.completed().select_for_update(of=("self",))
     snapshot = stored.filter(pk=snapshot_id).first()
@@ -89,5 +90,5 @@ def queue_proof(snapshot_id: UUID) -> Proof | None:
         rows_total=snapshot.rows,
         lease_until=timezone.now() + message_counts_for(),
     )
-    log.info("proof queued snapshot=%s proof=%s", snapshot_id, proof.pk)
+    log.info("proof queued", snapshot=snapshot_id, proof=proof.pk)
     return proof

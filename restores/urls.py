@@ -1,20 +1,25 @@
-"""Addresses of restores."""
+"""Addresses of backups with their restores, and of restores."""
 
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
+from restores.backups_views import BackupsView
+from restores.snapshot_views import HoldView, ReleaseView, RestoresView, SnapshotView
 from restores.views import ConfirmView, RestoreStatusView, RestoreView, RetryView
 
+BACKUPS = "projects/<slug:slug>/backups/"
+BACKUP = f"{BACKUPS}<uuid:snapshot>/"
 RESTORE = "restores/<uuid:restore>/"
 # As in snapshots/urls.py: what cannot change anything needs no form's token to answer 405.
 read_only = csrf_exempt
 
 urlpatterns = [
-    path(
-        "projects/<slug:slug>/backups/<uuid:snapshot>/restore/",
-        ConfirmView.as_view(),
-        name="restore-confirm",
-    ),
+    path(BACKUPS, read_only(BackupsView.as_view()), name="backups"),
+    path(BACKUP, read_only(SnapshotView.as_view()), name="snapshot"),
+    path(f"{BACKUP}restores/", read_only(RestoresView.as_view()), name="snapshot-restores"),
+    path(f"{BACKUP}hold/", HoldView.as_view(), name="snapshot-hold"),
+    path(f"{BACKUP}release/", ReleaseView.as_view(), name="snapshot-release"),
+    path(f"{BACKUP}restore/", ConfirmView.as_view(), name="restore-confirm"),
     path(RESTORE, read_only(RestoreView.as_view()), name="restore"),
     path(f"{RESTORE}status/", read_only(RestoreStatusView.as_view()), name="restore-status"),
     path(f"{RESTORE}retry/", RetryView.as_view(), name="restore-retry"),

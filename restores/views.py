@@ -1,38 +1,43 @@
 """Making a new project out of a backup: the confirmation, the progress, another try."""
 
-import logging
 import uuid
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
-from django.views.generic import FormView, TemplateView
+from django.utils.functional import cached_property
+from django.views.generic import TemplateView
 
-from backups_portal.accounts.recent import RecentPasswordMixin
-from backups_portal.audit.services import address_of
+from backups_portal.accounts.reauthentication import RecentPasswordMixin
+from backups_portal.audit.recorder import address_of
+from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.prices import Quote
-from backups_portal.billing.services import current_quote
-from backups_portal.lib.compiled import compiled
-from backups_portal.projects.access import Permission
-from backups_portal.projects.mixins import ProjectPermissionMixin
-from restores.enqueueing import enqueue
+from backups_portal.lib.leased_job import send_on_commit
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.access import Permission, is_member
+from backups_portal.projects.models import Project
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui.form_views import RefusingFormView
 from restores.errors import RestoreRefusedError
 from restores.forms import RestoreForm
 from restores.models import Restore
-from restores.naming import suggest_name
-from restores.services import request_restore, retry_restore
-from restores.steps import pace_of, step_lines, time_taken, waits_until
-from restores.warm import kept_for
-from snapshots.contents import contents_of
+from restores.project_names import suggest_name
+from restores.restore_requests import request_restore, retry_restore
+from restores.restore_steps import COUNTED, pace_of, step_lines, time_taken, waits_until
+from restores.shown_restores import restores_for
+from restores.sought_rows import SoughtRows
+from restores.tasks import run_restore
+from restores.warm_restores import kept_for
 from snapshots.engine.errors import EngineError
-from snapshots.inside import ExcludedLine, left_out
-from snapshots.mixins import SnapshotMixin
+from snapshots.forms import FindForm
 from snapshots.models import Snapshot
+from snapshots.reports.contents import ExcludedLine, contents_of, left_out, recall_inside
+from snapshots.views.snapshot_mixins import SnapshotMixin
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # The page refreshes itself so often, in seconds.
 WHILE_CHANGING = 1
@@ -41,14 +46,7 @@ WHILE_POSTPONED = 15
 OTHERS = 3
 
 
-@compiled
-def _others(snapshot_id: uuid.UUID) -> QuerySet[Restore]:
-    """Restores of a backup that made a project or will, newest first."""
-    others = Restore.objects.filter(snapshot_id=snapshot_id).exclude(state=Restore.State.FAILED)
-    return others.only("name", "state", "created_at").order_by("-created_at")
-
-
-class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
+class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
     """What a restore will make and cost; nothing begins before the charges are accepted."""
 
     template_name = "restores/confirm.html"
@@ -62,14 +60,33 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
     def get_initial(self) -> dict[str, Any]:
         return {"name": suggest_name(self.snapshot, self.account), "request_key": uuid.uuid4()}
 
+    @cached_property
+    def sought(self) -> SoughtRows | None:
+        """Return what the address says was lost, if this backup has such a device."""
+        form = FindForm(self.request.GET)
+        if "device" not in self.request.GET or not (self.snapshot.is_good and form.is_valid()):
+            return None
+        device_id, day = form.cleaned_data["device"], form.cleaned_data["day"]
+        try:
+            devices = recall_inside(self.snapshot).devices
+        except EngineError:
+            log.warning("contents cannot be read", snapshot=self.snapshot.pk, exc_info=True)
+            return None
+        names = (device.name for device in devices if device.device_id == device_id)
+        name = next(names, None)
+        return None if name is None else SoughtRows(device_id, name, day)
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)
+        shown = others.only("name", "state", "created_at", "project", "requested_by")
         return super().get_context_data(
             snapshot=self.snapshot,
+            sought=self.sought,
             contents=contents_of(self.snapshot.table_rows),
             left_out=self._left_out(),
             quote=current_quote(),
             is_warm=kept_for(self.snapshot) is not None,
-            others=_others(self.snapshot.pk)[:OTHERS],
+            others=restores_for(self.account, shown.order_by("-created_at")[:OTHERS]),
             zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
@@ -81,7 +98,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
             return left_out(self.snapshot)
         except EngineError:
             # The restore says what is wrong with it; this page only counts.
-            log.warning("contents cannot be read snapshot=%s", self.snapshot.pk, exc_info=True)
+            log.warning("contents cannot be read", snapshot=self.snapshot.pk, exc_info=True)
             return []
 
     def form_valid(self, form: RestoreForm) -> HttpResponse:
@@ -96,25 +113,27 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, FormView):
                 address=address_of(self.request),
             )
         except RestoreRefusedError as refused:
-            log.warning("restore refused snapshot=%s %s", self.snapshot.pk, refused)
+            log.warning("restore refused %s", refused, snapshot=self.snapshot.pk)
             for field, message in refused.errors.items():
                 form.add_error(field, message)
             return self.refuse(form, refused.status)
-        enqueue(restore)
+        if self.sought:
+            restore.remember(self.sought)
+        send_on_commit(run_restore, restore.pk)
         return redirect("restore", restore.pk)
 
-    def form_invalid(self, form: RestoreForm) -> HttpResponse:
-        return self.refuse(form, 400)
 
-    def refuse(self, form: RestoreForm, status: int) -> HttpResponse:
-        """The page again, with what was wrong."""
-        return self.render_to_response(self.get_context_data(form=form), status=status)
+def _is(project: Project | None, state: Project.State) -> bool:
+    return project is not None and project.state == state
 
 
-@compiled
-def _restores(pk: uuid.UUID) -> QuerySet[Restore]:
-    restores = Restore.objects.filter(pk=pk)
-    return restores.select_related("snapshot__project", "project", "requested_by")
+def _move_query(restore: Restore, into: Project) -> str:
+    """Return what the page “Move data” is filled in with: the way back to a project."""
+    if restore.project is None:
+        return ""
+    sought = restore.looked_for
+    ends = {"from": restore.project.slug, "into": into.slug}
+    return urlencode({**ends, **(sought.in_transfer() if sought else {})})
 
 
 class RestorePage(ProjectPermissionMixin, TemplateView):
@@ -125,25 +144,32 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
     restore: Restore
 
     def project_slug(self) -> str:
-        restore = _restores(self.kwargs["restore"]).first()
-        if restore is None:
-            raise Http404("no such restore")
-        self.restore = restore
+        restores = Restore.objects.select_related("snapshot__project", "project", "requested_by")
+        self.restore = get_object_or_404(restores, pk=self.kwargs["restore"])
         return self.restore.snapshot.project.slug
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        restore = self.restore
+        (restore,) = restores_for(self.account, [self.restore])
+        sought = restore.looked_for
         return {
             **super().get_context_data(**kwargs),
             "restore": restore,
             "snapshot": restore.snapshot,
+            "sought": sought,
+            "sought_query": f"?{urlencode(sought.in_query())}" if sought else "",
+            "move_query": _move_query(restore, self.project),
+            # Another one with each page: a second click asks for the same transfer.
+            "request_key": uuid.uuid4(),
             "steps": step_lines(restore),
             "took": time_taken(restore),
+            "counts": restore.step in COUNTED,
             "pace": pace_of(restore),
             "is_under_way": restore.state in Restore.UNFINISHED,
             "refresh_seconds": WHILE_POSTPONED if waits_until(restore) else WHILE_CHANGING,
             # The new project is the account's that asked for it; other owners cannot enter.
-            "can_enter": restore.requested_by == self.account,
+            "is_running": _is(restore.project, Project.State.ACTIVE),
+            "is_shut_down": _is(restore.project, Project.State.SHUT_DOWN),
+            "can_enter": restore.project is not None and is_member(self.account, restore.project),
             "contents": contents_of(restore.report.get("table_rows", {})),
             "missing": restore.report.get("missing", {}),
             "quote": Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
@@ -178,8 +204,8 @@ class RetryView(RestorePage, RecentPasswordMixin):
         try:
             retry_restore(restore=self.restore, actor=self.account, address=address_of(request))
         except RestoreRefusedError as refused:
-            log.warning("retry refused restore=%s %s", self.restore.pk, refused)
+            log.warning("retry refused %s", refused, restore=self.restore.pk)
             context = self.get_context_data(refusal=refused.message)
             return self.render_to_response(context, status=refused.status)
-        enqueue(self.restore)
+        send_on_commit(run_restore, self.restore.pk)
         return redirect("restore", self.restore.pk)

@@ -7,12 +7,12 @@ import pytest
 
 from backups_portal.accounts.models import Account
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.connections import project_dsn, server_url
+from backups_portal.projects.database_dsn import project_dsn, server_url
 from backups_portal.projects.models import Project
-from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.projects.project_creation import BackupSettings, create_project
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 from tests.factories import make_account
 from tests.projectdatabases import Target, add_device, add_rows, open_database
 

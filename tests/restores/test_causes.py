@@ -10,18 +10,19 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.lib.causes import Cause
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.models import DatabaseServer, Project
-from restores import building
+from restores import database_build
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proof
-from restores.proving import run_proof
-from restores.services import retry_restore, run_restore
+from restores.proof_run import run_proof
+from restores.restore_requests import retry_restore
+from restores.restore_run import run_restore
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
 from tests.factories import NOWHERE
-from tests.restores.test_running import ask, damage
+from tests.restores.test_restore_run import ask, damage
 
 Break = Callable[[Snapshot, pytest.MonkeyPatch, Any], None]
 
@@ -53,15 +54,17 @@ def raising(error: Exception) -> Callable[..., None]:
 
 
 def unanswered(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr("backups_portal.projects.services.server_url", lambda _: NOWHERE)
+    patch.setattr("backups_portal.projects.project_creation.server_url", lambda _: NOWHERE)
 
 
 def refused(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr("restores.loading.ENOUGH_TO_SORT", "SELECT * FROM what_is_not_there")
+    patch.setattr("restores.snapshot_loader.ENOUGH_TO_SORT", "SELECT * FROM what_is_not_there")
 
 
 def full(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr("restores.loading._copy_variables", raising(psycopg.errors.DiskFull("full")))
+    patch.setattr(
+        "restores.snapshot_loader._copy_variables", raising(psycopg.errors.DiskFull("full"))
+    )
 
 
 def full_at_once(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
@@ -95,22 +98,22 @@ def lost(snapshot: Snapshot, patch: pytest.MonkeyPatch, settings: Any) -> None:
 
 def unloadable(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
     error = psycopg.errors.UniqueViolation("twice")
-    patch.setattr("restores.loading._copy_variables", raising(error))
+    patch.setattr("restores.snapshot_loader._copy_variables", raising(error))
 
 
 def different(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    load = building.load_snapshot
+    load = database_build.load_snapshot
 
     def lose_a_row(manifest: Manifest, storage: Any, target: Any, **kwargs: Any) -> None:
         load(manifest, storage, target, **kwargs)
         with psycopg.connect(target.dsn) as connection:
             connection.execute("DELETE FROM variable WHERE id = 3")
 
-    patch.setattr(building, "load_snapshot", lose_a_row)
+    patch.setattr(database_build, "load_snapshot", lose_a_row)
 
 
 def newer_schema(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr("restores.loading.SCHEMA_VERSION", 0)
+    patch.setattr("restores.snapshot_loader.SCHEMA_VERSION", 0)
 
 
 def newer_format(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
@@ -118,15 +121,15 @@ def newer_format(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
 
 
 def slow(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr(building, "load_snapshot", raising(SoftTimeLimitExceeded()))
+    patch.setattr(database_build, "load_snapshot", raising(SoftTimeLimitExceeded()))
 
 
 def left(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr(building, "drop_build", lambda *_: False)
+    patch.setattr(database_build, "drop_build", lambda *_: False)
 
 
 def broken(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr(building, "compare_with_manifest", raising(ZeroDivisionError()))
+    patch.setattr(database_build, "compare_with_manifest", raising(ZeroDivisionError()))
 
 
 BREAKS: list[tuple[Break, Cause]] = [
@@ -188,8 +191,8 @@ def test_what_a_restore_fails_for(
 
 
 def test_lost_workers(snapshot: Snapshot, owner: Account) -> None:
-    assert restored(snapshot, owner, building.MAX_ATTEMPTS).cause == Cause.INTERRUPTED
-    assert proven(snapshot, building.MAX_ATTEMPTS).cause == Cause.INTERRUPTED
+    assert restored(snapshot, owner, database_build.MAX_ATTEMPTS).cause == Cause.INTERRUPTED
+    assert proven(snapshot, database_build.MAX_ATTEMPTS).cause == Cause.INTERRUPTED
 
 
 def test_a_backup_that_is_removed_before_its_proof(snapshot: Snapshot) -> None:
@@ -215,7 +218,7 @@ def test_it_is_kept_while_it_is_tried_again_and_gone_when_that_worked(
     settings.RESTORE_RETRY_MINUTES = [5]
     error = psycopg.OperationalError("connection refused")
     with monkeypatch.context() as patch:
-        patch.setattr("restores.loading._copy_variables", raising(error))
+        patch.setattr("restores.snapshot_loader._copy_variables", raising(error))
         waiting = restored(snapshot, owner, 0)
     assert (waiting.state, waiting.cause) == (Restore.State.QUEUED, Cause.DATABASE_UNREACHABLE)
     Restore.objects.update(lease_until=timezone.now())

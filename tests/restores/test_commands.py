@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 
 from backups_portal.accounts.models import Account
 from snapshots.models import Snapshot
-from tests.restores.test_running import damage
+from tests.restores.test_restore_run import damage
 
 
 class TestProveSnapshot:

@@ -7,21 +7,21 @@ import psycopg
 import pytest
 
 from backups_portal.accounts.models import Account
-from backups_portal.demo.archive import fill_archive
-from backups_portal.demo.comparison import common_values, compare_records
-from backups_portal.demo.exclusion import excluded_values, search_snapshot
+from backups_portal.demo.csv_seed import fill_archive
+from backups_portal.demo.database_comparison import common_values, compare_records
+from backups_portal.demo.exclusion_check import excluded_values, search_snapshot
 from backups_portal.demo.fleet import fill_fleet
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from restores.models import Restore
-from restores.services import run_restore
+from restores.restore_run import run_restore
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 from tests.restores.conftest import DUE
-from tests.restores.test_running import ask
+from tests.restores.test_restore_run import ask
 
 SERIES = Path(__file__).parents[3] / "shared" / "data" / "nab" / "data"
 

@@ -12,23 +12,22 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
-from backups_portal.ops import removing
-from backups_portal.ops.removing import remove_if_over
+from backups_portal.ops import project_removal
+from backups_portal.ops.project_removal import remove_if_over
 from backups_portal.ops.tasks import sweep
 from backups_portal.projects.models import Membership, Project
-from backups_portal.projects.services import check_name
-from backups_portal.projects.shutting_down import shut_down, start_again
+from backups_portal.projects.project_creation import check_name
+from backups_portal.projects.shutdown import shut_down, start_again
 from restores.models import Restore
-from snapshots import taking
 from snapshots.engine.errors import StorageError
-from snapshots.engine.steps import Step
+from snapshots.engine.snapshot_steps import Step
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.services import place_hold
-from snapshots.taking import take
+from snapshots.retention.holds import place_hold
+from snapshots.run.snapshot_run import SnapshotJob, take
+from snapshots.schedule.schedule_tick import queue_due
 from tests.restores.conftest import DUE
-from tests.restores.test_running import ask, databases, run
+from tests.restores.test_restore_run import ask, databases, run
 
 
 def end(project: Project) -> datetime:
@@ -116,7 +115,7 @@ def test_a_server_that_is_away_is_asked_again(
     over = end(project)
     with monkeypatch.context() as fault:
         if away == "server":
-            fault.setattr(removing, "drop_database", fail)
+            fault.setattr(project_removal, "drop_database", fail)
         else:
             fault.setattr(Storage, "delete", fail)
         assert not remove_if_over(project.pk, over)
@@ -131,14 +130,14 @@ def test_shut_down_during_its_snapshot_the_snapshot_is_finished(
 ) -> None:
     """It was begun while the project ran, and is the best backup that there will be."""
     (pk,) = queue_due(DUE)
-    reach = taking._reach
+    reach = SnapshotJob.reach
 
-    def shut_down_meanwhile(snapshot: Snapshot, step: Step) -> None:
-        reach(snapshot, step)
+    def shut_down_meanwhile(job: SnapshotJob, step: str) -> None:
+        reach(job, step)
         if step == Step.DESCRIBING:
             end(project)
 
-    monkeypatch.setattr(taking, "_reach", shut_down_meanwhile)
+    monkeypatch.setattr(SnapshotJob, "reach", shut_down_meanwhile)
     take(pk)
     snapshot = Snapshot.objects.get(pk=pk)
     assert (snapshot.state, snapshot.table_rows["variable"]) == (Snapshot.State.COMPLETED, 10)
@@ -148,15 +147,15 @@ def test_shut_down_during_its_snapshot_the_snapshot_is_finished(
 def test_shut_down_during_its_restore_the_restore_is_finished(
     project: Project, snapshot: Snapshot, owner: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from restores import running
+    from restores import restore_run
 
-    restore, report = ask(snapshot, owner), running._report
+    restore, report = ask(snapshot, owner), restore_run._report
 
     def shut_down_meanwhile(*arguments: Any) -> dict[str, Any]:
         assert not remove_if_over(project.pk, end(project))
         return report(*arguments)
 
-    monkeypatch.setattr(running, "_report", shut_down_meanwhile)
+    monkeypatch.setattr(restore_run, "_report", shut_down_meanwhile)
     done = run(restore)
     assert done.state == Restore.State.COMPLETED, done.reason
     assert done.project is not None

@@ -11,17 +11,18 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from backups_portal.demo.children import Child
-from backups_portal.demo.folder import DataFolder, opened
+from backups_portal.demo.child_processes import Child
+from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.postgres import start_postgres
-from backups_portal.projects.connections import project_dsn
+from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.servers import check_servers, register_server
 from restores.models import Restore
-from restores.services import request_restore, run_restore
+from restores.restore_requests import request_restore
+from restores.restore_run import run_restore
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 from tests.projectdatabases import Target, contents
 
 
@@ -96,7 +97,7 @@ def test_a_project_moves_to_another_server_and_one_that_is_away_hurts_only_its_o
         assert elsewhere.server == project.server
         refused = restore(snapshot, "Nowhere", other)
         assert (refused.state, refused.project) == (Restore.State.FAILED, None)
-        assert "“second” takes no new projects" in refused.reason
+        assert "“second” is not accepting new projects" in refused.reason
 
     assert not any(check_servers().values())
     stored = backup(moved, days=3)

@@ -4,8 +4,10 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
+from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from celery.exceptions import OperationalError
@@ -18,11 +20,13 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
-from restores import enqueueing
 from restores.models import Restore
+from restores.sought_rows import SoughtRows
+from restores.tasks import run_restore
 from restores.views import WHILE_POSTPONED
 from snapshots.models import Snapshot
 from tests import factories
+from tests.projectdatabases import DEVICE
 
 pytestmark = pytest.mark.django_db
 FEES = (
@@ -40,7 +44,7 @@ def words(html: str) -> str:
 
 
 def text_of(response: HttpResponse) -> str:
-    return words(response.content.decode()).replace("&#x27;", "'")
+    return words(response.content.decode()).replace("&#39;", "'")
 
 
 class Queue:
@@ -158,10 +162,10 @@ class TestConfirmation:
     @pytest.mark.parametrize(
         ("changes", "field", "message"),
         [
-            ({"name": ""}, "name", "Give the project a name."),
+            ({"name": ""}, "name", "Enter a name for the project."),
             ({"name": "x" * 300}, "name", "at most 100 characters; this one has 300"),
             ({"name": "cold CHAIN"}, "name", "already have"),
-            ({"name": "\0"}, "name", "Null characters are not allowed."),
+            ({"name": "\0"}, "name", "Remove the NUL character."),
             ({"accept_charges": ""}, "accept_charges", "Accept the charges"),
         ],
     )
@@ -189,7 +193,7 @@ class TestConfirmation:
         url = self.url(factories.make_snapshot(project))
         response = client.post(url, {"name": "R", "accept_charges": "on", "request_key": "x"})
         assert response.status_code == 400
-        assert "This form was damaged on its way." in text_of(response)
+        assert "This form was damaged on the way." in text_of(response)
 
     def test_a_backup_that_storage_lost(
         self, client: Client, project: Project, caplog: pytest.LogCaptureFixture
@@ -227,7 +231,7 @@ def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
     def away(*_: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr(enqueueing.run_restore, "delay", away)
+    monkeypatch.setattr(run_restore, "delay", away)
     client.force_login(owner)
     url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
     response = client.post(url, {"name": "Rescue", "accept_charges": "on"})
@@ -235,6 +239,43 @@ def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
     assert response.url == f"/restores/{restore.pk}/"
     assert restore.state == Restore.State.QUEUED
     assert "broker is away" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("query", "sought"),
+    [
+        ({"device": DEVICE, "day": "2026-03-01"}, SoughtRows(DEVICE, "Truck", date(2026, 3, 1))),
+        ({"device": DEVICE}, SoughtRows(DEVICE, "Truck")),
+        ({"device": DEVICE, "day": "9999-12-31"}, SoughtRows(DEVICE, "Truck", date.max)),
+        # What this backup does not have, or nobody can mean, is no reason to refuse a restore.
+        ({"device": "ab" * 12}, None),
+        ({"device": "<b>\0"}, None),
+        ({"device": "x" * 10_000}, None),
+        ({"device": DEVICE, "day": "29 February"}, None),
+        ({"day": "2026-03-01"}, None),
+    ],
+)
+def test_a_restore_remembers_which_rows_it_is_for(
+    client: Client,
+    owner: Account,
+    snapshot: Snapshot,
+    queue: Queue,
+    query: dict[str, str],
+    sought: SoughtRows | None,
+) -> None:
+    client.force_login(owner)
+    url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/?{urlencode(query)}"
+    page = client.get(url)
+    assert page.status_code == 200
+    assert ("You restore it for Truck" in text_of(page)) == (sought is not None)
+    # The form goes to where it came from, query and all.
+    (action,) = re.findall(r'action="([^"]*/restore/[^"]*)"', page.content.decode())
+    assert client.post(unescape(action), {"name": "Rescue"}).status_code == 400
+    assert client.post(unescape(action), {"name": "Rescue", "accept_charges": "on"}).url
+    restore = Restore.objects.get()
+    assert restore.looked_for == sought
+    text = text_of(client.get(f"/restores/{restore.pk}/"))
+    assert ("Next: move Truck back to Cold Chain." in text) == (sought is not None)
 
 
 class TestProgress:
@@ -337,6 +378,37 @@ class TestProgress:
             "Using the TagoIO CLI for bulk transfer.",
         ):
             assert part in text
+
+    @pytest.mark.parametrize("sought", [SoughtRows(DEVICE, "Truck 07", date(2026, 3, 1)), None])
+    def test_result_leads_back(
+        self, client: Client, snapshot: Snapshot, owner: Account, sought: SoughtRows | None
+    ) -> None:
+        made = factories.make_project_row(owner=owner, slug="rescue")
+        restore = self.make(
+            *(snapshot, owner),
+            state="completed",
+            step="done",
+            project=made,
+            sought=sought and sought.as_json(),
+        )
+        home = snapshot.project
+        page = client.get(f"/restores/{restore.pk}/").content.decode()
+        first = page[page.index('<section class="card">') : page.index("</section>")]
+        form = f"/projects/rescue/transfers/?from=rescue&into={home.slug}"
+        if sought:
+            assert "Move Truck 07 back to Cold Chain" in words(first)
+            assert "Device Truck 07 Period 1 Mar 2026 (UTC)" in words(first)
+            assert f'action="/restores/{restore.pk}/move-back/"' in first
+            period = "start=2026-03-01T00:00:00+00:00&end=2026-03-02T00:00:00+00:00"
+            form += f"&device={DEVICE}&{period.replace(':', '%3A').replace('+', '%2B')}"
+        else:
+            assert "Move data back to Cold Chain" in words(first)
+        assert f'href="{form}"' in unescape(first)
+        home.state = Project.State.SHUT_DOWN
+        home.save()
+        page = client.get(f"/restores/{restore.pk}/").content.decode()
+        assert "Cold Chain is shut down. Start it again to move data back into it." in words(page)
+        assert "/move-back/" not in page
 
     def test_another_owner_cannot_enter_the_new_project(
         self, client: Client, snapshot: Snapshot, owner: Account

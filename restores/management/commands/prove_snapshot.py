@@ -10,14 +10,14 @@ from django.core.management.base import BaseCommand, CommandError
 from backups_portal.ui.progress import progress_bar
 from restores.models import Proof
 from restores.proof_queue import queue_proof
-from restores.proving import run_proof
+from restores.proof_run import run_proof
 from snapshots.models import Snapshot
 
 
 class Command(BaseCommand):
     """Also for one that failed its proof earlier: when it passes, the mark goes."""
 
-    help = "Restores a snapshot into a scratch database, compares every row, and drops it."
+    help = "Restore a snapshot into a scratch database, compare every row, and drop it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("snapshot", type=uuid.UUID, metavar="ID", help="the snapshot's id")
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             raise CommandError(f"Snapshot {snapshot.pk} is {snapshot.state}, not stored.")
         proof = queue_proof(snapshot.pk)
         if proof is None:
-            raise CommandError(f"Snapshot {snapshot.pk} is being proven already.")
+            raise CommandError(f"Snapshot {snapshot.pk} is already being proven.")
         with progress_bar(self.stderr, silent=options["json"]) as on_progress:
             run_proof(proof.pk, on_progress)
         self._report(Proof.objects.get(pk=proof.pk), as_json=options["json"])
@@ -39,6 +39,8 @@ class Command(BaseCommand):
     def _report(self, proof: Proof, *, as_json: bool) -> None:
         if as_json:
             self.stdout.write(json.dumps(_as_json(proof)))
+        if proof.state in Proof.UNFINISHED:
+            raise CommandError(f"A worker is already proving snapshot {proof.snapshot_id}.")
         if proof.state != Proof.State.PASSED:
             raise CommandError(f"Snapshot {proof.snapshot_id} was not proven: {proof.reason}")
         if not as_json:

@@ -7,19 +7,20 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from backups_portal.billing.services import current_quote
+from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.models import DatabaseServer, Membership
 from backups_portal.ui.progress import progress_bar
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
-from restores.services import request_restore, run_restore
+from restores.restore_requests import request_restore
+from restores.restore_run import run_restore
 from snapshots.models import Snapshot
 
 
 class Command(BaseCommand):
     """Runs the restore in this process, and prints what became of it."""
 
-    help = "Make a new project out of a snapshot. It costs money: see --accept-charges."
+    help = "Create a new project from a snapshot. It costs money: see --accept-charges."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("snapshot", type=uuid.UUID, help="the snapshot's id")
@@ -60,6 +61,11 @@ class Command(BaseCommand):
         self._report(Restore.objects.select_related("project").get(pk=restore.pk), options["json"])
 
     def _report(self, restore: Restore, as_json: bool) -> None:
+        if restore.state in Restore.UNFINISHED:
+            raise CommandError(
+                f"Restore {restore.pk} continues by itself, and is charged when it succeeds. "
+                f"{restore.reason}".strip()
+            )
         if restore.project is None:
             raise CommandError(restore.reason)
         if as_json:

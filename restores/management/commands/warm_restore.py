@@ -8,16 +8,16 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from backups_portal.projects.models import MainDatabase, Project
-from restores.leftovers import drop_leftovers
-from restores.warm import switch_warm_restore
+from restores.orphan_databases import drop_leftovers
+from restores.warm_restores import switch_warm_restore
 
 
 class Command(BaseCommand):
     """For operators, because a kept database takes the space of a second main database."""
 
     help = (
-        "Keeps the database of a project's newest proof, so that a restore of that snapshot is "
-        "ready at once; or drops it and keeps none."
+        "Keep the database of a project's newest proof, so that a restore of that snapshot is "
+        "ready at once; or drop it and keep none."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -34,8 +34,8 @@ class Command(BaseCommand):
         is_on = options["switch"] == "on"
         if is_on and project.main_database.proof_policy == MainDatabase.ProofPolicy.OFF:
             raise CommandError(
-                f"The proof of backups of {project.slug} is off, so there would be nothing to "
-                "keep. Its owners switch it on on the Main Database page."
+                f"Proof of backups is off for {project.slug}, so there is nothing to keep. Owners "
+                "can turn it on on the Main Database page."
             )
         switch_warm_restore(project, on=is_on)
         dropped = [] if is_on else drop_leftovers(timezone.now())

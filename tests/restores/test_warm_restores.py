@@ -14,18 +14,18 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.projectdb.connections import database_url
-from backups_portal.projectdb.tokens import create_token, find_token
-from backups_portal.projects.connections import admin_dsn, keyring, project_dsn
+from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.tokens import TokenGrant, create_token, find_token
+from backups_portal.projects.database_dsn import admin_dsn, keyring, project_dsn
 from backups_portal.projects.models import MainDatabase, Project
-from restores.leftovers import drop_leftovers
 from restores.models import Proof, Restore
+from restores.orphan_databases import drop_leftovers
 from restores.proof_queue import queue_proof
-from restores.proving import run_proof
-from restores.warm import kept_for, switch_warm_restore
+from restores.proof_run import run_proof
+from restores.warm_restores import kept_for, switch_warm_restore
 from snapshots.models import Snapshot
 from tests.projectdatabases import Target, contents
-from tests.restores.test_running import ask, databases, run
+from tests.restores.test_restore_run import ask, databases, run
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_restore_takes_it_over_with_an_id_prefix_and_tokens_of_its_own(
     project: Project, snapshot: Snapshot, owner: Account
 ) -> None:
     with psycopg.connect(project_dsn(project)) as connection:
-        token = create_token(connection, keys=keyring(), kind="profile", name="all")
+        token = create_token(connection, TokenGrant("profile", name="all"), keys=keyring())
     # Taken after the token was made, as the fixture's was not.
     snapshot = take_next(project)
     switch_warm_restore(project, on=True)
@@ -107,7 +107,7 @@ def test_a_restore_takes_it_over_with_an_id_prefix_and_tokens_of_its_own(
 
 
 def take_next(project: Project) -> Snapshot:
-    from snapshots.taking import take
+    from snapshots.run.snapshot_run import take
     from tests.factories import make_snapshot
 
     queued = make_snapshot(project, state=Snapshot.State.QUEUED)
@@ -219,8 +219,8 @@ def test_a_worker_killed_while_taking_over_leaves_nothing_and_the_next_is_cold(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("restores.warm._make_new", killed)
-        patch.setattr("restores.warm._forget", lambda proof: None)
+        patch.setattr("restores.warm_restores._make_new", killed)
+        patch.setattr("restores.warm_restores._forget", lambda proof: None)
         with pytest.raises(KeyboardInterrupt):
             run(restore)
     later = timezone.now() + timedelta(hours=1)
@@ -270,5 +270,5 @@ class TestCommand:
 
     def test_without_proofs_there_is_nothing_to_keep(self, project: Project) -> None:
         MainDatabase.objects.filter(pk=project.pk).update(proof_policy="off")
-        with pytest.raises(CommandError, match="proof of backups"):
+        with pytest.raises(CommandError, match="Proof of backups"):
             call_command("warm_restore", project.slug, "on")

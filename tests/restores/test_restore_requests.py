@@ -10,9 +10,10 @@ from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
-from restores.services import request_restore, retry_restore
+from restores.restore_requests import request_restore, retry_restore
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
+from tests.factories import make_account
 
 
 def ask(snapshot: Snapshot, owner: Account, **changes: object) -> Restore:
@@ -78,6 +79,18 @@ def test_a_double_click_is_one_restore(
     first = ask(snapshot, owner, request_key=key)
     assert ask(snapshot, owner, request_key=key) == first
     assert Restore.objects.count() == 1
+
+
+def test_keys_of_two_accounts_do_not_meet(
+    project: Project, snapshot: Snapshot, owner: Account
+) -> None:
+    """A stranger who uses an owner's next key keeps nobody from restoring."""
+    key, stranger = uuid.uuid4(), make_account()
+    first = ask(snapshot, stranger, request_key=key)
+    second = ask(snapshot, owner, request_key=key)
+    assert (first.requested_by, second.requested_by) == (stranger, owner)
+    assert ask(snapshot, owner, request_key=key) == second
+    assert Restore.objects.count() == 2
 
 
 def test_the_same_name_is_not_restored_twice_at_once(

@@ -1,4 +1,4 @@
-"""Loading a snapshot into a database that the same restore has made."""
+"""Load a snapshot into a database that the same restore has made."""
 
 import threading
 from collections.abc import Iterator
@@ -8,22 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 import psycopg
 import pyarrow as pa
-from psycopg import sql
+from psycopg import Connection, sql
 
-from backups_portal.lib.causes import Cause, driver_cause
+from backups_portal.lib import pgsession
 from backups_portal.lib.crypto import Keyring
-from backups_portal.lib.parallel import run_parallel
-from backups_portal.projectdb.catalogue import RESOURCE_TABLES, SCHEMA_VERSION, VARIABLE, Table
+from backups_portal.lib.failure_causes import LOCKED_OUT, Cause, driver_cause, first_line
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.thread_pool import run_parallel
+from backups_portal.projectdb.catalogue import (
+    RESOURCE_TABLES,
+    SCHEMA_VERSION,
+    VARIABLE,
+    Table,
+    digest_columns,
+)
+from backups_portal.projectdb.excluded_settings import remove_excluded_settings
+from backups_portal.projectdb.pg_binary_copy import COPY_TABLE, encode_table
 from backups_portal.projectdb.tokens import mint
-from restores.copying import COPY_VARIABLES, encode_rows
+from restores.build_steps import Step
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, Segment
-from snapshots.engine.segments import read_segment
+from snapshots.engine.pg_timestamps import moments_as_text
+from snapshots.engine.run_progress import OnProgress, Progress
+from snapshots.engine.segments import check_columns, read_segment
 from snapshots.engine.storage import Storage
-from snapshots.engine.taking import OnProgress, Progress
 
-Connection = psycopg.Connection[tuple[object, ...]]
-
+log = get_logger(__name__)
 
 # What PostgreSQL says of rows that a table cannot hold: classes of SQLSTATE (its Appendix A).
 DATA_EXCEPTION, INTEGRITY_VIOLATION = "22", "23"
@@ -47,6 +57,19 @@ class Target:
     prefix: str
 
 
+def drop_excluded(target: Target) -> None:
+    """Take out what backups of older versions hold although it is excluded.
+
+    After the comparison with the backup, which has it.
+
+    Raises:
+        LoadError: the database does not answer.
+    """
+    with load_errors(), pgsession.connect(target.dsn) as connection:
+        if cleaned := remove_excluded_settings(connection):
+            log.info("excluded settings of an older backup were dropped", tables=cleaned)
+
+
 @contextmanager
 def load_errors() -> Iterator[None]:
     """Turn what the database driver raises into a sentence for an owner."""
@@ -57,9 +80,9 @@ def load_errors() -> Iterator[None]:
             "The database server has no space left for the new project.", cause=Cause.NO_ROOM
         ) from error
     except psycopg.Error as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = LOCKED_OUT if driver_cause(error) == Cause.LOCKED else first_line(error)
         is_about_rows = (error.sqlstate or "")[:2] in {DATA_EXCEPTION, INTEGRITY_VIOLATION}
-        message = f"The new database could not be filled: {cause}"
+        message = f"The new database could not be filled: {reason}"
         if is_about_rows:
             raise UnloadableError(message) from error
         raise LoadError(message, cause=driver_cause(error)) from error
@@ -80,14 +103,14 @@ def load_snapshot(
         EngineError: storage or the database failed, or the snapshot is damaged or too new.
     """
     _check_schema(manifest)
-    with load_errors(), psycopg.connect(target.dsn) as connection:
+    with load_errors(), pgsession.connect(target.dsn) as connection:
         _check_target(connection, target)
         indexes = _strip(connection)
         for table in RESOURCE_TABLES:
             _load_resources(connection, storage, manifest, table, target, keys)
         connection.commit()
         _load_variables(manifest, storage, target, loaders, on_progress)
-        on_progress(Progress(manifest.rows, manifest.rows, "indexing"))
+        on_progress(Progress(manifest.rows, manifest.rows, Step.INDEXING))
         _build(target, indexes, loaders)
         _finish(connection, manifest)
 
@@ -102,7 +125,7 @@ def _check_schema(manifest: Manifest) -> None:
 
 
 def _check_target(connection: Connection, target: Target) -> None:
-    """Nothing is restored in place: refuse a database that is not this restore's, or not empty."""
+    """Refuse a database that is not this restore's, or not empty."""
     row = connection.execute(
         """SELECT prefix, marks_since IS NULL AND NOT EXISTS (SELECT FROM variable)
                   AND NOT EXISTS (SELECT FROM device) FROM instance"""
@@ -112,7 +135,7 @@ def _check_target(connection: Connection, target: Target) -> None:
 
 
 def _strip(connection: Connection) -> list[str]:
-    """Take indexes and triggers from the variables for the load; returns what makes the indexes."""
+    """Drop indexes and triggers of variables; returns what makes the indexes."""
     indexes = connection.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = %s",
         [VARIABLE.name],
@@ -136,6 +159,8 @@ def _load_resources(
 ) -> None:
     for segment in manifest.of(table.name):
         rows = read_segment(storage, segment)
+        noted = table.noted() if table.name == "token" else ()
+        check_columns(rows, (*manifest.columns[table.name], *noted), table.name)
         if table.name == "token":
             _load_tokens(connection, rows, target, keys)
         else:
@@ -148,8 +173,9 @@ def _copy(connection: Connection, table: str, rows: pa.Table) -> None:
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
     )
+    columns = moments_as_text(rows).columns
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+        for row in zip(*(column.to_pylist() for column in columns), strict=True):
             copy.write_row(row)
 
 
@@ -181,7 +207,7 @@ class LoadJob:
 
 
 def number_segments(segments: list[Segment]) -> list[LoadJob]:
-    """Numbers in ranges, in the order of the manifest.
+    """Assign ids to rows in ranges, in the order of the manifest.
 
     The new id of a variable therefore follows from its segment and its row there, and no map of
     old and new ids needs to be stored.
@@ -210,34 +236,35 @@ def _load_variables(
         with lock:
             done += job.segment.rows
             done_bytes += job.segment.bytes
-            on_progress(Progress(done, manifest.rows, "loading", done_bytes, total_bytes))
+            on_progress(Progress(done, manifest.rows, Step.LOADING, done_bytes, total_bytes))
 
     run_parallel(
         number_segments(segments),
         load,
         workers=loaders,
-        resource=lambda: psycopg.connect(
+        resource=lambda: pgsession.connect(
             # Nobody can lose what is not published: only the last commit has to be on disk.
             target.dsn,
             autocommit=True,
-            options="-c synchronous_commit=off",
+            settings={"synchronous_commit": "off"},
         ),
     )
 
 
 def _copy_variables(connection: Connection, rows: pa.Table) -> None:
-    with connection.cursor() as cursor, cursor.copy(COPY_VARIABLES) as copy:
-        for part in encode_rows(rows):
+    with connection.cursor() as cursor, cursor.copy(COPY_TABLE) as copy:
+        for part in encode_table(rows):
             copy.write(part)
 
 
 def _numbered(storage: Storage, job: LoadJob) -> pa.Table:
     rows = read_segment(storage, job.segment)
+    check_columns(rows, ("id", *digest_columns(VARIABLE)), VARIABLE.name)
     numbers = np.arange(job.first_number, job.first_number + rows.num_rows, dtype=np.int64)
     return rows.set_column(rows.column_names.index("id"), "id", pa.array(numbers))
 
 
-# As the server is set, where that is more than what millions of rows need.
+# As the server is set, if that is more than what millions of rows need.
 ENOUGH_TO_SORT = """SELECT set_config('maintenance_work_mem', greatest(
     pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB')
 ) / 1024 || 'kB', false)"""
@@ -246,13 +273,13 @@ ENOUGH_TO_SORT = """SELECT set_config('maintenance_work_mem', greatest(
 def _build(target: Target, indexes: list[str], loaders: int) -> None:
     @contextmanager
     def connect() -> Iterator[Connection]:
-        with psycopg.connect(target.dsn, autocommit=True) as connection:
+        with pgsession.connect(target.dsn, autocommit=True) as connection:
             connection.execute(ENOUGH_TO_SORT)
             yield connection
 
     def build(connection: Connection, statement: str) -> None:
         # Sorting in parallel costs a third more processor time, which two indexes at once make
-        # better use of where there are few cores.
+        # better use of if there are few cores.
         helpers = loaders // 2 if "USING brin" in statement else loaders // 2 - 1
         with load_errors():
             connection.execute(f"SET max_parallel_maintenance_workers = {max(0, helpers)}".encode())
@@ -261,20 +288,53 @@ def _build(target: Target, indexes: list[str], loaders: int) -> None:
     run_parallel(indexes, build, workers=loaders, resource=connect)
 
 
+NUMBER_VARIABLES = """SELECT setval(
+    pg_get_serial_sequence('variable', 'id'), coalesce(max(id), 0) + 1, false) FROM variable"""
+# The last number of a series that there can be.
+LAST_SERIES = (1 << 31) - 1
+# Numbers that variables use, too: snapshots of older versions have rows whose series is gone.
+USED_SERIES = """SELECT greatest(0, (SELECT max(id) FROM series),
+                                (SELECT max(series_id) FROM variable))"""
+# The numbers of the variables one by one, each from the index.
+ROOM_FOR_SERIES = """
+WITH RECURSIVE of_variables (id) AS (
+    SELECT min(series_id) FROM variable
+    UNION ALL
+    SELECT (SELECT min(series_id) FROM variable WHERE series_id > of_variables.id)
+    FROM of_variables WHERE id IS NOT NULL
+), used AS (
+    SELECT 0::bigint AS id UNION SELECT id FROM series WHERE id > 0
+    UNION SELECT id FROM of_variables WHERE id > 0
+), gap AS (
+    SELECT id, lead(id, 1, %s::bigint + 1) OVER (ORDER BY id) - id AS room FROM used
+)
+SELECT id + 1 FROM gap ORDER BY room DESC, id DESC LIMIT 1
+"""
+
+
+def _next_series(connection: Connection) -> int:
+    """Return a free number for the next series.
+
+    Somebody can have numbered a series by hand, as the last one that there can be.
+    """
+    greatest = _number(connection.execute(USED_SERIES))
+    if greatest <= LAST_SERIES // 2:
+        return greatest + 1
+    return _number(connection.execute(ROOM_FOR_SERIES, [LAST_SERIES]))
+
+
+def _number(cursor: psycopg.Cursor) -> int:
+    row = cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
 def _finish(connection: Connection, manifest: Manifest) -> None:
-    """Let new rows be numbered behind the loaded ones, and change be tracked from here on."""
-    for table, column in (("variable", "id"), ("series", "id")):
-        connection.execute(
-            sql.SQL(
-                "SELECT setval(pg_get_serial_sequence({name}, {column}),"
-                " coalesce(max({id}), 0) + 1, false) FROM {table}"
-            ).format(
-                name=sql.Literal(table),
-                column=sql.Literal(column),
-                id=sql.Identifier(column),
-                table=sql.Identifier(table),
-            )
-        )
+    """Continue numbering behind the loaded rows, and track changes from now."""
+    connection.execute(NUMBER_VARIABLES)
+    connection.execute(
+        "SELECT setval(pg_get_serial_sequence('series', 'id'), %s, false)",
+        [_next_series(connection)],
+    )
     # So that the first snapshot of the new project knows its chunks without counting.
     with connection.cursor() as cursor:
         cursor.executemany(

@@ -1,27 +1,26 @@
-"""The proof of a restore: the new database, read back and compared with the manifest."""
+"""Prove a restore: read the database and compare it with the manifest."""
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import psycopg
-
-from backups_portal.lib.causes import Cause
-from backups_portal.lib.parallel import run_parallel
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE
-from restores.loading import Target
-from snapshots.engine.chunks import ChunkRange
+from restores.build_steps import Step
+from restores.snapshot_loader import Target
 from snapshots.engine.digest import Digest, table_digest
 from snapshots.engine.errors import EngineError
-from snapshots.engine.manifest import Manifest, Segment
-from snapshots.engine.segments import total_digest
-from snapshots.engine.source import (
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.reading_plan import ReadJob
+from snapshots.engine.run_progress import OnProgress, Progress
+from snapshots.engine.segment_plan import by_range
+from snapshots.engine.segments import check_columns, total_digest
+from snapshots.engine.source_database import (
     Reader,
     chunk_start,
-    export_instant,
+    open_instant,
     open_reader,
-    source_errors,
 )
-from snapshots.engine.taking import OnProgress, Progress, ReadJob
 
 
 class ProofError(EngineError):
@@ -32,7 +31,7 @@ class ProofError(EngineError):
 
 @dataclass(frozen=True)
 class Expectation:
-    """What must be found in a table, or in one range of chunks of the variables."""
+    """What must be found in a table, or in a range of the variables."""
 
     job: ReadJob
     columns: tuple[str, ...]
@@ -42,9 +41,9 @@ class Expectation:
 
 
 def expectations(manifest: Manifest) -> list[list[Expectation]]:
-    """What the manifest promises, in pieces that can be read alone: the resources are one.
+    """List what the manifest promises, in pieces that can be read alone.
 
-    What reads row by row takes a while to connect.
+    The resources are one: what reads row by row takes a while to connect.
     """
     promised = _expectations(manifest)
     resources = [expected for expected in promised if expected.job.table is not VARIABLE]
@@ -52,33 +51,29 @@ def expectations(manifest: Manifest) -> list[list[Expectation]]:
 
 
 def _expectations(manifest: Manifest) -> list[Expectation]:
-    groups: dict[tuple[str, int | None, int | None], list[Segment]] = {}
-    for segment in manifest.segments:
-        key = (segment.table, segment.first_chunk, segment.end_chunk)
-        groups.setdefault(key, []).append(segment)
-    return [
-        Expectation(
-            ReadJob(BY_NAME[table], _range(table, segments)),
-            columns=manifest.columns[table],
-            rows=sum(segment.rows for segment in segments),
-            bytes=sum(segment.bytes for segment in segments),
-            digest=total_digest(segments),
-        )
-        for (table, first, end), segments in groups.items()
-    ]
-
-
-def _range(table: str, segments: list[Segment]) -> ChunkRange | None:
-    if table != VARIABLE.name:
-        return None
-    rows = sum(segment.rows for segment in segments)
-    return ChunkRange(segments[0].first_chunk, segments[0].end_chunk, rows)
+    found = []
+    for name, columns in manifest.columns.items():
+        if name not in BY_NAME:
+            raise ProofError(f"The backup has a table that no project has: {name}.")
+        for whole, segments in by_range(manifest.of(name)):
+            rows = sum(segment.rows for segment in segments)
+            is_variable = name == VARIABLE.name
+            found.append(
+                Expectation(
+                    ReadJob(BY_NAME[name], replace(whole, rows=rows) if is_variable else None),
+                    columns=columns,
+                    rows=rows,
+                    bytes=sum(segment.bytes for segment in segments),
+                    digest=total_digest(segments),
+                )
+            )
+    return found
 
 
 def compare_with_manifest(
     manifest: Manifest, target: Target, *, readers: int, on_progress: OnProgress
 ) -> None:
-    """Read every row of the new database and compare it with what the snapshot recorded.
+    """Compare every row of the new database with what was recorded.
 
     Raises:
         ProofError: rows are missing, added or different; it names table, chunks and counts.
@@ -95,22 +90,21 @@ def compare_with_manifest(
             with lock:
                 done += expected.rows
                 done_bytes += expected.bytes
-                on_progress(Progress(done, manifest.rows, "proving", done_bytes, total_bytes))
+                on_progress(Progress(done, manifest.rows, Step.PROVING, done_bytes, total_bytes))
 
-    with source_errors(), psycopg.connect(target.dsn) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        instant = export_instant(connection)
+    with open_instant(target.dsn) as (_, instant):
         run_parallel(
             expectations(manifest),
             compare,
             workers=readers,
-            resource=lambda: open_reader(target.dsn, instant),
+            resource=lambda: open_reader(target.dsn, instant, as_stored=True),
         )
 
 
 def _compare(reader: Reader, expected: Expectation) -> None:
     rows, digest = 0, Digest()
     for part in reader.rows(expected.job.table, expected.job.chunks, numbers=False):
+        check_columns(part, expected.columns, expected.job.table.name)
         rows += part.num_rows
         digest += table_digest(part, expected.columns)
     if rows != expected.rows:
@@ -121,7 +115,7 @@ def _compare(reader: Reader, expected: Expectation) -> None:
     if digest != expected.digest:
         raise ProofError(
             f"The restored database differs from the backup: among the {rows} rows of "
-            f"{_place(expected.job)} some have other content than the backup recorded."
+            f"{_place(expected.job)} some differ from what the backup recorded."
         )
 
 

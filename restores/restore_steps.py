@@ -1,4 +1,4 @@
-"""How far a restore is, step by step."""
+"""The progress of a restore, step by step."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from django.utils import timezone
 
-from backups_portal.ui.estimate import Pace, pace
+from backups_portal.ui.eta import Pace, pace
+from restores.build_steps import Step
 from restores.models import Restore
 
-SHOWN = [step for step in Restore.Step if step is not Restore.Step.DONE]
-COUNTED = (Restore.Step.LOADING, Restore.Step.PROVING)
+SHOWN = [step for step in Step if step is not Step.DONE]
+COUNTED = (Step.LOADING, Step.PROVING)
 
 
 class Progress(StrEnum):
@@ -23,22 +24,18 @@ class Progress(StrEnum):
 
 
 class StepLine(NamedTuple):
-    """A step as the page lists it; `counts` where it goes through the rows one by one."""
+    """A step as the page lists it."""
 
     label: str
     progress: Progress
-    counts: bool
 
 
 def step_lines(restore: Restore) -> list[StepLine]:
-    """Every step of a restore in its order, with where it stands."""
-    steps = list(Restore.Step)
-    here = steps.index(Restore.Step(restore.step))
+    """List the steps of a restore in their order, each with where it stands."""
+    steps = list(Step)
+    here = steps.index(Step(restore.step))
     at_here = Progress.FAILED if restore.state == Restore.State.FAILED else Progress.CURRENT
-    return [
-        StepLine(step.label, _progress(steps.index(step), here, at_here), step in COUNTED)
-        for step in SHOWN
-    ]
+    return [StepLine(step.label, _progress(steps.index(step), here, at_here)) for step in SHOWN]
 
 
 def _progress(place: int, here: int, at_here: Progress) -> Progress:
@@ -48,7 +45,7 @@ def _progress(place: int, here: int, at_here: Progress) -> Progress:
 
 
 def pace_of(restore: Restore) -> Pace:
-    """How fast the step at hand goes and how long it will still take, where that can be told."""
+    """Estimate how fast the step at hand goes, and when it ends."""
     since = restore.step_started_at
     if restore.state != Restore.State.RUNNING or restore.step not in COUNTED or since is None:
         return Pace()
@@ -56,13 +53,13 @@ def pace_of(restore: Restore) -> Pace:
 
 
 def waits_until(restore: Restore) -> datetime | None:
-    """When a restore that failed is tried again; None where it does not wait for that."""
+    """Return when a failed restore is tried again; None if it is not."""
     postponed = restore.state == Restore.State.QUEUED and bool(restore.reason)
     return restore.lease_until if postponed else None
 
 
 def time_taken(restore: Restore) -> timedelta | None:
-    """How long a restore lasted; None while it lasts."""
+    """Return how long a restore lasted; None while it lasts."""
     if restore.started_at and restore.finished_at:
         return restore.finished_at - restore.started_at
     return None

@@ -1,23 +1,24 @@
-"""Asking for a restore: checked, priced and written down; a worker does it later."""
+"""Requests for restores: checked, priced and stored."""
 
 import uuid
 
 from django.db import IntegrityError, transaction
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.services import record
-from backups_portal.billing.services import current_quote
+from backups_portal.audit.recorder import record
+from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.errors import NameRefusedError
 from backups_portal.projects.models import DatabaseServer
-from backups_portal.projects.services import check_name
+from backups_portal.projects.project_creation import check_name
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from snapshots.engine.errors import EngineError
-from snapshots.engine.manifest import Manifest
+from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
-from snapshots.storages import reading_storage
+from snapshots.storages.configured_storages import reading_storage
 
 CONFLICT = 409
+NOT_FAILED = "Only a failed restore can be tried again."
 
 
 def request_restore(
@@ -36,7 +37,7 @@ def request_restore(
     work after commit.
 
     Args:
-        server: Where the new project is placed; None: where there is most room.
+        server: Where the new project is placed; if None, where there is most room.
 
     Raises:
         RestoreRefusedError: nothing was changed; its message is fit for a page.
@@ -78,10 +79,10 @@ def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
 
 
 def _check_readable(snapshot: Snapshot) -> None:
-    """Find out now, rather than after the owner has waited, that there is nothing to restore."""
+    """Refuse what cannot be restored now, before the owner waits for it."""
     _check_state(snapshot)
     try:
-        Manifest.load(reading_storage(), snapshot.manifest)
+        load_manifest(reading_storage(), snapshot)
     except EngineError as error:
         raise RestoreRefusedError(str(error), status=CONFLICT) from error
 
@@ -129,7 +130,7 @@ def _create(
 def _already_there(
     error: IntegrityError, actor: Account, name: str, request_key: uuid.UUID
 ) -> Restore:
-    """What a unique constraint found: the same request a moment earlier, or the name."""
+    """Return the same request of a moment earlier, or refuse the name."""
     same = Restore.objects.filter(request_key=request_key, requested_by=actor).first()
     if same is not None:
         return same
@@ -139,31 +140,22 @@ def _already_there(
 
 
 def retry_restore(*, restore: Restore, actor: Account, address: str | None = None) -> Restore:
-    """Queue a failed restore again, with the name and the price that were accepted.
+    """Queue a failed restore again, with its name and its price.
+
+    The actor accepts the price and owns the new project, also if another owner asked first.
 
     Raises:
         RestoreRefusedError: it has not failed, or its name or its snapshot has gone meanwhile.
     """
     if restore.state != Restore.State.FAILED:
-        raise RestoreRefusedError("Only a failed restore can be tried again.", status=CONFLICT)
+        raise RestoreRefusedError(NOT_FAILED, status=CONFLICT)
     _check_request(actor, restore.name, accepted_charges=True)
     _check_readable(restore.snapshot)
     try:
         with transaction.atomic():
             snapshot = Snapshot.objects.select_for_update(of=("self",)).get(pk=restore.snapshot_id)
             _check_state(snapshot)
-            queued = Restore.objects.filter(pk=restore.pk, state=Restore.State.FAILED).update(
-                state=Restore.State.QUEUED,
-                step=Restore.Step.WAITING,
-                reason="",
-                cause="",
-                attempts=0,
-                rows_done=0,
-                lease=None,
-                lease_until=None,
-                finished_at=None,
-            )
-            if queued:
+            if _queue_again(restore, actor):
                 record(
                     action="restore.retried",
                     actor=actor,
@@ -177,4 +169,27 @@ def retry_restore(*, restore: Restore, actor: Account, address: str | None = Non
             f"You are already restoring a project named “{restore.name}”.", status=CONFLICT
         ) from error
     restore.refresh_from_db()
+    if restore.requested_by_id != actor.pk:
+        # Another owner has pressed at the same moment, and the new project will be theirs.
+        raise RestoreRefusedError(NOT_FAILED, status=CONFLICT)
     return restore
+
+
+def _queue_again(restore: Restore, actor: Account) -> bool:
+    """Queue the restore if it still is a failed one; tell whether it was."""
+    # Keys are each account's own: that of the first owner cannot be the new one's.
+    key = restore.request_key if restore.requested_by_id == actor.pk else uuid.uuid4()
+    queued = Restore.objects.filter(pk=restore.pk, state=Restore.State.FAILED).update(
+        state=Restore.State.QUEUED,
+        step=Restore.Step.WAITING,
+        requested_by=actor,
+        request_key=key,
+        reason="",
+        cause="",
+        attempts=0,
+        rows_done=0,
+        lease=None,
+        lease_until=None,
+        finished_at=None,
+    )
+    return bool(queued)

@@ -1,19 +1,20 @@
-"""What a restored project refers to and does not have: scripts of analyses, and files."""
+"""References of a restored project to scripts and files that it lacks."""
 
-import logging
 from typing import Any
 
-import psycopg
+from psycopg import Connection
 
-from snapshots.engine.contents import Excluded, read_excluded
+from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.contents_index import Excluded, read_excluded
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.source import source_errors
+from snapshots.engine.source_database import source_errors
 from snapshots.engine.storage import Storage
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
-# The report is for people: it names so many of a kind, and counts the rest.
+# The report is for owners: it names so many of a kind, and counts the rest.
 NAMED = 100
 # Where resources may name a file, and what the resource is called there.
 REFERRING = (
@@ -26,14 +27,14 @@ REFERRING = (
 
 
 def missing_references(manifest: Manifest, storage: Storage, dsn: str) -> dict[str, Any]:
-    """The analyses without a script, and the resources that name a file which is not there.
+    """Find analyses without a script, and resources that name a lost file.
 
     Returns:
         "analyses": names; "files": {"path", "used_by": names}; "attachments": how many.
     """
     excluded = _excluded(manifest, storage)
     paths = [item.name for item in excluded if item.kind == "file"]
-    with source_errors(), psycopg.connect(dsn) as connection:
+    with source_errors(), pgsession.connect(dsn) as connection:
         analyses = connection.execute("SELECT name FROM analysis ORDER BY name").fetchall()
         used = _used_files(connection, paths)
     return {
@@ -46,7 +47,7 @@ def missing_references(manifest: Manifest, storage: Storage, dsn: str) -> dict[s
 
 
 def _excluded(manifest: Manifest, storage: Storage) -> list[Excluded]:
-    """What was left out; nothing where that is lost, for every row is there all the same."""
+    """Return what the backup left out; nothing if that cannot be read."""
     try:
         return read_excluded(storage, manifest.contents)
     except EngineError:
@@ -54,9 +55,7 @@ def _excluded(manifest: Manifest, storage: Storage) -> list[Excluded]:
         return []
 
 
-def _used_files(
-    connection: psycopg.Connection[tuple[object, ...]], paths: list[str]
-) -> list[dict[str, Any]]:
+def _used_files(connection: Connection, paths: list[str]) -> list[dict[str, Any]]:
     users: dict[str, list[str]] = {path: [] for path in paths}
     for kind, query in REFERRING:
         for name, text in connection.execute(query.encode()):

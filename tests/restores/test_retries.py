@@ -13,11 +13,11 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
 from backups_portal.ops.tasks import send_restores_again
 from restores.models import Restore
-from restores.retrying import may_pass
+from restores.restore_run import may_pass
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
-from tests.restores.test_running import ask, damage, databases, run
+from tests.restores.test_restore_run import ask, damage, databases, run
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def test_it_waits_for_its_minutes_only(
         raise psycopg.OperationalError("connection refused")
 
     restore = ask(snapshot, owner)
-    monkeypatch.setattr("restores.loading._copy_variables", away)
+    monkeypatch.setattr("restores.snapshot_loader._copy_variables", away)
     assert run(restore).state == Restore.State.QUEUED
     assert run(restore).state == Restore.State.FAILED
 

@@ -14,22 +14,22 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.provisioning import create_database
 from backups_portal.projects.models import MainDatabase, Project
-from restores import building
+from restores import database_build
 from restores.errors import RestoreRefusedError
-from restores.leftovers import drop_leftovers, has_leftovers
 from restores.models import Proof, Restore
+from restores.orphan_databases import drop_leftovers, has_leftovers
 from restores.proof_queue import queue_proof
-from restores.proving import run_proof
-from snapshots.bases import find_base
+from restores.proof_run import run_proof
 from snapshots.engine.errors import StorageError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
-from snapshots.expiry import prune_project
 from snapshots.models import Snapshot
-from snapshots.taking import take
+from snapshots.retention.expiry import prune_project
+from snapshots.run.incremental_base import find_base
+from snapshots.run.snapshot_run import take
 from tests.factories import make_snapshot
 from tests.projectdatabases import Target
-from tests.restores.test_running import ask, damage, databases, run
+from tests.restores.test_restore_run import ask, damage, databases, run
 
 Verdict = Snapshot.Verdict
 
@@ -85,14 +85,14 @@ def test_one_changed_byte_marks_the_snapshot(
 def test_rows_that_do_not_arrive_mark_the_snapshot(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = building.load_snapshot
+    load = database_build.load_snapshot
 
     def lose_a_row(manifest: Manifest, storage: Storage, target: Target, **kwargs: object) -> None:
         load(manifest, storage, target, **kwargs)
         with psycopg.connect(target.dsn) as connection:
             connection.execute("DELETE FROM variable WHERE id = 3")
 
-    monkeypatch.setattr(building, "load_snapshot", lose_a_row)
+    monkeypatch.setattr(database_build, "load_snapshot", lose_a_row)
     assert prove(snapshot).state == Proof.State.FAILED
     assert "9 rows where the backup recorded 10" in snapshot.verdict_reason
 
@@ -105,7 +105,7 @@ def test_a_server_at_fault_says_nothing_of_the_snapshot(
     def away(*args: object, **kwargs: object) -> None:
         raise StorageError("The backup storage could not read a key: timeout")
 
-    monkeypatch.setattr(building, "compare_with_manifest", away)
+    monkeypatch.setattr(database_build, "compare_with_manifest", away)
     proof = prove(snapshot)
     assert (proof.state, "timeout" in proof.reason) == (Proof.State.GIVEN_UP, True)
     assert snapshot.verdict == Verdict.UNPROVEN
@@ -120,7 +120,7 @@ def test_an_error_that_nobody_expected_leaves_nothing(
     def work(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(building, "compare_with_manifest", work)
+    monkeypatch.setattr(database_build, "compare_with_manifest", work)
     with pytest.raises(ZeroDivisionError):
         prove(snapshot)
     assert Proof.objects.get().state == Proof.State.GIVEN_UP
@@ -170,7 +170,7 @@ def test_a_worker_that_was_thought_dead_decides_nothing(
     def taken_over(*args: object, **kwargs: object) -> None:
         Proof.objects.update(lease=uuid.uuid4())
 
-    monkeypatch.setattr(building, "compare_with_manifest", taken_over)
+    monkeypatch.setattr(database_build, "compare_with_manifest", taken_over)
     prove(snapshot)
     assert Proof.objects.get().state == Proof.State.RUNNING
     assert snapshot.verdict == Verdict.UNPROVEN
@@ -206,7 +206,7 @@ def test_a_database_that_could_not_be_dropped_is_dropped_later(
         raise psycopg.OperationalError("the server is restarting")
 
     with monkeypatch.context() as patch:
-        patch.setattr(building, "drop_database", away)
+        patch.setattr(database_build, "drop_database", away)
         proof = prove(snapshot)
     assert proof.state == Proof.State.PASSED
     assert len(databases() - before) == 2
@@ -246,7 +246,7 @@ class TestAfterAFailure:
             project, state="queued", local_date=snapshot.local_date + timedelta(days=1)
         )
         storage = open_storage(settings.SNAPSHOT_STORAGE)
-        assert find_base(storage, third) is None
+        assert not find_base(storage, third).is_sound
         take(third.pk)
         third.refresh_from_db()
         assert third.is_full
@@ -254,8 +254,9 @@ class TestAfterAFailure:
             project, state="queued", local_date=snapshot.local_date + timedelta(days=2)
         )
         base = find_base(storage, fourth)
-        assert base is not None
-        assert base.snapshot_id == third.pk
+        assert base.is_sound
+        assert base.manifest is not None
+        assert base.manifest.snapshot_id == third.pk
 
     def test_it_is_not_the_last_good_one(self, failed: Snapshot, project: Project) -> None:
         now = timezone.now()

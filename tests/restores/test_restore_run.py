@@ -13,13 +13,14 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
 from backups_portal.projectdb.provisioning import create_database, drop_database
-from backups_portal.projects.connections import admin_dsn, project_dsn, server_url
+from backups_portal.projects.database_dsn import admin_dsn, project_dsn, server_url
 from backups_portal.projects.models import Membership, Project
 from restores.models import Restore
-from restores.services import request_restore, retry_restore, run_restore
-from snapshots.cataloguing import rebuild_each
+from restores.restore_requests import request_restore, retry_restore
+from restores.restore_run import run_restore
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
+from snapshots.integrity.catalogue_rebuild import rebuild_each
 from snapshots.models import Snapshot
 from tests.factories import make_account
 from tests.projectdatabases import Target, contents
@@ -116,7 +117,7 @@ def test_a_server_without_space_is_a_reason_and_the_next_try_works(
 
     restore, before, charges = ask(snapshot, owner), databases(), Charge.objects.count()
     with monkeypatch.context() as fault:
-        fault.setattr("restores.loading._copy_variables", fill_up)
+        fault.setattr("restores.snapshot_loader._copy_variables", fill_up)
         failed = run(restore)
     assert failed.state == Restore.State.FAILED
     assert failed.reason == "The database server has no space left for the new project."
@@ -194,7 +195,7 @@ def test_a_worker_that_died_is_followed_by_one_that_starts_afresh(
 def test_a_worker_that_was_thought_dead_publishes_nothing(
     project: Project, snapshot: Snapshot, owner: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from restores import running
+    from restores import restore_run
 
     restore = ask(snapshot, owner)
     before = databases()
@@ -203,7 +204,7 @@ def test_a_worker_that_was_thought_dead_publishes_nothing(
         Restore.objects.filter(pk=restore.pk).update(lease=uuid.uuid4())
         return {}
 
-    monkeypatch.setattr(running, "_report", taken_over)
+    monkeypatch.setattr(restore_run, "_report", taken_over)
     run_restore(restore.pk)
     assert Project.objects.count() == 1
     assert databases() == before

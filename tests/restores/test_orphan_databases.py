@@ -18,14 +18,14 @@ from backups_portal.projectdb.provisioning import (
     unsettled,
 )
 from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.projects.project_creation import create_instance, create_project, installation
 from backups_portal.projects.servers import register_server
-from backups_portal.projects.services import create_instance, create_project, installation
 from restores.models import Restore
-from restores.strays import drop_strays
+from restores.orphan_databases import drop_strays
 from snapshots.models import Snapshot
 from tests.factories import make_project_row, make_restore, make_snapshot
 from tests.restores.conftest import SETTINGS
-from tests.restores.test_running import ask, databases, run
+from tests.restores.test_restore_run import ask, databases, run
 
 LONG_AGO = datetime.now(UTC) - timedelta(days=3)
 

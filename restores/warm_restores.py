@@ -1,6 +1,5 @@
-"""Warm restores: the database of the newest proof, kept closed until a restore takes it over."""
+"""Warm restores: a proof's database is kept for a restore to take over."""
 
-import logging
 import time
 from uuid import UUID
 
@@ -10,9 +9,12 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from backups_portal.audit.services import record
-from backups_portal.lib.heartbeat import Heartbeat
-from backups_portal.projectdb.keeping import (
+from backups_portal.audit.recorder import record
+from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.excluded_settings import remove_excluded_settings
+from backups_portal.projectdb.provisioning import database_name
+from backups_portal.projectdb.sealed_databases import (
     Seal,
     SealBrokenError,
     check_seal,
@@ -20,19 +22,19 @@ from backups_portal.projectdb.keeping import (
     close_database,
     take_over_database,
 )
-from backups_portal.projectdb.provisioning import database_name
 from backups_portal.projectdb.tokens import renew_tokens
-from backups_portal.projects.connections import keyring, server_url
+from backups_portal.projects.database_dsn import keyring, server_url
 from backups_portal.projects.models import MainDatabase, Project
-from backups_portal.projects.services import Instance, new_password
-from restores.building import BuildRun, Built, drop_build, target_of
-from restores.loading import Target
+from backups_portal.projects.project_creation import Instance, new_password
+from restores.build_steps import Step
+from restores.database_build import BuildJob, Built, drop_build, target_of
 from restores.models import Proof, Restore
-from snapshots.engine.manifest import Manifest
+from restores.snapshot_loader import Target
+from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
-from snapshots.storages import reading_storage
+from snapshots.storages.configured_storages import reading_storage
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 WANTED = Q(
     snapshot__state=Snapshot.State.COMPLETED,
@@ -43,24 +45,24 @@ WANTED = Q(
 
 
 def keeps_warm(project_id: UUID) -> bool:
-    """Whether the database of the project's next proof is kept."""
+    """Tell whether the database of the project's next proof is kept."""
     rows = MainDatabase.objects.filter(pk=project_id, warm_restore=True)
     return rows.exclude(proof_policy=MainDatabase.ProofPolicy.OFF).exists()
 
 
-def keep(run: BuildRun[Proof]) -> Seal | None:
-    """Close the database of a proof that passed; None where it cannot be kept."""
-    if run.server is None:
+def keep(job: BuildJob[Proof]) -> Seal | None:
+    """Close the database of a proof that passed; None if it cannot be kept."""
+    if job.server is None:
         return None
     try:
-        return close_database(server_url(run.server), prefix=run.prefix)
+        return close_database(server_url(job.server), prefix=job.prefix)
     except (psycopg.Error, SealBrokenError):
-        log.warning("could not keep database %s", database_name(run.prefix), exc_info=True)
+        log.warning("could not keep database %s", database_name(job.prefix), exc_info=True)
         return None
 
 
 def kept_for(snapshot: Snapshot) -> Proof | None:
-    """The proof whose database a restore of the snapshot would take over, as things are now."""
+    """Return the proof whose database a restore would take over now."""
     if not snapshot.project.main_database.warm_restore:
         return None
     proof = _kept(snapshot)
@@ -74,30 +76,32 @@ def kept_for(snapshot: Snapshot) -> Proof | None:
     return proof
 
 
-def take_over(run: BuildRun[Restore], heartbeat: Heartbeat) -> Built | None:
-    """Make the kept database of the snapshot this restore's own; None where that cannot be.
+def take_over(job: BuildJob[Restore]) -> Built | None:
+    """Make the kept database of the snapshot this restore's own.
 
-    Nothing is compared again: the proof has compared every row, and nothing has changed since.
+    None if that cannot be. Nothing is compared again: the proof has compared every row, and nothing
+    has changed since.
     """
-    proof = _kept(run.row.snapshot)
-    if proof is None or proof.server is None or not _is_where_wanted(proof, run.row):
+    proof = _kept(job.row.snapshot)
+    if proof is None or proof.server is None or not _is_where_wanted(proof, job.row):
         return None
+    # Before the database is taken: a damaged manifest must not use it up.
+    manifest = load_manifest(reading_storage(), job.row.snapshot)
     if not _claim(proof):
         return None
     started = time.monotonic()
-    run.claim_database(proof.server, step=Restore.Step.PUBLISHING, step_started_at=timezone.now())
+    job.claim_database(proof.server, Step.PUBLISHING)
     try:
-        instance = _rename(proof, run.prefix)
-        target = target_of(proof.server, run.prefix)
+        instance = _rename(proof, job.prefix)
+        target = target_of(proof.server, job.prefix)
         _make_new(target, proof)
     except (SealBrokenError, psycopg.Error) as error:
         log.error("kept database %s is not used, the restore is cold: %s", proof.database, error)
-        drop_build(proof.server, run.prefix)
+        drop_build(proof.server, job.prefix)
         return None
     finally:
         _forget(proof)
-    heartbeat.check()
-    manifest = Manifest.load(reading_storage(), run.row.snapshot.manifest)
+    job.heartbeat.check()
     return Built(instance, target, manifest, time.monotonic() - started, 0.0)
 
 
@@ -115,13 +119,13 @@ def switch_warm_restore(project: Project, *, on: bool) -> None:
 
 
 def release_kept(project_id: UUID, *, but: UUID) -> None:
-    """Let go of what earlier proofs of the project have kept; the tick drops it."""
+    """Let go of what earlier proofs have kept, for the tick to drop."""
     kept = Proof.objects.filter(snapshot__project=project_id, is_kept=True)
     kept.exclude(pk=but).update(is_kept=False)
 
 
 def unwanted() -> QuerySet[Proof]:
-    """Proofs whose kept database nobody wants any more."""
+    """Return the proofs whose kept database is not wanted any more."""
     kept = Proof.objects.filter(is_kept=True)
     return kept.exclude(pk__in=kept.filter(WANTED))
 
@@ -136,7 +140,7 @@ def _is_where_wanted(proof: Proof, restore: Restore) -> bool:
 
 
 def _claim(proof: Proof) -> bool:
-    """Whether the database is ours to take; until the lease ends the tick does not drop it."""
+    """Take the database if it is kept; no tick drops it during the lease."""
     ours = Proof.objects.filter(pk=proof.pk, is_kept=True)
     until = timezone.now() + settings.LEASE
     return bool(ours.update(is_kept=False, lease_until=until))
@@ -157,8 +161,8 @@ def _rename(proof: Proof, prefix: str) -> Instance:
 
 
 def _make_new(target: Target, proof: Proof) -> None:
-    """Give the database the ids and tokens of its own that a loaded one would have."""
-    with psycopg.connect(target.dsn, connect_timeout=10) as connection:
+    """Give the database ids and tokens of its own, as loading would."""
+    with pgsession.connect(target.dsn) as connection:
         check_writes(connection, Seal(**proof.seal))
         renamed = connection.execute(
             """UPDATE instance SET prefix = %s
@@ -167,11 +171,13 @@ def _make_new(target: Target, proof: Proof) -> None:
         )
         if renamed.fetchone() is None:
             raise SealBrokenError("it is not the database that the proof made")
+        # An older version may have kept it.
+        remove_excluded_settings(connection)
         renew_tokens(connection, prefix=target.prefix, keys=keyring())
 
 
 def _forget(proof: Proof) -> None:
-    """Drop what is left under the old name, nothing where it was renamed, and write that down."""
+    """Drop what is left under the old name, and store that it is gone."""
     if drop_build(proof.server, proof.prefix):
         gone = Proof.objects.filter(pk=proof.pk, prefix=proof.prefix)
         gone.update(prefix="", database="", lease_until=None)

@@ -1,0 +1,98 @@
+"""Databases without a use: left over by a run, or named by no row.
+
+A leftover is one that its run could not drop; its row still names it. A stray was made by a worker
+that was killed before it could write the row: a project's database is made before its row, and a
+worker that was overtaken may wake up and make another one. Until a database is settled, its role
+says which installation began it, and when.
+"""
+
+from datetime import datetime, timedelta
+
+import psycopg
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.provisioning import database_name, drop_database, unsettled
+from backups_portal.projects.database_dsn import server_url
+from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.projects.project_creation import Instance, installation, settle_instance
+from restores.database_build import drop_build
+from restores.models import Build, Proof, Restore
+from restores.warm_restores import unwanted
+
+log = get_logger(__name__)
+
+DAY = timedelta(days=1)
+AT_A_TIME = 20
+
+
+def drop_leftovers(now: datetime) -> list[str]:
+    """Drop the databases that ended work left over; return their names."""
+    unwanted().update(is_kept=False)
+    return [name for rows in _leftovers(now) for name in _drop_left(rows)]
+
+
+def has_leftovers(now: datetime) -> bool:
+    """Tell whether ended work left over a database."""
+    return any(rows.exists() for rows in [unwanted(), *_leftovers(now)])
+
+
+def _leftovers(now: datetime) -> list[QuerySet[Build]]:
+    # A row whose lease still lasts is left alone: a worker may use its database.
+    idle = Q(lease_until=None) | Q(lease_until__lt=now)
+    proofs = Proof.objects.exclude(state__in=Proof.UNFINISHED).filter(is_kept=False)
+    restores = Restore.objects.filter(state=Restore.State.FAILED)
+    return [rows.filter(idle).exclude(prefix="") for rows in (proofs, restores)]
+
+
+def _drop_left(rows: QuerySet[Build]) -> list[str]:
+    dropped = []
+    for row in rows.select_related("server")[:AT_A_TIME]:
+        if drop_build(row.server, row.prefix):
+            # The prefix again: a retry of the restore may have begun meanwhile.
+            same = type(row)._default_manager.filter(pk=row.pk, prefix=row.prefix)
+            same.update(prefix="", database="", server=None)
+            log.warning("dropped what was left behind", database=row.database)
+            dropped.append(row.database)
+    return dropped
+
+
+def drop_strays() -> list[str]:
+    """Drop old databases that no row names; return their names.
+
+    What another installation began is left to it, and so is what says nothing of its beginning.
+    """
+    return [name for server in DatabaseServer.objects.order_by("id") for name in _drop(server)]
+
+
+def _drop(server: DatabaseServer) -> list[str]:
+    # No task is at work for longer than its limit.
+    older_than = DAY + settings.TASK_LIMIT
+    url = server_url(server)
+    try:
+        begun = unsettled(url, made_by=installation(), older_than=older_than)
+        return [database_name(prefix) for prefix in begun if _drop_one(server, url, prefix)]
+    except psycopg.Error:
+        log.warning("could not look for strays", server=server.name, exc_info=True)
+        return []
+
+
+def _drop_one(server: DatabaseServer, url: str, prefix: str) -> bool:
+    if Project.objects.filter(prefix=prefix).exists():
+        settle_instance(Instance(server, prefix, ""))
+        return False
+    if any(rows.filter(prefix=prefix).exists() for rows in (Restore.objects, Proof.objects)):
+        # Its row names it; drop_leftovers drops it.
+        return False
+    drop_database(url, prefix=prefix)
+    name = database_name(prefix)
+    log.warning("dropped a database that no row names", database=name, server=server.name)
+    record(
+        action="database.stray_dropped",
+        actor=None,
+        subject=name,
+        details={"server": server.name},
+    )
+    return True

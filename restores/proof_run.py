@@ -1,0 +1,105 @@
+"""One run of a proof: a scratch database, loaded, compared and dropped."""
+
+import logging
+import uuid
+from typing import Any
+
+from django.db import transaction
+
+from backups_portal.audit.recorder import record
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.leased_job import GivenUpError
+from backups_portal.lib.leases import LeaseQuerySet
+from backups_portal.lib.loggers import get_logger
+from restores.build_steps import Step
+from restores.database_build import EVIDENCE, BuildJob, Built
+from restores.models import Proof
+from restores.warm_restores import keep, keeps_warm, release_kept
+from snapshots.engine.run_progress import OnProgress
+from snapshots.integrity.verdicts import fail_snapshot, pass_snapshot
+from snapshots.models import Snapshot
+from snapshots.schedule.task_limit import too_long
+
+log = get_logger(__name__)
+
+GONE = "The backup was removed before it was proven."
+UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
+
+
+def run_proof(proof_id: uuid.UUID, on_progress: OnProgress | None = None) -> None:
+    """Prove the snapshot of a queued proof; see `LeasedJob.run`.
+
+    However it ends, its scratch database is dropped; but for one that passed and is kept for a warm
+    restore, if an operator asked for that.
+
+    Args:
+        on_progress: Told how far it is, beside the row.
+    """
+    ProofJob(proof_id, on_progress).run()
+
+
+class ProofJob(BuildJob[Proof]):
+    """One attempt at a proof."""
+
+    name = "proof"
+    unexpected = UNEXPECTED
+
+    def rows(self) -> LeaseQuerySet:
+        return Proof.objects.select_related("snapshot__project__main_database", "server")
+
+    def work(self) -> None:
+        snapshot = self.row.snapshot
+        if snapshot.state != Snapshot.State.COMPLETED:
+            raise GivenUpError(GONE, cause=Cause.REMOVED)
+        self._pass(self.build(snapshot, name=f"Proof of {snapshot.local_date}"))
+
+    def too_long(self) -> str:
+        return too_long("The proof")
+
+    def give_up(self, error: Exception, **fields: Any) -> None:
+        is_evidence = isinstance(error, EVIDENCE)
+        state = Proof.State.FAILED if is_evidence else Proof.State.GIVEN_UP
+        self.finish(state=state, **fields)
+        if is_evidence:
+            fail_snapshot(self.row.snapshot, reason=fields["reason"])
+        log.log(
+            logging.ERROR if is_evidence else logging.WARNING,
+            "proof %s of snapshot %s %s: %s",
+            *(self.pk, self.row.snapshot_id, state, fields["reason"]),
+        )
+
+    def _pass(self, built: Built) -> None:
+        snapshot = self.row.snapshot
+        seal = keep(self) if keeps_warm(snapshot.project_id) else None
+        with transaction.atomic():
+            self.finish(
+                is_kept=seal is not None,
+                seal=seal.as_json() if seal else {},
+                state=Proof.State.PASSED,
+                step=Step.DONE,
+                reason="",
+                cause="",
+                restore_seconds=built.restore_seconds,
+                compare_seconds=built.compare_seconds,
+                rows_done=built.manifest.rows,
+                rows_total=built.manifest.rows,
+            )
+            release_kept(snapshot.project_id, but=self.pk)
+            pass_snapshot(snapshot, built.manifest, restore_seconds=built.restore_seconds)
+            self._record_pass(built)
+        if seal is None and (gone := self.clean_up()):
+            Proof.objects.filter(pk=self.pk, prefix=self.prefix).update(**gone)
+
+    def _record_pass(self, built: Built) -> None:
+        snapshot = self.row.snapshot
+        record(
+            action="proof.passed",
+            actor=None,
+            project=snapshot.project,
+            subject=f"Backup of {snapshot.local_date}",
+            details={
+                "snapshot": str(snapshot.pk),
+                "restore_seconds": round(built.restore_seconds, 3),
+                "compare_seconds": round(built.compare_seconds, 3),
+            },
+        )

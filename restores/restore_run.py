@@ -1,0 +1,192 @@
+"""One run of a restore: a new database, filled, compared, published."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+import psycopg
+from adbc_driver_manager import Error as AdbcError
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.billing.prices import Quote
+from backups_portal.lib.leased_job import back_off
+from backups_portal.lib.leases import LeaseQuerySet
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.provisioning import ProvisioningError
+from backups_portal.projects.access import Permission, RightLostError, hold_right
+from backups_portal.projects.due_times import next_run
+from backups_portal.projects.errors import NameRefusedError
+from backups_portal.projects.models import Project
+from backups_portal.projects.project_creation import (
+    BackupSettings,
+    Instance,
+    check_name,
+    publish_project,
+    settle_instance,
+)
+from restores.build_steps import Step
+from restores.database_build import EVIDENCE, BuildJob, LeftBehindError
+from restores.missing_references import missing_references
+from restores.models import Restore
+from restores.proof_queue import queue_proof
+from restores.snapshot_loader import Target
+from restores.warm_restores import take_over
+from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.run_progress import OnProgress
+from snapshots.integrity.verdicts import pass_snapshot
+from snapshots.schedule.task_limit import too_long
+from snapshots.storages.configured_storages import reading_storage
+
+log = get_logger(__name__)
+
+UNEXPECTED = "Something unexpected went wrong. Try again. If it fails again, tell your operator."
+
+
+def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) -> None:
+    """Make the new project of a queued restore; see `LeasedJob.run`.
+
+    Called again for the same restore, at the same time or later, it makes no second project. After
+    a failure no database, role, project or charge is left.
+
+    Args:
+        on_progress: Told how far it is, beside the row.
+    """
+    RestoreJob(restore_id, on_progress).run()
+
+
+def may_pass(error: Exception) -> bool:
+    """Tell whether a server or the storage was away, and time alone may help."""
+    if isinstance(error, StorageError):
+        return True
+    return _is_away(error) or _is_away(error.__cause__)
+
+
+def _is_away(error: BaseException | None) -> bool:
+    # A full disk waits for an operator, who had better hear of it now.
+    away = (psycopg.OperationalError, psycopg.InterfaceError, AdbcError)
+    return isinstance(error, away) and not isinstance(error, psycopg.errors.DiskFull)
+
+
+class RestoreJob(BuildJob[Restore]):
+    """One attempt at a restore."""
+
+    name = "restore"
+    told = (EngineError, ProvisioningError, NameRefusedError, RightLostError)
+    unexpected = UNEXPECTED
+
+    def rows(self) -> LeaseQuerySet:
+        return Restore.objects.select_related(
+            "snapshot__project__main_database", "requested_by", "server", "wanted_server"
+        )
+
+    def work(self) -> None:
+        self._hold_right()
+        snapshot, wanted = self.row.snapshot, self.row.wanted_server
+        warm = take_over(self)
+        built = warm or self.build(
+            snapshot, name=self.row.name, server_name=wanted.name if wanted else ""
+        )
+        self.heartbeat.report(step=Step.PUBLISHING)
+        self.reach(Step.PUBLISHING)
+        report = _report(built.manifest, built.target)
+        with transaction.atomic():
+            self._publish(built.instance, report=report, was_warm=warm is not None)
+            if warm is None:
+                pass_snapshot(snapshot, built.manifest, restore_seconds=built.restore_seconds)
+        settle_instance(built.instance)
+        self.reach(Step.DONE)
+
+    def retry_at(self, error: Exception) -> datetime | None:
+        is_away = isinstance(error, (EngineError, ProvisioningError)) and may_pass(error)
+        if isinstance(error, EVIDENCE) or not (is_away or isinstance(error, LeftBehindError)):
+            return None
+        return back_off(settings.RESTORE_RETRY_MINUTES, self.row.attempts - 1, timezone.now())
+
+    def too_long(self) -> str:
+        return too_long("The restore")
+
+    def give_up(self, error: Exception, **fields: Any) -> None:
+        super().give_up(error, **fields)
+        self._record("restore.failed", self.row.requested_by, reason=fields["reason"])
+        log.error("restore %s failed: %s", self.pk, fields["reason"])
+        if isinstance(error, EVIDENCE):
+            # Its proof decides whether the snapshot is at fault.
+            queue_proof(self.row.snapshot_id)
+
+    def postpone(self, then: datetime, **fields: Any) -> None:
+        super().postpone(then, step=Step.WAITING, rows_done=0, **fields)
+        self._record("restore.postponed", None, reason=fields["reason"], again_at=then.isoformat())
+
+    @transaction.atomic
+    def _hold_right(self) -> None:
+        """Ask again whether the account that asked for the restore may have it."""
+        project = self.row.snapshot.project
+        hold_right(self.row.requested_by, Permission.MANAGE_BACKUPS, project)
+
+    @transaction.atomic
+    def _publish(self, instance: Instance, *, report: dict[str, Any], was_warm: bool) -> None:
+        """Show the project, charge for it and finish: all of it, or nothing."""
+        self.renew()
+        self._hold_right()
+        restore, source = self.row, self.row.snapshot.project
+        project = publish_project(
+            instance=instance,
+            name=check_name(restore.name, restore.requested_by),
+            owner=restore.requested_by,
+            settings=_settings_of(source),
+            quote=Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
+            reason=f"Restored from {source.name}"[:200],
+        )
+        rows = sum(report.get("table_rows", {}).values())
+        self.finish(
+            project=project,
+            state=Restore.State.COMPLETED,
+            step=Step.DONE,
+            reason="",
+            cause="",
+            report=report,
+            was_warm=was_warm,
+            **({"rows_done": rows} if rows else {}),
+        )
+        record(
+            action="restore.completed",
+            actor=restore.requested_by,
+            project=source,
+            subject=project.name,
+            details={"restore": str(self.pk), "new_project": str(project.pk)},
+        )
+        log.info("restore %s made project %s", self.pk, project.pk)
+
+    def _record(self, action: str, actor: Account | None, **details: str) -> None:
+        record(
+            action=action,
+            actor=actor,
+            project=self.row.snapshot.project,
+            subject=self.row.name,
+            details={"restore": str(self.pk), **details},
+        )
+
+
+def _settings_of(source: Project) -> BackupSettings:
+    """Return settings that back the new project up as its source is."""
+    main = source.main_database
+    return BackupSettings(
+        backup_time=main.backup_time,
+        backup_time_zone=main.backup_time_zone,
+        retention_days=main.retention_days,
+        first_run=next_run(timezone.now(), main.backup_time, main.backup_time_zone),
+    )
+
+
+def _report(manifest: Manifest, target: Target) -> dict[str, Any]:
+    """Gather what the owner has to know of the new project."""
+    return {
+        "table_rows": manifest.table_rows,
+        "tokens": manifest.table_rows.get("token", 0),
+        "missing": missing_references(manifest, reading_storage(), target.dsn),
+    }

@@ -1,0 +1,121 @@
+"""One snapshot: what is inside, what was restored from it, and holding it."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseRedirect
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.generic import TemplateView, View
+
+from backups_portal.audit.recorder import address_of
+from backups_portal.ui.pagination import PagedView
+from restores.backup_list import describe
+from restores.models import Restore
+from restores.shown_restores import restores_for
+from restores.snapshot_uses import with_uses
+from snapshots.errors import HoldRefusedError
+from snapshots.models import Snapshot, SnapshotQuerySet
+from snapshots.reports.contents import contents_of
+from snapshots.retention.holds import place_hold, release_hold
+from snapshots.views.snapshot_mixins import SnapshotMixin
+
+LINES = 25
+
+
+class SnapshotPage(SnapshotMixin, TemplateView):
+    """What is known of a snapshot; one that retention removed is said to be gone."""
+
+    template_name = "snapshots/snapshot.html"
+
+    def snapshots(self) -> SnapshotQuerySet:
+        return with_uses(super().snapshots())
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        now = timezone.now()
+        newest = Snapshot.objects.filter(project=self.project).newest_good()
+        (row,) = describe(
+            [self.snapshot], newest=newest, project=self.project, now=now, reader=self.account
+        )
+        return super().get_context_data(
+            row=row,
+            now=now,
+            snapshot=self.snapshot,
+            contents=contents_of(self.snapshot.table_rows),
+            zone=self.project.main_database.backup_time_zone,
+            **kwargs,
+        )
+
+
+class SnapshotView(SnapshotPage):
+    """The summary of a snapshot."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        is_gone = self.snapshot.state == Snapshot.State.EXPIRED
+        return self.render_to_response(self.get_context_data(), status=404 if is_gone else 200)
+
+
+class RestoresView(SnapshotMixin, PagedView):
+    """The restores of a snapshot, with the names that the account may read."""
+
+    http_method_names = ["get", "head"]
+    template_name = "snapshots/restores.html"
+    paginate_by = LINES
+
+    def get_queryset(self) -> QuerySet[Restore]:
+        asked_by = ("requested_by__name", "requested_by__email")
+        restores = Restore.objects.filter(snapshot=self.snapshot).select_related("requested_by")
+        shown = restores.only("name", "state", "created_at", "project", *asked_by)
+        return shown.order_by("-created_at", "-id")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        return {
+            **context,
+            "snapshot": self.snapshot,
+            "restores": restores_for(self.account, context["object_list"]),
+            "zone": self.project.main_database.backup_time_zone,
+        }
+
+
+class BackMixin(SnapshotMixin):
+    """Leads back to the list if its menu was used, else to the backup."""
+
+    def back(self) -> HttpResponseRedirect:
+        """Redirect to the backup's line on the page that asked, or to its page."""
+        asked = self.request.POST.get("next", "")
+        if asked.startswith("/") and url_has_allowed_host_and_scheme(asked, allowed_hosts=None):
+            return HttpResponseRedirect(f"{asked.partition('#')[0]}#backup-{self.snapshot.pk}")
+        return redirect("snapshot", self.project.slug, self.snapshot.pk)
+
+
+class HoldView(BackMixin, SnapshotPage):
+    """Holds a snapshot until it is released."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            place_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
+        except HoldRefusedError as refused:
+            return self.render_to_response(self.get_context_data(refusal=str(refused)), status=409)
+        name = self.snapshot.day_name
+        messages.success(request, f"The backup of {name} is on hold until you release it.")
+        return self.back()
+
+
+class ReleaseView(BackMixin, View):
+    """Leaves a snapshot to the retention period again."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        release_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
+        name = self.snapshot.day_name
+        messages.success(request, f"The backup of {name} is released.")
+        return self.back()

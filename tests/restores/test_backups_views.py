@@ -1,0 +1,474 @@
+"""The Backups page: to be read, whatever is in it, and nothing else."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.ui import moments
+from restores.backups_views import WHILE_AWAITED, WHILE_CHANGING, WHILE_QUIET
+from snapshots.models import Hold, Snapshot
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+# Session, account, membership; count; page; days.
+PAGE_QUERIES = 6
+EMPTY = "Backup snapshots will appear here once they are created."
+
+
+@pytest.fixture
+def owner() -> Account:
+    return factories.make_account()
+
+
+@pytest.fixture
+def project(client: Client, owner: Account) -> Project:
+    """A project whose next run is far away; its owner is signed in."""
+    client.force_login(owner)
+    project = factories.make_project_row(owner=owner)
+    plan(timezone.now() + 9 * DAY)
+    return project
+
+
+def plan(moment: datetime | None) -> None:
+    MainDatabase.objects.update(next_snapshot_at=moment)
+
+
+def read(client: Client, project: Project, query: str = "", **headers: str) -> str:
+    response = client.get(f"/projects/{project.slug}/backups/{query}", headers=headers)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def refresh(client: Client, project: Project, query: str = "") -> str:
+    return read(client, project, query, HX_Request="true")
+
+
+def line(page: str, snapshot: Snapshot) -> str:
+    """The text of a snapshot's line in the list."""
+    (found,) = re.findall(rf'<tr id="backup-{snapshot.pk}"[^>]*>(.*?)</tr>', page, re.DOTALL)
+    return found
+
+
+def words(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).replace("\N{NO-BREAK SPACE}", " ").split())
+
+
+def test_empty_page_says_exactly_what_comes_and_when(client: Client, project: Project) -> None:
+    plan(datetime(2031, 5, 6, 3, tzinfo=UTC))
+    page = read(client, project)
+    assert EMPTY in page
+    assert "The first one will be taken 6 May 2031, 03:00 UTC" in words(page)
+
+
+def test_empty_page_of_a_project_that_is_shut_down(client: Client, project: Project) -> None:
+    plan(None)
+    Project.objects.update(state=Project.State.SHUT_DOWN)
+    page = read(client, project)
+    assert EMPTY in page
+    assert "The project is shut down, so no backup is planned." in words(page)
+
+
+def test_what_is_excluded_is_said(client: Client, project: Project) -> None:
+    page = read(client, project)
+    assert "The following data is not included in backups:" in page
+    assert "Analysis: Analysis console logs and code." in page
+    assert "Files: uploaded files and file attachments." in page
+
+
+def test_columns(client: Client, project: Project) -> None:
+    factories.make_snapshot(project)
+    headers = re.findall(r'<th[^>]*scope="col"[^>]*>(.*?)</th>', read(client, project), re.DOTALL)
+    expected = ["Backup date", "Backup size", "Status", "Kept until", "Actions"]
+    assert [words(header) for header in headers] == expected
+
+
+def test_a_stored_backup(client: Client, project: Project) -> None:
+    taken_at = timezone.now().replace(microsecond=0) - 2 * DAY
+    snapshot = factories.make_snapshot(project, taken_at=taken_at, rows=12345)
+    factories.make_snapshot(project, taken_at=taken_at + DAY)
+    text = words(line(read(client, project), snapshot))
+    kept_until = taken_at + 7 * DAY
+    assert f"{moments.day(taken_at)}, {taken_at:%H:%M}" in text
+    assert f"{moments.day(kept_until)}, {kept_until:%H:%M}" in text
+    assert "12,345 rows" in text
+    assert "Stored" in text
+
+
+@pytest.mark.parametrize(("held", "last"), [(False, "Hold"), (True, "Release")])
+def test_menu_of_a_stored_backup(
+    client: Client, project: Project, owner: Account, held: bool, last: str
+) -> None:
+    snapshot = factories.make_snapshot(project)
+    if held:
+        Hold.objects.create(snapshot=snapshot, account=owner)
+    text = line(read(client, project), snapshot)
+    base = f"/projects/{project.slug}/backups/{snapshot.pk}/"
+    (panel,) = re.findall(r'<div class="menu-panel">(.*?)</div>', text, re.DOTALL)
+    entries = re.findall(r"<(?:a|button) class=.menu-item.[^>]*>(.*?)</(?:a|button)>", panel)
+    assert [words(entry) for entry in entries] == [
+        "New project from backup",
+        "What is inside",
+        "Compare",
+        "Download",
+        last,
+    ]
+    assert re.findall(r'href="([^"]*)"', panel) == [
+        f"{base}restore/",
+        base,
+        f"{base}compare/",
+        f"{base}download/",
+    ]
+    assert f'action="{base}{"release" if held else "hold"}/"' in panel
+
+
+def test_a_backup_has_one_name_whoever_looks(client: Client, project: Project) -> None:
+    MainDatabase.objects.update(backup_time_zone="Europe/Berlin")
+    snapshot = factories.make_snapshot(
+        project, taken_at=datetime(2024, 11, 23, 2, tzinfo=UTC), local_date=date(2024, 11, 23)
+    )
+    client.cookies["zone"] = "America/Los_Angeles"
+    text = words(line(read(client, project), snapshot))
+    # Its name is its day in Berlin; the moment is on the clocks of who looks.
+    assert text.startswith("22 Nov 2024, 18:00 PST")
+    assert "· backup of 23 Nov 2024" in text
+    client.cookies["zone"] = "Europe/Berlin"
+    assert "· backup of" not in words(line(read(client, project), snapshot))
+    page = client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/").text
+    assert '<h1 class="page-heading">Backup of 23 Nov 2024</h1>' in page
+    assert "Named by its day in Europe/Berlin" in page
+    assert '23 Nov 2024, 02:00 <span class="zone">UTC</span></time></small>' in page
+
+
+class TestKeep:
+    """Keeping from the list leads back to the list."""
+
+    def keep(self, client: Client, snapshot: Snapshot, **form: str) -> str:
+        url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/"
+        answer = client.post(f"{url}hold/", form)
+        assert answer.url == client.post(f"{url}release/", form).url
+        return answer.url
+
+    def test_it_leads_back_to_the_line(self, client: Client, project: Project) -> None:
+        for days in range(20):
+            snapshot = factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+        text = line(read(client, project, "?page=2"), snapshot)
+        (back,) = re.findall(r'name="next" value="([^"]*)"', text)
+        assert back == f"/projects/{project.slug}/backups/?page=2"
+        assert self.keep(client, snapshot, next=back) == f"{back}#backup-{snapshot.pk}"
+
+    @pytest.mark.parametrize(
+        "asked", ["", "//elsewhere.example/", "https://x.example", "javascript:1"]
+    )
+    def test_it_leads_nowhere_else(self, client: Client, project: Project, asked: str) -> None:
+        snapshot = factories.make_snapshot(project)
+        page = f"/projects/{project.slug}/backups/{snapshot.pk}/"
+        assert self.keep(client, snapshot, next=asked) == page
+
+
+def test_each_stored_backup_can_be_restored_from_its_line(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(project)
+    text = line(read(client, project), snapshot)
+    (button,) = re.findall(r'<a class="btn btn-restore".*?</a>', text, re.DOTALL)
+    assert words(button) == "Restore"
+    assert f'href="/projects/{project.slug}/backups/{snapshot.pk}/restore/"' in button
+    assert f'aria-label="Restore the backup of {snapshot.day_name}"' in button
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"), [("queued", "Queued"), ("running", "Running"), ("failed", "Failed")]
+)
+def test_a_backup_that_is_not_stored_cannot_be_restored(
+    client: Client, project: Project, state: str, shown: str
+) -> None:
+    snapshot = factories.make_snapshot(project, state=state)
+    text = line(read(client, project), snapshot)
+    assert shown in words(text)
+    assert "New project from backup" not in text
+    assert "btn-restore" not in text
+
+
+def test_a_failed_backup_says_why(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(project, state="failed", reason="The disk <is> full.")
+    assert "The disk &lt;is&gt; full." in line(read(client, project), snapshot)
+
+
+def test_a_proven_backup(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(
+        project, verdict="passed", proven_at=timezone.now(), restore_seconds=8.0
+    )
+    assert "Proven Restores in 8.0 s" in words(line(read(client, project), snapshot))
+
+
+def test_a_backup_that_failed_its_proof_is_loudly_marked(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(
+        project, verdict="failed", proven_at=timezone.now(), verdict_reason="42 rows differ."
+    )
+    page = read(client, project)
+    assert "A backup failed its proof" in page
+    text = line(page, snapshot)
+    assert "Failed its proof 42 rows differ." in words(text)
+    assert "New project from backup" not in text
+    assert "btn-restore" not in text
+    assert "None yet" in page
+
+
+def test_what_retention_removed_is_not_listed(client: Client, project: Project) -> None:
+    factories.make_snapshot(project, state="expired")
+    assert EMPTY in read(client, project)
+
+
+def test_there_is_no_way_to_take_a_backup(client: Client, project: Project) -> None:
+    snapshot = factories.make_snapshot(project)
+    page = read(client, project)
+    base = f"/projects/{project.slug}/backups/{snapshot.pk}/"
+    actions = set(re.findall(r'<form[^>]*action="([^"]*)"', page))
+    assert actions == {"/sign-out/", f"{base}hold/"}
+
+
+class TestKeptUntil:
+    """Why a backup stays longer than its period."""
+
+    def test_on_hold(self, client: Client, project: Project, owner: Account) -> None:
+        snapshot = factories.make_snapshot(project)
+        Hold.objects.create(snapshot=snapshot, account=owner)
+        text = line(read(client, project), snapshot)
+        assert "On hold Until you release it" in words(text)
+        assert f"{snapshot.pk}/release/" in text
+
+    def test_newest(self, client: Client, project: Project) -> None:
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - 20 * DAY)
+        assert "Until a newer one is stored" in line(read(client, project), snapshot)
+
+    def test_newest_of_another_page(self, client: Client, project: Project) -> None:
+        for days in range(25):
+            factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - 30 * DAY)
+        assert "Being removed" in line(read(client, project, "?page=2"), snapshot)
+
+    def test_being_restored(self, client: Client, project: Project, owner: Account) -> None:
+        factories.make_snapshot(project)
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - 20 * DAY)
+        restore = factories.make_restore(snapshot, requested_by=owner, name="Rescue")
+        text = line(read(client, project), snapshot)
+        assert "While it is being restored" in text
+        assert f'<a href="/restores/{restore.pk}/">Rescue</a>' in text
+
+
+class TestRefresh:
+    """The list reads itself again: often while something is under way, slowly otherwise."""
+
+    def test_page_and_refresh_are_the_same(self, client: Client, project: Project) -> None:
+        factories.make_snapshot(project, state="running", rows_done=5, rows_total=20)
+        page, part = read(client, project), refresh(client, project)
+        assert "<html" not in part
+        assert words(part) in words(page)
+
+    def test_running_backup_is_asked_for_again(self, client: Client, project: Project) -> None:
+        snapshot = factories.make_snapshot(project, state="running", rows_done=5, rows_total=20)
+        part = refresh(client, project, "?page=1")
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in part
+        assert f'hx-get="/projects/{project.slug}/backups/?page=1"' in part
+        assert 'value="5" max="20"' in part
+        assert "5 of 20 rows" in words(line(part, snapshot))
+
+    def test_how_long_a_running_backup_will_still_take(
+        self, client: Client, project: Project
+    ) -> None:
+        snapshot = factories.make_snapshot(
+            project,
+            state="running",
+            taken_at=timezone.now() - timedelta(seconds=30),
+            rows_done=50,
+            rows_total=200,
+            bytes_done=2048,
+        )
+        text = words(line(refresh(client, project), snapshot))
+        assert "50 of 200 rows, 2.0 KiB, 2 rows/s, about 1 min 30 s left" in text
+
+    def test_restore_under_way_is_asked_for_again(
+        self, client: Client, project: Project, owner: Account
+    ) -> None:
+        factories.make_restore(factories.make_snapshot(project), requested_by=owner)
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in refresh(client, project)
+
+    def test_next_backup_is_awaited(self, client: Client, project: Project) -> None:
+        plan(timezone.now() + timedelta(minutes=2))
+        assert f'hx-trigger="every {WHILE_AWAITED}s"' in read(client, project)
+
+    @pytest.mark.parametrize("state", ["completed", "failed"])
+    def test_it_goes_on_slowly_where_nothing_is_under_way(
+        self, client: Client, project: Project, state: str
+    ) -> None:
+        factories.make_snapshot(project, state=state)
+        for part in (read(client, project), refresh(client, project)):
+            assert f'hx-trigger="every {WHILE_QUIET}s"' in part
+
+    def test_an_empty_list_goes_on_too(self, client: Client, project: Project) -> None:
+        assert f'hx-trigger="every {WHILE_QUIET}s"' in read(client, project)
+
+    @pytest.mark.parametrize(
+        ("minutes", "seconds"), [(45, WHILE_QUIET), (5, WHILE_AWAITED), (-1, WHILE_AWAITED)]
+    )
+    def test_a_postponed_backup_is_not_asked_for_every_second(
+        self, client: Client, project: Project, minutes: int, seconds: int
+    ) -> None:
+        then = timezone.now() + timedelta(minutes=minutes)
+        factories.make_snapshot(project, state="queued", failures=1, reason="Away.", retry_at=then)
+        assert f'hx-trigger="every {seconds}s"' in refresh(client, project)
+
+    def test_a_backup_that_is_queued_is(self, client: Client, project: Project) -> None:
+        factories.make_snapshot(project, state="queued")
+        assert f'hx-trigger="every {WHILE_CHANGING}s"' in refresh(client, project)
+
+    def test_caches_keep_the_two_apart(self, client: Client, project: Project) -> None:
+        response = client.get(f"/projects/{project.slug}/backups/")
+        assert "HX-Request" in response.headers["Vary"]
+
+
+class TestPages:
+    """A long list comes in pages."""
+
+    @pytest.fixture(autouse=True)
+    def _snapshots(self, project: Project) -> None:
+        for days in range(30):
+            factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+
+    @pytest.mark.parametrize(
+        ("query", "place"),
+        [
+            ("", "Page 1 of 3"),
+            ("?page=2", "Page 2 of 3"),
+            ("?page=99", "Page 3 of 3"),
+            ("?page=0", "Page 3 of 3"),
+            ("?page=-1", "Page 3 of 3"),
+            ("?page=last", "Page 1 of 3"),
+            ("?page=" + "9" * 5000, "Page 1 of 3"),
+            ("?page=%00", "Page 1 of 3"),
+        ],
+    )
+    def test_any_page_number_leads_to_a_page(
+        self, client: Client, project: Project, query: str, place: str
+    ) -> None:
+        assert place in words(read(client, project, query))
+
+    def test_newest_comes_first(self, client: Client, project: Project) -> None:
+        ids = re.findall(r'<tr id="backup-([0-9a-f-]+)"', read(client, project))
+        newest = Snapshot.objects.order_by("-taken_at")[:14]
+        assert ids == [str(snapshot.pk) for snapshot in newest]
+
+
+class TestManyBackups:
+    """Sensible at any number of them."""
+
+    def fill(self, project: Project, number: int) -> list[Snapshot]:
+        """The newest of today; each a day older than the one before."""
+        now = timezone.now()
+        rows = [
+            Snapshot(
+                project=project,
+                state="completed",
+                local_date=(now - days * DAY).date(),
+                scheduled_for=now - days * DAY,
+                taken_at=now - days * DAY,
+                manifest="manifests/one.json",
+                rows=1000,
+                stored_bytes=4096,
+            )
+            for days in range(number)
+        ]
+        return Snapshot.objects.bulk_create(rows, batch_size=1000)
+
+    @pytest.mark.parametrize(
+        ("number", "pages"), [(0, 0), (1, 1), (7, 1), (14, 1), (15, 2), (365, 27), (10_000, 715)]
+    )
+    def test_every_page_is_a_step_away(
+        self,
+        client: Client,
+        project: Project,
+        django_assert_num_queries: DjangoAssertNumQueries,
+        number: int,
+        pages: int,
+    ) -> None:
+        rows = self.fill(project, number)
+        client.get("/account/")
+        # A list of nothing is counted and not read.
+        with django_assert_num_queries(PAGE_QUERIES if number else PAGE_QUERIES - 1):
+            page = read(client, project)
+        assert page.count('<tr id="backup-') == min(number, 14)
+        assert ("Go to day" in page) == (pages > 1)
+        assert ("?page=2" in page) == (pages > 1)
+        assert (f'href="?page={pages}">Last</a>' in page) == (pages > 2)
+        if pages > 2:
+            last = read(client, project, f"?page={pages}")
+            assert f"backup-{rows[-1].pk}" in last
+            assert 'href="?page=1">First</a>' in last
+            assert f"Page {pages} of {pages}" in words(last)
+
+    @pytest.mark.parametrize("days", [0, 13, 14, 364])
+    def test_any_day_is_a_step_away(self, client: Client, project: Project, days: int) -> None:
+        row = self.fill(project, 365)[days]
+        page = read(client, project, f"?day={row.local_date}")
+        assert f'<tr id="backup-{row.pk}" class="is-sought">' in page
+        assert f"Page {days // 14 + 1} of 27" in words(page)
+        assert f'value="{row.local_date}"' in page
+        # Its own refresh stays with the day, and turning the page leaves it.
+        assert f'hx-get="/projects/{project.slug}/backups/?day={row.local_date}"' in page
+        assert "is-sought" not in read(client, project, f"?day={row.local_date}&page=9")
+
+    def test_a_day_without_a_backup_shows_the_nearest(
+        self, client: Client, project: Project
+    ) -> None:
+        rows = self.fill(project, 30)
+        gone = rows[20]
+        gone.delete()
+        page = read(client, project, f"?day={gone.local_date}")
+        assert f"There is no backup of {gone.day_name}. These are the nearest." in words(page)
+        assert f"backup-{rows[19].pk}" in page
+        assert f"backup-{rows[21].pk}" in page
+
+    @pytest.mark.parametrize(
+        ("day", "place"),
+        [("9999-12-31", 1), ("0001-01-01", 3), ("2026-02-31", 1), ("soon", 1), ("%00", 1)],
+    )
+    def test_any_day_leads_to_a_page(
+        self, client: Client, project: Project, day: str, place: int
+    ) -> None:
+        self.fill(project, 30)
+        assert f"Page {place} of 3" in words(read(client, project, f"?day={day}"))
+
+
+@pytest.mark.parametrize("number", [1, 100])
+def test_page_asks_as_often_for_one_as_for_many(
+    client: Client,
+    owner: Account,
+    project: Project,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    number: int,
+) -> None:
+    for days in range(number):
+        snapshot = factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
+        Hold.objects.create(snapshot=snapshot, account=owner)
+        factories.make_restore(snapshot, requested_by=owner)
+    # A session that was not signed in by the page writes down where it is used, once.
+    client.get("/account/")
+    with django_assert_num_queries(PAGE_QUERIES):
+        read(client, project)
+
+
+def test_proof_is_told_from_storage_by_the_colours_of_the_strip(
+    client: Client, project: Project
+) -> None:
+    stored = factories.make_snapshot(project, taken_at=timezone.now() - DAY)
+    proven = factories.make_snapshot(
+        project, taken_at=timezone.now() - 2 * DAY, verdict="passed", proven_at=timezone.now()
+    )
+    page = read(client, project)
+    assert '<span class="state state-kept">Stored</span>' in line(page, stored)
+    assert '<span class="state state-good">Proven</span>' in line(page, proven)
