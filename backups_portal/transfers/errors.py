@@ -1,11 +1,15 @@
-"""What can be wrong with a transfer."""
+"""Define what can be wrong with a transfer."""
+
+from backups_portal.lib.failure_causes import Cause
+
+DEVICE_GONE = "A device of the target was deleted in the meantime."
 
 
 class TransferRefusedError(Exception):
     """The request cannot be granted; the message is fit for a page.
 
     Attributes:
-        field: The form field that is wrong, or None where none is.
+        field: The form field that is wrong, if one is.
         status: The HTTP status that fits.
     """
 
@@ -17,7 +21,19 @@ class TransferRefusedError(Exception):
 
 
 class TransferError(Exception):
-    """A run cannot go on; the sentence is fit for a page."""
+    """A run cannot go on; the sentence is fit for a page.
+
+    Attributes:
+        cause: The same for programs.
+    """
+
+    def __init__(self, message: str, *, cause: Cause) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class LockedOutError(TransferError):
+    """Another session keeps a table or rows locked; later it may go on."""
 
 
 class StoppedError(Exception):

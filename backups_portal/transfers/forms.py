@@ -1,27 +1,39 @@
-"""The form on which an owner chooses what to move."""
+"""Define the form on which an owner chooses what to move."""
 
-from collections.abc import Sequence
-from datetime import UTC
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from django import forms
 
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.lib.timezones import is_zone, zone_of
 from backups_portal.projects.models import Project
-from backups_portal.transfers.choosing import KINDS, Choice, ChoiceError, Rule, Unmatched
-from backups_portal.transfers.resources import BY_KIND
-from backups_portal.ui.widgets import LongSelect
+from backups_portal.transfers.move.resource_rows import BY_KIND
+from backups_portal.transfers.pages.move_suggestion import DEVICE_ID, ProjectChoice
+from backups_portal.transfers.plan.selection import KINDS, Choice, ChoiceError, Rule, Unmatched
+from backups_portal.ui.form_widgets import LongSelect
+from backups_portal.ui.visible_names import seen_name
 from restores.forms import DAMAGED
 
 RULES = [
-    (Rule.SKIP.value, "Skip it (what is there stays)"),
-    (Rule.ADD.value, "Add it anyway (there will be two)"),
+    (Rule.SKIP.value, "Keep the existing record"),
+    (Rule.ADD.value, "Keep both"),
     (Rule.REPLACE.value, "Replace it (mutable devices only)"),
 ]
 UNMATCHED = [
     (Unmatched.CREATE.value, "Create it, with its parameters and tags"),
     (Unmatched.SKIP.value, "Skip it"),
 ]
+# What is folded away, and what it is as long as nobody has chosen anything else.
+OPTIONS = {
+    "variables": "",
+    "rule": Rule.SKIP.value,
+    "unmatched": Unmatched.CREATE.value,
+    "tag": "",
+    "kinds": None,
+    "without_devices": None,
+}
 
 
 class ProjectField(forms.ModelChoiceField):
@@ -30,7 +42,33 @@ class ProjectField(forms.ModelChoiceField):
     widget = LongSelect
 
     def label_from_instance(self, obj: Project) -> str:
-        return obj.name
+        return seen_name(obj.name)
+
+    def close(self, reasons: Mapping[object, str]) -> None:
+        """Show projects, by their ids, that cannot be chosen and why."""
+        if isinstance(self.widget, LongSelect):
+            added = {str(pk): why for pk, why in reasons.items()}
+            self.widget.closed = {**self.widget.closed, **added}
+
+
+class DeviceIdsField(forms.MultipleChoiceField):
+    """Devices of the source, which its own database knows; here only their ids are checked."""
+
+    def valid_value(self, value: Any) -> bool:
+        return DEVICE_ID.fullmatch(str(value)) is not None
+
+
+class LocalTimeField(forms.Field):
+    """A day and a time on the clocks that the form names, or with an offset of its own."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
+    default_error_messages = forms.DateTimeField.default_error_messages
+
+    def to_python(self, value: Any) -> datetime | None:
+        try:
+            return datetime.fromisoformat(str(value).strip()) if value else None
+        except ValueError as error:
+            raise forms.ValidationError(self.error_messages["invalid"], code="invalid") from error
 
 
 class TransferForm(forms.Form):
@@ -48,62 +86,89 @@ class TransferForm(forms.Form):
         empty_label="Choose a project",
         error_messages={"required": "Choose the project that the data goes into."},
     )
-    devices = forms.CharField(
-        required=False,
-        label="Devices",
-        help_text="Ids, separated by commas or spaces. Leave empty for all.",
-    )
+    devices = DeviceIdsField(required=False, label="Devices")
+    since = LocalTimeField(required=False, label="Start")
+    until = LocalTimeField(required=False, label="End")
     variables = forms.CharField(
         required=False,
         label="Variables",
-        help_text="Names, separated by commas. Leave empty for all.",
+        help_text="Names, separated by commas. Leave empty to move all variables.",
     )
-    since = forms.DateTimeField(
-        required=False, label="From time (UTC)", help_text="Such as 2026-03-01 or 2026-03-01 12:00."
-    )
-    until = forms.DateTimeField(required=False, label="Before time (UTC)")
     rule = forms.ChoiceField(
         choices=RULES,
         initial=Rule.SKIP.value,
-        label="Where the same record is there with another value",
-        error_messages={"required": "Choose what becomes of it."},
+        label="If a record exists with a different value",
+        error_messages={"required": "Choose what to do with it."},
     )
     unmatched = forms.ChoiceField(
         choices=UNMATCHED,
         initial=Unmatched.CREATE.value,
-        label="A device that the target does not have",
-        error_messages={"required": "Choose what becomes of it."},
+        label="If a device does not exist there",
+        error_messages={"required": "Choose what to do with it."},
     )
     tag = forms.CharField(
         required=False,
         max_length=100,
-        label="Match devices by this tag, too",
-        help_text="Devices are matched by id, else by serial number or this tag, else by name.",
+        label="Match devices by tag",
+        help_text="Devices are matched by id, then by serial number or this tag, then by name.",
     )
-    without_devices = forms.BooleanField(required=False, label="No devices, only these resources")
     kinds = forms.MultipleChoiceField(
         required=False,
         choices=[(kind, BY_KIND[kind].label.capitalize()) for kind in KINDS],
         widget=forms.CheckboxSelectMultiple,
-        label="Also these resources",
+        label="Also move",
     )
+    without_devices = forms.BooleanField(required=False, label="Move these only, and no devices")
+    # On whose clocks the period was shown, and is read.
+    zone = forms.CharField(required=False, widget=forms.HiddenInput)
     request_key = forms.UUIDField(
         widget=forms.HiddenInput,
         error_messages=dict.fromkeys(("required", "invalid"), DAMAGED),
     )
 
-    def __init__(self, *args: Any, names: Sequence[tuple[UUID, str]], **kwargs: Any) -> None:
-        """A form for some projects, whose ids and names are enough to show it."""
+    def __init__(
+        self, *args: Any, projects: Sequence[ProjectChoice], zone: str = "UTC", **kwargs: Any
+    ) -> None:
+        """Offer some projects, whose ids and names are enough to show the form."""
         super().__init__(*args, **kwargs)
+        given = str(self["zone"].value() or "")
+        self.clock_zone = given if is_zone(given) else zone
+        self.projects = projects
         for name in ("source", "target"):
             chooser = self.fields[name]
             if isinstance(chooser, ProjectField):
                 if self.is_bound:
-                    chooser.queryset = Project.objects.filter(pk__in=[pk for pk, _ in names])
+                    chooser.queryset = Project.objects.filter(pk__in=[one.pk for one in projects])
                 empty = [] if chooser.empty_label is None else [("", chooser.empty_label)]
+                names = [(one.pk, seen_name(one.name)) for one in projects]
                 chooser.widget.choices = [*empty, *names]
+                chooser.close({one.pk: "shut down" for one in projects if not one.is_running})
 
-    def clean(self) -> dict[str, Any]:
+    def close_source(self) -> None:
+        """Offer no way from a project into itself."""
+        chooser = self.fields["target"]
+        if isinstance(chooser, ProjectField):
+            chooser.close({self["source"].value(): "the source"})
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether data has two projects to move between."""
+        return sum(one.is_running for one in self.projects) > 1
+
+    @property
+    def zone_name(self) -> str:
+        """Name the zone for people."""
+        return self.clock_zone.replace("_", " ")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something among the options is wrong, or not as usual."""
+        return any(
+            (self.is_bound and self[name].errors) or (self[name].value() or usual) != usual
+            for name, usual in OPTIONS.items()
+        )
+
+    def clean(self) -> JsonObject:
         values = super().clean() or {}
         if self.errors:
             return values
@@ -113,16 +178,33 @@ class TransferForm(forms.Form):
             raise forms.ValidationError(str(error)) from error
         return values
 
-    def _choice(self, values: dict[str, Any]) -> Choice:
-        devices = tuple(values["devices"].replace(",", " ").split()) or None
+    def _choice(self, values: JsonObject) -> Choice:
+        devices = tuple(values["devices"]) or None
         names = tuple(name.strip() for name in values["variables"].split(",") if name.strip())
         return Choice(
             devices=() if values["without_devices"] else devices,
             variables=names or None,
-            since=values["since"] and values["since"].astimezone(UTC),
-            until=values["until"] and values["until"].astimezone(UTC),
+            since=values["since"],
+            until=values["until"],
             kinds=tuple(values["kinds"]),
             rule=Rule(values["rule"]),
             unmatched=Unmatched(values["unmatched"]),
             tag=values["tag"].strip(),
         )
+
+    def clean_since(self) -> datetime | None:
+        # An hour that clocks show twice is meant both times.
+        return self._in_utc(self.cleaned_data["since"], fold=0)
+
+    def clean_until(self) -> datetime | None:
+        return self._in_utc(self.cleaned_data["until"], fold=1)
+
+    def _in_utc(self, moment: datetime | None, *, fold: int) -> datetime | None:
+        if moment is None:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=zone_of(self.clock_zone), fold=fold)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError as error:
+            raise forms.ValidationError("Enter a time between the years 1 and 9999.") from error

@@ -1,34 +1,34 @@
-"""Runs that move data from a project into another."""
+"""Store the runs that move data from a project into another."""
 
 import uuid
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from backups_portal.lib.failure_causes import CAUSE_LENGTH
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import Project
-from backups_portal.transfers.choosing import Choice
-from backups_portal.transfers.planning import Plan
-from backups_portal.ui.estimate import Pace, pace
+from backups_portal.projects.redaction import ANOTHER
+from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.plan.selection import Choice
+from backups_portal.ui.eta import Pace, pace
 
-UNFINISHED = ("queued", "running")
 # For how long a transfer can be undone.
 LEDGER_KEPT = timedelta(days=30)
+# What a page calls the work, by itself and while it is done.
+NOUNS = {"plan": "Dry run", "move": "Move", "undo": "Undo"}
+UNDER_WAY = {"plan": "Dry run", "move": "Moving data", "undo": "Undoing"}
 
 
 class TransferQuerySet(LeaseQuerySet):
     """Transfers as their readers need them."""
 
-    def unfinished(self) -> "TransferQuerySet":
-        """Those that are waiting or at work."""
-        return self.filter(state__in=UNFINISHED)
-
     def touching(self, project: Project) -> "TransferQuerySet":
-        """Those out of a project or into it, without their long columns."""
+        """Select those out of a project or into it, without their long columns."""
         return (
             self.filter(Q(source=project) | Q(target=project))
             .select_related("source", "target")
@@ -59,7 +59,9 @@ class Transfer(Leased):
         PAUSE = "pause", "Pause"
         CANCEL = "cancel", "Cancel"
 
-    UNFINISHED = UNFINISHED
+    # As the reader may read them; see projects/redaction.py.
+    shown_source = shown_target = ANOTHER
+    shown_reason = ""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # A report outlives its projects, whose names it keeps.
@@ -67,14 +69,17 @@ class Transfer(Leased):
     target = models.ForeignKey(Project, models.SET_NULL, null=True, related_name="transfers_in")
     source_name = models.CharField(max_length=100)
     target_name = models.CharField(max_length=100)
+    # The owner who asked for the work at hand: a start, or an undoing, makes it the presser's.
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    request_key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    # Keys are each account's own.
+    request_key = models.UUIDField(default=uuid.uuid4, editable=False)
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     work = models.CharField(max_length=5, choices=Work.choices, default=Work.PLAN)
     # What the owner wants of a run at work; it looks after every batch.
     wish = models.CharField(max_length=6, choices=Wish.choices, default=Wish.GO_ON)
-    reason = models.TextField(blank=True)
+    # The reason for programs; empty also if it failed before that was recorded.
+    cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
 
     choice = models.JSONField()
     plan = models.JSONField(default=dict)
@@ -86,7 +91,6 @@ class Transfer(Leased):
     moving_since = models.DateTimeField(null=True)
     rows_before = models.BigIntegerField(default=0)
     started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
     # Whether the target still has the ledger, which undo and the map of ids need; and until when.
     has_ledger = models.BooleanField(default=False)
     ledger_until = models.DateTimeField(null=True)
@@ -96,6 +100,9 @@ class Transfer(Leased):
     class Meta:
         ordering = ["-created_at"]
         constraints = [
+            models.UniqueConstraint(
+                fields=["requested_by", "request_key"], name="transfer_key_unique_per_account"
+            ),
             models.CheckConstraint(
                 condition=~Q(state="failed") | ~Q(reason=""), name="transfer_failed_has_reason"
             ),
@@ -119,16 +126,16 @@ class Transfer(Leased):
         return f"transfer from {self.source_name} into {self.target_name}"
 
     def chosen(self) -> Choice:
-        """What is to be moved."""
+        """Read what is to be moved."""
         return Choice.from_json(self.choice)
 
     def planned(self) -> Plan:
-        """What the dry run found."""
+        """Read what the dry run found."""
         return Plan.from_json(self.plan)
 
     @property
     def pace(self) -> Pace:
-        """How fast the move goes and how long it will still take, where that can be told."""
+        """Return how fast the move goes and how long it will still take."""
         if self.state != self.State.RUNNING or self.moving_since is None:
             return Pace()
         elapsed = timezone.now() - self.moving_since
@@ -136,18 +143,42 @@ class Transfer(Leased):
         return pace(self.rows_done - self.rows_before, left, elapsed)
 
     @property
+    def has_begun(self) -> bool:
+        """Tell whether something may have been moved, or taken back."""
+        return self.started_at is not None
+
+    @property
+    def is_undoing(self) -> bool:
+        """Tell whether it is taken back: its report of the target is history."""
+        return self.work == self.Work.UNDO
+
+    @property
+    def work_name(self) -> str:
+        """Name the work that was asked for last."""
+        return NOUNS[self.work]
+
+    @property
+    def headline(self) -> str:
+        """Say what is being done at the moment, or what came of it."""
+        if self.state == self.State.RUNNING:
+            return UNDER_WAY[self.work]
+        if self.state in (self.State.QUEUED, self.State.FAILED):
+            return f"{self.work_name} {self.state}"
+        return self.get_state_display()
+
+    @property
     def can_undo(self) -> bool:
-        """Whether there is something to take back, and nobody at work."""
+        """Tell whether there is something to take back, and no work in progress."""
         resting = self.state in ("completed", "paused", "cancelled", "failed")
         return self.has_ledger and resting
 
     @property
     def can_continue(self) -> bool:
-        """Whether the move can go on."""
+        """Tell whether the move can go on."""
         return bool(self.plan) and self.work == "move" and self.state in ("paused", "failed")
 
     @property
-    def summary(self) -> dict[str, Any]:
-        """The sums of the report."""
-        summary: dict[str, Any] = self.report.get("summary", {})
+    def summary(self) -> JsonObject:
+        """Return the sums of the report."""
+        summary: JsonObject = self.report.get("summary", {})
         return summary

@@ -1,16 +1,39 @@
-"""Addresses of transfers."""
+"""List the addresses of transfers."""
+
+from functools import partial
 
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from backups_portal.transfers import dataviews, tokenviews, views
+from backups_portal.transfers import data_views, views
+from backups_portal.transfers.transfer_requests import (
+    request_undo,
+    retry_plan,
+    start_move,
+    stop_move,
+)
 
 TRANSFERS = "projects/<slug:slug>/transfers/"
 TRANSFER = f"{TRANSFERS}<uuid:transfer>/"
 # As in snapshots/urls.py: what cannot change anything needs no form's token to answer 405.
 read_only = csrf_exempt
 
+VERBS = {
+    "start": start_move,
+    "plan": retry_plan,
+    "pause": partial(stop_move, for_good=False),
+    "cancel": partial(stop_move, for_good=True),
+    "undo": request_undo,
+}
+
+QUEUING = (start_move, retry_plan, request_undo)
+
 urlpatterns = [
+    path(
+        "restores/<uuid:restore>/move-back/",
+        views.MoveBackView.as_view(),
+        name="restore-move-back",
+    ),
     path(TRANSFERS, views.TransfersView.as_view(), name="transfers"),
     path(TRANSFER, read_only(views.TransferPage.as_view()), name="transfer"),
     path(
@@ -28,27 +51,18 @@ urlpatterns = [
         {"form": "csv"},
         name="transfer-report-csv",
     ),
-    path(f"{TRANSFER}start/", views.StartView.as_view(), name="transfer-start"),
-    path(f"{TRANSFER}plan/", views.RetryPlanView.as_view(), name="transfer-plan"),
-    path(f"{TRANSFER}pause/", views.PauseView.as_view(), name="transfer-pause"),
-    path(f"{TRANSFER}cancel/", views.CancelView.as_view(), name="transfer-cancel"),
-    path(f"{TRANSFER}undo/", views.UndoView.as_view(), name="transfer-undo"),
-    path("projects/<slug:slug>/data/", dataviews.DataView.as_view(), name="data"),
+    *(
+        path(
+            f"{TRANSFER}{name}/",
+            views.ActionView.as_view(verb=verb, queues=verb in QUEUING),
+            name=f"transfer-{name}",
+        )
+        for name, verb in VERBS.items()
+    ),
+    path("projects/<slug:slug>/data/", data_views.DataView.as_view(), name="data"),
     path(
         "projects/<slug:slug>/data/<slug:device>.csv",
-        read_only(dataviews.ExportView.as_view()),
+        read_only(data_views.ExportView.as_view()),
         name="data-export",
-    ),
-    path("projects/<slug:slug>/ids/", dataviews.IdsView.as_view(), name="ids"),
-    path("projects/<slug:slug>/tokens/", tokenviews.TokensView.as_view(), name="tokens"),
-    path(
-        "projects/<slug:slug>/tokens.csv",
-        read_only(tokenviews.TokensCsvView.as_view()),
-        name="tokens-csv",
-    ),
-    path(
-        "projects/<slug:slug>/ids/variables.csv",
-        read_only(dataviews.VariablesCsvView.as_view()),
-        name="ids-variables",
     ),
 ]

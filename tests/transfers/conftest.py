@@ -7,9 +7,9 @@ import pytest
 
 from backups_portal.accounts.models import Account
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.connections import server_url
+from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Project
-from restores.loading import Target
+from restores.snapshot_loader import Target
 from tests.factories import make_account
 from tests.projectdatabases import main_database
 from tests.transfers.projects import add_readings, add_truck, make_project

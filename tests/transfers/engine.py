@@ -9,14 +9,14 @@ from typing import Any
 
 import psycopg
 
-from backups_portal.projectdb.variables import send
-from backups_portal.transfers.batches import Outcome
-from backups_portal.transfers.choosing import Choice
-from backups_portal.transfers.comparing import Line, compare
-from backups_portal.transfers.moving import move
-from backups_portal.transfers.planning import Plan, make_plan
-from backups_portal.transfers.undoing import Undone, undo
-from restores.loading import Target
+from backups_portal.projectdb.record_writer import send
+from backups_portal.transfers.move.batches import Outcome
+from backups_portal.transfers.move.move_run import MoveJob, move
+from backups_portal.transfers.move.transfer_check import Line, compare
+from backups_portal.transfers.move.transfer_undo import Undone, undo
+from backups_portal.transfers.plan.dry_run import Plan, Planning, make_plan
+from backups_portal.transfers.plan.selection import Choice
+from restores.snapshot_loader import Target
 from tests.projectdatabases import KEYS
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -40,7 +40,7 @@ class Transfer:
 
     @contextmanager
     def databases(self) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
-        """As connecting.py opens them."""
+        """As database_pair.py opens them."""
         with (
             psycopg.connect(self.source.dsn) as source,
             psycopg.connect(self.target.dsn, autocommit=True) as target,
@@ -55,9 +55,7 @@ class Transfer:
                 source,
                 target,
                 self.choice,
-                limit=self.limit,
-                now=NOW,
-                batch_rows=self.batch_rows,
+                Planning(limit=self.limit, now=NOW, batch_rows=self.batch_rows),
             )
         return self.plan
 
@@ -68,12 +66,7 @@ class Transfer:
             routes = move(
                 source,
                 target,
-                plan,
-                self.choice,
-                transfer=self.id,
-                keys=KEYS,
-                limit=self.limit,
-                now=NOW,
+                MoveJob(self.id, plan, self.choice, keys=KEYS, limit=self.limit, now=NOW),
                 on_batch=on_batch,
             )
             return compare(target, plan, routes.target, transfer=self.id)

@@ -7,10 +7,10 @@ import psycopg
 
 from backups_portal.accounts.models import Account
 from backups_portal.projectdb.devices import create_device
-from backups_portal.projectdb.variables import send
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projectdb.record_writer import send
+from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
-from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.projects.project_creation import BackupSettings, create_project
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DEVICE = "a" * 24

@@ -28,7 +28,7 @@ from tests.transfers.projects import (
     make_project,
     open_project,
 )
-from tests.transfers.test_running import run
+from tests.transfers.test_transfer_run import run
 
 
 def transfer(*arguments: str) -> Any:

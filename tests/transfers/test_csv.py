@@ -7,16 +7,18 @@ from unittest import mock
 
 import pytest
 from django.core.management import call_command
+from django.template.response import TemplateResponse
 from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
-from backups_portal.transfers import dataviews
-from backups_portal.transfers.csvfiles import BadLine, CsvError, read_rows, write_rows
+from backups_portal.transfers import data_views
+from backups_portal.transfers.csv_files.csv_format import BadLine, CsvError, read_rows, write_rows
+from backups_portal.transfers.csv_files.csv_import import Wishes
+from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from backups_portal.transfers.errors import TransferRefusedError
-from backups_portal.transfers.exchanging import export_csv, import_csv
 from tests.transfers.projects import DEVICE, add_truck, count_rows, open_project
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -24,7 +26,7 @@ HEAD = "variable,value,group,unit,location,metadata,time\n"
 
 
 def read(text: str) -> list[Any]:
-    return list(read_rows(io.StringIO(text, newline=""), now=NOW))
+    return list(read_rows(io.StringIO(text, newline=""), now=NOW, group="none"))
 
 
 def test_every_column_comes_back() -> None:
@@ -48,7 +50,7 @@ def test_bad_lines_have_the_numbers_of_the_file() -> None:
     found = read(HEAD + 't,1,g,,,,2026-01-01\nt,"two\nlines",g,,,,\n,3,g,,,,\nt,4,g,,,{,\nt,5\n')
     bad = [(item.number, item.reason) for item in found if isinstance(item, BadLine)]
     assert bad == [
-        (5, "variable must be a text"),
+        (5, "variable must be text"),
         (6, "metadata is not JSON"),
         (7, "it has 2 fields instead of 7"),
     ]
@@ -63,12 +65,13 @@ def test_headers_must_be_known(text: str) -> None:
 def test_all_or_nothing_or_the_good_rows(backup: Project, owner: Account) -> None:
     before = count_rows(backup)
     file = io.BytesIO((HEAD + "a,1,,,,,\n,2,,,,,\nb,3,,,,,\n").encode())
-    shown = import_csv(backup, DEVICE, file, actor=owner, preview=True)
+    shown = import_csv(backup, DEVICE, file, Wishes(is_preview=True), actor=owner)
     assert (len(shown.preview), shown.bad) == (2, 1)
+    assert shown.in_words() == "Nothing would be imported. 1 row is bad."
     refused = import_csv(backup, DEVICE, file, actor=owner)
     assert (refused.rows, refused.errors[0].number) == (0, 3)
     assert count_rows(backup) == before
-    done = import_csv(backup, DEVICE, file, actor=owner, good_only=True)
+    done = import_csv(backup, DEVICE, file, Wishes(good_only=True), actor=owner)
     assert (done.rows, done.bad) == (2, 1)
     assert count_rows(backup) == before + 2
 
@@ -89,18 +92,27 @@ def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) 
     client = Client()
     client.force_login(owner)
     url = f"/projects/{backup.slug}/data/"
+    assert client.head(f"{url}{DEVICE}.csv")["Content-Type"].startswith("text/csv")
     exported = client.get(f"{url}{DEVICE}.csv")
     content = b"".join(exported.streaming_content)
     assert content.startswith(b"variable,value,group")
-    for name, stored in (("preview", 10), ("import", 20)):
+    for name, stored in (("preview", 10), ("import", 10), ("again", 20)):
         form = {"device": DEVICE, "file": io.BytesIO(content), name: "1"}
         assert client.post(url, form).status_code == 200
         assert count_rows(backup) == stored
     events = AuditEvent.objects.filter(action__startswith="data.").order_by("id")
-    assert list(events.values_list("action", "address")) == [
-        ("data.exported", "127.0.0.1"),
-        ("data.imported", "127.0.0.1"),
+    assert list(events.values_list("action", "subject", "address")) == [
+        ("data.exported", "Truck", "127.0.0.1"),
+        ("data.imported", "Truck", "127.0.0.1"),
+        ("data.imported", "Truck", "127.0.0.1"),
     ]
+
+
+def listed(visitor: Client, url: str, asked: dict[str, str]) -> Any:
+    """The page of devices that a page shows."""
+    answer = visitor.get(url, asked)
+    assert isinstance(answer, TemplateResponse)
+    return (answer.context_data or {})["devices"]
 
 
 class TestDevicesToExport:
@@ -117,7 +129,7 @@ class TestDevicesToExport:
         return client
 
     def test_the_page_does_not_wait_for_it(self, visitor: Client, url: str) -> None:
-        with mock.patch.object(dataviews, "page_of_devices", side_effect=AssertionError):
+        with mock.patch.object(data_views, "list_devices", side_effect=AssertionError):
             page = visitor.get(url).content.decode()
         assert 'hx-get="?list=now"' in page
         assert "Show the devices" in page
@@ -140,12 +152,12 @@ class TestDevicesToExport:
                 "INSERT INTO device (id, name, type) SELECT lpad(to_hex(n), 24, '0'),"
                 " 'Pump ' || lpad(n::text, 2, '0'), 'mutable' FROM generate_series(1, 40) AS n"
             )
-        last = visitor.get(url, {"list": "now", "page": "2"}).context["devices"]
+        last = listed(visitor, url, {"list": "now", "page": "2"})
         assert (last.paginator.count, len(last)) == (41, 16)
-        found = visitor.get(url, {"list": "now", "q": "PUMP 3"}).context["devices"]
-        assert [name for _, name in found] == [f"Pump {n}" for n in range(30, 40)]
-        by_id = visitor.get(url, {"list": "now", "q": DEVICE}).context["devices"]
-        assert [key for key, _ in by_id] == [DEVICE]
+        found = listed(visitor, url, {"list": "now", "q": "PUMP 3"})
+        assert [one.name for one in found] == [f"Pump {n}" for n in range(30, 40)]
+        by_id = listed(visitor, url, {"list": "now", "q": DEVICE})
+        assert [one.id for one in by_id] == [DEVICE]
 
     def test_none_that_matches_is_said(self, visitor: Client, url: str) -> None:
         page = visitor.get(url, {"list": "now", "q": "100%"}).content.decode()
@@ -159,7 +171,7 @@ class TestDevicesToExport:
         part = visitor.get(url, {"list": "now"}, headers={"HX-Request": "true"})
         assert (page.status_code, part.status_code) == (503, 200)
         for answer in (page, part):
-            assert "does not answer now" in answer.text
+            assert "is not responding" in answer.text
             assert "Try again" in answer.text
 
 
@@ -169,8 +181,9 @@ def test_a_device_that_has_no_room_takes_nothing(
     before = count_rows(backup)
     settings.MUTABLE_DEVICE_ROWS = before + 1
     lines = "variable,value\n" + "t,1\n" * 2
+    file = io.BytesIO(lines.encode())
     with pytest.raises(TransferRefusedError, match="reached the limit of"):
-        import_csv(backup, DEVICE, io.BytesIO(lines.encode()), actor=owner, good_only=True)
+        import_csv(backup, DEVICE, file, Wishes(good_only=True), actor=owner)
     assert count_rows(backup) == before
     import_csv(backup, DEVICE, io.BytesIO(b"variable,value\nt,1\n"), actor=owner)
     assert count_rows(backup) == before + 1

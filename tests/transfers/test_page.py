@@ -59,5 +59,5 @@ def test_a_form_with_nothing_in_it_says_what_to_choose(client: Client) -> None:
     assert answer.status_code == 400
     page = answer.content.decode()
     assert "Choose the project that the data goes into." in page
-    assert "This form was damaged on its way. Load the page again." in page
+    assert "This form was damaged on the way. Reload the page." in page
     assert "This field is required" not in page

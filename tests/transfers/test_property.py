@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from backups_portal.transfers.batches import Outcome
-from backups_portal.transfers.choosing import Choice, Rule
-from restores.loading import Target
+from backups_portal.transfers.move.batches import Outcome
+from backups_portal.transfers.plan.selection import Choice, Rule
+from restores.snapshot_loader import Target
 from tests.transfers.conftest import empty
 from tests.transfers.engine import Transfer, add_device, rows_of, send_records
 

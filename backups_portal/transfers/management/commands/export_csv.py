@@ -5,22 +5,22 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from backups_portal.transfers.command_lookup import find_project, owner_of
+from backups_portal.transfers.csv_files.csv_import_export import export_csv
 from backups_portal.transfers.errors import TransferRefusedError
-from backups_portal.transfers.exchanging import export_csv
-from backups_portal.transfers.operating import find_project, owner_of
 
 
 class Command(BaseCommand):
     """Streams, whatever the size."""
 
-    help = "Writes the records of a device as CSV in TagoIO's format to standard output."
+    help = "Write the records of a device as CSV in TagoIO's format to standard output."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", metavar="SLUG")
         parser.add_argument("device", metavar="DEVICE", help="the device's id")
         parser.add_argument("--owner", help="e-mail of an owner; needed if there are several")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         project = find_project(options["project"])
         try:
             parts = export_csv(

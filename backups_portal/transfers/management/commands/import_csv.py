@@ -7,26 +7,30 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from backups_portal.transfers.command_lookup import find_project, owner_of
+from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
+from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.errors import TransferRefusedError
-from backups_portal.transfers.exchanging import Imported, import_csv
-from backups_portal.transfers.operating import find_project, owner_of
 
 
 class Command(BaseCommand):
     """All or nothing, unless --good-rows."""
 
-    help = "Stores the records of a CSV file in TagoIO's format: all of them, or none."
+    help = "Import a CSV file in TagoIO's format. One bad row stops it, unless --good-rows."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", metavar="SLUG")
         parser.add_argument("device", metavar="DEVICE", help="the device's id")
         parser.add_argument("file", type=Path)
-        parser.add_argument("--good-rows", action="store_true", help="leave bad lines out")
-        parser.add_argument("--preview", action="store_true", help="show the first rows only")
+        parser.add_argument("--good-rows", action="store_true", help="skip bad rows")
+        parser.add_argument("--preview", action="store_true", help="check the file, import nothing")
+        parser.add_argument(
+            "--again", action="store_true", help="also import rows that the device already has"
+        )
         parser.add_argument("--owner", help="e-mail of an owner; needed if there are several")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         project = find_project(options["project"])
         try:
             with options["file"].open("rb") as file:
@@ -34,26 +38,30 @@ class Command(BaseCommand):
                     project,
                     options["device"],
                     file,
+                    Wishes(
+                        good_only=options["good_rows"],
+                        again=options["again"],
+                        is_preview=options["preview"],
+                    ),
                     actor=owner_of([project], options["owner"]),
-                    good_only=options["good_rows"],
-                    preview=options["preview"],
                 )
         except OSError as error:
             raise CommandError(str(error)) from error
         except TransferRefusedError as error:
             raise CommandError(error.message) from error
         self._print(done, as_json=options["json"])
-        if done.bad and not (options["good_rows"] or options["preview"]):
-            raise CommandError(f"Nothing was stored: {done.bad} lines are bad.")
+        if done.is_refused and not options["preview"]:
+            raise CommandError(done.in_words())
 
     def _print(self, done: Imported, *, as_json: bool) -> None:
         errors = [{"line": line.number, "reason": line.reason} for line in done.errors]
         if as_json:
-            self.stdout.write(json.dumps({"rows": done.rows, "bad": done.bad, "errors": errors}))
+            counts = {"rows": done.rows, "already_there": done.known, "bad": done.bad}
+            self.stdout.write(json.dumps({**counts, "errors": errors}))
             return
-        for item in done.preview:
+        for item in done.preview if done.wishes.is_preview else []:
             value = item.text if item.number is None else item.number
             self.stdout.write(f"{item.time:%F %T}  {item.variable} = {value} {item.unit or ''}")
         for error in errors:
             self.stdout.write(f"line {error['line']}: {error['reason']}")
-        self.stdout.write(f"{done.rows} records stored, {done.bad} bad lines")
+        self.stdout.write(done.in_words())

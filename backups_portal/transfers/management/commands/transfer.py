@@ -10,33 +10,38 @@ from django.core.exceptions import PermissionDenied
 from django.core.management.base import BaseCommand, CommandError
 from django.http import Http404
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.models import Project
-from backups_portal.transfers.choosing import KINDS, Choice, ChoiceError, Rule, Unmatched
+from backups_portal.transfers.command_lookup import find_project, owner_of
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.operating import find_project, owner_of
-from backups_portal.transfers.reporting import describe_plan, report_csv, transfer_json
-from backups_portal.transfers.services import (
+from backups_portal.transfers.pages.outcome_sentences import counted
+from backups_portal.transfers.pages.shown_transfers import transfers_for
+from backups_portal.transfers.plan.selection import KINDS, Choice, ChoiceError, Rule, Unmatched
+from backups_portal.transfers.transfer_report import describe_plan, report_csv, transfer_json
+from backups_portal.transfers.transfer_requests import (
     find_transfer,
     request_transfer,
     request_undo,
-    run_transfer,
     start_move,
 )
+from backups_portal.transfers.transfer_run import run_transfer
+from backups_portal.ui.progress import progress_bar
+from snapshots.engine.run_progress import Progress
 
 
 class Command(BaseCommand):
     """Shows the dry run, moves, and prints the report; the same operation as “Move data”."""
 
     help = (
-        "Move data from project SOURCE into project TARGET, which one person owns both. "
-        "Begins with a dry run; --yes goes on with the move."
+        "Move data from project SOURCE into project TARGET; one person must own both. Starts with "
+        "a dry run; --yes continues with the move."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add = parser.add_argument
-        add("source", help="the slug of the project that has the data")
-        add("target", help="the slug of the project that gets it")
+        add("source", help="the slug of the project to move data from")
+        add("target", help="the slug of the project to move data into")
         add("--owner", help="e-mail of the owner of both; needed if there are several")
         add("--device", action="append", metavar="ID", help="only this device; repeatable")
         add("--no-devices", action="store_true", help="only what --kind names")
@@ -45,18 +50,18 @@ class Command(BaseCommand):
         add("--until", type=_moment, metavar="TIME", help="before this time")
         add("--kind", action="append", choices=KINDS, default=[], help="also these resources")
         add("--rule", choices=[str(rule) for rule in Rule], default=str(Rule.SKIP),
-            help="for records that are there already (default: skip)")  # fmt: skip
+            help="if a record exists with a different value (default: skip)")  # fmt: skip
         add("--unmatched", choices=[str(way) for way in Unmatched], default=str(Unmatched.CREATE),
-            help="for devices that the target does not have (default: create)")  # fmt: skip
-        add("--tag", default="", metavar="KEY", help="match devices by this tag, too")
+            help="if a device does not exist in TARGET (default: create)")  # fmt: skip
+        add("--tag", default="", metavar="KEY", help="also match devices by this tag")
         add("--yes", action="store_true", help="move after the dry run")
         add("--continue", dest="resume", type=uuid.UUID, metavar="ID",
-            help="go on with a transfer that stopped")  # fmt: skip
-        add("--undo", type=uuid.UUID, metavar="ID", help="take a transfer back")
+            help="continue a transfer that stopped")  # fmt: skip
+        add("--undo", type=uuid.UUID, metavar="ID", help="undo a transfer")
         add("--csv", action="store_true", help="print the report as CSV")
         add("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         try:
             transfer = self._do(options)
         except Http404 as error:
@@ -69,7 +74,7 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
         self._print(transfer, options)
 
-    def _do(self, options: dict[str, Any]) -> Transfer:
+    def _do(self, options: JsonObject) -> Transfer:
         source, target = find_project(options["source"]), find_project(options["target"])
         actor = owner_of([source, target], options["owner"])
         if known := options["undo"] or options["resume"]:
@@ -78,7 +83,7 @@ class Command(BaseCommand):
                 request_undo(transfer=transfer, actor=actor)
             else:
                 start_move(transfer=transfer, actor=actor)
-            return _run(transfer)
+            return self._run(transfer, options)
         transfer = request_transfer(
             source=source,
             target=target,
@@ -86,42 +91,57 @@ class Command(BaseCommand):
             choice=_choice(options),
             request_key=uuid.uuid4(),
         )
-        transfer = _run(transfer)
+        transfer = self._run(transfer, options)
         if not (options["json"] or options["csv"]):
             self.stdout.write("\n".join(describe_plan(transfer.planned())))
         if options["yes"]:
             start_move(transfer=transfer, actor=actor)
-            transfer = _run(transfer)
+            transfer = self._run(transfer, options)
         return transfer
 
-    def _print(self, transfer: Transfer, options: dict[str, Any]) -> None:
+    def _print(self, transfer: Transfer, options: JsonObject) -> None:
         if options["json"]:
+            transfers_for(transfer.requested_by, [transfer])
             self.stdout.write(json.dumps(transfer_json(transfer)))
         elif options["csv"]:
             self.stdout.write("".join(report_csv(transfer)), ending="")
         elif transfer.state == Transfer.State.READY:
-            self.stdout.write(f"Nothing was moved. Repeat with --continue {transfer.pk} to move.")
+            self.stdout.write(f"Nothing was moved yet. To move: --continue {transfer.pk}")
         elif transfer.state == Transfer.State.UNDONE:
             undone = transfer.report["undone"]
             self.stdout.write(
-                f"took back {undone['removed']} records and {undone['resources']} resources, put"
-                f" back {undone['restored']}; {undone['left']} were changed since and stay"
+                f"Undone: {counted(undone['removed'], 'record')} and"
+                f" {counted(undone['resources'], 'resource')} removed,"
+                f" {counted(undone['restored'], 'replaced record')} put back."
+                f" {counted(undone['left'], 'record')} changed since then and stayed."
             )
         else:
             summary = transfer.summary
-            equal = "equal" if summary.get("is_equal") else "NOT equal"
+            equal = "Both sides agree." if summary.get("is_equal") else "The sides differ."
             self.stdout.write(
-                f"moved {summary['stored']} of {summary['chosen']} records in"
-                f" {summary['seconds']} s; counts and digests are {equal}\n"
-                f"transfer {transfer.pk}; --undo takes it back until {transfer.ledger_until:%F}"
+                f"Moved {summary['stored']:,} of {counted(summary['chosen'], 'record')} in"
+                f" {summary['seconds']} s. {equal}\n"
+                f"Undo it until {transfer.ledger_until:%F} with --undo {transfer.pk}."
             )
         if transfer.summary.get("is_equal") is False:
-            raise CommandError("The target does not hold what was moved: see the report.")
+            raise CommandError("The target does not match what was moved: see the report.")
+
+    def _run(self, transfer: Transfer, options: JsonObject) -> Transfer:
+        with progress_bar(self.stderr, silent=options["json"]) as show:
+            run_transfer(
+                transfer.pk,
+                lambda done, total: show(Progress(done, total, transfer.get_work_display())),
+            )
+        return _ended(transfer)
 
 
-def _run(transfer: Transfer) -> Transfer:
-    run_transfer(transfer.pk)
+def _ended(transfer: Transfer) -> Transfer:
     done = Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
+    if done.state in Transfer.UNFINISHED:
+        raise CommandError(
+            f"A worker is already on it. Transfer {done.pk} continues; its page shows how far it "
+            "is."
+        )
     if done.state in (Transfer.State.FAILED, Transfer.State.CANCELLED, Transfer.State.PAUSED):
         raise CommandError(done.reason or f"The transfer was {done.state}.")
     return done
@@ -133,7 +153,7 @@ def _between(transfer: Transfer, source: Project, target: Project) -> Transfer:
     return transfer
 
 
-def _choice(options: dict[str, Any]) -> Choice:
+def _choice(options: JsonObject) -> Choice:
     devices = () if options["no_devices"] else options["device"]
     return Choice(
         devices=None if devices is None else tuple(devices),

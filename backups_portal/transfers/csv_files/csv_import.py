@@ -1,0 +1,168 @@
+"""Import a CSV file into a device, for pages, commands and jobs."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from typing import IO
+
+import psycopg
+from django.conf import settings
+from psycopg import Connection
+
+from backups_portal.projectdb.duplicate_records import Duplicates
+from backups_portal.projectdb.ids import new_group
+from backups_portal.projectdb.record_writer import (
+    UnknownDeviceError,
+    check_room,
+    find_series,
+    lock_device,
+    store,
+)
+from backups_portal.projectdb.records import Record, RecordError
+from backups_portal.transfers.csv_files.csv_format import (
+    MAX_BYTES,
+    BadLine,
+    CsvError,
+    open_text,
+    read_rows,
+)
+from backups_portal.transfers.errors import TransferRefusedError
+
+ROWS_AT_ONCE = 10_000
+# How many bad lines are listed one by one.
+MAX_LISTED = 100
+PREVIEWED = 10
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How a file is to be imported.
+
+    Attributes:
+        good_only: Leave out bad lines; otherwise one bad line keeps everything from being stored.
+        again: Store also rows that the device has already.
+        is_preview: Check everything, and store nothing.
+        others: Leave out unknown columns instead of refusing the file.
+        told: How many bad lines are listed one by one.
+    """
+
+    good_only: bool = False
+    again: bool = False
+    is_preview: bool = False
+    others: bool = False
+    told: int = MAX_LISTED
+
+
+@dataclass
+class Imported:
+    """The outcome of an import, or of its preview.
+
+    Attributes:
+        rows: Records that were stored, or would be.
+        known: Records that the device has already, which were left out.
+        bad: How many lines are no records.
+        errors: The first of them.
+        preview: The first records.
+    """
+
+    wishes: Wishes
+    rows: int = 0
+    known: int = 0
+    bad: int = 0
+    errors: list[BadLine] = field(default_factory=list)
+    preview: list[Record] = field(default_factory=list)
+
+    @property
+    def is_refused(self) -> bool:
+        """Tell whether bad lines keep the whole file out."""
+        return bool(self.bad) and not self.wishes.good_only
+
+    def in_words(self) -> str:
+        """Say in sentences what became of the file."""
+        would_be = "would be" if self.wishes.is_preview else ""
+        if self.is_refused or not (self.rows or self.known or self.bad):
+            empty = "" if self.bad else ": the file has no rows"
+            said = [f"Nothing {would_be or 'was'} imported{empty}."]
+        else:
+            said = [f"{_rows(self.rows)} {would_be or _were(self.rows)} imported."]
+        if self.known and not self.is_refused:
+            exist = "exists" if self.known == 1 else "exist"
+            skipped = would_be or _were(self.known)
+            said.append(f"{_rows(self.known)} already {exist} and {skipped} skipped.")
+        if self.is_refused:
+            said.append(f"{_rows(self.bad)} {'is' if self.bad == 1 else 'are'} bad.")
+        elif self.bad:
+            said.append(f"{_rows(self.bad, 'bad row')} {would_be or _were(self.bad)} skipped.")
+        return " ".join(said)
+
+
+def _rows(number: int, noun: str = "row") -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
+
+
+def import_file(connection: Connection, device: str, file: IO[bytes], wishes: Wishes) -> Imported:
+    """Store the records of a file in one transaction: all, none, or the good ones.
+
+    A preview goes the same way without storing. An import waits for another one into the device,
+    so that the second press finds what the first has stored.
+
+    Raises:
+        TransferRefusedError: the file cannot be read or is too large, or there is no such device,
+            or it does not take so many records.
+    """
+    if file.seek(0, io.SEEK_END) > MAX_BYTES:
+        raise TransferRefusedError(f"The file is larger than {MAX_BYTES / 1e6:g} MB.", field="file")
+    file.seek(0)
+    done = Imported(wishes)
+    try:
+        with connection.transaction() as transaction, open_text(file) as text:
+            _import(connection, device, text, done)
+            if done.is_refused:
+                done.rows = 0
+                raise psycopg.Rollback(transaction)
+    except CsvError as error:
+        raise TransferRefusedError(str(error), field="file") from error
+    except RecordError as error:
+        raise TransferRefusedError(f"Nothing was imported: {error}.", field="device") from error
+    except UnknownDeviceError as error:
+        raise TransferRefusedError(f"There is no device {device}.", field="device") from error
+    return done
+
+
+def _import(connection: Connection, device: str, text: io.TextIOWrapper, done: Imported) -> None:
+    now, group, wishes = datetime.now(UTC), new_group(), done.wishes
+    if wishes.is_preview:
+        find_series(connection, device, [])
+    else:
+        lock_device(connection, device)
+    duplicates = Duplicates(connection, device, any_group=group)
+    records = _good(read_rows(text, now=now, group=group, others=wishes.others), done)
+    while batch := list(islice(records, ROWS_AT_ONCE)):
+        done.preview += batch[: PREVIEWED - len(done.preview)]
+        if done.is_refused:
+            # Only further bad lines are looked for.
+            continue
+        new = batch if wishes.again else duplicates.new_of(batch)
+        done.known += len(batch) - len(new)
+        done.rows += len(new)
+        if new and not wishes.is_preview:
+            store(connection, device, new, now=now, most=settings.MUTABLE_DEVICE_ROWS)
+    if wishes.is_preview and done.rows and settings.MUTABLE_DEVICE_ROWS:
+        check_room(connection, device, done.rows, settings.MUTABLE_DEVICE_ROWS)
+
+
+def _good(items: Iterator[tuple[int, Record] | BadLine], done: Imported) -> Iterator[Record]:
+    """Yield the records, and note the bad lines on the way."""
+    for item in items:
+        if not isinstance(item, BadLine):
+            yield item[1]
+            continue
+        done.bad += 1
+        if len(done.errors) < done.wishes.told:
+            done.errors.append(item)

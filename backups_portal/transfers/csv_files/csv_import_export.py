@@ -1,0 +1,119 @@
+"""Export and import a device's records as CSV, for owners."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from typing import IO
+
+import psycopg
+from django.db import transaction
+from psycopg import Connection, ServerCursor
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib import pgsession
+from backups_portal.projectdb.devices import device_name
+from backups_portal.projects.access import Permission, get_project, hold_right
+from backups_portal.projects.database_dsn import project_dsn, who_holds
+from backups_portal.projects.models import Project
+from backups_portal.transfers.commit_guard import guarded
+from backups_portal.transfers.csv_files.csv_format import RecordRow, write_rows
+from backups_portal.transfers.csv_files.csv_import import Imported, Wishes, import_file
+from backups_portal.transfers.errors import TransferRefusedError
+
+ROWS_AT_ONCE = 10_000
+DEFAULT = Wishes()
+LOCKED = "another session keeps data locked."
+
+
+def export_csv(
+    project: Project, device: str, *, actor: Account, address: str | None = None
+) -> Iterator[str]:
+    """Export a device's records as CSV, oldest first, in pieces.
+
+    Raises:
+        Http404, PermissionDenied: the actor does not own the project.
+        TransferRefusedError: there is no such device.
+    """
+    get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
+    connection = pgsession.connect(project_dsn(project), settings=pgsession.PAGE)
+    try:
+        name, records = _find_records(connection, device)
+    except BaseException:
+        connection.close()
+        raise
+    record(action="data.exported", actor=actor, project=project, subject=name, address=address)
+    return write_rows(_read(connection, records))
+
+
+def _find_records(connection: Connection, device: str) -> tuple[str, ServerCursor]:
+    """Find a device's name, and begin to read its records.
+
+    Raises:
+        TransferRefusedError: there is no such device.
+    """
+    found = connection.execute("SELECT name FROM device WHERE id::text = %s", [device]).fetchone()
+    if found is None:
+        raise TransferRefusedError(f"There is no device {device}.", field="device")
+    cursor = connection.cursor("records")
+    cursor.itersize = ROWS_AT_ONCE
+    cursor.execute(
+        """SELECT variable, value, "group", unit, location[0], location[1], metadata::text, time
+           FROM variable_record WHERE device = %s ORDER BY time, variable, id""",
+        [device],
+    )
+    return str(found[0]), cursor
+
+
+def _read(connection: Connection, records: ServerCursor) -> Iterator[RecordRow]:
+    with closing(connection), records:
+        yield from records
+
+
+def import_csv(
+    project: Project,
+    device: str,
+    file: IO[bytes],
+    wishes: Wishes = DEFAULT,
+    *,
+    actor: Account,
+    address: str | None = None,
+) -> Imported:
+    """Store the records of a CSV file, or preview that; see csv_import.py.
+
+    Raises:
+        Http404, PermissionDenied: the actor does not own the project.
+        RightLostError: the actor was removed while the file was read.
+        TransferRefusedError: the file or the device is refused, or another session locks it.
+    """
+    get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
+    try:
+        with (
+            pgsession.connect(
+                project_dsn(project), autocommit=True, settings=pgsession.PAGE
+            ) as connection,
+            guarded(connection, partial(_right, actor, project)),
+        ):
+            name = device_name(connection, device)
+            done = import_file(connection, device, file, wishes)
+    except psycopg.errors.LockNotAvailable as error:
+        held = who_holds(project, of_rows=True)
+        raise TransferRefusedError(f"Nothing was imported: {LOCKED} {held}".strip()) from error
+    if not wishes.is_preview:
+        record(
+            action="data.imported",
+            actor=actor,
+            project=project,
+            subject=name,
+            details={"rows": done.rows, "already there": done.known, "bad": done.bad},
+            address=address,
+        )
+    return done
+
+
+@contextmanager
+def _right(actor: Account, project: Project) -> Iterator[None]:
+    """Hold the right to import into a project."""
+    with transaction.atomic():
+        hold_right(actor, Permission.MANAGE_BACKUPS, project)
+        yield

@@ -1,0 +1,305 @@
+"""One batch: a slice of time of all lanes, moved in the caller's transaction.
+
+What a lane's records need is decided by counts and digests: if the target has none, rows stream
+straight into its table; if both sides are equal, nothing moves; only the rest is staged in a
+temporary table and judged row by row.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg import Connection
+
+from backups_portal.projectdb.catalogue import (
+    copy_variables,
+    variable_columns,
+    variable_scalars,
+)
+from backups_portal.transfers.move.lane_digests import (
+    ROW_HASH,
+    Cell,
+    Cells,
+    Slice,
+    count_rows,
+    digest_rows,
+    probe_rows,
+)
+from backups_portal.transfers.move.series_map import Lane, Routes, Side
+from backups_portal.transfers.plan.selection import Rule
+
+# What becomes of a record, in the words of the report.
+ADD, PRESENT, CONFLICT, REPLACE, REFUSED, FULL = FATES = (
+    "add",
+    "present",
+    "conflict",
+    "replace",
+    "refused",
+    "full",
+)
+STORED = (ADD, REPLACE)
+# A moved record gets another number, and the series that it has in the target.
+RENEWED = ("series_id", "id")
+COLUMNS = variable_columns(without=RENEWED)
+OF_SOURCE = variable_columns(without=RENEWED, of="v")
+# Bytes that are passed on at once: psycopg hands out a row at a time.
+BUFFER = 1 << 18
+
+# One row per series: only then does the planner hash these few, and pass records on as they lie.
+READ = f"""COPY (
+    SELECT {{columns}}, {OF_SOURCE}
+    FROM (
+        SELECT id, min(target) AS target, min(slot) AS slot, min(lane) AS lane
+        FROM unnest(%(series)s::integer[], %(targets)s::integer[], %(slots)s::integer[],
+                    %(lanes)s::integer[]) AS s (id, target, slot, lane)
+        GROUP BY id
+    ) AS s
+    JOIN variable v ON v.series_id = s.id
+    WHERE v.time >= %(since)s AND v.time < %(until)s
+) TO STDOUT (FORMAT binary)"""  # noqa: S608 - constants of this file
+STAGE = f"""CREATE TEMPORARY TABLE IF NOT EXISTS stage ON COMMIT DELETE ROWS AS
+    SELECT series_id, 0 AS slot, 0 AS lane, {COLUMNS} FROM variable WITH NO DATA"""  # noqa: S608
+# Two rows of one key are the same record if their series and values are.
+OF_KEY = ("time", "created_at", "group_key", "id")
+SAME = " AND ".join(
+    f"{there} IS NOT DISTINCT FROM {here}"
+    for there, here in zip(
+        variable_scalars(without=OF_KEY, of="there"),
+        variable_scalars(without=OF_KEY, of="stage"),
+        strict=True,
+    )
+)
+SAME_KEY = """there.slot = stage.slot AND there.time = stage.time
+    AND there.group_key = stage.group_key"""
+JUDGE = f"""CREATE TEMPORARY TABLE judged ON COMMIT DROP AS
+    WITH there AS MATERIALIZED (
+        SELECT v.*, s.slot
+        FROM unnest(%(series)s::integer[], %(slots)s::integer[]) AS s (id, slot)
+        JOIN variable v ON v.series_id = s.id
+        WHERE v.time >= %(since)s AND v.time < %(until)s
+    ), met AS (
+        SELECT stage.ctid AS row, bool_or({SAME}) AS is_same
+        FROM stage JOIN there ON {SAME_KEY} GROUP BY stage.ctid
+    ), known AS (
+        SELECT stage.*, met.is_same, lane.is_mutable, lane.room,
+               coalesce(stage.time < lane.keeps_from, false) AS is_old,
+               met.row IS NULL OR %(rule)s = 'add' AS is_new
+        FROM stage LEFT JOIN met ON met.row = stage.ctid
+        JOIN unnest(%(numbers)s::integer[], %(mutable)s::boolean[], %(keeps_from)s::timestamptz[],
+                    %(rooms)s::bigint[]) AS lane (number, is_mutable, keeps_from, room)
+             ON lane.number = stage.lane
+    )
+    SELECT known.*, CASE
+        WHEN is_new AND is_old THEN 'refused'
+        WHEN is_new AND room < row_number() OVER (
+            PARTITION BY lane, is_new AND NOT is_old ORDER BY time) THEN 'full'
+        WHEN is_new THEN 'add'
+        WHEN is_same THEN 'present'
+        WHEN %(rule)s = 'replace' AND is_mutable THEN 'replace'
+        ELSE 'conflict' END AS fate
+    FROM known"""  # noqa: S608 - constants of this file
+KEEP_REPLACED = f"""
+    WITH key AS (
+        SELECT DISTINCT slot, time, group_key FROM judged WHERE fate = 'replace'
+    ), gone AS (
+        DELETE FROM variable there
+        USING unnest(%(series)s::integer[], %(slots)s::integer[]) AS s (id, slot), key
+        WHERE there.series_id = s.id AND s.slot = key.slot AND there.time = key.time
+          AND there.group_key = key.group_key
+          AND NOT EXISTS (SELECT FROM judged stage WHERE stage.slot = s.slot
+              AND stage.time = there.time AND stage.group_key = there.group_key AND {SAME})
+        RETURNING there.*
+    )
+    INSERT INTO transfer_replaced (transfer_id, batch, series_id, id, {COLUMNS})
+    SELECT %(transfer)s, %(batch)s, series_id, id, {COLUMNS} FROM gone"""  # noqa: S608
+STORE = f"""INSERT INTO variable (series_id, {COLUMNS})
+    SELECT series_id, {COLUMNS} FROM judged WHERE fate IN ('add', 'replace')"""  # noqa: S608
+COUNT = f"""SELECT lane, fate, sum(rows)::bigint, sum(digest * s.seed)
+    FROM (
+        SELECT series_id, lane, fate, count(*) AS rows, sum({ROW_HASH}) AS digest
+        FROM judged v GROUP BY series_id, lane, fate
+    ) AS found
+    JOIN unnest(%(targets)s::integer[], %(seeds)s::bigint[]) AS s (id, seed) ON s.id = series_id
+    GROUP BY lane, fate"""  # noqa: S608 - constants of this file
+
+
+@dataclass
+class Outcome:
+    """What a batch was given, and what became of it, by lane."""
+
+    chosen: Cells = field(default_factory=dict)
+    fates: dict[str, Cells] = field(default_factory=lambda: {fate: {} for fate in FATES})
+
+    def put(self, fate: str, lane: int, cell: Cell) -> None:
+        """Add rows of one fate."""
+        self.fates[fate][lane] = self.fates[fate].get(lane, Cell()) + cell
+
+    def rows(self, fate: str) -> int:
+        """Count the rows of all lanes that had this fate."""
+        return sum(cell.rows for cell in self.fates[fate].values())
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values; digests as text, too large for JSON's numbers."""
+
+        def plain(cells: Cells) -> dict[str, list[object]]:
+            return {str(lane): [cell.rows, str(cell.digest)] for lane, cell in cells.items()}
+
+        fates = {fate: plain(cells) for fate, cells in self.fates.items() if cells}
+        return {"chosen": plain(self.chosen), **fates}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Outcome":
+        """Read what `as_json` gave."""
+
+        def cells(name: str) -> Cells:
+            found = values.get(name, {})
+            return {int(lane): Cell(rows, int(digest)) for lane, (rows, digest) in found.items()}
+
+        return cls(cells("chosen"), {fate: cells(fate) for fate in FATES})
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every batch of a run needs.
+
+    Attributes:
+        source: In one repeatable-read transaction.
+        ahead: The same view of the source, to digest the next slice while one is moved.
+        target: Opened by the role that made the database, which may make temporary tables.
+        known: Lanes that have records in the target, as far as the dry run saw.
+    """
+
+    source: Connection
+    ahead: Connection
+    target: Connection
+    routes: Routes
+    lanes: list[Lane]
+    rule: Rule
+    known: frozenset[int]
+
+
+def judge_batch(work: Work, part: Slice) -> Outcome:
+    """Tell what a batch would do; the caller rolls back."""
+    there = _read_target(work, part)
+    source = work.routes.source
+    # If the target has nothing, a count says it all.
+    rest = {lane.number for lane in work.lanes} - there.keys()
+    counts = count_rows(work.source, source.of(rest), part)
+    chosen = {lane: Cell(rows) for lane, rows in counts.items()}
+    chosen |= digest_rows(work.source, source.of(set(there)), part)
+    outcome, _, staged = _sort(work, part, chosen, there)
+    if staged:
+        _stage(work, part, staged, outcome)
+    return outcome
+
+
+def digest_source(work: Work, part: Slice) -> Cells:
+    """Digest what a batch is given."""
+    return digest_rows(work.ahead, work.routes.source, part)
+
+
+def move_batch(work: Work, part: Slice, chosen: Cells, *, transfer: str) -> Outcome:
+    """Move a slice within the caller's transaction in the target.
+
+    Args:
+        chosen: What `digest_source` found in the slice.
+    """
+    outcome, streamed, staged = _sort(work, part, chosen, _read_target(work, part))
+    if streamed:
+        _pipe(
+            work,
+            work.routes.source.of(streamed),
+            part,
+            columns="s.target",
+            into=copy_variables(without=("id",)),
+        )
+    if staged:
+        _stage(work, part, staged, outcome)
+        target = work.routes.target.of(staged)
+        work.target.execute(
+            KEEP_REPLACED, {**target.arrays(), "transfer": transfer, "batch": part.number}
+        )
+        work.target.execute(STORE)
+    return outcome
+
+
+def _read_target(work: Work, part: Slice) -> Cells:
+    if work.rule is Rule.ADD:
+        return {}
+    side = work.routes.target
+    rest = {lane.number for lane in work.lanes} - work.known
+    return {
+        **digest_rows(work.target, side.of(set(work.known)), part),
+        **probe_rows(work.target, side.of(rest), part),
+    }
+
+
+def _sort(
+    work: Work, part: Slice, chosen: Cells, there: Cells
+) -> tuple[Outcome, set[int], set[int]]:
+    """Sort lanes into those to stream and those to stage, unseen."""
+    outcome = Outcome(chosen)
+    streamed, staged = set(), set()
+    for lane, cell in outcome.chosen.items():
+        if _takes_all(work.lanes[lane], part, cell) and (
+            work.rule is Rule.ADD or lane not in there
+        ):
+            streamed.add(lane)
+            outcome.put(ADD, lane, cell)
+        elif work.rule is not Rule.ADD and there.get(lane) == cell:
+            outcome.put(PRESENT, lane, cell)
+        else:
+            staged.add(lane)
+    return outcome, streamed, staged
+
+
+def _takes_all(lane: Lane, part: Slice, cell: Cell) -> bool:
+    if lane.room is not None and cell.rows > lane.room:
+        return False
+    return lane.keeps_from is None or (part.since is not None and part.since >= lane.keeps_from)
+
+
+def _stage(work: Work, part: Slice, lanes: set[int], outcome: Outcome) -> None:
+    source, target = work.routes.source.of(lanes), work.routes.target.of(lanes)
+    work.target.execute(STAGE)
+    _pipe(
+        work,
+        source,
+        part,
+        columns="s.target, s.slot, s.lane",
+        into=f"COPY stage (series_id, slot, lane, {COLUMNS}) FROM STDIN (FORMAT binary)",
+    )
+    work.target.execute("ANALYZE stage")
+    chosen = [work.lanes[lane] for lane in sorted(lanes)]
+    work.target.execute(
+        JUDGE,
+        {
+            **target.arrays(),
+            **part.bounds(),
+            "rule": work.rule.value,
+            "numbers": [lane.number for lane in chosen],
+            "mutable": [lane.is_mutable for lane in chosen],
+            "keeps_from": [lane.keeps_from for lane in chosen],
+            "rooms": [lane.room for lane in chosen],
+        },
+    )
+    for lane, fate, rows, digest in work.target.execute(COUNT, source.arrays()):
+        outcome.put(fate, lane, Cell(rows, int(digest)))
+
+
+def _pipe(work: Work, side: Side, part: Slice, *, columns: str, into: str) -> None:
+    read = READ.format(columns=columns)
+    with (
+        work.source.cursor() as left,
+        work.target.cursor() as right,
+        left.copy(read, {**side.arrays(), **part.bounds()}) as rows,
+        right.copy(into) as copy,
+    ):
+        buffer: list[bytes | memoryview] = []
+        size = 0
+        for row in rows:
+            buffer.append(bytes(row))
+            size += len(row)
+            if size >= BUFFER:
+                copy.write(b"".join(buffer))
+                buffer, size = [], 0
+        copy.write(b"".join(buffer))

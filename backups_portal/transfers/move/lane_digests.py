@@ -1,0 +1,118 @@
+"""Count and digest records by lane, to compare rows without moving them.
+
+A digest is the sum of a 64-bit hash per row, so that order does not matter, times the seed of the
+row's series; it covers everything but the id and when the row was stored. Rows are summed by series
+before the seeds come in: a join with every row costs more than the hashes. PostgreSQL's extended
+hashes are the same in every version, because hash partitions depend on them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import Connection
+
+from backups_portal.transfers.move.series_map import Side
+
+# Most records are a number and nothing else, and making a row of columns costs more than hashing.
+ROW_HASH = """hashtextextended(v.group_key, timestamptz_hash_extended(v.time,
+    CASE WHEN v.text_value IS NULL AND v.location IS NULL AND v.metadata IS NULL
+    THEN coalesce(hashfloat8extended(v.number_value, 0), 0)
+    ELSE hash_record_extended(ROW(v.number_value, v.text_value, v.location[0], v.location[1],
+        v.metadata::text), 0) END))"""
+SERIES = """unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
+    AS s (id, lane, seed)"""
+SUMS = "SELECT s.lane, sum(found.rows)::bigint, sum(found.digest * s.seed)"
+READ_SLICE = f"""{SUMS}
+    FROM (
+        SELECT series_id, count(*) AS rows, {{digest}} AS digest FROM variable v
+        WHERE {{where}} GROUP BY series_id
+    ) AS found JOIN {SERIES} ON s.id = found.series_id
+    GROUP BY s.lane"""  # noqa: S608 - constants
+PROBE_SERIES = f"""{SUMS}
+    FROM {SERIES} CROSS JOIN LATERAL (
+        SELECT count(*) AS rows, {{digest}} AS digest FROM variable v
+        WHERE v.series_id = s.id AND {{where}}
+    ) AS found
+    WHERE found.rows > 0 GROUP BY s.lane"""  # noqa: S608 - constants
+IN_SLICE = "v.time >= %(since)s AND v.time < %(until)s"
+CHOSEN = f"v.series_id = ANY(%(series)s::integer[]) AND {IN_SLICE}"
+OF_BATCH = "v.id BETWEEN %(first)s AND %(last)s AND v.xmin = %(xid)s::text::xid"
+BEGIN, END = "-infinity", "infinity"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A range of time that is moved as one batch; without a bound it is open."""
+
+    number: int
+    since: datetime | None
+    until: datetime | None
+
+    def bounds(self) -> dict[str, object]:
+        """Return parameters of a query."""
+        return {"since": self.since or BEGIN, "until": self.until or END}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Rows of one lane: how many, and the sum of their hashes."""
+
+    rows: int = 0
+    digest: int = 0
+
+    def __add__(self, other: "Cell") -> "Cell":
+        return Cell(self.rows + other.rows, self.digest + other.digest)
+
+    def __sub__(self, other: "Cell") -> "Cell":
+        return Cell(self.rows - other.rows, self.digest - other.digest)
+
+
+Cells = dict[int, Cell]
+
+
+def digest_rows(connection: Connection, side: Side, part: Slice) -> Cells:
+    """Count and digest each lane's records in a slice."""
+    return _cells(connection, READ_SLICE, CHOSEN, side, part.bounds())
+
+
+def count_rows(connection: Connection, side: Side, part: Slice) -> dict[int, int]:
+    """Count the records that each lane has in a slice."""
+    cells = _cells(connection, READ_SLICE, CHOSEN, side, part.bounds(), digest="0")
+    return {lane: cell.rows for lane, cell in cells.items()}
+
+
+def probe_rows(connection: Connection, side: Side, part: Slice) -> Cells:
+    """Digest series by series, for a table that is being filled.
+
+    It has neither statistics nor summarised block ranges yet, and would be read from its first row
+    to its last for each slice.
+    """
+    return _cells(connection, PROBE_SERIES, IN_SLICE, side, part.bounds())
+
+
+def digest_batch(connection: Connection, side: Side, first: int, last: int, xid: int) -> Cells:
+    """Count and digest of what a batch has stored and nobody has changed since.
+
+    Args:
+        first, last: The numbers of its records, in a table whose block ranges are summarised.
+        xid: The transaction that stored them.
+    """
+    values = {"first": first, "last": last, "xid": xid}
+    return _cells(connection, READ_SLICE, OF_BATCH, side, values)
+
+
+def _cells(
+    connection: Connection,
+    statement: str,
+    where: str,
+    side: Side,
+    values: Mapping[str, object],
+    digest: str = f"sum({ROW_HASH})",
+) -> Cells:
+    if not side.places:
+        return {}
+    rows = connection.execute(
+        statement.format(digest=digest, where=where), {**side.arrays(), **values}
+    )
+    return {lane: Cell(count, int(total)) for lane, count, total in rows}

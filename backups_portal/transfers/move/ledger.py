@@ -1,0 +1,102 @@
+"""The ledger in the target: what a transfer has done there, batch by batch."""
+
+from dataclasses import dataclass
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.transfers.errors import TransferError
+from backups_portal.transfers.move.batches import Outcome
+
+NEXT_ID = "SELECT nextval(pg_get_serial_sequence('variable', 'id'))"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A batch that is in the target: its records have these numbers and this transaction."""
+
+    number: int
+    first_id: int
+    last_id: int
+    xid: int
+    outcome: Outcome
+
+
+def open_ledger(target: Connection, transfer: str, source_prefix: str) -> None:
+    """Make the head of a transfer's ledger, unless it is there."""
+    target.execute(
+        """INSERT INTO transfer_run (transfer_id, source_prefix) VALUES (%s, %s)
+           ON CONFLICT DO NOTHING""",
+        [transfer, source_prefix],
+    )
+
+
+def check_open(target: Connection, transfer: str) -> None:
+    """Hold the ledger open until the transaction ends.
+
+    Raises:
+        TransferError: it was closed by undo.
+    """
+    row = target.execute(
+        "SELECT is_open FROM transfer_run WHERE transfer_id = %s FOR SHARE", [transfer]
+    ).fetchone()
+    if row is None or not row[0]:
+        raise TransferError("This transfer was undone.", cause=Cause.REMOVED)
+
+
+def begin_batch(target: Connection, transfer: str, number: int) -> bool:
+    """Enter a batch, after others at the same one; False if it is done."""
+    check_open(target, transfer)
+    first = target.execute(
+        f"""INSERT INTO transfer_batch (transfer_id, number, first_id, last_id, xid, outcome)
+            SELECT %s, %s, number, number, pg_current_xact_id()::xid, '{{}}'
+            FROM ({NEXT_ID} AS number) AS next
+            ON CONFLICT DO NOTHING RETURNING number""",  # noqa: S608 - NEXT_ID
+        [transfer, number],
+    ).fetchone()
+    return first is not None
+
+
+def end_batch(target: Connection, transfer: str, number: int, outcome: Outcome) -> None:
+    """Note what became of a batch."""
+    target.execute(
+        f"""UPDATE transfer_batch SET last_id = ({NEXT_ID}), outcome = %s
+            WHERE (transfer_id, number) = (%s, %s)""",  # noqa: S608 - NEXT_ID
+        [Jsonb(outcome.as_json()), transfer, number],
+    )
+
+
+def read_entries(target: Connection, transfer: str) -> list[Entry]:
+    """Read the batches that are in the target."""
+    rows = target.execute(
+        """SELECT number, first_id, last_id, xid::text::bigint, outcome FROM transfer_batch
+           WHERE transfer_id = %s ORDER BY number""",
+        [transfer],
+    )
+    return [
+        Entry(number, first, last, xid, Outcome.from_json(outcome))
+        for number, first, last, xid, outcome in rows
+    ]
+
+
+def forget(target: Connection, transfer: str) -> None:
+    """Drop a transfer's ledger: it can be undone no more."""
+    target.execute("DELETE FROM transfer_run WHERE transfer_id = %s", [transfer])
+
+
+def summarize_blocks(target: Connection) -> None:
+    """Summarize new blocks: else every search reads all new rows."""
+    target.execute(
+        """SELECT brin_summarize_new_values(index::regclass)
+           FROM unnest(ARRAY['variable_time', 'variable_id']) AS index"""
+    )
+
+
+def search_by_number(target: Connection) -> None:
+    """Find batches by their numbers' block ranges in this transaction.
+
+    Without statistics on how well numbers follow the table's order, the planner would rather read
+    the whole table for each batch.
+    """
+    target.execute("SET LOCAL enable_seqscan = off")

@@ -1,0 +1,197 @@
+"""Map series of the source to those of the target, as arrays for SQL."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from psycopg import Connection
+
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.projectdb.record_writer import make_series
+from backups_portal.transfers.errors import DEVICE_GONE, TransferError
+from backups_portal.transfers.move.device_retention import kept_since
+from backups_portal.transfers.plan.selection import Choice
+
+# What SQL calls the fields of places, side by side.
+ARRAYS = ("series", "lanes", "slots", "seeds", "targets")
+# A series: variable, type, unit.
+Series = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A pair of devices between which records move.
+
+    Attributes:
+        number: Its place in the plan; SQL calls the pair by it.
+        keeps_from: Records before it the target refuses (immutable devices).
+        room: How many more records the target's device takes; None without a limit.
+    """
+
+    number: int
+    source: str
+    target: str
+    is_mutable: bool = True
+    keeps_from: datetime | None = None
+    room: int | None = None
+
+
+class Place(NamedTuple):
+    """A series of one database, and what it is in the transfer.
+
+    A slot is a variable of a device, whatever its type and unit: records are the same record when
+    slot, time and group are. The seed makes digests depend on variable, type and unit.
+
+    Attributes:
+        target: Of the source's side only: where its records go; negative while there is no such
+            series.
+    """
+
+    series: int
+    lane: int
+    slot: int
+    seed: int
+    target: int = 0
+
+
+@dataclass(frozen=True)
+class Side:
+    """The series of one database."""
+
+    places: list[Place]
+
+    def of(self, lanes: set[int]) -> "Side":
+        """Return the series of these lanes only."""
+        return Side([place for place in self.places if place.lane in lanes])
+
+    def arrays(self) -> dict[str, list[int]]:
+        """Return parameters of a query, by the names of ARRAYS."""
+        columns = zip(*self.places, strict=True) if self.places else ((),) * len(ARRAYS)
+        return dict(zip(ARRAYS, map(list, columns), strict=True))
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Both sides of a transfer."""
+
+    source: Side
+    target: Side
+
+
+def read_routes(
+    source: Connection,
+    target: Connection,
+    lanes: Sequence[Lane],
+    choice: Choice,
+    *,
+    make: bool,
+) -> Routes:
+    """Read the series of the chosen variables on both sides.
+
+    Args:
+        make: Make what the target lacks; else such series are called by negative numbers.
+    """
+    wanted = _read(source, {lane.source: lane.number for lane in lanes}, choice)
+    devices = {lane.target: lane.number for lane in lanes}
+    if make:
+        ids = {lane.number: lane.target for lane in lanes}
+        make_series(target, [(ids[lane], *series) for _, lane, series in wanted])
+    there = _read(target, devices, choice)
+    known = {(lane, series): number for number, lane, series in there}
+    slots: dict[tuple[int, str], int] = {}
+    left = [
+        Place(
+            number,
+            lane,
+            slots.setdefault((lane, series[0]), len(slots)),
+            _seed(series),
+            known.get((lane, series), -number),
+        )
+        for number, lane, series in wanted
+    ]
+    right = [
+        Place(number, lane, slots[lane, series[0]], _seed(series))
+        for number, lane, series in there
+        if (lane, series[0]) in slots
+    ]
+    return Routes(Side(left), Side(right))
+
+
+def _seed(series: Series) -> int:
+    text = "\0".join("\1" if part is None else part for part in series)
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    # Odd, so that it keeps every bit of what it multiplies.
+    return int.from_bytes(digest, signed=True) | 1
+
+
+def _read(
+    connection: Connection, devices: dict[str, int], choice: Choice
+) -> list[tuple[int, int, Series]]:
+    variables = None if choice.variables is None else list(choice.variables)
+    rows = connection.execute(
+        """SELECT id, device_id::text, variable, type, unit FROM series
+           WHERE device_id = ANY(%(devices)s)
+             AND (%(variables)s::text[] IS NULL OR variable = ANY(%(variables)s::text[]))
+           ORDER BY id""",
+        {"devices": list(devices), "variables": variables},
+    )
+    return [
+        (number, devices[device], (variable, kind, unit))
+        for number, device, variable, kind, unit in rows
+    ]
+
+
+def read_lanes(
+    source: Connection,
+    target: Connection,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    limit: int,
+    now: datetime,
+) -> list[Lane]:
+    """Read the lanes between pairs of device ids.
+
+    A device that is not in the target yet will be as it is in the source.
+
+    Args:
+        limit: How many records a mutable device may hold; 0 means any number.
+    """
+    ids = [device for _, device in pairs]
+    found = {**_read_kinds(source, ids), **_read_kinds(target, ids)}
+    held = _count_rows(target, ids) if limit else {}
+    lanes = []
+    for number, (known_as, device) in enumerate(pairs):
+        if device not in found:
+            raise TransferError(DEVICE_GONE, cause=Cause.REMOVED)
+        kind, period, retention = found[device]
+        is_mutable = kind == "mutable"
+        lanes.append(
+            Lane(
+                number,
+                known_as,
+                device,
+                is_mutable,
+                None if is_mutable else kept_since(now, period, retention),
+                max(0, limit - held.get(device, 0)) if limit and is_mutable else None,
+            )
+        )
+    return lanes
+
+
+def _read_kinds(connection: Connection, ids: list[str]) -> dict[str, tuple[str, str, int]]:
+    rows = connection.execute(
+        "SELECT id::text, type, chunk_period, chunk_retention FROM device WHERE id = ANY(%s)",
+        [ids],
+    )
+    return {device: (kind, period, retention) for device, kind, period, retention in rows}
+
+
+def _count_rows(target: Connection, devices: list[str]) -> dict[str, int]:
+    rows = target.execute(
+        """SELECT device_id::text, count(*) FROM series JOIN variable ON series_id = series.id
+           WHERE device_id = ANY(%s) GROUP BY 1""",
+        [devices],
+    )
+    return dict(rows)

@@ -1,0 +1,75 @@
+"""Compare counts and digests of what was chosen with what was stored.
+
+What the source was asked for is in the ledger, digested there by the source itself. What the target
+has is read back from its table, by the numbers and the transactions that the ledger names.
+"""
+
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from backups_portal.transfers.move.batches import FATES, STORED, Outcome
+from backups_portal.transfers.move.lane_digests import Cell, Cells, digest_batch
+from backups_portal.transfers.move.ledger import read_entries, search_by_number
+from backups_portal.transfers.move.series_map import Side
+from backups_portal.transfers.plan.dry_run import Plan, add_outcome
+
+
+@dataclass(frozen=True)
+class Line:
+    """One device of the report.
+
+    Attributes:
+        chosen: Rows chosen in the source.
+        fates: How many of them were added, were there already, …
+        stored: Rows found in the target of those that were added.
+        is_equal: Counts and digests agree.
+    """
+
+    source: str
+    target: str
+    name: str
+    how: str
+    chosen: int
+    fates: dict[str, int]
+    stored: int
+    is_equal: bool
+    source_digest: str
+    target_digest: str
+
+
+def compare(target: Connection, plan: Plan, side: Side, *, transfer: str) -> list[Line]:
+    """Compare every device whose records were moved."""
+    total = Outcome()
+    stored: Cells = {}
+    with target.transaction():
+        search_by_number(target)
+        for entry in read_entries(target, transfer):
+            add_outcome(total, entry.outcome)
+            if any(entry.outcome.rows(fate) for fate in STORED):
+                found = digest_batch(target, side, entry.first_id, entry.last_id, entry.xid)
+                for lane, cell in found.items():
+                    stored[lane] = stored.get(lane, Cell()) + cell
+    return [
+        _line(number, plan, total, stored.get(number, Cell())) for number in range(len(plan.moved))
+    ]
+
+
+def _line(number: int, plan: Plan, total: Outcome, stored: Cell) -> Line:
+    match, chosen = plan.moved[number], total.chosen.get(number, Cell())
+    fates = {fate: total.fates[fate].get(number, Cell()) for fate in FATES}
+    # Of what was there already, and of what was left out, the digest was taken when it was judged.
+    left = sum((fates[fate] for fate in FATES if fate not in STORED), Cell())
+    found = stored + left
+    return Line(
+        match.source,
+        match.target or "",
+        match.name,
+        match.how,
+        chosen.rows,
+        {fate: cell.rows for fate, cell in fates.items()},
+        stored.rows,
+        found == chosen,
+        str(chosen.digest),
+        str(found.digest),
+    )

@@ -1,0 +1,177 @@
+"""Take back what a transfer did, but for what was changed since."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from psycopg import Connection, sql
+
+from backups_portal.projectdb.catalogue import variable_columns
+from backups_portal.transfers.commit_guard import Guard, guarded
+from backups_portal.transfers.move.batches import COLUMNS, RENEWED, STORED
+from backups_portal.transfers.move.ledger import (
+    Entry,
+    read_entries,
+    search_by_number,
+    summarize_blocks,
+)
+from backups_portal.transfers.move.resource_rows import (
+    BY_KIND,
+    delete_rows,
+    digest,
+    read_replaced,
+    read_rows,
+    replace_rows,
+)
+
+REPLACED = variable_columns(without=RENEWED, of="old")
+# Records taken back that are worth a tidying.
+MANY = 10_000
+# A row of the batch that somebody has changed since has another xmin.
+TAKE_BACK = """DELETE FROM variable
+    WHERE id BETWEEN %(first)s AND %(last)s AND xmin = %(xid)s::text::xid"""
+KEEP_TAKEN = f"""CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
+    WITH gone AS ({TAKE_BACK} RETURNING series_id, time, group_key)
+    SELECT device_id, variable, time, group_key
+    FROM gone JOIN series ON series.id = series_id"""  # noqa: S608 - a constant of this file
+# A replaced record comes back if what replaced it has just gone.
+BRING_BACK = f"""
+    INSERT INTO variable (series_id, id, {COLUMNS}) OVERRIDING SYSTEM VALUE
+    SELECT series_id, old.id, {REPLACED}
+    FROM transfer_replaced AS old JOIN series ON series.id = old.series_id
+    WHERE old.transfer_id = %(transfer)s AND old.batch = %(number)s AND EXISTS (
+        SELECT FROM taken
+        WHERE (taken.device_id, taken.variable, taken.time, taken.group_key)
+              = (series.device_id, series.variable, old.time, old.group_key)
+    )"""  # noqa: S608 - a constant of batches.py
+
+FORGET_REPLACED = "DELETE FROM transfer_replaced WHERE transfer_id = %s AND batch = %s"
+FORGET_BATCH = "DELETE FROM transfer_batch WHERE transfer_id = %s AND number = %s"
+
+
+@dataclass
+class Undone:
+    """What undo has done.
+
+    Attributes:
+        removed: Records taken back.
+        restored: Replaced records put back.
+        left: Records of the transfer that were changed or deleted since, and stay so.
+        resources: Resources taken back.
+        kept: Resources that stay, with the reason.
+    """
+
+    removed: int = 0
+    restored: int = 0
+    left: int = 0
+    resources: int = 0
+    kept: list[dict[str, str]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any] | None) -> Self:
+        """Read what `as_json` gave, of an attempt that was interrupted."""
+        return cls(**(values or {}))
+
+
+def count_stored(target: Connection, transfer: str) -> int:
+    """Count the records that a transfer has stored and not taken back."""
+    outcomes = [entry.outcome for entry in read_entries(target, transfer)]
+    return sum(outcome.rows(fate) for outcome in outcomes for fate in STORED)
+
+
+def undo(
+    target: Connection,
+    transfer: str,
+    done: Undone,
+    on_batch: Callable[[], None],
+    guard: Guard = nullcontext,
+) -> None:
+    """Take everything back, batch by batch, the last one first.
+
+    Args:
+        done: Is added to.
+        on_batch: Called after each; may raise to stop there.
+        guard: Entered for each commit.
+
+    Each batch and its row in the ledger go in one transaction: killed at any point, it goes on
+    where it stopped. The head of the ledger is closed first, so that a worker that comes late adds
+    nothing.
+    """
+    summarize_blocks(target)
+    target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
+    for entry in reversed(read_entries(target, transfer)):
+        with guarded(target, guard):
+            search_by_number(target)
+            removed = _take_back(target, transfer, entry, done)
+            for forgotten in (FORGET_REPLACED, FORGET_BATCH):
+                target.execute(forgotten, [transfer, entry.number])
+        done.removed += removed
+        done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
+        on_batch()
+    if done.removed > MANY:
+        # Later searches, and the next ones here, would go through all that is gone.
+        target.execute("VACUUM variable")
+    _undo_resources(target, transfer, done, guard)
+
+
+def _take_back(target: Connection, transfer: str, entry: Entry, done: Undone) -> int:
+    values = {
+        "transfer": transfer,
+        "number": entry.number,
+        "first": entry.first_id,
+        "last": entry.last_id,
+        "xid": entry.xid,
+    }
+    if not entry.outcome.rows("replace"):
+        return target.execute(TAKE_BACK, values).rowcount
+    removed = target.execute(KEEP_TAKEN, values).rowcount
+    done.restored += target.execute(BRING_BACK, values).rowcount
+    return removed
+
+
+def _undo_resources(target: Connection, transfer: str, done: Undone, guard: Guard) -> None:
+    rows = target.execute(
+        """SELECT kind, id, written FROM transfer_resource WHERE transfer_id = %s
+           ORDER BY kind = 'device', kind, id""",
+        [transfer],
+    ).fetchall()
+    for kind, resource, written in rows:
+        with guarded(target, guard):
+            reason = _why_kept(target, kind, resource, written)
+            if reason:
+                done.kept.append({"kind": kind, "id": resource, "reason": reason})
+            elif replaced := read_replaced(target, transfer, BY_KIND[kind], resource):
+                replace_rows(target, BY_KIND[kind], resource, replaced)
+            else:
+                delete_rows(target, BY_KIND[kind], resource)
+            done.resources += not reason
+            target.execute(
+                "DELETE FROM transfer_resource WHERE (transfer_id, kind, id) = (%s, %s, %s)",
+                [transfer, kind, resource],
+            )
+
+
+def _why_kept(target: Connection, kind: str, resource: str, written: str) -> str:
+    lock = sql.SQL("SELECT FROM {} WHERE id = %s FOR UPDATE")
+    table = sql.Identifier(BY_KIND[kind].name)
+    if target.execute(lock.format(table), [resource]).fetchone() is None:
+        return "it was deleted since"
+    if digest(read_rows(target, BY_KIND[kind], resource)) != written:
+        return "it was edited since"
+    if kind == "device" and _has_records(target, resource):
+        return "it has received records since"
+    return ""
+
+
+def _has_records(target: Connection, device: str) -> bool:
+    row = target.execute(
+        """SELECT FROM series JOIN variable ON series_id = series.id
+           WHERE device_id = %s LIMIT 1""",
+        [device],
+    ).fetchone()
+    return row is not None

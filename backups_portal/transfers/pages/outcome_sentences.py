@@ -1,0 +1,92 @@
+"""Say in sentences what a transfer would change, or what it has changed."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from backups_portal.lib.json_types import JsonObject
+
+NO_MATCH = "No records match what you selected."
+
+
+@dataclass(frozen=True)
+class Tense:
+    """The verbs of what will happen, or of what did."""
+
+    is_one: str
+    are_many: str
+    nothing: str
+    unchanged: str
+
+    def verb(self, count: int) -> str:
+        """Return the verb for so many."""
+        return self.is_one if count == 1 else self.are_many
+
+
+FUTURE = Tense("will be", "will be", "nothing is overwritten", "Nothing will change.")
+PAST = Tense("was", "were", "nothing was overwritten", "Nothing was changed.")
+
+
+def outcome_sentence(
+    devices: Sequence[JsonObject], resources: Sequence[JsonObject], tense: Tense
+) -> str:
+    """Say what is added, created and replaced.
+
+    Args:
+        devices: The lines of the dry run, or of the report.
+        resources: Other resources, each with its `fate`.
+    """
+    sums, fates = _sums(devices), Counter(item["fate"] for item in resources)
+    receivers = sum(bool(line["fates"].get("add")) for line in devices)
+    created = sum(line["how"] == "created" for line in devices)
+    parts = (
+        (sums["add"], f"record{_s(sums['add'])} of {counted(receivers, 'device')}", "added"),
+        (sums["replace"], f"record{_s(sums['replace'])}", "replaced"),
+        (created, f"device{_s(created)}", "created"),
+        (fates["created"], f"other resource{_s(fates['created'])}", "created"),
+        (fates["replaced"], f"other resource{_s(fates['replaced'])}", "replaced"),
+    )
+    said = [f"{count:,} {what} {tense.verb(count)} {done}" for count, what, done in parts if count]
+    if not said:
+        return tense.unchanged if sums["chosen"] or fates else NO_MATCH
+    overwritten = sums["replace"] or fates["replaced"]
+    return f"{_listed(said)}{'' if overwritten else f'; {tense.nothing}'}."
+
+
+def outcome_notes(devices: Sequence[JsonObject], tokens: int) -> list[str]:
+    """Say which records and devices stay as they are, and which tokens do not."""
+    sums = _sums(devices)
+    skipped = sum(line["how"] == "skipped" for line in devices)
+    present, conflict, refused, full = (
+        sums[fate] for fate in ("present", "conflict", "refused", "full")
+    )
+    notes = (
+        (present, f"{counted(present, 'record')} already there."),
+        (conflict, f"{counted(conflict, 'record')} there with a different value, which stays."),
+        (refused, f"{counted(refused, 'record')} left out: older than the device keeps."),
+        (full, f"{counted(full, 'record')} left out: the device is full."),
+        (skipped, f"{counted(skipped, 'device')} left out; the list below says why."),
+        (tokens, f"{counted(tokens, 'new token')}: update whatever uses the old ones."),
+    )
+    return [sentence for count, sentence in notes if count]
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun."""
+    return f"{number:,} {noun}{_s(number)}"
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]]))
+
+
+def _sums(lines: Sequence[JsonObject]) -> Mapping[str, int]:
+    sums: Counter[str] = Counter()
+    for line in lines:
+        sums["chosen"] += line["chosen"]
+        sums.update(line["fates"])
+    return sums

@@ -1,0 +1,231 @@
+"""Plan a transfer, and find out what it would do without doing it."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+
+import psycopg
+from psycopg import Connection
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.transfers.move.batches import (
+    CONFLICT,
+    FATES,
+    PRESENT,
+    REPLACE,
+    STORED,
+    Outcome,
+    Work,
+    judge_batch,
+)
+from backups_portal.transfers.move.device_map import Device, Match, match_devices
+from backups_portal.transfers.move.lane_digests import Slice
+from backups_portal.transfers.move.new_tokens import count_tokens
+from backups_portal.transfers.move.resource_copy import Placement, plan_kind
+from backups_portal.transfers.move.resource_rows import BY_KIND
+from backups_portal.transfers.move.series_map import Routes, read_lanes, read_routes
+from backups_portal.transfers.move.time_slices import Rows, cut_slices, join_idle
+from backups_portal.transfers.plan.selection import Choice
+
+# Batches that store nothing are this many times as large.
+IDLE_FACTOR = 10
+# Told rows done and rows in all.
+OnRows = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run follows, so that one that was killed goes on with the same batches.
+
+    Attributes:
+        matches: Every chosen device of the source.
+        slices: The batches.
+        placements: Resources besides devices.
+        outcome: What the dry run found, rows by lane.
+        tokens: How many tokens of what is created have another value in the target.
+    """
+
+    matches: tuple[Match, ...]
+    slices: tuple[Slice, ...]
+    placements: tuple[Placement, ...] = ()
+    outcome: Outcome = field(default_factory=Outcome)
+    tokens: int = 0
+
+    @property
+    def moved(self) -> list[Match]:
+        """List the devices whose records move, by the number of their lane."""
+        return [match for match in self.matches if match.target is not None]
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Pair the ids of these devices in source and target."""
+        return [(match.source, match.target) for match in self.moved if match.target]
+
+    @property
+    def rows(self) -> int:
+        """Count the records that were chosen."""
+        return chosen_rows(self.outcome)
+
+    @property
+    def cost(self) -> int:
+        """Count the records that the target will have to store."""
+        return sum(self.outcome.rows(fate) for fate in STORED)
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Return the lanes of which the target had records."""
+        fates = [self.outcome.fates[fate] for fate in (PRESENT, CONFLICT, REPLACE)]
+        return frozenset(lane for cells in fates for lane in cells)
+
+    def renamed(self) -> dict[str, str]:
+        """Map the ids of devices that have another one in the target."""
+        return {source: target for source, target in self.pairs if source != target}
+
+    def as_json(self) -> JsonObject:
+        """Return plain values, for the row of the transfer."""
+        return {
+            "matches": [asdict(match) for match in self.matches],
+            "slices": [
+                [part.since and part.since.isoformat(), part.until and part.until.isoformat()]
+                for part in self.slices
+            ],
+            "placements": [asdict(placement) for placement in self.placements],
+            "outcome": self.outcome.as_json(),
+            "tokens": self.tokens,
+        }
+
+    @classmethod
+    def from_json(cls, values: JsonObject) -> "Plan":
+        """Read what `as_json` gave."""
+        return cls(
+            tuple(Match(**match) for match in values["matches"]),
+            tuple(
+                Slice(number, *(text and datetime.fromisoformat(text) for text in bounds))
+                for number, bounds in enumerate(values["slices"])
+            ),
+            tuple(Placement(**placement) for placement in values["placements"]),
+            Outcome.from_json(values["outcome"]),
+            values["tokens"],
+        )
+
+
+@dataclass(frozen=True)
+class Planning:
+    """How a plan is made.
+
+    Attributes:
+        limit: How many records a mutable device may hold; 0 means any number.
+        on_rows: Told after each batch how many rows were judged, and of how many.
+    """
+
+    limit: int
+    now: datetime
+    batch_rows: int
+    on_rows: OnRows | None = None
+
+
+def make_plan(source: Connection, target: Connection, choice: Choice, how: Planning) -> Plan:
+    """Match devices, cut batches, and find out what would become of every row.
+
+    Raises:
+        psycopg.Error: a database does not answer.
+    """
+    matches = match_devices(
+        _read_devices(source, choice, choice.devices),
+        _read_devices(target, choice, None),
+        unmatched=choice.unmatched,
+    )
+    draft = Plan(tuple(matches), ())
+    lanes = read_lanes(source, target, draft.pairs, limit=how.limit, now=how.now)
+    routes = read_routes(source, target, lanes, choice, make=False)
+    days = _rows_by_day(source, routes, choice)
+    slices = cut_slices(days, since=choice.since, until=choice.until, batch_rows=how.batch_rows)
+    every = frozenset(lane.number for lane in lanes)
+    work = Work(source, source, target, routes, list(lanes), choice.rule, every)
+    outcome, slices = _judge(work, slices, how, sum(days.values()))
+    created = [match.source for match in matches if match.how == "created"]
+    placements = tuple(
+        placement
+        for kind in choice.kinds
+        for placement in plan_kind(source, target, BY_KIND[kind], choice.rule, draft.renamed())
+    )
+    return Plan(
+        tuple(matches),
+        tuple(slices),
+        placements,
+        outcome,
+        count_tokens(source, "device", created)
+        + count_tokens(source, "analysis", _created(placements, "analysis")),
+    )
+
+
+def _created(placements: tuple[Placement, ...], kind: str) -> list[str]:
+    return [item.source for item in placements if item.kind == kind and item.fate == "created"]
+
+
+def _read_devices(
+    connection: Connection, choice: Choice, ids: tuple[str, ...] | None
+) -> list[Device]:
+    rows = connection.execute(
+        """SELECT device.id::text, device.name,
+                  coalesce(array_agg(DISTINCT serie_number)
+                           FILTER (WHERE serie_number IS NOT NULL), '{}'),
+                  coalesce((SELECT tag ->> 'value' FROM jsonb_array_elements(device.tags) AS tag
+                            WHERE tag ->> 'key' = %(tag)s LIMIT 1), '')
+           FROM device LEFT JOIN token ON device_id = device.id
+           WHERE %(ids)s::text[] IS NULL OR device.id = ANY(%(ids)s::text[])
+           GROUP BY device.id ORDER BY device.id""",
+        {"tag": choice.tag, "ids": None if ids is None else list(ids)},
+    )
+    return [Device(key, name, tuple(serials), tag) for key, name, serials, tag in rows]
+
+
+def _rows_by_day(source: Connection, routes: Routes, choice: Choice) -> dict[int, int]:
+    bounds = Slice(0, choice.since, choice.until).bounds()
+    rows = source.execute(
+        """SELECT chunk_of(time), count(*)
+           FROM variable WHERE series_id = ANY(%(series)s::integer[])
+             AND time >= %(since)s AND time < %(until)s GROUP BY 1""",
+        {"series": [place.series for place in routes.source.places], **bounds},
+    )
+    return dict(rows)
+
+
+def _judge(
+    work: Work, slices: list[Slice], how: Planning, rows_total: int
+) -> tuple[Outcome, list[Slice]]:
+    total = Outcome()
+    rows = []
+    for part in slices:
+        with work.target.transaction():
+            outcome = judge_batch(work, part)
+            take_room(work, outcome)
+            add_outcome(total, outcome)
+            rows.append(Rows(chosen_rows(outcome), sum(map(outcome.rows, STORED))))
+            # Only temporary tables were written.
+            raise psycopg.Rollback
+        if how.on_rows:
+            how.on_rows(chosen_rows(total), rows_total)
+    return total, join_idle(slices, rows, most=IDLE_FACTOR * how.batch_rows)
+
+
+def chosen_rows(outcome: Outcome) -> int:
+    """Count the records that were chosen."""
+    return sum(cell.rows for cell in outcome.chosen.values())
+
+
+def add_outcome(total: Outcome, part: Outcome) -> None:
+    """Add what became of one batch."""
+    for lane, cell in part.chosen.items():
+        total.chosen[lane] = total.chosen[lane] + cell if lane in total.chosen else cell
+    for fate in FATES:
+        for lane, cell in part.fates[fate].items():
+            total.put(fate, lane, cell)
+
+
+def take_room(work: Work, outcome: Outcome) -> None:
+    """Take what a batch has stored from the room that devices have left."""
+    for lane, cell in outcome.fates["add"].items():
+        room = work.lanes[lane].room
+        if room is not None:
+            work.lanes[lane] = replace(work.lanes[lane], room=room - cell.rows)

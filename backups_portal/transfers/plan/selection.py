@@ -1,0 +1,91 @@
+"""Describe what a transfer moves, and how, in plain values."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import TypeAdapter
+
+from backups_portal.lib.json_types import JsonObject
+
+
+class Rule(StrEnum):
+    """What to do with a record whose device, variable, time and group are in the target already."""
+
+    SKIP = "skip"
+    ADD = "add"
+    REPLACE = "replace"
+
+
+class Unmatched(StrEnum):
+    """What to do with a device that the target does not have."""
+
+    CREATE = "create"
+    SKIP = "skip"
+
+
+# Kinds of resources besides devices, in the order in which they are moved.
+KINDS = (
+    "network",
+    "connector",
+    "dashboard",
+    "action",
+    "analysis",
+    "access_rule",
+    "dictionary",
+    "run_user",
+    "secret",
+    "entity",
+)
+
+
+class ChoiceError(ValueError):
+    """The choice makes no sense; the message is fit for a page."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What to move.
+
+    Attributes:
+        devices: Their ids in the source; None means all, none at all is empty.
+        variables: Their names; None means all.
+        since: From this time on.
+        until: Before this time.
+        kinds: Of resources besides devices.
+        tag: The key of the tag by which devices are matched, beside the serial number.
+    """
+
+    devices: tuple[str, ...] | None = None
+    variables: tuple[str, ...] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    kinds: tuple[str, ...] = ()
+    rule: Rule = Rule.SKIP
+    unmatched: Unmatched = Unmatched.CREATE
+    tag: str = ""
+
+    def __post_init__(self) -> None:
+        if self.since and self.until and self.since >= self.until:
+            raise ChoiceError("The period ends before it begins.")
+        if unknown := sorted(set(self.kinds) - set(KINDS)):
+            raise ChoiceError(f"There is no kind of resource called {', '.join(unknown)}.")
+        if self.devices == () and not self.kinds:
+            raise ChoiceError("Choose devices, or another kind of resource.")
+
+    def as_json(self) -> JsonObject:
+        """Return plain values, for the row of the transfer."""
+        moments = {"since": _text(self.since), "until": _text(self.until)}
+        return {**asdict(self), **moments}
+
+    @classmethod
+    def from_json(cls, values: JsonObject) -> "Choice":
+        """Read what `as_json` gave."""
+        return _STORED.validate_python(values)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+_STORED = TypeAdapter(Choice)

@@ -1,0 +1,57 @@
+"""Find names in a choice that the source does not have."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from psycopg import Connection
+
+from backups_portal.transfers.plan.selection import Choice
+
+# How many of them a message names.
+MAX_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What is wrong with a choice: the field of it, and a sentence."""
+
+    field: str
+    message: str
+
+
+def find_unknown(source: Connection, choice: Choice, project_name: str) -> Unknown | None:
+    """Find chosen devices or variables that the source does not have."""
+    if choice.devices and (lacking := lacking_devices(source, choice.devices)):
+        noun = "device" if len(lacking) == 1 else "devices"
+        return Unknown("devices", f"{project_name} has no {noun} {_listed(lacking)}.")
+    if choice.variables and (lacking := _lacking_variables(source, choice)):
+        noun = "a variable" if len(lacking) == 1 else "variables"
+        who = "None of the chosen devices" if choice.devices else "No device"
+        return Unknown("variables", f"{who} of {project_name} has {noun} {_listed(lacking)}.")
+    return None
+
+
+def lacking_devices(source: Connection, ids: Iterable[str]) -> list[str]:
+    """Find the devices among some ids that are not there."""
+    wanted = list(ids)
+    rows = source.execute("SELECT id::text FROM device WHERE id::text = ANY(%s)", [wanted])
+    there = {key for (key,) in rows}
+    return [key for key in wanted if key not in there]
+
+
+def _lacking_variables(source: Connection, choice: Choice) -> list[str]:
+    rows = source.execute(
+        """SELECT DISTINCT variable FROM series WHERE variable = ANY(%(names)s::text[])
+             AND (%(devices)s::text[] IS NULL OR device_id::text = ANY(%(devices)s::text[]))""",
+        {
+            "names": list(choice.variables or ()),
+            "devices": list(choice.devices) if choice.devices else None,
+        },
+    )
+    there = {name for (name,) in rows}
+    return [name for name in choice.variables or () if name not in there]
+
+
+def _listed(names: Sequence[str]) -> str:
+    told = ", ".join(names[:MAX_NAMED])
+    return told if len(names) <= MAX_NAMED else f"{told} and {len(names) - MAX_NAMED} more"

@@ -1,0 +1,161 @@
+"""Render a transfer as JSON, CSV, lines of a terminal, rows of a page."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.move.batches import FATES, PRESENT, STORED
+from backups_portal.transfers.pages.outcome_sentences import (
+    FUTURE,
+    counted,
+    outcome_notes,
+    outcome_sentence,
+)
+from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.ui.csv_escaping import csv_line
+
+COLUMNS = ("device", "name", "target", "matched by", "chosen", *FATES, "found", "equal")
+
+
+@dataclass(frozen=True)
+class PlanLine:
+    """What the dry run says of one device."""
+
+    source: str
+    name: str
+    target: str
+    how: str
+    reason: str
+    chosen: int
+    fates: dict[str, int]
+
+
+def plan_lines(plan: Plan) -> list[PlanLine]:
+    """Make a line for every device, also for those that are skipped."""
+    lanes = {match.source: number for number, match in enumerate(plan.moved)}
+    lines = []
+    for match in plan.matches:
+        lane = lanes.get(match.source, -1)
+        chosen = plan.outcome.chosen.get(lane)
+        cells = {fate: plan.outcome.fates[fate].get(lane) for fate in FATES}
+        lines.append(
+            PlanLine(
+                match.source,
+                match.name,
+                match.target or "",
+                match.how,
+                match.reason,
+                chosen.rows if chosen else 0,
+                {fate: cell.rows if cell else 0 for fate, cell in cells.items()},
+            )
+        )
+    return lines
+
+
+def shown_lines(transfer: Transfer, plan: Plan | None) -> list[JsonObject]:
+    """Make the lines of a page, of the report or else of the plan: what changes first."""
+    if transfer.report.get("devices"):
+        skipped = [
+            {**match, "chosen": 0, "fates": {}} for match in transfer.report.get("skipped", [])
+        ]
+        lines = [*transfer.report["devices"], *skipped]
+    else:
+        lines = [vars(line) for line in plan_lines(plan)] if plan else []
+    names = Counter(line["name"] for line in lines)
+    lines = [{**line, "has_twin": names[line["name"]] > 1} for line in lines]
+    return sorted(lines, key=lambda line: (not has_changed(line), -_stored(line), line["name"]))
+
+
+def has_changed(line: JsonObject) -> bool:
+    """Tell whether a device's line says more than that all is there already."""
+    is_moved = any(count for fate, count in line["fates"].items() if fate != PRESENT)
+    return is_moved or line["how"] in ("created", "skipped") or line.get("is_equal") is False
+
+
+def _stored(line: JsonObject) -> int:
+    return sum(line["fates"].get(fate, 0) for fate in STORED)
+
+
+def plan_sums(plan: Plan) -> dict[str, int]:
+    """Count the rows of all devices by what would become of them."""
+    return {"chosen": plan.rows, **{fate: plan.outcome.rows(fate) for fate in FATES}}
+
+
+def describe_plan(plan: Plan) -> list[str]:
+    """Describe the dry run in lines of text: in a sentence, then each device that changes."""
+    lines = [vars(line) for line in plan_lines(plan)]
+    resources = [vars(item) for item in plan.placements]
+    changed = [line for line in lines if has_changed(line)]
+    said = [outcome_sentence(lines, resources, FUTURE), *outcome_notes(lines, plan.tokens)]
+    said += [f"{line['name']} ({line['source']}): {_describe(line)}" for line in changed]
+    if unchanged := len(lines) - len(changed):
+        said.append(f"{counted(unchanged, 'device')} unchanged")
+    return said + [f"{item.kind} {item.name}: {item.fate}" for item in plan.placements]
+
+
+def _describe(line: JsonObject) -> str:
+    if line["how"] == "skipped":
+        return str(line["reason"])
+    fates = ", ".join(f"{rows:,} {fate}" for fate, rows in line["fates"].items() if rows)
+    return f"{line['chosen']:,} records ({fates or 'none'}); {line['how']}"
+
+
+def transfer_json(transfer: Transfer) -> JsonObject:
+    """Return everything about a transfer as plain values, after redaction."""
+    return {
+        "id": str(transfer.pk),
+        "source": transfer.shown_source,
+        "target": transfer.shown_target,
+        "state": transfer.state,
+        "work": transfer.work,
+        "reason": transfer.shown_reason,
+        "cause": transfer.cause,
+        "choice": transfer.choice,
+        "rows_done": transfer.rows_done,
+        "rows_total": transfer.rows_total,
+        "created_at": transfer.created_at.isoformat(),
+        "finished_at": transfer.finished_at.isoformat() if transfer.finished_at else None,
+        "undo_until": transfer.ledger_until.isoformat()
+        if transfer.has_ledger and transfer.ledger_until
+        else None,
+        "dry_run": dry_run_json(transfer.planned()) if transfer.plan else None,
+        "report": report_of(transfer) or None,
+    }
+
+
+def report_of(transfer: Transfer) -> JsonObject:
+    """Return the report; without what it found in the target if taken back."""
+    report: JsonObject = transfer.report
+    if not transfer.is_undoing or "summary" not in report:
+        return report
+    return {
+        **report,
+        "summary": {**report["summary"], "found": None, "is_equal": None},
+        "devices": [{**line, "stored": None, "is_equal": None} for line in report["devices"]],
+    }
+
+
+def dry_run_json(plan: Plan) -> JsonObject:
+    """Return the dry run as plain values."""
+    return {
+        "summary": plan_sums(plan),
+        "cost": plan.cost,
+        "tokens": plan.tokens,
+        "devices": [vars(line) for line in plan_lines(plan)],
+        "resources": [vars(item) for item in plan.placements],
+    }
+
+
+def report_csv(transfer: Transfer) -> Iterator[str]:
+    """Write the report's devices as lines of CSV."""
+    yield csv_line(COLUMNS)
+    report = report_of(transfer)
+    words = {True: "yes", False: "no", None: transfer.headline.lower()}
+    for device in report.get("devices", []):
+        about = [device[key] for key in ("source", "name", "target", "how", "chosen")]
+        fates = [device["fates"][fate] for fate in FATES]
+        yield csv_line([*about, *fates, device["stored"], words[device["is_equal"]]])
+    for match in report.get("skipped", []):
+        yield csv_line([match["source"], match["name"], "", match["reason"], *[""] * 9])

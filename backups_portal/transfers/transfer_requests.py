@@ -1,0 +1,232 @@
+"""Take owners' requests on transfers; each checks both projects."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from django.db import transaction
+from django.http import Http404
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.access import Permission, get_project
+from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.models import Project
+from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.plan.selection import Choice
+from backups_portal.transfers.plan.source_names import find_unknown
+
+log = get_logger(__name__)
+
+CONNECT_SECONDS = 5
+CONFLICT = 409
+State, Work, Wish = Transfer.State, Transfer.Work, Transfer.Wish
+
+
+def check_owner(actor: Account, *projects: Project | None) -> None:
+    """Check that an account owns all of these projects that are still there.
+
+    Raises:
+        Http404: they are a stranger to one.
+        PermissionDenied: they collaborate in one.
+    """
+    there = [one for one in projects if one and one.state != Project.State.REMOVED]
+    for project in there:
+        get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
+    if not there:
+        raise Http404("both projects are gone")
+
+
+def request_transfer(
+    *,
+    source: Project,
+    target: Project,
+    actor: Account,
+    choice: Choice,
+    request_key: uuid.UUID,
+    address: str | None = None,
+) -> Transfer:
+    """Queue the dry run of a transfer; the caller enqueues it after commit.
+
+    Asking again with the same `request_key` returns the same transfer.
+
+    Raises:
+        Http404, PermissionDenied: the actor does not own both projects.
+        TransferRefusedError: nothing was changed; its message is fit for a page.
+    """
+    check_owner(actor, source, target)
+    if source == target:
+        raise TransferRefusedError("Choose another project to move data into.", field="target")
+    _check_running(source, target)
+    earlier = Transfer.objects.filter(requested_by=actor, request_key=request_key).first()
+    if earlier is not None:
+        return earlier
+    _check_names(source, choice)
+    with transaction.atomic():
+        transfer, is_new = Transfer.objects.get_or_create(
+            request_key=request_key,
+            requested_by=actor,
+            defaults={
+                "source": source,
+                "target": target,
+                "source_name": source.name,
+                "target_name": target.name,
+                "choice": choice.as_json(),
+            },
+        )
+        if is_new:
+            _record("transfer.requested", transfer, actor, address)
+    return transfer
+
+
+def _check_running(*projects: Project | None) -> None:
+    for project in projects:
+        if project is None or project.state == Project.State.REMOVED:
+            raise TransferRefusedError("One of the projects was removed.", status=CONFLICT)
+        if project.state != Project.State.ACTIVE:
+            raise TransferRefusedError(f"{project.name} is shut down.", status=CONFLICT)
+
+
+def _check_names(source: Project, choice: Choice) -> None:
+    """Find out before the dry run that the source has nothing of this name."""
+    if not (choice.devices or choice.variables):
+        return
+    try:
+        with pgsession.connect(
+            project_dsn(source), settings=pgsession.PAGE, patience=CONNECT_SECONDS
+        ) as connection:
+            unknown = find_unknown(connection, choice, source.name)
+    except psycopg.Error:
+        # The dry run asks again, and says that the database does not answer.
+        log.warning("names could not be looked up", project=source.pk, exc_info=True)
+        return
+    if unknown is not None:
+        raise TransferRefusedError(unknown.message, field=unknown.field)
+
+
+def start_move(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
+    """Queue the move of a transfer after its dry run, or after a stop.
+
+    Raises: as request_transfer.
+    """
+    check_owner(actor, transfer.source, transfer.target)
+    _check_running(transfer.source, transfer.target)
+    if not (transfer.state == State.READY or transfer.can_continue):
+        raise TransferRefusedError("This transfer cannot be started now.", status=CONFLICT)
+    _queue(transfer, actor, Work.MOVE, [State.READY, State.PAUSED, State.FAILED])
+    _record("transfer.started", transfer, actor, address)
+
+
+def retry_plan(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
+    """Queue the dry run again, before anything is moved.
+
+    Raises: as request_transfer.
+    """
+    check_owner(actor, transfer.source, transfer.target)
+    _check_running(transfer.source, transfer.target)
+    if transfer.has_begun:
+        raise TransferRefusedError("This transfer has already begun.", status=CONFLICT)
+    resting = [State.READY, State.FAILED]
+    _queue(transfer, actor, Work.PLAN, resting, rows_done=0, rows_total=None)
+    _record("transfer.planned", transfer, actor, address)
+
+
+def stop_move(
+    *, transfer: Transfer, actor: Account, for_good: bool, address: str | None = None
+) -> None:
+    """Pause or cancel a transfer: after the next batch, or at once if idle.
+
+    Raises: as request_transfer.
+    """
+    check_owner(actor, transfer.source, transfer.target)
+    resting = [State.READY, State.PAUSED, State.FAILED] if for_good else []
+    ended = State.CANCELLED if for_good else State.PAUSED
+    rows = Transfer.objects.filter(pk=transfer.pk).exclude(work=Work.UNDO)
+    waiting = rows.filter(state=State.QUEUED, lease=None)
+    at_work = rows.filter(state__in=[State.QUEUED, State.RUNNING])
+    if for_good:
+        stopped = (waiting | rows.filter(state__in=resting)).update(state=ended)
+    else:
+        stopped = waiting.filter(work=Work.MOVE).update(state=ended)
+    if not stopped:
+        stopped = at_work.update(wish=Wish.CANCEL if for_good else Wish.PAUSE)
+    if not stopped:
+        raise TransferRefusedError("This transfer is not running.", status=CONFLICT)
+    verb = "transfer.cancelled" if for_good else "transfer.paused"
+    _record(verb, transfer, actor, address)
+
+
+def request_undo(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
+    """Queue the undoing of a transfer; only the target must still run.
+
+    Raises: as request_transfer.
+    """
+    check_owner(actor, transfer.source, transfer.target)
+    _check_running(transfer.target)
+    if not transfer.can_undo:
+        raise TransferRefusedError(
+            "There is nothing to undo: the transfer is still running, was already undone, or is "
+            "older than 30 days.",
+            status=CONFLICT,
+        )
+    resting = [State.COMPLETED, State.PAUSED, State.CANCELLED, State.FAILED]
+    _queue(transfer, actor, Work.UNDO, resting, rows_done=0, rows_total=None)
+    _record("transfer.undo_requested", transfer, actor, address)
+
+
+def _queue(
+    transfer: Transfer, actor: Account, work: str, states: Sequence[str], **fields: Any
+) -> None:
+    # The work at hand is the presser's; keys are each account's own, and stay behind.
+    key = transfer.request_key if transfer.requested_by_id == actor.pk else uuid.uuid4()
+    queued = Transfer.objects.filter(pk=transfer.pk, state__in=states).update(
+        state=State.QUEUED,
+        work=work,
+        requested_by=actor,
+        request_key=key,
+        wish=Wish.GO_ON,
+        reason="",
+        cause="",
+        attempts=0,
+        lease=None,
+        lease_until=None,
+        finished_at=None,
+        moving_since=None,
+        **fields,
+    )
+    if not queued:
+        raise TransferRefusedError("The transfer has changed in the meantime.", status=CONFLICT)
+    transfer.refresh_from_db()
+
+
+def _record(action: str, transfer: Transfer, actor: Account, address: str | None) -> None:
+    """Record an action in the logs of both projects."""
+    for project in (transfer.source, transfer.target):
+        if project is not None:
+            record(
+                action=action,
+                actor=actor,
+                project=project,
+                subject=f"{transfer.source_name} → {transfer.target_name}",
+                details={"transfer": str(transfer.pk)},
+                address=address,
+            )
+
+
+def find_transfer(actor: Account, transfer_id: uuid.UUID) -> Transfer:
+    """Find a transfer between projects of the actor.
+
+    Raises:
+        Http404: there is none, or they are a stranger to one of the projects.
+        PermissionDenied: they collaborate in one.
+    """
+    transfers = Transfer.objects.select_related("source", "target", "requested_by")
+    transfer = transfers.filter(pk=transfer_id).first()
+    if transfer is None:
+        raise Http404("no such transfer")
+    check_owner(actor, transfer.source, transfer.target)
+    return transfer

@@ -1,0 +1,274 @@
+"""One run of a transfer: its dry run, the move, or the undoing."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.audit.recorder import record
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.leased_job import LeasedJob, back_off
+from backups_portal.lib.leases import LeaseLostError
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.access import Permission, RightLostError, hold_right
+from backups_portal.projects.database_dsn import keyring, who_holds
+from backups_portal.projects.models import Project
+from backups_portal.transfers.errors import LockedOutError, StoppedError, TransferError
+from backups_portal.transfers.models import LEDGER_KEPT, Transfer, TransferQuerySet
+from backups_portal.transfers.move.batches import FATES, STORED
+from backups_portal.transfers.move.database_pair import in_words, open_source, open_target
+from backups_portal.transfers.move.move_run import MoveJob, move
+from backups_portal.transfers.move.transfer_check import Line, compare
+from backups_portal.transfers.move.transfer_undo import Undone, count_stored, undo
+from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
+from backups_portal.transfers.plan.source_names import find_unknown, lacking_devices
+from snapshots.schedule.task_limit import too_long
+
+log = get_logger(__name__)
+
+# A worker that dies in the middle is replaced this many times before the work is given up.
+MAX_ATTEMPTS = 5
+STAYS = "What was moved until then stays. You can continue or undo it."
+UNEXPECTED = f"Something unexpected went wrong. {STAYS} If it fails again, tell your operator."
+AGAIN = "Make the dry run again."
+
+
+def run_transfer(transfer_id: uuid.UUID, on_progress: OnRows | None = None) -> None:
+    """Do what is queued of a transfer; see `LeasedJob.run`.
+
+    Called again after it was killed, it goes on where it stopped.
+
+    Args:
+        on_progress: Told rows done and rows in all, beside the row.
+    """
+    TransferJob(transfer_id, on_progress).run()
+
+
+class TransferJob(LeasedJob[Transfer]):
+    """One attempt at what is queued of a transfer."""
+
+    name = "transfer"
+    told = (TransferError, RightLostError)
+    unexpected = UNEXPECTED
+    max_attempts = MAX_ATTEMPTS
+    interrupted = f"It was interrupted {MAX_ATTEMPTS} times."
+
+    def __init__(self, pk: uuid.UUID, on_progress: OnRows | None) -> None:
+        super().__init__(pk)
+        self._watch = on_progress
+        self._has_begun = False
+
+    def rows(self) -> TransferQuerySet:
+        return Transfer.objects.select_related("source", "target", "requested_by")
+
+    def work(self) -> None:
+        works = {"plan": self._plan, "move": self._move, "undo": self._undo}
+        with self._right():
+            # Asked at once, before anything is read; each commit asks again.
+            pass
+        try:
+            with in_words():
+                works[self.row.work]()
+        except StoppedError:
+            self._stop()
+
+    def retry_at(self, error: Exception) -> datetime | None:
+        if not isinstance(error, LockedOutError):
+            return None
+        return back_off(settings.RESTORE_RETRY_MINUTES, self.row.attempts - 1, timezone.now())
+
+    def too_long(self) -> str:
+        return f"{too_long('The transfer')} {STAYS}"
+
+    def explain(self, error: Exception) -> dict[str, Any]:
+        fields = super().explain(error)
+        if isinstance(error, LockedOutError):
+            fields["reason"] = f"{error} {self._holder()}".strip()
+        return fields
+
+    def give_up(self, error: Exception, **fields: Any) -> None:
+        self._end(Transfer.State.FAILED, **fields)
+
+    def postpone(self, then: datetime, **fields: Any) -> None:
+        super().postpone(then, reason=fields["reason"])
+
+    def _holder(self) -> str:
+        """Say who keeps one of the projects locked; "" if that is not known."""
+        projects = [self.row.target, self.row.source]
+        held = [who_holds(project, of_rows=True) for project in projects if project]
+        return next((sentence for sentence in held if "held by" in sentence), "")
+
+    @contextmanager
+    def _right(self) -> Iterator[None]:
+        """Hold the actor's ownership of both projects, as far as they are there."""
+        projects = [self.row.source, self.row.target]
+        there = [one for one in projects if one and one.state != Project.State.REMOVED]
+        with transaction.atomic():
+            hold_right(self.row.requested_by, Permission.MANAGE_BACKUPS, *there)
+            yield
+
+    def _plan(self) -> None:
+        source, target = self._project("source"), self._project("target")
+        choice = self.row.chosen()
+        with open_source(source) as left, open_target(target) as right:
+            if unknown := find_unknown(left, choice, source.name):
+                raise TransferError(unknown.message, cause=Cause.REMOVED)
+            plan = make_plan(
+                left,
+                right,
+                choice,
+                Planning(
+                    limit=settings.MUTABLE_DEVICE_ROWS,
+                    now=timezone.now(),
+                    batch_rows=settings.TRANSFER_BATCH_ROWS,
+                    on_rows=self._note_rows,
+                ),
+            )
+        self._check_wish()
+        with self._right():
+            self._end(Transfer.State.READY, plan=plan.as_json(), rows_total=plan.rows, rows_done=0)
+
+    def _move(self) -> None:
+        source, target = self._project("source"), self._project("target")
+        plan, transfer, began = self.row.planned(), str(self.pk), time.monotonic()
+        self._check_devices(source, plan)
+        self.store(
+            started_at=self.row.started_at or timezone.now(),
+            rows_total=plan.rows,
+            has_ledger=True,
+            ledger_until=timezone.now() + LEDGER_KEPT,
+        )
+
+        with open_source(source) as left, open_target(target) as right:
+            routes = move(
+                left,
+                right,
+                MoveJob(
+                    transfer,
+                    plan,
+                    self.row.chosen(),
+                    keys=keyring(),
+                    limit=settings.MUTABLE_DEVICE_ROWS,
+                    now=timezone.now(),
+                ),
+                on_batch=lambda outcome: self._note_rows(chosen_rows(outcome), plan.rows),
+                guard=self._right,
+            )
+            lines = compare(right, plan, routes.target, transfer=transfer)
+        report = make_report(plan, lines, seconds=time.monotonic() - began)
+        self._end(
+            Transfer.State.COMPLETED,
+            report=report,
+            rows_done=report["summary"]["chosen"],
+            ledger_until=timezone.now() + LEDGER_KEPT,
+        )
+
+    def _note_rows(self, done: int, total: int) -> None:
+        if not self._has_begun:
+            # Attempts before this one may have moved a part.
+            self.store(moving_since=timezone.now(), rows_before=done, rows_total=total)
+            self._has_begun = True
+        self.heartbeat.report(rows_done=done)
+        if self._watch:
+            self._watch(done, total)
+        self._check_wish()
+
+    def _check_devices(self, source: Project, plan: Plan) -> None:
+        """Refuse a plan whose devices the source does not have any more."""
+        devices = {match.source: match.name for match in plan.moved}
+        with open_source(source) as left:
+            lacking = [f"{devices[key]} ({key})" for key in lacking_devices(left, devices)]
+        if lacking:
+            then = "Move the rest by another transfer." if self.row.has_begun else AGAIN
+            raise TransferError(
+                f"{source.name} no longer has what the dry run found: {', '.join(lacking[:5])}. "
+                f"{then}",
+                cause=Cause.REMOVED,
+            )
+
+    def _undo(self) -> None:
+        undone = Undone.from_json(self.row.report.get("undone"))
+
+        def on_batch() -> None:
+            self.heartbeat.report(
+                report={**self.row.report, "undone": undone.as_json()},
+                rows_done=undone.removed + undone.left,
+            )
+            if self._watch:
+                self._watch(undone.removed + undone.left, total)
+            self._project("target")
+
+        with open_target(self._project("target")) as target:
+            before = undone.removed + undone.left
+            total = before + count_stored(target, str(self.pk))
+            self.store(rows_total=total, rows_before=before, moving_since=timezone.now())
+            undo(target, str(self.pk), undone, on_batch, self._right)
+        self._end(
+            Transfer.State.UNDONE,
+            report={**self.row.report, "undone": undone.as_json()},
+            has_ledger=False,
+        )
+
+    def _project(self, side: str) -> Project:
+        """Return one of the two projects as it is now."""
+        pk, name = getattr(self.row, f"{side}_id"), getattr(self.row, f"{side}_name")
+        project = Project.objects.select_related("server").filter(pk=pk).first()
+        if project is None or project.state == Project.State.REMOVED:
+            raise TransferError(f"{name} was removed.", cause=Cause.REMOVED)
+        if project.state != Project.State.ACTIVE:
+            raise TransferError(f"{name} is shut down.", cause=Cause.SHUT_DOWN)
+        return project
+
+    def _check_wish(self) -> None:
+        wish = Transfer.objects.filter(pk=self.pk).values_list("wish", flat=True).first()
+        if wish is None:
+            raise LeaseLostError(str(self.pk))
+        for side in ("source", "target"):
+            self._project(side)
+        if wish != Transfer.Wish.GO_ON:
+            raise StoppedError(wish)
+
+    def _stop(self) -> None:
+        self.row.refresh_from_db(fields=["wish"])
+        for_good = self.row.wish == Transfer.Wish.CANCEL
+        self._end(Transfer.State.CANCELLED if for_good else Transfer.State.PAUSED)
+
+    def _end(self, state: str, **fields: Any) -> None:
+        with transaction.atomic():
+            self.finish(state=state, wish=Transfer.Wish.GO_ON, **{"reason": "", **fields})
+            if self.row.work != Transfer.Work.PLAN:
+                record(
+                    action=f"transfer.{state}",
+                    actor=self.row.requested_by,
+                    project=self.row.target,
+                    subject=f"{self.row.source_name} → {self.row.target_name}",
+                    details={"transfer": str(self.pk), "reason": fields.get("reason", "")},
+                )
+
+
+def make_report(plan: Plan, lines: list[Line], *, seconds: float) -> dict[str, Any]:
+    """Make the report: sums, devices, what was left out, and why."""
+    fates = {fate: sum(line.fates[fate] for line in lines) for fate in FATES}
+    return {
+        "summary": {
+            "chosen": sum(line.chosen for line in lines),
+            **fates,
+            "stored": sum(fates[fate] for fate in STORED),
+            "found": sum(line.stored for line in lines),
+            "devices": len(lines),
+            "created": sum(line.how == "created" for line in lines),
+            "is_equal": all(line.is_equal for line in lines),
+            "seconds": round(seconds, 3),
+        },
+        "devices": [asdict(line) for line in lines],
+        "skipped": [asdict(match) for match in plan.matches if match.target is None],
+        "resources": [asdict(placement) for placement in plan.placements],
+        "tokens": plan.tokens,
+    }

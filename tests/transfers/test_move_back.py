@@ -1,0 +1,105 @@
+"""The way back after a restore: one press makes the dry run of what was looked for."""
+
+import uuid
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from django.http import HttpResponse
+from django.test import Client
+
+from backups_portal.accounts.models import Account
+from backups_portal.projects.models import Project
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.plan.selection import Choice
+from restores.models import Restore
+from restores.sought_rows import SoughtRows
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+DEVICE = "ab" * 12
+SOUGHT = SoughtRows(DEVICE, "Truck 07", date(2026, 3, 1))
+
+
+@pytest.fixture
+def owner(client: Client) -> Account:
+    account = factories.make_account()
+    client.force_login(account)
+    return account
+
+
+@pytest.fixture
+def restore(owner: Account) -> Restore:
+    """Of a project and made for a truck; neither database answers, which the dry run would say."""
+    home = factories.make_project_row(owner=owner, name="Cold Chain")
+    return factories.make_restore(
+        factories.make_snapshot(home),
+        requested_by=owner,
+        state="completed",
+        step="done",
+        project=factories.make_project_row(owner=owner, name="Rescue"),
+        sought=SOUGHT.as_json(),
+    )
+
+
+def press(client: Client, restore: Restore, key: object = "") -> HttpResponse:
+    return client.post(f"/restores/{restore.pk}/move-back/", {"request_key": key})
+
+
+def rescued(restore: Restore) -> Project:
+    assert restore.project
+    return restore.project
+
+
+def test_what_was_looked_for_and_nothing_else_is_moved_back_once(
+    client: Client, restore: Restore
+) -> None:
+    key = uuid.uuid4()
+    first, second = press(client, restore, key), press(client, restore, key)
+    transfer = Transfer.objects.get()
+    assert first.url == second.url == f"/projects/{rescued(restore).slug}/transfers/{transfer.pk}/"
+    assert (transfer.source, transfer.target) == (restore.project, restore.snapshot.project)
+    assert (transfer.state, transfer.work) == ("queued", "plan")
+    day = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+    assert transfer.chosen() == Choice(devices=(DEVICE,), since=day[0], until=day[1])
+
+
+def test_a_page_without_a_key_makes_one(client: Client, restore: Restore) -> None:
+    assert press(client, restore, "no key").status_code == 302
+    assert Transfer.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("side", "said"), [("project", "Rescue is shut down."), ("home", "Cold Chain is shut down.")]
+)
+def test_who_comes_late_is_told_why_nothing_was_moved(
+    client: Client, restore: Restore, side: str, said: str
+) -> None:
+    ended = rescued(restore) if side == "project" else restore.snapshot.project
+    Project.objects.filter(pk=ended.pk).update(state=Project.State.SHUT_DOWN)
+    answer = press(client, restore)
+    assert answer.status_code == 409
+    assert "Nothing was moved" in answer.content.decode()
+    assert said in answer.content.decode()
+    assert not Transfer.objects.exists()
+
+
+@pytest.mark.parametrize("fields", [{"sought": None}, {"project": None}])
+def test_without_rows_or_a_project_there_is_nothing_to_move(
+    client: Client, restore: Restore, fields: dict[str, Any]
+) -> None:
+    Restore.objects.filter(pk=restore.pk).update(**fields)
+    assert press(client, restore).status_code == 409
+    assert not Transfer.objects.exists()
+
+
+def test_another_owner_of_the_lost_rows_cannot_use_the_new_project(
+    client: Client, restore: Restore
+) -> None:
+    other = factories.make_account()
+    factories.make_membership(restore.snapshot.project, other, "owner")
+    client.force_login(other)
+    assert press(client, restore).status_code == 404
+    factories.make_membership(rescued(restore), other)
+    assert press(client, restore).status_code == 403
+    assert not Transfer.objects.exists()

@@ -1,0 +1,107 @@
+"""What a transfer changes is said in a sentence, and listed before what stays as it is."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.transfers.move.batches import Outcome
+from backups_portal.transfers.move.device_map import Match
+from backups_portal.transfers.move.lane_digests import Cell
+from backups_portal.transfers.pages.outcome_sentences import (
+    FUTURE,
+    NO_MATCH,
+    PAST,
+    outcome_notes,
+    outcome_sentence,
+)
+from backups_portal.transfers.plan.dry_run import Plan
+from tests import factories
+
+
+def line(name: str = "Truck", how: str = "id", **fates: int) -> JsonObject:
+    return {"name": name, "how": how, "chosen": sum(fates.values()), "fates": fates}
+
+
+@pytest.mark.parametrize(
+    ("lines", "resources", "says"),
+    [
+        ([], [], NO_MATCH),
+        ([line()], [], NO_MATCH),
+        ([line(present=9)], [], "Nothing will change."),
+        ([line()], ["present"], "Nothing will change."),
+        (
+            [line(add=12_270), line(present=5)],
+            [],
+            "12,270 records of 1 device will be added; nothing is overwritten.",
+        ),
+        (
+            [line(add=1), line(add=2, replace=1)],
+            [],
+            "3 records of 2 devices will be added and 1 record will be replaced.",
+        ),
+        (
+            [line(how="created")],
+            ["created", "created", "replaced"],
+            (
+                "1 device will be created, 2 other resources will be created"
+                " and 1 other resource will be replaced."
+            ),
+        ),
+    ],
+)
+def test_the_sentence_says_what_will_change(
+    lines: list[JsonObject], resources: list[str], says: str
+) -> None:
+    assert outcome_sentence(lines, [{"fate": fate} for fate in resources], FUTURE) == says
+
+
+def test_afterwards_it_says_what_did_change() -> None:
+    said = outcome_sentence([line(add=1)], [], PAST)
+    assert said == "1 record of 1 device was added; nothing was overwritten."
+    assert outcome_sentence([line(present=1)], [], PAST) == "Nothing was changed."
+
+
+def test_notes_name_what_does_not_arrive() -> None:
+    skipped = line(how="skipped")
+    assert outcome_notes([line(present=2, conflict=1, refused=3, full=1), skipped], 2) == [
+        "2 records already there.",
+        "1 record there with a different value, which stays.",
+        "3 records left out: older than the device keeps.",
+        "1 record left out: the device is full.",
+        "1 device left out; the list below says why.",
+        "2 new tokens: update whatever uses the old ones.",
+    ]
+    assert outcome_notes([line(add=3)], 0) == []
+
+
+def plan_of(devices: int) -> dict[str, Any]:
+    """A plan in which the last of some devices gets records, and the first has others there."""
+    matches = [Match(f"{n:024x}", f"Truck {n:03}", f"{n:024x}", "id") for n in range(devices)]
+    outcome = Outcome({n: Cell(5, 1) for n in range(devices)})
+    for n in range(devices - 1):
+        outcome.put("present", n, Cell(5, 1))
+    outcome.put("add", devices - 1, Cell(5, 1))
+    return Plan(tuple(matches), (), (), outcome, 0).as_json()
+
+
+@pytest.mark.django_db
+def test_what_changes_is_listed_and_the_rest_is_folded(client: Client) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (factories.make_project_row(owner=owner) for _ in range(2))
+    transfer = factories.make_transfer(
+        *(source, target), requested_by=owner, state="ready", plan=plan_of(130)
+    )
+    address = f"/projects/{source.slug}/transfers/{transfer.pk}/"
+    page = client.get(address).text
+    assert "5 records of 1 device will be added; nothing is overwritten." in page
+    assert "645 records already there." in page
+    assert "129 unchanged." in page
+    assert page.count("Truck ") == 1
+    # Asked for, they follow behind it, in pages.
+    first, last = (client.get(address, {"all": "1", "page": number}).text for number in (1, 3))
+    assert first.index("Truck 129") < first.index("Truck 000")
+    assert ("Truck 048" in first, "Truck 049" in first) == (True, False)
+    assert ("Truck 128" in last, "Truck 129" in last) == (True, False)

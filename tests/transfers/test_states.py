@@ -1,0 +1,200 @@
+"""Each state of a transfer says what is true now: on its page, in its files, and in the API."""
+
+import json
+import re
+from collections.abc import Collection
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.billing.charge_ledger import start_running, stop_running
+from backups_portal.billing.prices import Quote
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.move.batches import FATES, Outcome
+from backups_portal.transfers.move.device_map import Match
+from backups_portal.transfers.plan.dry_run import Plan
+from tests import factories
+
+pytestmark = pytest.mark.django_db
+PLAN = Plan((Match("a" * 24, "Truck", "a" * 24, "id", ""),), (), (), Outcome(), 0).as_json()
+FATE = {**dict.fromkeys(FATES, 0), "add": 12_270}
+REPORT = {
+    "summary": {
+        **FATE,
+        "chosen": 12_270,
+        "stored": 12_270,
+        "found": 12_270,
+        "devices": 1,
+        "created": 0,
+        "is_equal": True,
+        "seconds": 1.5,
+    },
+    "devices": [
+        {
+            "source": "a" * 24,
+            "name": "Truck",
+            "target": "a" * 24,
+            "how": "id",
+            "chosen": 12_270,
+            "fates": FATE,
+            "stored": 12_270,
+            "is_equal": True,
+        }
+    ],
+    "skipped": [],
+    "resources": [],
+    "tokens": 0,
+}
+UNDONE = {"removed": 12_270, "restored": 0, "left": 0, "resources": 0, "kept": []}
+PART = {**UNDONE, "removed": 270}
+MOVED = {"plan": PLAN, "report": REPORT, "rows_done": 12_270, "rows_total": 12_270}
+BEGUN = {"plan": PLAN, "rows_done": 4_000, "rows_total": 12_270, "started_at": timezone.now()}
+AGREE, ADDED = "Both sides agree", "12,270 records of 1 device were added"
+FOUND = "No records match what you selected."
+# Work and state, with the fields; what the page says, and what it does not.
+STATES: list[tuple[str, str, dict[str, Any], Collection[str], Collection[str]]] = [
+    ("plan", "queued", {}, ["Dry run queued", "Nothing is moved yet"], [AGREE, FOUND]),
+    ("plan", "running", {}, ["Cancel"], [AGREE, FOUND, "Pause"]),
+    ("plan", "ready", {"plan": PLAN}, ["Ready to move", FOUND], [AGREE, "Nothing was"]),
+    ("plan", "failed", {"reason": "No."}, ["Dry run failed", "Dry run again"], [AGREE]),
+    ("plan", "cancelled", {"plan": PLAN}, ["Cancelled", "Nothing was moved."], [AGREE]),
+    (
+        "move",
+        "queued",
+        {**BEGUN, "rows_done": 0},
+        ["Move queued", "begins as soon as"],
+        [AGREE, "Added"],
+    ),
+    ("move", "running", BEGUN, ["Moving data", "4,000 of 12,270 records"], [AGREE, "Added"]),
+    ("move", "paused", BEGUN, ["Of 12,270 chosen records, 4,000 were moved", "Continue"], [AGREE]),
+    ("move", "cancelled", BEGUN, ["Of 12,270 chosen records, 4,000 were moved"], [AGREE]),
+    ("move", "failed", {**BEGUN, "reason": "No."}, ["Move failed", "Continue"], [AGREE]),
+    (
+        *("move", "completed", MOVED),
+        [AGREE, ADDED, "12,270 records are in Damaged", "Open Damaged"],
+        ["To add", "undone", "Shut down", "back in"],
+    ),
+    (
+        *("undo", "queued", {**MOVED, "rows_done": 0, "rows_total": None}),
+        ["Undo queued", "everything that was moved is still in Damaged", "Was added"],
+        [AGREE, ADDED, "12,270 of 12,270", "equal"],
+    ),
+    (
+        *("undo", "running", {**MOVED, "rows_done": 270, "report": {**REPORT, "undone": PART}}),
+        ["Undoing", "270 of 12,270 records undone", "Undone so far", "Was added"],
+        [AGREE, ADDED, "equal"],
+    ),
+    (
+        *("undo", "failed", {**MOVED, "rows_done": 270, "reason": "No.", "has_ledger": True}),
+        ["Undo failed", "270 records were undone before it stopped.", "Undo"],
+        [AGREE, ADDED, "equal", "Continue"],
+    ),
+    (
+        *("undo", "undone", {**MOVED, "report": {**REPORT, "undone": UNDONE}}),
+        [
+            *("This transfer is undone", "Nothing of it is in Damaged", "12,270 records removed"),
+            *("Open Damaged", "Move data again", "Was added"),
+        ],
+        [AGREE, ADDED, "equal", "so far", "Continue"],
+    ),
+]
+
+
+def text(content: bytes) -> str:
+    plain = re.sub(r"<[^>]*>", " ", content.decode()).replace("\N{NO-BREAK SPACE}", " ")
+    return " ".join(plain.split())
+
+
+@pytest.mark.parametrize(("work", "state", "fields", "says", "does_not"), STATES)
+def test_a_state_says_what_is_true_now(
+    client: Client,
+    work: str,
+    state: str,
+    fields: dict[str, Any],
+    says: Collection[str],
+    does_not: Collection[str],
+) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (
+        factories.make_project_row(owner=owner, name=name) for name in ("Rescued", "Damaged")
+    )
+    transfer = factories.make_transfer(
+        *(source, target), requested_by=owner, work=work, state=state, **fields
+    )
+    address = f"/projects/{source.slug}/transfers/{transfer.pk}/"
+    for part in ("", "status/"):
+        response = client.get(f"{address}{part}")
+        page = text(response.content)
+        assert [word for word in says if word not in page] == []
+        assert [word for word in does_not if word in page] == []
+        # A meter is full where all of the work at hand is done, and nowhere else.
+        full = re.search(r'<progress[^>]*value="(\d+)" max="\1"', response.content.decode())
+        assert full is None
+
+    told = json.loads(client.get(f"{address}report.json").content)
+    assert (told["work"], told["state"]) == (work, state)
+    is_true = True if state == "completed" else None
+    if told["report"]:
+        assert told["report"]["summary"]["is_equal"] is is_true
+        assert told["report"]["devices"][0]["is_equal"] is is_true
+        lines = b"".join(client.get(f"{address}report.csv").streaming_content).decode()
+        ends = {"completed": ",12270,yes", "undone": ",,undone"}
+        assert lines.splitlines()[1].endswith(ends.get(state, f",,{transfer.headline.lower()}"))
+
+
+def test_a_move_of_nothing_is_no_success(client: Client) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (factories.make_project_row(owner=owner) for _ in range(2))
+    none = {**REPORT["summary"], **dict.fromkeys(("chosen", "add", "stored", "found"), 0)}
+    transfer = factories.make_transfer(
+        *(source, target),
+        requested_by=owner,
+        work=Transfer.Work.MOVE,
+        state=Transfer.State.COMPLETED,
+        plan=PLAN,
+        report={**REPORT, "summary": none},
+    )
+    page = text(client.get(f"/projects/{source.slug}/transfers/{transfer.pk}/").content)
+    assert "There was nothing to move" in page
+    assert AGREE not in page
+
+
+def test_what_came_back_from_a_backup_project_offers_to_end_it(client: Client) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    home, rescued = (factories.make_project_row(owner=owner, name=n) for n in ("Home", "Rescued"))
+    factories.make_restore(
+        factories.make_snapshot(home),
+        requested_by=owner,
+        project=rescued,
+        state="completed",
+        step="done",
+    )
+    quote = Quote(Decimal("25.00"), Decimal("0.0680"), "USD")
+    start_running(project=rescued, quote=quote, reason="")
+    transfer = factories.make_transfer(
+        *(rescued, home), requested_by=owner, work="move", state="completed", **MOVED
+    )
+    address = f"/projects/{home.slug}/transfers/{transfer.pk}/"
+    page = client.get(address).content.decode()
+    assert "12,270 records are back in Home" in text(page.encode())
+    assert "Shut down the backup project \N{EN DASH} 0.068 USD an hour until then" in text(
+        page.encode()
+    )
+    assert f'href="/projects/{rescued.slug}/shut-down/"' in page
+    # Who has shut it down is not asked again.
+    stop_running(project=rescued, at=timezone.now())
+    assert "an hour until then" not in client.get(address).content.decode()
+    # Nor while the two sides differ: it may be needed.
+    start_running(project=rescued, quote=quote, reason="")
+    differing = {**REPORT, "summary": {**REPORT["summary"], "is_equal": False}}
+    Transfer.objects.update(report=differing)
+    page = text(client.get(address).content)
+    assert "The sides differ" in page
+    assert "Open Home" in page
+    assert "an hour until then" not in page
