@@ -19,7 +19,7 @@ class SnapshotsConfig(AppConfig):
 
 def check_master_keys(**_: Any) -> list[CheckMessage]:
     """Tell of master keys that cannot be understood, before a backup needs them."""
-    from snapshots.storages import master_keys
+    from snapshots.storages.configured_storages import master_keys
 
     try:
         master_keys()
@@ -30,7 +30,7 @@ def check_master_keys(**_: Any) -> list[CheckMessage]:
 
 def check_copy_storage(**_: Any) -> list[CheckMessage]:
     """Tell of a second storage that is none."""
-    from snapshots.storages import copies_are_apart
+    from snapshots.storages.configured_storages import copies_are_apart
 
     if copies_are_apart():
         return []

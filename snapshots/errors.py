@@ -43,5 +43,5 @@ class TooManyTriesError(Exception):
     """
 
     def __init__(self, seconds: int) -> None:
-        super().__init__(f"Too many tries. Wait {seconds} seconds.")
+        super().__init__(f"Too many attempts. Wait {seconds} seconds.")
         self.seconds = seconds

@@ -8,9 +8,9 @@ from django import forms
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from backups_portal.lib.timezones import zone_names
 from backups_portal.projects.models import MainDatabase
-from snapshots.backup_settings import LONGEST_DAYS, SHORTEST_DAYS
-from snapshots.schedule import zone_names
+from snapshots.schedule.backup_settings import LONGEST_DAYS, SHORTEST_DAYS
 
 ZONE_LIST = "time-zones"
 # Longer than any zone's name; a longer text is no use in a message either.
@@ -24,7 +24,7 @@ class BackupSettingsForm(forms.Form):
 
     backup_time = forms.CharField(
         label="Daily backup schedule",
-        help_text="Time of day at which a backup is taken, every day.",
+        help_text="When the daily backup is taken.",
         max_length=LONGEST_TEXT,
         required=False,
         widget=forms.TimeInput(attrs={"type": "time", "required": True}),
@@ -46,8 +46,10 @@ class BackupSettingsForm(forms.Form):
     )
     retention_days = forms.CharField(
         label="Backup retention period",
-        help_text=f"From {SHORTEST_DAYS} to {LONGEST_DAYS} days after a backup was taken. "
-        "The newest backup and those on hold stay longer.",
+        help_text=(
+            f"From {SHORTEST_DAYS} to {LONGEST_DAYS} days. "
+            "The newest backup and backups on hold are kept longer."
+        ),
         max_length=LONGEST_TEXT,
         required=False,
         widget=forms.NumberInput(
@@ -75,7 +77,7 @@ class BackupSettingsForm(forms.Form):
         return {name: value for name, value in sent.items() if value is not None} | self._newer
 
     def hidden_loaded(self) -> SafeString:
-        """What carries them along. Browsers must not fill in those of an older page."""
+        """Render hidden fields that browsers do not fill in from an older page."""
         line = '<input type="hidden" name="{}" value="{}" autocomplete="off">'
         return format_html_join("", line, ((LOADED + k, v) for k, v in self.loaded.items()))
 
@@ -86,7 +88,7 @@ class BackupSettingsForm(forms.Form):
 
     @staticmethod
     def values_of(database: MainDatabase) -> dict[str, Any]:
-        """What the form shows of the settings as they are."""
+        """Return what the form shows of the current settings."""
         return {
             "backup_time": f"{database.backup_time:%H:%M}",
             "backup_time_zone": database.backup_time_zone,
@@ -104,7 +106,7 @@ class BackupSettingsForm(forms.Form):
             self.add_error(name, message)
 
     def zone_options(self) -> SafeString:
-        """The zones to choose from: places and UTC; other names of the database are accepted."""
+        """List the zones to choose from: places and UTC; others are accepted."""
         return _zone_options()
 
 
@@ -124,13 +126,13 @@ class FindForm(forms.Form):
 
     device = forms.CharField(
         label="Device",
-        help_text="Its name or id, or a part of them. It may be deleted by now.",
+        help_text="Its name or id, or part of it. Deleted devices are found, too.",
         max_length=200,
-        error_messages={"required": "Enter a part of the name or id."},
+        error_messages={"required": "Enter part of the name or id."},
     )
     day = forms.DateField(
         label="Day (UTC)",
-        help_text="Leave it empty to count the rows of all days.",
+        help_text="Leave empty to count the rows of all days.",
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
@@ -141,7 +143,7 @@ class DownloadForm(forms.Form):
 
     password = forms.CharField(
         label="Your password",
-        help_text="It is asked for again because the file has all data of the project.",
+        help_text="Needed because the file contains all of the project's data.",
         strip=False,
         max_length=4096,
         error_messages={"required": "Enter your password."},

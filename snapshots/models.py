@@ -5,47 +5,40 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery
-from django.db.models.functions import JSONObject
+from django.db.models import Q
 from django.utils import timezone
 
-from backups_portal.lib.causes import CAUSE_LENGTH
+from backups_portal.lib.failure_causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import Project
+from backups_portal.ui import moments
 
 
 class SnapshotQuerySet(LeaseQuerySet):
     """Snapshots as their readers need them."""
 
     def completed(self) -> "SnapshotQuerySet":
-        """Snapshots that are stored."""
+        """Select snapshots that are stored."""
         return self.filter(state=Snapshot.State.COMPLETED)
 
     def good(self) -> "SnapshotQuerySet":
-        """Stored snapshots against which nothing speaks; only these are restored."""
+        """Select stored snapshots with no failed proof; only these are restored."""
         return self.completed().exclude(verdict=Snapshot.Verdict.FAILED)
 
     def listed(self) -> "SnapshotQuerySet":
-        """Snapshots that a Backups page shows: everything but what retention removed."""
+        """Select what a Backups page shows: all that has not expired."""
         return self.exclude(state=Snapshot.State.EXPIRED).order_by("-local_date")
 
     def unfinished(self) -> "SnapshotQuerySet":
-        """Snapshots that are waiting or being taken."""
+        """Select snapshots that are waiting or being taken."""
         return self.filter(state__in=Snapshot.UNFINISHED)
 
-    def with_uses(self) -> "SnapshotQuerySet":
-        """Each with the restore of it that is under way, and whether it is being proven."""
-        # This app may not know restores and proofs: they are reached by their names.
-        restores, proofs = (
-            self.model._meta.get_field(name)
-            .related_model._default_manager.unfinished()
-            .filter(snapshot=OuterRef("pk"))
-            for name in ("restores", "proofs")
-        )
-        return self.annotate(
-            restore_under_way=Subquery(restores.values(found=JSONObject(id="id", name="name"))[:1]),
-            is_being_proven=Exists(proofs),
-        )
+    def newest_good(self) -> "Snapshot | None":
+        """Return the newest one that can be restored, with its hold."""
+        good = self.good().select_related("hold").order_by("-taken_at", "-id")
+        shown = ("project", "state", "verdict", "local_date", "taken_at", "hold__id")
+        found: Snapshot | None = good.only(*shown).first()
+        return found
 
 
 class Snapshot(Leased):
@@ -58,8 +51,6 @@ class Snapshot(Leased):
         FAILED = "failed", "Failed"
         EXPIRED = "expired", "Expired"
 
-    UNFINISHED = (State.QUEUED, State.RUNNING)
-
     class Verdict(models.TextChoices):
         UNPROVEN = "unproven", "Not proven"
         PASSED = "passed", "Proven"
@@ -68,9 +59,7 @@ class Snapshot(Leased):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Why it failed, in a sentence that an owner understands; of a queued one, why it did last time.
-    reason = models.TextField(blank=True)
-    # The same for programs; empty also where it failed before that was recorded.
+    # The reason for programs; empty also if it failed before that was recorded.
     cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
     # How often it failed and was queued again, and not to be tried before when.
     failures = models.PositiveSmallIntegerField(default=0)
@@ -78,12 +67,14 @@ class Snapshot(Leased):
     local_date = models.DateField()
     scheduled_for = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
-    # The instant whose state it holds.
+    # The instant whose state it contains.
     taken_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
 
     manifest = models.CharField(max_length=200, blank=True)
+    # Of its bytes before encryption, as it was published; empty if that was not recorded, or did
+    # not hold later. See integrity/recorded_manifests.py.
+    manifest_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="")
     is_full = models.BooleanField(default=True)
     table_rows = models.JSONField(default=dict)
     rows = models.BigIntegerField(null=True)
@@ -96,15 +87,17 @@ class Snapshot(Leased):
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
     bytes_done = models.BigIntegerField(default=0)
-    # Changes that a full re-read found and tracking had not told of; see engine/rereading.py.
+    # Changes that a full re-read found and tracking had not told of; see engine/full_reread.py.
     untracked = models.JSONField(default=list)
 
-    # Until when each of its objects is locked at least; empty where the storage locks nothing, and
-    # where that has to be looked at again. See locking.py.
+    # Until when each of its objects is locked at least; empty if the storage locks nothing, or it
+    # has to be looked at again. See object_lock/lock_extension.py.
     locked_until = models.DateTimeField(null=True)
 
-    # Why it is unusually small beside those before it; empty where it is not. See anomaly.py.
+    # Why it is unusually small beside those before it; empty if it is not. See reports/anomaly.py.
     size_note = models.TextField(blank=True)
+    # What storage had lost or damaged of earlier snapshots, which this one wrote again.
+    storage_note = models.TextField(blank=True, default="", db_default="")
 
     # What its newest proof, or a restore of it, has shown; `proven_at` is when, either way.
     verdict = models.CharField(max_length=8, choices=Verdict.choices, default=Verdict.UNPROVEN)
@@ -164,12 +157,12 @@ class Snapshot(Leased):
 
     @property
     def day_name(self) -> str:
-        """What it is called everywhere: its day in the project's zone, as 23 Nov 2026."""
-        return f"{self.local_date.day} {self.local_date:%b %Y}"
+        """Return its name everywhere: its day in the project's zone."""
+        return moments.day(self.local_date)
 
     @property
     def status(self) -> tuple[str, str]:
-        """How far it is, or what its proof has shown: the word for it, and what it is called."""
+        """Return its state or verdict: a key and a label."""
         if self.state != self.State.COMPLETED:
             return self.state, self.State(self.state).label
         if self.verdict == self.Verdict.UNPROVEN:
@@ -179,23 +172,28 @@ class Snapshot(Leased):
 
     @property
     def duration(self) -> timedelta | None:
-        """How long taking it lasted."""
+        """Return how long taking it lasted."""
         if self.started_at and self.finished_at:
             return self.finished_at - self.started_at
         return None
 
     @property
     def restore_time(self) -> timedelta | None:
-        """How long a restore of it takes, where that was measured."""
+        """Return how long a restore takes, if that was measured."""
         return None if self.restore_seconds is None else timedelta(seconds=self.restore_seconds)
 
     @property
     def is_good(self) -> bool:
-        """Whether it is stored and nothing speaks against it."""
+        """Tell whether it is stored and has no failed proof."""
         return self.state == self.State.COMPLETED and self.verdict != self.Verdict.FAILED
 
+    @property
+    def is_held(self) -> bool:
+        """Tell whether an owner keeps it whatever its age."""
+        return hasattr(self, "hold")
+
     def kept_until(self, retention_days: int) -> datetime | None:
-        """When retention may remove it; None where there is nothing to keep."""
+        """Return when retention may remove it; None if there is nothing to keep."""
         if self.state != self.State.COMPLETED or self.taken_at is None:
             return None
         return self.taken_at + timedelta(days=retention_days)
@@ -214,22 +212,17 @@ class SnapshotCopy(Leased):
         COPIED = "copied", "Copied"
         FAILED = "failed", "Copy failed"
 
-    UNFINISHED = (State.QUEUED, State.RUNNING)
-
     snapshot = models.OneToOneField(Snapshot, models.CASCADE, primary_key=True, related_name="copy")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Where it is, without what opens it: where the setting names another place, it is copied there.
+    # Where it is, without what opens it: if the setting names another place, it is copied there.
     place = models.CharField(max_length=500)
-    # Why it failed; of a queued one, why it did last time.
-    reason = models.TextField(blank=True)
     cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
     # How often it failed and was queued again, and not to be tried before when.
     failures = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
     copied_at = models.DateTimeField(null=True)
     # When each of its objects had been read back, by copying or by a later look; not known of one
-    # that was found when the catalogue was made anew.
+    # that was found when the catalogue was rebuilt.
     verified_at = models.DateTimeField(null=True)
     # Bytes that had to be written; what earlier copies have already is shared with them.
     new_bytes = models.BigIntegerField(null=True)
@@ -267,7 +260,7 @@ class SnapshotCopy(Leased):
 
 
 class Hold(models.Model):
-    """A wish to keep a snapshot whatever its age."""
+    """An owner's decision to keep a snapshot whatever its age."""
 
     snapshot = models.OneToOneField(Snapshot, models.CASCADE, related_name="hold")
     account = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")

@@ -1,20 +1,19 @@
 """The edge between the services and the message broker."""
 
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from celery.exceptions import OperationalError
-
 from backups_portal.celery import app
-from snapshots.admitting import next_in_line
-from snapshots.copying import copies_overlooked, copy, next_copy
-from snapshots.queueing import heal, queue_due
-from snapshots.taking import take
+from backups_portal.lib.leased_job import may_wait
+from backups_portal.lib.loggers import get_logger
+from snapshots.replication.copy_run import copies_overlooked, copy, next_copy
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.concurrency import next_in_line
+from snapshots.schedule.schedule_tick import heal, queue_due
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # Sending a message costs a millisecond, and 100 ids are a message of 4 kB.
 IN_ONE_MESSAGE = 100
@@ -53,12 +52,9 @@ def copy_snapshot(snapshot_id: str) -> None:
 
 def send_copy(snapshot_id: UUID) -> None:
     """Send the next copy that the snapshot's project waits for, if there is one."""
-    try:
+    with may_wait("a copy"):
         for waiting in next_copy(snapshot_id):
             copy_snapshot.delay(str(waiting))
-    except OperationalError:
-        # It stays queued, and the tick sends it again.
-        log.warning("broker is away, a copy waits snapshot=%s", snapshot_id, exc_info=True)
 
 
 def send_copies_again(now: datetime) -> list[UUID]:
@@ -70,11 +66,8 @@ def send_copies_again(now: datetime) -> list[UUID]:
 
 
 def _pass_on(snapshot_ids: Sequence[str]) -> None:
-    try:
+    with may_wait(f"{len(snapshot_ids)} snapshots"):
         take_snapshot.delay(*snapshot_ids)
-    except OperationalError:
-        # They stay queued, and the tick sends them again.
-        log.warning("broker is away, %s snapshots wait", len(snapshot_ids), exc_info=True)
 
 
 def run_schedule(now: datetime) -> Ticked:

@@ -3,12 +3,12 @@
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from snapshots.views.backups import BackupsView
 from snapshots.views.compare import CompareView
+from snapshots.views.devices import DevicesView
 from snapshots.views.download import DownloadView
 from snapshots.views.find import FindView
+from snapshots.views.left_out import ExcludedView
 from snapshots.views.main_database import MainDatabaseView
-from snapshots.views.snapshot import ExcludedView, HoldView, ReleaseView, SnapshotView
 
 PROJECT = "projects/<slug:slug>/"
 SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"
@@ -18,12 +18,9 @@ read_only = csrf_exempt
 
 urlpatterns = [
     path(f"{PROJECT}main-database/", MainDatabaseView.as_view(), name="main-database"),
-    path(f"{PROJECT}backups/", read_only(BackupsView.as_view()), name="backups"),
     path(f"{PROJECT}backups/find/", read_only(FindView.as_view()), name="backups-find"),
-    path(SNAPSHOT, read_only(SnapshotView.as_view()), name="snapshot"),
+    path(f"{SNAPSHOT}devices/", read_only(DevicesView.as_view()), name="snapshot-devices"),
     path(f"{SNAPSHOT}left-out/", read_only(ExcludedView.as_view()), name="snapshot-excluded"),
     path(f"{SNAPSHOT}compare/", read_only(CompareView.as_view()), name="snapshot-compare"),
     path(f"{SNAPSHOT}download/", DownloadView.as_view(), name="snapshot-download"),
-    path(f"{SNAPSHOT}hold/", HoldView.as_view(), name="snapshot-hold"),
-    path(f"{SNAPSHOT}release/", ReleaseView.as_view(), name="snapshot-release"),
 ]

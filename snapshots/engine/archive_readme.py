@@ -6,24 +6,23 @@ from snapshots.engine.manifest import Manifest
 TEXT = """\
 # {name}: backup of {taken_at} (UTC)
 
-{rows:,} rows, as the database of the project was at that moment. Nothing in here needs the portal
-that made it.
+{rows:,} rows: the project's database as it was at that moment. You can read everything in here
+without the portal that created it.
 
-| folder | what it has |
+| folder | what it contains |
 |---|---|
-| `data/<table>/` | the rows, as Parquet files; all files of a folder together are the table |
+| `data/<table>/` | the rows, as Parquet files; together, the files in a folder are the table |
 | `resources/` | devices, dashboards and all other resources as JSON, laid out as a TagoIO backup |
 | `contents/` | rows by device and day (UTC), the devices, and the names of what was left out |
 | `manifest.json` | every file with its size, SHA-256, rows and digest |
 
-Each Parquet file has the first twelve digits of its SHA-256 in its name; the manifest has all of
-them, under the key of the file in the portal's storage.
+The name of each Parquet file contains the first twelve digits of its SHA-256. The manifest has all
+of them, under the key of the file in the portal's storage.
 
 ## Open it
 
-The records are in `data/variable`, without what they share: which device, variable name, type and
-unit a record belongs to is in `data/series`. Times are in UTC. A boolean is 1 or 0 in
-`number_value`.
+The records are in `data/variable`. What they share (device, variable name, type and unit) is in
+`data/series`. Times are in UTC. A boolean is 1 or 0 in `number_value`.
 
 With DuckDB, in this folder:
 
@@ -47,29 +46,29 @@ series = pd.read_parquet("data/series").set_index("id")
 records = variables.join(series[["device_id", "variable", "unit"]], on="series_id")
 ```
 
-## What is in it
+## What it contains
 
 | table | rows | |
 |---|---|---|
 {tables}
 
-## What is not
+## What it leaves out
 
-- Analysis console logs and code, uploaded files and file attachments: no backup has them.
-  `contents/excluded` names those that there were.
-- Tokens. `data/token` names them and has a keyed hash and the last four characters of each, which
-  open nothing.
+- Analysis console logs and code, uploaded files and file attachments: no backup contains them.
+  `contents/excluded` lists those that existed.
+- Tokens. `data/token` lists them with a keyed hash and the last four characters of each, which
+  give no access.
 - The values of secrets: `data/secret` has them sealed with the key of the installation, and
-  `resources/secrets.json` without a value. To have them back, make a new project from the backup.
+  `resources/secrets.json` without values. To get them back, create a new project from the backup.
 - Ids of variables are numbers of this backup; a restore gives new ones.
 
-Keep it as you keep the project itself: it has all of its data, and the salted password hashes of
-its people (`data/run_user`).
+Protect it as you protect the project itself: it contains all of its data, and the salted password
+hashes of its users (`data/run_user`).
 """
 
 
 def readme(manifest: Manifest, project_name: str) -> str:
-    """The text for a snapshot."""
+    """Write the text for a snapshot."""
     tables = "\n".join(
         f"| `{table}` | {rows:,} | {BY_NAME[table].label if table in BY_NAME else ''} |"
         for table, rows in manifest.table_rows.items()

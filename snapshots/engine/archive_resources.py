@@ -1,19 +1,22 @@
-"""The resources of a snapshot as JSON, as the files of a TagoIO backup have them.
+"""Write the resources of a snapshot as the JSON of a TagoIO backup.
 
 A TagoIO backup holds `resources/<kind>.json` with a list of objects of the API, and one object for
 the profile and for Run. What the portal keeps in columns and in `settings` is one object there.
 """
 
-import io
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import Any
 
-import pyarrow.parquet as pq
+import orjson
+import pyarrow as pa
 
+from backups_portal.projectdb.excluded_settings import without_excluded
+from backups_portal.projectdb.stored_json import load_json
+from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.segments import read_bytes
+from snapshots.engine.pg_timestamps import moments_as_text
+from snapshots.engine.segments import read_segment
 from snapshots.engine.storage import Storage
 
 Row = dict[str, Any]
@@ -39,7 +42,7 @@ ALLOCATION = (
 def resource_file(
     storage: Storage, manifest: Manifest, name: str, *, profile_id: str
 ) -> bytes | None:
-    """The JSON of one kind of resource; None where the snapshot has no such object.
+    """Write the JSON of one kind of resource; None if the snapshot has none.
 
     Raises:
         EngineError: a segment of it is missing or damaged.
@@ -48,31 +51,47 @@ def resource_file(
     def rows(table: str) -> list[Row]:
         return list(_rows(storage, manifest, table))
 
-    document = RESOURCES[name](rows)
+    try:
+        document = RESOURCES[name](rows)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedSnapshotError(
+            f"A part of this backup ({name}) does not have the rows of such resources."
+        ) from error
     if document is None:
         return None
-    if name == "profile":
+    if isinstance(document, dict) and name == "profile":
         document = {"id": profile_id, **document}
-    return json.dumps(document, ensure_ascii=False, indent=1).encode()
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
 def _rows(storage: Storage, manifest: Manifest, table: str) -> Iterator[Row]:
     for segment in manifest.of(table):
-        content = read_bytes(storage, segment)
-        for row in pq.read_table(io.BytesIO(content), use_threads=False).to_pylist():
-            yield {name: _value(name, value) for name, value in row.items()}
+        rows = read_segment(storage, segment)
+        moments = {field.name for field in rows.schema if pa.types.is_timestamp(field.type)}
+        for row in moments_as_text(rows).to_pylist():
+            shown = {name: _value(name, value, name in moments) for name, value in row.items()}
+            yield without_excluded(table, shown)
 
 
-def _value(name: str, value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _value(name: str, value: object, is_moment: bool) -> object:
+    if is_moment and isinstance(value, str):
+        return _iso(value)
     if name in JSON_COLUMNS and isinstance(value, str):
-        return json.loads(value)
+        return load_json(value)
     return value
 
 
-def _object(row: Mapping[str, Any]) -> Row:
-    """A row as the API's object: `settings` are keys beside the others."""
+def _iso(text: str) -> str:
+    """Write a moment as clients read it; as it is if they cannot."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _object(row: Row) -> Row:
+    """Write a row as the API's object: `settings` are keys beside the others."""
     columns = {
         RENAMED.get(name, name): value
         for name, value in row.items()
@@ -99,6 +118,11 @@ def _devices(rows: Rows) -> list[Row]:
             **_object(row),
             "params": [
                 {key: item[key] for key in ("id", "key", "value", "sent")}
+                for item in parameters.get(row["id"], [])
+            ],
+            # What a creation reads, such as that of the CLI's `backup restore`.
+            "configuration_params": [
+                {key: item[key] for key in ("key", "value", "sent")}
                 for item in parameters.get(row["id"], [])
             ],
         }
@@ -149,7 +173,7 @@ def _run(rows: Rows) -> Row | None:
 
 
 # By the name of the file.
-RESOURCES: dict[str, Callable[[Rows], Any]] = {
+RESOURCES: dict[str, Callable[[Rows], Row | list[Row] | None]] = {
     "access_management": _plain("access_rule"),
     "actions": _plain("action"),
     "analysis": _plain("analysis"),

@@ -1,7 +1,8 @@
 """What differs between two states of a project, from counts and digests alone.
 
-Pure: states in, differences out. Rows are compared by day and device (cells.py); where nothing says
-which day or device it was, the 128-bit digests of whole ranges still say that something differs.
+Pure: states in, differences out. Rows are compared by day and device (day_device_counts.py); if
+nothing says which day or device it was, the 128-bit digests of whole ranges still say that
+something differs.
 """
 
 from bisect import bisect_right
@@ -14,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from snapshots.engine.cells import Numbers, cell_keys, split_keys
-from snapshots.engine.chunks import ChunkRange
+from snapshots.engine.day_device_counts import Numbers, cell_keys, split_keys
 from snapshots.engine.digest import Digest
 from snapshots.engine.manifest import Segment
+from snapshots.engine.segment_plan import ChunkRange
 
 CHANGED_CELL_SCHEMA = pa.schema(
     [
@@ -35,6 +36,14 @@ class Change(StrEnum):
     ADDED = "added"
     REMOVED = "removed"
     CHANGED = "changed"
+
+
+class Effect(StrEnum):
+    """What a change means to whoever lost something, the worst first."""
+
+    LOST = "lost"
+    OTHER = "other"
+    GAINED = "gained"
 
 
 @dataclass(frozen=True)
@@ -73,12 +82,17 @@ class State:
 
 @dataclass(frozen=True)
 class TableChange:
-    """A table whose rows are not the same; `comparable` where both states digest its columns."""
+    """A table whose rows are not the same; `comparable` if both states digest its columns."""
 
     table: str
     before: int
     after: int
     comparable: bool = True
+
+    @property
+    def effect(self) -> Effect:
+        """Tell whether rows went or came."""
+        return _effect(max(self.before - self.after, 0), max(self.after - self.before, 0))
 
 
 @dataclass(frozen=True)
@@ -86,7 +100,7 @@ class DeviceChange:
     """A device that came or went, or whose name or rows are not the same.
 
     Attributes:
-        old_name: "" where it has not changed.
+        old_name: "" if it has not changed.
         gained, lost: Rows, counted by day: what came and went on one day is told as a difference.
         days: Chunks on which its rows are not the same.
     """
@@ -98,6 +112,12 @@ class DeviceChange:
     gained: int = 0
     lost: int = 0
     days: int = 0
+
+    @property
+    def effect(self) -> Effect:
+        """Tell whether it lost rows or is gone, or whether it or rows of it came."""
+        is_gone, is_new = self.change is Change.REMOVED, self.change is Change.ADDED
+        return _effect(self.lost or is_gone, self.gained or is_new)
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,11 @@ class ChunkChange:
     lost: int
     devices: int
 
+    @property
+    def effect(self) -> Effect:
+        """Tell whether rows of this day went or came."""
+        return _effect(self.lost, self.gained)
+
 
 @dataclass(frozen=True)
 class CellChange:
@@ -127,6 +152,21 @@ class CellChange:
     before: int
     after: int
 
+    @property
+    def lost(self) -> int:
+        """Rows that went."""
+        return max(self.before - self.after, 0)
+
+    @property
+    def gained(self) -> int:
+        """Rows that came."""
+        return max(self.after - self.before, 0)
+
+    @property
+    def effect(self) -> Effect:
+        """Tell whether rows went or came."""
+        return _effect(self.lost, self.gained)
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -135,6 +175,8 @@ class Difference:
     Attributes:
         cells: A table of CHANGED_CELL_SCHEMA.
         unlocated: Ranges of chunks that differ although all of their cells look the same.
+        same_devices: Names of the devices that both have, with the same rows.
+        same_tables: Names of the tables that have the same rows.
     """
 
     tables: list[TableChange]
@@ -142,6 +184,8 @@ class Difference:
     chunks: list[ChunkChange]
     cells: pa.Table = field(repr=False)
     unlocated: list[ChunkRange]
+    same_devices: list[str] = field(default_factory=list, repr=False)
+    same_tables: list[str] = field(default_factory=list)
 
     @property
     def is_empty(self) -> bool:
@@ -159,11 +203,11 @@ class Difference:
         return sum(change.lost for change in self.chunks)
 
     def of_device(self, device_id: str) -> list[CellChange]:
-        """The days on which the device's rows are not the same, the newest first."""
+        """List the days on which the device's rows differ, the newest first."""
         return sorted(self._where("device_id", device_id), key=lambda change: -change.chunk)
 
     def of_chunk(self, chunk: int) -> list[CellChange]:
-        """The devices whose rows are not the same on a day."""
+        """List the devices whose rows differ on a day."""
         return self._where("chunk", chunk)
 
     def _where(self, column: str, value: object) -> list[CellChange]:
@@ -174,23 +218,35 @@ class Difference:
 def compare_states(
     before: State, after: State, cells_before: pa.Table, cells_after: pa.Table
 ) -> Difference:
-    """Everything in which two states differ.
+    """Find everything in which two states differ.
 
     Args:
         cells_before, cells_after: All cells of each but those of objects that both have.
     """
     cells = compare_cells(cells_before, cells_after, {**before.numbers, **after.numbers})
+    tables = compare_tables(before.tables, after.tables)
+    devices = compare_devices(before.devices, after.devices, cells)
     return Difference(
-        tables=compare_tables(before.tables, after.tables),
-        devices=compare_devices(before.devices, after.devices, cells),
+        tables=tables,
+        devices=devices,
         chunks=compare_chunks(before.chunk_rows, after.chunk_rows, cells),
         cells=cells,
         unlocated=unlocated(before.segments, after.segments, cells),
+        same_devices=_same_devices(after, {change.device_id for change in devices}),
+        same_tables=_same_tables(after, {change.table for change in tables}),
     )
 
 
+def _same_devices(after: State, changed: set[str]) -> list[str]:
+    return sorted(name for device_id, name in after.devices.items() if device_id not in changed)
+
+
+def _same_tables(after: State, changed: set[str]) -> list[str]:
+    return [name for name, state in after.tables.items() if state.rows and name not in changed]
+
+
 def compare_cells(before: pa.Table, after: pa.Table, ids: Mapping[int, str]) -> pa.Table:
-    """The cells that are not the same, as a table of CHANGED_CELL_SCHEMA in the order of time.
+    """Find the cells that differ, in the order of time.
 
     Args:
         ids: The ids of devices by number; rows of others are told to be of no device ("").
@@ -212,13 +268,13 @@ def compare_cells(before: pa.Table, after: pa.Table, ids: Mapping[int, str]) -> 
 
 
 def _keys(cells: pa.Table) -> Numbers:
-    """The key of each cell; no two cells of a state have the same."""
+    """Return the key of each cell; no two cells of a state have the same."""
     chunks, devices = (cells[name].to_numpy().astype(np.int64) for name in ("chunk", "device"))
     return cell_keys(chunks, devices)
 
 
 def _union(*sides: Numbers) -> Numbers:
-    """All keys, ascending; numpy's own union hashes them, which takes ten times as long."""
+    """Join all keys, ascending; numpy's own union takes ten times as long."""
     keys = np.concatenate(sides)
     keys.sort(kind="stable")
     return keys[np.r_[True, keys[1:] != keys[:-1]]] if len(keys) else keys
@@ -233,7 +289,7 @@ def _ids(numbers: Numbers, ids: Mapping[int, str]) -> pa.Array:
 def compare_tables(
     before: Mapping[str, TableState], after: Mapping[str, TableState]
 ) -> list[TableChange]:
-    """The tables that are not the same, in the order in which they were named first."""
+    """Find the tables that differ, in the order in which they were named."""
     changes = []
     for name in dict.fromkeys([*before, *after]):
         nothing = TableState(0, Digest(), ())
@@ -247,7 +303,7 @@ def compare_tables(
 def compare_devices(
     before: Mapping[str, str], after: Mapping[str, str], cells: pa.Table
 ) -> list[DeviceChange]:
-    """The devices that came, went or are not the same."""
+    """Find the devices that came, went or differ."""
     sums = _sums_by(cells, "device_id")
     changes = []
     for device_id in {**before, **after, **sums}:
@@ -272,13 +328,20 @@ def compare_devices(
 def compare_chunks(
     before: Mapping[int, int], after: Mapping[int, int], cells: pa.Table
 ) -> list[ChunkChange]:
-    """The days on which rows are not the same."""
+    """Find the days on which rows differ."""
     changes = []
     for chunk, (gained, lost, devices) in _sums_by(cells, "chunk").items():
         old, new = before.get(chunk, 0), after.get(chunk, 0)
         change = _change(old > 0, new > 0)
         changes.append(ChunkChange(chunk, change, old, new, gained, lost, devices))
     return sorted(changes, key=lambda change: -change.chunk)
+
+
+def _effect(lost: int, gained: int) -> Effect:
+    """Name the effect; what went counts for more than what came."""
+    if lost:
+        return Effect.LOST
+    return Effect.GAINED if gained else Effect.OTHER
 
 
 def _change(was_there: bool, is_there: bool) -> Change:
@@ -288,7 +351,7 @@ def _change(was_there: bool, is_there: bool) -> Change:
 
 
 def _sums_by(cells: pa.Table, column: str) -> dict[Any, tuple[int, int, int]]:
-    """Rows gained and lost, and changed cells, by the values of a column."""
+    """Add up rows gained and lost, and changed cells, by a column's values."""
     net = cells["after"].to_numpy() - cells["before"].to_numpy()
     sums = (
         pa.table({"by": cells[column], "gained": np.maximum(net, 0), "lost": np.maximum(-net, 0)})
@@ -303,7 +366,7 @@ def _sums_by(cells: pa.Table, column: str) -> dict[Any, tuple[int, int, int]]:
 def unlocated(
     before: Iterable[Segment], after: Iterable[Segment], cells: pa.Table
 ) -> list[ChunkRange]:
-    """Ranges whose digests differ although none of their cells does; none of a live database."""
+    """Find ranges whose digests differ although none of their cells does."""
     before, after = list(before), list(after)
     if not before or not after:
         return []
@@ -324,7 +387,7 @@ def _starts(segments: Iterable[Segment]) -> set[int]:
 
 
 def _digests(segments: Iterable[Segment], starts: list[int]) -> list[Digest]:
-    """The digests of the ranges that begin at `starts`, and of what is before them."""
+    """Digest the ranges that begin at `starts`, and what is before them."""
     totals = [Digest()] * (len(starts) + 1)
     for segment in segments:
         first = segment.first_chunk

@@ -1,21 +1,23 @@
-"""A digest of rows that does not depend on their order, nor on how they are stored.
+"""Digest rows, whatever their order and however they are stored.
 
 Every value becomes 64 bits; the values of a row are mixed with constants of their columns, so that
 a value in another column counts as another value; the rows are added up in two lanes of 64 bits.
-It finds faults, not forgery: whoever can write storage can also write a matching digest. The
+It finds faults, not forgery: a writer of storage can also write a matching digest. The
 mixing is SplitMix64's finaliser (Steele, Lea, Flood: "Fast splittable pseudorandom number
 generators", OOPSLA 2014).
 """
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 Words = npt.NDArray[np.uint64]
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -25,6 +27,13 @@ LANE_2 = np.uint64(0xD6E8FEB86659FD93)
 NULL = np.uint64(0xA0761D6478BD642F)
 NULL_WORD = np.array([NULL])
 LANE = 1 << 64
+FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
+# An operation on whole arrays takes as long as one on so many single words.
+TOGETHER = 8
+MASK = int(FULL)
+GAMMA_1, FIRST_1, SECOND_1 = int(GAMMA), int(MIX_1), int(MIX_2)
+# Bytes of long values that are taken apart at a time.
+BLOCK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -42,12 +51,12 @@ class Digest:
 
     @classmethod
     def parse(cls, text: str) -> "Digest":
-        """The digest behind 32 hex digits."""
+        """Read 32 hex digits."""
         return cls(int(text[16:], 16), int(text[:16], 16))
 
 
 def mix(words: Words) -> Words:
-    """SplitMix64's finaliser, applied to each word."""
+    """Apply SplitMix64's finaliser to each word."""
     spare = words >> np.uint64(30)
     spare ^= words
     spare *= MIX_1
@@ -60,7 +69,7 @@ def mix(words: Words) -> Words:
 
 
 def row_words(table: pa.Table, columns: tuple[str, ...]) -> tuple[Words, Words]:
-    """Two words per row of the table, from the named columns."""
+    """Compute two words per row of the table, from the named columns."""
     low = np.zeros(table.num_rows, np.uint64)
     high = np.zeros(table.num_rows, np.uint64)
     for name in columns:
@@ -77,25 +86,26 @@ def row_words(table: pa.Table, columns: tuple[str, ...]) -> tuple[Words, Words]:
 
 
 def table_digest(table: pa.Table, columns: tuple[str, ...]) -> Digest:
-    """The digest of all rows of the table, over the named columns."""
+    """Digest all rows of the table, over the named columns."""
     return words_digest(*row_words(table, columns))
 
 
 def words_digest(low: Words, high: Words) -> Digest:
-    """The digest of rows whose words these are."""
+    """Digest the rows whose words these are."""
     return Digest(int(low.sum(dtype=np.uint64)), int(high.sum(dtype=np.uint64)))
 
 
 def column_constants(name: str) -> tuple[np.uint64, np.uint64]:
-    """A key and an odd factor that belong to a column's name."""
+    """Derive a key and an odd factor from a column's name."""
     digest = hashlib.md5(name.encode(), usedforsecurity=False).digest()
     key, factor = np.frombuffer(digest, ">u8")
     return np.uint64(key), np.uint64(factor) | np.uint64(1)
 
 
 def column_words(column: pa.ChunkedArray) -> Words:
-    """One word per value: the bits of numbers and times, a hash of text and bytes."""
-    array = column.combine_chunks()
+    """Compute one word per value: bits of numbers, a hash of text and bytes."""
+    # One chunk is not copied.
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
@@ -106,7 +116,7 @@ def column_words(column: pa.ChunkedArray) -> Words:
     return words
 
 
-def _plain_words(array: Any) -> Words:
+def _plain_words(array: pa.Array) -> Words:
     kind = array.type
     if pa.types.is_boolean(kind):
         return np.asarray(array.fill_null(False)).astype(np.uint64)
@@ -116,37 +126,128 @@ def _plain_words(array: Any) -> Words:
         return np.asarray(array.cast(pa.int64()).fill_null(0)).view(np.uint64)
     if pa.types.is_floating(kind):
         return np.asarray(array.fill_null(0.0)).astype(np.float64).view(np.uint64)
-    if pa.types.is_string(kind) or pa.types.is_binary(kind):
+    if pa.types.is_string(kind) or pa.types.is_binary(kind) or _has_wide_offsets(kind):
         return _text_words(array)
     raise TypeError(f"no digest is defined for {kind}")
 
 
-def _text_words(array: Any) -> Words:
-    """A hash of each value's bytes: its length, then its words of 8 bytes, little-endian."""
+def _text_words(array: pa.Array) -> Words:
+    """Hash each value's length, then its bytes as little-endian words.
+
+    All values go forward together, the longest first, so that those which have ended are a tail;
+    the last few, which a whole-array operation would be too much for, go on one by one.
+    """
+    kind = np.int64 if _has_wide_offsets(array.type) else np.int32
     _, offsets_buffer, data_buffer = array.buffers()
-    offsets = np.frombuffer(offsets_buffer, np.int32, len(array) + 1, array.offset * 4)
-    lengths = np.diff(offsets)
+    offsets = np.frombuffer(offsets_buffer, kind, len(array) + 1, array.offset * kind().itemsize)
     data = np.frombuffer(data_buffer or b"", np.uint8)
-    if len(lengths) and lengths[0] == lengths[-1] and (lengths == lengths[0]).all():
-        return _blocks_words(
-            data[offsets[0] : offsets[-1]].reshape(len(array), lengths[0]), int(lengths[0])
-        )
+    lengths = np.diff(offsets).astype(np.int64)
+    if len(lengths) >= TOGETHER and (lengths == lengths[0]).all():
+        whole = data[offsets[0] : offsets[-1]].reshape(len(lengths), lengths[0])
+        return _blocks_words(whole, int(lengths[0]))
+    order = _longest_first(lengths)
+    starts, lengths = offsets[:-1][order].astype(np.int64), lengths[order]
+    state = lengths.astype(np.uint64)
+    step = _hash_together(data, starts, lengths, state)
+    for row in range(int(np.count_nonzero(lengths > 8 * step))):
+        start, end = int(starts[row]) + 8 * step, int(starts[row] + lengths[row])
+        state[row] = _hash_alone(data[start:end], int(state[row]))
     words = np.empty(len(array), np.uint64)
-    for length in np.unique(lengths):
-        rows = np.nonzero(lengths == length)[0]
-        places = offsets[rows][:, None] + np.arange(length, dtype=np.int32)
-        words[rows] = _blocks_words(data[places], int(length))
+    words[order] = state
     return words
 
 
-def _blocks_words(values: npt.NDArray[np.uint8], length: int) -> Words:
-    """Hashes of values that are equally long: one row of bytes each."""
+def _blocks_words(values: Bytes, length: int) -> Words:
+    """Hash values that are equally long, as groups are mostly."""
     count = len(values)
     padded = np.zeros((count, -(-length // 8) * 8), np.uint8)
     padded[:, :length] = values
     state = np.full(count, length, np.uint64)
-    for column in padded.view("<u8").T:
-        state ^= column
-        state += GAMMA
-        state = mix(state)
+    _advance(state, padded.view("<u8").T)
+    return state
+
+
+def _advance(state: Words, words: Iterable[Words]) -> None:
+    """Hash the next words of all values in place, by few calls."""
+    spare = np.empty_like(state)
+    gamma, first, second, s30, s27, s31 = (
+        np.broadcast_to(np.uint64(constant), state.shape)
+        for constant in (GAMMA, MIX_1, MIX_2, 30, 27, 31)
+    )
+    xor, add, multiply, shift = np.bitwise_xor, np.add, np.multiply, np.right_shift
+    for word in words:
+        add(xor(state, word, state), gamma, state)
+        multiply(xor(state, shift(state, s30, spare), state), first, state)
+        multiply(xor(state, shift(state, s27, spare), state), second, state)
+        xor(state, shift(state, s31, spare), state)
+
+
+def _longest_first(lengths: Places) -> Places:
+    """Order values by how many words they have; sorting 16 bits is quick."""
+    keys = -((lengths + 7) // 8)
+    if len(keys) and keys.min() >= -(1 << 15):
+        keys = keys.astype(np.int16)
+    return np.argsort(keys, kind="stable")
+
+
+def _has_wide_offsets(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+
+
+def _hash_together(data: Bytes, starts: Places, lengths: Places, state: Words) -> int:
+    """Hash values while many of them go on; returns how many words each has had.
+
+    Args:
+        starts: Where each value begins in the data; the longest value is the first.
+        lengths: In bytes.
+        state: Of each value; it is changed in place.
+    """
+    words = (lengths + 7) // 8
+    step, count = 0, int(np.count_nonzero(words))
+    reader = _WordReader(data)
+    while count >= TOGETHER:
+        # No value ends before the last word of the shortest.
+        if (last := int(words[count - 1]) - 1) > step:
+            _advance(state[:count], reader.read_whole(starts[:count], step, last))
+            step = last
+        block = reader.read(starts[:count] + 8 * step)
+        going = int(np.searchsorted(-words[:count], -step - 1))
+        # Of the last word of a value, only the bytes that are its own.
+        spare = 8 * (8 * (step + 1) - lengths[going:count])
+        block[going:] &= FULL >> spare.astype(np.uint64)
+        state[:count] = mix((state[:count] ^ block) + GAMMA)
+        step, count = step + 1, going
+    return step
+
+
+class _WordReader:
+    """Reads words of 8 bytes at any place of some bytes; behind the end are zeros."""
+
+    def __init__(self, data: Bytes) -> None:
+        if len(data) < 8:
+            data = np.concatenate([data, np.zeros(8 - len(data), np.uint8)])
+        self._words: Words = np.ndarray((len(data) - 7,), np.dtype("<u8"), data, strides=(1,))
+
+    def read_whole(self, starts: Places, step: int, end: int) -> Iterator[Words]:
+        """Yield the words from a step until another, of values that have as many."""
+        together = max(1, BLOCK_BYTES // (8 * len(starts)))
+        for first in range(step, end, together):
+            steps = np.arange(first, min(first + together, end))
+            yield from self._words[starts + 8 * steps[:, None]]
+
+    def read(self, places: Places) -> Words:
+        """Return the word at each place."""
+        inside = np.minimum(places, len(self._words) - 1)
+        return self._words[inside] >> (8 * (places - inside)).astype(np.uint64)
+
+
+def _hash_alone(data: Bytes, state: int) -> int:
+    """Hash one value, which is 0.6 µs for each word."""
+    for start in range(0, len(data), BLOCK_BYTES):
+        block = data[start : start + BLOCK_BYTES].tobytes()
+        for word in memoryview(block + bytes(-len(block) % 8)).cast("Q"):
+            state = (state ^ word) + GAMMA_1 & MASK
+            state = (state ^ state >> 30) * FIRST_1 & MASK
+            state = (state ^ state >> 27) * SECOND_1 & MASK
+            state ^= state >> 31
     return state

@@ -1,4 +1,4 @@
-"""Objects that nobody can read who has the storage alone: AES-256-GCM, with a key per project.
+"""Encrypt objects with AES-256-GCM and a key per project.
 
 A project's data key is random. It lies in storage beside what it encrypts, itself encrypted
 ("wrapped") by a master key of the installation, so that a backup of the storage and the master
@@ -7,7 +7,7 @@ keys are enough to read everything again. An object is
     ENCRYPTED (4 bytes) + id of the data key (8) + nonce (12) + ciphertext + tag (16)
 
 and authenticated with its whole name, in which the project's id comes first: one that was swapped
-for another, or cut, is refused. Rotation wraps the data keys anew and touches no other object; to
+for another, or cut, is refused. Rotation wraps the data keys again and touches no other object; to
 destroy a project's data keys is to destroy its backups.
 
 Names are digests of what was encrypted, so that equal content of one project is stored once. Who
@@ -18,7 +18,6 @@ import base64
 import binascii
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
@@ -26,8 +25,10 @@ from threading import Lock
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from backups_portal.lib.causes import Cause
+from backups_portal.lib.crypto import PLAIN, parse_master_keys
+from backups_portal.lib.failure_causes import Cause
 from snapshots.engine.errors import EncryptionError, MissingObjectError
+from snapshots.engine.layout import is_data_key, keys_folder
 from snapshots.engine.storage import ENCRYPTED, Storage
 
 KEY_BYTES = 32
@@ -37,9 +38,6 @@ TAG_BYTES = 16
 HEADER_BYTES = len(ENCRYPTED) + KEY_ID_BYTES + NONCE_BYTES
 OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
 FORMAT = 1
-# In place of a master key: objects that are not encrypted are read, too.
-PLAIN = "plain"
-MASTER_KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):(?P<key>[0-9a-fA-F]{64})")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class MasterKeys:
 
     @classmethod
     def parse(cls, text: str) -> "MasterKeys | None":
-        """Read `id:64 hex digits`, the key in use first, others and `plain` after commas.
+        """Read `id:64 hex digits`, the current key first, after commas others.
 
         Returns:
             None for an empty text: nothing is encrypted.
@@ -64,24 +62,8 @@ class MasterKeys:
         Raises:
             ValueError: it is something else; the message repeats no key.
         """
-        parts = [part.strip() for part in text.split(",") if part.strip()]
-        keys: dict[str, bytes] = {}
-        for number, part in enumerate(parts, start=1):
-            if part == PLAIN:
-                continue
-            found = MASTER_KEY.fullmatch(part)
-            if found is None:
-                raise ValueError(
-                    f"entry {number} is not an id, a colon and 64 hex digits, such as 2026-11:5e…"
-                )
-            if found["id"] in keys:
-                raise ValueError(f"the id {found['id']} is there twice")
-            keys[found["id"]] = bytes.fromhex(found["key"])
-        if not keys:
-            if parts:
-                raise ValueError("there is no key beside `plain`")
-            return None
-        return cls(keys, plain=PLAIN in parts)
+        keys, is_plain = parse_master_keys(text)
+        return cls(keys, plain=is_plain) if keys else None
 
     @property
     def current(self) -> str:
@@ -89,7 +71,7 @@ class MasterKeys:
         return next(iter(self.keys))
 
     def wrap(self, name: str, data_key: bytes) -> bytes:
-        """The object in which a data key is stored under `name`."""
+        """Write the object in which a data key is stored under `name`."""
         nonce = os.urandom(NONCE_BYTES)
         cipher = AESGCM(self.keys[self.current])
         wrapped = nonce + cipher.encrypt(nonce, data_key, _bound(name, self.current))
@@ -102,7 +84,7 @@ class MasterKeys:
         ).encode()
 
     def unwrap(self, name: str, stored: bytes) -> tuple[str, bytes]:
-        """The id of the master key that wrapped a data key, and the data key.
+        """Return the id of the master key that wrapped a data key, and the data key.
 
         Raises:
             EncryptionError: that master key is not listed or another one, or this was changed.
@@ -148,14 +130,14 @@ class ProjectCipher:
         self._lock = Lock()
 
     def seal(self, key: str, content: bytes) -> bytes:
-        """The object as it is stored; makes the project's data key where there is none."""
+        """Encrypt an object, and make the project's data key if there is none."""
         name = self._writing_key(key)
         nonce = os.urandom(NONCE_BYTES)
         head = ENCRYPTED + bytes.fromhex(name.rpartition("/")[2]) + nonce
         return head + self._cipher(name).encrypt(nonce, content, key.encode())
 
     def open(self, key: str, stored: bytes) -> bytes:
-        """The content of an object.
+        """Decrypt an object.
 
         Raises:
             EncryptionError: its key is gone or cannot be opened, or it is not what was stored.
@@ -179,7 +161,7 @@ class ProjectCipher:
             ) from error
 
     def sizes(self, size: int) -> tuple[int, ...]:
-        """How many bytes an object with `size` bytes of content may have in storage."""
+        """Tell what sizes an object of `size` bytes may have in storage."""
         encrypted = size + OVERHEAD_BYTES
         return (encrypted, size) if self._masters.plain else (encrypted,)
 
@@ -187,9 +169,8 @@ class ProjectCipher:
         project = _project(key)
         with self._lock:
             if project not in self._writing:
-                folder = keys_folder(project)
-                names = sorted(item.key for item in self._storage.list(folder))
-                self._writing[project] = names[0] if names else self._new_key(folder)
+                names = data_keys(self._storage, project)
+                self._writing[project] = names[0] if names else self._new_key(keys_folder(project))
             return self._writing[project]
 
     def _new_key(self, folder: str) -> str:
@@ -220,6 +201,10 @@ def _project(key: str) -> str:
     return key.partition("/")[0]
 
 
-def keys_folder(project: object) -> str:
-    """Below this are the wrapped data keys of a project."""
-    return f"{project}/keys/"
+def data_keys(storage: Storage, project: object) -> list[str]:
+    """List the names of a project's wrapped data keys, in order.
+
+    Raises:
+        StorageError: the storage cannot be listed.
+    """
+    return sorted(item.key for item in storage.list(keys_folder(project)) if is_data_key(item.key))

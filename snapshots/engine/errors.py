@@ -1,13 +1,13 @@
-"""What can go wrong with a snapshot; each message is a sentence that an owner understands."""
+"""Name what can go wrong with a snapshot, each in a sentence for its owner."""
 
-from backups_portal.lib.causes import Cause
+from backups_portal.lib.failure_causes import Cause
 
 
 class EngineError(Exception):
     """A snapshot could not be taken, read or restored; `str()` of it is fit for a page.
 
     Attributes:
-        cause: Of its class, unless whoever raises it knows better.
+        cause: Of its class, unless the raising code knows better.
     """
 
     cause = Cause.UNEXPECTED
@@ -58,6 +58,10 @@ class UnsupportedFormatError(EngineError):
     """The snapshot was written by a newer version of this software."""
 
     cause = Cause.VERSION
+
+
+class UntrackedError(EngineError):
+    """The variables are not what the base and the marks foretell; everything must be read."""
 
 
 class SourceError(EngineError):

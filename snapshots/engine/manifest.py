@@ -1,15 +1,34 @@
-"""The manifest: the object that makes a snapshot; it is complete in itself."""
+"""The manifest: the object that makes a snapshot; it is complete in itself.
 
+That of a snapshot which the portal knows is read by its `ManifestRecord`, which holds it against
+what was recorded.
+"""
+
+import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC
+from typing import Annotated
 from uuid import UUID
 
+from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter
+
 from snapshots.engine.errors import DamagedSnapshotError, UnsupportedFormatError
+from snapshots.engine.layout import manifest_key
+from snapshots.engine.manifest_consistency import check_consistency, load_unambiguous
+from snapshots.engine.pg_timestamps import FIRST_CHUNK, LAST_CHUNK
 from snapshots.engine.storage import Storage
 
 FORMAT = 2
+CHANGED = "The manifest of this backup was changed in storage after it was written."
+
+# As much as a bigint of the control database holds.
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+# The last one is that behind all others, at which a range ends.
+Chunk = Annotated[int, Field(ge=FIRST_CHUNK, le=LAST_CHUNK + 1)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# PostgreSQL knows texts without the character 0 only.
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=10_000)]
 
 
 @dataclass(frozen=True)
@@ -22,26 +41,29 @@ class Segment:
         first_chunk: Of variables: the rows are those of the chunks (days since 1970-01-01 UTC)
             from `first_chunk` up to but not including `end_chunk`; None means no bound.
         chunk_rows: Of variables: rows by chunk.
+        orphans: Of variables: by chunk, rows of the range that were left out, since their series
+            is gone. Written if there are some only.
     """
 
-    table: str
-    key: str
-    sha256: str
-    rows: int
-    bytes: int
-    logical_bytes: int
-    digest: str
-    first_chunk: int | None = None
-    end_chunk: int | None = None
-    chunk_rows: dict[int, int] = field(default_factory=dict)
+    table: Text
+    key: Text
+    sha256: Sha256
+    rows: Count
+    bytes: Count
+    logical_bytes: Count
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    first_chunk: Chunk | None = None
+    end_chunk: Chunk | None = None
+    chunk_rows: dict[Chunk, Count] = field(default_factory=dict)
+    orphans: dict[Chunk, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class ExcludedTotal:
     """How much of a kind the project has and this snapshot leaves out; the size is in bytes."""
 
-    count: int
-    size: int
+    count: Count
+    size: Count
 
 
 @dataclass(frozen=True)
@@ -50,13 +72,14 @@ class UntrackedChange:
 
     Attributes:
         first_chunk, end_chunk: As of a segment.
-        rows_expected: Equal to `rows_found` where only the content is another one.
+        rows_expected: Equal to `rows_found` if only the content is another one.
     """
 
-    first_chunk: int | None
-    end_chunk: int | None
-    rows_expected: int
-    rows_found: int
+    first_chunk: Chunk | None
+    end_chunk: Chunk | None
+    # What tracking foretells may be less than nothing.
+    rows_expected: Annotated[int, Field(gt=-(2**63), lt=2**63)]
+    rows_found: Count
 
 
 @dataclass(frozen=True)
@@ -66,33 +89,38 @@ class Manifest:
     Attributes:
         prefix: The hex digits that begin the source's variable ids.
         columns: By table, the columns that a restore must reproduce exactly.
-        contents: Objects that tell what the segments hold (contents.py).
-        new_keys: The objects that were not part of the snapshot it was built upon.
+        contents: Objects that tell what the segments hold (contents_index.py).
+        new_keys: The objects that were not part of the snapshot it was built upon, or had to be
+            written again.
         excluded: What was left out, by kind; the contents name each of it.
         untracked: What this full re-read found that tracking had not told of.
+        healed: Objects that storage had lost or damaged, and that this full re-read wrote again.
         labels: What the portal called it (`project`, `local_date`, `time_zone`): by these the
-            catalogue is made anew where it was lost.
+            catalogue is rebuilt if it was lost.
+        sha256: Of the bytes that it was read from, before encryption.
     """
 
     snapshot_id: UUID
     project_id: UUID
-    prefix: str
-    taken_at: datetime
+    prefix: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}$")]
+    taken_at: AwareDatetime
     is_full: bool
-    postgresql_version: str
-    schema_version: int
-    columns: dict[str, tuple[str, ...]]
+    postgresql_version: Annotated[Text, StringConstraints(max_length=40)]
+    schema_version: Annotated[int, Field(ge=0, lt=2**31)]
+    columns: dict[Text, tuple[Text, ...]]
     segments: tuple[Segment, ...]
     contents: tuple[Segment, ...]
     new_keys: frozenset[str]
     excluded: dict[str, ExcludedTotal] = field(default_factory=dict)
     untracked: tuple[UntrackedChange, ...] = ()
-    labels: dict[str, str] = field(default_factory=dict)
+    healed: tuple[str, ...] = ()
+    labels: dict[Text, Text] = field(default_factory=dict)
+    sha256: str = field(default="", compare=False)
 
     @property
     def key(self) -> str:
         """The name of the manifest's object."""
-        return f"{manifest_folder(self.project_id)}{self.snapshot_id}.json"
+        return manifest_key(self.project_id, self.snapshot_id)
 
     @property
     def table_rows(self) -> dict[str, int]:
@@ -128,11 +156,11 @@ class Manifest:
         return sum(item.bytes for key, item in self.objects.items() if key in self.new_keys)
 
     def of(self, table: str) -> list[Segment]:
-        """The segments of a table, in the order in which a restore numbers their rows."""
+        """List the segments of a table, in the order of a restore."""
         return [segment for segment in self.segments if segment.table == table]
 
     def to_json(self) -> bytes:
-        """The object's bytes."""
+        """Write the object's bytes."""
         document = {
             "format": FORMAT,
             "snapshot_id": str(self.snapshot_id),
@@ -143,56 +171,57 @@ class Manifest:
             "postgresql_version": self.postgresql_version,
             "schema_version": self.schema_version,
             "columns": self.columns,
-            "segments": [asdict(segment) for segment in self.segments],
-            "contents": [asdict(item) for item in self.contents],
+            "segments": [_as_item(segment) for segment in self.segments],
+            "contents": [_as_item(item) for item in self.contents],
             "new_keys": sorted(self.new_keys),
             "excluded": {kind: asdict(total) for kind, total in self.excluded.items()},
             "untracked": [asdict(item) for item in self.untracked],
+            "healed": self.healed,
             "labels": self.labels,
         }
         return json.dumps(document, separators=(",", ":")).encode()
 
     @classmethod
     def from_json(cls, content: bytes) -> "Manifest":
-        """The snapshot that a manifest describes.
+        """Read the snapshot that a manifest describes.
 
         Raises:
             UnsupportedFormatError: a newer version wrote it, or one from before the first release.
             DamagedSnapshotError: it is no manifest.
         """
         try:
-            document = json.loads(content)
-            _check_format(document["format"])
-            return cls(
-                snapshot_id=UUID(document["snapshot_id"]),
-                project_id=UUID(document["project_id"]),
-                prefix=document["prefix"],
-                taken_at=datetime.fromisoformat(document["taken_at"]),
-                is_full=document["is_full"],
-                postgresql_version=document["postgresql_version"],
-                schema_version=document["schema_version"],
-                columns={table: tuple(names) for table, names in document["columns"].items()},
-                segments=tuple(_segment(item) for item in document["segments"]),
-                contents=tuple(_segment(item) for item in document["contents"]),
-                new_keys=frozenset(document["new_keys"]),
-                excluded={
-                    kind: ExcludedTotal(**total) for kind, total in document["excluded"].items()
-                },
-                untracked=tuple(UntrackedChange(**item) for item in document.get("untracked", ())),
-                labels=dict(document.get("labels", {})),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise DamagedSnapshotError(
-                "The manifest of this backup was changed in storage after it was written."
-            ) from error
+            _check_format(load_unambiguous(content)["format"])
+            manifest = _PARSER.validate_json(content, strict=True)
+            check_consistency(manifest)
+            taken_at = manifest.taken_at.astimezone(UTC)
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise DamagedSnapshotError(CHANGED) from error
+        return replace(manifest, taken_at=taken_at, sha256=hashlib.sha256(content).hexdigest())
 
     @classmethod
     def load(cls, storage: Storage, key: str) -> "Manifest":
-        """Read a manifest from storage; raises what `Storage.get` and `from_json` raise."""
-        return storage.read(key, cls.from_json)
+        """Read a manifest that has nothing to be held against but its own name.
+
+        Raises:
+            DamagedSnapshotError: it is no manifest, or that of another snapshot.
+            EngineError: what `Storage.get` and `from_json` raise.
+        """
+
+        def parse(content: bytes) -> "Manifest":
+            manifest = cls.from_json(content)
+            if manifest.key != key:
+                raise DamagedSnapshotError("It is the manifest of another backup.")
+            return manifest
+
+        return storage.read(key, parse)
 
 
-def _check_format(number: int) -> None:
+_PARSER = TypeAdapter(Manifest)
+
+
+def _check_format(number: object) -> None:
+    if type(number) is not int:
+        raise TypeError("the format is not a number")
     if number > FORMAT:
         raise UnsupportedFormatError(
             f"This backup has format {number}; this version reads up to format {FORMAT}. "
@@ -200,16 +229,12 @@ def _check_format(number: int) -> None:
         )
     if number < FORMAT:
         raise UnsupportedFormatError(
-            f"This backup has format {number}, which was never released and is not read any more."
+            f"This backup has format {number}, which was never released and is no longer supported."
         )
 
 
-def _segment(item: dict[str, Any]) -> Segment:
-    # JSON has text for keys.
-    chunk_rows = {int(chunk): rows for chunk, rows in item["chunk_rows"].items()}
-    return Segment(**{**item, "chunk_rows": chunk_rows})
-
-
-def manifest_folder(project_id: UUID | str) -> str:
-    """Below this are the manifests of a project."""
-    return f"{project_id}/manifests/"
+def _as_item(segment: Segment) -> dict[str, object]:
+    item = asdict(segment)
+    if not segment.orphans:
+        del item["orphans"]
+    return item

@@ -3,7 +3,8 @@
 import hashlib
 import io
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from uuid import UUID
 
@@ -12,16 +13,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from snapshots.engine.digest import Digest, table_digest
+from snapshots.engine.digest import Digest
 from snapshots.engine.errors import DamagedSnapshotError
+from snapshots.engine.layout import segment_key
 from snapshots.engine.manifest import Segment
+from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.storage import Storage
 
 # Ascending within a segment, so that their differences are small.
 ASCENDING = frozenset({"time", "created_at", "id", "chunk", "device"})
 # Hardly ever the same in neighbouring rows; a dictionary would only add its numbers to them.
 PLAIN = frozenset({"group_key", "digest"})
-# Below, a column is regular where so few of its steps differ.
+# Bytes of a value, on average.
+LONG = 4_096
+# Below, a column is regular if so few of its steps differ.
 REGULAR = 1 / 8
 SAMPLE_ROWS = 8192
 # Fibonacci hashing: 2^64 divided by the golden ratio spreads neighbouring numbers evenly.
@@ -37,9 +42,19 @@ class EncodedSegment:
     content: bytes
 
 
-def segment_key(project_id: UUID, sha256: str) -> str:
-    """Where a segment of these bytes lives; the same bytes of a project are stored once."""
-    return f"{project_id}/segments/{sha256[:2]}/{sha256}.parquet"
+@dataclass(frozen=True)
+class Coverage:
+    """What a segment covers of time; nothing if its rows are not cut by time.
+
+    Attributes:
+        chunks: The range that its rows come from.
+        rows: Of variables: rows by chunk.
+        orphans: Of variables: rows of the range that were left out, by chunk.
+    """
+
+    chunks: ChunkRange = field(default_factory=lambda: ChunkRange(None, None))
+    rows: dict[int, int] = field(default_factory=dict)
+    orphans: dict[int, int] = field(default_factory=dict)
 
 
 def encode(
@@ -47,20 +62,15 @@ def encode(
     *,
     project_id: UUID,
     name: str,
-    digest_columns: tuple[str, ...] = (),
-    digest: Digest | None = None,
-    first_chunk: int | None = None,
-    end_chunk: int | None = None,
-    chunk_rows: dict[int, int] | None = None,
+    digest: Digest,
+    covers: Coverage | None = None,
 ) -> EncodedSegment:
-    """Rows of one table as a segment.
+    """Encode rows of one table as a segment.
 
     Args:
-        digest_columns: The columns that a restore must reproduce exactly.
-        digest: The digest over them, where the caller has computed it already.
-        first_chunk: The first chunk of the range that the rows come from; None for no bound.
-        end_chunk: The chunk behind the last one of that range; None for no bound.
+        digest: Over the columns that a restore must reproduce exactly.
     """
+    covers = covers or Coverage()
     content = _parquet(table)
     sha256 = hashlib.sha256(content).hexdigest()
     segment = Segment(
@@ -70,10 +80,11 @@ def encode(
         rows=table.num_rows,
         bytes=len(content),
         logical_bytes=table.nbytes,
-        digest=str(digest or table_digest(table, digest_columns)),
-        first_chunk=first_chunk,
-        end_chunk=end_chunk,
-        chunk_rows=chunk_rows or {},
+        digest=str(digest),
+        first_chunk=covers.chunks.first,
+        end_chunk=covers.chunks.end,
+        chunk_rows=covers.rows,
+        orphans=covers.orphans,
     )
     return EncodedSegment(segment, content)
 
@@ -86,17 +97,21 @@ def _parquet(table: pa.Table) -> bytes:
         sink,
         compression="zstd",
         compression_level=COMPRESSION_LEVEL,
-        use_dictionary=[
-            name for name in table.column_names if name not in ASCENDING and name not in PLAIN
-        ],
+        use_dictionary=[name for name in table.column_names if _has_dictionary(table, name)],
         column_encoding=dict.fromkeys(sorted(deltas), "DELTA_BINARY_PACKED") or None,
         write_statistics=False,
     )
     return sink.getvalue()
 
 
+def _has_dictionary(table: pa.Table, name: str) -> bool:
+    # One of long texts takes their size twice over, before it is found to be of no use.
+    is_long = table[name].nbytes > LONG * table.num_rows
+    return not is_long and name not in ASCENDING and name not in PLAIN
+
+
 def _is_delta(column: pa.ChunkedArray) -> bool:
-    """Whether differences of neighbours are smaller than what compression makes of the values.
+    """Tell whether differences of neighbours pack better than the values.
 
     The records of a reading share their times: rows that are sorted by series repeat the same
     sequence of times for each variable of a device, which compression finds in the plain values,
@@ -114,7 +129,7 @@ def _is_delta(column: pa.ChunkedArray) -> bool:
 
 
 def _distinct(values: npt.NDArray[np.int64]) -> float:
-    """About how many values differ (linear counting; Whang, Vander-Zanden and Taylor, 1990)."""
+    """Estimate how many values differ, by linear counting (Whang, 1990)."""
     seen = np.zeros(1 << HASH_BITS, bool)
     seen[(values.view(np.uint64) * GOLDEN) >> np.uint64(64 - HASH_BITS)] = True
     free = max(1, len(seen) - int(np.count_nonzero(seen)))
@@ -122,13 +137,19 @@ def _distinct(values: npt.NDArray[np.int64]) -> float:
 
 
 def read_segment(storage: Storage, segment: Segment) -> pa.Table:
-    """The rows of a stored segment, after its bytes were found to be the recorded ones.
+    """Read the rows of a stored segment; compare its bytes with the record.
 
     Raises:
         MissingObjectError: storage lacks the object.
         DamagedSnapshotError: the object is not what the snapshot recorded.
     """
-    table = pq.read_table(io.BytesIO(read_bytes(storage, segment)), use_threads=False)
+    content = read_bytes(storage, segment)
+    try:
+        table = pq.read_table(io.BytesIO(content), use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedSnapshotError(
+            f"A part of this backup ({segment.table}, {segment.key}) is not a Parquet file."
+        ) from error
     if table.num_rows != segment.rows:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}) holds {table.num_rows} rows where "
@@ -137,13 +158,21 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
     return table
 
 
+def check_columns(table: pa.Table, columns: Iterable[str], name: str) -> None:
+    """Raise DamagedSnapshotError if rows lack a column of their table."""
+    if missing := sorted({*columns} - {*table.column_names}):
+        raise DamagedSnapshotError(
+            f"A part of this backup ({name}) lacks the columns {', '.join(missing)}."
+        )
+
+
 def read_bytes(storage: Storage, segment: Segment) -> bytes:
-    """The bytes of a stored segment, as they were recorded; raises as `read_segment` does."""
+    """Read the bytes of a stored segment; raises as `read_segment` does."""
     return storage.read(segment.key, partial(check_bytes, segment))
 
 
 def check_bytes(segment: Segment, content: bytes) -> bytes:
-    """The bytes; DamagedSnapshotError where they are not those that the segment was named by."""
+    """Return the bytes; DamagedSnapshotError if the segment is not named by them."""
     if hashlib.sha256(content).hexdigest() != segment.sha256:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}, {segment.key}) was changed in storage after "
@@ -153,5 +182,5 @@ def check_bytes(segment: Segment, content: bytes) -> bytes:
 
 
 def total_digest(segments: list[Segment]) -> Digest:
-    """The digest of all rows of some segments."""
+    """Add up the digests of some segments."""
     return sum((Digest.parse(segment.digest) for segment in segments), Digest())

@@ -1,41 +1,42 @@
 """Objects outside the databases: a local folder or a bucket, through obstore."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from typing import Protocol, TypeVar
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, NotSupportedError
-from obstore.store import LocalStore, from_url
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    NotFoundError,
+    NotSupportedError,
+    UnknownConfigurationKeyError,
+)
+from obstore.store import LocalStore, ObjectStore
 
-from snapshots.engine.bucketlock import OBJECT_LOCK, BucketLock, open_lock
+from backups_portal.lib.addresses import object_storage
+from backups_portal.lib.addresses.object_storage import FOLDER, StorageAddress
+from backups_portal.lib.addresses.url import AddressError, without_secrets
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.bucket_lock import BucketLock
+from snapshots.engine.bucket_settings import read_settings
 from snapshots.engine.errors import (
+    DamagedSnapshotError,
     EncryptionError,
     ExistingObjectError,
     MissingObjectError,
     StorageError,
 )
+from snapshots.engine.layout import is_manifest
+
+log = get_logger(__name__)
 
 # What an encrypted object begins with; no Parquet file and no JSON does.
 ENCRYPTED = b"BPE\x01"
-# Parameters of a URL that are not the bucket's but the connection's. A request that makes no
-# progress ends after `read_timeout`, one that makes little after `timeout`.
-CONNECTION = {
-    "connect_timeout": "5s",
-    "read_timeout": "30s",
-    "timeout": "900s",
-    "allow_http": "",
-    "allow_invalid_certificates": "",
-    "proxy_url": "",
-}
-# A request that failed is sent again so often, within so many seconds, after 0.1 s, 0.2 s, 0.4 s …
-RETRIES = {"max_retries": 5, "retry_seconds": 60}
-# Of S3: the server compares what it stores with a checksum of ours, and keeps that.
-CHECKSUM, NO_CHECKSUM = "checksum_algorithm", "none"
+# Of a billion rows a manifest has some 10 MB; what is larger would fill a worker's memory.
+MAX_MANIFEST_BYTES = 256 << 20
 Parsed = TypeVar("Parsed")
 
 
@@ -52,10 +53,10 @@ class Cipher(Protocol):
     """What makes objects unreadable on their way to the storage."""
 
     def seal(self, key: str, content: bytes) -> bytes:
-        """The object as it is stored under this key."""
+        """Encrypt an object to be stored under this key."""
 
     def open(self, key: str, stored: bytes) -> bytes:
-        """The content of a stored object."""
+        """Decrypt a stored object."""
 
     def sizes(self, size: int) -> tuple[int, ...]:
         """How many bytes an object with `size` bytes of content may have in storage."""
@@ -68,12 +69,12 @@ class Storage:
         store: Of obstore.
         cipher: Encrypts what is put, and decrypts what is got; without one, objects lie open.
         name: What messages call it.
-        lock: Of its bucket, where its URL asks for object lock.
+        lock: Of its bucket, if its URL asks for object lock.
     """
 
     def __init__(
         self,
-        store: Any,
+        store: ObjectStore,
         cipher: Cipher | None = None,
         name: str = "The backup storage",
         lock: BucketLock | None = None,
@@ -89,7 +90,7 @@ class Storage:
         return self._cipher is not None
 
     def encrypted(self, cipher: Cipher) -> "Storage":
-        """The same place, where objects are encrypted."""
+        """Return the same place, with objects encrypted."""
         return Storage(self._store, cipher, self.name, self.lock)
 
     @property
@@ -102,32 +103,42 @@ class Storage:
         self.put_stored(key, self._seal(key, content))
 
     def put_stored(self, key: str, content: bytes) -> None:
-        """The same as the bytes are, encrypted or not."""
+        """Write an object whole as the bytes are, encrypted or not."""
         try:
             obstore.put(self._store, key, content)
         except (BaseError, OSError) as error:
             raise self._failed(f"could not write {key}", error) from error
 
     def put_new(self, key: str, content: bytes) -> None:
-        """The same, where there is no object of this name; of two writers one succeeds.
+        """Write an object unless there is one; of two writers one succeeds.
 
         A bucket that knows no conditional writes is written to as ever.
 
         Raises:
-            ExistingObjectError: there is one, which stays as it is.
+            ExistingObjectError: there is one, which stays as it is; it may be the caller's own.
         """
         content = self._seal(key, content)
         try:
+            self._create(key, content)
+        except ExistingObjectError:
+            raise
+        except StorageError as error:
+            # The client sends no conditional write again, for its answer alone may be lost.
+            log.warning("an object is written again: %s", error)
+            self._create(key, content)
+
+    def _create(self, key: str, content: bytes) -> None:
+        try:
             obstore.put(self._store, key, content, mode="create")
         except AlreadyExistsError as error:
-            raise ExistingObjectError(f"{self.name} has {key} already.") from error
+            raise ExistingObjectError(f"{self.name} already has {key}.") from error
         except (BaseError, OSError) as error:
             if not _is_unknown_to_server(error):
                 raise self._failed(f"could not write {key}", error) from error
             self.put_stored(key, content)
 
     def get(self, key: str) -> bytes:
-        """The object's content.
+        """Return the object's content.
 
         Raises:
             MissingObjectError: there is no such object.
@@ -143,9 +154,9 @@ class Storage:
         return stored
 
     def read(self, key: str, parse: Callable[[bytes], Parsed]) -> Parsed:
-        """What `parse` makes of the object's content.
+        """Return what `parse` makes of the object's content.
 
-        Whoever knows what the content must be reads with this: where `parse` refuses it with an
+        A caller that knows what the content must be reads with this: if `parse` refuses it with an
         EngineError, a storage with a copy gives that of the copy.
 
         Raises:
@@ -154,9 +165,16 @@ class Storage:
         return parse(self.get(key))
 
     def get_stored(self, key: str) -> bytes:
-        """The object's bytes as they lie there, encrypted or not."""
+        """Return the object's bytes as they lie there, encrypted or not.
+
+        Raises:
+            DamagedSnapshotError: it has the name of a manifest, and is larger than any; unread.
+        """
         try:
-            return bytes(obstore.get(self._store, key).bytes())
+            found = obstore.get(self._store, key)
+            if is_manifest(key) and found.meta["size"] > MAX_MANIFEST_BYTES:
+                raise DamagedSnapshotError(f"{key} has {found.meta['size']:,} bytes: no manifest.")
+            return bytes(found.bytes())
         except (NotFoundError, FileNotFoundError) as error:
             raise MissingObjectError(f"{self.name} lacks {key}.") from error
         except (BaseError, OSError) as error:
@@ -176,7 +194,7 @@ class Storage:
             raise self._failed(f"could not delete {key}", error) from error
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """All objects below a prefix, in no order, without holding them all in memory."""
+        """Yield all objects below a prefix, in no order, in bounded memory."""
         try:
             for batch in obstore.list(self._store, prefix):
                 for item in batch:
@@ -185,7 +203,7 @@ class Storage:
             raise self._failed(f"could not list {prefix}", error) from error
 
     def folders(self) -> Sequence[str]:
-        """The names of all folders at the top, in order."""
+        """List the names of all folders at the top, in order."""
         try:
             found = obstore.list_with_delimiter(self._store)["common_prefixes"]
         except (BaseError, OSError) as error:
@@ -205,85 +223,61 @@ def _is_unknown_to_server(error: Exception) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    # What follows is for who develops obstore, and many lines long.
-    return str(error).partition("\n\nDebug source")[0].strip()
+    # What follows is for obstore's developers, and many lines long.
+    return without_secrets(str(error).partition("\n\nDebug source")[0].strip())
 
 
 def open_storage(url: str, name: str = "The backup storage") -> Storage:
-    """The storage behind a URL, such as file:///var/lib/backups or s3://bucket/prefix?region=….
+    """Open the storage behind a URL, such as s3://bucket/prefix?region=….
 
     Args:
         url: Its parameters are those of obstore for this kind of bucket (`region`, `endpoint`,
-            `access_key_id`, …), those of CONNECTION and RETRIES, and `object_lock`.
+            `access_key_id`, …), and those of bucket_settings.py.
         name: What messages call it.
 
     Raises:
         StorageError: the URL is not understood, or the folder cannot be made; no key is repeated.
     """
-    parts = urlsplit(url)
     try:
-        if parts.scheme == "file":
-            return Storage(_open_folder(parts), name=name)
-        return _open_bucket(parts, name)
+        address = object_storage.parse(url)
+        if address.scheme == FOLDER:
+            return Storage(_open_folder(address), name=name)
+        return _open_bucket(address, name)
     except (BaseError, OSError, ValueError) as error:
-        raise StorageError(
-            f"{name} {parts.scheme}:// cannot be opened: {_reason(error)}"
-        ) from error
+        # Not the error itself, which may have a key in it that a log would write down.
+        raise StorageError(f"{name} cannot be opened: {_why(error, url)}") from None
 
 
 def place_of(url: str) -> str:
-    """Which place a URL names, without what opens it."""
-    parts = urlsplit(url)
-    endpoint = _parameters(parts.query).get("endpoint", "")
-    place = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    return f"{place} at {endpoint}" if endpoint else place
+    """Name the place of a URL, without what opens it."""
+    return object_storage.parse(url).place
 
 
-def _parameters(query: str) -> dict[str, str]:
-    # Not as a form is read: secret keys have plus signs, and are pasted as they are.
-    pairs = [part.partition("=") for part in query.split("&") if part]
-    return {unquote(name): unquote(value) for name, _, value in pairs}
+def _why(error: Exception, url: str) -> str:
+    """Say what is wrong with a storage's URL, without any value out of it."""
+    if isinstance(error, AddressError):
+        return str(error)
+    reason, address = _reason(error), object_storage.parse(url)
+    if isinstance(error, UnknownConfigurationKeyError):
+        named = [name for name in address.parameters if f"'{name}'" in reason]
+        if named and address.may_be_named(named[0]):
+            return reason
+        return f"one of its parameters is not valid for buckets of {address.scheme}://."
+    for value in address.parameters.values():
+        # As the library quotes what it cannot use.
+        reason = reason.replace(f'"{value}"', "what it has there")
+    return reason
 
 
-def _number(name: str, value: str | int) -> int:
-    if not str(value).isdecimal():
-        raise ValueError(f"{name} is not a number")
-    return int(value)
-
-
-def _default(name: str) -> str:
-    # What is given to obstore takes the place of all that it would find in the environment.
-    return os.environ.get(f"AWS_{name.upper()}", CONNECTION[name])
-
-
-def _open_folder(parts: SplitResult) -> Any:
-    if OBJECT_LOCK in _parameters(parts.query):
-        raise ValueError(f"{OBJECT_LOCK} is for buckets of S3, not for a folder")
-    if parts.query:
-        raise ValueError("a folder takes no parameters")
-    folder = Path(unquote(parts.path))
+def _open_folder(address: StorageAddress) -> LocalStore:
+    folder = Path(address.path)
     folder.mkdir(parents=True, exist_ok=True)
     return LocalStore(folder)
 
 
-def _open_bucket(parts: SplitResult, name: str) -> Storage:
-    config = _parameters(parts.query)
-    connection = {key: config.pop(key, _default(key)) for key in CONNECTION}
-    retries = {key: _number(key, config.pop(key, value)) for key, value in RETRIES.items()}
-    lowered = {key.lower(): value for key, value in config.items()}
-    lock = open_lock(parts, lowered, connection, retries["max_retries"] + 1, name)
-    config.pop(OBJECT_LOCK, None)
-    options: Any = {
-        "config": config,
-        "client_options": {key: value for key, value in connection.items() if value},
-        "retry_config": {
-            "max_retries": retries["max_retries"],
-            "retry_timeout": timedelta(seconds=retries["retry_seconds"]),
-        },
-    }
-    if parts.scheme in ("s3", "s3a") and f"AWS_{CHECKSUM.upper()}" not in os.environ:
-        config.setdefault(CHECKSUM, "SHA256")
-    if config.get(CHECKSUM) == NO_CHECKSUM:
-        del config[CHECKSUM]
-    store = from_url(urlunsplit(parts._replace(query="")), **options)
-    return Storage(store, name=name, lock=lock)
+def _open_bucket(address: StorageAddress, name: str) -> Storage:
+    settings = read_settings(address)
+    lock = None
+    if settings.lock:
+        lock = BucketLock(settings.lock, settings, address.path.strip("/"), name)
+    return Storage(settings.open_store(), name=name, lock=lock)

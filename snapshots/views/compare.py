@@ -1,47 +1,38 @@
 """Two backups side by side, or a backup and now."""
 
-import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
 from django.views.generic import TemplateView
 
-from backups_portal.lib.compiled import compiled
-from snapshots.comparing import (
-    MOST_ROWS_FOR_A_PAGE,
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.difference import Change, DeviceChange, Difference, Effect
+from snapshots.engine.errors import EngineError
+from snapshots.models import Snapshot, SnapshotQuerySet
+from snapshots.reports.contents import NO_DEVICE, label_of, labels_of
+from snapshots.reports.lost_rows import chunk_of, day_of
+from snapshots.reports.snapshot_comparison import (
+    MAX_ROWS_OF_PAGE,
     Compared,
     compare_snapshots,
     compare_with_now,
 )
-from snapshots.contents import labels_of
-from snapshots.engine.difference import Difference
-from snapshots.engine.errors import EngineError
-from snapshots.finding import chunk_of, day_of
-from snapshots.inside import NO_DEVICE
-from snapshots.mixins import SnapshotMixin
-from snapshots.models import Snapshot, SnapshotQuerySet
+from snapshots.views.snapshot_mixins import SnapshotMixin
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 NOW = "now"
 LINES = 25
 # Of others, a day is asked for.
-MOST_CHOICES = 30
-
-
-def _stored(project_id: UUID) -> SnapshotQuerySet:
-    stored = Snapshot.objects.completed().filter(project_id=project_id)
-    return stored.defer("table_rows").order_by("-taken_at", "-id")
-
-
-@compiled
-def _others(project_id: UUID, pk: UUID) -> QuerySet[Snapshot]:
-    return _stored(project_id).filter(~Q(pk=pk)).only("local_date", "taken_at")
+MAX_CHOICES = 30
+MAX_SAME_DEVICES = 200
+WORST_FIRST = list(Effect)
 
 
 class CompareView(SnapshotMixin, TemplateView):
@@ -58,20 +49,19 @@ class CompareView(SnapshotMixin, TemplateView):
 
     @cached_property
     def stored(self) -> SnapshotQuerySet:
-        """The backups that it can be compared with, the newest first."""
-        return _stored(self.project.pk).exclude(pk=self.snapshot.pk)
+        """Return the backups that it can be compared with, the newest first."""
+        stored = Snapshot.objects.completed().filter(project=self.project)
+        others = stored.exclude(pk=self.snapshot.pk)
+        return others.defer("table_rows").order_by("-taken_at", "-id")
 
     @cached_property
     def newest(self) -> list[Snapshot]:
-        """Those that can be chosen by name (as far as a form shows them), and one more where there
-        are more.
-        """
-        others = _others(self.project.pk, self.snapshot.pk)
-        return others[: MOST_CHOICES + 1]
+        """Return the choices of the form, and one more if there are more."""
+        return list(self.stored.only("local_date", "taken_at")[: MAX_CHOICES + 1])
 
     @cached_property
     def other(self) -> Snapshot | None:
-        """The backup that it is compared with; None for now, and where none is chosen."""
+        """Return the backup to compare with; None for now or no choice."""
         if self.sought:
             return self.stored.filter(local_date=self.sought).first()
         chosen = self.request.GET.get("with", "")
@@ -82,41 +72,41 @@ class CompareView(SnapshotMixin, TemplateView):
 
     @property
     def sought(self) -> date | None:
-        """The day whose backup is asked for, which counts more than a name."""
+        """Return the day whose backup is asked for; it outranks a name."""
         return _day(self.request.GET.get("on"))
 
     @property
     def chosen(self) -> str:
-        """What the form shows as chosen: a backup's id, NOW or nothing."""
+        """Return the form's choice: a backup's id, NOW or nothing."""
         if self.other or self.sought:
             return str(self.other.pk) if self.other else ""
         return self.request.GET.get("with", "")
 
     @property
     def choices(self) -> list[Snapshot]:
-        """The backups that the form names: the newest, and the one that was chosen."""
-        named = self.newest[:MOST_CHOICES]
+        """Return the backups that the form names: newest ones and the chosen."""
+        named = self.newest[:MAX_CHOICES]
         return [*named, *([self.other] if self.other and self.other not in named else [])]
 
     @property
     def pair(self) -> tuple[Snapshot, Snapshot | None]:
-        """The older and the newer one; None is the main database now."""
+        """Return the older and the newer one; None is the main database now."""
         if self.other and _taken(self.other) < _taken(self.snapshot):
             return self.other, self.snapshot
         return self.snapshot, self.other
 
     def compared(self) -> Compared | None:
-        """What differs; None where nothing is chosen, and where `failure` says why not."""
+        """Compare the pair; None if nothing is chosen, or with `failure` set."""
         with_now = self.chosen == NOW
         if self.snapshot.state != Snapshot.State.COMPLETED or not (self.other or with_now):
             return None
         before, after = self.pair
         try:
             if after is None:
-                return compare_with_now(before, most_rows=MOST_ROWS_FOR_A_PAGE)
+                return compare_with_now(before, most_rows=MAX_ROWS_OF_PAGE)
             return compare_snapshots(before, after)
         except EngineError as error:
-            log.warning("not compared snapshot=%s", self.snapshot.pk, exc_info=True)
+            log.warning("not compared", snapshot=self.snapshot.pk, exc_info=True)
             self.failure = str(error)
             return None
 
@@ -127,20 +117,20 @@ class CompareView(SnapshotMixin, TemplateView):
             **super().get_context_data(**kwargs),
             "snapshot": self.snapshot,
             "others": self.choices,
-            "has_more": len(self.newest) > MOST_CHOICES,
+            "has_more": len(self.newest) > MAX_CHOICES,
             "chosen": self.chosen,
             "missed": None if self.other else self.sought,
             "before": before,
             "after": after,
             "compared": compared,
             "failure": self.failure,
-            "most_rows": MOST_ROWS_FOR_A_PAGE,
+            "most_rows": MAX_ROWS_OF_PAGE,
             "zone": self.project.main_database.backup_time_zone,
             **(self.lines(compared.difference) if compared else {}),
         }
 
     def lines(self, difference: Difference) -> dict[str, Any]:
-        """The table that the address asks for, a page of it."""
+        """Return a page of the table that the address asks for."""
         device_id, day = self.request.GET.get("device"), _day(self.request.GET.get("day"))
         names = _names(difference)
         rows: Sequence[Any]
@@ -151,30 +141,46 @@ class CompareView(SnapshotMixin, TemplateView):
         elif self.request.GET.get("by") == "days":
             view, rows = "days", difference.chunks
         else:
-            view, rows = "devices", difference.devices
-        page = Paginator(rows, LINES).get_page(self.request.GET.get("page"))
+            view, rows = "devices", sorted(difference.devices, key=_by_loss)
+        page = Paginator(_worst_first(rows), LINES).get_page(self.request.GET.get("page"))
         return {
             "view": view,
             "page": page,
-            "lines": [
-                {
-                    "item": item,
-                    "day": day_of(item.chunk) if hasattr(item, "chunk") else None,
-                    "name": names.get(getattr(item, "device_id", ""), NO_DEVICE),
-                }
-                for item in page
-            ],
+            "groups": _grouped(page, names),
             "device_name": names.get(device_id or "", NO_DEVICE),
             "day": day,
-            "tables": labels_of(difference.tables),
-            "unlocated": [
-                (
-                    day_of(part.first) if part.first is not None else None,
-                    day_of(part.end) if part.end is not None else None,
-                )
-                for part in difference.unlocated
-            ],
+            "tables": labels_of(_worst_first(difference.tables)),
+            "unlocated": difference.unlocated,
+            "devices_by_effect": Counter(change.effect for change in difference.devices),
+            "same_devices": difference.same_devices[:MAX_SAME_DEVICES],
+            "same_tables": [label_of(table) for table in difference.same_tables],
         }
+
+
+def _worst_first(changes: Iterable[Any]) -> list[Any]:
+    """Sort changes by their effect; those of the same effect keep their order."""
+    return sorted(changes, key=lambda change: WORST_FIRST.index(change.effect))
+
+
+def _grouped(changes: Iterable[Any], names: dict[str, str]) -> list[tuple[str, list[Any]]]:
+    """Split a page of sorted changes by their effect."""
+    return [
+        (effect, [_line(change, names) for change in group])
+        for effect, group in groupby(changes, key=lambda change: change.effect)
+    ]
+
+
+def _line(change: Any, names: dict[str, str]) -> dict[str, Any]:
+    return {
+        "item": change,
+        "day": day_of(change.chunk) if hasattr(change, "chunk") else None,
+        "name": names.get(getattr(change, "device_id", ""), NO_DEVICE),
+    }
+
+
+def _by_loss(change: DeviceChange) -> tuple[bool, int, int]:
+    """Sort devices that are gone first, then those that lost most."""
+    return change.change is not Change.REMOVED, -change.lost, -change.gained
 
 
 def _names(difference: Difference) -> dict[str, str]:
@@ -186,7 +192,7 @@ def _taken(snapshot: Snapshot) -> tuple[Any, UUID]:
 
 
 def _day(text: str | None) -> date | None:
-    """The day that an address names; None where it names none that there is."""
+    """Parse the day of an address; None if it names none."""
     try:
         return date.fromisoformat(text or "")
     except ValueError:

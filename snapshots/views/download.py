@@ -4,18 +4,18 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.views.generic import FormView
 
-from backups_portal.accounts.locked import locked_page
-from backups_portal.audit.services import address_of
-from snapshots.downloading import open_download
+from backups_portal.accounts.lockout_page import locked_page
+from backups_portal.audit.recorder import address_of
+from backups_portal.ui.form_views import RefusingFormView
+from snapshots.archive_download import open_download
 from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.forms import DownloadForm
-from snapshots.mixins import SnapshotMixin
 from snapshots.models import Snapshot
+from snapshots.views.snapshot_mixins import SnapshotMixin
 
 
-class DownloadView(SnapshotMixin, FormView):
+class DownloadView(SnapshotMixin, RefusingFormView):
     """Says what the file will have, asks for the password again, and streams it."""
 
     template_name = "snapshots/download.html"
@@ -55,10 +55,3 @@ class DownloadView(SnapshotMixin, FormView):
         response["Content-Disposition"] = f'attachment; filename="{download.file_name}"'
         response["Cache-Control"] = "no-store"
         return response
-
-    def form_invalid(self, form: DownloadForm) -> HttpResponse:
-        return self.refuse(form, 400)
-
-    def refuse(self, form: DownloadForm, status: int) -> HttpResponse:
-        """The page again, with what was wrong."""
-        return self.render_to_response(self.get_context_data(form=form), status=status)

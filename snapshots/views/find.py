@@ -1,18 +1,24 @@
 """Which backup still has the rows that somebody lost."""
 
-import logging
+from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 
+from django.core.paginator import Paginator
 from django.utils import timezone
 from django.views.generic import TemplateView
 
+from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission
-from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui import moments
 from snapshots.engine.errors import EngineError
-from snapshots.finding import MOST_DEVICES, Found, find_devices, find_rows
 from snapshots.forms import FindForm
+from snapshots.reports.lost_rows import MAX_DEVICES, Found, find_devices, find_rows
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
+
+ON_A_PAGE = 25
 
 
 class FindView(ProjectPermissionMixin, TemplateView):
@@ -25,6 +31,8 @@ class FindView(ProjectPermissionMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         is_asked = "device" in self.request.GET
         form = FindForm(self.request.GET if is_asked else None)
+        # Whoever comes here has a name to type, and later an answer to read.
+        form.fields["device"].widget.attrs["autofocus"] = not is_asked
         return {
             **super().get_context_data(**kwargs),
             "form": form,
@@ -33,32 +41,53 @@ class FindView(ProjectPermissionMixin, TemplateView):
             **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
         }
 
-    def answer(self, device: str, day: Any) -> dict[str, Any]:
-        """The backups with their rows; the devices to choose from where several are meant."""
+    def answer(self, device: str, day: date | None) -> dict[str, Any]:
+        """Return the backups with their rows, or the devices to choose from."""
         try:
             matching = find_devices(self.project, device)
             devices = matching.devices
             if len(devices) != 1:
                 return {
-                    "devices": devices[:MOST_DEVICES],
+                    "devices": devices[:MAX_DEVICES],
                     "devices_total": len(devices),
                     "is_unknown": not devices,
                     "unreadable": matching.unreadable,
                 }
             found = find_rows(self.project, devices[0].device_id, day)
         except EngineError as error:
-            log.exception("no backup was asked project=%s", self.project.pk)
+            log.exception("no backup was asked", project=self.project.pk)
             return {"failure": str(error)}
-        return {"device": devices[0], "day": day, "found": found, "summary": _summary(found)}
+        return {
+            "device": devices[0],
+            "day": day,
+            "found": found,
+            "page": Paginator(found.holdings, ON_A_PAGE).get_page(self.request.GET.get("page")),
+            "summary": _summary(found),
+            "missing": _missing(found),
+            "sought": _sought(devices[0].device_id, day),
+        }
 
 
 def _summary(found: Found) -> str:
-    """Which backup to restore, in a sentence; "" where none has any."""
-    if not found.best or not found.best.rows:
-        return ""
-    rows = f"{found.best.rows:,} row{'s'[: found.best.rows != 1]}"
-    name = found.best.snapshot.day_name
-    newest = f"The newest backup with the most of them is that of {name}: {rows}."
-    if found.now == found.best.rows:
-        return f"{newest} The database has as many now."
-    return newest
+    """Say in a line how many rows there are now, and where most of them are."""
+    now = "Now: not known" if found.now is None else f"Now: {_rows(found.now)}"
+    if found.best is None:
+        return f"{now}; no backup that can be restored has any"
+    most = found.best.rows or 0
+    return f"{now}; most in the backup of {moments.day(found.best.snapshot.local_date)}: {most:,}"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'s'[: count != 1]}"
+
+
+def _missing(found: Found) -> int | None:
+    """Count what the best backup has and the database lacks; None if that is not known."""
+    if found.best is None or found.now is None:
+        return None
+    return max((found.best.rows or 0) - found.now, 0)
+
+
+def _sought(device_id: str, day: date | None) -> str:
+    """Return the query that tells a restore what it is for."""
+    return urlencode({"device": device_id, **({"day": day.isoformat()} if day else {})})

@@ -8,34 +8,34 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.views.generic import FormView
 
-from backups_portal.audit.reading import last_change_of_settings
-from backups_portal.audit.services import address_of
+from backups_portal.audit.audit_log import last_change_of_settings
+from backups_portal.audit.recorder import address_of
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE
 from backups_portal.projects.access import Permission
+from backups_portal.projects.database_size import database_size
+from backups_portal.projects.due_times import runs_from
 from backups_portal.projects.errors import DatabaseUnreachableError
-from backups_portal.projects.measuring import database_size
-from backups_portal.projects.mixins import ProjectPermissionMixin
 from backups_portal.projects.models import MainDatabase
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.charts import trend
-from snapshots.backup_settings import read_loaded, read_settings
+from backups_portal.ui.form_views import RefusingFormView
 from snapshots.errors import SettingsChangedMeanwhileError, SettingsRefusedError
 from snapshots.forms import BackupSettingsForm
-from snapshots.listing import growth_of
-from snapshots.meanwhile import changed_of, only_meant
-from snapshots.schedule import runs_from
-from snapshots.services import change_backup_settings
-from snapshots.shortening import Shortening, preview_shortening
+from snapshots.reports.database_growth import growth_of
+from snapshots.retention.retention_preview import Shortening, preview_shortening
+from snapshots.schedule.backup_settings import change_backup_settings, read_loaded, read_settings
+from snapshots.schedule.edit_conflicts import changed_of, only_meant
 
 RUNS = 3
 READING = ("GET", "HEAD")
 STAYS = (
-    "Meanwhile {change.who} changed “{change.label}” from “{change.old}” to “{change.new}”, "
-    "which stays."
+    "In the meantime, {change.who} changed “{change.label}” from “{change.old}” to "
+    "“{change.new}”. That stays."
 )
 
 
-class MainDatabaseView(ProjectPermissionMixin, FormView):
+class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
     """Members see the database; owners see its backup settings and change them."""
 
     template_name = "snapshots/main_database.html"
@@ -56,7 +56,7 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         return self.render_to_response(self.get_context_data(**context))
 
     def _measured(self) -> dict[str, Any]:
-        """What the database takes now; the page itself does not wait for it."""
+        """Measure the database now; the page itself does not wait for it."""
         try:
             return {"size_now": database_size(self.project)}
         except DatabaseUnreachableError as error:
@@ -71,8 +71,9 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         return super().get_context_data(
             database=database,
             measured=growth.newest,
-            growth=trend(growth.sizes),
-            row_growth=trend(growth.rows),
+            kept=[table.label for table in (*RESOURCE_TABLES, VARIABLE)],
+            growth=trend(growth.sizes, unit="bytes", zone=database.backup_time_zone),
+            row_growth=trend(growth.rows, unit="rows", zone=database.backup_time_zone),
             runs=planned_runs(database),
             change=last_change_of_settings(self.project.pk),
             now=timezone.now(),
@@ -87,16 +88,17 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
             database.refresh_from_db()
             form.count_from(database, refused.errors)
             form.refuse(refused.errors)
-            return self.form_invalid(form, status=409)
+            return self.refuse(form, 409)
         except SettingsRefusedError as refused:
             form.refuse(refused.errors)
             return self.form_invalid(form)
 
     def _change(self, form: BackupSettingsForm, database: MainDatabase) -> HttpResponse:
-        values, loaded = form.cleaned_data, read_loaded(form.loaded)
+        values, zone = form.cleaned_data, database.backup_time_zone
+        loaded = read_loaded(form.loaded, zone)
         if "keep" in self.request.POST:
             values["retention_days"] = loaded.get("retention_days", database.retention_days)
-        meant = only_meant(database, self.account, read_settings(**values), loaded)
+        meant = only_meant(database, self.account, read_settings(values, kept_zone=zone), loaded)
         if shortening := self._to_agree_with(meant.get("retention_days")):
             others = {name for name, value in meant.items() if getattr(database, name) != value}
             return self._ask(form, shortening, others - {"retention_days"})
@@ -104,8 +106,8 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
             database=database,
             actor=self.account,
             address=address_of(self.request),
+            wanted=values,
             loaded=form.loaded,
-            **values,
         )
         messages.success(self.request, "Your backup settings are saved.")
         left = {name: value for name, value in loaded.items() if name not in meant}
@@ -120,19 +122,16 @@ class MainDatabaseView(ProjectPermissionMixin, FormView):
         return TemplateResponse(self.request, "snapshots/confirm_retention.html", context)
 
     def _to_agree_with(self, days: int | None) -> Shortening | None:
-        """What a shorter period would delete, unless the owner has seen it and agreed."""
+        """Preview what a shorter period deletes, unless it is agreed to."""
         if days is None:
             return None
         shortening = preview_shortening(self.project.main_database, days, timezone.now())
         agreed = self.request.POST.get("agree", "")
         return None if shortening is None or shortening.is_agreed(agreed) else shortening
 
-    def form_invalid(self, form: BackupSettingsForm, status: int = 400) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(form=form), status=status)
-
 
 def planned_runs(database: MainDatabase) -> list[datetime]:
-    """The next backups, in UTC, as the settings are now; none while none is planned."""
+    """Return the next backups, in UTC; none if none is planned."""
     first = database.next_snapshot_at
     if first is None:
         return []

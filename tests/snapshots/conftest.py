@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring
+from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring
 from backups_portal.projects.models import Project
 from backups_portal.projects.servers import register_server
 from snapshots.engine.storage import Storage, open_storage

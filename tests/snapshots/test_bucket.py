@@ -9,20 +9,21 @@ import psycopg
 import pytest
 from django.utils import timezone
 
-from backups_portal.projects.connections import project_dsn
+from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from restores.loading import Target
-from snapshots.cataloguing import rebuild_each
+from restores.snapshot_loader import Target
 from snapshots.engine.errors import ExistingObjectError, MissingObjectError, StorageError
 from snapshots.engine.storage import Storage, open_storage, place_of
-from snapshots.expiry import prune
+from snapshots.integrity.catalogue_rebuild import rebuild_each
+from snapshots.integrity.orphan_objects import sweep_project
+from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
-from snapshots.orphans import sweep_project
-from snapshots.taking import take
-from snapshots.verification import verify
+from snapshots.retention.expiry import prune
+from snapshots.run.snapshot_run import take
 from tests.factories import make_account, make_snapshot
 from tests.projectdatabases import add_rows, open_database
 from tests.s3 import KEY, SECRET, Answer, bucket_url, one_of, proxy_before, s3_server
+from tests.takensnapshots import taken
 
 pytestmark = pytest.mark.django_db
 
@@ -53,15 +54,6 @@ def bucket(
         monkeypatch.setenv(f"AWS_{name}", value)
     settings.SNAPSHOT_STORAGE = f"s3://bucket/{tmp_path.name}"
     return open_storage(settings.SNAPSHOT_STORAGE)
-
-
-def taken(project: Project, days_ago: int) -> Snapshot:
-    moment = timezone.now() - timedelta(days=days_ago)
-    snapshot = make_snapshot(project, taken_at=moment, state=Snapshot.State.QUEUED)
-    take(snapshot.id)
-    snapshot.refresh_from_db()
-    assert snapshot.state == Snapshot.State.COMPLETED, snapshot.reason
-    return snapshot
 
 
 def test_a_snapshot_is_stored_read_and_removed(live_project: Project, bucket: Storage) -> None:

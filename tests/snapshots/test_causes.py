@@ -10,17 +10,17 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
-from backups_portal.lib import pulse
-from backups_portal.lib.causes import Cause
+from backups_portal.lib import liveness
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.projectdb.catalogue import SCHEMA_VERSION
-from backups_portal.projects.connections import admin_dsn
+from backups_portal.projects.database_dsn import admin_dsn
 from backups_portal.projects.models import DatabaseServer, Project
-from snapshots import taking
-from snapshots.copying import copy
 from snapshots.engine.encryption import keys_folder
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot, SnapshotCopy
-from snapshots.taking import MOST_ATTEMPTS, take
+from snapshots.replication.copy_run import copy
+from snapshots.run import snapshot_run
+from snapshots.run.snapshot_run import MOST_ATTEMPTS, take
 from tests.factories import make_snapshot
 
 State = Snapshot.State
@@ -54,7 +54,7 @@ def gone(project: Project, *_: object) -> None:
 
 
 def closed(project: Project, *_: object) -> None:
-    change(project, "REVOKE SELECT ON instance FROM backups_portal_projects")
+    change(project, "REVOKE SELECT ON instance FROM CURRENT_USER")
 
 
 def newer(project: Project, *_: object) -> None:
@@ -78,7 +78,11 @@ def keyless(project: Project, stored: Storage, patch: pytest.MonkeyPatch, settin
 
 
 def full(project: Project, stored: Storage, patch: pytest.MonkeyPatch, _: Any) -> None:
-    fail(patch, psycopg.errors.DiskFull("No space left on device"), "snapshots.engine.taking")
+    fail(
+        patch,
+        psycopg.errors.DiskFull("No space left on device"),
+        "snapshots.engine.source_database",
+    )
 
 
 def slow(project: Project, stored: Storage, patch: pytest.MonkeyPatch, _: Any) -> None:
@@ -106,7 +110,7 @@ def fail(patch: pytest.MonkeyPatch, error: Exception, where: str = "") -> None:
     if where:
         patch.setattr(f"{where}.export_instant", work)
     else:
-        patch.setattr(taking, "take_snapshot", work)
+        patch.setattr(snapshot_run, "take_snapshot", work)
 
 
 BREAKS: list[tuple[Break, Cause]] = [
@@ -146,7 +150,7 @@ def test_what_is_tried_again_keeps_the_cause_until_it_worked(
 ) -> None:
     settings.SNAPSHOT_RETRY_MINUTES = [5]
     # Whatever the hour at which the test runs, a later try is on the same day.
-    monkeypatch.setattr("snapshots.retrying.local_date", lambda *_: None)
+    monkeypatch.setattr("snapshots.run.snapshot_run.local_date", lambda *_: None)
     database = live_project.database
     gone(live_project)
     waiting = attempt(queued(live_project))
@@ -163,7 +167,7 @@ class TestCopies:
         self, live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> Snapshot:
         """A stored one whose copy waits."""
-        monkeypatch.setattr(pulse, "KEY", f"test:{timezone.now()}")
+        monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
         settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'second'}"
         stored = attempt(queued(live_project))
         assert stored.state == State.COMPLETED, stored.reason

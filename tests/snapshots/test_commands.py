@@ -19,7 +19,7 @@ from restores.models import Restore
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
 from tests.factories import make_account, make_project_row, make_restore, make_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -153,7 +153,7 @@ class TestPruneSnapshots:
         old = Snapshot.objects.get(state=Snapshot.State.EXPIRED)
         assert f"removed {old.id} of Trucks ({old.local_date}): older than" in printed
         assert "the newest good backup" in printed
-        assert "1 removed, 1 kept although old" in printed
+        assert "1 removed, 1 kept past retention" in printed
 
     def test_a_dry_run_removes_nothing(self) -> None:
         assert "1 would be removed" in run("prune_snapshots", "--dry-run")

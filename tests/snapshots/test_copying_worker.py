@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from backups_portal.ops.tasks import tick
 from backups_portal.projects.models import Project
+from snapshots.integrity.verification import verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.tasks import enqueue
-from snapshots.verification import verify_copy
 from tests.conftest import running_worker
 from tests.factories import make_snapshot
 

@@ -13,21 +13,22 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 
 from backups_portal.audit.models import AuditEvent
-from backups_portal.ops import removing
-from backups_portal.projects.connections import project_dsn
+from backups_portal.ops import project_removal
+from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from restores.loading import Target
+from restores.snapshot_loader import Target
 from snapshots.apps import check_master_keys
-from snapshots.downloading import fetch_download
-from snapshots.engine.archive import check_complete
+from snapshots.archive_download import fetch_download
 from snapshots.engine.encryption import OVERHEAD_BYTES, MasterKeys, ProjectCipher
 from snapshots.engine.errors import EncryptionError
+from snapshots.engine.layout import segment_key
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
+from snapshots.engine.zip_archive import check_complete
+from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
-from snapshots.storages import master_keys, snapshot_storage
-from snapshots.taking import take
-from snapshots.verification import verify
+from snapshots.run.snapshot_run import take
+from snapshots.storages.configured_storages import master_keys, snapshot_storage
 from tests.factories import make_account, make_snapshot
 from tests.projectdatabases import add_rows, open_database
 
@@ -58,7 +59,7 @@ def key_of(raw: Storage) -> str:
         ("2026:abc", "entry 1 is not an id"),
         (f"2026:{OLD},{NEW}", "entry 2 is not an id"),
         (f"2026:{OLD},2026:{NEW}", "the id 2026 is there twice"),
-        ("plain", "no key beside `plain`"),
+        ("plain", "no key besides `plain`"),
         (f"20 26:{OLD}", "entry 1"),
     ],
 )
@@ -257,13 +258,22 @@ def test_rotation_rewraps_keys_and_rewrites_no_segment(
     segments, keys = (objects(raw, live_project, name) for name in ("segments", "keys"))
     settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW},old:{OLD}"
     assert verify(snapshot).rows == snapshot.rows, "between the change of settings and the rotation"
-    assert rotate() == {
+    done = rotate()
+    (first,) = done.pop("storages")
+    assert done == {
         "master_key": "new",
         "rewrapped": 1,
         "current": 0,
         "encrypted": 0,
         "failed": {},
+        "left_out": [],
+        "old_keys_may_go": True,
     }
+    assert (first["name"], first["rewrapped"], first["is_finished"]) == (
+        "The backup storage",
+        1,
+        True,
+    )
     assert objects(raw, live_project, "segments") == segments
     assert objects(raw, live_project, "keys").keys() == keys.keys()
     settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW}"
@@ -282,7 +292,7 @@ def test_rotation_without_the_old_key_changes_nothing_and_says_so(
     taken(live_project)
     keys = objects(raw, live_project, "keys")
     settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW}"
-    with pytest.raises(CommandError, match="Leave every key where it is"):
+    with pytest.raises(CommandError, match="Keep every key"):
         rotate()
     assert objects(raw, live_project, "keys") == keys
     settings.SNAPSHOT_MASTER_KEYS = ""
@@ -321,6 +331,25 @@ def test_encryption_can_be_turned_on_later(
 
 
 @pytest.mark.django_db
+def test_what_a_sweep_removes_while_objects_are_encrypted_is_no_failure(
+    live_project: Project, raw: Storage, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan = segment_key(live_project.pk, "0" * 64)
+    raw.put(orphan, b"PAR1")
+    settings.SNAPSHOT_MASTER_KEYS = f"one:{OLD},plain"
+    get = Storage.get_stored
+
+    def sweep_then_get(self: Storage, key: str) -> bytes:
+        if key == orphan:
+            self.delete(key)
+        return get(self, key)
+
+    monkeypatch.setattr(Storage, "get_stored", sweep_then_get)
+    assert rotate()["encrypted"] == 0
+    assert objects(raw, live_project, "segments") == {}
+
+
+@pytest.mark.django_db
 def test_a_removed_project_loses_its_keys_first(
     live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,6 +363,6 @@ def test_a_removed_project_loses_its_keys_first(
         delete(self, key)
 
     monkeypatch.setattr(Storage, "delete", noting)
-    assert removing._delete_backups(live_project)
+    assert project_removal._delete_backups(live_project)
     assert deleted[0].startswith(f"{live_project.pk}/keys/")
     assert snapshot.manifest in deleted

@@ -8,8 +8,8 @@ import pytest
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
-from snapshots.backup_settings import change_backup_settings
 from snapshots.errors import SettingsRefusedError
+from snapshots.schedule.backup_settings import change_backup_settings
 from tests.factories import make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -35,7 +35,7 @@ def change(database: MainDatabase, **fields: Any) -> MainDatabase:
         actor=database.project.created_by,
         address="192.0.2.1",
         now=NOW,
-        **{**wanted, **fields},
+        wanted={**wanted, **fields},
     )
 
 

@@ -12,8 +12,9 @@ from pytest_django import DjangoAssertNumQueries
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.connections import server_url
+from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.ui import moments
 from snapshots.models import Hold, Snapshot
 from tests import factories
 from tests.browser.scene import live_project
@@ -103,7 +104,7 @@ def test_a_database_that_does_not_answer_is_said(
     client.force_login(owner)
     response = client.get(f"{url(project)}?size=now", headers={"HX-Request": "true"})
     assert response.status_code == 200
-    assert "The main database does not answer." in response.text
+    assert "The project&#39;s database is not responding." in response.text
     assert "hx-trigger" not in response.text
 
 
@@ -126,14 +127,14 @@ def test_three_runs_are_planned_over_a_change_of_clocks(
 
 def test_growth_is_drawn_from_the_backups(client: Client, owner: Account, project: Project) -> None:
     factories.make_snapshot(project, taken_at=NOW - timedelta(days=2), logical_bytes=2048)
-    assert "trend-drawing" not in read(client, owner, project)
+    assert "chart-plot" not in read(client, owner, project)
     factories.make_snapshot(
         project, taken_at=NOW - timedelta(days=1), logical_bytes=8192, rows=4000
     )
     page = read(client, owner, project).replace("\N{NO-BREAK SPACE}", " ")
     assert "from 2.0 KiB to 8.0 KiB, at most 8.0 KiB" in page
-    assert page.count('points="0.0,75.0 600.0,0.0"') == 2
-    assert "Rows, as each backup counted them: from 1,000 to 4,000, at most 4,000" in page
+    assert 'points="0.00,75.00 100.00,0.00"' in page
+    assert "Rows: from 1,000 to 4,000, at most 4,000" in page
 
 
 def test_the_last_change_is_named(client: Client, owner: Account, project: Project) -> None:
@@ -197,9 +198,9 @@ def test_proof_policy_is_saved_and_kept(client: Client, owner: Account, project:
         ("backup_time_zone", "", "Enter a time zone, such as Europe/Berlin or UTC."),
         ("backup_time_zone", "Mars/Base", "“Mars/Base” is not a time zone."),
         ("backup_time_zone", "x" * 65, "at most 64 characters"),
-        ("proof_policy", "sometimes", "sometimes is not one of the available choices."),
+        ("proof_policy", "sometimes", "That is not one of the choices. Choose one from the list."),
         ("backup_time", "25:00", "“25:00” is not a time of day."),
-        ("backup_time", "\0", "Null characters are not allowed."),
+        ("backup_time", "\0", "Remove the NUL character."),
     ],
 )
 def test_bad_input_is_explained_at_its_field(
@@ -269,7 +270,7 @@ class TestShorterRetention:
         response = save(client, owner, project, retention_days="7")
         page = " ".join(response.content.decode().split())
         assert "This will delete <strong>3 backups</strong>" in page
-        assert f"the oldest from <strong>{oldest.day} {oldest:%B %Y}</strong>" in page
+        assert f"the oldest from <strong>{moments.day(oldest)}</strong>" in page
         assert settings_of(project)[2] == 30
         assert not AuditEvent.objects.filter(action="settings.changed").exists()
 

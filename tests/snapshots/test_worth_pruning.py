@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from backups_portal.projects.models import MainDatabase, Project
-from snapshots.expiry import prune_project, worth_pruning
 from snapshots.models import Snapshot
+from snapshots.retention.expiry import prune_project, worth_pruning
 from tests.factories import make_project_row, make_snapshot
 
 State, Verdict = Snapshot.State, Snapshot.Verdict

@@ -9,10 +9,10 @@ from django.db.models import Count
 from django.utils import timezone
 
 from backups_portal.lib.leases import message_counts_for
-from snapshots.copying import copies_overlooked, queue_copies
-from snapshots.expiry import project_ids
 from snapshots.models import SnapshotCopy
-from snapshots.storages import has_copies
+from snapshots.replication.copy_run import copies_overlooked, queue_copies
+from snapshots.retention.expiry import project_ids
+from snapshots.storages.configured_storages import has_copies
 from snapshots.tasks import copy_snapshot
 
 
@@ -20,8 +20,8 @@ class Command(BaseCommand):
     """Queue copies for the workers; those that failed are tried again."""
 
     help = (
-        "Queues a copy of every backup that the second storage lacks, and of those that failed, "
-        "and sends them to the workers. They do it by themselves within a day."
+        "Queue a copy of every backup that the second storage lacks or whose copy failed. The "
+        "workers do this by themselves within a day."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             for snapshot_id in copies_overlooked(now + message_counts_for()):
                 copy_snapshot.delay(str(snapshot_id))
         except OperationalError as error:
-            raise CommandError("The queue does not answer; the copies are sent later.") from error
+            raise CommandError("The queue is not responding; the copies are sent later.") from error
         self._print(found, as_json=options["json"])
 
     def _print(self, found: dict[str, Any], *, as_json: bool) -> None:

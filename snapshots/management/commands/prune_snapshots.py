@@ -5,14 +5,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from backups_portal.lib.clock import database_now
-from snapshots.copy_sweeping import remove_all_copies
+from backups_portal.lib.db_time import database_now
 from snapshots.engine.errors import StorageError
-from snapshots.expiry import Pruned, prune_each
+from snapshots.replication.copy_sweep import remove_all_copies
+from snapshots.retention.expiry import Pruned, prune_each
 
 
 def as_json(item: Pruned) -> dict[str, str]:
-    """A verdict as plain values."""
+    """Return a verdict as plain values."""
     return {
         "snapshot": str(item.snapshot_id),
         "project": str(item.project_id),
@@ -25,10 +25,12 @@ def as_json(item: Pruned) -> dict[str, str]:
 class Command(BaseCommand):
     """Remove snapshots that are past their retention period."""
 
-    help = "Removes backups that are past their retention period, and says why the others stay."
+    help = "Remove backups past their retention period, and say why the others stay."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only print what would go")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="only print what would be removed"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -43,7 +45,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"dry_run": dry_run, "removed": removed, "kept": kept}))
         else:
             verb = "would be removed" if dry_run else "removed"
-            self.stdout.write(f"{len(removed)} {verb}, {len(kept)} kept although old")
+            self.stdout.write(f"{len(removed)} {verb}, {len(kept)} kept past retention")
         if not dry_run:
             self._prune_copies()
 

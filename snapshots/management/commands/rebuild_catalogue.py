@@ -7,23 +7,26 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.accounts.models import Account
-from snapshots.cataloguing import Rebuilt, rebuild_each
+from backups_portal.ui.visible_names import seen_name
 from snapshots.engine.errors import StorageError
-from snapshots.storages import copy_storage, snapshot_storage
+from snapshots.integrity.catalogue_rebuild import Rebuilt, rebuild_each
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 
 class Command(BaseCommand):
     """For an empty control database; what is there already stays as it is."""
 
     help = (
-        "Brings back every backup that lies in storage and that the portal does not know. Projects "
-        "that it does not know either come back shut down; restore a backup to run one again."
+        "Bring back every backup in storage that the portal does not know. Unknown projects come "
+        "back shut down; restore a backup to run one again."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--owner", required=True, help="e-mail of who gets unknown projects")
         parser.add_argument(
-            "--from-copy", action="store_true", help="read the second storage: the first is lost"
+            "--owner", required=True, help="e-mail of the account that gets unknown projects"
+        )
+        parser.add_argument(
+            "--from-copy", action="store_true", help="read the second storage, if the first is lost"
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -53,7 +56,7 @@ class Command(BaseCommand):
             raise CommandError(f"{damaged} manifests cannot be read.")
 
     def _print(self, rebuilt: Rebuilt) -> None:
-        name = rebuilt.name or rebuilt.project_id
+        name = seen_name(rebuilt.name) if rebuilt.name else rebuilt.project_id
         state = "brought back, shut down" if rebuilt.is_new else "known"
         counts = f"{rebuilt.added} backups brought back, {rebuilt.known} known"
         self.stdout.write(f"{name} ({state}): {counts}")

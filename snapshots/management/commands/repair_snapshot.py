@@ -7,24 +7,24 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from snapshots.engine.errors import EngineError
-from snapshots.management.lookup import stored_snapshot
+from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot
-from snapshots.repairing import needing_repair, repair
+from snapshots.replication.repair import needing_repair, repair
 
 
 class Command(BaseCommand):
     """From the copies into the first storage, and never by itself."""
 
     help = (
-        "Reads every object of a backup in the first storage, and writes those that are missing or "
-        "damaged again, from its copy."
+        "Read every object of a backup in the first storage, and rewrite missing or damaged ones "
+        "from its copy."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("snapshot", type=UUID, metavar="ID", nargs="?", help="its id")
         which.add_argument(
-            "--needed", action="store_true", help="those whose restore or proof needed the copy"
+            "--needed", action="store_true", help="backups whose restore or proof needed the copy"
         )
         which.add_argument("--all", action="store_true", help="every backup that has a copy")
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         if failed:
             raise CommandError(f"{failed} of {len(snapshots)} backups could not be repaired.")
         if not options["json"]:
-            self.stdout.write(f"{len(snapshots)} backups looked at")
+            self.stdout.write(f"{len(snapshots)} backups checked")
 
 
 def _chosen(options: dict[str, Any]) -> list[Snapshot]:

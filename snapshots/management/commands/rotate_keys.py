@@ -6,24 +6,21 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from backups_portal.audit.services import record
-from snapshots.engine.errors import StorageError
-from snapshots.rotation import Rotated, rotate_each
-from snapshots.storages import master_keys
+from backups_portal.audit.recorder import record
+from snapshots.storages.configured_storages import FIRST, master_keys
+from snapshots.storages.key_rotation import Rotated, places_left_out, rotate_each
 
-
-def _where(rotated: Rotated) -> str:
-    return " ".join(part for part in (rotated.place, rotated.folder) if part)
+COUNTS = ("rewrapped", "current", "encrypted")
 
 
 class Command(BaseCommand):
     """Rewrap data keys; rewrite nothing else, unless it was never encrypted."""
 
     help = (
-        "Wraps the key of every project with the first master key of SNAPSHOT_MASTER_KEYS, so "
-        "that the ones after it can go; in both storages, where there are two. No backup is "
-        "rewritten. With `plain` among them, objects that were stored without encryption are "
-        "encrypted."
+        "Wrap the key of every project with the first master key of SNAPSHOT_MASTER_KEYS, in "
+        "every storage, so that the other keys can be removed. No backup is rewritten. If `plain` "
+        "is among the keys, unencrypted objects are encrypted. Prints a verdict for each storage, "
+        "and fails unless all are finished: until then, remove no key."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -33,44 +30,74 @@ class Command(BaseCommand):
         masters = master_keys()
         if masters is None:
             raise CommandError("SNAPSHOT_MASTER_KEYS is empty: backups are not encrypted.")
-        total, failed = Rotated(""), []
-        try:
-            for done in rotate_each(masters):
-                total.rewrapped += done.rewrapped
-                total.current += done.current
-                total.encrypted += done.encrypted
-                if done.error:
-                    failed.append(done)
-                    self.stderr.write(f"{_where(done)}: {done.error}")
-        except StorageError as error:
-            raise CommandError(str(error)) from error
+        storages = []
+        for rotated in rotate_each(masters):
+            storages.append(rotated)
+            if not options["json"]:
+                self._print(masters.current, rotated)
+        total = {name: sum(getattr(one, name) for one in storages) for name in COUNTS}
+        failed = {
+            _where(one, folder): why for one in storages for folder, why in one.failed.items()
+        }
         record(
             action="keys.rotated",
             actor=None,
             subject=masters.current,
             details={
-                "rewrapped": total.rewrapped,
-                "encrypted": total.encrypted,
+                "rewrapped": total["rewrapped"],
+                "encrypted": total["encrypted"],
                 "failed": len(failed),
             },
         )
-        self._print(masters.current, total, failed, as_json=options["json"])
+        left_out = places_left_out()
+        if options["json"]:
+            document = {
+                "master_key": masters.current,
+                **total,
+                "failed": failed,
+                "storages": [{**asdict(one), "is_finished": one.is_finished} for one in storages],
+                "left_out": left_out,
+                "old_keys_may_go": not failed,
+            }
+            self.stdout.write(json.dumps(document))
         if failed:
-            raise CommandError(
-                f"{len(failed)} folders could not be finished. Leave every key where it is, mend "
-                "what is named above, and run this again."
+            raise CommandError(_refusal(storages))
+        if not options["json"]:
+            self._say_what_may_go(masters.current, left_out)
+
+    def _print(self, current: str, rotated: Rotated) -> None:
+        verdict = "finished" if rotated.is_finished else "NOT FINISHED"
+        self.stdout.write(
+            f"{rotated.name} ({rotated.place}): {verdict}; {rotated.rewrapped} keys wrapped with "
+            f"{current}, {rotated.current} were already; {rotated.encrypted} objects encrypted "
+            "that were not"
+        )
+        for folder, why in rotated.failed.items():
+            self.stderr.write(f"{_where(rotated, folder)}: {why}")
+        if rotated.foreign:
+            self.stdout.write(f"Left alone (not the portal's): {', '.join(rotated.foreign)}")
+
+    def _say_what_may_go(self, current: str, left_out: list[str]) -> None:
+        self.stdout.write(
+            f"You can remove master keys other than {current} from SNAPSHOT_MASTER_KEYS once "
+            f"every process of the portal runs with {current} as the first."
+        )
+        for place in left_out:
+            self.stdout.write(
+                f"Copies were made in {place}, which the settings no longer name. To read them, "
+                "keep the old keys."
             )
 
-    def _print(self, current: str, total: Rotated, failed: list[Rotated], *, as_json: bool) -> None:
-        if as_json:
-            counts = asdict(total)
-            del counts["folder"], counts["place"], counts["error"]
-            failures = {_where(one): one.error for one in failed}
-            self.stdout.write(json.dumps({"master_key": current, **counts, "failed": failures}))
-            return
-        self.stdout.write(
-            f"{total.rewrapped} keys wrapped with {current}, {total.current} were already; "
-            f"{total.encrypted} objects encrypted that were not"
-        )
-        if not failed:
-            self.stdout.write(f"Master keys other than {current} can go from SNAPSHOT_MASTER_KEYS.")
+
+def _where(rotated: Rotated, folder: str) -> str:
+    name = rotated.name if not folder or rotated.name != FIRST else ""
+    return " ".join(part for part in (name, folder) if part)
+
+
+def _refusal(storages: list[Rotated]) -> str:
+    names = [one.name for one in storages if not one.is_finished]
+    folders = sum(len(one.failed) for one in storages)
+    return (
+        f"{' and '.join(names)} could not be finished ({folders} folders). Keep every key, fix "
+        "what is listed above, and run this again."
+    )

@@ -12,7 +12,7 @@ from snapshots.tasks import run_schedule
 
 
 def parse_moment(text: str) -> datetime:
-    """An ISO 8601 date and time; without an offset it is in UTC.
+    """Read an ISO 8601 date and time; without an offset it is in UTC.
 
     Raises:
         CommandError: it is none.
@@ -30,7 +30,7 @@ def parse_moment(text: str) -> datetime:
 class Command(BaseCommand):
     """Queue the backups that are due, and send waiting work to the workers."""
 
-    help = "Queues the backups that are due and sends them to the workers, as beat does."
+    help = "Queue the backups that are due and send them to the workers, as beat does."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--at", metavar="TIME", help="act as if it were this time (ISO 8601)")

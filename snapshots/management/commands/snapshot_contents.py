@@ -8,17 +8,16 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.ui.formats import data_size
-from snapshots.contents import contents_of
 from snapshots.engine.errors import EngineError
-from snapshots.inside import EXCLUDED_LABELS, DeviceLine, Inside, look_inside
-from snapshots.management.lookup import stored_snapshot
+from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot
+from snapshots.reports.contents import EXCLUDED_LABELS, DeviceLine, Inside, contents_of, look_inside
 
 
 class Command(BaseCommand):
     """Read the manifest and the contents of a snapshot; its segments stay untouched."""
 
-    help = "Lists what a stored backup holds, device by device, and what it leaves out."
+    help = "List what a stored backup contains, device by device, and what it leaves out."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
@@ -29,7 +28,7 @@ class Command(BaseCommand):
         try:
             inside = look_inside(snapshot)
         except EngineError as error:
-            raise CommandError(f"Nobody can tell what {snapshot.id} holds: {error}") from error
+            raise CommandError(f"The contents of {snapshot.id} cannot be read: {error}") from error
         if options["json"]:
             self.stdout.write(json.dumps(_document(snapshot, inside), default=str))
         else:

@@ -11,11 +11,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.projects.models import Project
 from backups_portal.ui.progress import progress_bar
-from snapshots.comparing import Compared, compare_snapshots, compare_with_now
 from snapshots.engine.difference import Difference
 from snapshots.engine.errors import EngineError
-from snapshots.finding import MOST_DEVICES, Found, day_of, find_devices, find_rows
-from snapshots.management.lookup import stored_snapshot
+from snapshots.management.snapshot_arguments import stored_snapshot
+from snapshots.reports.lost_rows import MAX_DEVICES, Found, day_of, find_devices, find_rows
+from snapshots.reports.snapshot_comparison import Compared, compare_snapshots, compare_with_now
 
 NOW = "now"
 
@@ -23,17 +23,23 @@ NOW = "now"
 class Command(BaseCommand):
     """Look into stored backups without opening their segments."""
 
-    help = "Compares stored backups, or finds out which of them have a device's rows."
+    help = "Compare stored backups, or find out which of them have a device's rows."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        diff = actions.add_parser("diff", help="what differs between two backups, or one and now")
+        diff = actions.add_parser(
+            "diff", help="show what differs between two backups, or one and now"
+        )
         diff.add_argument("before", type=UUID, metavar="A", help="a snapshot's id")
-        diff.add_argument("after", type=_id_or_now, metavar="B", help="another one's, or “now”")
-        find = actions.add_parser("find", help="how many rows of a device each backup has")
+        diff.add_argument(
+            "after", type=_id_or_now, metavar="B", help="another snapshot's id, or “now”"
+        )
+        find = actions.add_parser("find", help="count a device's rows in each backup")
         find.add_argument("project", help="the project's slug")
-        find.add_argument("device", help="the device's name or id, or a part of them")
-        find.add_argument("--day", type=_day, help="only rows of this day (UTC), as 2026-11-23")
+        find.add_argument("device", help="the device's name or id, or part of it")
+        find.add_argument(
+            "--day", type=_day, help="only rows of this day (UTC), such as 2026-11-23"
+        )
         for action in (diff, find):
             action.add_argument("--json", action="store_true", help="print JSON")
 
@@ -88,11 +94,11 @@ class Command(BaseCommand):
             devices = matching.devices
             found = find_rows(project, devices[0].device_id, day) if len(devices) == 1 else None
         except EngineError as error:
-            raise CommandError(f"No backup could be asked: {error}") from error
+            raise CommandError(f"No backup could be searched: {error}") from error
         if matching.unreadable:
             self.stderr.write(f"{matching.unreadable} stored backups could not be read")
         if found is None:
-            names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MOST_DEVICES])
+            names = ", ".join(f"{d.name} ({d.device_id})" for d in devices[:MAX_DEVICES])
             raise CommandError(
                 f"{len(devices)} devices match “{text}”: {names}"
                 if devices

@@ -7,16 +7,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from snapshots.engine.errors import StorageError
-from snapshots.storages import copy_storage, snapshot_storage
-from snapshots.undoing import find_changed, undo
+from snapshots.object_lock.deletion_undo import find_changed, undo
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 
 class Command(BaseCommand):
     """Bring back what a bucket with object lock still has."""
 
     help = (
-        "Lists the objects of the storage that were deleted or overwritten since a moment; with "
-        "--yes it makes what they were then their present versions again, and deletes nothing."
+        "List the objects in storage that were deleted or overwritten since a given time. With "
+        "--yes, bring their versions of that time back; nothing is deleted."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -25,9 +25,11 @@ class Command(BaseCommand):
             type=_moment,
             required=True,
             metavar="TIME",
-            help="before the first of it happened, such as 2026-11-25T03:00Z",
+            help="a time before the first of it happened, such as 2026-11-25T03:00Z",
         )
-        parser.add_argument("--copy", action="store_true", help="in the second storage instead")
+        parser.add_argument(
+            "--copy", action="store_true", help="look in the second storage instead"
+        )
         parser.add_argument("--yes", action="store_true", help="bring them back")
         parser.add_argument("--json", action="store_true", help="print JSON")
 

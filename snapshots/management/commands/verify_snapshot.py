@@ -9,13 +9,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.errors import EngineError
+from snapshots.integrity.verification import Unverified, verify, verify_all, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
-from snapshots.storages import has_copies
-from snapshots.verification import Unverified, verify, verify_all, verify_copy
+from snapshots.storages.configured_storages import has_copies
 
 
 def state_of_copy(snapshot: Snapshot) -> str:
-    """What is known of the copy; empty where there is no second storage."""
+    """Describe the copy; empty if there is no second storage."""
     if not has_copies():
         return ""
     copy = SnapshotCopy.objects.filter(pk=snapshot.pk).first()
@@ -29,12 +29,14 @@ def state_of_copy(snapshot: Snapshot) -> str:
 class Command(BaseCommand):
     """Read every object of a snapshot, and compare it with what was recorded."""
 
-    help = "Reads every object of a stored backup and compares it with what was recorded."
+    help = "Read every object of a stored backup and compare it with what was recorded."
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("snapshot", type=UUID, metavar="ID", nargs="?", help="its id")
-        which.add_argument("--all", action="store_true", help="every stored backup; repairs none")
+        which.add_argument(
+            "--all", action="store_true", help="every stored backup; repairs nothing"
+        )
         parser.add_argument(
             "--copy", action="store_true", help="read the copy in the second storage instead"
         )

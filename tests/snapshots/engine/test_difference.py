@@ -4,17 +4,17 @@ from datetime import timedelta
 
 import pytest
 
-from snapshots.engine.contents import CELLS
-from snapshots.engine.difference import CellChange, Change, DeviceChange, Difference, TableChange
-from snapshots.engine.errors import EngineError
-from snapshots.engine.manifest import Manifest
-from snapshots.engine.states import (
+from snapshots.engine.contents_index import CELLS
+from snapshots.engine.diff_inputs import (
     LiveState,
     TooManyRowsError,
     find_difference,
     live_state,
     stored_state,
 )
+from snapshots.engine.difference import CellChange, Change, DeviceChange, Difference, TableChange
+from snapshots.engine.errors import EngineError
+from snapshots.engine.manifest import Manifest
 from tests.projectdatabases import DEVICE, START, Backups, Connection, add_rows, quiet
 
 DAY = (START.date() - START.date().replace(year=1970, month=1, day=1)).days
@@ -103,8 +103,8 @@ def test_days_and_devices_that_differ(
     segment_rows: int,
 ) -> None:
     change(source)
-    monkeypatch.setattr("snapshots.engine.chunks.TARGET_ROWS", segment_rows)
-    monkeypatch.setattr("snapshots.engine.contents.TARGET_CELLS", 2)
+    monkeypatch.setattr("snapshots.engine.segment_plan.TARGET_ROWS", segment_rows)
+    monkeypatch.setattr("snapshots.engine.contents_index.TARGET_CELLS", 2)
     difference = compare(backups, before, backups.take(full=full))
     assert days(difference) == EXPECTED
     assert list(days(difference)) == [9, 2, 1, 0], "the newest first"
@@ -122,8 +122,8 @@ def test_days_and_devices_that_differ(
 def test_the_same_rows_in_other_segments_do_not_differ(
     backups: Backups, before: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snapshots.engine.chunks.TARGET_ROWS", 4)
-    monkeypatch.setattr("snapshots.engine.contents.TARGET_CELLS", 2)
+    monkeypatch.setattr("snapshots.engine.segment_plan.TARGET_ROWS", 4)
+    monkeypatch.setattr("snapshots.engine.contents_index.TARGET_CELLS", 2)
     backups.newest = None
     after = backups.take()
     assert len(after.of("variable")) > len(before.of("variable"))
@@ -149,8 +149,8 @@ def test_a_device_that_was_deleted_and_one_with_another_name(
 def test_only_objects_that_one_of_them_has_alone_are_opened(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("snapshots.engine.chunks.TARGET_ROWS", 3)
-    monkeypatch.setattr("snapshots.engine.contents.TARGET_CELLS", 1)
+    monkeypatch.setattr("snapshots.engine.segment_plan.TARGET_ROWS", 3)
+    monkeypatch.setattr("snapshots.engine.contents_index.TARGET_CELLS", 1)
     for day in range(4):
         add_rows(source, day, 3)
     first = backups.take()

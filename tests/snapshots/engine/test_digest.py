@@ -4,10 +4,11 @@ import datetime as dt
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from snapshots.engine.digest import Digest, table_digest
+from snapshots.engine import digest as digest_module
+from snapshots.engine.digest import LANE, Digest, column_words, mix, table_digest
 
 COLUMNS = ("number", "text", "flag", "moment", "blob")
 row = st.tuples(
@@ -90,3 +91,48 @@ def test_swapping_values_between_rows_is_seen() -> None:
 @given(rows)
 def test_text_form_is_read_back(values: list[tuple[object, ...]]) -> None:
     assert Digest.parse(str(digest(values))) == digest(values)
+
+
+def hashed(value: bytes) -> int:
+    """The hash of a text as its definition says it, one word after the other."""
+    state = len(value)
+    for start in range(0, len(value), 8):
+        word = int.from_bytes(value[start : start + 8], "little")
+        state = ((state ^ word) + int(digest_module.GAMMA)) % LANE
+        state = (state ^ (state >> 30)) * int(digest_module.MIX_1) % LANE
+        state = (state ^ (state >> 27)) * int(digest_module.MIX_2) % LANE
+        state ^= state >> 31
+    return state
+
+
+def words(values: list[bytes | None], kind: pa.DataType) -> list[int]:
+    return [int(word) for word in column_words(pa.chunked_array([pa.array(values, kind)]))]
+
+
+lengths = st.integers(0, 40) | st.sampled_from([63, 64, 65, 500])
+texts = lengths.flatmap(lambda length: st.binary(min_size=min(length, 9), max_size=9).map(
+    lambda seed: (seed * (length // max(len(seed), 1) + 1))[:length]
+))  # fmt: skip
+
+
+@settings(max_examples=50, deadline=None)
+@example([b"x" * 65_541, b"", b"y" * 65_536], pa.binary())
+@example([b"x" * number for number in range(30)], pa.large_binary())
+@example([bytes(range(256))[::-1] * 40 + b"y" * number for number in range(9)], pa.binary())
+@given(
+    st.lists(texts, max_size=12) | st.lists(st.binary(max_size=30), min_size=12, max_size=60),
+    st.sampled_from([pa.binary(), pa.large_binary()]),
+)
+def test_each_text_has_the_hash_of_its_definition(values: list[bytes], kind: pa.DataType) -> None:
+    """Stored manifests have these digests: another hash would be another backup."""
+    assert words([*values], kind) == [hashed(value) for value in values]
+
+
+def test_texts_of_many_lengths_are_hashed_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one length after the other, which would take a hundred times as long."""
+    values: list[bytes | None] = [b"x" * (5_000 + 8 * number) for number in range(100)]
+    mixed = []
+    monkeypatch.setattr(digest_module, "mix", lambda words: mixed.append(len(words)) or mix(words))
+    words(values, pa.binary())
+    assert len(mixed) <= 5_800 / 8 + 1
+    assert sum(mixed) <= sum(len(value) for value in values if value) / 8 + len(values)

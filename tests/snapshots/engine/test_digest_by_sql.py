@@ -9,10 +9,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from backups_portal.projectdb.catalogue import BY_NAME, Table
-from backups_portal.projectdb.tokens import create_token
+from backups_portal.projectdb.catalogue import BY_NAME, Table, digest_columns
+from backups_portal.projectdb.tokens import TokenGrant, create_token
 from snapshots.engine.segments import total_digest
-from snapshots.engine.taking import digest_columns
 from tests.projectdatabases import DEVICE, KEYS, START, Backups, Connection, add_rows
 
 DEFINITION = Path(__file__).with_name("sqldigest.sql")
@@ -67,7 +66,7 @@ def fill(source: Connection) -> None:
         " FROM generate_series(1, 9) AS n",
         ["e" * 24],
     )
-    create_token(source, keys=KEYS, kind="device", name="Default", device_id=DEVICE)
+    create_token(source, TokenGrant("device", name="Default", device_id=DEVICE), keys=KEYS)
 
 
 def test_the_server_computes_the_same_digests(backups: Backups, source: Connection) -> None:

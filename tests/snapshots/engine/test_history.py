@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from snapshots.engine.contents import read_cells, read_devices
+from snapshots.engine.contents_index import read_cells, read_devices
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from tests.projectdatabases import (

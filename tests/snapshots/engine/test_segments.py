@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from snapshots.engine.digest import Digest
 from snapshots.engine.segments import encode
 
 SERIES, READINGS = 1_000, 60
@@ -53,7 +54,7 @@ def test_times_are_encoded_as_they_compress_best(
     times: "np.ndarray[tuple[int], np.dtype[np.int64]]", encoding: str
 ) -> None:
     rows = table(times)
-    encoded = encode(rows, project_id=uuid.uuid4(), name="variable")
+    encoded = encode(rows, project_id=uuid.uuid4(), name="variable", digest=Digest())
     stored = pq.ParquetFile(io.BytesIO(encoded.content))
     assert encoding in stored.metadata.row_group(0).column(1).encodings
     assert stored.read().equals(rows)
@@ -69,5 +70,7 @@ def test_times_are_encoded_as_they_compress_best(
 def test_the_same_rows_are_the_same_object() -> None:
     rows = table(jittered(6_000))
     project = uuid.uuid4()
-    first, second = (encode(rows, project_id=project, name="variable") for _ in range(2))
+    first, second = (
+        encode(rows, project_id=project, name="variable", digest=Digest()) for _ in range(2)
+    )
     assert first == second

@@ -5,7 +5,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from snapshots.engine import chunks
+from snapshots.engine import full_reread, segment_plan
 from snapshots.engine.manifest import Manifest
 from tests.projectdatabases import START, Backups, Connection, add_rows, contents
 
@@ -22,7 +22,7 @@ def test_the_first_snapshot_is_full_and_the_next_reads_only_what_changed(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # So that four days of twenty rows do not share one segment.
-    monkeypatch.setattr(chunks, "TARGET_ROWS", 30)
+    monkeypatch.setattr(segment_plan, "TARGET_ROWS", 30)
     for day in range(4):
         add_rows(source, day, 20)
     first = backups.take()
@@ -151,3 +151,72 @@ def test_a_restored_project_begins_with_a_full_snapshot_of_its_own(
         second = restored.take()
         assert not second.is_full
         assert restored.contents_of(second) == contents(target)
+
+
+@pytest.mark.parametrize("counted", [full_reread.MAX_COUNTED_ROWS, 0])
+def test_marks_that_are_gone_make_the_next_snapshot_read_everything(
+    backups: Backups,
+    source: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    counted: int,
+) -> None:
+    """Where nothing is counted, a day is that is read for another row."""
+    monkeypatch.setattr(full_reread, "MAX_COUNTED_ROWS", counted)
+    monkeypatch.setattr(segment_plan, "TARGET_ROWS", 30)
+    for day in range(4):
+        add_rows(source, day, 20)
+    backups.take()
+    add_rows(source, 1, 10)
+    source.execute("DELETE FROM change_mark")
+    if not counted:
+        add_rows(source, 1, 1, series=2)
+    manifest = backups.take()
+    assert manifest.is_full
+    (missed,) = manifest.untracked
+    assert missed.rows_found - missed.rows_expected == 10
+    assert "tracking missed changes" in caplog.text
+    assert_exact(backups, manifest)
+    assert not backups.take().is_full
+
+
+def test_a_project_is_counted_in_ranges_bit_by_bit(
+    backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_plan, "TARGET_ROWS", 30)
+    monkeypatch.setattr(full_reread, "MAX_COUNTED_ROWS", 50)
+    for day in range(4):
+        add_rows(source, day, 20)
+    segments = backups.take().of("variable")
+    chosen = {tuple(full_reread.choose_counted(segments)) for _ in range(50)}
+    assert {sum(part.rows for part in some) for some in chosen} == {40}
+    assert len({part for some in chosen for part in some}) == 4
+    # A range that is larger than what is cheap has its turn as well.
+    monkeypatch.setattr(full_reread, "MAX_COUNTED_ROWS", 10)
+    chosen = {tuple(full_reread.choose_counted(segments)) for _ in range(50)}
+    assert {len(some) for some in chosen} == {1}
+    assert len(chosen) == 4
+    assert full_reread.choose_counted([]) == []
+
+
+@pytest.mark.parametrize("statement", ["TRUNCATE variable", "TRUNCATE device CASCADE"])
+def test_nobody_empties_a_table_between_the_instant_and_its_reading(
+    backups: Backups, source: Connection, statement: str
+) -> None:
+    """TRUNCATE shows in transactions that began before it."""
+    add_rows(source, 0, 10)
+    backups.take()
+    add_rows(source, 0, 5, series=2)
+    expected = contents(backups.source)
+    refused = []
+
+    def empty(_: object) -> None:
+        if not refused:
+            source.execute("SET lock_timeout = '20ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                source.execute(statement.encode())
+            refused.append(True)
+
+    manifest = backups.take(on_progress=empty, readers=1)
+    assert refused
+    assert backups.contents_of(manifest) == expected

@@ -1,0 +1,154 @@
+"""Handing a stored snapshot to its owner, as one ZIP."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from backups_portal.accounts.models import Account
+from backups_portal.accounts.sign_in_limits import DOWNLOAD, PASSWORD_AGAIN, take_for
+from backups_portal.audit.recorder import record
+from backups_portal.lib.limits import Limit
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.errors import EngineError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+from snapshots.engine.zip_archive import archive_snapshot, check_complete
+from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
+from snapshots.integrity.recorded_manifests import load_manifest
+from snapshots.models import Snapshot
+from snapshots.storages.configured_storages import reading_storage
+
+log = get_logger(__name__)
+
+NOT_STORED = "Only a stored backup can be downloaded."
+WRONG_PASSWORD = "Wrong password. Nothing was downloaded."  # noqa: S105 - a sentence
+
+
+@dataclass(frozen=True)
+class Download:
+    """A ZIP under way: the name of the file, and its bytes piece by piece."""
+
+    file_name: str
+    pieces: Iterator[bytes]
+
+
+def open_download(
+    *, snapshot: Snapshot, actor: Account, password: str, address: str | None = None
+) -> Download:
+    """Begin the download of a snapshot of a project that `actor` owns.
+
+    Both are audited: that it was begun, and that it was refused.
+
+    Raises:
+        TooManyTriesError: there were too many wrong ones, and nothing was looked at.
+        WrongPasswordError: it is not the actor's.
+        DownloadRefusedError: it is not stored, or storage does not have all of it.
+    """
+    try:
+        _whose(password, [actor], PASSWORD_AGAIN, address)
+        storage, manifest = _open(snapshot)
+    except DownloadRefusedError as refused:
+        _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
+        raise
+    return _begin(snapshot, actor, storage, manifest, address)
+
+
+def check_download(
+    *, snapshot: Snapshot, owners: Sequence[Account], password: str, address: str | None = None
+) -> Account:
+    """See whether a snapshot could be downloaded with this password; returns whose it is.
+
+    For a client that proves itself first and fetches the file by another request.
+
+    Args:
+        owners: Who may; the snapshot's project is theirs.
+
+    Raises:
+        TooManyTriesError: there were too many wrong ones for each of them.
+        WrongPasswordError: it is none of theirs.
+        DownloadRefusedError: it is not stored, or storage does not have all of it.
+    """
+    actor = None
+    try:
+        actor = _whose(password, owners, DOWNLOAD, address)
+        _open(snapshot)
+    except DownloadRefusedError as refused:
+        _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
+        raise
+    return actor
+
+
+def fetch_download(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> Download:
+    """Begin a download that `check_download` has let `actor` have.
+
+    Raises:
+        DownloadRefusedError: it is not stored any more, or storage does not have all of it.
+    """
+    storage, manifest = _open(snapshot)
+    return _begin(snapshot, actor, storage, manifest, address)
+
+
+def _whose(
+    password: str, accounts: Sequence[Account], limit: Limit, address: str | None
+) -> Account:
+    """Find the first account with this password; each one counts a try."""
+    waits = []
+    for account in accounts:
+        if wait := take_for(limit, account, address):
+            waits.append(wait)
+        elif account.check_password(password):
+            limit.forget(str(account.pk))
+            return account
+    if waits and len(waits) == len(accounts):
+        raise TooManyTriesError(min(waits))
+    raise WrongPasswordError(WRONG_PASSWORD)
+
+
+def _begin(
+    snapshot: Snapshot, actor: Account, storage: Storage, manifest: Manifest, address: str | None
+) -> Download:
+    _record(snapshot, actor, "snapshot.downloaded", address, rows=manifest.rows)
+    return Download(
+        f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
+        _pieces(snapshot, actor, storage, manifest, address),
+    )
+
+
+def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
+    if snapshot.state != Snapshot.State.COMPLETED:
+        raise DownloadRefusedError(NOT_STORED)
+    try:
+        storage = reading_storage()
+        manifest = load_manifest(storage, snapshot)
+        check_complete(storage, manifest)
+    except EngineError as error:
+        log.exception("cannot be downloaded", snapshot=snapshot.pk)
+        raise DownloadRefusedError(f"Nothing was downloaded. {error}") from error
+    return storage, manifest
+
+
+def _pieces(
+    snapshot: Snapshot, actor: Account, storage: Storage, manifest: Manifest, address: str | None
+) -> Iterator[bytes]:
+    """Stream the archive; if it breaks off, so must the connection."""
+    project = snapshot.project
+    try:
+        yield from archive_snapshot(
+            storage, manifest, project_name=project.name, profile_id=project.profile_id
+        )
+    except EngineError as error:
+        log.exception("download broke off", snapshot=snapshot.pk)
+        _record(snapshot, actor, "snapshot.download_broken", address, reason=str(error))
+        raise
+
+
+def _record(
+    snapshot: Snapshot, actor: Account | None, action: str, address: str | None, **details: object
+) -> None:
+    record(
+        action=action,
+        actor=actor,
+        project=snapshot.project,
+        subject=f"Backup of {snapshot.local_date}",
+        details={"snapshot": str(snapshot.pk), **details},
+        address=address,
+    )

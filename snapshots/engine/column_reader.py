@@ -1,0 +1,204 @@
+"""Read variables as whole columns: the server joins the values of each.
+
+A row that passes through COPY and a driver costs about 0.7 µs on this side; a value of a column
+costs 0.02 µs here and less than in COPY there (measured: decision 0002). Numbers and times come as
+their big-endian bytes, one behind the other (int4send, int8send, float8send, timestamptz_send);
+texts come joined by a control character. All of it is in memory, here and at the server, so that
+long texts are read row by row instead: the server looks at each one's length while it joins, and
+gives nothing away if they are too many.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from psycopg import Connection, sql
+
+from backups_portal.projectdb.catalogue import VARIABLE_COLUMNS
+from backups_portal.projectdb.columns import POSTGRESQL_EPOCH, Column, ColumnType, arrow_type
+
+# Between two texts, and instead of a missing one. A text that holds either is read row by row.
+DELIMITER, MISSING = 1, 2
+
+# Bytes of a text, and of all of them together.
+MAX_TEXT_BYTES, MAX_BYTES = 4_096, 16 << 20
+
+# What joins the values of a column, by its type; numbers that are missing are NaN.
+JOINED = {
+    ColumnType.INTEGER: "string_agg(int4send({value}), '')",
+    ColumnType.BIGINT: "string_agg(int8send({value}), '')",
+    ColumnType.MOMENT: "string_agg(timestamptz_send({value}), '')",
+    ColumnType.DOUBLE: "string_agg(float8send(coalesce({value}, 'NaN')), '')",
+    ColumnType.POINT: "string_agg(float8send(coalesce({value}, 'NaN')), '')",
+}
+JOINED_TEXTS = (
+    "string_agg(CASE WHEN octet_length({value}) <= {longest} THEN {value}"
+    " ELSE E'\\x02' END, E'\\x01')"
+)
+# Bytes of all texts together, in the same query, so that the rows are looked at once.
+SMALL_ENOUGH = (
+    "SELECT * FROM (SELECT {joined} FROM variable{where}) AS found WHERE {size} <= {most}"
+)
+NULLABLE = tuple(column for column in VARIABLE_COLUMNS if column.is_nullable)
+
+
+class IrregularError(Exception):
+    """Some value cannot be told from what stands for a missing one: read row by row instead."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns a query asks for: the rare ones (`wide`), and the ids (`numbers`)."""
+
+    wide: bool
+    numbers: bool
+
+    def has(self, column: Column) -> bool:
+        """Tell whether a column is asked for."""
+        return self.numbers if column.name == "id" else self.wide or not column.is_rare
+
+    def query(self, where: sql.Composable) -> bytes:
+        """Write the statement that reads the variables of a WHERE clause as arrays."""
+        columns = [column for column in VARIABLE_COLUMNS if self.has(column)]
+        counts = ["count(*)", *(f"count({column.name})" for column in NULLABLE)]
+        joined = [f"{count}::integer" for count in counts]
+        joined += [part for column in columns for part in _joined(column)]
+        sizes = " + ".join(f"octet_length({c.name})" for c in columns if c.type.is_text)
+        return (
+            sql.SQL(SMALL_ENOUGH)
+            .format(
+                joined=sql.SQL(", ".join(joined)),
+                where=where,
+                size=sql.SQL(f"coalesce({sizes}, 0)"),
+                most=sql.Literal(MAX_BYTES),
+            )
+            .as_bytes()
+        )
+
+
+def _joined(column: Column) -> Iterator[str]:
+    """Write what joins the values of a column, by their names in segments."""
+    joined = JOINED_TEXTS if column.type.is_text else JOINED[column.type]
+    for name, value in zip(column.segment_names, column.scalars(), strict=True):
+        yield f"{joined.format(value=value, longest=MAX_TEXT_BYTES)} AS {name}"
+
+
+def read_arrays(connection: Connection, where: sql.Composable, columns: Columns) -> pa.Table | None:
+    """Read the variables of a WHERE clause, unsorted, in the columns of a segment.
+
+    Args:
+        columns: Without `numbers` the table has no column `id`.
+
+    Returns:
+        None if rows have a location or metadata, and `columns.wide` was not asked for.
+
+    Raises:
+        IrregularError: only reading row by row tells the rows.
+        psycopg.Error: the server cannot be read, or the arrays would be too large for it.
+    """
+    cursor = connection.cursor(binary=True)
+    result = cursor.execute(columns.query(where)).pgresult
+    if result is None or not result.ntuples:
+        raise IrregularError
+    values = iter([result.get_value(0, number) for number in range(result.nfields)])
+    rows = _integer(next(values))
+    known = {column.name: _integer(next(values)) for column in NULLABLE}
+    if any(known[column.name] and not columns.has(column) for column in NULLABLE):
+        return None
+    table = {}
+    for column in VARIABLE_COLUMNS if columns.numbers else VARIABLE_COLUMNS[:-1]:
+        for name in column.segment_names:
+            table[name] = (
+                _array(column.type, next(values), rows, known.get(column.name, rows))
+                if columns.has(column)
+                else pa.nulls(rows, arrow_type(column.type))
+            )
+    return pa.table(table)
+
+
+def _array(kind: ColumnType, value: bytes | None, rows: int, known: int) -> pa.Array:
+    """Take apart the joined values of a column, so many of which are known."""
+    if kind.is_text:
+        return _texts(value, rows, known)
+    if kind in (ColumnType.DOUBLE, ColumnType.POINT):
+        return _floats(value, rows, known)
+    if kind == ColumnType.MOMENT:
+        return _times(value, rows)
+    return pa.array(_column(value, "i4" if kind == ColumnType.INTEGER else "i8", rows))
+
+
+def _integer(value: bytes | None) -> int:
+    return int.from_bytes(value or b"", "big")
+
+
+def _column(value: bytes | None, kind: str, rows: int) -> npt.NDArray[np.generic]:
+    """Read values that stand one behind the other, in this machine's byte order."""
+    if value is None:
+        return np.empty(0, kind)
+    if len(value) != rows * np.dtype(kind).itemsize:
+        raise IrregularError
+    return np.frombuffer(value, f">{kind}").astype(kind)
+
+
+def _times(value: bytes | None, rows: int) -> pa.Array:
+    moments = _column(value, "i8", rows).astype(np.int64) + POSTGRESQL_EPOCH
+    return pa.array(moments).cast(pa.timestamp("us", "UTC"))
+
+
+def _floats(value: bytes | None, rows: int, known: int) -> pa.Array:
+    """Read numbers of which NaN stands for a missing one."""
+    numbers = _column(value, "f8", rows)
+    missing = np.isnan(numbers)
+    if np.count_nonzero(missing) != rows - known:
+        raise IrregularError
+    return pa.array(numbers, mask=missing)
+
+
+def _texts(value: bytes | None, rows: int, known: int) -> pa.Array:
+    """Read texts between delimiters."""
+    if value is None:
+        return pa.nulls(0, pa.string())
+    data = np.frombuffer(value, np.uint8)
+    length = (len(data) + 1) // rows - 1
+    if known == rows and (length + 1) * rows == len(data) + 1:
+        ends = data[length :: length + 1]
+        if (ends == DELIMITER).all() and np.count_nonzero(data <= MISSING) == len(ends):
+            return _equally_long(data, rows, length)
+    return _texts_of_any_length(data, rows, known)
+
+
+def _equally_long(data: npt.NDArray[np.uint8], rows: int, length: int) -> pa.Array:
+    """Read texts of one length, as groups are mostly."""
+    kept = np.empty((rows, length), np.uint8)
+    kept[:-1] = data[: (rows - 1) * (length + 1)].reshape(rows - 1, length + 1)[:, :length]
+    kept[-1] = data[len(data) - length :]
+    offsets = np.arange(rows + 1, dtype=np.int32) * np.int32(length)
+    return pa.StringArray.from_buffers(rows, pa.py_buffer(offsets), pa.py_buffer(kept))
+
+
+def _texts_of_any_length(data: npt.NDArray[np.uint8], rows: int, known: int) -> pa.Array:
+    kept = data[data > MISSING]
+    delimiters = np.flatnonzero(data == DELIMITER)
+    missing = np.flatnonzero(data == MISSING)
+    if len(delimiters) != rows - 1 or len(missing) != rows - known:
+        raise IrregularError
+    if known == 0:
+        return pa.nulls(rows, pa.string())
+    bounds = np.concatenate(([-1], delimiters, [len(data)]))
+    lengths = np.diff(bounds) - 1
+    valid = np.ones(rows, bool)
+    if len(missing):
+        places = np.searchsorted(delimiters, missing)
+        lengths[places] = 0
+        valid[places] = False
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
+    if offsets[-1] != len(kept):
+        raise IrregularError
+    buffers = [
+        pa.py_buffer(np.packbits(valid, bitorder="little")) if len(missing) else None,
+        pa.py_buffer(offsets),
+        pa.py_buffer(kept),
+    ]
+    return pa.StringArray.from_buffers(rows, buffers[1], buffers[2], buffers[0], len(missing))

@@ -1,0 +1,122 @@
+"""Remove what no manifest names, and find what is named and not there."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from snapshots.engine.errors import (
+    DamagedSnapshotError,
+    EncryptionError,
+    MissingObjectError,
+    UnsupportedFormatError,
+)
+from snapshots.engine.layout import is_manifest, is_segment, manifest_folder, segment_folder
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.manifest_record import ManifestRecord
+from snapshots.engine.storage import Storage
+
+GONE = "This backup is missing from the backup storage."
+IN_PARTS = "Parts of this backup are missing from the backup storage."
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep of one project removed, and what it found missing.
+
+    Attributes:
+        missing: Objects that manifests name and storage lacks.
+        broken: By the manifest's key, why a snapshot cannot be restored, in a sentence.
+        unreadable: Manifests that cannot be read for now, by a key that is missing say, or that
+            belong to no recorded snapshot.
+        is_empty: All recorded manifests are gone: rather another storage than a loss.
+    """
+
+    removed: int
+    removed_bytes: int
+    missing: tuple[str, ...]
+    broken: Mapping[str, str] = field(default_factory=dict)
+    unreadable: tuple[str, ...] = ()
+    is_empty: bool = False
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether something is wrong that is said of no snapshot."""
+        return self.is_empty or bool(self.unreadable)
+
+
+def delete_manifest(storage: Storage, key: str) -> None:
+    """Make a snapshot unreadable before any of its segments goes."""
+    storage.delete(key)
+
+
+def sweep(
+    storage: Storage,
+    project_id: UUID,
+    *,
+    grace: timedelta,
+    recorded: Iterable[ManifestRecord] = (),
+    may_delete: Callable[[], bool] = lambda: True,
+) -> Swept:
+    """Delete old segments of a project that no manifest names.
+
+    If a manifest is missing or cannot be read, nobody knows what it named: nothing is deleted.
+    The grace covers a snapshot that is being taken: its segments are stored before its manifest.
+    It must not run while a snapshot of this project is being built upon another one that retention
+    may remove; retention never removes the newest good snapshot, which is the only base there is.
+
+    Args:
+        recorded: Of the manifests that must be there.
+        may_delete: Asked again before each segment goes: what keeps snapshots from beginning may
+            be lost during a long sweep.
+    """
+    records = {record.key: record for record in recorded}
+    manifests, broken, unreadable = _read_manifests(storage, project_id, records)
+    named = {key for manifest in manifests.values() for key in manifest}
+    is_sure = not (broken or unreadable)
+    removed = removed_bytes = 0
+    found: set[str] = set()
+    latest = datetime.now(UTC) - grace
+    for item in storage.list(segment_folder(project_id)):
+        found.add(item.key)
+        is_orphan = item.key not in named and is_segment(item.key)
+        if is_sure and is_orphan and item.modified < latest and may_delete():
+            storage.delete(item.key)
+            removed += 1
+            removed_bytes += item.size
+    broken |= {key: IN_PARTS for key, objects in manifests.items() if objects - found}
+    return Swept(
+        removed=removed,
+        removed_bytes=removed_bytes,
+        missing=tuple(sorted(named - found)),
+        broken=broken,
+        unreadable=unreadable,
+        is_empty=bool(records) and all(broken.get(key) == GONE for key in records),
+    )
+
+
+def _read_manifests(
+    storage: Storage, project_id: UUID, records: Mapping[str, ManifestRecord]
+) -> tuple[dict[str, set[str]], dict[str, str], tuple[str, ...]]:
+    """Read what manifests name, which are broken, and which unreadable."""
+    manifests: dict[str, set[str]] = {}
+    broken: dict[str, str] = {}
+    unreadable = []
+    listed = {item.key for item in storage.list(manifest_folder(project_id))}
+    for key in sorted({key for key in listed if is_manifest(key)} | records.keys()):
+        record = records.get(key)
+        try:
+            manifest = record.load(storage) if record else Manifest.load(storage, key)
+            manifests[key] = set(manifest.objects)
+        except MissingObjectError:
+            if record:
+                broken[key] = GONE
+        except DamagedSnapshotError as error:
+            if record:
+                broken[key] = str(error)
+            else:
+                unreadable.append(key)
+        except (EncryptionError, UnsupportedFormatError):
+            # Settings or versions are at fault, not the backup.
+            unreadable.append(key)
+    return manifests, broken, tuple(unreadable)

@@ -1,0 +1,80 @@
+"""Find what a bucket with versions still has of changed objects."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+from snapshots.engine.bucket_lock import Answer, BucketLock
+
+# Versions of one answer: as many as there are at most.
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Changed:
+    """An object that is not what it was at a moment.
+
+    Attributes:
+        version: What it was then.
+        is_deleted: It is gone, and not overwritten.
+    """
+
+    key: str
+    version: str
+    is_deleted: bool
+
+
+def changed_since(lock: BucketLock, moment: datetime) -> Iterator[Changed]:
+    """Yield objects that were there at a moment and were changed since.
+
+    Raises:
+        StorageError: the server does not answer, or refuses.
+    """
+    for key, entries in groupby(_entries(lock), key=lambda entry: str(entry["Key"])):
+        found = list(entries)
+        was = _newest([entry for entry in found if entry["LastModified"] < moment])
+        if was is None or _is_marker(was) or was["IsLatest"]:
+            continue
+        latest = next((entry for entry in found if entry["IsLatest"]), was)
+        yield Changed(key.removeprefix(lock.prefix), str(was["VersionId"]), _is_marker(latest))
+
+
+def bring_back(lock: BucketLock, changed: Changed) -> None:
+    """Make an earlier version of an object the present one; delete none.
+
+    Raises:
+        StorageError: the server does not answer, or refuses.
+    """
+    place = {"Bucket": lock.bucket, "Key": lock.prefix + changed.key}
+    with lock.asked(f"could not bring back {changed.key}"):
+        lock.client.copy_object(**place, CopySource={**place, "VersionId": changed.version})
+
+
+def _entries(lock: BucketLock) -> Iterator[Answer]:
+    """Yield versions and delete markers, those of one object together."""
+    asking: dict[str, str] = {}
+    while True:
+        with lock.asked("could not list versions"):
+            page = lock.client.list_object_versions(
+                Bucket=lock.bucket, Prefix=lock.prefix, MaxKeys=PAGE, **asking
+            )
+        entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        yield from sorted(entries, key=lambda entry: str(entry["Key"]))
+        if not page.get("IsTruncated"):
+            return
+        markers = ("KeyMarker", "VersionIdMarker")
+        asking = {name: page[f"Next{name}"] for name in markers if page.get(f"Next{name}")}
+
+
+def _newest(entries: list[Answer]) -> Answer | None:
+    # Of the same second: what is there now counts, and who deletes comes later.
+    return max(
+        entries,
+        key=lambda entry: (entry["LastModified"], entry["IsLatest"], _is_marker(entry)),
+        default=None,
+    )
+
+
+def _is_marker(entry: Answer) -> bool:
+    return "Size" not in entry

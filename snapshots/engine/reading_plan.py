@@ -1,0 +1,159 @@
+"""Plan what a snapshot reads, and what it takes over."""
+
+from dataclasses import dataclass, replace
+
+from psycopg import Connection
+
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.catalogue import (
+    RESOURCE_TABLES,
+    SCHEMA_VERSION,
+    VARIABLE,
+    Table,
+    digest_columns,
+)
+from snapshots.engine.contents_index import KeptCells, keep_cells, keep_nothing
+from snapshots.engine.day_device_counts import SeriesDevices
+from snapshots.engine.errors import EngineError, SourceError
+from snapshots.engine.full_reread import plan_reread
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.orphan_rows import chunks_of_orphans
+from snapshots.engine.segment_plan import ChunkRange, Plan, plan_full, plan_incremental
+from snapshots.engine.source_database import Instant, count_chunks
+from snapshots.engine.storage import Storage
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ReadJob:
+    """One table to read, or one range of the variables."""
+
+    table: Table
+    chunks: ChunkRange | None = None
+
+
+@dataclass(frozen=True)
+class CountJob:
+    """A range of the variables that is taken over, and is to have the rows that it had."""
+
+    chunks: ChunkRange
+
+
+def check_schema(instant: Instant) -> None:
+    """Raise SourceError if the database's schema is newer than this software."""
+    if instant.schema_version > SCHEMA_VERSION:
+        raise SourceError(
+            f"The main database has schema version {instant.schema_version}; this version of "
+            f"Backups Portal knows up to version {SCHEMA_VERSION}.",
+            cause=Cause.VERSION,
+        )
+
+
+def kept_columns(instant: Instant) -> dict[str, tuple[str, ...]]:
+    """List by table the columns of the catalogue that the database has."""
+    return {
+        table.name: tuple(
+            name
+            for name in digest_columns(table)
+            if table is VARIABLE or name in instant.types[table.name]
+        )
+        for table in (*RESOURCE_TABLES, VARIABLE)
+        if table.name in instant.types
+    }
+
+
+def is_base(base: Manifest, instant: Instant) -> bool:
+    """Tell whether the marks name everything that changed since this snapshot."""
+    return (
+        instant.marks_since == str(base.snapshot_id)
+        and base.schema_version == instant.schema_version
+        and not instant.all_changed
+    )
+
+
+def find_start(
+    connection: Connection,
+    storage: Storage,
+    base: Manifest | None,
+    instant: Instant,
+    devices: SeriesDevices,
+) -> tuple[Instant, Manifest | None]:
+    """Find out whether a snapshot can be built upon, and what has changed since.
+
+    Returns:
+        The instant, whose marks also tell of the chunks in which rows became orphans since then;
+        and the snapshot, if the marks tell all changes since.
+    """
+    if base is None or not is_base(base, instant):
+        return instant, None
+    try:
+        orphaned = chunks_of_orphans(connection, storage, base, devices)
+    except EngineError:
+        log.exception("the series of %s cannot be read, reading everything", base.key)
+        return instant, None
+    return replace(instant, marks={**dict.fromkeys(orphaned, 0), **instant.marks}), base
+
+
+def plan_reading(
+    connection: Connection,
+    instant: Instant,
+    reread: Manifest | None,
+    usable: Manifest | None,
+) -> Plan:
+    """Plan what to read of the variables.
+
+    Args:
+        reread: A base whose foretelling is to be checked by reading everything.
+        usable: A base since which the marks tell all changes.
+    """
+    if usable is not None:
+        return plan_incremental(usable.of(VARIABLE.name), instant.marks)
+    if instant.marks_since is None and not instant.all_changed:
+        return plan_full(instant.marks)
+    if reread is not None:
+        return plan_reread(reread.of(VARIABLE.name), instant.marks)
+    return plan_full(count_chunks(connection))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a snapshot reads at an instant, and what it takes over.
+
+    Attributes:
+        base: The snapshot that it is built upon; None if it reads everything.
+        reread: A snapshot whose foretelling is checked by reading everything.
+        kept: What it takes over of the cells of the base.
+    """
+
+    instant: Instant
+    base: Manifest | None
+    reread: Manifest | None
+    plan: Plan
+    kept: KeptCells
+
+
+def plan_snapshot(
+    connection: Connection,
+    storage: Storage,
+    instant: Instant,
+    base: Manifest | None,
+    *,
+    full: bool,
+) -> Reading:
+    """Plan what a snapshot reads; everything, if its base is damaged.
+
+    Args:
+        instant, base: As `find_start` returns them.
+    """
+    reread, base = (base, None) if full else (None, base)
+    if base is not None:
+        plan = plan_reading(connection, instant, reread, base)
+        try:
+            kept = keep_cells(storage, base.contents, plan.read)
+            return Reading(instant, base, reread, plan, kept)
+        except EngineError:
+            log.exception("the contents of %s cannot be used, reading everything", base.key)
+    plan = plan_reading(connection, instant, reread, None)
+    return Reading(instant, None, reread, plan, keep_nothing())

@@ -1,0 +1,63 @@
+"""Read resources as rows, over the connection that reads the variables.
+
+A driver that makes Arrow columns of them takes 70 ms to connect and 7 ms for each table, which was
+a third of an incremental snapshot; most tables of resources hold a few rows.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+
+import pyarrow as pa
+from psycopg import Connection, sql
+from psycopg.rows import TupleRow
+
+from backups_portal.projectdb.columns import arrow_type
+from snapshots.engine.pg_timestamps import MicrosecondsLoader
+
+# Rows of one part, and about how many bytes of texts; a part is in memory.
+PART_ROWS, PART_BYTES = 32_768, 16 << 20
+
+
+def read_rows(
+    connection: Connection,
+    query: sql.Composed,
+    types: dict[str, str],
+) -> Iterator[pa.Table]:
+    """Read the rows of a query in parts; at least one, if without rows.
+
+    Args:
+        types: PostgreSQL's names of the columns' types, in the order of the query.
+    """
+    schema = pa.schema([(name, arrow_type(kind)) for name, kind in types.items()])
+    with connection.transaction(), connection.cursor(binary=True) as cursor:
+        cursor.adapters.register_loader("timestamptz", MicrosecondsLoader)
+        rows = cursor.stream(query)
+        texts = [place for place, field in enumerate(schema) if _is_long(field.type)]
+        table = _table(_take(rows, texts), schema)
+        yield table
+        # Nothing holds the rows of a part while it is worked on: a text can have 100 MB.
+        while (table := _table(_take(rows, texts), schema)).num_rows:
+            yield table
+
+
+def _is_long(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_binary(kind))
+
+
+def _take(rows: Iterator[TupleRow], texts: list[int]) -> list[TupleRow]:
+    """Take the rows of the next part, whose texts are at these places."""
+    part, size = [], 0
+    for row in islice(rows, PART_ROWS):
+        part.append(row)
+        size += sum(len(row[place] or "") for place in texts)
+        if size >= PART_BYTES:
+            break
+    return part
+
+
+def _table(rows: list[TupleRow], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [
+        pa.array(list(column), field.type) for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

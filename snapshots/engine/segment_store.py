@@ -1,0 +1,110 @@
+"""Store a snapshot's objects, unless they are there as they must be.
+
+A snapshot that builds upon another one believes its manifest. A full one believes nothing: it reads
+every object that it would use again, and writes again those that storage has lost or damaged, which
+makes all older backups whole that name them.
+"""
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from uuid import UUID
+
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.errors import EngineError, UnkeptObjectError
+from snapshots.engine.fallback_storage import is_away
+from snapshots.engine.layout import segment_folder
+from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.segments import EncodedSegment, check_bytes
+from snapshots.engine.storage import Storage
+
+log = get_logger(__name__)
+
+
+class SegmentStore:
+    """The objects of a project, as one snapshot finds and leaves them; threads may share it.
+
+    Attributes:
+        healed: Names of objects that were lost or damaged, and were written again.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        base: Manifest | None,
+        there: Collection[str] | None,
+        on_healed: Callable[[str], None] | None = None,
+    ) -> None:
+        self._storage = storage
+        self._on_healed = on_healed
+        self._base = frozenset(base.objects) if base else frozenset()
+        self._trusted = self._base if there is None else frozenset[str]()
+        self._there = there or ()
+        self.healed: set[str] = set()
+
+    @classmethod
+    def trusting(cls, storage: Storage, base: Manifest) -> "SegmentStore":
+        """Open it for an incremental snapshot: what its base names is there."""
+        return cls(storage, base, None)
+
+    @classmethod
+    def verifying(
+        cls,
+        storage: Storage,
+        base: Manifest | None,
+        project_id: UUID,
+        on_healed: Callable[[str], None] | None = None,
+    ) -> "SegmentStore":
+        """Open it for a full snapshot.
+
+        Args:
+            base: What was stored last: what storage lacks of it was lost.
+            on_healed: Called with the name of each object that was written again.
+
+        Raises:
+            StorageError: the storage cannot be listed.
+        """
+        there = {item.key for item in storage.list(segment_folder(project_id))}
+        return cls(storage, base, there, on_healed)
+
+    def put(self, encoded: EncodedSegment) -> Segment:
+        """Put an object into storage unless it is there, and read it back.
+
+        Raises:
+            StorageError: storage is away, or does not keep what it is given.
+        """
+        segment = encoded.segment
+        if segment.key in self._trusted or self._has(segment):
+            return segment
+        self._storage.put(segment.key, encoded.content)
+        read_back(self._storage, segment.key, segment.sha256)
+        if segment.key in self._there or segment.key in self._base:
+            log.error("storage had lost or damaged an object, written again", key=segment.key)
+            self.healed.add(segment.key)
+            if self._on_healed:
+                self._on_healed(segment.key)
+        return segment
+
+    def new_keys(self, named: Iterable[str]) -> frozenset[str]:
+        """Tell which objects the base does not have, or had lost."""
+        return frozenset(named) - (self._base - self.healed)
+
+    def _has(self, segment: Segment) -> bool:
+        if segment.key not in self._there:
+            return False
+        try:
+            self._storage.read(segment.key, partial(check_bytes, segment))
+        except EngineError as error:
+            if is_away(error):
+                raise
+            log.warning("storage has not what was stored: %s", error)
+            return False
+        return True
+
+
+def read_back(storage: Storage, key: str, sha256: str) -> None:
+    """Raise UnkeptObjectError if an object is not what was written a moment ago."""
+    if hashlib.sha256(storage.get(key)).hexdigest() != sha256:
+        raise UnkeptObjectError(
+            f"The backup storage returned other bytes than were written to {key}."
+        )

@@ -1,0 +1,152 @@
+"""Copy a snapshot into another storage byte by byte; the manifest last.
+
+Encrypted objects stay as they are, and the wrapped data keys that open them go first. What is
+written is read back, decrypted and compared with what the snapshot recorded.
+"""
+
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+from backups_portal.lib.thread_pool import run_parallel
+from snapshots.engine.encryption import data_keys
+from snapshots.engine.errors import EngineError, StorageError, UnkeptObjectError
+from snapshots.engine.layout import segment_folder
+from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.manifest_record import ManifestRecord
+from snapshots.engine.segments import check_bytes
+from snapshots.engine.storage import ENCRYPTED, Storage
+
+# Objects copied at a time, each held in memory: what takes long is to wait for both storages.
+COPIERS = 4
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What a snapshot has in the other storage now.
+
+    Attributes:
+        objects: All that it names.
+        new_bytes: Bytes of those that were written.
+        written: The names of those.
+        healed: The names of those that should have been there already.
+    """
+
+    objects: int
+    new_bytes: int
+    written: frozenset[str] = frozenset()
+    healed: frozenset[str] = frozenset()
+
+
+def copy_snapshot(
+    source: Storage,
+    target: Storage,
+    record: ManifestRecord,
+    *,
+    trusted: Collection[str] | None,
+    on_object: Callable[[], None],
+    on_publish: Callable[[], None],
+) -> Copied:
+    """Copy every object of a snapshot that the target lacks.
+
+    Args:
+        record: What the manifest is held against, in both storages.
+        trusted: Names of objects that were read back from the target when they were written, and
+            need no second look while they have their size; None: everything is looked at again.
+        on_object: Called from the copying threads before each object; what it raises ends the run.
+        on_publish: The same before the manifest is written.
+
+    Raises:
+        EngineError: a storage is away, or what is in the source is not what was recorded.
+    """
+    manifest = record.load(source)
+    copy_keys(source, target, manifest.project_id, compare=trusted is None)
+    there = {item.key: item.size for item in target.list(segment_folder(manifest.project_id))}
+
+    def is_there(item: Segment) -> bool:
+        is_trusted = trusted is not None and item.key in trusted
+        return is_trusted and there.get(item.key) in target.sizes(item.bytes)
+
+    def copy(_: None, item: Segment) -> int:
+        on_object()
+        if item.key in there and is_good(target, item):
+            return 0
+        return _copy_object(source, target, item)
+
+    wanted = [item for item in manifest.objects.values() if not is_there(item)]
+    sizes = run_parallel(wanted, copy, workers=COPIERS, resource=nullcontext)
+    on_publish()
+    _copy_manifest(source, target, record, manifest)
+    written = frozenset(item.key for item, size in zip(wanted, sizes, strict=True) if size)
+    known = {*there, *(trusted or ())}
+    return Copied(len(manifest.objects), sum(sizes), written, written & known)
+
+
+def copy_keys(source: Storage, target: Storage, project_id: UUID, *, compare: bool) -> None:
+    """Copy the wrapped data keys of a project that the target lacks.
+
+    Args:
+        compare: Also those that the target has with other bytes: wrapped again, or damaged.
+    """
+    there = set(data_keys(target, project_id))
+    for key in data_keys(source, project_id):
+        stored = source.get_stored(key)
+        if key in there and not (compare and target.get_stored(key) != stored):
+            continue
+        target.put_stored(key, stored)
+        # A rotation wraps those of the source first: it sees this one in the target, or we see it.
+        while (again := source.get_stored(key)) != stored:
+            stored = again
+            target.put_stored(key, stored)
+
+
+def is_good(storage: Storage, item: Segment) -> bool:
+    """Tell whether storage has an object as recorded; raises if it is away."""
+    try:
+        storage.read(item.key, partial(check_bytes, item))
+    except StorageError:
+        raise
+    except EngineError:
+        return False
+    return True
+
+
+def _copy_object(source: Storage, target: Storage, item: Segment) -> int:
+    check = partial(check_bytes, item)
+    stored = source.get_stored(item.key)
+    _put(target, item.key, stored)
+    try:
+        target.read(item.key, check)
+    except EngineError as error:
+        # If the source is what is damaged, this says so.
+        source.read(item.key, check)
+        raise _unkept(target, item.key) from error
+    return len(stored)
+
+
+def _copy_manifest(
+    source: Storage, target: Storage, record: ManifestRecord, manifest: Manifest
+) -> None:
+    _put(target, record.key, source.get_stored(record.key))
+    try:
+        copied = record.load(target)
+    except StorageError:
+        raise
+    except EngineError as error:
+        raise _unkept(target, record.key) from error
+    if copied.sha256 != manifest.sha256:
+        raise _unkept(target, record.key)
+
+
+def _unkept(target: Storage, key: str) -> UnkeptObjectError:
+    return UnkeptObjectError(f"{target.name} did not keep {key} as it was given.")
+
+
+def _put(target: Storage, key: str, stored: bytes) -> None:
+    """Copy bytes as they are; encrypt what was stored before there was a key."""
+    if stored.startswith(ENCRYPTED) or not target.is_encrypted:
+        target.put_stored(key, stored)
+    else:
+        target.put(key, stored)

@@ -1,0 +1,87 @@
+"""Lock a snapshot's objects, the keys that open them, its manifest last."""
+
+from collections.abc import Callable, Collection
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime
+
+from backups_portal.lib.thread_pool import run_parallel
+from snapshots.engine.bucket_lock import BucketLock, whole_second
+from snapshots.engine.encryption import data_keys
+from snapshots.engine.errors import LockRefusedError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+
+# Objects locked at a time: what takes long is to wait for the server.
+LOCKERS = 8
+
+
+@dataclass(frozen=True)
+class LockJob:
+    """An object to be locked; one that was just written is not asked for its lock first."""
+
+    key: str
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class KnownLocks:
+    """What is known of a snapshot's objects before they are locked, by their names.
+
+    Attributes:
+        locked: Objects that are locked for long enough.
+        least: How long is enough; None: as long as the others are locked for now.
+        new: Objects that were just written.
+    """
+
+    locked: Collection[str] = ()
+    least: datetime | None = None
+    new: Collection[str] = ()
+
+
+def lock_snapshot(
+    storage: Storage,
+    manifest: Manifest,
+    until: datetime,
+    known: KnownLocks,
+    *,
+    on_object: Callable[[], None] = lambda: None,
+) -> datetime | None:
+    """Lock all that a restore of a snapshot needs; longer locks stay.
+
+    Args:
+        on_object: Called from the locking threads before each object; what it raises ends the run.
+
+    Returns:
+        Until when all of it is locked at least; None if the storage locks nothing.
+
+    Raises:
+        LockRefusedError: an object cannot be locked; the message says what to do.
+        StorageError: the storage does not answer, or lacks an object.
+    """
+    lock = storage.lock
+    if lock is None:
+        return None
+    lock.check()
+    until = whole_second(until)
+    least = min(known.least or until, until)
+
+    def work(_: None, job: LockJob) -> None:
+        on_object()
+        lock.lock(job.key, until, least=least, is_new=job.is_new)
+
+    # The keys are few, and may have been wrapped again since: they are looked at each time.
+    keys = data_keys(storage, manifest.project_id)
+    wanted = [*keys, *(key for key in manifest.objects if key not in known.locked)]
+    jobs = [LockJob(key, key in known.new) for key in wanted]
+    run_parallel(jobs, work, workers=LOCKERS, resource=nullcontext)
+    lock.lock(manifest.key, until, is_new=manifest.key in known.new)
+    _check_kept(lock, manifest.key, until)
+    return least
+
+
+def _check_kept(lock: BucketLock, key: str, until: datetime) -> None:
+    """Raise LockRefusedError if the server took the lock and does not keep it."""
+    found = lock.found(key)
+    if found is None or found.until < until:
+        raise LockRefusedError(f"{lock.name} did not keep the lock of {key} that it was given.")

@@ -1,0 +1,352 @@
+"""Take a snapshot: segments first, the manifest last, the marks only then."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import pyarrow as pa
+from psycopg import Connection
+
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.thread_pool import run_parallel
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE
+from snapshots.engine.contents_index import (
+    KeptCells,
+    encode_cells,
+    encode_devices,
+    encode_excluded,
+    excluded_totals,
+)
+from snapshots.engine.day_device_counts import SeriesDevices, add_cells, count_cells, rows_of_chunks
+from snapshots.engine.digest import row_words, words_digest
+from snapshots.engine.errors import ExistingObjectError, UntrackedError
+from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
+from snapshots.engine.inventory import note_devices, note_excluded, note_series
+from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
+from snapshots.engine.orphan_rows import drop_orphans
+from snapshots.engine.reading_plan import (
+    CountJob,
+    Reading,
+    ReadJob,
+    check_schema,
+    find_start,
+    kept_columns,
+    plan_snapshot,
+)
+from snapshots.engine.run_progress import OnProgress, Progress
+from snapshots.engine.segment_plan import ChunkRange
+from snapshots.engine.segment_store import SegmentStore, read_back
+from snapshots.engine.segments import Coverage, EncodedSegment, encode
+from snapshots.engine.snapshot_steps import Step
+from snapshots.engine.source_database import (
+    Instant,
+    Reader,
+    estimate_rows,
+    open_instant,
+    open_reader,
+)
+from snapshots.engine.storage import Storage
+from snapshots.engine.time_bounds import EdgeCounter
+
+log = get_logger(__name__)
+
+LOAD_ORDER = {table.name: place for place, table in enumerate(TABLES)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a snapshot reads.
+
+    Attributes:
+        dsn: Of the main database.
+        readers: How many connections read at a time.
+        base: The newest good snapshot of the same database; what has not changed since then is
+            taken over from it.
+        full: Read everything although a base would do, and note in the manifest where the
+            variables are not what the base and the marks foretell. Every full snapshot, also if
+            no base will do, reads the objects that are in storage already, and notes which of them
+            it had to write again.
+    """
+
+    dsn: str = field(repr=False)
+    readers: int
+    base: Manifest | None = None
+    full: bool = False
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a snapshot is stored, and what it is called there; labels are for the manifest."""
+
+    storage: Storage
+    project_id: UUID
+    snapshot_id: UUID
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What is told while a snapshot is taken.
+
+    Attributes:
+        on_progress: Called from the reading threads, after every segment, and from the caller's at
+            each of the engine's further steps; what it raises ends the run.
+        on_published: Called when everything is in storage and was read back; if it fails, the
+            marks stay and the next run needs not read everything.
+        on_healed: Called from the reading threads with the name of each object that was damaged in
+            storage and is written again, whatever becomes of the snapshot.
+    """
+
+    on_progress: OnProgress
+    on_published: Callable[[Manifest], None] = lambda _: None
+    on_healed: Callable[[str], None] = lambda _: None
+
+
+def take_snapshot(source: Source, destination: Destination, listener: Listener) -> Manifest:
+    """Store the state of a main database at this instant.
+
+    Returns:
+        The manifest, after it and every new object were read back from storage.
+
+    Raises:
+        EngineError: there is no snapshot, though a manifest may be left; the next run works.
+    """
+    try:
+        return _take(source, destination, listener)
+    except UntrackedError:
+        log.exception(
+            "tracking missed changes, reading everything", snapshot=destination.snapshot_id
+        )
+        return _take(replace(source, full=True), destination, listener)
+
+
+def _take(source: Source, destination: Destination, listener: Listener) -> Manifest:
+    with open_instant(source.dsn) as (connection, instant):
+        check_schema(instant)
+        devices = note_series(connection)
+        storage = destination.storage
+        instant, base = find_start(connection, storage, source.base, instant, devices)
+        reading = plan_snapshot(connection, storage, instant, base, full=source.full)
+        run = _Run(
+            destination,
+            listener,
+            _open_store(source, destination, listener, reading),
+            columns=kept_columns(instant),
+            devices=devices,
+            rows_total=reading.plan.rows
+            + estimate_rows(connection, [table.name for table in RESOURCE_TABLES]),
+        )
+        segments = run.read_all(source, reading)
+        if reading.base is not None:
+            _check_counts(reading.base, reading.instant, segments)
+        run.reach(Step.DESCRIBING)
+        manifest = run.describe(connection, reading, segments)
+        run.reach(Step.PUBLISHING)
+        manifest = _publish(storage, manifest)
+        run.reach(Step.LOCKING)
+        listener.on_published(manifest)
+        run.reach(Step.FORGETTING)
+        # A manifest whose marks stay is the caller's to remove: it knows whether the snapshot is
+        # still its own, or another attempt's that has published under the same name.
+        _forget_marks(connection, manifest)
+        return manifest
+
+
+def _open_store(
+    source: Source, destination: Destination, listener: Listener, reading: Reading
+) -> SegmentStore:
+    if reading.base is not None:
+        return SegmentStore.trusting(destination.storage, reading.base)
+    return SegmentStore.verifying(
+        destination.storage, source.base, destination.project_id, listener.on_healed
+    )
+
+
+def _untracked(
+    reread: Manifest | None, instant: Instant, segments: list[Segment]
+) -> tuple[UntrackedChange, ...]:
+    if reread is None:
+        return ()
+    now = [segment for segment in segments if segment.table == VARIABLE.name]
+    return tuple(untracked_changes(reread.of(VARIABLE.name), instant.marks, now))
+
+
+def _check_counts(base: Manifest, instant: Instant, segments: list[Segment]) -> None:
+    now = [segment for segment in segments if segment.table == VARIABLE.name]
+    if wrong := wrong_counts(base.of(VARIABLE.name), instant.marks, now):
+        raise UntrackedError(f"The variables are not what was foretold: {wrong[0]}.")
+
+
+def _load_order(segment: Segment) -> tuple[int, int]:
+    position = LOAD_ORDER.get(segment.table, len(LOAD_ORDER))
+    # Python has no smallest integer; no chunk is before the year 1.
+    return position, -1_000_000 if segment.first_chunk is None else segment.first_chunk
+
+
+class _Run:
+    """The threads' common state: what was stored and how many rows were read."""
+
+    def __init__(
+        self,
+        destination: Destination,
+        listener: Listener,
+        segment_store: SegmentStore,
+        *,
+        columns: dict[str, tuple[str, ...]],
+        devices: SeriesDevices,
+        rows_total: int,
+    ) -> None:
+        self._destination = destination
+        self._listener = listener
+        self._segment_store = segment_store
+        self._columns = columns
+        self._devices = devices
+        self._rows_total = rows_total
+        self._rows_done = self._bytes_done = 0
+        self._lock = threading.Lock()
+        self._cells: list[pa.Table] = []
+        self._edges = EdgeCounter(devices)
+
+    def read_all(self, source: Source, reading: Reading) -> list[Segment]:
+        """Store what is to be read; returns all segments, also reused ones.
+
+        Raises:
+            UntrackedError: a range that is not read has other rows than it had.
+        """
+        # The resources together: what reads row by row takes a while to connect.
+        jobs: list[list[ReadJob | CountJob]] = [
+            [ReadJob(table) for table in RESOURCE_TABLES if table.name in self._columns]
+        ]
+        jobs += [[CountJob(chunks)] for chunks in choose_counted(reading.plan.reused)]
+        jobs += [[ReadJob(VARIABLE, chunks)] for chunks in reading.plan.read]
+        read = run_parallel(
+            jobs,
+            self._read,
+            workers=source.readers,
+            resource=lambda: open_reader(source.dsn, reading.instant),
+        )
+        segments = [segment for part in read for segment in part]
+        return sorted([*segments, *reading.plan.reused], key=_load_order)
+
+    def describe(
+        self, connection: Connection, reading: Reading, segments: list[Segment]
+    ) -> Manifest:
+        """Store what tells of the segments, and write the manifest."""
+        project_id, instant = self._destination.project_id, reading.instant
+        excluded = note_excluded(connection, segments)
+        devices = note_devices(
+            connection,
+            base=reading.kept.devices,
+            read=reading.plan.read,
+            edges=self._edges.edges(),
+        )
+        contents = [
+            *self._store_cells(reading.kept),
+            self._store(encode_devices(project_id, devices)),
+            self._store(encode_excluded(project_id, excluded)),
+        ]
+        return Manifest(
+            snapshot_id=self._destination.snapshot_id,
+            project_id=project_id,
+            prefix=instant.prefix,
+            taken_at=instant.taken_at,
+            is_full=reading.base is None,
+            postgresql_version=instant.postgresql_version,
+            schema_version=instant.schema_version,
+            columns=self._columns,
+            segments=tuple(segments),
+            contents=tuple(contents),
+            new_keys=self._segment_store.new_keys(item.key for item in [*segments, *contents]),
+            excluded=excluded_totals(excluded),
+            untracked=_untracked(reading.reread, instant, segments),
+            healed=tuple(sorted(self._segment_store.healed)),
+            labels=dict(self._destination.labels),
+        )
+
+    def reach(self, step: Step) -> None:
+        """Say that a step is next."""
+        total = max(self._rows_total, self._rows_done)
+        self._listener.on_progress(Progress(self._rows_done, total, step, self._bytes_done))
+
+    def _read(self, reader: Reader, jobs: list[ReadJob | CountJob]) -> list[Segment]:
+        segments: list[Segment] = []
+        for job in jobs:
+            if isinstance(job, CountJob):
+                _check_count(reader, job.chunks)
+            else:
+                parts = reader.rows(job.table, job.chunks)
+                segments += [self._read_part(job, part) for part in parts]
+        return segments
+
+    def _store_cells(self, kept: KeptCells) -> list[Segment]:
+        """Store the cells of what was read, with those that are kept of the rest."""
+        written = [
+            self._store(encode_cells(self._destination.project_id, chunks, cells))
+            for chunks, cells in kept.with_new(add_cells(self._cells))
+        ]
+        return sorted([*kept.objects, *written], key=_load_order)
+
+    def _read_part(self, job: ReadJob, part: pa.Table) -> Segment:
+        covers = None
+        if job.chunks is not None:
+            part, orphans = drop_orphans(part, self._devices)
+            covers = Coverage(job.chunks, rows_of_chunks(part), orphans)
+        low, high = row_words(part, self._columns[job.table.name])
+        segment = self._store(
+            encode(
+                part,
+                project_id=self._destination.project_id,
+                name=job.table.name,
+                digest=words_digest(low, high),
+                covers=covers,
+            )
+        )
+        if covers is not None:
+            self._cells.append(count_cells(part, low, self._devices))
+            self._edges.add(part)
+        self._count(segment.rows, segment.logical_bytes)
+        return segment
+
+    def _store(self, encoded: EncodedSegment) -> Segment:
+        return self._segment_store.put(encoded)
+
+    def _count(self, rows: int, size: int) -> None:
+        with self._lock:
+            self._rows_done += rows
+            self._bytes_done += size
+            self.reach(Step.READING)
+
+
+def _check_count(reader: Reader, chunks: ChunkRange) -> None:
+    found = reader.count(chunks)
+    if found != chunks.rows:
+        raise UntrackedError(
+            f"The variables of the days {chunks.first} until {chunks.end} are {found} rows where "
+            f"{chunks.rows} were foretold."
+        )
+
+
+def _publish(storage: Storage, manifest: Manifest) -> Manifest:
+    """Write a manifest; returns it as its readers will find it."""
+    content = manifest.to_json()
+    published = Manifest.from_json(content)
+    try:
+        storage.put_new(manifest.key, content)
+    except ExistingObjectError:
+        # The answer to an earlier try may have been lost: then it is ours, and is read back. That
+        # of a worker which was thought dead would belong to another instant than the marks.
+        log.warning("there is a manifest already", key=manifest.key)
+    read_back(storage, manifest.key, published.sha256)
+    return published
+
+
+def _forget_marks(connection: Connection, manifest: Manifest) -> None:
+    """Delete exactly the marks that the snapshot saw.
+
+    The transaction is the one that fixed the instant, and REPEATABLE READ: a mark that another
+    transaction committed meanwhile is not visible to this DELETE, and stays.
+    """
+    connection.execute("DELETE FROM change_mark")
+    connection.execute("UPDATE instance SET marks_since = %s", [manifest.snapshot_id])
+    connection.commit()

@@ -1,0 +1,89 @@
+"""Find the first and last moment of each device's rows, reading few.
+
+Whatever a snapshot reads tells of its rows, and the snapshot it is built upon of all others. Only
+if a device's first or last row was read again and is gone, its rows must be looked through.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from snapshots.engine.day_device_counts import Numbers, SeriesDevices
+from snapshots.engine.pg_timestamps import EPOCH
+from snapshots.engine.segment_plan import ChunkRange
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The first and the last moment of some rows; both or neither."""
+
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+class EdgeCounter:
+    """Collects the edges of what is read, by the number of the device; from many threads."""
+
+    def __init__(self, devices: SeriesDevices) -> None:
+        self._devices = devices
+        self._parts: list[tuple[Numbers, Numbers, Numbers]] = []
+
+    def add(self, table: pa.Table) -> None:
+        """Count a table of variables; it is quick if the table is sorted by series."""
+        if not table.num_rows:
+            return
+        series = table["series_id"].to_numpy()
+        moments = table["time"].cast(pa.int64()).to_numpy()
+        starts = np.flatnonzero(np.r_[True, series[1:] != series[:-1]])
+        numbers = self._devices.numbers(series[starts])
+        firsts, lasts = np.minimum.reduceat(moments, starts), np.maximum.reduceat(moments, starts)
+        self._parts.append((numbers, firsts, lasts))
+
+    def edges(self) -> dict[int, Edges]:
+        """Return the edges of everything that was added."""
+        if not self._parts:
+            return {}
+        numbers, firsts, lasts = (
+            np.concatenate(column) for column in zip(*self._parts, strict=True)
+        )
+        known, places = np.unique(numbers, return_inverse=True)
+        first = np.full(len(known), np.iinfo(np.int64).max)
+        last = np.full(len(known), np.iinfo(np.int64).min)
+        np.minimum.at(first, places, firsts)
+        np.maximum.at(last, places, lasts)
+        return {
+            int(number): Edges(_moment(start), _moment(end))
+            for number, start, end in zip(known, first, last, strict=True)
+        }
+
+
+def _moment(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=int(microseconds))
+
+
+def join_edges(known: Edges, read: Edges, ranges: Iterable[ChunkRange]) -> Edges | None:
+    """Join the edges of a device's rows; None if neither side tells them.
+
+    Args:
+        known: Of all rows that it had.
+        read: Of the rows that it has now in the ranges that were read again.
+    """
+    if known.first is None or known.last is None:
+        return read
+    ranges = list(ranges)
+    first = _join(known.first, read.first, ranges, is_first=True)
+    last = _join(known.last, read.last, ranges, is_first=False)
+    return Edges(first, last) if first and last else None
+
+
+def _join(
+    known: datetime, read: datetime | None, ranges: list[ChunkRange], *, is_first: bool
+) -> datetime | None:
+    if read and (read <= known if is_first else read >= known):
+        return read
+    # If its chunk was not read again, the row is there as it was.
+    chunk = (known - EPOCH).days
+    return None if any(part.holds(chunk) for part in ranges) else known

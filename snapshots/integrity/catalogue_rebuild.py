@@ -1,0 +1,276 @@
+"""Rebuild the catalogue from storage, if the portal's database was lost.
+
+A manifest is complete in itself. What only the portal knew is lost with it: members, charges, the
+audit log, the passwords of main databases. A project that is not known any more therefore comes
+back shut down, with its backups, for one owner; each of them becomes a new project by a restore.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.catalogue import VARIABLE
+from backups_portal.projectdb.provisioning import database_name
+from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring
+from backups_portal.projects.due_times import parse_zone
+from backups_portal.projects.models import MainDatabase, Membership, Project
+from backups_portal.projects.project_creation import NAME_LENGTH, free_slug, new_password
+from backups_portal.projects.servers import choose_server
+from backups_portal.ui.visible_names import name_problem
+from snapshots.engine.contents_index import read_cells
+from snapshots.engine.errors import DamagedSnapshotError, EngineError
+from snapshots.engine.layout import PROBES, is_manifest, manifest_folder, project_of
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+from snapshots.integrity.recorded_manifests import catalogue_fields, load_manifest
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.schedule.backup_settings import LONGEST_DAYS
+from snapshots.storages.configured_storages import copy_place
+
+log = get_logger(__name__)
+
+# A backup that is taken late still has the date that it was for; other dates are no backup's.
+NEARBY = timedelta(days=366)
+# So far may a database server's clock be ahead of ours.
+AHEAD = timedelta(days=1)
+
+
+@dataclass
+class Rebuilt:
+    """What was found of one project.
+
+    Attributes:
+        is_new: The portal did not know the project.
+        added: Snapshots that came back.
+        known: Snapshots that were there already.
+        damaged: By the manifest's key, why it cannot be read.
+    """
+
+    project_id: UUID
+    name: str = ""
+    is_new: bool = False
+    added: int = 0
+    known: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+
+
+def rebuild_each(storage: Storage, owner: Account, *, is_copy: bool = False) -> Iterator[Rebuilt]:
+    """Bring back every snapshot whose manifest can be read; safe to repeat.
+
+    Args:
+        owner: Who gets the projects that the portal does not know.
+        is_copy: It is the second storage; the first one need not have anything.
+
+    Raises:
+        StorageError: the storage cannot be read.
+    """
+    for project_id in _project_ids(storage):
+        yield _rebuild(storage, project_id, owner, is_copy=is_copy)
+
+
+def _project_ids(storage: Storage) -> list[UUID]:
+    found = []
+    for folder in storage.folders():
+        project_id = project_of(folder)
+        if project_id is not None:
+            found.append(project_id)
+        elif folder != PROBES:
+            log.warning("not a project's folder: %s", folder)
+    return found
+
+
+def _rebuild(storage: Storage, project_id: UUID, owner: Account, *, is_copy: bool) -> Rebuilt:
+    rebuilt = Rebuilt(project_id)
+    project = Project.objects.filter(pk=project_id).first()
+    manifests = _of_one_database(_read_manifests(storage, project_id, rebuilt), project, rebuilt)
+    rebuilt.is_new = project is None
+    if project is None and not manifests:
+        return rebuilt
+    with transaction.atomic():
+        project = project or _bring_back(manifests[-1], owner)
+        rebuilt.name = project.name
+        for manifest in manifests:
+            if known := Snapshot.objects.filter(pk=manifest.snapshot_id).first():
+                _hold(storage, manifest, known, rebuilt)
+            else:
+                _add(project, manifest)
+                if is_copy:
+                    _add_copy(manifest)
+                rebuilt.added += 1
+        if rebuilt.added:
+            details = {"snapshots": rebuilt.added}
+            record(action="catalogue.rebuilt", actor=None, project=project, details=details)
+    return rebuilt
+
+
+def _read_manifests(storage: Storage, project_id: UUID, rebuilt: Rebuilt) -> list[Manifest]:
+    """Read what there is; each is held against its own name and contents."""
+    manifests = []
+    keys = [item.key for item in storage.list(manifest_folder(project_id))]
+    for key in filter(is_manifest, keys):
+        try:
+            manifest = Manifest.load(storage, key)
+            _check_moment(manifest)
+            _hold_against_contents(storage, manifest)
+            manifests.append(manifest)
+        except EngineError as error:
+            rebuilt.damaged[key] = str(error)
+    return sorted(manifests, key=lambda manifest: manifest.taken_at)
+
+
+def _check_moment(manifest: Manifest) -> None:
+    """Raise DamagedSnapshotError for a backup of the future.
+
+    It would stay the newest one, and retention would remove all others first.
+    """
+    if manifest.taken_at > timezone.now() + AHEAD:
+        raise DamagedSnapshotError(f"It says that it was taken on {manifest.taken_at:%Y-%m-%d}.")
+
+
+def _hold_against_contents(storage: Storage, manifest: Manifest) -> None:
+    """Raise DamagedSnapshotError if contents and segments differ in rows."""
+    try:
+        cells = read_cells(storage, manifest.contents)
+    except EngineError:
+        # Every row may be there all the same; a proof tells.
+        log.warning("the contents cannot be read", manifest=manifest.key, exc_info=True)
+        return
+    told = sum(cells["rows"].to_pylist())
+    if told != manifest.table_rows[VARIABLE.name]:
+        raise DamagedSnapshotError(
+            f"It names {manifest.table_rows[VARIABLE.name]:,} variables, and its contents tell of "
+            f"{told:,}."
+        )
+
+
+def _of_one_database(
+    manifests: list[Manifest], project: Project | None, rebuilt: Rebuilt
+) -> list[Manifest]:
+    """Select the manifests of the project's own database.
+
+    Of an unknown project it is the prefix that most have, and of two the older one: a single
+    manifest that somebody slipped in keeps none of the others out.
+    """
+    if not manifests:
+        return []
+    most_have = Counter(manifest.prefix for manifest in manifests).most_common(1)[0][0]
+    prefix = project.prefix if project else most_have
+    others = Project.objects.filter(prefix=prefix).exclude(pk=rebuilt.project_id)
+    wanted = None if others.exists() else prefix
+    for manifest in manifests:
+        if manifest.prefix != wanted:
+            rebuilt.damaged[manifest.key] = "It is a backup of another project's database."
+    return [manifest for manifest in manifests if manifest.prefix == wanted]
+
+
+def _hold(storage: Storage, manifest: Manifest, known: Snapshot, rebuilt: Rebuilt) -> None:
+    """Hold a manifest against the row that there is of its snapshot."""
+    try:
+        if known.project_id != rebuilt.project_id:
+            raise DamagedSnapshotError("It is the backup of another project.")
+        if known.state == Snapshot.State.COMPLETED:
+            load_manifest(storage, known)
+        rebuilt.known += 1
+    except EngineError as error:
+        rebuilt.damaged[manifest.key] = str(error)
+
+
+def _bring_back(manifest: Manifest, owner: Account) -> Project:
+    name = _free_name(_labelled_name(manifest), owner)
+    project = Project.objects.create(
+        id=manifest.project_id,
+        slug=free_slug(name),
+        name=name,
+        state=Project.State.SHUT_DOWN,
+        prefix=manifest.prefix,
+        server=choose_server(),
+        database=database_name(manifest.prefix),
+        role=database_name(manifest.prefix),
+        sealed_password=keyring().seal(new_password(), PASSWORD_PURPOSE),
+        created_by=owner,
+    )
+    Membership.objects.create(project=project, account=owner, role=Membership.Role.OWNER)
+    MainDatabase.objects.create(
+        project=project,
+        backup_time=time(3),
+        backup_time_zone=_labelled_zone(manifest),
+        # What the period was is lost, too: nothing may go because of it.
+        retention_days=LONGEST_DAYS,
+    )
+    return project
+
+
+def _free_name(name: str, owner: Account) -> str:
+    taken = set(Project.objects.filter(created_by=owner).values_list("name", flat=True))
+    lowered = {text.lower() for text in taken}
+    number, found = 1, name[:NAME_LENGTH]
+    while found.lower() in lowered:
+        number += 1
+        ending = f" ({number})"
+        found = name[: NAME_LENGTH - len(ending)] + ending
+    return found
+
+
+def _add(project: Project, manifest: Manifest) -> None:
+    Snapshot.objects.create(
+        id=manifest.snapshot_id,
+        project=project,
+        state=Snapshot.State.COMPLETED,
+        local_date=_free_date(project, manifest),
+        scheduled_for=manifest.taken_at,
+        started_at=manifest.taken_at,
+        finished_at=manifest.taken_at,
+        **catalogue_fields(manifest),
+    )
+
+
+def _add_copy(manifest: Manifest) -> None:
+    """Note where the copy is; nothing is built upon it until it is back."""
+    now = timezone.now()
+    SnapshotCopy.objects.create(
+        snapshot_id=manifest.snapshot_id,
+        state=SnapshotCopy.State.COPIED,
+        place=copy_place(),
+        copied_at=now,
+        needed_at=now,
+    )
+
+
+def _free_date(project: Project, manifest: Manifest) -> date:
+    """Return the local date that it had, or the nearest free one before."""
+    day = _labelled_date(manifest)
+    while Snapshot.objects.filter(project=project, local_date=day).exists():
+        day -= timedelta(days=1)
+    return day
+
+
+def _labelled_date(manifest: Manifest) -> date:
+    """Read the label; the moment's date in UTC if it is none or far away."""
+    taken = manifest.taken_at.date()
+    try:
+        day = date.fromisoformat(manifest.labels.get("local_date", ""))
+    except ValueError:
+        return taken
+    return day if abs(day - taken) <= NEARBY else taken
+
+
+def _labelled_name(manifest: Manifest) -> str:
+    """Read the label; if nobody could give such a name, one is made of the prefix."""
+    name = manifest.labels.get("project", "").strip()[:NAME_LENGTH]
+    return f"Project {manifest.prefix}" if name_problem(name) else name
+
+
+def _labelled_zone(manifest: Manifest) -> str:
+    """Read the label; UTC if this machine knows no such time zone."""
+    try:
+        return parse_zone(manifest.labels.get("time_zone", "UTC"))
+    except ValueError:
+        return "UTC"

@@ -1,0 +1,68 @@
+"""What is known of a stored snapshot after it was restored, or could not be."""
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.manifest import Manifest
+from snapshots.integrity.recorded_manifests import note_digest
+from snapshots.models import Snapshot
+
+log = get_logger(__name__)
+
+
+def pass_snapshot(
+    snapshot: Snapshot,
+    manifest: Manifest,
+    *,
+    restore_seconds: float,
+    now: datetime | None = None,
+) -> None:
+    """Note that it was restored and compared; an earlier failure is void.
+
+    Args:
+        manifest: What it was restored from; its digest is recorded if it was not yet.
+        restore_seconds: How long the restore took, without the comparison.
+    """
+    Snapshot.objects.filter(pk=snapshot.pk).update(
+        verdict=Snapshot.Verdict.PASSED,
+        verdict_reason="",
+        proven_at=now or timezone.now(),
+        restore_seconds=restore_seconds,
+    )
+    note_digest(snapshot, manifest)
+
+
+@transaction.atomic
+def fail_snapshot(
+    snapshot: Snapshot,
+    *,
+    reason: str,
+    now: datetime | None = None,
+    action: str = "proof.failed",
+) -> None:
+    """Note that it does not restore to what it recorded; nothing uses it then.
+
+    Args:
+        action: What the audit log calls it.
+    """
+    Snapshot.objects.filter(pk=snapshot.pk).update(
+        verdict=Snapshot.Verdict.FAILED, verdict_reason=reason, proven_at=now or timezone.now()
+    )
+    record(
+        action=action,
+        actor=None,
+        project=snapshot.project,
+        subject=f"Backup of {snapshot.local_date}",
+        details={"snapshot": str(snapshot.pk), "reason": reason},
+    )
+    log.error(
+        "snapshot cannot be restored: %s: %s",
+        action,
+        reason,
+        snapshot=snapshot.pk,
+        project=snapshot.project_id,
+    )

@@ -1,0 +1,119 @@
+"""Read a stored snapshot again, whole; nothing is repaired or changed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.utils import timezone
+
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.fallback_storage import is_away
+from snapshots.engine.run_progress import OnProgress, Progress
+from snapshots.engine.snapshot_check import verify_snapshot
+from snapshots.engine.storage import Storage
+from snapshots.integrity.recorded_manifests import load_manifest, note_digest
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.retention.expiry import each_project_id
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was read and found to be as recorded."""
+
+    snapshot_id: UUID
+    objects: int
+    rows: int
+    stored_bytes: int
+
+
+@dataclass(frozen=True)
+class Unverified:
+    """A snapshot that does not hold what was recorded, and why."""
+
+    snapshot_id: UUID
+    project: str
+    error: str
+
+
+def verify_all(
+    on_progress: OnProgress | None = None, *, copies: bool = False
+) -> Iterator[Verified | Unverified]:
+    """Verify every stored snapshot; objects that several name are read once.
+
+    Args:
+        copies: Read the copies, of those snapshots that have one.
+    """
+    for project_id in each_project_id():
+        seen: set[str] = set()
+        rows = Snapshot.objects.completed().filter(project=project_id).order_by("taken_at")
+        if copies:
+            rows = rows.filter(copy__state=SnapshotCopy.State.COPIED)
+        for snapshot in rows.select_related("project"):
+            try:
+                yield (verify_copy if copies else verify)(snapshot, on_progress, seen)
+            except EngineError as error:
+                if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
+                    log.info("removed while it was being read", snapshot=snapshot.id)
+                    continue
+                log.error("snapshot cannot be restored %s", error, snapshot=snapshot.id)
+                yield Unverified(snapshot.id, snapshot.project.name, str(error))
+
+
+def verify(
+    snapshot: Snapshot, on_progress: OnProgress | None = None, seen: set[str] | None = None
+) -> Verified:
+    """Read every object of a stored snapshot; compare it with its record.
+
+    Args:
+        on_progress: Told how far it is, after every segment.
+        seen: Keys of the project's objects that need no second look; is added to.
+
+    Raises:
+        EngineError: something is missing or was changed; the message says what.
+    """
+    return _verify(snapshot_storage(), snapshot, on_progress, seen)
+
+
+def verify_copy(
+    snapshot: Snapshot, on_progress: OnProgress | None = None, seen: set[str] | None = None
+) -> Verified:
+    """Verify a copy; one that is not as recorded is copied again.
+
+    Raises:
+        EngineError: something is missing or was changed; the message says what.
+    """
+    storage = copy_storage()
+    if storage is None:
+        raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
+    copied = SnapshotCopy.objects.filter(pk=snapshot.pk, state=SnapshotCopy.State.COPIED)
+    try:
+        found = _verify(storage, snapshot, on_progress, seen)
+    except EngineError as error:
+        if not is_away(error):
+            copied.update(
+                state=SnapshotCopy.State.FAILED,
+                reason=str(error),
+                cause=error.cause,
+                finished_at=timezone.now(),
+            )
+        raise
+    copied.update(verified_at=timezone.now())
+    return found
+
+
+def _verify(
+    storage: Storage, snapshot: Snapshot, on_progress: OnProgress | None, seen: set[str] | None
+) -> Verified:
+    manifest = load_manifest(storage, snapshot)
+    verify_snapshot(storage, manifest, on_progress or _log_progress, seen)
+    note_digest(snapshot, manifest)
+    keys = {segment.key for segment in manifest.segments}
+    return Verified(snapshot.id, len(keys), manifest.rows, manifest.stored_bytes)
+
+
+def _log_progress(progress: Progress) -> None:
+    log.debug("verified %s of %s rows", progress.rows_done, progress.rows_total)

@@ -1,0 +1,215 @@
+"""Keep stored snapshots locked in a bucket for as long as they are kept."""
+
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.models import MainDatabase
+from snapshots.engine.errors import EngineError
+from snapshots.engine.fallback_storage import is_away
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.snapshot_lock import KnownLocks, lock_snapshot
+from snapshots.engine.storage import Storage
+from snapshots.integrity.recorded_manifests import load_manifest
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.object_lock.lock_plan import LockPlan, plan_lock
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
+
+log = get_logger(__name__)
+
+
+def lock_taken(
+    snapshot: Snapshot,
+    storage: Storage,
+    manifest: Manifest,
+    base: Manifest | None,
+    *,
+    on_object: Callable[[], None],
+) -> None:
+    """Lock what was just stored until it expires, and note until when.
+
+    What it shares with its base is left alone while the base is locked for so long.
+
+    Args:
+        on_object: Called from the locking threads before each object; what it raises ends the run.
+
+    Raises:
+        StorageError: something could not be locked.
+    """
+    if storage.lock is None:
+        return
+    plan = plan_lock(manifest.taken_at, _retention(snapshot.project_id), timezone.now())
+    base_until = _locked_until(base.snapshot_id) if base else None
+    is_shared_locked = base_until is not None and base_until >= plan.least
+    until = lock_snapshot(
+        storage,
+        manifest,
+        plan.until,
+        KnownLocks(
+            base.objects.keys() - manifest.new_keys if base and is_shared_locked else (),
+            least=base_until if is_shared_locked else None,
+            new={*manifest.new_keys, manifest.key},
+        ),
+        on_object=on_object,
+    )
+    Snapshot.objects.filter(pk=snapshot.pk).update(locked_until=until)
+    log.info("locked", snapshot=snapshot.pk, until=until)
+
+
+def _locked_until(snapshot_id: UUID) -> datetime | None:
+    rows = Snapshot.objects.filter(pk=snapshot_id)
+    return rows.values_list("locked_until", flat=True).first()
+
+
+def lock_copied(
+    snapshot: Snapshot,
+    storage: Storage,
+    written: Collection[str],
+    last: SnapshotCopy | None,
+    *,
+    on_object: Callable[[], None],
+) -> datetime | None:
+    """Lock a copy that was just made; returns until when it is locked.
+
+    Args:
+        written: Names of the objects that had to be written.
+        last: The copy of the same project that was made before this one.
+        on_object: As for `lock_taken`.
+
+    Raises:
+        EngineError: something could not be locked.
+    """
+    if storage.lock is None:
+        return None
+    now = timezone.now()
+    plan = _plan(snapshot, _retention(snapshot.project_id), now, newest=None)
+    if plan.until <= now:
+        return None
+    shared: frozenset[str] = frozenset()
+    least = last.locked_until if last else None
+    if last and least and least >= plan.least:
+        before = load_manifest(storage, last.snapshot).objects
+        shared = frozenset(before) - frozenset(written)
+    manifest = load_manifest(storage, snapshot)
+    until = lock_snapshot(
+        storage,
+        manifest,
+        plan.until,
+        KnownLocks(shared, least=least if shared else None, new={*written, manifest.key}),
+        on_object=on_object,
+    )
+    log.info("locked the copy", snapshot=snapshot.pk, until=until)
+    return until
+
+
+def extend_locks(project_id: UUID, now: datetime) -> int:
+    """Lock a project's snapshots for as long as they stay; how many.
+
+    Raises:
+        EngineError: something could not be locked; the others were.
+    """
+    storage = snapshot_storage()
+    rows = Snapshot.objects.good().filter(project=project_id)
+    return _extend(storage, project_id, rows, Snapshot.objects.all(), now)
+
+
+def extend_copy_locks(project_id: UUID, now: datetime) -> int:
+    """Lock a project's copies for longer, as `extend_locks` does."""
+    storage = copy_storage()
+    if storage is None:
+        return 0
+    copies = SnapshotCopy.objects.filter(state=SnapshotCopy.State.COPIED)
+    rows = Snapshot.objects.good().filter(project=project_id, copy__in=copies)
+    return _extend(storage, project_id, rows, copies, now)
+
+
+def forget_locks(project_id: UUID) -> None:
+    """Have each snapshot's lock looked at: objects were written again."""
+    Snapshot.objects.filter(project=project_id).update(locked_until=None)
+
+
+def forget_copy_locks(project_id: UUID) -> None:
+    """Have each copy's lock looked at, as `forget_locks` does."""
+    SnapshotCopy.objects.filter(snapshot__project=project_id).update(locked_until=None)
+
+
+def _extend(
+    storage: Storage,
+    project_id: UUID,
+    snapshots: QuerySet[Snapshot],
+    noted: "QuerySet[Snapshot] | QuerySet[SnapshotCopy]",
+    now: datetime,
+) -> int:
+    """Extend the locks of some snapshots of a project.
+
+    Args:
+        noted: The rows that say until when each is locked, by the snapshot's id.
+    """
+    if storage.lock is None:
+        return 0
+    failed: EngineError | None = None
+    extended = 0
+    done: set[str] = set()
+    for snapshot, until in _due(project_id, snapshots, noted, now):
+        try:
+            manifest = load_manifest(storage, snapshot)
+            locked = lock_snapshot(storage, manifest, until, KnownLocks(done))
+        except EngineError as error:
+            if is_away(error):
+                raise
+            log.error("could not extend a lock: %s", error, snapshot=snapshot.pk)
+            failed = error
+            continue
+        # Those that follow are locked for less long.
+        done.update(manifest.objects)
+        noted.filter(pk=snapshot.pk).update(locked_until=locked)
+        extended += 1
+        log.info("lock extended", snapshot=snapshot.pk, until=locked)
+    if failed:
+        raise failed
+    return extended
+
+
+def _due(
+    project_id: UUID,
+    snapshots: QuerySet[Snapshot],
+    noted: "QuerySet[Snapshot] | QuerySet[SnapshotCopy]",
+    now: datetime,
+) -> list[tuple[Snapshot, datetime]]:
+    """Find snapshots whose lock ends too early, with its new end; longest first."""
+    retention, newest = _retention(project_id), _newest(project_id)
+    found = []
+    rows = list(snapshots.select_related("hold").defer("table_rows", "untracked"))
+    ends = dict(noted.filter(pk__in=[row.pk for row in rows]).values_list("pk", "locked_until"))
+    for row in rows:
+        plan = _plan(row, retention, now, newest=newest)
+        end = ends.get(row.pk)
+        if plan.until > now and (end is None or end < plan.least):
+            found.append((row, plan.until))
+    return sorted(found, key=lambda item: item[1], reverse=True)
+
+
+def _plan(
+    snapshot: Snapshot, retention: timedelta, now: datetime, *, newest: UUID | None
+) -> LockPlan:
+    return plan_lock(
+        snapshot.taken_at or snapshot.scheduled_for,
+        retention,
+        now,
+        held=snapshot.is_held,
+        newest=snapshot.pk == newest,
+    )
+
+
+def _retention(project_id: UUID) -> timedelta:
+    days = MainDatabase.objects.values_list("retention_days", flat=True).get(pk=project_id)
+    return timedelta(days=days)
+
+
+def _newest(project_id: UUID) -> UUID | None:
+    good = Snapshot.objects.good().filter(project=project_id)
+    return good.order_by("-taken_at", "-id").values_list("pk", flat=True).first()

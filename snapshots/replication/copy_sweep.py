@@ -1,0 +1,164 @@
+"""Keeping the second storage as clean as the first: what is expired or nobody's goes there, too.
+
+Nothing of this keeps the first storage waiting: it runs in tasks of its own, and while the second
+storage is known to be away, nobody asks it.
+"""
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from backups_portal.lib import liveness
+from backups_portal.lib.advisory_locks import session_lock, wait_for_lock
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.loggers import get_logger
+from snapshots.engine.errors import StorageError
+from snapshots.engine.layout import keys_folder, manifest_folder
+from snapshots.engine.object_sweep import Swept, delete_manifest, sweep
+from snapshots.engine.storage import Storage
+from snapshots.integrity.recorded_manifests import record_of
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages.configured_storages import SECOND, copy_storage, has_copies
+
+log = get_logger(__name__)
+
+AWAY = timedelta(minutes=3)
+
+
+def note_away() -> None:
+    """Remember for a while that copying failed because a storage did not answer."""
+    liveness.note_trouble(liveness.COPIES, AWAY)
+
+
+def second_is_away() -> bool:
+    """Whether copying failed so a short while ago."""
+    return liveness.is_in_trouble(liveness.COPIES)
+
+
+def remove_copies(project_id: UUID) -> int:
+    """Delete the manifests of expired snapshots from the second storage; returns how many.
+
+    The newest copy there is stays until a newer one has been made, however old it is: the second
+    storage is never without one.
+
+    Raises:
+        StorageError: it is away; the next sweep tries again.
+    """
+    rows = SnapshotCopy.objects.filter(snapshot__project=project_id)
+    copied = rows.filter(state=SnapshotCopy.State.COPIED)
+    newest = copied.order_by("-snapshot__taken_at").values_list("pk", flat=True).first()
+    expired = rows.filter(snapshot__state=Snapshot.State.EXPIRED).exclude(pk=newest).unleased()
+    removed = 0
+    for row in expired.select_related("snapshot"):
+        # Nothing is there of one whose snapshot never had a manifest.
+        if row.snapshot.manifest:
+            delete_manifest(_open(), row.snapshot.manifest)
+        row.delete()
+        removed += 1
+        log.info("copy removed", snapshot=row.pk, project=project_id)
+    return removed
+
+
+def remove_all_copies() -> int:
+    """Sweep every project; raises StorageError at the first that fails."""
+    if not has_copies():
+        return 0
+    expired = SnapshotCopy.objects.filter(snapshot__state=Snapshot.State.EXPIRED)
+    projects = expired.values_list("snapshot__project", flat=True).distinct()
+    return sum(remove_copies(project_id) for project_id in list(projects))
+
+
+def sweep_copies(project_id: UUID) -> Swept | None:
+    """Remove what nobody names from the second storage, and note which copies lack something.
+
+    Returns:
+        What was done, or None where a copy is being made: it may be about to name an object that no
+        manifest names yet.
+
+    Raises:
+        EngineError: the storage or a manifest cannot be read.
+    """
+    with session_lock(_key(project_id)) as is_ours:
+        copies = SnapshotCopy.objects.filter(snapshot__project=project_id)
+        running = copies.filter(state=SnapshotCopy.State.RUNNING)
+        if not is_ours or running.exists():
+            return None
+        storage = _open()
+        _remove_forgotten(storage, project_id)
+        copied = copies.filter(state=SnapshotCopy.State.COPIED).select_related("snapshot")
+        swept = sweep(
+            storage,
+            project_id,
+            grace=settings.ORPHAN_GRACE,
+            recorded=[record_of(row.snapshot) for row in copied],
+            # The lock goes with the connection to the control database.
+            may_delete=lambda: not running.exists(),
+        )
+        _note_incomplete(storage, project_id, swept)
+    return swept
+
+
+def destroy_copies(project_id: UUID) -> None:
+    """Delete everything of a project from the second storage, the keys first.
+
+    Raises:
+        StorageError: it is away.
+    """
+    if not has_copies():
+        return
+    storage = _open()
+    for folder in (keys_folder(project_id), f"{project_id}/"):
+        for item in storage.list(folder):
+            storage.delete(item.key)
+    SnapshotCopy.objects.filter(snapshot__project=project_id).delete()
+
+
+def wait_for_copy_sweep(project_id: UUID) -> None:
+    """Let a sweep of the project's copies end. The caller's row is running: no other begins."""
+    wait_for_lock(_key(project_id))
+
+
+def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
+    """Manifests of expired snapshots whose copies were removed before they were all there.
+
+    One of a snapshot that the portal does not know stays: its catalogue may have been lost.
+    """
+    keys = {item.key for item in storage.list(manifest_folder(project_id))}
+    expired = Snapshot.objects.filter(
+        project=project_id, state=Snapshot.State.EXPIRED, manifest__in=keys, copy=None
+    )
+    for key in expired.values_list("manifest", flat=True):
+        delete_manifest(storage, key)
+
+
+def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
+    """Queue copies again that lack something."""
+    there = {item.key for item in storage.list(manifest_folder(project_id))}
+    copied = SnapshotCopy.objects.filter(
+        snapshot__project=project_id, state=SnapshotCopy.State.COPIED
+    )
+    whole = there - swept.broken.keys() - set(swept.unreadable)
+    for row in copied.exclude(snapshot__manifest__in=whole):
+        log.error("the second storage lacks a part of a copy", snapshot=row.pk)
+        SnapshotCopy.objects.filter(pk=row.pk, state=SnapshotCopy.State.COPIED).update(
+            state=SnapshotCopy.State.FAILED,
+            reason=f"{SECOND} has lost a part of this copy.",
+            cause=Cause.DAMAGED,
+            finished_at=timezone.now(),
+        )
+
+
+def _open() -> Storage:
+    if second_is_away():
+        raise StorageError(f"{SECOND} did not answer a short while ago.")
+    storage = copy_storage()
+    if storage is None:
+        raise StorageError("There is no second storage.")
+    return storage
+
+
+def _key(project_id: UUID) -> int:
+    # Not that of a sweep of the first storage, which takes the first half.
+    return int.from_bytes(project_id.bytes[8:], signed=True)

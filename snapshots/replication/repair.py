@@ -1,0 +1,59 @@
+"""Putting back into the first storage what it has lost or damaged, from the copy; when asked to."""
+
+from uuid import UUID
+
+from django.utils import timezone
+
+from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.object_sweep import delete_manifest
+from snapshots.engine.snapshot_copy import Copied, copy_snapshot
+from snapshots.integrity.orphan_objects import unswept
+from snapshots.integrity.recorded_manifests import record_of
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.object_lock.lock_extension import forget_locks
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
+
+
+def repair(snapshot: Snapshot) -> Copied:
+    """Read every object of a stored snapshot again, and write those that are not as recorded.
+
+    Returns:
+        What it has now, and how many bytes were put back.
+
+    Raises:
+        EngineError: a storage is away, or the copy lacks it as well; safe to repeat.
+    """
+    second = copy_storage()
+    if second is None:
+        raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
+    first = snapshot_storage()
+    with unswept(snapshot.project_id):
+        repaired = copy_snapshot(
+            second,
+            first,
+            record_of(snapshot),
+            trusted=None,
+            on_object=_go_on,
+            on_publish=lambda: _check_wanted(snapshot.pk),
+        )
+    if repaired.new_bytes:
+        forget_locks(snapshot.project_id)
+    if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
+        delete_manifest(first, snapshot.manifest)
+    SnapshotCopy.objects.filter(pk=snapshot.pk).update(needed_at=None)
+    return repaired
+
+
+def needing_repair() -> list[Snapshot]:
+    """Snapshots that can be restored with their copies only, as far as is known."""
+    rows = Snapshot.objects.completed().filter(copy__needed_at__isnull=False)
+    return list(rows.order_by("taken_at"))
+
+
+def _go_on() -> None:
+    """Nobody else does this work."""
+
+
+def _check_wanted(snapshot_id: UUID) -> None:
+    if not Snapshot.objects.completed().filter(pk=snapshot_id).exists():
+        raise EngineError(f"It was removed at {timezone.now():%H:%M}: there is nothing to repair.")

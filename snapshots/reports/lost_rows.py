@@ -1,0 +1,232 @@
+"""Which backup still has the rows that somebody lost: read from the contents of all of them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.models import Project
+from snapshots.engine.contents_index import CELLS, DEVICES, Device, read_cells, read_devices
+from snapshots.engine.day_device_counts import CELL_SCHEMA
+from snapshots.engine.errors import EngineError
+from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.pg_timestamps import EPOCH
+from snapshots.engine.segment_plan import ChunkRange
+from snapshots.engine.source_database import source_errors
+from snapshots.engine.storage import Storage
+from snapshots.integrity.recorded_manifests import load_manifest
+from snapshots.models import Snapshot
+from snapshots.storages.configured_storages import reading_storage
+
+log = get_logger(__name__)
+
+# A search that finds more devices than this asks for more of the name.
+MAX_DEVICES = 25
+# The rows of all days of a large device are counted for longer than a page waits.
+TIMEOUT_MS = 3_000
+COUNT = """SELECT count(*) FROM variable
+    WHERE series_id IN (SELECT id FROM series WHERE device_id = %s)"""
+COUNT_OF_DAY = f"{COUNT} AND time >= %s AND time < %s::timestamptz + interval '24 hours'"
+
+
+@dataclass(frozen=True)
+class Holding:
+    """How many rows a backup has of what is looked for.
+
+    Attributes:
+        rows: None if its contents cannot be read; `error` says why.
+        is_most: Whether no backup has more.
+    """
+
+    snapshot: Snapshot
+    rows: int | None
+    error: str = ""
+    is_most: bool = False
+
+    @property
+    def is_restorable(self) -> bool:
+        """Tell whether restoring the backup brings rows back."""
+        return bool(self.rows) and self.snapshot.is_good
+
+
+@dataclass(frozen=True)
+class Found:
+    """All stored backups of a project, the newest first, with the rows that they have.
+
+    Attributes:
+        now: Rows in the main database; None if it did not answer in time.
+    """
+
+    holdings: list[Holding]
+    now: int | None
+
+    @property
+    def best(self) -> Holding | None:
+        """Return the newest of the restorable backups with the most rows; None if none has any."""
+        restorable = [holding for holding in self.holdings if holding.is_restorable]
+        return max(restorable, key=lambda holding: holding.rows or 0, default=None)
+
+    @property
+    def has_failed_best(self) -> bool:
+        """Tell whether a backup that failed its proof has more than every restorable one."""
+        return any(holding.is_most for holding in self.holdings) and not (
+            self.best and self.best.is_most
+        )
+
+    @property
+    def is_lost(self) -> bool:
+        """Tell whether a backup has more than the main database, as far as it answered."""
+        return self.best is not None and (self.now is None or self.now < (self.best.rows or 0))
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every backup could be read."""
+        return all(holding.rows is not None for holding in self.holdings)
+
+
+@dataclass(frozen=True)
+class FoundDevices:
+    """Devices by name, and how many backups could not be asked for theirs."""
+
+    devices: list[Device]
+    unreadable: int
+
+
+def chunk_of(day: date) -> int:
+    """Return the chunk of a day in UTC."""
+    return (datetime.combine(day, datetime.min.time(), UTC) - EPOCH).days
+
+
+def day_of(chunk: int) -> date:
+    """Return the day in UTC of a chunk."""
+    return (EPOCH + timedelta(days=chunk)).date()
+
+
+def find_devices(project: Project, text: str) -> FoundDevices:
+    """Find devices of any stored backup by a part of their name or id.
+
+    Where the text is the whole name or id of some, only these. A device has the name that the
+    newest backup knows.
+
+    Raises:
+        StorageError: the storage cannot be opened at all.
+    """
+    sought = text.strip().casefold()
+    found: dict[str, Device] = {}
+    unreadable = 0
+    library = _Library()
+    for snapshot in stored_newest_first(project):
+        try:
+            devices = library.devices(snapshot)
+        except EngineError:
+            log.warning("devices cannot be read", snapshot=snapshot.pk, exc_info=True)
+            unreadable += 1
+            continue
+        for device in devices:
+            found.setdefault(device.device_id, device)
+    names = {device: (device.name.casefold(), device.device_id) for device in found.values()}
+    exact = [device for device in names if sought in names[device]]
+    partly = [device for device in names if any(sought in name for name in names[device])]
+    by_name = sorted(exact or partly, key=lambda device: (device.name, device.device_id))
+    return FoundDevices(by_name, unreadable)
+
+
+def stored_newest_first(project: Project) -> list[Snapshot]:
+    """Return the project's stored backups, also those that failed a proof."""
+    stored = Snapshot.objects.completed().filter(project=project)
+    return list(stored.defer("table_rows").order_by("-taken_at", "-id"))
+
+
+def find_rows(project: Project, device_id: str, day: date | None = None) -> Found:
+    """Count the rows of a device in each stored backup and now, on a day (UTC) or all.
+
+    Raises:
+        StorageError: the storage cannot be opened at all.
+    """
+    library = _Library()
+    part = ChunkRange(chunk_of(day), chunk_of(day) + 1) if day else ChunkRange(None, None)
+    holdings = []
+    for snapshot in stored_newest_first(project):
+        try:
+            holdings.append(Holding(snapshot, library.rows(snapshot, device_id, part)))
+        except EngineError as error:
+            log.warning("contents cannot be read", snapshot=snapshot.pk, exc_info=True)
+            holdings.append(Holding(snapshot, None, str(error)))
+    most = max((holding.rows or 0 for holding in holdings), default=0)
+    marked = [
+        Holding(item.snapshot, item.rows, item.error, most > 0 and item.rows == most)
+        for item in holdings
+    ]
+    return Found(marked, _rows_now(project, device_id, day))
+
+
+class _Library:
+    """The contents of many backups; what they share is read once."""
+
+    def __init__(self) -> None:
+        self._storage: Storage = reading_storage()
+        # Of one device each, by the object and the device's number.
+        self._cells: dict[tuple[str, int], pa.Table] = {}
+        self._devices: dict[str, list[Device]] = {}
+
+    def devices(self, snapshot: Snapshot) -> list[Device]:
+        """Return the devices of a backup; raise EngineError."""
+        return self._devices_of(load_manifest(self._storage, snapshot))
+
+    def _devices_of(self, manifest: Manifest) -> list[Device]:
+        key = ",".join(item.key for item in manifest.contents if item.table == DEVICES)
+        if key not in self._devices:
+            self._devices[key] = read_devices(self._storage, manifest.contents)
+        return self._devices[key]
+
+    def rows(self, snapshot: Snapshot, device_id: str, part: ChunkRange) -> int:
+        """Count a device's rows in a range of chunks; raise EngineError."""
+        manifest = load_manifest(self._storage, snapshot)
+        number = next(
+            (d.number for d in self._devices_of(manifest) if d.device_id == device_id), None
+        )
+        if number is None:
+            return 0
+        objects = [
+            item
+            for item in manifest.contents
+            if item.table == CELLS and part.meets(ChunkRange(item.first_chunk, item.end_chunk))
+        ]
+        cells = self._of_device(objects, number)
+        chunks = cells["chunk"].to_pylist()
+        rows = cells["rows"].to_pylist()
+        return sum(count for chunk, count in zip(chunks, rows, strict=True) if part.holds(chunk))
+
+    def _of_device(self, objects: Iterable[Segment], number: int) -> pa.Table:
+        tables = [CELL_SCHEMA.empty_table()]
+        for item in objects:
+            known = (item.key, number)
+            if known not in self._cells:
+                cells = read_cells(self._storage, [item])
+                self._cells[known] = cells.filter(pc.equal(cells["device"], number))
+            tables.append(self._cells[known])
+        return pa.concat_tables(tables)
+
+
+def _rows_now(project: Project, device_id: str, day: date | None) -> int | None:
+    begin = datetime.combine(day, datetime.min.time(), UTC) if day else None
+    query, values = (COUNT_OF_DAY, [device_id, begin, begin]) if begin else (COUNT, [device_id])
+    try:
+        with (
+            source_errors(),
+            pgsession.connect(
+                project_dsn(project),
+                connect_timeout=5,
+                settings={"statement_timeout": str(TIMEOUT_MS)},
+            ) as connection,
+        ):
+            row = connection.execute(query, values).fetchone()
+    except EngineError:
+        log.warning("the main database was not asked", project=project.pk, exc_info=True)
+        return None
+    return int(row[0]) if row else None

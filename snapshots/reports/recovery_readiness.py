@@ -1,0 +1,125 @@
+"""How ready a project is for the worst hour, read in one query whatever its age."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
+
+from backups_portal.projects.due_times import last_run, local_date
+from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.ui.charts import Chart, trend
+from snapshots.models import Snapshot
+from snapshots.reports.day_strip import (
+    COMING,
+    FAILED,
+    MISSED,
+    PROVEN,
+    REMOVED,
+    STORED,
+    Cell,
+    Strip,
+    make_strip,
+)
+
+DAY = timedelta(days=1)
+KINDS = {
+    Snapshot.State.QUEUED: COMING,
+    Snapshot.State.RUNNING: COMING,
+    Snapshot.State.FAILED: FAILED,
+    # A longer period than before also has days whose backups went when it was shorter.
+    Snapshot.State.EXPIRED: REMOVED,
+}
+VERDICTS = {
+    Snapshot.Verdict.UNPROVEN: STORED,
+    Snapshot.Verdict.PASSED: PROVEN,
+    Snapshot.Verdict.FAILED: FAILED,
+}
+
+
+class Day(NamedTuple):
+    """What the panel asks of a day's snapshot."""
+
+    local_date: date
+    state: str
+    verdict: str
+    taken_at: datetime | None
+    stored_bytes: int | None
+    proven_at: datetime | None
+    restore_seconds: float | None
+
+    @property
+    def kind(self) -> str:
+        """Return what became of it, in the words of the strip."""
+        if self.state == Snapshot.State.COMPLETED:
+            return VERDICTS[Snapshot.Verdict(self.verdict)]
+        return KINDS[Snapshot.State(self.state)]
+
+    @property
+    def restore_time(self) -> timedelta | None:
+        """Return how long a restore takes, if that was measured."""
+        return None if self.restore_seconds is None else timedelta(seconds=self.restore_seconds)
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What the top of the Backups page says of the retained days.
+
+    Attributes:
+        proven: The newest one that a proof or a restore has confirmed.
+        sizes: What each takes in storage, over time.
+        unprotected: Days since the newest good backup that failed or were missed, newest first.
+    """
+
+    proven: Day | None
+    strip: Strip | None
+    sizes: Chart | None
+    unprotected: Sequence[Cell]
+
+
+def readiness_of(project: Project, now: datetime) -> Readiness:
+    """Summarise a project's retention period for the panel."""
+    database = project.main_database
+    today = local_date(now, database.backup_time_zone)
+    first = today - (database.retention_days - 1) * DAY
+    found = Snapshot.objects.filter(project=project, local_date__range=(first, today))
+    rows = found.order_by("local_date").values_list(*Day._fields)
+    days = [Day(*row) for row in rows]
+    proven = [day for day in days if day.kind == PROVEN]
+    sizes = [
+        (day.taken_at, day.stored_bytes)
+        for day in days
+        if day.state == Snapshot.State.COMPLETED and day.taken_at and day.stored_bytes is not None
+    ]
+    strip = _strip(database, days, first, today, now)
+    return Readiness(
+        proven=proven[-1] if proven else None,
+        strip=strip,
+        unprotected=_unprotected(database, strip, now),
+        sizes=trend(sizes, unit="bytes", zone=database.backup_time_zone),
+    )
+
+
+def _unprotected(database: MainDatabase, strip: Strip | None, now: datetime) -> Sequence[Cell]:
+    """Return the days to warn of: none of a project that waits for its turn, or does not run."""
+    next_run = database.next_snapshot_at
+    if strip is None or next_run is None:
+        return []
+    days = strip.unprotected
+    # The schedule takes up to a minute to queue what is due.
+    is_due = next_run <= now and bool(days) and days[0].kind == MISSED
+    return days[1:] if is_due else days
+
+
+def _strip(
+    database: MainDatabase, days: Sequence[Day], first: date, today: date, now: datetime
+) -> Strip | None:
+    """Line up the days from the first possible backup to the last one due."""
+    if not days:
+        return None
+    zone = database.backup_time_zone
+    kinds = {day.local_date: day.kind for day in days}
+    # A project's first run is on the day of its making, or on the next.
+    begun = min(days[0].local_date, local_date(database.project.created_at, zone) + DAY)
+    due = last_run(now, database.backup_time, zone).local_date
+    last = today if today in kinds else min(today, due)
+    return make_strip(kinds, first=max(first, begun), last=last)

@@ -1,0 +1,112 @@
+"""Two backups side by side, or a backup and the main database as it is now."""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+
+from backups_portal.lib.thread_pool import workers_for
+from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.models import Project
+from snapshots.engine.diff_inputs import find_difference, live_state, stored_state
+from snapshots.engine.difference import Difference
+from snapshots.engine.errors import EngineError, SourceError
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.run_progress import OnProgress, Progress
+from snapshots.engine.source_database import source_errors
+from snapshots.engine.storage import Storage
+from snapshots.integrity.recorded_manifests import load_manifest
+from snapshots.models import Snapshot
+from snapshots.storages.configured_storages import reading_storage
+
+# A page waits for no more than this: about a second of reading. A command reads whatever it takes.
+MAX_ROWS_OF_PAGE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a comparison with now has read of the main database, and when.
+
+    Attributes:
+        everything: The newest backup could not be built upon, so that all rows were read.
+    """
+
+    seen_at: datetime
+    rows: int
+    chunks: int
+    everything: bool
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What differs, how long it took to find, and what was read of the main database."""
+
+    difference: Difference
+    seconds: float
+    reading: Reading | None = None
+
+
+def compare_snapshots(before: Snapshot, after: Snapshot) -> Compared:
+    """Compare two stored snapshots of a project without their segments.
+
+    Raises:
+        EngineError: a manifest or an object of the contents is missing or damaged.
+    """
+    begun = time.monotonic()
+    storage = reading_storage()
+    states = [
+        stored_state(storage, load_manifest(storage, snapshot)) for snapshot in (before, after)
+    ]
+    return Compared(find_difference(storage, *states), time.monotonic() - begun)
+
+
+def compare_with_now(
+    before: Snapshot, *, most_rows: int | None = None, on_progress: OnProgress | None = None
+) -> Compared:
+    """Compare a stored snapshot with the main database at this instant.
+
+    Reads what the next backup would read, and leaves its marks alone.
+
+    Args:
+        most_rows: Refuse to read more variables than about this.
+
+    Raises:
+        TooManyRowsError: more would have to be read.
+        EngineError: the database or an object cannot be read.
+    """
+    begun = time.monotonic()
+    project = before.project
+    if project.state != Project.State.ACTIVE:
+        raise SourceError("The project is shut down: there is no database to compare with.")
+    storage = reading_storage()
+    with source_errors():
+        dsn = project_dsn(project)
+    live = live_state(
+        dsn,
+        storage,
+        find_base=lambda pk: _find_base(project, storage, pk),
+        most_rows=most_rows,
+        readers=workers_for(settings.SNAPSHOT_READERS),
+        on_progress=on_progress or _quiet,
+    )
+    stored = stored_state(storage, load_manifest(storage, before))
+    return Compared(
+        find_difference(storage, stored, live.state),
+        time.monotonic() - begun,
+        Reading(live.seen_at, live.rows_read, live.chunks_read, live.everything),
+    )
+
+
+def _find_base(project: Project, storage: Storage, snapshot_id: str) -> Manifest | None:
+    """Return the manifest of a good snapshot that is still there."""
+    good = Snapshot.objects.good().filter(project=project, pk=UUID(snapshot_id)).first()
+    try:
+        return load_manifest(storage, good) if good else None
+    except EngineError:
+        return None
+
+
+def _quiet(_: Progress) -> None:
+    """Report no progress."""

@@ -1,0 +1,179 @@
+"""Let snapshots go: decided under a lock, removed after the commit."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
+from django.db.models.functions import Coalesce
+
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.engine.errors import StorageError
+from snapshots.engine.object_sweep import delete_manifest
+from snapshots.models import Snapshot
+from snapshots.retention.in_use import snapshots_in_use
+from snapshots.retention.retention_rules import YOUNG, Kept, decide
+from snapshots.storages.configured_storages import snapshot_storage
+
+log = get_logger(__name__)
+
+BATCH = 500
+EXPIRABLE = (Snapshot.State.COMPLETED, Snapshot.State.FAILED)
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """A snapshot past its period: whether it goes, and why it does or does not."""
+
+    snapshot_id: UUID
+    project_id: UUID
+    project: str
+    local_date: date
+    goes: bool
+    reason: str
+
+
+def prune(now: datetime) -> list[Pruned]:
+    """Apply every project's retention; returns all that is past its period."""
+    return list(prune_each(now))
+
+
+def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
+    """Apply retention one by one, in bounded memory, as it is iterated.
+
+    Args:
+        dry_run: Only tell what would happen.
+    """
+    last: UUID | None = None
+    while ids := project_ids(after=last):
+        for project_id in worth_pruning(ids, now):
+            yield from prune_project(project_id, now, dry_run=dry_run)
+        last = ids[-1]
+
+
+def worth_pruning(ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    """Select projects with something past its period, or half removed."""
+    if not ids:
+        return []
+    until = Coalesce("taken_at", "scheduled_for") + ExpressionWrapper(
+        F("project__main_database__retention_days") * Value(timedelta(days=1)),
+        output_field=DurationField(),
+    )
+    # They follow one another: of a range the planner knows how little it is, where of some hundred
+    # ids it thinks that they have a snapshot each, or hundreds, and reads the whole table instead.
+    nearby = Snapshot.objects.filter(project__gte=min(ids), project__lte=max(ids))
+    rows = nearby.filter(project__in=ids).annotate(
+        until=ExpressionWrapper(until, output_field=DateTimeField())
+    )
+    found = set(
+        rows.filter(
+            Q(state=Snapshot.State.EXPIRED, removed_at=None)
+            | Q(state__in=EXPIRABLE, until__lte=now)
+        ).values_list("project", flat=True)
+    )
+    return [pk for pk in ids if pk in found]
+
+
+def each_project_id() -> Iterator[UUID]:
+    """Yield every project that is not removed, in bounded memory."""
+    last: UUID | None = None
+    while ids := project_ids(after=last):
+        yield from ids
+        last = ids[-1]
+
+
+def project_ids(*, after: UUID | None, limit: int = BATCH) -> list[UUID]:
+    """List the next projects that are not removed, by id."""
+    rows = Project.objects.filter(removed_at=None).order_by("id")
+    if after is not None:
+        rows = rows.filter(id__gt=after)
+    return list(rows.values_list("id", flat=True)[:limit])
+
+
+def prune_project(project_id: UUID, now: datetime, *, dry_run: bool = False) -> list[Pruned]:
+    """Apply one project's retention; safe to repeat and to race."""
+    pruned = _judge(project_id, now)
+    if dry_run:
+        return pruned
+    if any(item.goes for item in pruned):
+        pruned = _expire(project_id, now)
+    _remove_objects(project_id, now)
+    return pruned
+
+
+def preview_retention(project_id: UUID, retention_days: int, now: datetime) -> list[Pruned]:
+    """Tell what another period would remove, and what would stay."""
+    return _judge(project_id, now, retention_days=retention_days)
+
+
+@transaction.atomic
+def _expire(project_id: UUID, now: datetime) -> list[Pruned]:
+    # The settings first, which a change of the period locks too. FOR UPDATE on the snapshots
+    # waits for a restore that is being requested (its foreign key locks the row), and the next
+    # statement sees it.
+    if not MainDatabase.objects.select_for_update().filter(pk=project_id).exists():
+        return []
+    rows = Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
+    list(rows.order_by("id").select_for_update().values_list("id"))
+    pruned = _judge(project_id, now)
+    going = [item for item in pruned if item.goes]
+    rows.filter(id__in=[item.snapshot_id for item in going]).update(state=Snapshot.State.EXPIRED)
+    project = Project.objects.get(pk=project_id)
+    for item in going:
+        record(
+            action="snapshot.expired",
+            actor=None,
+            project=project,
+            subject=f"Backup of {item.local_date}",
+            details={"snapshot": str(item.snapshot_id), "reason": item.reason},
+        )
+    return pruned
+
+
+def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None) -> list[Pruned]:
+    """Judge everything that is older than the period."""
+    database = MainDatabase.objects.select_related("project").filter(pk=project_id).first()
+    if database is None:
+        return []
+    rows = list(
+        Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
+        .order_by("scheduled_for")
+        .values_list("id", "local_date", "state", "taken_at", "scheduled_for", "hold", "verdict")
+    )
+    in_use = snapshots_in_use(project_id)
+    kept = [
+        Kept(
+            id=snapshot_id,
+            taken_at=taken_at or scheduled_for,
+            good=state == Snapshot.State.COMPLETED and verdict != Snapshot.Verdict.FAILED,
+            held=hold is not None,
+            in_use=snapshot_id in in_use,
+        )
+        for snapshot_id, _, state, taken_at, scheduled_for, hold, verdict in rows
+    ]
+    period = timedelta(days=retention_days or database.retention_days)
+    return [
+        Pruned(verdict.id, project_id, database.project.name, row[1], verdict.goes, verdict.reason)
+        for row, verdict in zip(rows, decide(kept, period, now), strict=True)
+        if verdict.reason != YOUNG
+    ]
+
+
+def _remove_objects(project_id: UUID, now: datetime) -> None:
+    """Delete manifests of expired snapshots; failures are tried again later."""
+    rows = Snapshot.objects.filter(
+        project=project_id, state=Snapshot.State.EXPIRED, removed_at=None
+    )
+    for row in rows.order_by("scheduled_for"):
+        try:
+            if row.manifest:
+                delete_manifest(snapshot_storage(), row.manifest)
+        except StorageError:
+            log.exception("could not remove", snapshot=row.id, project=project_id)
+            continue
+        Snapshot.objects.filter(pk=row.pk).update(removed_at=now)
+        log.info("snapshot removed", snapshot=row.id, project=project_id)

@@ -1,0 +1,66 @@
+"""Decide which snapshots go, and why: a pure function."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+YOUNG = "within the retention period"
+NEWEST = "the newest good backup"
+HELD = "on hold"
+IN_USE = "being restored or proven"
+OLD = "older than the retention period"
+OLD_FAILURE = "failed, and older than the retention period"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What retention has to know of a snapshot.
+
+    Attributes:
+        taken_at: The instant that it holds; of a failed one, when it was due.
+        good: It is stored, and did not fail its proof.
+        held: Somebody wishes to keep it whatever its age.
+        in_use: A restore or a proof is reading it.
+    """
+
+    id: UUID
+    taken_at: datetime
+    good: bool = True
+    held: bool = False
+    in_use: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a snapshot goes, and why it does or does not."""
+
+    id: UUID
+    goes: bool
+    reason: str
+
+
+def decide(snapshots: Sequence[Kept], retention: timedelta, now: datetime) -> list[Verdict]:
+    """Decide about each snapshot of one project, in the order given.
+
+    A snapshot is kept for the period after it was taken, to the second: a day of retention is 24
+    hours, whatever the clocks do. The newest good one, one on hold and one in use never go.
+    """
+    good = [snapshot for snapshot in snapshots if snapshot.good]
+    newest = max(good, key=lambda snapshot: (snapshot.taken_at, snapshot.id.int), default=None)
+    return [_verdict(snapshot, snapshot is newest, retention, now) for snapshot in snapshots]
+
+
+def _verdict(snapshot: Kept, is_newest: bool, retention: timedelta, now: datetime) -> Verdict:
+    # In UTC: arithmetic in a zone is that of the clock on the wall, whose days have 23 to 25 hours.
+    if now < snapshot.taken_at.astimezone(UTC) + retention:
+        return Verdict(snapshot.id, False, YOUNG)
+    # A hold is named before the rest: it is what somebody asked for.
+    for applies, reason in (
+        (snapshot.held, HELD),
+        (snapshot.in_use, IN_USE),
+        (is_newest, NEWEST),
+    ):
+        if applies:
+            return Verdict(snapshot.id, False, reason)
+    return Verdict(snapshot.id, True, OLD if snapshot.good else OLD_FAILURE)

@@ -1,0 +1,255 @@
+"""One run of a snapshot: the engine works, its row says how it ended."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from backups_portal.audit.recorder import record
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.leased_job import GivenUpError, LeasedJob, back_off
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.thread_pool import workers_for
+from backups_portal.projects.database_dsn import admin_dsn, who_holds
+from backups_portal.projects.due_times import local_date
+from backups_portal.projects.models import Project
+from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.layout import manifest_key
+from snapshots.engine.manifest import Manifest, UntrackedChange
+from snapshots.engine.pg_timestamps import LAST_CHUNK
+from snapshots.engine.run_progress import Progress
+from snapshots.engine.snapshot_steps import Step
+from snapshots.engine.snapshot_writer import (
+    Destination,
+    Listener,
+    Source,
+    take_snapshot,
+)
+from snapshots.engine.source_database import chunk_start, source_errors
+from snapshots.integrity.damage import note_healed
+from snapshots.integrity.orphan_objects import wait_for_sweep
+from snapshots.integrity.recorded_manifests import catalogue_fields
+from snapshots.models import Snapshot, SnapshotQuerySet
+from snapshots.object_lock.lock_extension import lock_taken
+from snapshots.replication.copy_run import queue_copies
+from snapshots.reports.anomaly import COMPARED, Size, smallness
+from snapshots.run.incremental_base import find_base, is_full_due
+from snapshots.schedule.concurrency import claim
+from snapshots.schedule.task_limit import limit_seconds, too_long
+from snapshots.storages.configured_storages import snapshot_storage
+
+log = get_logger(__name__)
+
+# A snapshot that ends its worker each time, by memory say, must not do so without end.
+MOST_ATTEMPTS = 5
+# The audit log is no place for thousands of days; the snapshot's row has them all.
+MAX_NAMED = 20
+SHUT_DOWN = "The project was shut down before its backup was taken."
+INTERRUPTED = (
+    f"The backup was interrupted {MOST_ATTEMPTS} times and given up. "
+    "The next one runs as scheduled."
+)
+UNEXPECTED = (
+    "Something went wrong on our side. The operators' log has the details. "
+    "The next backup runs as scheduled."
+)
+
+
+def take(snapshot_id: UUID) -> bool:
+    """Take a queued snapshot; see `LeasedJob.run`.
+
+    If its database server has no room for one more, it waits.
+
+    Returns:
+        Whether it was taken up, however that ended: its database server then has room again.
+    """
+    return SnapshotJob(snapshot_id).run()
+
+
+def retry_at(snapshot: Snapshot, now: datetime) -> datetime | None:
+    """Return when a failed snapshot is tried again; None if it is not.
+
+    It is tried on its own local day only: on the next one the schedule has another snapshot.
+
+    Args:
+        snapshot: With its project and main database; `failures` counts those before this one.
+    """
+    then = back_off(settings.SNAPSHOT_RETRY_MINUTES, snapshot.failures, now)
+    zone = snapshot.project.main_database.backup_time_zone
+    return then if then and local_date(then, zone) == local_date(now, zone) else None
+
+
+class SnapshotJob(LeasedJob[Snapshot]):
+    """One attempt at a snapshot."""
+
+    name = "snapshot"
+    told = (EngineError,)
+    unexpected = UNEXPECTED
+    max_attempts = MOST_ATTEMPTS
+    interrupted = INTERRUPTED
+
+    def rows(self) -> SnapshotQuerySet:
+        return Snapshot.objects.select_related("project__server", "project__main_database")
+
+    def claim(self) -> UUID | None:
+        return claim(self.pk)
+
+    def begin(self) -> None:
+        self.renew(started_at=timezone.now(), rows_done=0, rows_total=None, bytes_done=0)
+        if self.row.project.state != Project.State.ACTIVE:
+            raise GivenUpError(SHUT_DOWN, cause=Cause.SHUT_DOWN)
+        super().begin()
+
+    def silent_attempts(self) -> int:
+        return self.row.attempts - self.row.failures
+
+    def work(self) -> None:
+        self.reach(Step.STARTING)
+        manifest = self._run_engine()
+        self.reach(Step.RECORDING)
+        self._complete(manifest)
+        self.reach(Step.DONE)
+
+    def retry_at(self, error: Exception) -> datetime | None:
+        is_final = isinstance(error, SoftTimeLimitExceeded)
+        return None if is_final else retry_at(self.row, timezone.now())
+
+    def too_long(self) -> str:
+        return too_long("The backup")
+
+    def explain(self, error: Exception) -> dict[str, Any]:
+        fields = super().explain(error)
+        if fields["cause"] == Cause.LOCKED:
+            fields["reason"] = f"{error} {who_holds(self.row.project)}".strip()
+        return fields
+
+    def clean_up(self) -> dict[str, Any]:
+        """Remove the manifest of a failed attempt, which would keep its segments.
+
+        All attempts at a snapshot publish under one name: only the holder of the lease may remove
+        it, and lets go of the lease afterwards. If it is killed between the two, the next attempt
+        removes it.
+        """
+        self.renew()
+        try:
+            self._remove_manifest()
+        except StorageError:
+            log.warning("could not discard the manifest", snapshot=self.pk, exc_info=True)
+        return {}
+
+    def give_up(self, error: Exception, **fields: Any) -> None:
+        super().give_up(error, **fields)
+        self._record("snapshot.failed", reason=fields["reason"])
+
+    def postpone(self, then: datetime, **fields: Any) -> None:
+        super().postpone(then, retry_at=then, failures=F("failures") + 1, **fields)
+        self._record("snapshot.retried", reason=fields["reason"], again_at=then.isoformat())
+
+    def _run_engine(self) -> Manifest:
+        snapshot, storage = self.row, snapshot_storage()
+        if snapshot.attempts > 1:
+            # An attempt before may have published without being able to say so.
+            self._remove_manifest()
+        wait_for_sweep(snapshot.project_id)
+        with source_errors():
+            # Not by the project's own role, which can neither change marks nor read all there is.
+            dsn = admin_dsn(snapshot.project, statement_seconds=limit_seconds())
+        base = find_base(storage, snapshot)
+        healed: set[str] = set()
+        try:
+            return take_snapshot(
+                Source(
+                    dsn,
+                    readers=workers_for(settings.SNAPSHOT_READERS),
+                    base=base.manifest,
+                    full=is_full_due(snapshot) or not base.is_sound,
+                ),
+                Destination(storage, snapshot.project_id, snapshot.id, _labels(snapshot)),
+                Listener(
+                    self._report,
+                    on_published=lambda manifest: lock_taken(
+                        snapshot, storage, manifest, base.manifest, on_object=self.heartbeat.check
+                    ),
+                    on_healed=healed.add,
+                ),
+            )
+        finally:
+            # Also if it fails afterwards: the next try finds everything in order.
+            note_healed(snapshot, healed)
+
+    def _report(self, progress: Progress) -> None:
+        self.reach(progress.step)
+        if progress.step == Step.PUBLISHING:
+            # A worker that slept for longer than its lease must not publish.
+            self.renew()
+        self.heartbeat.report(
+            rows_done=progress.rows_done,
+            rows_total=progress.rows_total,
+            bytes_done=progress.bytes_done,
+        )
+
+    @transaction.atomic
+    def _complete(self, manifest: Manifest) -> None:
+        snapshot = self.row
+        size_note = smallness(Size(manifest.rows, manifest.logical_bytes), _sizes_before(snapshot))
+        untracked = [_as_json(change) for change in manifest.untracked]
+        self.finish(
+            state=Snapshot.State.COMPLETED,
+            reason="",
+            cause="",
+            size_note=size_note,
+            untracked=untracked,
+            **catalogue_fields(manifest),
+        )
+        self._record("snapshot.completed", rows=manifest.rows, stored_bytes=manifest.stored_bytes)
+        if size_note:
+            log.warning("snapshot is unusually small: %s", size_note, snapshot=snapshot.pk)
+            self._record("snapshot.size_anomaly", reason=size_note)
+        now = timezone.now()
+        queue_copies([snapshot.project_id], now, failed_before=now)
+        if untracked:
+            # The snapshot is good: all of it was read. Those since the last full one may not be.
+            log.error("tracking missed changes %s", untracked, snapshot=snapshot.pk)
+            self._record("snapshot.untracked_change", changes=untracked[:MAX_NAMED])
+
+    def _record(self, action: str, **details: Any) -> None:
+        record(
+            action=action,
+            actor=None,
+            project=self.row.project,
+            subject=f"Backup of {self.row.local_date}",
+            details={"snapshot": str(self.pk), **details},
+        )
+
+    def _remove_manifest(self) -> None:
+        snapshot_storage().delete(manifest_key(self.row.project_id, self.pk))
+
+
+def _labels(snapshot: Snapshot) -> dict[str, str]:
+    return {
+        "project": snapshot.project.name,
+        "local_date": snapshot.local_date.isoformat(),
+        "time_zone": snapshot.project.main_database.backup_time_zone,
+    }
+
+
+def _sizes_before(snapshot: Snapshot) -> list[Size]:
+    """Return the sizes of the newest good snapshots of the same project."""
+    good = Snapshot.objects.good().filter(project=snapshot.project_id).exclude(pk=snapshot.pk)
+    found = good.filter(rows__isnull=False, logical_bytes__isnull=False).order_by("-taken_at")
+    return [Size(*row) for row in found.values_list("rows", "logical_bytes")[:COMPARED]]
+
+
+def _as_json(change: UntrackedChange) -> dict[str, Any]:
+    days = {
+        name: chunk_start(chunk).date().isoformat()
+        if chunk is not None and chunk <= LAST_CHUNK
+        else None
+        for name, chunk in (("first_day", change.first_chunk), ("end_day", change.end_chunk))
+    }
+    return {**days, "rows_expected": change.rows_expected, "rows_found": change.rows_found}

@@ -1,0 +1,187 @@
+"""Changing when a project is backed up and for how long its backups are kept."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, time
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.due_times import last_run, next_run, parse_time, parse_zone
+from backups_portal.projects.models import MainDatabase, Project, snapshot_of_settings
+from snapshots.errors import SettingsRefusedError
+from snapshots.models import Snapshot
+from snapshots.schedule.edit_conflicts import only_meant
+
+log = get_logger(__name__)
+
+SHORTEST_DAYS, LONGEST_DAYS = 1, 365
+SCHEDULE_FIELDS = {"backup_time", "backup_time_zone"}
+
+
+def change_backup_settings(
+    *,
+    database: MainDatabase,
+    actor: Account,
+    wanted: Mapping[str, Any],
+    loaded: Mapping[str, Any] | None = None,
+    address: str | None = None,
+    now: datetime | None = None,
+) -> MainDatabase:
+    """Save the settings that differ, plan the next run, and record old and new values.
+
+    Args:
+        wanted: See `read_settings`.
+        loaded: The settings as the actor saw them, by name; those wanted the same stay as they
+            are by now. What is not among them is saved whatever it was.
+
+    Returns:
+        The row as it is now.
+
+    Raises:
+        SettingsRefusedError: names each wrong field; nothing was saved.
+        SettingsChangedMeanwhileError: the same for what somebody else changed since `loaded`.
+    """
+    try:
+        values = read_settings(wanted, kept_zone=database.backup_time_zone)
+        with transaction.atomic():
+            row = MainDatabase.objects.select_for_update().get(pk=database.pk)
+            meant = only_meant(row, actor, values, read_loaded(loaded or {}, row.backup_time_zone))
+            _save(row, actor, meant, address, now or timezone.now())
+    except SettingsRefusedError as refused:
+        log.warning("settings refused %s", refused.errors, project=database.pk)
+        raise
+    return row
+
+
+def _save(
+    row: MainDatabase, actor: Account, wanted: dict[str, Any], address: str | None, now: datetime
+) -> None:
+    before = snapshot_of_settings(row)
+    changed = {name for name, value in wanted.items() if getattr(row, name) != value}
+    if not changed:
+        return
+    for name in changed:
+        setattr(row, name, wanted[name])
+    if changed & SCHEDULE_FIELDS:
+        row.next_snapshot_at = plan_next(row, now)
+        changed.add("next_snapshot_at")
+    row.save(update_fields=changed)
+    _record(row, actor, before, address)
+
+
+def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str, Any]:
+    """Return the settings as they are stored.
+
+    Args:
+        wanted: By name: backup_time, a time or "HH:MM" as a form sends it; backup_time_zone;
+            retention_days, 1 to 365 as a number or its digits; proof_policy, "every", "weekly",
+            "off" or, which leaves it as it is, None.
+        kept_zone: Accepted, as the one that is stored: it may be unknown by now.
+
+    Raises:
+        SettingsRefusedError: names each wrong field.
+    """
+    given = {name: value for name, value in wanted.items() if value is not None}
+    values, errors = _read(given, kept_zone)
+    if errors:
+        raise SettingsRefusedError(errors)
+    return values
+
+
+def read_loaded(loaded: Mapping[str, Any], kept_zone: str = "") -> dict[str, Any]:
+    """Read settings as a form showed them; skip those that no form shows."""
+    return _read(loaded, kept_zone)[0]
+
+
+def _read(given: Mapping[str, Any], kept_zone: str) -> tuple[dict[str, Any], dict[str, str]]:
+    values, errors = {}, {}
+    for name, read in _readers(kept_zone).items():
+        try:
+            if name in given:
+                values[name] = read(given[name])
+        except ValueError as error:
+            errors[name] = str(error)
+    return values, errors
+
+
+def _readers(kept_zone: str) -> dict[str, Callable[[Any], Any]]:
+    return {
+        "backup_time": _read_time,
+        "backup_time_zone": lambda name: name if name == kept_zone else parse_zone(name),
+        "retention_days": parse_retention,
+        "proof_policy": parse_proof_policy,
+    }
+
+
+def parse_retention(value: str | int) -> int:
+    """Read a number of days for which backups are kept.
+
+    Raises:
+        ValueError: with a sentence fit for a page.
+    """
+    text = str(value).strip()
+    # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
+    if text.isascii() and text.isdigit() and SHORTEST_DAYS <= int(text[:9]) <= LONGEST_DAYS:
+        return int(text)
+    if not text:
+        raise ValueError(f"Enter a number of days, from {SHORTEST_DAYS} to {LONGEST_DAYS}.")
+    raise ValueError(
+        f"“{value}” is not a retention period. Give a whole number of days, "
+        f"from {SHORTEST_DAYS} to {LONGEST_DAYS}."
+    )
+
+
+def parse_proof_policy(value: str) -> str:
+    """Which snapshots are proven.
+
+    Raises:
+        ValueError: with a sentence fit for a page.
+    """
+    if value in MainDatabase.ProofPolicy.values:
+        return value
+    known = ", ".join(f"“{policy}”" for policy in MainDatabase.ProofPolicy.values)
+    raise ValueError(f"“{value}” is not a proof of backups. Choose one of {known}.")
+
+
+def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
+    """Find the next run whose local date has no snapshot; None if shut down.
+
+    A run that is overdue, because the schedule stood still, is not forgotten.
+    """
+    if database.project.state != Project.State.ACTIVE:
+        return None
+    at, zone = database.backup_time, database.backup_time_zone
+    is_overdue = database.next_snapshot_at is not None and database.next_snapshot_at <= now
+    moment = last_run(now, at, zone).at if is_overdue else next_run(now, at, zone)
+    while _is_taken(database, moment):
+        moment = next_run(moment, at, zone)
+    return moment
+
+
+def _is_taken(database: MainDatabase, moment: datetime) -> bool:
+    run = last_run(moment, database.backup_time, database.backup_time_zone)
+    return Snapshot.objects.filter(project=database.pk, local_date=run.local_date).exists()
+
+
+def _read_time(value: str | time) -> time:
+    return value.replace(second=0, microsecond=0) if isinstance(value, time) else parse_time(value)
+
+
+def _record(row: MainDatabase, actor: Account, before: dict[str, Any], address: str | None) -> None:
+    after = snapshot_of_settings(row)
+    record(
+        action="settings.changed",
+        actor=actor,
+        project=row.project,
+        subject="Backup settings",
+        details={
+            name: {"old": before[name], "new": after[name]}
+            for name in after
+            if before[name] != after[name]
+        },
+        address=address,
+    )

@@ -1,0 +1,81 @@
+"""Limit how many snapshots read one database server at a time."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, F
+from django.utils import timezone
+
+from backups_portal.lib.leases import message_counts_for
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.models import DatabaseServer
+from snapshots.models import Snapshot
+
+log = get_logger(__name__)
+
+# A snapshot without room is called by the next one that ends; this is in case that none does.
+WAIT = timedelta(minutes=1)
+
+
+@transaction.atomic
+def claim(snapshot_id: UUID) -> UUID | None:
+    """Claim a snapshot if its database server has room for one more.
+
+    Returns:
+        The ticket, or None if the snapshot is done, another worker's, too early, or has to wait.
+    """
+    now = timezone.now()
+    # Under the lock one claim after the other is counted; a server without a limit needs none.
+    limited = DatabaseServer.objects.filter(max_snapshots__isnull=False)
+    server = limited.select_for_update(no_key=True).filter(projects__snapshots=snapshot_id).first()
+    if server and server.pk in full_servers(now, but=snapshot_id):
+        # A snapshot that is tried again later has its time already.
+        waiting = Snapshot.objects.filter(pk=snapshot_id, state=Snapshot.State.QUEUED)
+        waiting.exclude(retry_at__gt=now).update(lease_until=now + WAIT)
+        log.info("no room on the server", server=server.name, snapshot=snapshot_id)
+        return None
+    unfinished = Snapshot.objects.all().without_early(now)
+    return unfinished.claim(snapshot_id, lease=settings.LEASE)
+
+
+def full_servers(now: datetime, *, but: UUID | None = None) -> set[int]:
+    """Return the database servers that allow no further snapshot now.
+
+    Args:
+        but: A snapshot that takes no room, because it is the one that asks for it.
+    """
+    running = Snapshot.objects.filter(
+        state=Snapshot.State.RUNNING,
+        lease_until__gt=now,
+        project__server__max_snapshots__isnull=False,
+    ).exclude(pk=but)
+    counted = running.values("project__server").annotate(taken=Count("pk"))
+    full = counted.filter(taken__gte=F("project__server__max_snapshots"))
+    return set(full.values_list("project__server", flat=True))
+
+
+@transaction.atomic
+def next_in_line(snapshot_id: UUID) -> list[UUID]:
+    """Return the snapshot that gets the room of one that ended, to enqueue.
+
+    If two end at once, each calls another one.
+    """
+    now = timezone.now()
+    server = DatabaseServer.objects.filter(
+        projects__snapshots=snapshot_id, max_snapshots__isnull=False
+    ).first()
+    if server is None:
+        return []
+    # Snapshots whose turn is later, that are tried again later, or whose message is on its way,
+    # have a later lease_until.
+    waiting = Snapshot.objects.filter(
+        project__server=server, state=Snapshot.State.QUEUED, lease_until__lte=now + WAIT
+    ).exclude(retry_at__gt=now)
+    first = waiting.exclude(pk=snapshot_id).order_by("scheduled_for", "id")
+    called = list(
+        first.select_for_update(skip_locked=True, of=("self",)).values_list("id", flat=True)[:1]
+    )
+    Snapshot.objects.filter(pk__in=called).update(lease_until=now + message_counts_for())
+    return called

@@ -1,0 +1,85 @@
+"""What others changed while somebody had the settings open, and what of it stays."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import MainDatabase
+from snapshots.errors import SettingsChangedMeanwhileError
+
+LABELS = {field.name: str(field.verbose_name) for field in MainDatabase._meta.fields}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that is no more what a form showed, in words."""
+
+    label: str
+    old: str
+    new: str
+    who: str
+
+
+def only_meant(
+    row: MainDatabase, actor: Account, wanted: Mapping[str, Any], loaded: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of the wanted settings those that differ from what was shown, and so are meant.
+
+    Args:
+        loaded: The settings as they were shown; one that is not among them is meant.
+
+    Raises:
+        SettingsChangedMeanwhileError: somebody else meant another value of the same setting.
+    """
+    meant = {
+        name: value for name, value in wanted.items() if name not in loaded or loaded[name] != value
+    }
+    errors = {
+        name: _refusal(change_of(row, actor, name, loaded[name]))
+        for name, value in meant.items()
+        if name in loaded and getattr(row, name) not in (loaded[name], value)
+    }
+    if errors:
+        raise SettingsChangedMeanwhileError(errors)
+    return meant
+
+
+def changed_of(row: MainDatabase, actor: Account, left: Mapping[str, Any]) -> list[Change]:
+    """List settings changed by others that this form left as it showed them."""
+    return [
+        change_of(row, actor, name, value)
+        for name, value in left.items()
+        if getattr(row, name) != value
+    ]
+
+
+def change_of(row: MainDatabase, actor: Account, name: str, shown: Any) -> Change:
+    """How a setting came to be another than was shown, by the newest event about it."""
+    events = AuditEvent.objects.filter(
+        project_id=row.pk, action="settings.changed", details__has_key=name
+    )
+    event = events.order_by("-at", "-pk").first()
+    who = event.account_email if event else ""
+    return Change(
+        label=LABELS[name],
+        old=_in_words(name, shown),
+        new=_in_words(name, getattr(row, name)),
+        who="you" if who == actor.email else who or "an operator",
+    )
+
+
+def _refusal(change: Change) -> str:
+    return (
+        f"In the meantime, {change.who} changed this from “{change.old}” to “{change.new}”. Save "
+        "again to replace it with yours."
+    )
+
+
+def _in_words(name: str, value: Any) -> str:
+    if name == "backup_time":
+        return f"{value:%H:%M}"
+    if name == "proof_policy":
+        return str(MainDatabase.ProofPolicy(value).label)
+    return str(value)

@@ -1,0 +1,186 @@
+"""What the minute tick decides: which projects are due, and which work was overlooked.
+
+Nothing here sends a message. The caller enqueues the ids it gets, after the commit; what is lost
+between the two is found again by `heal`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from backups_portal.lib.leases import message_counts_for
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.due_times import Run, last_run, next_run
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.models import Snapshot
+from snapshots.schedule.backup_settings import plan_next
+from snapshots.schedule.concurrency import full_servers
+from snapshots.schedule.missed_backups import LATE, record_late
+
+log = get_logger(__name__)
+
+BATCH = 500
+# A day of 25 hours, and a bit. What lies further ahead follows a day that has its snapshot already
+# or that the date line takes, or was planned by a clock that ran ahead.
+ONE_DAY_AHEAD = timedelta(hours=26)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A project whose run has come, and the run after it."""
+
+    project_id: UUID
+    run: Run
+    following: datetime
+
+
+def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
+    """Queue a snapshot for every active project whose run has come.
+
+    Several may run at once: each project is claimed by one of them. However many runs were
+    missed, a project gets one snapshot, that of its latest run, and none where that run's local
+    date has one already.
+
+    Returns:
+        The new snapshots whose turn it is, for the caller to enqueue; where backups are spread, a
+        later tick finds the others when theirs has come.
+    """
+    queued: list[UUID] = []
+    while True:
+        claimed, new = _queue_batch(now, batch)
+        queued += new
+        if claimed < batch:
+            return queued
+
+
+def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
+    """Find snapshots whose message or worker was lost, and plans made by a clock that ran ahead.
+
+    Returns:
+        Snapshots for the caller to enqueue again; their turn comes once in a while, not every
+        minute, so that a long queue is not made longer.
+    """
+    _replan(now)
+    # Who would find no room is called by the next that ends, and is no message a minute.
+    crowded = Project.objects.filter(server__in=full_servers(now))
+    found = (
+        Snapshot.objects.unfinished()
+        .exclude(state=Snapshot.State.QUEUED, project__in=crowded)
+        .order_by("scheduled_for", "id")
+        .send_again(now, limit=limit)
+    )
+    for snapshot_id in found:
+        log.warning("snapshot overlooked, enqueued again", snapshot=snapshot_id)
+    return found
+
+
+def tidy_plan(project_id: UUID, now: datetime) -> None:
+    """Plan an active project that has no next run, and take the plan of one that is shut down.
+
+    Neither should be found: the first would never be backed up, the second is looked at by every
+    tick in vain.
+    """
+    rows = MainDatabase.objects.filter(pk=project_id)
+    shut_down = rows.filter(project__state=Project.State.SHUT_DOWN)
+    shut_down.filter(next_snapshot_at__isnull=False).update(next_snapshot_at=None)
+    forgotten = rows.filter(next_snapshot_at=None, project__state=Project.State.ACTIVE).first()
+    if forgotten:
+        log.warning("active project had no next run", project=project_id)
+        rows.filter(next_snapshot_at=None).update(next_snapshot_at=_due(forgotten, now).following)
+
+
+def due_rows(now: datetime, batch: int = BATCH) -> QuerySet[MainDatabase]:
+    """Lock the settings of projects that are due, in the caller's transaction.
+
+    Those that another tick has locked are left to it.
+    """
+    rows = MainDatabase.objects.select_related("project")
+    active = rows.filter(project__state=Project.State.ACTIVE)
+    due = active.filter(next_snapshot_at__lte=now).order_by("next_snapshot_at")
+    return due.select_for_update(skip_locked=True, of=("self",))[:batch]
+
+
+@transaction.atomic
+def _queue_batch(now: datetime, batch: int) -> tuple[int, list[UUID]]:
+    rows = list(due_rows(now, batch))
+    due = [_due(row, now) for row in rows]
+    new = _insert(due, now)
+    _tell_of_late(rows, new, now)
+    _plan({item.project_id: item.following for item in due})
+    begun = {item.project_id for item in due if _turn(item) <= now}
+    return len(rows), [row.id for row in new if row.project_id in begun]
+
+
+def _tell_of_late(rows: Sequence[MainDatabase], new: Sequence[Snapshot], now: datetime) -> None:
+    """Record the runs that begin much later than planned: their day was missed."""
+    dates = {snapshot.project_id: snapshot.local_date for snapshot in new}
+    for row in rows:
+        planned = row.next_snapshot_at
+        if row.pk in dates and planned is not None and planned < now - LATE:
+            record_late(row.project, dates[row.pk], planned)
+
+
+def _due(row: MainDatabase, now: datetime) -> Due:
+    at, zone = row.backup_time, row.backup_time_zone
+    if not row.has_known_zone:
+        log.warning("time zone unknown, UTC taken instead", project=row.pk, zone=zone)
+    return Due(row.pk, last_run(now, at, zone), next_run(now, at, zone))
+
+
+def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
+    """Insert the snapshots, and return the new ones: not those whose project and date exist."""
+    rows = [
+        Snapshot(
+            project_id=item.project_id,
+            local_date=item.run.local_date,
+            scheduled_for=item.run.at,
+            lease_until=_turn(item) if _turn(item) > now else now + message_counts_for(),
+        )
+        for item in due
+    ]
+    Snapshot.objects.bulk_create(rows, ignore_conflicts=True)
+    ids = [row.id for row in rows]
+    new = set(Snapshot.objects.filter(id__in=ids).values_list("id", flat=True))
+    for row in rows:
+        if row.id in new:
+            log.info("snapshot queued", project=row.project_id, snapshot=row.id)
+        else:
+            log.info("local date has a snapshot %s", row.local_date, project=row.project_id)
+    return [row for row in rows if row.id in new]
+
+
+def _turn(due: Due) -> datetime:
+    """When a project's snapshot begins: always as long after its run, by its id."""
+    spread = int(settings.SNAPSHOT_SPREAD.total_seconds())
+    return due.run.at + timedelta(seconds=due.project_id.int % spread if spread else 0)
+
+
+def _plan(following: dict[UUID, datetime]) -> None:
+    # One statement for the batch: bulk_update writes a CASE of as many branches as rows.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """UPDATE projects_maindatabase SET next_snapshot_at = planned.at
+               FROM unnest(%s::uuid[], %s::timestamptz[]) AS planned (project_id, at)
+               WHERE projects_maindatabase.project_id = planned.project_id""",
+            [list(following), list(following.values())],
+        )
+
+
+@transaction.atomic
+def _replan(now: datetime) -> None:
+    rows = MainDatabase.objects.filter(next_snapshot_at__gt=now + ONE_DAY_AHEAD)
+    # The furthest first: those whose plan is right after all are the nearest.
+    rows = rows.select_related("project").order_by("-next_snapshot_at")
+    following = {}
+    for row in rows.select_for_update(skip_locked=True, of=("self",))[:BATCH]:
+        first = plan_next(row, now)
+        if first and row.next_snapshot_at and first < row.next_snapshot_at:
+            following[row.pk] = first
+            log.warning("planned too far ahead", project=row.pk, at=row.next_snapshot_at)
+    if following:
+        _plan(following)

@@ -1,0 +1,29 @@
+"""The page that names what a snapshot leaves out."""
+
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.views.generic import TemplateView
+
+from snapshots.reports.contents import search_excluded
+from snapshots.views.snapshot_mixins import InsideMixin
+
+LINES = 25
+
+
+class ExcludedView(InsideMixin, TemplateView):
+    """Everything that a snapshot leaves out, by name."""
+
+    http_method_names = ["get", "head"]
+    template_name = "snapshots/excluded.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        excluded = search_excluded(self.inside.excluded if self.inside else [], self.sought)
+        return {
+            **super().get_context_data(**kwargs),
+            "snapshot": self.snapshot,
+            "inside": self.inside,
+            "unreadable": self.unreadable,
+            "sought": self.sought,
+            "excluded": Paginator(excluded, LINES).get_page(self.request.GET.get("page")),
+        }

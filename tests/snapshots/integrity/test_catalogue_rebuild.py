@@ -1,0 +1,145 @@
+"""The portal's own database is lost: its catalogue comes back from the storage."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from backups_portal.projects.models import Membership, Project
+from snapshots.engine.layout import manifest_key
+from snapshots.engine.storage import Storage
+from snapshots.integrity.verification import verify
+from snapshots.models import Snapshot
+from snapshots.retention.expiry import prune
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
+from tests.factories import make_account, make_project_row, make_snapshot
+
+pytestmark = pytest.mark.django_db
+OWNER = "owner@example.com"
+
+
+def rebuild() -> Any:
+    """What the command prints."""
+    out = StringIO()
+    call_command("rebuild_catalogue", "--owner", OWNER, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+@pytest.fixture
+def lost(live_project: Project) -> dict[str, Any]:
+    """What a project was like before it was forgotten; its two backups lie in storage."""
+    for days in (20, 0):
+        moment = timezone.now() - timedelta(days=days)
+        take(make_snapshot(live_project, taken_at=moment, state=Snapshot.State.QUEUED).id)
+    rows = list(Snapshot.objects.order_by("local_date").values(*KEPT))
+    values = {"id": live_project.id, "name": live_project.name, "rows": rows}
+    Project.objects.all().delete()
+    assert not Snapshot.objects.exists()
+    make_account(email=OWNER)
+    return values
+
+
+KEPT = (
+    *("id", "state", "local_date", "taken_at", "manifest", "is_full", "rows", "table_rows"),
+    *("logical_bytes", "stored_bytes", "new_bytes", "postgresql_version", "schema_version"),
+)
+
+
+def test_backups_come_back_with_their_project_for_one_owner(lost: dict[str, Any]) -> None:
+    (printed,) = rebuild()
+    assert (printed["is_new"], printed["added"], printed["damaged"]) == (True, 2, {})
+
+    project = Project.objects.get()
+    assert (project.id, project.name) == (lost["id"], lost["name"])
+    assert project.state == Project.State.SHUT_DOWN
+    assert Membership.objects.get().account.email == OWNER
+    assert list(Snapshot.objects.order_by("local_date").values(*KEPT)) == lost["rows"]
+    for snapshot in Snapshot.objects.all():
+        assert verify(snapshot).rows == snapshot.rows
+
+
+def test_nothing_is_deleted_or_taken_because_of_it(lost: dict[str, Any]) -> None:
+    rebuild()
+    assert [item for item in prune(timezone.now()) if item.goes] == []
+    assert queue_due(timezone.now() + timedelta(days=2)) == []
+
+
+def test_a_second_run_changes_nothing(lost: dict[str, Any]) -> None:
+    rebuild()
+    (printed,) = rebuild()
+    assert (printed["is_new"], printed["added"], printed["known"]) == (False, 0, 2)
+    assert Snapshot.objects.count() == 2
+
+
+def test_a_name_that_the_owner_has_already(lost: dict[str, Any]) -> None:
+    owner = make_account(email="other@example.com")
+    make_project_row(owner=owner, name=lost["name"].upper())
+    out = StringIO()
+    call_command("rebuild_catalogue", "--owner", owner.email, stdout=out)
+    assert f"{lost['name']} (2) (brought back, shut down): 2 backups" in out.getvalue()
+
+
+def test_what_cannot_be_read_is_named_and_the_rest_comes_back(
+    lost: dict[str, Any], stored: Storage
+) -> None:
+    first, second = (row["manifest"] for row in lost["rows"])
+    stored.put(second, stored.get(second)[:-10])
+    stored.put(second.replace("manifests/", "manifests/copy-of-"), stored.get(first))
+    with pytest.raises(CommandError, match="2 manifests cannot be read"):
+        rebuild()
+    assert Snapshot.objects.get().manifest == first
+
+
+def test_one_forgery_keeps_no_genuine_backup_from_coming_back(
+    lost: dict[str, Any], stored: Storage
+) -> None:
+    """Were it taken for the newest one, its prefix would be that of the project."""
+    genuine = json.loads(stored.get(lost["rows"][0]["manifest"]))
+    for taken_at in (timezone.now(), timezone.now() + timedelta(days=40_000)):
+        document = {**genuine, "snapshot_id": str(uuid4()), "prefix": "0badf00d"}
+        document["taken_at"] = taken_at.isoformat()
+        key = manifest_key(lost["id"], UUID(document["snapshot_id"]))
+        stored.put(key, json.dumps(document).encode())
+        with pytest.raises(CommandError, match="1 manifests"):
+            rebuild()
+        assert list(Snapshot.objects.order_by("local_date").values(*KEPT)) == lost["rows"]
+        Project.objects.all().delete()
+        stored.delete(key)
+
+
+def test_no_backup_comes_back_that_is_of_the_future(lost: dict[str, Any], stored: Storage) -> None:
+    """It would be the newest good one for ever, and retention would remove all others."""
+    document = json.loads(stored.get(lost["rows"][1]["manifest"]))
+    document["snapshot_id"] = str(uuid4())
+    document["taken_at"] = (timezone.now() + timedelta(days=3)).isoformat()
+    key = manifest_key(lost["id"], UUID(document["snapshot_id"]))
+    stored.put(key, json.dumps(document).encode())
+    with pytest.raises(CommandError, match="1 manifests"):
+        rebuild()
+    assert Snapshot.objects.count() == 2
+
+
+@pytest.mark.parametrize("label", ["\u200b", "a\u202eb", "a\nb"])
+def test_a_name_that_nobody_could_give_is_not_brought_back(
+    lost: dict[str, Any], stored: Storage, label: str
+) -> None:
+    for row in lost["rows"]:
+        document = json.loads(stored.get(row["manifest"]))
+        document["labels"]["project"] = label
+        stored.put(row["manifest"], json.dumps(document).encode())
+    rebuild()
+    project = Project.objects.get()
+    assert project.name == f"Project {project.prefix}"
+
+
+def test_an_owner_that_nobody_knows(lost: dict[str, Any]) -> None:
+    with pytest.raises(CommandError, match="There is no account"):
+        call_command("rebuild_catalogue", "--owner", "nobody@example.com")
+    assert not Project.objects.exists()

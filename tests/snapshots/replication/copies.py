@@ -1,0 +1,61 @@
+"""Copies of snapshots, made, harmed and looked at by tests."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.models import Project
+from restores.proof_check import compare_with_manifest
+from restores.snapshot_loader import Target, load_snapshot
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.replication.copy_run import copy
+from snapshots.storages.configured_storages import reading_storage
+from tests.projectdatabases import KEYS, add_rows, main_database, open_database, quiet
+from tests.s3 import bucket_url
+
+State = SnapshotCopy.State
+OLD, NEW = "a1" * 32, "b2" * 32
+# Nobody listens there, and nobody is asked twice.
+NOWHERE = bucket_url("http://127.0.0.1:1", "p", max_retries="0")
+
+
+def copied(snapshot: Snapshot) -> SnapshotCopy:
+    copy(snapshot.id)
+    row = SnapshotCopy.objects.get(pk=snapshot.pk)
+    assert row.state == State.COPIED, row.reason
+    return row
+
+
+def names(storage: Storage, project: Project) -> set[str]:
+    return {item.key for item in storage.list(f"{project.pk}/")}
+
+
+def add(project: Project, day: int) -> None:
+    with open_database(Target(project_dsn(project), project.prefix)) as connection:
+        add_rows(connection, day, 5)
+
+
+def restored(snapshot: Snapshot) -> None:
+    """It becomes a database in which every row is as it was recorded."""
+    storage = reading_storage()
+    manifest = Manifest.load(storage, snapshot.manifest)
+    with main_database() as target:
+        load_snapshot(manifest, storage, target, keys=KEYS, loaders=2, on_progress=quiet)
+        compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+
+
+def cut(storage: Storage, key: str) -> None:
+    storage.put_stored(key, storage.get_stored(key)[:-10])
+
+
+def flip(storage: Storage, key: str) -> None:
+    content = bytearray(storage.get_stored(key))
+    content[len(content) // 2] ^= 1
+    storage.put_stored(key, bytes(content))
+
+
+def age(snapshot: Snapshot) -> None:
+    Snapshot.objects.filter(pk=snapshot.pk).update(taken_at=timezone.now() - timedelta(days=99))

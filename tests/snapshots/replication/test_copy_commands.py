@@ -1,0 +1,175 @@
+"""The commands and pages that tell of copies in a second storage, or are about both storages."""
+
+import re
+import shutil
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils import timezone
+
+from backups_portal.celery import app
+from backups_portal.projects.models import Project
+from snapshots.engine.storage import Storage
+from snapshots.integrity.verification import verify, verify_copy
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.replication.copy_run import queue_copies
+from tests.factories import make_account, make_project_row, make_snapshot
+from tests.s3 import bucket_url
+from tests.snapshots.replication.copies import (
+    NEW,
+    NOWHERE,
+    OLD,
+    State,
+    age,
+    copied,
+    names,
+    restored,
+)
+from tests.takensnapshots import taken
+
+pytestmark = pytest.mark.django_db
+
+
+def called(name: str, *arguments: str) -> str:
+    printed = StringIO()
+    call_command(name, *arguments, stdout=printed, stderr=printed)
+    return printed.getvalue()
+
+
+def test_verify_reports_each_storage_by_itself(
+    live_project: Project, stored: Storage, second: Storage
+) -> None:
+    snapshot = taken(live_project)
+    assert "copy in the second storage: queued" in called("verify_snapshot", str(snapshot.pk))
+    copied(snapshot)
+    assert "second storage: copied, last read" in called("verify_snapshot", str(snapshot.pk))
+    stored.delete(next(iter(stored.list(f"{live_project.pk}/segments/"))).key)
+    with pytest.raises(CommandError, match="The backup storage lacks"):
+        called("verify_snapshot", str(snapshot.pk))
+    with pytest.raises(CommandError, match="1 of 1"):
+        called("verify_snapshot", "--all")
+    assert "are as recorded" in called("verify_snapshot", str(snapshot.pk), "--copy")
+    assert "1 backups read, 0 of them" in called("verify_snapshot", "--all", "--copy")
+
+
+@pytest.mark.usefixtures("master_keys")
+def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
+    live_project: Project, stored: Storage, second: Storage, tmp_path: Path
+) -> None:
+    snapshot = taken(live_project)
+    copied(snapshot)
+    before = names(stored, live_project)
+    shutil.rmtree(tmp_path / "storage")
+    restored(snapshot)
+    assert "bytes put back" in called("repair_snapshot", str(snapshot.pk))
+    assert names(stored, live_project) == before
+    assert verify(snapshot).rows == snapshot.rows
+    assert " 0 bytes put back" in called("repair_snapshot", "--all")
+    assert "0 backups checked" in called("repair_snapshot", "--needed")
+
+
+def test_the_catalogue_comes_back_out_of_the_copy(
+    live_project: Project, second: Storage, tmp_path: Path
+) -> None:
+    snapshot = taken(live_project)
+    copied(snapshot)
+    shutil.rmtree(tmp_path / "storage")
+    Project.objects.all().delete()
+    owner = make_account()
+    assert "1 backups of 1 projects" in called(
+        "rebuild_catalogue", "--owner", owner.email, "--from-copy"
+    )
+    again = Snapshot.objects.get(pk=snapshot.pk)
+    restored(again)
+    assert again.copy.state == State.COPIED
+    now = timezone.now()
+    assert queue_copies([again.project_id], now, failed_before=now) == 0
+    called("repair_snapshot", "--needed")
+    assert verify(again).rows == snapshot.rows
+
+
+def test_keys_are_wrapped_anew_in_both(
+    live_project: Project, stored: Storage, second: Storage, settings: Any
+) -> None:
+    settings.SNAPSHOT_MASTER_KEYS = f"old:{OLD}"
+    snapshot = taken(live_project)
+    copied(snapshot)
+    settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW},old:{OLD}"
+    good = settings.SNAPSHOT_COPY_STORAGE
+    settings.SNAPSHOT_COPY_STORAGE = NOWHERE
+    with pytest.raises(CommandError, match=r"The second .* Keep every key"):
+        called("rotate_keys")
+    settings.SNAPSHOT_COPY_STORAGE = good
+    told = called("rotate_keys")
+    assert re.search(r"The backup storage .*: finished; 0 keys wrapped with new, 1 were", told)
+    assert re.search(r"The second .*: finished; 1 keys wrapped with new, 0 were", told)
+    assert "Master keys other than new can go" in told
+    settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW}"
+    assert verify(snapshot).rows == verify_copy(snapshot).rows == snapshot.rows
+
+
+def test_what_lay_open_is_encrypted_in_both(
+    live_project: Project, stored: Storage, second: Storage, settings: Any
+) -> None:
+    snapshot = taken(live_project)
+    copied(snapshot)
+    settings.SNAPSHOT_MASTER_KEYS = f"one:{OLD},plain"
+    called("rotate_keys")
+    settings.SNAPSHOT_MASTER_KEYS = f"one:{OLD}"
+    assert verify(snapshot).rows == verify_copy(snapshot).rows == snapshot.rows
+
+
+def test_retention_by_command_reaches_the_copies(
+    live_project: Project, second: Storage, settings: Any
+) -> None:
+    old, new = taken(live_project, 1), taken(live_project)
+    for snapshot in (old, new):
+        copied(snapshot)
+    age(old)
+    called("prune_snapshots")
+    assert old.manifest not in names(second, live_project)
+    age(new)
+    settings.SNAPSHOT_COPY_STORAGE = NOWHERE
+    called("prune_snapshots")
+
+
+def test_all_that_has_no_copy_is_queued_at_once(
+    live_project: Project, stored: Storage, endpoint: str, settings: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(CommandError, match="SNAPSHOT_COPY_STORAGE is empty"):
+        called("copy_snapshots")
+    taken(live_project)
+    settings.SNAPSHOT_COPY_STORAGE = bucket_url(endpoint, tmp_path.name)
+    assert "1 copies queued; in all: 1 queued" in called("copy_snapshots")
+    app.control.purge()
+
+
+def test_the_pages_say_what_became_of_the_copy(
+    client: Client, second: Storage, settings: Any
+) -> None:
+    owner = make_account()
+    project = make_project_row(owner=owner)
+    snapshot = make_snapshot(project)
+    client.force_login(owner)
+
+    def pages() -> list[str]:
+        base = f"/projects/{project.slug}/backups/"
+        return [client.get(path).content.decode() for path in (base, f"{base}{snapshot.pk}/")]
+
+    now = timezone.now()
+    row = SnapshotCopy.objects.create(
+        snapshot=snapshot, place="p", state=State.FAILED, reason="The bucket is full."
+    )
+    for page in pages():
+        assert "Copy failed" in page
+        assert "The bucket is full." in page
+    SnapshotCopy.objects.filter(pk=row.pk).update(
+        state=State.COPIED, copied_at=now, verified_at=now
+    )
+    assert all("Copied" in page for page in pages())
+    settings.SNAPSHOT_COPY_STORAGE = ""
+    assert not any("Copied" in page for page in pages())

@@ -1,0 +1,160 @@
+"""A backup that was not taken is told of: once a local date, and where nothing else says it."""
+
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.models import Snapshot
+from snapshots.schedule.missed_backups import find_missed
+from snapshots.schedule.schedule_tick import queue_due
+from tests.factories import make_account, make_project_row, make_snapshot
+
+pytestmark = pytest.mark.django_db
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def now() -> datetime:
+    return timezone.now()
+
+
+@pytest.fixture
+def project(now: datetime) -> Project:
+    """One that has run for some days."""
+    return make_project_row(created_at=now - 9 * DAY)
+
+
+def missed(project: Project) -> list[AuditEvent]:
+    found = AuditEvent.objects.filter(project_id=project.pk, action="snapshot.missed")
+    return list(found.order_by("pk"))
+
+
+def test_the_newest_is_too_old(project: Project, now: datetime) -> None:
+    make_snapshot(project, taken_at=now - 27 * HOUR)
+    assert find_missed(now) == 1
+    (event,) = missed(project)
+    assert event.subject == f"Backup of {now.date()}"
+    assert "none is under way; the next one is not planned yet" in event.details["reason"]
+
+
+def test_there_is_none_at_all(project: Project, now: datetime) -> None:
+    planned = now + 3 * HOUR
+    MainDatabase.objects.update(next_snapshot_at=planned)
+    assert find_missed(now) == 1
+    reason = missed(project)[0].details["reason"]
+    assert "There is no good backup" in reason
+    assert f"planned for {planned.day} {planned:%b %Y, %H:%M} UTC" in reason
+
+
+def test_once_a_local_date(project: Project, now: datetime) -> None:
+    assert [find_missed(now), find_missed(now + timedelta(minutes=1))] == [1, 0]
+    assert find_missed(now + DAY) == 1
+    dates = [event.details["local_date"] for event in missed(project)]
+    assert dates == [str(now.date()), str((now + DAY).date())]
+
+
+def test_the_date_is_that_of_the_projects_clocks(project: Project, now: datetime) -> None:
+    MainDatabase.objects.update(backup_time_zone="Pacific/Kiritimati")
+    find_missed(now)
+    assert missed(project)[0].details["local_date"] == str((now + 14 * HOUR).date())
+
+
+def test_a_zone_that_was_given_up_keeps_nobody_from_being_told(
+    project: Project, now: datetime
+) -> None:
+    MainDatabase.objects.update(backup_time_zone="Mars/Olympus")
+    assert find_missed(now) == 1
+
+
+@pytest.mark.parametrize(
+    ("hours", "fields"),
+    [
+        (25, {}),
+        # Told of as failed; under way, however long; not under way for long.
+        (20, {"state": "failed"}),
+        (40, {"state": "queued"}),
+        (1, {"state": "running"}),
+    ],
+)
+def test_where_nothing_is_missing(
+    project: Project, now: datetime, hours: int, fields: dict[str, str]
+) -> None:
+    make_snapshot(project, taken_at=now - hours * HOUR, **fields)
+    assert find_missed(now) == 0
+
+
+def test_one_that_failed_its_proof_is_no_backup(project: Project, now: datetime) -> None:
+    make_snapshot(project, taken_at=now - HOUR, verdict="failed", verdict_reason="x", proven_at=now)
+    assert find_missed(now) == 1
+
+
+@pytest.mark.parametrize("state", ["shut_down", "removed"])
+def test_not_of_a_project_that_does_not_run(project: Project, now: datetime, state: str) -> None:
+    Project.objects.update(state=state)
+    assert find_missed(now) == 0
+
+
+def test_not_of_a_new_one(now: datetime) -> None:
+    make_project_row(created_at=now - 25 * HOUR)
+    assert find_missed(now) == 0
+
+
+def test_many_in_batches(now: datetime, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snapshots.schedule.missed_backups.BATCH", 2)
+    owner = make_account()
+    for _ in range(5):
+        make_project_row(owner=owner, created_at=now - 9 * DAY)
+    assert [find_missed(now), find_missed(now)] == [5, 0]
+
+
+class TestLate:
+    """A run that begins hours after its time: the schedule or the workers were down."""
+
+    def test_it_is_queued_and_told_of(self, project: Project, now: datetime) -> None:
+        MainDatabase.objects.update(next_snapshot_at=now - 3 * HOUR)
+        assert len(queue_due(now)) == 1
+        (event,) = missed(project)
+        assert "the schedule or the workers were down" in event.details["reason"]
+        assert event.subject == f"Backup of {Snapshot.objects.get().local_date}"
+        assert find_missed(now) == 0
+
+    def test_one_of_minutes_is_none(self, project: Project, now: datetime) -> None:
+        MainDatabase.objects.update(next_snapshot_at=now - HOUR)
+        assert len(queue_due(now)) == 1
+        assert missed(project) == []
+
+    def test_a_day_that_has_its_backup_was_not_missed(
+        self, project: Project, now: datetime
+    ) -> None:
+        MainDatabase.objects.update(next_snapshot_at=now - 3 * HOUR)
+        queue_due(now)
+        Snapshot.objects.update(state="completed", taken_at=now, manifest="x")
+        MainDatabase.objects.update(next_snapshot_at=now - 3 * HOUR)
+        assert queue_due(now) == []
+        assert len(missed(project)) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_scans_at_once_tell_once() -> None:
+    now = timezone.now()
+    project = make_project_row(created_at=now - 9 * DAY)
+    together = threading.Barrier(2)
+
+    def scan() -> None:
+        try:
+            together.wait(10)
+            find_missed(now)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=scan) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(missed(project)) == 1
