@@ -1,16 +1,15 @@
-"""Writing analyses, their scripts and their console lines."""
+"""Write analyses, their scripts and their console lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import class_row
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb.resources import create
-from backups_portal.projectdb.tokens import NewToken, create_token, reveal
+from backups_portal.projectdb.resource_writer import create
+from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token, reveal
 
 # Lines of a console that are kept of each analysis.
 CONSOLE_LINES = 1000
@@ -27,38 +26,45 @@ class Script:
 
 
 def create_analysis(
-    connection: Connection[Any], *, keys: Keyring, name: str, **values: Any
+    connection: Connection,
+    *,
+    keys: Keyring,
+    name: str,
+    permission: str = "full",
+    **values: object,
 ) -> tuple[str, NewToken]:
-    """An analysis and its token; the script is uploaded apart."""
+    """Make an analysis and its token; the script is uploaded apart."""
     with connection.transaction():
         analysis_id = create(connection, "analysis", name=name, **values)
         token = create_token(
-            connection, keys=keys, kind="analysis", name=name, analysis_id=analysis_id
+            connection,
+            TokenGrant("analysis", name=name, analysis_id=analysis_id, permission=permission),
+            keys=keys,
         )
     return analysis_id, token
 
 
-def token_of(connection: Connection[Any], analysis_id: str, *, keys: Keyring) -> str:
-    """The newest token of an analysis; "" where it has none."""
+def token_of(connection: Connection, analysis_id: str, *, keys: Keyring) -> tuple[str, str] | None:
+    """Return the newest token of an analysis and its permission, if any."""
     row = connection.execute(
-        """SELECT sealed_value FROM token WHERE analysis_id = %s
+        """SELECT sealed_value, permission FROM token WHERE analysis_id = %s
            ORDER BY created_at DESC, id DESC LIMIT 1""",
         [analysis_id],
     ).fetchone()
-    return reveal(row[0], keys=keys) if row else ""
+    return (reveal(row[0], keys=keys), str(row[1])) if row else None
 
 
-def renew_token(connection: Connection[Any], analysis_id: str, *, keys: Keyring) -> str:
-    """Give an analysis a new token in place of what it had; the caller brings a transaction."""
+def renew_token(connection: Connection, analysis_id: str, *, keys: Keyring) -> str:
+    """Replace an analysis' tokens by a new one in the caller's transaction."""
     connection.execute("DELETE FROM token WHERE analysis_id = %s", [analysis_id])
     token = create_token(
-        connection, keys=keys, kind="analysis", name="Default", analysis_id=analysis_id
+        connection, TokenGrant("analysis", name="Default", analysis_id=analysis_id), keys=keys
     )
     return token.value
 
 
 def upload_script(
-    connection: Connection[Any],
+    connection: Connection,
     *,
     analysis_id: str,
     file_name: str,
@@ -77,9 +83,9 @@ def upload_script(
 
 
 def newest_script(
-    connection: Connection[Any], analysis_id: str, *, version: int | None = None
+    connection: Connection, analysis_id: str, *, version: int | None = None
 ) -> Script | None:
-    """The script in force, or the one of a version; None where there is none."""
+    """Return the script in force, or that of a version; None if absent."""
     with connection.cursor(row_factory=class_row(Script)) as cursor:
         return cursor.execute(
             """SELECT version, file_name, language, content FROM analysis_script
@@ -90,7 +96,7 @@ def newest_script(
 
 
 def write_console(
-    connection: Connection[Any],
+    connection: Connection,
     analysis_id: str,
     messages: Sequence[str],
     *,
@@ -111,8 +117,8 @@ def write_console(
     )
 
 
-def read_console(connection: Connection[Any], analysis_id: str, *, most: int = 100) -> list[str]:
-    """The last lines of an analysis' console, oldest first, each behind its moment."""
+def read_console(connection: Connection, analysis_id: str, *, most: int = 100) -> list[str]:
+    """Return the last lines of a console, oldest first, each with its time."""
     rows = connection.execute(
         """SELECT time, message FROM analysis_console WHERE analysis_id = %s
            ORDER BY id DESC LIMIT %s""",

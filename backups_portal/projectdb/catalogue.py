@@ -1,11 +1,15 @@
-"""Every table and column of a project database, and what backups do with it.
+"""Classify every table, column and setting of a project database.
 
-A test compares this with the live schema, so that a new column is neither silently left out of
-backups nor silently let in.
+Settings are the keys of the JSON column `settings`: what clients send beside the columns. A test
+compares the columns with the live schema, so that a new one is neither silently left out of backups
+nor silently let in.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import Enum
+
+from backups_portal.projectdb.columns import Column, ColumnType
 
 SCHEMA_VERSION = 1
 
@@ -21,7 +25,7 @@ class Treatment(Enum):
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Columns that a snapshot does not hold, or that a restore makes anew, and why."""
+    """Columns that a snapshot does not hold, or that a restore makes again, and why."""
 
     treatment: Treatment
     reason: str
@@ -36,8 +40,11 @@ class Table:
         columns: The columns that a snapshot holds as they are, in segment order.
         key: The columns that order its rows.
         exclusions: All other columns with the reason.
-        excluded: Why the whole table stays out, or "" where it is backed up.
+        excluded: Why the whole table stays out, or "" if it is backed up.
         label: What its rows are called on a page, in the plural.
+        settings: The keys of its column `settings` that are kept; None: all that are not excluded,
+            if clients keep what they like.
+        excluded_settings: Keys that are not kept beside those that no table keeps, with the reason.
     """
 
     name: str
@@ -46,9 +53,24 @@ class Table:
     key: tuple[str, ...] = ("id",)
     exclusions: tuple[Exclusion, ...] = field(default=())
     excluded: str = ""
+    settings: tuple[str, ...] | None = ()
+    excluded_settings: tuple[Exclusion, ...] = ()
+
+    def keeps_setting(self, key: str) -> bool:
+        """Tell whether a client's key without a column is one of the settings."""
+        return key not in self.unkept_settings() if self.settings is None else key in self.settings
+
+    def unkept_settings(self) -> frozenset[str]:
+        """List the keys that neither backups nor the database hold.
+
+        Keys that are merely unknown are not among them: an older version may have stored them.
+        """
+        exclusions = (*EXCLUDED_SETTINGS, *self.excluded_settings)
+        named = {key for exclusion in exclusions for key in exclusion.columns}
+        return frozenset(named.difference(self.settings or ()))
 
     def noted(self) -> tuple[str, ...]:
-        """Columns that the snapshot notes only for the old → new map."""
+        """List the columns that a snapshot holds only for the old → new map."""
         return tuple(
             column
             for exclusion in self.exclusions
@@ -57,12 +79,12 @@ class Table:
         )
 
     def stored(self) -> tuple[str, ...]:
-        """Columns of the table's segments."""
+        """Return the columns that a snapshot reads."""
         return self.columns + self.noted()
 
 
 def columns(text: str) -> tuple[str, ...]:
-    """The names in a line of names."""
+    """Split a line of names."""
     return tuple(text.split())
 
 
@@ -70,7 +92,45 @@ CODE = "Analysis code and console logs are not part of backups."
 FILES = "Uploaded files and file attachments are not part of backups."
 INTERNAL = "Belongs to this one database; a new database writes its own."
 TOKENS = "Tokens are not restored: every resource gets a new one."
+COMPUTED = "The portal derives it from other data whenever it is read."
 VARIABLE_IDS = "A restore gives every variable a new id."
+
+# What clients read with an object, or know of one elsewhere, and send back with it.
+EXCLUDED_SETTINGS = (
+    Exclusion(
+        Treatment.EXCLUDED,
+        CODE,
+        columns("console script scripts content code file_name version versions"),
+    ),
+    Exclusion(Treatment.EXCLUDED, FILES, columns("file files attachment attachments")),
+    Exclusion(
+        Treatment.EXCLUDED,
+        TOKENS,
+        columns("token tokens anonymous_token analysis_token password password_hash sealed_value"),
+    ),
+    Exclusion(
+        Treatment.EXCLUDED,
+        COMPUTED,
+        columns(
+            "id profile account bucket created_at updated_at last_access last_triggered last_run"
+            " last_login last_input last_output last_authorization inspected_at locked_at"
+        ),
+    ),
+)
+
+# Data records: the one list of their columns, in the order of segments and of COPY. Statements,
+# readers and writers of whole rows are generated from it.
+VARIABLE_COLUMNS = (
+    Column("series_id", ColumnType.INTEGER),
+    Column("time", ColumnType.MOMENT),
+    Column("created_at", ColumnType.MOMENT),
+    Column("number_value", ColumnType.DOUBLE, is_nullable=True),
+    Column("text_value", ColumnType.TEXT, is_nullable=True),
+    Column("group_key", ColumnType.TEXT),
+    Column("location", ColumnType.POINT, is_nullable=True, is_rare=True),
+    Column("metadata", ColumnType.JSON, is_nullable=True, is_rare=True),
+    Column("id", ColumnType.BIGINT),
+)
 
 # In the order in which a restore loads them: referred-to tables first.
 TABLES: tuple[Table, ...] = (
@@ -99,8 +159,25 @@ TABLES: tuple[Table, ...] = (
         columns("singleton name logo_url banner_url settings created_at updated_at"),
         key=("singleton",),
     ),
-    Table("network", "networks", columns("id name tags settings created_at updated_at")),
-    Table("connector", "connectors", columns("id name tags settings created_at updated_at")),
+    Table(
+        "network",
+        "networks",
+        columns("id name tags settings created_at updated_at"),
+        settings=columns(
+            "description logo logo_url icon icon_url banner_url device_parameters"
+            " middleware_endpoint payload_encoder payload_decoder public documentation_url"
+            " serial_number require_devices_access"
+        ),
+    ),
+    Table(
+        "connector",
+        "connectors",
+        columns("id name tags settings created_at updated_at"),
+        settings=columns(
+            "description logo logo_url icon_url device_parameters networks payload_encoder"
+            " payload_decoder install_text install_end_text device_annotation public categories"
+        ),
+    ),
     Table(
         "device",
         "devices",
@@ -108,6 +185,10 @@ TABLES: tuple[Table, ...] = (
             "id name description type active visible network_id connector_id chunk_period"
             " chunk_retention tags settings created_at updated_at last_input last_output"
             " inspected_at"
+        ),
+        settings=columns(
+            "payload_decoder parse_function connector_parse mutable_variable_regex rpm"
+            " data_retention"
         ),
     ),
     Table(
@@ -119,7 +200,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "variable",
         "variables",
-        columns("series_id time created_at number_value text_value group_key location metadata"),
+        tuple(column.name for column in VARIABLE_COLUMNS if column.name != "id"),
         key=("series_id", "time", "id"),
         exclusions=(Exclusion(Treatment.REGENERATED, VARIABLE_IDS, ("id",)),),
     ),
@@ -127,12 +208,23 @@ TABLES: tuple[Table, ...] = (
         "dashboard",
         "dashboards",
         columns("id label tags visible arrangement tabs settings created_at updated_at"),
+        settings=None,
+        excluded_settings=(Exclusion(Treatment.EXCLUDED, COMPUTED, columns("widgets shared")),),
     ),
-    Table("widget", "widgets", columns("id dashboard_id settings")),
+    Table(
+        "widget",
+        "widgets",
+        columns("id dashboard_id settings"),
+        settings=None,
+        excluded_settings=(
+            Exclusion(Treatment.EXCLUDED, COMPUTED, columns("dashboard dashboard_id")),
+        ),
+    ),
     Table(
         "action",
         "actions",
         columns("id name active tags settings created_at updated_at last_triggered"),
+        settings=columns("description lock type trigger action trigger_when_unlock"),
     ),
     Table(
         "analysis",
@@ -148,11 +240,13 @@ TABLES: tuple[Table, ...] = (
         "access_rule",
         "access rules",
         columns("id name active tags permissions targets settings created_at updated_at"),
+        settings=("description",),
     ),
     Table(
         "dictionary",
         "dictionaries",
         columns("id name slug fallback settings created_at updated_at"),
+        settings=("description", "tags"),
     ),
     Table(
         "dictionary_language",
@@ -165,6 +259,8 @@ TABLES: tuple[Table, ...] = (
         "run settings",
         columns("singleton name settings updated_at"),
         key=("singleton",),
+        settings=None,
+        excluded_settings=(Exclusion(Treatment.EXCLUDED, COMPUTED, ("url",)),),
         exclusions=(Exclusion(Treatment.EXCLUDED, TOKENS, ("anonymous_token_hash",)),),
     ),
     Table(
@@ -174,6 +270,7 @@ TABLES: tuple[Table, ...] = (
             "id name email password_hash timezone company phone language active tags settings"
             " created_at updated_at last_login"
         ),
+        settings=columns("options newsletter force_password_change"),
     ),
     Table(
         "secret",
@@ -184,6 +281,7 @@ TABLES: tuple[Table, ...] = (
         "entity",
         "entities",
         columns("id name schema index tags settings created_at updated_at"),
+        settings=columns("description payload_decoder"),
     ),
     Table(
         "entity_record",
@@ -209,3 +307,34 @@ BY_NAME = {table.name: table for table in TABLES}
 VARIABLE = BY_NAME["variable"]
 # Tables that a snapshot reads whole, in load order.
 RESOURCE_TABLES = tuple(table for table in TABLES if not table.excluded and table is not VARIABLE)
+
+
+def digest_columns(table: Table) -> tuple[str, ...]:
+    """List the columns of segments that a restore must reproduce exactly."""
+    if table is not VARIABLE:
+        return table.columns
+    return tuple(
+        name for column in VARIABLE_COLUMNS if column.name != "id" for name in column.segment_names
+    )
+
+
+def variable_columns(*, without: Collection[str] = (), of: str = "") -> str:
+    """Write the columns of `variable` as a list in SQL.
+
+    Args:
+        without: Names of columns that are left out.
+        of: The name by which a query knows the table.
+    """
+    names = [column.name for column in VARIABLE_COLUMNS if column.name not in without]
+    return ", ".join(f"{of}.{name}" if of else name for name in names)
+
+
+def variable_scalars(*, without: Collection[str], of: str = "") -> list[str]:
+    """Write what can be compared of the columns of `variable`."""
+    columns = (column for column in VARIABLE_COLUMNS if column.name not in without)
+    return [scalar for column in columns for scalar in column.scalars(of)]
+
+
+def copy_variables(*, without: Collection[str] = ()) -> str:
+    """Write the statement that stores rows of `variable` in binary form."""
+    return f"COPY variable ({variable_columns(without=without)}) FROM STDIN (FORMAT binary)"

@@ -1,7 +1,7 @@
 """The data of immutable devices by their chunk period."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from psycopg import Connection
 
@@ -14,8 +14,8 @@ class Chunk(NamedTuple):
     amount: int
 
 
-def list_chunks(connection: Connection[Any], device_id: str) -> list[Chunk]:
-    """The periods of an immutable device that have records, oldest first; none of a mutable one."""
+def list_chunks(connection: Connection, device_id: str) -> list[Chunk]:
+    """List the periods of an immutable device that have records, oldest first."""
     rows = connection.execute(
         """SELECT start, ((start AT TIME ZONE 'UTC') + length) AT TIME ZONE 'UTC', amount
            FROM (SELECT date_trunc(chunk_period, time, 'UTC') AS start,
@@ -31,9 +31,7 @@ def list_chunks(connection: Connection[Any], device_id: str) -> list[Chunk]:
     return [Chunk(*row) for row in rows]
 
 
-def delete_chunk(
-    connection: Connection[Any], device_id: str, start: datetime, end: datetime
-) -> int:
+def delete_chunk(connection: Connection, device_id: str, start: datetime, end: datetime) -> int:
     """Delete a device's records of a period; returns how many there were."""
     return connection.execute(
         """DELETE FROM variable WHERE time >= %s AND time < %s

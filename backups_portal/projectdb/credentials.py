@@ -1,20 +1,18 @@
-"""Writing what people and scripts prove themselves with: run users and secrets."""
-
-from typing import Any
+"""Write what people and scripts prove themselves with."""
 
 from argon2 import PasswordHasher
 from psycopg import Connection
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb.resources import create
+from backups_portal.projectdb.resource_writer import create
 
 SECRET_PURPOSE = "secret"  # noqa: S105 - names what is sealed, is no secret
 
 
 def create_run_user(
-    connection: Connection[Any], *, name: str, email: str, password: str, **values: Any
+    connection: Connection, *, name: str, email: str, password: str, **values: object
 ) -> str:
-    """A person who signs in to the project; of the password, only a salted hash is stored.
+    """Make a person who signs in to the project; store a salted hash only.
 
     Raises:
         psycopg.errors.UniqueViolation: another one has this e-mail, in whatever case.
@@ -24,9 +22,9 @@ def create_run_user(
 
 
 def create_secret(
-    connection: Connection[Any], *, keys: Keyring, key: str, value: str, **values: Any
+    connection: Connection, *, keys: Keyring, key: str, value: str, **values: object
 ) -> str:
-    """A secret; its value is sealed with the installation's key.
+    """Make a secret, whose value is sealed with the installation's key.
 
     Raises:
         psycopg.errors.UniqueViolation: another one has this key.
@@ -41,7 +39,7 @@ def create_secret(
     )
 
 
-def seal_secret(connection: Connection[Any], secret_id: str, *, keys: Keyring, value: str) -> None:
+def seal_secret(connection: Connection, secret_id: str, *, keys: Keyring, value: str) -> None:
     """Give a secret another value."""
     connection.execute(
         "UPDATE secret SET sealed_value = %s, value_length = %s, updated_at = now() WHERE id = %s",
@@ -49,7 +47,7 @@ def seal_secret(connection: Connection[Any], secret_id: str, *, keys: Keyring, v
     )
 
 
-def set_password(connection: Connection[Any], user_id: str, password: str) -> None:
+def set_password(connection: Connection, user_id: str, password: str) -> None:
     """Give a run user another password."""
     connection.execute(
         "UPDATE run_user SET password_hash = %s, updated_at = now() WHERE id = %s",

@@ -1,22 +1,21 @@
-"""Writing dashboards and their widgets."""
+"""Write dashboards and their widgets."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from backups_portal.projectdb.resources import create
+from backups_portal.projectdb.resource_writer import create
 
 
 def create_dashboard(
-    connection: Connection[Any],
+    connection: Connection,
     *,
     label: str,
-    widgets: Sequence[Mapping[str, Any]] = (),
-    **values: Any,
+    widgets: Sequence[Mapping[str, object]] = (),
+    **values: object,
 ) -> str:
-    """A dashboard with widgets, placed one below the other."""
+    """Make a dashboard with widgets, placed one below the other."""
     with connection.transaction():
         dashboard_id = create(connection, "dashboard", label=label, **values)
         places = []

@@ -1,53 +1,63 @@
-"""Writing devices: made with a token, edited, deleted with all that is their own."""
+"""Write devices: made with a token, edited, deleted with their own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from psycopg import Connection
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb.resources import create, edit
-from backups_portal.projectdb.tokens import NewToken, create_token
-from backups_portal.projectdb.variables import UnknownDeviceError, delete_of_device
+from backups_portal.projectdb.record_writer import UnknownDeviceError, delete_of_device
+from backups_portal.projectdb.resource_writer import create, edit
+from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
 
 PARAMETER_COLUMNS = ("key", "value", "sent")
 
 
+def device_name(connection: Connection, device_id: str) -> str:
+    """Return what a device is called; its id if it is gone."""
+    found = connection.execute("SELECT name FROM device WHERE id::text = %s", [device_id])
+    row = found.fetchone()
+    return str(row[0]) if row else device_id
+
+
 def create_device(
-    connection: Connection[Any],
+    connection: Connection,
     *,
     keys: Keyring,
-    name: str,
-    parameters: Sequence[Mapping[str, Any]] = (),
+    parameters: Sequence[Mapping[str, object]] = (),
     serie_number: str | None = None,
-    **values: Any,
+    permission: str = "full",
+    **values: object,
 ) -> tuple[str, NewToken]:
-    """A device with its configuration parameters and its first token, called Default.
+    """Make a device with its parameters and its first token, called Default.
 
     Args:
         parameters: See `set_parameters`.
-        values: Further columns of the device; `type` is mutable unless it says otherwise.
+        permission: Of the token.
+        values: Columns of the device: its `name`, and a `type` unless it is mutable.
 
     Raises:
         UnknownResourceError: a column is not a device's.
         psycopg.IntegrityError: such as an immutable device without chunk period and retention.
     """
     with connection.transaction():
-        device_id = create(connection, "device", **{"name": name, "type": "mutable", **values})
+        device_id = create(connection, "device", **{"type": "mutable", **values})
         set_parameters(connection, device_id=device_id, parameters=parameters)
         token = create_token(
             connection,
+            TokenGrant(
+                "device",
+                name="Default",
+                device_id=device_id,
+                serie_number=serie_number,
+                permission=permission,
+            ),
             keys=keys,
-            kind="device",
-            name="Default",
-            device_id=device_id,
-            serie_number=serie_number,
         )
     return device_id, token
 
 
 def set_parameters(
-    connection: Connection[Any], *, device_id: str, parameters: Sequence[Mapping[str, Any]]
+    connection: Connection, *, device_id: str, parameters: Sequence[Mapping[str, object]]
 ) -> list[str]:
     """Change or add configuration parameters of a device; returns their ids.
 
@@ -62,13 +72,12 @@ def set_parameters(
         return [_set_parameter(connection, device_id, parameter) for parameter in parameters]
 
 
-def _set_parameter(
-    connection: Connection[Any], device_id: str, parameter: Mapping[str, Any]
-) -> str:
+def _set_parameter(connection: Connection, device_id: str, parameter: Mapping[str, object]) -> str:
     given = {name: parameter.get(name) for name in PARAMETER_COLUMNS}
     values = {name: value for name, value in given.items() if value is not None}
     known = parameter.get("id")
-    if known and edit(connection, "device_parameter", known, {"device_id": device_id}, **values):
+    owner = {"device_id": device_id}
+    if known and edit(connection, "device_parameter", str(known), owner, **values):
         return str(known)
     return create(connection, "device_parameter", device_id=device_id, **values)
 
@@ -78,14 +87,14 @@ class ConversionError(ValueError):
 
 
 def convert_device(
-    connection: Connection[Any],
+    connection: Connection,
     device_id: str,
     *,
     type: str,  # noqa: A002 - the column
     chunk_period: str | None,
     chunk_retention: int | None,
 ) -> None:
-    """Make a mutable device immutable or the other way round, or give it other chunks.
+    """Make a mutable device immutable or the reverse, or change its chunks.
 
     Raises:
         ConversionError: it is switched on, or has data.
@@ -109,8 +118,8 @@ def convert_device(
              chunk_retention=chunk_retention)  # fmt: skip
 
 
-def delete_device(connection: Connection[Any], device_id: str) -> int:
-    """Delete a device with its records, parameters and tokens; returns how many records.
+def delete_device(connection: Connection, device_id: str) -> int:
+    """Delete a device with all that is its own; returns how many records.
 
     Raises:
         UnknownDeviceError: there is none.

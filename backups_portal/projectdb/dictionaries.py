@@ -1,22 +1,21 @@
-"""Writing dictionaries: texts of the portal of a project's people, by language."""
+"""Write dictionaries: a project's texts by language."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from psycopg import Connection
 
-from backups_portal.projectdb.resources import create
+from backups_portal.projectdb.resource_writer import create
 
 
 def create_dictionary(
-    connection: Connection[Any],
+    connection: Connection,
     *,
     name: str,
     slug: str,
     languages: Mapping[str, Mapping[str, str]],
-    **values: Any,
+    **values: object,
 ) -> str:
-    """A dictionary and its texts by language and key."""
+    """Make a dictionary and its texts by language and key."""
     with connection.transaction():
         dictionary_id = create(connection, "dictionary", name=name, slug=slug, **values)
         for code, texts in languages.items():

@@ -1,24 +1,23 @@
-"""Writing entities: tables that a project's owner defines, and their rows."""
+"""Write entities: tables that a project's owner defines, and their rows."""
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from backups_portal.projectdb.resources import create
+from backups_portal.projectdb.resource_writer import create
 
 
 def create_entity(
-    connection: Connection[Any], *, name: str, schema: Mapping[str, Any], **values: Any
+    connection: Connection, *, name: str, schema: Mapping[str, object], **values: object
 ) -> str:
-    """An entity without rows; `schema` says of each field its type and whether it is required."""
+    """Make an entity without rows; `schema` gives its fields and their types."""
     return create(connection, "entity", name=name, schema=dict(schema), **values)
 
 
 def add_rows(
-    connection: Connection[Any], *, entity_id: str, rows: Sequence[Mapping[str, Any]]
+    connection: Connection, *, entity_id: str, rows: Sequence[Mapping[str, object]]
 ) -> list[uuid.UUID]:
     """Add rows to an entity as they are; returns their ids.
 

@@ -4,19 +4,23 @@ import hashlib
 import tempfile
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO, Any
+from typing import IO
 
 from psycopg import Connection
 from psycopg.rows import class_row
 
 from backups_portal.projectdb.ids import new_resource_id
-from backups_portal.projectdb.resources import insert
+from backups_portal.projectdb.resource_writer import insert
 
 ANYTHING = "application/octet-stream"
 COLUMNS = "path, content_type, size, md5, public, updated_at"
+STORE = "INSERT INTO file (path, content_type, size, md5, public, content)"
+REPLACE = """ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type,
+    size = excluded.size, md5 = excluded.md5, public = excluded.public,
+    content = excluded.content, updated_at = now()"""
 # Of a file, this many bytes are read at a time.
 SLICE = 4_000_000
-# Where the parts of an upload wait until it ends; see fileparts.py.
+# Where the parts of an upload wait until it ends; see upload_parts.py.
 WAITING = ".uploads/"
 
 
@@ -50,7 +54,7 @@ class Folder:
 
 
 def put_file(
-    connection: Connection[Any],
+    connection: Connection,
     *,
     path: str,
     content: bytes,
@@ -59,11 +63,7 @@ def put_file(
 ) -> None:
     """Store an uploaded file; one of the same path is replaced."""
     connection.execute(
-        """INSERT INTO file (path, content_type, size, md5, public, content)
-           VALUES (%s, %s, %s, %s, %s, %s)
-           ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type,
-               size = excluded.size, md5 = excluded.md5, public = excluded.public,
-               content = excluded.content, updated_at = now()""",
+        f"{STORE} VALUES (%s, %s, %s, %s, %s, %s) {REPLACE}",
         [
             path.lstrip("/"),
             content_type,
@@ -75,15 +75,17 @@ def put_file(
     )
 
 
-def find_file(connection: Connection[Any], path: str) -> File | None:
-    """The file with this path, or None."""
+def find_file(connection: Connection, path: str) -> File | None:
+    """Return the file with this path, or None."""
     with connection.cursor(row_factory=class_row(File)) as cursor:
         return cursor.execute(f"SELECT {COLUMNS} FROM file WHERE path = %s", [path]).fetchone()  # noqa: S608
 
 
-def spool_file(connection: Connection[Any], path: str) -> IO[bytes]:
-    """The content of a file on this machine's disk, for the caller to close; empty where it is
-    gone. However large it is, a slice of it is in memory at a time.
+def spool_file(connection: Connection, path: str) -> IO[bytes]:
+    """Copy the content of a file to this machine's disk, a slice at a time.
+
+    Returns:
+        A file for the caller to close; empty if the stored one is gone.
     """
     row = connection.execute("SELECT size FROM file WHERE path = %s", [path]).fetchone()
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
@@ -97,10 +99,8 @@ def spool_file(connection: Connection[Any], path: str) -> IO[bytes]:
     return file
 
 
-def list_folder(
-    connection: Connection[Any], folder: str, *, amount: int, after: str = ""
-) -> Folder:
-    """The first `amount` files behind the path `after`, and all folders, by name."""
+def list_folder(connection: Connection, folder: str, *, amount: int, after: str = "") -> Folder:
+    """List the first `amount` files behind the path `after`, and all folders."""
     prefix = f"{folder}/" if folder else ""
     here = {"prefix": prefix, "from": len(prefix) + 1, "waiting": WAITING, "after": after}
     inside = "starts_with(path, %(prefix)s) AND NOT starts_with(path, %(waiting)s)"
@@ -128,34 +128,31 @@ def list_folder(
     )
 
 
-def copy_file(connection: Connection[Any], old: str, new: str) -> bool:
-    """Give a file's content another path too; False where there is no such file."""
+def copy_file(connection: Connection, old: str, new: str) -> bool:
+    """Give a file's content another path too; False if there is no such file."""
     copied = connection.execute(
-        """INSERT INTO file (path, content_type, size, md5, public, content)
-           SELECT %s, content_type, size, md5, public, content FROM file WHERE path = %s
-           ON CONFLICT (path) DO UPDATE SET content_type = excluded.content_type,
-               size = excluded.size, md5 = excluded.md5, public = excluded.public,
-               content = excluded.content, updated_at = now()""",
+        f"{STORE} SELECT %s, content_type, size, md5, public, content FROM file"  # noqa: S608
+        f" WHERE path = %s {REPLACE}",
         [new, old],
     )
     return copied.rowcount > 0
 
 
-def delete_files(connection: Connection[Any], paths: list[str]) -> None:
+def delete_files(connection: Connection, paths: list[str]) -> None:
     """Delete files; those that are not there are not missed."""
     connection.execute("DELETE FROM file WHERE path = ANY(%s)", [paths])
 
 
-def set_public(connection: Connection[Any], path: str, public: bool) -> bool:
-    """Let anybody read a file, or not; False where there is no such file."""
+def set_public(connection: Connection, path: str, public: bool) -> bool:
+    """Let anybody read a file, or not; False if there is no such file."""
     changed = connection.execute("UPDATE file SET public = %s WHERE path = %s", [public, path])
     return changed.rowcount > 0
 
 
 def attach_file(
-    connection: Connection[Any], *, device_id: str, name: str, content: bytes, content_type: str
+    connection: Connection, *, device_id: str, name: str, content: bytes, content_type: str
 ) -> str:
-    """Store a file attached to a device's records; returns the id that metadata refers to."""
+    """Store a file attached to records; returns the id for their metadata."""
     attachment_id = new_resource_id()
     insert(
         connection,

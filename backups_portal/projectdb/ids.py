@@ -14,7 +14,7 @@ _newest = 0
 
 
 def new_resource_id() -> str:
-    """24 hex digits: 12 of milliseconds since 1970 and 12 at random.
+    """Make 24 hex digits: 12 of milliseconds since 1970 and 12 at random.
 
     Each is greater than the one before it, so that what one request makes is listed in its order.
     """
@@ -28,22 +28,22 @@ def new_resource_id() -> str:
 
 
 def new_prefix() -> str:
-    """8 random hex digits for a database; the caller makes sure that they are unique."""
+    """Make 8 random hex digits for a database; the caller checks uniqueness."""
     return secrets.token_hex(PREFIX_DIGITS // 2)
 
 
 def new_group() -> str:
-    """The group that the records of one request share when they name none."""
+    """Make the group that the records of one request share if they name none."""
     return new_resource_id()
 
 
 def variable_id(prefix: str, number: int) -> str:
-    """The 24 hex digits of the record that has this number in the database with this prefix."""
+    """Write the id of a record from its number and its database's prefix."""
     return f"{prefix}{number:016x}"
 
 
 def variable_number(prefix: str, text: str) -> int | None:
-    """The number behind a variable id, or None where the id is another database's or none."""
+    """Read the number behind a variable id; None if it is not of this database."""
     if len(text) != 24 or not text.startswith(prefix):
         return None
     try:
@@ -53,10 +53,10 @@ def variable_number(prefix: str, text: str) -> int | None:
 
 
 def new_token_uuid(prefix: str, random: int | None = None) -> uuid.UUID:
-    """A UUID of version 4 in form: the database's prefix, and 90 random bits.
+    """Make a UUID of version 4 in form: the database's prefix and 90 bits.
 
     Args:
-        random: 96 bits to take them from, where they must come out the same each time.
+        random: 96 bits to take them from, if they must come out the same each time.
 
     Clients tell a device token from an id by its 36 characters (design decision 15).
     """

@@ -1,4 +1,4 @@
-"""Databases of projects: made from a template, entered by one role, dropped without trace."""
+"""Make and drop the databases of projects."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,17 +8,35 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
+from psycopg import Connection, sql
 
-from backups_portal.lib.causes import Cause, driver_cause
-from backups_portal.projectdb.catalogue import SCHEMA_VERSION
-from backups_portal.projectdb.connections import database_url
+from backups_portal.lib import pgsession
+from backups_portal.lib.failure_causes import Cause, driver_cause
+from backups_portal.projectdb.catalogue import INTERNAL, SCHEMA_VERSION, TABLES
+from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.lock_holders import find_visitor
 
 SCHEMA = Path(__file__).with_name("schema.sql")
+LARGE_OBJECTS = Path(__file__).with_name("large_objects.sql")
+TRACKING = Path(__file__).with_name("tracking.sql")
 LEDGER = Path(__file__).with_name("ledger.sql")
+# Tables that tell of the database itself: a project's own role reads them, and only triggers and
+# the portal write them, or an owner, who has the address, could make a backup lie.
+INTERNAL_TABLES = tuple(table.name for table in TABLES if table.excluded == INTERNAL)
 # Holds every right on the template's tables; each project's role is a member of it and can
 # connect to its own database only.
 GROUP_ROLE = "backups_portal_projects"
+# What templates are copied from if a superuser has made it (large_objects.sql).
+BASE = "backups_portal_base"
+# Whether a project's role can make large objects here.
+OPEN_LARGE_OBJECTS = "SELECT has_function_privilege('public', 'lo_create(oid)', 'EXECUTE')"
+GRANTS = (
+    "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
+    "GRANT USAGE ON SCHEMA public TO {role}",
+    "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {role}",
+    "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {internal} FROM {role}",
+    "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
+)
 # How often the server and each client hash a role's password, against those who guess. Nobody
 # guesses 24 random bytes, and 4,096 times took half of every connection: 5 of 10 ms.
 ITERATIONS, ITERATIONS_SINCE = "1", 160_000
@@ -46,71 +64,81 @@ class Provisioned:
 
 
 def template_name() -> str:
-    """The template of this schema: its name changes when the schema does."""
-    schema = SCHEMA.read_bytes() + LEDGER.read_bytes()
-    return f"bp_template_{hashlib.sha256(schema).hexdigest()[:10]}"
+    """Name the template of this schema; it changes when the schema does."""
+    schema = b"".join(file.read_bytes() for file in (SCHEMA, TRACKING, LEDGER, LARGE_OBJECTS))
+    rights = repr((GRANTS, INTERNAL_TABLES)).encode()
+    return f"bp_template_{hashlib.sha256(schema + rights).hexdigest()[:10]}"
 
 
 def database_name(prefix: str) -> str:
-    """The name of the database, and of the role, of the project with this prefix."""
+    """Name the database, and the role, of the project with this prefix."""
     return f"bp_{prefix}"
 
 
-@contextmanager
-def on_server(
-    url: str, *, connect_timeout: int = 10
-) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    """A connection to the server, for statements that refuse to run inside a transaction."""
-    with psycopg.connect(url, autocommit=True, connect_timeout=connect_timeout) as connection:
-        yield connection
+def on_server(url: str, *, connect_timeout: int = 10) -> Connection:
+    """Connect to the server, for statements that refuse a transaction."""
+    return pgsession.connect(url, autocommit=True, connect_timeout=connect_timeout)
 
 
 def prepare_server(url: str) -> None:
-    """Make the group role and this schema's template on a server; safe to repeat and to race.
+    """Make the group role and the template; safe to repeat and to race.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
     """
     with on_server(url) as connection:
-        if _exists(connection, template_name()):
-            return
-        connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
-        if not _exists(connection, template_name()):
-            _create_template(connection, url)
+        _prepare(connection, url)
 
 
-def _exists(connection: psycopg.Connection[tuple[object, ...]], database: str) -> bool:
+def _prepare(connection: Connection, url: str) -> None:
+    if _exists(connection, template_name()):
+        return
+    connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
+    if not _exists(connection, template_name()):
+        _create_template(connection, url)
+    connection.execute("SELECT pg_advisory_unlock(%s)", [TEMPLATE_LOCK])
+
+
+def _exists(connection: Connection, database: str) -> bool:
     query = "SELECT 1 FROM pg_database WHERE datname = %s"
     return connection.execute(query, [database]).fetchone() is not None
 
 
-def _create_template(connection: psycopg.Connection[tuple[object, ...]], url: str) -> None:
+def _create_template(connection: Connection, url: str) -> None:
     group = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [GROUP_ROLE])
     if group.fetchone() is None:
         connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(GROUP_ROLE)))
     # Filled under another name and renamed, so that a half-made template is never used.
     draft = sql.Identifier(f"{template_name()}_draft")
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft))
-    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(draft))
-    with psycopg.connect(database_url(url, database=f"{template_name()}_draft")) as inside:
-        inside.execute(SCHEMA.read_bytes())
-        inside.execute(LEDGER.read_bytes())
-        _grant(inside)
+    base = sql.Identifier(BASE if _exists(connection, BASE) else "template0")
+    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(draft, base))
+    with pgsession.connect(database_url(url, database=f"{template_name()}_draft")) as inside:
+        for file in (SCHEMA, TRACKING, LEDGER):
+            inside.execute(file.read_bytes())
+        grant_rights(inside)
+        close_large_objects(inside)
     connection.execute(
         sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(template_name()))
     )
 
 
-def _grant(inside: psycopg.Connection[tuple[object, ...]]) -> None:
-    for statement in (
-        "GRANT USAGE ON SCHEMA public TO {}",
-        "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {}",
-        "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {}",
-    ):
-        inside.execute(sql.SQL(statement).format(sql.Identifier(GROUP_ROLE)))
+def grant_rights(inside: Connection) -> None:
+    """Give projects' roles their rights in a main database, and no others."""
+    internal = sql.SQL(", ").join(map(sql.Identifier, INTERNAL_TABLES))
+    for statement in GRANTS:
+        inside.execute(
+            sql.SQL(statement).format(role=sql.Identifier(GROUP_ROLE), internal=internal)
+        )
 
 
-def ensure_ledger(inside: psycopg.Connection[tuple[object, ...]]) -> None:
+def close_large_objects(inside: Connection) -> None:
+    """Keep projects from making large objects, if this role may say so."""
+    if inside.execute("SHOW is_superuser").fetchone() == ("on",):
+        inside.execute(LARGE_OBJECTS.read_bytes())
+
+
+def ensure_ledger(inside: Connection) -> None:
     """Give a main database made by an older version the ledger of transfers.
 
     Args:
@@ -121,13 +149,13 @@ def ensure_ledger(inside: psycopg.Connection[tuple[object, ...]]) -> None:
         with inside.transaction():
             inside.execute("SELECT pg_advisory_xact_lock(%s)", [TEMPLATE_LOCK])
             inside.execute(LEDGER.read_bytes())
-            _grant(inside)
+            grant_rights(inside)
 
 
 def create_database(
     url: str, *, prefix: str, password: str, project_name: str, made_by: str = ""
 ) -> Provisioned:
-    """A new main database on the server behind `url`, with a role that enters no other one.
+    """Make a main database with a role that enters no other one.
 
     Args:
         url: The server, with a role that may create databases and roles.
@@ -140,47 +168,66 @@ def create_database(
         ProvisioningError: the server cannot be reached, is full, or refuses.
     """
     name = database_name(prefix)
-    try:
-        prepare_server(url)
+    with _provisioning_errors(url):
         with on_server(url) as connection:
+            _prepare(connection, url)
             _close_to_the_public(connection)
             with connection.transaction():
                 create_role(connection, name, password)
                 if made_by:
                     _comment(connection, name, f"{_mark(made_by)}{datetime.now(UTC).isoformat()}")
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log").format(
-                    sql.Identifier(name), sql.Identifier(template_name())
-                )
-            )
             for statement in (
+                "CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log",
                 "REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC",
                 "GRANT CONNECT ON DATABASE {name} TO {name}",
             ):
-                connection.execute(sql.SQL(statement).format(name=sql.Identifier(name)))
-        with psycopg.connect(database_url(url, database=name)) as inside:
+                connection.execute(
+                    sql.SQL(statement).format(
+                        name=sql.Identifier(name), template=sql.Identifier(template_name())
+                    )
+                )
+        with pgsession.connect(database_url(url, database=name)) as inside:
             inside.execute(
                 "INSERT INTO instance (prefix, schema_version) VALUES (%s, %s)",
                 [prefix, SCHEMA_VERSION],
             )
             inside.execute("INSERT INTO profile (name) VALUES (%s)", [project_name])
             inside.execute("INSERT INTO run_settings (name) VALUES (%s)", [project_name])
+    return Provisioned(database=name, role=name, password=password)
+
+
+@contextmanager
+def _provisioning_errors(url: str) -> Iterator[None]:
+    """Turn what the driver raises into a sentence for a page."""
+    try:
+        yield
     except psycopg.errors.DiskFull as error:
         raise ProvisioningError(
             "The database server has no space left.", cause=Cause.NO_ROOM
+        ) from error
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.ObjectInUse) as error:
+        raise ProvisioningError(
+            "The database server could not create the database: its template is in use"
+            f"{_by_whom(url)}.",
+            cause=Cause.LOCKED,
         ) from error
     except psycopg.Error as error:
         raise ProvisioningError(
             f"The database server could not create the database: {error}",
             cause=driver_cause(error),
         ) from error
-    return Provisioned(database=name, role=name, password=password)
 
 
-def create_role(
-    connection: psycopg.Connection[tuple[object, ...]], name: str, password: str
-) -> None:
-    """A role that may enter what it is granted, with the rights of projects on their tables.
+def _by_whom(url: str) -> str:
+    try:
+        visitor = find_visitor(url, template_name())
+    except psycopg.Error:
+        return ""
+    return f" by {visitor}" if visitor else ""
+
+
+def create_role(connection: Connection, name: str, password: str) -> None:
+    """Make a role that may enter what it is granted, with projects' rights.
 
     Args:
         password: Of random bytes, and not one that somebody thought of: it is hashed once.
@@ -195,7 +242,7 @@ def create_role(
 
 
 def settle_database(url: str, *, prefix: str) -> None:
-    """It is written down in the catalogue: `unsettled` names it no more.
+    """Note that the database is in the catalogue: `unsettled` skips it then.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
@@ -205,7 +252,7 @@ def settle_database(url: str, *, prefix: str) -> None:
 
 
 def unsettled(url: str, *, made_by: str, older_than: timedelta) -> list[str]:
-    """Prefixes of databases, or of roles without one, that were begun so long ago and not settled.
+    """List prefixes of databases or roles that were begun and not settled.
 
     Only what `made_by` began itself: another installation may use the same server.
 
@@ -231,38 +278,39 @@ def _mark(made_by: str) -> str:
     return f"being made by {made_by} since "
 
 
-def _comment(
-    connection: psycopg.Connection[tuple[object, ...]], role: str, text: str | None
-) -> None:
+def _comment(connection: Connection, role: str, text: str | None) -> None:
     connection.execute(
         sql.SQL("COMMENT ON ROLE {} IS {}").format(sql.Identifier(role), sql.Literal(text))
     )
 
 
-def _close_to_the_public(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+def _close_to_the_public(connection: Connection) -> None:
     """Take PUBLIC's right to connect from every database that this role may change."""
+    for name in _open_databases(connection):
+        try:
+            connection.execute(
+                sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name))
+            )
+        except (psycopg.errors.InternalError_, psycopg.errors.InvalidCatalogName):
+            # Another session has changed or dropped it at the same moment, mostly to the same end.
+            # Of a row that two have changed, PostgreSQL says no more than that (XX000).
+            if name in _open_databases(connection):
+                raise
+
+
+def _open_databases(connection: Connection) -> list[str]:
     rows = connection.execute(
         """SELECT datname FROM pg_database
            WHERE pg_has_role(datdba, 'MEMBER') AND datname <> 'template0'
              AND (datacl IS NULL OR EXISTS (
                  SELECT FROM aclexplode(datacl)
                  WHERE grantee = 0 AND privilege_type = 'CONNECT'))"""
-    ).fetchall()
-    for (name,) in rows:
-        try:
-            connection.execute(
-                sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(
-                    sql.Identifier(str(name))
-                )
-            )
-        except psycopg.errors.InternalError_ as error:
-            # Another provisioning did the same at the same time: the outcome is the same.
-            if "concurrently updated" not in str(error):
-                raise
+    )
+    return [str(name) for (name,) in rows]
 
 
 def drop_database(url: str, *, prefix: str) -> None:
-    """Remove the database and the role of a prefix; nothing happens where there are none.
+    """Remove the database and the role of a prefix, if there are any.
 
     Several may do it at once: who ends a proof, and a tick that has found its database.
 

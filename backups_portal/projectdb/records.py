@@ -1,4 +1,4 @@
-"""Data records as clients send them: checked, and brought into the form that the database keeps.
+"""Check data records of clients, and bring them into the stored form.
 
 The rules are those of the TagoIO API's data routes.
 """
@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MAX_VARIABLE = 100
 MAX_UNIT = 25
@@ -57,8 +57,8 @@ class Record(NamedTuple):
     metadata: str | None
 
 
-def parse_record(item: Mapping[str, Any], *, now: datetime, group: str) -> Record:
-    """The record behind what a client sent; keys that are not known are ignored.
+def parse_record(item: Mapping[str, object], *, now: datetime, group: str) -> Record:
+    """Read what a client sent as a record; unknown keys are ignored.
 
     Args:
         now: The time of a record that has none.
@@ -116,7 +116,7 @@ def _text(value: object, name: str, longest: int, *, required: bool = False) -> 
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value):
-        raise RecordError(f"{name} must be a text")
+        raise RecordError(f"{name} must be text")
     if len(value) > longest:
         raise RecordError(f"{name} is longer than {longest} characters")
     return _storable(value, name)
@@ -135,7 +135,7 @@ def _storable(text: str, name: str) -> str:
 
 
 def parse_moment(value: object) -> datetime:
-    """A moment in UTC with milliseconds; finer digits are cut.
+    """Read a moment in UTC with milliseconds; finer digits are cut.
 
     Accepts a datetime, ISO 8601 with or without zone (without means UTC), a date, and
     milliseconds since 1970.

@@ -110,53 +110,12 @@ CREATE INDEX variable_id ON variable
     USING brin (id int8_minmax_multi_ops) WITH (pages_per_range = 32, autosummarize);
 
 -- Which chunks (days since 1970-01-01 UTC) changed since the last snapshot, and by how many rows.
--- Always inserted, never "if absent": a writer racing a snapshot would be lost otherwise.
+-- Always inserted, never "if absent": a writer racing a snapshot would be lost otherwise. What
+-- inserts them is in tracking.sql; nobody else may (provisioning.py).
 CREATE TABLE change_mark (
     chunk integer,  -- NULL: all of them
     rows bigint NOT NULL
 );
-
-CREATE FUNCTION chunk_of(moment timestamptz) RETURNS integer
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN floor(date_part('epoch', moment) / 86400)::integer;
-
-CREATE FUNCTION mark_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO change_mark SELECT chunk_of(time), count(*) FROM new_rows GROUP BY 1;
-    RETURN NULL;
-END $$;
-
-CREATE FUNCTION mark_deleted() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO change_mark SELECT chunk_of(time), -count(*) FROM old_rows GROUP BY 1;
-    RETURN NULL;
-END $$;
-
-CREATE FUNCTION mark_updated() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO change_mark
-    SELECT chunk, sum(change) FROM (
-        SELECT chunk_of(time) AS chunk, -1 AS change FROM old_rows
-        UNION ALL SELECT chunk_of(time), 1 FROM new_rows
-    ) AS changes GROUP BY chunk;
-    RETURN NULL;
-END $$;
-
-CREATE FUNCTION mark_truncated() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO change_mark VALUES (NULL, 0);
-    RETURN NULL;
-END $$;
-
-CREATE TRIGGER variable_inserted AFTER INSERT ON variable
-    REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_inserted();
-CREATE TRIGGER variable_deleted AFTER DELETE ON variable
-    REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_deleted();
-CREATE TRIGGER variable_updated AFTER UPDATE ON variable
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_updated();
-CREATE TRIGGER variable_truncated AFTER TRUNCATE ON variable
-    FOR EACH STATEMENT EXECUTE FUNCTION mark_truncated();
 
 -- The records as people and scripts read them.
 CREATE VIEW variable_record AS

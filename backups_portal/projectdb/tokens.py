@@ -1,14 +1,18 @@
-"""Tokens of a project: made, sealed, and looked up by keyed hash."""
+"""Create, seal and look up the tokens of a project, by keyed hash."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from psycopg import Connection
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.ids import new_resource_id, new_token_uuid
+from backups_portal.projectdb.resource_writer import insert
 
 KIND_PREFIXES = {"profile": "p-", "analysis": "a-", "device": ""}
+# Published programs demand so many characters of every token, a kind's two included. Tokens of
+# profiles and analyses from before have two more, and go on working.
+CHARACTERS = 36
 SEAL_PURPOSE = "token"
 
 
@@ -21,10 +25,31 @@ class NewToken:
     sealed_value: bytes
     last_four: str
 
+    def columns(self) -> dict[str, str | bytes]:
+        """Return what the table has of it, by column."""
+        return {"hash": self.hash, "sealed_value": self.sealed_value, "last_four": self.last_four}
+
+
+@dataclass(frozen=True)
+class TokenGrant:
+    """What a token is for, and what it permits; the names are those of the table's columns.
+
+    Attributes:
+        kind: profile, device or analysis; the last two name theirs by its id.
+    """
+
+    kind: str
+    name: str
+    device_id: str | None = None
+    analysis_id: str | None = None
+    permission: str = "full"
+    serie_number: str | None = None
+    expires_at: datetime | None = None
+
 
 def mint(kind: str, *, prefix: str, keys: Keyring) -> NewToken:
-    """A fresh token value of a kind (profile, device or analysis) for the database `prefix`."""
-    value = KIND_PREFIXES[kind] + str(new_token_uuid(prefix))
+    """Make a token value of a kind for the database `prefix`."""
+    value = f"{KIND_PREFIXES[kind]}{new_token_uuid(prefix)}"[:CHARACTERS]
     return NewToken(
         value=value,
         hash=keys.digest(value),
@@ -33,18 +58,7 @@ def mint(kind: str, *, prefix: str, keys: Keyring) -> NewToken:
     )
 
 
-def create_token(
-    connection: Connection[tuple[object, ...]],
-    *,
-    keys: Keyring,
-    kind: str,
-    name: str,
-    device_id: str | None = None,
-    analysis_id: str | None = None,
-    permission: str = "full",
-    serie_number: str | None = None,
-    expires_at: datetime | None = None,
-) -> NewToken:
+def create_token(connection: Connection, grant: TokenGrant, *, keys: Keyring) -> NewToken:
     """Store a new token of the database that the connection is open to.
 
     Raises:
@@ -55,32 +69,15 @@ def create_token(
     row = connection.execute("SELECT prefix FROM instance").fetchone()
     if row is None:
         raise LookupError("the database has no instance row: it was not provisioned")
-    token = mint(kind, prefix=str(row[0]), keys=keys)
-    connection.execute(
-        """INSERT INTO token (id, kind, device_id, analysis_id, name, permission, serie_number,
-                              expires_at, hash, sealed_value, last_four)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)""",
-        [
-            new_resource_id(),
-            kind,
-            device_id,
-            analysis_id,
-            name,
-            permission,
-            serie_number,
-            expires_at,
-            token.hash,
-            token.sealed_value,
-            token.last_four,
-        ],
-    )
+    token = mint(grant.kind, prefix=row[0], keys=keys)
+    insert(connection, "token", {"id": new_resource_id(), **asdict(grant), **token.columns()})
     return token
 
 
-def renew_tokens(connection: Connection[tuple[object, ...]], *, prefix: str, keys: Keyring) -> None:
+def renew_tokens(connection: Connection, *, prefix: str, keys: Keyring) -> None:
     """Give every token of a database a new value under its new prefix."""
     rows = connection.execute("SELECT id::text, kind FROM token").fetchall()
-    tokens = [mint(str(kind), prefix=prefix, keys=keys) for _, kind in rows]
+    tokens = [mint(kind, prefix=prefix, keys=keys) for _, kind in rows]
     connection.execute(
         """UPDATE token SET hash = new.hash, sealed_value = new.sealed_value,
                             last_four = new.last_four
@@ -98,7 +95,7 @@ def renew_tokens(connection: Connection[tuple[object, ...]], *, prefix: str, key
 
 @dataclass(frozen=True)
 class TokenIdentity:
-    """Whom a presented token speaks for."""
+    """What a presented token speaks for."""
 
     id: str
     kind: str
@@ -106,7 +103,7 @@ class TokenIdentity:
     analysis_id: str | None
     permission: str
     expires_at: datetime | None
-    # False where it speaks for a device that is switched off.
+    # False if it speaks for a device that is switched off.
     is_active: bool
     # Whether its last use has not been written down for a minute.
     use_is_due: bool
@@ -121,20 +118,31 @@ IDENTITY = """
     WHERE hash = %s AND (expires_at IS NULL OR expires_at > now())"""
 
 
-def find_token(
-    connection: Connection[tuple[object, ...]], value: str, *, keys: Keyring
-) -> TokenIdentity | None:
-    """The identity behind a token, or None where it is unknown or has expired."""
+def find_token(connection: Connection, value: str, *, keys: Keyring) -> TokenIdentity | None:
+    """Return the identity behind a token; None if absent or expired."""
     # By every request, so it is prepared from the first one on.
     row = connection.execute(IDENTITY, [keys.digest(value)], prepare=True).fetchone()
-    return TokenIdentity(*row) if row else None  # type: ignore[arg-type]
+    return TokenIdentity(*row) if row else None
 
 
-def note_use(connection: Connection[tuple[object, ...]], token_id: str) -> None:
-    """Write down that a token is in use; once a minute is enough, see `use_is_due`."""
+def hold_token(connection: Connection, token_id: str) -> str | None:
+    """Return the permission of a token; None if absent, revoked or expired.
+
+    It is not revoked before the transaction ends; its last use can be written down meanwhile.
+    """
+    row = connection.execute(
+        """SELECT permission FROM token
+           WHERE id = %s AND (expires_at IS NULL OR expires_at > now()) FOR KEY SHARE""",
+        [token_id],
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
+def note_use(connection: Connection, token_id: str) -> None:
+    """Write down that a token is in use; see `use_is_due`."""
     connection.execute("UPDATE token SET last_used_at = now() WHERE id = %s", [token_id])
 
 
 def reveal(sealed_value: bytes, *, keys: Keyring) -> str:
-    """The token's value, for token lists of the API and the reveal on a page."""
+    """Return a token's value, for token lists of the API and for a page."""
     return keys.open(sealed_value, SEAL_PURPOSE)

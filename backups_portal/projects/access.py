@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from backups_portal.accounts.models import Account
-from backups_portal.lib.compiled import compiled
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.models import Membership, Project
 
 
@@ -17,6 +17,12 @@ class MemberRefusedError(PermissionDenied):
     def __init__(self, message: str, project: Project) -> None:
         super().__init__(message)
         self.project = project
+
+
+class RightLostError(PermissionDenied):
+    """An account has lost the right to what it asked for; the message is fit for a page."""
+
+    cause = Cause.RIGHT_LOST
 
 
 class Permission(Enum):
@@ -39,20 +45,23 @@ REFUSAL = (
     "Collaborators cannot access backup features."
 )
 REFUSALS = {
-    Permission.MANAGE_API: "A project's API tokens are its owners' alone.",
-    Permission.MANAGE_NOTIFICATIONS: "A project's notifications are its owners' alone.",
-    Permission.MANAGE_PROJECT: "Members, activity and shutting down are a project's owners' alone.",
+    Permission.MANAGE_API: "Only project owners can manage API tokens.",
+    Permission.MANAGE_NOTIFICATIONS: "Only project owners can manage notifications.",
+    Permission.MANAGE_PROJECT: (
+        "Only project owners can manage members, see activity or shut down a project."
+    ),
 }
 
 
 def get_membership(account: Account, slug: str, permission: Permission) -> Membership:
-    """The account's membership in a project, with the project and its main database.
+    """Return the account's membership, with its project and main database.
 
     Raises:
         Http404: there is no such project, or the account is a stranger to it.
         MemberRefusedError: the account is a member without this permission.
     """
-    membership = _memberships(account.pk, slug).first()
+    memberships = Membership.objects.filter(account=account, project__slug=slug)
+    membership = memberships.select_related("project__server", "project__main_database").first()
     if membership is None:
         raise Http404("no such project")
     if permission not in GRANTS[Membership.Role(membership.role)]:
@@ -61,12 +70,44 @@ def get_membership(account: Account, slug: str, permission: Permission) -> Membe
     return membership
 
 
-@compiled
-def _memberships(account_id: int, slug: str) -> QuerySet[Membership]:
-    found = Membership.objects.filter(account_id=account_id, project__slug=slug)
-    return found.select_related("project__server", "project__main_database")
-
-
 def get_project(account: Account, slug: str, permission: Permission) -> Project:
-    """The project, for an account that has the permission; raises as get_membership does."""
+    """Return the project if the account has the permission."""
     return get_membership(account, slug, permission).project
+
+
+def is_member(account: Account, project: Project) -> bool:
+    """Tell whether the account is a member of the project, in any role."""
+    return Membership.objects.filter(account=account, project=project).exists()
+
+
+def hold_right(actor: Account, permission: Permission, *projects: Project) -> None:
+    """Hold the right of the account that asked for work until the transaction ends.
+
+    Work waits in queues, and members are removed meanwhile. The memberships are locked, so that a
+    removal at this moment waits until what the caller publishes is committed, or comes first.
+
+    Raises:
+        RightLostError: the actor is no member with this permission any more, or the account is
+            closed.
+    """
+    if not Account.objects.filter(pk=actor.pk, is_active=True).exists():
+        raise RightLostError(f"The account of {actor.email} is closed, so this was stopped.")
+    roles = [role for role, granted in GRANTS.items() if permission in granted]
+    # Always in one order: two transactions that wait for each other would both fail.
+    for project in sorted(projects, key=lambda one: one.pk):
+        held = Membership.objects.select_for_update(no_key=True).filter(
+            project=project, account=actor, role__in=roles
+        )
+        if held.first() is None:
+            raise RightLostError(
+                f"{actor.email} no longer owns {project.name}, so this was stopped. Another owner "
+                "can try again."
+            )
+
+
+def projects_with(account: Account, permission: Permission) -> QuerySet[Project]:
+    """Select the running projects in which the account has a permission."""
+    roles = [role for role, granted in GRANTS.items() if permission in granted]
+    return Project.objects.active().filter(
+        memberships__account=account, memberships__role__in=roles
+    )

@@ -10,18 +10,24 @@ from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.views.generic import FormView, View
 
-from backups_portal.accounts.recent import RecentPasswordMixin
-from backups_portal.audit.services import address_of
+from backups_portal.accounts.reauthentication import RecentPasswordMixin
+from backups_portal.audit.recorder import address_of
 from backups_portal.projectdb.tokens import NewToken
-from backups_portal.projects.access import Permission
-from backups_portal.projects.client_configuration import PLACEHOLDER, snippets
+from backups_portal.projects.access import Permission, projects_with
+from backups_portal.projects.client_configuration import (
+    PLACEHOLDER,
+    environment_of,
+    snippets,
+)
 from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
 from backups_portal.projects.forms import NAME_LENGTH, TokenForm
-from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.projects.profile_tokens import list_tokens, make_token, revoke_token
-from backups_portal.ui.behind import ListBehindMixin
+from backups_portal.ui.deferred_list import ListBehindMixin
 
 UNREACHABLE = 503
+# In the command line's configuration, besides this project.
+MAX_ENVIRONMENTS = 100
 FILLED_IN = ("name", "permission", "lifetime")
 
 
@@ -41,7 +47,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
         return self.show()
 
     def get_initial(self) -> dict[str, Any]:
-        """What was filled in before the password was asked for."""
+        """Return what was filled in before the password was asked for."""
         return {name: self.request.GET[name] for name in FILLED_IN if name in self.request.GET}
 
     def back_to(self) -> str:
@@ -65,7 +71,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
             return self.form_invalid(form)
         except DatabaseUnreachableError as error:
             return self.show(status=UNREACHABLE, failure=str(error), form=form)
-        # An empty form again: whoever makes the next one does not begin with this one's name.
+        # An empty form again, so that the next token does not begin with this one's name.
         return self.show(new_token=token, new_name=values["name"], form=TokenForm())
 
     def form_invalid(self, form: TokenForm) -> HttpResponse:
@@ -74,7 +80,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
     def show(
         self, *, status: int | None = None, new_token: NewToken | None = None, **context: Any
     ) -> HttpResponse:
-        """The page; unless the list is wanted, it does not wait for the project's database."""
+        """Render the page, without waiting for the project's database."""
         if self.is_list_wanted:
             context |= self._listed()
         context |= {
@@ -82,12 +88,19 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
             "api_url": settings.API_URL,
             "snippets": snippets(
                 api_url=settings.API_URL,
-                environment=self.project.slug,
+                environment=environment_of(self.project.slug),
                 profile_id=self.project.profile_id,
                 token=new_token.value if new_token else PLACEHOLDER,
+                others=self._others(),
             ),
         }
         return self.render_to_response(self.get_context_data(**context), status=status)
+
+    def _others(self) -> dict[str, str]:
+        """Return the other projects of the account's own, for the command line."""
+        projects = projects_with(self.account, self.permission).exclude(pk=self.project.pk)
+        found = projects.order_by("slug")[:MAX_ENVIRONMENTS]
+        return {environment_of(project.slug): project.profile_id for project in found}
 
     def _listed(self) -> dict[str, Any]:
         try:
@@ -114,11 +127,13 @@ class RevokeTokenView(ProjectPermissionMixin, View):
             messages.error(request, f"{error} Nothing was revoked.")
             return self.back()
         if token is None:
-            messages.info(request, "That token is gone already.")
+            messages.info(request, "That token was already revoked.")
         else:
-            messages.success(request, f"“{token.name}” is revoked: nothing works with it any more.")
+            messages.success(
+                request, f"“{token.name}” is revoked. Anything that still uses it is refused."
+            )
         return self.back()
 
     def back(self) -> HttpResponseRedirect:
-        """To the list of tokens."""
+        """Redirect to the list of tokens."""
         return redirect("api", self.project.slug)

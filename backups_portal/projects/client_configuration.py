@@ -1,8 +1,13 @@
 """What an owner pastes into a TagoIO client, so that it talks to this installation."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 PLACEHOLDER = "YOUR-PROFILE-TOKEN"
+# Keys of the command line's configuration that are no environments.
+TAKEN = frozenset({"default"})
 
 
 @dataclass(frozen=True)
@@ -15,18 +20,36 @@ class Snippet:
     text: str
 
 
-def snippets(*, api_url: str, environment: str, profile_id: str, token: str) -> list[Snippet]:
-    """The configuration of every client that the contract tests run.
+def environment_of(slug: str) -> str:
+    """Name a project in the command line's configuration."""
+    return f"project-{slug}" if slug in TAKEN else slug
+
+
+def snippets(
+    *,
+    api_url: str,
+    environment: str,
+    profile_id: str,
+    token: str,
+    others: Mapping[str, str] = MappingProxyType({}),
+) -> list[Snippet]:
+    """Return the configuration of every client that the tests run.
 
     Args:
         api_url: The origin of the API, without a slash at its end.
         environment: What the project is called in the command line's configuration.
         token: A profile token, or PLACEHOLDER.
+        others: The profile ids of the person's other projects, by environment.
     """
     return [
         Snippet("javascript", "JavaScript SDK", "@tago-io/sdk 12", _javascript(api_url, token)),
         Snippet("python", "Python SDK", "tagoio-sdk 5", _python(api_url, token)),
-        Snippet("cli", "TagoIO CLI", "version 3", _cli(api_url, environment, profile_id, token)),
+        Snippet(
+            "cli",
+            "TagoIO CLI",
+            "version 3",
+            _cli(api_url, environment, {**others, environment: profile_id}, token),
+        ),
     ]
 
 
@@ -52,17 +75,25 @@ resources = Resources({{
 print(resources.devices.listDevice())"""
 
 
-def _cli(api_url: str, environment: str, profile_id: str, token: str) -> str:
+def _cli(api_url: str, environment: str, profiles: Mapping[str, str], token: str) -> str:
+    """Add to the files that are there; what others wrote stays."""
+    listed = ",\n".join(f"  {json.dumps(name)}: {json.dumps(profiles[name])}" for name in profiles)
     return f"""\
-cat > tagoconfig.json <<'JSON'
-{{
-  "analysisPath": "./src/analysis", "buildPath": "./build", "default": "{environment}",
-  "{environment}": {{
-    "analysisList": [], "id": "{profile_id}", "profileName": "{environment}", "email": "",
-    "tagoAPIURL": "{api_url}", "tagoSSEURL": "{api_url}/events"
-  }}
-}}
-JSON
-printf %s "{token}" | xxd -p | tr -d '\\n' > .tago-lock.{environment}.lock
+node - <<'JS'
+const fs = require("fs");
+const projects = {{
+{listed}
+}};
+const file = "tagoconfig.json";
+const known = fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, "utf8")) : {{}};
+const config = {{ analysisPath: "./src/analysis", buildPath: "./build", ...known }};
+for (const [name, id] of Object.entries(projects))
+  config[name] = {{ analysisList: [], profileName: name, email: "", ...config[name], id,
+    tagoAPIURL: "{api_url}", tagoSSEURL: "{api_url}/events" }};
+config.default = "{environment}";
+fs.writeFileSync(file, JSON.stringify(config, null, 2));
+const token = Buffer.from("{token}").toString("hex");
+fs.writeFileSync(".tago-lock.{environment}.lock", token, {{ mode: 0o600 }});
+JS
 export TAGOIO_DEFAULT={environment} TAGOIO_API={api_url} TAGOIO_SSE={api_url}/events
 tagoio device-list"""

@@ -1,8 +1,12 @@
 """What can be wrong with a request for a project."""
 
+from backups_portal.lib.failure_causes import Cause
+
 
 class NameRefusedError(Exception):
     """The name cannot be a project's; the message says why and is fit for a page."""
+
+    cause = Cause.NAME_REFUSED
 
 
 class TokenRefusedError(Exception):

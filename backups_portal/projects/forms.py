@@ -6,9 +6,10 @@ from django import forms
 from django.utils import timezone
 
 from backups_portal.accounts.forms import LIFETIMES
-from backups_portal.audit.reading import AREAS
-from backups_portal.projectdb.profiletokens import NAME_LENGTH
+from backups_portal.audit.audit_log import AREAS
+from backups_portal.projectdb.profile_tokens import NAME_LENGTH
 from backups_portal.projects.models import Membership
+from backups_portal.ui.visible_names import name_problem
 
 PERMISSIONS = (
     ("full", "Full"),
@@ -24,7 +25,7 @@ class TokenForm(forms.Form):
         label="Name",
         help_text="What it is for, such as “migration script”.",
         max_length=NAME_LENGTH,
-        error_messages={"required": "Give the token a name."},
+        error_messages={"required": "Enter a name for the token."},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     permission = forms.ChoiceField(label="Permission", choices=PERMISSIONS, initial="full")
@@ -33,11 +34,14 @@ class TokenForm(forms.Form):
     )
 
     def clean_name(self) -> str:
-        """One line, without blanks around it."""
-        return " ".join(self.cleaned_data["name"].split())
+        """Make it one line, without blanks around it."""
+        name = " ".join(self.cleaned_data["name"].split())
+        if problem := name_problem(name):
+            raise forms.ValidationError(problem)
+        return name
 
     def expires_at(self) -> datetime | None:
-        """When the token stops working; None for never."""
+        """Return when the token stops working; None for never."""
         days = self.cleaned_data["lifetime"]
         return timezone.now() + timedelta(days=int(days)) if days else None
 
@@ -47,15 +51,15 @@ class InvitationForm(forms.Form):
 
     email = forms.EmailField(
         label="E-mail",
-        help_text="With which they sign in here.",
-        error_messages={"required": "Enter the e-mail of whom you invite."},
+        help_text="The address they sign in with, or will once they have an account.",
+        error_messages={"required": "Enter the e-mail of the person to invite."},
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
     )
     role = forms.ChoiceField(
         label="Role",
         choices=Membership.Role.choices,
         initial=Membership.Role.COLLABORATOR,
-        help_text="Collaborators see the project and its main database, but no backups.",
+        help_text="Collaborators see the project and its main database, but not its backups.",
     )
 
 
@@ -65,7 +69,7 @@ class ShutDownForm(forms.Form):
     name = forms.CharField(
         label="Project name",
         max_length=200,
-        error_messages={"required": "Type the name of the project to confirm."},
+        error_messages={"required": "Type the project's name to confirm."},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 

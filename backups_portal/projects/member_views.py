@@ -1,50 +1,36 @@
 """The page of a project's members, and what somebody does who was invited."""
 
 from typing import Any
-from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Page
-from django.db.models import QuerySet
+from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.views.generic import FormView, View
+from django.views.generic import View
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.services import address_of
-from backups_portal.lib.compiled import compiled
+from backups_portal.audit.recorder import address_of
 from backups_portal.projects import members
 from backups_portal.projects.access import Permission
 from backups_portal.projects.errors import MembersRefusedError
 from backups_portal.projects.forms import InvitationForm
-from backups_portal.projects.mixins import ProjectPermissionMixin
-from backups_portal.projects.models import Invitation, Membership
+from backups_portal.projects.models import Membership
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui.form_views import RefusingFormView
 
 MEMBERS = 25
 
 
-@compiled
-def _members(project_id: UUID) -> QuerySet[Membership]:
-    members = Membership.objects.filter(project_id=project_id)
-    return members.select_related("account").order_by("-role", "account__email")
-
-
-@compiled
-def _invitations(project_id: UUID) -> QuerySet[Invitation]:
-    invitations = Invitation.objects.filter(project_id=project_id)
-    return invitations.select_related("account", "invited_by").order_by("account__email")
-
-
 def _only_owner(page: Page[Membership]) -> int | None:
-    """The id of the membership that cannot end, because nobody else owns the project."""
+    """Return the only owner's membership, which cannot end."""
     owners = [member.pk for member in page if member.role == Membership.Role.OWNER]
     # Owners come first, so that the first page has two of them if there are two.
     return owners[0] if page.number == 1 and len(owners) == 1 else None
 
 
-class MembersView(ProjectPermissionMixin, FormView):
+class MembersView(ProjectPermissionMixin, RefusingFormView):
     """Lists members and invitations, and invites."""
 
     template_name = "projects/members/members.html"
@@ -53,12 +39,15 @@ class MembersView(ProjectPermissionMixin, FormView):
     http_method_names = ["get", "head", "post", "options"]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        page = _members(self.project.pk).page(self.request.GET.get("page"), MEMBERS)
+        found = self.project.memberships.select_related("account")
+        ordered = found.order_by("-role", "account__email", "pk")
+        page = Paginator(ordered, MEMBERS).get_page(self.request.GET.get("page"))
+        invitations = self.project.invitations.select_related("invited_by").order_by("email")
         return super().get_context_data(
             page_obj=page,
             members=page.object_list,
             only_owner=_only_owner(page),
-            invitations=list(_invitations(self.project.pk)),
+            invitations=list(invitations),
             zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
@@ -76,12 +65,10 @@ class MembersView(ProjectPermissionMixin, FormView):
             return self.form_invalid(form)
         messages.success(
             self.request,
-            f"{invitation.account} is invited, and finds the invitation on their list of projects.",
+            f"{invitation.email} is invited. Whoever signs in with this address finds the "
+            "invitation on their Projects page.",
         )
         return redirect("members", self.project.slug)
-
-    def form_invalid(self, form: InvitationForm) -> HttpResponse:
-        return self.render_to_response(self.get_context_data(form=form), status=400)
 
 
 class MembersAction(ProjectPermissionMixin, View):
@@ -91,7 +78,7 @@ class MembersAction(ProjectPermissionMixin, View):
     http_method_names = ["post", "options"]
 
     def back(self) -> HttpResponseRedirect:
-        """To the list, for those who still may see it."""
+        """Redirect to the list, or home if the actor has left."""
         is_member = Membership.objects.filter(pk=self.membership.pk).exists()
         return redirect("members", self.project.slug) if is_member else redirect("projects")
 
@@ -111,9 +98,9 @@ class RemoveView(MembersAction):
             messages.error(request, str(refused))
             return self.back()
         if member is None:
-            messages.info(request, "That member is gone already.")
+            messages.info(request, "That member was already removed.")
         else:
-            messages.success(request, f"{member.account} is no member any more.")
+            messages.success(request, f"{member.account} is no longer a member.")
         return self.back()
 
 
@@ -128,9 +115,9 @@ class WithdrawView(MembersAction):
             address=address_of(request),
         )
         if invitation is None:
-            messages.info(request, "That invitation was answered or withdrawn already.")
+            messages.info(request, "That invitation was already answered or withdrawn.")
         else:
-            messages.success(request, f"The invitation of {invitation.account} is withdrawn.")
+            messages.success(request, f"The invitation for {invitation.email} was withdrawn.")
         return self.back()
 
 
@@ -143,27 +130,31 @@ class AnswerView(View):
     def post(self, request: HttpRequest, invitation: int) -> HttpResponseBase:
         if not isinstance(request.user, Account):
             raise PermissionDenied("Sign in first.")
-        project = members.answer(
-            account=request.user,
-            invitation_id=invitation,
-            accept=self.accept,
-            address=address_of(request),
-        )
+        try:
+            project = members.answer(
+                account=request.user,
+                invitation_id=invitation,
+                accept=self.accept,
+                address=address_of(request),
+            )
+        except MembersRefusedError as refused:
+            messages.error(request, str(refused))
+            return redirect("projects")
         if project is None:
             return self._already(request, request.user, invitation)
         if self.accept:
-            messages.success(request, f"You are a member of {project} now.")
+            messages.success(request, f"You are now a member of {project}.")
             return redirect("project", project.slug)
         messages.info(request, f"You declined the invitation to {project}.")
         return redirect("projects")
 
     def _already(self, request: HttpRequest, account: Account, invitation: int) -> HttpResponse:
-        """What became of one that was answered in another tab, or sent twice."""
+        """Answer for an invitation that was answered before."""
         answer = members.answered(account=account, invitation_id=invitation)
         if answer is None:
             raise Http404("no such invitation")
         verb = "accepted" if answer.accepted else "declined"
-        messages.info(request, f"You have {verb} the invitation to {answer.project_name} already.")
+        messages.info(request, f"You already {verb} the invitation to {answer.project_name}.")
         if answer.project is None:
             return redirect("projects")
         return redirect("project", answer.project.slug)

@@ -8,7 +8,8 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.audit.services import record
+from backups_portal.audit.recorder import record
+from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.errors import MembersRefusedError
 from backups_portal.projects.models import Invitation, Membership, Project
 
@@ -21,26 +22,28 @@ REMEMBERED = timedelta(days=7)
 def invite(
     *, project: Project, actor: Account, email: str, role: str, address: str | None = None
 ) -> Invitation:
-    """Offer an account a membership. Offering it again changes the role that is offered.
+    """Offer a membership to an e-mail address, with or without account.
+
+    Whether somebody does is not told, and takes the same time either way. Offering it again
+    changes the role that is offered.
 
     Raises:
-        MembersRefusedError: nobody signs in with this address, or who does is a member already.
+        MembersRefusedError: a member signs in with this address.
+        RightLostError: the actor was removed a moment ago.
     """
-    account = Account.objects.filter(email__iexact=email.strip(), is_active=True).first()
-    if account is None:
-        raise MembersRefusedError(
-            f"No account here signs in as {email}. Ask the operator of this portal to make one."
-        )
-    if Membership.objects.filter(project=project, account=account).exists():
-        raise MembersRefusedError(f"{account} is a member of this project already.")
+    hold_right(actor, Permission.MANAGE_PROJECT, project)
+    email = email.strip().lower()
+    member = Membership.objects.filter(project=project, account__email__iexact=email).first()
+    if member:
+        raise MembersRefusedError(f"{member.account} is already a member of this project.")
     invitation, _ = Invitation.objects.update_or_create(
-        project=project, account=account, defaults={"role": role, "invited_by": actor}
+        project=project, email=email, defaults={"role": role, "invited_by": actor}
     )
     record(
         action="member.invited",
         actor=actor,
         project=project,
-        subject=account.email,
+        subject=email,
         details={"role": role},
         address=address,
     )
@@ -51,21 +54,22 @@ def invite(
 def withdraw(
     *, project: Project, actor: Account, invitation_id: int, address: str | None = None
 ) -> Invitation | None:
-    """Take an offer back; None where it is gone already."""
+    """Withdraw an invitation; None if it is gone already.
+
+    Raises:
+        RightLostError: the actor was removed a moment ago.
+    """
+    hold_right(actor, Permission.MANAGE_PROJECT, project)
     invitation = (
-        Invitation.objects.select_for_update(of=("self",))
-        .select_related("account")
-        .filter(project=project, pk=invitation_id)
-        .first()
+        Invitation.objects.select_for_update().filter(project=project, pk=invitation_id).first()
     )
     if invitation:
         invitation.delete()
-        subject = invitation.account.email
         record(
             action="invitation.withdrawn",
             actor=actor,
             project=project,
-            subject=subject,
+            subject=invitation.email,
             address=address,
         )
     return invitation
@@ -75,14 +79,18 @@ def withdraw(
 def answer(
     *, account: Account, invitation_id: int, accept: bool, address: str | None = None
 ) -> Project | None:
-    """Accept or decline an own invitation; None where it is gone, or somebody else's."""
-    invitation = (
-        Invitation.objects.select_for_update(of=("self",))
-        .select_related("project")
-        .filter(account=account, pk=invitation_id)
-        .first()
-    )
+    """Accept or decline an own invitation; None if there is no such one.
+
+    Raises:
+        MembersRefusedError: the account that offered it may not let anybody in any more.
+    """
+    found = Invitation.objects.filter(email=account.email.lower(), pk=invitation_id)
+    invitation = found.select_related("project", "invited_by").first()
     if invitation is None:
+        return None
+    if accept:
+        _check_inviter(invitation)
+    if found.select_for_update(of=("self",)).first() is None:
         return None
     invitation.delete()
     project = invitation.project
@@ -101,6 +109,16 @@ def answer(
     return project
 
 
+def _check_inviter(invitation: Invitation) -> None:
+    try:
+        hold_right(invitation.invited_by, Permission.MANAGE_PROJECT, invitation.project)
+    except RightLostError as error:
+        raise MembersRefusedError(
+            f"{invitation.invited_by} no longer owns {invitation.project}, so this invitation is "
+            "void. Ask another owner for a new one."
+        ) from error
+
+
 @dataclass(frozen=True)
 class Answered:
     """An invitation that its account has answered; where to go from there, if it is a member."""
@@ -111,7 +129,7 @@ class Answered:
 
 
 def answered(*, account: Account, invitation_id: int) -> Answered | None:
-    """How an account answered an own invitation lately; None where it did not."""
+    """Return how the account answered an invitation lately, if it did."""
     event = AuditEvent.objects.filter(
         # A table of years, of which the page that was left open asks for a few days.
         at__gte=timezone.now() - REMEMBERED,
@@ -129,10 +147,11 @@ def answered(*, account: Account, invitation_id: int) -> Answered | None:
 def remove(
     *, project: Project, actor: Account, member_id: int, address: str | None = None
 ) -> Membership | None:
-    """End a membership, also one's own; None where it has ended already.
+    """End a membership, also one's own; None if it has ended already.
 
     Raises:
         MembersRefusedError: nobody would own the project any more.
+        RightLostError: the actor was removed a moment ago.
     """
     # All of them, so that two owners who remove each other at once do not both succeed.
     members = Membership.objects.select_for_update(of=("self",)).select_related("account")
@@ -140,9 +159,11 @@ def remove(
     member = by_id.pop(member_id, None)
     if member is None:
         return None
+    if member.account_id != actor.pk:
+        hold_right(actor, Permission.MANAGE_PROJECT, project)
     if not any(other.role == Membership.Role.OWNER for other in by_id.values()):
         raise MembersRefusedError(
-            f"{member.account} is the only owner: invite another one before you remove this one."
+            f"{member.account} is the only owner. Invite another owner before removing this one."
         )
     Membership.objects.filter(pk=member.pk).delete()
     record(

@@ -11,11 +11,14 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from backups_portal.lib.timezones import is_zone
+from backups_portal.ui.visible_names import seen_name
+
 if TYPE_CHECKING:
     from backups_portal.accounts.models import Account
 
 
-# For so long counts what was seen of a server: whoever looks may be gone.
+# The last look at a server counts for this long: the process that looks may be gone.
 SEEN_COUNTS_FOR = timedelta(minutes=3)
 
 
@@ -49,7 +52,7 @@ class DatabaseServer(models.Model):
 
     @property
     def down_since(self) -> datetime | None:
-        """Since when it does not answer, as far as anybody has looked lately."""
+        """Return since when the server is away, if it was checked lately."""
         if self.checked_at is None or timezone.now() - self.checked_at > SEEN_COUNTS_FOR:
             return None
         return self.unreachable_since
@@ -59,15 +62,15 @@ class ProjectQuerySet(models.QuerySet["Project"]):
     """Projects seen from outside."""
 
     def of(self, account: "Account") -> "ProjectQuerySet":
-        """Projects that the account is a member of."""
+        """Select projects that the account is a member of."""
         return self.filter(memberships__account=account)
 
     def active(self) -> "ProjectQuerySet":
-        """Projects whose instance runs."""
+        """Select projects whose instance runs."""
         return self.filter(state=Project.State.ACTIVE)
 
     def with_database(self) -> "ProjectQuerySet":
-        """Projects that have a main database, also while they are shut down.
+        """Select projects that have a main database, also if shut down.
 
         One that was brought back from its backups has none, and was never shut down.
         """
@@ -120,18 +123,18 @@ class Project(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return seen_name(self.name)
 
     @property
     def removed_after(self) -> datetime | None:
-        """Until when a project that was shut down can be started again; None while it runs."""
+        """Return until when a shut-down project can be started again."""
         if self.state != self.State.SHUT_DOWN or self.shut_down_at is None:
             return None
         return self.shut_down_at + settings.PROJECT_GRACE
 
     @property
     def profile_id(self) -> str:
-        """The 24 hex digits under which TagoIO clients know this project as a profile."""
+        """Return the 24 hex digits of the project as a TagoIO profile."""
         return self.id.hex[:24]
 
 
@@ -159,23 +162,24 @@ class Membership(models.Model):
 
 
 class Invitation(models.Model):
-    """A membership that an owner offers; it opens nothing until the account accepts it."""
+    """A membership that an owner offers to the account of an address.
+
+    It opens nothing until that account accepts it, and does not say whether there is one.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="invitations")
-    account = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.CASCADE, related_name="invitations"
-    )
+    # In small letters, as it is compared with.
+    email = models.EmailField(max_length=254)
     role = models.CharField(max_length=12, choices=Membership.Role.choices)
     invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["project", "account"], name="invitation_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["project", "email"], name="invitation_once")]
+        indexes = [models.Index(fields=["email"], name="invitation_email")]
 
     def __str__(self) -> str:
-        return f"{self.account} may become {self.role} of {self.project}"
+        return f"{self.email} may become {self.role} of {self.project}"
 
 
 class MainDatabase(models.Model):
@@ -228,9 +232,14 @@ class MainDatabase(models.Model):
     def __str__(self) -> str:
         return f"main database of {self.project}"
 
+    @property
+    def has_known_zone(self) -> bool:
+        """Tell whether its time zone still exists; else UTC is used."""
+        return is_zone(self.backup_time_zone)
+
 
 def snapshot_of_settings(database: MainDatabase) -> dict[str, Any]:
-    """The settings as plain values, for the audit log."""
+    """Return the settings as plain values, for the audit log."""
     return {
         "backup_time": f"{database.backup_time:%H:%M}",
         "backup_time_zone": database.backup_time_zone,

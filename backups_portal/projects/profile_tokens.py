@@ -1,35 +1,38 @@
 """Profile tokens: what an owner lets scripts and the command line act with."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
 import psycopg
+from django.db import transaction
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.services import record
-from backups_portal.projectdb import profiletokens
-from backups_portal.projectdb.profiletokens import ProfileToken
-from backups_portal.projectdb.tokens import NewToken, create_token
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.audit.recorder import record
+from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb import profile_tokens
+from backups_portal.projectdb.profile_tokens import ProfileToken
+from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
+from backups_portal.projects.access import Permission, hold_right
+from backups_portal.projects.database_dsn import keyring, project_dsn, why_silent
 from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
 from backups_portal.projects.models import Project
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 CONNECT_SECONDS = 5
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def list_tokens(project: Project) -> list[ProfileToken]:
-    """Every token of the project's profile, newest first.
+    """List the tokens of the project's profile, newest first.
 
     Raises:
         DatabaseUnreachableError: the main database does not answer.
     """
     with _database(project) as connection:
-        return profiletokens.list_profile_tokens(connection)
+        return profile_tokens.list_profile_tokens(connection)
 
 
 def make_token(
@@ -41,27 +44,27 @@ def make_token(
     expires_at: datetime | None,
     address: str | None = None,
 ) -> NewToken:
-    """A new token of the project's profile; nobody can read its value again.
+    """Make a token of the project's profile; its value is shown once.
 
     Raises:
         TokenRefusedError: another one has this name, so that nobody could tell them apart.
         DatabaseUnreachableError: the main database does not answer.
+        RightLostError: the actor was removed while it was waited for.
     """
-    with _database(project) as connection, connection.transaction():
+    with transaction.atomic(), _database(project) as connection, connection.transaction():
         # One at a time, or a form that is sent twice makes two of one name.
         connection.execute("LOCK TABLE token IN SHARE ROW EXCLUSIVE MODE")
-        if profiletokens.has_profile_token(connection, name):
+        if profile_tokens.has_profile_token(connection, name):
             raise TokenRefusedError(
-                f"There is a token named “{name}” already. Revoke it, or choose another name."
+                f"There is already a token named “{name}”. Revoke it, or choose another name."
             )
         token = create_token(
             connection,
+            TokenGrant("profile", name=name, permission=permission, expires_at=expires_at),
             keys=keyring(),
-            kind="profile",
-            name=name,
-            permission=permission,
-            expires_at=expires_at,
         )
+        # Until both transactions have ended.
+        hold_right(actor, Permission.MANAGE_API, project)
     details = {
         "last_four": token.last_four,
         "permission": permission,
@@ -81,13 +84,13 @@ def make_token(
 def revoke_token(
     *, project: Project, actor: Account, token_id: str, address: str | None = None
 ) -> ProfileToken | None:
-    """Let nobody act with a token any more; None where it is gone already.
+    """Revoke a profile token; None if it is gone already.
 
     Raises:
         DatabaseUnreachableError: the main database does not answer.
     """
     with _database(project) as connection:
-        token = profiletokens.delete_profile_token(connection, token_id)
+        token = profile_tokens.delete_profile_token(connection, token_id)
     if token is not None:
         record(
             action="token.revoked",
@@ -102,11 +105,13 @@ def revoke_token(
 
 @contextmanager
 def _database(project: Project) -> Iterator[Connection]:
-    """The main database; every statement is a transaction unless one is begun."""
+    """Open the main database, with autocommit."""
     try:
         dsn = project_dsn(project)
-        with psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS) as connection:
+        with pgsession.connect(
+            dsn, autocommit=True, settings=pgsession.PAGE, patience=CONNECT_SECONDS
+        ) as connection:
             yield connection
     except psycopg.OperationalError as error:
-        log.exception("main database cannot be reached project=%s", project.pk)
-        raise DatabaseUnreachableError("The main database does not answer.") from error
+        log.exception("main database cannot be reached", project=project.pk)
+        raise DatabaseUnreachableError(why_silent(project, error)) from error

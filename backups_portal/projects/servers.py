@@ -1,6 +1,5 @@
 """The database servers: which of them takes the next project, and which of them answer."""
 
-import logging
 from contextlib import nullcontext
 from datetime import datetime
 
@@ -10,14 +9,17 @@ from django.db.models import Count, F, FloatField, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
 
-from backups_portal.audit.services import record
-from backups_portal.lib.causes import Cause
-from backups_portal.lib.parallel import run_parallel
+from backups_portal.audit.recorder import record
+from backups_portal.lib import pgsession
+from backups_portal.lib.addresses.url import without_secrets
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.provisioning import ProvisioningError
-from backups_portal.projects.connections import SERVER_PURPOSE, keyring, server_url
+from backups_portal.projects.database_dsn import SERVER_PURPOSE, keyring, server_url
 from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 DEFAULT_NAME = "main"
 # One that takes longer to let somebody in is of no use to anybody.
@@ -26,13 +28,14 @@ CHECKS_AT_ONCE = 16
 
 
 def choose_server(name: str = "") -> DatabaseServer:
-    """The server that takes the next project: the one of that name, or the one with most room.
+    """Choose the server of the next project: by name, or the emptiest.
 
     Room is counted in projects for each unit of weight. While none is registered, the server of the
     settings is.
 
     Raises:
-        ProvisioningError: the one that is named, or all of them, are closed, full or away.
+        ProvisioningError: there is none of that name, or it, or all of them, are closed, full or
+            away.
     """
     if not DatabaseServer.objects.exists():
         register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
@@ -41,6 +44,8 @@ def choose_server(name: str = "") -> DatabaseServer:
     )
     if name:
         servers = servers.filter(name=name)
+        if not servers.exists():
+            raise ProvisioningError(f"There is no database server “{name}”.", cause=Cause.REMOVED)
     taking = servers.filter(
         ~_away(timezone.now()),
         Q(max_projects=None) | Q(max_projects__gt=F("held")),
@@ -50,16 +55,16 @@ def choose_server(name: str = "") -> DatabaseServer:
     server = taking.order_by(load, "id").first()
     if server is None:
         raise ProvisioningError(
-            f"The database server “{name}” takes no new projects at the moment."
+            f"The database server “{name}” is not accepting new projects right now."
             if name
-            else "No database server takes new projects at the moment.",
+            else "No database server is accepting new projects right now.",
             cause=Cause.NO_ROOM,
         )
     return server
 
 
 def register_server(name: str, url: str) -> DatabaseServer:
-    """Let a PostgreSQL server hold main databases; one of that name gets the new URL.
+    """Register a PostgreSQL server, or give one of that name a new URL.
 
     Args:
         url: With a role that may create databases and roles.
@@ -71,7 +76,7 @@ def register_server(name: str, url: str) -> DatabaseServer:
 
 
 def check_servers() -> dict[str, str]:
-    """Look at every server, all at once; what is wrong by name, empty where it answers."""
+    """Check every server, in parallel; return what is wrong by name."""
     servers = list(DatabaseServer.objects.order_by("name"))
     found = run_parallel(
         servers,
@@ -91,23 +96,24 @@ def _away(now: datetime) -> Q:
 
 def _trouble(server: DatabaseServer) -> str:
     try:
-        with psycopg.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
+        with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
             connection.execute("SELECT 1")
     except psycopg.Error as error:
-        return str(error).strip() or type(error).__name__
+        # One that was stored before addresses were checked is repeated by libpq, with its password.
+        return without_secrets(str(error).strip()) or type(error).__name__
     return ""
 
 
 def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
-    """Write down what was seen; the log and the audit log get what has changed."""
+    """Store what was seen; log and audit what has changed."""
     was_away = server.unreachable_since is not None
     since = (server.unreachable_since or now) if trouble else None
     DatabaseServer.objects.filter(pk=server.pk).update(
         checked_at=now, unreachable_since=since, trouble=trouble
     )
     if trouble and not was_away:
-        log.error("database server does not answer server=%s: %s", server.name, trouble)
+        log.error("database server does not answer: %s", trouble, server=server.name)
         record(action="server.away", actor=None, subject=server.name)
     elif was_away and not trouble:
-        log.info("database server answers again server=%s", server.name)
+        log.info("database server answers again", server=server.name)
         record(action="server.back", actor=None, subject=server.name)

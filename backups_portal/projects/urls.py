@@ -1,8 +1,7 @@
-"""Addresses of projects and their charges."""
+"""Addresses of projects, their members and their API."""
 
 from django.urls import path
 
-from backups_portal.projects.activity import ActivityCsvView, ActivityView
 from backups_portal.projects.api_views import ApiView, RevokeTokenView
 from backups_portal.projects.member_views import (
     AnswerView,
@@ -10,27 +9,11 @@ from backups_portal.projects.member_views import (
     RemoveView,
     WithdrawView,
 )
-from backups_portal.projects.shutting_down_views import ShutDownView, StartAgainView
-from backups_portal.projects.views import (
-    AllChargesCsvView,
-    AllChargesView,
-    ChargesCsvView,
-    ChargesView,
-    ProjectListView,
-    ProjectView,
-)
+from backups_portal.projects.shutdown_views import ShutDownView, StartAgainView
 
 urlpatterns = [
-    path("", ProjectListView.as_view(), name="projects"),
-    path("charges/", AllChargesView.as_view(), name="all-charges"),
-    path("charges/csv/", AllChargesCsvView.as_view(), name="all-charges-csv"),
-    path("projects/<slug:slug>/", ProjectView.as_view(), name="project"),
-    path("projects/<slug:slug>/charges/", ChargesView.as_view(), name="charges"),
-    path("projects/<slug:slug>/charges/csv/", ChargesCsvView.as_view(), name="charges-csv"),
     path("projects/<slug:slug>/shut-down/", ShutDownView.as_view(), name="shut-down"),
     path("projects/<slug:slug>/start-again/", StartAgainView.as_view(), name="start-again"),
-    path("projects/<slug:slug>/activity/", ActivityView.as_view(), name="activity"),
-    path("projects/<slug:slug>/activity/csv/", ActivityCsvView.as_view(), name="activity-csv"),
     path("projects/<slug:slug>/members/", MembersView.as_view(), name="members"),
     path(
         "projects/<slug:slug>/members/<int:member>/remove/",

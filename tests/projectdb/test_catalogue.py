@@ -1,6 +1,6 @@
 """Nothing of a project database is in or out of backups by accident."""
 
-from backups_portal.projectdb.catalogue import TABLES
+from backups_portal.projectdb.catalogue import TABLES, VARIABLE_COLUMNS
 from tests.projectdatabases import Connection
 
 
@@ -44,3 +44,11 @@ def test_tables_come_after_those_that_they_refer_to(database: Connection) -> Non
     for table, referred in references:
         if table in order:
             assert order.index(str(referred)) < order.index(str(table))
+
+
+def test_variables_have_the_types_and_values_that_the_catalogue_says(database: Connection) -> None:
+    rows = database.execute(
+        """SELECT attname, format_type(atttypid, NULL), NOT attnotnull FROM pg_attribute
+           WHERE attrelid = 'variable'::regclass AND attnum > 0 AND NOT attisdropped"""
+    ).fetchall()
+    assert set(rows) == {(item.name, item.type, item.is_nullable) for item in VARIABLE_COLUMNS}

@@ -3,15 +3,18 @@
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest import mock
 
 import psycopg
 import pytest
 from django.conf import settings
 from psycopg import sql
 
-from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import (
     ProvisioningError,
+    _close_to_the_public,
     create_database,
     create_role,
     database_name,
@@ -149,3 +152,27 @@ def test_addresses_of_databases_on_a_server(server: str, expected: str) -> None:
 def test_the_address_for_another_role_keeps_nothing_of_the_first() -> None:
     url = database_url("postgresql://admin:secret@h/x", database="d", user="r/1", password="p:w")
     assert url == "postgresql://r%2F1:p%3Aw@h/d"
+
+
+@pytest.mark.parametrize(
+    "change", ["REVOKE CONNECT ON DATABASE {} FROM PUBLIC", "DROP DATABASE {}"]
+)
+def test_databases_that_others_close_or_drop_at_once_are_no_failure(change: str) -> None:
+    """The server says in words only what came in between, and has its own for every language."""
+    name = sql.Identifier(f"open_{secrets.token_hex(4)}")
+    with (
+        psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as connection,
+        psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit="DROP" in change) as other,
+    ):
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        late = mock.Mock(spec=connection)
+
+        def execute(query: Any) -> Any:
+            if isinstance(query, sql.Composed) and name.as_string() in query.as_string():
+                other.execute(sql.SQL(change).format(name))
+                threading.Timer(0.2, other.commit).start()
+            return connection.execute(query)
+
+        late.execute.side_effect = execute
+        _close_to_the_public(late)
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))

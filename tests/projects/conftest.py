@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring
+from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring
 from backups_portal.projects.models import Project
 from backups_portal.projects.servers import register_server
 from tests.factories import make_project_row

@@ -14,14 +14,15 @@ from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.tokens import find_token
-from backups_portal.projects import api_views
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects import api_views, profile_tokens
+from backups_portal.projects.access import RightLostError
+from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.errors import DatabaseUnreachableError
 from backups_portal.projects.models import Project
 from tests.accounts.test_passwords import later
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, make_account
 
-TOKEN = re.compile(r"p-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TOKEN = re.compile(r"p-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\b")
 LISTED = {"list": "now"}
 FORM = {"name": "migration script", "permission": "read", "lifetime": "30"}
 
@@ -64,6 +65,21 @@ def test_a_new_token_works_and_is_in_every_configuration(
     assert abs(found.expires_at - timezone.now() - days) < timedelta(minutes=1)
 
 
+def test_who_was_removed_while_the_database_was_waited_for_gets_no_token(
+    live_project: Project,
+) -> None:
+    with pytest.raises(RightLostError):
+        profile_tokens.make_token(
+            project=live_project,
+            actor=make_account("removed@example.com"),
+            name="late",
+            permission="full",
+            expires_at=None,
+        )
+    assert profile_tokens.list_tokens(live_project) == []
+    assert not AuditEvent.objects.filter(action="token.created").exists()
+
+
 def test_its_value_is_shown_once(owner: Client, live_project: Project) -> None:
     value = make(owner, live_project)
     text = owner.get(page(live_project), LISTED).text
@@ -82,7 +98,7 @@ def test_a_second_token_of_the_same_name_is_refused(owner: Client, live_project:
     make(owner, live_project)
     response = owner.post(page(live_project), {**FORM, "name": " Migration  script"})
     assert response.status_code == 400
-    assert "There is a token named" in response.text
+    assert "There is already a token named" in response.text
     assert not TOKEN.search(response.text)
 
 
@@ -108,14 +124,14 @@ def test_revoking_asks_first(owner: Client, live_project: Project) -> None:
 def test_revoking_ends_a_token_at_once(owner: Client, live_project: Project) -> None:
     value = make(owner, live_project)
     url = reverse("api-token-revoke", args=[live_project.slug, identity(live_project, value).id])
-    for said in ("is revoked", "is gone already"):
+    for said in ("is revoked", "was already revoked"):
         assert said in owner.post(url, follow=True).text
         assert identity(live_project, value) is None
 
 
 def test_what_is_not_a_profile_token_is_not_revoked(owner: Client, live_project: Project) -> None:
     url = reverse("api-token-revoke", args=[live_project.slug, "not-an-id"])
-    assert "is gone already" in owner.post(url, follow=True).text
+    assert "was already revoked" in owner.post(url, follow=True).text
 
 
 def test_both_are_audited_without_the_value(owner: Client, live_project: Project) -> None:
@@ -147,6 +163,16 @@ def test_a_browser_left_open_makes_no_token(owner: Client, live_project: Project
     assert TOKEN.search(owner.post(back, form).text)
 
 
+@pytest.mark.parametrize("current", ["api", "tokens", "ids", "api-reference"])
+def test_each_tab_leads_to_all_of_them(owner: Client, live_project: Project, current: str) -> None:
+    text = owner.get(reverse(current, args=[live_project.slug])).text
+    _, tabs = text.split('<nav class="tabs"')
+    assert re.findall(r'<a href="([^"]*)"( aria-current="page")?>', tabs)[:4] == [
+        (reverse(tab, args=[live_project.slug]), ' aria-current="page"' if tab == current else "")
+        for tab in ("api", "tokens", "ids", "api-reference")
+    ]
+
+
 class TestTheList:
     """It comes behind the page, which does not wait for the project's database."""
 
@@ -154,7 +180,7 @@ class TestTheList:
         with mock.patch.object(api_views, "list_tokens", side_effect=AssertionError):
             text = owner.get(page(live_project)).text
         assert 'hx-get="?list=now"' in text
-        assert "Show the tokens" in text
+        assert "Show tokens" in text
 
     def test_it_comes_as_a_part_of_the_page(self, owner: Client, live_project: Project) -> None:
         make(owner, live_project)
@@ -179,5 +205,5 @@ class TestTheList:
         with mock.patch.object(api_views, "make_token", side_effect=away):
             response = owner.post(page(live_project), FORM)
         assert response.status_code == 503
-        assert "No token was made" in response.text
+        assert "No token was created" in response.text
         assert 'value="migration script"' in response.text

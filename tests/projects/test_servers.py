@@ -1,6 +1,7 @@
 """New projects go where there is room; a server that is away is noticed, and named."""
 
 import json
+import traceback
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.provisioning import ProvisioningError
-from backups_portal.projects.connections import (
+from backups_portal.projects.database_dsn import (
     SERVER_PURPOSE,
     ServerDownError,
     keyring,
@@ -66,11 +67,13 @@ def test_a_full_server_and_a_closed_one_take_nothing() -> None:
     server("full", max_projects=2)
     server("closed", is_open=False)
     assert place(2) == ["full", "full"]
-    with pytest.raises(ProvisioningError, match=r"^No database server takes new projects"):
+    with pytest.raises(ProvisioningError, match=r"^No database server is accepting new projects"):
         choose_server()
-    for name in ("full", "closed", "unheard of"):
-        with pytest.raises(ProvisioningError, match=f"“{name}” takes no new projects"):
+    for name in ("full", "closed"):
+        with pytest.raises(ProvisioningError, match=f"“{name}” is not accepting new projects"):
             choose_server(name)
+    with pytest.raises(ProvisioningError, match="There is no database server “unheard of”"):
+        choose_server("unheard of")
 
 
 def test_one_that_is_named_is_taken_however_full_the_others_are() -> None:
@@ -108,7 +111,7 @@ class TestAServerThatIsAway:
             owner=project.created_by, server=DatabaseServer.objects.get(name="main")
         )
         client.force_login(project.created_by)
-        message = "database server does not answer"
+        message = "database server is not responding"
         assert message in client.get(f"/projects/{project.slug}/").text
         assert message not in client.get(f"/projects/{other.slug}/").text
         client.force_login(make_account())
@@ -150,14 +153,36 @@ class TestTheCommand:
         ("arguments", "message"),
         [
             (("set", "unheard-of", "--open"), "There is no database server “unheard-of”"),
-            (("add", "second", "--url", NOWHERE), "does not take projects: .*refused"),
-            (("add", "second", "--url", "no url"), "does not take projects"),
+            (("add", "second", "--url", NOWHERE), "cannot take projects: .*refused"),
+            (("add", "second", "--url", "no url"), "cannot take projects"),
+            (("add", "second", "--url", "mysql://u:p@h"), "write postgresql://"),
+            (("add", "second", "--url", "postgresql://u:p/w@h"), "A port is a number"),
         ],
     )
     def test_refuses_what_cannot_be(self, arguments: tuple[str, ...], message: str) -> None:
         with pytest.raises(CommandError, match=message):
             run(*arguments)
         assert not DatabaseServer.objects.exists()
+
+    def test_an_error_does_not_repeat_the_password(self) -> None:
+        for url in ("psql+x://u:s3cret@h/d", "postgresql://u:%s3cret@h/d", "x s3cret"):
+            with pytest.raises(CommandError) as refused:
+                run("add", "second", "--url", url)
+            shown = "".join(traceback.format_exception(refused.value))
+            assert "cannot take projects" in shown
+            assert "s3cret" not in shown.replace(repr(url), "")
+
+    def test_nor_does_what_is_wrong_with_a_server(self) -> None:
+        register_server("broken", "psql+x://u:s3cret@h/d")
+        assert "s3cret" not in check_servers()["broken"]
+        (shown,) = run("list")
+        assert shown["trouble"]
+        assert "s3cret" not in shown["trouble"]
+
+    def test_an_address_is_kept_as_libpq_reads_it(self) -> None:
+        alias = settings.PROJECT_DATABASE_URL.replace("postgresql://", "psql://", 1)
+        run("add", "second", "--url", alias)
+        assert server_url(DatabaseServer.objects.get()) == settings.PROJECT_DATABASE_URL
 
     def test_refuses_numbers_that_mean_nothing(self) -> None:
         server("second")

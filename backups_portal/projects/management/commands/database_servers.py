@@ -9,7 +9,9 @@ import psycopg
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count
 
-from backups_portal.audit.services import record
+from backups_portal.audit.recorder import record
+from backups_portal.lib.addresses import postgresql
+from backups_portal.lib.addresses.url import AddressError
 from backups_portal.projectdb.provisioning import prepare_server
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.servers import check_servers, register_server
@@ -18,30 +20,26 @@ from backups_portal.projects.servers import check_servers, register_server
 class Command(BaseCommand):
     """What a server holds is never moved by it: it says only where new projects go."""
 
-    help = "The PostgreSQL servers that hold the projects' databases."
+    help = "Manage the PostgreSQL servers that hold the projects' databases."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="what", required=True)
-        listing = actions.add_parser("list", help="all servers, and whether they answer now")
-        adding = actions.add_parser(
-            "add", help="let a server take projects, or give a known one a new URL"
-        )
-        changing = actions.add_parser("set", help="change what a server takes")
+        listing = actions.add_parser("list", help="list all servers, and whether they respond")
+        adding = actions.add_parser("add", help="add a server, or give a known one a new URL")
+        changing = actions.add_parser("set", help="change a server's limits")
         for one in (adding, changing):
-            one.add_argument("name", help="the server's name here")
+            one.add_argument("name", help="the server's name")
             one.add_argument("--weight", type=int, help="its share of new projects (100)")
             one.add_argument(
-                "--max-projects", type=int, help="how many databases it takes; 0: any number"
+                "--max-projects", type=int, help="the most databases it may hold; 0: no limit"
             )
             one.add_argument(
-                "--max-snapshots", type=int, help="how many are taken at one time; 0: any number"
+                "--max-snapshots", type=int, help="the most backups taken at once; 0: no limit"
             )
-        adding.add_argument(
-            "--url", help="postgresql://…; read from standard input when it is not given"
-        )
+        adding.add_argument("--url", help="postgresql://…; read from standard input if left out")
         state = changing.add_mutually_exclusive_group()
-        state.add_argument("--open", action="store_true", help="it takes new projects")
-        state.add_argument("--close", action="store_true", help="it takes no new projects")
+        state.add_argument("--open", action="store_true", help="accept new projects")
+        state.add_argument("--close", action="store_true", help="accept no new projects")
         for one in (listing, adding, changing):
             one.add_argument("--json", action="store_true", help="print JSON")
 
@@ -77,9 +75,10 @@ class Command(BaseCommand):
 
 def _add(name: str, url: str) -> None:
     try:
+        url = postgresql.normalized(url)
         prepare_server(url)
-    except psycopg.Error as error:
-        raise CommandError(f"The server does not take projects: {str(error).strip()}") from error
+    except (psycopg.Error, AddressError) as error:
+        raise CommandError(f"The server cannot take projects: {str(error).strip()}") from error
     register_server(name, url)
 
 
@@ -87,15 +86,15 @@ def _fields(options: dict[str, Any]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if (weight := options["weight"]) is not None:
         if not 1 <= weight <= 32767:
-            raise CommandError("A weight is 1 to 32767.")
+            raise CommandError("A weight is a number from 1 to 32767.")
         fields["weight"] = weight
     if (most := options["max_projects"]) is not None:
         if most < 0:
-            raise CommandError("A server takes 0 (any number) or more projects.")
+            raise CommandError("The most databases of a server is 0 (no limit) or more.")
         fields["max_projects"] = most or None
     if (most := options["max_snapshots"]) is not None:
         if not 0 <= most <= 32767:
-            raise CommandError("From a server 0 (any number) to 32767 snapshots are taken at once.")
+            raise CommandError("The most backups at once is a number from 0 (no limit) to 32767.")
         fields["max_snapshots"] = most or None
     if options.get("open") or options.get("close"):
         fields["is_open"] = bool(options["open"])

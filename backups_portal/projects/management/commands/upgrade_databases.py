@@ -2,14 +2,19 @@
 
 import json
 from argparse import ArgumentParser
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
 from django.core.management.base import BaseCommand, CommandError
 
-from backups_portal.projectdb.upgrading import upgrade_database
-from backups_portal.projects.connections import admin_dsn
+from backups_portal.lib import pgsession
+from backups_portal.projectdb.schema_upgrade import has_open_large_objects, upgrade_database
+from backups_portal.projects.database_dsn import admin_dsn, who_holds
 from backups_portal.projects.models import Project
+
+# An upgrade gives up soon if a lock is in its way, and is tried again after the other projects.
+ROUNDS = 3
 
 
 class Command(BaseCommand):
@@ -21,22 +26,21 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        added: dict[str, list[str]] = {}
-        failed: dict[str, str] = {}
-        for project in Project.objects.with_database().select_related("server"):
-            try:
-                with psycopg.connect(
-                    admin_dsn(project), autocommit=True, connect_timeout=10
-                ) as inside:
-                    added[project.slug] = upgrade_database(inside)
-            except psycopg.Error as error:
-                failed[project.slug] = str(error).strip()
+        outcome = Outcome()
+        projects = list(Project.objects.with_database().select_related("server"))
+        for _ in range(ROUNDS):
+            projects = [project for project in projects if _is_locked(project, outcome)]
+        for project in projects:
+            outcome.failed[project.slug] = (
+                f"its tables are locked. {who_holds(project, of_rows=True)}"
+            )
         if options["json"]:
-            self.stdout.write(json.dumps({"added": added, "failed": failed}))
+            self.stdout.write(json.dumps(asdict(outcome)))
         else:
-            self._tell(added)
-        if failed:
-            lines = (f"{slug}: {reason}" for slug, reason in failed.items())
+            self._tell(outcome.added)
+            self._warn(outcome.open_large_objects)
+        if outcome.failed:
+            lines = (f"{slug}: {reason}" for slug, reason in outcome.failed.items())
             raise CommandError("These databases were not upgraded:\n" + "\n".join(lines))
 
     def _tell(self, added: dict[str, list[str]]) -> None:
@@ -44,3 +48,34 @@ class Command(BaseCommand):
             if names:
                 self.stdout.write(f"{slug}: added {', '.join(names)}")
         self.stdout.write(f"{len(added)} databases are up to date.")
+
+    def _warn(self, open_to: list[str]) -> None:
+        if open_to:
+            self.stdout.write(
+                f"Large objects, which no backup holds, can be made in {len(open_to)} databases "
+                f"({', '.join(open_to)}): a superuser closes them with large_objects.sql "
+                "(.github/docs/operating.md)."
+            )
+
+
+@dataclass
+class Outcome:
+    """What became of each project, by its slug; the fields are those of `--json`."""
+
+    added: dict[str, list[str]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    open_large_objects: list[str] = field(default_factory=list)
+
+
+def _is_locked(project: Project, outcome: Outcome) -> bool:
+    """Upgrade one database; return whether a lock was in the way."""
+    try:
+        with pgsession.connect(admin_dsn(project), autocommit=True) as inside:
+            outcome.added[project.slug] = upgrade_database(inside)
+            if has_open_large_objects(inside):
+                outcome.open_large_objects.append(project.slug)
+    except psycopg.errors.LockNotAvailable:
+        return True
+    except psycopg.Error as error:
+        outcome.failed[project.slug] = str(error).strip()
+    return False

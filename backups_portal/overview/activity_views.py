@@ -1,0 +1,81 @@
+"""The page of a project's activity: the audit log, filtered, and as CSV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+from backups_portal.audit.audit_log import (
+    as_csv,
+    details_in_words,
+    events_of,
+    in_words,
+    subject_in_words,
+)
+from backups_portal.audit.models import AuditEvent
+from backups_portal.overview.event_redaction import EVENTS_AT_A_TIME, events_for
+from backups_portal.projects.access import Permission
+from backups_portal.projects.forms import ActivityForm
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui import moments
+from backups_portal.ui.pagination import PagedView
+from backups_portal.ui.streamed_export import ExportedFileView, csv_response
+
+
+class Filtered(ProjectPermissionMixin):
+    """The events that the address asks for; what makes no sense in it is left out."""
+
+    permission = Permission.MANAGE_PROJECT
+    http_method_names = ["get", "head", "options"]
+
+    def filter_form(self) -> ActivityForm:
+        """Return the filter, checked."""
+        form = ActivityForm(self.request.GET)
+        form.full_clean()
+        return form
+
+    def events(self, form: ActivityForm) -> QuerySet[AuditEvent]:
+        """Select what the filter lets through, newest first."""
+        return events_of(self.project.pk, **form.cleaned_data)
+
+
+class ActivityView(Filtered, PagedView):
+    """Who did what, when, and from where."""
+
+    template_name = "projects/activity.html"
+    paginate_by = 25
+
+    def get_queryset(self) -> Any:
+        self.form = self.filter_form()
+        return self.events(self.form)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        rows = [
+            {
+                "event": event,
+                "action": in_words(event.action),
+                "subject": subject_in_words(event.subject, moments.day),
+                "details": details_in_words(event.details),
+            }
+            for event in events_for(self.account, context["object_list"])
+        ]
+        return {
+            **context,
+            "rows": rows,
+            "form": self.form,
+            "is_filtered": any(self.form.cleaned_data.values()) or bool(self.form.errors),
+            "zone": self.project.main_database.backup_time_zone,
+        }
+
+
+class ActivityCsvView(Filtered, ExportedFileView):
+    """The same events as CSV, all of them."""
+
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        events = self.events(self.filter_form()).iterator(chunk_size=EVENTS_AT_A_TIME)
+        lines = as_csv(events_for(self.account, events))
+        return csv_response(f"activity-{self.project.slug}.csv", lines)

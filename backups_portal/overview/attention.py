@@ -1,0 +1,60 @@
+"""What of a project's backups needs its owners' attention, beside what is said of them anyway."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from restores.backup_list import Row
+from snapshots.models import Snapshot
+from snapshots.reports.recovery_readiness import Readiness
+
+# Days that a line has room for.
+MAX_NAMED = 3
+
+
+class Attention(NamedTuple):
+    """A line: what is wrong, more of it, and the backup that it is about, if it is one."""
+
+    title: str
+    text: str
+    snapshot: Snapshot | None = None
+
+
+def attention_of(rows: Sequence[Row], readiness: Readiness) -> list[Attention]:
+    """List what needs attention, the most urgent first.
+
+    Args:
+        rows: The latest backups.
+    """
+    return [*_failed_proofs(rows), *_older_days(readiness), *_small(rows)]
+
+
+def _failed_proofs(rows: Sequence[Row]) -> list[Attention]:
+    failed = [row.snapshot for row in rows if row.snapshot.verdict == Snapshot.Verdict.FAILED]
+    return [
+        Attention(f"The backup of {one.day_name} failed its proof", one.verdict_reason, one)
+        for one in failed
+    ]
+
+
+def _older_days(readiness: Readiness) -> list[Attention]:
+    """Name bad days that newer backups came after; the others have a warning of their own."""
+    if readiness.strip is None:
+        return []
+    warned_of = {cell.day for cell in readiness.unprotected}
+    days = [cell for cell in reversed(readiness.strip.bad) if cell.day not in warned_of]
+    if not days:
+        return []
+    names = [f"{cell.name} {cell.kind}" for cell in days[:MAX_NAMED]]
+    if more := len(days) - len(names):
+        names.append(f"{more:,} more")
+    retained = len(readiness.strip.cells)
+    title = f"{len(days):,} of the last {retained:,} days {'has' if len(days) == 1 else 'have'}"
+    return [Attention(f"{title} no good backup", ", ".join(names) + ".")]
+
+
+def _small(rows: Sequence[Row]) -> list[Attention]:
+    small = [row.snapshot for row in rows if row.snapshot.size_note]
+    return [
+        Attention(f"The backup of {one.day_name} is unusually small", one.size_note, one)
+        for one in small
+    ]

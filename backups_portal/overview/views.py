@@ -1,0 +1,104 @@
+"""The list of projects, and a project's page."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
+from django.views.generic import TemplateView
+
+from backups_portal.accounts.security_views import account_of
+from backups_portal.audit.audit_log import events_of, in_words
+from backups_portal.billing.charge_ledger import current_quote
+from backups_portal.billing.statement import statement
+from backups_portal.overview.attention import attention_of
+from backups_portal.overview.event_redaction import events_for
+from backups_portal.overview.project_overview import hide_origins, with_overview
+from backups_portal.projects.models import Invitation, Membership
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui.pagination import PagedView
+from restores.active_restores import restores_under_way
+from restores.backup_list import describe, listed
+from snapshots.models import Snapshot
+from snapshots.reports.recovery_readiness import readiness_of
+
+# Of these the Backups and the Activity page have more.
+LATEST_BACKUPS = 3
+LATEST_EVENTS = 6
+
+
+class ProjectListView(PagedView):
+    """The projects that the account is a member of."""
+
+    template_name = "projects/project_list.html"
+    context_object_name = "memberships"
+    paginate_by = 12
+    http_method_names = ["get", "head", "options"]
+
+    def get_queryset(self) -> QuerySet[Membership]:
+        memberships = Membership.objects.filter(account=account_of(self.request))
+        return with_overview(memberships).order_by("project__name", "project_id")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context, account = super().get_context_data(**kwargs), account_of(self.request)
+        hide_origins(account, context["memberships"])
+        invitations = Invitation.objects.filter(email=account.email.lower())
+        owner = Membership.Role.OWNER
+        owned = [one.project_id for one in context["memberships"] if one.role == owner]
+        return {
+            **context,
+            "restores": restores_under_way(owned, account),
+            "is_an_owner": bool(owned),
+            "invitations": list(
+                invitations.select_related("project", "invited_by").order_by("created_at")
+            ),
+        }
+
+
+class ProjectView(ProjectPermissionMixin, TemplateView):
+    """A project at a glance; what concerns backups and money is for its owners."""
+
+    template_name = "projects/project.html"
+    http_method_names = ["get", "head", "options"]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        if not context["is_owner"]:
+            return context
+        now = timezone.now()
+        return {**context, **self._origin(), **self._money(now), **self._backups(now)}
+
+    def _origin(self) -> dict[str, Any]:
+        """Say whose backup the project was made of, and what happened to it lately."""
+        overview = with_overview(Membership.objects.filter(pk=self.membership.pk)).first()
+        hide_origins(self.account, [overview] if overview else [])
+        events = events_for(self.account, events_of(self.project.pk)[:LATEST_EVENTS])
+        return {
+            "overview": overview,
+            "events": [(event, in_words(event.action)) for event in events],
+        }
+
+    def _money(self, now: datetime) -> dict[str, Any]:
+        return {"statement": statement(self.project.pk, now), "quote": current_quote()}
+
+    def _backups(self, now: datetime) -> dict[str, Any]:
+        """Describe the latest backups, as the Backups page does, and what is done with them."""
+        project, account = self.project, self.account
+        newest = Snapshot.objects.filter(project=project).newest_good()
+        rows = describe(
+            list(listed(project)[:LATEST_BACKUPS]),
+            newest=newest,
+            project=project,
+            now=now,
+            reader=account,
+        )
+        readiness = readiness_of(project, now)
+        return {
+            "now": now,
+            "rows": rows,
+            "newest": newest,
+            "readiness": readiness,
+            "database": project.main_database,
+            "attention": attention_of(rows, readiness),
+            "restores": restores_under_way([project.pk], account)[project.pk],
+        }

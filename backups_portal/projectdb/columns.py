@@ -1,0 +1,76 @@
+"""Types of columns: what PostgreSQL and segments call them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+
+class ColumnType(StrEnum):
+    """A type by PostgreSQL's name for it, as its function format_type writes it."""
+
+    INTEGER = "integer"
+    BIGINT = "bigint"
+    DOUBLE = "double precision"
+    MOMENT = "timestamp with time zone"
+    TEXT = "text"
+    JSON = "json"
+    POINT = "point"
+
+    @property
+    def is_text(self) -> bool:
+        """Tell whether values are text in a segment."""
+        return self in (ColumnType.TEXT, ColumnType.JSON)
+
+
+# What is not here is text in a segment: names, ids, and what is cast to text.
+ARROW_TYPES = {
+    "boolean": pa.bool_(),
+    "smallint": pa.int16(),
+    ColumnType.INTEGER: pa.int32(),
+    ColumnType.BIGINT: pa.int64(),
+    ColumnType.DOUBLE: pa.float64(),
+    ColumnType.POINT: pa.float64(),
+    "bytea": pa.binary(),
+    ColumnType.MOMENT: pa.timestamp("us", "UTC"),
+}
+# Drivers hand these over better as text.
+CAST_TO_TEXT = frozenset({ColumnType.JSON, "jsonb", "uuid"})
+# Microseconds between 1970 and 2000, from where PostgreSQL counts.
+POSTGRESQL_EPOCH = 946_684_800_000_000
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """Return what values of a PostgreSQL type are in a segment."""
+    return ARROW_TYPES.get(kind, pa.string())
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column whose type the code depends on.
+
+    Attributes:
+        is_nullable: Rows may lack it.
+        is_rare: Most rows do, so that it is asked for only if some row has it.
+    """
+
+    name: str
+    type: ColumnType
+    is_nullable: bool = False
+    is_rare: bool = False
+
+    @property
+    def segment_names(self) -> tuple[str, ...]:
+        """What it is called in a segment, where a point is two columns of doubles."""
+        return ("longitude", "latitude") if self.type == ColumnType.POINT else (self.name,)
+
+    def scalars(self, of: str = "") -> tuple[str, ...]:
+        """Write what SQL can compare: coordinates of a point, text of JSON.
+
+        Args:
+            of: The name by which a query knows the table.
+        """
+        name = f"{of}.{self.name}" if of else self.name
+        if self.type == ColumnType.POINT:
+            return f"{name}[0]", f"{name}[1]"
+        return (f"{name}::text" if self.type == ColumnType.JSON else name,)

@@ -1,0 +1,52 @@
+"""Take settings that no backup holds out of a database.
+
+Versions before 1.0 stored every key that a client sent, so that an analysis that was read and sent
+back kept its console among its settings. Databases of those versions, and backups of them, have
+such keys still.
+"""
+
+from typing import Any
+
+from psycopg import Connection, sql
+
+from backups_portal.projectdb.catalogue import BY_NAME, TABLES, Table
+
+SETTINGS = "settings"
+WITH_SETTINGS = tuple(table for table in TABLES if SETTINGS in table.columns)
+
+
+def remove_excluded_settings(connection: Connection) -> list[str]:
+    """Delete excluded keys of all settings; returns tables that had some.
+
+    Safe to repeat; a row that has none is not written.
+    """
+    return [table.name for table in WITH_SETTINGS if _remove(connection, table)]
+
+
+def _remove(connection: Connection, table: Table) -> int:
+    statement = sql.SQL(
+        "UPDATE {} SET settings = settings - {keys}"
+        " WHERE jsonb_typeof(settings) = 'object' AND settings ?| {keys}"
+    ).format(sql.Identifier(table.name), keys=_keys(table))
+    return connection.execute(statement).rowcount
+
+
+def without_excluded(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row, as an object, without the excluded keys among its settings."""
+    settings = row.get(SETTINGS)
+    if not isinstance(settings, dict):
+        return row
+    excluded = BY_NAME[table].unkept_settings()
+    return {**row, SETTINGS: {key: v for key, v in settings.items() if key not in excluded}}
+
+
+def settings_without_excluded(table: Table) -> sql.Composed:
+    """Select the column `settings` without the excluded keys."""
+    return sql.SQL(
+        "CASE jsonb_typeof(settings) WHEN 'object' THEN settings - {} ELSE settings END"
+    ).format(_keys(table))
+
+
+def _keys(table: Table) -> sql.Composed:
+    keys = sql.SQL(", ").join(map(sql.Literal, sorted(table.unkept_settings())))
+    return sql.SQL("ARRAY[{}]::text[]").format(keys)

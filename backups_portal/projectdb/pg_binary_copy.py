@@ -1,0 +1,231 @@
+"""Encode rows of `variable` in PostgreSQL's binary COPY format.
+
+Both are made here instead of by psycopg's `write_row`, which finds out every value's type again. A
+record takes a third of that time. Of columns, rows of one shape (which values are missing, and how
+long the texts are) are one array: 0.15 µs for each row instead of 0.7 µs. Format:
+https://www.postgresql.org/docs/18/sql-copy.html.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from backups_portal.projectdb.catalogue import VARIABLE_COLUMNS, copy_variables
+from backups_portal.projectdb.columns import POSTGRESQL_EPOCH, Column, ColumnType
+from backups_portal.projectdb.records import Record
+
+# PostgreSQL dates and numbers records itself.
+GENERATED = ("created_at", "id")
+COPY_RECORDS = copy_variables(without=GENERATED)
+COPY_TABLE = copy_variables()
+
+BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+END = b"\xff\xff"
+# Every field is its length in bytes and its value; a row begins with the number of fields.
+FIELDS = len(VARIABLE_COLUMNS)
+RECORD_FIELDS = FIELDS - len(GENERATED)
+NULL = -1
+# Rows of rarer shapes are written one by one, which takes less than making an array of them, and
+# so are longer ones: finding their bytes in an array takes eight times their size.
+MANY, LONG = 32, 4_096
+# Of rows that are written one by one, how many bytes together.
+BLOCK_BYTES = 4 << 20
+MAX_SHAPES = 1 << 40
+
+Rows = npt.NDArray[np.intp]
+Lengths = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """A column of numbers, or of some numbers a row."""
+
+    values: npt.NDArray[np.generic]
+    valid: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def lengths(self) -> Lengths:
+        """Bytes of each value; NULL if there is none."""
+        size = self.values.dtype.itemsize * int(np.prod(self.values.shape[1:], dtype=int))
+        if self.valid is not None:
+            return np.where(self.valid, size, NULL)
+        return np.broadcast_to(np.int64(size), len(self.values))
+
+    def bytes_of(self, row: int) -> bytes:
+        return self.values[row : row + 1].astype(self.values.dtype.newbyteorder(">")).tobytes()
+
+    def take(self, rows: Rows, length: int) -> npt.NDArray[np.generic]:
+        values = self.values[rows].astype(self.values.dtype.newbyteorder(">"))
+        return np.ascontiguousarray(values).view(f"V{length}").reshape(len(rows))
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A column of texts: one behind the other, and where each begins."""
+
+    data: npt.NDArray[np.uint8]
+    offsets: Lengths
+    valid: npt.NDArray[np.bool_] | None
+    # Whether they are equally long, as groups are mostly, and none is missing.
+    are_alike: bool
+
+    @property
+    def lengths(self) -> Lengths:
+        """Bytes of each text; NULL if there is none."""
+        lengths = np.diff(self.offsets)
+        if self.valid is not None:
+            lengths[~self.valid] = NULL
+        return lengths
+
+    def bytes_of(self, row: int) -> bytes:
+        return self.data[self.offsets[row] : self.offsets[row + 1]].tobytes()
+
+    def take(self, rows: Rows, length: int) -> npt.NDArray[np.generic]:
+        if self.are_alike:
+            whole = self.data[int(self.offsets[0]) : int(self.offsets[-1])]
+            return whole.view(f"V{length}")[rows]
+        places = self.offsets[rows][:, None] + np.arange(length)
+        return self.data[places].view(f"V{length}").reshape(len(rows))
+
+
+_NULL_FIELD = b"\xff\xff\xff\xff"
+_SERIES_AND_TIME = struct.Struct(">hiiiq").pack
+_NUMBER = struct.Struct(">id").pack
+_POINT = struct.Struct(">idd").pack
+_LENGTH = struct.Struct(">i").pack
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def encode_records(rows: Iterable[tuple[int, Record]]) -> bytes:
+    """Encode pairs of a series' number and a record for COPY_RECORDS."""
+    return b"".join([BEGIN, *(_record(series_id, record) for series_id, record in rows), END])
+
+
+def _record(series_id: int, record: Record) -> bytes:
+    _, _, _, number, text, group, time, location, metadata = record
+    return (
+        _SERIES_AND_TIME(RECORD_FIELDS, 4, series_id, 8, (time - _EPOCH) // _MICROSECOND)
+        + (_NULL_FIELD if number is None else _NUMBER(8, number))
+        + (_NULL_FIELD if text is None else _text(text))
+        + _text(group)
+        + (_NULL_FIELD if location is None else _POINT(16, *location))
+        + (_NULL_FIELD if metadata is None else _text(metadata))
+    )
+
+
+def _text(text: str) -> bytes:
+    encoded = text.encode()
+    return _LENGTH(len(encoded)) + encoded
+
+
+def encode_table(rows: pa.Table) -> Iterator[bytes | memoryview]:
+    """Encode the columns of a segment for COPY_TABLE, in no order.
+
+    Args:
+        rows: At least one row; times in microseconds.
+    """
+    columns = [_column(rows, column) for column in VARIABLE_COLUMNS]
+    lengths = [column.lengths for column in columns]
+    yield BEGIN
+    rare: list[int] = []
+    for alike in _by_shape(lengths):
+        shape = [int(length[alike[0]]) for length in lengths]
+        if len(alike) < MANY or sum(shape) > LONG:
+            rare += alike.tolist()
+        else:
+            yield _encode_alike(columns, shape, alike)
+    yield from _in_blocks(_encode_row(columns, lengths, row) for row in rare)
+    yield END
+
+
+def _in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    held, size = [], 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= BLOCK_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
+
+
+def _column(rows: pa.Table, column: Column) -> _Numbers | _Texts:
+    if column.type == ColumnType.POINT:
+        return _points(*(rows[name] for name in column.segment_names))
+    values = rows[column.name]
+    if column.type == ColumnType.MOMENT:
+        return _moments(values)
+    return _texts(values) if column.type.is_text else _numbers(values)
+
+
+def _validity(array: pa.Array) -> npt.NDArray[np.bool_] | None:
+    return np.asarray(array.is_valid()) if array.null_count else None
+
+
+def _numbers(column: pa.ChunkedArray) -> _Numbers:
+    array = column.combine_chunks()
+    return _Numbers(np.asarray(array.fill_null(0)), _validity(array))
+
+
+def _moments(column: pa.ChunkedArray) -> _Numbers:
+    return _Numbers(column.cast(pa.int64()).combine_chunks().to_numpy() - POSTGRESQL_EPOCH)
+
+
+def _points(longitude: pa.ChunkedArray, latitude: pa.ChunkedArray) -> _Numbers:
+    x, y = _numbers(longitude), _numbers(latitude)
+    return _Numbers(np.column_stack([x.values, y.values]), x.valid)
+
+
+def _texts(column: pa.ChunkedArray) -> _Texts:
+    array = column.cast(pa.large_string()).combine_chunks()
+    _, offsets, data = array.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[array.offset : array.offset + len(array) + 1]
+    texts = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    are_alike = not array.null_count and not np.ptp(np.diff(bounds))
+    return _Texts(texts, bounds, _validity(array), are_alike)
+
+
+def _by_shape(lengths: list[Lengths]) -> Iterator[Rows]:
+    """Group rows by their combination of lengths."""
+    shapes, count = np.zeros(len(lengths[0]), np.int64), 1
+    for length in lengths:
+        low, span = int(length.min()), int(np.ptp(length)) + 1
+        if count * span > MAX_SHAPES:
+            _, shapes = np.unique(shapes, return_inverse=True)
+            count = int(shapes.max()) + 1
+        if span > 1:
+            shapes, count = shapes * span + (length - low), count * span
+    # Sorting 16 bits takes a tenth of the time.
+    keys = shapes.astype(np.int16) if count <= 1 << 15 else shapes
+    order = np.argsort(keys, kind="stable")
+    yield from np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
+
+
+def _encode_alike(columns: list[_Numbers | _Texts], lengths: list[int], rows: Rows) -> memoryview:
+    fields: list[tuple[str, str]] = [("fields", ">i2")]
+    for number, length in enumerate(lengths):
+        fields.append((f"length {number}", ">i4"))
+        if length > 0:
+            fields.append((f"value {number}", f"V{length}"))
+    records = np.empty(len(rows), np.dtype(fields))
+    records["fields"] = FIELDS
+    for number, (column, length) in enumerate(zip(columns, lengths, strict=True)):
+        records[f"length {number}"] = length
+        if length > 0:
+            records[f"value {number}"] = column.take(rows, length)
+    return records.view(np.uint8).data
+
+
+def _encode_row(columns: list[_Numbers | _Texts], lengths: list[Lengths], row: int) -> bytes:
+    parts = [struct.pack(">h", FIELDS)]
+    for column, length in zip(columns, lengths, strict=True):
+        parts.append(struct.pack(">i", length[row]))
+        if length[row] > 0:
+            parts.append(column.bytes_of(row))
+    return b"".join(parts)

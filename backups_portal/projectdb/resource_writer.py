@@ -1,0 +1,133 @@
+"""Write any resource of a project, by the columns of the catalogue."""
+
+from collections.abc import Mapping
+
+from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projectdb.catalogue import BY_NAME
+from backups_portal.projectdb.ids import new_resource_id
+
+# Columns that a client cannot set: the portal keeps them itself, or by services of their own.
+READ_ONLY = frozenset(
+    {
+        *("id", "singleton", "created_at", "updated_at"),
+        *("last_input", "last_output", "inspected_at", "last_triggered", "last_run", "last_login"),
+        *("password_hash", "sealed_value", "value_length"),
+    }
+)
+
+
+class UnknownResourceError(ValueError):
+    """There is no such kind of resource, or it has no such column."""
+
+
+def fold(table: str, body: Mapping[str, object]) -> JsonObject:
+    """Turn a client's object into columns; other keys go into `settings`.
+
+    Keys that a client cannot set, and those that are no settings, are left out.
+
+    Raises:
+        UnknownResourceError: the table is not in the catalogue.
+    """
+    names = _columns(table)
+    own = set(names) - {"settings"}
+    values = {key: value for key, value in body.items() if key in own - READ_ONLY}
+    settings = kept_settings(
+        table, {key: value for key, value in body.items() if key not in own | READ_ONLY}
+    )
+    return {**values, "settings": settings} if "settings" in names and settings else values
+
+
+def kept_settings(table: str, settings: Mapping[str, object]) -> JsonObject:
+    """Keep of what a client sends beside the columns what is a setting."""
+    keeps = BY_NAME[table].keeps_setting
+    return {key: value for key, value in settings.items() if keeps(key)}
+
+
+def _columns(table: str) -> tuple[str, ...]:
+    known = BY_NAME.get(table)
+    if known is None:
+        raise UnknownResourceError(f"there is no resource {table}")
+    return known.columns
+
+
+def create(connection: Connection, table: str, **values: object) -> str:
+    """Insert one resource; returns its id, a new one unless it was given.
+
+    Lists and objects are stored as JSON.
+
+    Raises:
+        UnknownResourceError: the table or a column is not in the catalogue.
+        psycopg.IntegrityError: a constraint refuses it.
+    """
+    names = _check(table, values)
+    if "id" in names:
+        values = {"id": new_resource_id(), **values}
+    insert(connection, table, values)
+    return str(values.get("id", ""))
+
+
+def _check(table: str, values: Mapping[str, object]) -> tuple[str, ...]:
+    names = _columns(table)
+    if unknown := sorted(values.keys() - set(names)):
+        raise UnknownResourceError(f"{table} has no {', '.join(unknown)}")
+    return names
+
+
+def insert(connection: Connection, table: str, values: Mapping[str, object]) -> None:
+    """Insert one row; the caller answers for the names."""
+    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, values)),
+        sql.SQL(", ").join([sql.Placeholder()] * len(values)),
+    )
+    connection.execute(statement, [_adapted(value) for value in values.values()])
+
+
+def _adapted(value: object) -> object:
+    return Jsonb(value) if isinstance(value, dict | list) else value
+
+
+def edit(
+    connection: Connection,
+    table: str,
+    resource_id: str | None,
+    parent: Mapping[str, str] | None = None,
+    **values: object,
+) -> bool:
+    """Change what is named of one resource; False if there is none.
+
+    Columns are replaced; of `settings`, each top-level key that is named.
+
+    Args:
+        resource_id: None for a table of one row.
+        parent: The column and the id of what the resource must belong to.
+
+    Raises:
+        UnknownResourceError: the table or a column is not in the catalogue.
+        psycopg.IntegrityError: a constraint refuses it.
+    """
+    names = _check(table, values)
+    changes: list[sql.Composable] = [_change(name) for name in values]
+    if "updated_at" in names:
+        changes.append(sql.SQL("updated_at = now()"))
+    where = {"id": resource_id, **(parent or {})} if resource_id is not None else {}
+    tests = [sql.SQL("{} = %s").format(sql.Identifier(name)) for name in where]
+    statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(changes or _NO_CHANGE),
+        sql.SQL(" AND ").join([sql.SQL("true"), *tests]),
+    )
+    parameters = [*map(_adapted, values.values()), *where.values()]
+    return connection.execute(statement, parameters).rowcount > 0
+
+
+# Tells whether the resource is there.
+_NO_CHANGE = (sql.SQL("id = id"),)
+
+
+def _change(column: str) -> sql.Composed:
+    form = "{0} = {0} || %s" if column == "settings" else "{0} = %s"
+    return sql.SQL(form).format(sql.Identifier(column))

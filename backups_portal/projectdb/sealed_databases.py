@@ -1,0 +1,178 @@
+"""Keep databases closed, with evidence that nothing has written to one.
+
+A closed database accepts no connection, not even a superuser's, until somebody opens it again. That
+this was not done in between, the server itself tells: it counts the sessions ever begun in each
+database, and the rows ever written to each table. Both counts survive a clean restart;
+after a crash, and when somebody resets them, they begin again, which the time of the last reset
+shows. So what cannot be proven counts as changed. Autovacuum, which enters closed databases as well
+and writes statistics there, begins no session and writes to none of our tables.
+"""
+
+import time
+from dataclasses import asdict, dataclass
+
+from psycopg import Connection, sql
+from psycopg.rows import dict_row
+
+from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.provisioning import (
+    create_role,
+    database_name,
+    on_server,
+    template_name,
+)
+
+# How long the last sessions of a database may take to end, in seconds.
+PATIENCE = 10.0
+
+
+class SealBrokenError(Exception):
+    """A kept database may have changed; `str()` of it says what was found, for the log."""
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What is known of a database while it stays as it is.
+
+    Attributes:
+        oid: Of the database: another one of the same name has another.
+        sessions: Client sessions ever begun in it (pg_stat_database).
+        writes: Rows ever inserted, updated and deleted in its tables. It can be read from inside
+            only, so that `check_writes` compares it after the database was opened.
+        counted_since: When counting began again, of this database and of the server.
+        schema: The template of the schema that it has.
+    """
+
+    oid: int
+    sessions: int
+    writes: int
+    counted_since: str
+    schema: str
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def close_database(url: str, *, prefix: str) -> Seal:
+    """Close a database, drop its role, and note how it is.
+
+    Raises:
+        psycopg.Error: the server cannot be reached or refuses.
+        SealBrokenError: somebody does not leave it.
+    """
+    name = sql.Identifier(database_name(prefix))
+    with on_server(url) as connection:
+        # A session that ends tells its counts before it leaves.
+        _wait_until_left(connection, prefix)
+        with on_server(database_url(url, database=database_name(prefix))) as inside:
+            writes = _count_writes(inside)
+        for statement in (
+            "ALTER DATABASE {name} WITH ALLOW_CONNECTIONS false",
+            "REVOKE ALL ON DATABASE {name} FROM {name}",
+            "DROP ROLE {name}",
+        ):
+            connection.execute(sql.SQL(statement).format(name=name))
+        _wait_until_left(connection, prefix)
+        return _read_seal(connection, prefix, writes)
+
+
+def check_seal(url: str, *, prefix: str, seal: Seal) -> None:
+    """Make sure that a closed database is as it was when it was closed.
+
+    Raises:
+        SealBrokenError: it has changed, or that it has not cannot be shown.
+        psycopg.Error: the server cannot be reached.
+    """
+    with on_server(url, connect_timeout=3) as connection:
+        _check(connection, prefix, seal)
+
+
+def take_over_database(url: str, *, old: str, new: str, password: str, seal: Seal) -> None:
+    """Rename a closed database, give it a role, and open it to that role.
+
+    Raises:
+        SealBrokenError: it has changed; it is as it was.
+        psycopg.Error: the server cannot be reached or refuses; it has the old name or the new one.
+    """
+    names = {
+        "old": sql.Identifier(database_name(old)),
+        "new": sql.Identifier(database_name(new)),
+    }
+    with on_server(url) as connection:
+        _check(connection, old, seal)
+        connection.execute(sql.SQL("ALTER DATABASE {old} RENAME TO {new}").format(**names))
+        create_role(connection, database_name(new), password)
+        for statement in (
+            "GRANT CONNECT ON DATABASE {new} TO {new}",
+            "ALTER DATABASE {new} WITH ALLOW_CONNECTIONS true",
+        ):
+            connection.execute(sql.SQL(statement).format(**names))
+
+
+def _check(connection: Connection, prefix: str, seal: Seal) -> None:
+    row = connection.execute(
+        "SELECT datallowconn FROM pg_database WHERE datname = %s", [database_name(prefix)]
+    ).fetchone()
+    if row is None:
+        raise SealBrokenError("it is gone")
+    if row[0]:
+        raise SealBrokenError("somebody opened it")
+    if _is_entered(connection, prefix):
+        raise SealBrokenError("somebody is in it")
+    found = _read_seal(connection, prefix, seal.writes)
+    differences = [
+        f"{name} was {value}, is {getattr(found, name)}"
+        for name, value in asdict(seal).items()
+        if getattr(found, name) != value
+    ]
+    if differences:
+        raise SealBrokenError("; ".join(differences))
+
+
+def check_writes(connection: Connection, seal: Seal) -> None:
+    """Make sure from inside that no row was written since the database was closed.
+
+    Raises:
+        SealBrokenError: some were.
+    """
+    found = _count_writes(connection)
+    if found != seal.writes:
+        raise SealBrokenError(f"rows written were {seal.writes}, are {found}")
+
+
+def _count_writes(connection: Connection) -> int:
+    row = connection.execute(
+        "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::bigint"
+        " FROM pg_stat_user_tables"
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _read_seal(connection: Connection, prefix: str, writes: int) -> Seal:
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(
+            """SELECT datid::bigint AS oid, sessions,
+                      concat(stats.stats_reset, '/', server.stats_reset) AS counted_since
+               FROM pg_stat_database AS stats CROSS JOIN pg_stat_bgwriter AS server
+               WHERE datname = %s""",
+            [database_name(prefix)],
+        ).fetchone()
+    if row is None:
+        raise SealBrokenError("it is gone")
+    return Seal(**row, writes=writes, schema=template_name())
+
+
+def _is_entered(connection: Connection, prefix: str) -> bool:
+    # The server's own cleaning changes no row.
+    query = """SELECT 1 FROM pg_stat_activity
+               WHERE datname = %s AND backend_type <> 'autovacuum worker' LIMIT 1"""
+    return connection.execute(query, [database_name(prefix)]).fetchone() is not None
+
+
+def _wait_until_left(connection: Connection, prefix: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while _is_entered(connection, prefix):
+        if time.monotonic() > deadline:
+            raise SealBrokenError("somebody does not leave it")
+        time.sleep(0.02)

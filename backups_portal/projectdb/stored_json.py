@@ -1,0 +1,94 @@
+"""JSON of a project's database as answers can hold it, whatever wrote it.
+
+SQL can store what the API would not take: numbers beyond 64 bits or double precision, a thousand
+levels of lists. Each is answered as it stands in the database.
+"""
+
+import json
+import re
+from typing import Any
+
+import orjson
+from psycopg import Connection
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+# As many levels of lists and objects as a body may have; answers wrap a few more around it, and
+# orjson writes 254 in all.
+DEEPEST = 200
+_ROOM = 254 - DEEPEST
+# Digits enough for a number that 64 bits or double precision lack; jsonb writes no exponents.
+_LONG_NUMBER = re.compile(rb"[\d.]{17}")
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
+
+
+def is_too_deep(value: Any) -> bool:
+    """Tell whether a parsed body has more levels than DEEPEST."""
+    for _ in range(_ROOM):
+        value = [value]
+    try:
+        orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+    except orjson.JSONEncodeError:
+        return True
+    return False
+
+
+def may_be_deep(text: bytes) -> bool:
+    """Tell whether a JSON text has brackets enough for so many levels."""
+    return text.count(b"[") + text.count(b"{") > DEEPEST
+
+
+def load_json(text: str | bytes | bytearray | memoryview) -> Any:
+    """Read a column's JSON; what Python has no value for stays text."""
+    text = text.encode() if isinstance(text, str) else bytes(text)
+    try:
+        value = json.loads(text, **_AS_TEXT) if _LONG_NUMBER.search(text) else orjson.loads(text)
+    except (ValueError, RecursionError):
+        return _members(text.decode())
+    return _members(text.decode()) if may_be_deep(text) and is_too_deep(value) else value
+
+
+def dump_json(value: Any) -> bytes:
+    """Write a value that `load_json` has read as JSON."""
+    return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _number(text: str) -> Any:
+    """Read a number; its text if Python would make it another one."""
+    number = float(text) if "." in text else int(text) if len(text) < 19 else None
+    return number if str(number) == text else orjson.Fragment(text)
+
+
+_AS_TEXT: Any = {"parse_int": _number, "parse_float": _number}
+
+
+def _members(text: str) -> Any:
+    """Read an object whose values stay JSON texts; else keep the whole text."""
+    if not text.startswith("{"):
+        return orjson.Fragment(text)
+    members: dict[str, Any] = {}
+    depth, key, start = 0, "", 0
+    for token in _TOKENS.finditer(text):
+        mark = token[0]
+        if mark in "]}":
+            depth -= 1
+        if mark == ":" and depth == 1:
+            key, start = json.loads(text[start : token.start()]), token.end()
+        elif (mark == "," and depth == 1) or (mark == "}" and depth == 0):
+            if value := text[start : token.start()].strip():
+                members[key] = orjson.Fragment(value)
+            start = token.end()
+        if mark in "[{":
+            depth += 1
+            start = token.end() if depth == 1 else start
+    return members
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Read a column that holds an object; empty if it holds something else."""
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def read_safely(connection: Connection) -> None:
+    """Let this connection read all JSON that the database may hold."""
+    set_json_loads(load_json, connection)
+    set_json_dumps(dump_json, connection)

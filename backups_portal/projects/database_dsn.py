@@ -1,0 +1,102 @@
+"""How the portal reaches main databases and their servers."""
+
+import psycopg
+from django.conf import settings
+
+from backups_portal.lib.crypto import Keyring
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.lock_holders import find_holder
+from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.ui.formats import day_and_time
+
+log = get_logger(__name__)
+
+SERVER_PURPOSE = "database server"
+UNREACHABLE = "The project's database is not responding."
+LOCKED = "Another session has locked the project's data."
+PASSWORD_PURPOSE = "database password"  # noqa: S105 - names what is sealed, is no password
+
+
+class ServerDownError(psycopg.OperationalError):
+    """The server did not answer when it was looked at last; asking it would only take long."""
+
+
+def keyring() -> Keyring:
+    """Return the installation's keys."""
+    return Keyring.from_hex(settings.INSTALLATION_KEY)
+
+
+def server_url(server: DatabaseServer) -> str:
+    """Return the URL with which databases are made on this server."""
+    return keyring().open(server.sealed_url, SERVER_PURPOSE)
+
+
+def admin_dsn(project: Project, *, statement_seconds: int | None = None) -> str:
+    """Return the URL of a project's database for the role that made it.
+
+    Args:
+        statement_seconds: After so long the server itself ends a statement.
+
+    Raises:
+        ServerDownError: its server is known not to answer.
+    """
+    return database_url(
+        _answering(project.server), database=project.database, statement_seconds=statement_seconds
+    )
+
+
+def project_dsn(project: Project, *, statement_seconds: int | None = None) -> str:
+    """Return the URL of a project's database for the project's own role.
+
+    Args:
+        statement_seconds: After so long the server itself ends a statement.
+
+    Raises:
+        ServerDownError: its server is known not to answer.
+    """
+    return database_url(
+        _answering(project.server),
+        database=project.database,
+        user=project.role,
+        password=keyring().open(project.sealed_password, PASSWORD_PURPOSE),
+        statement_seconds=statement_seconds,
+    )
+
+
+def _answering(server: DatabaseServer) -> str:
+    """Return the server's URL, unless the server is known to be away."""
+    if since := server.down_since:
+        raise ServerDownError(
+            f"The database server has not answered since {day_and_time(since)} UTC."
+        )
+    return server_url(server)
+
+
+def why_silent(project: Project, error: psycopg.Error, *, of_rows: bool = False) -> str:
+    """Tell whether a main database is away or locked by a session.
+
+    Args: as `find_holder`.
+    """
+    if not isinstance(error, psycopg.errors.LockNotAvailable):
+        return UNREACHABLE
+    return f"{LOCKED} {who_holds(project, of_rows=of_rows)}".strip() + " Then try again."
+
+
+def who_holds(project: Project, *, of_rows: bool = False) -> str:
+    """Tell owners who locks a project's tables; "" if unknown.
+
+    Args: as `find_holder`.
+    """
+    try:
+        # A role sees its own sessions best; the other one may be allowed to see everybody's.
+        holder = find_holder(project_dsn(project), of_rows=of_rows)
+        if holder is not None and holder.since is None:
+            holder = find_holder(admin_dsn(project), of_rows=of_rows)
+    except psycopg.Error:
+        log.warning("the holder of a lock is not known", project=project.pk, exc_info=True)
+        return ""
+    if holder is None:
+        return "The lock is gone by now."
+    log.warning("a lock is held by %s", holder, project=project.pk)
+    return f"The lock is held by {holder}. If that session hangs, end it."

@@ -1,0 +1,67 @@
+"""What makes a view ask the gate."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
+from django.views.generic import View
+from django.views.generic.base import ContextMixin
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.access import Permission, get_membership
+from backups_portal.projects.models import Membership, Project
+
+log = get_logger(__name__)
+
+
+def record_refusal(request: HttpRequest, account: Account, slug: str) -> None:
+    """Record that an account was not let into a project."""
+    log.warning("refused %s %s", request.method, request.path, account=account.pk)
+    record(
+        action="access.refused",
+        actor=account,
+        project=Project.objects.filter(slug=slug).first(),
+        subject=f"{request.method} {request.path}",
+        address=address_of(request),
+    )
+
+
+class ProjectPermissionMixin(ContextMixin, View):
+    """Lets members with `permission` in, and nobody else.
+
+    Sets `account`, `membership` and `project` before the view runs. The template gets
+    `project`, `role` and `is_owner`. A refusal is logged and audited.
+    """
+
+    permission = Permission.VIEW_PROJECT
+    account: Account
+    membership: Membership
+    project: Project
+
+    def project_slug(self) -> str:
+        """Return which project the request is about; may raise Http404."""
+        return self.kwargs["slug"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if not isinstance(request.user, Account):
+            raise PermissionDenied("Sign in first.")
+        self.account = request.user
+        slug = self.project_slug()
+        try:
+            self.membership = get_membership(self.account, slug, self.permission)
+        except (Http404, PermissionDenied):
+            record_refusal(request, self.account, slug)
+            raise
+        self.project = self.membership.project
+        return super().dispatch(request, *args, **kwargs)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            project=self.project,
+            role=self.membership.get_role_display(),
+            is_owner=self.membership.role == Membership.Role.OWNER,
+            **kwargs,
+        )

@@ -1,0 +1,64 @@
+"""Shutting a project down, and starting it again while its grace period lasts."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.billing.charge_ledger import current_quote, start_running, stop_running
+from backups_portal.projects.errors import ShutDownRefusedError
+from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.ui.visible_names import seen_name
+
+
+@transaction.atomic
+def shut_down(
+    *, project: Project, actor: Account, typed_name: str, address: str | None = None
+) -> Project:
+    """Shut a project down: end its charge, API and backups, remove nothing.
+
+    Doing it again changes nothing: the grace period counts from the first time.
+
+    Raises:
+        ShutDownRefusedError: the name that was typed is not the project's.
+    """
+    shown = seen_name(project.name)
+    if " ".join(typed_name.split()) not in (project.name, shown):
+        raise ShutDownRefusedError(
+            f"That is not this project's name. Type “{shown}” exactly as shown here."
+        )
+    row = Project.objects.select_for_update().get(pk=project.pk)
+    if row.state == Project.State.SHUT_DOWN:
+        return row
+    now = timezone.now()
+    row.state, row.shut_down_at = Project.State.SHUT_DOWN, now
+    row.save(update_fields=["state", "shut_down_at"])
+    MainDatabase.objects.filter(project=row).update(next_snapshot_at=None)
+    stop_running(project=row, at=now)
+    record(action="project.shut_down", actor=actor, project=row, address=address)
+    return row
+
+
+@transaction.atomic
+def start_again(*, project: Project, actor: Account, address: str | None = None) -> Project:
+    """Start a project that was shut down again, and charge it again.
+
+    Its next backup is due at once, and is left out where this day has one.
+
+    Raises:
+        ShutDownRefusedError: its grace period is over.
+    """
+    row = Project.objects.select_for_update().get(pk=project.pk)
+    if row.state == Project.State.ACTIVE:
+        return row
+    now, until = timezone.now(), row.removed_after
+    if until is None or until <= now:
+        raise ShutDownRefusedError(
+            "This project's grace period is over. It can't be started again."
+        )
+    row.state, row.shut_down_at = Project.State.ACTIVE, None
+    row.save(update_fields=["state", "shut_down_at"])
+    MainDatabase.objects.filter(project=row).update(next_snapshot_at=now)
+    start_running(project=row, quote=current_quote(), reason="Started again")
+    record(action="project.started_again", actor=actor, project=row, address=address)
+    return row
