@@ -1,40 +1,94 @@
-"""Small drawings of how an amount went over time."""
+"""Charts that the server draws: where each value is, in percent, and what is said of it.
 
-from collections.abc import Sequence
+A drawing has no size of its own, so its words stay as large as all others at any width.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import pairwise
+from math import ceil, floor, log
 
-# Units of the drawing, which is stretched to the width of its place.
-WIDTH, HEIGHT = 600, 100
+from backups_portal.ui import formats, moments
+from backups_portal.ui.viewer_time_zone import viewers_zone
+
 # More than a screen tells apart.
-MOST_POINTS = 120
+MAX_POINTS = 120
+# A scale has as many steps at most, of 1, 2 or 5 times a power of ten.
+MAX_STEPS = 4
+STEPS = (1, 2, 5, 10)
+# Of the place that a bar has.
+BAR_SHARE = 0.56
+# Every amount above zero must be visible.
+LEAST_BAR = 2.0
+# Few bars stand on a line that has room for those to come.
+LEAST_PLACES = 6
+# Units that are no currency.
+COUNTED = ("bytes", "rows")
+
+Amount = int | Decimal
 
 
 @dataclass(frozen=True)
-class Trend:
-    """A line over time, from zero at the bottom to the highest amount at the top.
+class Value:
+    """A value, found by whoever points into its part of the width.
 
     Attributes:
-        line: Points of the line, as SVG has them.
-        area: The same with the corners below it.
+        label: What is said of it.
+        x: Its middle, in percent of the width.
+        y: Its top, in percent of the height.
+        left: Where its part begins, in percent of the width.
+        width: Of its part.
+        mark: What is written below it; empty if the axis has other words.
     """
 
-    line: str
-    area: str
-    first_at: datetime
-    last_at: datetime
-    first: int
-    last: int
-    highest: int
-    width: int = WIDTH
-    height: int = HEIGHT
+    label: str
+    x: float
+    y: float
+    left: float
+    width: float
+    mark: str = ""
 
 
-def trend(amounts: Sequence[tuple[datetime, int]]) -> Trend | None:
-    """The line through some amounts; None where there are not two moments, or nothing but zeros.
+@dataclass(frozen=True)
+class Chart:
+    """Values over time, from zero at the bottom to the first line of the scale.
+
+    Attributes:
+        scale: Amounts at lines of equal distances, the highest first, zero last.
+        axis: Days at equal distances, the first one first; empty if values have marks.
+        summary: The chart in words.
+        last: The newest amount.
+        line: Points of a line through the values, as SVG has them; empty of bars.
+    """
+
+    values: Sequence[Value]
+    scale: Sequence[str]
+    axis: Sequence[str]
+    summary: str
+    last: str
+    line: str = ""
+    bar: float = 0
+
+    @property
+    def area(self) -> str:
+        """Return the line with the corners below it."""
+        return f"0,100 {self.line} 100,100"
+
+
+def trend(
+    amounts: Sequence[tuple[datetime, int]], *, unit: str, zone: str | None = None
+) -> Chart | None:
+    """Draw a line through amounts.
 
     Args:
         amounts: Moments and what was measured then, oldest first.
+        unit: "bytes" or "rows".
+        zone: Whose days are named while the viewer's zone is not known.
+
+    Returns:
+        None if there are not two moments, or nothing but zeros.
     """
     if len(amounts) < 2 or amounts[0][0] == amounts[-1][0]:
         return None
@@ -42,25 +96,123 @@ def trend(amounts: Sequence[tuple[datetime, int]]) -> Trend | None:
     if highest <= 0:
         return None
     begin, end = amounts[0][0], amounts[-1][0]
-    points = [
-        f"{WIDTH * ((at - begin) / (end - begin)):.1f},{HEIGHT * (1 - amount / highest):.1f}"
-        for at, amount in _thinned(amounts)
-    ]
-    line = " ".join(points)
-    return Trend(
-        line=line,
-        area=f"0,{HEIGHT} {line} {WIDTH},{HEIGHT}",
-        first_at=begin,
-        last_at=end,
-        first=amounts[0][1],
-        last=amounts[-1][1],
-        highest=highest,
+    top, scale = scale_to(highest, unit)
+    shown = _thinned(amounts)
+    places = [100 * ((at - begin) / (end - begin)) for at, _ in shown]
+    heights = [100 * (1 - amount / top) for _, amount in shown]
+    labels = [f"{_day(at, zone)}: {written(amount, unit)}" for at, amount in shown]
+    first, last = (written(amounts[place][1], unit) for place in (0, -1))
+    return Chart(
+        values=_side_by_side(labels, places, heights),
+        scale=scale,
+        axis=[_day(at, zone) for at in (begin, begin + (end - begin) / 2, end)],
+        summary=f"from {first} to {last}, at most {written(highest, unit)}",
+        last=last,
+        line=" ".join(f"{x:.2f},{y:.2f}" for x, y in zip(places, heights, strict=True)),
     )
 
 
+def bars(amounts: Sequence[tuple[date, Decimal]], *, unit: str) -> Chart | None:
+    """Draw a bar for the amount of each month.
+
+    Args:
+        amounts: First days of months, oldest first.
+        unit: A currency.
+
+    Returns:
+        None if there is nothing but zeros.
+    """
+    highest = max((amount for _, amount in amounts), default=Decimal(0))
+    if highest <= 0:
+        return None
+    top, scale = scale_to(highest, unit)
+    place = 100 / max(len(amounts), LEAST_PLACES)
+    told = [(f"{month:%B %Y}", written(amount, unit)) for month, amount in amounts]
+    values = [
+        Value(
+            label=f"{name}: {text}",
+            x=round((number + 0.5) * place, 2),
+            y=round(100 - max(100 * float(amount) / top, LEAST_BAR if amount else 0), 2),
+            left=round(number * place, 2),
+            width=round(place, 2),
+            mark=f"{month:%b}",
+        )
+        for number, ((name, text), (month, amount)) in enumerate(zip(told, amounts, strict=True))
+    ]
+    return Chart(
+        values=values,
+        scale=scale,
+        axis=[],
+        summary=", ".join(f"{name} {text}" for name, text in told),
+        last=told[-1][1],
+        bar=round(place * BAR_SHARE, 2),
+    )
+
+
+def scale_to(highest: Amount, unit: str) -> tuple[float, list[str]]:
+    """Return a round amount that is not less, and the scale from it down to zero."""
+    whole, write = _whole(float(highest), unit)
+    # There is no half a row and no part of a cent; sizes have one digit behind the point.
+    least = 0.01 if unit not in COUNTED else 0.1 if whole > 1 else 1.0
+    step = max(_step(float(highest) / whole), least)
+    count = max(ceil(float(highest) / whole / step - 1e-9), 1)
+    lines = [write(step * number) for number in range(count, 0, -1)]
+    return step * count * whole, [*lines, "0"]
+
+
+def written(amount: Amount, unit: str) -> str:
+    """Write an amount in bytes, in rows, or in a currency."""
+    writers: dict[str, Callable[[int], str]] = {
+        "bytes": formats.data_size,
+        "rows": lambda rows: f"{rows:,}",
+    }
+    if writer := writers.get(unit):
+        return writer(int(amount))
+    return formats.money(Decimal(amount), unit)
+
+
+def _whole(highest: float, unit: str) -> tuple[float, Callable[[float], str]]:
+    """Return what a scale counts in, and how it writes such amounts: all in one unit."""
+    if unit == "rows":
+        return 1, lambda amount: f"{amount:,.0f}"
+    power = int(log(highest, formats.KIBI) + 1e-9) if unit == "bytes" else 0
+    if power == 0:
+        # Amounts of a scale are round: what is never there need not be read.
+        return 1, lambda amount: _short(written(Decimal(str(amount)), unit))
+    power = min(power, len(formats.SIZE_UNITS))
+    name = formats.SIZE_UNITS[power - 1]
+    return formats.KIBI**power, lambda amount: f"{amount:,.4g}{formats.NO_BREAK}{name}"
+
+
+def _short(amount: str) -> str:
+    return amount.replace(f".00{formats.NO_BREAK}", formats.NO_BREAK)
+
+
+def _step(highest: float) -> float:
+    """Return the distance between lines of a scale."""
+    raw = highest / MAX_STEPS
+    power = 10.0 ** floor(log(raw, 10) + 1e-9)
+    return next(factor * power for factor in STEPS if factor * power >= raw - 1e-9 * power)
+
+
+def _side_by_side(
+    labels: Sequence[str], places: Sequence[float], heights: Sequence[float]
+) -> list[Value]:
+    """Give each value what is nearer to it than to its neighbours."""
+    edges = [0.0, *((a + b) / 2 for a, b in pairwise(places)), 100.0]
+    return [
+        Value(label, round(x, 2), round(y, 2), round(left, 2), round(right - left, 2))
+        for label, x, y, (left, right) in zip(labels, places, heights, pairwise(edges), strict=True)
+    ]
+
+
 def _thinned(amounts: Sequence[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
-    """Few enough of them, with the first and the last."""
-    if len(amounts) <= MOST_POINTS:
+    """Leave out amounts until few enough are left, but never the first and the last."""
+    if len(amounts) <= MAX_POINTS:
         return list(amounts)
-    step = (len(amounts) - 1) / (MOST_POINTS - 1)
-    return [amounts[round(place * step)] for place in range(MOST_POINTS)]
+    step = (len(amounts) - 1) / (MAX_POINTS - 1)
+    return [amounts[round(place * step)] for place in range(MAX_POINTS)]
+
+
+def _day(at: datetime, zone: str | None) -> str:
+    return moments.day(formats.local(at, viewers_zone() or zone))

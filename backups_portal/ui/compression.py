@@ -10,18 +10,19 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import patch_vary_headers
 
 ACCEPTS_BROTLI = re.compile(r"\bbr\b")
-# As small as gzip makes a page, in a third of the time.
+# This makes a page as small as gzip does, in a third of the time.
 QUALITY = 3
-# What is so short is not worth it; Django's own measure.
-SHORTEST = 200
-# As much as Django adds to what gzip makes of a page.
-MOST_RANDOM_BYTES = GZipMiddleware.max_random_bytes
+# Shorter pages are not worth it; this is Django's own limit.
+MIN_BYTES = 200
+# Django adds as much to what gzip makes of a page.
+MAX_RANDOM_BYTES = GZipMiddleware.max_random_bytes
 
 
 class PageCompressionMiddleware(GZipMiddleware):
-    """By Brotli for browsers that know it, which do over HTTPS, by Django's middleware for others.
+    """Compresses by Brotli for browsers that take it, by Django's middleware for others.
 
-    Both hide the true length of HTML from who would guess secrets by it (BREACH).
+    Browsers take Brotli over HTTPS only. Both hide the true length of HTML, by which an attacker
+    could guess secrets (BREACH).
     """
 
     def process_response(
@@ -33,7 +34,7 @@ class PageCompressionMiddleware(GZipMiddleware):
             request.headers.get("Accept-Encoding", "")
         ):
             return super().process_response(request, response)
-        if len(response.content) >= SHORTEST and not response.has_header("Content-Encoding"):
+        if len(response.content) >= MIN_BYTES and not response.has_header("Content-Encoding"):
             patch_vary_headers(response, ("Accept-Encoding",))
             response.content = brotli.compress(
                 response.content + _noise(), quality=QUALITY, mode=brotli.MODE_TEXT
@@ -44,5 +45,5 @@ class PageCompressionMiddleware(GZipMiddleware):
 
 
 def _noise() -> bytes:
-    """A comment that no compression shortens, of a length that nobody foresees."""
-    return f"<!--{secrets.token_urlsafe(secrets.randbelow(MOST_RANDOM_BYTES))}-->".encode()
+    """Make a comment of random length that no compression shortens."""
+    return f"<!--{secrets.token_urlsafe(secrets.randbelow(MAX_RANDOM_BYTES))}-->".encode()

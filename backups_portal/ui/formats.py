@@ -1,17 +1,19 @@
 """How amounts, sizes, lengths of time and moments read on a page."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+
+from backups_portal.lib.timezones import zone_of
 
 SIZE_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 KIBI = 1024
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def data_size(size: int) -> str:
-    """A number of bytes with a binary unit: 1 KiB is 1024 bytes."""
+    """Write a number of bytes with a binary unit: 1 KiB is 1024 bytes."""
     if size < KIBI:
         return f"{size:,}{NO_BREAK}{'byte' if size == 1 else 'bytes'}"
     value = size / KIBI
@@ -23,7 +25,7 @@ def data_size(size: int) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """A length of time in its two largest units; tenths of a second below a minute."""
+    """Write a length of time in its two largest units; below a minute, in tenths of a second."""
     seconds = length.total_seconds()
     if round(seconds, 1) < 60:
         return f"{seconds:.1f}{NO_BREAK}s"
@@ -37,7 +39,7 @@ def duration(length: timedelta) -> str:
 
 
 def roughly(length: timedelta) -> str:
-    """A length of time that is an estimate: no more digits than it deserves."""
+    """Write an estimated length of time, without false precision."""
     seconds = max(1, round(length.total_seconds()))
     step = 1 if seconds < 10 else 5 if seconds < 60 else 30 if seconds < 600 else 60
     rounded = timedelta(seconds=round(seconds / step) * step)
@@ -45,34 +47,45 @@ def roughly(length: timedelta) -> str:
 
 
 def money(amount: Decimal, currency: str) -> str:
-    """An amount in cents with its currency: 1,234.50 USD."""
+    """Write an amount in cents with its currency: 1,234.50 USD."""
     return f"{amount:,.2f}{NO_BREAK}{currency}"
 
 
 def price(amount: Decimal, currency: str) -> str:
-    """A unit price with every digit that counts, and two at least: 0.068 USD."""
+    """Write a unit price with every digit that counts, at least two: 0.068 USD."""
     digits = max(2, -int(amount.normalize().as_tuple().exponent))
     return f"{amount:,.{digits}f}{NO_BREAK}{currency}"
 
 
 def zone_label(moment: datetime) -> str:
-    """The abbreviation of the moment's zone, or its distance from UTC where it has none."""
+    """Name the zone of a moment, by its distance from UTC if it has no abbreviation."""
     name = moment.tzname() or ""
     if name[:1] in "+-":
         return "UTC" + name.replace("-", MINUS)
     return name
 
 
-def day_and_time(moment: datetime) -> str:
-    """23 Nov 2026, 03:05."""
-    return f"{moment.day} {moment:%b %Y, %H:%M}"
+def day(on: date, *, this_year: int | None = None) -> str:
+    """Write a day as 23 Nov 2026, without the year if it is the given one."""
+    # strftime takes ten times as long, and a page has hundreds of moments.
+    short = f"{on.day} {MONTHS[on.month - 1]}"
+    return short if on.year == this_year else f"{short} {on.year}"
+
+
+def day_and_time(moment: datetime, *, this_year: int | None = None) -> str:
+    """Write a moment as 23 Nov 2026, 03:05, without the year if it is the given one."""
+    return f"{day(moment, this_year=this_year)}, {moment.hour:02}:{moment.minute:02}"
 
 
 def full(moment: datetime) -> str:
-    """23 Nov 2026, 03:05 CET."""
-    return f"{day_and_time(moment)} {zone_label(moment)}"
+    """Write a moment as 23 Nov 2026, 03:05:10 CET."""
+    return f"{day_and_time(moment)}:{moment.second:02} {zone_label(moment)}"
 
 
 def local(moment: datetime, zone: str | None) -> datetime:
-    """The moment on the clocks of a time zone (IANA name); UTC without one."""
-    return moment.astimezone(ZoneInfo(zone or "UTC"))
+    """Put a moment on the clocks of a time zone (IANA name), of UTC without one."""
+    try:
+        return moment.astimezone(zone_of(zone or "UTC"))
+    except OverflowError:
+        # In that zone, the last hours of 9999 are in a year that Python does not have.
+        return moment.astimezone(UTC)

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from backups_portal.ui import formats
-from backups_portal.ui.estimate import remaining
+from backups_portal.ui.eta import remaining
 
 
 class Counted(Protocol):
-    """How far a step of some work has come; a total is None where it is not known."""
+    """How far a step of some work has come; a total is None if it is not known."""
 
     @property
     def step(self) -> str: ...
@@ -36,9 +36,9 @@ OnProgress = Callable[[Counted], None]
 
 @contextmanager
 def progress_bar(stream: OutputWrapper, *, silent: bool = False) -> Iterator[OnProgress]:
-    """A bar for each step on a terminal, a line for each step elsewhere, nothing where silent.
+    """Show a bar for each step on a terminal, a line elsewhere, nothing if silent.
 
-    What it yields may be called from several threads.
+    The function that it yields may be called from several threads.
     """
     if silent:
         yield lambda counted: None
@@ -50,7 +50,7 @@ def progress_bar(stream: OutputWrapper, *, silent: bool = False) -> Iterator[OnP
 
 
 def describe(counted: Counted, elapsed: timedelta) -> str:
-    """Rows and bytes done, and how long the step will still take."""
+    """Describe rows and bytes done, and how long the rest of the step takes."""
     rows = f"{counted.rows_done:,}"
     if counted.rows_total is not None:
         rows += f" of {counted.rows_total:,}"
@@ -82,10 +82,10 @@ class _Steps:
             self.advance(counted, timedelta(seconds=time.monotonic() - self._since))
 
     def begin(self, counted: Counted) -> None:
-        """A step begins."""
+        """Begin to show a step."""
 
     def advance(self, counted: Counted, elapsed: timedelta) -> None:
-        """It has come further."""
+        """Show how far the step has come."""
 
 
 class _Lines(_Steps):

@@ -14,6 +14,24 @@
     }
   });
 
+  // Whoever tabs out of a menu is done with it.
+  document.addEventListener("focusout", (event) => {
+    const menu = event.target.closest("details.menu[open]");
+    if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
+  });
+
+  // A menu near the lower edge of the window opens upwards if there is room, and is scrolled to.
+  document.addEventListener("toggle", (event) => {
+    const panel = event.target.matches?.("details.menu[open]") && event.target.querySelector(".menu-panel");
+    if (!panel) return;
+    panel.classList.remove("is-above");
+    const { bottom, height } = panel.getBoundingClientRect();
+    const bar = document.querySelector(".topbar")?.offsetHeight ?? 0;
+    const room = event.target.getBoundingClientRect().top - bar;
+    panel.classList.toggle("is-above", bottom > innerHeight && room > height + 8);
+    panel.scrollIntoView({ block: "nearest" });
+  }, true);
+
   // A live refresh would close the menu under the pointer, and empty the field under the hands: it
   // waits for the next turn, also where it was asked for before the menu was opened.
   const waitWhileInUse = (event) => {
@@ -27,11 +45,32 @@
   // A live part that gets no answer stays as it was: say that it is old, until the next answer.
   const connection = document.getElementById("connection-lost");
   const tell = (text) => { if (connection && connection.textContent !== text) connection.textContent = text; };
-  const lost = () => tell("Connection lost. What you see may be old; trying again …");
+  const lost = () => tell("Connection lost. What you see may be outdated. Reconnecting …");
   document.addEventListener("htmx:error", lost);
   document.addEventListener("htmx:after:request", (event) => {
     if (event.detail.ctx.response.status < 500) tell("");
     else lost();
+  });
+
+  // A chart is one stop on the way through a page; arrow keys walk through its values.
+  const stops = (chart) => [...chart.querySelectorAll("a, [tabindex]")];
+  const shorten = (chart) => {
+    const all = stops(chart);
+    const here = all.includes(document.activeElement) ? document.activeElement : all.at(-1);
+    for (const stop of all) stop.setAttribute("tabindex", stop === here ? "0" : "-1");
+  };
+  const shortenAll = () => document.querySelectorAll("[data-walk]").forEach(shorten);
+  shortenAll();
+  document.addEventListener("htmx:after:swap", shortenAll);
+  document.addEventListener("keydown", (event) => {
+    const chart = event.target.closest?.("[data-walk]");
+    const row = Number(chart?.dataset.walk);
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -row, ArrowDown: row }[event.key];
+    if (!step) return;
+    const all = stops(chart);
+    event.preventDefault();
+    all[all.indexOf(event.target) + step]?.focus();
+    shorten(chart);
   });
 
   // A second click on a button whose form is under way does nothing.
@@ -47,7 +86,8 @@
     const source = document.getElementById(button.dataset.copy);
     const label = button.querySelector("[data-copy-label]");
     try {
-      await navigator.clipboard.writeText(source.textContent);
+      // Of a list, what is seen: an item to a line.
+      await navigator.clipboard.writeText(source.innerText.trim());
       label.textContent = "Copied";
     } catch {
       // Browsers keep the clipboard from pages without TLS: mark the text for Ctrl-C.

@@ -63,10 +63,18 @@ def test_price_shows_every_digit_that_counts(amount: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("zone", "text"),
     [
-        (None, "1 Jul 2026, 12:00 UTC"),
-        ("Europe/Berlin", "1 Jul 2026, 14:00 CEST"),
-        ("America/Sao_Paulo", "1 Jul 2026, 09:00 UTC\N{MINUS SIGN}03"),
+        (None, "1 Jul 2026, 12:00:00 UTC"),
+        ("Europe/Berlin", "1 Jul 2026, 14:00:00 CEST"),
+        ("America/Sao_Paulo", "1 Jul 2026, 09:00:00 UTC\N{MINUS SIGN}03"),
     ],
 )
 def test_moment_is_told_on_the_clocks_of_its_zone(zone: str | None, text: str) -> None:
     assert formats.full(formats.local(NOON, zone)) == text
+
+
+@pytest.mark.parametrize(
+    ("year", "text"),
+    [(2026, "1 Jul, 12:00"), (2027, "1 Jul 2026, 12:00"), (None, "1 Jul 2026, 12:00")],
+)
+def test_this_year_is_not_said(year: int | None, text: str) -> None:
+    assert formats.day_and_time(NOON, this_year=year) == text

@@ -29,9 +29,9 @@ def test_vendored_library_names_version_and_licence(library: str) -> None:
     assert "Permission" in (folder / "LICENSE").read_text()
 
 
-@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "500"])
+@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "403_origin", "404", "500"])
 def test_error_page_needs_no_request(name: str) -> None:
-    assert "To your projects" in render_to_string(f"{name}.html")
+    assert "Go to your projects" in render_to_string(f"{name}.html")
 
 
 def test_every_icon_is_used_and_every_one_that_is_used_is_there() -> None:
@@ -41,10 +41,10 @@ def test_every_icon_is_used_and_every_one_that_is_used_is_there() -> None:
         path.read_text()
         for folder in (TEMPLATES, root / "backups_portal", root / "snapshots", root / "restores")
         for path in folder.rglob("*")
-        if path.suffix in (".html", ".jinja", ".py")
+        if path.suffix in (".html", ".py")
     ]
     quoted = set(re.findall(r'"([a-z0-9-]+)"', "\n".join(texts)))
-    named = set(re.findall(r'icon(?:_name=| |\()"([a-z0-9-]+)"', "\n".join(texts)))
+    named = set(re.findall(r'icon(?:_name=|\()"([a-z0-9-]+)"', "\n".join(texts)))
     assert icons <= quoted
     assert named <= icons
 
@@ -110,4 +110,4 @@ def test_unknown_address_is_explained(client: Client) -> None:
     client.force_login(factories.make_account())
     response = client.get("/no/such/page/")
     assert response.status_code == 404
-    assert "There is nothing here" in response.content.decode()
+    assert "Page not found" in response.content.decode()

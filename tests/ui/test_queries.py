@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.services import record
+from backups_portal.audit.recorder import record
 from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Invitation, Project
 from snapshots.models import Hold, Snapshot
@@ -22,9 +22,12 @@ FEW, MANY = 1, 40
 OF_ACCOUNT = ("projects", "security")
 OF_PROJECT = (
     *("project", "main-database", "backups", "backups-find", "transfers", "data", "ids"),
-    *("members", "charges", "activity", "shut-down"),
+    *("members", "charges", "activity", "shut-down", "api", "tokens", "api-reference"),
 )
-OF_SNAPSHOT = ("snapshot", "snapshot-compare", "snapshot-download", "restore-confirm")
+OF_SNAPSHOT = (
+    *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),
+    *("snapshot-compare", "snapshot-download", "restore-confirm"),
+)
 
 
 class Filled:
@@ -57,13 +60,13 @@ class Filled:
         factories.make_membership(self.project, factories.make_account())
         Invitation.objects.create(
             project=self.project,
-            account=factories.make_account(),
+            email=factories.make_account().email,
             role="collaborator",
             invited_by=self.owner,
         )
         Invitation.objects.create(
             project=factories.make_project_row(),
-            account=self.owner,
+            email=self.owner.email,
             role="collaborator",
             invited_by=self.owner,
         )

@@ -1,0 +1,46 @@
+"""Lists that come behind their page, because what they are read from may be slow or away.
+
+The page has a place that asks for `?list=now` as soon as it is there; the same address shows the
+whole page with its list, for browsers without scripts and for searches. See
+.github/decisions/0015-pages-do-not-wait-for-other-databases.md.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpResponse
+from django.utils.cache import add_never_cache_headers, patch_vary_headers
+from django.views.generic.base import TemplateResponseMixin, View
+
+
+class ListBehindMixin(TemplateResponseMixin, View):
+    """A page, and by itself the part of it that shows the list."""
+
+    list_template_name: str
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the page asks for its list alone."""
+        return self.request.method == "GET" and "HX-Request" in self.request.headers
+
+    @property
+    def is_list_wanted(self) -> bool:
+        """Whether the address asks for the list, with its page or without."""
+        return self.request.GET.get("list") == "now"
+
+    def get_template_names(self) -> list[str]:
+        return [self.list_template_name] if self.is_part else super().get_template_names()
+
+    def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
+        """Render the page or its part, which no browser and no proxy may keep.
+
+        Args:
+            context: With `unreachable` if the list could not be read.
+        """
+        # A live part is shown only if its status is a success.
+        if "unreachable" in context and not self.is_part and not response_kwargs.get("status"):
+            response_kwargs["status"] = HTTPStatus.SERVICE_UNAVAILABLE
+        response = super().render_to_response(context, **response_kwargs)
+        add_never_cache_headers(response)
+        patch_vary_headers(response, ["HX-Request"])
+        return response

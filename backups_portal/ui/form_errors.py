@@ -1,0 +1,37 @@
+"""Where the eyes and the keyboard go on a page whose form came back with errors."""
+
+from django.forms import BaseForm, BoundField
+
+# It stands for the message about the form as a whole, where a field's name would.
+WHOLE_FORM = "form"
+
+
+def fields_with_errors(form: BaseForm) -> list[BoundField]:
+    """List the visible fields that are wrong, in the order of the form."""
+    return [bound for bound in form.visible_fields() if bound.errors] if form.errors else []
+
+
+def errors_of_the_whole(form: BaseForm) -> list[str]:
+    """List the errors of the form as a whole and of its hidden fields."""
+    if not form.errors:
+        return []
+    hidden = [error for bound in form.hidden_fields() for error in bound.errors]
+    return [*form.non_field_errors(), *hidden]
+
+
+def first_focus(form: BaseForm) -> str | None:
+    """Name the first wrong field, which gets the focus.
+
+    Returns:
+        "form" if only the form's own message tells what is wrong. None leaves the focus to the
+        fields, as while nothing is wrong: a page may set it only once.
+    """
+    if not form.errors:
+        return None
+    if wrong := fields_with_errors(form):
+        return wrong[0].name
+    return None if any(map(_asks_for_focus, form.visible_fields())) else WHOLE_FORM
+
+
+def _asks_for_focus(bound: BoundField) -> bool:
+    return bool(bound.field.widget.attrs.get("autofocus"))
