@@ -1,6 +1,5 @@
-"""API tokens of an account: made, looked up, revoked; their values are kept nowhere."""
+"""Make, find and revoke an account's API tokens; no value is stored."""
 
-import logging
 import re
 import secrets
 from collections.abc import Collection
@@ -13,18 +12,19 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from backups_portal.accounts.models import AccessToken, Account
-from backups_portal.audit.services import record
+from backups_portal.audit.recorder import record
 from backups_portal.lib.crypto import Keyring
-from backups_portal.lib.throttle import Limit
+from backups_portal.lib.limits import Limit
+from backups_portal.lib.loggers import get_logger
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
-# By its beginning, scanners of source code know what they have found.
+# Secret scanners recognise a token by this prefix.
 PREFIX = "bp_"
 RANDOM_BYTES = 20
 VALUE = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * RANDOM_BYTES}}}")
 NOTED_EVERY = timedelta(minutes=1)
-# A program that goes on with a token that does not work must not fill the audit log.
+# A program that keeps using a refused token must not fill the audit log.
 TOLD_SECONDS = 15 * 60
 NAME_TAKEN = "access_token_name_unique_per_account"
 
@@ -34,14 +34,14 @@ class NameTakenError(Exception):
 
 
 class NewAccessToken(NamedTuple):
-    """A token that was just made, and its value, which nobody can read again."""
+    """A new token with its value, which cannot be read again."""
 
     row: AccessToken
     value: str
 
 
 def tokens_of(account: Account) -> QuerySet[AccessToken]:
-    """The account's tokens that were not revoked, newest first."""
+    """Return the account's tokens that were not revoked, newest first."""
     return AccessToken.objects.unrevoked().filter(account=account)
 
 
@@ -53,7 +53,7 @@ def make_access_token(
     expires_at: datetime | None,
     address: str | None = None,
 ) -> NewAccessToken:
-    """A new token, which acts for the account within its scopes.
+    """Make a token, which acts for the account within its scopes.
 
     Raises:
         NameTakenError: the account has a token of this name, so that nobody could tell them apart.
@@ -73,7 +73,7 @@ def make_access_token(
         if NAME_TAKEN not in str(error):
             raise
         raise NameTakenError(
-            f"You have a token named “{name}” already. Revoke it, or choose another name."
+            f"You already have a token named “{name}”. Revoke it, or choose another name."
         ) from error
     details = {
         "last_four": row.last_four,
@@ -93,7 +93,7 @@ def make_access_token(
 def revoke_access_token(
     *, account: Account, token_id: int, address: str | None = None
 ) -> AccessToken | None:
-    """Let nobody act with one of the account's tokens any more; None where it is gone already."""
+    """Revoke one of the account's tokens; None if it is gone already."""
     row = tokens_of(account).filter(pk=token_id).first()
     live = AccessToken.objects.unrevoked().filter(pk=token_id, account=account)
     if row is None or not live.update(revoked_at=timezone.now()):
@@ -109,25 +109,25 @@ def revoke_access_token(
 
 
 def find_access_token(value: str) -> AccessToken | None:
-    """The token with this value, with its account; whether it still works, `refusal_of` says."""
+    """Find the token with this value; `refusal_of` says if it still works."""
     if not VALUE.fullmatch(value):
         return None
     return AccessToken.objects.select_related("account").filter(digest=_digest(value)).first()
 
 
 def refusal_of(token: AccessToken) -> str:
-    """Why nothing may be done with a token, in a sentence; "" where something may."""
+    """Say in a sentence why a token works no more; "" if it works."""
     if token.revoked_at is not None:
         return "This token was revoked."
     if token.has_expired:
         return "This token has expired."
     if not token.account.is_active:
-        return "The account of this token is closed."
+        return "This token's account is closed."
     return ""
 
 
 def note_use(token: AccessToken) -> None:
-    """Remember that a token was used just now; more often than once a minute writes nothing."""
+    """Remember that a token was used just now, to a minute."""
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > NOTED_EVERY:
         AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
@@ -136,13 +136,13 @@ def note_use(token: AccessToken) -> None:
 def record_refused_use(
     token: AccessToken | None, reason: str, *, who: str, address: str | None
 ) -> None:
-    """Write down that a token was refused, once in a while for each `who`.
+    """Record a refused token, once per interval for each `who`.
 
     Args:
         token: None where there is no such token.
         who: What counts as the same refusal again.
     """
-    log.warning("token refused token=%s %s", token.pk if token else "unknown", reason)
+    log.warning("token refused %s", reason, token=token.pk if token else "unknown")
     if Limit("token-refused-told", 1, TOLD_SECONDS).take(who):
         return
     record(

@@ -1,4 +1,4 @@
-"""The app of accounts."""
+"""Configure the app of accounts."""
 
 from importlib import import_module
 
@@ -6,9 +6,9 @@ from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
-    """Notes when a password was given, whoever signs somebody in and whatever was loaded before."""
+    """Loads the receiver that notes when a password was given."""
 
     name = "backups_portal.accounts"
 
     def ready(self) -> None:
-        import_module("backups_portal.accounts.recent")
+        import_module("backups_portal.accounts.reauthentication")

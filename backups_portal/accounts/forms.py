@@ -1,4 +1,4 @@
-"""Forms of who signs in."""
+"""Define the forms of accounts."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import AccessToken, Account
 from backups_portal.accounts.scopes import Scope
+from backups_portal.ui.form_widgets import OnceInput
+from backups_portal.ui.visible_names import name_problem
 
-# Of tokens, in days.
+# The lifetimes of tokens that the form offers, in days.
 LIFETIMES = (
     ("1", "1 day"),
     ("7", "7 days"),
@@ -41,8 +43,7 @@ class SignInForm(AuthenticationForm):
         widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
     )
     error_messages = {
-        "invalid_login": "That e-mail and password do not belong together. Check both, "
-        "and mind that the password tells capitals apart.",
+        "invalid_login": "Wrong e-mail or password. Passwords are case-sensitive.",
         "inactive": "This account is closed.",
     }
 
@@ -53,8 +54,8 @@ class CodeForm(forms.Form):
     code = forms.CharField(
         label="Code",
         max_length=40,
-        error_messages={"required": "Enter the code that the app shows, or a recovery code."},
-        widget=forms.TextInput(
+        error_messages={"required": "Enter the code from your app, or a recovery code."},
+        widget=OnceInput(
             attrs={
                 "autofocus": True,
                 "autocomplete": "one-time-code",
@@ -81,10 +82,10 @@ class TurnOnForm(PasswordForm):
     """A first code proves that the app has the secret."""
 
     code = forms.CharField(
-        label="Code that the app shows",
+        label="Code from your app",
         max_length=10,
-        error_messages={"required": "Enter the code that the app shows."},
-        widget=forms.TextInput(
+        error_messages={"required": "Enter the code from your app."},
+        widget=OnceInput(
             attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false"}
         ),
     )
@@ -92,7 +93,7 @@ class TurnOnForm(PasswordForm):
 
 
 class ForgottenForm(forms.Form):
-    """Whose password is forgotten."""
+    """The address of a forgotten password."""
 
     email = forms.EmailField(
         label="E-mail",
@@ -103,7 +104,7 @@ class ForgottenForm(forms.Form):
 
 
 class NewPasswordForm(forms.Form):
-    """A new password, twice: nobody sees what they type."""
+    """A new password, typed twice because it is hidden."""
 
     new_password = forms.CharField(
         label="New password",
@@ -114,10 +115,10 @@ class NewPasswordForm(forms.Form):
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
     repeated = forms.CharField(
-        label="New password again",
+        label="Repeat the new password",
         strip=False,
         max_length=4096,
-        error_messages={"required": "Enter the new password once more."},
+        error_messages={"required": "Repeat the new password."},
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
 
@@ -126,21 +127,21 @@ class NewPasswordForm(forms.Form):
         self._account = account
 
     def clean_new_password(self) -> str:
-        """Long enough, and not one that everybody tries."""
+        """Refuse a password that is short or common."""
         password: str = self.cleaned_data["new_password"]
         validate_password(password, self._account)
         return password
 
     def clean_repeated(self) -> str:
-        """The same as above."""
+        """Refuse two passwords that differ."""
         repeated: str = self.cleaned_data["repeated"]
         if repeated != self.cleaned_data.get("new_password", repeated):
-            raise forms.ValidationError("The two are not the same. Type the new password again.")
+            raise forms.ValidationError("The passwords don't match. Type the new password again.")
         return repeated
 
 
 class ChangePasswordForm(NewPasswordForm, PasswordForm):
-    """The same of who knows the old one."""
+    """A new password, together with the old one."""
 
     field_order = ("password", "new_password", "repeated")
 
@@ -152,24 +153,27 @@ class AccessTokenForm(forms.Form):
         label="Name",
         help_text="What it is for, such as “weekly restore drill”.",
         max_length=AccessToken._meta.get_field("name").max_length,
-        error_messages={"required": "Give the token a name."},
+        error_messages={"required": "Enter a name for the token."},
         widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
     )
     lifetime = forms.ChoiceField(
         label="Expires after", choices=LIFETIMES, initial="90", required=False
     )
     scopes = forms.MultipleChoiceField(
-        label="What it may do",
+        label="What it can do",
         choices=Scope.choices,
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one thing that the token may do."},
+        error_messages={"required": "Choose at least one thing the token can do."},
     )
 
     def clean_name(self) -> str:
-        """One line, without blanks around it."""
-        return " ".join(self.cleaned_data["name"].split())
+        """Return one line, without blanks around it."""
+        name = " ".join(self.cleaned_data["name"].split())
+        if problem := name_problem(name):
+            raise forms.ValidationError(problem)
+        return name
 
     def expires_at(self) -> datetime | None:
-        """When the token stops working; None for never."""
+        """Return when the token stops working; None for never."""
         days = self.cleaned_data["lifetime"]
         return timezone.now() + timedelta(days=int(days)) if days else None

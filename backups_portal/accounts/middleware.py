@@ -1,4 +1,4 @@
-"""When and from where a session was last used, and which requests need one."""
+"""Sessions: when and from where each was last used, and which requests need one."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,19 +11,19 @@ from django.utils import timezone
 from qsessions.middleware import SessionMiddleware
 
 SEEN = "seen_at"
-# A page in between writes nothing.
+# A request within this interval writes nothing.
 EVERY = timedelta(minutes=5)
 
 
 class SeenSessionMiddleware(SessionMiddleware):
-    """Sessions that know their device, and are saved every few minutes while they are used."""
+    """Save a session's device, and its use every few minutes."""
 
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         session = request.session
         # Only what was read for this request anyway, and is somebody's.
-        # A page that reads itself again is nobody who uses it.
+        # Polling does not count as activity.
         is_poll = "HX-Request" in request.headers
         if session.accessed and not is_poll and "_auth_user_id" in session:
             now = timezone.now().timestamp()
@@ -33,7 +33,7 @@ class SeenSessionMiddleware(SessionMiddleware):
 
 
 class AccountRequiredMiddleware(LoginRequiredMiddleware):
-    """Asks for a session only where one is needed; Django's own reads it before it looks.
+    """Read the session only if a view needs one; Django's always reads it.
 
     So the portal's API neither knows nor prolongs a session, whatever cookie comes along.
     """

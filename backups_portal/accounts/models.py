@@ -1,4 +1,4 @@
-"""Who signs in."""
+"""Accounts, their second factors and their API tokens."""
 
 from typing import ClassVar
 
@@ -10,13 +10,14 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from backups_portal.accounts.scopes import Scope
+from backups_portal.ui.visible_names import is_seen, seen_name
 
 
 class AccountManager(BaseUserManager["Account"]):
-    """Creates accounts and finds them by e-mail whatever its case."""
+    """Create accounts, and find them by e-mail in any case."""
 
     def create_user(self, email: str, password: str, *, name: str = "") -> "Account":
-        """A new account that can sign in."""
+        """Make an account that can sign in."""
         account = self.model(email=self.normalize_email(email), name=name)
         account.set_password(password)
         account.save(using=self._db)
@@ -42,18 +43,18 @@ class Account(AbstractBaseUser):
         constraints = [models.UniqueConstraint(Lower("email"), name="account_email_unique")]
 
     def __str__(self) -> str:
-        return self.name or self.email
+        return seen_name(self.name) if is_seen(self.name) else self.email
 
 
 class SecondFactor(models.Model):
-    """What an account's authenticator app makes its codes of."""
+    """The secret of an account's authenticator app."""
 
     account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="second_factor")
     sealed = models.BinaryField()
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # None: shown, and not yet proven to be in the app.
+    # None while the app has not yet proven that it has the secret.
     confirmed_at = models.DateTimeField(null=True)
-    # Of the newest code that was used, in steps of 30 seconds since 1970.
+    # The step of the newest used code: 30 seconds each since 1970.
     last_step = models.BigIntegerField(null=True)
 
     def __str__(self) -> str:
@@ -61,7 +62,7 @@ class SecondFactor(models.Model):
 
 
 class RecoveryCode(models.Model):
-    """Signs in once without the app."""
+    """A code that signs in once without the app."""
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="recovery_codes")
     digest = models.BinaryField(max_length=32)
@@ -75,12 +76,12 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
     """API tokens as their readers need them."""
 
     def unrevoked(self) -> "AccessTokenQuerySet":
-        """Those that their page lists: also the ones that have expired."""
+        """Filter those that their page lists, also the ones that have expired."""
         return self.filter(revoked_at=None)
 
 
 class AccessToken(models.Model):
-    """What a program acts with for an account, through the portal's API.
+    """A program's credential for the portal's API.
 
     The value itself is nowhere: only its keyed hash, by which it is looked up.
     """
@@ -92,9 +93,9 @@ class AccessToken(models.Model):
     scopes = ArrayField(models.CharField(max_length=20))
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True)
-    # To a minute.
+    # Exact to a minute.
     last_used_at = models.DateTimeField(null=True)
-    # Its row stays, so that whoever uses it afterwards is known by its name.
+    # Its row stays, so that a program that uses it afterwards is known by its name.
     revoked_at = models.DateTimeField(null=True)
 
     objects = AccessTokenQuerySet.as_manager()
@@ -120,10 +121,10 @@ class AccessToken(models.Model):
 
     @property
     def has_expired(self) -> bool:
-        """Whether its time is over."""
+        """Tell whether its time is over."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
     def scope_labels(self) -> list[str]:
-        """What it may do, in words."""
+        """Say in words what it may do."""
         return [Scope(scope).label for scope in self.scopes]

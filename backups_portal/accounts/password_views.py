@@ -1,6 +1,5 @@
-"""A new password: of who has forgotten it, and of who knows it."""
+"""Change forgotten and known passwords."""
 
-import logging
 from http import HTTPStatus
 from typing import Any
 
@@ -13,24 +12,25 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils.cache import add_never_cache_headers
 from django.utils.decorators import method_decorator
-from django.views.generic import FormView
 
 from backups_portal.accounts.forms import ChangePasswordForm, ForgottenForm, NewPasswordForm
-from backups_portal.accounts.locked import locked_page
+from backups_portal.accounts.lockout_page import locked_page
 from backups_portal.accounts.models import Account
-from backups_portal.accounts.resetting import account_of_link, can_send
+from backups_portal.accounts.password_reset import account_of_link, can_send
 from backups_portal.accounts.security_views import PasswordView, account_of
+from backups_portal.accounts.sign_in_limits import RESET, take_reset, whose
 from backups_portal.accounts.tasks import send_reset_link
-from backups_portal.accounts.throttling import RESET, take_reset, whose
-from backups_portal.audit.services import address_of, record
+from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.ui.form_views import RefusingFormView
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 LINK = "new_password_link"
 
 
 @method_decorator(login_not_required, name="dispatch")
-class ForgottenView(FormView):
+class ForgottenView(RefusingFormView):
     """Asks for an address, and says the same whether it is somebody's or not."""
 
     template_name = "accounts/forgotten.html"
@@ -46,27 +46,20 @@ class ForgottenView(FormView):
             return self.form_invalid(form)
         if wait := take_reset(email, address):
             return locked_page(self.request, wait)
-        # Of one address a few an hour; who asks again has a message already.
+        # A few per address an hour: a visitor who asks again already has a message.
         if not RESET.take(whose(email)):
             record(action="account.link_wanted", actor=None, subject=email, address=address)
             try:
                 send_reset_link.delay(email)
             except OperationalError:
                 log.exception("the queue takes no messages")
-                form.add_error(None, "No message can be sent now. Try again in a few minutes.")
-                return self.show(form, HTTPStatus.SERVICE_UNAVAILABLE)
+                form.add_error(None, "We can't send e-mail right now. Try again in a few minutes.")
+                return self.refuse(form, HTTPStatus.SERVICE_UNAVAILABLE)
         return render(self.request, "accounts/link_sent.html", {"email": email})
-
-    def form_invalid(self, form: ForgottenForm) -> HttpResponse:
-        return self.show(form, HTTPStatus.BAD_REQUEST)
-
-    def show(self, form: ForgottenForm, status: int) -> HttpResponse:
-        """The page again, with what was wrong."""
-        return self.render_to_response(self.get_context_data(form=form), status=status)
 
 
 @method_decorator(login_not_required, name="dispatch")
-class NewPasswordView(FormView):
+class NewPasswordView(RefusingFormView):
     """Where the link leads. What it carries goes into the session, and out of the address."""
 
     template_name = "accounts/new_password.html"
@@ -93,21 +86,17 @@ class NewPasswordView(FormView):
     def form_valid(self, form: NewPasswordForm) -> HttpResponse:
         self.account.set_password(form.cleaned_data["new_password"])
         self.account.save(update_fields=["password"])
-        # Nobody is signed in by it: a second factor is asked for as ever.
+        # This does not sign in: a second factor is still required.
         self.request.session.flush()
         record(
             action="account.password_reset", actor=self.account, address=address_of(self.request)
         )
-        messages.success(self.request, "Your password is changed. Sign in with the new one.")
+        messages.success(self.request, "Your password was changed. Sign in with the new one.")
         return redirect("sign-in")
-
-    def form_invalid(self, form: NewPasswordForm) -> HttpResponse:
-        context = self.get_context_data(form=form)
-        return self.render_to_response(context, status=HTTPStatus.BAD_REQUEST)
 
 
 class ChangePasswordView(PasswordView):
-    """Changes the password, and signs all other browsers out."""
+    """Change the password, and sign all other browsers out."""
 
     template_name = "accounts/change_password.html"
     form_class = ChangePasswordForm
@@ -122,6 +111,6 @@ class ChangePasswordView(PasswordView):
         update_session_auth_hash(self.request, account)
         record(action="account.password_changed", actor=account, address=address_of(self.request))
         messages.success(
-            self.request, "Your password is changed. All other browsers are signed out."
+            self.request, "Your password was changed, and you were signed out everywhere else."
         )
         return redirect("security")

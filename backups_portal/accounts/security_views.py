@@ -1,6 +1,5 @@
-"""What an account does for its own safety: the second factor, and where it is signed in."""
+"""Pages of an account's safety: the second factor, and the browsers that are signed in."""
 
-from http import HTTPStatus
 from io import BytesIO
 from typing import Any
 
@@ -10,16 +9,16 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.generic import FormView, TemplateView, View
+from django.views.generic import TemplateView, View
 
 from backups_portal.accounts.access_tokens import tokens_of
 from backups_portal.accounts.forms import PasswordForm, TurnOnForm
-from backups_portal.accounts.locked import locked_page
+from backups_portal.accounts.lockout_page import locked_page
 from backups_portal.accounts.models import Account
-from backups_portal.accounts.recent import RECENT, note_password
+from backups_portal.accounts.reauthentication import note_password
 from backups_portal.accounts.sessions import end_others, end_session, sessions_of
-from backups_portal.accounts.throttling import PASSWORD_AGAIN, take_for
-from backups_portal.accounts.twofactor import (
+from backups_portal.accounts.sign_in_limits import PASSWORD_AGAIN, take_for
+from backups_portal.accounts.two_factor import (
     address_of_secret,
     codes_left,
     confirm,
@@ -29,21 +28,22 @@ from backups_portal.accounts.twofactor import (
     secret_of,
     turn_off,
 )
-from backups_portal.audit.services import address_of, record
+from backups_portal.audit.recorder import address_of, record
+from backups_portal.ui.form_views import RefusingFormView
 
 MASK = 0
-NOT_YOURS = "That is not your password."
-WRONG_CODE = "That code is not right. Take the one that the app shows now."
+NOT_YOURS = "Wrong password."
+WRONG_CODE = "That code is wrong. Enter the current code from your app."
 
 
 def account_of(request: HttpRequest) -> Account:
-    """Who is signed in; the middleware lets nobody else come here."""
+    """Return the account that is signed in, which the middleware demands."""
     assert isinstance(request.user, Account)  # noqa: S101 - what AUTH_USER_MODEL says
     return request.user
 
 
 class SecurityView(TemplateView):
-    """The second factor and the sessions of one's own account."""
+    """Show the account's second factor and sessions."""
 
     template_name = "accounts/security.html"
     http_method_names = ["get", "head"]
@@ -59,7 +59,7 @@ class SecurityView(TemplateView):
         )
 
 
-class PasswordView(FormView):
+class PasswordView(RefusingFormView):
     """A form that asks for the password again, so often and no oftener."""
 
     http_method_names = ["get", "head", "post"]
@@ -79,12 +79,8 @@ class PasswordView(FormView):
         note_password(request)
         return self.form_valid(form)
 
-    def form_invalid(self, form: Any) -> HttpResponse:
-        context = self.get_context_data(form=form)
-        return self.render_to_response(context, status=HTTPStatus.BAD_REQUEST)
-
     def show_codes(self, codes: list[str], action: str) -> HttpResponse:
-        """The recovery codes, which no page can show again."""
+        """Show the recovery codes, which no page can show again."""
         record(action=action, actor=account_of(self.request), address=address_of(self.request))
         response = render(self.request, "accounts/recovery_codes.html", {"codes": codes})
         response["Cache-Control"] = "no-store"
@@ -92,18 +88,18 @@ class PasswordView(FormView):
 
 
 class PasswordAgainView(PasswordView):
-    """The password alone, on the way to what needs it."""
+    """Ask for the password alone, before a page that needs it."""
 
     template_name = "accounts/password_again.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(next=self._next(), minutes=RECENT.seconds // 60, **kwargs)
+        return super().get_context_data(next=self._next(), **kwargs)
 
     def form_valid(self, form: PasswordForm) -> HttpResponse:
         return redirect(self._next() or "projects")
 
     def _next(self) -> str:
-        """Where to go back to, here and nowhere else."""
+        """Return where to go back to, in this portal only."""
         url = self.request.POST.get("next") or self.request.GET.get("next", "")
         is_ours = url_has_allowed_host_and_scheme(
             url, {self.request.get_host()}, require_https=self.request.is_secure()
@@ -112,7 +108,7 @@ class PasswordAgainView(PasswordView):
 
 
 class TurnOnView(PasswordView):
-    """Shows the secret to an authenticator app, and turns codes on with one of them."""
+    """Show the secret to an app, and turn codes on with one of its codes."""
 
     template_name = "accounts/second_factor.html"
     form_class = TurnOnForm
@@ -132,7 +128,7 @@ class TurnOnView(PasswordView):
 
 
 class SecretPictureView(View):
-    """The secret as a QR code, by itself: to draw it takes as long as half of the page."""
+    """Draw the QR code apart: it takes as long as half of the page."""
 
     http_method_names = ["get", "head"]
 
@@ -140,7 +136,7 @@ class SecretPictureView(View):
         account = account_of(request)
         if is_on(account):
             raise Http404
-        # Read as well as the best of eight masks, looking for which takes longer than the rest.
+        # Any mask can be scanned; searching for the best of eight takes longer than the rest.
         code = segno.make(address_of_secret(prepare(account)), micro=False, mask=MASK)
         code.save(drawn := BytesIO(), kind="svg", border=2, omitsize=True)
         headers = {"Content-Type": "image/svg+xml", "Cache-Control": "no-store"}
@@ -148,7 +144,7 @@ class SecretPictureView(View):
 
 
 class TurnOffView(PasswordView):
-    """Asks for no codes any more."""
+    """Turn the second factor off."""
 
     template_name = "accounts/second_factor_off.html"
 
@@ -160,12 +156,12 @@ class TurnOffView(PasswordView):
                 actor=account,
                 address=address_of(self.request),
             )
-        messages.success(self.request, "Signing in asks for no code any more.")
+        messages.success(self.request, "Two-factor authentication is off.")
         return redirect("security")
 
 
 class NewCodesView(PasswordView):
-    """New recovery codes; those of before stop working."""
+    """Replace the recovery codes."""
 
     template_name = "accounts/new_codes.html"
 
@@ -177,7 +173,7 @@ class NewCodesView(PasswordView):
 
 
 class EndSessionView(View):
-    """Signs one other browser out."""
+    """Sign one other browser out."""
 
     http_method_names = ["post"]
 
@@ -191,12 +187,12 @@ class EndSessionView(View):
                 details={"from": ended.address},
                 address=address_of(request),
             )
-        messages.success(request, "That browser is signed out.")
+        messages.success(request, "That browser was signed out.")
         return redirect("security")
 
 
 class EndOthersView(View):
-    """Signs all other browsers out."""
+    """Sign all other browsers out."""
 
     http_method_names = ["post"]
 
@@ -209,5 +205,5 @@ class EndOthersView(View):
             details={"sessions": ended},
             address=address_of(request),
         )
-        messages.success(request, "All other browsers are signed out.")
+        messages.success(request, "All other browsers were signed out.")
         return redirect("security")

@@ -1,4 +1,4 @@
-"""Where an account is signed in, and how to end that."""
+"""The browsers in which an account is signed in, and how to end a session."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,17 +30,17 @@ class SignedIn:
 
     @property
     def handle(self) -> str:
-        """What names it on a page; the key itself would sign somebody in."""
+        """Return its name on a page; the key itself would sign somebody in."""
         return handle_of(self.key)
 
 
 def handle_of(key: str) -> str:
-    """A name for a session that tells nothing of its key."""
+    """Name a session without telling anything of its key."""
     return Keyring.from_hex(settings.INSTALLATION_KEY).digest(f"session {key}").hex()[:24]
 
 
 def sessions_of(account: Account, here: str | None) -> list[SignedIn]:
-    """The account's sessions, the one that asks first, then by their last use.
+    """List the account's sessions: the one that asks, then by last use.
 
     Args:
         here: The key of the session that asks.
@@ -51,7 +51,7 @@ def sessions_of(account: Account, here: str | None) -> list[SignedIn]:
 
 
 def end_session(account: Account, handle: str) -> SignedIn | None:
-    """End one of the account's sessions; None where it has ended already."""
+    """End one of the account's sessions; None if it has ended."""
     for session in sessions_of(account, None):
         if session.handle == handle:
             Session.objects.filter(user=account.pk, session_key=session.key).delete()
@@ -60,7 +60,7 @@ def end_session(account: Account, handle: str) -> SignedIn | None:
 
 
 def end_others(account: Account, here: str | None) -> int:
-    """End all of the account's sessions but the one that asks; how many there were."""
+    """End all of the account's sessions but the one that asks; count them."""
     others = Session.objects.filter(user=account.pk).exclude(session_key=here)
     return others.delete()[0]
 
@@ -69,7 +69,7 @@ def _signed_in(session: Session, here: str | None) -> SignedIn:
     seen = session.get_decoded().get(SEEN)
     return SignedIn(
         key=session.session_key,
-        device=(session.device or "An unknown browser").removeprefix("Other / "),
+        device=(session.device or "Unknown browser").removeprefix("Other / "),
         address=session.ip or "",
         since=session.created_at,
         seen_at=datetime.fromtimestamp(seen, UTC) if seen else session.updated_at,

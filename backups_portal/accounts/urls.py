@@ -1,13 +1,18 @@
-"""Addresses of signing in and out."""
+"""Route the addresses of accounts."""
 
 from django.urls import path
 
-from backups_portal.accounts.code_views import SignInCodeView
+from backups_portal.accounts.access_token_views import (
+    AccessTokensView,
+    NewAccessTokenView,
+    RevokeAccessTokenView,
+)
 from backups_portal.accounts.password_views import (
     ChangePasswordView,
     ForgottenView,
     NewPasswordView,
 )
+from backups_portal.accounts.second_factor_views import SignInCodeView
 from backups_portal.accounts.security_views import (
     EndOthersView,
     EndSessionView,
@@ -17,11 +22,6 @@ from backups_portal.accounts.security_views import (
     SecurityView,
     TurnOffView,
     TurnOnView,
-)
-from backups_portal.accounts.token_views import (
-    AccessTokensView,
-    NewAccessTokenView,
-    RevokeAccessTokenView,
 )
 from backups_portal.accounts.views import SignInView, SignOutView
 

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Sign in and out."""
 
 from http import HTTPStatus
 from typing import Any
@@ -10,23 +10,23 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
 from backups_portal.accounts.forms import SignInForm
-from backups_portal.accounts.locked import locked_page
+from backups_portal.accounts.lockout_page import locked_page
 from backups_portal.accounts.models import Account
-from backups_portal.accounts.pending import begin_second_step
-from backups_portal.accounts.throttling import forgive_sign_in, take_sign_in
-from backups_portal.accounts.twofactor import is_on
-from backups_portal.audit.services import address_of, record
+from backups_portal.accounts.pending_sign_in import begin_second_step
+from backups_portal.accounts.sign_in_limits import forgive_sign_in, take_sign_in
+from backups_portal.accounts.two_factor import is_on
+from backups_portal.audit.recorder import address_of, record
 
 
 class SignInView(LoginView):
-    """Signs in, then goes back to where the visitor was going; by way of a code where one is on."""
+    """Sign in, with a code if required, and go where the visitor was going."""
 
     template_name = "accounts/sign_in.html"
     form_class = SignInForm
     redirect_authenticated_user = True
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        # Before the password is looked at: right ones are found out no faster than wrong ones.
+        # Before the password is checked, so that right ones are found no faster than wrong ones.
         wait = take_sign_in(request.POST.get("username", ""), address_of(request))
         if wait:
             return locked_page(request, wait, next_url=self.get_redirect_url())
@@ -55,7 +55,7 @@ class SignInView(LoginView):
 
 
 class SignOutView(LogoutView):
-    """Ends the session; only by POST, so that no other page can do it by a link."""
+    """End the session, only by POST, so that no link can."""
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         account = request.user

@@ -24,7 +24,7 @@ class AuditEvent(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["project_id", "-at"], name="audit_project_at"),
-            # When a project's settings were changed last, of which its page tells.
+            # For the last change of a project's settings, which its page shows.
             models.Index(
                 fields=["project_id", "-at", "-id"],
                 name="audit_settings_changed",

@@ -1,4 +1,4 @@
-"""The ledger of what projects cost."""
+"""Store the charges of projects."""
 
 import uuid
 
@@ -22,7 +22,7 @@ class Charge(models.Model):
     project_id = models.UUIDField()
     project_name = models.CharField(max_length=100)
     kind = models.CharField(max_length=10, choices=Kind.choices)
-    # What one unit costs: the whole creation, or an hour of running.
+    # The price of one unit: the whole creation, or an hour of running.
     unit_price = models.DecimalField(max_digits=12, decimal_places=4)
     currency = models.CharField(max_length=3)
     reason = models.CharField(max_length=200, blank=True)

@@ -1,4 +1,4 @@
-"""What things cost. Pure: no settings, no database, no clock."""
+"""Compute prices, without settings, database or clock."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ SECONDS_PER_HOUR = 3600
 
 
 def cents(amount: Decimal) -> Decimal:
-    """The amount rounded to cents, halves up."""
+    """Round an amount to cents, halves up."""
     return amount.quantize(CENT, ROUND_HALF_UP)
 
 
 def projected_month(fee_per_hour: Decimal) -> Decimal:
-    """What an instance costs that runs for an average month."""
+    """Return what an instance costs that runs for an average month."""
     return cents(fee_per_hour * HOURS_PER_MONTH)
 
 
@@ -31,7 +31,7 @@ class Quote:
 
     @property
     def projected_month(self) -> Decimal:
-        """What it costs for an average month, creation aside."""
+        """Return what an instance costs that runs for an average month."""
         return projected_month(self.running_fee_per_hour)
 
 
@@ -43,7 +43,7 @@ def _next_month(moment: datetime) -> datetime:
 def by_month(
     unit_price: Decimal, starts_at: datetime, ends_at: datetime | None, now: datetime
 ) -> Iterator[tuple[date, Decimal]]:
-    """What a running instance costs in each calendar month (UTC), up to now.
+    """Split a running cost into calendar months (UTC), up to now.
 
     Args:
         unit_price: for one hour; a part of an hour costs its share, by the second.
@@ -58,10 +58,3 @@ def by_month(
         seconds = Decimal(str((stop - start).total_seconds()))
         yield start.date().replace(day=1), cents(unit_price * seconds / SECONDS_PER_HOUR)
         start = stop
-
-
-def amount(
-    unit_price: Decimal, starts_at: datetime, ends_at: datetime | None, now: datetime
-) -> Decimal:
-    """What a running instance costs up to now: the sum of its months, as they are billed."""
-    return sum((part for _, part in by_month(unit_price, starts_at, ends_at, now)), Decimal("0.00"))

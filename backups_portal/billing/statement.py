@@ -1,4 +1,4 @@
-"""A project's charges as its owner reads them."""
+"""Prepare a project's charges for its owner."""
 
 import uuid
 from collections import defaultdict
@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from django.db.models import QuerySet
-
 from backups_portal.billing import prices
 from backups_portal.billing.models import Charge
-from backups_portal.lib.compiled import compiled
 
 
 @dataclass(frozen=True)
 class Line:
-    """A charge and what it comes to."""
+    """A charge and its amount."""
 
     charge: Charge
     amount: Decimal
@@ -33,7 +30,7 @@ class Total:
 
 @dataclass(frozen=True)
 class Statement:
-    """Everything that projects have cost until a moment.
+    """All charges of projects until a moment.
 
     Attributes:
         running: A charge that counts now; of one project it is the only one.
@@ -48,7 +45,7 @@ class Statement:
 
 
 def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
-    """What a charge comes to in each calendar month (UTC), by the month's first day."""
+    """Split a charge into calendar months (UTC), by their first days."""
     if charge.kind == Charge.Kind.CREATION:
         first_day = charge.starts_at.astimezone(UTC).date().replace(day=1)
         return [(first_day, prices.cents(charge.unit_price))]
@@ -56,7 +53,7 @@ def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
 
 
 def _running(charges: Iterable[Charge]) -> list[Charge]:
-    """Those that count now; a constraint lets a project have one at most."""
+    """Select the charges that count now; a constraint allows one a project."""
     return [c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None]
 
 
@@ -68,27 +65,17 @@ def _projected(running: Iterable[Charge]) -> list[Total]:
 
 
 def statement(project_id: uuid.UUID, now: datetime) -> Statement:
-    """The statement of a project, newest lines and months first. One query."""
-    return _statement(list(_charges(project_id)), now)
-
-
-@compiled
-def _charges(project_id: uuid.UUID) -> QuerySet[Charge]:
-    return Charge.objects.filter(project_id=project_id)
+    """Return a project's statement, newest lines and months first."""
+    return joint_statement([project_id], now)
 
 
 def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statement:
-    """The statement of several projects as one. One query."""
-    return _statement(list(_joint_charges(list(project_ids))), now)
-
-
-@compiled
-def _joint_charges(project_ids: list[uuid.UUID]) -> QuerySet[Charge]:
-    return Charge.objects.filter(project_id__in=project_ids)
+    """Return the statement of several projects as one, in one query."""
+    return _statement(list(Charge.objects.filter(project_id__in=list(project_ids))), now)
 
 
 def this_month_by_project(lines: Iterable[Line], now: datetime) -> dict[uuid.UUID, list[Total]]:
-    """What each project of a joint statement has cost in this calendar month (UTC)."""
+    """Add up this calendar month (UTC) of each project of a statement."""
     first_day = now.astimezone(UTC).date().replace(day=1)
     sums: dict[tuple[uuid.UUID, str], Decimal] = defaultdict(Decimal)
     for charge in (line.charge for line in lines):

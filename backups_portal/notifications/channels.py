@@ -1,7 +1,6 @@
 """The three ways out: an e-mail, a signed webhook, and the ping of a heartbeat."""
 
 import json
-import logging
 from collections.abc import Callable
 
 from django.conf import settings
@@ -10,15 +9,16 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
-from backups_portal.accounts.resetting import can_send
-from backups_portal.lib import outgoing
+from backups_portal.accounts.password_reset import can_send
+from backups_portal.lib import safe_http
+from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, NotificationSettings
-from backups_portal.notifications.sealing import heartbeat_url, webhook_secret, webhook_url
-from backups_portal.notifications.signing import message_id, signed_headers
+from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_secret, webhook_url
+from backups_portal.notifications.webhook_signature import message_id, signed_headers
 from backups_portal.projects.models import Membership
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 # A receiver that does its work before it answers has time for it, and no worker waits for long.
 SECONDS = 10.0
@@ -39,9 +39,9 @@ def _send_email(delivery: Delivery) -> None:
     account, project = delivery.account, delivery.project
     owners = Membership.objects.filter(role=Membership.Role.OWNER, account__is_active=True)
     if account is None or not owners.filter(project=project, account=account).exists():
-        raise UnwantedError("The account owns this project no more.")
+        raise UnwantedError("The account no longer owns this project.")
     if not can_send():
-        raise UnwantedError("This portal sends no e-mail any more.")
+        raise UnwantedError("This portal no longer sends e-mail.")
     said = delivery.message["data"]
     choose = f"{settings.PORTAL_URL}{reverse('notifications', args=[project.slug])}"
     body = render_to_string("notifications/message.txt", {**said, "choose": choose})
@@ -59,26 +59,26 @@ def _send_email(delivery: Delivery) -> None:
         message.send()
     except OSError as error:
         # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
-        log.warning("the mail server took no message delivery=%s", delivery.pk, exc_info=True)
-        raise UndeliveredError("The mail server did not take it.") from error
+        log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
+        raise UndeliveredError("The mail server refused it.") from error
 
 
 def _post_webhook(delivery: Delivery) -> None:
     wishes = _wishes(delivery)
     url = webhook_url(wishes)
     if not url:
-        raise UnwantedError("The webhook was taken away.")
-    content = json.dumps(delivery.message, ensure_ascii=False, separators=(",", ":")).encode()
+        raise UnwantedError("The webhook was removed.")
+    content = json.dumps(delivery.message, ensure_ascii=False, separators=(",", ":"))
     signed = signed_headers(
         webhook_secret(wishes), message_id(delivery.pk), content, timezone.now()
     )
-    _ask(delivery, "POST", url, {"Content-Type": "application/json", **signed}, content)
+    _ask(delivery, "POST", url, {"Content-Type": "application/json", **signed}, content.encode())
 
 
 def _ping_heartbeat(delivery: Delivery) -> None:
     url = heartbeat_url(_wishes(delivery))
     if not url:
-        raise UnwantedError("The heartbeat was taken away.")
+        raise UnwantedError("The heartbeat was removed.")
     _ask(delivery, "GET", url, {}, b"")
 
 
@@ -86,7 +86,7 @@ def _ask(
     delivery: Delivery, method: str, url: str, headers: dict[str, str], content: bytes
 ) -> None:
     try:
-        status = outgoing.send(
+        status = safe_http.send(
             method,
             url,
             headers={"User-Agent": AGENT, **headers},
@@ -94,9 +94,9 @@ def _ask(
             seconds=SECONDS,
             to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
         )
-    except outgoing.OutgoingError as error:
+    except safe_http.OutgoingError as error:
         raise UndeliveredError(str(error)) from error
-    log.info("asked delivery=%s host=%s status=%s", delivery.pk, outgoing.host_of(url), status)
+    log.info("asked", delivery=delivery.pk, host=safe_http.host_of(url), status=status)
     if 300 <= status < 400:
         raise UndeliveredError(f"It answered {status}: redirects are not followed.")
     if not 200 <= status < 300:

@@ -1,4 +1,4 @@
-"""What can be wrong with telling somebody something; each message is fit for a page."""
+"""Errors of notifications; each message is fit for a page."""
 
 
 class UndeliveredError(Exception):

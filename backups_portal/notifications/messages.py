@@ -1,4 +1,4 @@
-"""What is told of an event of the audit log, in words for people and in values for programs."""
+"""The message of an event of the audit log, in words for people and values for programs."""
 
 from collections.abc import Callable
 from datetime import UTC
@@ -7,9 +7,11 @@ from typing import Any
 from django.conf import settings
 from django.urls import reverse
 
+from backups_portal.audit.audit_log import subject_in_words
 from backups_portal.audit.models import AuditEvent
 from backups_portal.notifications.models import Kind
 from backups_portal.projects.models import Project
+from backups_portal.ui.visible_names import seen_name
 
 Words = tuple[str, str, str]
 
@@ -27,7 +29,7 @@ KINDS = {
 
 
 def compose(event: AuditEvent, project: Project) -> dict[str, Any]:
-    """The message of an event, as it is stored and as a webhook gets it.
+    """Make the message of an event, as it is stored and as a webhook gets it.
 
     Its `data` has `title` and `text` in words, a `url` of the portal, and of the event what the
     audit log has: nothing secret is ever written there.
@@ -37,7 +39,11 @@ def compose(event: AuditEvent, project: Project) -> dict[str, Any]:
         "type": event.action,
         "timestamp": event.at.astimezone(UTC).isoformat(),
         "data": {
-            "project": {"id": str(project.pk), "slug": project.slug, "name": project.name},
+            "project": {
+                "id": str(project.pk),
+                "slug": project.slug,
+                "name": seen_name(project.name),
+            },
             "title": title,
             "text": text,
             "url": f"{settings.PORTAL_URL}{path}",
@@ -47,8 +53,12 @@ def compose(event: AuditEvent, project: Project) -> dict[str, Any]:
     }
 
 
+def _subject(event: AuditEvent) -> str:
+    return subject_in_words(event.subject)
+
+
 def _failed(event: AuditEvent, project: Project) -> Words:
-    text = f"{event.subject} failed, at every try of its day. {_reason(event)}"
+    text = f"{_subject(event)} failed at every attempt. {_reason(event)}"
     return "Backup failed", text, reverse("backups", args=[project.slug])
 
 
@@ -58,47 +68,52 @@ def _missed(event: AuditEvent, project: Project) -> Words:
 
 def _size(event: AuditEvent, project: Project) -> Words:
     text = (
-        f"{event.subject} is stored, and much smaller than those before it. {_reason(event)} "
-        "If nobody deleted anything, look what is missing before the older backups go."
+        f"{_subject(event)} is stored, but much smaller than the ones before it. {_reason(event)} "
+        "If nobody deleted data, find out what is missing before the older backups expire."
     )
     return "Backup unusually small", text, _of_snapshot(event, project)
 
 
 def _proof(event: AuditEvent, project: Project) -> Words:
     text = (
-        f"{event.subject} does not restore to what it recorded, so that it is not offered any "
-        f"more. {_reason(event)} Tell your operator; the other backups are not concerned."
+        f"{_subject(event)} does not restore to what it recorded, so it is no longer "
+        f"offered. {_reason(event)} Tell your operator. Other backups are not affected."
     )
     return "Proof failed", text, _of_snapshot(event, project)
 
 
 def _restored(event: AuditEvent, project: Project) -> Words:
     text = (
-        f"“{event.subject}” was made out of a backup of “{project.name}” and is open. Every row "
-        "was compared. It costs for as long as it runs."
+        f"“{seen_name(event.subject)}” was restored from a backup of “{seen_name(project.name)}” "
+        "and is ready. Every row was compared. It costs money for as long as it runs."
     )
     return "Restore finished", text, _of_restore(event)
 
 
 def _not_restored(event: AuditEvent, project: Project) -> Words:
     text = (
-        f"“{event.subject}” could not be made out of a backup of “{project.name}”. "
-        f"{_reason(event)} Nothing is charged; it can be tried again."
+        f"“{seen_name(event.subject)}” could not be restored from a backup of "
+        f"“{seen_name(project.name)}”. {_reason(event)} Nothing was charged, and you can try "
+        "again."
     )
     return "Restore failed", text, _of_restore(event)
 
 
 def _running(event: AuditEvent, project: Project) -> Words:
-    text = f"{_reason(event)} It costs for as long as it runs: shut it down once it is not needed."
+    text = (
+        f"{_reason(event)} It costs money for as long as it runs. Shut it down once you no longer "
+        "need it."
+    )
     return "Restored project still running", text, reverse("project", args=[project.slug])
 
 
 def _stored(event: AuditEvent, project: Project) -> Words:
-    return "Backup stored", f"{event.subject} is stored.", _of_snapshot(event, project)
+    return "Backup stored", f"{_subject(event)} is stored.", _of_snapshot(event, project)
 
 
 def _tested(event: AuditEvent, project: Project) -> Words:
-    text = f"Somebody asked for this test on the page of notifications of “{project.name}”."
+    name = seen_name(project.name)
+    text = f"Someone sent this test from the Notifications page of “{name}”."
     return "Test", text, reverse("notifications", args=[project.slug])
 
 

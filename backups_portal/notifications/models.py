@@ -1,4 +1,4 @@
-"""What a project's owners want to be told, and every message that was made for them."""
+"""The notification settings of projects, and every message that was made by them."""
 
 import uuid
 
@@ -8,8 +8,11 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from backups_portal.accounts.models import Account
+from backups_portal.audit.audit_log import subject_in_words
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import Project
+from backups_portal.ui import moments
 
 REMINDER_DAYS = 7
 
@@ -45,7 +48,7 @@ class NotificationSettings(models.Model):
     reminder_days = models.PositiveSmallIntegerField(
         default=REMINDER_DAYS, validators=[MinValueValidator(1), MaxValueValidator(365)]
     )
-    # Addresses, sealed with the installation's key: whoever has them can write there.
+    # Addresses, sealed with the installation's key: a program that has them can write there.
     sealed_webhook_url = models.BinaryField(null=True)
     sealed_webhook_secret = models.BinaryField(null=True)
     sealed_heartbeat_url = models.BinaryField(null=True)
@@ -80,14 +83,6 @@ class Cursor(models.Model):
         return f"read up to {self.position}"
 
 
-class DeliveryQuerySet(LeaseQuerySet):
-    """Deliveries as their readers need them."""
-
-    def unfinished(self) -> "DeliveryQuerySet":
-        """Those that are waiting or being sent."""
-        return self.filter(state__in=Delivery.UNFINISHED)
-
-
 class Delivery(Leased):
     """One message on its way over one channel; its id stays the same however often it is sent."""
 
@@ -104,7 +99,8 @@ class Delivery(Leased):
         # Nobody is there to get it any more, or the address was taken away.
         DROPPED = "dropped", "Not sent"
 
-    UNFINISHED = (State.QUEUED, State.RUNNING)
+    # Whether the reader of a page may read its subject.
+    is_readable = False
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="deliveries")
@@ -119,13 +115,11 @@ class Delivery(Leased):
     # Written down when it was made, so that every try says the same; see messages.py.
     message = models.JSONField(default=dict)
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    reason = models.TextField(blank=True)
     # Not to be tried before.
     retry_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    finished_at = models.DateTimeField(null=True)
 
-    objects = DeliveryQuerySet.as_manager()
+    objects = LeaseQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "deliveries"
@@ -167,6 +161,10 @@ class Delivery(Leased):
 
     @property
     def subject(self) -> str:
-        """What it is about, where that says more than its kind."""
+        """Return in words what it is about, if that says more than its kind."""
         about = str(self.message.get("data", {}).get("subject", ""))
-        return "" if self.kind == Kind.TEST else about
+        return "" if self.kind == Kind.TEST else subject_in_words(about, moments.day)
+
+    def may_be_read_by(self, account: Account) -> bool:
+        """Tell whether its subject names no project of another owner."""
+        return self.kind != Kind.RESTORE or self.account_id == account.pk

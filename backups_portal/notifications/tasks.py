@@ -1,29 +1,32 @@
-"""What workers do for this app, and how work is sent to them."""
+"""Tasks of notifications, and how they are sent to the workers."""
 
-import logging
 from collections.abc import Iterable
 from uuid import UUID
 
-from celery.exceptions import OperationalError
 from django.utils import timezone
 
 from backups_portal.celery import app
-from backups_portal.notifications import delivering
-from backups_portal.notifications.reminding import remind_of_running
-from snapshots.missing import find_missed
+from backups_portal.lib.leased_job import may_wait
+from backups_portal.lib.loggers import get_logger
+from backups_portal.notifications import delivery
+from backups_portal.notifications.reminders import remind_of_running
+from snapshots.schedule.missed_backups import find_missed
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 @app.task
 def deliver(delivery_id: str) -> None:
     """Send a queued delivery; a second delivery of this message does nothing."""
-    delivering.deliver(UUID(delivery_id))
+    delivery.deliver(UUID(delivery_id))
 
 
 @app.task
 def watch() -> None:
-    """Find what nothing happens to tell of: missing backups, restored projects that run on."""
+    """Find missing backups and restored projects that run on.
+
+    No event tells of either.
+    """
     now = timezone.now()
     find_missed(now)
     remind_of_running(now)
@@ -32,7 +35,7 @@ def watch() -> None:
 @app.task
 def forget_deliveries() -> None:
     """Delete deliveries that are older than they are kept."""
-    delivering.forget_deliveries(timezone.now())
+    delivery.forget_deliveries(timezone.now())
 
 
 def enqueue(delivery_ids: Iterable[UUID]) -> None:
@@ -47,8 +50,6 @@ def enqueue(delivery_ids: Iterable[UUID]) -> None:
 
 
 def enqueue_soon(delivery_ids: Iterable[UUID]) -> None:
-    """The same for a page, which need not fail when the broker is away."""
-    try:
+    """Enqueue for a page, which need not fail when the broker is away."""
+    with may_wait("notifications"):
         enqueue(delivery_ids)
-    except OperationalError:
-        log.warning("broker is away, notifications wait", exc_info=True)

@@ -2,43 +2,35 @@
 
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.generic import FormView, View
 
-from backups_portal.accounts.resetting import can_send
-from backups_portal.audit.services import address_of
-from backups_portal.lib.compiled import compiled
-from backups_portal.notifications.changing import (
+from backups_portal.accounts.password_reset import can_send
+from backups_portal.audit.recorder import address_of
+from backups_portal.notifications.delivery import KEPT
+from backups_portal.notifications.errors import NotificationsRefusedError
+from backups_portal.notifications.forms import NotificationsForm
+from backups_portal.notifications.models import Delivery, NotificationSettings
+from backups_portal.notifications.notification_settings import (
     Choice,
     change_notifications,
     renew_secret,
     request_test,
     settings_of,
 )
-from backups_portal.notifications.delivering import KEPT
-from backups_portal.notifications.errors import NotificationsRefusedError
-from backups_portal.notifications.forms import NotificationsForm
-from backups_portal.notifications.models import Delivery, NotificationSettings
 from backups_portal.notifications.tasks import enqueue_soon
 from backups_portal.projects.access import Permission
-from backups_portal.projects.mixins import ProjectPermissionMixin
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 
 DELIVERIES = 15
-CONFLICT, TOO_MANY = 409, 429
-
-
-@compiled
-def _sent(project_id: UUID) -> QuerySet[Delivery]:
-    sent = Delivery.objects.filter(project_id=project_id).order_by("-created_at", "-pk")
-    return sent.select_related("account")
+CONFLICT = 409
 
 
 class NotificationsPage(ProjectPermissionMixin, FormView):
@@ -56,7 +48,12 @@ class NotificationsPage(ProjectPermissionMixin, FormView):
         return NotificationsForm.values_of(settings_of(self.project))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        page = _sent(self.project.pk).page(self.request.GET.get("page"), DELIVERIES)
+        sent = Delivery.objects.filter(project=self.project).order_by("-created_at", "-pk")
+        page = Paginator(sent.select_related("account"), DELIVERIES).get_page(
+            self.request.GET.get("page")
+        )
+        for delivery in page:
+            delivery.is_readable = delivery.may_be_read_by(self.account)
         return super().get_context_data(
             page=page,
             is_under_way=any(delivery.state in Delivery.UNFINISHED for delivery in page),
@@ -70,7 +67,7 @@ class NotificationsPage(ProjectPermissionMixin, FormView):
         )
 
     def show(self, *, status: int = 200, **context: Any) -> HttpResponse:
-        """The page; nobody's browser or proxy keeps what it shows."""
+        """Show the page, which no browser and no proxy keeps."""
         response = self.render_to_response(self.get_context_data(**context), status=status)
         add_never_cache_headers(response)
         patch_vary_headers(response, ["HX-Request"])
@@ -98,7 +95,7 @@ class NotificationsView(NotificationsPage):
             return self.form_invalid(form)
         if secret:
             return self.show(secret=secret, form=form)
-        messages.success(self.request, "Your notifications are saved.")
+        messages.success(self.request, "Your notification settings are saved.")
         return redirect("notifications", self.project.slug)
 
     def form_invalid(self, form: NotificationsForm) -> HttpResponse:
@@ -114,7 +111,8 @@ class RenewSecretView(NotificationsPage):
         secret = renew_secret(project=self.project, actor=self.account, address=address_of(request))
         form = NotificationsForm(initial=self.get_initial())
         if not secret:
-            return self.show(status=CONFLICT, form=form, refusal="There is no webhook to sign for.")
+            refusal = "There is no webhook to sign messages for."
+            return self.show(status=CONFLICT, form=form, refusal=refusal)
         return self.show(secret=secret, form=form)
 
 
@@ -135,10 +133,20 @@ class SendTestView(ProjectPermissionMixin, View):
         if made:
             transaction.on_commit(partial(enqueue_soon, made))
             messages.success(
-                request, "A test is on its way: the list below says what became of it."
+                request, "A test is on its way. The list below shows whether it arrived."
             )
         else:
-            messages.error(
-                request, "There is nowhere to send a test to: choose e-mail or a webhook."
-            )
+            messages.error(request, self.nowhere())
         return redirect("notifications", self.project.slug)
+
+    def nowhere(self) -> str:
+        """Say why there is no place to send a test to."""
+        if settings_of(self.project).by_email and not can_send():
+            return (
+                "E-mail is chosen, but this portal can't send any: no mail server is set up. "
+                "Enter a webhook and save it to send a test."
+            )
+        return (
+            "There is nowhere to send a test. Tick “E-mail every owner” or enter a webhook, then "
+            "save."
+        )

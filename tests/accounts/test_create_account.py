@@ -56,8 +56,8 @@ def test_what_was_not_changed_is_not_written_down(monkeypatch: pytest.MonkeyPatc
     [
         ("ada@example.com", "short", "too short"),
         ("ada@example.com", "password", "too common"),
-        ("ada", "correct horse battery", "valid email"),
-        ("TAKEN@example.com", "correct horse battery", "is an account TAKEN@example.com already"),
+        ("ada", "correct horse battery", "e-mail address"),
+        ("TAKEN@example.com", "correct horse battery", "account TAKEN@example.com already exists"),
     ],
 )
 def test_what_cannot_sign_in_is_not_created(

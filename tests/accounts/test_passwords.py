@@ -10,9 +10,9 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from backups_portal.accounts import recent, tasks
+from backups_portal.accounts import reauthentication, tasks
 from backups_portal.accounts.models import Account
-from backups_portal.accounts.resetting import send_link
+from backups_portal.accounts.password_reset import send_link
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
 from restores.models import Restore
@@ -39,7 +39,7 @@ def snapshot(account: Account) -> Snapshot:
 def later(client: Client, age: timedelta) -> None:
     """Let the password have been given so long ago."""
     session = client.session
-    session[recent.PASSWORD_AT] = (timezone.now() - age).timestamp()
+    session[reauthentication.PASSWORD_AT] = (timezone.now() - age).timestamp()
     session.save()
 
 
@@ -165,7 +165,7 @@ def test_a_forgotten_password(client: Client, account: Account, letters: list[st
     assert weak.status_code == 400
     assert "too common" in weak.content.decode()
     other = visitor.post(opened["Location"], {"new_password": NEW, "repeated": "another"})
-    assert "not the same" in other.content.decode()
+    assert "match. Type the new" in other.content.decode()
     done = visitor.post(opened["Location"], {"new_password": NEW, "repeated": NEW})
     assert done["Location"] == "/sign-in/"
 
@@ -215,7 +215,7 @@ def test_links_that_were_made_up(query: str, account: Account) -> None:
     visitor = Client()
     answer = visitor.get(visitor.get(f"/sign-in/new-password/?{query}")["Location"])
     assert answer.status_code == 410
-    assert "Send another one" in answer.content.decode()
+    assert "Send a new link" in answer.content.decode()
 
 
 def test_a_link_is_too_old_after_an_hour(

@@ -1,4 +1,4 @@
-"""Codes from an app, recovery codes, and where an account is signed in."""
+"""Two-factor authentication, recovery codes, and where an account is signed in."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from django.test import Client
 from qsessions.models import Session
 
-from backups_portal.accounts import twofactor
+from backups_portal.accounts import two_factor
 from backups_portal.accounts.models import Account, SecondFactor
 from backups_portal.accounts.security_views import MASK
 from backups_portal.audit.models import AuditEvent
@@ -32,7 +32,7 @@ def code_of(account: Account, *, steps: int = 0) -> str:
     """What the app shows; RFC 6238 by another's hand."""
     import base64
 
-    secret = base64.b32decode(twofactor.secret_of(SecondFactor.objects.get(account=account)))
+    secret = base64.b32decode(two_factor.secret_of(SecondFactor.objects.get(account=account)))
     return TOTP(secret, 6, SHA1(), 30).generate(int(time.time()) + 30 * steps).decode()  # noqa: S303
 
 
@@ -52,7 +52,7 @@ def turn_on(client: Client, account: Account) -> list[str]:
 def test_turned_on_it_asks_for_a_code(client: Client, account: Account) -> None:
     page = client.get("/account/second-factor/").content.decode()
     assert 'src="/account/second-factor/code.svg"' in page
-    assert twofactor.secret_of(SecondFactor.objects.get()) in page
+    assert two_factor.secret_of(SecondFactor.objects.get()) in page
     assert len(turn_on(client, account)) == 10
     elsewhere = Client()
     response = sign_in(elsewhere, account.email, next="/account/")
@@ -67,7 +67,7 @@ def test_the_secret_is_drawn_until_codes_are_on(client: Client, account: Account
     picture = client.get("/account/second-factor/code.svg")
     assert picture["Content-Type"] == "image/svg+xml"
     assert picture["Cache-Control"] == "no-store"
-    address = twofactor.address_of_secret(SecondFactor.objects.get(account=account))
+    address = two_factor.address_of_secret(SecondFactor.objects.get(account=account))
     segno.make(address, mask=MASK).save(drawn := BytesIO(), kind="svg", border=2, omitsize=True)
     assert picture.content == drawn.getvalue()
     turn_on(client, account)
@@ -112,16 +112,16 @@ def test_it_is_not_turned_on_by_halves(
     client.get("/account/second-factor/")
     form = {"code": code_of(account) if code == "right" else code, "password": password}
     assert client.post("/account/second-factor/", form).status_code == 400
-    assert not twofactor.is_on(account)
+    assert not two_factor.is_on(account)
 
 
 def test_turning_it_off_asks_for_the_password(client: Client, account: Account) -> None:
     turn_on(client, account)
     assert client.post("/account/second-factor/off/", {"password": "x"}).status_code == 400
-    assert twofactor.is_on(account)
+    assert two_factor.is_on(account)
     password = {"password": factories.PASSWORD}
     assert client.post("/account/second-factor/off/", password).status_code == 302
-    assert not twofactor.is_on(account)
+    assert not two_factor.is_on(account)
     actions = set(AuditEvent.objects.values_list("action", flat=True))
     assert {"account.second_factor_on", "account.second_factor_off"} <= actions
 
@@ -130,14 +130,14 @@ def test_new_recovery_codes_replace_the_old(client: Client, account: Account) ->
     old = turn_on(client, account)
     page = client.post("/account/recovery-codes/", {"password": factories.PASSWORD})
     assert old[0] not in page.content.decode()
-    assert twofactor.spend(account, old[0]) == ""
-    assert twofactor.codes_left(account) == 10
+    assert two_factor.spend(account, old[0]) == ""
+    assert two_factor.codes_left(account) == 10
 
 
 def test_secrets_are_sealed(client: Client, account: Account) -> None:
     turn_on(client, account)
     factor = SecondFactor.objects.get()
-    assert twofactor.secret_of(factor).encode() not in bytes(factor.sealed)
+    assert two_factor.secret_of(factor).encode() not in bytes(factor.sealed)
 
 
 def test_another_browser_is_signed_out(client: Client, account: Account) -> None:

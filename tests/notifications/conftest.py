@@ -7,12 +7,12 @@ import pytest
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.chain import seal_events
-from backups_portal.audit.services import record
-from backups_portal.notifications.changing import Choice, change_notifications
-from backups_portal.notifications.delivering import deliver
+from backups_portal.audit.hash_chain import seal_events
+from backups_portal.audit.recorder import record
+from backups_portal.notifications.delivery import deliver
+from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.models import CHOSEN, Delivery
-from backups_portal.notifications.planning import plan_deliveries
+from backups_portal.notifications.notification_settings import Choice, change_notifications
 from backups_portal.projects.models import Project
 from tests import factories
 from tests.notifications.receivers import Mailbox, Receiver, mailbox, receiver

@@ -1,14 +1,25 @@
 """Requests to addresses that somebody typed: where they may go, and for how long."""
 
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from typing import Any
 
+import httpcore
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from backups_portal.lib.outgoing import OutgoingError, host_of, is_public, send
+from backups_portal.lib.safe_http import (
+    OutgoingError,
+    check_address,
+    host_of,
+    is_public,
+    send,
+    without_login,
+)
 from tests.notifications.receivers import Receiver, receiver
 
 
@@ -63,7 +74,7 @@ def test_what_is_no_http_is_no_answer() -> None:
 
         thread = threading.Thread(target=greet)
         thread.start()
-        with pytest.raises(OutgoingError, match="not one of HTTP"):
+        with pytest.raises(OutgoingError, match="not valid HTTP"):
             ask(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         thread.join()
 
@@ -144,3 +155,68 @@ def test_what_is_no_web_address(url: str) -> None:
 )
 def test_of_an_address_the_log_has_its_host(url: str, host: str) -> None:
     assert host_of(url) == host
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://user:password@example.com/", "a name and password"),
+        ("https://user@example.com/", "a name and password"),
+        ("https://:password@example.com/", "a name and password"),
+        ("https://@example.com/", "a name and password"),
+        ("https://user:pass@word@example.com/", "a name and password"),
+        ("https://example.com#@evil.example/", "never sent"),
+        ("https://example.com/path#part", "never sent"),
+        ("https://example.com/#", "never sent"),
+        ("https://example.com./", "letter or digit"),
+        ("https://example.com.:443/", "letter or digit"),
+        ("https://example.com:/", "letter or digit"),
+        ("https://example.com:0/", "letter or digit"),
+        ("https://example.com:99999/", "not a web address"),
+        ("https://[::1/", "not a web address"),
+        ("https://exämple.com/", "xn--"),
+        ("https://example.com/ü", "xn--"),
+        ("https://exa mple.com/", "contain spaces"),
+        ("https://example.com/a b", "contain spaces"),
+        ("https://example.com\\@evil.example/", "contain spaces"),
+        ("https://exam\tple.com/", "contain spaces"),
+        ("https://exam\nple.com/", "contain spaces"),
+        ("https:///path", "begins with https://"),
+        ("file:///etc/passwd", "begins with https://"),
+        ("//example.com/", "begins with https://"),
+    ],
+)
+def test_what_would_be_sent_otherwise_is_not_saved(url: str, said: str) -> None:
+    with pytest.raises(OutgoingError, match=re.escape(said)) as refused:
+        check_address(url)
+    assert "pass" not in str(refused.value).replace("password", "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com",
+        "https://example.com:8443/a/b?c=d&c=e%20f",
+        "http://[2001:db8::1]:8080/",
+        "https://xn--exmple-cua.com/",
+        "https://example.com/@user/x:y",
+        "https://my_host/",
+    ],
+)
+def test_what_is_sent_as_it_stands_is_saved(url: str) -> None:
+    check_address(url)
+    assert without_login(url) == url
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60))
+def test_whatever_is_saved_has_one_host_and_no_password(text: str) -> None:
+    url = f"https://{text}"
+    try:
+        check_address(url)
+    except OutgoingError:
+        return
+    asked = httpcore.URL(url)
+    assert host_of(url).split(":")[0].strip("[") in asked.host.decode() or ":" in host_of(url)
+    assert b"@" not in asked.host
+    assert without_login(url) == url

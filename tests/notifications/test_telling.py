@@ -10,14 +10,14 @@ from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.chain import seal_events
+from backups_portal.audit.hash_chain import seal_events
 from backups_portal.audit.models import AuditEvent
-from backups_portal.audit.services import record
-from backups_portal.notifications.changing import renew_secret
-from backups_portal.notifications.delivering import deliver, forget_deliveries, send_again
+from backups_portal.audit.recorder import record
+from backups_portal.notifications.delivery import deliver, forget_deliveries, send_again
+from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.messages import KINDS, WORDS
 from backups_portal.notifications.models import Cursor, Delivery, NotificationSettings
-from backups_portal.notifications.planning import plan_deliveries
+from backups_portal.notifications.notification_settings import renew_secret
 from backups_portal.projects.models import Membership, Project
 from tests import factories
 from tests.notifications.conftest import Choose, happen, tell
@@ -71,7 +71,9 @@ def test_every_kind_is_told_by_mail_and_webhook(
     body = " ".join(letter.get_content().split())
     assert f"https://portal.example.com{path}" in body
     assert "https://portal.example.com/projects/cold-chain/notifications/" in body
-    assert "Backup of 2026-11-23" in body or REASON in body
+    # A restore is of a project, whatever it is called.
+    about = "Backup of 2026-11-23" if action.startswith("restore.") else "Backup of 23 Nov 2026"
+    assert about in body or REASON in body
 
     (asked,) = hook.asked
     assert (asked.method, asked.headers["Content-Type"]) == ("POST", "application/json")
@@ -161,9 +163,7 @@ class TestOnce:
         assert send_again(timezone.now()) == [], "its message counts for a while"
         later = timezone.now() + timedelta(hours=1)
         assert send_again(later) == [made]
-        ticket = Delivery.objects.all().claim(
-            made, states=["queued"], to="running", lease=timedelta(minutes=2)
-        )
+        ticket = Delivery.objects.all().claim(made, lease=timedelta(minutes=2))
         assert ticket
         deliver(made)
         assert hook.asked == [], "another worker is at it"
@@ -178,7 +178,7 @@ class TestOnce:
         hook: Receiver,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr("backups_portal.notifications.planning.BATCH", 3)
+        monkeypatch.setattr("backups_portal.notifications.message_queue.BATCH", 3)
         choose(webhook=hook.url)
         for _ in range(7):
             record(action="snapshot.failed", actor=None, project=project)
@@ -280,7 +280,7 @@ def test_the_portals_own_network_is_not_asked(
     happen("snapshot.failed", project, reason=REASON)
     happen("snapshot.completed", project)
     reasons = {delivery.reason for delivery in tell()}
-    assert reasons == {"Its host is in a private network, which is not asked."}
+    assert reasons == {"Its host is in a private network, which is not allowed."}
     assert hook.asked == []
 
 
@@ -302,7 +302,7 @@ class TestWho:
         deliver(made)
         delivery = Delivery.objects.get()
         assert (delivery.state, letters.messages) == (State.DROPPED, [])
-        assert "owns this project no more" in delivery.reason
+        assert "no longer owns this project" in delivery.reason
 
     def test_not_by_mail_where_it_is_off(
         self, project: Project, choose: Choose, letters: Mailbox

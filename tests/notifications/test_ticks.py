@@ -9,15 +9,15 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from backups_portal.audit.chain import seal_events
-from backups_portal.audit.services import record
-from backups_portal.notifications.delivering import deliver
+from backups_portal.audit.hash_chain import seal_events
+from backups_portal.audit.recorder import record
+from backups_portal.notifications.delivery import deliver
+from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.models import Delivery
-from backups_portal.notifications.planning import plan_deliveries
-from backups_portal.ops.removing import remove_if_over
+from backups_portal.ops.project_removal import remove_if_over
 from backups_portal.ops.tasks import tick
 from backups_portal.projects.models import Project
-from backups_portal.projects.shutting_down import shut_down
+from backups_portal.projects.shutdown import shut_down
 from tests.conftest import running_worker
 from tests.notifications.conftest import Choose
 from tests.notifications.receivers import Receiver

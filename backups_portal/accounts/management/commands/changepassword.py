@@ -6,13 +6,13 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.services import record
+from backups_portal.audit.recorder import record
 
 
 class Command(changepassword.Command):
     """For who has forgotten it where no messages are sent. All browsers are signed out."""
 
-    help = "Give an account a new password, which is asked for twice."
+    help = "Change an account's password. You are asked for the new one twice."
 
     def handle(self, *args: Any, **options: Any) -> str | None:
         said = super().handle(*args, **options)

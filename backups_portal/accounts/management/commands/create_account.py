@@ -11,22 +11,25 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.services import record
+from backups_portal.audit.recorder import record
+from backups_portal.ui.visible_names import name_problem
 
 
 class Command(BaseCommand):
     """The way in for the first person of an installation."""
 
-    help = "Create an account. Its password is asked for, or read from standard input."
+    help = "Create an account. You are asked for its password, unless standard input has it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="what the person signs in with")
-        parser.add_argument("--name", default="", help="what the person is called")
+        parser.add_argument("email", help="the e-mail address to sign in with")
+        parser.add_argument("--name", default="", help="the person's name")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if Account.objects.filter(email__iexact=options["email"]).exists():
-            raise CommandError(f"There is an account {options['email']} already.")
+            raise CommandError(f"The account {options['email']} already exists.")
+        if options["name"] and (problem := name_problem(options["name"])):
+            raise CommandError(problem)
         # Never an argument: command lines are seen by everybody on the machine.
         password = getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         account = Account(

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from backups_portal.audit.chain import verify
+from backups_portal.audit.hash_chain import verify
 
 
 class Command(BaseCommand):
-    """Changes nothing; whoever runs it needs the installation's key."""
+    """Verifies the chain, with the installation's key, and changes nothing."""
 
     help = "Check that no event of the audit log was changed or removed since it was sealed."
 
@@ -19,7 +19,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--expect",
             metavar="POSITION:SEAL",
-            help="a seal that was noted elsewhere, as in the log: shows a tail that was cut off",
+            help=(
+                "a seal that you noted elsewhere, such as from the log: reveals events cut off at "
+                "the end"
+            ),
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -29,11 +32,12 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(asdict(verdict)))
         else:
             self.stdout.write(
-                f"{verdict.sealed} events fit their seals, {verdict.unsealed} wait for one. "
+                f"{verdict.sealed} events match their seals, {verdict.unsealed} are not sealed "
+                "yet. "
                 f"The last seal: {verdict.sealed}:{verdict.seal}"
             )
         if verdict.broken:
-            raise CommandError(f"The audit log is not what was sealed. {verdict.broken}")
+            raise CommandError(f"The audit log does not match its seals. {verdict.broken}")
 
 
 def _expected(text: str | None) -> tuple[int, str] | None:

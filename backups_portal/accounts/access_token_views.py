@@ -1,0 +1,75 @@
+"""Show the pages of an account's API tokens."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.cache import add_never_cache_headers
+from django.views.generic import TemplateView, View
+
+from backups_portal.accounts.access_tokens import (
+    NameTakenError,
+    make_access_token,
+    revoke_access_token,
+    tokens_of,
+)
+from backups_portal.accounts.forms import AccessTokenForm
+from backups_portal.accounts.reauthentication import RecentPasswordMixin
+from backups_portal.accounts.security_views import account_of
+from backups_portal.audit.recorder import address_of
+from backups_portal.ui.form_views import RefusingFormView
+
+
+class AccessTokensView(TemplateView):
+    """List the tokens, with scopes and last use."""
+
+    template_name = "accounts/access_tokens.html"
+    http_method_names = ["get", "head"]
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(tokens=tokens_of(account_of(self.request)), **kwargs)
+
+
+class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
+    """Makes one, and shows its value once."""
+
+    template_name = "accounts/new_access_token.html"
+    form_class = AccessTokenForm
+    http_method_names = ["get", "head", "post"]
+
+    def form_valid(self, form: AccessTokenForm) -> HttpResponse:
+        values = form.cleaned_data
+        try:
+            token = make_access_token(
+                account=account_of(self.request),
+                name=values["name"],
+                scopes=values["scopes"],
+                expires_at=form.expires_at(),
+                address=address_of(self.request),
+            )
+        except NameTakenError as refused:
+            form.add_error("name", str(refused))
+            return self.form_invalid(form)
+        context = {"token": token.row, "value": token.value}
+        response = render(self.request, "accounts/access_token_made.html", context)
+        add_never_cache_headers(response)
+        return response
+
+
+class RevokeAccessTokenView(View):
+    """Revoke a token."""
+
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, access_token: int) -> HttpResponse:
+        token = revoke_access_token(
+            account=account_of(request), token_id=access_token, address=address_of(request)
+        )
+        if token is None:
+            messages.info(request, "That token was already revoked.")
+        else:
+            messages.success(
+                request, f"“{token.name}” is revoked. Anything that still uses it is refused."
+            )
+        return redirect("access-tokens")

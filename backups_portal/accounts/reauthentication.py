@@ -1,0 +1,62 @@
+"""The password again, if a browser that was left open is not enough."""
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.views.generic import View
+
+PASSWORD_AT = "password_at"  # noqa: S105 - the name of a value of the session
+# The password is asked for again after this long.
+RECENT = timedelta(minutes=15)
+# A form that was shown can be sent for this long.
+FILLING_IN = timedelta(hours=1)
+
+
+def note_password(request: HttpRequest) -> None:
+    """Record that this browser has just given the password."""
+    request.session[PASSWORD_AT] = timezone.now().timestamp()
+
+
+@receiver(user_logged_in)
+def _note_sign_in(request: HttpRequest, **_: Any) -> None:
+    note_password(request)
+
+
+def is_recent(request: HttpRequest, within: timedelta) -> bool:
+    """Tell whether the password was given in this browser so recently."""
+    age = timezone.now().timestamp() - request.session.get(PASSWORD_AT, 0)
+    return 0 <= age <= within.total_seconds()
+
+
+class RecentPasswordMixin(View):
+    """Ask for the password first, unless it was given recently.
+
+    Stands behind the permission: an account without it is told so first.
+
+    Attributes:
+        password_for: The methods that need it.
+    """
+
+    password_for: tuple[str, ...] = ("GET", "POST")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.method in self.password_for and not is_recent(request, self._within(request)):
+            back = self.back_to()
+            return HttpResponseRedirect(f"{reverse('password-again')}?{urlencode({'next': back})}")
+        return super().dispatch(request, *args, **kwargs)
+
+    def back_to(self) -> str:
+        """Return where the password leads: an address that can be read."""
+        return self.request.get_full_path()
+
+    def _within(self, request: HttpRequest) -> timedelta:
+        # The page has asked for the password already; the filled-in form must not be lost.
+        is_form = request.method == "POST" and "GET" in self.password_for
+        return FILLING_IN if is_form else RECENT

@@ -1,0 +1,171 @@
+"""Describe audit events in words, filter them, and export them as CSV."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.ui import formats
+from backups_portal.ui.csv_escaping import csv_line
+
+# The areas of actions that the filter offers.
+AREAS = {
+    "snapshot": "Backups",
+    "restore": "Restores",
+    "proof": "Proofs",
+    "transfer": "Data transfers",
+    "data": "CSV files",
+    "settings": "Settings",
+    "token": "Tokens",
+    "member": "Members",
+    "invitation": "Invitations",
+    "notifications": "Notifications",
+    "project": "Project",
+    "access": "Refused access",
+}
+WORDS = {
+    "access.refused": "Access refused",
+    "database.stray_dropped": "Leftover database dropped",
+    "data.exported": "Data exported",
+    "data.imported": "Data imported",
+    "invitation.withdrawn": "Invitation withdrawn",
+    "member.invited": "Member invited",
+    "snapshot.completed": "Backup stored",
+    "snapshot.downloaded": "Backup downloaded",
+    "snapshot.expired": "Backup removed",
+    "snapshot.failed": "Backup failed",
+    "snapshot.held": "Backup held",
+    "snapshot.missed": "Backup missed",
+    "snapshot.objects_missing": "Backup incomplete in storage",
+    "snapshot.released": "Backup released",
+    "snapshot.size_anomaly": "Backup unusually small",
+    "snapshot.storage_healed": "Damaged parts of backups repaired",
+    "server.away": "Database server not responding",
+    "server.back": "Database server responding again",
+    "project.shut_down": "Project shut down",
+    "project.still_running": "Restored project still running",
+    "token.refused": "Token refused",
+    "project.removed": "Project removed",
+    "project.data_removed": "Database and backups removed",
+    "project.started_again": "Project started again",
+}
+# What pages call a setting, if that is not its name.
+LABELS = {
+    "backup_time": "Daily backup schedule",
+    "backup_time_zone": "Time zone",
+    "proof_policy": "Proof of backups",
+    "retention_days": "Backup retention period",
+}
+# Ids mean nothing to readers of the page, and a backup's day is in its name; the CSV has them.
+SILENT = {"snapshot", "restore", "transfer", "new_project", "local_date"}
+OF_A_BACKUP = re.compile(r"((?:Backup|Copy of the backup) of )(\d{4}-\d\d-\d\d)")
+HEADERS = ("time_utc", "action", "account", "subject", "address", "details")
+
+
+def events_of(
+    project_id: uuid.UUID,
+    *,
+    area: str = "",
+    who: str = "",
+    since: date | None = None,
+    until: date | None = None,
+) -> QuerySet[AuditEvent]:
+    """Select what happened to a project, newest first.
+
+    Args:
+        area: what an action begins with; a key of AREAS.
+        who: a part of the account's e-mail.
+        since: first day, in UTC.
+        until: last day, in UTC.
+    """
+    events = AuditEvent.objects.filter(project_id=project_id).order_by("-at", "-pk")
+    if area:
+        events = events.filter(action__startswith=f"{area}.")
+    if who:
+        events = events.filter(account_email__icontains=who)
+    if since:
+        events = events.filter(at__gte=datetime.combine(since, time.min, UTC))
+    if until:
+        # Until the last microsecond of the day: the day after 9999-12-31 does not exist.
+        events = events.filter(at__lte=datetime.combine(until, time.max, UTC))
+    return events
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change in words."""
+
+    event: AuditEvent
+    details: list[str]
+
+
+def last_change_of_settings(project_id: uuid.UUID) -> Change | None:
+    """Return the newest change of a main database's settings, in words."""
+    changes = AuditEvent.objects.filter(project_id=project_id, action="settings.changed")
+    event = changes.order_by("-at", "-pk").first()
+    return Change(event, details_in_words(event.details)) if event else None
+
+
+def in_words(action: str) -> str:
+    """Put an action in words: "snapshot.failed" is "Backup failed"."""
+    area, _, verb = action.partition(".")
+    return WORDS.get(action) or f"{area} {verb}".replace("_", " ").capitalize()
+
+
+def subject_in_words(subject: str, day: Callable[[date], str] = formats.day) -> str:
+    """Name what an event is about as pages and mails do: "Backup of 23 Nov 2026"."""
+    found = OF_A_BACKUP.fullmatch(subject)
+    try:
+        return found[1] + day(date.fromisoformat(found[2])) if found else subject
+    except ValueError:
+        # Somebody has given a project such a name.
+        return subject
+
+
+def details_in_words(details: dict[str, Any]) -> list[str]:
+    """Put an event's details in words, a line each, old and new values."""
+    lines = []
+    for name, value in details.items():
+        label = LABELS.get(name) or name.replace("_", " ").capitalize()
+        if isinstance(value, dict) and value.keys() == {"old", "new"}:
+            old, new = (_value_in_words(name, value[which]) for which in ("old", "new"))
+            lines.append(f"{label}: {old} → {new}")
+        elif isinstance(value, str | int | float) and value != "" and name not in SILENT:
+            lines.append(f"{label}: {_value_in_words(name, value)}")
+    return lines
+
+
+def _value_in_words(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, int | float):
+        return str(value)
+    if name.endswith("_seconds"):
+        return formats.duration(timedelta(seconds=value))
+    if name.endswith("bytes"):
+        return formats.data_size(int(value))
+    if name.endswith("_days"):
+        return f"{value:,} day{'' if value == 1 else 's'}"
+    return f"{value:,}"
+
+
+def as_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
+    """Write the events as lines of CSV, with a line of headers."""
+    yield csv_line(HEADERS)
+    for event in events:
+        yield csv_line(
+            (
+                event.at.isoformat(),
+                event.action,
+                event.account_email or "system",
+                event.subject,
+                event.address or "",
+                json.dumps(event.details, sort_keys=True),
+            )
+        )

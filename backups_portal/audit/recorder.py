@@ -1,0 +1,103 @@
+"""Write the audit log."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, Protocol
+
+from django.http import HttpRequest
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.loggers import get_logger
+
+log = get_logger(__name__)
+
+SUBJECT_LENGTH = 200
+# By which means the account acts, if it is no browser: every event of a request says it.
+_means: ContextVar[str] = ContextVar("means", default="")
+# The demo's events are dated back to before they are seeded.
+_moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
+
+
+class Actor(Protocol):
+    """The account that did something."""
+
+    pk: Any
+    email: Any
+
+
+class Subject(Protocol):
+    """The project that something was done to."""
+
+    id: Any
+    name: Any
+
+
+@contextmanager
+def acting_by(means: str) -> Iterator[None]:
+    """Give the events in between `means` as their detail "via"."""
+    before = _means.set(means)
+    try:
+        yield
+    finally:
+        _means.reset(before)
+
+
+@contextmanager
+def told_of(moment: datetime) -> Iterator[None]:
+    """Date the events in between to another moment, for a seeded story."""
+    before = _moment.set(moment)
+    try:
+        yield
+    finally:
+        _moment.reset(before)
+
+
+def record(
+    *,
+    action: str,
+    actor: Actor | None,
+    project: Subject | None = None,
+    subject: str = "",
+    details: dict[str, Any] | None = None,
+    address: str | None = None,
+) -> AuditEvent:
+    """Append one event, and write it to the log too.
+
+    Args:
+        action: "area.verb", such as "settings.changed".
+        actor: None if the system acted by itself.
+        subject: what it was about, in a few words; cut at 200 characters.
+        details: plain values that JSON can hold; never a secret.
+        address: the IP address that the request came from.
+    """
+    project_id: uuid.UUID | None = project.id if project else None
+    via = {"via": means} if (means := _means.get()) else {}
+    told: dict[str, Any] = {"at": moment} if (moment := _moment.get()) else {}
+    event = AuditEvent.objects.create(
+        **told,
+        action=action,
+        account_id=actor.pk if actor else None,
+        account_email=actor.email if actor else "",
+        project_id=project_id,
+        project_name=project.name if project else "",
+        # PostgreSQL holds no NUL in text, and a refused sign-in may bring one.
+        subject=subject.replace("\0", "")[:SUBJECT_LENGTH],
+        details={**(details or {}), **via},
+        address=address,
+    )
+    log.info(
+        "%s",
+        action,
+        account=event.account_id or "system",
+        project=project_id or "-",
+        subject=event.subject,
+    )
+    return event
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """Return a request's IP address; None behind a socket file."""
+    return request.META.get("REMOTE_ADDR") or None

@@ -1,0 +1,72 @@
+"""Write the ledger of charges."""
+
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
+
+from backups_portal.billing.models import Charge
+from backups_portal.billing.prices import Quote
+
+
+class Billed(Protocol):
+    """The project that pays."""
+
+    id: Any
+    name: Any
+
+
+def current_quote() -> Quote:
+    """Return what a new project costs today."""
+    return Quote(
+        creation_fee=settings.PROJECT_CREATION_FEE,
+        running_fee_per_hour=settings.PROJECT_RUNNING_FEE_PER_HOUR,
+        currency=settings.CURRENCY,
+    )
+
+
+def charge_creation(*, project: Billed, quote: Quote, reason: str) -> Charge:
+    """Charge a project's creation once; return the first charge."""
+    charge, _ = Charge.objects.get_or_create(
+        project_id=project.id,
+        kind=Charge.Kind.CREATION,
+        defaults={
+            "project_name": project.name,
+            "unit_price": quote.creation_fee,
+            "currency": quote.currency,
+            "reason": reason,
+        },
+    )
+    return charge
+
+
+def start_running(*, project: Billed, quote: Quote, reason: str) -> Charge:
+    """Start a project's running charge, unless one counts already."""
+    charge, _ = Charge.objects.get_or_create(
+        project_id=project.id,
+        kind=Charge.Kind.RUNNING,
+        ends_at=None,
+        defaults={
+            "project_name": project.name,
+            "unit_price": quote.running_fee_per_hour,
+            "currency": quote.currency,
+            "reason": reason,
+        },
+    )
+    return charge
+
+
+def running_charge(project_id: UUID) -> Charge | None:
+    """Return what a project costs now; None if it does not run."""
+    running = Charge.objects.filter(project_id=project_id, kind=Charge.Kind.RUNNING)
+    return running.filter(ends_at=None).first()
+
+
+def stop_running(*, project: Billed, at: datetime) -> None:
+    """End a project's running charge, at its own start at the earliest."""
+    Charge.objects.filter(project_id=project.id, kind=Charge.Kind.RUNNING, ends_at=None).update(
+        ends_at=Greatest(Value(at), F("starts_at"))
+    )

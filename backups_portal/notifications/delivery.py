@@ -1,0 +1,89 @@
+"""The sending of one delivery, and what came of it."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from backups_portal.lib.leased_job import LeasedJob, back_off
+from backups_portal.lib.leases import LeaseQuerySet
+from backups_portal.lib.loggers import get_logger
+from backups_portal.notifications.channels import send
+from backups_portal.notifications.errors import UndeliveredError, UnwantedError
+from backups_portal.notifications.models import Delivery
+
+log = get_logger(__name__)
+
+State = Delivery.State
+KEPT = timedelta(days=30)
+AT_A_TIME = 1_000
+TOO_LONG = "It took too long."
+UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
+
+
+def deliver(delivery_id: UUID) -> None:
+    """Send a delivery that waits; see `LeasedJob.run`.
+
+    One whose worker was lost in the middle is sent again, with the same id.
+    """
+    DeliveryJob(delivery_id).run()
+
+
+class DeliveryJob(LeasedJob[Delivery]):
+    """One attempt at a delivery."""
+
+    name = "delivery"
+    told = (UndeliveredError,)
+    unexpected = UNEXPECTED
+
+    def rows(self) -> LeaseQuerySet:
+        return Delivery.objects.select_related("project", "account")
+
+    def claim(self) -> UUID | None:
+        waiting = Delivery.objects.without_early(timezone.now())
+        return waiting.claim(self.pk, lease=settings.LEASE)
+
+    def work(self) -> None:
+        try:
+            send(self.row)
+        except UnwantedError as error:
+            self._end(State.DROPPED, str(error))
+        else:
+            self._end(State.SENT, "")
+
+    def retry_at(self, error: Exception) -> datetime | None:
+        tries = self.row.attempts - 1
+        return back_off(settings.NOTIFICATION_RETRY_MINUTES, tries, timezone.now())
+
+    def too_long(self) -> str:
+        return TOO_LONG
+
+    def explain(self, error: Exception) -> dict[str, Any]:
+        return {"reason": super().explain(error)["reason"]}
+
+    def give_up(self, error: Exception, **fields: Any) -> None:
+        self._end(State.FAILED, fields["reason"])
+
+    def postpone(self, then: datetime, **fields: Any) -> None:
+        super().postpone(then, retry_at=then, **fields)
+
+    def _end(self, state: str, reason: str) -> None:
+        self.finish(state=state, reason=reason)
+        log.info("notification ended: %s", reason, delivery=self.pk, state=state)
+
+
+def send_again(now: datetime) -> list[UUID]:
+    """Return the deliveries that the caller has to enqueue again."""
+    waiting = Delivery.objects.unfinished().order_by("created_at")
+    return waiting.send_again(now, limit=AT_A_TIME)
+
+
+def forget_deliveries(now: datetime) -> int:
+    """Delete deliveries that are older than they are kept; count them."""
+    old = Delivery.objects.filter(created_at__lt=now - KEPT).order_by("created_at")
+    gone = 0
+    while ids := list(old.values_list("pk", flat=True)[:AT_A_TIME]):
+        gone += Delivery.objects.filter(pk__in=ids).delete()[0]
+    return gone

@@ -1,0 +1,167 @@
+"""Deliveries for the events of the audit log, each made exactly once.
+
+Whatever is told was written into the audit log by the service that did it, in its own transaction,
+so that no service knows of notifications. Events are read in the order of their positions in the
+chain: those are given one after the other and without gaps, and an event that is committed late
+gets a late one, so that none is passed over.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from datetime import datetime
+from uuid import UUID
+
+from django.db import transaction
+
+from backups_portal.accounts.password_reset import can_send
+from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.leases import message_counts_for
+from backups_portal.lib.loggers import get_logger
+from backups_portal.notifications.messages import KINDS, compose
+from backups_portal.notifications.models import Cursor, Delivery, Kind, NotificationSettings
+from backups_portal.overview.event_redaction import mentions_in, redacted
+from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.redaction import readers_of
+
+log = get_logger(__name__)
+
+BATCH = 1_000
+Channel = Delivery.Channel
+# That a project which was shut down has no backup surprises nobody.
+WHILE_RUNNING = {Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.STORED, Kind.RUNNING}
+
+
+def plan_deliveries(now: datetime, *, limit: int = 20_000) -> list[UUID]:
+    """Make the deliveries of what happened since the last time.
+
+    The caller enqueues them.
+
+    Args:
+        limit: How many events are read at most; the next tick goes on behind them.
+    """
+    made: list[UUID] = []
+    seen = 0
+    while seen < limit:
+        count, new = _plan_batch(now)
+        made, seen = made + new, seen + count
+        if count < BATCH:
+            break
+    return made
+
+
+@transaction.atomic
+def _plan_batch(now: datetime) -> tuple[int, list[UUID]]:
+    """Read some events; return how many, and the new deliveries."""
+    Cursor.objects.get_or_create(pk=1)
+    # Two ticks at once: the second waits here, and finds the cursor behind what the first did.
+    cursor = Cursor.objects.select_for_update().get(pk=1)
+    events = list(
+        AuditEvent.objects.filter(position__gt=cursor.position).order_by("position")[:BATCH]
+    )
+    if not events:
+        return 0, []
+    made = make_deliveries(events, now)
+    Cursor.objects.filter(pk=1).update(position=events[-1].position)
+    return len(events), made
+
+
+def make_deliveries(
+    events: Iterable[AuditEvent], now: datetime, *, only_for: int | None = None
+) -> list[UUID]:
+    """Make the deliveries that the settings want of some events.
+
+    It belongs into a transaction.
+
+    Args:
+        only_for: The account that gets the e-mails, in place of all owners.
+    """
+    told = [event for event in events if event.action in KINDS and event.project_id]
+    found = _Wanted(told, only_for)
+    rows = [
+        Delivery(
+            project=project,
+            event_id=event.pk,
+            kind=KINDS[event.action],
+            channel=channel,
+            account_id=account_id,
+            message=compose(found.redacted(event, account_id), project),
+            lease_until=now + message_counts_for(),
+        )
+        for event in told
+        for project, channel, account_id in found.of(event)
+    ]
+    Delivery.objects.bulk_create(rows, ignore_conflicts=True)
+    for row in rows:
+        log.info(
+            "notification queued",
+            delivery=row.pk,
+            kind=row.kind,
+            channel=row.channel,
+            project=row.project_id,
+        )
+    return [row.pk for row in rows]
+
+
+class _Wanted:
+    """Decide who is told what of some events; in six queries at most, however many they are."""
+
+    def __init__(self, events: Sequence[AuditEvent], only_for: int | None) -> None:
+        project_ids = {event.project_id for event in events if event.project_id}
+        projects = Project.objects.exclude(state=Project.State.REMOVED)
+        self._projects = projects.in_bulk(project_ids)
+        self._settings = NotificationSettings.objects.in_bulk(project_ids)
+        self._owners = self._owners_of(self._projects) if only_for is None else None
+        self._only_for = only_for
+        self._mentions = mentions_in(events)
+        accounts = {one for all_of in (self._owners or {}).values() for one in all_of}
+        readers = readers_of(
+            sorted(accounts),
+            [mention.project_id for both in self._mentions.values() for mention in both],
+        )
+        self._readers_by_id = {reader.account_id: reader for reader in readers}
+
+    def redacted(self, event: AuditEvent, account_id: int | None) -> AuditEvent:
+        """Copy an event for one account.
+
+        For the project's webhook: what each of its owners may read.
+        """
+        of_project = self._owners[event.project_id] if self._owners and event.project_id else []
+        owners = [account_id] if account_id else of_project
+        readers = [self._readers_by_id[one] for one in owners if one in self._readers_by_id]
+        return redacted(copy(event), self._mentions.get(event.pk, ()), readers)
+
+    def of(self, event: AuditEvent) -> Iterator[tuple[Project, str, int | None]]:
+        """Yield each message of an event: project, channel, and its account."""
+        project, kind = self._projects.get(event.project_id), KINDS[event.action]
+        if project is None:
+            return
+        if kind in WHILE_RUNNING and project.state != Project.State.ACTIVE:
+            return
+        wishes = self._settings.get(project.pk) or NotificationSettings(project=project)
+        if kind == Kind.STORED:
+            if wishes.sealed_heartbeat_url:
+                yield project, Channel.HEARTBEAT, None
+            return
+        if kind in wishes.muted:
+            return
+        if wishes.by_email and can_send():
+            for account_id in self._readers(project):
+                yield project, Channel.EMAIL, account_id
+        if wishes.sealed_webhook_url:
+            yield project, Channel.WEBHOOK, None
+
+    def _readers(self, project: Project) -> Sequence[int]:
+        if self._owners is None:
+            return [self._only_for] if self._only_for is not None else []
+        return self._owners[project.pk]
+
+    @staticmethod
+    def _owners_of(project_ids: Iterable[UUID]) -> dict[UUID, list[int]]:
+        owners: dict[UUID, list[int]] = defaultdict(list)
+        members = Membership.objects.filter(
+            project__in=list(project_ids), role=Membership.Role.OWNER, account__is_active=True
+        )
+        for project_id, account_id in members.values_list("project_id", "account_id"):
+            owners[project_id].append(account_id)
+        return owners

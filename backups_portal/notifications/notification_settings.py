@@ -1,0 +1,182 @@
+"""Settings of notifications: an owner chooses what is told and where, and tries it out."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib.limits import Limit
+from backups_portal.lib.safe_http import OutgoingError, check_address, host_of
+from backups_portal.notifications.errors import NotificationsRefusedError
+from backups_portal.notifications.message_queue import make_deliveries
+from backups_portal.notifications.models import CHOSEN, Kind, NotificationSettings
+from backups_portal.notifications.sealed_addresses import (
+    HEARTBEAT_URL,
+    WEBHOOK_SECRET,
+    WEBHOOK_URL,
+    heartbeat_url,
+    seal,
+    webhook_url,
+)
+from backups_portal.notifications.webhook_signature import new_secret
+from backups_portal.projects.models import Project
+
+TESTS = Limit("notification-tests", tries=10, seconds=60 * 60)
+NOWHERE = "none"
+
+
+def settings_of(project: Project) -> NotificationSettings:
+    """Return what the project's owners have chosen, or the defaults."""
+    found = NotificationSettings.objects.filter(pk=project.pk).first()
+    return found or NotificationSettings(project=project)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What owners choose.
+
+    Attributes:
+        wanted: Kinds that are told.
+        webhook: Where messages are posted to; empty: nowhere, and its secret is forgotten.
+        heartbeat: What is asked for after each stored backup; empty: nothing.
+    """
+
+    by_email: bool
+    wanted: Collection[str]
+    reminder_days: int
+    webhook: str
+    heartbeat: str
+
+
+@transaction.atomic
+def change_notifications(
+    *, project: Project, actor: Account, choice: Choice, address: str | None = None
+) -> str:
+    """Save what is told and where, and record what differs.
+
+    Addresses are recorded by their hosts only.
+
+    Returns:
+        The secret of a webhook that had none; empty otherwise. It can never be read again.
+
+    Raises:
+        NotificationsRefusedError: an address is none; nothing was saved.
+    """
+    _check("webhook", choice.webhook)
+    _check("heartbeat", choice.heartbeat)
+    row = _locked(project)
+    before, old = _as_values(row), _urls(row)
+    secret = _take_over(row, choice)
+    row.save()
+    changes = _changes(before, _as_values(row))
+    for name, url in _urls(row).items():
+        if url != old[name] and name not in changes:
+            changes[name] = {"old": host_of(url), "new": f"{host_of(url)}, another address"}
+    if changes:
+        _record("notifications.changed", project, actor, address, changes)
+    return secret
+
+
+def _take_over(row: NotificationSettings, choice: Choice) -> str:
+    """Put what was chosen into the row; return a new webhook's secret."""
+    row.by_email, row.reminder_days = choice.by_email, choice.reminder_days
+    row.muted = [kind.value for kind in CHOSEN if kind not in choice.wanted]
+    row.sealed_webhook_url = seal(choice.webhook, WEBHOOK_URL)
+    row.sealed_heartbeat_url = seal(choice.heartbeat, HEARTBEAT_URL)
+    if not choice.webhook:
+        row.sealed_webhook_secret = None
+    if not choice.webhook or row.sealed_webhook_secret is not None:
+        return ""
+    secret = new_secret()
+    row.sealed_webhook_secret = seal(secret, WEBHOOK_SECRET)
+    return secret
+
+
+@transaction.atomic
+def renew_secret(*, project: Project, actor: Account, address: str | None = None) -> str:
+    """Make a new secret for the webhook; return "" if there is no webhook.
+
+    It counts from the next message on.
+    """
+    row = _locked(project)
+    if not row.sealed_webhook_url:
+        return ""
+    secret = new_secret()
+    row.sealed_webhook_secret = seal(secret, WEBHOOK_SECRET)
+    row.save(update_fields=["sealed_webhook_secret"])
+    _record("notifications.secret_renewed", project, actor, address, {})
+    return secret
+
+
+def request_test(*, project: Project, actor: Account, address: str | None = None) -> list[UUID]:
+    """Make a test message for the asking owner and the webhook.
+
+    Returns:
+        The deliveries, for the caller to enqueue; none where there is nowhere to send to.
+
+    Raises:
+        NotificationsRefusedError: so many were asked for that it must wait.
+    """
+    if seconds := TESTS.take(str(project.pk)):
+        minutes = -(-seconds // 60)
+        raise NotificationsRefusedError(
+            f"Too many tests were sent. Try again in {minutes} minutes.", field=""
+        )
+    with transaction.atomic():
+        event = _record("notifications.tested", project, actor, address, {})
+        return make_deliveries([event], timezone.now(), only_for=actor.pk)
+
+
+def _locked(project: Project) -> NotificationSettings:
+    NotificationSettings.objects.get_or_create(project=project)
+    return NotificationSettings.objects.select_for_update().get(project=project)
+
+
+def _check(name: str, url: str) -> None:
+    try:
+        if url:
+            check_address(url)
+    except OutgoingError as error:
+        raise NotificationsRefusedError(str(error), field=name) from error
+
+
+def _urls(row: NotificationSettings) -> dict[str, str]:
+    return {"webhook": webhook_url(row), "heartbeat": heartbeat_url(row)}
+
+
+def _as_values(row: NotificationSettings) -> dict[str, Any]:
+    """Return the settings as the audit log has them, without secrets."""
+    hosts = {name: host_of(url) if url else NOWHERE for name, url in _urls(row).items()}
+    muted = ", ".join(Kind(kind).label for kind in row.muted if kind in Kind.values)
+    return {
+        "by_email": "on" if row.by_email else "off",
+        "not_told": muted or "nothing",
+        "reminder_days": row.reminder_days,
+        **hosts,
+    }
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {"old": before[name], "new": after[name]}
+        for name in after
+        if before[name] != after[name]
+    }
+
+
+def _record(
+    action: str, project: Project, actor: Account, address: str | None, details: dict[str, Any]
+) -> Any:
+    return record(
+        action=action,
+        actor=actor,
+        project=project,
+        subject="Notifications",
+        details=details,
+        address=address,
+    )

@@ -1,0 +1,38 @@
+"""The addresses and the secret of a project's notifications, which are sealed in the database."""
+
+from django.conf import settings
+
+from backups_portal.lib.crypto import Keyring
+from backups_portal.notifications.models import NotificationSettings
+
+WEBHOOK_URL = "webhook url"
+WEBHOOK_SECRET = "webhook secret"  # noqa: S105 - names what is sealed, is no secret
+HEARTBEAT_URL = "heartbeat url"
+
+
+def seal(plain: str, purpose: str) -> bytes | None:
+    """Return what is stored of a text; None of an empty one."""
+    return _keyring().seal(plain, purpose) if plain else None
+
+
+def webhook_url(row: NotificationSettings) -> str:
+    """Return where messages are posted to, or ""."""
+    return _open(row.sealed_webhook_url, WEBHOOK_URL)
+
+
+def webhook_secret(row: NotificationSettings) -> str:
+    """Return what messages are signed with, or ""."""
+    return _open(row.sealed_webhook_secret, WEBHOOK_SECRET)
+
+
+def heartbeat_url(row: NotificationSettings) -> str:
+    """Return what is asked for after each stored backup, or ""."""
+    return _open(row.sealed_heartbeat_url, HEARTBEAT_URL)
+
+
+def _open(sealed: bytes | memoryview | None, purpose: str) -> str:
+    return _keyring().open(sealed, purpose) if sealed else ""
+
+
+def _keyring() -> Keyring:
+    return Keyring.from_hex(settings.INSTALLATION_KEY)
