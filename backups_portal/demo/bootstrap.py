@@ -1,4 +1,4 @@
-"""Starts the demo on a machine that has nothing: services first, then Django's settings.
+"""Start the demo on a bare machine: services first, then Django.
 
 Nothing here imports Django, since the settings read an environment that is made here.
 """
@@ -15,30 +15,36 @@ import psycopg
 from redis import Redis
 from redis.exceptions import RedisError
 
-from backups_portal.demo.embedded import Services, running
+from backups_portal.demo.data_folder import DataFolder, opened, write_whole
+from backups_portal.demo.embedded_servers import Services, running
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import DataFolder, opened, write_whole
-from backups_portal.demo.options import Options, add_arguments, from_namespace
+from backups_portal.demo.options import Options, add_arguments
 from backups_portal.demo.ports import LOOPBACK, api_port, is_free
-from backups_portal.demo.signals import Stopped, stop_on_signals
+from backups_portal.demo.shutdown_signals import Stopped, stop_on_signals
+from backups_portal.lib import pgsession
+from backups_portal.lib.addresses import postgresql, redis_server
+from backups_portal.lib.addresses.url import AddressError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo as the command line says; the exit code."""
+    """Run the demo by its command line; return the exit code."""
     parser = ArgumentParser(
         prog="manage.py demo", description="Run the whole portal on this machine, with a story."
     )
     add_arguments(parser)
-    return run(from_namespace(parser.parse_args(arguments)))
+    return run(parser.parse_args(arguments, Options()))
 
 
 def run(options: Options) -> int:
-    """Run the demo until it is told to stop; 0, or 1 after one sentence on what went wrong."""
+    """Run the demo until it is told to stop; return its exit code.
+
+    0, or 1 after one sentence on what went wrong.
+    """
     try:
         with stop_on_signals():
             return _run(options)
     except Stopped:
-        say("Stopped. Everything is kept; start again to go on.")
+        say("Stopped. Everything is kept; start it again to continue.")
         return 0
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201
@@ -49,7 +55,7 @@ def run(options: Options) -> int:
 
 
 def say(line: str) -> None:
-    """Tell the person at the terminal."""
+    """Print to the terminal."""
     print(line, flush=True)  # noqa: T201
 
 
@@ -74,38 +80,48 @@ def _run(options: Options) -> int:
         prepared = environment(folder, services, os.environ, port=options.port)
         write_whole(folder.path / "demo.env", shell_lines(prepared))
         os.environ.update(prepared)
-        # Only now can Django be loaded.
-        import django
-
-        django.setup()
+        _load_django()
         # What is done before the processes start is told in sentences; theirs have logs.
         logging.getLogger().setLevel(logging.WARNING)
-        from backups_portal.demo.serving import serve
+        from backups_portal.demo.demo_server import serve
 
         return serve(options, folder, services, say)
 
 
-def _check(services: Services) -> None:
-    """Make sure that servers which are not ours answer."""
+def _load_django() -> None:
+    """Load Django, which can be done only once the environment is complete."""
+    import django
+    from django.core.exceptions import ImproperlyConfigured
+
     try:
-        psycopg.connect(services.database_url, connect_timeout=5).close()
-    except psycopg.Error as error:
+        django.setup()
+    except ImproperlyConfigured as error:
+        raise DemoError(str(error)) from error
+
+
+def _check(services: Services) -> None:
+    """Check that servers outside the demo answer."""
+    try:
+        url = postgresql.normalized(services.database_url)
+        pgsession.connect(url, connect_timeout=5).close()
+    except (psycopg.Error, AddressError) as error:
         raise DemoError(f"DATABASE_URL does not work: {str(error).strip()}") from error
     try:
-        with Redis.from_url(services.redis_url, socket_connect_timeout=5) as client:
+        url = redis_server.parse(services.redis_url).url
+        with Redis.from_url(url, socket_connect_timeout=5) as client:
             client.ping()
-    except (RedisError, ValueError) as error:
+    except (RedisError, AddressError) as error:
         raise DemoError(f"REDIS_URL does not work: {error}") from error
 
 
 def environment(
     folder: DataFolder, services: Services, given: Mapping[str, str], *, port: int
 ) -> dict[str, str]:
-    """The settings of this demo, as environment variables.
+    """Return the settings of this demo, as environment variables.
 
     Every setting that reaches something is named, so that a .env file cannot point the demo at it.
     """
-    storage = f"file://{folder.path / 'snapshots'}"
+    storage = (folder.path / "snapshots").as_uri()
     folder.sub("static")
     return {
         "DJANGO_SETTINGS_MODULE": "backups_portal.settings",
@@ -136,7 +152,7 @@ def environment(
 
 
 def shell_lines(values: Mapping[str, str]) -> str:
-    """Assignments that a shell reads."""
+    """Write assignments that a shell reads."""
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 

@@ -1,4 +1,4 @@
-"""What stops the demo."""
+"""The error that stops the demo."""
 
 
 class DemoError(Exception):

@@ -1,4 +1,4 @@
-"""The seeded fleet: resources of every kind, and weeks of readings."""
+"""Seed a fleet: resources of every kind, and weeks of readings."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from backups_portal.demo.past_records import date_back, store_past
 from backups_portal.demo.readings import Truck, in_requests, readings, trucks
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb import (
@@ -17,41 +18,51 @@ from backups_portal.projectdb import (
     dictionaries,
     entities,
     files,
-    resources,
+    resource_writer,
 )
-from backups_portal.projectdb.variables import send
 
-TRUCKS = 36
+TRUCKS, ALERTS = 36, 40
 WEEK = timedelta(weeks=1)
-ALERT_SCRIPT = b"""const { Analysis, Resources } = require("@tago-io/sdk");
+# So long before its first reading the fleet was set up.
+SET_UP_BEFORE = timedelta(days=1)
+ALERT_SCRIPT = b"""const { Analysis, Resources, Utils } = require("@tago-io/sdk");
 
 // Warns the dispatcher when a load gets warm.
 async function coldChainAlert(context, scope) {
   const reading = scope.find((item) => item.variable === "temperature");
-  if (!reading || reading.value < Number(context.environment.limit)) return;
-  context.log(`Load too warm: ${reading.value}`);
+  const { limit } = Utils.envToJson(context.environment);
+  if (!reading || reading.value < Number(limit)) return;
+  context.log(`Load too warm: ${reading.value} at the ramp`);
   await Resources.notifications.create({ title: "Cold chain broken", message: reading.device });
 }
 Analysis.use(coldChainAlert);
 """
-REPORT_SCRIPT = b"""from tagoio_sdk import Analysis, Resources
+REPORT_SCRIPT = b"""from base64 import b64encode
+
+from tagoio_sdk import Analysis, Resources
 
 # Writes the weekly temperature report into the files of the project.
 def weekly_report(context, scope):
-    context.log("weekly report: 36 trucks, 0 violations")
+    trucks = Resources().devices.listDevice({"amount": 100, "fields": ["name"]})
+    lines = ["truck,violations", *(f"{truck['name'][-2:]},0" for truck in trucks)]
+    content = b64encode("\\n".join(lines).encode()).decode()
+    report = {"filename": "reports/latest.csv", "file": content, "public": False}
+    Resources().files.uploadBase64([report])
+    context.log([f"weekly report: {len(trucks)} trucks, 0 violations"])
 
 Analysis.use(weekly_report)
 """
 FLOOR_PLAN = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 80 40'><text>Depot</text></svg>"
-DELIVERY_NOTE = b"Delivery note 2026-0417: 24 pallets of strawberries, 3.8 C at the ramp"
+DELIVERY_NOTE = b"Delivery note 0417: 24 pallets of strawberries, 3.8 C at the ramp"
 
 Connected = Connection[Any]
 
 
 def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: datetime) -> int:
-    """Make the fleet's resources and its readings of a time; returns how many records.
+    """Make the fleet's resources and readings; return how many records.
 
-    One transaction: a seeding that is interrupted leaves nothing.
+    The resources are there a day before the first reading. One transaction: a seeding that is
+    interrupted leaves nothing.
     """
     with connection.transaction():
         network, connector = _integration(connection)
@@ -61,9 +72,11 @@ def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: da
         _create_analyses(connection, keys)
         _create_dashboards(connection, device_ids)
         _create_people(connection)
-        _create_files(connection, device_ids[0])
         _create_entities(connection)
         credentials.create_secret(connection, keys=keys, key="WEATHER_API", value="sk-demo-4711")
+        _create_files(connection, device_ids[0])
+        date_back(connection, start - SET_UP_BEFORE)
+        _date_work(connection, start, end)
         by_device = dict(zip(device_ids, trucks(TRUCKS), strict=True))
         return _send_all(connection, by_device, start, end)
 
@@ -84,20 +97,20 @@ def grow_fleet(connection: Connected, *, start: datetime, end: datetime) -> int:
 def _send_all(
     connection: Connected, by_device: dict[str, Truck], start: datetime, end: datetime
 ) -> int:
-    """Send in the order of time, as devices would: a week of each truck after the other."""
+    """Send in the order of time: a week of each truck after the other."""
     count = 0
     while start < end:
         until = min(start + WEEK, end)
         for device_id, truck in by_device.items():
             for request in in_requests(readings(truck, start, until)):
-                count += send(connection, device_id=device_id, records=request, now=until)
+                count += store_past(connection, device_id, request)
         start = until
     return count
 
 
 def _integration(connection: Connected) -> tuple[str, str]:
-    network = resources.create(connection, "network", name="LTE-M gateway")
-    connector = resources.create(
+    network = resource_writer.create(connection, "network", name="LTE-M gateway")
+    connector = resource_writer.create(
         connection, "connector", name="CoolTrack CT-200", settings={"networks": [network]}
     )
     return network, connector
@@ -123,7 +136,7 @@ def _create_truck(
         settings={"number": truck.number},
         parameters=[
             {"key": "set_point", "value": f"{truck.set_point}", "sent": True},
-            {"key": "interval", "value": "1200", "sent": truck.number % 7 != 0},
+            {"key": "interval", "value": "1800", "sent": truck.number % 7 != 0},
         ],
         serie_number=f"CT200-{truck.number:05d}",
         **kind,
@@ -140,7 +153,7 @@ def _create_analyses(connection: Connected, keys: Keyring) -> None:
         tags=[{"key": "team", "value": "dispatch"}],
     )
     report, _ = analyses.create_analysis(
-        connection, keys=keys, name="Weekly report", run_on="external", interval="1 week"
+        connection, keys=keys, name="Weekly report", runtime="python-rt2025", interval="1 week"
     )
     analyses.upload_script(
         connection, analysis_id=alert, file_name="alert.js", content=ALERT_SCRIPT
@@ -153,9 +166,11 @@ def _create_analyses(connection: Connected, keys: Keyring) -> None:
         language="python",
     )
     analyses.write_console(
-        connection, alert, [f"Load too warm: {8 + number / 10} at the ramp" for number in range(40)]
+        connection,
+        alert,
+        [f"Load too warm: {8 + number / 10} at the ramp" for number in range(ALERTS)],
     )
-    resources.create(
+    resource_writer.create(
         connection,
         "action",
         name="Door open for ten minutes",
@@ -193,7 +208,7 @@ def _create_dashboards(connection: Connected, device_ids: list[str]) -> None:
 
 
 def _create_people(connection: Connected) -> None:
-    resources.create(
+    resource_writer.create(
         connection,
         "access_rule",
         name="Drivers see their truck",
@@ -234,26 +249,48 @@ def _create_files(connection: Connected, device_id: str) -> None:
         content_type="image/svg+xml",
         public=True,
     )
+    lines = ["truck,violations", *(f"{number:02d},0" for number in range(1, TRUCKS + 1)), ""]
     files.put_file(
-        connection, path="reports/2026-16.csv", content=b"truck,violations\n" + b"01,0\n" * 36
+        connection,
+        path="reports/latest.csv",
+        content="\n".join(lines).encode(),
+        content_type="text/csv",
     )
-    attachment = files.attach_file(
+    files.attach_file(
         connection,
         device_id=device_id,
         name="delivery-note.txt",
         content=DELIVERY_NOTE,
         content_type="text/plain",
     )
-    send(
-        connection,
-        device_id=device_id,
-        records=[
-            {
-                "variable": "delivery_note",
-                "value": "delivery-note.txt",
-                "metadata": {"file": {"attachment": attachment, "type": "text/plain"}},
-            }
-        ],
+
+
+def _date_work(connection: Connected, start: datetime, end: datetime) -> None:
+    """Date the work on the readings to the time when they came in."""
+    delivered = start + (end - start) / 2
+    for attachment, device_id in connection.execute(
+        "UPDATE attachment SET created_at = %s RETURNING id, device_id", [delivered]
+    ).fetchall():
+        metadata = {"file": {"attachment": attachment, "type": "text/plain"}}
+        note = {"variable": "delivery_note", "value": "delivery-note.txt", "metadata": metadata}
+        store_past(connection, device_id, [{**note, "time": delivered}])
+    connection.execute(
+        """UPDATE analysis_console SET time = %s::timestamptz + line.number * %s::interval
+           FROM (SELECT id, row_number() OVER (ORDER BY id) AS number FROM analysis_console) AS line
+           WHERE line.id = analysis_console.id""",
+        [start, (end - start) / (ALERTS + 1)],
+    )
+    connection.execute(
+        "UPDATE analysis SET last_run = coalesce((SELECT max(time) FROM analysis_console"
+        " WHERE analysis_id = analysis.id), %s)",
+        [end],
+    )
+    connection.execute(
+        "UPDATE action SET last_triggered = (SELECT max(time) FROM analysis_console)"
+    )
+    connection.execute(
+        "UPDATE file SET created_at = %(end)s, updated_at = %(end)s WHERE path ~ '^reports/'",
+        {"end": end},
     )
 
 

@@ -1,35 +1,29 @@
-"""What the demo can be told."""
+"""The options of the demo."""
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT_PORT = 8000
 DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "var"
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass
+class Options(Namespace):
     """How to run the demo. `data` names a folder of CSV files for the story."""
 
-    port: int
-    data_dir: Path
-    story: bool
-    empty: bool
-    data: Path | None
+    port: int = 8000
+    data_dir: Path = DEFAULT_FOLDER
+    story: bool = False
+    empty: bool = False
+    data: Path | None = None
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the demo's options."""
+    parser.set_defaults(**vars(Options()))
+    parser.add_argument("--port", type=_port, help="the portal's port (default %(default)s)")
     parser.add_argument(
-        "--port", type=_port, default=DEFAULT_PORT, help="the portal's port (default %(default)s)"
-    )
-    parser.add_argument(
-        "--data-dir",
-        type=Path,
-        default=DEFAULT_FOLDER,
-        metavar="DIR",
-        help="where everything is kept (default var/)",
+        "--data-dir", type=_folder, metavar="DIR", help="where everything is kept (default var/)"
     )
     parser.add_argument(
         "--story", action="store_true", help="run the whole story once, print it, and exit"
@@ -40,15 +34,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
-def from_namespace(values: Namespace) -> Options:
-    """The options that were given, with an absolute folder."""
-    return Options(
-        port=values.port,
-        data_dir=values.data_dir.expanduser().absolute(),
-        story=values.story,
-        empty=values.empty,
-        data=values.data,
-    )
+def _folder(text: str) -> Path:
+    return Path(text).expanduser().absolute()
 
 
 def _port(text: str) -> int:

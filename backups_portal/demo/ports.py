@@ -1,4 +1,4 @@
-"""TCP ports of this machine."""
+"""Find free TCP ports."""
 
 import socket
 
@@ -6,12 +6,12 @@ LOOPBACK = "127.0.0.1"
 
 
 def api_port(port: int) -> int:
-    """Where the projects' API is, beside a portal on this port."""
+    """Return the port of the projects' API, beside a portal on this port."""
     return port + 1
 
 
 def free_port() -> int:
-    """A port that nothing uses at the moment, and neither the one after it."""
+    """Find a port that is free, as is the one after it."""
     while True:
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))
@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on the port now."""
+    """Tell whether a server could listen on the port now."""
     with socket.socket() as probe:
         # As servers do: connections that ended a moment ago are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

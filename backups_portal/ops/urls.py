@@ -1,4 +1,4 @@
-"""Addresses for load balancers and monitoring."""
+"""Route the addresses of load balancers and monitoring."""
 
 from django.urls import path
 

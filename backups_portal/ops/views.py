@@ -1,6 +1,5 @@
-"""Whether the portal lives, and whether it can work. Neither needs a sign-in."""
+"""Health, readiness and metrics; none needs a sign-in."""
 
-import logging
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -13,14 +12,15 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
-from redis import Redis
 from redis.exceptions import RedisError
 
-from backups_portal.lib import pulse
+from backups_portal.lib import liveness
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.redis_client import TASK_SECONDS, redis_client
 from backups_portal.ops.metrics import exposition
 
-SIGNS = (pulse.WORKER, pulse.SCHEDULE, pulse.STORAGE)
-log = logging.getLogger(__name__)
+SIGNS = (liveness.WORKER, liveness.SCHEDULE, liveness.STORAGE)
+log = get_logger(__name__)
 REDIS_SECONDS = 2.0
 
 
@@ -28,7 +28,7 @@ REDIS_SECONDS = 2.0
 @require_safe
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
-    """This process answers: restart it if it does not."""
+    """Answer that this process lives; restart it if it does not answer."""
     return HttpResponse("ok", content_type="text/plain")
 
 
@@ -36,7 +36,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """All that backups need works: 503, and which part does not, while it does not."""
+    """Answer 200 if all that backups need works, else 503 and which part."""
     parts = {"database": _database_answers(), "redis": _redis_answers()}
     parts |= {sign: parts["redis"] and _is_heard(sign) for sign in SIGNS}
     return JsonResponse(
@@ -49,7 +49,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 @require_safe
 @never_cache
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Figures for Prometheus, to who knows the token."""
+    """Return figures for Prometheus to a caller with the token."""
     sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
     wanted = settings.METRICS_TOKEN
     if not wanted or not constant_time_compare(sent, wanted):
@@ -59,9 +59,9 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def _is_heard(sign: str) -> bool:
     workers: timedelta = settings.WORKERS_SILENT_AFTER
-    patience = workers if sign == pulse.WORKER else settings.SIGNS_SILENT_AFTER
+    patience = workers if sign == liveness.WORKER else settings.SIGNS_SILENT_AFTER
     try:
-        return not pulse.is_silent(sign, patience)
+        return not liveness.is_silent(sign, patience)
     except RedisError:
         log.exception("Redis does not answer")
         return False
@@ -79,10 +79,7 @@ def _database_answers() -> bool:
 
 def _redis_answers() -> bool:
     try:
-        with Redis.from_url(
-            settings.REDIS_URL, socket_connect_timeout=REDIS_SECONDS, socket_timeout=REDIS_SECONDS
-        ) as client:
-            client.ping()
+        redis_client(TASK_SECONDS).ping()
     except RedisError:
         log.exception("Redis does not answer")
         return False

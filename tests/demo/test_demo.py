@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from backups_portal.demo.identity import start_mark
 from backups_portal.demo.ports import free_port
+from backups_portal.demo.process_identity import start_mark
 
 UP_SECONDS = 120.0
 NAMES = ("web", "worker", "system", "beat", "postgres", "redis")

@@ -11,10 +11,11 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from backups_portal.lib import pulse
+from backups_portal.lib import liveness
+from backups_portal.lib.redis_client import redis_client
 from backups_portal.ops.tasks import look_at_storage
 from backups_portal.ops.views import SIGNS
-from snapshots.marker import MARKER
+from snapshots.storages.storage_marker import MARKER
 from tests.factories import make_project_row, make_snapshot
 
 
@@ -27,10 +28,10 @@ def test_health_needs_neither_sign_in_nor_database(client: Client) -> None:
 def signs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is seen to work, and nothing for long."""
     settings.WORKERS_SILENT_AFTER = timedelta(minutes=2)
-    monkeypatch.setattr(pulse, "KEY", f"test:{uuid4()}")
-    monkeypatch.setattr(pulse, "STARTED", time.monotonic() - 3600)
+    monkeypatch.setattr(liveness, "KEY", f"test:{uuid4()}")
+    monkeypatch.setattr(liveness, "STARTED", time.monotonic() - 3600)
     for sign in SIGNS:
-        pulse.note(sign)
+        liveness.note(sign)
 
 
 @pytest.mark.django_db
@@ -48,10 +49,10 @@ def test_not_ready_while_something_is_silent(
     client: Client, monkeypatch: pytest.MonkeyPatch, silent: str
 ) -> None:
     later = timezone.now() + timedelta(minutes=6)
-    monkeypatch.setattr(pulse.timezone, "now", lambda: later)
+    monkeypatch.setattr(liveness.timezone, "now", lambda: later)
     for sign in SIGNS:
         if sign != silent:
-            pulse.note(sign)
+            liveness.note(sign)
     response = client.get("/readyz")
     assert response.status_code == 503
     assert [name for name, state in response.json().items() if state != "ok"] == [silent]
@@ -61,16 +62,16 @@ def test_not_ready_while_something_is_silent(
 @pytest.mark.usefixtures("signs")
 def test_the_storage_is_tried(settings: Settings, tmp_path: Path) -> None:
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'snapshots'}"
-    pulse._redis().delete(pulse._key(pulse.STORAGE))
+    redis_client().delete(liveness._key(liveness.STORAGE))
     look_at_storage()
-    assert pulse.last_sign(pulse.STORAGE) is not None
+    assert liveness.last_sign(liveness.STORAGE) is not None
     left = [file.name for file in (tmp_path / "snapshots").rglob("*") if file.is_file()]
     assert left == [MARKER]
-    pulse._redis().delete(pulse._key(pulse.STORAGE))
+    redis_client().delete(liveness._key(liveness.STORAGE))
     (tmp_path / "file").touch()
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'file' / 'below'}"
     look_at_storage()
-    assert pulse.last_sign(pulse.STORAGE) is None
+    assert liveness.last_sign(liveness.STORAGE) is None
 
 
 @pytest.mark.django_db
@@ -82,11 +83,11 @@ def test_a_folder_that_is_not_mounted_is_no_storage(
     look_at_storage()
     make_snapshot(make_project_row())
     look_at_storage()
-    assert pulse.last_sign(pulse.STORAGE) is not None
-    pulse._redis().delete(pulse._key(pulse.STORAGE))
+    assert liveness.last_sign(liveness.STORAGE) is not None
+    redis_client().delete(liveness._key(liveness.STORAGE))
     (tmp_path / "mounted").rename(tmp_path / "elsewhere")
     look_at_storage()
-    assert pulse.last_sign(pulse.STORAGE) is None
+    assert liveness.last_sign(liveness.STORAGE) is None
     assert "in place of the right one" in caplog.text
     assert not [file for file in (tmp_path / "mounted").rglob("*") if file.is_file()]
 

@@ -2,22 +2,36 @@
 
 import json
 import logging
-import sys
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from celery import shared_task
 from django.test import Client
 from django_guid import clear_guid, set_guid
 
-from backups_portal.lib.logs import FieldsFormatter, LineFormatter, WhereFilter, named_values
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.logs import FieldsFormatter, LineFormatter, WhereFilter
 
 
-def record(text: str, *args: object) -> logging.LogRecord:
-    made = logging.LogRecord("somewhere", logging.INFO, "file.py", 1, text, args, None)
-    assert WhereFilter().filter(made)
-    return made
+class Kept(logging.Handler):
+    """Keeps the last record, as a handler of the portal's gets it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        assert WhereFilter().filter(record)
+        self.record = record
+
+
+def record(text: str, *args: object, **values: Any) -> logging.LogRecord:
+    logger, kept = logging.getLogger("somewhere"), Kept()
+    logger.addHandler(kept)
+    logger.setLevel(logging.INFO)
+    try:
+        get_logger("somewhere").info(text, *args, **values)
+    finally:
+        logger.removeHandler(kept)
+    return kept.record
 
 
 @pytest.fixture
@@ -27,17 +41,27 @@ def request_id() -> Iterator[str]:
     clear_guid()
 
 
-def test_values_have_the_names_that_the_message_gives_them() -> None:
-    made = record("snapshot ends rows=%s took=%.1fs for %s in %d%% name=%s", 5, 1.25, "x", 7, "y")
-    assert named_values(made) == {"rows": 5, "took": 1.25, "name": "y"}
-    assert named_values(record("nothing")) == {}
-    # A message of a library, with a mapping.
-    made.args = {"rows": 5}
-    assert named_values(made) == {}
+def test_values_have_the_names_that_the_call_gives_them() -> None:
+    made = record("snapshot ends for %s in 100%%", "x", rows=5, took=1.25, name="y")
+    assert made.getMessage() == "snapshot ends for x in 100% rows=5 took=1.25 name=y"
+    line = json.loads(FieldsFormatter().format(made))
+    assert (line["rows"], line["took"], line["name"]) == (5, 1.25, "y")
+    assert record("100% nothing").getMessage() == "100% nothing"
+
+
+def test_a_value_makes_no_other_value_and_no_line() -> None:
+    made = record("refused", path="/a b=c", agent="x\nforged")
+    assert made.getMessage() == "refused path='/a b=c' agent='x\\nforged'"
+
+
+def test_a_record_of_a_library_keeps_what_it_says_besides() -> None:
+    made = logging.makeLogRecord({"msg": "%(rows)s rows", "args": {"rows": 5}, "status_code": 404})
+    line = json.loads(FieldsFormatter().format(made))
+    assert (line["message"], line["status_code"]) == ("5 rows", 404)
 
 
 def test_json_has_every_value_under_its_name(request_id: str) -> None:
-    line = json.loads(FieldsFormatter().format(record("begins snapshot=%s", uuid.UUID(int=1))))
+    line = json.loads(FieldsFormatter().format(record("begins", snapshot=uuid.UUID(int=1))))
     assert line["snapshot"] == "00000000-0000-0000-0000-000000000001"
     assert (line["level"], line["logger"], line["request"]) == ("INFO", "somewhere", request_id)
     assert line["message"].startswith("begins snapshot=0000")
@@ -46,8 +70,8 @@ def test_json_has_every_value_under_its_name(request_id: str) -> None:
 
 
 def test_a_value_replaces_nothing_that_is_ours() -> None:
-    line = json.loads(FieldsFormatter().format(record("level=%s message=%s task=%s", 1, 2, 3)))
-    assert (line["level"], line["message"]) == ("INFO", "level=1 message=2 task=3")
+    line = json.loads(FieldsFormatter().format(record("so", level=1, message=2, task=3)))
+    assert (line["level"], line["message"]) == ("INFO", "so level=1 message=2 task=3")
     assert "task" not in line
 
 
@@ -55,8 +79,7 @@ def test_an_error_is_in_the_same_object() -> None:
     try:
         raise ValueError("with a\nline break")
     except ValueError:
-        made = record("it broke")
-        made.exc_info = sys.exc_info()
+        made = record("it broke", exc_info=True)
     (text,) = FieldsFormatter().format(made).splitlines()
     assert "line break" in json.loads(text)["exc_info"]
 
@@ -64,7 +87,7 @@ def test_an_error_is_in_the_same_object() -> None:
 def test_a_line_for_people_says_the_same(request_id: str) -> None:
     assert (
         LineFormatter()
-        .format(record("begins rows=%s", 5))
+        .format(record("begins", rows=5))
         .endswith(f"INFO somewhere begins rows=5 request={request_id}")
     )
     clear_guid()

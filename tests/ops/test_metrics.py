@@ -2,7 +2,8 @@
 
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from math import isnan, prod
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,21 @@ from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
+from redis.exceptions import RedisError
 
-from backups_portal.lib import pulse
-from backups_portal.lib.causes import Cause
+from backups_portal.lib import liveness
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.notifications.models import Delivery
+from backups_portal.ops import sweep_state
 from backups_portal.ops.metrics import UNKNOWN, WITH_BACKUPS, exposition
-from backups_portal.projects.models import Project
+from backups_portal.projects.models import MainDatabase, Project
 from restores.models import Proof
-from snapshots.models import SnapshotCopy
+from snapshots.models import Snapshot, SnapshotCopy
 from tests import factories
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
+ALERTS_PAGE = ROOT / ".github" / "docs" / "alerts-and-causes.md"
 
 
 def figures() -> dict[tuple[str, ...], float]:
@@ -47,9 +51,152 @@ def test_only_who_knows_the_token_may_read(client: Client, settings: Settings) -
 def test_an_empty_portal_has_figures() -> None:
     found = figures()
     assert found["projects_without_backup",] == 0
-    assert found["newest_backup_age_seconds", "active", "no"] == 0
-    assert found["newest_backup_age_seconds", "shut_down", "yes"] == 0
-    assert found["failures_last_day", "storage", "snapshot"] == 0
+    for state in WITH_BACKUPS:
+        for proven in ("no", "yes"):
+            assert isnan(found["newest_backup_age_seconds", state, proven])
+    for of in ("average", "longest"):
+        assert isnan(found["snapshot_duration_seconds", of])
+        assert isnan(found["restore_seconds", of])
+    none = {key for key in found if key[0] not in AGES}
+    assert len(none) > 50
+    assert {found[key] for key in none} == {0}
+    assert ("failures_last_day", "storage", "snapshot") in none
+    assert ("snapshots_last_day", "failed") in none
+    assert ("builds_last_day", "proof", "failed") in none
+    assert ("notifications_failed_last_day", "email") in none
+
+
+# What has a value only where there is something.
+AGES = (
+    *("newest_backup_age_seconds", "snapshot_duration_seconds", "restore_seconds"),
+    *("sign_of_life_age_seconds", "sweep_age_seconds", "projects_in_doubt"),
+)
+
+
+def test_what_redis_does_not_tell_is_not_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RedisError
+
+    monkeypatch.setattr(sweep_state, "doubts", fail)
+    monkeypatch.setattr(liveness, "last_sign", fail)
+    found = figures()
+    assert isnan(found["projects_in_doubt",])
+    assert found["sign_of_life_age_seconds", "worker"] == float("inf")
+    assert {"NothingRuns", "SweepSilent"} <= firing()
+
+
+class TestNone:
+    """What the rules say of a running project of which there is none of something."""
+
+    @pytest.fixture
+    def now(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> datetime:
+        settings.SNAPSHOT_COPY_STORAGE = "file:///nowhere"
+        monkeypatch.setattr(liveness, "last_sign", lambda sign: timezone.now())
+        return timezone.now()
+
+    def project(self, age_days: float, **fields: Any) -> Project:
+        project = factories.make_project_row(**fields)
+        created_at = timezone.now() - timedelta(days=age_days)
+        Project.objects.filter(pk=project.pk).update(created_at=created_at)
+        return project
+
+    def backed_up(self, project: Project, **fields: Any) -> Snapshot:
+        """It has a backup of this morning, with a copy, and proven."""
+        moment = timezone.now() - timedelta(hours=5)
+        proven = {"verdict": "passed", "proven_at": moment}
+        snapshot = factories.make_snapshot(project, taken_at=moment, **{**proven, **fields})
+        SnapshotCopy.objects.create(snapshot=snapshot, state="copied", copied_at=moment, place="x")
+        return snapshot
+
+    def test_no_project(self, now: datetime) -> None:
+        assert firing() == set()
+
+    def test_everything_as_it_should_be(self, now: datetime) -> None:
+        self.backed_up(self.project(400))
+        assert firing() == set()
+
+    def test_a_project_of_this_hour(self, now: datetime) -> None:
+        self.project(0)
+        assert firing() == set()
+
+    def test_never_backed_up(self, now: datetime) -> None:
+        self.backed_up(self.project(400))
+        self.project(20)
+        found = figures()
+        assert found["newest_backup_age_seconds", "active", "no"] == pytest.approx(
+            20 * 86400, abs=60
+        )
+        assert firing() == {"BackupMissing", "NothingProven"}
+
+    def test_never_proven(self, now: datetime) -> None:
+        self.backed_up(self.project(400))
+        self.backed_up(self.project(20), verdict="unproven", proven_at=None)
+        assert figures()["newest_backup_age_seconds", "active", "yes"] == pytest.approx(
+            20 * 86400, abs=60
+        )
+        assert firing() == {"NothingProven"}
+
+    def test_never_proven_and_young(self, now: datetime) -> None:
+        self.backed_up(self.project(14), verdict="unproven", proven_at=None)
+        assert firing() == set()
+
+    def test_never_proven_because_the_owner_wants_no_proofs(self, now: datetime) -> None:
+        project = self.project(400)
+        self.backed_up(project, verdict="unproven", proven_at=None)
+        MainDatabase.objects.filter(project=project).update(proof_policy="off")
+        assert isnan(figures()["newest_backup_age_seconds", "active", "yes"])
+        assert firing() == set()
+
+    def test_never_copied(self, now: datetime) -> None:
+        snapshot = self.backed_up(self.project(400))
+        SnapshotCopy.objects.all().delete()
+        assert firing() == {"BackupNotCopied"}
+        # As of one whose end nobody wrote down.
+        Snapshot.objects.filter(pk=snapshot.pk).update(finished_at=None)
+        assert firing() == {"BackupNotCopied"}
+
+    def test_nothing_was_ever_seen_to_work(
+        self, now: datetime, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(liveness, "last_sign", lambda sign: None)
+        assert isnan(figures()["projects_in_doubt",])
+        assert firing() == {"NothingRuns", "SweepSilent"}
+
+
+def firing() -> set[str]:
+    """The alerts whose expression is true of some figure, however long it must be so."""
+    rules = (ROOT / ".docker" / "prometheus" / "alerts.yml").read_text()
+    found = [
+        (sample.name, sample.labels, sample.value)
+        for family in text_string_to_metric_families(exposition().decode())
+        for sample in family.samples
+    ]
+    return {
+        alert
+        for alert, expression in re.findall(r"alert: (\w+)\s+expr: (.*)", rules)
+        if any(is_true(expression, *one) for one in found)
+    }
+
+
+def is_true(expression: str, name: str, labels: dict[str, str], value: float) -> bool:
+    """Whether a rule, all of which compare a figure with a number, is true of a sample."""
+    rule = re.fullmatch(r"(\w+)(?:\{(.*)\})? > ([\d* ]+)", expression)
+    assert rule, expression
+    wanted = re.findall(r'(\w+)(=~?)"([^"]*)"', rule[2] or "")
+    limit = prod(int(factor) for factor in rule[3].split("*"))
+    is_meant = name == rule[1] and all(
+        re.fullmatch(asked if sign == "=~" else re.escape(asked), labels[label])
+        for label, sign, asked in wanted
+    )
+    return is_meant and value > limit
+
+
+def test_a_backup_that_healed_others_is_told() -> None:
+    now = timezone.now()
+    factories.make_snapshot(factories.make_project_row(), taken_at=now, storage_note="Lost one.")
+    factories.make_snapshot(factories.make_project_row(), taken_at=now)
+    assert figures()["snapshots_healing_last_day",] == 1
+    assert "BackupHealed" in firing()
 
 
 def test_how_old_the_backups_are() -> None:
@@ -59,15 +206,15 @@ def test_how_old_the_backups_are() -> None:
         factories.make_snapshot(project, taken_at=now - timedelta(hours=hours))
     proven = factories.make_snapshot(project, taken_at=now - timedelta(hours=80))
     type(proven).objects.filter(pk=proven.pk).update(verdict="passed", proven_at=now)
-    factories.make_project_row()
     Project.objects.update(created_at=now - timedelta(days=9))
+    MainDatabase.objects.exclude(project=project).update(proof_policy="off")
     newcomer = factories.make_project_row()
     found = figures()
     assert found["newest_backup_age_seconds", "active", "no"] == pytest.approx(180_000, abs=60)
     assert found["newest_backup_age_seconds", "active", "yes"] == pytest.approx(288_000, abs=60)
-    # One is late, one has none; that of today has time until tomorrow.
-    assert found["projects_without_backup",] == 2
-    assert found["projects", "active"] == 4
+    # One is late; that of today has time until tomorrow.
+    assert found["projects_without_backup",] == 1
+    assert found["projects", "active"] == 3
     assert newcomer.state == "active"
 
 
@@ -123,7 +270,7 @@ def test_failures_by_their_cause() -> None:
 
 
 def test_every_cause_is_explained() -> None:
-    table = (ROOT / "README.md").read_text().partition("#### Causes")[2]
+    table = ALERTS_PAGE.read_text().partition("## Causes")[2]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) >= {*Cause, UNKNOWN}
 
 
@@ -153,9 +300,9 @@ def test_work_and_what_came_of_it() -> None:
 
 
 def test_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "KEY", f"test:{timezone.now()}")
+    monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
     assert figures()["sign_of_life_age_seconds", "storage"] == float("inf")
-    pulse.note(pulse.STORAGE)
+    liveness.note(liveness.STORAGE)
     assert figures()["sign_of_life_age_seconds", "storage"] < 60
 
 
@@ -210,6 +357,6 @@ def test_the_dashboard_has_every_figure() -> None:
 
 def test_every_alert_is_explained() -> None:
     rules = (ROOT / ".docker" / "prometheus" / "alerts.yml").read_text()
-    readme = (ROOT / "README.md").read_text()
+    page = ALERTS_PAGE.read_text()
     for alert in re.findall(r"alert: (\w+)", rules):
-        assert f"`{alert}`" in readme, alert
+        assert f"`{alert}`" in page, alert

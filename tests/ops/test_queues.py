@@ -9,7 +9,7 @@ from django.conf import settings
 from redis import Redis
 
 from backups_portal.celery import app
-from backups_portal.lib import pulse
+from backups_portal.lib import liveness
 from backups_portal.ops import tasks
 from tests.conftest import running_worker
 
@@ -22,7 +22,7 @@ def queues() -> Iterator["Redis"]:
     """The broker, without messages and signs of life of others."""
     app.control.purge()
     with Redis.from_url(settings.REDIS_URL, decode_responses=True) as broker:
-        broker.delete(*(pulse._key(sign) for sign in (pulse.WORKER, pulse.SCHEDULE)))
+        broker.delete(*(liveness._key(sign) for sign in (liveness.WORKER, liveness.SCHEDULE)))
         yield broker
     app.control.purge()
 
@@ -33,7 +33,7 @@ def queue_of(task: str) -> str:
 
 def wait_for(sign: str) -> None:
     deadline = time.monotonic() + PATIENCE
-    while pulse.last_sign(sign) is None:
+    while liveness.last_sign(sign) is None:
         assert time.monotonic() < deadline, f"no {sign}"
         time.sleep(0.1)
 
@@ -63,9 +63,9 @@ def test_a_worker_of_short_tasks_takes_nothing_else_and_is_no_sign_of_workers(
     tasks.tick.delay()
     assert (queues.llen(BACKUPS), queues.llen(SYSTEM)) == (1, 1)
     with running_worker(storage_url, tmp_path / "system.log", queues=SYSTEM, purge=False):
-        wait_for(pulse.SCHEDULE)
+        wait_for(liveness.SCHEDULE)
     assert queues.llen(BACKUPS) == 1
-    assert pulse.last_sign(pulse.WORKER) is None
+    assert liveness.last_sign(liveness.WORKER) is None
 
 
 @pytest.mark.usefixtures("transactional_db")
@@ -75,8 +75,8 @@ def test_a_worker_that_names_no_queue_takes_both(
     tasks.sweep.delay()
     tasks.tick.delay()
     with running_worker(storage_url, tmp_path / "worker.log", purge=False):
-        wait_for(pulse.SCHEDULE)
-        wait_for(pulse.WORKER)
+        wait_for(liveness.SCHEDULE)
+        wait_for(liveness.WORKER)
         deadline = time.monotonic() + PATIENCE
         while queues.llen(BACKUPS):
             assert time.monotonic() < deadline
@@ -94,6 +94,6 @@ def test_a_tick_that_fails_is_no_sign_of_the_schedule(
         patch.setattr(tasks, "run_schedule", fail)
         with pytest.raises(ZeroDivisionError):
             tasks.tick()
-    assert pulse.last_sign(pulse.SCHEDULE) is None
+    assert liveness.last_sign(liveness.SCHEDULE) is None
     tasks.tick()
-    assert pulse.last_sign(pulse.SCHEDULE) is not None
+    assert liveness.last_sign(liveness.SCHEDULE) is not None

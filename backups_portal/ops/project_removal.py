@@ -1,11 +1,10 @@
-"""The end of a project that was shut down, once nobody can change their mind any more.
+"""Remove shut down projects after their grace period.
 
 First it is gone for everybody, in one transaction; then its database and its backups go, which is
 tried again by each sweep until both are gone. The row stays without any data: what was restored
 from it and what it cost still have its name.
 """
 
-import logging
 from datetime import datetime
 from uuid import UUID
 
@@ -14,24 +13,27 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from backups_portal.audit.services import record
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.models import Delivery, NotificationSettings
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.connections import server_url
+from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Proof, Restore
-from snapshots.copy_sweeping import destroy_copies
-from snapshots.engine.encryption import keys_folder
 from snapshots.engine.errors import StorageError
+from snapshots.engine.layout import keys_folder
 from snapshots.models import Hold, Snapshot, SnapshotCopy
-from snapshots.storages import snapshot_storage
+from snapshots.replication.copy_sweep import destroy_copies
+from snapshots.storages.configured_storages import snapshot_storage
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
 
 def remove_if_over(project_id: UUID, now: datetime) -> bool:
-    """Remove a project for good whose grace period is over; whether nothing of it is left.
+    """Remove a project for good if its grace period is over.
+
+    Returns whether nothing of it is left.
 
     A restore, a proof, a snapshot or a transfer that is under way is waited for. Safe to repeat.
     """
@@ -47,7 +49,7 @@ def remove_if_over(project_id: UUID, now: datetime) -> bool:
 
 @transaction.atomic
 def _retire(project_id: UUID, now: datetime) -> Project | None:
-    """Make it nobody's; the project whose data may go, None where it may not."""
+    """Take the project from its members; return it if its data may go."""
     project = Project.objects.select_for_update().filter(pk=project_id).first()
     if project is None or project.removed_at is not None:
         return None
@@ -87,7 +89,7 @@ def _is_in_use(project: Project) -> bool:
         Restore.objects.unfinished().filter(snapshot__project=project),
         Proof.objects.unfinished().filter(snapshot__project=project),
         Transfer.objects.all().unfinished().filter(Q(source=project) | Q(target=project)),
-        # One that waits may wait for long, and is not begun any more once this is decided.
+        # Waiting work may wait for long; it no longer begins once this is decided.
         SnapshotCopy.objects.filter(
             snapshot__project=project,
             state=SnapshotCopy.State.RUNNING,
@@ -101,26 +103,26 @@ def _drop_database(project: Project) -> bool:
     try:
         drop_database(server_url(project.server), prefix=project.prefix)
     except psycopg.Error:
-        log.warning("could not drop the database project=%s", project.pk, exc_info=True)
+        log.warning("could not drop the database", project=project.pk, exc_info=True)
         return False
     return True
 
 
 def _delete_backups(project: Project) -> bool:
-    """Each storage by itself: one that is away keeps nothing in the other."""
+    """Delete them in each storage by itself: one may be away."""
     is_gone = True
     for destroy in (_destroy_backups, destroy_copies):
         try:
             destroy(project.pk)
         except StorageError:
-            log.warning("could not delete the backups project=%s", project.pk, exc_info=True)
+            log.warning("could not delete the backups", project=project.pk, exc_info=True)
             is_gone = False
     return is_gone
 
 
 def _destroy_backups(project_id: UUID) -> None:
     storage = snapshot_storage()
-    # The keys first: without them nothing of the rest can be read, wherever a copy may be.
+    # The keys go first: without them no remaining copy can be read.
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):
             storage.delete(item.key)

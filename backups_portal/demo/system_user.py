@@ -1,4 +1,4 @@
-"""Whom PostgreSQL and Redis run as when the demo is root's, which PostgreSQL refuses to be."""
+"""The system user for PostgreSQL and Redis, if root runs the demo; PostgreSQL refuses root."""
 
 import os
 import pwd
@@ -24,16 +24,16 @@ class SystemUser:
     gid: int
 
     def as_popen_arguments(self) -> dict[str, Any]:
-        """What makes subprocess run a program as this user."""
+        """Return what makes subprocess run a program as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def take(self, folder: Path) -> None:
-        """Become the folder's owner."""
+        """Make this user the folder's owner."""
         os.chown(folder, self.uid, self.gid)
 
 
 def service_user(used_before: Path) -> SystemUser | None:
-    """The user to run services as; None where the demo's own user will do.
+    """Return the user to run services as; None if the demo's own will do.
 
     Args:
         used_before: A folder that such a service owns, if one has run before.
@@ -67,12 +67,12 @@ def _find(name: str) -> SystemUser | None:
 def _create(name: str) -> None:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]
     if shutil.which(command[0]):
-        # Where it fails, as in a read-only container, another user is found.
+        # If it fails, as in a read-only container, another user is found.
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603
 
 
 def make_reachable(user: SystemUser, paths: Iterable[Path], say: Say) -> None:
-    """Let a user pass through the parents of each path, by "o+x" where they are closed to it."""
+    """Let a user pass through the parents of each path, by "o+x" if needed."""
     opened = []
     for path in paths:
         for parent in reversed(path.resolve().parents):
@@ -85,7 +85,7 @@ def make_reachable(user: SystemUser, paths: Iterable[Path], say: Say) -> None:
 
 
 def make_readable(paths: Iterable[Path], say: Say) -> None:
-    """Let every user read files, and folders with all that is in them, that a umask has closed."""
+    """Let every user read files, and folders with all that is in them."""
     for path in paths:
         files = [path, *path.rglob("*")] if path.is_dir() else [path]
         closed = [file for file in files if not file.stat().st_mode & stat.S_IROTH]

@@ -1,12 +1,12 @@
-"""Looking in a stored snapshot for what must not be there."""
+"""A check that a stored snapshot holds nothing that must not be there."""
 
 import io
 from collections.abc import Iterator, Sequence
 
-import psycopg
 import pyarrow.parquet as pq
 
 from backups_portal.demo.errors import DemoError
+from backups_portal.lib import pgsession
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.tokens import reveal
 from snapshots.engine.manifest import Manifest
@@ -18,8 +18,8 @@ EXCLUDED = """SELECT content FROM analysis_script UNION ALL SELECT content FROM 
 
 
 def excluded_values(dsn: str, *, keys: Keyring) -> list[bytes]:
-    """What a database holds and no snapshot may: code, console lines, files and tokens."""
-    with psycopg.connect(dsn) as connection:
+    """Read what no snapshot may hold: code, console lines, files and tokens."""
+    with pgsession.connect(dsn) as connection:
         contents = connection.execute(EXCLUDED.encode()).fetchall()
         tokens = connection.execute("SELECT sealed_value FROM token").fetchall()
     values = [bytes(content) for (content,) in contents]
@@ -27,7 +27,7 @@ def excluded_values(dsn: str, *, keys: Keyring) -> list[bytes]:
 
 
 def search_snapshot(manifest: Manifest, storage: Storage, secrets: Sequence[bytes]) -> int:
-    """Look for the secrets in all bytes of a snapshot; returns how many bytes that were.
+    """Look for the secrets in all bytes of a snapshot; return their count.
 
     Raises:
         DemoError: one was found.
@@ -41,7 +41,7 @@ def search_snapshot(manifest: Manifest, storage: Storage, secrets: Sequence[byte
 
 
 def decompressed(manifest: Manifest, storage: Storage) -> Iterator[bytes]:
-    """The manifest, and the values of all columns of its objects."""
+    """Yield the manifest, and the values of all columns of its objects."""
     yield storage.get(manifest.key)
     for key in manifest.objects:
         for column in pq.read_table(io.BytesIO(storage.get(key))).columns:

@@ -1,12 +1,11 @@
-"""DIR/demo.json: where the demo is and who can sign in, for programs."""
+"""Write DIR/demo.json: addresses, sign-ins and projects for programs."""
 
 from typing import TypedDict
 
-import psycopg
-
-from backups_portal.demo.accounts import PEOPLE, demo_password
-from backups_portal.projectdb.tokens import create_token, reveal
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.demo.demo_accounts import PEOPLE, demo_password
+from backups_portal.lib import pgsession
+from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
+from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 
 TOKEN_NAME = "Demo"  # noqa: S105 - what the token is called, is none
@@ -24,7 +23,7 @@ class DescribedProject(TypedDict):
 
 
 class Describer:
-    """Assembles the description again and again; what cannot change is read once."""
+    """Assemble the description repeatedly; read constant parts once."""
 
     def __init__(
         self, *, base_url: str, api_url: str | None, database_url: str, redis_url: str
@@ -34,7 +33,7 @@ class Describer:
         self._known: dict[str, DescribedProject] = {}
 
     def describe(self) -> dict[str, object]:
-        """Everything as it is now."""
+        """Describe everything as it is now."""
         projects = Project.objects.active().select_related("server").order_by("created_at")
         return {
             **self._fixed,
@@ -60,8 +59,8 @@ class Describer:
 
 
 def profile_token(dsn: str) -> str:
-    """A profile token with full permission: one that the project has, or a new one."""
-    with psycopg.connect(dsn) as connection:
+    """Return a profile token with full permission: an old one, or a new one."""
+    with pgsession.connect(dsn) as connection:
         row = connection.execute(
             """SELECT sealed_value FROM token
                WHERE kind = 'profile' AND permission = 'full' AND expires_at IS NULL
@@ -69,4 +68,6 @@ def profile_token(dsn: str) -> str:
         ).fetchone()
         if row:
             return reveal(row[0], keys=keyring())
-        return create_token(connection, keys=keyring(), kind="profile", name=TOKEN_NAME).value
+        return create_token(
+            connection, TokenGrant("profile", name=TOKEN_NAME), keys=keyring()
+        ).value

@@ -1,31 +1,29 @@
-"""Whether a backup storage works: it is the right one, and gives back what it is given."""
+"""A probe of the backup storages: each is the right one, and gives back what it is given."""
 
-import logging
 import secrets
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from snapshots.engine.encryption import keys_folder
+from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
+from snapshots.engine.layout import PROBES, is_data_key
 from snapshots.engine.storage import Storage
-from snapshots.marker import check_storage
-from snapshots.storages import copy_storage, snapshot_storage
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
+from snapshots.storages.storage_marker import check_storage
 
-log = logging.getLogger(__name__)
+log = get_logger(__name__)
 
-# Beside the folders of the projects, whose names are ids.
-FOLDER = "probes"
-# No try takes so long: who made an older object was killed.
+# No probe takes this long: an older object is from a killed process.
 LONGEST_TRY = timedelta(hours=1)
 
 
 def storage_works() -> bool:
-    """Try it; what is wrong is in the log."""
+    """Return if the storage works; log the fault."""
     return _works(_right_storage)
 
 
 def copies_work() -> bool:
-    """The same for the second storage."""
+    """Tell whether the second storage takes an object and gives it back."""
     return _works(copy_storage)
 
 
@@ -36,7 +34,7 @@ def _right_storage() -> Storage:
 
 
 def _works(opened: Callable[[], Storage | None]) -> bool:
-    key, content = f"{FOLDER}/{secrets.token_hex(8)}", secrets.token_bytes(64)
+    key, content = f"{PROBES}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
         storage = opened()
         if storage is None:
@@ -53,16 +51,16 @@ def _works(opened: Callable[[], Storage | None]) -> bool:
 
 
 def forget_probes(now: datetime) -> int:
-    """Delete what tries have left whose process was killed; how many objects.
+    """Delete probes of killed processes; return the number of objects.
 
     Raises:
         StorageError: the storage does not answer.
     """
-    storage, keys = snapshot_storage(), keys_folder(FOLDER)
+    storage = snapshot_storage()
     old = [
         item.key
-        for item in storage.list(f"{FOLDER}/")
-        if item.modified < now - LONGEST_TRY and not item.key.startswith(keys)
+        for item in storage.list(f"{PROBES}/")
+        if item.modified < now - LONGEST_TRY and not is_data_key(item.key)
     ]
     for key in old:
         storage.delete(key)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end the demo in order."""
+"""End the demo in order at Ctrl-C and SIGTERM."""
 
 import signal
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """Someone asked the demo to end. No error, so that no handler of errors keeps it."""
+    """End the demo; it is no Exception, so that no handler catches it."""
 
 
 @contextmanager
 def stop_on_signals() -> Iterator[None]:
-    """Raise Stopped in the main thread at the first signal, and let nothing disturb the rest."""
+    """Raise Stopped in the main thread at the first signal; ignore the rest."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in SIGNALS:

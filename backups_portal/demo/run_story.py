@@ -1,4 +1,4 @@
-"""`demo --story`: an owner's worst day, told once with real workers, each step timed."""
+"""Run `demo --story`: an owner's worst day with real workers, timed."""
 
 import time as clock
 import uuid
@@ -9,36 +9,36 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import psycopg
 from django.db import transaction
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
-from backups_portal.demo.accounts import OWNER, ensure_account
-from backups_portal.demo.archive import fill_archive
-from backups_portal.demo.comparison import common_values, compare_records
+from backups_portal.demo.csv_seed import fill_archive
+from backups_portal.demo.database_comparison import common_values, compare_records
+from backups_portal.demo.demo_accounts import OWNER, ensure_account
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.exclusion import excluded_values, search_snapshot
-from backups_portal.demo.fleet import fill_fleet
-from backups_portal.demo.story import BACKUP_TIME, WEEKS_OF_READINGS, ZONE
-from backups_portal.demo.users import Say
-from backups_portal.projectdb.variables import delete_of_device
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.demo.exclusion_check import excluded_values, search_snapshot
+from backups_portal.demo.fleet import SET_UP_BEFORE, fill_fleet
+from backups_portal.demo.seed import BACKUP_TIME, WEEKS_OF_READINGS, ZONE, date_back_project
+from backups_portal.demo.system_user import Say
+from backups_portal.lib import pgsession
+from backups_portal.projectdb.record_writer import delete_of_device
+from backups_portal.projects.database_dsn import keyring, project_dsn
+from backups_portal.projects.due_times import next_run
 from backups_portal.projects.models import Project
-from backups_portal.projects.services import BackupSettings, create_project
-from backups_portal.transfers.choosing import Choice
+from backups_portal.projects.project_creation import BackupSettings, create_project
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.services import request_transfer, start_move
+from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.tasks import run_transfer
+from backups_portal.transfers.transfer_requests import request_transfer, start_move
 from restores.models import Restore
-from restores.services import request_restore
+from restores.restore_requests import request_restore
 from restores.tasks import run_restore
-from snapshots.engine.manifest import Manifest
+from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.schedule import next_run
-from snapshots.storages import reading_storage
+from snapshots.schedule.schedule_tick import queue_due
+from snapshots.storages.configured_storages import reading_storage
 from snapshots.tasks import take_snapshot
 
 PATIENCE = 300.0
@@ -47,13 +47,13 @@ Result = TypeVar("Result")
 
 @dataclass
 class Teller:
-    """Does one step after the other, and says what happened and how long it took."""
+    """Run the steps, and print the result and time of each."""
 
     say: Say
     number: int = 0
 
     def step(self, title: str, do: Callable[[], tuple[Result, str]]) -> Result:
-        """Do a step, which returns its result and a sentence on it."""
+        """Run a step, which returns its result and a sentence about it."""
         self.number += 1
         began = clock.monotonic()
         result, sentence = do()
@@ -91,12 +91,13 @@ def _make_source(owner: Account, data: Path | None) -> tuple[Project, str]:
     plan = BackupSettings(BACKUP_TIME, ZONE, 7, next_run(now, BACKUP_TIME, ZONE))
     project = create_project(name=name, owner=owner, settings=plan)
     try:
-        with psycopg.connect(project_dsn(project)) as connection:
+        with pgsession.connect(project_dsn(project)) as connection:
             if data:
                 count = fill_archive(connection, keys=keyring(), folder=data)
             else:
                 start = now - timedelta(weeks=WEEKS_OF_READINGS)
                 count = fill_fleet(connection, keys=keyring(), start=start, end=now)
+                date_back_project(project, start - SET_UP_BEFORE)
     except (OSError, ValueError) as error:
         raise DemoError(str(error)) from error
     return project, f"“{name}”, {count:,} variables"
@@ -139,13 +140,13 @@ def _polls(what: str) -> Iterator[None]:
 def _search(project: Project, snapshot: Snapshot) -> tuple[None, str]:
     storage = reading_storage()
     secrets = excluded_values(project_dsn(project), keys=keyring())
-    manifest = Manifest.load(storage, snapshot.manifest)
+    manifest = load_manifest(storage, snapshot)
     searched = search_snapshot(manifest, storage, secrets)
     return None, f"{len(secrets)} secrets sought in {searched:,} decompressed bytes"
 
 
 def _lose(project: Project) -> tuple[str, str]:
-    with psycopg.connect(project_dsn(project)) as connection:
+    with pgsession.connect(project_dsn(project)) as connection:
         row = connection.execute(
             """SELECT device.id, name FROM device JOIN series ON device_id = device.id
                WHERE device.type = 'mutable' ORDER BY name LIMIT 1"""
@@ -177,7 +178,7 @@ def _restore(snapshot: Snapshot, owner: Account) -> tuple[Project, str]:
 
 
 def _move(restored: Project, source: Project, device_id: str, owner: Account) -> tuple[None, str]:
-    """What “Move data” does: a dry run to look at, then the move, by a worker each."""
+    """Do what “Move data” does: a dry run to look at, then the move."""
     transfer = request_transfer(
         source=restored,
         target=source,

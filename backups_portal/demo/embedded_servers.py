@@ -1,19 +1,19 @@
-"""PostgreSQL and Redis for the demo and the tests, without anything installed on the machine."""
+"""Run PostgreSQL and Redis for demo and tests on a bare machine."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from backups_portal.demo.children import Child, end_orphans
-from backups_portal.demo.folder import DataFolder
+from backups_portal.demo.child_processes import Child, end_orphans
+from backups_portal.demo.data_folder import DataFolder
 from backups_portal.demo.postgres import start_postgres
 from backups_portal.demo.redis import start_redis
-from backups_portal.demo.users import Say
+from backups_portal.demo.system_user import Say
 
 
 @dataclass(frozen=True)
 class Services:
-    """Where PostgreSQL and Redis are, and those of them that are ours to watch."""
+    """The addresses of PostgreSQL and Redis, and the processes to watch."""
 
     database_url: str
     redis_url: str
@@ -24,7 +24,9 @@ class Services:
 def running(
     folder: DataFolder, *, database_url: str, redis_url: str, durable: bool, say: Say
 ) -> Iterator[Services]:
-    """Both services while the context lasts; a URL that is given needs nothing started.
+    """Run both services while the context lasts.
+
+    A URL that is given needs nothing started.
 
     Args:
         durable: Whether committed data must survive a crash of the machine.

@@ -1,4 +1,4 @@
-"""The demo's data folder: one demo at a time, and values that are made once and kept."""
+"""Keep the demo's data folder, for one demo at a time."""
 
 import fcntl
 import os
@@ -18,24 +18,24 @@ class DataFolder:
     path: Path
 
     def sub(self, name: str) -> Path:
-        """A folder in it, made if missing; only its owner may enter."""
+        """Return a folder in it, made if missing, that only its owner may enter."""
         folder = self.path / name
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
     def has_kept(self, name: str) -> bool:
-        """Whether a value of this name was kept earlier."""
+        """Tell whether a value of this name was kept earlier."""
         return (self.path / "secrets" / name).is_file()
 
     def keep(self, name: str, make: Callable[[], str]) -> str:
-        """The secret of this name: the one kept, or one made now."""
+        """Return the secret of this name: the one kept, or one made now."""
         file = self.sub("secrets") / name
         if not file.is_file():
             write_whole(file, make())
         return file.read_text()
 
     def keep_port(self, name: str) -> int:
-        """The port of a service: the one it had, or a free one if another program has it now."""
+        """Return the port of a service: the one it had, or a free one if taken."""
         file = self.sub("run") / f"{name}.port"
         if file.is_file() and is_free(port := int(file.read_text())):
             return port
@@ -45,7 +45,7 @@ class DataFolder:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file that only its owner can read, so that it is never seen half-written."""
+    """Write a file for its owner only, so that it is never seen half-written."""
     draft = file.with_name(f"{file.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
@@ -57,7 +57,7 @@ def write_whole(file: Path, text: str) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[DataFolder]:
-    """The folder, made if missing, for this process alone.
+    """Open the folder, made if missing, for this process alone.
 
     Raises:
         DemoError: it cannot be written to, or another demo has it.

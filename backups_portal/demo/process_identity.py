@@ -1,4 +1,4 @@
-"""Telling a process from a later one that got the same number."""
+"""The identity of a process, which a later one with the same number has not."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def start_mark(pid: int) -> str | None:
-    """When the process started, in whatever terms the system has; None if there is none."""
+    """Return when the process started, in the system's own terms, or None."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -25,7 +25,7 @@ def _mark_from_ps(pid: int) -> str | None:
 
 
 def command_line(pid: int) -> str:
-    """The program that a process runs, with its arguments; empty if there is none."""
+    """Return the program that a process runs, with its arguments, or ""."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -35,7 +35,7 @@ def command_line(pid: int) -> str:
 
 
 def end(pid: int, mark: str, first: signal.Signals, *, patience: float) -> None:
-    """Ask a process that is not our child to stop, wait, and end it by force at last."""
+    """Ask a process that is not our child to stop; end it by force at last."""
     for signal_, seconds in ((first, patience), (signal.SIGKILL, 5.0)):
         try:
             os.kill(pid, signal_)

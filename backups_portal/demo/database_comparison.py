@@ -1,12 +1,11 @@
-"""Two main databases compared row by row, without anything of the backup engine."""
+"""Compare two main databases row by row, without the backup engine."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-import psycopg
-
 from backups_portal.demo.errors import DemoError
+from backups_portal.lib import pgsession
 
 # Everything that a restore keeps of a record: all but its id and when it was stored.
 RECORDS = """SELECT device, variable, value, unit, "group", time, location::text, metadata::text
@@ -17,15 +16,15 @@ FETCHED = 10_000
 
 
 def records(dsn: str) -> Iterator[tuple[Any, ...]]:
-    """All records of a database in a fixed order, a few at a time."""
-    with psycopg.connect(dsn) as connection, connection.cursor("records") as cursor:
+    """Yield all records of a database in a fixed order."""
+    with pgsession.connect(dsn) as connection, connection.cursor("records") as cursor:
         cursor.itersize = FETCHED
         cursor.execute(RECORDS)
         yield from cursor
 
 
 def compare_records(source: str, restored: str) -> int:
-    """Compare all records of two databases, given by their URLs; returns how many there are.
+    """Compare all records of two databases; return how many there are.
 
     Raises:
         DemoError: the first record that differs.
@@ -38,10 +37,10 @@ def compare_records(source: str, restored: str) -> int:
 
 
 def common_values(source: str, restored: str, query: str) -> set[Any]:
-    """What a query of one column returns from both databases."""
+    """Return what a query of one column finds in both databases."""
     return _column(source, query) & _column(restored, query)
 
 
 def _column(dsn: str, query: str) -> set[Any]:
-    with psycopg.connect(dsn) as connection:
+    with pgsession.connect(dsn) as connection:
         return {value for (value,) in connection.execute(query.encode())}

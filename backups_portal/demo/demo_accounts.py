@@ -1,4 +1,4 @@
-"""The people who can sign in to the demo: one per role towards the seeded projects."""
+"""Make the demo's accounts, one per role in the seeded projects."""
 
 import os
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ PEOPLE = (OWNER, COLLABORATOR, STRANGER)
 
 
 def demo_password() -> str:
-    """The password of every demo account.
+    """Return the password of every demo account.
 
     Raises:
         KeyError: this process was not started by the demo.
@@ -34,6 +34,9 @@ def demo_password() -> str:
 
 
 def ensure_account(person: Person) -> Account:
-    """The person's account, made now if it is missing; a changed password is left alone."""
+    """Return the person's account, made now if missing.
+
+    A changed password is left alone.
+    """
     found = Account.objects.filter(email=person.email).first()
     return found or Account.objects.create_user(person.email, demo_password(), name=person.name)

@@ -1,4 +1,4 @@
-"""Real series: folders of CSV files with the columns timestamp and value, one device a file."""
+"""Load real series from CSV files (timestamp, value), a device per file."""
 
 import csv
 from collections.abc import Iterator
@@ -9,9 +9,10 @@ from typing import Any
 
 from psycopg import Connection
 
+from backups_portal.demo.past_records import date_back
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb import devices
-from backups_portal.projectdb.variables import MAX_RECORDS, send
+from backups_portal.projectdb.record_writer import MAX_RECORDS, send
 
 
 def fill_archive(connection: Connection[Any], *, keys: Keyring, folder: Path) -> int:
@@ -25,7 +26,11 @@ def fill_archive(connection: Connection[Any], *, keys: Keyring, folder: Path) ->
     if not files:
         raise FileNotFoundError(f"There is no CSV file below {folder}.")
     with connection.transaction():
-        return sum(_load(connection, keys, file) for file in files)
+        count = sum(_load(connection, keys, file) for file in files)
+        oldest = connection.execute("SELECT min(time) FROM variable").fetchone()
+        if oldest and oldest[0]:
+            date_back(connection, oldest[0])
+    return count
 
 
 def _load(connection: Connection[Any], keys: Keyring, file: Path) -> int:

@@ -1,21 +1,20 @@
-"""What the rounds of the sweep remember in Redis: where one is, and which projects it failed on."""
+"""The state of the sweep in Redis: where its round is, and which projects it failed on."""
 
 import secrets
 from datetime import timedelta
-from functools import cache
 from uuid import UUID
 
-from django.conf import settings
 from redis import Redis
 
+from backups_portal.lib.redis_client import TASK_SECONDS, redis_client
+
 KEY = "backups-portal:sweep"
-# A message may wait behind backups for hours; after so long it is thought lost.
+# A message may wait behind backups for hours; after this long it counts as lost.
 SILENT_AFTER = timedelta(hours=12)
-REDIS_SECONDS = 2.0
 
 
 def begin() -> str | None:
-    """Begin a round; its mark for the first message, or None while another goes around.
+    """Begin a round; return the first message's mark, or None if one is on.
 
     Raises:
         RedisError: Redis does not answer.
@@ -25,16 +24,18 @@ def begin() -> str | None:
 
 
 def is_current(mark: str) -> bool:
-    """Whether a message with this mark is the round's latest; one of a round that was lost is not.
+    """Tell whether a message with this mark is the round's latest.
+
+    One of a round that was lost is not.
 
     Raises:
         RedisError: Redis does not answer.
     """
-    return _redis().get(_round()) in (mark, None)
+    return _redis().get(_round()) in (mark.encode(), None)
 
 
 def go_on() -> str:
-    """A new mark, for the next message: a second delivery of the last one ends there.
+    """Return a new mark, so that a second delivery of the last message ends.
 
     Raises:
         RedisError: Redis does not answer.
@@ -45,7 +46,7 @@ def go_on() -> str:
 
 
 def end() -> None:
-    """The round has visited everybody.
+    """End the round, which has visited every project.
 
     Raises:
         RedisError: Redis does not answer.
@@ -54,7 +55,7 @@ def end() -> None:
 
 
 def note_doubt(project_id: UUID, *, is_doubtful: bool) -> None:
-    """Remember whether something is wrong with a project's stored backups, or their sweep.
+    """Remember whether something is wrong with a project's stored backups.
 
     Raises:
         RedisError: Redis does not answer.
@@ -66,7 +67,7 @@ def note_doubt(project_id: UUID, *, is_doubtful: bool) -> None:
 
 
 def doubts() -> int:
-    """Of how many projects that is so.
+    """Count the projects in doubt.
 
     Raises:
         RedisError: Redis does not answer.
@@ -82,11 +83,5 @@ def _doubts() -> str:
     return f"{KEY}:doubts"
 
 
-@cache
-def _redis() -> "Redis":
-    return Redis.from_url(
-        settings.REDIS_URL,
-        decode_responses=True,
-        socket_connect_timeout=REDIS_SECONDS,
-        socket_timeout=REDIS_SECONDS,
-    )
+def _redis() -> Redis:
+    return redis_client(TASK_SECONDS)

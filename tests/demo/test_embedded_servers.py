@@ -9,26 +9,27 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import psycopg
 import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
-from backups_portal.demo import postgres
-from backups_portal.demo.embedded import Services, running
+from backups_portal.demo import postgres, redis
+from backups_portal.demo.data_folder import DataFolder, opened
+from backups_portal.demo.embedded_servers import Services, running
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import DataFolder, opened
-from backups_portal.demo.identity import start_mark
+from backups_portal.demo.process_identity import start_mark
 
 START_AND_WAIT = """
 import sys, time
 from pathlib import Path
-from backups_portal.demo.embedded import running
-from backups_portal.demo.folder import opened
+from backups_portal.demo.embedded_servers import running
+from backups_portal.demo.data_folder import opened
 with (
     opened(Path(sys.argv[1])) as folder,
     running(folder, database_url="", redis_url="", durable=True, say=print) as services,
@@ -64,6 +65,40 @@ def test_second_start_finds_the_data_at_the_same_address(used: Path) -> None:
         assert connection.execute("SELECT count(*) FROM kept").fetchone() == (0,)
     with services(used) as second:
         assert second.database_url == first.database_url
+
+
+@pytest.mark.parametrize(
+    ("module", "find", "package"),
+    [
+        (redis, redis.server_program, "redis-server"),
+        (postgres, postgres.binaries, "postgresql-18"),
+    ],
+    ids=["redis", "postgres"],
+)
+def test_machine_without_a_wheel_is_told_the_one_package_to_install(
+    module: ModuleType,
+    find: Callable[[], Path],
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr(module, "PACKAGE", "no_wheel_for_this_machine")
+    monkeypatch.setattr(postgres, "SYSTEM_PROGRAMS", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DemoError, match=f"Install the package {package} ") as told:
+        find()
+    assert f"apt-get install {package}" in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["redis-server", "valkey-server"])
+def test_server_of_the_machine_stands_in_for_a_missing_wheel(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / name
+    own.touch(mode=0o755)
+    monkeypatch.setattr(redis, "PACKAGE", "no_wheel_for_this_machine")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert redis.server_program() == own
 
 
 def test_taken_port_is_replaced(used: Path) -> None:
@@ -157,14 +192,14 @@ def test_a_cluster_that_reads_its_log_after_a_crash_is_waited_for(
 ) -> None:
     server = Refusing(sentence, sentence)
     monkeypatch.setattr(postgres, "START_SECONDS", -1.0)
-    monkeypatch.setattr(postgres.psycopg, "connect", server.connect)
+    monkeypatch.setattr(postgres.pgsession, "connect", server.connect)
     postgres._wait(server, "")
 
 
 def test_a_cluster_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Refusing("Connection refused")
     monkeypatch.setattr(postgres, "START_SECONDS", -1.0)
-    monkeypatch.setattr(postgres.psycopg, "connect", server.connect)
+    monkeypatch.setattr(postgres.pgsession, "connect", server.connect)
     with pytest.raises(DemoError, match="Connection refused"):
         postgres._wait(server, "")
 

@@ -1,4 +1,4 @@
-"""The demo from the moment that Django is loaded: migrate, seed, serve, watch."""
+"""Run the demo once Django is loaded: migrate, seed, serve, watch."""
 
 import json
 import time
@@ -12,21 +12,22 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
-from backups_portal.demo.accounts import PEOPLE, demo_password, ensure_account
-from backups_portal.demo.children import Child, start
-from backups_portal.demo.description import Describer
-from backups_portal.demo.embedded import Services
+from backups_portal.demo.child_processes import Child, start
+from backups_portal.demo.data_folder import DataFolder, write_whole
+from backups_portal.demo.demo_accounts import PEOPLE, demo_password, ensure_account
+from backups_portal.demo.demo_json import Describer
+from backups_portal.demo.embedded_servers import Services
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import DataFolder, write_whole
 from backups_portal.demo.options import Options
 from backups_portal.demo.ports import LOOPBACK, api_port
+from backups_portal.demo.process_readiness import wait_until_ready
 from backups_portal.demo.programs import portal_programs
-from backups_portal.demo.readiness import wait_until_ready
-from backups_portal.demo.story import seed
-from backups_portal.demo.telling import tell
-from backups_portal.demo.users import Say
+from backups_portal.demo.run_story import tell
+from backups_portal.demo.seed import seed
+from backups_portal.demo.system_user import Say
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.servers import DEFAULT_NAME, register_server
+from snapshots.engine.storage import place_of
 
 WATCH_SECONDS = 0.25
 DESCRIBE_SECONDS = 2.0
@@ -93,7 +94,7 @@ def start_portal(port: int, folder: DataFolder, stack: ExitStack) -> list[Child]
 
 
 def stop_all(children: Sequence[Child]) -> None:
-    """Tell all of them to stop, then wait for each."""
+    """Ask all processes to stop, then wait for each."""
     for child in children:
         child.ask_to_stop()
     for child in children:
@@ -101,7 +102,7 @@ def stop_all(children: Sequence[Child]) -> None:
 
 
 def watch(children: Sequence[Child], describer: Describer, folder: DataFolder) -> None:
-    """Keep the description true, until a process ends by itself.
+    """Keep the description current until a process ends by itself.
 
     Raises:
         DemoError: one did.
@@ -117,7 +118,7 @@ def watch(children: Sequence[Child], describer: Describer, folder: DataFolder) -
 
 
 def write_description(describer: Describer, folder: DataFolder) -> None:
-    """Write demo.json where it differs from what is there."""
+    """Write demo.json if it has changed."""
     file = folder.path / "demo.json"
     try:
         text = json.dumps(describer.describe(), indent=2) + "\n"
@@ -131,11 +132,11 @@ def write_description(describer: Describer, folder: DataFolder) -> None:
 
 def _storage_line() -> str:
     is_encrypted = "encrypted" if settings.SNAPSHOT_MASTER_KEYS else "not encrypted in this demo"
-    return f"  Backups    {settings.SNAPSHOT_STORAGE}, {is_encrypted}\n"
+    return f"  Backups    {place_of(settings.SNAPSHOT_STORAGE)}, {is_encrypted}\n"
 
 
 def banner(options: Options, folder: DataFolder) -> str:
-    """What to know, in a few lines."""
+    """Say what to know, in a few lines."""
     people = "\n".join(f"             {person.email:<26} {person.role}" for person in PEOPLE)
     return (
         f"\nBackups Portal is up.\n\n"

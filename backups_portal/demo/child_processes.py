@@ -1,4 +1,4 @@
-"""Processes that the demo starts, and that never outlive it."""
+"""Run the demo's processes, which never outlive it."""
 
 import ctypes
 import json
@@ -6,15 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from backups_portal.demo.data_folder import DataFolder, write_whole
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import DataFolder, write_whole
-from backups_portal.demo.identity import end, start_mark
-from backups_portal.demo.users import SystemUser
+from backups_portal.demo.process_identity import end, start_mark
+from backups_portal.demo.system_user import SystemUser
 
 PR_SET_PDEATHSIG = 1
 TAIL_LINES = 15
@@ -24,7 +25,7 @@ _LIBC: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 @dataclass(frozen=True)
 class Program:
-    """What to run, and how it likes to be told to stop."""
+    """A program and the signal that stops it."""
 
     name: str
     command: Sequence[str]
@@ -37,7 +38,7 @@ class Program:
     user: SystemUser | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     given: bytes | None = None
-    # Where it runs; the data folder, unless said otherwise.
+    # The folder in which it runs; the data folder by default.
     cwd: Path | None = None
 
 
@@ -52,15 +53,15 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process number."""
+        """Return its process number."""
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """How it ended, or None while it runs."""
+        """Return how it ended, or None while it runs."""
         return self._process.poll()
 
     def check(self) -> None:
-        """Make sure that it runs.
+        """Check that it runs.
 
         Raises:
             DemoError: it has ended; the message carries the last lines of its log.
@@ -74,7 +75,7 @@ class Child:
             )
 
     def tail(self) -> str:
-        """The last lines of its log, indented."""
+        """Return the last lines of its log, indented."""
         lines = self.log.read_text(errors="replace").splitlines()[-TAIL_LINES:]
         return "\n".join(f"    {line}" for line in lines)
 
@@ -84,7 +85,7 @@ class Child:
             self._process.send_signal(self._program.stop_signal)
 
     def stop(self) -> None:
-        """End it: politely, then with emphasis, then by force."""
+        """Stop it, by ever stronger signals."""
         self.ask_to_stop()
         for signal_ in (self._program.insist_signal, signal.SIGKILL):
             try:
@@ -128,6 +129,23 @@ def start(program: Program, folder: DataFolder) -> Child:
     return Child(program, process, log)
 
 
+def wait_until(
+    is_ready: Callable[[], bool], children: Iterable[Child], what: str, *, seconds: float
+) -> None:
+    """Wait until something is ready, for as long as all children run.
+
+    Raises:
+        DemoError: one of them ended, or it was not ready in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not is_ready():
+        for child in children:
+            child.check()
+        if time.monotonic() > deadline:
+            raise DemoError(f"It took too long until {what} was ready.")
+        time.sleep(0.05)
+
+
 def _give(process: "subprocess.Popen[bytes]", content: bytes | None) -> None:
     if content is not None and process.stdin is not None:
         with process.stdin as stream:
@@ -135,7 +153,7 @@ def _give(process: "subprocess.Popen[bytes]", content: bytes | None) -> None:
 
 
 def tied_to_parent(signal_: signal.Signals) -> Any:
-    """What a child does before it runs its program: ask for a signal at its parent's death."""
+    """Return what a child does first: it asks for a signal at our death."""
     if _LIBC is None:
         return None
     parent = os.getpid()
@@ -154,7 +172,7 @@ def _record(pid: int, program: Program, folder: DataFolder) -> None:
 
 
 def end_orphans(folder: DataFolder) -> list[str]:
-    """End what a killed demo of this folder has left running; the names of what it was."""
+    """End what a killed demo of this folder has left; return the names."""
     ended = []
     for file in sorted(folder.sub("run").glob("*.json")):
         record = json.loads(file.read_text())

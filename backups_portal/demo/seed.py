@@ -1,4 +1,4 @@
-"""What the demo shows: a fleet with a week of backups, a project restored from it, a greenhouse.
+"""Seed of the demo: a fleet with a week of backups, a project restored from it, a greenhouse.
 
 Every step looks at what is there first, so that a start after an interrupted one goes on.
 """
@@ -6,31 +6,42 @@ Every step looks at what is there first, so that a start after an interrupted on
 import uuid
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.demo.accounts import COLLABORATOR, OWNER, ensure_account
+from backups_portal.audit.recorder import told_of
+from backups_portal.billing.models import Charge
+from backups_portal.demo.demo_accounts import COLLABORATOR, OWNER, ensure_account
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.fleet import fill_fleet, grow_fleet
-from backups_portal.demo.users import Say
+from backups_portal.demo.fleet import SET_UP_BEFORE, fill_fleet, grow_fleet
+from backups_portal.demo.past_records import ON_ITS_WAY, date_back, store_past
+from backups_portal.demo.readings import EVERY
+from backups_portal.demo.system_user import Say
+from backups_portal.lib import pgsession
 from backups_portal.projectdb import devices
-from backups_portal.projectdb.variables import send
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.projects.database_dsn import keyring, project_dsn
+from backups_portal.projects.due_times import next_run
 from backups_portal.projects.models import Membership, Project
-from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.projects.project_creation import BackupSettings, create_project
 from restores.models import Restore
-from restores.services import request_restore, run_restore
+from restores.restore_requests import request_restore
+from restores.restore_run import run_restore
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.schedule import next_run
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 
 FLEET, GREENHOUSE, RESTORED = "Cold Chain", "Greenhouse", "Cold Chain (restored)"
 ZONE, BACKUP_TIME = "Europe/Berlin", time(3)
 DAYS_OF_BACKUPS = 7
 WEEKS_OF_READINGS = 4
+RETENTION = DAYS_OF_BACKUPS + 7
+# A backup begins so long after its moment.
+TAKING = timedelta(seconds=2)
+# The greenhouse is so old, and so far from its first backup.
+AGE, FIRST_BACKUP_IN = timedelta(hours=4, minutes=50), timedelta(hours=18)
 
 
 def seed(say: Say) -> None:
@@ -42,37 +53,65 @@ def seed(say: Say) -> None:
     owner, now = ensure_account(OWNER), timezone.now()
     greenhouse = Project.objects.filter(name=GREENHOUSE, created_by=owner).first()
     if greenhouse and _has_devices(greenhouse):
-        # The last step: whatever is missing since then, somebody has removed.
+        # After this last step a missing project was removed by a user.
         return
     say("Seeding a fleet of trucks, its backups, and a project restored from one …")
     begin = now - timedelta(days=DAYS_OF_BACKUPS)
-    fleet = _ensure_project(FLEET, owner, first_run_after=begin)
+    founded = _midnight(begin - timedelta(weeks=WEEKS_OF_READINGS)) - SET_UP_BEFORE
+    daily = BackupSettings(BACKUP_TIME, ZONE, RETENTION, next_run(begin, BACKUP_TIME, ZONE))
+    fleet = _ensure_project(FLEET, owner, daily, founded)
     _fill(fleet, begin)
     _take_daily_backups(fleet, now)
     _invite_collaborator(_restore_newest(fleet, owner))
-    _fill_greenhouse(_ensure_project(GREENHOUSE, owner, first_run_after=now), now)
+    _fill_greenhouse(_ensure_project(GREENHOUSE, owner, _later_today(now), now - AGE), now)
 
 
-def _ensure_project(name: str, owner: Account, *, first_run_after: datetime) -> Project:
+def _later_today(now: datetime) -> BackupSettings:
+    """Plan a backup far off, whose last moment was before the greenhouse."""
+    hour = (now + FIRST_BACKUP_IN).astimezone(ZoneInfo(ZONE)).hour
+    return BackupSettings(time(hour), ZONE, RETENTION, next_run(now, time(hour), ZONE))
+
+
+def _ensure_project(
+    name: str, owner: Account, settings: BackupSettings, founded: datetime
+) -> Project:
     project = Project.objects.filter(name=name, created_by=owner).first()
     if project is None:
-        first_run = next_run(first_run_after, BACKUP_TIME, ZONE)
-        settings = BackupSettings(BACKUP_TIME, ZONE, DAYS_OF_BACKUPS + 7, first_run)
-        project = create_project(name=name, owner=owner, settings=settings)
+        with told_of(founded):
+            project = create_project(name=name, owner=owner, settings=settings)
+    if project.created_at > founded:
+        date_back_project(project, founded)
     _invite_collaborator(project)
     return project
 
 
+def date_back_project(project: Project, founded: datetime) -> None:
+    """Date a project back, with what it brought, and its owner before it."""
+    signed_up = founded - timedelta(hours=1)
+    Account.objects.filter(pk=project.created_by_id, created_at__gt=signed_up).update(
+        created_at=signed_up
+    )
+    Project.objects.filter(pk=project.pk).update(created_at=founded)
+    Membership.objects.filter(project=project).update(created_at=founded)
+    Charge.objects.filter(project_id=project.pk).update(starts_at=founded)
+    project.refresh_from_db()
+
+
 def _invite_collaborator(project: Project) -> None:
+    joined = min(project.created_at + timedelta(minutes=1), timezone.now())
+    account = ensure_account(COLLABORATOR)
+    Account.objects.filter(pk=account.pk, created_at__gt=joined).update(
+        created_at=project.created_at
+    )
     Membership.objects.get_or_create(
         project=project,
-        account=ensure_account(COLLABORATOR),
-        defaults={"role": Membership.Role.COLLABORATOR},
+        account=account,
+        defaults={"role": Membership.Role.COLLABORATOR, "created_at": joined},
     )
 
 
 def _open(project: Project) -> psycopg.Connection[Any]:
-    return psycopg.connect(project_dsn(project))
+    return pgsession.connect(project_dsn(project))
 
 
 def _has_devices(project: Project) -> bool:
@@ -92,7 +131,10 @@ def _midnight(moment: datetime) -> datetime:
 
 
 def _take_daily_backups(fleet: Project, now: datetime) -> None:
-    """Real snapshots of a week, with a day of readings between them, dated as if on schedule."""
+    """Take the snapshots of a week, with a day of readings between them.
+
+    They are dated as if on schedule.
+    """
     for snapshot in Snapshot.objects.unfinished().filter(project=fleet):
         _take(snapshot.pk)
     while Snapshot.objects.filter(project=fleet).count() < DAYS_OF_BACKUPS:
@@ -102,12 +144,14 @@ def _take_daily_backups(fleet: Project, now: datetime) -> None:
             return
         with _open(fleet) as connection:
             newest = connection.execute(
-                "SELECT max(time) FROM variable WHERE time < %s", [due]
+                "SELECT max(time) FROM variable WHERE time <= %s", [due]
             ).fetchone()
-            if newest:
-                grow_fleet(connection, start=newest[0] + timedelta(minutes=20), end=due)
+            if newest and newest[0]:
+                # With the reading of that very moment, which arrives before the backup begins.
+                grow_fleet(connection, start=newest[0] + EVERY, end=due + ON_ITS_WAY)
         for snapshot_id in queue_due(due):
-            _take(snapshot_id)
+            with told_of(due + TAKING):
+                _take(snapshot_id)
 
 
 def _take(snapshot_id: uuid.UUID) -> None:
@@ -116,7 +160,7 @@ def _take(snapshot_id: uuid.UUID) -> None:
     if snapshot.state != Snapshot.State.COMPLETED:
         raise DemoError(f"A backup of the seeded project failed: {snapshot.reason}")
     if snapshot.started_at and snapshot.taken_at and snapshot.finished_at:
-        late = snapshot.started_at - snapshot.scheduled_for - timedelta(seconds=2)
+        late = snapshot.started_at - snapshot.scheduled_for - TAKING
         Snapshot.objects.filter(pk=snapshot_id).update(
             started_at=snapshot.started_at - late,
             taken_at=snapshot.taken_at - late,
@@ -147,13 +191,14 @@ def _restore_newest(fleet: Project, owner: Account) -> Project:
 def _fill_greenhouse(greenhouse: Project, now: datetime) -> None:
     with _open(greenhouse) as connection:
         device_id, _ = devices.create_device(connection, keys=keyring(), name="Bed 1")
-        records = [
+        date_back(connection, greenhouse.created_at)
+        readings = [
             {
                 "variable": "soil_moisture",
-                "value": 31 + hour % 7,
+                "value": 31 + number % 7,
                 "unit": "%",
-                "time": now - timedelta(hours=hour),
+                "time": now - timedelta(minutes=6 * number),
             }
-            for hour in range(48)
+            for number in range(48)
         ]
-        send(connection, device_id=device_id, records=records, now=now)
+        store_past(connection, device_id, readings)
