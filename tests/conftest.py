@@ -13,46 +13,75 @@ from types import MappingProxyType
 from uuid import uuid4
 
 import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.contrib.contenttypes.management import create_contenttypes
 from django.db import connection
+from django.db.models.signals import post_migrate
+from django.test import override_settings
 from pytest_django import Settings
 
 from backups_portal.celery import app
+from tests.emptying import empty_by_row
+from tests.processes import end_group
 
 WORKER_SECONDS = 60.0
 
 
-@pytest.fixture(autouse=True)
-def _plain_static_files(settings: Settings) -> None:
-    """Addresses of static files without the manifest that a deployment builds."""
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    }
+@pytest.fixture(scope="session", autouse=True)
+def _hashing_is_quick() -> Iterator[None]:
+    """Hash passwords in a millisecond: no test is about how long that takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Argon2PasswordHasher, "time_cost", 1)
+        patch.setattr(Argon2PasswordHasher, "memory_cost", 64)
+        yield
 
 
-@pytest.fixture(autouse=True)
-def _no_worker_is_missed(settings: Settings) -> None:
-    """Most tests have no worker, and no page shall say so just because they take long."""
-    settings.WORKERS_SILENT_AFTER = timedelta(days=365)
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> None:
+    """Make the database, and let emptying it be no more than that.
+
+    Django fills tables that the portal does not read after each test that commits, which takes
+    four times as long as emptying all of them.
+    """
+    post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
+    post_migrate.disconnect(create_contenttypes)
+    empty_by_row()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settings_of_tests() -> Iterator[None]:
+    """Settings that hold if a test says nothing else."""
+    plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    with override_settings(
+        # Addresses of static files without the manifest that a deployment builds; each file is
+        # looked for when it is asked for, or every client of a test looked at all of them.
+        STORAGES={**django_settings.STORAGES, "staticfiles": plain},
+        WHITENOISE_AUTOREFRESH=True,
+        # Most tests have no worker, and no page shall say so just because they take long.
+        WORKERS_SILENT_AFTER=timedelta(days=365),
+        # What fails in a test is told at once; those of retries set waits.
+        SNAPSHOT_RETRY_MINUTES=[],
+        RESTORE_RETRY_MINUTES=[],
+        # A dozen rows need no more, on a machine of many cores either; tests of the engine have two
+        # of each, and workers in processes of their own one per core.
+        SNAPSHOT_READERS=1,
+        RESTORE_LOADERS=1,
+    ):
+        yield
 
 
 @pytest.fixture(autouse=True)
 def _tries_of_other_tests_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are counted in Redis, which outlasts a test."""
-    monkeypatch.setattr("backups_portal.lib.throttle.PREFIX", f"test:{uuid4()}")
+    monkeypatch.setattr("backups_portal.lib.limits.PREFIX", f"test:{uuid4()}")
 
 
 @pytest.fixture(autouse=True)
 def _rounds_of_other_tests_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sweep remembers them in Redis."""
-    monkeypatch.setattr("backups_portal.ops.rounds.KEY", f"test:{uuid4()}")
-
-
-@pytest.fixture(autouse=True)
-def _failures_are_final(settings: Settings) -> None:
-    """What fails in a test is told at once; those of retries set waits."""
-    settings.SNAPSHOT_RETRY_MINUTES = []
-    settings.RESTORE_RETRY_MINUTES = []
+    """The sweep remembers them in Redis, and when one has come to its end."""
+    monkeypatch.setattr("backups_portal.ops.sweep_state.KEY", f"test:{uuid4()}")
+    monkeypatch.setattr("backups_portal.lib.liveness.SWEEP", f"test:{uuid4()}")
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +92,7 @@ def _no_heartbeat_within_a_transaction(
     marker = request.node.get_closest_marker("django_db")
     is_seen = marker is not None and marker.kwargs.get("transaction", False)
     if not is_seen and "transactional_db" not in request.fixturenames:
-        monkeypatch.setattr("backups_portal.lib.heartbeat.INTERVAL", 3600.0)
+        monkeypatch.setattr("backups_portal.lib.leased_job.BEAT_SECONDS", 3600.0)
 
 
 @pytest.fixture
@@ -126,12 +155,7 @@ def running_worker(
         _wait_for(worker, log, node)
         yield worker
     finally:
-        worker.terminate()
-        try:
-            worker.wait(15)
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
+        end_group(worker)
 
 
 def database_of_this_test() -> dict[str, str]:

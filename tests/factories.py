@@ -12,10 +12,10 @@ from django.utils import timezone
 from backups_portal.accounts.access_tokens import make_access_token
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.scopes import Scope
-from backups_portal.projects.connections import PASSWORD_PURPOSE, SERVER_PURPOSE, keyring
+from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, SERVER_PURPOSE, keyring
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
-from backups_portal.transfers.choosing import Choice
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.plan.selection import Choice
 from restores.models import Restore
 from snapshots.models import Snapshot
 

@@ -22,6 +22,8 @@ from snapshots.engine.encryption import MasterKeys
 SECRET = re.compile(r"(?:[ap]-)?[A-Za-z0-9_-]{16,}")
 LONG_PHRASE = 12
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# What tests made up to be looked up: a keyring sees it, and it opens nothing.
+INVENTED: set[str] = set()
 KEPT = pytest.StashKey["Watch"]()
 LEAKS = pytest.StashKey[list[str]]()
 
@@ -66,7 +68,7 @@ class Watch(logging.Handler):
             for line in lines:
                 words = {*SECRET.findall(line), *UUID.findall(line)}
                 phrases = {phrase for phrase in self.phrases if phrase in line}
-                for secret in (words & self.secrets) | phrases:
+                for secret in ((words & self.secrets) - INVENTED) | phrases:
                     found.append(f"{file.name}: {line.strip().replace(secret, '<secret>')[:300]}")
         return found
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
-# They wait more than they work: for leases that run out, for workers, pages and servers. The
-# longest first.
-WAITING = ("faults", "browser", "contract", "demo", "benchmarks")
+# They wait more than they work: for leases that run out, for workers, pages and servers. Those with
+# the longest single tests first: the last ones are shared out among processes that are done.
+WAITING = ("demo", "benchmarks", "faults", "browser", "contract")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -15,6 +15,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_place)
 
 
-def _place(item: pytest.Item) -> int:
+def _place(item: pytest.Item) -> tuple[int, bool]:
     folder = item.path.relative_to(TESTS).parts[0]
-    return WAITING.index(folder) if folder in WAITING else len(WAITING)
+    place = WAITING.index(folder) if folder in WAITING else len(WAITING)
+    # Those that share a worker are together: it lives until a test that does without.
+    return place, "worker" not in getattr(item, "fixturenames", ())

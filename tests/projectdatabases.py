@@ -12,13 +12,19 @@ import psycopg
 from django.conf import settings
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
-from restores.comparing import compare_with_manifest
-from restores.loading import Target, load_snapshot
+from restores.proof_check import compare_with_manifest
+from restores.snapshot_loader import Target, load_snapshot
 from snapshots.engine.manifest import Manifest
+from snapshots.engine.run_progress import OnProgress
+from snapshots.engine.snapshot_writer import (
+    Destination,
+    Listener,
+    Source,
+    take_snapshot,
+)
 from snapshots.engine.storage import Storage
-from snapshots.engine.taking import OnProgress, take_snapshot
 
 KEYS = Keyring(b"k" * 32)
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -99,14 +105,9 @@ class Backups:
     ) -> Manifest:
         """Take the next snapshot."""
         self.newest = take_snapshot(
-            self.source.dsn,
-            self.storage,
-            project_id=self.project_id,
-            snapshot_id=uuid.uuid4(),
-            base=self.newest,
-            readers=readers,
-            on_progress=on_progress,
-            full=full,
+            Source(self.source.dsn, readers, self.newest, full),
+            Destination(self.storage, self.project_id, uuid.uuid4()),
+            Listener(on_progress),
         )
         return self.newest
 

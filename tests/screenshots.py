@@ -48,12 +48,17 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
     ):
         link = page.locator("a", has_text=label).first.get_attribute("href")
         yield name, f"{base}{link}"
+        if name == "inside":
+            for tab in ("devices", "left-out", "restores"):
+                yield f"inside-{tab}", f"{base}{link}{tab}/"
     yield "find", f"{project}/backups/find/?device=Truck+01"
     yield "transfers", f"{project}/transfers/"
     yield "data", f"{project}/data/"
     yield "ids", f"{project}/ids/"
     for name in ("members", "activity", "notifications", "charges", "api", "shut-down"):
         yield name, f"{project}/{name}/"
+    yield "reference", f"{project}/api/reference/"
+    yield "portal-api", f"{base}/api/v1/docs"
     yield from restored_pages(page, base)
 
 
@@ -61,7 +66,7 @@ def restored_pages(page: Page, base: str) -> Iterator[tuple[str, str]]:
     """The restore of the story, and the project that it made."""
     page.goto(f"{base}/projects/cold-chain/backups/")
     inside = page.locator("a", has_text="What is inside").first.get_attribute("href")
-    page.goto(f"{base}{inside}")
+    page.goto(f"{base}{inside}restores/")
     restore = page.locator("a[href^='/restores/']").first.get_attribute("href")
     yield "restored", f"{base}{restore}"
     yield "tokens", f"{base}/projects/cold-chain-restored/tokens/"

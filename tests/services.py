@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from backups_portal.demo.embedded import running
+from backups_portal.demo.data_folder import opened
+from backups_portal.demo.embedded_servers import running
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import opened
 
 NOWHERE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
@@ -55,8 +55,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Processes of a run: one per core for everything, none besides this one for a part."""
-    return (os.cpu_count() or 1) if _is_spread(config.option) else 0
+    """Three processes for two cores, since a third of the time is waiting; one for a part."""
+    return (os.cpu_count() or 1) * 3 // 2 if _is_spread(config.option) else 0
 
 
 def _is_spread(options: argparse.Namespace) -> bool:

@@ -7,9 +7,10 @@ import pytest
 from django.contrib.auth.tokens import default_token_generator
 from django.test import Client
 
+from backups_portal.projects.database_dsn import keyring
 from snapshots.engine.encryption import MasterKeys
 from tests import factories
-from tests.nosecrets import KEPT, Watch
+from tests.nosecrets import INVENTED, KEPT, Watch
 
 pytestmark = pytest.mark.django_db
 
@@ -55,3 +56,19 @@ def test_what_is_logged_of_it_is_found(
     (leak,) = watch.leaks([])
     assert secret not in leak
     assert "<secret>" in leak
+
+
+def test_what_a_test_made_up_is_no_secret(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """An id that a fuzzer also sends as a token, which is looked up and found nowhere."""
+    known = pytestconfig.stash[KEPT]
+    guess = "f" * 24
+    keyring().digest(guess)
+    assert guess in known.secrets
+    watch = Watch(tmp_path_factory.mktemp("guess") / "lines.txt")
+    watch.secrets = known.secrets
+    watch.handle(logging.makeLogRecord({"msg": f"Not Found: /device/{guess}"}))
+    assert len(watch.leaks([])) == 1
+    INVENTED.add(guess)
+    assert watch.leaks([]) == []

@@ -1,4 +1,4 @@
-"""What the README says of settings and commands is so."""
+"""Hold what the README and the pages on settings and commands say against the code."""
 
 import ast
 import re
@@ -10,21 +10,24 @@ from django.core.management import get_commands
 
 ROOT = Path(settings.BASE_DIR)
 README = (ROOT / "README.md").read_text()
+DOCS = ROOT / ".github" / "docs"
+MAX_README_WORDS = 1200
 
 
-def section(title: str) -> str:
-    """The text below a heading."""
-    return re.split(r"^#+ ", README.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+def section(page: str, title: str) -> str:
+    """Return the text below a heading of a page in .github/docs."""
+    text = (DOCS / page).read_text().split(f"# {title}\n", 1)[1]
+    return re.split(r"^#+ ", text, maxsplit=1, flags=re.MULTILINE)[0]
 
 
 def first_column(text: str) -> set[str]:
-    """The first words of a table's rows."""
+    """Return the first words of a table's rows."""
     return set(re.findall(r"^\| `([\w]+)", text, flags=re.MULTILINE))
 
 
 SETTINGS = (ROOT / "backups_portal" / "settings.py").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
-# What the README says in words of defaults that are computed, and how they are.
+# Defaults that are computed: the code's expression, and the words of settings.md.
 COMPUTED = {
     "PROJECT_DATABASE_URL": ("env.str('DATABASE_URL')", "`DATABASE_URL`"),
     "PROXY_HOPS": ("int(BEHIND_PROXY)", "as `BEHIND_PROXY`"),
@@ -32,13 +35,14 @@ COMPUTED = {
     "SECURE_HSTS_SECONDS": ("31536000 if SECURE_COOKIES else 0", "a year, with `SECURE_COOKIES`"),
     "STATIC_ROOT": ("str(BASE_DIR / 'staticfiles')", "`staticfiles/`"),
     "SNAPSHOT_STORAGE": (
-        "f\"file://{BASE_DIR / 'var' / 'snapshots'}\"",
+        "(BASE_DIR / 'var' / 'snapshots').as_uri()",
         "`file://…/var/snapshots`",
     ),
-    "PORTAL_URL": ("f'https://{HOST}'", "`https://` and the first of `ALLOWED_HOSTS`"),
-    "MAIL_FROM": ("f'backups-portal@{HOST}'", "`backups-portal@` and the first of `ALLOWED_HOSTS`"),
-    # No mail server is one that sends nothing.
-    "EMAIL_URL": ("'dummymail://'", ""),
+    "PORTAL_URL": ("f'https://{_HOST}'", "`https://` and the first of `ALLOWED_HOSTS`"),
+    "MAIL_FROM": (
+        "f'backups-portal@{_HOST}'",
+        "`backups-portal@` and the first of `ALLOWED_HOSTS`",
+    ),
 }
 # What compose does not pass on, and why.
 NOT_PASSED = {
@@ -71,7 +75,7 @@ def name_of(node: ast.AST) -> str:
     """Which setting a call reads; "" where it is no such call."""
     match node:
         case ast.Call(
-            func=ast.Name(id="required") | ast.Attribute(value=ast.Name(id="env")),
+            func=ast.Attribute(value=ast.Name(id="env")),
             args=[ast.Constant(value=str(name)), *_],
         ):
             return name
@@ -79,7 +83,7 @@ def name_of(node: ast.AST) -> str:
 
 
 def shown(name: str, default: ast.expr | None) -> str:
-    """How the README says a default."""
+    """Return a default as settings.md writes it."""
     if name in COMPUTED:
         source, words = COMPUTED[name]
         assert default is not None
@@ -99,8 +103,10 @@ def plain(default: ast.expr | None) -> str:
 
 
 def rows() -> dict[str, str]:
-    """The settings of the README's table, with the defaults that it has."""
-    found = re.findall(r"^\| `(\w+)` \|([^|]*)\|", section("Settings"), flags=re.MULTILINE)
+    """Return the settings of the table in settings.md, with the defaults that it has."""
+    found = re.findall(
+        r"^\| `(\w+)` \|([^|]*)\|", section("settings.md", "Settings"), flags=re.MULTILINE
+    )
     return {name: default.strip() for name, default in found}
 
 
@@ -154,13 +160,20 @@ def test_every_command_is_described() -> None:
         for name, app in get_commands().items()
         if app.startswith(("backups_portal", "snapshots", "restores"))
     }
-    # One has a section of its own.
-    assert first_column(section("Commands")) == ours - {"demo"}
+    # The demo has a page of its own.
+    assert first_column(section("commands.md", "Commands")) == ours - {"demo"}
 
 
-@pytest.mark.parametrize("name", re.findall(r"\[[^]]*\]\(([^)]+)\)", README))
-def test_links_lead_somewhere(name: str) -> None:
-    file, _, heading = name.partition("#")
-    assert (ROOT / file).exists()
-    headings = re.findall(r"^#+ (.*)$", README, flags=re.MULTILINE)
-    assert file or heading in {text.lower().replace(" ", "-") for text in headings}
+def test_the_readme_is_short() -> None:
+    assert len(README.split()) <= MAX_README_WORDS
+
+
+@pytest.mark.parametrize(
+    ("script", "ending"),
+    [("smoke", "python manage.py demo"), ("run", "python -m pytest")],
+)
+def test_the_checks_find_their_command(script: str, ending: str) -> None:
+    """Find the one line of the README that the script greps for and runs."""
+    assert f"'{ending}$' README.md" in (ROOT / ".ci" / script).read_text()
+    (command,) = [line for line in README.splitlines() if line.endswith(ending)]
+    assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")

@@ -16,23 +16,26 @@ CONSTANT = re.compile(r"[A-Z][A-Z_]*")
 CONDITIONS = "made by Selection.conditions and find: names of columns, and parameters"
 OURS = "one of two or three texts in the same function"
 ALLOWED = {
-    "backups_portal/api/routes/entities.py": {"statement": OURS},
-    "backups_portal/lib/compiled.py": {
-        "statement.sql": "what Django has made of a query set",
-        "self.output_field.db_type(connection)": "the name of a type, of Django's",
+    "backups_portal/tagoio_api/routes/entities.py": {"statement": OURS},
+    "backups_portal/projectdb/record_edits.py": {"text": CONDITIONS, "together": CONDITIONS},
+    "backups_portal/demo/past_records.py": {"table": OURS, "values": OURS},
+    "backups_portal/transfers/csv_files/csv_format.py": {
+        "HARMLESS.format('variable')": OURS,
+        "HARMLESS.format('value_text')": OURS,
+        "HARMLESS.format('unit')": OURS,
+        "HARMLESS.format('\"group\"')": OURS,
     },
-    "backups_portal/projectdb/editing.py": {"text": CONDITIONS, "together": CONDITIONS},
     "backups_portal/projectdb/files.py": {"inside": OURS, "flat": OURS},
-    "backups_portal/projectdb/reading.py": {
+    "backups_portal/projectdb/record_reader.py": {
         "where": CONDITIONS,
-        "order": "names of columns that queries.py has chosen",
+        "order": "names of columns that query_strings.py has chosen",
         "selection.order": "ascending or descending",
         "together": CONDITIONS,
         "sorting": "a name of a column behind ORDER BY, or nothing",
         "bucket": "an interval of INTERVALS: _checked refuses any other",
         "number": "a function of AGGREGATES: _checked refuses any other",
     },
-    "backups_portal/projectdb/selection.py": {
+    "backups_portal/projectdb/record_filter.py": {
         "columns": "a constant of the caller",
         "union": CONDITIONS,
         "ordered": "names of columns, and whole numbers",
@@ -40,8 +43,8 @@ ALLOWED = {
         "own": "a name of a parameter, which is numbered",
         "where": CONDITIONS,
     },
-    "backups_portal/transfers/undoing.py": {
-        "', '.join(('old.' + name for name in COLUMNS.split(', ')))": "made of a constant",
+    "backups_portal/projectdb/catalogue.py": {
+        "variable_columns(without=without)": "names of columns of the catalogue"
     },
 }
 

@@ -64,6 +64,7 @@ def owners(answers: Answers) -> dict[str, Answers]:
 # asking for one, or for another try, is a conflict.
 TABLE: dict[str, dict[str, Answers]] = {
     "healthz": everybody(reads()),
+    "favicon": everybody(reads()),
     "readyz": everybody(reads()),
     # Without its token it is not there.
     "metrics": everybody(only(GET=404, HEAD=404)),
@@ -120,6 +121,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     "notifications-test": owners(only(POST=302, OPTIONS=200)),
     # The world's main database does not answer.
     "api": owners(reads(POST=503, OPTIONS=200)),
+    "api-reference": owners(reads()),
     "api-token-revoke": owners(only(POST=302, OPTIONS=200)),
     "main-database": members(
         reads(POST=302),
@@ -128,7 +130,9 @@ TABLE: dict[str, dict[str, Answers]] = {
     "backups": owners(reads()),
     "backups-find": owners(reads()),
     "snapshot": owners(reads()),
+    "snapshot-devices": owners(reads()),
     "snapshot-excluded": owners(reads()),
+    "snapshot-restores": owners(reads()),
     "snapshot-compare": owners(reads()),
     "snapshot-download": owners(reads(POST=409)),
     "snapshot-hold": owners(only(POST=302)),
@@ -137,17 +141,19 @@ TABLE: dict[str, dict[str, Answers]] = {
     "restore": owners(reads()),
     "restore-status": owners(reads()),
     "restore-retry": owners(only(POST=409)),
+    # It has made no project to move anything from.
+    "restore-move-back": owners(only(POST=409)),
     # The transfer is being undone, so that nothing can be asked of it.
     "transfers": owners(reads(POST=302)),
     "transfer": owners(reads()),
     "transfer-status": owners(reads()),
     # The database of this project does not answer.
     "data": owners(reads(POST=400)),
-    "data-export": owners(only(GET=503, HEAD=503)),
+    "data-export": owners(only(GET=503, HEAD=200)),
     "ids": owners(reads(POST=400)),
     # The list comes behind the page.
     "tokens": owners(reads(POST=503)),
-    "tokens-csv": owners(only(GET=503, HEAD=503)),
+    "tokens-csv": owners(only(GET=503, HEAD=200)),
     "ids-variables": owners(reads()),
     "transfer-report-json": owners(reads()),
     "transfer-report-csv": owners(reads()),

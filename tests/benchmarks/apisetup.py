@@ -12,8 +12,8 @@ from typing import Any
 
 import psycopg
 
-from backups_portal.demo.embedded import running
-from backups_portal.demo.folder import opened
+from backups_portal.demo.data_folder import opened
+from backups_portal.demo.embedded_servers import running
 from tests.benchmarks.cluster import Cluster, Source
 
 PORTAL = "portal"
@@ -21,7 +21,7 @@ PORTAL = "portal"
 
 @contextmanager
 def django_ready(
-    cluster: Cluster, settings: str = "backups_portal.api.settings", **environment: str
+    cluster: Cluster, settings: str = "backups_portal.tagoio_api.settings", **environment: str
 ) -> Iterator[None]:
     """Django with the API's settings, or others, and a migrated database for the portal's rows."""
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def _quiet(line: str) -> None:
 def _disconnect() -> None:
     from django.db import connections
 
-    from backups_portal.api.identity import pools
+    from backups_portal.tagoio_api.auth.project_token_auth import pools
 
     pools().close()
     connections.close_all()
@@ -102,12 +102,12 @@ class Served:
 def serve(source: Source) -> Served:
     """Show a main database as a project, with a new profile token."""
     from backups_portal.accounts.models import Account
-    from backups_portal.api.wsgi import application
     from backups_portal.projectdb.provisioning import database_name
-    from backups_portal.projectdb.tokens import create_token
-    from backups_portal.projects.connections import PASSWORD_PURPOSE, keyring
+    from backups_portal.projectdb.tokens import TokenGrant, create_token
+    from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring
     from backups_portal.projects.models import Project
     from backups_portal.projects.servers import register_server
+    from backups_portal.tagoio_api.wsgi import application
 
     name = database_name(source.prefix)
     owner, _ = Account.objects.get_or_create(email="owner@example.com")
@@ -122,16 +122,16 @@ def serve(source: Source) -> Served:
         created_by=owner,
     )
     with source.connect() as connection:
-        token = create_token(connection, keys=keyring(), kind="profile", name="Benchmark")
+        token = create_token(connection, TokenGrant("profile", name="Benchmark"), keys=keyring())
     return Served(token.value, application)
 
 
 def device_token(source: Source, device_id: str) -> str:
     """A new token of a device."""
-    from backups_portal.projectdb.tokens import create_token
-    from backups_portal.projects.connections import keyring
+    from backups_portal.projectdb.tokens import TokenGrant, create_token
+    from backups_portal.projects.database_dsn import keyring
 
     with source.connect() as connection:
         return create_token(
-            connection, keys=keyring(), kind="device", name="Benchmark", device_id=device_id
+            connection, TokenGrant("device", name="Benchmark", device_id=device_id), keys=keyring()
         ).value

@@ -11,9 +11,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from backups_portal.demo.folder import opened
+from backups_portal.demo.data_folder import opened
 from backups_portal.demo.postgres import SUPERUSER, binaries, start_postgres
-from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
 from tests.benchmarks.machine import tree_cpu_seconds
 

@@ -5,6 +5,7 @@ segments, which nobody opens, there are none.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import tempfile
@@ -18,17 +19,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from snapshots.engine.cells import CELL_SCHEMA, rows_by_chunk
-from snapshots.engine.contents import (
+from snapshots.engine.contents_index import (
     Device,
     encode_cells,
     encode_devices,
     encode_excluded,
     keep_nothing,
 )
+from snapshots.engine.day_device_counts import CELL_SCHEMA, rows_by_chunk
+from snapshots.engine.diff_inputs import find_difference, stored_state
 from snapshots.engine.difference import Difference
+from snapshots.engine.layout import segment_key
 from snapshots.engine.manifest import Manifest, Segment
-from snapshots.engine.states import find_difference, stored_state
 from snapshots.engine.storage import Storage, open_storage
 
 FIRST_DAY = 20_000
@@ -68,9 +70,12 @@ def store(
     ]
     for item in encoded:
         storage.put(item.segment.key, item.content)
+    rows_by_day = sorted(rows_by_chunk(cells).items())
+    # The first and the last reach to the ends of time.
+    bounds = [None, *(day for day, _ in rows_by_day[1:]), None]
     segments = [
-        Segment("variable", "", "", count, 1, 1, DIGEST, day, day + 1, {day: count})
-        for day, count in rows_by_chunk(cells).items()
+        _segment(project_id, {day: count}, first, end)
+        for (day, count), first, end in zip(rows_by_day, bounds, bounds[1:], strict=False)
     ]
     manifest = Manifest(
         snapshot_id=uuid.uuid4(),
@@ -87,6 +92,15 @@ def store(
     )
     storage.put(manifest.key, manifest.to_json())
     return manifest
+
+
+def _segment(
+    project_id: uuid.UUID, chunk_rows: dict[int, int], first: int | None, end: int | None
+) -> Segment:
+    rows = sum(chunk_rows.values())
+    sha256 = hashlib.sha256(repr(chunk_rows).encode()).hexdigest()
+    key = segment_key(project_id, sha256)
+    return Segment("variable", key, sha256, rows, 1, 1, DIGEST, first, end, chunk_rows)
 
 
 def compare(storage: Storage, *keys: str) -> Difference:

@@ -9,7 +9,6 @@ variables; peer and engine then take turns. Figures are the medians of all round
 """
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from tests.benchmarks import growth, ingest, measure, report
 from tests.benchmarks.build import Fleet, Marks, build
 from tests.benchmarks.cluster import Cluster, empty_source, running_cluster
 from tests.benchmarks.goals import judge
+from tests.benchmarks.harness import console_of, count, counts, parser_of, print_json
 from tests.benchmarks.machine import Machine, describe
 from tests.benchmarks.peers import server_version
 from tests.benchmarks.samples import Samples, Say
@@ -42,18 +42,6 @@ ONCE: dict[str, Measurement] = {"dailies": measure.daily_snapshots}
 # These add rows, and come last.
 ADDING: dict[str, Measurement] = {"trigger": ingest.trigger_cost, "ingest": ingest.slowdown}
 ALL = {**EVERY_ROUND, **ONCE, **ADDING}
-SUFFIXES = {"k": 1_000, "M": 1_000_000}
-
-
-def count(text: str) -> int:
-    """A number of rows such as 200000, 200k or 5M."""
-    factor = SUFFIXES.get(text[-1:], 1)
-    return int(text[:-1] if factor > 1 else text) * factor
-
-
-def counts(text: str) -> list[int]:
-    """Numbers of rows, between commas."""
-    return [count(part) for part in text.split(",")]
 
 
 def names(text: str) -> list[str]:
@@ -66,9 +54,7 @@ def names(text: str) -> list[str]:
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of a run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.engine", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = parser_of("engine", __doc__)
     add = parser.add_argument
     add("--rows", type=count, default=5_000_000, help="variables of the project (default: 5M)")
     add("--rounds", type=int, default=3, help="how often each thing is measured (default: 3)")
@@ -77,7 +63,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--readers", type=int, default=os.cpu_count() or 1, help="default: one per core")
     add("--growth", type=counts, metavar="N,…", help="instead: how times grow over these sizes")
     add("--profile", action="store_true", help="also: what took the time")
-    add("--json", action="store_true", help="print figures as JSON")
     return parser.parse_args(arguments)
 
 
@@ -171,14 +156,13 @@ def main(arguments: list[str]) -> None:
     """Run the benchmark."""
     options = parse(arguments)
     progress = Console(stderr=True)
-    # With --json, standard output has nothing else.
-    console = Console(stderr=options.json)
+    console = console_of(options)
     with progress.status("starting PostgreSQL") as status, running_cluster() as cluster:
         machine = describe(server_version(cluster.url))
         run = run_growth if options.growth else run_rounds
         result = run(cluster, machine, options, console, partial(_show, progress, status))
     if options.json:
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        print_json(result)
 
 
 if __name__ == "__main__":

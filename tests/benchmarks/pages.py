@@ -8,38 +8,26 @@ Pages take turns with the empty one; figures are of a project with as many backu
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
-from typing import Any
 
-from rich.console import Console
-
-from tests.benchmarks import report
-from tests.benchmarks.cluster import Cluster, running_cluster
-from tests.benchmarks.engine import count
-from tests.benchmarks.goals import Goal, judge
-from tests.benchmarks.machine import describe
+from tests.benchmarks.cluster import Cluster
+from tests.benchmarks.goals import Goal
+from tests.benchmarks.harness import conclude, count, parser_of, prepared
 from tests.benchmarks.pagesetup import build, portal_ready, worker_signs
-from tests.benchmarks.peers import server_version
 from tests.benchmarks.samples import Samples, Say
 
 EMPTY = "empty page s"
 FEW = 1
-MILLISECONDS, TIMES = 25.0, 4.0
+MILLISECONDS, TIMES = 40.0, 12.0
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of a run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.pages", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = parser_of("pages", __doc__)
     add = parser.add_argument
     add("--rows", type=count, default=10_000, help="backups and events (default: 10k)")
     add("--rounds", type=int, default=100, help="how often each page is loaded (default: 100)")
-    add("--json", action="store_true", help="print figures as JSON")
     return parser.parse_args(arguments)
 
 
@@ -95,23 +83,10 @@ def percentile(seconds: list[float], part: float = 0.95) -> float | None:
 def main(arguments: list[str]) -> None:
     """Run the benchmark."""
     options = parse(arguments)
-    console = Console(stderr=options.json)
-    say: Callable[[str], Any] = partial(Console(stderr=True).print, markup=False)
-    with running_cluster() as cluster:
-        machine = describe(server_version(cluster.url))
+    with prepared() as (cluster, machine, say):
         samples, names = run(cluster, options.rows, options.rounds, say)
-    lines = judge(samples, goals(names))
-    report.show_machine(console, machine)
-    report.show_lines(console, lines, f"a project with {options.rows:,} backups and events")
-    if options.json:
-        result = {
-            "rows": options.rows,
-            "rounds": options.rounds,
-            "machine": machine.as_dict(),
-            "lines": [line.as_dict() for line in lines],
-            "medians": {name: samples.median(name) for name in samples.values},
-        }
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    title = f"a project with {options.rows:,} backups and events"
+    conclude(options, machine, samples, goals(names), title, asked=("rows", "rounds"))
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ def build(rows: int) -> tuple[Visitor, dict[str, str]]:
         "charges": f"{base}/charges/",
         "activity": f"{base}/activity/",
         "shut down": f"{base}/shut-down/",
+        "devices of a backup": f"{base}/backups/{snapshot.pk}/devices/",
         "left out": f"{base}/backups/{snapshot.pk}/left-out/",
+        "restores of a backup": f"{base}/backups/{snapshot.pk}/restores/",
         "transfer": f"{base}/transfers/{transfer.pk}/",
         # They ask the project's own database.
         "tokens": f"{base}/tokens/",
@@ -137,9 +139,9 @@ def build(rows: int) -> tuple[Visitor, dict[str, str]]:
 
 def worker_signs() -> None:
     """As a worker does every 20 seconds, so that pages need not say that backups wait for one."""
-    from backups_portal.lib import pulse
+    from backups_portal.lib import liveness
 
-    pulse.note_life()
+    liveness.note_life()
 
 
 def _another(owner: Any, project: Any) -> Any:
@@ -156,10 +158,10 @@ def _project(owner: Any, rows: int) -> Any:
     from django.conf import settings
     from django.utils import timezone
 
-    from backups_portal.projectdb.tokens import create_token
-    from backups_portal.projects.connections import keyring, project_dsn
+    from backups_portal.projectdb.tokens import TokenGrant, create_token
+    from backups_portal.projects.database_dsn import keyring, project_dsn
+    from backups_portal.projects.project_creation import BackupSettings, create_project
     from backups_portal.projects.servers import register_server
-    from backups_portal.projects.services import BackupSettings, create_project
     from tests.projectdatabases import add_device, add_rows
 
     register_server(SERVER, settings.PROJECT_DATABASE_URL)
@@ -179,7 +181,9 @@ def _project(owner: Any, rows: int) -> Any:
             [min(rows, MOST) - 1],
         )
         for (device,) in connection.execute("SELECT id::text FROM device LIMIT 30").fetchall():
-            create_token(connection, keys=keyring(), kind="device", name="Token", device_id=device)
+            create_token(
+                connection, TokenGrant("device", name="Token", device_id=device), keys=keyring()
+            )
     return project
 
 
@@ -187,7 +191,7 @@ def _fill(project: Any, owner: Any, rows: int, now: Any) -> Any:
     """Backups, events, projects and members; the newest backup."""
     from backups_portal.audit.models import AuditEvent
     from snapshots.models import Snapshot
-    from snapshots.taking import take
+    from snapshots.run.snapshot_run import take
     from tests import factories
 
     newest = factories.make_snapshot(project, taken_at=now, state="queued")

@@ -12,9 +12,9 @@ import psycopg
 from psycopg import sql
 
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE, Table
-from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.database_url import database_url
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.source import chunk_start
+from snapshots.engine.source_database import chunk_start
 from tests.benchmarks.cluster import Cluster, Source
 from tests.benchmarks.machine import folder_bytes
 

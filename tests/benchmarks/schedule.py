@@ -9,22 +9,11 @@ makes up as many objects as there would be.
 """
 
 import argparse
-import json
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial
-from typing import Any
 
-from rich.console import Console
-
-from tests.benchmarks import report
-from tests.benchmarks.cluster import Cluster, running_cluster
-from tests.benchmarks.engine import count
-from tests.benchmarks.goals import judge
-from tests.benchmarks.machine import describe
+from tests.benchmarks.cluster import Cluster
+from tests.benchmarks.harness import conclude, console_of, count, parser_of, prepared
 from tests.benchmarks.pagesetup import portal_ready
-from tests.benchmarks.peers import server_version
 from tests.benchmarks.samples import Samples, Say
 from tests.benchmarks.schedulegoals import SEQUENTIAL, goals
 from tests.benchmarks.schedulemeasure import (
@@ -42,16 +31,14 @@ from tests.benchmarks.schedulesetup import add_projects
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of a run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.schedule", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = parser_of("schedule", __doc__)
     add = parser.add_argument
     add("--projects", type=count, default=10_000,
         help="rows of projects, and of snapshots (default: 10k)")  # fmt: skip
-    add("--rounds", type=int, default=5, help="how often each tick is run (default: 5)")
+    add("--rounds", type=int, default=5,
+        help="how often each tick is run, and each list ten times (default: 5)")  # fmt: skip
     add("--backups", type=count, default=10_000, help="of the long list (default: 10k)")
     add("--end-to-end", type=count, default=500, help="real projects to back up (default: 500)")
-    add("--json", action="store_true", help="print figures as JSON")
     return parser.parse_args(arguments)
 
 
@@ -69,7 +56,7 @@ def run(cluster: Cluster, options: argparse.Namespace, say: Say) -> tuple[Sample
     say("sweep of their storage")
     measure_sweep(samples)
     say("lists of backups")
-    measure_lists(samples, options.backups)
+    measure_lists(samples, options.backups, 10 * options.rounds)
     if options.end_to_end:
         say(f"{options.end_to_end:,} real projects")
         measure_end_to_end(samples, options.end_to_end, cluster)
@@ -97,27 +84,21 @@ def _ticks(samples: Samples, options: argparse.Namespace, say: Say) -> dict[int,
 def main(arguments: list[str]) -> None:
     """Run the benchmark."""
     options = parse(arguments)
-    console = Console(stderr=options.json)
-    say: Callable[[str], Any] = partial(Console(stderr=True).print, markup=False)
-    with running_cluster() as cluster, ExitStack() as stack:
-        machine = describe(server_version(cluster.url))
-        stack.enter_context(portal_ready(cluster))
+    with prepared() as (cluster, machine, say), portal_ready(cluster):
         samples, plans = run(cluster, options, say)
-    lines = judge(samples, goals(sizes_of(options.projects)))
-    report.show_machine(console, machine)
-    report.show_lines(console, lines, f"{options.projects:,} projects")
-    report.show_samples(console, samples)
+    conclude(
+        options,
+        machine,
+        samples,
+        goals(sizes_of(options.projects)),
+        f"{options.projects:,} projects",
+        asked=("projects",),
+        plans={due: plan.splitlines() for due, plan in plans.items()},
+    )
     for due, plan in plans.items():
-        console.print(f"The tick's query with {due:,} due:\n{plan}", markup=False, soft_wrap=True)
-    if options.json:
-        result = {
-            "projects": options.projects,
-            "machine": machine.as_dict(),
-            "lines": [line.as_dict() for line in lines],
-            "medians": {name: samples.median(name) for name in samples.values},
-            "plans": {due: plan.splitlines() for due, plan in plans.items()},
-        }
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        console_of(options).print(
+            f"The tick's query with {due:,} due:\n{plan}", markup=False, soft_wrap=True
+        )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What the benchmark of the schedule measures: ticks, retention, sweeps, lists, real projects."""
 
 import time
+from datetime import datetime, timedelta
 from unittest.mock import patch
 from uuid import UUID
 
@@ -28,14 +29,17 @@ FEW = 10
 SLOWEST = 5.0
 # Until two workers are there, on a machine that has other things to do.
 STARTING = 60.0
-STORAGES = ("snapshots.expiry.snapshot_storage", "snapshots.orphans.snapshot_storage")
+STORAGES = (
+    "snapshots.retention.expiry.snapshot_storage",
+    "snapshots.integrity.orphan_objects.snapshot_storage",
+)
 
 
 def measure_tick(samples: Samples, among: int, due: int) -> None:
     """Queue what is due, send it, and look for what was overlooked."""
     from django.utils import timezone
 
-    from snapshots.queueing import heal, queue_due
+    from snapshots.schedule.schedule_tick import heal, queue_due
     from snapshots.tasks import enqueue
 
     now = timezone.now()
@@ -67,7 +71,7 @@ def plan_of_the_tick(due: int) -> str:
     from django.db import transaction
     from django.utils import timezone
 
-    from snapshots.queueing import due_rows
+    from snapshots.schedule.schedule_tick import due_rows
 
     now = timezone.now()
     make_due(due, now)
@@ -79,7 +83,7 @@ def measure_retention(samples: Samples, projects: int) -> None:
     """All that goes is judged, and some of it let go."""
     from django.utils import timezone
 
-    from snapshots.expiry import each_project_id, prune_each, prune_project
+    from snapshots.retention.expiry import each_project_id, prune_each, prune_project
 
     now = timezone.now()
     add_snapshots(projects, SNAPSHOT_DAYS, now)
@@ -88,7 +92,7 @@ def measure_retention(samples: Samples, projects: int) -> None:
     samples.add("retention of everything s", time.perf_counter() - start)
     samples.add("memory of retention MB", grown() / MEGABYTE)
     samples.add("snapshots judged", found)
-    with patch(STORAGES[0], return_value=GeneratedStorage(SNAPSHOT_DAYS)):
+    with patch(STORAGES[0], return_value=GeneratedStorage(SNAPSHOT_DAYS, now)):
         start, gone = time.perf_counter(), 0
         for project_id in each_project_id():
             gone += len(prune_project(project_id, now))
@@ -99,9 +103,9 @@ def measure_retention(samples: Samples, projects: int) -> None:
 
 def measure_sweep(samples: Samples) -> None:
     """All projects that have snapshots, one after the other as the nightly sweep goes around."""
-    from snapshots.orphans import sweep_project
+    from snapshots.integrity.orphan_objects import sweep_project
 
-    storage, swept = GeneratedStorage(SNAPSHOT_DAYS), 0
+    storage, swept = GeneratedStorage(SNAPSHOT_DAYS, _taken_last() + timedelta(days=1)), 0
     with patch(STORAGES[1], return_value=storage):
         grown, start = peak_growth(), time.perf_counter()
         for project_id in _with_snapshots():
@@ -116,6 +120,13 @@ def measure_sweep(samples: Samples) -> None:
     samples.add("manifests swept", storage.readings)
 
 
+def _taken_last() -> datetime:
+    from snapshots.models import Snapshot
+
+    stored = Snapshot.objects.completed().filter(project__name__startswith="Bulk ")
+    return stored.latest("taken_at").taken_at
+
+
 def _with_snapshots() -> list[UUID]:
     from snapshots.models import Snapshot
 
@@ -123,13 +134,13 @@ def _with_snapshots() -> list[UUID]:
     return list(stored.order_by("project").values_list("project", flat=True).distinct())
 
 
-def measure_lists(samples: Samples, backups: int) -> None:
+def measure_lists(samples: Samples, backups: int, times: int) -> None:
     """The first page of a project's backups: of one with few, and of one with many."""
     few, many = build(FEW), build(backups)
     for name, (visitor, pages) in (("few", few), ("many", many)):
         visitor.seconds(pages["backups"])
         samples.add(f"queries of a list of {name}", visitor.queries(pages["backups"]))
-    for _ in range(50):
+    for _ in range(times):
         for name, (visitor, pages) in (("few", few), ("many", many)):
             samples.add(f"list of {name} s", visitor.seconds(pages["backups"]))
 

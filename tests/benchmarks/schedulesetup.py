@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tests.processes import end_group
+
 WORKER_SECONDS = 120.0
 
 
@@ -61,13 +63,21 @@ def add_snapshots(projects: int, days: int, now: datetime) -> None:
     """Stored snapshots of some of the projects, one a day."""
     from django.db import connection
 
-    from snapshots.engine.manifest import manifest_folder
+    from snapshots.engine.layout import manifest_folder
+    from tests.benchmarks.schedulestorage import LOGICAL_BYTES, ROWS, SNAPSHOT_ID, STORED_BYTES
     from tests.factories import make_project_row, make_snapshot
 
-    example = make_snapshot(make_project_row(), taken_at=now)
+    example = make_snapshot(
+        make_project_row(),
+        taken_at=now,
+        rows=ROWS,
+        table_rows={"variable": ROWS},
+        logical_bytes=LOGICAL_BYTES,
+        stored_bytes=STORED_BYTES,
+    )
     columns = [field.column for field in type(example)._meta.concrete_fields]
     changed = {
-        "id": "gen_random_uuid()",
+        "id": SNAPSHOT_ID,
         "project_id": "p.id",
         "local_date": "local_date - n",
         **{
@@ -75,7 +85,7 @@ def add_snapshots(projects: int, days: int, now: datetime) -> None:
             for name in ("scheduled_for", "taken_at", "started_at", "finished_at")
         },
         # Those of GeneratedStorage.
-        "manifest": f"p.id || '{manifest_folder('')}' || n - 1 || '.json'",
+        "manifest": f"p.id || '{manifest_folder('')}' || {SNAPSHOT_ID} || '.json'",
     }
     values = ", ".join(changed.get(column, f"s.{column}") for column in columns)
     # Of the ticks before, whose local dates these take.
@@ -113,9 +123,9 @@ def real_projects(number: int) -> list[UUID]:
     from django.conf import settings
     from django.utils import timezone
 
-    from backups_portal.projects.connections import project_dsn
+    from backups_portal.projects.database_dsn import project_dsn
+    from backups_portal.projects.project_creation import BackupSettings, create_project
     from backups_portal.projects.servers import DEFAULT_NAME, register_server
-    from backups_portal.projects.services import BackupSettings, create_project
     from tests.factories import make_account
     from tests.projectdatabases import Target, add_device, add_rows, open_database
 
@@ -154,6 +164,7 @@ def workers(number: int, scratch: Path) -> Iterator[None]:
                         env={**os.environ, "SNAPSHOT_RETRY_MINUTES": ""},
                         stdout=log,
                         stderr=subprocess.STDOUT,
+                        process_group=0,
                     )
                 )
         deadline = clock.monotonic() + WORKER_SECONDS
@@ -163,9 +174,7 @@ def workers(number: int, scratch: Path) -> Iterator[None]:
         yield
     finally:
         for worker in started:
-            worker.terminate()
-        for worker in started:
-            worker.wait()
+            end_group(worker)
 
 
 def states_of(project_ids: list[UUID]) -> dict[str, int]:

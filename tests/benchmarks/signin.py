@@ -11,23 +11,18 @@ ends after the tries or after `--seconds`. Server times are those of the servers
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from rich.console import Console
-
 from tests.benchmarks import report
-from tests.benchmarks.cluster import Cluster, running_cluster
+from tests.benchmarks.cluster import Cluster
 from tests.benchmarks.guessing import Guesser, attack
-from tests.benchmarks.machine import describe
+from tests.benchmarks.harness import console_of, parser_of, prepared, print_json
 from tests.benchmarks.pagesetup import portal_ready
-from tests.benchmarks.peers import server_version
 from tests.benchmarks.samples import Say
 
 # Of the kind that documents use (RFC 5737): nobody's.
@@ -41,14 +36,11 @@ MOST_LOOKED_AT = 50 + 2
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The options of a run."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.benchmarks.signin", description=(__doc__ or "").partition("\n")[0]
-    )
+    parser = parser_of("signin", __doc__)
     add = parser.add_argument
     add("--tries", type=int, default=2_000, help="wrong passwords in all (default: 2000)")
     add("--clients", type=int, default=8, help="at one time (default: 8)")
     add("--seconds", type=float, default=60.0, help="ends after so long (default: 60)")
-    add("--json", action="store_true", help="print figures as JSON")
     return parser.parse_args(arguments)
 
 
@@ -69,8 +61,8 @@ def run(cluster: Cluster, options: argparse.Namespace, say: Say) -> dict[str, An
         }
         web, api = folder / "web.log", folder / "api.log"
         guesser = Guesser(
-            stack.enter_context(running("backups_portal.wsgi", environment, web)),
-            stack.enter_context(running("backups_portal.api.wsgi", environment, api)),
+            stack.enter_context(running("backups_portal.asgi", environment, web)),
+            stack.enter_context(running("backups_portal.tagoio_api.asgi", environment, api)),
             EMAIL,
         )
         if guesser.at_portal(PASSWORD, HOME) != 302:
@@ -134,17 +126,14 @@ def holds(figures: dict[str, Any]) -> bool:
 def main(arguments: list[str]) -> None:
     """Run the benchmark."""
     options = parse(arguments)
-    console = Console(stderr=options.json)
-    say: Callable[[str], Any] = partial(Console(stderr=True).print, markup=False)
-    with running_cluster() as cluster:
-        machine = describe(server_version(cluster.url))
+    console = console_of(options)
+    with prepared() as (cluster, machine, say):
         figures = run(cluster, options, say)
     report.show_machine(console, machine)
     for name, value in figures.items():
         console.print(f"{name}: {value}", markup=False, highlight=False)
     if options.json:
-        result = {"machine": machine.as_dict(), **figures, "holds": holds(figures)}
-        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        print_json({"machine": machine.as_dict(), **figures, "holds": holds(figures)})
     sys.exit(0 if holds(figures) else 1)
 
 

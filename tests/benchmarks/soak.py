@@ -26,10 +26,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from backups_portal.demo.folder import DataFolder, opened
+from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.ports import free_port
-from backups_portal.demo.readiness import web_answers, workers_answer
-from backups_portal.demo.signals import stop_on_signals
+from backups_portal.demo.process_readiness import web_answers, workers_answer
+from backups_portal.demo.shutdown_signals import stop_on_signals
 from tests.benchmarks import report
 from tests.benchmarks.goals import Line, judge
 from tests.benchmarks.machine import Machine, describe

@@ -24,8 +24,8 @@ def unrest() -> list[str]:
     from django.utils import timezone
 
     from backups_portal.projects.models import MainDatabase, Project
-    from restores.leftovers import has_leftovers
     from restores.models import Proof, Restore
+    from restores.orphan_databases import has_leftovers
     from restores.proof_queue import wanted
     from snapshots.models import Snapshot
 
@@ -100,13 +100,13 @@ def differing(project_ids: Sequence[UUID]) -> list[str]:
 
 
 def _differs(project_id: UUID) -> str:
-    from backups_portal.projects.connections import project_dsn
+    from backups_portal.projects.database_dsn import project_dsn
     from backups_portal.projects.models import Project
-    from restores.comparing import ProofError, compare_with_manifest
-    from restores.loading import Target
+    from restores.proof_check import ProofError, compare_with_manifest
+    from restores.snapshot_loader import Target
     from snapshots.engine.manifest import Manifest
     from snapshots.models import Snapshot
-    from snapshots.storages import snapshot_storage
+    from snapshots.storages.configured_storages import snapshot_storage
     from tests.projectdatabases import quiet
 
     project = Project.objects.select_related("server").get(pk=project_id)
@@ -159,9 +159,9 @@ def sweep_everything() -> tuple[int, list[str]]:
     """Apply retention and sweep all projects' storage: how many went, and what storage lacks."""
     from django.utils import timezone
 
-    from backups_portal.ops.probing import LONGEST_TRY, forget_probes
-    from snapshots.expiry import each_project_id, prune
-    from snapshots.orphans import sweep_project
+    from backups_portal.ops.storage_probe import LONGEST_TRY, forget_probes
+    from snapshots.integrity.orphan_objects import sweep_project
+    from snapshots.retention.expiry import each_project_id, prune
 
     now = timezone.now()
     prune(now)
@@ -173,13 +173,13 @@ def sweep_everything() -> tuple[int, list[str]]:
 
 def orphan_objects() -> list[str]:
     """Objects in storage that nothing names: no manifest, and no row of the catalogue."""
-    from backups_portal.ops.probing import FOLDER as PROBES
+    from backups_portal.ops.storage_probe import FOLDER as PROBES
     from backups_portal.projects.models import Project
     from snapshots.engine.encryption import keys_folder
     from snapshots.engine.manifest import Manifest
-    from snapshots.marker import MARKER
     from snapshots.models import Snapshot
-    from snapshots.storages import snapshot_storage
+    from snapshots.storages.configured_storages import snapshot_storage
+    from snapshots.storages.storage_marker import MARKER
 
     storage = snapshot_storage()
     manifests = list(Snapshot.objects.completed().values_list("manifest", flat=True))
@@ -216,7 +216,7 @@ def wrong_charges() -> list[str]:
 
 def audit_trouble() -> list[str]:
     """What is wrong with the audit log."""
-    from backups_portal.audit.chain import verify
+    from backups_portal.audit.hash_chain import verify
 
     broken = verify().broken
     return [broken] if broken else []
@@ -227,7 +227,7 @@ def outcomes(fields: Sequence[Field]) -> dict[str, int]:
     from backups_portal.audit.models import AuditEvent
     from restores.models import Proof, Restore
     from snapshots.models import Snapshot
-    from snapshots.taking import SHUT_DOWN
+    from snapshots.run.snapshot_run import SHUT_DOWN
 
     given_up = AuditEvent.objects.filter(action="snapshot.failed")
     ours = Snapshot.objects.filter(project__in=[field.project_id for field in fields])

@@ -93,10 +93,10 @@ def perform(connection: Connection, prefix: str, operation: Operation) -> None:
         psycopg.Error: whether it is done is not known.
         LostError: the group lacks records already.
     """
-    from backups_portal.projectdb.editing import delete_records, edit_records
-    from backups_portal.projectdb.reading import find_device, read_page
-    from backups_portal.projectdb.selection import Selection
-    from backups_portal.projectdb.variables import MAX_RECORDS, send
+    from backups_portal.projectdb.record_edits import delete_records, edit_records
+    from backups_portal.projectdb.record_filter import Selection, Window
+    from backups_portal.projectdb.record_reader import find_device, read_page
+    from backups_portal.projectdb.record_writer import MAX_RECORDS, send
     from tests.projectdatabases import DEVICE
 
     if operation.kind == "inserted":
@@ -105,7 +105,7 @@ def perform(connection: Connection, prefix: str, operation: Operation) -> None:
     device = find_device(connection, DEVICE, prefix=prefix)
     selection = Selection(groups=(operation.group,))
     if operation.kind == "deleted":
-        delete_records(connection, device, selection, limit=MAX_RECORDS)
+        delete_records(connection, device, selection, window=Window(MAX_RECORDS))
         return
     page = read_page(connection, device, selection, limit=CORRECTED_ROWS)
     found = [json.loads(text) for text in page.records]

@@ -48,7 +48,8 @@ class Restores:
             self._shut_down()
 
     def _ask(self) -> None:
-        from restores.enqueueing import enqueue
+        from backups_portal.lib.leased_job import send_on_commit
+        from restores.tasks import run_restore
         from snapshots.models import Snapshot
         from tests.faults.laboratory import ask
 
@@ -56,11 +57,12 @@ class Restores:
         if ids:
             self.asked += 1
             stored = Snapshot.objects.select_related("project__created_by")
-            enqueue(ask(stored.get(pk=self.rng.choice(ids)), f"Restored {self.asked}"))
+            restore = ask(stored.get(pk=self.rng.choice(ids)), f"Restored {self.asked}")
+            send_on_commit(run_restore, restore.pk)
 
     def _shut_down(self) -> None:
         from backups_portal.projects.models import Project
-        from backups_portal.projects.shutting_down import shut_down
+        from backups_portal.projects.shutdown import shut_down
 
         now = time.monotonic()
         for project in Project.objects.active().filter(restored_by__isnull=False):

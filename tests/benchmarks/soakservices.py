@@ -11,15 +11,15 @@ from pathlib import Path
 
 import psycopg
 
-from backups_portal.demo.children import Child, Program, start
+from backups_portal.demo.child_processes import Child, Program, start
+from backups_portal.demo.data_folder import DataFolder, write_whole
 from backups_portal.demo.errors import DemoError
-from backups_portal.demo.folder import DataFolder, write_whole
-from backups_portal.demo.identity import start_mark
 from backups_portal.demo.ports import is_free
 from backups_portal.demo.postgres import SUPERUSER, start_postgres
+from backups_portal.demo.process_identity import start_mark
 from backups_portal.demo.programs import portal_programs
 from backups_portal.demo.redis import start_redis
-from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.database_url import database_url
 from tests.benchmarks.machine import tree
 
 # How long PostgreSQL's processes may take to notice that the first of them is gone.

@@ -9,8 +9,8 @@ from datetime import time
 from typing import Any
 
 from backups_portal.demo.bootstrap import environment
-from backups_portal.demo.embedded import Services
-from backups_portal.demo.folder import DataFolder
+from backups_portal.demo.data_folder import DataFolder
+from backups_portal.demo.embedded_servers import Services
 from tests.benchmarks.samples import Say
 from tests.benchmarks.soakbeat import VARIABLE
 from tests.benchmarks.soakingest import Field
@@ -44,7 +44,7 @@ def prepare_portal(folder: DataFolder, servers: Servers, port: int, day: float) 
 
     django.setup()
     logging.getLogger().setLevel(logging.CRITICAL)
-    from backups_portal.demo.serving import prepare
+    from backups_portal.demo.demo_server import prepare
     from backups_portal.projects.servers import DEFAULT_NAME, register_server
 
     prepare(services)
@@ -60,7 +60,7 @@ def make_fields(number: int, rng: random.Random, say: Say) -> list[Field]:
 
 def _owner() -> Any:
     from backups_portal.accounts.models import Account
-    from backups_portal.demo.accounts import OWNER
+    from backups_portal.demo.demo_accounts import OWNER
 
     return Account.objects.get(email=OWNER.email)
 
@@ -68,10 +68,10 @@ def _owner() -> Any:
 def _make_field(place: int, owner: Any, rng: random.Random) -> Field:
     from django.utils import timezone
 
-    from backups_portal.projects.connections import project_dsn
+    from backups_portal.projects.database_dsn import project_dsn
+    from backups_portal.projects.due_times import next_run
     from backups_portal.projects.models import MainDatabase
-    from backups_portal.projects.services import BackupSettings, create_project
-    from snapshots.schedule import next_run
+    from backups_portal.projects.project_creation import BackupSettings, create_project
     from tests.projectdatabases import Target, add_device, open_database
 
     at, zone = time(rng.randrange(24), rng.randrange(60)), rng.choice(ZONES)

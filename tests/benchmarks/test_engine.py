@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.benchmarks.engine import count, parse
+from tests.benchmarks.engine import parse
 from tests.benchmarks.goals import judge
+from tests.benchmarks.harness import count
 from tests.benchmarks.samples import Samples
 
 

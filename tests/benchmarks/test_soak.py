@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from backups_portal.demo.children import Program, start
-from backups_portal.demo.folder import opened
-from backups_portal.demo.identity import start_mark
+from backups_portal.demo.child_processes import Program, start
+from backups_portal.demo.data_folder import opened
+from backups_portal.demo.process_identity import start_mark
+from backups_portal.projects.due_times import next_run
 from backups_portal.projects.models import MainDatabase
 from restores.models import Proof
-from snapshots.expiry import prune_project
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.schedule import next_run
+from snapshots.retention.expiry import prune_project
+from snapshots.schedule.schedule_tick import queue_due
 from tests.benchmarks.goals import judge
 from tests.benchmarks.machine import tree
 from tests.benchmarks.samples import Samples

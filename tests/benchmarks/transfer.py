@@ -8,8 +8,6 @@ a bare COPY out of one database piped into a table with the same indexes in the 
 official Python SDK doing the same migration through the API.
 """
 
-import argparse
-import json
 import sys
 import time
 import uuid
@@ -20,23 +18,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
-from rich.console import Console
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.transfers.choosing import Choice
-from backups_portal.transfers.comparing import Line as Compared
-from backups_portal.transfers.comparing import compare
-from backups_portal.transfers.moving import move
-from backups_portal.transfers.planning import Plan, make_plan
-from backups_portal.transfers.undoing import Undone, undo
+from backups_portal.transfers.move.move_run import MoveJob, move
+from backups_portal.transfers.move.transfer_check import Line as Compared
+from backups_portal.transfers.move.transfer_check import compare
+from backups_portal.transfers.move.transfer_undo import Undone, undo
+from backups_portal.transfers.plan.dry_run import Plan, Planning, make_plan
+from backups_portal.transfers.plan.selection import Choice
 from tests.benchmarks import report
 from tests.benchmarks.apisetup import django_ready
 from tests.benchmarks.build import Fleet, build
-from tests.benchmarks.cluster import Cluster, Source, empty_source, running_cluster
-from tests.benchmarks.engine import count, counts
+from tests.benchmarks.cluster import Cluster, Source, empty_source
 from tests.benchmarks.goals import Goal
-from tests.benchmarks.machine import describe, own_peak_bytes
-from tests.benchmarks.peers import server_version
+from tests.benchmarks.harness import console_of, count, counts, parser_of, prepared, print_json
+from tests.benchmarks.machine import own_peak_bytes
 from tests.benchmarks.samples import Samples
 from tests.benchmarks.transferpeer import migrate_devices
 
@@ -109,9 +105,7 @@ class Pair:
                 source,
                 target,
                 Choice(),
-                limit=0,
-                now=datetime.now(UTC),
-                batch_rows=BATCH_ROWS,
+                Planning(limit=0, now=datetime.now(UTC), batch_rows=BATCH_ROWS),
             )
 
     def move(self, plan: Plan, transfer: str) -> list[Compared]:
@@ -120,12 +114,7 @@ class Pair:
             routes = move(
                 source,
                 target,
-                plan,
-                Choice(),
-                transfer=transfer,
-                keys=KEYS,
-                limit=0,
-                now=datetime.now(UTC),
+                MoveJob(transfer, plan, Choice(), keys=KEYS, limit=0, now=datetime.now(UTC)),
                 on_batch=lambda outcome: None,
             )
             return compare(target, plan, routes.target, transfer=transfer)
@@ -209,17 +198,15 @@ def run_size(
 
 def main(arguments: list[str]) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.transfer")
+    parser = parser_of("transfer", __doc__)
     parser.add_argument("--rows", type=count, default=2_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sdk-devices", type=int, default=5, help="0: without the SDK")
     parser.add_argument("--growth", type=counts, metavar="N,…", help="instead: these sizes")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    console = Console(stderr=options.json)
+    console = console_of(options)
     results: dict[str, Any] = {"sizes": {}}
-    with running_cluster() as cluster:
-        machine = describe(server_version(cluster.url))
+    with prepared() as (cluster, machine, _):
         report.show_machine(console, machine)
         results["machine"] = machine.as_dict()
         for rows in options.growth or [options.rows]:
@@ -238,7 +225,7 @@ def main(arguments: list[str]) -> None:
                 "samples": samples.values,
             }
     if options.json:
-        sys.stdout.write(json.dumps(results, indent=2) + "\n")
+        print_json(results)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ def served() -> Iterator[str]:
     port = free_port()
     server = subprocess.Popen(
         [
-            *(sys.executable, "-m", "gunicorn", "backups_portal.api.wsgi"),
-            *(f"--bind=127.0.0.1:{port}", "--worker-class=gthread", "--threads=4"),
+            *(sys.executable, "-m", "gunicorn", "backups_portal.tagoio_api.asgi"),
+            f"--bind=127.0.0.1:{port}",
+            "--worker-class=backups_portal.lib.gunicorn_worker.Worker",
             *("--workers=1", "--no-control-socket", "--graceful-timeout=2"),
         ],
         stdout=subprocess.DEVNULL,

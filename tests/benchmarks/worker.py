@@ -16,13 +16,13 @@ from typing import Any
 import psycopg
 
 from backups_portal.lib.crypto import Keyring
-from backups_portal.projectdb.connections import database_url
-from backups_portal.projectdb.keeping import close_database, take_over_database
+from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from backups_portal.projectdb.sealed_databases import close_database, take_over_database
 from backups_portal.projectdb.tokens import renew_tokens
-from restores import comparing, loading
-from restores.loading import Target
-from snapshots.engine import taking
+from restores import proof_check, snapshot_loader
+from restores.snapshot_loader import Target
+from snapshots.engine import snapshot_writer
 from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
@@ -51,14 +51,10 @@ def snapshot(request: Request) -> Request:
     base = Manifest.load(storage, request["base"]) if request["base"] else None
     with profiled(wanted=request["profile"], postmaster=request["postmaster"]) as profile:
         started = time.perf_counter()
-        manifest = taking.take_snapshot(
-            request["dsn"],
-            storage,
-            project_id=uuid.UUID(request["project_id"]),
-            snapshot_id=uuid.uuid4(),
-            base=base,
-            readers=request["readers"],
-            on_progress=quiet,
+        manifest = snapshot_writer.take_snapshot(
+            snapshot_writer.Source(request["dsn"], request["readers"], base),
+            snapshot_writer.Destination(storage, uuid.UUID(request["project_id"]), uuid.uuid4()),
+            snapshot_writer.Listener(quiet),
         )
         seconds = time.perf_counter() - started
     return {
@@ -90,7 +86,7 @@ def _restore(request: Request, storage: Storage, manifest: Manifest, prefix: str
         started = time.perf_counter()
         create_database(request["server"], prefix=prefix, password="unused", project_name="Restore")
         target = Target(database_url(request["server"], database=database_name(prefix)), prefix)
-        loading.load_snapshot(
+        snapshot_loader.load_snapshot(
             manifest,
             storage,
             target,
@@ -99,7 +95,7 @@ def _restore(request: Request, storage: Storage, manifest: Manifest, prefix: str
             on_progress=quiet,
         )
         loaded = time.perf_counter()
-        comparing.compare_with_manifest(
+        proof_check.compare_with_manifest(
             manifest, target, readers=request["loaders"], on_progress=quiet
         )
         proven = time.perf_counter()
@@ -112,7 +108,7 @@ def _restore(request: Request, storage: Storage, manifest: Manifest, prefix: str
 
 
 def _take_over(server: str, old: str, new: str) -> float:
-    """Seconds until what a proof has left answers a query as another project's (warm.py)."""
+    """Seconds until what a proof has left answers a query as another project's."""
     seal = close_database(server, prefix=old)
     started = time.perf_counter()
     take_over_database(server, old=old, new=new, password="unused", seal=seal)

@@ -22,7 +22,7 @@ from pytest_django import DjangoDbBlocker
 
 from backups_portal.accounts.models import Account
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.connections import server_url
+from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Project
 from tests.browser import chromium
 from tests.conftest import database_of_this_test
@@ -92,7 +92,7 @@ def portal(
             "STATIC_ROOT": str(static_root),
             **database_of_this_test(),
         }
-        with running("backups_portal.wsgi", environment, folder / "portal.log") as url:
+        with running("backups_portal.asgi", environment, folder / "portal.log") as url:
             yield Portal(url, storage, folder)
         drop_databases()
         call_command("flush", interactive=False, verbosity=0)
@@ -157,5 +157,6 @@ def open_context(
 def session_of(account: Account) -> str:
     """The key of a new session."""
     client = Client()
-    client.force_login(account)
+    # As it is now: who signs in by the form has their quick hash replaced by a deployed one.
+    client.force_login(Account.objects.get(pk=account.pk))
     return client.cookies["sessionid"].value

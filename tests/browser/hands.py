@@ -11,10 +11,14 @@ WAYS = ("mouse", "keyboard", "phone", "no scripts")
 
 
 class Hand:
-    """With a mouse. `name` is what a thing is called on the page, for eyes and screen readers."""
+    """With a mouse. `name` is what a thing is called on the page, for eyes and screen readers.
+
+    Attributes:
+        clicks: How often it has pressed something, until now.
+    """
 
     def __init__(self, page: Page, way: str) -> None:
-        self.page, self.way = page, way
+        self.page, self.way, self.clicks = page, way, 0
 
     def press(self, name: str, role: str = "button") -> None:
         """Press a button, or follow a link."""
@@ -26,7 +30,14 @@ class Hand:
 
     def write(self, label: str, text: str) -> None:
         """Write into a field, in place of what is there."""
-        self.page.get_by_label(label).fill(text)
+        field = self.page.get_by_label(label)
+        # Where the page waits for it, nobody has to click into the field.
+        self.clicks += not has_focus(field)
+        self.put(field, text)
+
+    def put(self, field: Locator, text: str) -> None:
+        """What writing does."""
+        field.fill(text)
 
     def choose(self, label: str, option: str) -> None:
         """Choose from a list."""
@@ -34,9 +45,25 @@ class Hand:
 
     def tick(self, label: str) -> None:
         """Tick a box."""
-        self.page.get_by_label(label).check()
+        self.clicks += 1
+        self.check(self.page.get_by_label(label))
+
+    def check(self, box: Locator) -> None:
+        """What ticking does."""
+        box.check()
+
+    def tick_device(self, name: str) -> None:
+        """Tick a device to move; scripts bring the list, else a button does."""
+        if self.way == "no scripts":
+            self.press("Show the devices")
+        self.tick(name)
 
     def act(self, target: Locator) -> None:
+        """Press whatever it is."""
+        self.clicks += 1
+        self.click(target)
+
+    def click(self, target: Locator) -> None:
         """What a click does."""
         target.click()
 
@@ -44,8 +71,8 @@ class Hand:
 class Keyboard(Hand):
     """Tab, Enter, Space and letters; whoever has the focus must be seen to have it."""
 
-    def write(self, label: str, text: str) -> None:
-        self._reach(self.page.get_by_label(label))
+    def put(self, field: Locator, text: str) -> None:
+        self._reach(field)
         self.page.keyboard.press("ControlOrMeta+a")
         self.page.keyboard.type(text)
 
@@ -56,18 +83,18 @@ class Keyboard(Hand):
         self.page.keyboard.type(option)
         assert chooser.evaluate("list => list.selectedOptions[0].label") == option
 
-    def tick(self, label: str) -> None:
-        self._reach(self.page.get_by_label(label))
+    def check(self, box: Locator) -> None:
+        self._reach(box)
         self.page.keyboard.press("Space")
 
-    def act(self, target: Locator) -> None:
+    def click(self, target: Locator) -> None:
         self._reach(target)
         self.page.keyboard.press("Enter")
 
     def _reach(self, target: Locator) -> None:
         target.wait_for()
         for _ in range(PATIENCE):
-            if target.evaluate("element => element === document.activeElement"):
+            if has_focus(target):
                 ring = target.evaluate("element => getComputedStyle(element)")
                 assert ring["outlineStyle"] != "none" or ring["boxShadow"] != "none", target
                 return
@@ -82,11 +109,16 @@ class Finger(Hand):
         self.press("Open navigation")
         super().navigate(name)
 
-    def act(self, target: Locator) -> None:
+    def click(self, target: Locator) -> None:
         self.page.wait_for_load_state()
         target.wait_for()
         assert self.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         target.tap()
+
+
+def has_focus(target: Locator) -> bool:
+    """Whether keys that are pressed now go to it."""
+    return bool(target.evaluate("element => element === document.activeElement"))
 
 
 def hand(way: str, enter: Enter) -> Hand:

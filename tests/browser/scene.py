@@ -1,6 +1,6 @@
 """Projects with something on every page, real databases included."""
 
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from functools import partial
 from typing import Any
 
@@ -8,18 +8,19 @@ from django.urls import URLPattern, reverse
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.notifications.changing import Choice, change_notifications
 from backups_portal.notifications.models import Delivery
-from backups_portal.projectdb.tokens import create_token
-from backups_portal.projects.connections import keyring, project_dsn
+from backups_portal.notifications.notification_settings import Choice, change_notifications
+from backups_portal.projectdb.tokens import TokenGrant, create_token
+from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Invitation, Project
-from backups_portal.projects.services import NAME_LENGTH, BackupSettings, create_project
+from backups_portal.projects.project_creation import NAME_LENGTH, BackupSettings, create_project
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.running import run_transfer
-from backups_portal.transfers.services import request_undo, start_move
-from restores.services import run_restore
+from backups_portal.transfers.transfer_requests import request_undo, start_move
+from backups_portal.transfers.transfer_run import run_transfer
+from restores.restore_run import run_restore
+from restores.sought_rows import SoughtRows
 from snapshots.models import Snapshot
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
 from tests import factories
 from tests.access.test_table import patterns
 from tests.projectdatabases import DEVICE, Target, add_device, add_rows, open_database
@@ -33,8 +34,19 @@ def live_project(owner: Account, name: str, rows: int = 10) -> Project:
     with open_database(Target(project_dsn(project), project.prefix)) as connection:
         add_device(connection)
         add_rows(connection, 0, rows)
-        create_token(connection, keys=keyring(), kind="device", name="Default", device_id=DEVICE)
+        create_token(
+            connection, TokenGrant("device", name="Default", device_id=DEVICE), keys=keyring()
+        )
     return project
+
+
+def lose_rows(project: Project, number: int) -> None:
+    """What nobody wanted to happen to the newest readings of a project."""
+    with open_database(Target(project_dsn(project), project.prefix)) as connection:
+        connection.execute(
+            "DELETE FROM variable WHERE id IN (SELECT id FROM variable ORDER BY id DESC LIMIT %s)",
+            [number],
+        )
 
 
 def stored_backup(project: Project) -> Snapshot:
@@ -70,7 +82,7 @@ class Scene:
         for account in (self.guest, factories.make_account("pending@example.com")):
             Invitation.objects.create(
                 project=self.project,
-                account=account,
+                email=account.email,
                 role="collaborator",
                 invited_by=self.owner,
             )
@@ -166,6 +178,7 @@ class Scene:
             ),
             "queued": make(),
         }
+        restores["completed"].remember(SoughtRows(DEVICE, "Truck", date(2026, 3, 1)))
         run_restore(restores["completed"].pk)
         restores["completed"].refresh_from_db()
         assert restores["completed"].project, restores["completed"].reason

@@ -8,7 +8,8 @@ from playwright.sync_api import Page, expect
 
 from tests import factories
 from tests.browser.conftest import Enter, Portal
-from tests.browser.test_every_page import AXE, EVERYTHING, Window, problems
+from tests.browser.pagechecks import AXE, EVERYTHING, problems
+from tests.browser.test_every_page import Window
 
 
 def test_a_token_is_made_used_and_revoked(enter: Enter, portal: Portal) -> None:
@@ -19,18 +20,20 @@ def test_a_token_is_made_used_and_revoked(enter: Enter, portal: Portal) -> None:
     page.get_by_role("link", name="API tokens").click()
     page.get_by_role("link", name="New token").first.click()
     page.get_by_label("Name").fill("weekly drill")
-    page.get_by_role("button", name="Make token").click()
+    page.get_by_role("button", name="Create token").click()
     expect(page.get_by_text("Choose at least one thing")).to_be_visible()
     assert_readable(page)
     page.get_by_label("projects:read").check()
-    page.get_by_role("button", name="Make token").click()
+    page.get_by_role("button", name="Create token").click()
     value = page.locator("#new-token").inner_text()
     assert re.fullmatch(r"bp_[0-9a-f]{40}", value)
     assert_readable(page)
     assert [one["name"] for one in asked(portal, value)] == [project.name]
-    page.get_by_role("link", name="I have kept it").click()
+    page.get_by_role("link", name="I've saved it").click()
     expect(page.get_by_role("row", name="weekly drill")).to_contain_text(f"…{value[-4:]}")
     assert value not in page.content()
+    page.get_by_label("Revoke weekly drill …").click()
+    expect(page.get_by_text("This cannot be undone.")).to_be_visible()
     page.get_by_role("button", name="Revoke weekly drill").click()
     expect(page.get_by_text("“weekly drill” is revoked")).to_be_visible()
     expect(page.get_by_text("No tokens yet")).to_be_visible()

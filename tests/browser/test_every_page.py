@@ -6,20 +6,24 @@ from operator import attrgetter
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from backups_portal.accounts import two_factor
 from backups_portal.accounts.models import Account
 from tests.access.table import TABLE
+from tests.accounts.test_security import code_of
 from tests.browser.conftest import LEAST_SHIFT, Enter, Portal, open_context
+from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
+from tests.factories import PASSWORD
+from tests.projectdatabases import DEVICE
 
 # Answers of these are no pages: for programs, for a page's own refresh, or to be saved.
 NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
-    *("activity-csv", "all-charges-csv", "charges-csv", "second-factor-picture"),
+    *("favicon", "activity-csv", "all-charges-csv", "charges-csv", "second-factor-picture"),
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
 }
 OWNED = {
@@ -27,55 +31,14 @@ OWNED = {
     for name, row in TABLE.items()
     if row["owner"]["GET"] in (200, 503) and name not in NO_PAGES
 }
-ERRORS = ("400", "403", "403_csrf", "404", "413", "500")
-# The WCAG levels that the pages promise, and what axe calls good practice.
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# The theme changes colours only, so that only these need a second look.
-EVERYTHING = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
-COLOURS = {
-    "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
-    "resultTypes": ["violations"],
-}
-# A large screen, tablets on their side and upright, a small phone.
-WIDTHS = (1920, 1024, 768, 360)
+ERRORS = ("400", "403", "403_csrf", "403_origin", "404", "413", "500")
 USUAL: ViewportSize = {"width": 1280, "height": 860}
 FIRST_VISIT_BYTES = 150_000
-AXE = Axe()
 
 
 @pytest.fixture(scope="module")
 def scene(portal: Portal) -> Scene:
     return Scene()
-
-
-def problems(page: Page, options: dict[str, Any]) -> list[str]:
-    """What axe finds on a page that has it: the rule, and the elements."""
-    # Only this leaves the browser: all that axe knows of a page takes longer than to find it.
-    command = """async (options) => (await axe.run(options)).violations.flatMap(({ id, nodes }) =>
-        nodes.map((node) => `${id}: ${node.html.slice(0, 160)} (${node.failureSummary})`))"""
-    return list(page.evaluate(command, options))
-
-
-def overflow(page: Page) -> int:
-    """By how many pixels the page is wider than the window."""
-    return int(
-        page.evaluate(
-            """() => { const { scrollWidth, clientWidth } = document.documentElement;
-                return Math.max(scrollWidth - clientWidth, 0); }"""
-        )
-    )
-
-
-def crowded(page: Page) -> list[str]:
-    """Cards and cells of tables whose content is wider than they are, and runs out of them."""
-    return list(
-        page.evaluate(
-            """() => [...document.querySelectorAll("td, th, .card, .stat")]
-                .filter((cell) => cell.scrollWidth > cell.clientWidth + 1
-                    && (cell.closest("thead") ?? cell).clientHeight > 1)
-                .map((cell) => cell.outerHTML.slice(0, 160))"""
-        )
-    )
 
 
 def assert_still(page: Page, address: str, looks: int = 3) -> None:
@@ -133,24 +96,6 @@ class Window:
         page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
         expect(page.get_by_role("main")).to_have_count(1)
         judge(page)
-
-
-def judge(page: Page) -> None:
-    """What axe says of a page in both themes, and whether it fits into every width."""
-    page.evaluate(AXE.axe_script)
-    assert problems(page, EVERYTHING) == []
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_selector("html[data-bs-theme=dark]")
-    assert problems(page, COLOURS) == []
-    assert_fits(page)
-
-
-def assert_fits(page: Page) -> None:
-    """Nothing scrolls sideways, leaves its card or runs into the next column."""
-    for width in WIDTHS:
-        page.set_viewport_size({"width": width, "height": 860})
-        assert overflow(page) == 0, f"scrolls sideways at {width} px"
-        assert crowded(page) == [], f"too narrow at {width} px"
 
 
 # A window of an account, or of nobody.
@@ -234,6 +179,10 @@ STATES: dict[str, State] = {
         OWNER,
         lambda scene: f"{scene.url('snapshot-compare')}?with=now",
     ),
+    "restore of lost rows": (
+        OWNER,
+        lambda scene: f"{scene.url('restore-confirm')}?device={DEVICE}&day=2026-03-01",
+    ),
     "lost rows found": (
         OWNER,
         lambda scene: f"{scene.url('backups-find')}?device=Truck&day=2026-03-01",
@@ -251,13 +200,13 @@ def test_page_in_another_state(look: Look, scene: Scene, name: str) -> None:
     "name",
     [
         *("project", "main-database", "backups", "transfers", "members", "charges", "shut-down"),
-        *("projects", "all-charges", "snapshot", "restore"),
+        *("projects", "all-charges", "snapshot-restores", "restore"),
     ],
 )
 def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) -> None:
     page = window(scene.owner).renewed()
     # A backup's page tells of the project that was made out of it.
-    project = scene.project if name == "snapshot" else scene.wordy
+    project = scene.project if name == "snapshot-restores" else scene.wordy
     response = page.goto(scene.url(name, slug=project.slug, restore=scene.wordy_restore.pk))
     assert response is not None
     assert response.ok
@@ -294,15 +243,15 @@ ANSWERS = {
         {},
         "Accept the charges",
     ),
-    "wrong name": ("shut-down", "Shut down", {"Project_name": "Another"}, "not the name"),
-    "unknown guest": ("members", "Invite", {"E-mail": "nobody@example.com"}, "No account here"),
-    "new token": ("api", "Make token", {"Name": "For a script"}, "not shown again"),
+    "wrong name": ("shut-down", "Shut down", {"Project_name": "Another"}, "s name. Type"),
+    "unknown guest": ("members", "Invite", {"E-mail": "nobody"}, "Enter an e-mail"),
+    "new token": ("api", "Create token", {"Name": "For a script"}, "won't see it again"),
     "revealed token": ("tokens", "Reveal", {}, "Copy"),
     "wrong password": (
         "snapshot-download",
         "Download",
         {"Your_password": "x"},
-        "not your password",
+        "Wrong password",
     ),
     "wrong code": ("second-factor", "Turn on", {"Your_password": "x"}, "Enter the code"),
 }
@@ -315,6 +264,24 @@ def test_answer_to_a_form(window: Open, scene: Scene, name: str) -> None:
     sent(page, scene.url(where), button, **values)
     expect(page.get_by_text(said).first).to_be_visible()
     judge(page)
+
+
+def test_recovery_codes_are_copied_and_downloaded(enter: Enter, scene: Scene) -> None:
+    two_factor.prepare(scene.guest)
+    assert two_factor.confirm(scene.guest, code_of(scene.guest))
+    page = enter(scene.guest, permissions=["clipboard-read", "clipboard-write"]).new_page()
+    sent(page, scene.url("recovery-codes"), "Make new codes", Your_password=PASSWORD)
+    shown = page.locator("#recovery-codes code")
+    codes = shown.all_inner_texts()
+    columns = {box["x"] for code in shown.all() if (box := code.bounding_box())}
+    assert (len(codes), len(columns)) == (10, 2)
+    judge(page)
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").split() == codes
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert download.value.path().read_text().split() == codes
 
 
 @pytest.mark.parametrize("name", ERRORS)

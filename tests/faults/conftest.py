@@ -1,8 +1,12 @@
 """A worker that can be broken at any step, and projects to back up with it."""
 
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 from django.conf import settings
@@ -10,13 +14,14 @@ from django.db import connection
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.celery import app
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.connections import project_dsn
+from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from backups_portal.projects.services import BackupSettings, create_project
+from backups_portal.projects.project_creation import BackupSettings, create_project
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 from tests.conftest import running_worker
 from tests.factories import make_account
 from tests.faults.laboratory import LEASE_SECONDS, Laboratory, databases
@@ -25,13 +30,15 @@ from tests.projectdatabases import Target, add_device, add_rows, open_database
 SETTINGS = BackupSettings(time(3), "UTC", 30, datetime(2026, 3, 1, 3, tzinfo=UTC))
 DUE = datetime(2026, 3, 1, 3, 0, 30, tzinfo=UTC)
 
+# For what a worker does after the last row that a test looks at.
+IDLE_SECONDS = 3.0
 WORKER_ENVIRONMENT = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
     "SNAPSHOT_RETRY_MINUTES": "0,0,0",
     "RESTORE_RETRY_MINUTES": "0,0",
 }
 
-Worker = "subprocess.Popen[bytes]"
+Worker = subprocess.Popen[bytes]
 
 
 @pytest.fixture(autouse=True)
@@ -75,23 +82,96 @@ def snapshot(make_project: Callable[[str], Project]) -> Snapshot:
     return snapshot
 
 
+@pytest.fixture(scope="package")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where faults are laid out, and what workers store."""
+    folder = tmp_path_factory.mktemp("workshop")
+    (folder / "faults").mkdir()
+    return folder
+
+
 @pytest.fixture
-def laboratory(tmp_path: Path) -> Laboratory:
-    folder = tmp_path / "faults"
-    folder.mkdir()
-    return Laboratory(folder)
+def storage_url(settings: Settings, workshop: Path) -> str:
+    """The storage of the worker, with whatever other tests have stored for projects of theirs."""
+    settings.SNAPSHOT_STORAGE = f"file://{workshop / 'snapshots'}"
+    return settings.SNAPSHOT_STORAGE
+
+
+@pytest.fixture
+def laboratory(workshop: Path) -> Laboratory:
+    """It has no faults yet."""
+    laboratory = Laboratory(workshop / "faults")
+    laboratory.clear()
+    return laboratory
+
+
+class SharedWorker:
+    """A worker of two processes for one test after another."""
+
+    def __init__(self, workshop: Path) -> None:
+        self._workshop = workshop
+        self._stack = ExitStack()
+        self._process: Worker | None = None
+
+    def start(self) -> Worker:
+        """Start it, unless it runs; no message of another test waits for it."""
+        if self._process is None or self._process.poll() is not None:
+            self.end()
+            self._process = self._stack.enter_context(
+                running_worker(
+                    f"file://{self._workshop / 'snapshots'}",
+                    self._workshop / "shared.log",
+                    application="tests.faults.faulty",
+                    processes=2,
+                    environment={**WORKER_ENVIRONMENT, "FAULTS": str(self._workshop / "faults")},
+                )
+            )
+        app.control.purge()
+        return self._process
+
+    def leave(self) -> None:
+        """Take its messages away, and let it live if it does nothing soon."""
+        app.control.purge()
+        deadline = monotonic() + IDLE_SECONDS
+        while not self._is_idle():
+            if monotonic() > deadline:
+                self.end()
+                return
+            sleep(0.1)
+
+    def _is_idle(self) -> bool:
+        node = f"shared@{socket.gethostname()}"
+        asked = app.control.inspect([node], timeout=5)
+        return all((said or {}).get(node) == [] for said in (asked.reserved(), asked.active()))
+
+    def end(self) -> None:
+        """End it with all its processes."""
+        self._stack.close()
+        self._process = None
+
+
+@pytest.fixture(scope="package")
+def shared_worker(django_db_setup: None, workshop: Path) -> Iterator[SharedWorker]:
+    worker = SharedWorker(workshop)
+    yield worker
+    worker.end()
+
+
+@pytest.fixture(autouse=True)
+def _no_other_worker(request: pytest.FixtureRequest, shared_worker: SharedWorker) -> None:
+    """Messages of tests that start workers of their own, or none, are for no other one."""
+    if "worker" not in request.fixturenames:
+        shared_worker.end()
 
 
 @pytest.fixture
 def worker(
-    make_project: Callable[[str], Project], storage_url: str, tmp_path: Path, laboratory: Laboratory
+    make_project: Callable[[str], Project],
+    storage_url: str,
+    laboratory: Laboratory,
+    shared_worker: SharedWorker,
 ) -> Iterator[Worker]:
-    """A worker of two processes; it ends before the databases do."""
-    with running_worker(
-        storage_url,
-        tmp_path / "worker.log",
-        application="tests.faults.faulty",
-        processes=2,
-        environment={**WORKER_ENVIRONMENT, "FAULTS": str(laboratory.folder)},
-    ) as process:
-        yield process
+    """A worker of two processes; it does nothing any more before the databases go."""
+    yield shared_worker.start()
+    laboratory.clear()
+    shared_worker.leave()

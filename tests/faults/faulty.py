@@ -21,13 +21,12 @@ import obstore
 from obstore.exceptions import GenericError
 
 from backups_portal.celery import app
-from snapshots.engine import storage
+from snapshots.engine import bucket_settings
 
 __all__ = ["app"]
 
-STEP = "step=%s"
 KILL, WAIT = "kill", "wait"
-LOGGERS = ("snapshots.taking", "restores.building", "restores.running")
+LOGGERS = ("backups_portal.lib.leased_job",)
 STORAGE, FAILS, HALVES = "storage", "fails", "halves"
 CALLS = ("put", "get", "list", "delete")
 
@@ -51,9 +50,10 @@ class Faults(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called in the thread that has reached the step."""
-        if STEP not in str(record.msg) or not isinstance(record.args, tuple):
+        values = getattr(record, "values", {})
+        if "step" not in values:
             return
-        step, row_id = record.args[-2:]
+        step, row_id = list(values.values())[-2:]
         fault = fault_at(self._folder, row_id, step)
         if not fault.exists() or reached(fault).exists():
             return
@@ -92,7 +92,7 @@ if "FAULTS" in os.environ:
         setattr(obstore, name, broken(Path(os.environ["FAULTS"]), name))
 if "STORAGE_PATIENCE" in os.environ:
     retries = {"retry_timeout": timedelta(seconds=int(os.environ["STORAGE_PATIENCE"]))}
-    storage.from_url = partial(storage.from_url, retry_config=retries)
+    bucket_settings.from_url = partial(bucket_settings.from_url, retry_config=retries)
 if "VISIBILITY_SECONDS" in os.environ:
     app.conf.broker_transport_options = {
         "visibility_timeout": int(os.environ["VISIBILITY_SECONDS"]),

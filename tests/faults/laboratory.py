@@ -20,23 +20,25 @@ from django.utils import timezone
 
 from backups_portal.billing.models import Charge
 from backups_portal.ops.tasks import send_proofs, send_restores_again
-from backups_portal.projects.connections import admin_dsn, server_url
+from backups_portal.projects.database_dsn import admin_dsn, server_url
 from backups_portal.projects.models import DatabaseServer, Project
-from restores.comparing import compare_with_manifest
-from restores.loading import load_snapshot
 from restores.models import Restore
-from restores.services import request_restore
+from restores.proof_check import compare_with_manifest
+from restores.restore_requests import request_restore
+from restores.snapshot_loader import load_snapshot
 from restores.tasks import drop_leftovers, run_restore
-from snapshots.engine.manifest import Manifest, manifest_folder
+from snapshots.engine.layout import manifest_folder
+from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
-from snapshots.queueing import heal, queue_due
+from snapshots.schedule.schedule_tick import heal, queue_due
 from snapshots.tasks import enqueue
 from tests.faults.faulty import KILL, STORAGE, WAIT, fault_at, reached
 from tests.projectdatabases import KEYS, main_database, quiet
 
 # Fast enough for a test, slow enough for a busy machine.
 LEASE_SECONDS = 3
+TICK_SECONDS = 1.0
 PATIENCE = 180.0
 
 
@@ -90,6 +92,11 @@ class Laboratory:
         finally:
             file.unlink()
 
+    def clear(self) -> None:
+        """Take all faults away; who waits at one goes on."""
+        for file in self.folder.iterdir():
+            file.unlink(missing_ok=True)
+
     def unreached(self) -> list[str]:
         """Faults that did not happen: a test with one of them shows nothing."""
         files = [file for file in self.folder.iterdir() if file.suffix != ".reached"]
@@ -107,12 +114,14 @@ def tick() -> None:
 
 def until(is_so: Callable[[], bool], *, ticking: bool = True) -> None:
     """Wait, and let the schedule tick on, until something is so."""
-    deadline = time.monotonic() + PATIENCE
+    deadline, ticked = time.monotonic() + PATIENCE, 0.0
     while not is_so():
         assert time.monotonic() < deadline, f"still not so after {PATIENCE:.0f} s"
         time.sleep(0.2)
-        if ticking:
+        # A tick is some twenty queries, and takes them from the worker that is waited for.
+        if ticking and time.monotonic() > ticked + TICK_SECONDS:
             tick()
+            ticked = time.monotonic()
 
 
 def finished(rows: Iterable[Snapshot | Restore]) -> Callable[[], bool]:

@@ -12,10 +12,10 @@ import pytest
 from django.conf import settings
 from django.db import Error, connection
 
-from backups_portal.demo.children import Child, tied_to_parent
-from backups_portal.demo.folder import DataFolder
+from backups_portal.demo.child_processes import Child, tied_to_parent
+from backups_portal.demo.data_folder import DataFolder
 from backups_portal.demo.postgres import SUPERUSER, start_postgres
-from backups_portal.projectdb.connections import database_url
+from backups_portal.projectdb.database_url import database_url
 from backups_portal.projects.models import Project
 from tests.faults.laboratory import until
 

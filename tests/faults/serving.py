@@ -46,12 +46,12 @@ def ticks_of(log: Path) -> int:
 
 
 @contextmanager
-def running_web(storage_url: str, log: Path, *, threads: int = 1) -> Iterator[tuple[Process, int]]:
+def running_web(storage_url: str, log: Path) -> Iterator[tuple[Process, int]]:
     """A web server as a deployment has it, that is ready; and its port."""
     port = free_port()
     command = [
-        *("gunicorn", "backups_portal.wsgi", "--no-control-socket", "--workers=1"),
-        *(f"--bind={LOOPBACK}:{port}", "--worker-class=gthread", f"--threads={threads}"),
+        *("gunicorn", "backups_portal.asgi", "--no-control-socket", "--workers=1"),
+        *(f"--bind={LOOPBACK}:{port}", "--worker-class=backups_portal.lib.gunicorn_worker.Worker"),
     ]
     with _running(command, storage_url, log) as web:
         until(lambda: _answers(port), ticking=False)
@@ -75,6 +75,8 @@ def _running(
             env={
                 **os.environ,
                 "SNAPSHOT_STORAGE": storage_url,
+                # A beat imports every page for them, which takes as long as all the rest.
+                "CELERY_SKIP_CHECKS": "1",
                 **database_of_this_test(),
                 **environment,
             },

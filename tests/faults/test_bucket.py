@@ -10,12 +10,12 @@ from pytest_django import Settings
 
 from backups_portal.projects.models import Project
 from restores.models import Restore
-from restores.services import run_restore
+from restores.restore_run import run_restore
 from snapshots.engine.errors import MissingObjectError
+from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
-from snapshots.verification import verify
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 from tests.faults.conftest import DUE
 from tests.faults.laboratory import ask, check_what_is_there
 from tests.s3 import Answer, Fault, Proxy, bucket_url, one_of, proxy_before, s3_server, well

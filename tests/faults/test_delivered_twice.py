@@ -13,7 +13,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.demo.ports import LOOPBACK
 from restores.models import Restore
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
+from snapshots.schedule.schedule_tick import queue_due
 from snapshots.tasks import enqueue
 from tests.conftest import running_worker
 from tests.faults.conftest import WORKER_ENVIRONMENT
@@ -47,12 +47,12 @@ def answers(port: int, head: bytes, body: bytes) -> list[str]:
 
 @pytest.mark.usefixtures("worker")
 def test_a_double_click_on_restore(snapshot: Snapshot, storage_url: str, tmp_path: Path) -> None:
-    with running_web(storage_url, tmp_path / "web.log", threads=CLICKS) as (_, port):
+    with running_web(storage_url, tmp_path / "web.log") as (_, port):
         said = answers(port, *restore_request(snapshot, "Clicked"))
     restore = Restore.objects.get()
     for answer in said:
         assert answer.startswith("HTTP/1.1 302"), answer[:300]
-        assert f"Location: /restores/{restore.pk}/" in answer
+        assert f"location: /restores/{restore.pk}/" in answer
     until(finished([restore]))
     restore.refresh_from_db()
     assert (restore.state, restore.attempts) == (Restore.State.COMPLETED, 1), restore.reason
@@ -95,8 +95,5 @@ def test_redis_thinks_a_worker_dead_that_takes_long(
 
 def _was_refused(log: Path, row: Snapshot | Restore) -> bool:
     """Whether a second worker was given the row and left it alone."""
-    said = {
-        Snapshot: f"is somebody else's snapshot={row.pk}",
-        Restore: f"restore {row.pk} is done, or another worker's",
-    }
-    return said[type(row)] in log.read_text()
+    said = f"or is another worker's {type(row).__name__.lower()}={row.pk}"
+    return said in log.read_text()

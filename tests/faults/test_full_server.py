@@ -8,16 +8,16 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from backups_portal.demo.folder import opened
-from backups_portal.demo.users import SystemUser, make_reachable
+from backups_portal.demo.data_folder import opened
+from backups_portal.demo.system_user import SystemUser, make_reachable
 from backups_portal.projectdb.provisioning import prepare_server, template_name
-from backups_portal.projects.connections import server_url
+from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.servers import register_server
 from restores.models import Restore
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 from tests.faults.conftest import DUE
 from tests.faults.laboratory import (
     add_noise,

@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from restores.models import Restore
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
+from snapshots.schedule.schedule_tick import queue_due
 from snapshots.tasks import enqueue
 from tests.conftest import running_worker
 from tests.faults.buckets import BUCKET, Door, access, door_before, s3_server

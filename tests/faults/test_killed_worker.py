@@ -7,9 +7,9 @@ import pytest
 
 from backups_portal.projects.models import Project
 from restores.models import Restore
-from snapshots.engine.steps import Step
+from snapshots.engine.snapshot_steps import Step
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
+from snapshots.schedule.schedule_tick import queue_due
 from snapshots.tasks import enqueue
 from tests.conftest import running_worker
 from tests.faults.conftest import DUE, WORKER_ENVIRONMENT

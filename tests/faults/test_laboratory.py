@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.models import Charge
-from backups_portal.billing.services import current_quote
 from backups_portal.projects.models import Project
-from backups_portal.projects.services import BackupSettings, Instance, publish_project
+from backups_portal.projects.project_creation import BackupSettings, Instance, publish_project
 from restores.models import Restore
 from tests.factories import make_account, make_restore, make_server, make_snapshot
 from tests.faults.laboratory import check_charges

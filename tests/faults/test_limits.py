@@ -8,13 +8,13 @@ from django.conf import settings
 from pytest_django import Settings
 
 from backups_portal.billing.models import Charge
-from restores.building import target_of
+from restores.database_build import target_of
 from restores.models import Restore
 from restores.tasks import run_restore
 from snapshots.engine.errors import EngineError
-from snapshots.engine.source import source_errors
+from snapshots.engine.source_database import source_errors
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
+from snapshots.schedule.schedule_tick import queue_due
 from snapshots.tasks import take_snapshot
 from tests.conftest import running_worker
 from tests.faults.conftest import DUE, WORKER_ENVIRONMENT

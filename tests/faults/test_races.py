@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proof
-from snapshots.expiry import prune_project
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
+from snapshots.retention.expiry import prune_project
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
 from snapshots.tasks import enqueue
 from tests.faults.laboratory import (
     Laboratory,

@@ -13,16 +13,16 @@ import pytest
 from django.conf import settings
 
 from backups_portal.celery import app
-from backups_portal.demo.children import Child
-from backups_portal.demo.folder import DataFolder, opened
+from backups_portal.demo.child_processes import Child
+from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.redis import start_redis
 from backups_portal.projects.models import Project
 from restores.models import Restore
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
+from snapshots.schedule.schedule_tick import queue_due
 from snapshots.tasks import enqueue
 from tests.conftest import running_worker
-from tests.faults.conftest import DUE, WORKER_ENVIRONMENT
+from tests.faults.conftest import DUE, WORKER_ENVIRONMENT, SharedWorker
 from tests.faults.laboratory import (
     LEASE_SECONDS,
     Laboratory,
@@ -43,6 +43,13 @@ def crash_postgres() -> None:
         with suppress(psycopg.Error):
             server.execute("SELECT pg_sleep(60)")
     until(answers, ticking=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_worker(shared_worker: SharedWorker) -> Iterator[None]:
+    """What a worker has lived through here is not for the tests of others."""
+    yield
+    shared_worker.end()
 
 
 @pytest.mark.usefixtures("worker")

@@ -10,10 +10,10 @@ from pytest_django import Settings
 from backups_portal.ops.tasks import sweep
 from backups_portal.projects.models import Project
 from restores.models import Restore
-from snapshots.marker import CONTENT, MARKER
 from snapshots.models import Snapshot
-from snapshots.queueing import queue_due
-from snapshots.taking import take
+from snapshots.run.snapshot_run import take
+from snapshots.schedule.schedule_tick import queue_due
+from snapshots.storages.storage_marker import CONTENT, MARKER
 from snapshots.tasks import enqueue
 from tests.faults.conftest import DUE
 from tests.faults.faulty import CALLS, FAILS, HALVES

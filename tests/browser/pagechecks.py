@@ -1,0 +1,123 @@
+"""What can be measured of a page: what axe says, contrast, names of tables, and what fits."""
+
+from typing import Any
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+# The WCAG levels that the pages promise, and what axe calls good practice.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# The theme changes colours only, so that only these need a second look.
+EVERYTHING = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
+COLOURS = {
+    "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
+    "resultTypes": ["violations"],
+}
+# A large screen, tablets on their side and upright, a small phone.
+WIDTHS = (1920, 1024, 768, 360)
+AXE = Axe()
+
+
+def problems(page: Page, options: dict[str, Any]) -> list[str]:
+    """What axe finds on a page that has it: the rule, and the elements."""
+    # Only this leaves the browser: all that axe knows of a page takes longer than to find it.
+    command = """async (options) => (await axe.run(options)).violations.flatMap(({ id, nodes }) =>
+        nodes.map((node) => `${id}: ${node.html.slice(0, 160)} (${node.failureSummary})`))"""
+    return list(page.evaluate(command, options))
+
+
+def overflow(page: Page) -> int:
+    """By how many pixels the page is wider than the window."""
+    return int(
+        page.evaluate(
+            """() => { const { scrollWidth, clientWidth } = document.documentElement;
+                return Math.max(scrollWidth - clientWidth, 0); }"""
+        )
+    )
+
+
+def crowded(page: Page) -> list[str]:
+    """Cards and cells of tables whose content is wider than they are, and runs out of them."""
+    return list(
+        page.evaluate(
+            """() => [...document.querySelectorAll("td, th, .card, .stat")]
+                .filter((cell) => cell.scrollWidth > cell.clientWidth + 1
+                    && (cell.closest("thead") ?? cell).clientHeight > 1)
+                .map((cell) => cell.outerHTML.slice(0, 160))"""
+        )
+    )
+
+
+def unnamed(page: Page) -> list[str]:
+    """Tables without a name, and those with a row that none of its cells names."""
+    return list(
+        page.evaluate(
+            """() => [...document.querySelectorAll("table")]
+                .filter((table) =>
+                    !(table.caption ?? table.ariaLabel ?? table.getAttribute("aria-labelledby"))
+                    || [...table.tBodies].some((body) => [...body.rows].some((row) =>
+                        !row.querySelector("th[scope=row], th[scope=rowgroup]"))))
+                .map((table) => table.outerHTML.slice(0, 160))"""
+        )
+    )
+
+
+# Contrast of colours, as WCAG 2 has it: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
+FAINT = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const painted = (...colours) => {
+    for (const colour of ["white", ...colours]) {
+      canvas.fillStyle = colour;
+      canvas.fillRect(0, 0, 1, 1);
+    }
+    return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+  };
+  const luminance = (rgb) => rgb
+    .map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  const contrast = (one, other) => {
+    const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const behind = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement)
+      layers.unshift(getComputedStyle(at).backgroundColor);
+    return layers;
+  };
+  const faint = [];
+  for (const field of document.querySelectorAll("input, select, textarea")) {
+    if (field.type === "hidden" || field.disabled || !field.checkVisibility()) continue;
+    const around = behind(field.parentElement), style = getComputedStyle(field);
+    const edge = contrast(painted(...around, style.borderTopColor), painted(...around));
+    if (edge < 3) faint.push(`edge ${edge.toFixed(2)}: ${field.outerHTML.slice(0, 160)}`);
+    if (!field.placeholder) continue;
+    const within = behind(field), hint = getComputedStyle(field, "::placeholder");
+    const text = contrast(painted(...within, hint.color), painted(...within));
+    if (text < 4.5 || hint.opacity !== "1")
+      faint.push(`placeholder ${text.toFixed(2)}: ${field.outerHTML.slice(0, 160)}`);
+  }
+  return faint;
+}"""
+
+
+def judge(page: Page) -> None:
+    """What axe says of a page in both themes, and whether it fits into every width."""
+    assert unnamed(page) == []
+    page.evaluate(AXE.axe_script)
+    assert problems(page, EVERYTHING) == []
+    assert page.evaluate(FAINT) == []
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("html[data-bs-theme=dark]")
+    assert problems(page, COLOURS) == []
+    assert page.evaluate(FAINT) == []
+    assert_fits(page)
+
+
+def assert_fits(page: Page) -> None:
+    """Nothing scrolls sideways, leaves its card or runs into the next column."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 860})
+        assert overflow(page) == 0, f"scrolls sideways at {width} px"
+        assert crowded(page) == [], f"too narrow at {width} px"

@@ -1,0 +1,20 @@
+"""Snapshots that were taken by the engine, for tests of what comes after."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from backups_portal.projects.models import Project
+from snapshots.models import Snapshot
+from snapshots.run.snapshot_run import take
+from tests.factories import make_snapshot
+
+
+def taken(project: Project, days_ago: int = 0) -> Snapshot:
+    """Queue a snapshot for a day and take it; the test fails where it does not complete."""
+    moment = timezone.now() - timedelta(days=days_ago)
+    snapshot = make_snapshot(project, taken_at=moment, state=Snapshot.State.QUEUED)
+    take(snapshot.pk)
+    snapshot.refresh_from_db()
+    assert snapshot.state == Snapshot.State.COMPLETED, snapshot.reason
+    return snapshot
