@@ -15,6 +15,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
     from django.core.management import execute_from_command_line
 
+    from backups_portal.lib.startup import load_settings
+
+    load_settings()
     execute_from_command_line(sys.argv)
 
 

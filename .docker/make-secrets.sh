@@ -38,6 +38,6 @@ may_stay_empty() {
     chmod 444 "$folder/$1"
     echo "made $folder/$1, empty: $2"
 }
-may_stay_empty email_url "the mail server, smtp+tls://user:password@mail.example.com:587"
+may_stay_empty email_url "the mail server, smtp+tls://user:password@mail.example.com:587 or smtps://…:465"
 may_stay_empty aws_secret_access_key "the secret key of a bucket"
 may_stay_empty project_database_url "the server of new project databases, if it is another one"

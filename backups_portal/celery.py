@@ -5,16 +5,18 @@ import os
 from celery import Celery
 from celery.signals import setup_logging
 
-from backups_portal.lib.pulse import PulseStep
+from backups_portal.lib.liveness import PulseStep
+from backups_portal.lib.startup import load_settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
+load_settings()
 
 app = Celery("backups_portal")
 
 
 @setup_logging.connect
 def _keep_logging(**_: object) -> None:
-    """Django has set it up: that somebody listens keeps Celery from doing it again."""
+    """Keep Celery from setting up logging: Django has done it."""
 
 
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -27,6 +29,6 @@ app.autodiscover_tasks(
         "backups_portal.transfers",
         "backups_portal.notifications",
         "backups_portal.ops",
-        "backups_portal.api",
+        "backups_portal.tagoio_api",
     ]
 )

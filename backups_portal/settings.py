@@ -1,60 +1,57 @@
 """Every setting of the portal, read once and typed; nothing else reads the environment."""
 
 import os
+import re
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django_guid.integrations import CeleryIntegration
-from environ.fileaware_mapping import FileAwareMapping
-from kombu import Exchange, Queue
+
+from backups_portal.celery_settings import *  # noqa: F403 - settings are names of a module
+from backups_portal.celery_settings import SYSTEM_TASKS
+from backups_portal.lib.addresses import (
+    mail_server,
+    object_storage,
+    postgresql,
+    redis_server,
+    website,
+)
+from backups_portal.lib.crypto import Keyring, parse_master_keys
+from backups_portal.lib.environment import Environment, checked
+from backups_portal.lib.logs import log_settings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# A century: dates that far away still are dates.
+MOST_DAYS = 36_500
+MOST_HOURS = 24 * MOST_DAYS
 
-
-class _Environment(FileAwareMapping):
-    """The environment, where NAME_FILE may name a file with the value of NAME."""
-
-    def __getitem__(self, key: str) -> str:
-        # An editor ends a file with a line break, which is no part of a password.
-        return str(super().__getitem__(key)).strip()
-
-
-env = environ.Env()
-env.ENVIRON = _Environment()
+env = Environment()
 if (BASE_DIR / ".env").is_file():
-    env.read_env(BASE_DIR / ".env")
+    env.read_file(BASE_DIR / ".env")
 
-
-def required(name: str, cure: str) -> str:
-    """The value of a setting that has no safe default.
-
-    Raises:
-        ImproperlyConfigured: the variable is missing or empty; the message names the cure.
-    """
-    value = env.str(name, default="")
-    if not value:
-        raise ImproperlyConfigured(f"{name} is not set. {cure}")
-    return value
-
-
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = required(
+SECRET_KEY = env.required(
     "SECRET_KEY", "Set it to 50 or more random characters, or start with `python manage.py demo`."
 )
 # 32 bytes as 64 hex digits: hashes tokens, and encrypts tokens and database passwords.
-INSTALLATION_KEY = required(
+INSTALLATION_KEY = env.required(
     "INSTALLATION_KEY",
     "Make one with `python -c 'import secrets; print(secrets.token_hex(32))'` and keep it safe: "
     "without it no token and no project database can be opened.",
 )
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-# The one that messages name.
-HOST = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+try:
+    Keyring.from_hex(INSTALLATION_KEY)
+except ValueError:
+    raise ImproperlyConfigured(
+        "INSTALLATION_KEY is not 64 hex digits. Put back the one that this portal was set up with."
+    ) from None
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", cast=website.allowed_host, default=["localhost", "127.0.0.1", "[::1]"]
+)
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=True)
 
 INSTALLED_APPS = [
@@ -69,14 +66,14 @@ INSTALLED_APPS = [
     "django_guid",
     "django_htmx",
     "qsessions",
-    "backups_portal.lib",
+    "backups_portal.ui",
     "backups_portal.audit",
     "backups_portal.billing",
     "backups_portal.projects",
-    "backups_portal.demo",
     "snapshots",
     "restores",
     "backups_portal.transfers",
+    "backups_portal.identity",
     "backups_portal.notifications",
 ]
 
@@ -97,69 +94,67 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "backups_portal.accounts.middleware.SeenSessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "backups_portal.lib.bodies.BodyLimitMiddleware",
+    "backups_portal.lib.body_limit.BodyLimitMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "backups_portal.accounts.middleware.AccountRequiredMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "backups_portal.ui.live.LivePartsMiddleware",
-    "backups_portal.ui.zones.ViewersZoneMiddleware",
+    "backups_portal.ui.htmx_middleware.LivePartsMiddleware",
+    "backups_portal.ui.viewer_time_zone.ViewersZoneMiddleware",
 ]
 
 ROOT_URLCONF = "backups_portal.urls"
 WSGI_APPLICATION = "backups_portal.wsgi.application"
+# In an address an id stands behind these names, and a token, which logs do not show, elsewhere.
+NAMES_BEFORE_IDS = ("backups", "restores", "transfers")
+# Their views refuse large bodies themselves, in words for programs.
+NAMESPACES_WITH_OWN_BODY_LIMIT = ("portal-api",)
 
+# Every page is Jinja's; Django's own language is there for the templates of other packages.
+CONTEXT_PROCESSORS = [
+    "django.contrib.auth.context_processors.auth",
+    "django.contrib.messages.context_processors.messages",
+]
 TEMPLATES = [
     {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "BACKEND": "django.template.backends.jinja2.Jinja2",
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": False,
         "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-                "backups_portal.lib.pulse.workers",
-            ],
-            "builtins": ["backups_portal.ui.templatetags.portal"],
-            "loaders": [
-                (
-                    "django.template.loaders.cached.Loader",
-                    ["django.template.loaders.filesystem.Loader"],
-                )
-            ],
+            "environment": "backups_portal.ui.jinja_environment.environment",
+            "auto_reload": DEBUG,
+            "context_processors": [*CONTEXT_PROCESSORS, "backups_portal.lib.liveness.workers"],
         },
     },
     {
-        "BACKEND": "django.template.backends.jinja2.Jinja2",
-        "NAME": "jinja",
-        "DIRS": [BASE_DIR / "templates"],
-        "APP_DIRS": False,
-        "OPTIONS": {"environment": "backups_portal.ui.jinja.environment", "auto_reload": DEBUG},
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {"context_processors": CONTEXT_PROCESSORS},
     },
 ]
 FORM_RENDERER = "django.forms.renderers.Jinja2"
 
+env.required(
+    "DATABASE_URL",
+    "Name the portal's own PostgreSQL database, such as "
+    "postgresql://user:password@host:5432/backups_portal, or start with `python manage.py demo`.",
+)
+_DATABASE = env.address("DATABASE_URL", postgresql.django_database)
 DATABASES = {
     "default": {
-        **env.db_url_config(
-            required(
-                "DATABASE_URL",
-                "Name the portal's own PostgreSQL database, such as "
-                "postgresql://user:password@host:5432/backups_portal, "
-                "or start with `python manage.py demo`.",
-            )
-        ),
+        **_DATABASE,
+        # Settles each new session; see lib/pgsession.py.
+        "ENGINE": "backups_portal.lib.postgresql",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
-        # What lib/compiled.py asks is planned at the first time, for as long as the connection is.
-        "OPTIONS": {"prepare_threshold": 0},
     }
 }
 # Where new project databases are made when no server is registered yet.
-PROJECT_DATABASE_URL = env.str("PROJECT_DATABASE_URL", default="") or env.str("DATABASE_URL")
+PROJECT_DATABASE_URL = env.address(
+    "PROJECT_DATABASE_URL", postgresql.normalized, default=env.str("DATABASE_URL")
+)
 
 SESSION_ENGINE = "qsessions.backends.db"
 AUTH_USER_MODEL = "accounts.Account"
@@ -183,7 +178,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "static/"
-STATIC_ROOT = env.path("STATIC_ROOT", default=str(BASE_DIR / "staticfiles"))
+STATIC_ROOT = env.str("STATIC_ROOT", default="") or str(BASE_DIR / "staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -225,87 +220,47 @@ if BEHIND_PROXY:
 PROXY_HOPS = env.int("PROXY_HOPS", default=int(BEHIND_PROXY))
 X_FRAME_OPTIONS = "DENY"
 
-REDIS_URL = required(
+env.required(
     "REDIS_URL", "Name the Redis server, such as redis://host:6379/0, or start with the demo."
 )
-CELERY_BROKER_URL = REDIS_URL
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_TIMEZONE = "UTC"
-# What is short and must not wait behind backups of hours: a worker with `-Q system` takes nothing
-# else, one without -Q takes both.
-SYSTEM_QUEUE = "system"
-CELERY_TASK_DEFAULT_QUEUE = "celery"
-CELERY_TASK_QUEUES = [
-    Queue(name, Exchange(name), routing_key=name)
-    for name in (CELERY_TASK_DEFAULT_QUEUE, SYSTEM_QUEUE)
-]
-# By name, with the most seconds that each may take: none keeps the others waiting for ever.
-SYSTEM_TASKS = {
-    "backups_portal.ops.tasks.tick": 300,
-    "backups_portal.ops.tasks.begin_sweep": 50,
-    "backups_portal.ops.tasks.look_at_servers": 50,
-    "backups_portal.ops.tasks.look_at_storage": 50,
-    "backups_portal.ops.tasks.look_at_copies": 50,
-    "backups_portal.accounts.tasks.send_reset_link": 50,
-}
-CELERY_TASK_ROUTES = {name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS}
+_REDIS = env.address("REDIS_URL", redis_server.parse)
+REDIS_URL = _REDIS.url
+CELERY_BROKER_URL = _REDIS.broker_url
+CELERY_BROKER_USE_SSL = _REDIS.broker_ssl
 # Without a sign of life for so long the pages say that the workers are offline.
 WORKERS_SILENT_AFTER = timedelta(minutes=2)
 # The same for the schedule's ticks and for the storage, to /readyz and /metrics.
 SIGNS_SILENT_AFTER = timedelta(minutes=5)
-# Who may read /metrics: whoever sends this as a bearer token. Empty: nobody.
+# The bearer token that opens /metrics. Empty: nothing does.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
-CELERY_BEAT_SCHEDULER = "backups_portal.lib.steady.SteadyScheduler"
-CELERY_BEAT_SCHEDULE = {
-    "tick": {"task": "backups_portal.ops.tasks.tick", "schedule": 60.0, "options": {"expires": 55}},
-    # A task of its own: a server that is away makes whoever asks it wait.
-    "servers": {
-        "task": "backups_portal.ops.tasks.look_at_servers",
-        "schedule": 60.0,
-        "options": {"expires": 55},
-    },
-    "storage": {
-        "task": "backups_portal.ops.tasks.look_at_storage",
-        "schedule": 60.0,
-        "options": {"expires": 55},
-    },
-    "copies": {
-        "task": "backups_portal.ops.tasks.look_at_copies",
-        "schedule": 60.0,
-        "options": {"expires": 55},
-    },
-    # What nothing happens to tell of: a backup that is missing, a restored project that runs on.
-    "watch": {
-        "task": "backups_portal.notifications.tasks.watch",
-        "schedule": timedelta(minutes=15),
-        "options": {"expires": 14 * 60},
-    },
-    "nightly": {"task": "backups_portal.ops.tasks.begin_sweep", "schedule": timedelta(hours=6)},
-    "nightly-copies": {
-        "task": "backups_portal.ops.tasks.clean_copies",
-        "schedule": timedelta(hours=6),
-    },
-}
 
 # file:///absolute/folder, or another URL that obstore understands.
-SNAPSHOT_STORAGE = env.str("SNAPSHOT_STORAGE", default=f"file://{BASE_DIR / 'var' / 'snapshots'}")
+SNAPSHOT_STORAGE = env.address(
+    "SNAPSHOT_STORAGE",
+    object_storage.normalized,
+    default=(BASE_DIR / "var" / "snapshots").as_uri(),
+)
 # The key of a bucket, with which obstore does what it does by the process's environment.
 if bucket_secret := env.str("AWS_SECRET_ACCESS_KEY", default=""):
     os.environ["AWS_SECRET_ACCESS_KEY"] = bucket_secret
 # Where a copy of each snapshot goes, a URL with what opens it. Empty: there are no copies.
-SNAPSHOT_COPY_STORAGE = env.str("SNAPSHOT_COPY_STORAGE", default="")
+SNAPSHOT_COPY_STORAGE = checked(
+    "SNAPSHOT_COPY_STORAGE",
+    lambda url: object_storage.normalized(url) if url else "",
+    env.str("SNAPSHOT_COPY_STORAGE", default=""),
+)
 # What snapshots are encrypted with: `id:64 hex digits`, the key in use first, after commas the ones
 # before it, and `plain` where objects from before the first key are read. Empty: not encrypted.
 SNAPSHOT_MASTER_KEYS = env.str("SNAPSHOT_MASTER_KEYS", default="")
+try:
+    parse_master_keys(SNAPSHOT_MASTER_KEYS)
+except ValueError as error:
+    raise ImproperlyConfigured(f"SNAPSHOT_MASTER_KEYS: {error}.") from None
 SNAPSHOT_READERS = env.int("SNAPSHOT_READERS", default=0)  # 0: one per core
 RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
 # After so long a snapshot, a restore or a proof is asked to end, and ended a minute later; the
 # database server ends a single statement of theirs by itself.
-TASK_LIMIT = timedelta(seconds=env.int("TASK_LIMIT_SECONDS", default=6 * 60 * 60))
+TASK_LIMIT = timedelta(seconds=env.int("TASK_LIMIT_SECONDS", default=6 * 60 * 60, least=1))
 CELERY_TASK_ANNOTATIONS = {
     name: {
         "soft_time_limit": TASK_LIMIT.total_seconds(),
@@ -318,7 +273,7 @@ CELERY_TASK_ANNOTATIONS = {
         "restores.tasks.run_proof",
     )
 } | {name: {"time_limit": seconds} for name, seconds in SYSTEM_TASKS.items()}
-# Within its lease (notifications/delivering.py), so that no two workers ever send the same one.
+# Within its lease (notifications/delivery.py), so that no two workers ever send the same one.
 CELERY_TASK_ANNOTATIONS["backups_portal.notifications.tasks.deliver"] = {
     "soft_time_limit": 60,
     "time_limit": 90,
@@ -327,26 +282,42 @@ CELERY_TASK_ANNOTATIONS["backups_portal.notifications.tasks.deliver"] = {
 SNAPSHOT_SPREAD = timedelta(seconds=env.int("SNAPSHOT_SPREAD_SECONDS", default=0))
 # Proofs that wait or run at one time, beside the backups and restores of the same workers.
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
-SNAPSHOT_FULL_EVERY = timedelta(days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28))
+SNAPSHOT_FULL_EVERY = timedelta(
+    days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28, most=MOST_DAYS)
+)
 # After how many minutes a snapshot that failed is tried again, the first time, the second, …; on
 # the same local day only. Empty: a failure is final.
 SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5, 15, 45])
 # The same for restores and the faults that pass by themselves: a server or the storage was away.
 RESTORE_RETRY_MINUTES = env.list("RESTORE_RETRY_MINUTES", cast=int, default=[1, 5])
-ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24))
+ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24, most=MOST_HOURS))
 # How many records a mutable device may hold, by the API and by transfers; 0: any number.
 MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)
 # Of one transaction: small enough to pause soon, large enough that a transaction costs nothing.
-TRANSFER_BATCH_ROWS = env.int("TRANSFER_BATCH_ROWS", default=100_000)
-LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
+TRANSFER_BATCH_ROWS = env.int("TRANSFER_BATCH_ROWS", default=100_000, least=1)
+LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60, least=1))
 DEFAULT_RETENTION_DAYS = 7
 # For how long a project that was shut down can be started again.
-PROJECT_GRACE = timedelta(days=env.int("PROJECT_GRACE_DAYS", default=7))
+PROJECT_GRACE = timedelta(days=env.int("PROJECT_GRACE_DAYS", default=7, most=MOST_DAYS))
 
 # Where the portal itself is: links in messages begin with it.
-PORTAL_URL = (env.str("PORTAL_URL", default="") or f"https://{HOST}").rstrip("/")
+_HOST = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
+if "*" in ALLOWED_HOSTS:
+    # Otherwise every visitor could say where links in messages lead.
+    for name in ("PORTAL_URL", "MAIL_FROM"):
+        env.required(name, "ALLOWED_HOSTS=* accepts every host and names none, so set this too.")
+PORTAL_URL = env.address("PORTAL_URL", website.base_url, default=f"https://{_HOST}")
+# The portal's own address needs no other trust, also where a proxy asks under another name.
+CSRF_TRUSTED_ORIGINS = [
+    *env.list("CSRF_TRUSTED_ORIGINS", cast=website.origin, default=[]),
+    website.origin_of(PORTAL_URL),
+]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "backups_portal.lib.exception_reporter.AddressHidingFilter"
+CSRF_FAILURE_VIEW = "backups_portal.ui.csrf_failure.refused"
+# The one that messages name.
+HOST = urlsplit(PORTAL_URL).hostname or _HOST
 # The mail server, such as smtp+tls://user:password@mail.example.com:587; empty: no messages.
-vars().update(env.email_url_config(env.str("EMAIL_URL", default="") or "dummymail://"))
+vars().update(env.address("EMAIL_URL", mail_server.mail_settings))
 EMAIL_TIMEOUT = 20
 # Whether webhooks and heartbeats may reach loopback, private and link-local addresses.
 WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
@@ -354,52 +325,37 @@ WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
 NOTIFICATION_RETRY_MINUTES = env.list(
     "NOTIFICATION_RETRY_MINUTES", cast=int, default=[1, 5, 30, 120]
 )
-DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="") or f"backups-portal@{HOST}"
+DEFAULT_FROM_EMAIL = env.address("MAIL_FROM", mail_server.sender, default=f"backups-portal@{_HOST}")
 
 # The projects' API, which a process of its own serves: the base URL that clients are given.
-API_URL = (env.str("API_URL", default="") or "http://localhost:8001").rstrip("/")
-API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64) * 1_000_000
+API_URL = env.address("API_URL", website.base_url, default="http://localhost:8001")
+API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64, least=1, most=100_000) * 1_000_000
 # Of each process, to the database of each project.
-API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4)
+API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4, least=1)
 # Of each process, to all projects together, when no request needs them.
 API_IDLE_CONNECTIONS = env.int("API_IDLE_CONNECTIONS", default=16)
 API_IDLE_SECONDS = env.int("API_IDLE_SECONDS", default=60)
 API_WAIT_SECONDS = 15.0
 # Of each token; 0: as many as come.
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=0)
-# Clients that listen to events, in one process of the API: each keeps one of its threads.
-API_EVENT_STREAMS = env.int("API_EVENT_STREAMS", default=3)
+# That the analyses of a project send, to one address each, in 24 hours; 0: none.
+API_EMAILS_PER_DAY = env.int("API_EMAILS_PER_DAY", default=100)
+# Clients that listen to events, in one process of the API.
+API_EVENT_STREAMS = env.int("API_EVENT_STREAMS", default=1000)
+
+# Requests that a process of the portal or the API works on at a time.
+REQUEST_THREADS = env.int("REQUEST_THREADS", default=8)
 
 # The portal's own API at /api/v1/: requests of each token; 0: as many as come.
 PORTAL_API_REQUESTS_PER_MINUTE = env.int("PORTAL_API_REQUESTS_PER_MINUTE", default=600)
 
-CURRENCY = env.str("CURRENCY", default="USD")
-PROJECT_CREATION_FEE = Decimal(env.str("PROJECT_CREATION_FEE", default="25.00"))
-PROJECT_RUNNING_FEE_PER_HOUR = Decimal(env.str("PROJECT_RUNNING_FEE_PER_HOUR", default="0.068"))
+CURRENCY = env.str("CURRENCY", default="") or "USD"
+if not re.fullmatch("[A-Z]{3}", CURRENCY):
+    raise ImproperlyConfigured("CURRENCY must be three capital letters, such as USD.")
+PROJECT_CREATION_FEE = env.decimal("PROJECT_CREATION_FEE", default="25.00")
+PROJECT_RUNNING_FEE_PER_HOUR = env.decimal("PROJECT_RUNNING_FEE_PER_HOUR", default="0.068")
 
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"()": "backups_portal.lib.logs.LineFormatter"},
-        "json": {"()": "backups_portal.lib.logs.FieldsFormatter"},
-    },
-    "filters": {
-        "where": {"()": "backups_portal.lib.logs.WhereFilter"},
-        "mask": {"()": "backups_portal.lib.accesslog.MaskingFilter"},
-    },
-    "handlers": {
-        "stderr": {
-            "class": "logging.StreamHandler",
-            "formatter": env.str("LOG_FORMAT", default="line"),
-            "filters": ["where", "mask"],
-        }
-    },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-    "loggers": {
-        "django_guid": {"level": "WARNING"},
-        # Here for whoever listens besides, as error trackers do.
-        "django.request": {"filters": ["mask"]},
-    },
-}
+LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", choices=LEVELS)
+LOGGING = log_settings(
+    LOG_LEVEL, env.one_of("LOG_FORMAT", default="line", choices=("line", "json"))
+)

@@ -1,20 +1,32 @@
 """Every address of the portal."""
 
 from django.urls import URLPattern, URLResolver, include, path
+from django.views.decorators.csrf import csrf_exempt
 
-from backups_portal.projects.refusing import refused
+from backups_portal.projects.refusal_page import refused
+from backups_portal.tagoio_api.reference_page import ProjectReferenceView
+from backups_portal.ui.favicon import favicon
 
 handler403 = refused
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("api/v1/", include("backups_portal.automation.urls")),
+    path("api/v1/", include("backups_portal.portal_api.urls")),
+    path("favicon.ico", favicon, name="favicon"),
     path("", include("backups_portal.ops.urls")),
     path("", include("backups_portal.accounts.urls")),
+    path("", include("backups_portal.overview.urls")),
     path("", include("backups_portal.projects.urls")),
     path("", include("snapshots.urls")),
     path("", include("restores.urls")),
     path("", include("backups_portal.transfers.urls")),
+    path("", include("backups_portal.identity.urls")),
     path("", include("backups_portal.notifications.urls")),
+    path(
+        "projects/<slug:slug>/api/reference/",
+        # It cannot change anything, so that it needs no form's token to answer 405.
+        csrf_exempt(ProjectReferenceView.as_view()),
+        name="api-reference",
+    ),
 ]
 
-handler500 = "backups_portal.automation.door.server_error"
+handler500 = "backups_portal.portal_api.view_wrapper.server_error"

@@ -1,4 +1,4 @@
-"""What a web server such as gunicorn loads."""
+"""The portal as a WSGI application, which asgi.py serves."""
 
 import gc
 import os
@@ -7,8 +7,11 @@ from importlib import import_module
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 
+from backups_portal.lib.startup import load_settings
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
 
+load_settings()
 application = get_wsgi_application()
 # All pages, so that the first visitor does not wait for them to load.
 import_module(settings.ROOT_URLCONF)

@@ -1,0 +1,59 @@
+"""Settings of Celery that no operator changes: queues, the tasks of each, and the schedule."""
+
+from datetime import timedelta
+
+from kombu import Exchange, Queue
+
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+# What is short and must not wait behind backups of hours: a worker with `-Q system` takes nothing
+# else, one without -Q takes both.
+SYSTEM_QUEUE = "system"
+CELERY_TASK_DEFAULT_QUEUE = "celery"
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name)
+    for name in (CELERY_TASK_DEFAULT_QUEUE, SYSTEM_QUEUE)
+]
+# By name, with the most seconds that each may take: none keeps the others waiting without end.
+SYSTEM_TASKS = {
+    "backups_portal.ops.tasks.tick": 300,
+    "backups_portal.ops.tasks.begin_sweep": 50,
+    "backups_portal.ops.tasks.look_at_servers": 50,
+    "backups_portal.ops.tasks.look_at_storage": 50,
+    "backups_portal.ops.tasks.look_at_copies": 50,
+    "backups_portal.accounts.tasks.send_reset_link": 50,
+}
+CELERY_TASK_ROUTES = {name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS}
+CELERY_BEAT_SCHEDULER = "backups_portal.lib.monotonic.SteadyScheduler"
+# Tasks of their own: a server that is away makes its caller wait.
+EACH_MINUTE = {
+    "tick": "tick",
+    "servers": "look_at_servers",
+    "storage": "look_at_storage",
+    "copies": "look_at_copies",
+}
+CELERY_BEAT_SCHEDULE = {
+    **{
+        name: {
+            "task": f"backups_portal.ops.tasks.{task}",
+            "schedule": 60.0,
+            "options": {"expires": 55},
+        }
+        for name, task in EACH_MINUTE.items()
+    },
+    # What nothing happens to tell of: a backup that is missing, a restored project that runs on.
+    "watch": {
+        "task": "backups_portal.notifications.tasks.watch",
+        "schedule": timedelta(minutes=15),
+        "options": {"expires": 14 * 60},
+    },
+    "nightly": {"task": "backups_portal.ops.tasks.begin_sweep", "schedule": timedelta(hours=6)},
+    "nightly-copies": {
+        "task": "backups_portal.ops.tasks.clean_copies",
+        "schedule": timedelta(hours=6),
+    },
+}
