@@ -270,7 +270,7 @@ def test_recovery_codes_are_copied_and_downloaded(enter: Enter, scene: Scene) ->
     two_factor.prepare(scene.guest)
     assert two_factor.confirm(scene.guest, code_of(scene.guest))
     page = enter(scene.guest, permissions=["clipboard-read", "clipboard-write"]).new_page()
-    sent(page, scene.url("recovery-codes"), "Make new codes", Your_password=PASSWORD)
+    sent(page, scene.url("recovery-codes"), "Create new codes", Your_password=PASSWORD)
     shown = page.locator("#recovery-codes code")
     codes = shown.all_inner_texts()
     columns = {box["x"] for code in shown.all() if (box := code.bounding_box())}

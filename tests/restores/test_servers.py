@@ -1,7 +1,6 @@
 """Two database servers: a project goes from one to the other, and one that is away hurts only its
 own projects."""
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,7 +17,7 @@ from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.servers import check_servers, register_server
 from restores.models import Restore
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from restores.restore_run import run_restore
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
@@ -60,10 +59,11 @@ def restore(snapshot: Snapshot, name: str, server: DatabaseServer | None = None)
     asked = request_restore(
         snapshot=snapshot,
         actor=snapshot.project.created_by,
-        name=name,
-        accepted_charges=True,
-        request_key=uuid.uuid4(),
-        server=server,
+        wanted=NewProject(
+            name=name,
+            accepted_charges=True,
+            server=server,
+        ),
     )
     run_restore(asked.pk)
     return Restore.objects.select_related("project__server").get(pk=asked.pk)

@@ -228,7 +228,7 @@ class TestDevicesToMove:
         Project.objects.filter(pk=backup.pk).update(database="nowhere")
         form = posted(backup, live, show="1", devices=[DEVICE])
         part = self.ask(visitor, form, backup, HX_Request="true")
-        assert "does not answer now" in part
+        assert "is not responding" in part
         assert "Try again" in part
         assert f'<input type="hidden" name="devices" value="{DEVICE}">' in part
 

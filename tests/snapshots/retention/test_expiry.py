@@ -12,7 +12,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from snapshots.engine.layout import segment_key
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
@@ -216,9 +216,10 @@ class TestRaces:
                 request_restore(
                     snapshot=old,
                     actor=old.project.created_by,
-                    name=f"Copy {old.id}",
-                    accepted_charges=True,
-                    request_key=uuid.uuid4(),
+                    wanted=NewProject(
+                        name=f"Copy {old.id}",
+                        accepted_charges=True,
+                    ),
                 )
             except RestoreRefusedError:
                 pass
