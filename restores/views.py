@@ -25,7 +25,7 @@ from restores.errors import RestoreRefusedError
 from restores.forms import RestoreForm
 from restores.models import Restore
 from restores.project_names import suggest_name
-from restores.restore_requests import request_restore, retry_restore
+from restores.restore_requests import NewProject, request_restore, retry_restore
 from restores.restore_steps import COUNTED, pace_of, step_lines, time_taken, waits_until
 from restores.shown_restores import restores_for
 from restores.sought_rows import SoughtRows
@@ -107,9 +107,11 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             restore = request_restore(
                 snapshot=self.snapshot,
                 actor=self.account,
-                name=values["name"],
-                accepted_charges=values["accept_charges"],
-                request_key=values["request_key"],
+                wanted=NewProject(
+                    name=values["name"],
+                    accepted_charges=values["accept_charges"],
+                    request_key=values["request_key"],
+                ),
                 address=address_of(self.request),
             )
         except RestoreRefusedError as refused:

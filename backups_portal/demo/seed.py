@@ -27,7 +27,7 @@ from backups_portal.projects.due_times import next_run
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.project_creation import BackupSettings, create_project
 from restores.models import Restore
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from restores.restore_run import run_restore
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
@@ -177,9 +177,10 @@ def _restore_newest(fleet: Project, owner: Account) -> Project:
         restore = request_restore(
             snapshot=newest,
             actor=owner,
-            name=RESTORED,
-            accepted_charges=True,
-            request_key=uuid.uuid4(),
+            wanted=NewProject(
+                name=RESTORED,
+                accepted_charges=True,
+            ),
         )
     run_restore(restore.pk)
     restore.refresh_from_db()
