@@ -1,7 +1,6 @@
 """Making a new project out of a backup: the confirmation, the progress, another try."""
 
 import uuid
-from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -53,11 +52,11 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
     form_class = RestoreForm
     http_method_names = ["get", "head", "post"]
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         status = 200 if self.snapshot.is_good else 409
         return self.render_to_response(self.get_context_data(), status=status)
 
-    def get_initial(self) -> dict[str, Any]:
+    def get_initial(self) -> dict[str, object]:
         return {"name": suggest_name(self.snapshot, self.account), "request_key": uuid.uuid4()}
 
     @cached_property
@@ -76,7 +75,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         name = next(names, None)
         return None if name is None else SoughtRows(device_id, name, day)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)
         shown = others.only("name", "state", "created_at", "project", "requested_by")
         return super().get_context_data(
@@ -150,7 +149,7 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
         self.restore = get_object_or_404(restores, pk=self.kwargs["restore"])
         return self.restore.snapshot.project.slug
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         (restore,) = restores_for(self.account, [self.restore])
         sought = restore.looked_for
         return {
@@ -202,7 +201,7 @@ class RetryView(RestorePage, RecentPasswordMixin):
     def back_to(self) -> str:
         return reverse("restore", args=[self.restore.pk])
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
             retry_restore(restore=self.restore, actor=self.account, address=address_of(request))
         except RestoreRefusedError as refused:

@@ -5,7 +5,6 @@ Every step looks at what is there first, so that a start after an interrupted on
 
 import uuid
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -110,7 +109,7 @@ def _invite_collaborator(project: Project) -> None:
     )
 
 
-def _open(project: Project) -> psycopg.Connection[Any]:
+def _open(project: Project) -> psycopg.Connection:
     return pgsession.connect(project_dsn(project))
 
 

@@ -68,7 +68,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
         now = timezone.now()
         return {**context, **self._origin(), **self._money(now), **self._backups(now)}
 
-    def _origin(self) -> dict[str, Any]:
+    def _origin(self) -> dict[str, object]:
         """Say whose backup the project was made of, and what happened to it lately."""
         overview = with_overview(Membership.objects.filter(pk=self.membership.pk)).first()
         hide_origins(self.account, [overview] if overview else [])
@@ -78,10 +78,10 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
             "events": [(event, in_words(event.action)) for event in events],
         }
 
-    def _money(self, now: datetime) -> dict[str, Any]:
+    def _money(self, now: datetime) -> dict[str, object]:
         return {"statement": statement(self.project.pk, now), "quote": current_quote()}
 
-    def _backups(self, now: datetime) -> dict[str, Any]:
+    def _backups(self, now: datetime) -> dict[str, object]:
         """Describe the latest backups, as the Backups page does, and what is done with them."""
         project, account = self.project, self.account
         newest = Snapshot.objects.filter(project=project).newest_good()

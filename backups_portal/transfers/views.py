@@ -82,7 +82,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
     form_class = TransferForm
     http_method_names = ["get", "head", "post"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
         if "show" not in request.POST:
             return super().post(request, *args, **kwargs)
         posted = _as_posted(request.POST)
@@ -330,7 +330,7 @@ class MoveBackView(RestorePage):
 
     http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
         source, sought = self.restore.project, self.restore.looked_for
         try:
             if source is None or sought is None:

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--server", help="the database server that takes the new project")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
