@@ -36,7 +36,7 @@ FLEET, GREENHOUSE, RESTORED = "Cold Chain", "Greenhouse", "Cold Chain (restored)
 ZONE, BACKUP_TIME = "Europe/Berlin", time(3)
 DAYS_OF_BACKUPS = 7
 WEEKS_OF_READINGS = 4
-RETENTION = DAYS_OF_BACKUPS + 7
+RETENTION = DAYS_OF_BACKUPS
 # A backup begins so long after its moment.
 TAKING = timedelta(seconds=2)
 # The greenhouse is so old, and so far from its first backup.

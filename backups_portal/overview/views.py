@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.security_views import account_of
-from backups_portal.audit.audit_log import events_of, in_words
+from backups_portal.audit.audit_log import events_of, in_words, subject_in_words
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.statement import statement
 from backups_portal.overview.attention import attention_of
@@ -16,6 +16,7 @@ from backups_portal.overview.event_redaction import events_for
 from backups_portal.overview.project_overview import hide_origins, with_overview
 from backups_portal.projects.models import Invitation, Membership
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui import moments
 from backups_portal.ui.pagination import PagedView
 from restores.active_restores import restores_under_way
 from restores.backup_list import describe, listed
@@ -75,7 +76,10 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
         events = events_for(self.account, events_of(self.project.pk)[:LATEST_EVENTS])
         return {
             "overview": overview,
-            "events": [(event, in_words(event.action)) for event in events],
+            "events": [
+                (event, in_words(event.action), subject_in_words(event.subject, moments.day))
+                for event in events
+            ],
         }
 
     def _money(self, now: datetime) -> dict[str, object]:

@@ -47,6 +47,10 @@ class JsonRenderer(BaseRenderer):
 class Description(OpenAPISchema):
     """OpenAPI with the scope that each operation needs, and the form of every error."""
 
+    def operation_details(self, operation: Operation) -> JsonObject:
+        details = super().operation_details(operation)
+        return {**details, "summary": details["summary"].capitalize()}
+
     def operation_security(self, operation: Operation) -> list[JsonObject] | None:
         needs = [auth for auth in operation.auth_callbacks if isinstance(auth, Needs)]
         for auth in needs:
