@@ -52,10 +52,10 @@ class Transfer(Leased):
     class Work(models.TextChoices):
         PLAN = "plan", "Dry run"
         MOVE = "move", "Moving data"
-        UNDO = "undo", "Taking it back"
+        UNDO = "undo", "Undoing"
 
     class Wish(models.TextChoices):
-        GO_ON = "go_on", "Go on"
+        GO_ON = "go_on", "Continue"
         PAUSE = "pause", "Pause"
         CANCEL = "cancel", "Cancel"
 
