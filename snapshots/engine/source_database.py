@@ -1,6 +1,5 @@
 """Read a project's database at one instant, with any number of readers."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -49,11 +48,6 @@ SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'public'
   AND pg_table_size(oid) <= %s
 """
 
-# In what PostgreSQL's client library says, what tells of the inside of the platform.
-INNER = re.compile(
-    r"^.*?connection to server (?:at|on) .*? failed: (?:FATAL: +)?| for user \"[^\"]*\""
-)
-
 ColumnTypes = dict[str, dict[str, str]]
 
 
@@ -70,10 +64,7 @@ def source_errors() -> Iterator[None]:
 
 
 def _in_a_sentence(error: psycopg.Error | AdbcError) -> str:
-    """Repeat what a driver says, without the host and the role."""
-    if driver_cause(error) == Cause.LOCKED:
-        return LOCKED_OUT
-    return INNER.sub("", first_line(error)).strip().rstrip(".") or type(error).__name__
+    return LOCKED_OUT if driver_cause(error) == Cause.LOCKED else first_line(error)
 
 
 @dataclass(frozen=True)
