@@ -34,10 +34,10 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextmanager
-def main_database() -> Iterator[Target]:
-    """An empty main database without a project; dropped afterwards."""
+def main_database(server: str = "") -> Iterator[Target]:
+    """An empty main database without a project, on the settings' server; dropped afterwards."""
     prefix = secrets.token_hex(4)
-    server = settings.PROJECT_DATABASE_URL
+    server = server or settings.PROJECT_DATABASE_URL
     create_database(server, prefix=prefix, password="secret", project_name="Test")
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)

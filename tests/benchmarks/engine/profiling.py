@@ -44,7 +44,7 @@ PROBES: tuple[tuple[str, str], ...] = (
     (THREADS, "snapshots.engine.snapshot_writer:run_parallel"),
     (THREADS, "restores.snapshot_loader:run_parallel"),
     (THREADS, "restores.proof_check:run_parallel"),
-    ("load: new database", "tests.benchmarks.worker:create_database"),
+    ("load: new database", "backups_portal.projectdb.provisioning:create_database"),
     ("load: resources", "restores.snapshot_loader:_load_resources"),
     ("load: prepare rows", "restores.snapshot_loader:_numbered"),
     ("load: COPY", "adbc_driver_manager.dbapi:Cursor.adbc_ingest"),
@@ -62,14 +62,11 @@ class Part:
     wall: float = 0.0
     cpu: float = 0.0
 
-
-@dataclass
-class _Running:
-    """A part that runs on this thread, and the time of the parts inside it."""
-
-    name: str
-    inner_wall: float = 0.0
-    inner_cpu: float = 0.0
+    def add(self, wall: float, cpu: float) -> None:
+        """Count one more call."""
+        self.calls += 1
+        self.wall += wall
+        self.cpu += cpu
 
 
 class Clock:
@@ -81,8 +78,9 @@ class Clock:
         self._local = threading.local()
 
     @property
-    def _stack(self) -> list[_Running]:
-        stack: list[_Running] = self._local.__dict__.setdefault("stack", [])
+    def _stack(self) -> list[Part]:
+        """The parts that this thread is in, each with the time of those inside it."""
+        stack: list[Part] = self._local.__dict__.setdefault("stack", [])
         return stack
 
     def current(self) -> str:
@@ -92,8 +90,8 @@ class Clock:
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
         """Count what happens inside as part of `name`."""
-        stack, here = self._stack, _Running(name)
-        stack.append(here)
+        stack, inside = self._stack, Part(name)
+        stack.append(inside)
         wall, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
@@ -101,16 +99,10 @@ class Clock:
             wall, cpu = time.perf_counter() - wall, time.thread_time() - cpu
             stack.pop()
             if stack:
-                stack[-1].inner_wall += wall
-                stack[-1].inner_cpu += cpu
-            self._add(name, wall - here.inner_wall, cpu - here.inner_cpu)
-
-    def _add(self, name: str, wall: float, cpu: float) -> None:
-        with self._lock:
-            part = self.parts.setdefault(name, Part(name))
-            part.calls += 1
-            part.wall += wall
-            part.cpu += cpu
+                stack[-1].add(wall, cpu)
+            with self._lock:
+                part = self.parts.setdefault(name, Part(name))
+                part.add(wall - inside.wall, cpu - inside.cpu)
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function with a clock."""
@@ -133,13 +125,12 @@ class Clock:
         """The clock runs while the generator is asked for its next item."""
 
         def generate(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            items = function(*args, **kwargs)
+            items, end = function(*args, **kwargs), object()
             while True:
                 with self.running(name):
-                    try:
-                        item = next(items)
-                    except StopIteration:
-                        return
+                    item = next(items, end)
+                if item is end:
+                    return
                 yield item
 
         return generate
@@ -148,12 +139,7 @@ class Clock:
         """What threads do belongs to the part that started them."""
 
         def call(jobs: Any, work: Callable[..., Any], **kwargs: Any) -> Any:
-            part = self.current()
-
-            def counted(*args: Any) -> Any:
-                with self.running(part):
-                    return work(*args)
-
+            counted = self.around(self.current(), work)
             with self.running(THREADS):
                 return function(jobs, counted, **kwargs)
 

@@ -8,22 +8,18 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import timedelta
 from statistics import fmean, median
 
-import psycopg
-
-from tests.benchmarks import peers
-from tests.benchmarks.build import BATCH, DAYS, START, Marks, add_readings
-from tests.benchmarks.samples import Samples, Say
-from tests.benchmarks.setup import Setup
+from tests.benchmarks.engine import peers
+from tests.benchmarks.engine.setup import Setup
+from tests.benchmarks.fleet import BATCH, DAYS, START, Connection, Marks, add_readings
+from tests.benchmarks.harness import Samples, Say
 
 PAIRS = 80
 SECONDS_ALONE = 4.0
-
-Connection = psycopg.Connection[tuple[object, ...]]
-
-INSERT = """
+INSERT = b"""
 INSERT INTO variable (series_id, time, number_value, text_value, group_key)
 SELECT * FROM unnest(%s::integer[], %s::timestamptz[], %s::float8[], %s::text[], %s::text[])
 """
@@ -55,6 +51,13 @@ class Batches:
         connection.execute(INSERT, batch, prepare=True)
         return time.perf_counter() - started
 
+    def insert_while(self, connection: Connection, lasts: Callable[[], bool]) -> list[float]:
+        """One after the other; the seconds of each."""
+        times = []
+        while lasts():
+            times.append(self.insert(connection))
+        return times
+
 
 def _array(values: Iterable[object]) -> str:
     """An array as PostgreSQL reads it."""
@@ -70,31 +73,29 @@ def trigger_cost(setup: Setup, samples: Samples, say: Say) -> None:
     say("ingest with and without triggers")
     batches = Batches()
     _fill_gaps(setup)
-    with _session(setup, "origin") as plain, _session(setup, "replica") as bare:
-        for _ in range(PAIRS // 10):
-            batches.insert(plain), batches.insert(bare)
-        times = [_pair(batches, plain, bare, number) for number in range(PAIRS)]
-    samples.add("batch with triggers s", median(with_ for with_, _ in times))
-    samples.add("batch without triggers s", median(without for _, without in times))
+    with (
+        closing(setup.connect_as_superuser()) as plain,
+        closing(setup.connect_as_superuser()) as bare,
+    ):
+        bare.execute("SET session_replication_role = replica")
+        pairs = []
+        for number in range(PAIRS // 10 + PAIRS):
+            # Each is the first one every other time.
+            turns = (plain, bare) if number % 2 else (bare, plain)
+            seconds = {turn: batches.insert(turn) for turn in turns}
+            pairs.append((seconds[plain], seconds[bare]))
+    measured = pairs[-PAIRS:]
+    samples.record("batch with triggers", s=median(with_ for with_, _ in measured))
+    samples.record("batch without triggers", s=median(without for _, without in measured))
     # What disturbs a batch disturbs its neighbour, so that their ratio shows less of it.
-    samples.add("batch with by without triggers", median(with_ / out for with_, out in times))
-
-
-def _pair(
-    batches: Batches, plain: Connection, bare: Connection, number: int
-) -> tuple[float, float]:
-    """A batch with triggers and one without; each is the first one every other time."""
-    if number % 2:
-        return batches.insert(plain), batches.insert(bare)
-    without = batches.insert(bare)
-    return batches.insert(plain), without
+    samples.add("batch with by without triggers", median(with_ / out for with_, out in measured))
 
 
 def _fill_gaps(setup: Setup) -> None:
     """Use up the space that removed rows have left."""
-    with setup.source.connect() as connection:
+    with setup.connect() as connection:
         add_readings(connection, DAYS, 2 * setup.fleet.daily_readings)
-    setup.source.cluster.settle()
+    setup.cluster.settle()
 
 
 def _rest(setup: Setup) -> None:
@@ -103,20 +104,14 @@ def _rest(setup: Setup) -> None:
     Block ranges that no index knows yet are read for every chunk; a server knows all but those of
     its last minute.
     """
-    with psycopg.connect(setup.source.superuser_dsn, autocommit=True) as connection:
+    with setup.connect_as_superuser() as connection:
         connection.execute(
             """SELECT brin_summarize_new_values(pg_class.oid) FROM pg_class
                JOIN pg_index ON indexrelid = pg_class.oid JOIN pg_am ON pg_am.oid = relam
                WHERE indrelid = 'variable'::regclass AND amname = 'brin'"""
         )
         connection.execute("ANALYZE variable")
-    setup.source.cluster.settle()
-
-
-def _session(setup: Setup, role: str) -> Connection:
-    connection = psycopg.connect(setup.source.superuser_dsn, autocommit=True)
-    connection.execute(f"SET session_replication_role = {role}".encode())
-    return connection
+    setup.cluster.settle()
 
 
 def slowdown(setup: Setup, samples: Samples, say: Say) -> None:
@@ -126,38 +121,27 @@ def slowdown(setup: Setup, samples: Samples, say: Say) -> None:
     """
     batches = Batches()
     _fill_gaps(setup)
-    with setup.source.connect() as connection:
+    with setup.connect() as connection, setup.cluster.scratch_path() as target:
+
+        def measure(name: str, lasts: Callable[[], bool]) -> None:
+            times = batches.insert_while(connection, lasts)
+            samples.record(f"batch {name}", s=fmean(times))
+            samples.add(f"batches {name}", len(times))
+
         say("ingest alone")
         _rest(setup)
-        _add(samples, "alone", batches, connection, _for_seconds(SECONDS_ALONE))
+        end = time.monotonic() + SECONDS_ALONE
+        measure("alone", lambda: time.monotonic() < end)
         say("ingest during a snapshot with one reader")
         setup.marks = Marks(connection)
         setup.forget_snapshots()
         _rest(setup)
         task = setup.start_snapshot(readers=1)
-        _add(samples, "during snapshot", batches, connection, lambda: task.is_running)
+        measure("during snapshot", lambda: task.is_running)
         setup.newest = str(task.finish()["manifest"])
         say(f"ingest during {peers.CUSTOM}")
         _rest(setup)
-        with setup.scratch_path() as target:
-            dump = subprocess.Popen(peers.dump_command(setup.source, target))
-            _add(samples, "during pg_dump", batches, connection, lambda: dump.poll() is None)
-
-
-def _for_seconds(seconds: float) -> Callable[[], bool]:
-    end = datetime.now(UTC) + timedelta(seconds=seconds)
-    return lambda: datetime.now(UTC) < end
-
-
-def _add(
-    samples: Samples,
-    name: str,
-    batches: Batches,
-    connection: Connection,
-    lasts: Callable[[], bool],
-) -> None:
-    times = []
-    while lasts():
-        times.append(batches.insert(connection))
-    samples.add(f"batch {name} s", fmean(times))
-    samples.add(f"batches {name}", len(times))
+        # As most people run it: one reader, gzip.
+        command = peers.dump_command(setup, "--format=custom", f"--file={target}")
+        dump = subprocess.Popen(command)
+        measure("during pg_dump", lambda: dump.poll() is None)

@@ -1,11 +1,16 @@
 """The project that is measured: a fleet of devices whose readings have five variables each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 
-from tests.benchmarks.cluster import Source
+from restores.snapshot_loader import Target
+from tests.benchmarks.servers import Cluster
+from tests.projectdatabases import main_database, open_database
 
 DEVICES = 200
 VARIABLES = ("temperature", "humidity", "battery", "speed", "status")
@@ -15,7 +20,7 @@ START = datetime(2026, 1, 5, tzinfo=UTC)
 BATCH = DEVICES * len(VARIABLES)
 CORRECTIONS = 100
 
-Connection = psycopg.Connection[tuple[object, ...]]
+Connection = psycopg.Connection[Any]
 
 # One statement; rows in time order. The five records of a reading share their group, whose first
 # half is the time of arrival as in the API's ids, and whose second half is random.
@@ -48,6 +53,26 @@ FROM reading CROSS JOIN LATERAL (VALUES
                    WHEN chance < 0.99 THEN 'defrosting' ELSE 'sensor fault' END)
 ) AS record (number, value, text)
 """
+DEVICE = """INSERT INTO device (id, name, type, tags)
+    SELECT lpad(to_hex(number), 24, '0'), 'Truck ' || number, 'mutable',
+           jsonb_build_array(jsonb_build_object('key', 'fleet', 'value', mod(number, 4)))
+    FROM generate_series(1, %s) AS number ON CONFLICT DO NOTHING"""
+SERIES = """INSERT INTO series (id, device_id, variable, type, unit)
+    SELECT device * 5 + number, lpad(to_hex(device + 1), 24, '0'), name,
+           CASE name WHEN 'status' THEN 'string' ELSE 'number' END,
+           CASE name WHEN 'temperature' THEN 'C' WHEN 'speed' THEN 'km/h'
+                     WHEN 'status' THEN NULL ELSE '%%' END
+    FROM generate_series(0, %s - 1) AS device,
+         unnest(%s::text[]) WITH ORDINALITY AS variable (name, number)"""
+# One of every device; a restore of any kind makes all of them anew.
+TOKEN = """INSERT INTO token (id, kind, device_id, name, hash, sealed_value, last_four)
+    SELECT device.id, 'device', device.id, 'Default', sha256(device.id::bytea),
+           decode(repeat('00', 64), 'hex'), 'last' FROM device"""
+CORRECTION = """UPDATE variable SET number_value = round((number_value + 0.5)::numeric, 2)
+    WHERE time >= %(from)s AND time < %(to)s AND id IN (
+        SELECT id FROM variable
+        WHERE time >= %(from)s AND time < %(to)s AND number_value IS NOT NULL
+        ORDER BY id LIMIT %(count)s)"""
 
 
 @dataclass(frozen=True)
@@ -68,67 +93,46 @@ class Fleet:
         return max(1, self.readings // 100)
 
 
-def build(source: Source, fleet: Fleet) -> int:
-    """Fill an empty main database; returns how many rows it has.
+@contextmanager
+def built(cluster: Cluster, fleet: Fleet) -> Iterator[Target]:
+    """A main database with a fleet; dropped afterwards.
 
     A statement per day, so that every chunk is marked as changed as ingest would mark it. The
     index of series is made afterwards; the database is left vacuumed and analysed.
     """
-    with source.connect() as connection:
-        connection.execute("SELECT setseed(0.5)")
-        connection.execute("SET work_mem = '64MB'")
-        _add_devices(connection, fleet.devices)
-        _add_tokens(connection)
-        index = _take_index(connection)
-        for day in range(DAYS):
-            first, last = (fleet.readings * number // DAYS for number in (day, day + 1))
-            add_readings(connection, day, last - first, devices=fleet.devices)
-        connection.execute("SET maintenance_work_mem = '1GB'")
-        connection.execute(index.encode())
-        connection.execute("VACUUM (ANALYZE)")
-        row = connection.execute("SELECT count(*) FROM variable").fetchone()
-    source.cluster.settle()
-    return int(str(row[0])) if row else 0
+    with main_database(cluster.url) as source:
+        with open_database(source) as connection:
+            connection.execute("SELECT setseed(0.5)")
+            connection.execute("SET work_mem = '64MB'")
+            add_devices(connection, fleet.devices)
+            connection.execute(SERIES, [fleet.devices, list(VARIABLES)])
+            connection.execute(TOKEN)
+            index = scalar(
+                connection,
+                "SELECT indexdef FROM pg_indexes WHERE indexname = 'variable_series_time'",
+            )
+            connection.execute("DROP INDEX variable_series_time")
+            for day in range(DAYS):
+                first, last = (fleet.readings * number // DAYS for number in (day, day + 1))
+                add_readings(connection, day, last - first, devices=fleet.devices)
+            connection.execute("SET maintenance_work_mem = '1GB'")
+            connection.execute(index.encode())
+            connection.execute("VACUUM (ANALYZE)")
+        cluster.settle()
+        yield source
 
 
-def _add_devices(connection: Connection, devices: int) -> None:
-    connection.execute(
-        """INSERT INTO device (id, name, type, tags)
-           SELECT lpad(to_hex(number), 24, '0'), 'Truck ' || number, 'mutable',
-                  jsonb_build_array(jsonb_build_object('key', 'fleet', 'value', mod(number, 4)))
-           FROM generate_series(1, %s) AS number""",
-        [devices],
-    )
-    connection.execute(
-        """INSERT INTO series (id, device_id, variable, type, unit)
-           SELECT device * 5 + number, lpad(to_hex(device + 1), 24, '0'), name,
-                  CASE name WHEN 'status' THEN 'string' ELSE 'number' END,
-                  CASE name WHEN 'temperature' THEN 'C' WHEN 'speed' THEN 'km/h'
-                            WHEN 'status' THEN NULL ELSE '%%' END
-           FROM generate_series(0, %s - 1) AS device,
-                unnest(%s::text[]) WITH ORDINALITY AS variable (name, number)""",
-        [devices, list(VARIABLES)],
-    )
-
-
-def _add_tokens(connection: Connection) -> None:
-    """A token of every device; a restore of any kind makes all of them anew."""
-    connection.execute(
-        """INSERT INTO token (id, kind, device_id, name, hash, sealed_value, last_four)
-           SELECT device.id, 'device', device.id, 'Default', sha256(device.id::bytea),
-                  decode(repeat('00', 64), 'hex'), 'last'
-           FROM device"""
-    )
-
-
-def _take_index(connection: Connection) -> str:
-    row = connection.execute(
-        "SELECT indexdef FROM pg_indexes WHERE indexname = 'variable_series_time'"
-    ).fetchone()
+def scalar(connection: Connection, query: str, values: list[Any] | None = None) -> Any:
+    """The only value of an answer, which must have one."""
+    row = connection.execute(query.encode(), values).fetchone()
     if row is None:
-        raise LookupError("the variables have no index of series any more: adapt this builder")
-    connection.execute("DROP INDEX variable_series_time")
-    return str(row[0])
+        raise LookupError(f"there is no row: {query}")
+    return row[0]
+
+
+def add_devices(connection: Connection, devices: int) -> None:
+    """Trucks with ids that count from 1, those that are missing."""
+    connection.execute(DEVICE, [devices])
 
 
 def add_readings(
@@ -156,31 +160,19 @@ def add_readings(
 def change(connection: Connection, fleet: Fleet, *, day: int, corrected_day: int) -> None:
     """One percent of new rows on a day, in batches as they arrive; corrections of an older day."""
     add_readings(connection, day, fleet.daily_readings, of=fleet.daily_readings)
-    corrected = connection.execute(
-        """UPDATE variable SET number_value = round((number_value + 0.5)::numeric, 2)
-           WHERE time >= %(from)s AND time < %(to)s AND id IN (
-               SELECT id FROM variable
-               WHERE time >= %(from)s AND time < %(to)s AND number_value IS NOT NULL
-               ORDER BY id LIMIT %(count)s)""",
-        {
-            "from": START + timedelta(days=corrected_day),
-            "to": START + timedelta(days=corrected_day + 1),
-            "count": CORRECTIONS,
-        },
-    ).rowcount
+    start, end = (START + timedelta(days=corrected_day + days) for days in (0, 1))
+    values = {"from": start, "to": end, "count": CORRECTIONS}
+    corrected = connection.execute(CORRECTION, values).rowcount
     if corrected != CORRECTIONS:
         raise LookupError(f"day {corrected_day} has {corrected} rows to correct")
 
 
-def newest_number(connection: Connection) -> int:
-    """The highest number of a record: what is added later has higher ones."""
-    row = connection.execute("SELECT max(id) FROM variable").fetchone()
-    return int(str(row[0])) if row else 0
-
-
-def remove_added(connection: Connection, after: int) -> None:
-    """Take back all rows with higher numbers than this, and the space that they took."""
-    connection.execute("DELETE FROM variable WHERE id > %s", [after])
+@contextmanager
+def taken_back(connection: Connection) -> Iterator[None]:
+    """Rows that are added in the context go again, and so does the space that they took."""
+    last = scalar(connection, "SELECT max(id) FROM variable")
+    yield
+    connection.execute("DELETE FROM variable WHERE id > %s", [last])
     connection.execute("VACUUM (ANALYZE) variable")
 
 

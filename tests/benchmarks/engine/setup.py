@@ -1,0 +1,126 @@
+"""A built project with its storage, and the engine's tasks on it."""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from backups_portal.projectdb.database_url import database_url
+from restores.snapshot_loader import Target
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import open_storage
+from tests.benchmarks.engine.worker import Task
+from tests.benchmarks.fleet import Connection, Fleet, Marks, built, scalar
+from tests.benchmarks.machine import folder_bytes
+from tests.benchmarks.servers import Cluster
+from tests.projectdatabases import open_database
+
+
+@dataclass
+class Setup:
+    """What all measurements of a run share.
+
+    Attributes:
+        rows: Of variables, as built.
+        readers: Readers and loaders of the engine, and of the floor.
+        encrypted: Whether tasks encrypt what they store.
+        with_peers: Whether peers are measured, too.
+    """
+
+    cluster: Cluster
+    source: Target
+    fleet: Fleet
+    rows: int
+    marks: Marks
+    readers: int
+    with_peers: bool = True
+    project_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    newest: str | None = None
+    encrypted: bool = False
+
+    @property
+    def storage(self) -> Path:
+        """The folder in which snapshots are stored."""
+        return self.cluster.scratch / "storage"
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all objects in storage."""
+        return folder_bytes(self.storage)
+
+    def connect(self) -> Connection:
+        """A connection in which every statement is a transaction."""
+        return open_database(self.source)
+
+    def connect_as_superuser(self) -> Connection:
+        """One with the right to keep triggers from firing."""
+        name = psycopg.conninfo.conninfo_to_dict(self.source.dsn)["dbname"]
+        url = database_url(self.cluster.superuser_url, database=str(name))
+        return psycopg.connect(url, autocommit=True)
+
+    def forget_snapshots(self) -> None:
+        """An empty storage, and a database that was never backed up."""
+        shutil.rmtree(self.storage, ignore_errors=True)
+        self.newest = None
+        with self.connect() as connection:
+            self.marks.reset(connection)
+
+    def start(self, task: str, **request: Any) -> Task:
+        """Start a worker with a task."""
+        return Task(
+            task,
+            storage=self.storage.as_uri(),
+            encrypted=self.encrypted,
+            manifest=self.newest,
+            postmaster=self.cluster.pid,
+            **request,
+        )
+
+    def start_snapshot(self, *, profile: bool = False, readers: int | None = None) -> Task:
+        """Start a worker that takes the next snapshot."""
+        return self.start(
+            "snapshot",
+            dsn=self.source.dsn,
+            project_id=str(self.project_id),
+            threads=readers or self.readers,
+            profile=profile,
+        )
+
+    def snapshot(self, *, profile: bool = False, readers: int | None = None) -> dict[str, Any]:
+        """Take the next snapshot: the first one reads everything, others what has changed."""
+        self.cluster.settle()
+        result = self.start_snapshot(profile=profile, readers=readers).finish()
+        self.newest = str(result["manifest"])
+        return result
+
+    def full_snapshot(self, **options: Any) -> dict[str, Any]:
+        """Take the first snapshot, whatever there was before."""
+        self.forget_snapshots()
+        return self.snapshot(**options)
+
+    def restore(self, *, profile: bool = False, loaders: int | None = None) -> dict[str, Any]:
+        """Restore the newest snapshot into a new database, prove it, and drop it."""
+        self.cluster.settle()
+        threads = loaders or self.readers
+        return self.start(
+            "restore", server=self.cluster.url, threads=threads, profile=profile
+        ).finish()
+
+    def manifest(self) -> Manifest:
+        """The newest snapshot's."""
+        return Manifest.load(open_storage(self.storage.as_uri()), str(self.newest))
+
+
+@contextmanager
+def project(cluster: Cluster, rows: int, readers: int, *, with_peers: bool) -> Iterator[Setup]:
+    """A built project; dropped afterwards."""
+    fleet = Fleet(rows)
+    with built(cluster, fleet) as source:
+        with open_database(source) as connection:
+            rows, marks = scalar(connection, "SELECT count(*) FROM variable"), Marks(connection)
+        yield Setup(cluster, source, fleet, rows, marks, readers, with_peers)

@@ -1,0 +1,216 @@
+"""PostgreSQL and Redis for one run of a benchmark, and the portal in this process before them."""
+
+import io
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+from psycopg import sql
+
+from backups_portal.demo.data_folder import DataFolder, opened
+from backups_portal.demo.postgres import SUPERUSER, binaries, start_postgres
+from backups_portal.demo.redis import start_redis
+from backups_portal.projectdb.database_url import database_url
+from tests.benchmarks.machine import tree_cpu_seconds
+from tests.projectdatabases import quiet
+
+HOST, PORTAL = "localhost", "portal"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster, and a Redis beside it.
+
+    Attributes:
+        url: With the role that the portal has.
+        superuser_url: For what only a benchmark does, such as checkpoints at a chosen moment.
+        pid: Of the postmaster.
+        scratch: A folder for files of this run.
+    """
+
+    url: str
+    superuser_url: str
+    redis_url: str
+    pid: int
+    scratch: Path
+
+    @property
+    def version(self) -> str:
+        """The version of the server, in short."""
+        return server_version(self.superuser_url)
+
+    def program(self, name: str) -> str:
+        """One of PostgreSQL's programs, of the server's version."""
+        return str(binaries() / name)
+
+    def settle(self) -> None:
+        """Write out what earlier steps have left to be written, so that no measurement pays it."""
+        execute(self.superuser_url, "CHECKPOINT")
+
+    def cpu(self) -> float:
+        """Processor time that the server has used so far, in seconds."""
+        return tree_cpu_seconds(self.pid)
+
+    @contextmanager
+    def scratch_path(self) -> Iterator[Path]:
+        """Where a file or folder may be made; removed afterwards."""
+        path = self.scratch / secrets.token_hex(4)
+        try:
+            yield path
+        finally:
+            if path.is_dir():
+                shutil.rmtree(path)
+            path.unlink(missing_ok=True)
+
+
+def execute(url: str, *statements: str) -> None:
+    """Execute statements, each a transaction of its own."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(sql.SQL(statement))
+
+
+def server_version(url: str) -> str:
+    """The version of a server, in short."""
+    with psycopg.connect(url) as connection:
+        return str(connection.info.parameter_status("server_version"))
+
+
+def superuser_url(folder: DataFolder, url: str) -> str:
+    """The way of a superuser into a cluster that the demo has made."""
+    password = folder.keep(SUPERUSER, lambda: "")
+    return database_url(url, database=SUPERUSER, user=SUPERUSER, password=password)
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """A new cluster in a temporary folder, removed afterwards.
+
+    Its settings are those of the demo's durable cluster (fsync on), but for autovacuum: whether it
+    starts in somebody's measurement would be luck, so it is off for everybody.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="backups-portal-benchmark-"))
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        data = stack.enter_context(opened(folder))
+        postgres, url = start_postgres(data, durable=True, say=quiet)
+        stack.callback(postgres.stop)
+        redis, redis_url = start_redis(data, durable=False, say=quiet)
+        stack.callback(redis.stop)
+        superuser = superuser_url(data, url)
+        execute(superuser, "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
+        yield Cluster(url, superuser, redis_url, postgres.pid, data.sub("scratch"))
+
+
+@contextmanager
+def django_ready(
+    cluster: Cluster, settings: str = "backups_portal.tagoio_api.settings", **environment: str
+) -> Iterator[None]:
+    """Django with the API's settings, or others, and a migrated database for the portal's rows."""
+    execute(cluster.url, f"CREATE DATABASE {PORTAL}")
+    os.environ.update(
+        {
+            "DJANGO_SETTINGS_MODULE": settings,
+            "SECRET_KEY": secrets.token_hex(32),
+            "INSTALLATION_KEY": secrets.token_hex(32),
+            "DATABASE_URL": database_url(cluster.url, database=PORTAL),
+            "REDIS_URL": cluster.redis_url,
+            "SNAPSHOT_STORAGE": (cluster.scratch / "snapshots").as_uri(),
+            "LOG_LEVEL": "ERROR",
+            **environment,
+        }
+    )
+    import django
+    from django.core.management import call_command
+    from django.db import connections
+
+    from backups_portal.tagoio_api.auth.project_token_auth import pools
+
+    django.setup()
+    call_command("migrate", verbosity=0, interactive=False)
+    yield
+    pools().close()
+    connections.close_all()
+
+
+@contextmanager
+def portal_ready(cluster: Cluster) -> Iterator[None]:
+    """Django as a deployment of the portal has it, with collected static files."""
+    environment = {
+        "STATIC_ROOT": str(cluster.scratch / "static"),
+        "DEBUG": "0",
+        "SECURE_COOKIES": "0",
+        "SECURE_SSL_REDIRECT": "0",
+        "ALLOWED_HOSTS": HOST,
+    }
+    with django_ready(cluster, "backups_portal.settings", **environment):
+        from django.conf import settings
+        from django.core.management import call_command
+
+        call_command("collectstatic", interactive=False, verbosity=0)
+        settings.ROOT_URLCONF = "tests.benchmarks.portal"
+        yield
+
+
+@dataclass
+class Client:
+    """Asks a WSGI application in this process, without a network in between.
+
+    Attributes:
+        headers: That each request has, as WSGI names them.
+    """
+
+    application: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
+        """The body of an answer that must be a success."""
+        address, _, query = path.partition("?")
+        environ = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": address,
+            "QUERY_STRING": query,
+            "SERVER_NAME": HOST,
+            "SERVER_PORT": "80",
+            "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "127.0.0.1",
+            "CONTENT_TYPE": "application/json" if body else "",
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+            "wsgi.errors": io.StringIO(),
+            **self.headers,
+            **headers,
+        }
+        statuses: list[str] = []
+        response = self.application(environ, lambda status, headers: statuses.append(status))
+        answer = b"".join(response)
+        response.close()
+        if statuses != ["200 OK"]:
+            raise RuntimeError(f"{method} {path}: {statuses} {answer[:500]!r}")
+        return answer
+
+    def get(self, path: str, **headers: str) -> bytes:
+        """A page, or what a resource is."""
+        return self.call("GET", path, **headers)
+
+    def queries(self, path: str) -> int:
+        """How many statements a page takes, whichever connection they go through."""
+        execute, statements = psycopg.Cursor.execute, 0
+
+        def counting(cursor: Any, *arguments: Any, **options: Any) -> Any:
+            nonlocal statements
+            statements += 1
+            return execute(cursor, *arguments, **options)
+
+        with patch.object(psycopg.Cursor, "execute", counting):
+            self.get(path)
+        return statements
