@@ -29,6 +29,7 @@ from snapshots.engine.storage import Storage
 KEYS = Keyring(b"k" * 32)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DEVICE = "d" * 24
+PASSWORD = "secret"
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -38,7 +39,7 @@ def main_database(server: str = "") -> Iterator[Target]:
     """An empty main database without a project, on the settings' server; dropped afterwards."""
     prefix = secrets.token_hex(4)
     server = server or settings.PROJECT_DATABASE_URL
-    create_database(server, prefix=prefix, password="secret", project_name="Test")
+    create_database(server, prefix=prefix, password=PASSWORD, project_name="Test")
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:

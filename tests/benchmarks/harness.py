@@ -85,8 +85,13 @@ class Samples:
         yield
         self.add(f"{name} s", time.perf_counter() - started)
 
-    def take_turns(self, rounds: int, tasks: Mapping[str, Callable[[], object]]) -> None:
+    def take_turns(
+        self, rounds: int, tasks: Mapping[str, Callable[[], object]], warm_up: int = 0
+    ) -> None:
         """Clock each task once a round, so that what disturbs one disturbs its neighbour."""
+        for task in tasks.values():
+            for _ in range(warm_up):
+                task()
         for _ in range(rounds):
             for name, task in tasks.items():
                 with self.clock(name):

@@ -132,9 +132,9 @@ def django_ready(
     from django.core.management import call_command
     from django.db import connections
 
+    django.setup()
     from backups_portal.tagoio_api.auth.project_token_auth import pools
 
-    django.setup()
     call_command("migrate", verbosity=0, interactive=False)
     yield
     pools().close()

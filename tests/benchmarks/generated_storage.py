@@ -1,8 +1,9 @@
-"""A storage with as many objects as wanted: they are made when somebody asks for them."""
+"""Manifests without a snapshot, and a storage that makes up as many of them as are asked for."""
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from obstore.store import MemoryStore
@@ -24,6 +25,48 @@ ROWS, LOGICAL_BYTES = 10 * (STEADY + DAILY - 1), 5 * BYTES * (STEADY + DAILY - 1
 STORED_BYTES = BYTES * (STEADY + DAILY)
 
 
+def a_segment(project_id: uuid.UUID, name: str, chunk_rows: Mapping[int, int]) -> Segment:
+    """A segment of variables, with so many rows by chunk; its name decides about its key."""
+    return Segment(
+        table=VARIABLE.name,
+        key=key_of(project_id, name),
+        sha256=_digest(name),
+        rows=sum(chunk_rows.values()),
+        bytes=BYTES,
+        logical_bytes=5 * BYTES,
+        digest=_digest(name)[:32],
+        chunk_rows=dict(chunk_rows),
+    )
+
+
+def a_manifest(
+    snapshot_id: uuid.UUID, project_id: uuid.UUID, taken_at: datetime, segments: Iterable[Segment]
+) -> Manifest:
+    """A manifest of these segments."""
+    return Manifest(
+        snapshot_id=snapshot_id,
+        project_id=project_id,
+        prefix="0" * 8,
+        taken_at=taken_at,
+        is_full=True,
+        postgresql_version="18",
+        schema_version=1,
+        columns={VARIABLE.name: ("series_id", "time")},
+        segments=tuple(segments),
+        contents=(),
+        new_keys=frozenset(),
+    )
+
+
+def key_of(project_id: uuid.UUID, name: str) -> str:
+    """Where an object of this name is stored."""
+    return segment_key(project_id, _digest(name))
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def snapshot_id(project: str, day: int) -> uuid.UUID:
     """The id of a snapshot; PostgreSQL makes the same by SNAPSHOT_ID."""
     name = f"{project}/{day}".encode()
@@ -38,20 +81,22 @@ class GeneratedStorage(Storage):
     """The backups of any project, one a day, and two orphans that a sweep finds.
 
     Attributes:
-        listings, readings, deletions: How often that was asked for.
+        readings, deletions: How often that was asked for.
     """
 
     def __init__(self, days: int, now: datetime) -> None:
         super().__init__(MemoryStore())
-        self.listings = self.readings = self.deletions = 0
+        self.readings = self.deletions = 0
         self._days = days
+        steady = [f"steady {number}" for number in range(STEADY)]
+        daily = [[f"{day} {number}" for number in range(DAILY)] for day in range(days)]
+        orphans = [f"orphan {number}" for number in range(ORPHANS)]
+        names = [*steady, *(name for of_a_day in daily for name in of_a_day), *orphans]
+        self._segments = [key_of(PROJECT, name) for name in names]
         self._manifests = [
-            _manifest(day, now - timedelta(days=day + 1)).to_json() for day in range(days)
+            _manifest(day, [*steady, *daily[day]], now - timedelta(days=day + 1)).to_json()
+            for day in range(days)
         ]
-        steady = [_key(f"steady {number}") for number in range(STEADY)]
-        daily = [_key(f"{day} {number}") for day in range(days) for number in range(DAILY)]
-        orphans = [_key(f"orphan {number}") for number in range(ORPHANS)]
-        self._segments = [*steady, *daily, *orphans]
 
     def encrypted(self, cipher: ProjectCipher) -> "GeneratedStorage":
         """The same: nothing is stored."""
@@ -59,7 +104,6 @@ class GeneratedStorage(Storage):
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """The manifests of a project, or its segments."""
-        self.listings += 1
         project = prefix.partition("/")[0]
         if prefix == manifest_folder(project):
             ids = [snapshot_id(project, day) for day in range(self._days)]
@@ -85,38 +129,9 @@ class GeneratedStorage(Storage):
         self.deletions += 1
 
 
-def _manifest(day: int, taken_at: datetime) -> Manifest:
-    names = [f"steady {number}" for number in range(STEADY)]
-    names += [f"{day} {number}" for number in range(DAILY)]
-    segments = tuple(_segment(name) for name in names[1:])
-    return Manifest(
-        snapshot_id=snapshot_id(str(PROJECT), day),
-        project_id=PROJECT,
-        prefix="00000000",
-        taken_at=taken_at,
-        is_full=False,
-        postgresql_version="18",
-        schema_version=1,
-        columns={VARIABLE.name: ("series_id", "time")},
-        segments=segments,
-        contents=(_segment(names[0], CELLS),),
-        new_keys=frozenset(segment.key for segment in segments[STEADY - 1 :]),
-    )
-
-
-def _segment(name: str, table: str = VARIABLE.name) -> Segment:
-    digest = hashlib.sha256(name.encode()).hexdigest()
-    return Segment(
-        table=table,
-        key=_key(name),
-        sha256=digest,
-        rows=10,
-        bytes=BYTES,
-        logical_bytes=5 * BYTES,
-        digest=digest[:32],
-        chunk_rows={0: 10} if table == VARIABLE.name else {},
-    )
-
-
-def _key(name: str) -> str:
-    return segment_key(PROJECT, hashlib.sha256(name.encode()).hexdigest())
+def _manifest(day: int, names: list[str], taken_at: datetime) -> Manifest:
+    contents, *segments = (a_segment(PROJECT, name, {0: 10}) for name in names)
+    made = a_manifest(snapshot_id(str(PROJECT), day), PROJECT, taken_at, segments)
+    new = frozenset(segment.key for segment in segments[STEADY - 1 :])
+    contents = replace(contents, table=CELLS, chunk_rows={})
+    return replace(made, is_full=False, contents=(contents,), new_keys=new)
