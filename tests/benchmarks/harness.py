@@ -111,6 +111,11 @@ class Samples:
         """One median by another."""
         return divide(self.median(above), self.median(below))
 
+    def excess(self, more: str, base: str) -> float | None:
+        """How much more one median is than another."""
+        most, least = self.median(more), self.median(base)
+        return None if most is None or least is None else most - least
+
 
 def divide(above: float | None, below: float | None) -> float | None:
     """A quotient of what is known."""
@@ -121,39 +126,6 @@ def percentile(seconds: Sequence[float], part: float = 0.95) -> float | None:
     """The time in milliseconds that this part of the values stayed within."""
     ordered = sorted(seconds)
     return 1e3 * ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else None
-
-
-Value = Callable[[Samples], float | None]
-
-
-def median_of(name: str) -> Value:
-    """The figure itself."""
-    return lambda samples: samples.median(name)
-
-
-def ratio_of(above: str, below: str, *, factor: float = 1, less: float = 0) -> Value:
-    """One figure by another, as a multiple or in percent, and what of it is more than `less`."""
-
-    def value(samples: Samples) -> float | None:
-        ratio = samples.ratio(above, below)
-        return None if ratio is None else factor * (ratio - less)
-
-    return value
-
-
-def percent_of(above: str, below: str) -> Value:
-    """One figure in percent of another."""
-    return ratio_of(above, below, factor=100)
-
-
-def more_than(base: str, name: str) -> Value:
-    """How much more a figure is than another."""
-
-    def value(samples: Samples) -> float | None:
-        least, most = samples.median(base), samples.median(name)
-        return None if least is None or most is None else most - least
-
-    return value
 
 
 @dataclass(frozen=True)
@@ -174,10 +146,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure is meant to reach; it is a ratio, or in the unit."""
+    """What a figure is meant to reach.
+
+    Attributes:
+        measure: The name of a figure; two names, of which the first is divided by the second; or
+            what makes the value of all figures.
+        unit: In percent, the quotient of two figures is so.
+    """
 
     name: str
-    measure: Value
+    measure: str | tuple[str, str] | Callable[[Samples], float | None]
     must: float
     aim: float | None = None
     unit: str = "x"
@@ -185,8 +163,16 @@ class Goal:
 
     def judge(self, samples: Samples) -> Line:
         """The line, with what was measured."""
-        value = self.measure(samples)
+        value = self._value(samples)
         return Line(self, value, self._holds(value, self.must), self._holds(value, self.aim))
+
+    def _value(self, samples: Samples) -> float | None:
+        if isinstance(self.measure, str):
+            return samples.median(self.measure)
+        if callable(self.measure):
+            return self.measure(samples)
+        ratio = samples.ratio(*self.measure)
+        return ratio and ratio * (100 if self.unit == "%" else 1)
 
     def _holds(self, value: float | None, bound: float | None) -> bool | None:
         if value is None or bound is None:

@@ -19,11 +19,8 @@ from tests.benchmarks.harness import (
     conclude,
     console_of,
     count,
-    median_of,
-    more_than,
     parser_of,
     prepared,
-    ratio_of,
 )
 from tests.benchmarks.servers import portal_ready
 
@@ -33,21 +30,25 @@ SEQUENTIAL = "tables that a tick reads whole"
 RATE = "projects a second"
 RETENTION, SWEEP = "memory of retention", "memory of the sweep"
 FEW, MANY = "list of few", "list of many"
-QUERIES = ("queries of a list of few", "queries of a list of many")
+QUERIES = ("queries of a list of many", "queries of a list of few")
 
 
 def goals(sizes: Sequence[int]) -> list[Goal]:
     """What is to be reached for so many projects, measured as they become more."""
     return [
         *(_flat(due, size, least) for due in DUE for least, size in _growing(due, sizes)),
-        Goal(SEQUENTIAL, median_of(SEQUENTIAL), 0, unit="tables"),
-        Goal(f"claimed and sent, {RATE}", median_of(RATE), 2_000, unit="/s", more_is_better=True),
-        Goal(RETENTION, median_of(f"{RETENTION} MB"), 64, 16, "MB"),
-        Goal(SWEEP, median_of(f"{SWEEP} MB"), 64, 16, "MB"),
-        Goal("list of many vs few", ratio_of(f"{MANY} s", f"{FEW} s"), 1.3, 1),
-        Goal("list of many: more queries", more_than(*QUERIES), 0, unit="queries"),
-        Goal("real snapshots that failed", median_of("snapshots that failed"), 0, unit="snapshots"),
+        Goal(SEQUENTIAL, SEQUENTIAL, 0, unit="tables"),
+        Goal(f"claimed and sent, {RATE}", RATE, 2_000, unit="/s", more_is_better=True),
+        Goal(RETENTION, f"{RETENTION} MB", 64, 16, "MB"),
+        Goal(SWEEP, f"{SWEEP} MB", 64, 16, "MB"),
+        Goal("list of many vs few", (f"{MANY} s", f"{FEW} s"), 1.3, 1),
+        Goal("list of many: more queries", _more_queries, 0, unit="queries"),
+        Goal("real snapshots that failed", "snapshots that failed", 0, unit="snapshots"),
     ]
+
+
+def _more_queries(samples: Samples) -> float | None:
+    return samples.excess(*QUERIES)
 
 
 def _growing(due: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
@@ -58,7 +59,7 @@ def _growing(due: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
 
 def _flat(due: int, size: int, least: int) -> Goal:
     name = f"tick with {due:,} due: {size:,} projects vs {least:,}"
-    return Goal(name, ratio_of(f"{tick(due, size)} s", f"{tick(due, least)} s"), 1.5, 1.2)
+    return Goal(name, (f"{tick(due, size)} s", f"{tick(due, least)} s"), 1.5, 1.2)
 
 
 def tick(due: int, among: int) -> str:

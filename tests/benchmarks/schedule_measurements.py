@@ -183,7 +183,7 @@ def measure_sweep(samples: Samples) -> None:
 def measure_lists(samples: Samples, backups: int, times: int) -> None:
     """The first page of a project's backups: of one with few, and of one with many."""
     tasks = {}
-    for name, queries, number in zip((FEW, MANY), QUERIES, (10, backups), strict=True):
+    for name, queries, number in zip((MANY, FEW), QUERIES, (backups, 10), strict=True):
         visitor, pages = project_with(number)
         tasks[name] = partial(visitor.get, pages["backups"])
         tasks[name]()

@@ -6,17 +6,31 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import time as clock_time
 from uuid import UUID
 
-from tests.benchmarks.samples import Say
-from tests.benchmarks.soakchecks import finished, unrest
-from tests.benchmarks.soakdays import Days
-from tests.benchmarks.soakfaults import Executioner, Fault
-from tests.benchmarks.soakingest import Field, start_writers
-from tests.benchmarks.soakoutages import Outages
-from tests.benchmarks.soakservices import Portal, Servers
-from tests.benchmarks.soaksetup import visitor
-from tests.benchmarks.soakwatching import Counting, Gauges, Reader
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.demo.demo_accounts import OWNER
+from backups_portal.demo.process_readiness import web_answers, workers_answer
+from backups_portal.lib.leased_job import send_on_commit
+from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.due_times import next_run
+from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.project_creation import BackupSettings
+from backups_portal.projects.shutdown import shut_down
+from restores.tasks import run_restore
+from snapshots.models import Snapshot
+from tests.benchmarks.harness import Say
+from tests.benchmarks.portal import make_project, visitor
+from tests.benchmarks.soak.checks import finished, unrest
+from tests.benchmarks.soak.days import Days
+from tests.benchmarks.soak.faults import Executioner, Outages
+from tests.benchmarks.soak.ingest import Field, start_writers
+from tests.benchmarks.soak.services import Portal, Servers
+from tests.benchmarks.soak.watching import Counting, Gauges, Reader
+from tests.faults.laboratory import ask
 
 LOOP_SECONDS = 1.0
 GAUGE_SECONDS = 3.0
@@ -24,6 +38,38 @@ GAUGE_SECONDS = 3.0
 RESTORES, LIFE = 0.5, 1.5
 # Without any work coming to an end, until it is held that none will.
 PATIENCE = 300.0
+RETENTION_DAYS = (1, 2)
+ZONES = ("UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kolkata", "Australia/Lord_Howe")
+# One of so many has every backup proven, and one of so many a database kept for a warm restore.
+PROVEN, WARM = 5, 25
+READY_SECONDS = 120.0
+
+
+def make_fields(number: int, rng: random.Random, say: Say) -> list[Field]:
+    """Projects with a device each, whose runs are within the next day."""
+    say(f"making {number:,} projects")
+    owner = Account.objects.get(email=OWNER.email)
+    return [_make_field(place, owner, rng) for place in range(number)]
+
+
+def _make_field(place: int, owner: Account, rng: random.Random) -> Field:
+    at, zone = clock_time(rng.randrange(24), rng.randrange(60)), rng.choice(ZONES)
+    first = next_run(timezone.now(), at, zone)
+    schedule = BackupSettings(at, zone, rng.choice(RETENTION_DAYS), first)
+    project = make_project(f"Field {place + 1}", owner, schedule)
+    MainDatabase.objects.filter(pk=project.pk).update(
+        proof_policy="every" if place % PROVEN == 0 else "weekly", warm_restore=place % WARM == 0
+    )
+    return Field(project.pk, project_dsn(project), project.prefix)
+
+
+def wait_until_ready(port: int) -> None:
+    """Return once the portal's processes answer."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not (web_answers(port) and workers_answer()):
+        if time.monotonic() > deadline:
+            raise RuntimeError("the portal's processes did not answer")
+        time.sleep(0.5)
 
 
 @dataclass
@@ -48,11 +94,6 @@ class Restores:
             self._shut_down()
 
     def _ask(self) -> None:
-        from backups_portal.lib.leased_job import send_on_commit
-        from restores.tasks import run_restore
-        from snapshots.models import Snapshot
-        from tests.faults.laboratory import ask
-
         ids = list(Snapshot.objects.good().values_list("pk", flat=True))
         if ids:
             self.asked += 1
@@ -61,9 +102,6 @@ class Restores:
             send_on_commit(run_restore, restore.pk)
 
     def _shut_down(self) -> None:
-        from backups_portal.projects.models import Project
-        from backups_portal.projects.shutdown import shut_down
-
         now = time.monotonic()
         for project in Project.objects.active().filter(restored_by__isnull=False):
             if now - self._known_since.setdefault(project.pk, now) > self.day * LIFE:
@@ -89,16 +127,21 @@ class Soak:
         self.rng = random.Random(options.seed)  # noqa: S311
         self.restores = Restores(self.rng, options.day, self.outages)
         self.days = Days(options.day, self.outages)
-        someone = visitor()
-        self.reader = Reader(port, someone.session, someone.pages, self.outages)
-        self.kills: Counter[str] = Counter()
+        self.executioner = Executioner(self.rng, options.day, servers, portal, self.outages)
+        self.reader = self._reader(port)
         self.written: Counter[str] = Counter()
         self._gauged = 0.0
 
+    def _reader(self, port: int) -> Reader:
+        """The projects' owner, who looks at some of them."""
+        projects = Project.objects.select_related("created_by").order_by("created_at")[:5]
+        cookie = visitor(projects[0].created_by).headers["HTTP_COOKIE"]
+        places = [f"/projects/{project.slug}/" for project in projects]
+        pages = [place + page for place in places for page in ("", "backups/", "activity/")]
+        return Reader(port, cookie, ["/", *pages], self.outages)
+
     def run(self, say: Say) -> None:
         """Let it go on for the time that was asked for."""
-        day = self.options.day
-        executioner = Executioner(self.rng, day, self.servers, self.portal, self.outages)
         writers = start_writers(self.fields, self.options)
         self.days.start()
         self.reader.start()
@@ -106,14 +149,13 @@ class Soak:
         while (left := end - time.monotonic()) > 0 and not any(one.error for one in writers):
             self.look_after()
             self.restores.work()
-            if fault := executioner.work():
+            if fault := self.executioner.work():
                 say(f"killed {fault}; {left / 60:.1f} minutes left")
             time.sleep(LOOP_SECONDS)
         self.days.stop()
         for writer in writers:
             writer.stop()
-            self.written.update({**writer.done, "unclear": writer.unclear})
-        self.kills.update({fault: executioner.done[fault] for fault in Fault})
+            self.written.update(writer.done)
         self.gauges.mark()
 
     def rest(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 A day of a project passes when every moment that is written down of it moves back by a day: its
 next run, the dates and times of its snapshots and proofs, when it was shut down. The portal's own
 clock, its leases and those of PostgreSQL stay as they are, so that nothing of the product runs in
-another way than it does in production; only beat's periods are shorter (soakbeat.py). What is under
+another way than it does in production; only beat's periods are shorter (beat.py). What is under
 way keeps its lease. The audit log and charges keep their times, too.
 
 Each project has its days at a moment of its own, as backups are spread over a day. Where the
@@ -16,7 +16,12 @@ from collections.abc import Iterable
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from tests.benchmarks.soakoutages import Outages
+from django.db import connection, transaction
+from django.db.models import Count, Q
+
+from backups_portal.projects.models import Project
+from snapshots.models import Snapshot
+from tests.benchmarks.soak.faults import Outages
 
 DAY = timedelta(days=1)
 EVERY_SECONDS = 0.5
@@ -48,8 +53,6 @@ STATEMENTS = (
 
 def pass_day(project_id: UUID) -> None:
     """Let a day of a project pass: it is due then, unless it is shut down."""
-    from django.db import connection, transaction
-
     values = {"project": project_id}
     with connection.cursor() as cursor:
         cursor.execute(PROOFS, values)
@@ -86,8 +89,6 @@ class Days(threading.Thread):
 
     def run(self) -> None:
         """Called in the thread."""
-        from django.db import connection
-
         while not self._stopping.wait(EVERY_SECONDS):
             with self._outages.borne():
                 self._look(time.monotonic())
@@ -99,21 +100,14 @@ class Days(threading.Thread):
         self.join()
 
     def _look(self, now: float) -> None:
-        from django.db.models import Count, Q
-
-        from backups_portal.projects.models import Project
-        from snapshots.models import Snapshot
-
         unfinished = Count("snapshots", filter=Q(snapshots__state__in=Snapshot.UNFINISHED))
         living = Project.objects.exclude(state=Project.State.REMOVED).annotate(waiting=unfinished)
         for project_id, waiting in living.order_by("id").values_list("pk", "waiting"):
             if self._stopping.is_set():
                 return
-            due = self._next.setdefault(project_id, now + self._first(project_id))
+            part_of_a_day = project_id.int % 10_000 / 10_000
+            due = self._next.setdefault(project_id, now + part_of_a_day * self._seconds)
             if now >= due and waiting <= MOST_UNFINISHED:
                 pass_day(project_id)
                 self.passed, self.late = self.passed + 1, self.late + now - due
                 self._next[project_id] = now + self._seconds
-
-    def _first(self, project_id: UUID) -> float:
-        return project_id.int % 10_000 / 10_000 * self._seconds

@@ -1,6 +1,9 @@
-"""Ingest without an end: threads that write into the projects, correct and delete.
+"""Ingest without an end, and what it has written, so that whatever is lost of it is found.
 
-They call what the API's routes call. Each project is one thread's: its truth has one writer.
+Threads write into the projects, correct and delete in groups, each time in one transaction; they
+call what the API's routes call. Each project is one thread's: its truth has one writer. Who did not
+hear whether it was committed, because PostgreSQL was killed, looks afterwards: a group is as it was
+before, or as it should be, and anything between is a loss.
 """
 
 import argparse
@@ -9,15 +12,20 @@ import random
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 import psycopg
 
-from tests.benchmarks.soaktruth import NOTHING, Contents, Truth
+from backups_portal.projectdb.record_edits import delete_records, edit_records
+from backups_portal.projectdb.record_filter import Selection, Window
+from backups_portal.projectdb.record_reader import find_device, read_page
+from backups_portal.projectdb.record_writer import MAX_RECORDS, send
+from tests.projectdatabases import DEVICE, Connection
 
 ROWS = (20, 120)
 # Of all operations; the rest are new records.
@@ -27,8 +35,94 @@ CORRECTED_ROWS = 10
 LATE, LATE_DAYS = 0.2, 10
 LARGEST = 1_000
 PATIENCE = 180.0
+WRITTEN = ("inserted", "corrected", "deleted", "rows", "unclear")
+# The clock of a snapshot's instant is read a moment after its rows are fixed.
+SLACK_SECONDS = 2.0
+GROUPS = """SELECT group_key, count(*), sum(number_value)::bigint FROM variable
+    WHERE %(group)s::text IS NULL OR group_key = %(group)s GROUP BY group_key"""
 
-Connection = psycopg.Connection[Any]
+
+class Contents(NamedTuple):
+    """Of a group: its records, and the sum of their values, which are whole."""
+
+    rows: int
+    total: int
+
+
+NOTHING = Contents(0, 0)
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What becomes of a group; `values` are those of new records."""
+
+    kind: str
+    group: str
+    after: Contents
+    values: tuple[int, ...] = ()
+    days_ago: int = 0
+
+
+@dataclass
+class Change:
+    """A transaction that was begun then, known to be committed then, and how many rows it added."""
+
+    begun: float
+    ended: float
+    rows: int
+
+
+@dataclass
+class Truth:
+    """What one project must hold. Times are seconds since 1970, as PostgreSQL's clock has them."""
+
+    groups: dict[str, Contents] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, group: str, after: Contents, *, at: float) -> Change:
+        """Say that a group is about to become like this."""
+        change = Change(at, float("inf"), after.rows - self.contents(group).rows)
+        with self._lock:
+            self.changes.append(change)
+        return change
+
+    def end(self, change: Change, group: str, after: Contents, *, at: float) -> None:
+        """Say that it has become so."""
+        change.ended = at
+        self.groups[group] = after
+        if after == NOTHING:
+            del self.groups[group]
+
+    def take_back(self, change: Change) -> None:
+        """Say that it has not."""
+        with self._lock:
+            self.changes.remove(change)
+
+    def contents(self, group: str) -> Contents:
+        """Of a group; of one that is not there: nothing."""
+        return self.groups.get(group, NOTHING)
+
+    def bounds(self, instant: float, until: float) -> tuple[int, int]:
+        """How many rows a snapshot of an instant has, at least and at most.
+
+        Args:
+            until: When it was certainly past.
+        """
+        with self._lock:
+            changes = list(self.changes)
+        low = high = 0
+        for change in changes:
+            if change.ended < instant - SLACK_SECONDS:
+                low, high = low + change.rows, high + change.rows
+            elif change.begun < until:
+                low, high = low + min(0, change.rows), high + max(0, change.rows)
+        return low, high
+
+    def differences(self, found: Mapping[str, Contents]) -> list[str]:
+        """The groups that are not as they must be."""
+        names = self.groups.keys() | found.keys()
+        return sorted(name for name in names if self.contents(name) != found.get(name, NOTHING))
 
 
 @dataclass(frozen=True)
@@ -47,23 +141,13 @@ class Field:
     def found(self, group: str | None = None) -> dict[str, Contents]:
         """What is in the database, of one group or of all."""
         with self.connect() as connection:
-            rows = connection.execute(
-                """SELECT group_key, count(*), sum(number_value)::bigint FROM variable
-                   WHERE %(group)s::text IS NULL OR group_key = %(group)s GROUP BY group_key""",
-                {"group": group},
-            ).fetchall()
-        return {str(name): Contents(count, total) for name, count, total in rows}
+            return groups_in(connection, group)
 
 
-@dataclass(frozen=True)
-class Operation:
-    """What becomes of a group; `values` are those of new records."""
-
-    kind: str
-    group: str
-    after: Contents
-    values: tuple[int, ...] = ()
-    days_ago: int = 0
+def groups_in(connection: Connection, group: str | None = None) -> dict[str, Contents]:
+    """What a database has of one group or of all."""
+    rows = connection.execute(GROUPS, {"group": group}).fetchall()
+    return {str(name): Contents(*contents) for name, *contents in rows}
 
 
 class LostError(Exception):
@@ -93,12 +177,6 @@ def perform(connection: Connection, prefix: str, operation: Operation) -> None:
         psycopg.Error: whether it is done is not known.
         LostError: the group lacks records already.
     """
-    from backups_portal.projectdb.record_edits import delete_records, edit_records
-    from backups_portal.projectdb.record_filter import Selection, Window
-    from backups_portal.projectdb.record_reader import find_device, read_page
-    from backups_portal.projectdb.record_writer import MAX_RECORDS, send
-    from tests.projectdatabases import DEVICE
-
     if operation.kind == "inserted":
         send(connection, device_id=DEVICE, records=_records(operation))
         return
@@ -115,7 +193,7 @@ def perform(connection: Connection, prefix: str, operation: Operation) -> None:
     edit_records(connection, device, items)
 
 
-def _records(operation: Operation) -> list[dict[str, Any]]:
+def _records(operation: Operation) -> list[dict[str, object]]:
     begin = datetime.now(UTC) - timedelta(days=operation.days_ago)
     return [
         {
@@ -133,8 +211,8 @@ class Writer(threading.Thread):
     """Goes around its projects until it is stopped.
 
     Attributes:
-        done: How many operations of each kind were committed, and rows inserted.
-        unclear: Those of which nobody said whether they were.
+        done: How many operations of each kind were committed, and rows inserted; and `unclear`, of
+            which nobody said whether they were.
         error: What ended it.
     """
 
@@ -142,8 +220,7 @@ class Writer(threading.Thread):
         super().__init__(name=f"ingest {seed}", daemon=True)
         self._fields, self._rng, self._pause = fields, random.Random(seed), pause  # noqa: S311
         self._stopping = threading.Event()
-        self.done = {"inserted": 0, "corrected": 0, "deleted": 0, "rows": 0}
-        self.unclear = 0
+        self.done = Counter(dict.fromkeys(WRITTEN, 0))
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -175,13 +252,12 @@ class Writer(threading.Thread):
             with place.connect() as connection:
                 perform(connection, place.prefix, operation)
         except psycopg.Error:
-            self.unclear += 1
+            self.done["unclear"] += 1
             if not self._is_done(place, operation):
                 place.truth.take_back(change)
                 return
         place.truth.end(change, operation.group, operation.after, at=time.time())
-        self.done[operation.kind] += 1
-        self.done["rows"] += len(operation.values)
+        self.done.update({operation.kind: 1, "rows": len(operation.values)})
 
     def _is_done(self, place: Field, operation: Operation) -> bool:
         """Look whether it is, once PostgreSQL answers again."""

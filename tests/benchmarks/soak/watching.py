@@ -1,6 +1,5 @@
 """What is looked at while the soak runs: memory, connections, pages, and each new snapshot."""
 
-import http.client
 import threading
 import time
 from collections import Counter
@@ -10,17 +9,19 @@ from statistics import median
 from uuid import UUID
 
 import psycopg
+import requests
+from django.utils import timezone
 from redis import Redis
 
 from backups_portal.demo.ports import LOOPBACK
+from snapshots.models import Snapshot
+from tests.benchmarks.harness import MEGABYTE, divide
 from tests.benchmarks.machine import resident_bytes
-from tests.benchmarks.samples import divide
-from tests.benchmarks.soakdays import as_it_was
-from tests.benchmarks.soakoutages import Outages
-from tests.benchmarks.soakservices import PREFIX, Portal, Servers
-from tests.benchmarks.soaktruth import Truth
+from tests.benchmarks.soak.days import as_it_was
+from tests.benchmarks.soak.faults import Outages
+from tests.benchmarks.soak.ingest import Truth
+from tests.benchmarks.soak.services import PREFIX, Portal, Servers
 
-MEGABYTE = 1_000_000
 PAGE_SECONDS = 1.0
 # Of a run, before processes have loaded and cached what they need.
 WARMING_UP = 0.1
@@ -117,10 +118,6 @@ class Counting:
 
     def look(self) -> None:
         """Compare those that were completed since the last time."""
-        from django.utils import timezone
-
-        from snapshots.models import Snapshot
-
         stored = Snapshot.objects.filter(project__in=list(self.truths), taken_at__isnull=False)
         new = set(stored.values_list("pk", flat=True)) - self._seen
         for snapshot in Snapshot.objects.filter(pk__in=new):
@@ -145,10 +142,10 @@ class Reader(threading.Thread):
         excused: How many were not because it was away.
     """
 
-    def __init__(self, port: int, session: str, pages: Sequence[str], outages: Outages) -> None:
+    def __init__(self, port: int, cookie: str, pages: Sequence[str], outages: Outages) -> None:
         super().__init__(name="reader", daemon=True)
-        self._port, self._session, self.pages = port, session, pages
-        self._outages = outages
+        self._url, self._headers = f"http://{LOOPBACK}:{port}", {"Cookie": cookie}
+        self.pages, self._outages = pages, outages
         self._stopping = threading.Event()
         self.seconds: list[float] = []
         self.failed: list[str] = []
@@ -167,8 +164,8 @@ class Reader(threading.Thread):
         self._stopping.set()
         self.join()
 
-    def show(self, path: str) -> bool:
-        """Look at one page; whether it was shown."""
+    def show(self, path: str) -> None:
+        """Look at one page."""
         begin = time.monotonic()
         trouble = self._ask(path)
         end = time.monotonic()
@@ -178,18 +175,15 @@ class Reader(threading.Thread):
             self.excused += 1
         else:
             self.failed.append(f"{path}: {trouble}")
-        return not trouble
 
     def _ask(self, path: str) -> str:
-        asking = http.client.HTTPConnection(LOOPBACK, self._port, timeout=30)
         try:
-            asking.request("GET", path, headers={"Cookie": f"sessionid={self._session}"})
-            status = asking.getresponse().status
-        except (OSError, http.client.HTTPException) as error:
+            answer = requests.get(
+                self._url + path, headers=self._headers, timeout=30, allow_redirects=False
+            )
+        except requests.RequestException as error:
             return f"{type(error).__name__}: {error}"
-        finally:
-            asking.close()
-        return "" if status == http.HTTPStatus.OK else f"status {status}"
+        return "" if answer.status_code == requests.codes.ok else f"status {answer.status_code}"
 
 
 def surplus(found: Connections, *, threads_of_web: int) -> int:

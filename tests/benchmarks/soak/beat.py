@@ -2,7 +2,6 @@
 
 import os
 from datetime import timedelta
-from typing import Any
 
 from backups_portal.celery import app
 
@@ -19,12 +18,6 @@ def compressed(period: float | timedelta, day: float) -> float:
     return max(SHORTEST, seconds * day / timedelta(days=1).total_seconds())
 
 
-def _compress(entry: dict[str, Any], day: float) -> dict[str, Any]:
-    return {**entry, "schedule": compressed(entry["schedule"], day)}
-
-
 if VARIABLE in os.environ:
-    app.conf.beat_schedule = {
-        name: _compress(entry, float(os.environ[VARIABLE]))
-        for name, entry in app.conf.beat_schedule.items()
-    }
+    for entry in app.conf.beat_schedule.values():
+        entry["schedule"] = compressed(entry["schedule"], float(os.environ[VARIABLE]))

@@ -1,0 +1,190 @@
+"""Servers and processes of the soak, which can be killed at any moment and started again."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from backups_portal.demo.child_processes import Child, Program, start
+from backups_portal.demo.data_folder import DataFolder, write_whole
+from backups_portal.demo.errors import DemoError
+from backups_portal.demo.ports import is_free
+from backups_portal.demo.postgres import start_postgres
+from backups_portal.demo.process_identity import start_mark
+from backups_portal.demo.programs import portal_programs
+from backups_portal.demo.redis import start_redis
+from tests.benchmarks.machine import tree
+from tests.benchmarks.servers import execute, superuser_url
+from tests.projectdatabases import quiet
+
+# How long PostgreSQL's processes may take to notice that the first of them is gone.
+NOTICE_SECONDS = 10.0
+# Below those that the system gives to clients: none of them must take the port of a killed server.
+PORTS = range(20_000, 32_000)
+TRIES = 5
+WORKERS = 3
+# What PostgreSQL knows a process by; and what names of ours begin with.
+APPLICATION, PREFIX = "PGAPPNAME", "soak-"
+
+
+class Service:
+    """Something that runs.
+
+    Attributes:
+        ended: How often it was found to have ended by itself.
+    """
+
+    def __init__(self, name: str, start_it: Callable[[], Child]) -> None:
+        self.name, self._start = name, start_it
+        self.ended = 0
+        self.child = start_it()
+
+    def start(self) -> None:
+        """Start it again."""
+        self.child = self._start()
+
+    def supervise(self) -> None:
+        """Start it again where it has ended by itself, as a supervisor would."""
+        if self.child.exit_code() is not None:
+            self.ended += 1
+            self.start()
+
+    def kill(self, *, whole: bool = True) -> None:
+        """Kill it by SIGKILL, and wait until all of it is gone.
+
+        Args:
+            whole: All of its processes at once, or the first of them only.
+        """
+        marks = {process.pid: start_mark(process.pid) for process in tree(self.child.pid)}
+        _kill(list(marks) if whole else [self.child.pid])
+        deadline = time.monotonic() + NOTICE_SECONDS
+        while alive := [pid for pid, mark in marks.items() if mark and start_mark(pid) == mark]:
+            if time.monotonic() > deadline:
+                _kill(alive)
+            time.sleep(0.05)
+        self.child.stop()
+
+
+def _kill(pids: Sequence[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """PostgreSQL and Redis, on data that outlives them."""
+
+    folder: DataFolder
+    redis: Service
+    postgres: Service
+    redis_url: str
+    database_url: str
+
+    def empty_redis(self) -> None:
+        """Let a Redis that is killed have forgotten everything when it starts."""
+        for file in self.folder.sub("redis").rglob("*"):
+            if file.is_file():
+                file.unlink()
+
+
+@contextmanager
+def running_servers(folder: DataFolder, rng: random.Random) -> Iterator[Servers]:
+    """Both, as the demo has them, but for fsync: what is committed stays, and so does the queue.
+
+    It stays with the system, which outlives a process that is killed. Only a power cut needs it on
+    the disk, and that cannot be had here; each recovery would take minutes where a disk is busy.
+    """
+    services: dict[str, Service] = {}
+    urls: dict[str, str] = {}
+
+    def start_again(name: str) -> Child:
+        program = {"redis": start_redis, "postgres": start_postgres}[name]
+        child, url = _persistently(lambda: program(folder, durable=True, say=quiet))
+        if urls.setdefault(name, url) != url:
+            raise RuntimeError(f"another program has taken the port of {name}")
+        return child
+
+    try:
+        for name in ("redis", "postgres"):
+            port = next(port for port in iter(lambda: rng.choice(PORTS), None) if is_free(port))
+            write_whole(folder.sub("run") / f"{name}.port", str(port))
+            services[name] = Service(name, lambda name=name: start_again(name))  # type: ignore[misc]
+        superuser = superuser_url(folder, urls["postgres"])
+        execute(superuser, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+        yield Servers(folder, *services.values(), *urls.values())
+    finally:
+        # What runs then: those that were killed have others in their place.
+        for service in services.values():
+            service.child.stop()
+
+
+def _persistently(start_it: Callable[[], tuple[Child, str]]) -> tuple[Child, str]:
+    """Try it a few times: a process that nobody knew of may still hold PostgreSQL's memory."""
+    for _ in range(TRIES - 1):
+        try:
+            return start_it()
+        except DemoError:
+            time.sleep(NOTICE_SECONDS / TRIES)
+    return start_it()
+
+
+@dataclass(frozen=True)
+class Portal:
+    """The portal's processes. The first worker is spared, so that growth over time is seen."""
+
+    web: Service
+    beat: Service
+    workers: Sequence[Service]
+
+    @property
+    def services(self) -> list[Service]:
+        """All of them."""
+        return [self.web, self.beat, *self.workers]
+
+
+@contextmanager
+def running_portal(folder: DataFolder, port: int) -> Iterator[Portal]:
+    """Web server, beat and workers of one process each, as the demo starts them but for that."""
+    programs = {program.name: program for program in portal_programs(port, folder)}
+    worker, beat = programs["worker"], programs["beat"]
+    command = ["tests.benchmarks.soak.beat" if part == "backups_portal" else part
+               for part in beat.command]  # fmt: skip
+    options = [("--concurrency=1", "-n", f"worker{number}@%h") for number in range(WORKERS)]
+    workers = [
+        replace(worker, name=f"worker{number}", command=[*worker.command, *options[number]])
+        for number in range(WORKERS)
+    ]
+    portal = Portal(
+        _service(programs["web"], folder),
+        _service(replace(beat, command=command), folder),
+        [_service(one, folder) for one in workers],
+    )
+    try:
+        yield portal
+    finally:
+        for service in portal.services:
+            service.child.ask_to_stop()
+        for service in portal.services:
+            service.child.stop()
+
+
+def _service(program: Program, folder: DataFolder) -> Service:
+    starts = iter(range(1, 1_000_000))
+    environment = {**program.environment, APPLICATION: PREFIX + program.name}
+
+    def start_it() -> Child:
+        # A log for each start: what a killed one wrote is kept.
+        name = f"{program.name}.{next(starts)}"
+        return start(replace(program, name=name, environment=environment), folder)
+
+    return Service(program.name, start_it)
+
+
+def logs(folder: DataFolder) -> list[Path]:
+    """The logs of every process, of all its starts."""
+    return sorted(folder.sub("logs").iterdir())
