@@ -18,12 +18,7 @@ from restores.proof_check import compare_with_manifest
 from restores.snapshot_loader import Target, load_snapshot
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.run_progress import OnProgress
-from snapshots.engine.snapshot_writer import (
-    Destination,
-    Listener,
-    Source,
-    take_snapshot,
-)
+from snapshots.engine.snapshot_writer import Destination, Listener, Source, take_snapshot
 from snapshots.engine.storage import Storage
 
 KEYS = Keyring(b"k" * 32)

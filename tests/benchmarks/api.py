@@ -87,7 +87,6 @@ class Batches:
         return [(start + timedelta(seconds=row), row / 8, group) for row in range(BATCH)]
 
     def copy(self, samples: Samples) -> None:
-        """As many rows in a transaction."""
         rows = [(self._series, *record) for record in self._records()]
         with (
             samples.clock(COPY),
@@ -99,7 +98,6 @@ class Batches:
                 copy.write_row(row)
 
     def send(self, samples: Samples) -> None:
-        """A request with 1,000 records."""
         body = orjson.dumps([_as_sent(*record) for record in self._records()])
         with samples.clock(SEND):
             self._api.call("POST", "/data", body, HTTP_TOKEN=self._token)
@@ -116,7 +114,6 @@ def _as_sent(moment: datetime, value: float, group: str) -> dict[str, Any]:
 
 
 def read(source: Target, api: Client, token: str, samples: Samples, rounds: int) -> None:
-    """The newest 10,000 records of a device, and the newest value of one variable."""
     values = {"prefix": source.prefix, "device": DEVICE}
     last = "/data?variables=temperature&query=last_value"
     with open_database(source) as connection, connection.cursor(row_factory=dict_row) as cursor:
@@ -141,7 +138,6 @@ def read(source: Target, api: Client, token: str, samples: Samples, rounds: int)
 
 
 def send(source: Target, api: Client, token: str, samples: Samples, rounds: int) -> None:
-    """1,000 records by the API, and by COPY."""
     with open_database(source) as connection:
         batches = Batches(api, token, connection)
         for number in range(WARM_UP + rounds):
@@ -153,7 +149,6 @@ def send(source: Target, api: Client, token: str, samples: Samples, rounds: int)
 
 
 def list_devices(apis: dict[int, Client], samples: Samples, rounds: int) -> None:
-    """A page of devices of a project that has ten, and of one that has ten thousand."""
     path = "/device?amount=20&fields=id,name,tags&orderBy=name,asc"
     few, many = apis.values()
     tasks = {FEW: lambda: few.get(path), MANY: lambda: many.get(path)}
@@ -163,7 +158,6 @@ def list_devices(apis: dict[int, Client], samples: Samples, rounds: int) -> None
 
 
 def run(cluster: Cluster, rows: int, rounds: int, say: Say) -> Samples:
-    """Everything, on one project with readings and two with devices only."""
     samples = Samples()
     with ExitStack() as stack:
         say(f"building a project of {rows:,} variables")
@@ -189,7 +183,6 @@ def run(cluster: Cluster, rows: int, rounds: int, say: Say) -> Samples:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark."""
     options = parser_of("api", __doc__, rows=5_000_000, rounds=40).parse_args(arguments)
     with prepared() as (cluster, machine, say):
         samples = run(cluster, options.rows, options.rounds, say)

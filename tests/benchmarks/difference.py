@@ -9,7 +9,6 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,8 @@ from snapshots.engine.diff_inputs import find_difference, stored_state
 from snapshots.engine.difference import Difference
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
-from tests.benchmarks.generated_storage import a_manifest, a_segment
 from tests.benchmarks.harness import Samples, console_of, parser_of, print_json
+from tests.manifests import make_manifest, make_segment
 
 FIRST_DAY = 20_000
 # What the cells of a second snapshot have for digests, beside those of the first.
@@ -68,11 +67,11 @@ def store(
     # The first and the last reach to the ends of time.
     bounds = [None, *(day for day, _ in rows_by_day[1:]), None]
     segments = [
-        replace(a_segment(project_id, f"{day}", {day: count}), first_chunk=first, end_chunk=end)
+        replace(make_segment(project_id, f"{day}", {day: count}), first_chunk=first, end_chunk=end)
         for (day, count), first, end in zip(rows_by_day, bounds, bounds[1:], strict=False)
     ]
-    manifest = a_manifest(uuid.uuid4(), project_id, datetime.now(UTC), segments)
-    manifest = replace(manifest, contents=tuple(item.segment for item in encoded))
+    contents = tuple(item.segment for item in encoded)
+    manifest = make_manifest(project_id, segments=tuple(segments), contents=contents)
     storage.put(manifest.key, manifest.to_json())
     return manifest
 
@@ -109,7 +108,6 @@ def measure(*, rows: int, devices: int, days: int, rounds: int = 1) -> dict[str,
 
 
 def main(arguments: list[str]) -> None:
-    """Run from a terminal."""
     parser = parser_of("difference", __doc__, rows=20_000_000, rounds=5)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--days", type=int, default=126)

@@ -77,19 +77,15 @@ CORRECTION = """UPDATE variable SET number_value = round((number_value + 0.5)::n
 
 @dataclass(frozen=True)
 class Fleet:
-    """The size of a project."""
-
     rows: int
     devices: int = DEVICES
 
     @property
     def readings(self) -> int:
-        """Readings of each device over all days."""
         return max(DAYS, self.rows // (self.devices * len(VARIABLES)))
 
     @property
     def daily_readings(self) -> int:
-        """Readings of each device that make one percent of the rows."""
         return max(1, self.readings // 100)
 
 
@@ -131,7 +127,6 @@ def scalar(connection: Connection, query: str, values: list[Any] | None = None) 
 
 
 def add_devices(connection: Connection, devices: int) -> None:
-    """Trucks with ids that count from 1, those that are missing."""
     connection.execute(DEVICE, [devices])
 
 
@@ -185,7 +180,6 @@ class Marks:
         ).fetchall()
 
     def reset(self, connection: Connection) -> None:
-        """Make the next snapshot the first one."""
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute("TRUNCATE change_mark")
             cursor.execute("UPDATE instance SET marks_since = NULL")

@@ -1,19 +1,18 @@
-"""Manifests without a snapshot, and a storage that makes up as many of them as are asked for."""
+"""A storage with as many objects as wanted: they are made when somebody asks for them."""
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from obstore.store import MemoryStore
 
-from backups_portal.projectdb.catalogue import VARIABLE
 from snapshots.engine.contents_index import CELLS
 from snapshots.engine.encryption import ProjectCipher
-from snapshots.engine.layout import manifest_folder, manifest_key, segment_key
-from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.layout import manifest_folder, manifest_key
+from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, StoredObject
+from tests.manifests import key_of, make_manifest, make_segment
 
 # Of a small project: what never changes, what a day adds, and what no manifest names.
 STEADY, DAILY, ORPHANS = 6, 2, 2
@@ -23,48 +22,6 @@ PROJECT = uuid.UUID(int=0)
 # What a snapshot of any day has; the segments and an object of contents.
 ROWS, LOGICAL_BYTES = 10 * (STEADY + DAILY - 1), 5 * BYTES * (STEADY + DAILY - 1)
 STORED_BYTES = BYTES * (STEADY + DAILY)
-
-
-def a_segment(project_id: uuid.UUID, name: str, chunk_rows: Mapping[int, int]) -> Segment:
-    """A segment of variables, with so many rows by chunk; its name decides about its key."""
-    return Segment(
-        table=VARIABLE.name,
-        key=key_of(project_id, name),
-        sha256=_digest(name),
-        rows=sum(chunk_rows.values()),
-        bytes=BYTES,
-        logical_bytes=5 * BYTES,
-        digest=_digest(name)[:32],
-        chunk_rows=dict(chunk_rows),
-    )
-
-
-def a_manifest(
-    snapshot_id: uuid.UUID, project_id: uuid.UUID, taken_at: datetime, segments: Iterable[Segment]
-) -> Manifest:
-    """A manifest of these segments."""
-    return Manifest(
-        snapshot_id=snapshot_id,
-        project_id=project_id,
-        prefix="0" * 8,
-        taken_at=taken_at,
-        is_full=True,
-        postgresql_version="18",
-        schema_version=1,
-        columns={VARIABLE.name: ("series_id", "time")},
-        segments=tuple(segments),
-        contents=(),
-        new_keys=frozenset(),
-    )
-
-
-def key_of(project_id: uuid.UUID, name: str) -> str:
-    """Where an object of this name is stored."""
-    return segment_key(project_id, _digest(name))
-
-
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def snapshot_id(project: str, day: int) -> uuid.UUID:
@@ -103,7 +60,6 @@ class GeneratedStorage(Storage):
         return self
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """The manifests of a project, or its segments."""
         project = prefix.partition("/")[0]
         if prefix == manifest_folder(project):
             ids = [snapshot_id(project, day) for day in range(self._days)]
@@ -114,7 +70,6 @@ class GeneratedStorage(Storage):
             yield StoredObject(key, BYTES, LONG_AGO)
 
     def get(self, key: str) -> bytes:
-        """A manifest."""
         self.readings += 1
         project, _, name = key.split("/")
         ids = [f"{snapshot_id(project, day)}.json" for day in range(self._days)]
@@ -130,8 +85,14 @@ class GeneratedStorage(Storage):
 
 
 def _manifest(day: int, names: list[str], taken_at: datetime) -> Manifest:
-    contents, *segments = (a_segment(PROJECT, name, {0: 10}) for name in names)
-    made = a_manifest(snapshot_id(str(PROJECT), day), PROJECT, taken_at, segments)
-    new = frozenset(segment.key for segment in segments[STEADY - 1 :])
-    contents = replace(contents, table=CELLS, chunk_rows={})
-    return replace(made, is_full=False, contents=(contents,), new_keys=new)
+    contents = make_segment(PROJECT, names[0], {}, table=CELLS, size=BYTES)
+    segments = [make_segment(PROJECT, name, {0: 10}, size=BYTES) for name in names[1:]]
+    return make_manifest(
+        PROJECT,
+        snapshot_id=snapshot_id(str(PROJECT), day),
+        taken_at=taken_at,
+        is_full=False,
+        segments=tuple(segments),
+        contents=(contents,),
+        new_keys=frozenset(segment.key for segment in segments[STEADY - 1 :]),
+    )

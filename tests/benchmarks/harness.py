@@ -30,7 +30,6 @@ def count(text: str) -> int:
 
 
 def counts(text: str) -> list[int]:
-    """Read numbers of rows, between commas."""
     return [count(part) for part in text.split(",")]
 
 
@@ -70,7 +69,6 @@ class Samples:
     skipped: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, value: float) -> None:
-        """Add one round's value."""
         self.values.setdefault(name, []).append(value)
 
     def record(self, name: str, **figures: float) -> None:
@@ -98,27 +96,22 @@ class Samples:
                     task()
 
     def median(self, name: str) -> float | None:
-        """The middle value, or None where it was not measured."""
         values = self.values.get(name)
         return median(values) if values else None
 
     def best(self, *names: str) -> float | None:
-        """The smallest median of those that were measured."""
         found = [value for name in names if (value := self.median(name)) is not None]
         return min(found, default=None)
 
     def ratio(self, above: str, below: str) -> float | None:
-        """One median by another."""
         return divide(self.median(above), self.median(below))
 
     def excess(self, more: str, base: str) -> float | None:
-        """How much more one median is than another."""
         most, least = self.median(more), self.median(base)
         return None if most is None or least is None else most - least
 
 
 def divide(above: float | None, below: float | None) -> float | None:
-    """A quotient of what is known."""
     return above / below if above is not None and below else None
 
 
@@ -130,15 +123,12 @@ def percentile(seconds: Sequence[float], part: float = 0.95) -> float | None:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table; None where it was not measured."""
-
     goal: "Goal"
     value: float | None
     reached_must: bool | None
     reached_aim: bool | None
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
         goal = {name: value for name, value in vars(self.goal).items() if name != "measure"}
         verdict = {"reached_must": self.reached_must, "reached_aim": self.reached_aim}
         return {**goal, "value": self.value, **verdict}
@@ -162,7 +152,6 @@ class Goal:
     more_is_better: bool = False
 
     def judge(self, samples: Samples) -> Line:
-        """The line, with what was measured."""
         value = self._value(samples)
         return Line(self, value, self._holds(value, self.must), self._holds(value, self.aim))
 
@@ -181,7 +170,6 @@ class Goal:
 
 
 def judge(samples: Samples, goals: Sequence[Goal]) -> list[Line]:
-    """All lines that were measured."""
     lines = [goal.judge(samples) for goal in goals]
     return [line for line in lines if line.value is not None]
 
@@ -194,7 +182,6 @@ def prepared() -> Iterator[tuple[Cluster, Machine, Say]]:
 
 
 def progress() -> Say:
-    """What tells who waits, beside the figures."""
     return partial(Console(stderr=True).print, markup=False)
 
 
@@ -250,7 +237,6 @@ def show(console: Console, samples: Samples, goals: Sequence[Goal], title: str) 
 def show_table(
     console: Console, title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
-    """Names on the left, figures on the right."""
     table = Table(headings[0], title=title)
     for heading in headings[1:]:
         table.add_column(heading, justify="right")
@@ -260,7 +246,6 @@ def show_table(
 
 
 def verdict(reached: bool | None) -> str:
-    """Whether a bound was kept, in colour."""
     return "" if reached is None else "[green]yes[/]" if reached else "[red]no[/]"
 
 
@@ -276,7 +261,6 @@ def _line_row(line: Line) -> list[str]:
 
 
 def _figure_row(name: str, values: Sequence[float]) -> list[str]:
-    """The median, and how far the rounds lie apart."""
     is_size = name.endswith(" bytes")
     what, unit = (name[:-6], "MB") if is_size else (name, "")
     if name.endswith(" s"):

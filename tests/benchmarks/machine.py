@@ -26,7 +26,6 @@ class Machine:
 
     @classmethod
     def now(cls, postgresql: str) -> "Machine":
-        """This machine, with a version of PostgreSQL."""
         return cls(
             processor=_processor(),
             cores=os.cpu_count() or 1,
@@ -53,14 +52,12 @@ def _processor() -> str:
 
 
 def tree(pid: int) -> Iterator[psutil.Process]:
-    """A process and all that descend from it."""
     with suppress(psutil.NoSuchProcess):
         first = psutil.Process(pid)
         yield from [first, *first.children(recursive=True)]
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that a process and its descendants hold; shared pages count once per process."""
     total = 0
     for process in tree(pid):
         with suppress(psutil.NoSuchProcess):
@@ -94,6 +91,5 @@ def peak_growth() -> Callable[[], int]:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Size of all files below a folder, or of one file."""
     files = [folder] if folder.is_file() else folder.rglob("*")
     return sum(file.stat().st_size for file in files if file.is_file())

@@ -15,11 +15,11 @@ from tests.benchmarks.servers import portal_ready
 
 EMPTY = "empty page"
 FEW = 1
+LIST, SHORT_LIST = "backups", "backups of few"
 MILLISECONDS, TIMES = 40.0, 12.0
 
 
 def run(rows: int, rounds: int, say: Say) -> tuple[Samples, list[str]]:
-    """Every page of a project with many rows; and its queries beside those of a small project."""
     from backups_portal.lib.liveness import note_life
     from tests.benchmarks.portal import project_with
 
@@ -40,12 +40,11 @@ def run(rows: int, rounds: int, say: Say) -> tuple[Samples, list[str]]:
         note_life()
         for name, task in tasks.items():
             samples.take_turns(1, {EMPTY: partial(visitor.get, "/empty/"), name: task})
+        samples.take_turns(1, {SHORT_LIST: partial(small.get, few[LIST])})
     return samples, list(pages)
 
 
 def goals_of(page: str) -> tuple[Goal, ...]:
-    """What each page is meant to reach."""
-
     def p95(samples: Samples) -> float | None:
         return percentile(samples.values.get(f"{page} s", []))
 
@@ -60,12 +59,12 @@ def goals_of(page: str) -> tuple[Goal, ...]:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark."""
     options = parser_of("pages", __doc__, rows=10_000, rounds=100).parse_args(arguments)
     with prepared() as (cluster, machine, say), portal_ready(cluster):
         samples, names = run(options.rows, options.rounds, say)
     title = f"a project with {options.rows:,} backups and events"
     goals = [goal for name in names for goal in goals_of(name)]
+    goals.append(Goal("list of many vs few", (f"{LIST} s", f"{SHORT_LIST} s"), 1.3, 1))
     conclude(options, machine, samples, goals, title)
 
 

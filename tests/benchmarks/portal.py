@@ -19,9 +19,9 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.provisioning import database_name
 from backups_portal.projectdb.tokens import TokenGrant, create_token
-from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring, project_dsn
+from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring
 from backups_portal.projects.models import Project
-from backups_portal.projects.project_creation import BackupSettings, create_project
+from backups_portal.projects.project_creation import BackupSettings
 from backups_portal.projects.servers import DEFAULT_NAME, register_server
 from backups_portal.urls import urlpatterns as pages
 from restores.snapshot_loader import Target
@@ -35,7 +35,8 @@ from tests.factories import (
     make_restore,
     make_transfer,
 )
-from tests.projectdatabases import PASSWORD, add_device, add_rows, open_database
+from tests.projectdatabases import PASSWORD, open_database
+from tests.realprojects import database_of, make_project
 from tests.takensnapshots import taken
 
 # Of what lists show in pages, and of what a project's own pages show.
@@ -70,14 +71,12 @@ def serve(source: Target) -> Client:
 
 
 def new_token(source: Target, device_id: str | None = None) -> str:
-    """A new token of a device, or of a profile."""
     grant = TokenGrant("device" if device_id else "profile", name="New", device_id=device_id)
     with open_database(source) as opened:
         return create_token(opened, grant, keys=keyring()).value
 
 
 def visitor(account: Account) -> Client:
-    """Somebody who is signed in, with a browser that compresses as all of them do."""
     browser = Browser()
     browser.force_login(account)
     cookie = f"sessionid={browser.cookies['sessionid'].value}"
@@ -85,31 +84,16 @@ def visitor(account: Account) -> Client:
     return Client(APPLICATION, headers)
 
 
-def make_project(name: str, owner: Account, schedule: BackupSettings, *, rows: int = 0) -> Project:
-    """A project with a main database of one device and so many readings of a day."""
-    register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
-    project = create_project(name=name, owner=owner, settings=schedule)
-    with open_database(main_database_of(project)) as opened:
-        add_device(opened)
-        add_rows(opened, 0, rows)
-    return project
-
-
-def main_database_of(project: Project) -> Target:
-    """Where its rows are."""
-    return Target(project_dsn(project), project.prefix)
-
-
 def project_with(rows: int) -> tuple[Client, dict[str, str]]:
     """A new owner with a project of so many rows of each kind; the pages by name."""
     owner, now = make_account(), timezone.now()
     schedule = BackupSettings(now.time(), "UTC", 7, now + timedelta(hours=6))
     project = make_project(f"Project of {rows}", owner, schedule, rows=1_000)
-    with open_database(main_database_of(project)) as opened:
+    with open_database(database_of(project)) as opened:
         add_devices(opened, min(rows, MOST) - 1)
         ids = opened.execute("SELECT id::text FROM device LIMIT %s", [TOKENS]).fetchall()
     for (device_id,) in ids:
-        new_token(main_database_of(project), device_id)
+        new_token(database_of(project), device_id)
     return visitor(owner), _pages_of(project, owner, _fill(project, owner, rows))
 
 

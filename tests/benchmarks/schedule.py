@@ -1,4 +1,4 @@
-"""Measures the schedule at scale: the tick, retention, the sweep, a long list, and real projects.
+"""Measures the schedule at scale: the tick, retention, the sweep, and real projects.
 
     python -m tests.benchmarks.schedule --projects 10k
     python -m tests.benchmarks.schedule --projects 1M --json
@@ -29,8 +29,6 @@ SNAPSHOT_DAYS = 100
 SEQUENTIAL = "tables that a tick reads whole"
 RATE = "projects a second"
 RETENTION, SWEEP = "memory of retention", "memory of the sweep"
-FEW, MANY = "list of few", "list of many"
-QUERIES = ("queries of a list of many", "queries of a list of few")
 
 
 def goals(sizes: Sequence[int]) -> list[Goal]:
@@ -41,14 +39,8 @@ def goals(sizes: Sequence[int]) -> list[Goal]:
         Goal(f"claimed and sent, {RATE}", RATE, 2_000, unit="/s", more_is_better=True),
         Goal(RETENTION, f"{RETENTION} MB", 64, 16, "MB"),
         Goal(SWEEP, f"{SWEEP} MB", 64, 16, "MB"),
-        Goal("list of many vs few", (f"{MANY} s", f"{FEW} s"), 1.3, 1),
-        Goal("list of many: more queries", _more_queries, 0, unit="queries"),
         Goal("real snapshots that failed", "snapshots that failed", 0, unit="snapshots"),
     ]
-
-
-def _more_queries(samples: Samples) -> float | None:
-    return samples.excess(*QUERIES)
 
 
 def _growing(due: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
@@ -63,16 +55,13 @@ def _flat(due: int, size: int, least: int) -> Goal:
 
 
 def tick(due: int, among: int) -> str:
-    """The name of a tick's figure."""
     return f"tick {due} among {among}"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of a run."""
     parser = parser_of("schedule", __doc__, rounds=5)
     add = parser.add_argument
     add("--projects", type=count, default=10_000, help="rows of projects, and of snapshots")
-    add("--backups", type=count, default=10_000, help="of the long list")
     add("--end-to-end", type=count, default=500, help="real projects to back up")
     return parser.parse_args(arguments)
 
@@ -83,7 +72,6 @@ def sizes_of(projects: int) -> list[int]:
 
 
 def run(options: argparse.Namespace, say: Say) -> tuple[Samples, dict[int, str]]:
-    """All figures, and the plans of the tick's query among all projects, by how many are due."""
     from tests.benchmarks import schedule_measurements as measurements
 
     samples, there = Samples(), 0
@@ -100,9 +88,6 @@ def run(options: argparse.Namespace, say: Say) -> tuple[Samples, dict[int, str]]
     measurements.measure_retention(samples, max(options.projects // SNAPSHOT_DAYS, 1))
     say("sweep of their storage")
     measurements.measure_sweep(samples)
-    say("lists of backups")
-    # Each ten times as often as a tick.
-    measurements.measure_lists(samples, options.backups, 10 * options.rounds)
     if options.end_to_end:
         say(f"{options.end_to_end:,} real projects")
         measurements.measure_end_to_end(samples, options.end_to_end)
@@ -110,7 +95,6 @@ def run(options: argparse.Namespace, say: Say) -> tuple[Samples, dict[int, str]]
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark."""
     options = parse(arguments)
     with prepared() as (cluster, machine, say), portal_ready(cluster):
         samples, plans = run(options, say)

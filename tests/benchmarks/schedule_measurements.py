@@ -1,9 +1,8 @@
-"""Ticks, retention, sweeps and lists over generated rows, and real projects with workers."""
+"""Ticks, retention and sweeps over generated rows, and real projects with workers."""
 
 import time
 from contextlib import ExitStack
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,20 +24,11 @@ from snapshots.tasks import enqueue, run_schedule
 from tests.benchmarks import generated_storage as generated
 from tests.benchmarks.harness import MEGABYTE, Samples
 from tests.benchmarks.machine import peak_growth
-from tests.benchmarks.portal import analyze, make_project, project_with
-from tests.benchmarks.schedule import (
-    DUE,
-    FEW,
-    MANY,
-    QUERIES,
-    RATE,
-    RETENTION,
-    SNAPSHOT_DAYS,
-    SWEEP,
-    tick,
-)
+from tests.benchmarks.portal import analyze
+from tests.benchmarks.schedule import DUE, RATE, RETENTION, SNAPSHOT_DAYS, SWEEP, tick
 from tests.conftest import running_worker
 from tests.factories import make_account, make_project_row, make_snapshot
+from tests.realprojects import make_project
 
 # So many snapshots are let go for a rate.
 ENOUGH = 1_000
@@ -94,7 +84,6 @@ def make_due(number: int) -> None:
 
 
 def forget_queued() -> None:
-    """Let no tick find snapshots of projects that have no database."""
     Snapshot.objects.filter(state=Snapshot.State.QUEUED).delete()
 
 
@@ -121,7 +110,6 @@ def add_snapshots(projects: int, days: int) -> None:
 
 
 def measure_tick(samples: Samples, among: int, due: int) -> None:
-    """Queue what is due, send it, and look for what was overlooked."""
     make_due(due)
     now, start = timezone.now(), time.perf_counter()
     with samples.clock(tick(due, among)):
@@ -145,7 +133,6 @@ def plan_of_the_tick(due: int) -> str:
 
 
 def measure_retention(samples: Samples, projects: int) -> None:
-    """All that goes is judged, and some of it let go."""
     add_snapshots(projects, SNAPSHOT_DAYS)
     now, grown = timezone.now(), peak_growth()
     with samples.clock("retention of everything"):
@@ -178,17 +165,6 @@ def measure_sweep(samples: Samples) -> None:
     samples.record(SWEEP, MB=grown() / MEGABYTE)
     samples.add("projects swept a second", len(ids) / took)
     samples.add("manifests swept", storage.readings)
-
-
-def measure_lists(samples: Samples, backups: int, times: int) -> None:
-    """The first page of a project's backups: of one with few, and of one with many."""
-    tasks = {}
-    for name, queries, number in zip((MANY, FEW), QUERIES, (backups, 10), strict=True):
-        visitor, pages = project_with(number)
-        tasks[name] = partial(visitor.get, pages["backups"])
-        tasks[name]()
-        samples.add(queries, visitor.queries(pages["backups"]))
-    samples.take_turns(times, tasks)
 
 
 def measure_end_to_end(samples: Samples, projects: int) -> None:

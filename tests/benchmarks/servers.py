@@ -4,21 +4,21 @@ import io
 import os
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 import psycopg
 from psycopg import sql
 
-from backups_portal.demo.data_folder import DataFolder, opened
-from backups_portal.demo.postgres import SUPERUSER, binaries, start_postgres
+from backups_portal.demo.postgres import binaries
 from backups_portal.demo.redis import start_redis
 from backups_portal.projectdb.database_url import database_url
+from tests import clusters
 from tests.benchmarks.machine import tree_cpu_seconds
 from tests.projectdatabases import quiet
 
@@ -44,11 +44,9 @@ class Cluster:
 
     @property
     def version(self) -> str:
-        """The version of the server, in short."""
         return server_version(self.superuser_url)
 
     def program(self, name: str) -> str:
-        """One of PostgreSQL's programs, of the server's version."""
         return str(binaries() / name)
 
     def settle(self) -> None:
@@ -56,12 +54,10 @@ class Cluster:
         execute(self.superuser_url, "CHECKPOINT")
 
     def cpu(self) -> float:
-        """Processor time that the server has used so far, in seconds."""
         return tree_cpu_seconds(self.pid)
 
     @contextmanager
     def scratch_path(self) -> Iterator[Path]:
-        """Where a file or folder may be made; removed afterwards."""
         path = self.scratch / secrets.token_hex(4)
         try:
             yield path
@@ -79,15 +75,8 @@ def execute(url: str, *statements: str) -> None:
 
 
 def server_version(url: str) -> str:
-    """The version of a server, in short."""
     with psycopg.connect(url) as connection:
         return str(connection.info.parameter_status("server_version"))
-
-
-def superuser_url(folder: DataFolder, url: str) -> str:
-    """The way of a superuser into a cluster that the demo has made."""
-    password = folder.keep(SUPERUSER, lambda: "")
-    return database_url(url, database=SUPERUSER, user=SUPERUSER, password=password)
 
 
 @contextmanager
@@ -97,17 +86,15 @@ def running_cluster() -> Iterator[Cluster]:
     Its settings are those of the demo's durable cluster (fsync on), but for autovacuum: whether it
     starts in somebody's measurement would be luck, so it is off for everybody.
     """
-    folder = Path(tempfile.mkdtemp(prefix="backups-portal-benchmark-"))
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        data = stack.enter_context(opened(folder))
-        postgres, url = start_postgres(data, durable=True, say=quiet)
-        stack.callback(postgres.stop)
-        redis, redis_url = start_redis(data, durable=False, say=quiet)
+        temporary = TemporaryDirectory(prefix="backups-portal-", ignore_cleanup_errors=True)
+        folder = Path(stack.enter_context(temporary))
+        server = stack.enter_context(clusters.running_cluster(folder, durable=True))
+        redis, redis_url = start_redis(server.folder, durable=False, say=quiet)
         stack.callback(redis.stop)
-        superuser = superuser_url(data, url)
+        superuser = server.superuser_url
         execute(superuser, "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
-        yield Cluster(url, superuser, redis_url, postgres.pid, data.sub("scratch"))
+        yield Cluster(server.url, superuser, redis_url, server.pid, server.folder.sub("scratch"))
 
 
 @contextmanager
@@ -172,7 +159,6 @@ class Client:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def call(self, method: str, path: str, body: bytes = b"", **headers: str) -> bytes:
-        """The body of an answer that must be a success."""
         address, _, query = path.partition("?")
         environ = {
             "REQUEST_METHOD": method,
@@ -199,7 +185,6 @@ class Client:
         return answer
 
     def get(self, path: str, **headers: str) -> bytes:
-        """A page, or what a resource is."""
         return self.call("GET", path, **headers)
 
     def queries(self, path: str) -> int:

@@ -59,13 +59,11 @@ class Guesser:
         self.token = answer.cookies["csrftoken"]
 
     def at_portal(self, password: str, address: str) -> int:
-        """The status of the answer to the form; 302 for who is let in."""
         form = {"username": EMAIL, "password": password, "csrfmiddlewaretoken": self.token}
         cookies = {"csrftoken": self.token}
         return self._post(f"{self.portal}/sign-in/", address, data=form, cookies=cookies)
 
     def at_api(self, password: str, address: str) -> int:
-        """The status of the answer of the API; 200 for who is let in."""
         body = {"email": EMAIL, "password": password}
         return self._post(f"{self.api}/account/login", address, json=body)
 
@@ -92,7 +90,6 @@ class Guesser:
 
 
 def run(cluster: Cluster, options: argparse.Namespace, say: Say) -> dict[str, Any]:
-    """The attack, and what the owner and the attacker get afterwards."""
     from backups_portal.accounts.models import Account
     from backups_portal.audit.models import AuditEvent
     from tests.contract.server import running
@@ -150,7 +147,6 @@ def holds(figures: dict[str, Any]) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark; it ends with 1 where guessing led somewhere."""
     parser = parser_of("signin", __doc__)
     parser.add_argument("--tries", type=int, default=2_000, help="wrong passwords in all")
     parser.add_argument("--clients", type=int, default=8, help="at one time")

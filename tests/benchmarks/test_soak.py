@@ -25,12 +25,10 @@ from tests.benchmarks.harness import Samples, judge
 from tests.benchmarks.machine import tree
 from tests.benchmarks.soak.__main__ import parse
 from tests.benchmarks.soak.beat import compressed
-from tests.benchmarks.soak.checks import logged_errors
 from tests.benchmarks.soak.days import as_it_was, missing_dates, pass_day
-from tests.benchmarks.soak.faults import Fault, Outages, faults
 from tests.benchmarks.soak.ingest import NOTHING, Contents, Truth, choose, groups_in, perform
-from tests.benchmarks.soak.services import Service
-from tests.benchmarks.soak.verdict import TROUBLES, goals
+from tests.benchmarks.soak.judgement import TROUBLES, goals, logged_errors
+from tests.benchmarks.soak.processes import Fault, Outages, Service, faults
 from tests.benchmarks.soak.watching import Connections, Counting, growth, quarters, surplus
 from tests.factories import make_project_row, make_snapshot
 from tests.projectdatabases import add_device, main_database, open_database

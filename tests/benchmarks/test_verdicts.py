@@ -93,7 +93,7 @@ def test_what_is_due_is_found_by_an_index(tables: int, is_reached: bool) -> None
 
 
 def test_the_schedule_is_measured() -> None:
-    options = ["--projects", "100", "--rounds", "1", "--backups", "20", "--end-to-end", "2"]
+    options = ["--projects", "100", "--rounds", "1", "--end-to-end", "2"]
     ran = subprocess.run(
         [sys.executable, "-m", "tests.benchmarks.schedule", *options, "--json"],
         # It has servers of its own.

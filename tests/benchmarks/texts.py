@@ -15,14 +15,7 @@ from snapshots.engine.storage import open_storage
 from tests.benchmarks.harness import Samples, parser_of
 from tests.benchmarks.machine import own_peak_bytes
 from tests.benchmarks.servers import running_cluster
-from tests.projectdatabases import (
-    KEYS,
-    Backups,
-    add_device,
-    main_database,
-    open_database,
-    quiet,
-)
+from tests.projectdatabases import KEYS, Backups, add_device, main_database, open_database, quiet
 
 # Texts of a length that differs from row to row by up to a fifth, of one day or one table.
 TEXTS = """
@@ -75,7 +68,6 @@ def measure(server: str, kind: str, megabytes: int, length: int) -> dict[str, fl
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark, and print what was found as JSON."""
     parser = parser_of("texts", __doc__)
     parser.add_argument("--kind", choices=sorted(FILL), default="text")
     parser.add_argument("--megabytes", type=int, default=200)

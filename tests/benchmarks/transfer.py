@@ -81,40 +81,33 @@ GOALS = (
 
 @dataclass
 class Pair:
-    """A full project and an empty one."""
-
     source: Target
     target: Target
 
     @contextmanager
     def opened(self) -> Iterator[tuple[Connection, Connection]]:
-        """As the portal opens them."""
         with psycopg.connect(self.source.dsn) as source, open_database(self.target) as target:
             source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             target.execute("SET work_mem = '64MB'")
             yield source, target
 
     def plan(self) -> Plan:
-        """The dry run."""
         planning = Planning(limit=0, now=datetime.now(UTC), batch_rows=BATCH_ROWS)
         with self.opened() as (source, target):
             return make_plan(source, target, Choice(), planning)
 
     def move(self, plan: Plan, transfer: str) -> list[Compared]:
-        """The move and the comparison."""
         job = MoveJob(transfer, plan, Choice(), keys=KEYS, limit=0, now=datetime.now(UTC))
         with self.opened() as (source, target):
             routes = move(source, target, job, on_batch=quiet)
             return compare(target, plan, routes.target, transfer=transfer)
 
     def take_back(self, transfer: str) -> None:
-        """The undo."""
         with self.opened() as (_, target):
             undo(target, transfer, Undone(), lambda: None)
 
 
 def bare_copy(pair: Pair, samples: Samples) -> None:
-    """All rows from one database piped into a bare table of the other."""
     with open_database(pair.source) as source, open_database(pair.target) as target:
         for statement in BARE_TABLE:
             target.execute(statement.encode())
@@ -206,7 +199,6 @@ def run_size(cluster: Cluster, rows: int, rounds: int, sdk_devices: int, say: Sa
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark."""
     parser = parser_of("transfer", __doc__, rows=2_000_000, rounds=3)
     parser.add_argument("--sdk-devices", type=int, default=5, help="0: without the SDK")
     parser.add_argument("--growth", type=counts, metavar="N,…", help="instead: these sizes")

@@ -1,4 +1,4 @@
-"""PostgreSQL servers that a test kills: the one of this run, and one of a test's own."""
+"""The PostgreSQL server of this run, which a test kills."""
 
 import atexit
 import os
@@ -12,10 +12,7 @@ import pytest
 from django.conf import settings
 from django.db import Error, connection
 
-from backups_portal.demo.child_processes import Child, tied_to_parent
-from backups_portal.demo.data_folder import DataFolder
-from backups_portal.demo.postgres import SUPERUSER, start_postgres
-from backups_portal.projectdb.database_url import database_url
+from backups_portal.demo.child_processes import tied_to_parent
 from backups_portal.projects.models import Project
 from tests.faults.laboratory import until
 
@@ -93,28 +90,3 @@ def _parent(pid: int) -> int | None:
 
 def _is_alive(pid: int) -> bool:
     return _status(pid)[:1] not in ([], ["Z"])
-
-
-class Cluster:
-    """A PostgreSQL server of a test's own."""
-
-    def __init__(self, folder: DataFolder) -> None:
-        self._folder = folder
-        self._child, self.url = self._start()
-
-    def _start(self) -> tuple[Child, str]:
-        return start_postgres(self._folder, durable=False, say=lambda line: None)
-
-    @property
-    def superuser_url(self) -> str:
-        """For what only an operator does."""
-        password = self._folder.keep(SUPERUSER, lambda: "")
-        return database_url(self.url, database=SUPERUSER, user=SUPERUSER, password=password)
-
-    @property
-    def owner(self) -> os.stat_result:
-        """Whose the files are."""
-        return (self._folder.path / "postgres" / "data").stat()
-
-    def stop(self) -> None:
-        self._child.stop()

@@ -103,20 +103,9 @@ GOALS = (
         1.5,
         more_is_better=True,
     ),
-    Goal(
-        f"{FULL} vs binary COPY to nowhere",
-        (f"{FULL} s", "binary COPY to nowhere s"),
-        3.5,
-        2,
-    ),
+    Goal(f"{FULL} vs binary COPY to nowhere", (f"{FULL} s", "binary COPY to nowhere s"), 3.5, 2),
     Goal("next snapshot vs full: time", ("next snapshot s", f"{FULL} s"), 10, 4, "%"),
-    Goal(
-        "next snapshot vs full: bytes",
-        ("next snapshot bytes", f"{FULL} bytes"),
-        4,
-        2,
-        "%",
-    ),
+    Goal("next snapshot vs full: bytes", ("next snapshot bytes", f"{FULL} bytes"), 4, 2, "%"),
     Goal("full and seven dailies vs full: bytes", DAILIES, 1.3, 1.12),
     Goal(
         "restore vs pg_restore -j2",
@@ -149,7 +138,6 @@ def names(text: str) -> list[str]:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of a run."""
     parser = parser_of("engine", __doc__, rows=5_000_000, rounds=3)
     add = parser.add_argument
     add("--only", type=names, default=list(ALL), metavar="NAME,…", help="some of the measurements")
@@ -162,7 +150,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def measure(
     chosen: Mapping[str, Measurement], rounds: int, setup: Setup, samples: Samples, say: Say
 ) -> None:
-    """So many rounds of some measurements."""
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         for measurement in chosen.values():
@@ -170,7 +157,6 @@ def measure(
 
 
 def run_rounds(cluster: Cluster, machine: Machine, options: argparse.Namespace, say: Say) -> None:
-    """Measure one size, and show it."""
     samples = Samples()
 
     def asked(measurements: Mapping[str, Measurement]) -> dict[str, Measurement]:
@@ -189,7 +175,6 @@ def run_rounds(cluster: Cluster, machine: Machine, options: argparse.Namespace, 
 
 
 def show_profiles(console: Console, samples: Samples, rows: int) -> None:
-    """What took the time."""
     headings = ("part", "calls", "wall s", "CPU s", "wall ns/row", "CPU ns/row")
     for name, parts in samples.profiles.items():
         lines = [
@@ -205,7 +190,6 @@ def show_profiles(console: Console, samples: Samples, rows: int) -> None:
 
 
 def run_growth(cluster: Cluster, machine: Machine, options: argparse.Namespace, say: Say) -> None:
-    """Measure the engine alone at all sizes, and show how its times grow."""
     sizes = []
     for rows in options.growth:
         samples = Samples()
@@ -255,7 +239,6 @@ def show_growth(console: Console, sizes: list[dict[str, Any]], shares: dict[str,
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark."""
     options = parse(arguments)
     with prepared() as (cluster, machine, say):
         run = run_growth if options.growth else run_rounds

@@ -45,7 +45,6 @@ class Batches:
         return [self._series, moments, self._numbers, self._texts, shared]
 
     def insert(self, connection: Connection) -> float:
-        """Insert one; the seconds until it was committed."""
         batch = self._next()
         started = time.perf_counter()
         connection.execute(INSERT, batch, prepare=True)
@@ -60,7 +59,6 @@ class Batches:
 
 
 def _array(values: Iterable[object]) -> str:
-    """An array as PostgreSQL reads it."""
     return "{" + ",".join(map(str, values)) + "}"
 
 

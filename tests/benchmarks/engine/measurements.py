@@ -14,7 +14,6 @@ DAILIES = 7
 
 
 def full_snapshot(setup: Setup, samples: Samples, say: Say) -> None:
-    """A full snapshot, the dumps, and the floor."""
     if setup.with_peers:
         _dumps(setup, samples, say)
     say("full snapshot")
@@ -94,7 +93,6 @@ def encryption(setup: Setup, samples: Samples, say: Say) -> None:
 
 
 def daily_snapshots(setup: Setup, samples: Samples, say: Say) -> None:
-    """A full snapshot and a week of dailies; the rows are taken back afterwards."""
     say("a full snapshot and a week of dailies")
     setup.full_snapshot()
     samples.record("before the dailies", bytes=setup.stored_bytes)
@@ -108,7 +106,6 @@ def daily_snapshots(setup: Setup, samples: Samples, say: Say) -> None:
 
 
 def restore(setup: Setup, samples: Samples, say: Say) -> None:
-    """A restore with its proof, a warm one of what the proof leaves, and pg_restore."""
     ensure_snapshot(setup, say)
     if setup.with_peers:
         say("pg_restore -j2")
@@ -124,7 +121,6 @@ def restore(setup: Setup, samples: Samples, say: Say) -> None:
 
 
 def profile(setup: Setup, samples: Samples, say: Say) -> None:
-    """Clocks around the engine's parts, with one thread and with all."""
     for threads in sorted({1, setup.readers}):
         say(f"profile with {threads} threads")
         taken = setup.full_snapshot(profile=True, readers=threads)

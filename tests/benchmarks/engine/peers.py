@@ -5,7 +5,7 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from tests.benchmarks.servers import execute
 CUSTOM, DIRECTORY = "pg_dump -Fc", "pg_dump -Fd -j2 -Z1"
 PIPED, RESTIC = "pg_dump -Fc -Z0 | zstd", "pg_dump -Fc -Z0 | restic"
 UNCOMPRESSED = ("--format=custom", "--compress=0")
-Bounds = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,6 @@ class Outcome:
 
 
 def measured(setup: Setup, work: Callable[[], object]) -> Outcome:
-    """What it took."""
-
     def cpu() -> float:
         # Of this process, of the programs that it has run, and of the server.
         return sum(os.times()[:4]) + setup.cluster.cpu()
@@ -64,15 +61,12 @@ def dump_command(setup: Setup, *options: str) -> list[str]:
 
 
 def dump(setup: Setup, target: Path, *options: str) -> Outcome:
-    """pg_dump into a file or folder."""
     command = dump_command(setup, *options, f"--file={target}")
     outcome = measured(setup, lambda: run(*command))
     return replace(outcome, stored_bytes=folder_bytes(target))
 
 
 def dump_through(setup: Setup, command: list[str], target: Path) -> Outcome:
-    """An uncompressed dump piped through another program."""
-
     def pipe() -> None:
         reader = subprocess.Popen(dump_command(setup, *UNCOMPRESSED), stdout=subprocess.PIPE)
         ran = subprocess.run(command, stdin=reader.stdout, stdout=subprocess.DEVNULL)
@@ -86,13 +80,10 @@ def dump_through(setup: Setup, command: list[str], target: Path) -> Outcome:
 
 
 def dump_into_zstd(setup: Setup, target: Path) -> Outcome:
-    """An uncompressed dump that another program compresses, with all cores if it wants to."""
     return dump_through(setup, ["zstd", "--quiet", "-o", str(target)], target)
 
 
 class Restic:
-    """A store that keeps equal pieces of dumps once."""
-
     def __init__(self, setup: Setup, repository: Path) -> None:
         os.environ.setdefault("RESTIC_PASSWORD", secrets.token_hex(8))
         self._setup, self._repository = setup, repository
@@ -100,7 +91,6 @@ class Restic:
         run(*self._command, "init")
 
     def back_up(self) -> Outcome:
-        """Store a dump beside those before."""
         command = [*self._command, "--no-cache", "backup", "--stdin"]
         return dump_through(self._setup, command, self._repository)
 
@@ -121,7 +111,6 @@ def restore(setup: Setup, archive: Path) -> Outcome:
 
 
 def is_installed(name: str) -> bool:
-    """Whether there is a program, which is none of PostgreSQL's."""
     return shutil.which(name) is not None
 
 
@@ -168,27 +157,20 @@ def _check(program: str, *codes: int) -> None:
 
 
 def _shares(setup: Setup) -> list[list[str]]:
-    """The statements of each reader, so that all have about as many rows to copy."""
-    rows: dict[Bounds, int] = {}
-    for segment in setup.manifest().of(VARIABLE.name):
-        bounds = (segment.first_chunk, segment.end_chunk)
-        rows[bounds] = rows.get(bounds, 0) + segment.rows
-    shares: list[list[str]] = [[] for _ in range(setup.readers)]
-    loads = [0] * setup.readers
-    for bounds, count in rows.items():
-        least = loads.index(min(loads))
-        shares[least].append(_copy(VARIABLE, bounds))
-        loads[least] += count
-    shares[0] += [_copy(table) for table in RESOURCE_TABLES]
-    return shares
+    """The statements of each reader; all have about as many rows to copy."""
+    segments = setup.manifest().of(VARIABLE.name)
+    ranges = dict.fromkeys((segment.first_chunk, segment.end_chunk) for segment in segments)
+    copies = [_copy(VARIABLE, *bounds) for bounds in ranges] + [*map(_copy, RESOURCE_TABLES)]
+    return [copies[number :: setup.readers] for number in range(setup.readers)]
 
 
-def _copy(table: Table, bounds: Sequence[int | None] = ()) -> str:
+def _copy(table: Table, first: int | None = None, end: int | None = None) -> str:
     columns = sql.SQL(", ").join(map(sql.Identifier, table.stored()))
-    query = sql.SQL("SELECT {} FROM {} WHERE true").format(columns, sql.Identifier(table.name))
-    for operator, chunk in zip((">=", "<"), bounds, strict=False):
-        if chunk is not None:
-            query += sql.SQL(f" AND time {operator} {{}}").format(
-                sql.Literal(chunk_start(chunk).isoformat())
-            )
-    return sql.SQL("COPY ({}) TO STDOUT (FORMAT binary);").format(query).as_string()
+    bounds = [
+        f"time {operator} '{chunk_start(chunk).isoformat()}'"
+        for operator, chunk in ((">=", first), ("<", end))
+        if chunk is not None
+    ]
+    query = sql.SQL("COPY (SELECT {} FROM {} WHERE {}) TO STDOUT (FORMAT binary);")
+    where = sql.SQL(" AND ".join(["true", *bounds]))
+    return query.format(columns, sql.Identifier(table.name), where).as_string()

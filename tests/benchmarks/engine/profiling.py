@@ -63,7 +63,6 @@ class Part:
     cpu: float = 0.0
 
     def add(self, wall: float, cpu: float) -> None:
-        """Count one more call."""
         self.calls += 1
         self.wall += wall
         self.cpu += cpu
@@ -84,12 +83,10 @@ class Clock:
         return stack
 
     def current(self) -> str:
-        """The part that this thread is in."""
         return self._stack[-1].name if self._stack else "elsewhere"
 
     @contextmanager
     def running(self, name: str) -> Iterator[None]:
-        """Count what happens inside as part of `name`."""
         stack, inside = self._stack, Part(name)
         stack.append(inside)
         wall, cpu = time.perf_counter(), time.thread_time()
@@ -105,7 +102,6 @@ class Clock:
                 part.add(wall - inside.wall, cpu - inside.cpu)
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function with a clock."""
         if name == THREADS:
             return self._around_threads(function)
         if isgeneratorfunction(function):

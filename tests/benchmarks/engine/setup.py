@@ -45,33 +45,27 @@ class Setup:
 
     @property
     def storage(self) -> Path:
-        """The folder in which snapshots are stored."""
         return self.cluster.scratch / "storage"
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of all objects in storage."""
         return folder_bytes(self.storage)
 
     def connect(self) -> Connection:
-        """A connection in which every statement is a transaction."""
         return open_database(self.source)
 
     def connect_as_superuser(self) -> Connection:
-        """One with the right to keep triggers from firing."""
         name = psycopg.conninfo.conninfo_to_dict(self.source.dsn)["dbname"]
         url = database_url(self.cluster.superuser_url, database=str(name))
         return psycopg.connect(url, autocommit=True)
 
     def forget_snapshots(self) -> None:
-        """An empty storage, and a database that was never backed up."""
         shutil.rmtree(self.storage, ignore_errors=True)
         self.newest = None
         with self.connect() as connection:
             self.marks.reset(connection)
 
     def start(self, task: str, **request: Any) -> Task:
-        """Start a worker with a task."""
         return Task(
             task,
             storage=self.storage.as_uri(),
@@ -82,7 +76,6 @@ class Setup:
         )
 
     def start_snapshot(self, *, profile: bool = False, readers: int | None = None) -> Task:
-        """Start a worker that takes the next snapshot."""
         return self.start(
             "snapshot",
             dsn=self.source.dsn,
@@ -92,7 +85,6 @@ class Setup:
         )
 
     def snapshot(self, *, profile: bool = False, readers: int | None = None) -> dict[str, Any]:
-        """Take the next snapshot: the first one reads everything, others what has changed."""
         self.cluster.settle()
         result = self.start_snapshot(profile=profile, readers=readers).finish()
         self.newest = str(result["manifest"])
@@ -104,7 +96,6 @@ class Setup:
         return self.snapshot(**options)
 
     def restore(self, *, profile: bool = False, loaders: int | None = None) -> dict[str, Any]:
-        """Restore the newest snapshot into a new database, prove it, and drop it."""
         self.cluster.settle()
         threads = loaders or self.readers
         return self.start(
@@ -112,7 +103,6 @@ class Setup:
         ).finish()
 
     def manifest(self) -> Manifest:
-        """The newest snapshot's."""
         return Manifest.load(open_storage(self.storage.as_uri()), str(self.newest))
 
 

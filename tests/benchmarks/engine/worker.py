@@ -63,7 +63,6 @@ class Task:
 
     @property
     def is_running(self) -> bool:
-        """Whether it still works."""
         return self._process.poll() is None
 
     def finish(self) -> dict[str, Any]:

@@ -14,43 +14,21 @@ import logging
 import os
 import random
 import secrets
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
+from tempfile import TemporaryDirectory
 
 from backups_portal.demo.bootstrap import environment
 from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.embedded_servers import Services
 from backups_portal.demo.ports import free_port
 from backups_portal.demo.shutdown_signals import stop_on_signals
-from tests.benchmarks.harness import (
-    Say,
-    console_of,
-    parser_of,
-    print_json,
-    progress,
-    show,
-    show_table,
-)
+from tests.benchmarks.harness import Say, console_of, parser_of, print_json, progress
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.servers import server_version
-from tests.benchmarks.soak.services import (
-    APPLICATION,
-    Servers,
-    logs,
-    running_portal,
-    running_servers,
-)
-
-if TYPE_CHECKING:
-    from tests.benchmarks.soak.verdict import Verdict
+from tests.benchmarks.soak.processes import APPLICATION, Servers, running_portal, running_servers
 
 # What waits, waits for a part of a compressed day, as it does for a part of a day in production.
 IMPATIENT = {
@@ -62,11 +40,9 @@ IMPATIENT = {
     # Only the locks keep a sweep from what is being stored.
     "ORPHAN_GRACE_HOURS": "0",
 }
-SHOWN = 10
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of a run."""
     parser = parser_of("soak", __doc__)
     add = parser.add_argument
     add("--minutes", type=float, default=20, help="until nothing is killed any more")
@@ -78,23 +54,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--seed", type=int, default=1, help="decides what is killed when, and what is written")
     add("--data", type=Path, help="a folder that is kept; else a temporary one")
     return parser.parse_args(arguments)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a soak has shown.
-
-    Attributes:
-        reasons: Why work was tried again or given up, and how often.
-        logged: What processes logged as errors while nothing was away, and how often.
-        gauges: Samples over the whole run, by name.
-    """
-
-    verdict: "Verdict"
-    machine: Machine
-    reasons: Mapping[str, int]
-    logged: Mapping[str, int]
-    gauges: Mapping[str, Sequence[float]]
 
 
 def prepare(folder: DataFolder, servers: Servers, port: int, day: float) -> None:
@@ -112,81 +71,42 @@ def prepare(folder: DataFolder, servers: Servers, port: int, day: float) -> None
     prepare_portal(services)
 
 
-def run(folder: DataFolder, options: argparse.Namespace, say: Say) -> Result:
-    """The whole of it."""
+def run(options: argparse.Namespace, say: Say) -> bool:
+    """Soak and show what came of it; whether everything held."""
     rng, port = random.Random(options.seed), free_port()  # noqa: S311
     with ExitStack() as stack:
+        temporary = TemporaryDirectory(prefix="backups-portal-soak-", ignore_cleanup_errors=True)
+        path = options.data or Path(stack.enter_context(temporary))
+        folder = stack.enter_context(opened(path))
         servers = stack.enter_context(running_servers(folder, rng))
         machine = Machine.now(server_version(servers.database_url))
         prepare(folder, servers, port, options.day)
-        from tests.benchmarks.soak import checks, soaking
-        from tests.benchmarks.soak.verdict import look_at
+        from tests.benchmarks.soak.judgement import goals, look_at
+        from tests.benchmarks.soak.soaking import Soak, make_fields, wait_until_ready
         from tests.benchmarks.soak.watching import connections
 
-        fields = soaking.make_fields(options.projects, rng, say)
+        fields = make_fields(options.projects, rng, say)
         portal = stack.enter_context(running_portal(folder, port))
-        soaking.wait_until_ready(port)
-        soak = soaking.Soak(options, servers, portal, fields, port)
+        wait_until_ready(port)
+        soak = Soak(options, servers, portal, fields, port)
         begun = connections(servers).total
         say(f"soaking for {options.minutes:g} minutes")
         soak.run(say)
         verdict = look_at(soak, say)
         verdict.figures["connections before"] = begun
-        logged = checks.logged_errors(logs(folder), soak.outages)
-        return Result(verdict, machine, checks.reasons(), logged, soak.gauges.values)
-
-
-@contextmanager
-def data_folder(path: Path | None) -> Iterator[DataFolder]:
-    """The folder that was named, or a temporary one."""
-    chosen = path or Path(tempfile.mkdtemp(prefix="backups-portal-soak-"))
-    try:
-        with opened(chosen) as folder:
-            yield folder
-    finally:
-        if path is None:
-            shutil.rmtree(chosen, ignore_errors=True)
-
-
-def conclude(console: Console, result: Result, title: str) -> dict[str, Any]:
-    """Show all of it for people; the same for JSON, and whether everything is as it must be."""
-    from tests.benchmarks.soak.verdict import goals
-
-    verdict = result.verdict
-    console.print(str(result.machine))
-    lines = show(console, verdict.samples, goals(), title)["lines"]
-    for heading, numbers in (
-        ("figure", verdict.figures),
-        ("tried again or given up, because", result.reasons),
-        ("logged as errors while nothing was away", result.logged),
-    ):
-        rows = [(name, f"{number:,}") for name, number in numbers.items()]
-        show_table(console, "", (heading, ""), rows)
-    for name, found in verdict.troubles.items():
-        for trouble in found[:SHOWN]:
-            console.print(f"{name}: {trouble}", style="red", markup=False)
-    return {
-        # Nothing of it was left unmeasured.
-        "holds": len(lines) == len(goals()) and all(line["reached_must"] for line in lines),
-        "machine": asdict(result.machine),
-        "lines": lines,
-        "figures": verdict.figures,
-        "reasons": result.reasons,
-        "logged errors": result.logged,
-        "troubles": {name: found for name, found in verdict.troubles.items() if found},
-        "gauges": result.gauges,
-    }
+    title = f"{options.projects:,} projects, {options.minutes:g} minutes, days of {options.day:g} s"
+    console = console_of(options)
+    console.print(str(machine))
+    lines = verdict.show(console, title)
+    # Nothing of it was left unmeasured.
+    holds = len(lines) == len(goals()) and all(line["reached_must"] for line in lines)
+    print_json(options, holds=holds, machine=asdict(machine), lines=lines, **verdict.as_dict())
+    return holds
 
 
 def main(arguments: list[str]) -> int:
-    """Run the soak; 0 where everything held."""
-    options = parse(arguments)
-    with stop_on_signals(), data_folder(options.data) as folder:
-        result = run(folder, options, progress())
-    title = f"{options.projects:,} projects, {options.minutes:g} minutes, days of {options.day:g} s"
-    found = conclude(console_of(options), result, title)
-    print_json(options, **found)
-    return 0 if found["holds"] else 1
+    with stop_on_signals():
+        return 0 if run(parse(arguments), progress()) else 1
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from django.db.models import Count, Q
 
 from backups_portal.projects.models import Project
 from snapshots.models import Snapshot
-from tests.benchmarks.soak.faults import Outages
+from tests.benchmarks.soak.processes import Outages
 
 DAY = timedelta(days=1)
 EVERY_SECONDS = 0.5
@@ -52,7 +52,6 @@ STATEMENTS = (
 
 
 def pass_day(project_id: UUID) -> None:
-    """Let a day of a project pass: it is due then, unless it is shut down."""
     values = {"project": project_id}
     with connection.cursor() as cursor:
         cursor.execute(PROOFS, values)
@@ -67,7 +66,6 @@ def as_it_was(moment: datetime, now: datetime) -> datetime:
 
 
 def missing_dates(dates: Iterable[date]) -> int:
-    """How many days between the first and the last are not there."""
     found = set(dates)
     return (max(found) - min(found)).days + 1 - len(found) if found else 0
 
@@ -88,14 +86,12 @@ class Days(threading.Thread):
         self.passed, self.late = 0, 0.0
 
     def run(self) -> None:
-        """Called in the thread."""
         while not self._stopping.wait(EVERY_SECONDS):
             with self._outages.borne():
                 self._look(time.monotonic())
         connection.close()
 
     def stop(self) -> None:
-        """No further day passes."""
         self._stopping.set()
         self.join()
 

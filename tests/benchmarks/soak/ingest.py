@@ -100,7 +100,6 @@ class Truth:
             self.changes.remove(change)
 
     def contents(self, group: str) -> Contents:
-        """Of a group; of one that is not there: nothing."""
         return self.groups.get(group, NOTHING)
 
     def bounds(self, instant: float, until: float) -> tuple[int, int]:
@@ -120,32 +119,26 @@ class Truth:
         return low, high
 
     def differences(self, found: Mapping[str, Contents]) -> list[str]:
-        """The groups that are not as they must be."""
         names = self.groups.keys() | found.keys()
         return sorted(name for name in names if self.contents(name) != found.get(name, NOTHING))
 
 
 @dataclass(frozen=True)
 class Field:
-    """A project to write into."""
-
     project_id: UUID
     dsn: str
     prefix: str
     truth: Truth = field(default_factory=Truth)
 
     def connect(self) -> Connection:
-        """A connection in which every statement is a transaction."""
         return psycopg.connect(self.dsn, autocommit=True, connect_timeout=5)
 
     def found(self, group: str | None = None) -> dict[str, Contents]:
-        """What is in the database, of one group or of all."""
         with self.connect() as connection:
             return groups_in(connection, group)
 
 
 def groups_in(connection: Connection, group: str | None = None) -> dict[str, Contents]:
-    """What a database has of one group or of all."""
     rows = connection.execute(GROUPS, {"group": group}).fetchall()
     return {str(name): Contents(*contents) for name, *contents in rows}
 
@@ -155,7 +148,6 @@ class LostError(Exception):
 
 
 def choose(rng: random.Random, truth: Truth) -> Operation:
-    """The next operation on a project."""
     dice = rng.random()
     if dice < CORRECTED + DELETED and truth.groups:
         group = rng.choice(list(truth.groups))
@@ -224,7 +216,6 @@ class Writer(threading.Thread):
         self.error: Exception | None = None
 
     def run(self) -> None:
-        """Called in the thread."""
         try:
             while not self._stopping.is_set():
                 for place in self._fields:
@@ -279,7 +270,6 @@ class Writer(threading.Thread):
 
 
 def start_writers(fields: Sequence[Field], options: argparse.Namespace) -> list[Writer]:
-    """Threads that share the projects among them, as many as the options say."""
     writers = [
         Writer(fields[place :: options.writers], seed=options.seed + place, pause=options.pause)
         for place in range(min(options.writers, len(fields)))

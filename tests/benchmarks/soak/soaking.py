@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import time as clock_time
 from uuid import UUID
 
+from django.db import connection
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.celery import app
 from backups_portal.demo.demo_accounts import OWNER
 from backups_portal.demo.process_readiness import web_answers, workers_answer
 from backups_portal.lib.leased_job import send_on_commit
@@ -20,17 +22,20 @@ from backups_portal.projects.due_times import next_run
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.projects.project_creation import BackupSettings
 from backups_portal.projects.shutdown import shut_down
+from restores.models import Proof, Restore
+from restores.orphan_databases import has_leftovers
+from restores.proof_queue import wanted
 from restores.tasks import run_restore
 from snapshots.models import Snapshot
 from tests.benchmarks.harness import Say
-from tests.benchmarks.portal import make_project, visitor
-from tests.benchmarks.soak.checks import finished, unrest
+from tests.benchmarks.portal import visitor
 from tests.benchmarks.soak.days import Days
-from tests.benchmarks.soak.faults import Executioner, Outages
 from tests.benchmarks.soak.ingest import Field, start_writers
-from tests.benchmarks.soak.services import Portal, Servers
+from tests.benchmarks.soak.processes import Executioner, Outages, Portal, Servers
 from tests.benchmarks.soak.watching import Counting, Gauges, Reader
-from tests.faults.laboratory import ask
+from tests.faults.laboratory import ask, databases
+from tests.faults.serving import messages
+from tests.realprojects import make_project
 
 LOOP_SECONDS = 1.0
 GAUGE_SECONDS = 3.0
@@ -64,7 +69,6 @@ def _make_field(place: int, owner: Account, rng: random.Random) -> Field:
 
 
 def wait_until_ready(port: int) -> None:
-    """Return once the portal's processes answer."""
     deadline = time.monotonic() + READY_SECONDS
     while not (web_answers(port) and workers_answer()):
         if time.monotonic() > deadline:
@@ -72,10 +76,40 @@ def wait_until_ready(port: int) -> None:
         time.sleep(0.5)
 
 
+def unrest() -> list[str]:
+    """What is still to be done, or was left behind; empty where nothing is."""
+    now, waiting = timezone.now(), messages()
+    due = MainDatabase.objects.filter(next_snapshot_at__lte=now)
+    half_removed = Project.objects.filter(state=Project.State.REMOVED, removed_at=None)
+    counts = {
+        "projects due": due.filter(project__state=Project.State.ACTIVE).count(),
+        "snapshots unfinished": Snapshot.objects.unfinished().count(),
+        "restores unfinished": Restore.objects.unfinished().count(),
+        "proofs unfinished": Proof.objects.unfinished().count(),
+        "proofs wanted": wanted(now).count(),
+        "projects half removed": half_removed.count(),
+        "databases left behind": int(has_leftovers(now)),
+        "orphan databases or roles": len(orphan_databases()),
+        # Of beat's one may always be there.
+        "messages": waiting if waiting > len(app.conf.beat_schedule) else 0,
+    }
+    return [f"{what}: {count}" for what, count in counts.items() if count]
+
+
+def finished() -> int:
+    rows = (model._default_manager.all() for model in (Snapshot, Restore, Proof))
+    return sum(all_of.filter(finished_at__isnull=False).count() for all_of in rows)
+
+
+def orphan_databases() -> set[str]:
+    """Databases and roles that are no project's and no kept proof's; or that one of these lacks."""
+    projects = Project.objects.filter(removed_at=None).values_list("database", flat=True)
+    kept = Proof.objects.filter(is_kept=True).values_list("database", flat=True)
+    return databases() ^ {*projects, *kept}
+
+
 @dataclass
 class Restores:
-    """Restores asked for in turns, whose projects are shut down after a while."""
-
     rng: random.Random
     day: float
     outages: Outages
@@ -130,10 +164,10 @@ class Soak:
         self.executioner = Executioner(self.rng, options.day, servers, portal, self.outages)
         self.reader = self._reader(port)
         self.written: Counter[str] = Counter()
+        self.connections: list[float] = []
         self._gauged = 0.0
 
     def _reader(self, port: int) -> Reader:
-        """The projects' owner, who looks at some of them."""
         projects = Project.objects.select_related("created_by").order_by("created_at")[:5]
         cookie = visitor(projects[0].created_by).headers["HTTP_COOKIE"]
         places = [f"/projects/{project.slug}/" for project in projects]
@@ -141,7 +175,6 @@ class Soak:
         return Reader(port, cookie, ["/", *pages], self.outages)
 
     def run(self, say: Say) -> None:
-        """Let it go on for the time that was asked for."""
         writers = start_writers(self.fields, self.options)
         self.days.start()
         self.reader.start()
@@ -156,7 +189,10 @@ class Soak:
         for writer in writers:
             writer.stop()
             self.written.update(writer.done)
-        self.gauges.mark()
+        # From here on there is other work.
+        self.connections = list(self.gauges.samples.values.get("connections", []))
+        # The last fault may have been to PostgreSQL.
+        connection.close()
 
     def rest(self) -> Sequence[str]:
         """Wait until there is nothing left to do; what there is when nothing more happens."""
@@ -169,7 +205,6 @@ class Soak:
         return found
 
     def look_after(self) -> None:
-        """Start what has ended, and take samples."""
         for service in self.portal.services:
             service.supervise()
         if time.monotonic() - self._gauged > GAUGE_SECONDS:

@@ -15,12 +15,11 @@ from redis import Redis
 
 from backups_portal.demo.ports import LOOPBACK
 from snapshots.models import Snapshot
-from tests.benchmarks.harness import MEGABYTE, divide
+from tests.benchmarks.harness import MEGABYTE, Samples, divide
 from tests.benchmarks.machine import resident_bytes
 from tests.benchmarks.soak.days import as_it_was
-from tests.benchmarks.soak.faults import Outages
 from tests.benchmarks.soak.ingest import Truth
-from tests.benchmarks.soak.services import PREFIX, Portal, Servers
+from tests.benchmarks.soak.processes import PREFIX, Outages, Portal, Servers
 
 PAGE_SECONDS = 1.0
 # Of a run, before processes have loaded and cached what they need.
@@ -39,7 +38,6 @@ def quarters(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def growth(values: Sequence[float]) -> float | None:
-    """The last quarter by the first one."""
     found = quarters(values)
     return divide(found[1], found[0]) if found else None
 
@@ -53,12 +51,10 @@ class Connections:
 
     @property
     def total(self) -> int:
-        """All of them."""
         return sum(self.by_name.values())
 
 
 def connections(servers: Servers) -> Connections:
-    """Those that are open now, but for the one that asks."""
     with psycopg.connect(servers.database_url, connect_timeout=5) as connection:
         rows = connection.execute(CONNECTIONS).fetchall()
     found: Counter[str] = Counter()
@@ -73,29 +69,16 @@ class Gauges:
 
     servers: Servers
     portal: Portal
-    values: dict[str, list[float]] = field(default_factory=dict)
-    _marks: dict[str, int] = field(default_factory=dict)
-
-    def mark(self) -> None:
-        """Say that the run is over: from here on there is other work."""
-        self._marks = {name: len(values) for name, values in self.values.items()}
-
-    def of_the_run(self, name: str) -> list[float]:
-        """Samples until it was over."""
-        return self.values.get(name, [])[: self._marks.get(name)]
+    samples: Samples = field(default_factory=Samples)
 
     def read(self) -> None:
-        """Take a sample of everything."""
         for service in self.portal.services:
-            self._add(f"{service.name} MB", resident_bytes(service.child.pid) / MEGABYTE)
-        self._add("connections", connections(self.servers).total)
+            self.samples.add(f"{service.name} MB", resident_bytes(service.child.pid) / MEGABYTE)
+        self.samples.add("connections", connections(self.servers).total)
         with Redis.from_url(self.servers.redis_url, socket_timeout=5) as client:
-            self._add("Redis MB", client.info("memory")["used_memory"] / MEGABYTE)
-            self._add("Redis clients", client.info("clients")["connected_clients"])
-            self._add("messages waiting", client.llen("celery"))
-
-    def _add(self, name: str, value: float) -> None:
-        self.values.setdefault(name, []).append(value)
+            self.samples.add("Redis MB", client.info("memory")["used_memory"] / MEGABYTE)
+            self.samples.add("Redis clients", client.info("clients")["connected_clients"])
+            self.samples.add("messages waiting", client.llen("celery"))
 
 
 @dataclass
@@ -113,7 +96,6 @@ class Counting:
 
     @property
     def seen(self) -> int:
-        """How many were compared."""
         return len(self._seen)
 
     def look(self) -> None:
@@ -152,7 +134,6 @@ class Reader(threading.Thread):
         self.excused = 0
 
     def run(self) -> None:
-        """Called in the thread."""
         while not self._stopping.is_set():
             for path in self.pages:
                 if self._stopping.wait(PAGE_SECONDS):
@@ -160,12 +141,10 @@ class Reader(threading.Thread):
                 self.show(path)
 
     def stop(self) -> None:
-        """Look at no further page."""
         self._stopping.set()
         self.join()
 
     def show(self, path: str) -> None:
-        """Look at one page."""
         begin = time.monotonic()
         trouble = self._ask(path)
         end = time.monotonic()

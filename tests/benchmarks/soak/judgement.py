@@ -1,26 +1,28 @@
-"""What must be true when everything has come to rest."""
+"""What came of a soak, and what must be true of it when everything has come to rest."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
+from rich.console import Console
 
 from backups_portal.audit.hash_chain import verify
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
-from backups_portal.celery import app
 from backups_portal.ops.storage_probe import LONGEST_TRY, forget_probes
-from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.models import Project
 from restores.models import Proof, Restore
-from restores.orphan_databases import has_leftovers
 from restores.proof_check import ProofError, compare_with_manifest
-from restores.proof_queue import queue_proof, wanted
+from restores.proof_queue import queue_proof
 from restores.tasks import run_proof
 from snapshots.engine.layout import PROBES, keys_folder
 from snapshots.engine.manifest import Manifest
@@ -30,57 +32,25 @@ from snapshots.retention.expiry import each_project_id, prune
 from snapshots.run.snapshot_run import SHUT_DOWN
 from snapshots.storages.configured_storages import snapshot_storage
 from snapshots.storages.storage_marker import MARKER
-from tests.benchmarks.portal import main_database_of
-from tests.benchmarks.soak.days import missing_dates
-from tests.benchmarks.soak.faults import Outages
+from tests.benchmarks.harness import Goal, Samples, Say, divide, percentile, show, show_table
+from tests.benchmarks.soak.days import missing_dates, pass_day
 from tests.benchmarks.soak.ingest import Field
-from tests.faults.laboratory import databases
-from tests.faults.serving import messages
+from tests.benchmarks.soak.processes import Outages, logs
+from tests.benchmarks.soak.soaking import Soak, orphan_databases
+from tests.benchmarks.soak.watching import connections, growth, quarters, surplus
 from tests.projectdatabases import quiet
+from tests.realprojects import database_of
 
 READERS = 2
 LOGGED = re.compile(r"^(?P<at>\d{4}-\d\d-\d\d [\d:]{8}),\d+ (?:ERROR|CRITICAL) (?P<what>.*)", re.M)
 VARYING = re.compile(r"[0-9a-f]*\d[0-9a-f-]*")
 LONGEST = 160
+SHOWN = 10
 # On a busy machine it takes a while until somebody finds out that a connection is gone.
 LATE_SECONDS = 10
 
 
-def unrest() -> list[str]:
-    """What is still to be done, or was left behind; empty where nothing is."""
-    now, waiting = timezone.now(), messages()
-    due = MainDatabase.objects.filter(next_snapshot_at__lte=now)
-    half_removed = Project.objects.filter(state=Project.State.REMOVED, removed_at=None)
-    counts = {
-        "projects due": due.filter(project__state=Project.State.ACTIVE).count(),
-        "snapshots unfinished": Snapshot.objects.unfinished().count(),
-        "restores unfinished": Restore.objects.unfinished().count(),
-        "proofs unfinished": Proof.objects.unfinished().count(),
-        "proofs wanted": wanted(now).count(),
-        "projects half removed": half_removed.count(),
-        "databases left behind": int(has_leftovers(now)),
-        "orphan databases or roles": len(orphan_databases()),
-        # Of beat's one may always be there.
-        "messages": waiting if waiting > len(app.conf.beat_schedule) else 0,
-    }
-    return [f"{what}: {count}" for what, count in counts.items() if count]
-
-
-def finished() -> int:
-    """How much work has come to an end so far."""
-    rows = (model._default_manager.all() for model in (Snapshot, Restore, Proof))
-    return sum(all_of.filter(finished_at__isnull=False).count() for all_of in rows)
-
-
-def orphan_databases() -> set[str]:
-    """Databases and roles that are no project's and no kept proof's; or that one of these lacks."""
-    projects = Project.objects.filter(removed_at=None).values_list("database", flat=True)
-    kept = Proof.objects.filter(is_kept=True).values_list("database", flat=True)
-    return databases() ^ {*projects, *kept}
-
-
 def lost_groups(fields: Sequence[Field]) -> list[str]:
-    """Groups of records that are not in their database as they were committed."""
     return [
         f"bp_{field.prefix}: {group}"
         for field in fields
@@ -89,7 +59,6 @@ def lost_groups(fields: Sequence[Field]) -> list[str]:
 
 
 def running_projects() -> list[Project]:
-    """Those that are backed up."""
     return list(Project.objects.active().select_related("server"))
 
 
@@ -99,7 +68,7 @@ def difference(project: Project) -> str:
     if newest is None or newest.state != Snapshot.State.COMPLETED:
         return f"{project}: its last backup is {newest and newest.state}"
     manifest = Manifest.load(snapshot_storage(), newest.manifest)
-    target = main_database_of(project)
+    target = database_of(project)
     try:
         compare_with_manifest(manifest, target, readers=READERS, on_progress=quiet)
     except ProofError as error:
@@ -122,13 +91,11 @@ def queue_all_proofs(most: int) -> list[UUID]:
 
 
 def not_passed(proofs: Sequence[UUID]) -> list[str]:
-    """Why some of the proofs did not pass."""
     rows = Proof.objects.filter(pk__in=proofs).exclude(state=Proof.State.PASSED)
     return [f"snapshot {row.snapshot_id}: {row.state} {row.reason}" for row in rows]
 
 
 def sweep_everything() -> tuple[int, list[str]]:
-    """Apply retention and sweep all projects' storage: how many went, and what storage lacks."""
     now = timezone.now()
     prune(now)
     # As they will be when they are old enough: processes were killed in the middle.
@@ -169,13 +136,11 @@ def wrong_charges() -> list[str]:
 
 
 def audit_trouble() -> list[str]:
-    """What is wrong with the audit log."""
     broken = verify().broken
     return [broken] if broken else []
 
 
 def outcomes(fields: Sequence[Field]) -> dict[str, int]:
-    """How often what came of the work, and what should never come of it."""
     events, proofs, restores = AuditEvent.objects, Proof.objects, Restore.objects
     snapshots, taken = Snapshot.objects, Snapshot.objects.filter(taken_at__isnull=False)
     given_up = events.filter(action="snapshot.failed")
@@ -212,7 +177,6 @@ def _missed_days(fields: Sequence[Field]) -> int:
 
 
 def reasons() -> Mapping[str, int]:
-    """Why snapshots were retried or failed, restores postponed or failed, and proofs given up."""
     actions = ("snapshot.retried", "snapshot.failed", "restore.postponed", "restore.failed")
     events = AuditEvent.objects.filter(action__in=actions).values_list("action", "details")
     ended = Proof.objects.filter(state__in=(Proof.State.FAILED, Proof.State.GIVEN_UP))
@@ -233,3 +197,176 @@ def logged_errors(logs: Sequence[Path], outages: Outages) -> Counter[str]:
             if not outages.touch(at - LATE_SECONDS, at + 1):
                 found[VARYING.sub("…", line["what"])[:LONGEST]] += 1
     return found
+
+
+WEB_THREADS = 8
+# Processes that were never killed.
+LASTING = ("worker0", "web", "beat")
+TIMES = 5
+
+STUCK = "work that came to no end, and what was left behind"
+LOST = "groups of records that were lost or torn"
+MISCOUNTED = "snapshots with other rows than there were"
+DIFFERING = "last snapshots that differ from their database"
+UNPROVEN = "stored snapshots that do not restore and prove"
+MISSING, ORPHANS = "objects that storage lacks", "orphan objects"
+DATABASES = "orphan databases and roles"
+CHARGES, AUDIT = "wrong charges", "faults of the audit log"
+PAGES = "pages that failed while PostgreSQL was there"
+ENDED = "processes that ended by themselves"
+OTHERS = "other errors"
+TROUBLES = (
+    *(STUCK, LOST, MISCOUNTED, DIFFERING, UNPROVEN, MISSING, ORPHANS, DATABASES, CHARGES, AUDIT),
+    *(PAGES, ENDED, OTHERS),
+)
+COUNTS = ("changes that tracking missed", "restores failed", "proofs failed")
+SHARES = {"snapshots failed": "snapshots that failed for good", "days without a backup": ""}
+
+
+@dataclass
+class Verdict:
+    """What was found.
+
+    Attributes:
+        troubles: Sentences, by what must not be.
+        figures: Numbers, by name.
+        reasons: Why work was tried again or given up, and how often.
+        logged: What processes logged as errors while nothing was away, and how often.
+        gauges: Samples over the whole run, by name.
+    """
+
+    samples: Samples = field(default_factory=Samples)
+    troubles: dict[str, list[str]] = field(default_factory=dict)
+    figures: dict[str, Any] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    logged: Mapping[str, int] = field(default_factory=dict)
+    gauges: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+    def note(self, name: str, troubles: Sequence[str]) -> None:
+        self.troubles.setdefault(name, []).extend(troubles)
+
+    def show(self, console: Console, title: str) -> list[dict[str, Any]]:
+        """Show all of it for people; the goals, and whether they were reached."""
+        lines = show(console, self.samples, goals(), title)["lines"]
+        for heading, numbers in (
+            ("figure", self.figures),
+            ("tried again or given up, because", self.reasons),
+            ("logged as errors while nothing was away", self.logged),
+        ):
+            rows = [(name, f"{number:,}") for name, number in numbers.items()]
+            show_table(console, "", (heading, ""), rows)
+        for name, found in self.troubles.items():
+            for trouble in found[:SHOWN]:
+                console.print(f"{name}: {trouble}", style="red", markup=False)
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "figures": self.figures,
+            "reasons": self.reasons,
+            "logged errors": self.logged,
+            "troubles": {name: found for name, found in self.troubles.items() if found},
+            "gauges": self.gauges,
+        }
+
+
+def look_at(soak: Soak, say: Say) -> Verdict:
+    verdict = Verdict()
+    start = time.monotonic()
+    say("waiting until all is at rest")
+    verdict.note(STUCK, soak.rest())
+    verdict.figures["seconds until at rest"] = round(time.monotonic() - start)
+    verdict.note(LOST, lost_groups(soak.fields))
+    _look_at_snapshots(soak, verdict, say)
+    say("sweeping storage")
+    verdict.figures["objects swept in the end"], missing = sweep_everything()
+    verdict.note(MISSING, missing)
+    verdict.note(ORPHANS, orphan_objects())
+    verdict.note(DATABASES, sorted(orphan_databases()))
+    _look_at_processes(soak, verdict)
+    verdict.note(CHARGES, wrong_charges())
+    verdict.note(AUDIT, audit_trouble())
+    verdict.note(OTHERS, soak.outages.unexplained)
+    verdict.figures |= {**outcomes(soak.fields), **_figures(soak)}
+    _sample(soak, verdict)
+    verdict.reasons, verdict.gauges = reasons(), soak.gauges.samples.values
+    verdict.logged = logged_errors(logs(soak.servers.folder), soak.outages)
+    return verdict
+
+
+def _look_at_snapshots(soak: Soak, verdict: Verdict, say: Say) -> None:
+    say("a last day without ingest and faults")
+    projects = running_projects()
+    for project in projects:
+        pass_day(project.pk)
+    verdict.note(STUCK, soak.rest())
+    soak.counting.look()
+    verdict.note(MISCOUNTED, soak.counting.wrong)
+    say(f"comparing {len(projects):,} databases with their last snapshots")
+    verdict.note(DIFFERING, list(filter(None, map(difference, projects))))
+    proofs = queue_all_proofs(soak.options.prove)
+    say(f"proving {len(proofs):,} snapshots that retention has left")
+    verdict.note(STUCK, soak.rest())
+    verdict.note(UNPROVEN, not_passed(proofs))
+    verdict.figures["snapshots left in the end"] = Snapshot.objects.completed().count()
+    verdict.figures["snapshots proven in the end"] = len(proofs)
+
+
+def _look_at_processes(soak: Soak, verdict: Verdict) -> None:
+    soak.reader.stop()
+    for path in soak.reader.pages:
+        soak.reader.show(path)
+    verdict.note(PAGES, soak.reader.failed)
+    services = [one for one in soak.portal.services if one.ended]
+    verdict.note(ENDED, [f"{one.name}: {one.ended} times" for one in services])
+    found = []
+    for _ in range(TIMES):
+        # Beat's tasks have connections for a moment.
+        found.append(connections(soak.servers))
+        time.sleep(1)
+    least = min(found, key=lambda one: surplus(one, threads_of_web=WEB_THREADS))
+    verdict.samples.add("surplus", surplus(least, threads_of_web=WEB_THREADS))
+    verdict.figures["connections at rest"] = least.total
+
+
+def _figures(soak: Soak) -> dict[str, Any]:
+    late = divide(soak.days.late, soak.days.passed) or 0
+    return {
+        "days of projects": soak.days.passed,
+        "seconds that a day waited for the machine": round(late, 1),
+        "restores asked for": soak.restores.asked,
+        "restored projects shut down": soak.restores.shut_down,
+        "snapshots whose rows were counted": soak.counting.seen,
+        "pages shown": len(soak.reader.seconds),
+        "pages that met a PostgreSQL that was away": soak.reader.excused,
+        "95 % of pages within ms": round(percentile(soak.reader.seconds) or 0),
+        **{f"killed: {fault}": count for fault, count in soak.executioner.done.items()},
+        **{f"ingest: {what}": count for what, count in soak.written.items()},
+    }
+
+
+def _sample(soak: Soak, verdict: Verdict) -> None:
+    samples, figures = verdict.samples, verdict.figures
+    for name, troubles in verdict.troubles.items():
+        samples.add(name, len(troubles))
+    for name in COUNTS:
+        samples.add(name, figures[name])
+    for name in SHARES:
+        share = divide(figures[name], figures["snapshots completed"]) or 0
+        samples.add(f"{name} %", 100 * share)
+    for name in LASTING:
+        if (value := growth(soak.gauges.samples.values.get(f"{name} MB", []))) is not None:
+            samples.add(f"{name} growth", value)
+    if found := quarters(soak.connections):
+        samples.add("more connections", found[1] - found[0])
+
+
+def goals() -> list[Goal]:
+    memory = "memory of {}: last quarter vs first"
+    return [
+        *(Goal(name, name, 0, unit="") for name in (*TROUBLES, *COUNTS)),
+        Goal("connections at rest that nobody needs", "surplus", 0, unit=""),
+        *(Goal(title or name, f"{name} %", 1, 0, "%") for name, title in SHARES.items()),
+        *(Goal(memory.format(name), f"{name} growth", 1.25, 1.1) for name in LASTING),
+        Goal("connections: more in the last quarter", "more connections", 8, 2, ""),
+    ]

@@ -1,13 +1,20 @@
-"""Servers and processes of the soak, which can be killed at any moment and started again."""
+"""Servers and processes of the soak, which are killed at any moment and started again."""
 
 import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
+
+from django.db import Error, connection
+from kombu.exceptions import OperationalError
+from psycopg import Error as DriverError
+from redis.exceptions import RedisError
 
 from backups_portal.demo.child_processes import Child, Program, start
 from backups_portal.demo.data_folder import DataFolder, write_whole
@@ -18,7 +25,8 @@ from backups_portal.demo.process_identity import start_mark
 from backups_portal.demo.programs import portal_programs
 from backups_portal.demo.redis import start_redis
 from tests.benchmarks.machine import tree
-from tests.benchmarks.servers import execute, superuser_url
+from tests.benchmarks.servers import execute
+from tests.clusters import superuser_url
 from tests.projectdatabases import quiet
 
 # How long PostgreSQL's processes may take to notice that the first of them is gone.
@@ -44,7 +52,6 @@ class Service:
         self.child = start_it()
 
     def start(self) -> None:
-        """Start it again."""
         self.child = self._start()
 
     def supervise(self) -> None:
@@ -77,8 +84,6 @@ def _kill(pids: Sequence[int]) -> None:
 
 @dataclass(frozen=True)
 class Servers:
-    """PostgreSQL and Redis, on data that outlives them."""
-
     folder: DataFolder
     redis: Service
     postgres: Service
@@ -143,13 +148,11 @@ class Portal:
 
     @property
     def services(self) -> list[Service]:
-        """All of them."""
         return [self.web, self.beat, *self.workers]
 
 
 @contextmanager
 def running_portal(folder: DataFolder, port: int) -> Iterator[Portal]:
-    """Web server, beat and workers of one process each, as the demo starts them but for that."""
     programs = {program.name: program for program in portal_programs(port, folder)}
     worker, beat = programs["worker"], programs["beat"]
     command = ["tests.benchmarks.soak.beat" if part == "backups_portal" else part
@@ -186,5 +189,121 @@ def _service(program: Program, folder: DataFolder) -> Service:
 
 
 def logs(folder: DataFolder) -> list[Path]:
-    """The logs of every process, of all its starts."""
     return sorted(folder.sub("logs").iterdir())
+
+
+# Between two faults, as parts of a day: 30 to 60 seconds of one that lasts two minutes.
+BETWEEN = (0.25, 0.5)
+# A killed server stays away for so long, in seconds.
+AWAY = (0.0, 3.0)
+# Until who had a connection has noticed, and has a new one.
+GRACE_SECONDS = 5.0
+
+
+@dataclass
+class Outages:
+    """What was away, and when.
+
+    Attributes:
+        spans: Server, beginning and end by the monotonic clock; the last one may still go on.
+        unexplained: Errors of the benchmark's own calls at other times.
+        offset: What the monotonic clock lacks to seconds since 1970.
+    """
+
+    spans: list[tuple[str, float, float]] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
+    offset: float = field(default_factory=lambda: time.time() - time.monotonic())
+
+    @contextmanager
+    def of(self, server: str) -> Iterator[None]:
+        begin = time.monotonic()
+        self.spans.append((server, begin, float("inf")))
+        try:
+            yield
+        finally:
+            self.spans[-1] = (server, begin, time.monotonic())
+
+    def touch(self, begin: float, end: float, *, server: str = "") -> bool:
+        """Whether something that lasted so long met an outage, of any server or of this one."""
+        return any(
+            begin < until + GRACE_SECONDS and end > since
+            for name, since, until in self.spans
+            if server in ("", name)
+        )
+
+    @contextmanager
+    def borne(self) -> Iterator[None]:
+        """Bear that a server is away; who calls tries again later."""
+        begin = time.monotonic()
+        try:
+            yield
+        except (Error, DriverError, OperationalError, RedisError) as error:
+            if not self.touch(begin, time.monotonic()):
+                self.unexplained.append(f"{type(error).__name__}: {error}".strip())
+            connection.close()
+
+
+class Fault(StrEnum):
+    WORKER = "a worker with its processes"
+    POSTMASTER = "PostgreSQL's first process"
+    POSTGRES = "all of PostgreSQL's processes"
+    REDIS = "Redis"
+    REDIS_EMPTIED = "Redis, and all that it held"
+
+
+# One round; the next is another order of the same.
+ROUND = (*[Fault.WORKER] * 4, *Fault)
+
+
+def faults(rng: random.Random) -> Iterator[Fault]:
+    """Kinds of faults without an end: in each round every kind."""
+    while True:
+        yield from rng.sample(ROUND, len(ROUND))
+
+
+@dataclass
+class Executioner:
+    """Kills and starts again, when it is time to.
+
+    Attributes:
+        day: How many seconds it lasts.
+        done: How often which fault was made.
+    """
+
+    rng: random.Random
+    day: float
+    servers: Servers
+    portal: Portal
+    outages: Outages
+    done: Counter[Fault] = field(default_factory=lambda: Counter(dict.fromkeys(Fault, 0)))
+
+    def __post_init__(self) -> None:
+        self._faults = faults(self.rng)
+        self._rest()
+
+    def _rest(self) -> None:
+        self._next = time.monotonic() + self.day * self.rng.uniform(*BETWEEN)
+
+    def work(self) -> Fault | None:
+        if time.monotonic() < self._next:
+            return None
+        fault = next(self._faults)
+        self._make(fault)
+        self.done[fault] += 1
+        self._rest()
+        return fault
+
+    def _make(self, fault: Fault) -> None:
+        if fault == Fault.WORKER:
+            worker = self.rng.choice(self.portal.workers[1:])
+            worker.kill()
+            worker.start()
+            return
+        of_redis = fault in (Fault.REDIS, Fault.REDIS_EMPTIED)
+        server = self.servers.redis if of_redis else self.servers.postgres
+        with self.outages.of(server.name):
+            server.kill(whole=fault != Fault.POSTMASTER)
+            time.sleep(self.rng.uniform(*AWAY))
+            if fault == Fault.REDIS_EMPTIED:
+                self.servers.empty_redis()
+            server.start()
