@@ -2,12 +2,14 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tests.processes import tree
 
 OWN = Path("/proc/self")
 
@@ -49,12 +51,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor()
-
-
-def tree(pid: int) -> Iterator[psutil.Process]:
-    with suppress(psutil.NoSuchProcess):
-        first = psutil.Process(pid)
-        yield from [first, *first.children(recursive=True)]
 
 
 def resident_bytes(pid: int) -> int:

@@ -84,7 +84,7 @@ def make_due(number: int) -> None:
 
 
 def forget_queued() -> None:
-    Snapshot.objects.filter(state=Snapshot.State.QUEUED).delete()
+    _execute("DELETE FROM snapshots_snapshot WHERE state = 'queued'")
 
 
 def add_snapshots(projects: int, days: int) -> None:

@@ -15,32 +15,26 @@ from unittest.mock import patch
 import psycopg
 from psycopg import sql
 
+from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.postgres import binaries
 from backups_portal.demo.redis import start_redis
-from backups_portal.projectdb.database_url import database_url
 from tests import clusters
 from tests.benchmarks.machine import tree_cpu_seconds
 from tests.projectdatabases import quiet
 
-HOST, PORTAL = "localhost", "portal"
+HOST = "localhost"
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A running cluster, and a Redis beside it.
+class Cluster(clusters.Cluster):
+    """A server for one run of a benchmark, and a Redis beside it.
 
     Attributes:
-        url: With the role that the portal has.
-        superuser_url: For what only a benchmark does, such as checkpoints at a chosen moment.
-        pid: Of the postmaster.
         scratch: A folder for files of this run.
     """
 
-    url: str
-    superuser_url: str
-    redis_url: str
-    pid: int
-    scratch: Path
+    def __init__(self, folder: DataFolder, redis_url: str) -> None:
+        super().__init__(folder, durable=True)
+        self.redis_url, self.scratch = redis_url, folder.sub("scratch")
 
     @property
     def version(self) -> str:
@@ -88,27 +82,27 @@ def running_cluster() -> Iterator[Cluster]:
     """
     with ExitStack() as stack:
         temporary = TemporaryDirectory(prefix="backups-portal-", ignore_cleanup_errors=True)
-        folder = Path(stack.enter_context(temporary))
-        server = stack.enter_context(clusters.running_cluster(folder, durable=True))
-        redis, redis_url = start_redis(server.folder, durable=False, say=quiet)
+        folder = stack.enter_context(opened(Path(stack.enter_context(temporary))))
+        redis, redis_url = start_redis(folder, durable=False, say=quiet)
         stack.callback(redis.stop)
-        superuser = server.superuser_url
-        execute(superuser, "ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
-        yield Cluster(server.url, superuser, redis_url, server.pid, server.folder.sub("scratch"))
+        cluster = Cluster(folder, redis_url)
+        stack.callback(cluster.stop)
+        statements = ("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()")
+        execute(cluster.superuser_url, *statements)
+        yield cluster
 
 
 @contextmanager
 def django_ready(
     cluster: Cluster, settings: str = "backups_portal.tagoio_api.settings", **environment: str
 ) -> Iterator[None]:
-    """Django with the API's settings, or others, and a migrated database for the portal's rows."""
-    execute(cluster.url, f"CREATE DATABASE {PORTAL}")
+    """Django with the API's settings, or others, and tables for the portal's rows."""
     os.environ.update(
         {
             "DJANGO_SETTINGS_MODULE": settings,
             "SECRET_KEY": secrets.token_hex(32),
             "INSTALLATION_KEY": secrets.token_hex(32),
-            "DATABASE_URL": database_url(cluster.url, database=PORTAL),
+            "DATABASE_URL": cluster.url,
             "REDIS_URL": cluster.redis_url,
             "SNAPSHOT_STORAGE": (cluster.scratch / "snapshots").as_uri(),
             "LOG_LEVEL": "ERROR",

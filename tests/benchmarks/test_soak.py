@@ -22,15 +22,15 @@ from snapshots.models import Snapshot
 from snapshots.retention.expiry import prune_project
 from snapshots.schedule.schedule_tick import queue_due
 from tests.benchmarks.harness import Samples, judge
-from tests.benchmarks.machine import tree
 from tests.benchmarks.soak.__main__ import parse
 from tests.benchmarks.soak.beat import compressed
 from tests.benchmarks.soak.days import as_it_was, missing_dates, pass_day
 from tests.benchmarks.soak.ingest import NOTHING, Contents, Truth, choose, groups_in, perform
-from tests.benchmarks.soak.judgement import TROUBLES, goals, logged_errors
+from tests.benchmarks.soak.judgement import goals, logged_errors
 from tests.benchmarks.soak.processes import Fault, Outages, Service, faults
 from tests.benchmarks.soak.watching import Connections, Counting, growth, quarters, surplus
 from tests.factories import make_project_row, make_snapshot
+from tests.processes import tree
 from tests.projectdatabases import add_device, main_database, open_database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -252,10 +252,10 @@ def test_connections_that_nobody_needs_are_counted() -> None:
 
 
 def test_one_trouble_of_any_kind_is_one_too_many() -> None:
-    samples = Samples()
-    for name in TROUBLES:
-        samples.add(name, 1 if name == "orphan objects" else 0)
-    lines = judge(samples, goals())
+    troubles, samples = {"orphan objects": 1, "wrong charges": 0}, Samples()
+    for name, count in troubles.items():
+        samples.add(name, count)
+    lines = judge(samples, goals(troubles))
     assert [line.goal.name for line in lines if not line.reached_must] == ["orphan objects"]
 
 

@@ -190,52 +190,41 @@ def show_profiles(console: Console, samples: Samples, rows: int) -> None:
 
 
 def run_growth(cluster: Cluster, machine: Machine, options: argparse.Namespace, say: Say) -> None:
-    sizes = []
+    """Measure the engine alone at all sizes, and show how its times grow."""
+    sizes: list[dict[str, Any]] = []
+    chosen = {name: ALL[name] for name in GROWTH}
     for rows in options.growth:
         samples = Samples()
         say(f"building a project of {rows:,} variables")
         with project(cluster, rows, options.readers, with_peers=False) as setup:
-            measure({name: ALL[name] for name in GROWTH}, options.rounds, setup, samples, say)
+            measure(chosen, options.rounds, setup, samples, say)
         seconds = {name: samples.median(f"{name} s") or 0 for name in (*GROWING, *IN_ALL)}
-        sizes.append(
-            {
-                "rows": setup.rows,
-                "seconds": seconds,
-                "seconds_per_million_rows": {
-                    name: seconds[name] / setup.rows * 1e6 for name in GROWING
-                },
-                "peak_bytes": _peak_bytes(samples),
-            }
-        )
-    shares = {
-        name: flatness([size["seconds_per_million_rows"][name] for size in sizes])
-        for name in GROWING
-    }
+        shares = {name: seconds[name] / setup.rows * 1e6 for name in GROWING}
+        figures = {"seconds": seconds, "seconds_per_million_rows": shares}
+        sizes.append({"rows": setup.rows, **figures, "peak_bytes": _peak_bytes(samples)})
     console = console_of(options)
     console.print(str(machine))
-    show_growth(console, sizes, shares)
-    flat = {name: share <= FLAT for name, share in shares.items()}
-    print_json(options, machine=asdict(machine), sizes=sizes, flatness=shares, flat=flat)
+    flatness = show_growth(console, sizes)
+    flat = {name: share <= FLAT for name, share in flatness.items()}
+    print_json(options, machine=asdict(machine), sizes=sizes, flatness=flatness, flat=flat)
 
 
-def flatness(values: list[float]) -> float:
-    """The largest distance of a size from the middle one, in time per million rows."""
-    middle = median(values)
-    return max(abs(value / middle - 1) for value in values)
-
-
-def show_growth(console: Console, sizes: list[dict[str, Any]], shares: dict[str, float]) -> None:
-    """Times per million rows, and what does not depend on the size."""
-    columns = [f"{size['rows']:,} rows" for size in sizes]
-    rows = []
-    for name, share in shares.items():
-        values = [f"{size['seconds_per_million_rows'][name]:.3f}" for size in sizes]
-        rows.append([name, *values, f"{verdict(share <= FLAT)} ({share:.0%})"])
+def show_growth(console: Console, sizes: list[dict[str, Any]]) -> dict[str, float]:
+    """Show times per million rows; the largest distance of a size from the middle one."""
+    flatness, rows = {}, []
+    for name in GROWING:
+        values = [size["seconds_per_million_rows"][name] for size in sizes]
+        share = max(abs(value / median(values) - 1) for value in values)
+        flatness[name] = share
+        shown = [f"{value:.3f}" for value in values]
+        rows.append([name, *shown, f"{verdict(share <= FLAT)} ({share:.0%})"])
     for name in IN_ALL:
         rows.append([f"{name}, in all", *(f"{size['seconds'][name]:.3f} s" for size in sizes), ""])
     peaks = [f"{size['peak_bytes'] / MEGABYTE:.0f} MB" for size in sizes]
+    columns = [f"{size['rows']:,} rows" for size in sizes]
     headings = ("seconds per million rows", *columns, f"flat within {FLAT:.0%}")
     show_table(console, "Growth", headings, [*rows, ["peak memory", *peaks, ""]])
+    return flatness
 
 
 def main(arguments: list[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
-from inspect import isgeneratorfunction
+from inspect import isgenerator
 from typing import Any
 
 from tests.benchmarks.machine import tree_cpu_seconds
@@ -102,44 +102,29 @@ class Clock:
                 part.add(wall - inside.wall, cpu - inside.cpu)
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        if name == THREADS:
-            return self._around_threads(function)
-        if isgeneratorfunction(function):
-            return self._around_generator(name, function)
+        """The function with a clock, which runs while a generator is asked for its next item."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if name == SERVER and self.current().startswith(SERVERS_WORK):
                 return function(*args, **kwargs)
+            if name == THREADS:
+                # What threads do belongs to the part that started them.
+                jobs, work, *rest = args
+                args = (jobs, self.around(self.current(), work), *rest)
             with self.running(name):
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+            return self._each(name, result) if isgenerator(result) else result
 
         return call
 
-    def _around_generator(
-        self, name: str, function: Callable[..., Iterator[Any]]
-    ) -> Callable[..., Any]:
-        """The clock runs while the generator is asked for its next item."""
-
-        def generate(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            items, end = function(*args, **kwargs), object()
-            while True:
-                with self.running(name):
-                    item = next(items, end)
-                if item is end:
-                    return
-                yield item
-
-        return generate
-
-    def _around_threads(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """What threads do belongs to the part that started them."""
-
-        def call(jobs: Any, work: Callable[..., Any], **kwargs: Any) -> Any:
-            counted = self.around(self.current(), work)
-            with self.running(THREADS):
-                return function(jobs, counted, **kwargs)
-
-        return call
+    def _each(self, name: str, items: Iterator[Any]) -> Iterator[Any]:
+        end = object()
+        while True:
+            with self.running(name):
+                item = next(items, end)
+            if item is end:
+                return
+            yield item
 
 
 def locate(place: str) -> tuple[Any, str]:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import groupby
@@ -205,20 +205,6 @@ LASTING = ("worker0", "web", "beat")
 TIMES = 5
 
 STUCK = "work that came to no end, and what was left behind"
-LOST = "groups of records that were lost or torn"
-MISCOUNTED = "snapshots with other rows than there were"
-DIFFERING = "last snapshots that differ from their database"
-UNPROVEN = "stored snapshots that do not restore and prove"
-MISSING, ORPHANS = "objects that storage lacks", "orphan objects"
-DATABASES = "orphan databases and roles"
-CHARGES, AUDIT = "wrong charges", "faults of the audit log"
-PAGES = "pages that failed while PostgreSQL was there"
-ENDED = "processes that ended by themselves"
-OTHERS = "other errors"
-TROUBLES = (
-    *(STUCK, LOST, MISCOUNTED, DIFFERING, UNPROVEN, MISSING, ORPHANS, DATABASES, CHARGES, AUDIT),
-    *(PAGES, ENDED, OTHERS),
-)
 COUNTS = ("changes that tracking missed", "restores failed", "proofs failed")
 SHARES = {"snapshots failed": "snapshots that failed for good", "days without a backup": ""}
 
@@ -245,9 +231,10 @@ class Verdict:
     def note(self, name: str, troubles: Sequence[str]) -> None:
         self.troubles.setdefault(name, []).extend(troubles)
 
-    def show(self, console: Console, title: str) -> list[dict[str, Any]]:
-        """Show all of it for people; the goals, and whether they were reached."""
-        lines = show(console, self.samples, goals(), title)["lines"]
+    def show(self, console: Console, title: str) -> dict[str, Any]:
+        """Show all of it for people; the same for JSON, and whether all is as it must be."""
+        wanted = goals(self.troubles)
+        lines = show(console, self.samples, wanted, title)["lines"]
         for heading, numbers in (
             ("figure", self.figures),
             ("tried again or given up, because", self.reasons),
@@ -258,10 +245,10 @@ class Verdict:
         for name, found in self.troubles.items():
             for trouble in found[:SHOWN]:
                 console.print(f"{name}: {trouble}", style="red", markup=False)
-        return lines
-
-    def as_dict(self) -> dict[str, Any]:
         return {
+            # Nothing of it was left unmeasured.
+            "holds": len(lines) == len(wanted) and all(line["reached_must"] for line in lines),
+            "lines": lines,
             "figures": self.figures,
             "reasons": self.reasons,
             "logged errors": self.logged,
@@ -276,17 +263,17 @@ def look_at(soak: Soak, say: Say) -> Verdict:
     say("waiting until all is at rest")
     verdict.note(STUCK, soak.rest())
     verdict.figures["seconds until at rest"] = round(time.monotonic() - start)
-    verdict.note(LOST, lost_groups(soak.fields))
+    verdict.note("groups of records that were lost or torn", lost_groups(soak.fields))
     _look_at_snapshots(soak, verdict, say)
     say("sweeping storage")
     verdict.figures["objects swept in the end"], missing = sweep_everything()
-    verdict.note(MISSING, missing)
-    verdict.note(ORPHANS, orphan_objects())
-    verdict.note(DATABASES, sorted(orphan_databases()))
+    verdict.note("objects that storage lacks", missing)
+    verdict.note("orphan objects", orphan_objects())
+    verdict.note("orphan databases and roles", sorted(orphan_databases()))
     _look_at_processes(soak, verdict)
-    verdict.note(CHARGES, wrong_charges())
-    verdict.note(AUDIT, audit_trouble())
-    verdict.note(OTHERS, soak.outages.unexplained)
+    verdict.note("wrong charges", wrong_charges())
+    verdict.note("faults of the audit log", audit_trouble())
+    verdict.note("other errors", soak.outages.unexplained)
     verdict.figures |= {**outcomes(soak.fields), **_figures(soak)}
     _sample(soak, verdict)
     verdict.reasons, verdict.gauges = reasons(), soak.gauges.samples.values
@@ -301,13 +288,14 @@ def _look_at_snapshots(soak: Soak, verdict: Verdict, say: Say) -> None:
         pass_day(project.pk)
     verdict.note(STUCK, soak.rest())
     soak.counting.look()
-    verdict.note(MISCOUNTED, soak.counting.wrong)
+    verdict.note("snapshots with other rows than there were", soak.counting.wrong)
     say(f"comparing {len(projects):,} databases with their last snapshots")
-    verdict.note(DIFFERING, list(filter(None, map(difference, projects))))
+    differing = list(filter(None, map(difference, projects)))
+    verdict.note("last snapshots that differ from their database", differing)
     proofs = queue_all_proofs(soak.options.prove)
     say(f"proving {len(proofs):,} snapshots that retention has left")
     verdict.note(STUCK, soak.rest())
-    verdict.note(UNPROVEN, not_passed(proofs))
+    verdict.note("stored snapshots that do not restore and prove", not_passed(proofs))
     verdict.figures["snapshots left in the end"] = Snapshot.objects.completed().count()
     verdict.figures["snapshots proven in the end"] = len(proofs)
 
@@ -316,9 +304,9 @@ def _look_at_processes(soak: Soak, verdict: Verdict) -> None:
     soak.reader.stop()
     for path in soak.reader.pages:
         soak.reader.show(path)
-    verdict.note(PAGES, soak.reader.failed)
-    services = [one for one in soak.portal.services if one.ended]
-    verdict.note(ENDED, [f"{one.name}: {one.ended} times" for one in services])
+    verdict.note("pages that failed while PostgreSQL was there", soak.reader.failed)
+    ended = [f"{one.name}: {one.ended} times" for one in soak.portal.services if one.ended]
+    verdict.note("processes that ended by themselves", ended)
     found = []
     for _ in range(TIMES):
         # Beat's tasks have connections for a moment.
@@ -361,10 +349,11 @@ def _sample(soak: Soak, verdict: Verdict) -> None:
         samples.add("more connections", found[1] - found[0])
 
 
-def goals() -> list[Goal]:
+def goals(troubles: Iterable[str]) -> list[Goal]:
+    """What must be true of a soak, in which none of these troubles may be."""
     memory = "memory of {}: last quarter vs first"
     return [
-        *(Goal(name, name, 0, unit="") for name in (*TROUBLES, *COUNTS)),
+        *(Goal(name, name, 0, unit="") for name in (*troubles, *COUNTS)),
         Goal("connections at rest that nobody needs", "surplus", 0, unit=""),
         *(Goal(title or name, f"{name} %", 1, 0, "%") for name, title in SHARES.items()),
         *(Goal(memory.format(name), f"{name} growth", 1.25, 1.1) for name in LASTING),

@@ -1,12 +1,10 @@
 """Servers and processes of the soak, which are killed at any moment and started again."""
 
-import os
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,16 +19,13 @@ from backups_portal.demo.data_folder import DataFolder, write_whole
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.ports import is_free
 from backups_portal.demo.postgres import start_postgres
-from backups_portal.demo.process_identity import start_mark
 from backups_portal.demo.programs import portal_programs
 from backups_portal.demo.redis import start_redis
-from tests.benchmarks.machine import tree
 from tests.benchmarks.servers import execute
 from tests.clusters import superuser_url
+from tests.processes import NOTICE_SECONDS, kill_tree
 from tests.projectdatabases import quiet
 
-# How long PostgreSQL's processes may take to notice that the first of them is gone.
-NOTICE_SECONDS = 10.0
 # Below those that the system gives to clients: none of them must take the port of a killed server.
 PORTS = range(20_000, 32_000)
 TRIES = 5
@@ -61,25 +56,8 @@ class Service:
             self.start()
 
     def kill(self, *, whole: bool = True) -> None:
-        """Kill it by SIGKILL, and wait until all of it is gone.
-
-        Args:
-            whole: All of its processes at once, or the first of them only.
-        """
-        marks = {process.pid: start_mark(process.pid) for process in tree(self.child.pid)}
-        _kill(list(marks) if whole else [self.child.pid])
-        deadline = time.monotonic() + NOTICE_SECONDS
-        while alive := [pid for pid, mark in marks.items() if mark and start_mark(pid) == mark]:
-            if time.monotonic() > deadline:
-                _kill(alive)
-            time.sleep(0.05)
+        kill_tree(self.child.pid, whole=whole)
         self.child.stop()
-
-
-def _kill(pids: Sequence[int]) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
