@@ -134,7 +134,7 @@ def slowdown(setup: Setup, samples: Samples, say: Say) -> None:
         setup.marks = Marks(connection)
         setup.forget_snapshots()
         _rest(setup)
-        task = setup.start_snapshot(readers=1)
+        task = setup.start("snapshot", threads=1)
         measure("during snapshot", lambda: task.is_running)
         setup.newest = str(task.finish()["manifest"])
         say(f"ingest during {peers.CUSTOM}")

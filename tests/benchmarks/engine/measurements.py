@@ -17,7 +17,7 @@ def full_snapshot(setup: Setup, samples: Samples, say: Say) -> None:
     if setup.with_peers:
         _dumps(setup, samples, say)
     say("full snapshot")
-    result = setup.full_snapshot()
+    result = setup.snapshot(full=True)
     samples.record(
         "full snapshot",
         s=result["seconds"],
@@ -54,7 +54,7 @@ def ensure_snapshot(setup: Setup, say: Say) -> None:
     """A snapshot to build upon or to restore, where there is none yet."""
     if setup.newest is None:
         say("full snapshot")
-        setup.full_snapshot()
+        setup.snapshot(full=True)
 
 
 def next_snapshot(setup: Setup, samples: Samples, say: Say) -> None:
@@ -88,13 +88,13 @@ def encryption(setup: Setup, samples: Samples, say: Say) -> None:
     """A full snapshot and a restore in the open and encrypted, in turns; the open ones stay."""
     for setup.encrypted, name in ((True, "encrypted"), (False, "open")):
         say(f"{name} snapshot and restore")
-        samples.record(f"{name} snapshot", s=setup.full_snapshot()["seconds"])
+        samples.record(f"{name} snapshot", s=setup.snapshot(full=True)["seconds"])
         samples.record(f"{name} restore", s=setup.restore()["seconds"])
 
 
 def daily_snapshots(setup: Setup, samples: Samples, say: Say) -> None:
     say("a full snapshot and a week of dailies")
-    setup.full_snapshot()
+    setup.snapshot(full=True)
     samples.record("before the dailies", bytes=setup.stored_bytes)
     with setup.connect() as connection, taken_back(connection):
         for number in range(DAILIES):
@@ -123,7 +123,7 @@ def restore(setup: Setup, samples: Samples, say: Say) -> None:
 def profile(setup: Setup, samples: Samples, say: Say) -> None:
     for threads in sorted({1, setup.readers}):
         say(f"profile with {threads} threads")
-        taken = setup.full_snapshot(profile=True, readers=threads)
+        taken = setup.snapshot(full=True, profile=True, threads=threads)
         samples.profiles[f"full snapshot, readers: {threads}"] = taken["profile"]
-        restored = setup.restore(profile=True, loaders=threads)
+        restored = setup.restore(profile=True, threads=threads)
         samples.profiles[f"restore and proof, loaders: {threads}"] = restored["profile"]

@@ -65,42 +65,34 @@ class Setup:
         with self.connect() as connection:
             self.marks.reset(connection)
 
-    def start(self, task: str, **request: Any) -> Task:
+    def start(self, task: str, *, threads: int = 0, profile: bool = False) -> Task:
+        """Start a worker; the next snapshot is the first one where there is none yet."""
         return Task(
             task,
+            server=self.cluster.url,
+            dsn=self.source.dsn,
             storage=self.storage.as_uri(),
             encrypted=self.encrypted,
-            manifest=self.newest,
-            postmaster=self.cluster.pid,
-            **request,
-        )
-
-    def start_snapshot(self, *, profile: bool = False, readers: int | None = None) -> Task:
-        return self.start(
-            "snapshot",
-            dsn=self.source.dsn,
             project_id=str(self.project_id),
-            threads=readers or self.readers,
+            manifest=self.newest,
+            threads=threads or self.readers,
             profile=profile,
+            postmaster=self.cluster.pid,
         )
 
-    def snapshot(self, *, profile: bool = False, readers: int | None = None) -> dict[str, Any]:
+    def snapshot(self, *, full: bool = False, **options: Any) -> dict[str, Any]:
+        """Take a snapshot: a full one reads everything, the next one what has changed."""
+        if full:
+            self.forget_snapshots()
         self.cluster.settle()
-        result = self.start_snapshot(profile=profile, readers=readers).finish()
+        result = self.start("snapshot", **options).finish()
         self.newest = str(result["manifest"])
         return result
 
-    def full_snapshot(self, **options: Any) -> dict[str, Any]:
-        """Take the first snapshot, whatever there was before."""
-        self.forget_snapshots()
-        return self.snapshot(**options)
-
-    def restore(self, *, profile: bool = False, loaders: int | None = None) -> dict[str, Any]:
+    def restore(self, **options: Any) -> dict[str, Any]:
+        """Restore the newest snapshot into a new database, prove it, and drop it."""
         self.cluster.settle()
-        threads = loaders or self.readers
-        return self.start(
-            "restore", server=self.cluster.url, threads=threads, profile=profile
-        ).finish()
+        return self.start("restore", **options).finish()
 
     def manifest(self) -> Manifest:
         return Manifest.load(open_storage(self.storage.as_uri()), str(self.newest))
