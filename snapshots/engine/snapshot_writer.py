@@ -22,6 +22,7 @@ from snapshots.engine.day_device_counts import SeriesDevices, add_cells, count_c
 from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
 from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
+from snapshots.engine.instant_reader import Reader, open_reader, reuse_connection
 from snapshots.engine.inventory import note_devices, note_excluded, note_series
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
@@ -40,14 +41,7 @@ from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segment_store import SegmentStore, read_back
 from snapshots.engine.segments import Coverage, EncodedSegment, encode
 from snapshots.engine.snapshot_steps import Step
-from snapshots.engine.source_database import (
-    Instant,
-    Reader,
-    estimate_rows,
-    open_instant,
-    open_reader,
-    reuse_connection,
-)
+from snapshots.engine.source_database import Instant, estimate_rows, open_instant
 from snapshots.engine.storage import Storage
 from snapshots.engine.time_bounds import EdgeCounter
 

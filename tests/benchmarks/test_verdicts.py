@@ -124,10 +124,11 @@ def test_every_probe_finds_its_function(place: str) -> None:
 
 
 def test_a_part_does_not_count_what_parts_inside_it_take() -> None:
-    clock = Clock()
+    clock, start = Clock(), time.perf_counter()
     with clock.running("outer"), clock.running("inner"):
         end = time.perf_counter() + 0.02
         while time.perf_counter() < end:
             pass
     assert clock.parts["inner"].wall >= 0.02
-    assert clock.parts["outer"].wall < clock.parts["inner"].wall
+    together = clock.parts["outer"].wall + clock.parts["inner"].wall
+    assert together <= time.perf_counter() - start

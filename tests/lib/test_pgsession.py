@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 # Where a session may be opened without pgsession.connect, and the one call there.
 ELSEWHERE = {
     ("backups_portal/lib/pgsession.py", "psycopg.connect"),
-    ("snapshots/engine/source_database.py", "adbc.connect"),
+    ("snapshots/engine/instant_reader.py", "adbc.connect"),
 }
 OPENS = {"psycopg.connect", "psycopg.Connection.connect", "Connection.connect", "adbc.connect"}
 

@@ -10,7 +10,7 @@ from backups_portal.projectdb.excluded_settings import WITH_SETTINGS, remove_exc
 from backups_portal.projectdb.schema_upgrade import upgrade_database
 from backups_portal.transfers.move.resource_rows import BY_KIND, read_rows, replace_rows, write_rows
 from restores.snapshot_loader import drop_excluded
-from snapshots.engine import source_database as engine_source
+from snapshots.engine import instant_reader as engine_source
 from snapshots.engine.archive_resources import RESOURCES, resource_file
 from snapshots.engine.manifest import Manifest
 from tests.projectdatabases import Backups, Connection, open_database

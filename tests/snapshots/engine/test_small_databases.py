@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backups_portal.lib import pgsession
-from snapshots.engine import snapshot_writer, source_database
+from snapshots.engine import instant_reader, snapshot_writer
 from snapshots.engine.manifest import Manifest
 from tests.projectdatabases import Backups, Connection, add_rows
 
@@ -39,7 +39,7 @@ def fill(source: Connection) -> None:
     )
     size = source.execute("SELECT pg_table_size('device')").fetchone()
     assert size
-    assert size[0] > source_database.SMALL_TABLE_BYTES
+    assert size[0] > instant_reader.SMALL_TABLE_BYTES
     source.commit()
 
 
