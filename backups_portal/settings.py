@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "backups_portal.ui.htmx_middleware.LivePartsMiddleware",
     "backups_portal.ui.viewer_time_zone.ViewersZoneMiddleware",
+    "backups_portal.ui.method_page.MethodPageMiddleware",
 ]
 
 ROOT_URLCONF = "backups_portal.urls"

@@ -31,7 +31,7 @@ OWNED = {
     for name, row in TABLE.items()
     if row["owner"]["GET"] in (200, 503) and name not in NO_PAGES
 }
-ERRORS = ("400", "403", "403_csrf", "403_origin", "404", "413", "500")
+ERRORS = ("400", "403", "403_csrf", "403_origin", "404", "405", "413", "500")
 USUAL: ViewportSize = {"width": 1280, "height": 860}
 FIRST_VISIT_BYTES = 150_000
 
