@@ -4,23 +4,25 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from qsessions.middleware import SessionMiddleware
 
 SEEN = "seen_at"
-# A request within this interval writes nothing.
+# A request within this interval writes nothing; allauth's own middleware writes at each.
 EVERY = timedelta(minutes=5)
 
 
-class SeenSessionMiddleware(SessionMiddleware):
-    """Save a session's device, and its use every few minutes."""
+class SeenSessionMiddleware:
+    """Note a session's browser, address and use every few minutes."""
 
-    def process_response(
-        self, request: HttpRequest, response: HttpResponseBase
-    ) -> HttpResponseBase:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
         session = request.session
         # Only what was read for this request anyway, and is somebody's.
         # Polling does not count as activity.
@@ -28,8 +30,9 @@ class SeenSessionMiddleware(SessionMiddleware):
         if session.accessed and not is_poll and "_auth_user_id" in session:
             now = timezone.now().timestamp()
             if now - session.get(SEEN, 0) > EVERY.total_seconds():
+                UserSession.objects.create_from_request(request)
                 session[SEEN] = now
-        return super().process_response(request, response)
+        return response
 
 
 class AccountRequiredMiddleware(LoginRequiredMiddleware):
