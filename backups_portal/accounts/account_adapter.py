@@ -105,7 +105,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: Account, **kwargs: Any) -> HttpResponse:
         response = super().post_login(request, user, **kwargs)
         details: dict[str, Any] = {}
-        for entry in get_authentication_records(request):
+        for entry in get_authentication_records(request, user):
             if entry["method"] == "socialaccount":
                 details["by"] = "single sign-on"
             elif kind := KINDS.get(entry.get("type", "")):

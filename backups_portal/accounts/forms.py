@@ -195,8 +195,9 @@ class TwiceMixin(forms.Form):
         labels = {"password1": "New password", "password2": "Repeat the new password"}
         for name, label in labels.items():
             field = self.fields[name]
-            field.label, field.error_messages["required"] = label, f"{label}.".replace(
-                "New", "Enter a new"
+            field.label, field.error_messages["required"] = (
+                label,
+                f"{label}.".replace("New", "Enter a new"),
             )
             field.widget.attrs.pop("placeholder", None)
         self.fields["password1"].help_text = " ".join(password_validators_help_texts())

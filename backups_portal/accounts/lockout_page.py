@@ -9,9 +9,7 @@ from backups_portal.accounts.sign_in_limits import QUARTER, minutes
 
 
 def locked_page(request: HttpRequest, seconds: int) -> HttpResponse:
-    """Say how long to wait; `Retry-After` says it to programs, in seconds.
-
-    """
+    """Say how long to wait; `Retry-After` says it to programs, in seconds."""
     response = render(
         request,
         "accounts/locked.html",

@@ -51,7 +51,7 @@ class MfaAdapter(DefaultMFAAdapter):
         purpose = f"{PURPOSE} of account {account}" if kind == "sealed" else PURPOSE
         return _keyring().open(base64.b64decode(sealed or kind), purpose)
 
-    def generate_authenticator_name(self, user: Account, type: Authenticator.Type) -> str:
+    def generate_authenticator_name(self, user: Account, *_: object, **__: object) -> str:
         return "Passkey"
 
 

@@ -7,7 +7,7 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as passkeys
 from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
-from django.urls import path, reverse_lazy
+from django.urls import path, re_path, reverse_lazy
 
 from backups_portal.accounts.access_token_views import (
     AccessTokensView,
@@ -24,6 +24,7 @@ ASKED = {"settings": settings, "can_send": can_send}
 
 sign_in = account.LoginView.as_view(http_method_names=FORM, extra_context=ASKED)
 forgotten = account.PasswordResetView.as_view(http_method_names=FORM, extra_context=ASKED)
+new_password = NewPasswordView.as_view()
 email = account.EmailView.as_view(http_method_names=FORM, extra_context=ASKED)
 end_others = ListUserSessionsView.as_view(http_method_names=POST, success_url=BACK)
 turn_off = totp.DeactivateTOTPView.as_view(success_url=BACK)
@@ -42,10 +43,10 @@ urlpatterns = [
         "sign-in/forgotten/sent/", account.password_reset_done, name="account_reset_password_done"
     ),
     # Without its key, as the links of version 0.1 lead to.
-    path("sign-in/new-password/", NewPasswordView.as_view(), {"uidb36": "0", "key": "0"}),
-    path(
-        "sign-in/new-password/<uidb36>-<key>/",
-        NewPasswordView.as_view(),
+    path("sign-in/new-password/", new_password, {"uidb36": "0", "key": "0"}, name="new-password"),
+    re_path(
+        "^sign-in/new-password/(?P<uidb36>[0-9a-z]+)-(?P<key>[^/]+)/$",
+        new_password,
         name="account_reset_password_from_key",
     ),
     path("sign-out/", sign_out, name="account_logout"),

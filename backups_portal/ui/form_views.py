@@ -35,7 +35,8 @@ class RefusedFormMiddleware:
     def process_template_response(
         self, request: HttpRequest, response: TemplateResponse
     ) -> TemplateResponse:
-        forms = (response.context_data or {}).values() if request.method == "POST" else ()
+        is_read = request.method in ("GET", "HEAD")
+        forms = () if is_read else (response.context_data or {}).values()
         is_refused = any(isinstance(form, BaseForm) and form.errors for form in forms)
         if is_refused and response.status_code == HTTPStatus.OK:
             response.status_code = HTTPStatus.BAD_REQUEST

@@ -201,4 +201,4 @@ class Scene:
             "invitation": 0,
             **changes,
         }
-        return {key: ids[key] for key in pattern.pattern.converters}
+        return {key: ids[key] for key in pattern.pattern.regex.groupindex}
