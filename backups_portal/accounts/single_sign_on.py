@@ -180,6 +180,8 @@ def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
     try:
         adapter = PortalOAuth2Adapter(request, PROVIDER)
         return OAuth2CallbackView.adapter_view(adapter)(request)
+    except RequestException as error:
+        return _away(request, error)
     except (KeyError, TypeError, ValueError) as error:
         # What the provider answers is not of the form that its standard demands.
         return _refuse(request, type(error).__name__)
