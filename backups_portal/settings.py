@@ -23,7 +23,7 @@ from backups_portal.lib.crypto import Keyring, parse_master_keys
 from backups_portal.lib.environment import Environment, checked
 from backups_portal.lib.logs import log_settings
 from backups_portal.sign_in_settings import *  # noqa: F403 - settings are names of a module
-from backups_portal.sign_in_settings import SIGN_IN_APPS, single_sign_on_app
+from backups_portal.sign_in_settings import SIGN_IN_APPS, shared_cache, single_sign_on_app
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # A century: dates that far away still are dates.
@@ -229,15 +229,7 @@ env.required(
 )
 _REDIS = env.address("REDIS_URL", redis_server.parse)
 REDIS_URL = _REDIS.url
-# Of allauth: which tries and codes were used up. It counts keys that a minute or an hour outlives.
-CACHES = {
-    "default": {
-        "BACKEND": "backups_portal.lib.shared_cache.SharedCache",
-        "LOCATION": REDIS_URL,
-        "KEY_PREFIX": "backups-portal:cache",
-        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
-    }
-}
+CACHES = {"default": shared_cache(REDIS_URL)}
 CELERY_BROKER_URL = _REDIS.broker_url
 CELERY_BROKER_USE_SSL = _REDIS.broker_ssl
 # Without a sign of life for so long the pages say that the workers are offline.

@@ -77,6 +77,16 @@ PROVIDER = "oidc"
 SESSION_SERIALIZER = "backups_portal.lib.sealed_sessions.SealedSerializer"
 
 
+def shared_cache(redis_url: str) -> dict[str, Any]:
+    """Return the cache in which allauth counts tries and remembers used codes."""
+    return {
+        "BACKEND": "backups_portal.lib.shared_cache.SharedCache",
+        "LOCATION": redis_url,
+        "KEY_PREFIX": "backups-portal:cache",
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+
+
 def single_sign_on_app(*, name: str, url: str, client_id: str, secret: str) -> dict[str, Any]:
     """Return SOCIALACCOUNT_PROVIDERS with the provider; empty if there is no URL."""
     app = {

@@ -41,6 +41,7 @@ LIFETIMES = (
     ("365", "1 year"),
     ("", "Never"),
 )
+NO_PASSKEY = "Your passkey wasn't used. Try again."
 NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
 
@@ -54,15 +55,18 @@ def email_field(**attributes: Any) -> account.EmailField:
     )
 
 
-def password_field(label: str, missing: str = NO_PASSWORD, **options: Any) -> forms.CharField:
-    """Make a field for a password that somebody has."""
+def password_field(
+    label: str, missing: str = NO_PASSWORD, *, is_new: bool = False, help_text: str = ""
+) -> forms.CharField:
+    """Make a field for a password."""
+    autocomplete = "new-password" if is_new else "current-password"
     return forms.CharField(
         label=label,
+        help_text=help_text,
         strip=False,
         max_length=4096,
         error_messages={"required": missing},
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-        **options,
+        widget=forms.PasswordInput(attrs={"autocomplete": autocomplete}),
     )
 
 
@@ -80,10 +84,11 @@ def code_field(label: str, missing: str) -> forms.CharField:
 class SignInForm(account.LoginForm):
     """E-mail and password; the e-mail in any case."""
 
+    password = password_field("Password")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["login"] = email_field(autofocus=True)
-        self.fields["password"] = password_field("Password")
         self.order_fields(["login", "password"])
 
     def add_prefix(self, field_name: str) -> str:
@@ -100,7 +105,7 @@ class PasswordForm(account.ReauthenticateForm):
 class CodeMixin(forms.Form):
     """A code that is counted; what was wrong is written down."""
 
-    user: Any
+    user: Any = None
 
     def clean_code(self) -> str:
         request = context.request
@@ -144,6 +149,10 @@ class NewPasskeyForm(AddWebAuthnForm):
         max_length=100,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    credential = forms.JSONField(
+        widget=forms.HiddenInput,
+        error_messages={"required": NO_PASSKEY, "invalid": NO_PASSKEY},
     )
     passwordless = forms.BooleanField(
         label="Sign in without a password", required=False, initial=True
@@ -190,24 +199,25 @@ class ForgottenForm(account.ResetPasswordForm):
 class TwiceMixin(forms.Form):
     """A new password, typed twice because it is hidden."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        labels = {"password1": "New password", "password2": "Repeat the new password"}
-        for name, label in labels.items():
-            field = self.fields[name]
-            field.label, field.error_messages["required"] = (
-                label,
-                f"{label}.".replace("New", "Enter a new"),
-            )
-            field.widget.attrs.pop("placeholder", None)
-        self.fields["password1"].help_text = " ".join(password_validators_help_texts())
+    password1 = password_field(
+        "New password",
+        "Enter a new password.",
+        is_new=True,
+        help_text=" ".join(password_validators_help_texts()),
+    )
+    password2 = password_field("Repeat the new password", "Repeat the new password.", is_new=True)
+    user: Any = None
 
-    def clean(self) -> dict[str, Any]:
-        values = self.cleaned_data
-        if values.get("password1", "") != values.get("password2", values.get("password1", "")):
-            text = "The passwords don't match. Type the new password again."
-            self.add_error("password2", text)
-        return values
+    def clean_password1(self) -> str:
+        """Refuse a password that is short or common."""
+        return str(get_adapter().clean_password(self.cleaned_data["password1"], user=self.user))
+
+    def clean_password2(self) -> str:
+        """Refuse two passwords that differ."""
+        repeated: str = self.cleaned_data["password2"]
+        if repeated != self.cleaned_data.get("password1", repeated):
+            raise ValidationError("The passwords don't match. Type the new password again.")
+        return repeated
 
 
 class NewPasswordForm(TwiceMixin, account.ResetPasswordKeyForm):

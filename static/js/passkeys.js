@@ -2,7 +2,7 @@
 (() => {
   const knows = window.PublicKeyCredential?.parseRequestOptionsFromJSON;
 
-  const embedded = () => JSON.parse(document.getElementById("passkey-options").textContent);
+  const embedded = (form) => JSON.parse(form.dataset.options);
 
   const fetched = async (form) => {
     const answer = await fetch(form.action, { headers: { Accept: "application/json" } });
@@ -26,8 +26,8 @@
 
   const ways = {
     "sign-in": async (form) => used(await fetched(form)),
-    use: async () => used(embedded()),
-    add: async (form) => made(form, embedded()),
+    use: async (form) => used(embedded(form)),
+    add: async (form) => made(form, embedded(form)),
   };
 
   const say = (form, text) => {
@@ -38,8 +38,7 @@
 
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     const way = form.dataset.passkey;
-    const hasOptions = way === "sign-in" || document.getElementById("passkey-options");
-    if (knows && hasOptions) form.hidden = false;
+    if (knows && (way === "sign-in" || form.dataset.options)) form.hidden = false;
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       if (!knows) return say(form, "This browser doesn't support passkeys. Update it, or use another one.");

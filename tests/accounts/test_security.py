@@ -274,3 +274,31 @@ def test_nobody_ends_the_sessions_of_somebody_else(client: Client, account: Acco
     other.post(f"/account/sessions/{session.pk}/end/")
     assert client.get("/account/").status_code == 200
     assert "olivia" not in page
+
+
+def test_a_sign_in_that_waits_for_a_code_is_left(client: Client, account: Account) -> None:
+    turn_on(client, account)
+    other = factories.make_account("mallory@example.com")
+    elsewhere = Client()
+    sign_in(elsewhere, account.email)
+    assert elsewhere.get("/sign-in/")["Location"] == "/sign-in/code/"
+    assert "Start again" in elsewhere.get("/sign-in/code/").text
+    assert elsewhere.post("/sign-out/")["Location"] == "/sign-in/"
+    assert sign_in(elsewhere, other.email)["Location"] == "/"
+    assert elsewhere.session["_auth_user_id"] == str(other.pk)
+
+
+def test_a_session_that_was_known_before_is_not_gone_on_with(client: Client) -> None:
+    account = factories.make_account("olivia@example.com")
+    sign_in(client, account.email)
+    turn_on(client, account)
+    fixed = Client()
+    fixed.get("/sign-in/forgotten/")
+    sign_in(fixed, account.email)
+    before = fixed.session.session_key
+    assert before
+    assert fixed.post("/sign-in/code/", {"code": code_of(account)}).status_code == 302
+    assert fixed.session.session_key != before
+    thief = Client()
+    thief.cookies["sessionid"] = before
+    assert thief.get("/account/").status_code == 302

@@ -50,14 +50,14 @@ class TestOfGunicorn:
             secret = "c8x2f1-0123456789abcdef0123456789abcdef"
             ask(
                 url,
-                f"/sign-in/new-password/?account=MQ&token={secret}",
+                f"/sign-in/new-password/1z-{secret}/",
                 **{"X-Forwarded-For": "192.0.2.7", "X-Request-ID": given, "User-Agent": "Test/1"},
             )
             ask(url, "/nowhere%0A2026-01-01%20forged/")
-            found = [json.loads(line) for line in lines(log, at_least=3)]
+            found = [json.loads(line) for line in lines(log, at_least=4)]
         (opened,) = [line for line in found if line.get("request") == given]
-        assert opened["message"].startswith("GET /sign-in/new-password/ status=302")
-        assert (opened["status"], opened["address"]) == ("302", "192.0.2.7")
+        assert opened["message"].startswith("GET /sign-in/new-password/***/ status=410")
+        assert (opened["status"], opened["address"]) == ("410", "192.0.2.7")
         assert opened["agent"] == "Test/1"
         assert 0 <= opened["seconds"] < 60
         assert opened["time"].endswith("Z")
