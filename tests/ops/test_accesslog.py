@@ -44,7 +44,12 @@ def lines(log: Path, *, at_least: int) -> list[str]:
 class TestOfGunicorn:
     def test_links_of_the_portal_are_not_written_down(self, tmp_path: Path) -> None:
         log = tmp_path / "web.out"
-        environment = {**database_of_this_test(), "LOG_FORMAT": "json", "PROXY_HOPS": "1"}
+        environment = {
+            **database_of_this_test(),
+            "LOG_FORMAT": "json",
+            "PROXY_HOPS": "1",
+            "DEBUG": "1",
+        }
         with running("backups_portal.asgi", environment, log) as url:
             given = uuid.uuid4().hex
             secret = "c8x2f1-0123456789abcdef0123456789abcdef"
