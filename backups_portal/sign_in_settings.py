@@ -62,6 +62,9 @@ MFA_FORMS = {
     "authenticate": "backups_portal.accounts.forms.CodeForm",
     "reauthenticate": "backups_portal.accounts.forms.CodeAgainForm",
     "activate_totp": "backups_portal.accounts.forms.TurnOnForm",
+    "login_webauthn": "backups_portal.accounts.forms.PasskeySignInForm",
+    "authenticate_webauthn": "backups_portal.accounts.forms.PasskeyForm",
+    "reauthenticate_webauthn": "backups_portal.accounts.forms.PasskeyAgainForm",
     "add_webauthn": "backups_portal.accounts.forms.NewPasskeyForm",
 }
 

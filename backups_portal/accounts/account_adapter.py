@@ -58,6 +58,7 @@ SENTENCES = {
     "mfa/messages/webauthn_removed.txt": "Your passkey was removed.",
     "usersessions/messages/sessions_logged_out.txt": "All other browsers were signed out.",
 }
+NO_PASSKEY = "Your passkey wasn't accepted. Try again, or sign in another way."
 KINDS = {"totp": "app", "recovery_codes": "recovery", "webauthn": "passkey"}
 
 
@@ -155,7 +156,9 @@ class AccountAdapter(DefaultAccountAdapter):
         message: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if said := message or SENTENCES.get(message_template or ""):
+        # Of its own words there are those about a passkey only, which it calls a code.
+        said = NO_PASSKEY if message else SENTENCES.get(message_template or "")
+        if said:
             messages.add_message(request, level, said)
 
     def get_client_ip(self, request: HttpRequest) -> str:

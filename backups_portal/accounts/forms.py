@@ -10,7 +10,7 @@ from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.base import forms as mfa
 from allauth.mfa.totp.forms import ActivateTOTPForm
-from allauth.mfa.webauthn.forms import AddWebAuthnForm
+from allauth.mfa.webauthn import forms as passkeys
 from celery.exceptions import OperationalError
 from django import forms
 from django.contrib.auth.password_validation import password_validators_help_texts
@@ -140,7 +140,34 @@ class TurnOnForm(CodeMixin, ActivateTOTPForm):
     code = code_field("Code from your app", "Enter the code from your app.")
 
 
-class NewPasskeyForm(AddWebAuthnForm):
+class PasskeyMixin(forms.Form):
+    """What a browser's authenticator answers; libraries stumble over what is none."""
+
+    credential = forms.JSONField(
+        widget=forms.HiddenInput,
+        error_messages={"required": NO_PASSKEY, "invalid": NO_PASSKEY},
+    )
+
+    def full_clean(self) -> None:
+        try:
+            super().full_clean()
+        except (KeyError, TypeError, ValueError, RecursionError):
+            self.add_error("credential", NO_PASSKEY)
+
+
+class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
+    """A passkey in place of the password."""
+
+
+class PasskeyForm(PasskeyMixin, passkeys.AuthenticateWebAuthnForm):
+    """A passkey after the password."""
+
+
+class PasskeyAgainForm(PasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
+    """A passkey of somebody who confirms who they are."""
+
+
+class NewPasskeyForm(PasskeyMixin, passkeys.AddWebAuthnForm):
     """What a passkey is called, and whether it replaces the password."""
 
     name = forms.CharField(
@@ -149,10 +176,6 @@ class NewPasskeyForm(AddWebAuthnForm):
         max_length=100,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
-    credential = forms.JSONField(
-        widget=forms.HiddenInput,
-        error_messages={"required": NO_PASSKEY, "invalid": NO_PASSKEY},
     )
     passwordless = forms.BooleanField(
         label="Sign in without a password", required=False, initial=True

@@ -302,3 +302,36 @@ def test_a_session_that_was_known_before_is_not_gone_on_with(client: Client) -> 
     thief = Client()
     thief.cookies["sessionid"] = before
     assert thief.get("/account/").status_code == 302
+
+
+NONSENSE = (
+    *("", "null", "[]", "{}", "1", '"x"', '{"id": "x"}', '{"response": 1}', "not JSON", "[" * 5000),
+    (
+        '{"id": "eA", "rawId": "eA", "type": "public-key", "response": {"userHandle": null, '
+        '"clientDataJSON": "e30", "authenticatorData": "eA", "signature": "eA"}}'
+    ),
+    '{"id": "eA", "rawId": "eA", "type": "public-key", "response": {"userHandle": "MTIz", '
+    '"clientDataJSON": "eyJ0eXBlIjoiIiwiY2hhbGxlbmdlIjoiIiwib3JpZ2luIjoiIn0", '
+    '"authenticatorData": "' + "A" * 64 + '", "signature": "eA"}}',
+)
+
+
+@pytest.mark.parametrize("credential", NONSENSE)
+def test_what_is_no_answer_of_a_passkey(client: Client, account: Account, credential: str) -> None:
+    visitor = Client()
+    for _ in range(2):
+        answer = visitor.post("/sign-in/passkey/", {"credential": credential})
+        assert answer["Location"] == "/sign-in/"
+        assert "passkey wasn" in visitor.get("/sign-in/").text
+        assert (
+            "request_options"
+            in visitor.get("/sign-in/passkey/", headers={"Accept": "application/json"}).json()
+        )
+    assert "_auth_user_id" not in visitor.session
+    for path in ("/account/passkeys/new/",):
+        client.get(path)
+        assert client.post(path, {"name": "x", "credential": credential}).status_code == 400
+    turn_on(client, account)
+    sign_in(visitor, account.email)
+    assert visitor.post("/sign-in/code/", {"credential": credential}).status_code == 400
+    assert Authenticator.objects.filter(type="webauthn").count() == 0

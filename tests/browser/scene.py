@@ -197,6 +197,8 @@ class Scene:
             "transfer": self.transfer.pk,
             "device": "d" * 24,
             "token": "ab" * 12,
+            "uidb36": "0",
+            "key": "0",
             "member": 0,
             "invitation": 0,
             **changes,

@@ -29,6 +29,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         for name in (
             *("NewPasswordForm", "ChangePasswordForm", "FirstPasswordForm", "PasswordForm"),
             *("CodeForm", "CodeAgainForm", "TurnOnForm", "NewPasskeyForm", "NewEmailForm"),
+            *("PasskeyForm", "PasskeyAgainForm"),
         )
     },
     "TransferForm": {"projects": []},
