@@ -13,8 +13,8 @@ from snapshots.reports.day_strip import STORED, Cell
 from tests import factories
 from tests.browser.conftest import Enter, Portal
 from tests.browser.hands import PHONE
+from tests.browser.pagechecks import AXE, EVERYTHING, assert_fits, problems
 from tests.browser.scene import Scene
-from tests.browser.test_every_page import AXE, EVERYTHING, assert_fits, problems
 
 LOW: ViewportSize = {"width": 1366, "height": 768}
 TALL: ViewportSize = {"width": PHONE["width"], "height": PHONE["height"]}
