@@ -145,7 +145,6 @@ class World:
                 "unmatched": "create",
                 "request_key": str(uuid.uuid4()),
             },
-            "snapshot-download": {"password": factories.PASSWORD},
             "restore-confirm": {
                 "name": "Recovered",
                 "accept_charges": "on",

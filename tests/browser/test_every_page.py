@@ -249,8 +249,8 @@ ANSWERS = {
     "new token": ("api", "Create token", {"Name": "For a script"}, "won't see it again"),
     "revealed token": ("tokens", "Reveal", {}, "Copy"),
     "wrong password": (
-        "snapshot-download",
-        "Download",
+        "account_reauthenticate",
+        "Continue",
         {"Your_password": "x"},
         "Wrong password",
     ),
