@@ -59,6 +59,7 @@ SENTENCES = {
     "usersessions/messages/sessions_logged_out.txt": "All other browsers were signed out.",
 }
 NO_PASSKEY = "Your passkey wasn't accepted. Try again, or sign in another way."
+PENDING = "pending_sign_in"
 KINDS = {"totp": "app", "recovery_codes": "recovery", "webauthn": "passkey"}
 
 
@@ -117,6 +118,17 @@ class AccountAdapter(DefaultAccountAdapter):
         record(action="session.signed_in", actor=user, details=details, address=address)
         return response
 
+    def pre_login(self, request: HttpRequest, user: Account, **kwargs: Any) -> HttpResponse | None:
+        request.session[PENDING] = user.get_session_auth_hash()
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        return response
+
+    def login(self, request: HttpRequest, user: Account) -> None:
+        # A password that was changed meanwhile ends a sign-in that waits for a code.
+        if request.session.pop(PENDING, "") != user.get_session_auth_hash():
+            raise ImmediateHttpResponse(redirect("account_login"))
+        super().login(request, user)
+
     def respond_user_inactive(self, request: HttpRequest, user: Account) -> HttpResponse:
         messages.error(request, "This account is closed.")
         return redirect("account_login")
@@ -138,6 +150,9 @@ class AccountAdapter(DefaultAccountAdapter):
             details = {"from": email} if email else None
             address = address_of(self.request)
             record(action=action, actor=user, details=details, address=address)
+        if email and settings.EMAIL_HOST:
+            # Whoever changed the address of another is noticed by them.
+            self.send_mail(template_prefix, email, context or {})
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         try:
@@ -175,15 +190,17 @@ class AccountAdapter(DefaultAccountAdapter):
         )
 
     def is_reauthentication_required(self, **kwargs: Any) -> bool:
-        return not is_recent(self.request, RECENT)
+        # Who has the provider alone confirms by signing in there again.
+        own = [one for one in self.get_reauthentication_methods(self.request.user) if one["own"]]
+        return bool(own) or not is_recent(self.request, RECENT)
 
     def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
-        methods = super().get_reauthentication_methods(user)
-        if not settings.PASSWORD_SIGN_IN:
-            methods = [method for method in methods if method["id"] != "reauthenticate"]
+        found = super().get_reauthentication_methods(user)
+        hidden = () if settings.PASSWORD_SIGN_IN else ("reauthenticate",)
+        methods = [{**method, "own": True} for method in found if method["id"] not in hidden]
         if settings.OIDC_PROVIDER_URL and SocialAccount.objects.filter(user=user).exists():
             name, url = f"Use {settings.OIDC_NAME}", reverse("single-sign-on")
-            methods.append({"id": "single-sign-on", "description": name, "url": url})
+            methods.append({"id": "single-sign-on", "description": name, "url": url, "own": False})
         return methods
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:

@@ -4,8 +4,9 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 
-from backups_portal.accounts.sign_in_limits import QUARTER, minutes
+from backups_portal.accounts.sign_in_limits import QUARTER, RESET, minutes
 
 
 def locked_page(request: HttpRequest, seconds: int) -> HttpResponse:
@@ -27,4 +28,5 @@ def locked_page(request: HttpRequest, seconds: int) -> HttpResponse:
 
 def too_many_requests(request: HttpRequest) -> HttpResponse:
     """Answer what allauth's own limits refuse, which do not say for how long."""
-    return locked_page(request, QUARTER)
+    is_reset = request.path == reverse("account_reset_password")
+    return locked_page(request, RESET.seconds if is_reset else QUARTER)

@@ -27,7 +27,7 @@ class SeenSessionMiddleware:
         # Only what was read for this request anyway, and is somebody's.
         # Polling does not count as activity.
         is_poll = "HX-Request" in request.headers
-        if session.accessed and not is_poll and "_auth_user_id" in session:
+        if session.accessed and not is_poll and request.user.is_authenticated:
             now = timezone.now().timestamp()
             if now - session.get(SEEN, 0) > EVERY.total_seconds():
                 UserSession.objects.create_from_request(request)

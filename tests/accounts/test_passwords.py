@@ -20,6 +20,7 @@ from backups_portal.projects.models import Project
 from restores.models import Restore
 from snapshots.models import Snapshot
 from tests import factories
+from tests.accounts.test_security import confirm
 from tests.accounts.test_sign_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -303,6 +304,7 @@ def test_another_email_counts_once_it_is_confirmed(
     client: Client, account: Account, letters: list[str]
 ) -> None:
     account.vouch_for_email()
+    confirm(client)
     new = {"email": "olivia@elsewhere.example", "action_add": ""}
     assert client.post("/account/email/", new).status_code == 302
     assert mail.outbox[-1].to == ["olivia@elsewhere.example"]
@@ -318,6 +320,8 @@ def test_another_email_counts_once_it_is_confirmed(
     assert sign_in(Client(), "olivia@example.com").status_code == 400
     event = AuditEvent.objects.get(action="account.email_changed")
     assert event.details == {"from": "olivia@example.com"}
+    assert mail.outbox[-1].to == ["olivia@example.com"]
+    assert "now signs in with olivia@elsewhere.example" in str(mail.outbox[-1].body)
 
 
 def test_the_email_of_another_is_taken_by_nobody(
@@ -325,6 +329,7 @@ def test_the_email_of_another_is_taken_by_nobody(
 ) -> None:
     for one in (account, factories.make_account("mallory@example.com")):
         one.vouch_for_email()
+    confirm(client)
     answers = []
     for email in ("mallory@example.com", "nobody@example.com"):
         sent = client.post("/account/email/", {"email": email, "action_add": ""})
@@ -349,6 +354,7 @@ def test_a_mail_server_that_is_away_is_said(
         raise ConnectionRefusedError
 
     account.vouch_for_email()
+    confirm(client)
     monkeypatch.setattr("django.core.mail.EmailMessage.send", away)
     new = {"email": "olivia@elsewhere.example", "action_add": ""}
     assert "send e-mail right now" in client.post("/account/email/", new, follow=True).text

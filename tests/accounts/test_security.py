@@ -46,6 +46,12 @@ def code_of(account: Account, *, steps: int = 0) -> str:
     return shown_by_app(decrypt(app.data["secret"]), steps=steps)
 
 
+def confirm(client: Client) -> None:
+    """Say again who it is: a fresh sign-in changes nothing of how somebody signs in."""
+    answer = client.post("/account/password-again/", {"password": factories.PASSWORD})
+    assert answer.status_code == 302
+
+
 def secret_on(page: str) -> str:
     """The secret that is shown while it is set up."""
     (secret,) = re.findall(r"<pre[^>]*>([A-Z2-7]{32})</pre>", page)
@@ -54,6 +60,7 @@ def secret_on(page: str) -> str:
 
 def turn_on(client: Client, account: Account) -> list[str]:
     """Turn codes on with the code of a step ago; the recovery codes."""
+    confirm(client)
     secret = secret_on(client.get(ON).text)
     if (left := 30 - time.time() % 30) < 5:
         # It would be of two steps ago before it is read.
@@ -66,6 +73,8 @@ def turn_on(client: Client, account: Account) -> list[str]:
 
 
 def test_turned_on_it_asks_for_a_code(client: Client, account: Account) -> None:
+    assert client.get(ON)["Location"].startswith("/account/password-again/")
+    confirm(client)
     assert 'src="data:image/svg+xml;base64,' in client.get(ON).text
     assert len(turn_on(client, account)) == 10
     elsewhere = Client()
@@ -78,6 +87,7 @@ def test_turned_on_it_asks_for_a_code(client: Client, account: Account) -> None:
 
 
 def test_the_secret_is_shown_until_codes_are_on(client: Client, account: Account) -> None:
+    confirm(client)
     secret = secret_on(client.get(ON).text)
     (row,) = Session.objects.all()
     assert secret in str(row.get_decoded())
@@ -181,19 +191,25 @@ def test_one_code_sent_twice_at_once_signs_in_once(client: Client) -> None:
 
 @pytest.mark.parametrize("code", ["000000", "", "x" * 400])
 def test_it_is_not_turned_on_by_halves(client: Client, account: Account, code: str) -> None:
+    confirm(client)
     client.get(ON)
     assert client.post(ON, {"code": code}).status_code == 400
     assert not asks_for_code(account)
 
 
 def later(client: Client) -> None:
-    """Let the password have been given an hour ago."""
+    """Let it have been said an hour ago who it is."""
     session = client.session
     session["password_at"] -= 60 * 60
+    for record in session["account_authentication_methods"]:
+        record["at"] -= 60 * 60
     session.save()
 
 
-@pytest.mark.parametrize("address", [ON, OFF, f"{CODES}new/", CODES, "/account/passkeys/new/"])
+ASKED = (ON, OFF, f"{CODES}new/", CODES, "/account/passkeys/new/", "/account/email/")
+
+
+@pytest.mark.parametrize("address", ASKED)
 def test_a_browser_left_open_changes_nothing(
     client: Client, account: Account, address: str
 ) -> None:
@@ -201,7 +217,8 @@ def test_a_browser_left_open_changes_nothing(
         turn_on(client, account)
     before = list(Authenticator.objects.values_list("pk", "data"))
     later(client)
-    asked = client.post(address) if address != CODES else client.get(address)
+    form = {"action_add": "", "email": "mallory@example.com"}
+    asked = client.post(address, form) if address != CODES else client.get(address)
     assert asked["Location"].startswith("/account/password-again/?next=")
     assert list(Authenticator.objects.values_list("pk", "data")) == before
     form = {"password": factories.PASSWORD, "next": "/account/"}
@@ -328,10 +345,31 @@ def test_what_is_no_answer_of_a_passkey(client: Client, account: Account, creden
             in visitor.get("/sign-in/passkey/", headers={"Accept": "application/json"}).json()
         )
     assert "_auth_user_id" not in visitor.session
-    for path in ("/account/passkeys/new/",):
-        client.get(path)
-        assert client.post(path, {"name": "x", "credential": credential}).status_code == 400
     turn_on(client, account)
+    client.get("/account/passkeys/new/")
+    form = {"name": "x", "credential": credential}
+    assert client.post("/account/passkeys/new/", form).status_code == 400
     sign_in(visitor, account.email)
     assert visitor.post("/sign-in/code/", {"credential": credential}).status_code == 400
     assert Authenticator.objects.filter(type="webauthn").count() == 0
+
+
+def test_a_new_password_ends_a_sign_in_that_waits_for_a_code(
+    client: Client, account: Account
+) -> None:
+    turn_on(client, account)
+    thief = Client()
+    sign_in(thief, account.email)
+    account.set_password("quite another battery")
+    account.save()
+    assert thief.post("/sign-in/code/", {"code": code_of(account)})["Location"] == "/sign-in/"
+    assert thief.get("/account/").status_code == 302
+
+
+def test_the_session_of_a_closed_account_opens_nothing(client: Client, account: Account) -> None:
+    session = client.session
+    session["seen_at"] = 0
+    session.save()
+    Account.objects.update(is_active=False)
+    assert client.get("/account/")["Location"] == "/sign-in/?next=/account/"
+    assert client.get("/").status_code == 302
