@@ -59,6 +59,11 @@ SENTENCES = {
     "usersessions/messages/sessions_logged_out.txt": "All other browsers were signed out.",
 }
 NO_PASSKEY = "Your passkey wasn't accepted. Try again, or sign in another way."
+WAYS = {
+    "reauthenticate": "Use your password",
+    "mfa_reauthenticate": "Use a code from your app, or a recovery code",
+    "mfa_reauthenticate:webauthn": "Use a passkey",
+}
 PENDING = "pending_sign_in"
 KINDS = {"totp": "app", "recovery_codes": "recovery", "webauthn": "passkey"}
 
@@ -198,6 +203,8 @@ class AccountAdapter(DefaultAccountAdapter):
         found = super().get_reauthentication_methods(user)
         hidden = () if settings.PASSWORD_SIGN_IN else ("reauthenticate",)
         methods = [{**method, "own": True} for method in found if method["id"] not in hidden]
+        for method in methods:
+            method["description"] = WAYS[method["id"]]
         if settings.OIDC_PROVIDER_URL and SocialAccount.objects.filter(user=user).exists():
             name, url = f"Use {settings.OIDC_NAME}", reverse("single-sign-on")
             methods.append({"id": "single-sign-on", "description": name, "url": url, "own": False})

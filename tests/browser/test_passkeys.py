@@ -54,8 +54,14 @@ class Phone:
         self.page.get_by_label("Password").fill(factories.PASSWORD)
         self.press("Sign in")
 
-    def add_passkey(self, name: str, *, alone: bool = True) -> None:
+    def open_form(self) -> None:
+        """The form of a new passkey, which asks for the password first."""
         self.open("/account/passkeys/new/")
+        self.page.get_by_label("Your password").fill(factories.PASSWORD)
+        self.press("Continue")
+
+    def add_passkey(self, name: str, *, alone: bool = True) -> None:
+        self.open_form()
         self.page.get_by_label("Name").fill(name)
         self.page.get_by_label("Sign in without a password").set_checked(alone)
         self.press("Add passkey")
@@ -248,6 +254,6 @@ def test_by_its_number_the_portal_has_no_passkeys_and_says_so(
 ) -> None:
     phone = phones(portal.url)
     phone.enter_password(account)
-    phone.open("/account/passkeys/new/")
+    phone.open_form()
     phone.press("Add passkey")
     expect(phone.page.get_by_text("Your passkey wasn't used. Try again.")).to_be_visible()
