@@ -3,7 +3,7 @@
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 from django.conf import settings
@@ -38,7 +38,7 @@ log = get_logger(__name__)
 MAX_ATTEMPTS = 3
 # Errors that speak against the snapshot itself, and not against a server or a network.
 EVIDENCE = (DamagedSnapshotError, MissingObjectError, ProofError, UnloadableError)
-NO_DATABASE: dict[str, Any] = {"server": None, "prefix": "", "database": ""}
+NO_DATABASE: dict[str, object] = {"server": None, "prefix": "", "database": ""}
 RowT = TypeVar("RowT", bound=Build)
 
 
@@ -105,7 +105,7 @@ class BuildJob(LeasedJob[RowT]):
         super().begin()
         self._clear()
 
-    def clean_up(self) -> dict[str, Any]:
+    def clean_up(self) -> dict[str, object]:
         # A database that could not be dropped stays on the row, for the tick to try again.
         return NO_DATABASE if self.drop() else {}
 

@@ -1,10 +1,9 @@
 """References of a restored project to scripts and files that it lacks."""
 
-from typing import Any
-
 from psycopg import Connection
 
 from backups_portal.lib import pgsession
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.contents_index import Excluded, read_excluded
 from snapshots.engine.errors import EngineError
@@ -26,7 +25,7 @@ REFERRING = (
 )
 
 
-def missing_references(manifest: Manifest, storage: Storage, dsn: str) -> dict[str, Any]:
+def missing_references(manifest: Manifest, storage: Storage, dsn: str) -> dict[str, object]:
     """Find analyses without a script, and resources that name a lost file.
 
     Returns:
@@ -55,7 +54,7 @@ def _excluded(manifest: Manifest, storage: Storage) -> list[Excluded]:
         return []
 
 
-def _used_files(connection: Connection, paths: list[str]) -> list[dict[str, Any]]:
+def _used_files(connection: Connection, paths: list[str]) -> list[JsonObject]:
     users: dict[str, list[str]] = {path: [] for path in paths}
     for kind, query in REFERRING:
         for name, text in connection.execute(query.encode()):

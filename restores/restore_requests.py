@@ -1,6 +1,7 @@
 """Requests for restores: checked, priced and stored."""
 
 import uuid
+from dataclasses import dataclass, field, replace
 
 from django.db import IntegrityError, transaction
 
@@ -21,46 +22,66 @@ CONFLICT = 409
 NOT_FAILED = "Only a failed restore can be tried again."
 
 
+@dataclass(frozen=True)
+class NewProject:
+    """The project that a restore is to make.
+
+    Attributes:
+        request_key: Names the request, so that asking twice makes one project.
+        server: Where its database is placed; if None, where there is most room.
+    """
+
+    name: str
+    accepted_charges: bool
+    request_key: uuid.UUID = field(default_factory=uuid.uuid4)
+    server: DatabaseServer | None = None
+
+
 def request_restore(
     *,
     snapshot: Snapshot,
     actor: Account,
-    name: str,
-    accepted_charges: bool,
-    request_key: uuid.UUID,
+    wanted: NewProject,
     address: str | None = None,
-    server: DatabaseServer | None = None,
 ) -> Restore:
     """Queue a restore of a snapshot into a new project of `actor`.
 
-    Asking again with the same `request_key` returns the same restore. The caller enqueues the
-    work after commit.
-
-    Args:
-        server: Where the new project is placed; if None, where there is most room.
+    Asking again with the same `wanted.request_key` returns the same restore. The caller enqueues
+    the work after commit.
 
     Raises:
         RestoreRefusedError: nothing was changed; its message is fit for a page.
     """
-    earlier = Restore.objects.filter(request_key=request_key, requested_by=actor).first()
+    earlier = _earlier(wanted, actor)
     if earlier is not None:
         return earlier
-    name = _check_request(actor, name, accepted_charges)
+    wanted = replace(wanted, name=_check_request(actor, wanted.name, wanted.accepted_charges))
     _check_readable(snapshot)
     try:
         with transaction.atomic():
-            restore = _create(snapshot, actor, name, request_key, server)
+            restore = _create(snapshot, actor, wanted)
             record(
                 action="restore.requested",
                 actor=actor,
                 project=snapshot.project,
-                subject=name,
+                subject=wanted.name,
                 details={"restore": str(restore.pk), "snapshot": str(snapshot.pk)},
                 address=address,
             )
     except IntegrityError as error:
-        return _already_there(error, actor, name, request_key)
+        same = _earlier(wanted, actor)
+        if same is not None:  # of a moment ago
+            return same
+        raise RestoreRefusedError(
+            f"You are already restoring a project named “{wanted.name}”.",
+            field="name",
+            status=CONFLICT,
+        ) from error
     return restore
+
+
+def _earlier(wanted: NewProject, actor: Account) -> Restore | None:
+    return Restore.objects.filter(request_key=wanted.request_key, requested_by=actor).first()
 
 
 def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
@@ -103,13 +124,7 @@ def _check_state(snapshot: Snapshot) -> None:
         )
 
 
-def _create(
-    snapshot: Snapshot,
-    actor: Account,
-    name: str,
-    request_key: uuid.UUID,
-    server: DatabaseServer | None,
-) -> Restore:
+def _create(snapshot: Snapshot, actor: Account, wanted: NewProject) -> Restore:
     # The lock keeps retention from removing the snapshot between this check and the insert.
     locked = Snapshot.objects.select_for_update(of=("self",)).get(pk=snapshot.pk)
     _check_state(locked)
@@ -117,26 +132,14 @@ def _create(
     return Restore.objects.create(
         snapshot=locked,
         requested_by=actor,
-        request_key=request_key,
-        name=name,
-        wanted_server=server,
+        request_key=wanted.request_key,
+        name=wanted.name,
+        wanted_server=wanted.server,
         creation_fee=quote.creation_fee,
         running_fee_per_hour=quote.running_fee_per_hour,
         currency=quote.currency,
         rows_total=locked.rows,
     )
-
-
-def _already_there(
-    error: IntegrityError, actor: Account, name: str, request_key: uuid.UUID
-) -> Restore:
-    """Return the same request of a moment earlier, or refuse the name."""
-    same = Restore.objects.filter(request_key=request_key, requested_by=actor).first()
-    if same is not None:
-        return same
-    raise RestoreRefusedError(
-        f"You are already restoring a project named “{name}”.", field="name", status=CONFLICT
-    ) from error
 
 
 def retry_restore(*, restore: Restore, actor: Account, address: str | None = None) -> Restore:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.billing.prices import Quote
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
@@ -129,7 +130,7 @@ class RestoreJob(BuildJob[Restore]):
         hold_right(self.row.requested_by, Permission.MANAGE_BACKUPS, project)
 
     @transaction.atomic
-    def _publish(self, instance: Instance, *, report: dict[str, Any], was_warm: bool) -> None:
+    def _publish(self, instance: Instance, *, report: JsonObject, was_warm: bool) -> None:
         """Show the project, charge for it and finish: all of it, or nothing."""
         self.renew()
         self._hold_right()
@@ -183,7 +184,7 @@ def _settings_of(source: Project) -> BackupSettings:
     )
 
 
-def _report(manifest: Manifest, target: Target) -> dict[str, Any]:
+def _report(manifest: Manifest, target: Target) -> JsonObject:
     """Gather what the owner has to know of the new project."""
     return {
         "table_rows": manifest.table_rows,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class SoughtRows:
         moments = {name: moment.isoformat() for name, moment in period.items() if moment}
         return {"device": self.device, **moments}
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return plain values, for the row of the restore."""
         return {**self.in_query(), "name": self.name}
 

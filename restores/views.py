@@ -1,7 +1,6 @@
 """Making a new project out of a backup: the confirmation, the progress, another try."""
 
 import uuid
-from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -25,7 +24,7 @@ from restores.errors import RestoreRefusedError
 from restores.forms import RestoreForm
 from restores.models import Restore
 from restores.project_names import suggest_name
-from restores.restore_requests import request_restore, retry_restore
+from restores.restore_requests import NewProject, request_restore, retry_restore
 from restores.restore_steps import COUNTED, pace_of, step_lines, time_taken, waits_until
 from restores.shown_restores import restores_for
 from restores.sought_rows import SoughtRows
@@ -53,11 +52,11 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
     form_class = RestoreForm
     http_method_names = ["get", "head", "post"]
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         status = 200 if self.snapshot.is_good else 409
         return self.render_to_response(self.get_context_data(), status=status)
 
-    def get_initial(self) -> dict[str, Any]:
+    def get_initial(self) -> dict[str, object]:
         return {"name": suggest_name(self.snapshot, self.account), "request_key": uuid.uuid4()}
 
     @cached_property
@@ -76,7 +75,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         name = next(names, None)
         return None if name is None else SoughtRows(device_id, name, day)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)
         shown = others.only("name", "state", "created_at", "project", "requested_by")
         return super().get_context_data(
@@ -107,9 +106,11 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             restore = request_restore(
                 snapshot=self.snapshot,
                 actor=self.account,
-                name=values["name"],
-                accepted_charges=values["accept_charges"],
-                request_key=values["request_key"],
+                wanted=NewProject(
+                    name=values["name"],
+                    accepted_charges=values["accept_charges"],
+                    request_key=values["request_key"],
+                ),
                 address=address_of(self.request),
             )
         except RestoreRefusedError as refused:
@@ -148,7 +149,7 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
         self.restore = get_object_or_404(restores, pk=self.kwargs["restore"])
         return self.restore.snapshot.project.slug
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         (restore,) = restores_for(self.account, [self.restore])
         sought = restore.looked_for
         return {
@@ -178,19 +179,6 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
         }
 
 
-class RestoreView(RestorePage):
-    """The progress of a restore, and what became of it."""
-
-    http_method_names = ["get", "head"]
-
-
-class RestoreStatusView(RestorePage):
-    """The part of that page which changes, for its own refresh."""
-
-    template_name = "restores/_status.html"
-    http_method_names = ["get", "head"]
-
-
 class RetryView(RestorePage, RecentPasswordMixin):
     """Another try of a restore that failed."""
 
@@ -200,7 +188,7 @@ class RetryView(RestorePage, RecentPasswordMixin):
     def back_to(self) -> str:
         return reverse("restore", args=[self.restore.pk])
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
             retry_restore(restore=self.restore, actor=self.account, address=address_of(request))
         except RestoreRefusedError as refused:

@@ -1,7 +1,5 @@
 """The app, and what is checked of its settings before anything starts."""
 
-from typing import Any
-
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
@@ -17,7 +15,7 @@ class SnapshotsConfig(AppConfig):
         register(check_copy_storage)
 
 
-def check_master_keys(**_: Any) -> list[CheckMessage]:
+def check_master_keys(**_: object) -> list[CheckMessage]:
     """Tell of master keys that cannot be understood, before a backup needs them."""
     from snapshots.storages.configured_storages import master_keys
 
@@ -28,7 +26,7 @@ def check_master_keys(**_: Any) -> list[CheckMessage]:
     return []
 
 
-def check_copy_storage(**_: Any) -> list[CheckMessage]:
+def check_copy_storage(**_: object) -> list[CheckMessage]:
     """Tell of a second storage that is none."""
     from snapshots.storages.configured_storages import copies_are_apart
 

@@ -18,27 +18,23 @@ from restores.proof_check import compare_with_manifest
 from restores.snapshot_loader import Target, load_snapshot
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.run_progress import OnProgress
-from snapshots.engine.snapshot_writer import (
-    Destination,
-    Listener,
-    Source,
-    take_snapshot,
-)
+from snapshots.engine.snapshot_writer import Destination, Listener, Source, take_snapshot
 from snapshots.engine.storage import Storage
 
 KEYS = Keyring(b"k" * 32)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DEVICE = "d" * 24
+PASSWORD = "secret"
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextmanager
-def main_database() -> Iterator[Target]:
-    """An empty main database without a project; dropped afterwards."""
+def main_database(server: str = "") -> Iterator[Target]:
+    """An empty main database without a project, on the settings' server; dropped afterwards."""
     prefix = secrets.token_hex(4)
-    server = settings.PROJECT_DATABASE_URL
-    create_database(server, prefix=prefix, password="secret", project_name="Test")
+    server = server or settings.PROJECT_DATABASE_URL
+    create_database(server, prefix=prefix, password=PASSWORD, project_name="Test")
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:

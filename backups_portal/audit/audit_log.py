@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui import formats
 from backups_portal.ui.csv_escaping import csv_line
 
@@ -128,7 +129,7 @@ def subject_in_words(subject: str, day: Callable[[date], str] = formats.day) -> 
         return subject
 
 
-def details_in_words(details: dict[str, Any]) -> list[str]:
+def details_in_words(details: JsonObject) -> list[str]:
     """Put an event's details in words, a line each, old and new values."""
     lines = []
     for name, value in details.items():

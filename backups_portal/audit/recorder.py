@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from django.http import HttpRequest
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
 
 log = get_logger(__name__)
@@ -61,7 +62,7 @@ def record(
     actor: Actor | None,
     project: Subject | None = None,
     subject: str = "",
-    details: dict[str, Any] | None = None,
+    details: JsonObject | None = None,
     address: str | None = None,
 ) -> AuditEvent:
     """Append one event, and write it to the log too.
@@ -75,7 +76,7 @@ def record(
     """
     project_id: uuid.UUID | None = project.id if project else None
     via = {"via": means} if (means := _means.get()) else {}
-    told: dict[str, Any] = {"at": moment} if (moment := _moment.get()) else {}
+    told: JsonObject = {"at": moment} if (moment := _moment.get()) else {}
     event = AuditEvent.objects.create(
         **told,
         action=action,

@@ -5,17 +5,17 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from psycopg import Connection
 
 from backups_portal.demo.past_records import date_back
 from backups_portal.lib.crypto import Keyring
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import devices
 from backups_portal.projectdb.record_writer import MAX_RECORDS, send
 
 
-def fill_archive(connection: Connection[Any], *, keys: Keyring, folder: Path) -> int:
+def fill_archive(connection: Connection, *, keys: Keyring, folder: Path) -> int:
     """Load every CSV file below a folder; returns how many records.
 
     Raises:
@@ -33,7 +33,7 @@ def fill_archive(connection: Connection[Any], *, keys: Keyring, folder: Path) ->
     return count
 
 
-def _load(connection: Connection[Any], keys: Keyring, file: Path) -> int:
+def _load(connection: Connection, keys: Keyring, file: Path) -> int:
     device_id, _ = devices.create_device(
         connection,
         keys=keys,
@@ -47,7 +47,7 @@ def _load(connection: Connection[Any], keys: Keyring, file: Path) -> int:
     return count
 
 
-def _records(file: Path) -> Iterator[dict[str, Any]]:
+def _records(file: Path) -> Iterator[JsonObject]:
     with file.open(newline="") as stream:
         for row in csv.DictReader(stream):
             try:

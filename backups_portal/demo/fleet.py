@@ -2,7 +2,6 @@
 
 import secrets
 from datetime import datetime, timedelta
-from typing import Any
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
@@ -10,6 +9,7 @@ from psycopg.types.json import Jsonb
 from backups_portal.demo.past_records import date_back, store_past
 from backups_portal.demo.readings import Truck, in_requests, readings, trucks
 from backups_portal.lib.crypto import Keyring
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import (
     analyses,
     credentials,
@@ -55,7 +55,7 @@ Analysis.use(weekly_report)
 FLOOR_PLAN = b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 80 40'><text>Depot</text></svg>"
 DELIVERY_NOTE = b"Delivery note 0417: 24 pallets of strawberries, 3.8 C at the ramp"
 
-Connected = Connection[Any]
+Connected = Connection
 
 
 def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: datetime) -> int:
@@ -120,7 +120,7 @@ def _create_truck(
     connection: Connected, keys: Keyring, truck: Truck, network: str, connector: str
 ) -> str:
     cargo = {-20.0: "frozen", 4.0: "fresh", 12.0: "flowers"}[truck.set_point]
-    kind: dict[str, Any] = (
+    kind: JsonObject = (
         {"type": "immutable", "chunk_period": "month", "chunk_retention": 12}
         if truck.number % 4 == 0
         else {"type": "mutable"}

@@ -22,9 +22,7 @@ STORE = f"""
          AS past (series, time, number, text, group_key, x, y, metadata)"""  # noqa: S608
 
 
-def store_past(
-    connection: Connection[Any], device_id: str, items: Sequence[Mapping[str, Any]]
-) -> int:
+def store_past(connection: Connection, device_id: str, items: Sequence[Mapping[str, Any]]) -> int:
     """Store records with their times; the device had its last input then.
 
     Args:
@@ -47,7 +45,7 @@ def _columns(series: int, record: Record) -> tuple[Any, ...]:
     return (series, record.time, record.number, record.text, record.group, x, y, record.metadata)
 
 
-def _note_input(connection: Connection[Any], device_id: str, at: datetime) -> None:
+def _note_input(connection: Connection, device_id: str, at: datetime) -> None:
     values = {"at": at, "id": device_id}
     connection.execute(
         "UPDATE device SET last_input = greatest(last_input, %(at)s) WHERE id = %(id)s", values
@@ -59,7 +57,7 @@ def _note_input(connection: Connection[Any], device_id: str, at: datetime) -> No
     )
 
 
-def date_back(connection: Connection[Any], moment: datetime) -> None:
+def date_back(connection: Connection, moment: datetime) -> None:
     """Date everything but the records of a project back to one moment."""
     rows = connection.execute(
         """SELECT table_name, array_agg(column_name::text) FROM information_schema.columns

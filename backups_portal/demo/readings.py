@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import new_group
 
 # A month of them is below the 10,000 records that the CLI's `device-backup` asks for at a time.
@@ -39,7 +39,7 @@ def trucks(count: int) -> list[Truck]:
     ]
 
 
-def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[dict[str, Any]]]:
+def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[JsonObject]]:
     """Yield the records of each reading from `start` until before `end`.
 
     The same truck and times always give the same values.
@@ -93,10 +93,10 @@ def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[dict
 
 
 def in_requests(
-    parts: Iterator[list[dict[str, Any]]], size: int = 10_000
-) -> Iterator[list[dict[str, Any]]]:
+    parts: Iterator[list[JsonObject]], size: int = 10_000
+) -> Iterator[list[JsonObject]]:
     """Put readings together into requests of at most `size` records."""
-    request: list[dict[str, Any]] = []
+    request: list[JsonObject] = []
     for part in parts:
         if len(request) + len(part) > size:
             yield request

@@ -33,7 +33,7 @@ from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.tasks import run_transfer
 from backups_portal.transfers.transfer_requests import request_transfer, start_move
 from restores.models import Restore
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from restores.tasks import run_restore
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
@@ -161,9 +161,10 @@ def _restore(snapshot: Snapshot, owner: Account) -> tuple[Project, str]:
     restore = request_restore(
         snapshot=snapshot,
         actor=owner,
-        name=f"{snapshot.project.name} restored",
-        accepted_charges=True,
-        request_key=uuid.uuid4(),
+        wanted=NewProject(
+            name=f"{snapshot.project.name} restored",
+            accepted_charges=True,
+        ),
     )
     run_restore.delay(str(restore.pk))
     for _ in _polls("the restore"):

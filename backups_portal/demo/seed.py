@@ -5,7 +5,6 @@ Every step looks at what is there first, so that a start after an interrupted on
 
 import uuid
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -27,7 +26,7 @@ from backups_portal.projects.due_times import next_run
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.project_creation import BackupSettings, create_project
 from restores.models import Restore
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from restores.restore_run import run_restore
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
@@ -37,7 +36,7 @@ FLEET, GREENHOUSE, RESTORED = "Cold Chain", "Greenhouse", "Cold Chain (restored)
 ZONE, BACKUP_TIME = "Europe/Berlin", time(3)
 DAYS_OF_BACKUPS = 7
 WEEKS_OF_READINGS = 4
-RETENTION = DAYS_OF_BACKUPS + 7
+RETENTION = DAYS_OF_BACKUPS
 # A backup begins so long after its moment.
 TAKING = timedelta(seconds=2)
 # The greenhouse is so old, and so far from its first backup.
@@ -110,7 +109,7 @@ def _invite_collaborator(project: Project) -> None:
     )
 
 
-def _open(project: Project) -> psycopg.Connection[Any]:
+def _open(project: Project) -> psycopg.Connection:
     return pgsession.connect(project_dsn(project))
 
 
@@ -177,9 +176,10 @@ def _restore_newest(fleet: Project, owner: Account) -> Project:
         restore = request_restore(
             snapshot=newest,
             actor=owner,
-            name=RESTORED,
-            accepted_charges=True,
-            request_key=uuid.uuid4(),
+            wanted=NewProject(
+                name=RESTORED,
+                accepted_charges=True,
+            ),
         )
     run_restore(restore.pk)
     restore.refresh_from_db()

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
 from functools import partial
-from typing import Any
 
 import psycopg
 from django.http import Http404, HttpRequest, HttpResponse
@@ -69,7 +68,7 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
         )
         return self.show(revealed=token, value=value)
 
-    def show(self, **context: Any) -> HttpResponse:
+    def show(self, **context: object) -> HttpResponse:
         """Show the page; only its list waits for the project's database."""
         context["restore"] = Restore.objects.filter(project=self.project).only("pk").first()
         if self.request.method == "POST" or self.is_list_wanted:

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 
-def environ_of(scope: Mapping[str, Any]) -> dict[str, Any]:
+def environ_of(scope: Mapping[str, Any]) -> dict[str, object]:
     """Make the environ of an ASGI request, still without its body."""
     raw_path = bytes(scope["raw_path"]).partition(b"?")[0]
     query = scope["query_string"].decode("latin-1")

@@ -26,7 +26,7 @@ class BodyLimitMiddleware:
         return self._get_response(request)
 
     def process_view(
-        self, request: HttpRequest, view: Callable[..., Any], *_: Any
+        self, request: HttpRequest, view: Callable[..., Any], *_: object
     ) -> HttpResponse | None:
         match = request.resolver_match
         if match and match.namespace in settings.NAMESPACES_WITH_OWN_BODY_LIMIT:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, Generic, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from celery import Task
 from celery.exceptions import OperationalError as BrokerError
@@ -55,7 +55,7 @@ class Heartbeat:
     """
 
     def __init__(self, renew: Callable[..., None], whose: str) -> None:
-        self.fields: dict[str, Any] = {}
+        self.fields: dict[str, object] = {}
         self._store, self._whose = renew, whose
         self._lost = False
         self._stop = threading.Event()
@@ -69,7 +69,7 @@ class Heartbeat:
         self._stop.set()
         self._thread.join()
 
-    def report(self, **fields: Any) -> None:
+    def report(self, **fields: object) -> None:
         """Remember fields of the row for the next beat.
 
         Raises:
@@ -191,7 +191,7 @@ class LeasedJob(Generic[RowT]):
         """Return what an owner is told if the task reached its time limit."""
         return self.unexpected
 
-    def explain(self, error: Exception) -> dict[str, Any]:
+    def explain(self, error: Exception) -> dict[str, object]:
         """Return the fields that say why it failed: to people, and to programs."""
         if isinstance(error, SoftTimeLimitExceeded):
             return {"reason": self.too_long(), "cause": Cause.TIME_LIMIT}
@@ -199,18 +199,18 @@ class LeasedJob(Generic[RowT]):
             return {"reason": str(error), "cause": getattr(error, "cause", Cause.UNEXPECTED)}
         return {"reason": self.unexpected, "cause": Cause.UNEXPECTED}
 
-    def clean_up(self) -> dict[str, Any]:
+    def clean_up(self) -> dict[str, object]:
         """Remove what a failed attempt made; return fields that say so."""
         return {}
 
     def abandon(self) -> None:
         """Remove what this attempt made, after another worker has taken the row."""
 
-    def give_up(self, error: Exception, **fields: Any) -> None:
+    def give_up(self, error: Exception, **fields: object) -> None:
         """Store a failure that is final, in an open transaction."""
         self.finish(state="failed", **fields)
 
-    def postpone(self, then: datetime, **fields: Any) -> None:
+    def postpone(self, then: datetime, **fields: object) -> None:
         """Queue the row for later, in an open transaction; the tick finds it then."""
         self.store(state=QUEUED, lease=None, lease_until=then, **fields)
 
@@ -222,7 +222,7 @@ class LeasedJob(Generic[RowT]):
             self.step = step
             log.info(self.name, step=step, **{self.name: self.pk})
 
-    def renew(self, **fields: Any) -> None:
+    def renew(self, **fields: object) -> None:
         """Renew the lease now, before something that only its holder may do.
 
         In a transaction it keeps the row from other workers until that ends.
@@ -232,11 +232,11 @@ class LeasedJob(Generic[RowT]):
         """
         self.rows().renew(self.pk, self.ticket, lease=settings.LEASE, **fields)
 
-    def store(self, **fields: Any) -> None:
+    def store(self, **fields: object) -> None:
         """Change the row; raises LeaseLostError if another worker has taken it."""
         self.rows().store(self.pk, self.ticket, **fields)
 
-    def finish(self, **fields: Any) -> None:
+    def finish(self, **fields: object) -> None:
         """Store how the work ended, and let go of the row.
 
         Raises:

@@ -74,7 +74,9 @@ class LeaseQuerySet(models.QuerySet[Any]):
         )
         return ticket if taken else None
 
-    def renew(self, pk: uuid.UUID, ticket: uuid.UUID, *, lease: timedelta, **fields: Any) -> None:
+    def renew(
+        self, pk: uuid.UUID, ticket: uuid.UUID, *, lease: timedelta, **fields: object
+    ) -> None:
         """Keep a row for another while, and store how far the work has come.
 
         Raises:
@@ -82,7 +84,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
         """
         self.store(pk, ticket, lease_until=timezone.now() + lease, **fields)
 
-    def store(self, pk: uuid.UUID, ticket: uuid.UUID, **fields: Any) -> None:
+    def store(self, pk: uuid.UUID, ticket: uuid.UUID, **fields: object) -> None:
         """Change a row while its lease is that of the ticket.
 
         Raises:

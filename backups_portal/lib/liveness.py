@@ -121,7 +121,7 @@ def is_in_trouble(sign: str) -> bool:
         return False
 
 
-def workers(request: HttpRequest) -> dict[str, Any]:
+def workers(request: HttpRequest) -> dict[str, object]:
     """Give templates `workers_trouble`, which asks only if it is read."""
     return {"workers_trouble": trouble}
 

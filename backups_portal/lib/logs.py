@@ -48,7 +48,7 @@ class FieldsFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {
+        line: dict[str, object] = {
             "time": moment.replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
@@ -71,7 +71,7 @@ def _where(record: logging.LogRecord) -> dict[str, str]:
     return {name: value for name, value in found.items() if value != "-"}
 
 
-def _said(record: logging.LogRecord) -> dict[str, Any]:
+def _said(record: logging.LogRecord) -> dict[str, object]:
     """Return the values that a record has names for."""
     extra = {name: value for name, value in vars(record).items() if name not in OWN}
     values: dict[str, Any] = getattr(record, "values", {})
@@ -88,7 +88,7 @@ def _masked(value: Any) -> Any:
     return without_secrets(value) if isinstance(value, str) else value
 
 
-def log_settings(level: str, form: str) -> dict[str, Any]:
+def log_settings(level: str, form: str) -> dict[str, object]:
     """Return Django's LOGGING: everything to standard error, without secrets.
 
     Args:

@@ -25,13 +25,13 @@ class SteadyScheduler(Scheduler):
 
     max_interval = 20.0
 
-    def __init__(self, *args: Any, schedule_filename: str = "", **options: Any) -> None:
+    def __init__(self, *args: object, schedule_filename: str = "", **options: Any) -> None:
         self._file = Path(schedule_filename) if schedule_filename else None
         self._due: dict[str, float] = {}
         self._is_sending = False
         super().__init__(*args, **options)
 
-    def tick(self, *_: Any, **__: Any) -> float:
+    def tick(self, *_: object, **__: Any) -> float:
         """Send what is due; the seconds until the next look."""
         now = time.monotonic()
         for name, entry in self.schedule.items():

@@ -68,7 +68,7 @@ class NotificationsForm(forms.Form):
     )
 
     @staticmethod
-    def values_of(row: NotificationSettings) -> dict[str, Any]:
+    def values_of(row: NotificationSettings) -> dict[str, object]:
         """Return what the form shows of the settings as they are."""
         return {
             "by_email": row.by_email,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC
-from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
@@ -28,7 +27,7 @@ KINDS = {
 }
 
 
-def compose(event: AuditEvent, project: Project) -> dict[str, Any]:
+def compose(event: AuditEvent, project: Project) -> dict[str, object]:
     """Make the message of an event, as it is stored and as a webhook gets it.
 
     Its `data` has `title` and `text` in words, a `url` of the portal, and of the event what the

@@ -1,6 +1,6 @@
 """Settings of notifications: an owner chooses what is told and where, and tries it out."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -149,7 +149,7 @@ def _urls(row: NotificationSettings) -> dict[str, str]:
     return {"webhook": webhook_url(row), "heartbeat": heartbeat_url(row)}
 
 
-def _as_values(row: NotificationSettings) -> dict[str, Any]:
+def _as_values(row: NotificationSettings) -> dict[str, object]:
     """Return the settings as the audit log has them, without secrets."""
     hosts = {name: host_of(url) if url else NOWHERE for name, url in _urls(row).items()}
     muted = ", ".join(Kind(kind).label for kind in row.muted if kind in Kind.values)
@@ -161,7 +161,7 @@ def _as_values(row: NotificationSettings) -> dict[str, Any]:
     }
 
 
-def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+def _changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[str, object]:
     return {
         name: {"old": before[name], "new": after[name]}
         for name in after
@@ -170,7 +170,7 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record(
-    action: str, project: Project, actor: Account, address: str | None, details: dict[str, Any]
+    action: str, project: Project, actor: Account, address: str | None, details: dict[str, object]
 ) -> Any:
     return record(
         action=action,

@@ -1,7 +1,6 @@
 """The page of a project's notifications: what is told and where to, and what came of it."""
 
 from functools import partial
-from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -44,10 +43,10 @@ class NotificationsPage(ProjectPermissionMixin, FormView):
         name = "_deliveries.html" if refresh else "notifications.html"
         return [f"notifications/{name}"]
 
-    def get_initial(self) -> dict[str, Any]:
+    def get_initial(self) -> dict[str, object]:
         return NotificationsForm.values_of(settings_of(self.project))
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         sent = Delivery.objects.filter(project=self.project).order_by("-created_at", "-pk")
         page = Paginator(sent.select_related("account"), DELIVERIES).get_page(
             self.request.GET.get("page")
@@ -66,7 +65,7 @@ class NotificationsPage(ProjectPermissionMixin, FormView):
             **kwargs,
         )
 
-    def show(self, *, status: int = 200, **context: Any) -> HttpResponse:
+    def show(self, *, status: int = 200, **context: object) -> HttpResponse:
         """Show the page, which no browser and no proxy keeps."""
         response = self.render_to_response(self.get_context_data(**context), status=status)
         add_never_cache_headers(response)
@@ -79,7 +78,7 @@ class NotificationsView(NotificationsPage):
 
     http_method_names = ["get", "head", "post", "options"]
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         return self.show()
 
     def form_valid(self, form: NotificationsForm) -> HttpResponse:
@@ -107,7 +106,7 @@ class RenewSecretView(NotificationsPage):
 
     http_method_names = ["post", "options"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         secret = renew_secret(project=self.project, actor=self.account, address=address_of(request))
         form = NotificationsForm(initial=self.get_initial())
         if not secret:
@@ -122,7 +121,7 @@ class SendTestView(ProjectPermissionMixin, View):
     permission = Permission.MANAGE_NOTIFICATIONS
     http_method_names = ["post", "options"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             made = request_test(
                 project=self.project, actor=self.account, address=address_of(request)

@@ -1,7 +1,6 @@
 """The pages of charges: of a project, and of all that an account owns."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 from uuid import UUID
 
 from django.core.paginator import Paginator
@@ -37,7 +36,7 @@ class ChargesView(ProjectPermissionMixin, TemplateView):
     permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head", "options"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         now = timezone.now()
         result = statement(self.project.pk, now)
         reason_of = reasons_for(self.account, [self.project.pk])
@@ -54,7 +53,7 @@ class AllChargesView(TemplateView):
     template_name = "billing/all_charges.html"
     http_method_names = ["get", "head"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         now = timezone.now()
         projects = list(_owned(account_of(self.request)))
         result = joint_statement([project.pk for project in projects], now)
@@ -81,7 +80,7 @@ class ChargesCsvView(ProjectPermissionMixin, ExportedFileView):
     permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head", "options"]
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         return _csv_of(self.account, [self.project.pk], f"charges-{self.project.slug}.csv")
 
 

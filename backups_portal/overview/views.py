@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.security_views import account_of
-from backups_portal.audit.audit_log import events_of, in_words
+from backups_portal.audit.audit_log import events_of, in_words, subject_in_words
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.statement import statement
 from backups_portal.overview.attention import attention_of
@@ -16,6 +16,7 @@ from backups_portal.overview.event_redaction import events_for
 from backups_portal.overview.project_overview import hide_origins, with_overview
 from backups_portal.projects.models import Invitation, Membership
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui import moments
 from backups_portal.ui.pagination import PagedView
 from restores.active_restores import restores_under_way
 from restores.backup_list import describe, listed
@@ -68,20 +69,23 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
         now = timezone.now()
         return {**context, **self._origin(), **self._money(now), **self._backups(now)}
 
-    def _origin(self) -> dict[str, Any]:
+    def _origin(self) -> dict[str, object]:
         """Say whose backup the project was made of, and what happened to it lately."""
         overview = with_overview(Membership.objects.filter(pk=self.membership.pk)).first()
         hide_origins(self.account, [overview] if overview else [])
         events = events_for(self.account, events_of(self.project.pk)[:LATEST_EVENTS])
         return {
             "overview": overview,
-            "events": [(event, in_words(event.action)) for event in events],
+            "events": [
+                (event, in_words(event.action), subject_in_words(event.subject, moments.day))
+                for event in events
+            ],
         }
 
-    def _money(self, now: datetime) -> dict[str, Any]:
+    def _money(self, now: datetime) -> dict[str, object]:
         return {"statement": statement(self.project.pk, now), "quote": current_quote()}
 
-    def _backups(self, now: datetime) -> dict[str, Any]:
+    def _backups(self, now: datetime) -> dict[str, object]:
         """Describe the latest backups, as the Backups page does, and what is done with them."""
         project, account = self.project, self.account
         newest = Snapshot.objects.filter(project=project).newest_good()

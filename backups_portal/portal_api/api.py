@@ -13,6 +13,7 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.portal_api.problem_details import MEDIA_TYPE, ProblemError, problem
 from backups_portal.portal_api.routes import backups, projects, restores, transfers
@@ -46,7 +47,11 @@ class JsonRenderer(BaseRenderer):
 class Description(OpenAPISchema):
     """OpenAPI with the scope that each operation needs, and the form of every error."""
 
-    def operation_security(self, operation: Operation) -> list[dict[str, Any]] | None:
+    def operation_details(self, operation: Operation) -> JsonObject:
+        details = super().operation_details(operation)
+        return {**details, "summary": details["summary"].capitalize()}
+
+    def operation_security(self, operation: Operation) -> list[JsonObject] | None:
         needs = [auth for auth in operation.auth_callbacks if isinstance(auth, Needs)]
         for auth in needs:
             self.securitySchemes[SCHEME] = auth.openapi_security_schema
@@ -65,7 +70,7 @@ class PortalApi(NinjaAPI):
     """An API that describes itself so."""
 
     def get_openapi_schema(
-        self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
+        self, *, path_prefix: str | None = None, path_params: JsonObject | None = None
     ) -> OpenAPISchema:
         prefix = self.get_root_path(path_params or {}) if path_prefix is None else path_prefix
         return Description(self, prefix)

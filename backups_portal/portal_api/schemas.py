@@ -10,6 +10,7 @@ from pydantic import AfterValidator, AwareDatetime, ConfigDict, StrictBool, Stri
 
 from backups_portal.billing.prices import CENT
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.transfers.plan.selection import KINDS, Rule, Unmatched
 
 
@@ -189,7 +190,7 @@ class Restore(Schema):
 class RestoreDetail(Restore):
     """A restore, and what to do afterwards."""
 
-    report: dict[str, Any]
+    report: JsonObject
 
 
 class TransferRequest(Body):
@@ -231,6 +232,6 @@ class Transfer(Schema):
 class TransferDetail(Transfer):
     """A transfer with what was chosen, what the dry run found, and the report of the move."""
 
-    choice: dict[str, Any]
-    dry_run: dict[str, Any] | None
-    report: dict[str, Any] | None
+    choice: JsonObject
+    dry_run: JsonObject | None
+    report: JsonObject | None

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from http import HTTPStatus
-from typing import Any
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
@@ -42,7 +41,7 @@ def wrap_view(pattern: URLPattern | URLResolver) -> URLPattern:
 
 def _wrapped(view: View, name: str) -> View:
     @wraps(view)
-    def enter(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def enter(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             response = _answer(view, request, *args, **kwargs)
         except Http404:
@@ -57,7 +56,7 @@ def _wrapped(view: View, name: str) -> View:
     return enter
 
 
-def _answer(view: View, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+def _answer(view: View, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
     _check_body(request)
     caller = identify(request)
     request.caller = caller  # type: ignore[attr-defined]

@@ -31,7 +31,7 @@ def _remove(connection: Connection, table: Table) -> int:
     return connection.execute(statement).rowcount
 
 
-def without_excluded(table: str, row: dict[str, Any]) -> dict[str, Any]:
+def without_excluded(table: str, row: dict[str, Any]) -> dict[str, object]:
     """Return a row, as an object, without the excluded keys among its settings."""
     settings = row.get(SETTINGS)
     if not isinstance(settings, dict):

@@ -12,6 +12,8 @@ import orjson
 from psycopg import Connection
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from backups_portal.lib.json_types import JsonObject
+
 # As many levels of lists and objects as a body may have; answers wrap a few more around it, and
 # orjson writes 254 in all.
 DEEPEST = 200
@@ -65,7 +67,7 @@ def _members(text: str) -> Any:
     """Read an object whose values stay JSON texts; else keep the whole text."""
     if not text.startswith("{"):
         return orjson.Fragment(text)
-    members: dict[str, Any] = {}
+    members: JsonObject = {}
     depth, key, start = 0, "", 0
     for token in _TOKENS.finditer(text):
         mark = token[0]
@@ -83,7 +85,7 @@ def _members(text: str) -> Any:
     return members
 
 
-def as_object(value: Any) -> dict[str, Any]:
+def as_object(value: Any) -> dict[str, object]:
     """Read a column that holds an object; empty if it holds something else."""
     return dict(value) if isinstance(value, dict) else {}
 

@@ -43,10 +43,10 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
     form_class = TokenForm
     http_method_names = ["get", "head", "post", "options"]
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
         return self.show()
 
-    def get_initial(self) -> dict[str, Any]:
+    def get_initial(self) -> dict[str, object]:
         """Return what was filled in before the password was asked for."""
         return {name: self.request.GET[name] for name in FILLED_IN if name in self.request.GET}
 
@@ -78,7 +78,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
         return self.show(status=400, form=form)
 
     def show(
-        self, *, status: int | None = None, new_token: NewToken | None = None, **context: Any
+        self, *, status: int | None = None, new_token: NewToken | None = None, **context: object
     ) -> HttpResponse:
         """Render the page, without waiting for the project's database."""
         if self.is_list_wanted:
@@ -102,7 +102,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
         found = projects.order_by("slug")[:MAX_ENVIRONMENTS]
         return {environment_of(project.slug): project.profile_id for project in found}
 
-    def _listed(self) -> dict[str, Any]:
+    def _listed(self) -> dict[str, object]:
         try:
             return {"tokens": list_tokens(self.project)}
         except DatabaseUnreachableError as error:
@@ -115,7 +115,7 @@ class RevokeTokenView(ProjectPermissionMixin, View):
     permission = Permission.MANAGE_API
     http_method_names = ["post", "options"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
         try:
             token = revoke_token(
                 project=self.project,

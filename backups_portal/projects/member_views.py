@@ -86,7 +86,7 @@ class MembersAction(ProjectPermissionMixin, View):
 class RemoveView(MembersAction):
     """Ends a membership."""
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
         try:
             member = members.remove(
                 project=self.project,
@@ -107,7 +107,7 @@ class RemoveView(MembersAction):
 class WithdrawView(MembersAction):
     """Takes an invitation back."""
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
         invitation = members.withdraw(
             project=self.project,
             actor=self.account,

@@ -2,7 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -238,7 +238,7 @@ class MainDatabase(models.Model):
         return is_zone(self.backup_time_zone)
 
 
-def snapshot_of_settings(database: MainDatabase) -> dict[str, Any]:
+def snapshot_of_settings(database: MainDatabase) -> dict[str, object]:
     """Return the settings as plain values, for the audit log."""
     return {
         "backup_time": f"{database.backup_time:%H:%M}",

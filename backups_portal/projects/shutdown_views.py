@@ -1,7 +1,5 @@
 """The page on which a project is shut down, and the way back."""
 
-from typing import Any
-
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -30,7 +28,7 @@ class ShutDownView(ProjectPermissionMixin, RecentPasswordMixin, RefusingFormView
     form_class = ShutDownForm
     http_method_names = ["get", "head", "post", "options"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(
             statement=statement(self.project.pk, timezone.now()),
             quote=current_quote(),
@@ -62,7 +60,7 @@ class StartAgainView(ProjectPermissionMixin, View):
     permission = Permission.MANAGE_PROJECT
     http_method_names = ["post", "options"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             start_again(project=self.project, actor=self.account, address=address_of(request))
         except ShutDownRefusedError as refused:

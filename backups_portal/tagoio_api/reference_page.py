@@ -1,7 +1,5 @@
 """Render the reference of the API, at its own address and inside the portal."""
 
-from typing import Any
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -39,7 +37,7 @@ class ProjectReferenceView(ProjectPermissionMixin, TemplateView):
     http_method_names = ["get", "head"]
     template_name = "tagoio_api/project_reference.html"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(
             groups=groups_of(api, root=""), origin=settings.API_URL, **kwargs
         )

@@ -52,10 +52,10 @@ class Transfer(Leased):
     class Work(models.TextChoices):
         PLAN = "plan", "Dry run"
         MOVE = "move", "Moving data"
-        UNDO = "undo", "Taking it back"
+        UNDO = "undo", "Undoing"
 
     class Wish(models.TextChoices):
-        GO_ON = "go_on", "Go on"
+        GO_ON = "go_on", "Continue"
         PAUSE = "pause", "Pause"
         CANCEL = "cancel", "Cancel"
 
@@ -170,7 +170,16 @@ class Transfer(Leased):
     def can_undo(self) -> bool:
         """Tell whether there is something to take back, and no work in progress."""
         resting = self.state in ("completed", "paused", "cancelled", "failed")
-        return self.has_ledger and resting
+        return self.has_ledger and resting and not self.is_idle
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether the move ended and has changed nothing."""
+        if self.state != self.State.COMPLETED or not self.summary:
+            return False
+        fates = {item["fate"] for item in self.report.get("resources", [])}
+        # As of a record: PRESENT of move/batches.py, which builds upon this.
+        return not (self.summary["stored"] or self.summary["created"] or fates - {"present"})
 
     @property
     def can_continue(self) -> bool:

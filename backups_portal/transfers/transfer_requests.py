@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
 import psycopg
 from django.db import transaction
@@ -179,7 +178,7 @@ def request_undo(*, transfer: Transfer, actor: Account, address: str | None = No
 
 
 def _queue(
-    transfer: Transfer, actor: Account, work: str, states: Sequence[str], **fields: Any
+    transfer: Transfer, actor: Account, work: str, states: Sequence[str], **fields: object
 ) -> None:
     # The work at hand is the presser's; keys are each account's own, and stay behind.
     key = transfer.request_key if transfer.requested_by_id == actor.pk else uuid.uuid4()

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import LeasedJob, back_off
 from backups_portal.lib.leases import LeaseLostError
 from backups_portal.lib.loggers import get_logger
@@ -87,7 +88,7 @@ class TransferJob(LeasedJob[Transfer]):
     def too_long(self) -> str:
         return f"{too_long('The transfer')} {STAYS}"
 
-    def explain(self, error: Exception) -> dict[str, Any]:
+    def explain(self, error: Exception) -> JsonObject:
         fields = super().explain(error)
         if isinstance(error, LockedOutError):
             fields["reason"] = f"{error} {self._holder()}".strip()
@@ -253,7 +254,7 @@ class TransferJob(LeasedJob[Transfer]):
                 )
 
 
-def make_report(plan: Plan, lines: list[Line], *, seconds: float) -> dict[str, Any]:
+def make_report(plan: Plan, lines: list[Line], *, seconds: float) -> JsonObject:
     """Make the report: sums, devices, what was left out, and why."""
     fates = {fate: sum(line.fates[fate] for line in lines) for fate in FATES}
     return {

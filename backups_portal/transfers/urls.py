@@ -6,6 +6,7 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from backups_portal.transfers import data_views, views
+from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.transfer_requests import (
     request_undo,
     retry_plan,
@@ -13,6 +14,8 @@ from backups_portal.transfers.transfer_requests import (
     stop_move,
 )
 
+# Its page says what was moved back already.
+RESTORE = "restores/<uuid:restore>/"
 TRANSFERS = "projects/<slug:slug>/transfers/"
 TRANSFER = f"{TRANSFERS}<uuid:transfer>/"
 # As in snapshots/urls.py: what cannot change anything needs no form's token to answer 405.
@@ -26,14 +29,18 @@ VERBS = {
     "undo": request_undo,
 }
 
+# What a second press of a button finds done, or being done: it is no mistake.
+AGAIN = {
+    "start": (Transfer.Work.MOVE, (Transfer.State.COMPLETED,)),
+    "plan": (Transfer.Work.PLAN, (Transfer.State.READY,)),
+    "undo": (Transfer.Work.UNDO, (Transfer.State.UNDONE,)),
+}
 QUEUING = (start_move, retry_plan, request_undo)
 
 urlpatterns = [
-    path(
-        "restores/<uuid:restore>/move-back/",
-        views.MoveBackView.as_view(),
-        name="restore-move-back",
-    ),
+    path(RESTORE, read_only(views.RestoreView.as_view()), name="restore"),
+    path(f"{RESTORE}status/", read_only(views.RestoreStatusView.as_view()), name="restore-status"),
+    path(f"{RESTORE}move-back/", views.MoveBackView.as_view(), name="restore-move-back"),
     path(TRANSFERS, views.TransfersView.as_view(), name="transfers"),
     path(TRANSFER, read_only(views.TransferPage.as_view()), name="transfer"),
     path(
@@ -54,7 +61,9 @@ urlpatterns = [
     *(
         path(
             f"{TRANSFER}{name}/",
-            views.ActionView.as_view(verb=verb, queues=verb in QUEUING),
+            views.ActionView.as_view(
+                verb=verb, queues=verb in QUEUING, again=AGAIN.get(name, ("", ()))
+            ),
             name=f"transfer-{name}",
         )
         for name, verb in VERBS.items()

@@ -35,7 +35,9 @@ from backups_portal.transfers.pages.move_suggestion import (
 )
 from backups_portal.transfers.pages.outcome_sentences import (
     FUTURE,
+    NO_MATCH,
     PAST,
+    chosen_devices,
     outcome_notes,
     outcome_sentence,
 )
@@ -82,7 +84,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
     form_class = TransferForm
     http_method_names = ["get", "head", "post"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
         if "show" not in request.POST:
             return super().post(request, *args, **kwargs)
         posted = _as_posted(request.POST)
@@ -241,12 +243,16 @@ class TransferPage(TransferMixin, TemplateView):
         resources = [vars(item) for item in plan.placements] if plan else []
         are_all_shown = "all" in self.request.GET
         listed = lines if are_all_shown else changed
+        sentence, choice = outcome_sentence(lines, resources, tense), transfer.chosen()
         return {
+            "choice": choice,
+            "chosen_devices": chosen_devices(choice.devices, lines),
+            "is_needless": sentence in (NO_MATCH, FUTURE.unchanged),
             "page": Paginator(listed, ON_A_PAGE).get_page(self.request.GET.get("page")),
             "unchanged": len(lines) - len(changed),
             "are_all_shown": are_all_shown,
             "added_label": _added_label(transfer),
-            "sentence": outcome_sentence(lines, resources, tense),
+            "sentence": sentence,
             "notes": outcome_notes(lines, plan.tokens if plan else 0),
             "resources": sorted(resources, key=lambda item: item["fate"] == PRESENT),
         }
@@ -310,6 +316,8 @@ class ActionView(TransferPage):
     verb: Verb | None = None
     # Whether there is work to do then.
     queues = True
+    # The work that it asks for, if a second press is no mistake, and the states that this ends in.
+    again: tuple[str, tuple[str, ...]] = ("", ())
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         self.transfer = transfer = self.get_transfer()
@@ -317,6 +325,8 @@ class ActionView(TransferPage):
             if self.verb:
                 self.verb(transfer=transfer, actor=self.account, address=address_of(request))
         except TransferRefusedError as refused:
+            if self._is_asked(transfer):
+                return redirect("transfer", self.project.slug, transfer.pk)
             log.warning("refused %s", refused, transfer=transfer.pk)
             context = self.get_context_data(refusal=refused.message)
             return self.render_to_response(context, status=refused.status)
@@ -324,13 +334,43 @@ class ActionView(TransferPage):
             send_on_commit(run_transfer, transfer.pk)
         return redirect("transfer", self.project.slug, transfer.pk)
 
+    def _is_asked(self, transfer: Transfer) -> bool:
+        """Tell whether a press a moment ago asked for the same."""
+        transfer.refresh_from_db()
+        work, ends = self.again
+        return transfer.work == work and transfer.state in (*Transfer.UNFINISHED, *ends)
 
-class MoveBackView(RestorePage):
+
+class RestoreView(RestorePage):
+    """The progress of a restore, what became of it, and what was moved back."""
+
+    http_method_names = ["get", "head"]
+
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        return super().get_context_data(moved=self._moved(), **kwargs)
+
+    def _moved(self) -> Transfer | None:
+        """Find the newest transfer that brought data back."""
+        if self.restore.project_id is None:
+            return None
+        moved = Transfer.objects.filter(
+            source=self.restore.project_id, target=self.project, state=Transfer.State.COMPLETED
+        )
+        return moved.only("report", "state", "created_at").order_by("-created_at").first()
+
+
+class RestoreStatusView(RestoreView):
+    """The part of that page which changes, for its own refresh."""
+
+    template_name = "restores/_status.html"
+
+
+class MoveBackView(RestoreView):
     """The dry run of the way back: nothing is moved before its owner has seen it."""
 
     http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
         source, sought = self.restore.project, self.restore.looked_for
         try:
             if source is None or sought is None:

@@ -100,7 +100,7 @@ def _first(choices: list[Schema]) -> Schema:
     return next(choice for choice in choices if choice.get("type") != "null")
 
 
-def _object(schema: Schema, schemas: Schema, depth: int) -> dict[str, Any]:
+def _object(schema: Schema, schemas: Schema, depth: int) -> dict[str, object]:
     members = schema.get("properties", {})
     names = schema.get("required") or list(members)[:1]
     if depth > MAX_DEPTH:

@@ -47,7 +47,9 @@ def day(on: date) -> str:
 
 def ago(when: datetime, zone: str | None = None) -> str:
     """Show how far a moment is from now, with the moment itself on hover."""
-    return _time(when, zone, naturaltime(when))
+    text = naturaltime(when)
+    ahead = text.removesuffix(" from now")
+    return _time(when, zone, text if text == ahead else f"in {ahead}")
 
 
 def in_utc(when: datetime | None, zone: str | None = None) -> str:

@@ -1,7 +1,6 @@
 """Exports: files that are made while they are sent."""
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.views.generic import View
@@ -17,7 +16,7 @@ class ExportedFileView(View):
 
     content_type = CSV
 
-    def head(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def head(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         """Answer with the headers of the file alone."""
         response = HttpResponse(content_type=self.content_type)
         response["Content-Disposition"] = "attachment"

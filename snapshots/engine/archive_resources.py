@@ -6,11 +6,11 @@ the profile and for Run. What the portal keeps in columns and in `settings` is o
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 import orjson
 import pyarrow as pa
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.excluded_settings import without_excluded
 from backups_portal.projectdb.stored_json import load_json
 from snapshots.engine.errors import DamagedSnapshotError
@@ -19,7 +19,7 @@ from snapshots.engine.pg_timestamps import moments_as_text
 from snapshots.engine.segments import read_segment
 from snapshots.engine.storage import Storage
 
-Row = dict[str, Any]
+Row = JsonObject
 Rows = Callable[[str], list[Row]]
 
 # Columns that come as JSON text.

@@ -1,10 +1,10 @@
 """Read a project's database at one instant, with any number of readers."""
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 import adbc_driver_postgresql.dbapi as adbc
 import numpy as np
@@ -22,7 +22,7 @@ from backups_portal.projectdb.excluded_settings import SETTINGS, settings_withou
 from snapshots.engine.column_reader import Columns, IrregularError, read_arrays
 from snapshots.engine.errors import SourceError
 from snapshots.engine.pg_timestamps import CHUNK_OF_TIME, EPOCH, FIRST_CHUNK, LAST_CHUNK
-from snapshots.engine.row_reader import read_rows
+from snapshots.engine.row_reader import read_rows, read_together
 from snapshots.engine.segment_plan import ChunkRange
 
 log = get_logger(__name__)
@@ -35,13 +35,18 @@ MAX_PART_BYTES = 16 << 20
 BATCH_BYTES = 8 << 20
 
 # Frees a large block once. Until then glibc, as the server's processes use it, gives the memory of
-# every query back and gets it page by page for the next: a fifth of the time of a chunk.
+# every query back and gets it page by page for the next: a fifth of the time of a large range, and
+# more than the whole time of a small one.
 KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
+LARGE_ROWS = 32_768
 
-# In what PostgreSQL's client library says, what tells of the inside of the platform.
-INNER = re.compile(
-    r"^.*?connection to server (?:at|on) .*? failed: (?:FATAL: +)?| for user \"[^\"]*\""
-)
+# Tables of so few bytes at the server are read together: whatever it compressed is far less than
+# the part of a large table that is in memory.
+SMALL_TABLE_BYTES = 64 << 10
+SMALL_TABLES = """
+SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'public'::regnamespace
+  AND pg_table_size(oid) <= %s
+"""
 
 ColumnTypes = dict[str, dict[str, str]]
 
@@ -59,10 +64,7 @@ def source_errors() -> Iterator[None]:
 
 
 def _in_a_sentence(error: psycopg.Error | AdbcError) -> str:
-    """Repeat what a driver says, without the host and the role."""
-    if driver_cause(error) == Cause.LOCKED:
-        return LOCKED_OUT
-    return INNER.sub("", first_line(error)).strip().rstrip(".") or type(error).__name__
+    return LOCKED_OUT if driver_cause(error) == Cause.LOCKED else first_line(error)
 
 
 @dataclass(frozen=True)
@@ -186,16 +188,38 @@ class Reader:
     """Reads rows of an instant as Arrow tables, over connections of one thread."""
 
     def __init__(
-        self, dsn: str, instant: Instant, resources: ExitStack, *, as_stored: bool = False
+        self,
+        dsn: str,
+        instant: Instant,
+        resources: ExitStack,
+        *,
+        as_stored: bool = False,
+        connection: Connection | None = None,
     ) -> None:
         self._dsn, self._instant, self._resources = dsn, instant, resources
         # With the settings that are excluded: a backup of an older version may hold some.
         self._as_stored = as_stored
-        self._arrays: Connection | None = None
+        self._arrays = connection
         self._rows: adbc.Connection | None = None
         # Whether the last variables had a location or metadata: the next ones then have, too.
         self._wide = False
-        self._keeps_memory = False
+        self._large_ranges = 0
+
+    def whole(self, tables: Iterable[Table]) -> Iterator[tuple[Table, pa.Table]]:
+        """Read other tables than variables as `rows` does; small ones together, and first."""
+        wanted = list(tables)
+        with source_errors():
+            connection = self._array_connection()
+            found = connection.execute(
+                SMALL_TABLES, [[table.name for table in wanted], SMALL_TABLE_BYTES]
+            ).fetchall()
+            names = {name for (name,) in found}
+            small = [table for table in wanted if table.name in names]
+            parts = read_together(connection, [self._everything_of(table) for table in small])
+        yield from zip(small, parts, strict=True)
+        for table in wanted:
+            if table.name not in names:
+                yield from ((table, part) for part in self.rows(table))
 
     def rows(
         self, table: Table, chunks: ChunkRange | None = None, *, numbers: bool = True
@@ -227,6 +251,10 @@ class Reader:
 
     def _as_arrays(self, chunks: ChunkRange, numbers: bool) -> pa.Table | None:
         connection = self._array_connection()
+        if chunks.rows >= LARGE_ROWS:
+            self._large_ranges += 1
+            if self._large_ranges == 2:
+                connection.execute(KEEP_MEMORY)
         try:
             with connection.transaction():
                 part = read_arrays(connection, _within(chunks), Columns(self._wide, numbers))
@@ -247,18 +275,15 @@ class Reader:
             cursor.adbc_statement.set_options(
                 **{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
             )
-            cursor.execute((self._select(VARIABLE) + _within(chunks)).as_string())
+            select = _select(VARIABLE, self._types_of(VARIABLE), self._as_stored)
+            cursor.execute((select + _within(chunks)).as_string())
             for part in _parts(cursor.fetch_record_batch()):
                 yield split_location(_plain(part))
 
     def _array_connection(self) -> Connection:
         if self._arrays is None:
             self._arrays = self._resources.enter_context(pgsession.connect(self._dsn))
-            for statement in _settings(self._instant):
-                self._arrays.execute(statement.encode())
-        elif not self._keeps_memory:
-            self._arrays.execute(KEEP_MEMORY)
-            self._keeps_memory = True
+            self._arrays.execute(";".join(_settings(self._instant)).encode())
         return self._arrays
 
     def _row_connection(self) -> adbc.Connection:
@@ -274,27 +299,49 @@ class Reader:
                     cursor.execute(statement)
         return self._rows
 
-    def _everything_of(self, table: Table) -> tuple[sql.Composed, dict[str, str]]:
-        types = self._instant.types[table.name]
-        keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
-        query = self._select(table) + sql.SQL(" ORDER BY {}").format(keys)
-        return query, {name: types[name] for name in table.stored() if name in types}
+    def _everything_of(self, table: Table) -> tuple[bytes, dict[str, str]]:
+        types = self._types_of(table)
+        return _select_all(table.name, tuple(types.items()), self._as_stored), types
 
-    def _select(self, table: Table) -> sql.Composed:
+    def _types_of(self, table: Table) -> dict[str, str]:
         types = self._instant.types[table.name]
-        columns = sql.SQL(", ").join(
-            sql.SQL("({})::text AS {}" if types[name] in CAST_TO_TEXT else "{} AS {}").format(
-                self._value(table, name), sql.Identifier(name)
-            )
-            for name in table.stored()
-            if name in types
+        return {name: types[name] for name in table.stored() if name in types}
+
+
+@cache
+def _select_all(table: str, types: tuple[tuple[str, str], ...], as_stored: bool) -> bytes:
+    keys = sql.SQL(", ").join(map(sql.Identifier, BY_NAME[table].key))
+    query = _select(BY_NAME[table], dict(types), as_stored) + sql.SQL(" ORDER BY {}").format(keys)
+    return query.as_bytes()
+
+
+def _select(table: Table, types: dict[str, str], as_stored: bool) -> sql.Composed:
+    columns = sql.SQL(", ").join(
+        sql.SQL("({})::text AS {}" if kind in CAST_TO_TEXT else "{} AS {}").format(
+            settings_without_excluded(table)
+            if name == SETTINGS and not as_stored
+            else sql.Identifier(name),
+            sql.Identifier(name),
         )
-        return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
+        for name, kind in types.items()
+    )
+    return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
 
-    def _value(self, table: Table, column: str) -> sql.Composable:
-        if column == SETTINGS and not self._as_stored:
-            return settings_without_excluded(table)
-        return sql.Identifier(column)
+
+PLANS = (
+    # Readers share the cores already; a plan with workers of its own is slower.
+    "SET LOCAL max_parallel_workers_per_gather = 0",
+    "SET LOCAL jit = off",
+    # If statistics are old, a chunk is taken for a few rows that an index finds one by one;
+    # it is many, and a bitmap or the whole table reads every page of them once.
+    "SET LOCAL enable_indexscan = off",
+    "SET LOCAL enable_indexonlyscan = off",
+)
+PLANS_AS_BEFORE = (
+    "SET LOCAL max_parallel_workers_per_gather TO DEFAULT",
+    "SET LOCAL enable_indexscan TO DEFAULT",
+    "SET LOCAL enable_indexonlyscan TO DEFAULT",
+)
 
 
 def _settings(instant: Instant) -> tuple[str, ...]:
@@ -302,13 +349,7 @@ def _settings(instant: Instant) -> tuple[str, ...]:
     return (
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         f"SET TRANSACTION SNAPSHOT '{instant.name}'",
-        # Readers share the cores already; a plan with workers of its own is slower.
-        "SET LOCAL max_parallel_workers_per_gather = 0",
-        "SET LOCAL jit = off",
-        # If statistics are old, a chunk is taken for a few rows that an index finds one by one;
-        # it is many, and a bitmap or the whole table reads every page of them once.
-        "SET LOCAL enable_indexscan = off",
-        "SET LOCAL enable_indexonlyscan = off",
+        *PLANS,
     )
 
 
@@ -389,3 +430,12 @@ def open_reader(dsn: str, instant: Instant, *, as_stored: bool = False) -> Itera
     """
     with source_errors(), ExitStack() as resources:
         yield Reader(dsn, instant, resources, as_stored=as_stored)
+
+
+@contextmanager
+def reuse_connection(dsn: str, connection: Connection, instant: Instant) -> Iterator[Reader]:
+    """Read over the connection that fixed the instant, if there is too little to open another."""
+    with source_errors(), ExitStack() as resources:
+        connection.execute(";".join(PLANS).encode())
+        yield Reader(dsn, instant, resources, connection=connection)
+        connection.execute(";".join(PLANS_AS_BEFORE).encode())

@@ -1,7 +1,5 @@
 """Hold manifests of stored snapshots against what was recorded."""
 
-from typing import Any
-
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.manifest_record import ManifestRecord
 from snapshots.engine.storage import Storage
@@ -37,7 +35,7 @@ def note_digest(snapshot: Snapshot, manifest: Manifest) -> None:
     rows.update(manifest_sha256=manifest.sha256)
 
 
-def catalogue_fields(manifest: Manifest) -> dict[str, Any]:
+def catalogue_fields(manifest: Manifest) -> dict[str, object]:
     """Return the fields of a snapshot that its manifest says."""
     return {
         "taken_at": manifest.taken_at,

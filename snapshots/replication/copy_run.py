@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -48,7 +47,7 @@ WAIT = timedelta(minutes=1)
 MOST_AT_ONCE = 100
 # Fields of a copy that waits for its first attempt, and of one that is nowhere yet.
 FRESH = {"state": State.QUEUED, "retry_at": None, "failures": 0, "attempts": 0}
-UNCOPIED: dict[str, Any] = {
+UNCOPIED: dict[str, object] = {
     "reason": "",
     "cause": "",
     "copied_at": None,
@@ -161,11 +160,11 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     def too_long(self) -> str:
         return too_long("Copying this backup")
 
-    def give_up(self, error: Exception, **fields: Any) -> None:
+    def give_up(self, error: Exception, **fields: object) -> None:
         super().give_up(error, **fields)
         log.error("copy failed: %s", fields["reason"], snapshot=self.pk)
 
-    def postpone(self, then: datetime, **fields: Any) -> None:
+    def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, retry_at=then, failures=F("failures") + 1, **fields)
 
     def _copy(self) -> tuple[Copied, datetime | None]:

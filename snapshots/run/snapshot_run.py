@@ -122,13 +122,13 @@ class SnapshotJob(LeasedJob[Snapshot]):
     def too_long(self) -> str:
         return too_long("The backup")
 
-    def explain(self, error: Exception) -> dict[str, Any]:
+    def explain(self, error: Exception) -> dict[str, object]:
         fields = super().explain(error)
         if fields["cause"] == Cause.LOCKED:
             fields["reason"] = f"{error} {who_holds(self.row.project)}".strip()
         return fields
 
-    def clean_up(self) -> dict[str, Any]:
+    def clean_up(self) -> dict[str, object]:
         """Remove the manifest of a failed attempt, which would keep its segments.
 
         All attempts at a snapshot publish under one name: only the holder of the lease may remove
@@ -142,11 +142,11 @@ class SnapshotJob(LeasedJob[Snapshot]):
             log.warning("could not discard the manifest", snapshot=self.pk, exc_info=True)
         return {}
 
-    def give_up(self, error: Exception, **fields: Any) -> None:
+    def give_up(self, error: Exception, **fields: object) -> None:
         super().give_up(error, **fields)
         self._record("snapshot.failed", reason=fields["reason"])
 
-    def postpone(self, then: datetime, **fields: Any) -> None:
+    def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, retry_at=then, failures=F("failures") + 1, **fields)
         self._record("snapshot.retried", reason=fields["reason"], again_at=then.isoformat())
 
@@ -245,7 +245,7 @@ def _sizes_before(snapshot: Snapshot) -> list[Size]:
     return [Size(*row) for row in found.values_list("rows", "logical_bytes")[:COMPARED]]
 
 
-def _as_json(change: UntrackedChange) -> dict[str, Any]:
+def _as_json(change: UntrackedChange) -> dict[str, object]:
     days = {
         name: chunk_start(chunk).date().isoformat()
         if chunk is not None and chunk <= LAST_CHUNK

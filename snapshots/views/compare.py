@@ -110,7 +110,7 @@ class CompareView(SnapshotMixin, TemplateView):
             self.failure = str(error)
             return None
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         compared = self.compared()
         before, after = self.pair
         return {
@@ -129,7 +129,7 @@ class CompareView(SnapshotMixin, TemplateView):
             **(self.lines(compared.difference) if compared else {}),
         }
 
-    def lines(self, difference: Difference) -> dict[str, Any]:
+    def lines(self, difference: Difference) -> dict[str, object]:
         """Return a page of the table that the address asks for."""
         device_id, day = self.request.GET.get("device"), _day(self.request.GET.get("day"))
         names = _names(difference)
@@ -170,7 +170,7 @@ def _grouped(changes: Iterable[Any], names: dict[str, str]) -> list[tuple[str, l
     ]
 
 
-def _line(change: Any, names: dict[str, str]) -> dict[str, Any]:
+def _line(change: Any, names: dict[str, str]) -> dict[str, object]:
     return {
         "item": change,
         "day": day_of(change.chunk) if hasattr(change, "chunk") else None,

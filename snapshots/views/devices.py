@@ -1,7 +1,5 @@
 """The page that lists the devices of a snapshot."""
 
-from typing import Any
-
 from django.core.paginator import Paginator
 from django.views.generic import TemplateView
 
@@ -17,7 +15,7 @@ class DevicesView(InsideMixin, TemplateView):
     http_method_names = ["get", "head"]
     template_name = "snapshots/devices.html"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         found = search_devices(self.inside.devices if self.inside else [], self.sought)
         return {
             **super().get_context_data(**kwargs),

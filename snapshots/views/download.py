@@ -1,7 +1,5 @@
 """One backup as a file."""
 
-from typing import Any
-
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.generic import TemplateView
@@ -20,11 +18,11 @@ class DownloadView(SnapshotMixin, RecentPasswordMixin, TemplateView):
     template_name = "snapshots/download.html"
     http_method_names = ["get", "head", "post"]
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         is_stored = self.snapshot.state == Snapshot.State.COMPLETED
         return self.render_to_response(self.get_context_data(), status=200 if is_stored else 409)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return {
             **super().get_context_data(**kwargs),
             "snapshot": self.snapshot,

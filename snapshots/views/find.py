@@ -1,7 +1,6 @@
 """Which backup still has the rows that somebody lost."""
 
 from datetime import date
-from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
@@ -28,7 +27,7 @@ class FindView(ProjectPermissionMixin, TemplateView):
     http_method_names = ["get", "head"]
     template_name = "snapshots/find.html"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         is_asked = "device" in self.request.GET
         form = FindForm(self.request.GET if is_asked else None)
         # Whoever comes here has a name to type, and later an answer to read.
@@ -41,7 +40,7 @@ class FindView(ProjectPermissionMixin, TemplateView):
             **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
         }
 
-    def answer(self, device: str, day: date | None) -> dict[str, Any]:
+    def answer(self, device: str, day: date | None) -> dict[str, object]:
         """Return the backups with their rows, or the devices to choose from."""
         try:
             matching = find_devices(self.project, device)

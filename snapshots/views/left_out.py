@@ -1,7 +1,5 @@
 """The page that names what a snapshot leaves out."""
 
-from typing import Any
-
 from django.core.paginator import Paginator
 from django.views.generic import TemplateView
 
@@ -17,7 +15,7 @@ class ExcludedView(InsideMixin, TemplateView):
     http_method_names = ["get", "head"]
     template_name = "snapshots/excluded.html"
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         excluded = search_excluded(self.inside.excluded if self.inside else [], self.sought)
         return {
             **super().get_context_data(**kwargs),

@@ -55,7 +55,7 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
             return TemplateResponse(request, "snapshots/_size_now.html", context)
         return self.render_to_response(self.get_context_data(**context))
 
-    def _measured(self) -> dict[str, Any]:
+    def _measured(self) -> dict[str, object]:
         """Measure the database now; the page itself does not wait for it."""
         try:
             return {"size_now": database_size(self.project)}

@@ -244,13 +244,15 @@ def test_a_page_that_stays_open_does_not_grow(enter: Enter, scene: Scene) -> Non
     page = enter(scene.owner).new_page()
     page.clock.install()
     page.goto(scene.url("backups"), wait_until="networkidle")
-    before = page.evaluate(NODES)
-    for _ in range(3):
+    nodes = [page.evaluate(NODES)]
+    for _ in range(4):
         with page.expect_response(lambda answer: "hx-request" in answer.request.headers) as refresh:
             page.clock.run_for(60_000)
         refresh.value.finished()
         page.wait_for_timeout(250)
-    assert page.evaluate(NODES) == before
+        nodes.append(page.evaluate(NODES))
+    # The first one may find less to show than the page began with, and none finds more.
+    assert nodes[0] >= nodes[1] == nodes[2] == nodes[3] == nodes[4]
 
 
 def test_a_collaborator_is_refused_everywhere_and_a_stranger_finds_nothing(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -24,7 +24,7 @@ from backups_portal.projects.database_dsn import admin_dsn, server_url
 from backups_portal.projects.models import DatabaseServer, Project
 from restores.models import Restore
 from restores.proof_check import compare_with_manifest
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from restores.snapshot_loader import load_snapshot
 from restores.tasks import drop_leftovers, run_restore
 from snapshots.engine.layout import manifest_folder
@@ -144,10 +144,11 @@ def ask(snapshot: Snapshot, name: str, server: DatabaseServer | None = None) -> 
     return request_restore(
         snapshot=snapshot,
         actor=snapshot.project.created_by,
-        name=name,
-        accepted_charges=True,
-        request_key=uuid4(),
-        server=server,
+        wanted=NewProject(
+            name=name,
+            accepted_charges=True,
+            server=server,
+        ),
     )
 
 

@@ -148,7 +148,7 @@ class TestOverview:
         )
         page = read(client, owner, f"/projects/{project.slug}/").replace("\N{NO-BREAK SPACE}", " ")
         text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
-        assert f"Recent activity All activity {in_words('snapshot.held')}: Backup of May" in text
+        assert f"Recent activity All activity {in_words('snapshot.held')} Backup of May" in text
         assert f"· {owner.email}" in text
         assert "Now 0.068 USD an hour" in text
         assert "A full month of running 49.64 USD" in text

@@ -26,7 +26,7 @@ from restores.errors import RestoreRefusedError
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from restores.warm_restores import switch_warm_restore
 from snapshots.archive_download import fetch_download
 from snapshots.engine.errors import DamagedSnapshotError, EngineError
@@ -197,9 +197,10 @@ def request_of(snapshot: Snapshot) -> str:
         lambda: request_restore(
             snapshot=snapshot,
             actor=snapshot.project.created_by,
-            name=f"Restored {uuid4()}",
-            accepted_charges=True,
-            request_key=uuid4(),
+            wanted=NewProject(
+                name=f"Restored {uuid4()}",
+                accepted_charges=True,
+            ),
         )
     )
 

@@ -1,5 +1,6 @@
 """What a request for a restore is refused for; a refusal changes nothing."""
 
+import dataclasses
 import uuid
 
 import pytest
@@ -10,15 +11,17 @@ from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
-from restores.restore_requests import request_restore, retry_restore
+from restores.restore_requests import NewProject, request_restore, retry_restore
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
 from tests.factories import make_account
 
 
 def ask(snapshot: Snapshot, owner: Account, **changes: object) -> Restore:
-    wish = {"name": "Recovered", "accepted_charges": True, "request_key": uuid.uuid4(), **changes}
-    return request_restore(snapshot=snapshot, actor=owner, **wish)
+    wanted = NewProject(name="Recovered", accepted_charges=True)
+    return request_restore(
+        snapshot=snapshot, actor=owner, wanted=dataclasses.replace(wanted, **changes)
+    )
 
 
 def refuse(snapshot: Snapshot, owner: Account, **changes: object) -> RestoreRefusedError:

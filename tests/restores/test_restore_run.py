@@ -16,7 +16,7 @@ from backups_portal.projectdb.provisioning import create_database, drop_database
 from backups_portal.projects.database_dsn import admin_dsn, project_dsn, server_url
 from backups_portal.projects.models import Membership, Project
 from restores.models import Restore
-from restores.restore_requests import request_restore, retry_restore
+from restores.restore_requests import NewProject, request_restore, retry_restore
 from restores.restore_run import run_restore
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
@@ -30,9 +30,10 @@ def ask(snapshot: Snapshot, owner: Account, name: str = "Recovered") -> Restore:
     return request_restore(
         snapshot=snapshot,
         actor=owner,
-        name=name,
-        accepted_charges=True,
-        request_key=uuid.uuid4(),
+        wanted=NewProject(
+            name=name,
+            accepted_charges=True,
+        ),
     )
 
 

@@ -96,7 +96,10 @@ def test_a_device_that_went_after_the_dry_run_is_told_and_nothing_moves(
     start_move(transfer=transfer, actor=owner)
     done = run(transfer)
     assert (done.state, done.cause) == (Transfer.State.FAILED, Cause.REMOVED)
-    assert f"any more: Truck ({DEVICE}). Make the dry run again." in done.reason
+    assert (
+        f"no longer has what the dry run found: Truck ({DEVICE}). Make the dry run again."
+        in done.reason
+    )
     assert count_rows(live) == 0
     assert not done.can_undo
     # The way on that the sentence names is open.

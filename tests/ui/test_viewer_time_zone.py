@@ -1,11 +1,13 @@
 """Moments are shown on the clocks of whoever looks, once their browser has told which."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from backups_portal.projects.models import MainDatabase
+from backups_portal.ui import moments
 from tests.factories import make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -55,3 +57,9 @@ def test_the_next_visitor_has_clocks_of_their_own(client: Client, page: str) -> 
     client.get(page)
     client.cookies.clear()
     assert client.get(page).status_code == 302
+
+
+def test_how_far_a_moment_is_from_now() -> None:
+    three_hours = timedelta(hours=3, seconds=5)
+    assert ">3\N{NO-BREAK SPACE}hours ago</time>" in moments.ago(timezone.now() - three_hours)
+    assert ">in 3\N{NO-BREAK SPACE}hours</time>" in moments.ago(timezone.now() + three_hours)

@@ -21,7 +21,7 @@ SCHEMES = {
 CONSOLE, FILES = "consolemail", "filemail"
 
 
-def mail_settings(text: str) -> dict[str, Any]:
+def mail_settings(text: str) -> dict[str, object]:
     """Make Django's settings of a mail server; of none, for an empty address.
 
     Raises:
@@ -53,7 +53,7 @@ def sender(text: str) -> str:
     return text
 
 
-def _settings(backend: str, **more: Any) -> dict[str, Any]:
+def _settings(backend: str, **more: Any) -> dict[str, object]:
     nowhere = {
         "EMAIL_HOST": "",
         "EMAIL_PORT": 25,
@@ -66,13 +66,13 @@ def _settings(backend: str, **more: Any) -> dict[str, Any]:
     return {"EMAIL_BACKEND": f"{BACKENDS}.{backend}.EmailBackend", **nowhere, **more}
 
 
-def _folder(parts: Parts) -> dict[str, Any]:
+def _folder(parts: Parts) -> dict[str, object]:
     if parts.host or not parts.path.strip("/"):
         raise AddressError("A folder for messages is named with three slashes: filemail:///folder.")
     return _settings("filebased", EMAIL_FILE_PATH=parts.path)
 
 
-def _server(parts: Parts) -> dict[str, Any]:
+def _server(parts: Parts) -> dict[str, object]:
     is_upgraded, is_secure, port = SCHEMES[parts.scheme]
     if not parts.host or parts.path.strip("/"):
         raise AddressError(f"It names a host and nothing behind it: write {EXAMPLE}.")

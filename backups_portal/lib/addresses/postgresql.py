@@ -7,7 +7,6 @@ What libpq reads counts, https://www.postgresql.org/docs/current/libpq-connect.h
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlencode
 
 from psycopg import ProgrammingError
@@ -83,7 +82,7 @@ def url(found: Mapping[str, str]) -> str:
     return f"{SCHEME}://{address}/{quote(database, safe='')}{query}"
 
 
-def django_database(text: str) -> dict[str, Any]:
+def django_database(text: str) -> dict[str, object]:
     """Make an entry of Django's DATABASES, whose OPTIONS have every parameter of the address.
 
     Raises:

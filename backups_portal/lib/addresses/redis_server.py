@@ -109,7 +109,7 @@ def _security(parts: Parts) -> dict[str, str]:
     return found
 
 
-def _broker_ssl(security: dict[str, str]) -> dict[str, Any]:
+def _broker_ssl(security: dict[str, str]) -> dict[str, object]:
     given: dict[str, Any] = {VERIFY: ssl.CERT_REQUIRED, **security}
     if VERIFY in security:
         given[VERIFY] = REQUIREMENTS[security[VERIFY]]

@@ -22,7 +22,7 @@ from backups_portal.portal_api.view_wrapper import ROOT
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from restores.project_names import suggest_name
-from restores.restore_requests import request_restore, retry_restore
+from restores.restore_requests import NewProject, request_restore, retry_restore
 from restores.shown_restores import restores_for
 from restores.tasks import run_restore
 from snapshots.models import Snapshot
@@ -51,9 +51,11 @@ def start_restore(
         restore = request_restore(
             snapshot=snapshot,
             actor=account,
-            name=suggest_name(snapshot, account) if body.name is None else body.name,
-            accepted_charges=body.accept_charges,
-            request_key=request_key(account, idempotency_key),
+            wanted=NewProject(
+                name=suggest_name(snapshot, account) if body.name is None else body.name,
+                accepted_charges=body.accept_charges,
+                request_key=request_key(account, idempotency_key),
+            ),
             address=address_of(request),
         )
     except RestoreRefusedError as refused:

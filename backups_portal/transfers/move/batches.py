@@ -6,10 +6,10 @@ temporary table and judged row by row.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from psycopg import Connection
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.catalogue import (
     copy_variables,
     variable_columns,
@@ -147,7 +147,7 @@ class Outcome:
         return {"chosen": plain(self.chosen), **fates}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> "Outcome":
+    def from_json(cls, values: JsonObject) -> "Outcome":
         """Read what `as_json` gave."""
 
         def cells(name: str) -> Cells:

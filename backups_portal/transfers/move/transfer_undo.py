@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from psycopg import Connection, sql
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.catalogue import variable_columns
 from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.move.batches import COLUMNS, RENEWED, STORED
@@ -73,7 +74,7 @@ class Undone:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any] | None) -> Self:
+    def from_json(cls, values: JsonObject | None) -> Self:
         """Read what `as_json` gave, of an attempt that was interrupted."""
         return cls(**(values or {}))
 

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("snapshot", type=uuid.UUID, metavar="ID", help="the snapshot's id")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             )
 
 
-def _as_json(proof: Proof) -> dict[str, Any]:
+def _as_json(proof: Proof) -> dict[str, object]:
     return {
         "snapshot_id": str(proof.snapshot_id),
         "proof_id": str(proof.pk),

@@ -12,7 +12,7 @@ from backups_portal.projects.models import DatabaseServer, Membership
 from backups_portal.ui.progress import progress_bar
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
-from restores.restore_requests import request_restore
+from restores.restore_requests import NewProject, request_restore
 from restores.restore_run import run_restore
 from snapshots.models import Snapshot
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         parser.add_argument("--server", help="the database server that takes the new project")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
@@ -49,10 +49,11 @@ class Command(BaseCommand):
             restore = request_restore(
                 snapshot=snapshot,
                 actor=_owner(snapshot, options["owner"]),
-                name=options["name"],
-                accepted_charges=True,
-                request_key=uuid.uuid4(),
-                server=_server(options["server"]),
+                wanted=NewProject(
+                    name=options["name"],
+                    accepted_charges=True,
+                    server=_server(options["server"]),
+                ),
             )
         except RestoreRefusedError as error:
             raise CommandError(error.message) from error

@@ -25,7 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("switch", choices=["on", "off"])
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         project = (
             Project.objects.select_related("main_database").filter(slug=options["project"]).first()
         )

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Count
 from django.utils import timezone
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leases import message_counts_for
 from snapshots.models import SnapshotCopy
 from snapshots.replication.copy_run import copies_overlooked, queue_copies
@@ -27,7 +28,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if not has_copies():
             raise CommandError("SNAPSHOT_COPY_STORAGE is empty: backups are not copied.")
         queued, now = 0, timezone.now()
@@ -45,7 +46,7 @@ class Command(BaseCommand):
             raise CommandError("The queue is not responding; the copies are sent later.") from error
         self._print(found, as_json=options["json"])
 
-    def _print(self, found: dict[str, Any], *, as_json: bool) -> None:
+    def _print(self, found: JsonObject, *, as_json: bool) -> None:
         if as_json:
             self.stdout.write(json.dumps(found))
             return

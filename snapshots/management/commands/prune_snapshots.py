@@ -33,7 +33,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         dry_run: bool = options["dry_run"]
         removed: list[dict[str, str]] = []
         kept: list[dict[str, str]] = []

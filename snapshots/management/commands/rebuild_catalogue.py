@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         owner = Account.objects.filter(email__iexact=options["owner"]).first()
         if owner is None:
             raise CommandError(f"There is no account {options['owner']}.")

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from backups_portal.lib.json_types import JsonObject
 from snapshots.engine.errors import EngineError
 from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot
@@ -29,13 +30,13 @@ class Command(BaseCommand):
         which.add_argument("--all", action="store_true", help="every backup that has a copy")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         failed = 0
         snapshots = _chosen(options)
         for snapshot in snapshots:
             try:
                 repaired = repair(snapshot)
-                result: dict[str, Any] = {
+                result: JsonObject = {
                     "objects": repaired.objects,
                     "put_back_bytes": repaired.new_bytes,
                 }
@@ -55,7 +56,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(snapshots)} backups checked")
 
 
-def _chosen(options: dict[str, Any]) -> list[Snapshot]:
+def _chosen(options: JsonObject) -> list[Snapshot]:
     if options["snapshot"]:
         return [stored_snapshot(options["snapshot"])]
     if options["needed"]:

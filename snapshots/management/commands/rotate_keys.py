@@ -26,7 +26,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         masters = master_keys()
         if masters is None:
             raise CommandError("SNAPSHOT_MASTER_KEYS is empty: backups are not encrypted.")

@@ -36,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument("--at", metavar="TIME", help="act as if it were this time (ISO 8601)")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         now = parse_moment(options["at"]) if options["at"] else timezone.now()
         try:
             ticked = run_schedule(now)

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         snapshot = stored_snapshot(options["snapshot"])
         try:
             inside = look_inside(snapshot)
@@ -52,7 +52,7 @@ def _line(device: DeviceLine) -> str:
     return f"{device.rows:>12,}  {device.variables:>4}  {device.name} ({device.device_id}), {span}"
 
 
-def _document(snapshot: Snapshot, inside: Inside) -> dict[str, Any]:
+def _document(snapshot: Snapshot, inside: Inside) -> dict[str, object]:
     return {
         "snapshot_id": snapshot.id,
         "taken_at": snapshot.taken_at.isoformat() if snapshot.taken_at else None,

@@ -43,7 +43,7 @@ class Command(BaseCommand):
         for action in (diff, find):
             action.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if options["action"] == "diff":
             self._diff(options["before"], options["after"], options["json"])
         else:
@@ -145,7 +145,7 @@ def _summary(compared: Compared) -> str:
     return f"{found}; {took}"
 
 
-def _document(compared: Compared) -> dict[str, Any]:
+def _document(compared: Compared) -> dict[str, object]:
     difference: Difference = compared.difference
     return {
         "tables": [asdict(item) for item in difference.tables],
@@ -158,7 +158,7 @@ def _document(compared: Compared) -> dict[str, Any]:
     }
 
 
-def _found_document(device_id: str, found: Found) -> dict[str, Any]:
+def _found_document(device_id: str, found: Found) -> dict[str, object]:
     return {
         "device_id": device_id,
         "now": found.now,

@@ -33,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument("--yes", action="store_true", help="bring them back")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         counts = {"deleted": 0, "overwritten": 0}
         try:
             storage = copy_storage() if options["copy"] else snapshot_storage()

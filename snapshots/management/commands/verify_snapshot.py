@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.errors import EngineError
 from snapshots.integrity.verification import Unverified, verify, verify_all, verify_copy
@@ -42,7 +43,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if options["all"]:
             self._verify_all(copies=options["copy"], as_json=options["json"])
         else:
@@ -66,7 +67,7 @@ class Command(BaseCommand):
         if bad:
             raise CommandError(f"{bad} of {found} backups cannot be restored from there.")
 
-    def _verify(self, options: dict[str, Any]) -> None:
+    def _verify(self, options: JsonObject) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
         if snapshot is None:
             raise CommandError(f"There is no snapshot {options['snapshot']}.")
@@ -96,5 +97,5 @@ class Command(BaseCommand):
         if state := state_of_copy(snapshot):
             self.stdout.write(f"copy in the second storage: {state}")
 
-    def _print_json(self, document: dict[str, Any]) -> None:
+    def _print_json(self, document: JsonObject) -> None:
         self.stdout.write(json.dumps(document, default=str))

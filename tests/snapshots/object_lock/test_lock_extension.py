@@ -431,4 +431,4 @@ def test_the_page_says_until_when_it_is_locked(client: Client, live_project: Pro
     assert "Locked" not in client.get(url).content.decode()
     for days, is_shown in ((3, True), (-3, False)):
         Snapshot.objects.filter(pk=snapshot.pk).update(locked_until=timezone.now() + days * DAY)
-        assert ("Locked in the storage until" in client.get(url).content.decode()) is is_shown
+        assert ("Locked in storage until" in client.get(url).content.decode()) is is_shown

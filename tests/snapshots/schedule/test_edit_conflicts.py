@@ -55,7 +55,10 @@ def test_only_what_was_changed_on_the_form_is_saved(
     said = client.post(url(project), {**form, "backup_time_zone": "UTC"}, follow=True).text
     assert settings_of(project) == (time(3), "UTC", 30)
     assert "Your backup settings are saved." in said
-    assert "Meanwhile other@example.com changed “Backup retention period” from “7” to “30”" in said
+    assert (
+        "In the meantime, other@example.com changed “Backup retention period” from “7” to “30”"
+        in said
+    )
     changed = AuditEvent.objects.filter(account_id=owner.pk).get().details
     assert changed.keys() == {"backup_time_zone"}
 
@@ -93,7 +96,7 @@ def test_the_same_setting_is_asked_about_and_nothing_typed_is_lost(
     assert answer.status_code == 409
     assert settings_of(project) == before
     (error,) = re.findall(rf'id="id_{name}_error">(.*?)</div>', answer.text, re.DOTALL)
-    assert f"Meanwhile other@example.com changed this {said}" in error
+    assert f"In the meantime, other@example.com changed this {said}" in error
     again = fields_of(answer.text)
     assert {key: again[key] for key in form if not key.startswith("loaded-")} == {
         key: value for key, value in typed.items() if not key.startswith("loaded-")

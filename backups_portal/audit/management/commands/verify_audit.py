@@ -26,7 +26,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         verdict = verify(_expected(options["expect"]))
         if options["json"]:
             self.stdout.write(json.dumps(asdict(verdict)))

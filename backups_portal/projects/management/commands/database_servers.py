@@ -43,7 +43,7 @@ class Command(BaseCommand):
         for one in (listing, adding, changing):
             one.add_argument("--json", action="store_true", help="print JSON")
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *args: object, **options: Any) -> None:
         if options["what"] == "list":
             check_servers()
         else:
@@ -82,8 +82,8 @@ def _add(name: str, url: str) -> None:
     register_server(name, url)
 
 
-def _fields(options: dict[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+def _fields(options: dict[str, Any]) -> dict[str, object]:
+    fields: dict[str, object] = {}
     if (weight := options["weight"]) is not None:
         if not 1 <= weight <= 32767:
             raise CommandError("A weight is a number from 1 to 32767.")
@@ -106,7 +106,7 @@ def _servers(name: str | None) -> Any:
     return servers.filter(name=name) if name else servers
 
 
-def _facts(server: Any) -> dict[str, Any]:
+def _facts(server: Any) -> dict[str, object]:
     return {
         "name": server.name,
         "projects": server.held,
@@ -119,7 +119,7 @@ def _facts(server: Any) -> dict[str, Any]:
     }
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, object]) -> str:
     limit = f" of {row['max_projects']}" if row["max_projects"] else ""
     state = "open" if row["open"] else "closed to new projects"
     if row["unreachable_since"]:
