@@ -29,7 +29,7 @@ class DownloadView(SnapshotMixin, RecentPasswordMixin, TemplateView):
             "zone": self.project.main_database.backup_time_zone,
         }
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             download = open_download(
                 snapshot=self.snapshot, actor=self.account, address=address_of(request)
