@@ -164,6 +164,6 @@ def _pages_of(project: Project, owner: Account, snapshot: Snapshot) -> dict[str,
         "all charges": reverse("all-charges"),
         "security": "/account/",
         "API tokens": reverse("access-tokens"),
-        "password": reverse("change-password"),
-        "second factor": reverse("second-factor"),
+        "password": reverse("account_change_password"),
+        "e-mail": reverse("account_email"),
     }

@@ -42,6 +42,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         account.save()
+        account.vouch_for_email()
         record(
             action="account.created",
             actor=None,
