@@ -36,7 +36,7 @@ class Cluster:
 
     def program(self, name: str) -> str:
         """One of PostgreSQL's programs, of the server's version."""
-        return str(binaries() / name)
+        return str(binaries().folder / name)
 
     def database(self, name: str) -> str:
         """The URL of a database."""

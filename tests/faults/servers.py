@@ -18,6 +18,7 @@ from backups_portal.demo.postgres import SUPERUSER, start_postgres
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projects.models import Project
 from tests.faults.laboratory import until
+from tests.services import postgres
 
 
 def answers() -> bool:
@@ -103,7 +104,9 @@ class Cluster:
         self._child, self.url = self._start()
 
     def _start(self) -> tuple[Child, str]:
-        return start_postgres(self._folder, durable=False, say=lambda line: None)
+        return start_postgres(
+            self._folder, durable=False, say=lambda line: None, programs=postgres()
+        )
 
     @property
     def superuser_url(self) -> str:

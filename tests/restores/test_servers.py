@@ -23,6 +23,7 @@ from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.schedule_tick import queue_due
 from tests.projectdatabases import Target, contents
+from tests.services import postgres
 
 
 class Cluster:
@@ -33,7 +34,9 @@ class Cluster:
         self._child, self.url = self._start()
 
     def _start(self) -> tuple[Child, str]:
-        return start_postgres(self._folder, durable=False, say=lambda line: None)
+        return start_postgres(
+            self._folder, durable=False, say=lambda line: None, programs=postgres()
+        )
 
     def stop(self) -> None:
         self._child.stop()
