@@ -13,6 +13,7 @@ from psycopg import sql
 
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import (
+    ITERATIONS_SINCE,
     ProvisioningError,
     _close_to_the_public,
     create_database,
@@ -63,6 +64,8 @@ def test_a_random_password_is_hashed_once(target: Target) -> None:
     with on_server(settings.PROJECT_DATABASE_URL) as connection:
         create_role(connection, role, secrets.token_urlsafe(24))
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+        if connection.info.server_version < ITERATIONS_SINCE:
+            pytest.skip("this server hashes every password 4,096 times")
         assert connection.execute("SHOW scram_iterations").fetchone() == ("1",)
 
 
