@@ -201,6 +201,8 @@ def _provisioning_errors(url: str) -> Iterator[None]:
     """Turn what the driver raises into a sentence for a page."""
     try:
         yield
+    except pgsession.ServerTooOldError as error:
+        raise ProvisioningError(str(error), cause=Cause.VERSION) from error
     except psycopg.errors.DiskFull as error:
         raise ProvisioningError(
             "The database server has no space left.", cause=Cause.NO_ROOM
