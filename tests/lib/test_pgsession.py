@@ -152,22 +152,15 @@ def test_an_older_server_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPa
     )
 
 
-@pytest.mark.parametrize(
-    ("version", "is_refused"), [(140_022, True), (150_000, False), (180_003, False)]
-)
-def test_fifteen_is_the_oldest(version: int, is_refused: bool) -> None:
-    try:
-        pgsession.require_supported(version)
-    except pgsession.ServerTooOldError as error:
-        assert is_refused
-        assert str(error) == "PostgreSQL 14.22 is too old: Backups Portal needs 15 or newer."
-    else:
-        assert not is_refused
+def test_fifteen_is_the_oldest() -> None:
+    pgsession.require_supported(150_000)
+    sentence = r"^PostgreSQL 14\.22 is too old: Backups Portal needs 15 or newer\.$"
+    with pytest.raises(pgsession.ServerTooOldError, match=sentence):
+        pgsession.require_supported(140_022)
 
 
-@pytest.mark.django_db(transaction=True)
+@pytest.mark.django_db
 def test_migrate_refuses_an_older_server_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    connections["default"].close()
     monkeypatch.setattr(DatabaseFeatures, "minimum_database_version", (99,))
     with pytest.raises(SystemCheckError, match="own database: PostgreSQL 99 or later is required"):
         call_command("migrate", skip_checks=False)

@@ -37,7 +37,7 @@ def check_server_version(
     """Tell of a server that is too old, before `migrate` makes tables."""
     for alias in databases or []:
         try:
-            connections[alias].ensure_connection()
+            connections[alias].check_database_version_supported()
         except NotSupportedError as error:
             return [Error(f"The portal's own database: {error}", id="postgresql.E001")]
         except DatabaseError:
