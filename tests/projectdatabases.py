@@ -14,6 +14,7 @@ from django.conf import settings
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from backups_portal.projects.project_creation import installation
 from restores.proof_check import compare_with_manifest
 from restores.snapshot_loader import Target, load_snapshot
 from snapshots.engine.manifest import Manifest
@@ -38,7 +39,13 @@ def main_database() -> Iterator[Target]:
     """An empty main database without a project; dropped afterwards."""
     prefix = secrets.token_hex(4)
     server = settings.PROJECT_DATABASE_URL
-    create_database(server, prefix=prefix, password="secret", project_name="Test")
+    create_database(
+        server,
+        prefix=prefix,
+        password="secret",
+        project_name="Test",
+        installation=installation(),
+    )
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:

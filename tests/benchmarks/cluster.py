@@ -15,7 +15,7 @@ from backups_portal.demo.data_folder import opened
 from backups_portal.demo.postgres import SUPERUSER, binaries, start_postgres
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
-from tests.benchmarks.machine import tree_cpu_seconds
+from tests.benchmarks.machine import INSTALLATION, tree_cpu_seconds
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,13 @@ def running_cluster() -> Iterator[Cluster]:
 def empty_source(cluster: Cluster) -> Iterator[Source]:
     """A new, empty main database; dropped afterwards."""
     prefix = secrets.token_hex(4)
-    create_database(cluster.url, prefix=prefix, password="unused", project_name="Benchmark")
+    create_database(
+        cluster.url,
+        prefix=prefix,
+        password="unused",
+        project_name="Benchmark",
+        installation=INSTALLATION,
+    )
     try:
         yield Source(cluster, prefix)
     finally:

@@ -10,6 +10,8 @@ from typing import Any
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+# Whose the databases are; no portal's.
+INSTALLATION = "be" * 8
 
 
 @dataclass(frozen=True)

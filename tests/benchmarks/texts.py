@@ -26,6 +26,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.snapshot_writer import Destination, Listener, Source, take_snapshot
 from snapshots.engine.storage import open_storage
 from tests.benchmarks.cluster import running_cluster
+from tests.benchmarks.machine import INSTALLATION
 
 DEVICE = """
 INSERT INTO device (id, name, type) VALUES (repeat('d', 24), 'Truck', 'mutable');
@@ -53,7 +54,13 @@ WITH texts AS (
 @contextmanager
 def _database(server: str) -> Iterator[Target]:
     prefix = secrets.token_hex(4)
-    create_database(server, prefix=prefix, password="unused", project_name="Texts")
+    create_database(
+        server,
+        prefix=prefix,
+        password="unused",
+        project_name="Texts",
+        installation=INSTALLATION,
+    )
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:

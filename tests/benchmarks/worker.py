@@ -26,7 +26,7 @@ from snapshots.engine import snapshot_writer
 from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
-from tests.benchmarks.machine import own_peak_bytes, tree_cpu_seconds
+from tests.benchmarks.machine import INSTALLATION, own_peak_bytes, tree_cpu_seconds
 from tests.benchmarks.profiling import profiled
 
 KEYS = Keyring(b"k" * 32)
@@ -84,7 +84,13 @@ def restore(request: Request) -> Request:
 def _restore(request: Request, storage: Storage, manifest: Manifest, prefix: str) -> Request:
     with profiled(wanted=request["profile"], postmaster=request["postmaster"]) as profile:
         started = time.perf_counter()
-        create_database(request["server"], prefix=prefix, password="unused", project_name="Restore")
+        create_database(
+            request["server"],
+            prefix=prefix,
+            password="unused",
+            project_name="Restore",
+            installation=INSTALLATION,
+        )
         target = Target(database_url(request["server"], database=database_name(prefix)), prefix)
         snapshot_loader.load_snapshot(
             manifest,
@@ -111,7 +117,9 @@ def _take_over(server: str, old: str, new: str) -> float:
     """Seconds until what a proof has left answers a query as another project's."""
     seal = close_database(server, prefix=old)
     started = time.perf_counter()
-    take_over_database(server, old=old, new=new, password="unused", seal=seal)
+    take_over_database(
+        server, old=old, new=new, password="unused", seal=seal, installation=INSTALLATION
+    )
     with psycopg.connect(database_url(server, database=database_name(new))) as connection:
         connection.execute("UPDATE instance SET prefix = %s", [new])
         renew_tokens(connection, prefix=new, keys=KEYS)

@@ -14,6 +14,7 @@ from backups_portal.lib.addresses import postgresql
 from backups_portal.lib.addresses.url import AddressError
 from backups_portal.projectdb.provisioning import prepare_server
 from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.project_creation import installation
 from backups_portal.projects.servers import check_servers, register_server
 
 
@@ -76,7 +77,7 @@ class Command(BaseCommand):
 def _add(name: str, url: str) -> None:
     try:
         url = postgresql.normalized(url)
-        prepare_server(url)
+        prepare_server(url, installation())
     except (psycopg.Error, AddressError) as error:
         raise CommandError(f"The server cannot take projects: {str(error).strip()}") from error
     register_server(name, url)
