@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
+from backups_portal.audit.recorder import acting_by_command, record
 from backups_portal.billing.prices import Quote
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import back_off
@@ -57,7 +57,9 @@ def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) ->
     Args:
         on_progress: Told how far it is, beside the row.
     """
-    RestoreJob(restore_id, on_progress).run()
+    asked = Restore.objects.filter(pk=restore_id).values_list("operator", flat=True).first()
+    with acting_by_command(asked or ""):
+        RestoreJob(restore_id, on_progress).run()
 
 
 def may_pass(error: Exception) -> bool:

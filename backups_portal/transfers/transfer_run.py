@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from backups_portal.audit.recorder import record
+from backups_portal.audit.recorder import acting_by_command, record
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import LeasedJob, back_off
@@ -49,7 +49,9 @@ def run_transfer(transfer_id: uuid.UUID, on_progress: OnRows | None = None) -> N
     Args:
         on_progress: Told rows done and rows in all, beside the row.
     """
-    TransferJob(transfer_id, on_progress).run()
+    asked = Transfer.objects.filter(pk=transfer_id).values_list("operator", flat=True).first()
+    with acting_by_command(asked or ""):
+        TransferJob(transfer_id, on_progress).run()
 
 
 class TransferJob(LeasedJob[Transfer]):

@@ -75,8 +75,10 @@ PLACES = [
 ]
 # A database as the first version made it.
 OLDER = [
-    f"GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO"
-    f" {group_role(installation())}",
+    (
+        "GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO"
+        f" {group_role(installation())}"
+    ),
     *(f"ALTER FUNCTION mark_{what} SECURITY INVOKER" for what in ("inserted", "deleted")),
     *(f"ALTER FUNCTION mark_{what} SECURITY INVOKER" for what in ("updated", "truncated")),
     (

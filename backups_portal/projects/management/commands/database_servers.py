@@ -6,9 +6,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import Count
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from backups_portal.lib.addresses import postgresql
 from backups_portal.lib.addresses.url import AddressError
@@ -18,7 +19,7 @@ from backups_portal.projects.project_creation import installation
 from backups_portal.projects.servers import check_servers, register_server
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """What a server holds is never moved by it: it says only where new projects go."""
 
     help = "Manage the PostgreSQL servers that hold the projects' databases."

@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.provisioning import drop_older_templates
@@ -22,7 +23,7 @@ log = get_logger(__name__)
 ROUNDS = 3
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Belongs to every update, after `migrate`; projects are used meanwhile."""
 
     help = "Bring the projects' databases up to this version. Run it after migrate."
