@@ -121,7 +121,8 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     interrupted = INTERRUPTED
 
     def facts(self) -> dict[str, object]:
-        return {"snapshot": self.pk, "project": self.row.snapshot.project_id}
+        project = self.row.snapshot.project_id
+        return {**super().facts(), "snapshot": self.pk, "project": project}
 
     def rows(self) -> LeaseQuerySet:
         return SnapshotCopy.objects.select_related("snapshot")
