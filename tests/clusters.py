@@ -9,6 +9,7 @@ from backups_portal.demo.child_processes import Child
 from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.postgres import SUPERUSER, start_postgres
 from backups_portal.projectdb.database_url import database_url
+from tests.services import postgres
 
 
 class Cluster:
@@ -23,7 +24,9 @@ class Cluster:
         self._child, self.url = self._start()
 
     def _start(self) -> tuple[Child, str]:
-        return start_postgres(self.folder, durable=self._durable, say=lambda line: None)
+        return start_postgres(
+            self.folder, durable=self._durable, say=lambda line: None, programs=postgres()
+        )
 
     @property
     def pid(self) -> int:

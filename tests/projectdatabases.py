@@ -14,6 +14,7 @@ from django.conf import settings
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from backups_portal.projects.project_creation import installation
 from restores.proof_check import compare_with_manifest
 from restores.snapshot_loader import Target, load_snapshot
 from snapshots.engine.manifest import Manifest
@@ -30,11 +31,17 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextmanager
-def main_database(server: str = "") -> Iterator[Target]:
+def main_database(server: str = "", owner: str = "") -> Iterator[Target]:
     """An empty main database without a project, on the settings' server; dropped afterwards."""
     prefix = secrets.token_hex(4)
     server = server or settings.PROJECT_DATABASE_URL
-    create_database(server, prefix=prefix, password=PASSWORD, project_name="Test")
+    create_database(
+        server,
+        prefix=prefix,
+        password=PASSWORD,
+        project_name="Test",
+        installation=owner or installation(),
+    )
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:

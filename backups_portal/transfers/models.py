@@ -71,6 +71,8 @@ class Transfer(Leased):
     target_name = models.CharField(max_length=100)
     # The owner who asked for the work at hand: a start, or an undoing, makes it the presser's.
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    # The system user whose command asked for it in the owner's name; "" if the owner did.
+    operator = models.CharField(max_length=64, blank=True, default="", db_default="")
     # Keys are each account's own.
     request_key = models.UUIDField(default=uuid.uuid4, editable=False)
 

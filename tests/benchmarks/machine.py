@@ -12,6 +12,8 @@ import psutil
 from tests.processes import tree
 
 OWN = Path("/proc/self")
+# Whose the databases are; no portal's.
+INSTALLATION = "be" * 8
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Cluster(clusters.Cluster):
         return server_version(self.superuser_url)
 
     def program(self, name: str) -> str:
-        return str(binaries() / name)
+        return str(binaries().folder / name)
 
     def settle(self) -> None:
         """Write out what earlier steps have left to be written, so that no measurement pays it."""

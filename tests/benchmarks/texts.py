@@ -13,7 +13,7 @@ from restores.proof_check import compare_with_manifest
 from restores.snapshot_loader import load_snapshot
 from snapshots.engine.storage import open_storage
 from tests.benchmarks.harness import Samples, parser_of
-from tests.benchmarks.machine import own_peak_bytes
+from tests.benchmarks.machine import INSTALLATION, own_peak_bytes
 from tests.benchmarks.servers import running_cluster
 from tests.projectdatabases import KEYS, Backups, add_device, main_database, open_database, quiet
 
@@ -47,7 +47,9 @@ def measure(server: str, kind: str, megabytes: int, length: int) -> dict[str, fl
         samples.record(name, peak_bytes=own_peak_bytes())
 
     with ExitStack() as stack:
-        source, target = (stack.enter_context(main_database(server)) for _ in range(2))
+        source, target = (
+            stack.enter_context(main_database(server, INSTALLATION)) for _ in range(2)
+        )
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         storage = open_storage(f"file://{folder}/storage")
         with open_database(source) as connection:

@@ -9,9 +9,11 @@ import pytest
 from psycopg import sql
 
 from backups_portal.demo.system_user import SystemUser, make_reachable
-from backups_portal.projectdb.provisioning import prepare_server, template_name
+from backups_portal.projectdb.cluster_names import template_name
+from backups_portal.projectdb.provisioning import prepare_server
 from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.project_creation import installation
 from backups_portal.projects.servers import register_server
 from restores.models import Restore
 from snapshots.models import Snapshot
@@ -48,7 +50,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def server(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
     """A server that makes databases on the small disk."""
     with running_cluster(tmp_path_factory.mktemp("second")) as cluster:
-        prepare_server(cluster.url)
+        prepare_server(cluster.url, installation())
         _move_template(cluster, disk)
         yield register_server("small", cluster.url)
 
@@ -63,7 +65,7 @@ def _move_template(cluster: Cluster, disk: Path) -> None:
         )
         superuser.execute(
             sql.SQL("ALTER DATABASE {} SET TABLESPACE small").format(
-                sql.Identifier(template_name())
+                sql.Identifier(template_name(installation()))
             )
         )
 

@@ -28,7 +28,12 @@ from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
 from tests.benchmarks.engine.profiling import profiled
-from tests.benchmarks.machine import own_peak_bytes, resident_bytes, tree_cpu_seconds
+from tests.benchmarks.machine import (
+    INSTALLATION,
+    own_peak_bytes,
+    resident_bytes,
+    tree_cpu_seconds,
+)
 from tests.projectdatabases import KEYS, quiet
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -94,7 +99,9 @@ def restore(request: Request, storage: Storage, manifest: Manifest) -> Request:
     """Restore into a new database and prove it: {server, threads}."""
     prefix, server, threads = secrets.token_hex(4), request["server"], request["threads"]
     started = time.perf_counter()
-    provisioning.create_database(server, prefix=prefix, password="", project_name="Restore")
+    provisioning.create_database(
+        server, prefix=prefix, password="", project_name="Restore", installation=INSTALLATION
+    )
     target = Target(database_url(server, database=provisioning.database_name(prefix)), prefix)
     snapshot_loader.load_snapshot(
         manifest, storage, target, keys=KEYS, loaders=threads, on_progress=quiet
@@ -111,7 +118,9 @@ def take_over(server: str, old: str) -> float:
     try:
         seal = close_database(server, prefix=old)
         started = time.perf_counter()
-        take_over_database(server, old=old, new=new, password="unused", seal=seal)
+        take_over_database(
+            server, old=old, new=new, password="unused", seal=seal, installation=INSTALLATION
+        )
         url = database_url(server, database=provisioning.database_name(new))
         with psycopg.connect(url) as connection:
             connection.execute("UPDATE instance SET prefix = %s", [new])
