@@ -27,6 +27,8 @@ TYPES = {
 }
 ALL_COLUMNS = tuple(TYPES)
 KEYS = ("series_id", "time", "id")
+# What people call the types of values.
+VALUE_TYPES = {"number": "Number", "string": "Text", "boolean": "True or false", "none": "No value"}
 MICROSECOND = timedelta(microseconds=1)
 CURSOR = re.compile(r"(-?[0-9]{1,18})\.(-?[0-9]{1,19})", re.ASCII)
 Numbers = npt.NDArray[np.int64]

@@ -24,7 +24,14 @@ NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
     *("favicon", "activity-csv", "all-charges-csv", "charges-csv", "second-factor-picture"),
-    *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
+    *(
+        "snapshot-device-export",
+        "data-export",
+        "tokens-csv",
+        "ids-variables",
+        "transfer-report-json",
+        "transfer-report-csv",
+    ),
 }
 OWNED = {
     name
