@@ -148,6 +148,33 @@ class FindForm(forms.Form):
     )
 
 
+class SearchForm(FindForm):
+    """What is looked for in all backups: rows of a device, of a variable, of some days."""
+
+    last_day = forms.DateField(
+        label="Until the end of (UTC)",
+        help_text="Leave empty for the one day.",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    variable = forms.CharField(
+        label="Variable",
+        help_text="Its whole name; leave empty for all.",
+        required=False,
+        max_length=200,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a period without a beginning, and one that ends before it begins."""
+        values: dict[str, Any] = super().clean() or {}
+        day, last = values.get("day"), values.get("last_day")
+        if last and "day" in values and day is None:
+            self.add_error("day", "Enter the first day, too.")
+        elif last and day and last < day:
+            self.add_error("last_day", "Choose a day that is not before the first one.")
+        return values
+
+
 class PeriodForm(forms.Form):
     """A variable of a device and a period; times are on the viewer's clocks.
 
