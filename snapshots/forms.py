@@ -192,7 +192,12 @@ class PeriodForm(forms.Form):
     every: tuple[tuple[str, str], ...] = (("", "All"),)
 
     def __init__(
-        self, data: Mapping[str, Any], *, series: Iterable[Series], zone: str, **kwargs: Any
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        series: Iterable[Series] = (),
+        zone: str = "UTC",
+        **kwargs: Any,
     ) -> None:
         super().__init__(data, **kwargs)
         self.series, self._zone = tuple(series), zone

@@ -15,6 +15,7 @@ from snapshots.views.download import DownloadView
 from snapshots.views.find import FindView
 from snapshots.views.left_out import ExcludedView
 from snapshots.views.main_database import MainDatabaseView
+from snapshots.views.resources import ResourcesView
 
 PROJECT = "projects/<slug:slug>/"
 SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"
@@ -35,6 +36,7 @@ urlpatterns = [
     ),
     path(f"{DEVICE}chart/", read_only(DeviceChartView.as_view()), name="snapshot-device-chart"),
     path(f"{DEVICE}export/", read_only(DeviceExportView.as_view()), name="snapshot-device-export"),
+    path(f"{SNAPSHOT}resources/", read_only(ResourcesView.as_view()), name="snapshot-resources"),
     path(f"{SNAPSHOT}left-out/", read_only(ExcludedView.as_view()), name="snapshot-excluded"),
     path(f"{SNAPSHOT}compare/", read_only(CompareView.as_view()), name="snapshot-compare"),
     path(f"{SNAPSHOT}download/", DownloadView.as_view(), name="snapshot-download"),

@@ -43,7 +43,7 @@ WORDS = {
     "snapshot.expired": "Backup removed",
     "snapshot.failed": "Backup failed",
     "snapshot.held": "Backup held",
-    "snapshot.looked_inside": "Records in a backup viewed",
+    "snapshot.looked_inside": "Contents of a backup viewed",
     "snapshot.missed": "Backup missed",
     "snapshot.objects_missing": "Backup incomplete in storage",
     "snapshot.released": "Backup released",

@@ -84,13 +84,21 @@ def open_device(snapshot: Snapshot, device_id: str, *, seconds: float = PAGE_SEC
         UnknownDeviceError: the snapshot has no such device.
         EngineError: what tells of it is missing, damaged or locked.
     """
-    places = (settings.SNAPSHOT_STORAGE, settings.SNAPSHOT_COPY_STORAGE)
-    manifest, devices = _recalled(places, record_of(snapshot))
+    manifest, devices = _recalled(_places(), record_of(snapshot))
     if device_id not in devices:
         raise UnknownDeviceError(device_id)
     storage = reading_storage()
     records = DeviceRecords(storage, manifest, devices[device_id], seconds=seconds)
     return OpenDevice(records, manifest.prefix, storage)
+
+
+def open_snapshot(snapshot: Snapshot) -> tuple[Storage, Manifest]:
+    """Open a stored snapshot, to read its resources; raises EngineError."""
+    return reading_storage(), _recalled(_places(), record_of(snapshot))[0]
+
+
+def _places() -> tuple[str, ...]:
+    return settings.SNAPSHOT_STORAGE, settings.SNAPSHOT_COPY_STORAGE
 
 
 @lru_cache(maxsize=RECALLED)
@@ -143,21 +151,33 @@ def note_look(
     """Record who looks at a device's records; once for all pages of a quarter of an hour."""
     if TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {device.device_id}"):
         return
-    _record("snapshot.looked_inside", snapshot, actor, device, address)
+    _record("snapshot.looked_inside", snapshot, actor, address, device=_name(device))
+
+
+def note_look_at_resources(
+    snapshot: Snapshot, actor: Account, kind: str, address: str | None = None
+) -> None:
+    """Record who looks at resources; once for each kind in a quarter of an hour."""
+    if not TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {kind}"):
+        _record("snapshot.looked_inside", snapshot, actor, address, resources=kind)
 
 
 def note_export(
     snapshot: Snapshot, actor: Account, device: Device, kind: str, address: str | None = None
 ) -> None:
     """Record who takes a device's records away as a file."""
-    _record("snapshot.device_exported", snapshot, actor, device, address, format=kind)
+    details = {"device": _name(device), "format": kind}
+    _record("snapshot.device_exported", snapshot, actor, address, **details)
+
+
+def _name(device: Device) -> str:
+    return device.name or device.device_id
 
 
 def _record(
     action: str,
     snapshot: Snapshot,
     actor: Account,
-    device: Device,
     address: str | None,
     **details: str,
 ) -> None:
@@ -166,11 +186,7 @@ def _record(
         actor=actor,
         project=snapshot.project,
         subject=f"Backup of {snapshot.local_date}",
-        details={
-            "snapshot": str(snapshot.pk),
-            "device": device.name or device.device_id,
-            **details,
-        },
+        details={"snapshot": str(snapshot.pk), **details},
         address=address,
     )
 

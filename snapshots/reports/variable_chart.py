@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
-import pyarrow as pa
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
@@ -12,8 +11,9 @@ from backups_portal.projectdb.columns import POSTGRESQL_EPOCH
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.ui.measurement_chart import Measured
+from snapshots.engine.chart_points import chart_points
 from snapshots.engine.device_records import DeviceRecords
-from snapshots.engine.downsampling import Points, join, thin_out
+from snapshots.engine.downsampling import Points, thin_out
 from snapshots.engine.errors import EngineError
 from snapshots.engine.series_search import Selection, Series, micros
 from snapshots.engine.source_database import source_errors
@@ -47,13 +47,8 @@ def values_in_backup(
         TooLongError: there is more in the period than may be read.
         EngineError: a segment is missing, damaged or locked.
     """
-    begin, end = micros(since) or 0, micros(until) or 0
-    selection = Selection(tuple(series), begin, end)
-    parts = [
-        thin_out(_points(part), since=begin, until=end, columns=COLUMNS)
-        for part in records.parts(selection, ("time", "number_value"))
-    ]
-    return _measured(thin_out(join(parts), since=begin, until=end, columns=COLUMNS))
+    selection = Selection(tuple(series), micros(since), micros(until))
+    return _measured(chart_points(records, selection, columns=COLUMNS))
 
 
 def values_now(
@@ -88,11 +83,6 @@ def values_now(
         raise TooManyError
     begin, end = micros(since) or 0, micros(until) or 0
     return _measured(thin_out(points, since=begin, until=end, columns=COLUMNS))
-
-
-def _points(part: pa.Table) -> Points:
-    known = part.filter(part["number_value"].is_valid())
-    return Points(known["time"].cast(pa.int64()).to_numpy(), known["number_value"].to_numpy())
 
 
 def _measured(points: Points) -> Measured:

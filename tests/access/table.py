@@ -136,6 +136,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     "snapshot-device-variables": owners(reads()),
     "snapshot-device-chart": owners(reads()),
     "snapshot-device-export": owners(only(GET=409, HEAD=200)),
+    "snapshot-resources": owners(reads()),
     "snapshot-excluded": owners(reads()),
     "snapshot-restores": owners(reads()),
     "snapshot-compare": owners(reads()),
