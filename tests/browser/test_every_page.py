@@ -186,6 +186,31 @@ STATES: dict[str, State] = {
         OWNER,
         lambda scene: f"{scene.url('snapshot-compare')}?with=now",
     ),
+    "records of a backup": (
+        OWNER,
+        lambda scene: (
+            f"{scene.url('snapshot-device')}?variable=temperature_1&since=2026-03-01T00:00"
+        ),
+    ),
+    "wrong filter of records": (
+        OWNER,
+        lambda scene: f"{scene.url('snapshot-device')}?since=never",
+    ),
+    "chart beside the database": (
+        OWNER,
+        lambda scene: f"{scene.url('snapshot-device-chart')}?now=on",
+    ),
+    "tokens in a backup": (
+        OWNER,
+        lambda scene: f"{scene.url('snapshot-resources')}?kind=tokens",
+    ),
+    "device in a backup whose objects are gone": (
+        OWNER,
+        lambda scene: scene.url(
+            "snapshot-device",
+            snapshot=scene.project.snapshots.filter(verdict="passed").first().pk,
+        ),
+    ),
     "restore of lost rows": (
         OWNER,
         lambda scene: f"{scene.url('restore-confirm')}?device={DEVICE}&day=2026-03-01",
@@ -193,6 +218,13 @@ STATES: dict[str, State] = {
     "lost rows found": (
         OWNER,
         lambda scene: f"{scene.url('backups-find')}?device=Truck&day=2026-03-01",
+    ),
+    "variable found": (
+        OWNER,
+        lambda scene: (
+            f"{scene.url('backups-find')}?device=Truck&variable=temperature_1"
+            "&day=2026-03-01&last_day=2026-03-02"
+        ),
     ),
 }
 
