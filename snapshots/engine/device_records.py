@@ -26,8 +26,8 @@ from snapshots.engine.segments import check_columns, read_segment
 from snapshots.engine.series_search import Cursor, Selection, Series, newest_rows, rows_of
 from snapshots.engine.storage import Storage
 
-# Segments that are read while another one is worked on.
-AHEAD = 3
+# Segments that are read at a time; a bucket answers each of them slowly.
+AHEAD = 6
 Result = TypeVar("Result")
 Parts = tuple[ChunkRange, list[Segment]]
 

@@ -192,10 +192,6 @@ STATES: dict[str, State] = {
             f"{scene.url('snapshot-device')}?variable=temperature_1&since=2026-03-01T00:00"
         ),
     ),
-    "wrong filter of records": (
-        OWNER,
-        lambda scene: f"{scene.url('snapshot-device')}?since=never",
-    ),
     "chart beside the database": (
         OWNER,
         lambda scene: f"{scene.url('snapshot-device-chart')}?now=on",
@@ -264,6 +260,7 @@ def sent(page: Page, address: str, button: str, **values: str) -> None:
 
 # What follows a form: the page, the button, what is written, and what is read then.
 ANSWERS = {
+    "wrong filter": ("snapshot-device", "Show", {"Group": "x" * 201}, "Enter at most 200"),
     "retention preview": (
         "main-database",
         "Save backup settings",

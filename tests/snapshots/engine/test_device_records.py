@@ -5,6 +5,7 @@ import io
 import os
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import patch
 
 import psycopg
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from snapshots.engine import segment_plan, segments
+from snapshots.engine.chart_points import chart_points
 from snapshots.engine.device_records import DeviceRecords, TooLongError, find_device
 from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
@@ -235,3 +237,17 @@ def test_what_takes_too_long_goes_on_from_where_it_ended(
 def test_a_wrong_place_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no place"):
         Cursor.parse(text)
+
+
+@pytest.mark.parametrize("held", [0, 15, 10_000])
+def test_a_chart_is_the_same_in_however_many_steps_it_is_thinned_out(
+    backups: Backups, source: Connection, manifest: Manifest, held: int
+) -> None:
+    source.execute("UPDATE variable SET number_value = NULL WHERE time = %s", [START])
+    records = opened(backups.storage, backups.take())
+    whole = Selection(records.series[:1], micros(START), micros(START + timedelta(days=6)))
+    with patch("snapshots.engine.chart_points.MAX_HELD", held):
+        points = chart_points(records, whole, columns=12)
+    # Of each half of a day with records: the first and least one, the last and greatest one.
+    firsts = [1 / 8, 0, 0, 0, 0, 0]
+    assert points.values.tolist() == [value for first in firsts for value in (first, 19 / 8)]
