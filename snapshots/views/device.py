@@ -230,11 +230,26 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
     password_for = ("GET",)
     seconds = FILE_SECONDS
 
+    @property
+    def content_type(self) -> str:  # type: ignore[override]  # the address chooses it
+        """Return the type of the file that is asked for."""
+        return PARQUET if self.kind == "parquet" else CSV
+
+    @property
+    def kind(self) -> str:
+        """Return the format that is asked for."""
+        return "parquet" if self.request.GET.get("format") == "parquet" else "csv"
+
+    def head(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        """Answer with the headers alone, unless the project has no such backup."""
+        _ = self.snapshot
+        return super().head(request, *args, **kwargs)
+
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if not self.is_stored:
             return _refused(HTTPStatus.CONFLICT, NOT_STORED)
         try:
-            return self._file("parquet" if request.GET.get("format") == "parquet" else "csv")
+            return self._file()
         except FullError as full:
             response = _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(full))
             response["Retry-After"] = str(full.seconds)
@@ -245,8 +260,8 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             status = HTTPStatus.SERVICE_UNAVAILABLE if obstacle.is_passing else HTTPStatus.CONFLICT
             return _refused(status, f"{obstacle.title}. {obstacle.reason} {obstacle.advice}")
 
-    def _file(self, kind: str) -> HttpResponseBase:
-        form = self.form()
+    def _file(self) -> HttpResponseBase:
+        kind, form = self.kind, self.form()
         if not form.is_valid():
             return _refused(HTTPStatus.BAD_REQUEST, "The filter cannot be understood.")
         opened, selection = self.opened, form.selection()
@@ -260,8 +275,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",
         }
-        content_type = PARQUET if kind == "parquet" else CSV
-        return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)
+        return StreamingHttpResponse(pieces, content_type=self.content_type, headers=headers)
 
 
 def _refused(status: int, reason: str) -> HttpResponse:

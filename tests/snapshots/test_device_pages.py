@@ -169,6 +169,8 @@ def test_who_looks_is_recorded_once_and_each_file(client: Client, snapshot: Snap
     for ending in ("", "variables/", "?variable=a_none"):
         read(client, snapshot, ending)
     client.head(address(snapshot))
+    asked = client.head(address(snapshot, "export/?format=parquet"))
+    assert asked["Content-Type"] == "application/vnd.apache.parquet"
     for kind in ("csv", "parquet"):
         b"".join(client.get(address(snapshot, f"export/?format={kind}")))
     events = AuditEvent.objects.filter(
