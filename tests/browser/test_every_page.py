@@ -260,7 +260,12 @@ def sent(page: Page, address: str, button: str, **values: str) -> None:
 
 # What follows a form: the page, the button, what is written, and what is read then.
 ANSWERS = {
-    "wrong filter": ("snapshot-device", "Show", {"Group": "x" * 201}, "Enter at most 200"),
+    "wrong filter": (
+        "snapshot-device",
+        "Show",
+        {"From": "2026-03-02T00:00", "Before": "2026-03-01T00:00"},
+        "Choose a time after the first one",
+    ),
     "retention preview": (
         "main-database",
         "Save backup settings",
