@@ -1,15 +1,19 @@
 """Forms of this app; what their values may be, the services decide."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from django import forms
+from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from backups_portal.lib.timezones import zone_names
+from backups_portal.lib.timezones import zone_names, zone_of
 from backups_portal.projects.models import MainDatabase
+from backups_portal.ui.form_widgets import LongSelect
+from backups_portal.ui.visible_names import seen_name
+from snapshots.engine.series_search import VALUE_TYPES, Selection, Series, micros
 from snapshots.schedule.backup_settings import LONGEST_DAYS, SHORTEST_DAYS
 
 ZONE_LIST = "time-zones"
@@ -17,6 +21,12 @@ ZONE_LIST = "time-zones"
 LONGEST_TEXT = 64
 # What the names of hidden fields begin with that tell what a form showed.
 LOADED = "loaded-"
+# As browsers send them, with seconds only if there are some.
+MOMENTS = [
+    *("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"),
+    *("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"),
+]
+MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
 
 class BackupSettingsForm(forms.Form):
@@ -136,3 +146,115 @@ class FindForm(forms.Form):
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
+
+
+class SearchForm(FindForm):
+    """What is looked for in all backups: rows of a device, of a variable, of some days."""
+
+    last_day = forms.DateField(
+        label="Until the end of (UTC)",
+        help_text="Leave empty for the one day.",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    variable = forms.CharField(
+        label="Variable",
+        help_text="Its whole name; leave empty for all.",
+        required=False,
+        max_length=200,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a period without a beginning, and one that ends before it begins."""
+        values: dict[str, Any] = super().clean() or {}
+        day, last = values.get("day"), values.get("last_day")
+        if last and "day" in values and day is None:
+            self.add_error("day", "Enter the first day, too.")
+        elif last and day and last < day:
+            self.add_error("last_day", "Choose a day that is not before the first one.")
+        return values
+
+
+class PeriodForm(forms.Form):
+    """A variable of a device and a period; times are on the viewer's clocks.
+
+    Args:
+        series: Of whose variables one is chosen.
+        zone: IANA name of the zone in which times are meant.
+    """
+
+    variable = forms.ChoiceField(label="Variable", required=False, widget=LongSelect)
+    since = forms.DateTimeField(label="From", required=False, widget=MOMENT, input_formats=MOMENTS)
+    until = forms.DateTimeField(
+        label="Before", required=False, widget=MOMENT, input_formats=MOMENTS
+    )
+    # What is offered besides the variables.
+    every: tuple[tuple[str, str], ...] = (("", "All"),)
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        *,
+        series: Iterable[Series] = (),
+        zone: str = "UTC",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data, **kwargs)
+        self.series, self._zone = tuple(series), zone
+        names = dict.fromkeys(one.variable for one in self.series)
+        field = self.fields["variable"]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = [*self.every, *((name, seen_name(name)) for name in names)]
+
+    def full_clean(self) -> None:
+        """Check the fields, on the viewer's clocks."""
+        with timezone.override(zone_of(self._zone)):
+            super().full_clean()
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a period that ends before it begins."""
+        values: dict[str, Any] = super().clean() or {}
+        since, until = values.get("since"), values.get("until")
+        if since and until and until <= since:
+            self.add_error("until", "Choose a time after the first one.")
+        return values
+
+
+class RecordsForm(PeriodForm):
+    """Which records of a device are shown."""
+
+    type = forms.ChoiceField(
+        label="Type of value", required=False, choices=[("", "Any"), *VALUE_TYPES.items()]
+    )
+    group = forms.CharField(label="Group", required=False, max_length=200)
+
+    def selection(self) -> Selection:
+        """Return what a valid form asks for."""
+        asked = self.cleaned_data
+        return Selection(
+            tuple(
+                one
+                for one in self.series
+                if asked["variable"] in ("", one.variable) and asked["type"] in ("", one.type)
+            ),
+            since=micros(asked["since"]),
+            until=micros(asked["until"]),
+            group=asked["group"],
+        )
+
+
+class ChartForm(PeriodForm):
+    """Of which variable a chart is drawn."""
+
+    every = ()
+    now = forms.BooleanField(label="Compare with the database now", required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("variable", "since", "until"):
+            self.fields[name].required = True
+
+    def chosen(self) -> list[Series]:
+        """Return the series of the variable of a valid form."""
+        name = self.cleaned_data["variable"]
+        return [one for one in self.series if one.variable == name]

@@ -4,14 +4,22 @@ from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from snapshots.views.compare import CompareView
+from snapshots.views.device import (
+    DeviceChartView,
+    DeviceExportView,
+    DeviceRecordsView,
+    DeviceVariablesView,
+)
 from snapshots.views.devices import DevicesView
 from snapshots.views.download import DownloadView
 from snapshots.views.find import FindView
 from snapshots.views.left_out import ExcludedView
 from snapshots.views.main_database import MainDatabaseView
+from snapshots.views.resources import ResourcesView
 
 PROJECT = "projects/<slug:slug>/"
 SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"
+DEVICE = f"{SNAPSHOT}devices/<slug:device>/"
 # Pages that take nothing but GET and HEAD answer everything else with 405, also where it comes
 # without a form's token.
 read_only = csrf_exempt
@@ -20,6 +28,15 @@ urlpatterns = [
     path(f"{PROJECT}main-database/", MainDatabaseView.as_view(), name="main-database"),
     path(f"{PROJECT}backups/find/", read_only(FindView.as_view()), name="backups-find"),
     path(f"{SNAPSHOT}devices/", read_only(DevicesView.as_view()), name="snapshot-devices"),
+    path(f"{DEVICE}", read_only(DeviceRecordsView.as_view()), name="snapshot-device"),
+    path(
+        f"{DEVICE}variables/",
+        read_only(DeviceVariablesView.as_view()),
+        name="snapshot-device-variables",
+    ),
+    path(f"{DEVICE}chart/", read_only(DeviceChartView.as_view()), name="snapshot-device-chart"),
+    path(f"{DEVICE}export/", read_only(DeviceExportView.as_view()), name="snapshot-device-export"),
+    path(f"{SNAPSHOT}resources/", read_only(ResourcesView.as_view()), name="snapshot-resources"),
     path(f"{SNAPSHOT}left-out/", read_only(ExcludedView.as_view()), name="snapshot-excluded"),
     path(f"{SNAPSHOT}compare/", read_only(CompareView.as_view()), name="snapshot-compare"),
     path(f"{SNAPSHOT}download/", DownloadView.as_view(), name="snapshot-download"),

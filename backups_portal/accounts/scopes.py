@@ -11,6 +11,7 @@ class Scope(models.TextChoices):
     PROJECTS_READ = "projects:read", "List projects"
     BACKUPS_READ = "backups:read", "See backups"
     BACKUPS_HOLD = "backups:hold", "See backups, hold and release them"
+    RECORDS_READ = "records:read", "Read the records of devices inside backups"
     RESTORES_READ = "restores:read", "See restores and their cost"
     RESTORES_WRITE = "restores:write", "Create projects from backups (costs money)"
     TRANSFERS_READ = "transfers:read", "See data transfers between projects"

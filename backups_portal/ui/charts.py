@@ -53,14 +53,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Chart:
-    """Values over time, from zero at the bottom to the first line of the scale.
+    """Values over time, from the last line of the scale at the bottom to the first one.
 
     Attributes:
-        scale: Amounts at lines of equal distances, the highest first, zero last.
+        scale: Amounts at lines of equal distances, the highest first.
         axis: Days at equal distances, the first one first; empty if values have marks.
         summary: The chart in words.
         last: The newest amount.
         line: Points of a line through the values, as SVG has them; empty of bars.
+        other_line: Points of a second line, in another colour; empty if there is none.
+        is_from_zero: Whether the area below the line is filled.
     """
 
     values: Sequence[Value]
@@ -70,6 +72,8 @@ class Chart:
     last: str
     line: str = ""
     bar: float = 0
+    other_line: str = ""
+    is_from_zero: bool = True
 
     @property
     def area(self) -> str:
@@ -103,7 +107,7 @@ def trend(
     labels = [f"{_day(at, zone)}: {written(amount, unit)}" for at, amount in shown]
     first, last = (written(amounts[place][1], unit) for place in (0, -1))
     return Chart(
-        values=_side_by_side(labels, places, heights),
+        values=side_by_side(labels, places, heights),
         scale=scale,
         axis=[_day(at, zone) for at in (begin, begin + (end - begin) / 2, end)],
         summary=f"from {first} to {last}, at most {written(highest, unit)}",
@@ -154,7 +158,7 @@ def scale_to(highest: Amount, unit: str) -> tuple[float, list[str]]:
     whole, write = _whole(float(highest), unit)
     # There is no half a row and no part of a cent; sizes have one digit behind the point.
     least = 0.01 if unit not in COUNTED else 0.1 if whole > 1 else 1.0
-    step = max(_step(float(highest) / whole), least)
+    step = max(round_step(float(highest) / whole), least)
     count = max(ceil(float(highest) / whole / step - 1e-9), 1)
     lines = [write(step * number) for number in range(count, 0, -1)]
     return step * count * whole, [*lines, "0"]
@@ -188,17 +192,19 @@ def _short(amount: str) -> str:
     return amount.replace(f".00{formats.NO_BREAK}", formats.NO_BREAK)
 
 
-def _step(highest: float) -> float:
+def round_step(highest: float) -> float:
     """Return the distance between lines of a scale."""
     raw = highest / MAX_STEPS
     power = 10.0 ** floor(log(raw, 10) + 1e-9)
     return next(factor * power for factor in STEPS if factor * power >= raw - 1e-9 * power)
 
 
-def _side_by_side(
+def side_by_side(
     labels: Sequence[str], places: Sequence[float], heights: Sequence[float]
 ) -> list[Value]:
     """Give each value what is nearer to it than to its neighbours."""
+    if not labels:
+        return []
     edges = [0.0, *((a + b) / 2 for a, b in pairwise(places)), 100.0]
     return [
         Value(label, round(x, 2), round(y, 2), round(left, 2), round(right - left, 2))

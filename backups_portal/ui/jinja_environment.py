@@ -119,6 +119,7 @@ GLOBALS: dict[str, Callable[..., Any]] = {
     "ago": moments.ago,
     "clock": moments.clock,
     "day_of": moments.day_of,
+    "exact_moment": moments.exact_moment,
     "in_utc": moments.in_utc,
     "moment": moments.moment,
     "querystring": querystring,

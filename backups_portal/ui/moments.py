@@ -30,6 +30,20 @@ def moment(when: datetime | None, zone: str | None = None) -> str:
     return _time(when, zone, _near(there) if is_obvious else _labelled(there))
 
 
+def exact_moment(when: datetime, zone: str | None = None) -> str:
+    """Show a moment as `moment` does, with its seconds and what part of a second it has."""
+    there = formats.local(when, viewers_zone() or zone)
+    seconds = f":{there.second:02}"
+    if there.microsecond:
+        seconds += f".{there.microsecond:06}".rstrip("0")
+    viewers = viewers_zone()
+    theirs = formats.local(when, zone or viewers)
+    shown = f"{_near(there)}{seconds}"
+    if not viewers or there.utcoffset() != theirs.utcoffset():
+        shown = f'{shown} <span class="zone">{formats.zone_label(there)}</span>'
+    return _time(when, zone, shown)
+
+
 def clock(when: datetime | None, zone: str | None = None) -> str:
     """Show date and time on the clocks of just this zone, UTC without one, and name it."""
     return UNKNOWN if when is None else _time(when, zone, _labelled(formats.local(when, zone)))

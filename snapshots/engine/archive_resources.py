@@ -21,6 +21,7 @@ from snapshots.engine.storage import Storage
 
 Row = JsonObject
 Rows = Callable[[str], list[Row]]
+Document = Row | list[Row] | None
 
 # Columns that come as JSON text.
 JSON_COLUMNS = frozenset(
@@ -47,21 +48,28 @@ def resource_file(
     Raises:
         EngineError: a segment of it is missing or damaged.
     """
-
-    def rows(table: str) -> list[Row]:
-        return list(_rows(storage, manifest, table))
-
-    try:
-        document = RESOURCES[name](rows)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DamagedSnapshotError(
-            f"A part of this backup ({name}) does not have the rows of such resources."
-        ) from error
+    document = read_resources(storage, manifest, RESOURCES[name], name)
     if document is None:
         return None
     if isinstance(document, dict) and name == "profile":
         document = {"id": profile_id, **document}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+
+
+def read_resources(
+    storage: Storage, manifest: Manifest, read: Callable[[Rows], Document], name: str
+) -> Document:
+    """Return what a function makes of the rows of some tables; raises as `resource_file` does."""
+
+    def rows(table: str) -> list[Row]:
+        return list(_rows(storage, manifest, table))
+
+    try:
+        return read(rows)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedSnapshotError(
+            f"A part of this backup ({name}) does not have the rows of such resources."
+        ) from error
 
 
 def _rows(storage: Storage, manifest: Manifest, table: str) -> Iterator[Row]:
@@ -173,7 +181,7 @@ def _run(rows: Rows) -> Row | None:
 
 
 # By the name of the file.
-RESOURCES: dict[str, Callable[[Rows], Row | list[Row] | None]] = {
+RESOURCES: dict[str, Callable[[Rows], Document]] = {
     "access_management": _plain("access_rule"),
     "actions": _plain("action"),
     "analysis": _plain("analysis"),

@@ -25,6 +25,14 @@ class ChunkRange:
             other.first is None or self.end is None or other.first < self.end
         )
 
+    def overlap(self, other: "ChunkRange") -> "ChunkRange | None":
+        """Return the chunks that are in both; None if no chunk is."""
+        if not self.meets(other):
+            return None
+        firsts = [one.first for one in (self, other) if one.first is not None]
+        ends = [one.end for one in (self, other) if one.end is not None]
+        return ChunkRange(max(firsts, default=None), min(ends, default=None))
+
     def holds(self, chunk: int) -> bool:
         """Tell whether the chunk is in the range."""
         return (self.first is None or self.first <= chunk) and (

@@ -1,7 +1,7 @@
 """Which backup still has the rows that somebody lost: read from the contents of all of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.pg_timestamps import EPOCH
 from snapshots.engine.segment_plan import ChunkRange
+from snapshots.engine.segments import check_columns, read_segment
 from snapshots.engine.source_database import source_errors
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest
@@ -31,7 +32,7 @@ MAX_DEVICES = 25
 TIMEOUT_MS = 3_000
 COUNT = """SELECT count(*) FROM variable
     WHERE series_id IN (SELECT id FROM series WHERE device_id = %s)"""
-COUNT_OF_DAY = f"{COUNT} AND time >= %s AND time < %s::timestamptz + interval '24 hours'"
+COUNT_OF_DAYS = f"{COUNT} AND time >= %s AND time < %s::timestamptz + interval '24 hours'"
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,14 @@ class Holding:
     Attributes:
         rows: None if its contents cannot be read; `error` says why.
         is_most: Whether no backup has more.
+        has_variable: Whether the device has the variable there that is looked for.
     """
 
     snapshot: Snapshot
     rows: int | None
     error: str = ""
     is_most: bool = False
+    has_variable: bool = True
 
     @property
     def is_restorable(self) -> bool:
@@ -142,27 +145,42 @@ def stored_newest_first(project: Project) -> list[Snapshot]:
     return list(stored.defer("table_rows").order_by("-taken_at", "-id"))
 
 
-def find_rows(project: Project, device_id: str, day: date | None = None) -> Found:
-    """Count the rows of a device in each stored backup and now, on a day (UTC) or all.
+def find_rows(
+    project: Project,
+    device_id: str,
+    day: date | None = None,
+    last_day: date | None = None,
+    *,
+    variable: str = "",
+) -> Found:
+    """Count the rows of a device in each stored backup and now, on some days (UTC) or all.
+
+    Rows are counted by the listing, which knows devices and days; of a variable, it is only told
+    whether the device has it. A backup without it has none of the rows.
+
+    Args:
+        last_day: None: the one day.
 
     Raises:
         StorageError: the storage cannot be opened at all.
     """
     library = _Library()
-    part = ChunkRange(chunk_of(day), chunk_of(day) + 1) if day else ChunkRange(None, None)
+    last_day = last_day or day
+    part = ChunkRange(None, None)
+    if day and last_day:
+        part = ChunkRange(chunk_of(day), chunk_of(last_day) + 1)
     holdings = []
     for snapshot in stored_newest_first(project):
         try:
-            holdings.append(Holding(snapshot, library.rows(snapshot, device_id, part)))
+            has_variable = not variable or library.has(snapshot, device_id, variable)
+            rows = library.rows(snapshot, device_id, part) if has_variable else 0
+            holdings.append(Holding(snapshot, rows, has_variable=has_variable))
         except EngineError as error:
             log.warning("contents cannot be read", snapshot=snapshot.pk, exc_info=True)
             holdings.append(Holding(snapshot, None, str(error)))
     most = max((holding.rows or 0 for holding in holdings), default=0)
-    marked = [
-        Holding(item.snapshot, item.rows, item.error, most > 0 and item.rows == most)
-        for item in holdings
-    ]
-    return Found(marked, _rows_now(project, device_id, day))
+    marked = [replace(item, is_most=most > 0 and item.rows == most) for item in holdings]
+    return Found(marked, _rows_now(project, device_id, day, last_day))
 
 
 class _Library:
@@ -173,6 +191,20 @@ class _Library:
         # Of one device each, by the object and the device's number.
         self._cells: dict[tuple[str, int], pa.Table] = {}
         self._devices: dict[str, list[Device]] = {}
+        # Pairs of a device and a variable, by the segments that say so.
+        self._variables: dict[str, set[tuple[str, str]]] = {}
+
+    def has(self, snapshot: Snapshot, device_id: str, variable: str) -> bool:
+        """Tell whether a device has a variable in a backup; raise EngineError."""
+        segments = load_manifest(self._storage, snapshot).of("series")
+        key = ",".join(item.key for item in segments)
+        if key not in self._variables:
+            self._variables[key] = {
+                pair
+                for item in segments
+                for pair in _variables_in(read_segment(self._storage, item), device_id)
+            }
+        return (device_id, variable) in self._variables[key]
 
     def devices(self, snapshot: Snapshot) -> list[Device]:
         """Return the devices of a backup; raise EngineError."""
@@ -213,9 +245,17 @@ class _Library:
         return pa.concat_tables(tables)
 
 
-def _rows_now(project: Project, device_id: str, day: date | None) -> int | None:
-    begin = datetime.combine(day, datetime.min.time(), UTC) if day else None
-    query, values = (COUNT_OF_DAY, [device_id, begin, begin]) if begin else (COUNT, [device_id])
+def _variables_in(series: pa.Table, device_id: str) -> Iterable[tuple[str, str]]:
+    check_columns(series, ("device_id", "variable"), "series")
+    own = series.filter(pc.equal(series["device_id"], device_id))
+    return ((device_id, name) for name in own["variable"].to_pylist())
+
+
+def _rows_now(
+    project: Project, device_id: str, day: date | None, last_day: date | None
+) -> int | None:
+    bounds = [datetime.combine(one, datetime.min.time(), UTC) for one in (day, last_day) if one]
+    query, values = (COUNT_OF_DAYS, [device_id, *bounds]) if bounds else (COUNT, [device_id])
     try:
         with (
             source_errors(),

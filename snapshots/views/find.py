@@ -1,6 +1,6 @@
 """Which backup still has the rows that somebody lost."""
 
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 
 from django.core.paginator import Paginator
@@ -10,9 +10,10 @@ from django.views.generic import TemplateView
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
-from backups_portal.ui import moments
+from backups_portal.ui import formats, moments
+from backups_portal.ui.viewer_time_zone import viewers_zone
 from snapshots.engine.errors import EngineError
-from snapshots.forms import FindForm
+from snapshots.forms import SearchForm
 from snapshots.reports.lost_rows import MAX_DEVICES, Found, find_devices, find_rows
 
 log = get_logger(__name__)
@@ -29,7 +30,7 @@ class FindView(ProjectPermissionMixin, TemplateView):
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         is_asked = "device" in self.request.GET
-        form = FindForm(self.request.GET if is_asked else None)
+        form = SearchForm(self.request.GET if is_asked else None)
         # Whoever comes here has a name to type, and later an answer to read.
         form.fields["device"].widget.attrs["autofocus"] = not is_asked
         return {
@@ -40,7 +41,9 @@ class FindView(ProjectPermissionMixin, TemplateView):
             **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
         }
 
-    def answer(self, device: str, day: date | None) -> dict[str, object]:
+    def answer(
+        self, device: str, day: date | None, last_day: date | None, variable: str
+    ) -> dict[str, object]:
         """Return the backups with their rows, or the devices to choose from."""
         try:
             matching = find_devices(self.project, device)
@@ -52,19 +55,36 @@ class FindView(ProjectPermissionMixin, TemplateView):
                     "is_unknown": not devices,
                     "unreadable": matching.unreadable,
                 }
-            found = find_rows(self.project, devices[0].device_id, day)
+            found = find_rows(self.project, devices[0].device_id, day, last_day, variable=variable)
         except EngineError as error:
             log.exception("no backup was asked", project=self.project.pk)
             return {"failure": str(error)}
         return {
             "device": devices[0],
             "day": day,
+            "last_day": last_day if last_day != day else None,
+            "variable": variable,
+            "inside": self._inside(day, last_day, variable),
             "found": found,
             "page": Paginator(found.holdings, ON_A_PAGE).get_page(self.request.GET.get("page")),
             "summary": _summary(found),
             "missing": _missing(found),
-            "sought": _sought(devices[0].device_id, day),
+            "sought": _sought(devices[0].device_id, None if last_day not in (None, day) else day),
         }
+
+    def _inside(self, day: date | None, last_day: date | None, variable: str) -> str:
+        """Return the query that shows what is looked for inside a backup."""
+        zone = viewers_zone() or self.project.main_database.backup_time_zone
+        asked = {"variable": variable} if variable else {}
+        if day:
+            bounds = {"since": datetime.combine(day, time.min, UTC)}
+            # There is no day behind the last one that Python has.
+            if (last := last_day or day) < date.max:
+                bounds["until"] = datetime.combine(last, time.min, UTC) + timedelta(days=1)
+            asked |= {
+                name: f"{formats.local(at, zone):%Y-%m-%dT%H:%M}" for name, at in bounds.items()
+            }
+        return urlencode(asked)
 
 
 def _summary(found: Found) -> str:

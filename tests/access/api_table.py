@@ -62,6 +62,8 @@ API_TABLE: dict[str, dict[str, Answers]] = {
     BACKUP: owners(GET=200),
     f"{BACKUP}/quote": owners(GET=200),
     f"{BACKUP}/hold": owners(PUT=200, DELETE=204),
+    # What is in storage of it cannot be read.
+    f"{BACKUP}/devices/{{device_id}}/records": owners(GET=409),
     f"{BACKUP}/restores": owners(POST=409),
     "/api/v1/projects/{slug}/restores": owners(GET=200),
     "/api/v1/restores/{restore_id}": owners(GET=200),

@@ -151,6 +151,12 @@ TABLE: dict[str, dict[str, Answers]] = {
     "backups-find": owners(reads()),
     "snapshot": owners(reads()),
     "snapshot-devices": owners(reads()),
+    # What is in storage of the snapshot cannot be read.
+    "snapshot-device": owners(reads()),
+    "snapshot-device-variables": owners(reads()),
+    "snapshot-device-chart": owners(reads()),
+    "snapshot-device-export": owners(only(GET=409, HEAD=200)),
+    "snapshot-resources": owners(reads()),
     "snapshot-excluded": owners(reads()),
     "snapshot-restores": owners(reads()),
     "snapshot-compare": owners(reads()),

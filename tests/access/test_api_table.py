@@ -66,6 +66,7 @@ class ApiWorld(World):
         ids = {
             "slug": self.project.slug,
             "backup_id": self.snapshot.pk,
+            "device_id": "ab" * 12,
             "restore_id": self.restore.pk,
             "transfer_id": self.transfer.pk,
             **changes,

@@ -184,6 +184,7 @@ def test_no_answer_of_the_api_names_them(world: World) -> None:
     ids = {
         "slug": [world.shared.slug, world.copy.slug],
         "backup_id": [world.snapshot.pk],
+        "device_id": ["d" * 24],
         "restore_id": [restore.pk for restore in world.restores],
         "transfer_id": [transfer.pk for transfer in world.transfers],
     }

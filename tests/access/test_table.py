@@ -269,6 +269,8 @@ def test_the_snapshot_of_another_project_leads_nowhere(
     before = state()
     for name in (
         *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),
+        *("snapshot-device", "snapshot-device-variables", "snapshot-device-chart"),
+        *("snapshot-device-export", "snapshot-resources"),
         *("snapshot-compare", "snapshot-download"),
         *("snapshot-hold", "snapshot-release", "restore-confirm"),
     ):
@@ -283,6 +285,8 @@ def test_an_id_that_nothing_has(world: World, subtests: pytest.Subtests) -> None
     unknown = {"snapshot": uuid.uuid4(), "restore": uuid.uuid4()}
     for name in (
         *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),
+        *("snapshot-device", "snapshot-device-variables", "snapshot-device-chart"),
+        *("snapshot-device-export", "snapshot-resources"),
         *("snapshot-compare", "snapshot-download"),
         *("restore-confirm", "restore", "restore-status"),
     ):

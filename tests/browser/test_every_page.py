@@ -25,6 +25,7 @@ NO_PAGES = {
     # Twice the same.
     "mfa_index",
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
+    "snapshot-device-export",
 }
 OWNED = {
     name
@@ -179,6 +180,27 @@ STATES: dict[str, State] = {
         OWNER,
         lambda scene: f"{scene.url('snapshot-compare')}?with=now",
     ),
+    "records of a backup": (
+        OWNER,
+        lambda scene: (
+            f"{scene.url('snapshot-device')}?variable=temperature_1&since=2026-03-01T00:00"
+        ),
+    ),
+    "chart beside the database": (
+        OWNER,
+        lambda scene: f"{scene.url('snapshot-device-chart')}?now=on",
+    ),
+    "tokens in a backup": (
+        OWNER,
+        lambda scene: f"{scene.url('snapshot-resources')}?kind=tokens",
+    ),
+    "device in a backup whose objects are gone": (
+        OWNER,
+        lambda scene: scene.url(
+            "snapshot-device",
+            snapshot=scene.project.snapshots.filter(verdict="passed").first().pk,
+        ),
+    ),
     "restore of lost rows": (
         OWNER,
         lambda scene: f"{scene.url('restore-confirm')}?device={DEVICE}&day=2026-03-01",
@@ -186,6 +208,13 @@ STATES: dict[str, State] = {
     "lost rows found": (
         OWNER,
         lambda scene: f"{scene.url('backups-find')}?device=Truck&day=2026-03-01",
+    ),
+    "variable found": (
+        OWNER,
+        lambda scene: (
+            f"{scene.url('backups-find')}?device=Truck&variable=temperature_1"
+            "&day=2026-03-01&last_day=2026-03-02"
+        ),
     ),
 }
 
@@ -226,6 +255,12 @@ def sent(page: Page, address: str, button: str, **values: str) -> None:
 
 # What follows a form: the page, the button, what is written, and what is read then.
 ANSWERS = {
+    "wrong filter": (
+        "snapshot-device",
+        "Show",
+        {"From": "2026-03-02T00:00", "Before": "2026-03-01T00:00"},
+        "Choose a time after the first one",
+    ),
     "retention preview": (
         "main-database",
         "Save backup settings",

@@ -194,7 +194,10 @@ def test_a_restore_is_offered_on_the_first_screen_of_a_backup(
     enter: Enter, scene: Scene, window: ViewportSize
 ) -> None:
     page = enter(scene.owner, viewport=window).new_page()
-    for tab in ("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"):
+    for tab in (
+        *("snapshot", "snapshot-devices", "snapshot-resources", "snapshot-excluded"),
+        "snapshot-restores",
+    ):
         page.goto(scene.url(tab))
         assert_in_sight(page, page.get_by_role("link", name="Restore", exact=True))
 

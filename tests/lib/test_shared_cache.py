@@ -22,7 +22,7 @@ def cache_at(url: str) -> SharedCache:
     return SharedCache(url, {"KEY_PREFIX": "test", "OPTIONS": made["OPTIONS"]})
 
 
-@pytest.mark.parametrize("url", [django_settings.REDIS_URL, AWAY])
+@pytest.mark.parametrize("url", [django_settings.REDIS_URL, AWAY], ids=["there", "away"])
 def test_what_is_there_is_not_added_again(url: str) -> None:
     cache, key = cache_at(url), str(uuid4())
     assert [cache.add(key, "y", timeout=30), cache.add(key, "y", timeout=30)] == [True, False]

@@ -71,6 +71,7 @@ def _try(operation: Any, world: ApiWorld, mode: GenerationMode, most: int) -> No
     ids = {
         "slug": world.project.slug,
         "backup_id": str(world.snapshot.pk),
+        "device_id": "ab" * 12,
         "restore_id": str(world.restore.pk),
         "transfer_id": str(world.transfer.pk),
     }

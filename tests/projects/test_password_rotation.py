@@ -16,15 +16,14 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from backups_portal.audit.models import AuditEvent
-from backups_portal.demo.data_folder import opened
 from backups_portal.projects.database_dsn import admin_dsn, project_dsn, server_url
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.project_creation import create_project
 from backups_portal.projects.servers import check_servers, register_server
+from tests.clusters import Cluster, running_cluster
 from tests.conftest import database_of_this_test
 from tests.factories import make_account
 from tests.faults.conftest import SETTINGS
-from tests.faults.servers import Cluster
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(settings.BASE_DIR)
@@ -44,12 +43,8 @@ docker-compose() {
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with opened(tmp_path_factory.mktemp("rotation")) as folder:
-        cluster = Cluster(folder)
-        try:
-            yield cluster
-        finally:
-            cluster.stop()
+    with running_cluster(tmp_path_factory.mktemp("rotation")) as cluster:
+        yield cluster
 
 
 @pytest.fixture

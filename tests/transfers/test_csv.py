@@ -13,8 +13,9 @@ from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
+from backups_portal.projectdb.record_csv import write_rows
 from backups_portal.projects.models import Project
-from backups_portal.transfers.csv_files.csv_format import BadLine, CsvError, read_rows, write_rows
+from backups_portal.transfers.csv_files.csv_format import BadLine, CsvError, read_rows
 from backups_portal.transfers.csv_files.csv_import import Wishes
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from backups_portal.transfers.errors import TransferRefusedError

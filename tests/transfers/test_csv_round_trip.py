@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from backups_portal.accounts.models import Account
 from backups_portal.projectdb.files import put_file, spool_file
+from backups_portal.projectdb.record_csv import write_rows
 from backups_portal.projectdb.record_writer import send
 from backups_portal.projects.models import Project
 from backups_portal.tagoio_api.files import csv_jobs
-from backups_portal.transfers.csv_files.csv_format import read_rows, write_rows
+from backups_portal.transfers.csv_files.csv_format import read_rows
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from tests.transfers.projects import DEVICE, add_truck, open_project
 

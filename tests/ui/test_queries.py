@@ -26,7 +26,7 @@ OF_PROJECT = (
 )
 OF_SNAPSHOT = (
     *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),
-    *("snapshot-compare", "snapshot-download", "restore-confirm"),
+    *("snapshot-resources", "snapshot-compare", "snapshot-download", "restore-confirm"),
 )
 
 

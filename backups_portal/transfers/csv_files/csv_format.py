@@ -1,4 +1,4 @@
-"""Read and write records as CSV in TagoIO's format.
+"""Read records from CSV in TagoIO's format, and let PostgreSQL write them.
 
 The columns are variable, value, group, unit, location, metadata, time. One more, `value_type`, says
 of each value whether it is a number, a text (`string`), a boolean or none, so that a text such as
@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import IO
 
@@ -25,10 +25,10 @@ from psycopg import Connection
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.files import put_file
+from backups_portal.projectdb.record_csv import HEADERS
 from backups_portal.projectdb.records import Record, RecordError, parse_record
-from backups_portal.ui.csv_escaping import FORMULA_PATTERN, as_meant, harmless
+from backups_portal.ui.csv_escaping import FORMULA_PATTERN, as_meant
 
-HEADERS = ("variable", "value", "group", "unit", "location", "metadata", "time", "value_type")
 # Columns of exports that each project makes for itself.
 MADE_BY_PROJECTS = frozenset({"id", "device", "created_at"})
 TEXTS = ("variable", "group", "unit")
@@ -56,8 +56,6 @@ SIGNATURES = {
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars (|)"}
 
 
-# variable, value, group, unit, longitude, latitude, metadata as JSON text, time.
-RecordRow = tuple[str, object, str, str | None, float | None, float | None, str | None, datetime]
 # A text that a spreadsheet would run gets an apostrophe, as ui/csv_escaping.py puts it.
 HARMLESS = "CASE WHEN {0} ~ %(formula)s THEN chr(39) || {0} ELSE {0} END"
 COLUMNS = f"""COPY (
@@ -95,35 +93,6 @@ class BadLine:
 
 class TooLargeError(Exception):
     """The records do not fit into a file."""
-
-
-def write_rows(rows: Iterable[RecordRow]) -> Iterator[str]:
-    """Write CSV text, in pieces."""
-    stream = io.StringIO()
-    writer = csv.writer(stream)
-    writer.writerow(HEADERS)
-    for variable, value, group, unit, longitude, latitude, metadata, moment in rows:
-        place = "" if latitude is None else f"{latitude!r},{longitude!r}"
-        written = moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        kind, text = _typed(value)
-        texts = [harmless(variable), text, harmless(group), harmless(unit or "")]
-        writer.writerow([*texts, place, metadata or "", written, kind])
-        if stream.tell() > 1 << 16:
-            yield stream.getvalue()
-            stream.seek(0)
-            stream.truncate()
-    yield stream.getvalue()
-
-
-def _typed(value: object) -> tuple[str, str]:
-    """Return the type of a value, and how it is written."""
-    if value is None:
-        return "none", ""
-    if isinstance(value, bool):
-        return "boolean", json.dumps(value)
-    if isinstance(value, int | float):
-        return "number", json.dumps(value)
-    return "string", harmless(str(value))
 
 
 def write_csv(

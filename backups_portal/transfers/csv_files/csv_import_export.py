@@ -13,11 +13,11 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
 from backups_portal.projectdb.devices import device_name
+from backups_portal.projectdb.record_csv import RecordRow, write_rows
 from backups_portal.projects.access import Permission, get_project, hold_right
 from backups_portal.projects.database_dsn import project_dsn, who_holds
 from backups_portal.projects.models import Project
 from backups_portal.transfers.commit_guard import guarded
-from backups_portal.transfers.csv_files.csv_format import RecordRow, write_rows
 from backups_portal.transfers.csv_files.csv_import import Imported, Wishes, import_file
 from backups_portal.transfers.errors import TransferRefusedError
 

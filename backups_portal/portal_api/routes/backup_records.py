@@ -1,0 +1,120 @@
+"""Records of devices inside backups, read from the segments that have them."""
+
+import uuid
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from django.http import Http404
+from ninja import Field, Query, Router, Schema
+
+from backups_portal.accounts.scopes import Scope
+from backups_portal.audit.recorder import address_of
+from backups_portal.lib.bulkhead import FullError
+from backups_portal.portal_api import schemas
+from backups_portal.portal_api.permissions import backup_of, owned
+from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.portal_api.routes.backups import BACKUP
+from backups_portal.portal_api.token_auth import ApiRequest, Needs
+from backups_portal.projectdb.stored_json import load_json
+from snapshots.engine.errors import EngineError
+from snapshots.engine.record_rows import Record, records_of
+from snapshots.engine.series_search import Cursor, Selection, Series, micros
+from snapshots.models import Snapshot
+from snapshots.reports.device_reading import (
+    READERS,
+    OpenDevice,
+    UnknownDeviceError,
+    find_obstacle,
+    note_look,
+    open_device,
+)
+
+router = Router(tags=["Backups"])
+MAX_RECORDS = 1_000
+
+
+class Wanted(Schema):
+    """Which records are asked for."""
+
+    variable: schemas.Text | None = Field(None, description="Its name; null for all")
+    type: Literal["number", "string", "boolean", "none"] | None = Field(
+        None, description="Type of the value; null for all"
+    )
+    since: schemas.Moment | None = Field(None, description="From this time on")
+    until: schemas.Moment | None = Field(None, description="Before this time")
+    group: schemas.Text | None = Field(None, description="Only records of this group")
+    cursor: schemas.Text | None = Field(None, description="Of the page before")
+    limit: int = Field(100, ge=1, le=MAX_RECORDS, description="Records per page")
+
+
+@router.get(
+    f"{BACKUP}/devices/{{str:device_id}}/records",
+    auth=Needs(Scope.RECORDS_READ),
+    response=schemas.Records,
+)
+def list_records(
+    request: ApiRequest,
+    slug: str,
+    backup_id: uuid.UUID,
+    device_id: str,
+    wanted: Annotated[Wanted, Query()],
+) -> schemas.Records:
+    """List the records of a device inside a backup, newest first."""
+    snapshot = backup_of(owned(request, slug), backup_id)
+    before = _place(wanted.cursor)
+    if snapshot.state != Snapshot.State.COMPLETED:
+        raise ProblemError(HTTPStatus.CONFLICT, "This backup is not stored.")
+    try:
+        with READERS.entered():
+            opened = open_device(snapshot, device_id)
+            selection = _selection(wanted, opened.records.series)
+            page = opened.records.newest(selection, before=before, limit=wanted.limit)
+            items = [_shown(one) for one in records_of(page.rows, selection.series, opened.prefix)]
+    except UnknownDeviceError as error:
+        raise Http404("no such device") from error
+    except FullError as full:
+        raise ProblemError(
+            HTTPStatus.SERVICE_UNAVAILABLE, str(full), retry_after=full.seconds
+        ) from full
+    except EngineError as error:
+        raise _unreadable(snapshot, error) from error
+    _note(request, snapshot, opened)
+    return schemas.Records(items=items, cursor=str(page.after) if page.after else None)
+
+
+def _place(cursor: str | None) -> Cursor | None:
+    try:
+        return None if cursor is None else Cursor.parse(cursor)
+    except ValueError as error:
+        raise ProblemError.of_field("cursor", "Send a cursor as a page before gave it.") from error
+
+
+def _selection(wanted: Wanted, series: tuple[Series, ...]) -> Selection:
+    chosen = (
+        one
+        for one in series
+        if wanted.variable in (None, one.variable) and wanted.type in (None, one.type)
+    )
+    return Selection(tuple(chosen), micros(wanted.since), micros(wanted.until), wanted.group or "")
+
+
+def _note(request: ApiRequest, snapshot: Snapshot, opened: OpenDevice) -> None:
+    note_look(snapshot, request.auth.account, opened.device, address_of(request))
+
+
+def _unreadable(snapshot: Snapshot, error: EngineError) -> ProblemError:
+    found = find_obstacle(snapshot, error)
+    detail = f"{found.title}. {found.reason} {found.advice}"
+    status = HTTPStatus.SERVICE_UNAVAILABLE if found.is_passing else HTTPStatus.CONFLICT
+    return ProblemError(status, detail, cause=str(error.cause))
+
+
+def _shown(record: Record) -> schemas.Record:
+    location = None
+    if record.latitude is not None and record.longitude is not None:
+        location = schemas.Location(latitude=record.latitude, longitude=record.longitude)
+    metadata: Any = load_json(record.metadata) if record.metadata else None
+    same = ("id", "variable", "type", "value", "unit", "group", "time")
+    return schemas.Record(
+        **{name: getattr(record, name) for name in same}, location=location, metadata=metadata
+    )

@@ -1,0 +1,262 @@
+"""Read the records of one device out of a snapshot's segments.
+
+What is opened is decided without opening it: the manifest says which segments cover a period, the
+cells (day_device_counts.py) on which days the device has rows, and the statistics of a segment's
+row groups which series they hold. Of the groups that are left only the columns that are needed are
+decoded. A segment is in memory as a whole, since only then its bytes can be held against its name
+or decrypted; it has some MB at most, and few of them are in memory at a time.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from time import monotonic
+from typing import NamedTuple, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from backups_portal.projectdb.catalogue import VARIABLE
+from snapshots.engine.contents_index import CELLS, Device, read_cells, read_devices
+from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.segment_plan import ChunkRange, by_range
+from snapshots.engine.segments import check_columns, read_segment
+from snapshots.engine.series_search import Cursor, Selection, Series, newest_rows, rows_of
+from snapshots.engine.storage import Storage
+
+# Segments that are read at a time; a bucket answers each of them slowly.
+AHEAD = 6
+Result = TypeVar("Result")
+Parts = tuple[ChunkRange, list[Segment]]
+
+
+class TooLongError(Exception):
+    """The time of a request is over, and not everything was read.
+
+    Attributes:
+        chunk: Where reading ended.
+    """
+
+    def __init__(self, chunk: int | None) -> None:
+        super().__init__("There is more to read than one request may.")
+        self.chunk = chunk
+
+
+class Newest(NamedTuple):
+    """Records, the newest first.
+
+    Attributes:
+        rows: In the columns of a segment.
+        after: Where the next page begins; None after the last record.
+        is_cut: Whether the time was over before there were as many as asked for.
+    """
+
+    rows: pa.Table
+    after: Cursor | None
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Span:
+    """How many records a series has, and when the first and the last one were (µs since 1970)."""
+
+    series: Series
+    rows: int
+    first: int
+    last: int
+
+
+class DeviceRecords:
+    """The records of one device in one snapshot.
+
+    Args:
+        seconds: How long reading may take in all.
+
+    Raises:
+        EngineError: reading finds an object missing, damaged or locked.
+    """
+
+    def __init__(
+        self, storage: Storage, manifest: Manifest, device: Device, *, seconds: float = 10.0
+    ) -> None:
+        self._storage = storage
+        self._manifest = manifest
+        self.device = device
+        self._until = monotonic() + seconds
+        # Rows of the device by chunk, by the object of cells that says so.
+        self._cells: dict[str, dict[int, int]] = {}
+
+    @cached_property
+    def series(self) -> tuple[Series, ...]:
+        """Return the device's series by variable, type and unit."""
+        found = []
+        for segment in self._manifest.of("series"):
+            table = read_segment(self._storage, segment)
+            check_columns(table, ("id", "device_id", "variable", "type", "unit"), "series")
+            of_device = table.filter(pc.equal(table["device_id"], self.device.device_id))
+            found += [
+                Series(row["id"], row["variable"], row["type"], row["unit"])
+                for row in of_device.to_pylist()
+            ]
+        return tuple(sorted(found, key=lambda one: (one.variable, one.type, one.unit or "")))
+
+    def newest(
+        self, selection: Selection, *, before: Cursor | None = None, limit: int = 50
+    ) -> Newest:
+        """Read the newest records of a selection that come before a place."""
+        chosen = selection.before(before)
+        found: list[pa.Table] = []
+        count = 0
+        try:
+            for rows in self._each(
+                chosen,
+                lambda segment: newest_rows(self._storage, segment, chosen, before, limit + 1),
+                is_newest_first=True,
+            ):
+                found.append(_newest_of(rows, limit + 1))
+                count += found[-1].num_rows
+                if count > limit:
+                    break
+        except TooLongError as over:
+            return Newest(_joined(found), Cursor.at_chunk(over.chunk), is_cut=True)
+        rows = _joined(found)
+        if rows.num_rows <= limit:
+            return Newest(rows, None, is_cut=False)
+        rows = rows.slice(0, limit)
+        return Newest(rows, Cursor.of(rows, limit - 1), is_cut=False)
+
+    def parts(self, selection: Selection, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """Yield the records of a selection, the oldest part first, unsorted within a part.
+
+        Raises:
+            TooLongError: the time is over.
+        """
+        for rows in self._each(
+            selection, lambda segment: rows_of(self._storage, segment, selection, columns)
+        ):
+            part = pa.concat_tables(rows)
+            if part.num_rows:
+                yield part
+
+    def spans(self, selection: Selection) -> list[Span]:
+        """Count the records of each series that has some; raises as `parts` does."""
+        totals: dict[int, tuple[int, int, int]] = {}
+        for part in self.parts(selection, ("series_id", "time")):
+            times = part.set_column(1, "time", part["time"].cast(pa.int64()))
+            sums = times.group_by("series_id").aggregate(
+                [("time", "count"), ("time", "min"), ("time", "max")]
+            )
+            for row in sums.to_pylist():
+                rows, first, last = totals.get(row["series_id"], (0, row["time_min"], 0))
+                last = max(last, row["time_max"]) if rows else row["time_max"]
+                totals[row["series_id"]] = (
+                    rows + row["time_count"],
+                    min(first, row["time_min"]),
+                    last,
+                )
+        return [Span(one, *totals[one.number]) for one in selection.series if one.number in totals]
+
+    def count(self, chunks: ChunkRange) -> int:
+        """Count the device's rows on some days, without opening a segment."""
+        objects = self._cells_of(chunks)
+        return sum(sum(chunks.select(self._rows_by_chunk(item)).values()) for item in objects)
+
+    def _each(
+        self,
+        selection: Selection,
+        read: Callable[[Segment], Result],
+        *,
+        is_newest_first: bool = False,
+    ) -> Iterator[list[Result]]:
+        """Yield what is read of each part of time that holds rows, in order."""
+        if not selection.series:
+            return
+
+        def work(part: Parts) -> list[Result]:
+            chunks, segments = part
+            within = selection.chunks.overlap(chunks)
+            if within is None or not self._holds(within):
+                return []
+            return [read(segment) for segment in segments if segment.rows]
+
+        parts = [
+            (chunks, segments)
+            for chunks, segments in by_range(self._manifest.of(VARIABLE.name))
+            if chunks.meets(selection.chunks) and self._is_alive(chunks)
+        ]
+        yield from self._in_order(parts[::-1] if is_newest_first else parts, work)
+
+    def _in_order(
+        self, parts: Sequence[Parts], work: Callable[[Parts], list[Result]]
+    ) -> Iterator[list[Result]]:
+        """Work on parts in some threads; further ahead the longer it goes on."""
+        waiting: deque[tuple[Parts, Future[list[Result]]]] = deque()
+        coming = iter(parts)
+        ahead = 1
+        with ThreadPoolExecutor(AHEAD) as pool:
+            try:
+                while True:
+                    while len(waiting) < ahead and (part := next(coming, None)) is not None:
+                        waiting.append((part, pool.submit(work, part)))
+                    if not waiting:
+                        return
+                    (chunks, _), future = waiting.popleft()
+                    if monotonic() > self._until:
+                        raise TooLongError(chunks.end)
+                    if found := future.result():
+                        yield found
+                    ahead = AHEAD
+            finally:
+                for _, future in waiting:
+                    future.cancel()
+
+    def _is_alive(self, chunks: ChunkRange) -> bool:
+        """Tell whether a range meets the time from the device's first to its last record."""
+        return self.device.number is not None and chunks.meets(self._lifetime)
+
+    @cached_property
+    def _lifetime(self) -> ChunkRange:
+        return Selection.between((), self.device.first, self.device.last).chunks
+
+    def _holds(self, chunks: ChunkRange) -> bool:
+        objects = self._cells_of(chunks)
+        return any(chunks.select(self._rows_by_chunk(item)) for item in objects)
+
+    def _cells_of(self, chunks: ChunkRange) -> list[Segment]:
+        return [
+            item
+            for item in self._manifest.contents
+            if item.table == CELLS and chunks.meets(ChunkRange(item.first_chunk, item.end_chunk))
+        ]
+
+    def _rows_by_chunk(self, item: Segment) -> dict[int, int]:
+        # Two threads may read the same object; both find the same.
+        if item.key not in self._cells:
+            cells = read_cells(self._storage, [item])
+            own = cells.filter(pc.equal(cells["device"], self.device.number))
+            self._cells[item.key] = dict(
+                zip(own["chunk"].to_pylist(), own["rows"].to_pylist(), strict=True)
+            )
+        return self._cells[item.key]
+
+
+def find_device(storage: Storage, manifest: Manifest, device_id: str) -> Device | None:
+    """Find a device of a snapshot; None if it has none with this id.
+
+    Raises:
+        EngineError: what the snapshot says of its devices is missing or damaged.
+    """
+    devices = read_devices(storage, manifest.contents)
+    return next((one for one in devices if one.device_id == device_id), None)
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables) if tables else pa.table({})
+
+
+def _newest_of(tables: Sequence[pa.Table], limit: int) -> pa.Table:
+    whole = pa.concat_tables(tables)
+    order = pc.sort_indices(whole, sort_keys=[("time", "descending"), ("id", "descending")])
+    return whole.take(order[:limit])

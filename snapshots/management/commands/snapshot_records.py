@@ -1,0 +1,105 @@
+"""`manage.py snapshot_records ID DEVICE`: the records of a device in a stored snapshot."""
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from backups_portal.audit.recorder import record
+from snapshots.engine.device_export import csv_pieces, parquet_pieces
+from snapshots.engine.errors import EngineError
+from snapshots.engine.series_search import Selection, micros
+from snapshots.management.snapshot_arguments import stored_snapshot
+from snapshots.models import Snapshot
+from snapshots.reports.device_reading import (
+    FILE_SECONDS,
+    OpenDevice,
+    UnknownDeviceError,
+    find_obstacle,
+    open_device,
+)
+
+
+class Command(BaseCommand):
+    """Write the records of one device straight from storage; nothing is restored."""
+
+    help = "Write the records of a device in a backup as CSV (which import_csv takes) or Parquet."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
+        parser.add_argument("device", metavar="DEVICE", help="the device's id")
+        parser.add_argument("--variable", action="append", help="only this one; may be repeated")
+        parser.add_argument("--since", type=_moment, help="from this time on (ISO 8601, UTC)")
+        parser.add_argument("--until", type=_moment, help="before this time")
+        parser.add_argument("--format", choices=["csv", "parquet"], default="csv")
+        parser.add_argument(
+            "--output", type=Path, metavar="FILE", help="a new file; else standard output"
+        )
+
+    def handle(self, *args: object, **options: Any) -> None:
+        snapshot = stored_snapshot(options["snapshot"])
+        try:
+            opened = open_device(snapshot, options["device"], seconds=FILE_SECONDS)
+            pieces = _pieces(opened, options)
+            _record(snapshot, opened, options["format"])
+            self._write(pieces, options["output"])
+        except UnknownDeviceError as error:
+            raise CommandError(f"This backup has no device {error}.") from error
+        except EngineError as error:
+            found = find_obstacle(snapshot, error)
+            raise CommandError(f"{found.title}. {found.reason} {found.advice}") from error
+
+    def _write(self, pieces: Iterator[bytes], path: Path | None) -> None:
+        if path is None:
+            for piece in pieces:
+                sys.stdout.buffer.write(piece)
+            return
+        try:
+            with path.open("xb") as file:
+                try:
+                    file.writelines(pieces)
+                except BaseException:
+                    # Half of a file must not be taken for the whole.
+                    path.unlink()
+                    raise
+        except OSError as error:
+            raise CommandError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _pieces(opened: OpenDevice, options: dict[str, Any]) -> Iterator[bytes]:
+    names = options["variable"]
+    series = opened.records.series
+    if unknown := sorted({*(names or ())} - {one.variable for one in series}):
+        raise CommandError(f"The device has no variable {unknown[0]} in this backup.")
+    selection = Selection(
+        tuple(one for one in series if not names or one.variable in names),
+        micros(options["since"]),
+        micros(options["until"]),
+    )
+    if options["format"] == "parquet":
+        return parquet_pieces(opened.records, selection)
+    return csv_pieces(opened.records, selection, opened.prefix)
+
+
+def _moment(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _record(snapshot: Snapshot, opened: OpenDevice, kind: str) -> None:
+    record(
+        action="snapshot.device_exported",
+        actor=None,
+        project=snapshot.project,
+        subject=f"Backup of {snapshot.local_date}",
+        details={
+            "snapshot": str(snapshot.pk),
+            "device": opened.device.name or opened.device.device_id,
+            "format": kind,
+            "via": "snapshot_records",
+        },
+    )

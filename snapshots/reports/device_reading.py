@@ -1,0 +1,218 @@
+"""Open the records of a device in a stored snapshot, and say what keeps them from being read."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib.bulkhead import Bulkhead
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.limits import Limit
+from snapshots.engine.contents_index import Device, read_devices
+from snapshots.engine.device_records import DeviceRecords
+from snapshots.engine.errors import EngineError, MissingObjectError
+from snapshots.engine.fallback_storage import StorageWithCopy, is_away
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.manifest_record import ManifestRecord
+from snapshots.engine.storage import Storage
+from snapshots.integrity.recorded_manifests import record_of
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages.configured_storages import has_copies, reading_storage
+
+# How long a page and a call of the API may read.
+PAGE_SECONDS = 10.0
+# A file is sent while it is read, however long that takes.
+FILE_SECONDS = 24 * 3600.0
+# Snapshots whose manifest and devices a process keeps in memory.
+RECALLED = 8
+# A reader of a large project holds some 50 MB, and keeps the cores busy.
+READERS = Bulkhead(running=2, waiting=2, seconds=5)
+FILES = Bulkhead(running=2, waiting=0, seconds=30)
+# One event tells of all pages about a device that somebody looks at in this time.
+TOLD_ONCE = Limit("looked-inside", tries=1, seconds=15 * 60)
+
+
+class UnknownDeviceError(Exception):
+    """The snapshot has no such device."""
+
+
+@dataclass(frozen=True)
+class OpenDevice:
+    """A device in a snapshot, to be read.
+
+    Attributes:
+        prefix: The hex digits that begin the ids of its database.
+    """
+
+    records: DeviceRecords
+    prefix: str
+    storage: Storage
+
+    @property
+    def device(self) -> Device:
+        """Return what the snapshot's listing says of it."""
+        return self.records.device
+
+    @property
+    def is_from_copy(self) -> bool:
+        """Tell whether something that was read came from the second storage."""
+        return isinstance(self.storage, StorageWithCopy) and bool(self.storage.lost)
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What keeps a snapshot from being read, and what there is instead.
+
+    Attributes:
+        is_passing: Whether trying again may help.
+    """
+
+    title: str
+    reason: str
+    advice: str
+    is_passing: bool
+
+
+def open_device(snapshot: Snapshot, device_id: str, *, seconds: float = PAGE_SECONDS) -> OpenDevice:
+    """Open a device of a stored snapshot.
+
+    Raises:
+        UnknownDeviceError: the snapshot has no such device.
+        EngineError: what tells of it is missing, damaged or locked.
+    """
+    manifest, devices = _recalled(_places(), record_of(snapshot))
+    if device_id not in devices:
+        raise UnknownDeviceError(device_id)
+    storage = reading_storage()
+    records = DeviceRecords(storage, manifest, devices[device_id], seconds=seconds)
+    return OpenDevice(records, manifest.prefix, storage)
+
+
+def open_snapshot(snapshot: Snapshot) -> tuple[Storage, Manifest]:
+    """Open a stored snapshot, to read its resources; raises EngineError."""
+    return reading_storage(), _recalled(_places(), record_of(snapshot))[0]
+
+
+def _places() -> tuple[str, ...]:
+    return settings.SNAPSHOT_STORAGE, settings.SNAPSHOT_COPY_STORAGE
+
+
+@lru_cache(maxsize=RECALLED)
+def _recalled(
+    _places: tuple[str, ...], record: ManifestRecord
+) -> tuple[Manifest, dict[str, Device]]:
+    storage = reading_storage()
+    manifest = record.load(storage)
+    devices = read_devices(storage, manifest.contents)
+    return manifest, {device.device_id: device for device in devices}
+
+
+def find_obstacle(snapshot: Snapshot, error: EngineError) -> Obstacle:
+    """Say what keeps a snapshot from being read, and whether its copy helps."""
+    is_passing = is_away(error)
+    return Obstacle(
+        title=_title(error),
+        reason=str(error),
+        advice="Try again in a few minutes." if is_passing else _advice(snapshot),
+        is_passing=is_passing,
+    )
+
+
+def _title(error: EngineError) -> str:
+    if is_away(error):
+        return "The backup storage did not answer"
+    if isinstance(error, MissingObjectError):
+        return "A part of this backup is missing in storage"
+    titles = {
+        Cause.ENCRYPTION_KEY: "This backup is locked with a key that the portal does not have",
+        Cause.VERSION: "This version of Backups Portal cannot read the format of this backup",
+        Cause.DAMAGED: "A part of this backup is damaged",
+    }
+    return titles.get(error.cause, "This backup cannot be read")
+
+
+def _advice(snapshot: Snapshot) -> str:
+    """Tell what the second storage has; what it could give was tried already."""
+    copy = SnapshotCopy.objects.filter(snapshot=snapshot).first()
+    if not has_copies():
+        return "There is no copy in a second storage. Other backups may have the same records."
+    if copy is None or copy.state != SnapshotCopy.State.COPIED:
+        return "The second storage has no copy of this backup yet."
+    return f"Its copy in {copy.place} was tried too, and does not have this part either."
+
+
+def note_look(
+    snapshot: Snapshot, actor: Account, device: Device, address: str | None = None
+) -> None:
+    """Record who looks at a device's records; once for all pages of a quarter of an hour."""
+    if TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {device.device_id}"):
+        return
+    _record("snapshot.looked_inside", snapshot, actor, address, device=_name(device))
+
+
+def note_look_at_resources(
+    snapshot: Snapshot, actor: Account, kind: str, address: str | None = None
+) -> None:
+    """Record who looks at resources; once for each kind in a quarter of an hour."""
+    if not TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {kind}"):
+        _record("snapshot.looked_inside", snapshot, actor, address, resources=kind)
+
+
+def note_export(
+    snapshot: Snapshot, actor: Account, device: Device, kind: str, address: str | None = None
+) -> None:
+    """Record who takes a device's records away as a file."""
+    details = {"device": _name(device), "format": kind}
+    _record("snapshot.device_exported", snapshot, actor, address, **details)
+
+
+def _name(device: Device) -> str:
+    return device.name or device.device_id
+
+
+def _record(
+    action: str,
+    snapshot: Snapshot,
+    actor: Account,
+    address: str | None,
+    **details: str,
+) -> None:
+    record(
+        action=action,
+        actor=actor,
+        project=snapshot.project,
+        subject=f"Backup of {snapshot.local_date}",
+        details={"snapshot": str(snapshot.pk), **details},
+        address=address,
+    )
+
+
+class DeviceFile:
+    """A file that is made while it is sent; as long as it is open it has one of few places.
+
+    Raises:
+        FullError: on opening, all places are taken.
+    """
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._place = ExitStack()
+        self._place.enter_context(FILES.entered())
+
+    def __iter__(self) -> "DeviceFile":
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._pieces)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the place back; the web server calls this whatever becomes of the file."""
+        self._place.close()

@@ -1,0 +1,94 @@
+"""Read the values of a variable over a period: from a backup, and from the database now."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+
+from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.columns import POSTGRESQL_EPOCH
+from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.models import Project
+from backups_portal.ui.measurement_chart import Measured
+from snapshots.engine.chart_points import chart_points
+from snapshots.engine.device_records import DeviceRecords
+from snapshots.engine.downsampling import Points, thin_out
+from snapshots.engine.errors import EngineError
+from snapshots.engine.series_search import Selection, Series, micros
+from snapshots.engine.source_database import source_errors
+from snapshots.reports.variable_lines import moment_of
+
+log = get_logger(__name__)
+
+# Columns that a line is drawn with, each with four values at most.
+COLUMNS = 600
+# As long as a page waits for the main database, and as many values as it takes from there.
+TIMEOUT_MS = 3_000
+MAX_NOW = 1_000_000
+# Numbers joined to one value each are read in a tenth of the time of rows (column_reader.py).
+NOW = """SELECT string_agg(timestamptz_send(time), ''), string_agg(float8send(number_value), '')
+    FROM (SELECT time, number_value FROM variable
+          WHERE series_id IN (SELECT id FROM series
+                              WHERE device_id = %s AND variable = %s AND type = 'number')
+            AND time >= %s AND time < %s AND number_value IS NOT NULL LIMIT %s) AS found"""
+
+
+class TooManyError(Exception):
+    """The main database has more values in the period than are compared."""
+
+
+def values_in_backup(
+    records: DeviceRecords, series: Sequence[Series], since: datetime, until: datetime
+) -> Measured:
+    """Read the values of series over a period, thinned out to what a screen shows.
+
+    Raises:
+        TooLongError: there is more in the period than may be read.
+        EngineError: a segment is missing, damaged or locked.
+    """
+    selection = Selection(tuple(series), micros(since), micros(until))
+    return _measured(chart_points(records, selection, columns=COLUMNS))
+
+
+def values_now(
+    project: Project, device_id: str, variable: str, since: datetime, until: datetime
+) -> Measured | None:
+    """Read the same from the main database; None if it does not answer in time.
+
+    Raises:
+        TooManyError: it has too many values in the period.
+    """
+    try:
+        with (
+            source_errors(),
+            pgsession.connect(
+                project_dsn(project),
+                connect_timeout=5,
+                settings={"statement_timeout": str(TIMEOUT_MS)},
+            ) as connection,
+        ):
+            cursor = connection.cursor(binary=True)
+            cursor.execute(NOW, [device_id, variable, since, until, MAX_NOW + 1])
+            row = cursor.fetchone()
+    except EngineError:
+        log.warning("the main database was not asked", project=project.pk, exc_info=True)
+        return None
+    times, values = row if row and row[0] is not None else (b"", b"")
+    points = Points(
+        np.frombuffer(times, ">i8").astype(np.int64) + POSTGRESQL_EPOCH,
+        np.frombuffer(values, ">f8").astype(np.float64),
+    )
+    if len(points.times) > MAX_NOW:
+        raise TooManyError
+    begin, end = micros(since) or 0, micros(until) or 0
+    return _measured(thin_out(points, since=begin, until=end, columns=COLUMNS))
+
+
+def _measured(points: Points) -> Measured:
+    moments = [moment_of(time) for time in points.times.tolist()]
+    return [
+        (at, value)
+        for at, value in zip(moments, points.values.tolist(), strict=True)
+        if at is not None
+    ]

@@ -1,0 +1,282 @@
+"""Pages of a device inside a backup: its records, its variables, and both as a file."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from http import HTTPStatus
+
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.views.generic import TemplateView
+
+from backups_portal.accounts.reauthentication import RecentPasswordMixin
+from backups_portal.audit.recorder import address_of
+from backups_portal.lib.bulkhead import FullError
+from backups_portal.lib.loggers import get_logger
+from backups_portal.ui import formats
+from backups_portal.ui.measurement_chart import Measured, measurements
+from backups_portal.ui.streamed_export import CSV, ExportedFileView
+from backups_portal.ui.viewer_time_zone import viewers_zone
+from snapshots.engine.device_export import csv_pieces, parquet_pieces
+from snapshots.engine.device_records import TooLongError
+from snapshots.engine.errors import EngineError
+from snapshots.engine.record_rows import records_of
+from snapshots.engine.series_search import Cursor, Selection, Series
+from snapshots.forms import ChartForm, RecordsForm
+from snapshots.models import Snapshot
+from snapshots.reports.device_reading import (
+    FILE_SECONDS,
+    PAGE_SECONDS,
+    READERS,
+    DeviceFile,
+    OpenDevice,
+    UnknownDeviceError,
+    find_obstacle,
+    note_export,
+    note_look,
+    open_device,
+)
+from snapshots.reports.variable_chart import TooManyError, values_in_backup, values_now
+from snapshots.reports.variable_lines import variable_lines
+from snapshots.views.snapshot_mixins import SnapshotMixin
+
+log = get_logger(__name__)
+
+LINES = 50
+WEEK = timedelta(days=7)
+PARQUET = "application/vnd.apache.parquet"
+NOT_STORED = "This backup is not stored, so there are no records to show."
+
+
+class DeviceMixin(SnapshotMixin):
+    """A page or file about a device that its backup is opened for."""
+
+    seconds = PAGE_SECONDS
+
+    @cached_property
+    def opened(self) -> OpenDevice:
+        """Open the device; raise Http404 if the backup has none such, or EngineError."""
+        try:
+            return open_device(self.snapshot, self.kwargs["device"], seconds=self.seconds)
+        except UnknownDeviceError as error:
+            raise Http404("no such device") from error
+
+    @property
+    def is_stored(self) -> bool:
+        """Tell whether there is something to open."""
+        return self.snapshot.state == Snapshot.State.COMPLETED
+
+    @property
+    def clocks(self) -> str:
+        """Return the zone in which times are typed: the viewer's, else the project's."""
+        return viewers_zone() or self.project.main_database.backup_time_zone
+
+    def form(self) -> RecordsForm:
+        """Return the filter that the address asks for, not checked yet."""
+        records = self.opened.records
+        return RecordsForm(self.request.GET, series=records.series, zone=self.clocks)
+
+
+class DevicePage(DeviceMixin, RecentPasswordMixin, TemplateView):
+    """A page that reads records; whatever keeps it from that, it says."""
+
+    http_method_names = ["get", "head"]
+    password_for = ("GET",)
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        status, found = self._look()
+        context = self.get_context_data(
+            snapshot=self.snapshot,
+            device_id=self.kwargs["device"],
+            zone=self.project.main_database.backup_time_zone,
+            **found,
+        )
+        response = self.render_to_response(context, status=status)
+        if isinstance(busy := found.get("busy"), int):
+            response["Retry-After"] = str(busy)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _look(self) -> tuple[int, Mapping[str, object]]:
+        if not self.is_stored:
+            return HTTPStatus.CONFLICT, {"refusal": NOT_STORED}
+        try:
+            with READERS.entered():
+                found = {"device": self.opened.device, **self.look()}
+        except EngineError as error:
+            log.exception("a device cannot be read", snapshot=self.snapshot.pk)
+            return HTTPStatus.OK, {"obstacle": find_obstacle(self.snapshot, error)}
+        except FullError as full:
+            return HTTPStatus.SERVICE_UNAVAILABLE, {"busy": full.seconds}
+        if self.request.method == "GET":
+            note_look(self.snapshot, self.account, self.opened.device, address_of(self.request))
+        is_wrong = getattr(found.get("form"), "errors", None)
+        status = HTTPStatus.BAD_REQUEST if is_wrong else HTTPStatus.OK
+        return status, {**found, "is_from_copy": self.opened.is_from_copy}
+
+    def look(self) -> dict[str, object]:
+        """Read what the page shows; raise EngineError."""
+        raise NotImplementedError
+
+
+class DeviceRecordsView(DevicePage):
+    """The records of a device, the newest first, read from the segments that have them."""
+
+    template_name = "snapshots/device.html"
+
+    def look(self) -> dict[str, object]:
+        form = self.form()
+        if not form.is_valid():
+            return {"form": form, "lines": []}
+        selection = form.selection()
+        try:
+            cursor = Cursor.parse(self.request.GET["before"])
+        except (KeyError, ValueError):
+            cursor = None
+        page = self.opened.records.newest(selection, before=cursor, limit=LINES)
+        return {
+            "form": form,
+            "is_filtered": any(form.cleaned_data.values()),
+            "lines": list(records_of(page.rows, selection.series, self.opened.prefix)),
+            "older": page.after,
+            "is_cut": page.is_cut,
+            "is_newest": cursor is None,
+        }
+
+
+class DeviceVariablesView(DevicePage):
+    """The variables of a device: how many records, the first one and the last one."""
+
+    template_name = "snapshots/device_variables.html"
+
+    def look(self) -> dict[str, object]:
+        records = self.opened.records
+        try:
+            spans = records.spans(Selection(records.series))
+        except TooLongError:
+            return {"is_too_long": True}
+        return {"variables": variable_lines(records.series, spans)}
+
+
+class DeviceChartView(DevicePage):
+    """A variable over a period, as the backup has it and, if asked, as the database has it now."""
+
+    template_name = "snapshots/device_chart.html"
+
+    def look(self) -> dict[str, object]:
+        form = ChartForm(self._asked(), series=self._numeric, zone=self.clocks)
+        if not self._numeric:
+            return {"is_without_numbers": True}
+        if not form.is_valid():
+            return {"form": form}
+        try:
+            return {"form": form, **self._drawn(form)}
+        except TooLongError:
+            form.add_error("until", "There are too many records in this period. Shorten it.")
+            return {"form": form}
+
+    @cached_property
+    def _numeric(self) -> list[Series]:
+        return [one for one in self.opened.records.series if one.type == "number"]
+
+    def _asked(self) -> QueryDict:
+        """Return the address's values; those that it lacks: the last week of the device."""
+        asked = self.request.GET.copy()
+        last = self.opened.device.last or timezone.now()
+        # The whole minute of the last record is in it.
+        until = formats.local(last, self.clocks) + timedelta(minutes=1)
+        for name, at in (("since", until - WEEK), ("until", until)):
+            asked.setdefault(name, f"{at:%Y-%m-%dT%H:%M}")
+        if self._numeric:
+            asked.setdefault("variable", self._numeric[0].variable)
+        return asked
+
+    def _drawn(self, form: ChartForm) -> dict[str, object]:
+        values, series = form.cleaned_data, form.chosen()
+        period = values["since"], values["until"]
+        then = values_in_backup(self.opened.records, series, *period)
+        now: Measured | None = ()
+        is_too_many = False
+        if values["now"]:
+            try:
+                device = self.opened.device.device_id
+                now = values_now(self.project, device, values["variable"], *period)
+            except TooManyError:
+                is_too_many = True
+        units = list(dict.fromkeys(one.unit for one in series if one.unit))
+        drawn = measurements(
+            then,
+            since=period[0],
+            until=period[1],
+            unit=units[0] if len(units) == 1 else "",
+            zone=self.clocks,
+            others=now or (),
+        )
+        return {
+            "drawn": drawn,
+            "is_compared": values["now"],
+            "is_silent": now is None,
+            "is_too_many": is_too_many,
+            "has_now": bool(now),
+            "has_then": bool(then),
+        }
+
+
+class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
+    """The records of a device as a file: `?format=csv` or `parquet`, filtered as the page is."""
+
+    http_method_names = ["get", "head"]
+    password_for = ("GET",)
+    seconds = FILE_SECONDS
+
+    @property
+    def content_type(self) -> str:  # type: ignore[override]  # the address chooses it
+        """Return the type of the file that is asked for."""
+        return PARQUET if self.kind == "parquet" else CSV
+
+    @property
+    def kind(self) -> str:
+        """Return the format that is asked for."""
+        return "parquet" if self.request.GET.get("format") == "parquet" else "csv"
+
+    def head(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        """Answer with the headers alone, unless the project has no such backup."""
+        _ = self.snapshot
+        return super().head(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        if not self.is_stored:
+            return _refused(HTTPStatus.CONFLICT, NOT_STORED)
+        try:
+            return self._file()
+        except FullError as full:
+            response = _refused(HTTPStatus.SERVICE_UNAVAILABLE, str(full))
+            response["Retry-After"] = str(full.seconds)
+            return response
+        except EngineError as error:
+            obstacle = find_obstacle(self.snapshot, error)
+            log.exception("a device cannot be exported", snapshot=self.snapshot.pk)
+            status = HTTPStatus.SERVICE_UNAVAILABLE if obstacle.is_passing else HTTPStatus.CONFLICT
+            return _refused(status, f"{obstacle.title}. {obstacle.reason} {obstacle.advice}")
+
+    def _file(self) -> HttpResponseBase:
+        kind, form = self.kind, self.form()
+        if not form.is_valid():
+            return _refused(HTTPStatus.BAD_REQUEST, "The filter cannot be understood.")
+        opened, selection = self.opened, form.selection()
+        if kind == "parquet":
+            pieces = DeviceFile(parquet_pieces(opened.records, selection))
+        else:
+            pieces = DeviceFile(csv_pieces(opened.records, selection, opened.prefix))
+        note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
+        name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
+        headers = {
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "Cache-Control": "no-store",
+        }
+        return StreamingHttpResponse(pieces, content_type=self.content_type, headers=headers)
+
+
+def _refused(status: int, reason: str) -> HttpResponse:
+    return HttpResponse(reason, status=status, content_type="text/plain; charset=utf-8")

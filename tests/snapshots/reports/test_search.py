@@ -1,0 +1,86 @@
+"""Which backups have records of a variable on some days, told without opening their segments."""
+
+from datetime import date
+
+import psycopg
+import pytest
+from django.test import Client
+
+from backups_portal.projects.database_dsn import admin_dsn
+from backups_portal.projects.models import Project
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+from snapshots.models import Snapshot
+from snapshots.reports.lost_rows import find_rows
+from tests.projectdatabases import DEVICE, add_rows
+from tests.takensnapshots import taken
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def snapshots(live_project: Project, client: Client, stored: Storage) -> list[Snapshot]:
+    """The newer one has a variable more, and rows of four days; neither has its variables."""
+    older = taken(live_project, days_ago=1)
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute(
+            "INSERT INTO series (id, device_id, variable, type) VALUES (9, %s, 'wind', 'number')",
+            [DEVICE],
+        )
+        for day in (1, 2, 3):
+            add_rows(source, day, 5, series=9)
+    newer = taken(live_project)
+    for snapshot in (older, newer):
+        for segment in Manifest.load(stored, snapshot.manifest).of("variable"):
+            stored.delete(segment.key)
+    client.force_login(live_project.created_by)
+    return [newer, older]
+
+
+def test_rows_of_some_days(live_project: Project, snapshots: list[Snapshot]) -> None:
+    found = find_rows(live_project, DEVICE, date(2026, 3, 1), date(2026, 3, 3))
+    assert [one.snapshot for one in found.holdings] == snapshots
+    assert [one.rows for one in found.holdings] == [20, 10]
+    assert found.now == 20
+    assert find_rows(live_project, DEVICE, date(2026, 3, 2)).now == 5
+
+
+def test_backups_without_the_variable_have_none_of_it(
+    live_project: Project, snapshots: list[Snapshot]
+) -> None:
+    found = find_rows(live_project, DEVICE, variable="wind")
+    assert [(one.rows, one.has_variable) for one in found.holdings] == [(25, True), (0, False)]
+
+
+def page(client: Client, project: Project, query: str, status: int = 200) -> str:
+    response = client.get(f"/projects/{project.slug}/backups/find/?device=truck&{query}")
+    assert response.status_code == status
+    return " ".join(response.content.decode().split())
+
+
+def test_the_page_leads_inside(
+    client: Client, live_project: Project, snapshots: list[Snapshot]
+) -> None:
+    newer, older = snapshots
+    shown = page(client, live_project, "variable=wind&day=2026-03-02&last_day=2026-03-03")
+    query = "variable=wind&amp;since=2026-03-02T00%3A00&amp;until=2026-03-04T00%3A00"
+    inside = f"/projects/{live_project.slug}/backups/{newer.pk}/devices/{DEVICE}/"
+    assert f'href="{inside}?{query}"' in shown
+    assert "No wind of this device" in shown
+    assert f"{older.pk}/devices/" not in shown
+    assert "to 3 Mar" in shown
+    assert "until=" not in page(client, live_project, "day=9999-12-31")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("last_day=2026-03-03", "Enter the first day, too."),
+        ("day=2026-03-03&last_day=2026-03-02", "not before the first one"),
+    ],
+)
+def test_a_wrong_period_is_said_to_be(
+    client: Client, live_project: Project, query: str, said: str
+) -> None:
+    client.force_login(live_project.created_by)
+    assert said in page(client, live_project, query)

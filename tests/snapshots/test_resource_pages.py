@@ -1,0 +1,124 @@
+"""An owner reads the resources inside a backup; what opens something is not shown."""
+
+import psycopg
+import pytest
+from django.test import Client
+from psycopg.types.json import Jsonb
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projectdb.tokens import TokenGrant, create_token
+from backups_portal.projects.database_dsn import admin_dsn, keyring
+from backups_portal.projects.models import Project
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage
+from snapshots.models import Snapshot
+from snapshots.reports import device_reading
+from tests.projectdatabases import DEVICE
+from tests.takensnapshots import taken
+
+pytestmark = pytest.mark.django_db
+
+SECRETS = ("hunter2", "Bearer abc", "sk-12345")
+
+
+@pytest.fixture
+def token() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def snapshot(live_project: Project, client: Client, token: list[str]) -> Snapshot:
+    device_reading._recalled.cache_clear()
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute("INSERT INTO dashboard (id, label) VALUES (repeat('a', 24), 'Fleet <b>')")
+        source.execute(
+            "INSERT INTO widget (id, dashboard_id, settings)"
+            " VALUES (repeat('b', 24), repeat('a', 24), %s)",
+            [Jsonb({"label": "Temperatures", "type": "line_chart", "data": [{"origin": DEVICE}]})],
+        )
+        action = {
+            "type": "condition",
+            "trigger": [{"variable": "temperature", "is": ">", "value": "8"}],
+            "action": {
+                "type": "post",
+                "url": "https://example.com",
+                "headers": {"Authorization": SECRETS[1], "X": "1"},
+                "api_key": SECRETS[2],
+                "password_of_the_door": SECRETS[0],
+            },
+        }
+        source.execute(
+            "INSERT INTO action (id, name, settings) VALUES (repeat('c', 24), 'Too warm', %s)",
+            [Jsonb(action)],
+        )
+        source.execute(
+            "INSERT INTO dictionary (id, name, slug, fallback)"
+            " VALUES (repeat('e', 24), 'Words', 'WORDS', 'en-US')"
+        )
+        source.execute(
+            "INSERT INTO dictionary_language (dictionary_id, code, active, texts)"
+            " VALUES (repeat('e', 24), 'de-DE', true, %s)",
+            [Jsonb({"DOOR": "Tür"})],
+        )
+        made = create_token(
+            source, TokenGrant("device", name="Gateway", device_id=DEVICE), keys=keyring()
+        )
+        token.append(made.value)
+    client.force_login(live_project.created_by)
+    return taken(live_project)
+
+
+def read(client: Client, snapshot: Snapshot, kind: str = "") -> str:
+    address = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/resources/"
+    response = client.get(f"{address}?kind={kind}")
+    assert response.status_code == 200
+    return " ".join(response.content.decode().split())
+
+
+def test_dashboards_with_their_widgets(client: Client, snapshot: Snapshot) -> None:
+    for page in (read(client, snapshot), read(client, snapshot, "dashboards")):
+        for text in ("Fleet &lt;b&gt;", "1. Temperatures", "line_chart", DEVICE):
+            assert text in page
+    # What is no kind is the first one.
+    assert "Fleet" in read(client, snapshot, "nonsense")
+
+
+def test_settings_of_an_action_without_what_opens_something(
+    client: Client, snapshot: Snapshot
+) -> None:
+    page = read(client, snapshot, "actions")
+    for text in ("Too warm", "Trigger", "temperature", "https://example.com", "not shown"):
+        assert text in page
+    for secret in SECRETS:
+        assert secret not in page
+
+
+def test_texts_of_a_dictionary(client: Client, snapshot: Snapshot) -> None:
+    page = read(client, snapshot, "dictionaries")
+    for text in ("WORDS", "1. de-DE", "DOOR", "Tür"):
+        assert text in page
+
+
+def test_of_tokens_the_last_four_characters(
+    client: Client, snapshot: Snapshot, token: list[str]
+) -> None:
+    page = read(client, snapshot, "tokens")
+    assert "Gateway" in page
+    assert "Truck" in page
+    assert f"…{token[0][-4:]}" in page
+    assert token[0] not in page
+    assert token[0][:8] not in page.replace(f"…{token[0][-4:]}", "")
+
+
+def test_who_looks_is_recorded(client: Client, snapshot: Snapshot) -> None:
+    for kind in ("actions", "actions", "tokens"):
+        read(client, snapshot, kind)
+    events = AuditEvent.objects.filter(action="snapshot.looked_inside").order_by("pk")
+    assert [event.details["resources"] for event in events] == ["Actions", "Tokens"]
+
+
+def test_what_is_missing_is_said_to_be(client: Client, snapshot: Snapshot, stored: Storage) -> None:
+    for segment in Manifest.load(stored, snapshot.manifest).of("action"):
+        stored.delete(segment.key)
+    assert "A part of this backup is missing in storage" in read(client, snapshot, "actions")
+    assert "Fleet" in read(client, snapshot, "dashboards")
