@@ -141,7 +141,7 @@ def worker_signs() -> None:
     """As a worker does every 20 seconds, so that pages need not say that backups wait for one."""
     from backups_portal.lib import liveness
 
-    liveness.note_life()
+    liveness.note(liveness.WORKER)
 
 
 def _another(owner: Any, project: Any) -> Any:
