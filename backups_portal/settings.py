@@ -231,7 +231,7 @@ WORKERS_SILENT_AFTER = timedelta(minutes=2)
 # The same for the schedule's ticks and for probes of the storages, to /readyz and /metrics.
 SIGNS_SILENT_AFTER = timedelta(minutes=5)
 # Touched by a worker, and by beat, every 20 seconds, for the health check of its container.
-LIVENESS_FILE = env.str("LIVENESS_FILE", default="")
+LIVENESS_PATH = env.str("LIVENESS_PATH", default="")
 # The bearer token that opens /metrics. Empty: nothing does.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 

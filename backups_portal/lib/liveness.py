@@ -74,8 +74,8 @@ class PulseStep(bootsteps.StartStopStep):
 
 def note_process(*signs: str) -> None:
     """Record that this process lives, as what it is: WORKER, SYSTEM, BEAT."""
-    if settings.LIVENESS_FILE:
-        Path(settings.LIVENESS_FILE).touch()
+    if settings.LIVENESS_PATH:
+        Path(settings.LIVENESS_PATH).touch()
     for sign in signs:
         note(sign)
 

@@ -67,7 +67,7 @@ def test_a_lost_schedule_is_not_called_a_lost_worker(page: Client, lost: str) ->
 
 
 def test_a_process_touches_its_file(page: Client, settings: Settings, tmp_path: Path) -> None:
-    settings.LIVENESS_FILE = str(tmp_path / "alive")
+    settings.LIVENESS_PATH = str(tmp_path / "alive")
     # Whether Redis is there or not: the process lives.
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     liveness.note_process(liveness.SYSTEM)
