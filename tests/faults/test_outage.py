@@ -3,8 +3,10 @@
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -114,3 +116,23 @@ def _check_the_outage(portal: str, api: str, session: dict[str, str]) -> None:
         assert 'backups_portal_up{of="database"} 0.0' in figures.text
         assert 'backups_portal_up{of="redis"} 1.0' in figures.text
         assert Answer(url, "/metrics").status == 404
+
+
+def test_a_server_that_never_answers_is_given_up_in_time(
+    transactional_db: None, tmp_path: Path
+) -> None:
+    """As one behind a cut network, which refuses nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        environment = {
+            "DATABASE_URL": f"postgresql://portal@127.0.0.1:{port}/portal",
+            "METRICS_TOKEN": METRICS_TOKEN,
+        }
+        with running(PORTAL, environment, tmp_path / "portal.log") as url:
+            asked = time.monotonic()
+            figures = Answer(url, "/metrics", Authorization=f"Bearer {METRICS_TOKEN}")
+            # Prometheus waits for ten seconds.
+            assert time.monotonic() - asked < 9
+            assert 'backups_portal_up{of="database"} 0.0' in figures.text
+            problem = Answer(url, "/api/v1/projects", Authorization=f"Bearer bp_{'0' * 40}")
+            assert problem.status == 503
