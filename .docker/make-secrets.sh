@@ -39,5 +39,6 @@ may_stay_empty() {
     echo "made $folder/$1, empty: $2"
 }
 may_stay_empty email_url "the mail server, smtp+tls://user:password@mail.example.com:587 or smtps://…:465"
+may_stay_empty oidc_client_secret "what the provider of single sign-on knows the portal by"
 may_stay_empty aws_secret_access_key "the secret key of a bucket"
 may_stay_empty project_database_url "the server of new project databases, if it is another one"

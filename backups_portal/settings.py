@@ -22,6 +22,8 @@ from backups_portal.lib.addresses import (
 from backups_portal.lib.crypto import Keyring, parse_master_keys
 from backups_portal.lib.environment import Environment, checked
 from backups_portal.lib.logs import log_settings
+from backups_portal.sign_in_settings import *  # noqa: F403 - settings are names of a module
+from backups_portal.sign_in_settings import SIGN_IN_APPS, shared_cache, single_sign_on_app
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 # A century: dates that far away still are dates.
@@ -65,7 +67,7 @@ INSTALLED_APPS = [
     "csp",
     "django_guid",
     "django_htmx",
-    "qsessions",
+    *SIGN_IN_APPS,
     "backups_portal.ui",
     "backups_portal.audit",
     "backups_portal.billing",
@@ -93,17 +95,21 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "backups_portal.ui.compression.PageCompressionMiddleware",
     "csp.middleware.CSPMiddleware",
-    "backups_portal.accounts.middleware.SeenSessionMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "backups_portal.lib.body_limit.BodyLimitMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "backups_portal.accounts.middleware.AccountRequiredMiddleware",
+    "backups_portal.accounts.middleware.SeenSessionMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "backups_portal.ui.htmx_middleware.LivePartsMiddleware",
     "backups_portal.ui.viewer_time_zone.ViewersZoneMiddleware",
+    "backups_portal.ui.method_page.MethodPageMiddleware",
+    "backups_portal.ui.form_views.RefusedFormMiddleware",
 ]
 
 ROOT_URLCONF = "backups_portal.urls"
@@ -157,11 +163,10 @@ PROJECT_DATABASE_URL = env.address(
     "PROJECT_DATABASE_URL", postgresql.normalized, default=env.str("DATABASE_URL")
 )
 
-SESSION_ENGINE = "qsessions.backends.db"
 AUTH_USER_MODEL = "accounts.Account"
-LOGIN_URL = "sign-in"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "projects"
-LOGOUT_REDIRECT_URL = "sign-in"
+LOGOUT_REDIRECT_URL = "account_login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -211,7 +216,17 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=SECURE_COOKIES)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if SECURE_COOKIES else 0)
-SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+# Other hosts of the domain are the operator's, who alone knows whether all of them have TLS; and
+# from the lists of browsers a domain is not removed for months.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
+SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
+if SECURE_HSTS_PRELOAD and not SECURE_HSTS_INCLUDE_SUBDOMAINS:
+    raise ImproperlyConfigured(
+        "SECURE_HSTS_PRELOAD=1 needs SECURE_HSTS_INCLUDE_SUBDOMAINS=1: the lists of browsers take "
+        "no domain without its subdomains."
+    )
+# Django's warnings that they are off.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -224,6 +239,7 @@ env.required(
 )
 _REDIS = env.address("REDIS_URL", redis_server.parse)
 REDIS_URL = _REDIS.url
+CACHES = {"default": shared_cache(REDIS_URL)}
 CELERY_BROKER_URL = _REDIS.broker_url
 CELERY_BROKER_USE_SSL = _REDIS.broker_ssl
 # Without a sign of life for so long the pages say that the workers are offline.
@@ -327,6 +343,33 @@ NOTIFICATION_RETRY_MINUTES = env.list(
     "NOTIFICATION_RETRY_MINUTES", cast=int, default=[1, 5, 30, 120]
 )
 DEFAULT_FROM_EMAIL = env.address("MAIL_FROM", mail_server.sender, default=f"backups-portal@{_HOST}")
+
+# Single sign-on by OpenID Connect: where the provider is. Empty: there is none.
+OIDC_PROVIDER_URL = checked(
+    "OIDC_PROVIDER_URL",
+    lambda url: website.base_url(url) if url else "",
+    env.str("OIDC_PROVIDER_URL", default=""),
+)
+# What its button is called: “Continue with …”.
+OIDC_NAME = env.str("OIDC_NAME", default="") or "single sign-on"
+OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
+OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
+if OIDC_PROVIDER_URL and not (OIDC_CLIENT_ID and OIDC_CLIENT_SECRET):
+    raise ImproperlyConfigured(
+        "OIDC_PROVIDER_URL needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET: register the portal with "
+        "the provider, and write in what it gives you."
+    )
+# The claim that has the e-mail of an account.
+OIDC_EMAIL_CLAIM = env.str("OIDC_EMAIL_CLAIM", default="") or "email"
+# Whether those whom the provider knows and the portal does not get an account.
+OIDC_CREATE_ACCOUNTS = env.bool("OIDC_CREATE_ACCOUNTS", default=False)
+SOCIALACCOUNT_PROVIDERS = single_sign_on_app(
+    name=OIDC_NAME, url=OIDC_PROVIDER_URL, client_id=OIDC_CLIENT_ID, secret=OIDC_CLIENT_SECRET
+)
+# Whether people sign in with a password at all.
+PASSWORD_SIGN_IN = env.bool("PASSWORD_SIGN_IN", default=True)
+if not (PASSWORD_SIGN_IN or OIDC_PROVIDER_URL):
+    raise ImproperlyConfigured("PASSWORD_SIGN_IN=0 needs OIDC_PROVIDER_URL: nobody could sign in.")
 
 # The projects' API, which a process of its own serves: the base URL that clients are given.
 API_URL = env.address("API_URL", website.base_url, default="http://localhost:8001")

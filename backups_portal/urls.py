@@ -3,11 +3,14 @@
 from django.urls import URLPattern, URLResolver, include, path
 from django.views.decorators.csrf import csrf_exempt
 
+from backups_portal.accounts.lockout_page import too_many_requests
 from backups_portal.projects.refusal_page import refused
 from backups_portal.tagoio_api.reference_page import ProjectReferenceView
 from backups_portal.ui.favicon import favicon
 
 handler403 = refused
+# Of allauth's limits.
+handler429 = too_many_requests
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("backups_portal.portal_api.urls")),

@@ -105,6 +105,11 @@ class BuildJob(LeasedJob[RowT]):
         super().begin()
         self._clear()
 
+    def place(self, snapshot: Snapshot) -> dict[str, object]:
+        """Return what lines of the log say of where the job is at work."""
+        server = {"server": self.server.name} if self.server else {}
+        return {"snapshot": snapshot.pk, "project": snapshot.project_id, **server}
+
     def clean_up(self) -> dict[str, object]:
         # A database that could not be dropped stays on the row, for the tick to try again.
         return NO_DATABASE if self.drop() else {}

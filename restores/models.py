@@ -62,6 +62,8 @@ class Restore(Build):
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="restores")
     # Who accepted the charges, and will own the new project: a retry is the presser's.
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    # The system user whose command asked for it in the owner's name; "" if the owner did.
+    operator = models.CharField(max_length=64, blank=True, default="", db_default="")
     # Sent with the form, so that a double click asks for one restore. Keys are each account's own.
     request_key = models.UUIDField(default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=100)

@@ -10,17 +10,13 @@ from restores.build_steps import Step
 from restores.snapshot_loader import Target
 from snapshots.engine.digest import Digest, table_digest
 from snapshots.engine.errors import EngineError
+from snapshots.engine.instant_reader import Reader, open_reader
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.reading_plan import ReadJob
 from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.engine.segment_plan import by_range
 from snapshots.engine.segments import check_columns, total_digest
-from snapshots.engine.source_database import (
-    Reader,
-    chunk_start,
-    open_instant,
-    open_reader,
-)
+from snapshots.engine.source_database import chunk_start, open_instant
 
 
 class ProofError(EngineError):

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.lib.leased_job import GivenUpError
+from backups_portal.lib.leased_job import GivenUpError, Ran
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from restores.build_steps import Step
@@ -26,7 +26,7 @@ GONE = "The backup was removed before it was proven."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
 
 
-def run_proof(proof_id: uuid.UUID, on_progress: OnProgress | None = None) -> None:
+def run_proof(proof_id: uuid.UUID, on_progress: OnProgress | None = None) -> Ran:
     """Prove the snapshot of a queued proof; see `LeasedJob.run`.
 
     However it ends, its scratch database is dropped; but for one that passed and is kept for a warm
@@ -35,7 +35,7 @@ def run_proof(proof_id: uuid.UUID, on_progress: OnProgress | None = None) -> Non
     Args:
         on_progress: Told how far it is, beside the row.
     """
-    ProofJob(proof_id, on_progress).run()
+    return ProofJob(proof_id, on_progress).run()
 
 
 class ProofJob(BuildJob[Proof]):
@@ -43,6 +43,9 @@ class ProofJob(BuildJob[Proof]):
 
     name = "proof"
     unexpected = UNEXPECTED
+
+    def facts(self) -> dict[str, object]:
+        return {**super().facts(), **self.place(self.row.snapshot)}
 
     def rows(self) -> LeaseQuerySet:
         return Proof.objects.select_related("snapshot__project__main_database", "server")

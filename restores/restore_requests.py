@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from django.db import IntegrityError, transaction
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
+from backups_portal.audit.recorder import operator, record
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.errors import NameRefusedError
 from backups_portal.projects.models import DatabaseServer
@@ -132,6 +132,7 @@ def _create(snapshot: Snapshot, actor: Account, wanted: NewProject) -> Restore:
     return Restore.objects.create(
         snapshot=locked,
         requested_by=actor,
+        operator=operator(),
         request_key=wanted.request_key,
         name=wanted.name,
         wanted_server=wanted.server,
@@ -186,6 +187,7 @@ def _queue_again(restore: Restore, actor: Account) -> bool:
         state=Restore.State.QUEUED,
         step=Restore.Step.WAITING,
         requested_by=actor,
+        operator=operator(),
         request_key=key,
         reason="",
         cause="",

@@ -11,10 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
+from backups_portal.audit.recorder import acting_by_command, record
 from backups_portal.billing.prices import Quote
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.lib.leased_job import back_off
+from backups_portal.lib.leased_job import Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.provisioning import ProvisioningError
@@ -48,7 +48,7 @@ log = get_logger(__name__)
 UNEXPECTED = "Something unexpected went wrong. Try again. If it fails again, tell your operator."
 
 
-def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) -> None:
+def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) -> Ran:
     """Make the new project of a queued restore; see `LeasedJob.run`.
 
     Called again for the same restore, at the same time or later, it makes no second project. After
@@ -57,7 +57,9 @@ def run_restore(restore_id: uuid.UUID, on_progress: OnProgress | None = None) ->
     Args:
         on_progress: Told how far it is, beside the row.
     """
-    RestoreJob(restore_id, on_progress).run()
+    asked = Restore.objects.filter(pk=restore_id).values_list("operator", flat=True).first()
+    with acting_by_command(asked or ""):
+        return RestoreJob(restore_id, on_progress).run()
 
 
 def may_pass(error: Exception) -> bool:
@@ -79,6 +81,9 @@ class RestoreJob(BuildJob[Restore]):
     name = "restore"
     told = (EngineError, ProvisioningError, NameRefusedError, RightLostError)
     unexpected = UNEXPECTED
+
+    def facts(self) -> dict[str, object]:
+        return {**super().facts(), **self.place(self.row.snapshot)}
 
     def rows(self) -> LeaseQuerySet:
         return Restore.objects.select_related(

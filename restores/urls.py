@@ -5,7 +5,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from restores.backups_views import BackupsView
 from restores.snapshot_views import HoldView, ReleaseView, RestoresView, SnapshotView
-from restores.views import ConfirmView, RestoreStatusView, RestoreView, RetryView
+from restores.views import ConfirmView, RetryView
 
 BACKUPS = "projects/<slug:slug>/backups/"
 BACKUP = f"{BACKUPS}<uuid:snapshot>/"
@@ -20,7 +20,5 @@ urlpatterns = [
     path(f"{BACKUP}hold/", HoldView.as_view(), name="snapshot-hold"),
     path(f"{BACKUP}release/", ReleaseView.as_view(), name="snapshot-release"),
     path(f"{BACKUP}restore/", ConfirmView.as_view(), name="restore-confirm"),
-    path(RESTORE, read_only(RestoreView.as_view()), name="restore"),
-    path(f"{RESTORE}status/", read_only(RestoreStatusView.as_view()), name="restore-status"),
     path(f"{RESTORE}retry/", RetryView.as_view(), name="restore-retry"),
 ]

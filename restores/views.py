@@ -179,19 +179,6 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
         }
 
 
-class RestoreView(RestorePage):
-    """The progress of a restore, and what became of it."""
-
-    http_method_names = ["get", "head"]
-
-
-class RestoreStatusView(RestorePage):
-    """The part of that page which changes, for its own refresh."""
-
-    template_name = "restores/_status.html"
-    http_method_names = ["get", "head"]
-
-
 class RetryView(RestorePage, RecentPasswordMixin):
     """Another try of a restore that failed."""
 

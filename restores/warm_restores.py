@@ -25,7 +25,7 @@ from backups_portal.projectdb.sealed_databases import (
 from backups_portal.projectdb.tokens import renew_tokens
 from backups_portal.projects.database_dsn import keyring, server_url
 from backups_portal.projects.models import MainDatabase, Project
-from backups_portal.projects.project_creation import Instance, new_password
+from backups_portal.projects.project_creation import Instance, installation, new_password
 from restores.build_steps import Step
 from restores.database_build import BuildJob, Built, drop_build, target_of
 from restores.models import Proof, Restore
@@ -156,6 +156,7 @@ def _rename(proof: Proof, prefix: str) -> Instance:
         new=prefix,
         password=instance.password,
         seal=Seal(**proof.seal),
+        installation=installation(),
     )
     return instance
 

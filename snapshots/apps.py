@@ -13,6 +13,7 @@ class SnapshotsConfig(AppConfig):
     def ready(self) -> None:
         register(check_master_keys)
         register(check_copy_storage)
+        register(check_storages)
 
 
 def check_master_keys(**_: object) -> list[CheckMessage]:
@@ -34,3 +35,15 @@ def check_copy_storage(**_: object) -> list[CheckMessage]:
         return []
     said = "SNAPSHOT_COPY_STORAGE names the same place as SNAPSHOT_STORAGE: name another, or none."
     return [Error(said, id="snapshots.E002")]
+
+
+def check_storages(**_: object) -> list[CheckMessage]:
+    """Tell of settings of a bucket that the first backup would fail by."""
+    from snapshots.engine.errors import StorageError
+    from snapshots.storages.configured_storages import check_storages
+
+    try:
+        check_storages()
+    except StorageError as error:
+        return [Error(str(error), id="snapshots.E003")]
+    return []

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from backups_portal.accounts.models import Account
-from backups_portal.accounts.sign_in_limits import DOWNLOAD, PASSWORD_AGAIN, take_for
+from backups_portal.accounts.sign_in_limits import DOWNLOAD, take_for
 from backups_portal.audit.recorder import record
-from backups_portal.lib.limits import Limit
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
@@ -31,20 +30,15 @@ class Download:
     pieces: Iterator[bytes]
 
 
-def open_download(
-    *, snapshot: Snapshot, actor: Account, password: str, address: str | None = None
-) -> Download:
+def open_download(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> Download:
     """Begin the download of a snapshot of a project that `actor` owns.
 
     Both are audited: that it was begun, and that it was refused.
 
     Raises:
-        TooManyTriesError: there were too many wrong ones, and nothing was looked at.
-        WrongPasswordError: it is not the actor's.
         DownloadRefusedError: it is not stored, or storage does not have all of it.
     """
     try:
-        _whose(password, [actor], PASSWORD_AGAIN, address)
         storage, manifest = _open(snapshot)
     except DownloadRefusedError as refused:
         _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
@@ -69,7 +63,7 @@ def check_download(
     """
     actor = None
     try:
-        actor = _whose(password, owners, DOWNLOAD, address)
+        actor = _whose(password, owners, address)
         _open(snapshot)
     except DownloadRefusedError as refused:
         _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
@@ -87,16 +81,14 @@ def fetch_download(*, snapshot: Snapshot, actor: Account, address: str | None = 
     return _begin(snapshot, actor, storage, manifest, address)
 
 
-def _whose(
-    password: str, accounts: Sequence[Account], limit: Limit, address: str | None
-) -> Account:
+def _whose(password: str, accounts: Sequence[Account], address: str | None) -> Account:
     """Find the first account with this password; each one counts a try."""
     waits = []
     for account in accounts:
-        if wait := take_for(limit, account, address):
+        if wait := take_for(DOWNLOAD, account, address):
             waits.append(wait)
         elif account.check_password(password):
-            limit.forget(str(account.pk))
+            DOWNLOAD.forget(str(account.pk))
             return account
     if waits and len(waits) == len(accounts):
         raise TooManyTriesError(min(waits))

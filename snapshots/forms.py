@@ -136,16 +136,3 @@ class FindForm(forms.Form):
         required=False,
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
-
-
-class DownloadForm(forms.Form):
-    """The password again: a signed-in browser alone is not enough to carry all data away."""
-
-    password = forms.CharField(
-        label="Your password",
-        help_text="Needed because the file contains all of the project's data.",
-        strip=False,
-        max_length=4096,
-        error_messages={"required": "Enter your password."},
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password", "autofocus": True}),
-    )

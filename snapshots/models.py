@@ -207,7 +207,7 @@ class SnapshotCopy(Leased):
     """
 
     class State(models.TextChoices):
-        QUEUED = "queued", "Waits to be copied"
+        QUEUED = "queued", "Waiting to be copied"
         RUNNING = "running", "Being copied"
         COPIED = "copied", "Copied"
         FAILED = "failed", "Copy failed"

@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from backups_portal.celery import app
-from backups_portal.lib.leased_job import may_wait
+from backups_portal.lib.leased_job import JobFailedError, may_wait
 from backups_portal.lib.loggers import get_logger
 from snapshots.replication.copy_run import copies_overlooked, copy, next_copy
 from snapshots.run.snapshot_run import take
@@ -27,7 +27,7 @@ class Ticked:
     sent_again: list[UUID]
 
 
-@app.task
+@app.task(throws=(JobFailedError,))
 def take_snapshot(snapshot_id: str, *others: str) -> None:
     """Take a queued snapshot; a second delivery does nothing.
 
@@ -37,17 +37,20 @@ def take_snapshot(snapshot_id: str, *others: str) -> None:
     """
     if others:
         _pass_on(others)
-    if take(UUID(snapshot_id)):
+    taken = take(UUID(snapshot_id))
+    if taken.is_claimed:
         # Who was refused made no room: two of those would call each other without end.
         enqueue(next_in_line(UUID(snapshot_id)))
     send_copy(UUID(snapshot_id))
+    taken.tell_celery()
 
 
-@app.task
+@app.task(throws=(JobFailedError,))
 def copy_snapshot(snapshot_id: str) -> None:
     """Copy a snapshot to the second storage; a second delivery does nothing."""
-    copy(UUID(snapshot_id))
+    copied = copy(UUID(snapshot_id))
     send_copy(UUID(snapshot_id))
+    copied.tell_celery()
 
 
 def send_copy(snapshot_id: UUID) -> None:

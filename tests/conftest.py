@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.contenttypes.management import create_contenttypes
+from django.core.cache import caches
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.test import override_settings
@@ -75,6 +76,7 @@ def _settings_of_tests() -> Iterator[None]:
 def _tries_of_other_tests_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are counted in Redis, which outlasts a test."""
     monkeypatch.setattr("backups_portal.lib.limits.PREFIX", f"test:{uuid4()}")
+    monkeypatch.setattr(caches["default"], "key_prefix", f"test:{uuid4()}")
 
 
 @pytest.fixture(autouse=True)

@@ -14,31 +14,34 @@ from django.conf import settings
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
+from backups_portal.projects.project_creation import installation
 from restores.proof_check import compare_with_manifest
 from restores.snapshot_loader import Target, load_snapshot
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.run_progress import OnProgress
-from snapshots.engine.snapshot_writer import (
-    Destination,
-    Listener,
-    Source,
-    take_snapshot,
-)
+from snapshots.engine.snapshot_writer import Destination, Listener, Source, take_snapshot
 from snapshots.engine.storage import Storage
 
 KEYS = Keyring(b"k" * 32)
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DEVICE = "d" * 24
+PASSWORD = "secret"
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
 
 @contextmanager
-def main_database() -> Iterator[Target]:
-    """An empty main database without a project; dropped afterwards."""
+def main_database(server: str = "", owner: str = "") -> Iterator[Target]:
+    """An empty main database without a project, on the settings' server; dropped afterwards."""
     prefix = secrets.token_hex(4)
-    server = settings.PROJECT_DATABASE_URL
-    create_database(server, prefix=prefix, password="secret", project_name="Test")
+    server = server or settings.PROJECT_DATABASE_URL
+    create_database(
+        server,
+        prefix=prefix,
+        password=PASSWORD,
+        project_name="Test",
+        installation=owner or installation(),
+    )
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:

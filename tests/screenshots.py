@@ -29,7 +29,7 @@ def sign_in(page: Page, base: str, account: dict[str, str]) -> None:
     page.goto(f"{base}/")
     page.get_by_label("E-mail").fill(account["email"])
     page.get_by_label("Password").fill(account["password"])
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,8 @@
 A plugin of pytest (see `addopts`): a conftest would be read after the settings. A run of everything
 is spread over one process per core; each has servers of its own, so that no test meets another's
 databases or queues. Servers that DATABASE_URL and REDIS_URL name are for one process.
+TEST_POSTGRES_BIN names the folder of another PostgreSQL's programs, such as
+/usr/lib/postgresql/15/bin.
 """
 
 import argparse
@@ -20,6 +22,7 @@ import pytest
 from backups_portal.demo.data_folder import opened
 from backups_portal.demo.embedded_servers import running
 from backups_portal.demo.errors import DemoError
+from backups_portal.demo.postgres import Programs, programs_in
 
 NOWHERE = {
     "DATABASE_URL": "postgresql://nobody@127.0.0.1/none",
@@ -82,6 +85,12 @@ def _memory() -> str | None:
     return MEMORY if "TMPDIR" not in os.environ and min(room, free) > PLENTY else None
 
 
+def postgres() -> Programs | None:
+    """The PostgreSQL that this run asks for; None for the embedded one."""
+    named = os.environ.get("TEST_POSTGRES_BIN")
+    return programs_in(Path(named)) if named else None
+
+
 def _start(folder: Path) -> None:
     # Ended at exit and not by a hook of pytest's, so that a run that breaks off ends them as well.
     stack = ExitStack()
@@ -94,6 +103,7 @@ def _start(folder: Path) -> None:
                 redis_url=os.environ.get("REDIS_URL", ""),
                 durable=False,
                 say=lambda line: None,
+                programs=postgres(),
             )
         )
     except DemoError as error:
@@ -116,5 +126,7 @@ def _environment(folder: Path) -> dict[str, str]:
         "SECURE_COOKIES": "0",
         "SECURE_SSL_REDIRECT": "0",
         "SECURE_HSTS_SECONDS": "0",
+        "SECURE_HSTS_INCLUDE_SUBDOMAINS": "0",
+        "SECURE_HSTS_PRELOAD": "0",
         "BEHIND_PROXY": "0",
     }

@@ -88,8 +88,17 @@ def test_without_a_word_browsers_are_kept_to_https() -> None:
     )
     assert found.stdout.splitlines() == [
         "301 https://testserver/sign-in/",
-        "200 max-age=31536000; includeSubDomains; preload",
+        "200 max-age=31536000",
         "True True Lax",
         "True True",
         "200",
     ], found.stderr
+
+
+def test_other_hosts_of_the_domain_are_the_operators_decision() -> None:
+    both = {"SECURE_HSTS_INCLUDE_SUBDOMAINS": "1", "SECURE_HSTS_PRELOAD": "1"}
+    for name in both:
+        assert value_of(name).stdout.strip() == "False"
+        assert value_of(name, **both).stdout.strip() == "True"
+    refused = value_of("SECURE_HSTS_PRELOAD", SECURE_HSTS_PRELOAD="1")
+    assert "needs SECURE_HSTS_INCLUDE_SUBDOMAINS=1" in refused.stderr

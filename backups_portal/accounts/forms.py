@@ -1,20 +1,36 @@
-"""Define the forms of accounts."""
+"""Define the forms of accounts: allauth's in our words, and the one of API tokens."""
 
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any
 
+from allauth.account import forms as account
+from allauth.account.adapter import get_adapter
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.base import forms as mfa
+from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.webauthn import forms as passkeys
+from celery.exceptions import OperationalError
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.password_validation import (
-    password_validators_help_texts,
-    validate_password,
-)
+from django.contrib.auth.password_validation import password_validators_help_texts
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.shortcuts import render
 from django.utils import timezone
 
-from backups_portal.accounts.models import AccessToken, Account
+from backups_portal.accounts.lockout_page import locked_page
+from backups_portal.accounts.models import AccessToken
+from backups_portal.accounts.password_reset import can_send
 from backups_portal.accounts.scopes import Scope
+from backups_portal.accounts.sign_in_limits import CODE, RESET, take_for, whose
+from backups_portal.accounts.tasks import send_reset_link
+from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.loggers import get_logger
 from backups_portal.ui.form_widgets import OnceInput
 from backups_portal.ui.visible_names import name_problem
+
+log = get_logger(__name__)
 
 # The lifetimes of tokens that the form offers, in days.
 LIFETIMES = (
@@ -25,125 +41,232 @@ LIFETIMES = (
     ("365", "1 year"),
     ("", "Never"),
 )
+NO_PASSKEY = "Your passkey wasn't used. Try again."
 NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
 
-class SignInForm(AuthenticationForm):
-    """E-mail and password; the e-mail in any case."""
-
-    username = forms.EmailField(
-        label="E-mail",
-        error_messages={"required": NO_EMAIL},
-        widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
-    )
-    password = forms.CharField(
-        label="Password",
-        strip=False,
-        error_messages={"required": NO_PASSWORD},
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
-    error_messages = {
-        "invalid_login": "Wrong e-mail or password. Passwords are case-sensitive.",
-        "inactive": "This account is closed.",
-    }
-
-
-class CodeForm(forms.Form):
-    """A code of the authenticator app, or a recovery code."""
-
-    code = forms.CharField(
-        label="Code",
-        max_length=40,
-        error_messages={"required": "Enter the code from your app, or a recovery code."},
-        widget=OnceInput(
-            attrs={
-                "autofocus": True,
-                "autocomplete": "one-time-code",
-                "autocapitalize": "off",
-                "spellcheck": "false",
-            }
-        ),
-    )
-
-
-class PasswordForm(forms.Form):
-    """The password again: a browser that was left open is not enough."""
-
-    password = forms.CharField(
-        label="Your password",
-        strip=False,
-        max_length=4096,
-        error_messages={"required": NO_PASSWORD},
-        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
-    )
-
-
-class TurnOnForm(PasswordForm):
-    """A first code proves that the app has the secret."""
-
-    code = forms.CharField(
-        label="Code from your app",
-        max_length=10,
-        error_messages={"required": "Enter the code from your app."},
-        widget=OnceInput(
-            attrs={"autocomplete": "one-time-code", "inputmode": "numeric", "spellcheck": "false"}
-        ),
-    )
-    field_order = ("code", "password")
-
-
-class ForgottenForm(forms.Form):
-    """The address of a forgotten password."""
-
-    email = forms.EmailField(
+def email_field(**attributes: Any) -> account.EmailField:
+    """Make a field for an e-mail."""
+    return account.EmailField(
         label="E-mail",
         max_length=254,
         error_messages={"required": NO_EMAIL},
-        widget=forms.EmailInput(attrs={"autofocus": True, "autocomplete": "username"}),
+        widget=forms.EmailInput(attrs={"autocomplete": "username", **attributes}),
     )
 
 
-class NewPasswordForm(forms.Form):
+def password_field(
+    label: str, missing: str = NO_PASSWORD, *, is_new: bool = False, help_text: str = ""
+) -> forms.CharField:
+    """Make a field for a password."""
+    autocomplete = "new-password" if is_new else "current-password"
+    return forms.CharField(
+        label=label,
+        help_text=help_text,
+        strip=False,
+        max_length=4096,
+        error_messages={"required": missing},
+        widget=forms.PasswordInput(attrs={"autocomplete": autocomplete}),
+    )
+
+
+def code_field(label: str, missing: str) -> forms.CharField:
+    """Make a field for a code that works once."""
+    attributes = {"autocomplete": "one-time-code", "autocapitalize": "off", "spellcheck": "false"}
+    return forms.CharField(
+        label=label,
+        max_length=40,
+        error_messages={"required": missing},
+        widget=OnceInput(attrs={"autofocus": True, **attributes}),
+    )
+
+
+class SignInForm(account.LoginForm):
+    """E-mail and password; the e-mail in any case."""
+
+    password = password_field("Password")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"] = email_field(autofocus=True)
+        self.order_fields(["login", "password"])
+
+    def add_prefix(self, field_name: str) -> str:
+        # As it was called before allauth: password managers and scripts know it by this name.
+        return super().add_prefix("username" if field_name == "login" else field_name)
+
+
+class PasswordForm(account.ReauthenticateForm):
+    """The password again: a browser that was left open is not enough."""
+
+    password = password_field("Your password")
+
+
+class CodeMixin(forms.Form):
+    """A code that is counted; what was wrong is written down."""
+
+    user: Any = None
+
+    def clean_code(self) -> str:
+        request = context.request
+        address = address_of(request)
+        # Counted with those at the projects' API, which allauth's own limit does not know.
+        if wait := take_for(CODE, self.user, address):
+            raise ImmediateHttpResponse(locked_page(request, wait))
+        try:
+            code: str = super().clean_code()  # type: ignore[misc]
+        except ValidationError:
+            record(action="session.code_refused", actor=self.user, address=address)
+            raise
+        CODE.forget(str(self.user.pk))
+        return code
+
+
+class CodeForm(CodeMixin, mfa.AuthenticateForm):
+    """A code of the authenticator app, or a recovery code."""
+
+    code = code_field("Code", "Enter the code from your app, or a recovery code.")
+
+
+class CodeAgainForm(CodeMixin, mfa.ReauthenticateForm):
+    """The same, where somebody confirms who they are."""
+
+    code = code_field("Code", "Enter the code from your app, or a recovery code.")
+
+
+class TurnOnForm(CodeMixin, ActivateTOTPForm):
+    """A first code proves that the app has the secret."""
+
+    code = code_field("Code from your app", "Enter the code from your app.")
+
+
+class PasskeyMixin(forms.Form):
+    """What a browser's authenticator answers; libraries stumble over what is none."""
+
+    credential = forms.JSONField(
+        widget=forms.HiddenInput,
+        error_messages={"required": NO_PASSKEY, "invalid": NO_PASSKEY},
+    )
+
+    def full_clean(self) -> None:
+        try:
+            super().full_clean()
+        except (KeyError, TypeError, ValueError, RecursionError):
+            self.add_error("credential", NO_PASSKEY)
+
+
+class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
+    """A passkey in place of the password."""
+
+
+class PasskeyForm(PasskeyMixin, passkeys.AuthenticateWebAuthnForm):
+    """A passkey after the password."""
+
+
+class PasskeyAgainForm(PasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
+    """A passkey of somebody who confirms who they are."""
+
+
+class NewPasskeyForm(PasskeyMixin, passkeys.AddWebAuthnForm):
+    """What a passkey is called, and whether it replaces the password."""
+
+    name = forms.CharField(
+        label="Name",
+        help_text="Where you keep it, such as “phone” or “security key”.",
+        max_length=100,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    passwordless = forms.BooleanField(
+        label="Sign in without a password", required=False, initial=True
+    )
+
+    def clean_name(self) -> str:
+        """Return one line that can be seen."""
+        name = " ".join(super().clean_name().split())
+        if problem := name_problem(name):
+            raise ValidationError(problem)
+        return name
+
+
+class ForgottenForm(account.ResetPasswordForm):
+    """The address of a forgotten password."""
+
+    email = email_field(autofocus=True)
+
+    def clean_email(self) -> str:
+        email: str = super().clean_email()
+        if not can_send():
+            raise ValidationError("This portal can't send e-mail.")
+        return email
+
+    def save(self, request: HttpRequest, **_: Any) -> str:
+        """Let a worker look for the account: here nobody shall see how long that takes."""
+        email, address = self.cleaned_data["email"], address_of(request)
+        # A few per account an hour: a visitor who asks again already has a message.
+        if not RESET.take(whose(email)):
+            record(action="account.link_wanted", actor=None, subject=email, address=address)
+            try:
+                send_reset_link.delay(email)
+            except OperationalError:
+                log.exception("the queue takes no messages")
+                self.add_error(None, "We can't send e-mail right now. Try again in a few minutes.")
+                page = {"form": self, "can_send": can_send}
+                status = HTTPStatus.SERVICE_UNAVAILABLE
+                raise ImmediateHttpResponse(
+                    render(request, "account/password_reset.html", page, status=status)
+                ) from None
+        return email
+
+
+class TwiceMixin(forms.Form):
     """A new password, typed twice because it is hidden."""
 
-    new_password = forms.CharField(
-        label="New password",
+    password1 = password_field(
+        "New password",
+        "Enter a new password.",
+        is_new=True,
         help_text=" ".join(password_validators_help_texts()),
-        strip=False,
-        max_length=4096,
-        error_messages={"required": "Enter a new password."},
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
     )
-    repeated = forms.CharField(
-        label="Repeat the new password",
-        strip=False,
-        max_length=4096,
-        error_messages={"required": "Repeat the new password."},
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
+    password2 = password_field("Repeat the new password", "Repeat the new password.", is_new=True)
+    user: Any = None
 
-    def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._account = account
-
-    def clean_new_password(self) -> str:
+    def clean_password1(self) -> str:
         """Refuse a password that is short or common."""
-        password: str = self.cleaned_data["new_password"]
-        validate_password(password, self._account)
-        return password
+        return str(get_adapter().clean_password(self.cleaned_data["password1"], user=self.user))
 
-    def clean_repeated(self) -> str:
+    def clean_password2(self) -> str:
         """Refuse two passwords that differ."""
-        repeated: str = self.cleaned_data["repeated"]
-        if repeated != self.cleaned_data.get("new_password", repeated):
-            raise forms.ValidationError("The passwords don't match. Type the new password again.")
+        repeated: str = self.cleaned_data["password2"]
+        if repeated != self.cleaned_data.get("password1", repeated):
+            raise ValidationError("The passwords don't match. Type the new password again.")
         return repeated
 
 
-class ChangePasswordForm(NewPasswordForm, PasswordForm):
+class NewPasswordForm(TwiceMixin, account.ResetPasswordKeyForm):
+    """A new password in place of one that was forgotten."""
+
+
+class FirstPasswordForm(TwiceMixin, account.SetPasswordForm):
+    """A password for an account that had none."""
+
+
+class ChangePasswordForm(TwiceMixin, account.ChangePasswordForm):
     """A new password, together with the old one."""
 
-    field_order = ("password", "new_password", "repeated")
+    oldpassword = password_field("Your password")
+
+    def clean_oldpassword(self) -> str:
+        """Refuse a wrong one, and count it."""
+        if not get_adapter().reauthenticate(self.user, self.cleaned_data["oldpassword"]):
+            raise get_adapter().validation_error("enter_current_password")
+        return str(self.cleaned_data["oldpassword"])
+
+
+class NewEmailForm(account.AddEmailForm):
+    """Another e-mail, which counts once its link was opened."""
+
+    email = email_field()
 
 
 class AccessTokenForm(forms.Form):

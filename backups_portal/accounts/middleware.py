@@ -3,33 +3,38 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit, urlunsplit
 
+from allauth.usersessions.models import UserSession
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils import timezone
-from qsessions.middleware import SessionMiddleware
 
 SEEN = "seen_at"
-# A request within this interval writes nothing.
+# A request within this interval writes nothing; allauth's own middleware writes at each.
 EVERY = timedelta(minutes=5)
 
 
-class SeenSessionMiddleware(SessionMiddleware):
-    """Save a session's device, and its use every few minutes."""
+class SeenSessionMiddleware:
+    """Note a session's browser, address and use every few minutes."""
 
-    def process_response(
-        self, request: HttpRequest, response: HttpResponseBase
-    ) -> HttpResponseBase:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
         session = request.session
         # Only what was read for this request anyway, and is somebody's.
         # Polling does not count as activity.
         is_poll = "HX-Request" in request.headers
-        if session.accessed and not is_poll and "_auth_user_id" in session:
+        if session.accessed and not is_poll and request.user.is_authenticated:
             now = timezone.now().timestamp()
             if now - session.get(SEEN, 0) > EVERY.total_seconds():
+                UserSession.objects.create_from_request(request)
                 session[SEEN] = now
-        return super().process_response(request, response)
+        return response
 
 
 class AccountRequiredMiddleware(LoginRequiredMiddleware):
@@ -48,3 +53,15 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
         if not getattr(view_func, "login_required", True):
             return None
         return super().process_view(request, view_func, view_args, view_kwargs)
+
+    def handle_no_permission(
+        self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
+    ) -> HttpResponseRedirect:
+        """Lead to the sign-in, and from there back: after a form to the page that it stood on."""
+        if request.method in ("GET", "HEAD"):
+            return super().handle_no_permission(request, view_func)
+        page = urlsplit(request.headers.get("Referer", ""))
+        is_ours = page.netloc == request.get_host() and page.path.startswith("/")
+        return redirect_to_login(
+            urlunsplit(("", "", page.path, page.query, "")) if is_ours else "/"
+        )

@@ -1,7 +1,8 @@
-"""Accounts, their second factors and their API tokens."""
+"""Accounts and their API tokens; how people sign in is stored by allauth."""
 
 from typing import ClassVar
 
+from allauth.account.models import EmailAddress
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -21,6 +22,7 @@ class AccountManager(BaseUserManager["Account"]):
         account = self.model(email=self.normalize_email(email), name=name)
         account.set_password(password)
         account.save(using=self._db)
+        account.vouch_for_email()
         return account
 
     def get_by_natural_key(self, username: str | None) -> "Account":
@@ -45,31 +47,13 @@ class Account(AbstractBaseUser):
     def __str__(self) -> str:
         return seen_name(self.name) if is_seen(self.name) else self.email
 
-
-class SecondFactor(models.Model):
-    """The secret of an account's authenticator app."""
-
-    account = models.OneToOneField(Account, on_delete=models.CASCADE, related_name="second_factor")
-    sealed = models.BinaryField()
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # None while the app has not yet proven that it has the secret.
-    confirmed_at = models.DateTimeField(null=True)
-    # The step of the newest used code: 30 seconds each since 1970.
-    last_step = models.BigIntegerField(null=True)
-
-    def __str__(self) -> str:
-        return f"second factor of {self.account_id}"
-
-
-class RecoveryCode(models.Model):
-    """A code that signs in once without the app."""
-
-    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="recovery_codes")
-    digest = models.BinaryField(max_length=32)
-    used_at = models.DateTimeField(null=True)
-
-    def __str__(self) -> str:
-        return f"recovery code of {self.account_id}"
+    def vouch_for_email(self) -> None:
+        """Let allauth know the address as confirmed: who made the account vouches for it."""
+        email = self.email.lower()
+        EmailAddress.objects.filter(user=self).exclude(email=email).update(primary=False)
+        EmailAddress.objects.update_or_create(
+            user=self, email=email, defaults={"verified": True, "primary": True}
+        )
 
 
 class AccessTokenQuerySet(models.QuerySet["AccessToken"]):

@@ -1,14 +1,18 @@
 """Replace a forgotten password by a link sent to the account's address."""
 
-from urllib.parse import urlencode
+from http import HTTPStatus
+from typing import Any
 
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from allauth.account.views import PasswordResetFromKeyView
 from django.conf import settings
-from django.contrib.auth.tokens import default_token_generator
 from django.core.mail import send_mail
+from django.http import HttpResponse
 from django.template.loader import render_to_string
-from django.urls import reverse
-from django.utils.encoding import force_bytes, force_str
-from django.utils.http import urlsafe_base64_decode, urlsafe_base64_encode
+from django.urls import reverse_lazy
+from django.utils.cache import add_never_cache_headers
 
 from backups_portal.accounts.models import Account
 
@@ -27,28 +31,24 @@ def send_link(email: str) -> bool:
         OSError: the mail server did not take the message (smtplib's errors are OSErrors).
     """
     account = Account.objects.filter(email__iexact=email, is_active=True).first()
-    if account is None:
+    if account is None or not settings.PASSWORD_SIGN_IN:
         return False
-    query = urlencode(
-        {
-            "account": urlsafe_base64_encode(force_bytes(account.pk)),
-            "token": default_token_generator.make_token(account),
-        }
-    )
-    link = f"{settings.PORTAL_URL}{reverse('new-password')}?{query}"
+    key = f"{user_pk_to_url_str(account)}-{default_token_generator.make_token(account)}"
+    link = get_adapter().get_reset_password_from_key_url(key)
     context = {"link": link, "minutes": settings.PASSWORD_RESET_TIMEOUT // 60}
     body = render_to_string("accounts/reset.txt", context)
     send_mail(SUBJECT, body, None, [account.email])
     return True
 
 
-def account_of_link(account: str, token: str) -> Account | None:
-    """Return whose link it is; None if used, too old, or never sent."""
-    try:
-        number = int(force_str(urlsafe_base64_decode(account)))
-    except ValueError:
-        return None
-    # No account can have an id that its column cannot hold.
-    is_possible = 0 < number < 2**63
-    found = Account.objects.filter(pk=number, is_active=True).first() if is_possible else None
-    return found if found and default_token_generator.check_token(found, token) else None
+class NewPasswordView(PasswordResetFromKeyView):
+    """Where the link leads. allauth moves its key into the session, out of the address."""
+
+    success_url = reverse_lazy("account_login")
+
+    def render_to_response(self, context: dict[str, Any], **kwargs: Any) -> HttpResponse:
+        if context.get("token_fail"):
+            kwargs["status"] = HTTPStatus.GONE
+        response = super().render_to_response(context, **kwargs)
+        add_never_cache_headers(response)
+        return response

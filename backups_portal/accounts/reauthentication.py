@@ -1,14 +1,20 @@
-"""The password again, if a browser that was left open is not enough."""
+"""Ask who it is again, if a browser that was left open is not enough.
+
+allauth asks (password, code, passkey or provider); what is ours is that a fresh sign-in counts,
+and that a form that was filled in is not thrown away.
+"""
 
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from allauth.account.adapter import get_adapter
+from allauth.account.signals import authentication_step_completed
 from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import PermissionDenied
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils import timezone
 from django.views.generic import View
 
@@ -19,24 +25,25 @@ RECENT = timedelta(minutes=15)
 FILLING_IN = timedelta(hours=1)
 
 
-def note_password(request: HttpRequest) -> None:
-    """Record that this browser has just given the password."""
+@receiver(user_logged_in)
+def _note_sign_in(request: HttpRequest, **_: Any) -> None:
     request.session[PASSWORD_AT] = timezone.now().timestamp()
 
 
-@receiver(user_logged_in)
-def _note_sign_in(request: HttpRequest, **_: Any) -> None:
-    note_password(request)
+@receiver(authentication_step_completed)
+def _note_again(request: HttpRequest, reauthenticated: bool = False, **_: Any) -> None:
+    if reauthenticated:
+        request.session[PASSWORD_AT] = timezone.now().timestamp()
 
 
 def is_recent(request: HttpRequest, within: timedelta) -> bool:
-    """Tell whether the password was given in this browser so recently."""
+    """Tell whether somebody signed in or confirmed who they are so recently."""
     age = timezone.now().timestamp() - request.session.get(PASSWORD_AT, 0)
     return 0 <= age <= within.total_seconds()
 
 
 class RecentPasswordMixin(View):
-    """Ask for the password first, unless it was given recently.
+    """Ask who it is first, unless they said so recently.
 
     Stands behind the permission: an account without it is told so first.
 
@@ -48,8 +55,11 @@ class RecentPasswordMixin(View):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method in self.password_for and not is_recent(request, self._within(request)):
-            back = self.back_to()
-            return HttpResponseRedirect(f"{reverse('password-again')}?{urlencode({'next': back})}")
+            methods = get_adapter().get_reauthentication_methods(request.user)
+            if not methods:
+                raise PermissionDenied("Sign out, and sign in again to continue.")
+            url = methods[0]["url"]
+            return HttpResponseRedirect(f"{url}?{urlencode({'next': self.back_to()})}")
         return super().dispatch(request, *args, **kwargs)
 
     def back_to(self) -> str:

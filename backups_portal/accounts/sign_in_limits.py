@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from qsessions.models import Session
+from allauth.usersessions.models import UserSession
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
@@ -16,7 +16,8 @@ SIGN_IN = Limit("sign-in", 5, QUARTER)
 ACCOUNT = Limit("sign-in-account", 50, 60 * 60)
 # Per address, for any accounts: one password tried on many. An office shares an address.
 ADDRESS = Limit("sign-in-address", 100, QUARTER)
-# Per account whose password is known already: codes have six digits only.
+# Per account whose password is known already, here and at the projects' API together: codes have
+# six digits only.
 CODE = Limit("code", 5, QUARTER)
 # Per account that is signed in already.
 PASSWORD_AGAIN = Limit("password-again", 5, QUARTER)
@@ -24,7 +25,6 @@ PASSWORD_AGAIN = Limit("password-again", 5, QUARTER)
 # wrong one of those who are tried before.
 DOWNLOAD = Limit("download", 10, QUARTER)
 RESET = Limit("reset", 3, 60 * 60)
-RESET_ADDRESS = Limit("reset-address", 20, 60 * 60)
 
 
 def take_sign_in(email: str, address: str | None) -> int:
@@ -62,11 +62,6 @@ def _plain(email: str) -> str:
     return email.replace("\0", "").strip()
 
 
-def take_reset(email: str, address: str | None) -> int:
-    """Count a request for a link; return 0 or the seconds to wait."""
-    return _take(RESET_ADDRESS, neighbourhood(address), email, address)
-
-
 def take_for(limit: Limit, account: Account, address: str | None) -> int:
     """Count a try of an account that has signed in; return 0 or the seconds."""
     return _take(limit, str(account.pk), account.email, address, account)
@@ -94,4 +89,4 @@ def minutes(seconds: int) -> int:
 
 
 def _is_known(email: str, address: str | None) -> bool:
-    return Session.objects.filter(user__email__iexact=_plain(email), ip=address).exists()
+    return UserSession.objects.filter(user__email__iexact=_plain(email), ip=address).exists()

@@ -1,46 +1,84 @@
-"""Route the addresses of accounts."""
+"""Route the addresses of accounts: allauth's views, and no more of them than are offered."""
 
-from django.urls import path
+from allauth.account import views as account
+from allauth.mfa.base import views as mfa
+from allauth.mfa.recovery_codes import views as recovery_codes
+from allauth.mfa.totp import views as totp
+from allauth.mfa.webauthn import views as passkeys
+from allauth.usersessions.views import ListUserSessionsView
+from django.conf import settings
+from django.urls import path, re_path, reverse_lazy
 
 from backups_portal.accounts.access_token_views import (
     AccessTokensView,
     NewAccessTokenView,
     RevokeAccessTokenView,
 )
-from backups_portal.accounts.password_views import (
-    ChangePasswordView,
-    ForgottenView,
-    NewPasswordView,
-)
-from backups_portal.accounts.second_factor_views import SignInCodeView
-from backups_portal.accounts.security_views import (
-    EndOthersView,
-    EndSessionView,
-    NewCodesView,
-    PasswordAgainView,
-    SecretPictureView,
-    SecurityView,
-    TurnOffView,
-    TurnOnView,
-)
-from backups_portal.accounts.views import SignInView, SignOutView
+from backups_portal.accounts.password_reset import NewPasswordView, can_send
+from backups_portal.accounts.security_views import EndSessionView, SecurityView
+from backups_portal.accounts.single_sign_on import single_sign_on, single_sign_on_callback
 
+FORM, POST = ["get", "head", "post"], ["post"]
+BACK = reverse_lazy("security")
+ASKED = {"settings": settings, "can_send": can_send}
+
+sign_in = account.LoginView.as_view(http_method_names=FORM, extra_context=ASKED)
+forgotten = account.PasswordResetView.as_view(http_method_names=FORM, extra_context=ASKED)
+new_password = NewPasswordView.as_view()
+email = account.EmailView.as_view(http_method_names=FORM, extra_context=ASKED)
+end_others = ListUserSessionsView.as_view(http_method_names=POST, success_url=BACK)
+turn_off = totp.DeactivateTOTPView.as_view(success_url=BACK)
+remove_passkey = passkeys.RemoveWebAuthnView.as_view(success_url=BACK)
+sign_out = account.LogoutView.as_view(http_method_names=POST)
+
+# Their names are those by which allauth finds them.
 urlpatterns = [
-    path("sign-in/", SignInView.as_view(), name="sign-in"),
-    path("sign-in/code/", SignInCodeView.as_view(), name="sign-in-code"),
-    path("sign-in/forgotten/", ForgottenView.as_view(), name="forgotten"),
-    path("sign-in/new-password/", NewPasswordView.as_view(), name="new-password"),
-    path("account/password/", ChangePasswordView.as_view(), name="change-password"),
-    path("account/", SecurityView.as_view(), name="security"),
-    path("account/password-again/", PasswordAgainView.as_view(), name="password-again"),
-    path("account/second-factor/", TurnOnView.as_view(), name="second-factor"),
+    path("sign-in/", sign_in, name="account_login"),
+    path("sign-in/code/", mfa.authenticate, name="mfa_authenticate"),
+    path("sign-in/passkey/", passkeys.login_webauthn, name="mfa_login_webauthn"),
+    path("sign-in/single/", single_sign_on, name="single-sign-on"),
+    path("sign-in/single/back/", single_sign_on_callback, name="single-sign-on-callback"),
+    path("sign-in/forgotten/", forgotten, name="account_reset_password"),
     path(
-        "account/second-factor/code.svg", SecretPictureView.as_view(), name="second-factor-picture"
+        "sign-in/forgotten/sent/", account.password_reset_done, name="account_reset_password_done"
     ),
-    path("account/second-factor/off/", TurnOffView.as_view(), name="second-factor-off"),
-    path("account/recovery-codes/", NewCodesView.as_view(), name="recovery-codes"),
-    path("account/sessions/end-others/", EndOthersView.as_view(), name="sessions-end-others"),
-    path("account/sessions/<slug:handle>/end/", EndSessionView.as_view(), name="session-end"),
+    # Without its key, as the links of version 0.1 lead to.
+    path("sign-in/new-password/", new_password, {"uidb36": "0", "key": "0"}, name="new-password"),
+    re_path(
+        "^sign-in/new-password/(?P<uidb36>[0-9a-z]+)-(?P<key>[^/]+)/$",
+        new_password,
+        name="account_reset_password_from_key",
+    ),
+    path("sign-out/", sign_out, name="account_logout"),
+    path("account/", SecurityView.as_view(), name="security"),
+    path("account/", SecurityView.as_view(), name="mfa_index"),
+    path("account/email/", email, name="account_email"),
+    path("account/email/<key>/", account.confirm_email, name="account_confirm_email"),
+    path("account/password/", account.password_change, name="account_change_password"),
+    path("account/password/first/", account.password_set, name="account_set_password"),
+    path("account/password-again/", account.reauthenticate, name="account_reauthenticate"),
+    path("account/password-again/code/", mfa.reauthenticate, name="mfa_reauthenticate"),
+    path(
+        "account/password-again/passkey/",
+        passkeys.reauthenticate_webauthn,
+        name="mfa_reauthenticate_webauthn",
+    ),
+    path("account/second-factor/", totp.activate_totp, name="mfa_activate_totp"),
+    path("account/second-factor/off/", turn_off, name="mfa_deactivate_totp"),
+    path("account/passkeys/new/", passkeys.add_webauthn, name="mfa_add_webauthn"),
+    path("account/passkeys/<int:pk>/remove/", remove_passkey, name="mfa_remove_webauthn"),
+    path(
+        "account/recovery-codes/",
+        recovery_codes.view_recovery_codes,
+        name="mfa_view_recovery_codes",
+    ),
+    path(
+        "account/recovery-codes/new/",
+        recovery_codes.generate_recovery_codes,
+        name="mfa_generate_recovery_codes",
+    ),
+    path("account/sessions/end-others/", end_others, name="usersessions_list"),
+    path("account/sessions/<int:session>/end/", EndSessionView.as_view(), name="session-end"),
     path("account/tokens/", AccessTokensView.as_view(), name="access-tokens"),
     path("account/tokens/new/", NewAccessTokenView.as_view(), name="access-token-new"),
     path(
@@ -48,5 +86,4 @@ urlpatterns = [
         RevokeAccessTokenView.as_view(),
         name="access-token-revoke",
     ),
-    path("sign-out/", SignOutView.as_view(), name="sign-out"),
 ]

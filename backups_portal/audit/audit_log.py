@@ -164,7 +164,7 @@ def as_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
             (
                 event.at.isoformat(),
                 event.action,
-                event.account_email or "system",
+                event.who or "system",
                 event.subject,
                 event.address or "",
                 json.dumps(event.details, sort_keys=True),

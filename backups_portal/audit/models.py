@@ -34,4 +34,10 @@ class AuditEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M} {self.account_email or 'system'} {self.action}"
+        return f"{self.at:%Y-%m-%d %H:%M} {self.who or 'system'} {self.action}"
+
+    @property
+    def who(self) -> str:
+        """Name the account, or the operator behind a command; "" if the system acted by itself."""
+        system_user = self.details.get("system_user")
+        return self.account_email or (f"operator ({system_user})" if system_user else "")

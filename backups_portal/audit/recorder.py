@@ -18,6 +18,9 @@ log = get_logger(__name__)
 SUBJECT_LENGTH = 200
 # By which means the account acts, if it is no browser: every event of a request says it.
 _means: ContextVar[str] = ContextVar("means", default="")
+# The system user who runs a command: every event of it is theirs.
+_operator: ContextVar[str] = ContextVar("operator", default="")
+COMMAND = "command"
 # The demo's events are dated back to before they are seeded.
 _moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
@@ -47,6 +50,25 @@ def acting_by(means: str) -> Iterator[None]:
 
 
 @contextmanager
+def acting_by_command(system_user: str) -> Iterator[None]:
+    """Record the events in between as an operator's, whichever account they are about.
+
+    Args:
+        system_user: Who runs, or has run, the command; nothing changes if it is empty.
+    """
+    before = _operator.set(system_user or _operator.get())
+    try:
+        yield
+    finally:
+        _operator.reset(before)
+
+
+def operator() -> str:
+    """Return the system user whose command is at work; "" if none is."""
+    return _operator.get()
+
+
+@contextmanager
 def told_of(moment: datetime) -> Iterator[None]:
     """Date the events in between to another moment, for a seeded story."""
     before = _moment.set(moment)
@@ -69,13 +91,15 @@ def record(
 
     Args:
         action: "area.verb", such as "settings.changed".
-        actor: None if the system acted by itself.
+        actor: None if the system acted by itself; a command's events are the operator's.
         subject: what it was about, in a few words; cut at 200 characters.
         details: plain values that JSON can hold; never a secret.
         address: the IP address that the request came from.
     """
     project_id: uuid.UUID | None = project.id if project else None
     via = {"via": means} if (means := _means.get()) else {}
+    if system_user := operator():
+        actor, via = None, {"via": COMMAND, "system_user": system_user}
     told: JsonObject = {"at": moment} if (moment := _moment.get()) else {}
     event = AuditEvent.objects.create(
         **told,
@@ -92,7 +116,7 @@ def record(
     log.info(
         "%s",
         action,
-        account=event.account_id or "system",
+        account=event.account_id or event.who or "system",
         project=project_id or "-",
         subject=event.subject,
     )

@@ -19,7 +19,7 @@ from backups_portal.demo.data_folder import DataFolder, opened, write_whole
 from backups_portal.demo.embedded_servers import Services, running
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.options import Options, add_arguments
-from backups_portal.demo.ports import LOOPBACK, api_port, is_free
+from backups_portal.demo.ports import LOOPBACK, PORTAL_HOST, api_port, is_free
 from backups_portal.demo.shutdown_signals import Stopped, stop_on_signals
 from backups_portal.lib import pgsession
 from backups_portal.lib.addresses import postgresql, redis_server
@@ -143,7 +143,9 @@ def environment(
         "SECURE_SSL_REDIRECT": "0",
         "SECURE_HSTS_SECONDS": "0",
         "BEHIND_PROXY": "0",
-        "PORTAL_URL": f"http://{LOOPBACK}:{port}",
+        "PORTAL_URL": f"http://{PORTAL_HOST}:{port}",
+        "OIDC_PROVIDER_URL": "",
+        "PASSWORD_SIGN_IN": "1",
         "EMAIL_URL": given.get("EMAIL_URL", ""),
         # Whoever tries it out has their receiver on the same machine.
         "WEBHOOK_PRIVATE_ADDRESSES": "1",

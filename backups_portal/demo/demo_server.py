@@ -19,7 +19,7 @@ from backups_portal.demo.demo_json import Describer
 from backups_portal.demo.embedded_servers import Services
 from backups_portal.demo.errors import DemoError
 from backups_portal.demo.options import Options
-from backups_portal.demo.ports import LOOPBACK, api_port
+from backups_portal.demo.ports import LOOPBACK, PORTAL_HOST, api_port
 from backups_portal.demo.process_readiness import wait_until_ready
 from backups_portal.demo.programs import portal_programs
 from backups_portal.demo.run_story import tell
@@ -50,7 +50,7 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
             tell(say, options.data)
             return 0
         describer = Describer(
-            base_url=f"http://{LOOPBACK}:{options.port}",
+            base_url=f"http://{PORTAL_HOST}:{options.port}",
             api_url=f"http://{LOOPBACK}:{api_port(options.port)}",
             database_url=services.database_url,
             redis_url=services.redis_url,
@@ -140,7 +140,7 @@ def banner(options: Options, folder: DataFolder) -> str:
     people = "\n".join(f"             {person.email:<26} {person.role}" for person in PEOPLE)
     return (
         f"\nBackups Portal is up.\n\n"
-        f"  Open       http://{LOOPBACK}:{options.port}\n"
+        f"  Open       http://{PORTAL_HOST}:{options.port}\n"
         f"  API        http://{LOOPBACK}:{api_port(options.port)}, "
         f"for the tokens in {folder.path / 'demo.json'}\n"
         f"  Sign in    password {demo_password()} for each of\n{people}\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from backups_portal.demo.child_processes import Child, end_orphans
 from backups_portal.demo.data_folder import DataFolder
-from backups_portal.demo.postgres import start_postgres
+from backups_portal.demo.postgres import Programs, start_postgres
 from backups_portal.demo.redis import start_redis
 from backups_portal.demo.system_user import Say
 
@@ -22,7 +22,13 @@ class Services:
 
 @contextmanager
 def running(
-    folder: DataFolder, *, database_url: str, redis_url: str, durable: bool, say: Say
+    folder: DataFolder,
+    *,
+    database_url: str,
+    redis_url: str,
+    durable: bool,
+    say: Say,
+    programs: Programs | None = None,
 ) -> Iterator[Services]:
     """Run both services while the context lasts.
 
@@ -30,6 +36,7 @@ def running(
 
     Args:
         durable: Whether committed data must survive a crash of the machine.
+        programs: Of another PostgreSQL than the embedded one.
 
     Raises:
         DemoError: one of them does not start.
@@ -38,7 +45,9 @@ def running(
     children: list[Child] = []
     with ExitStack() as stack:
         if not database_url:
-            child, database_url = start_postgres(folder, durable=durable, say=say)
+            child, database_url = start_postgres(
+                folder, durable=durable, say=say, programs=programs
+            )
             stack.callback(child.stop)
             children.append(child)
         if not redis_url:

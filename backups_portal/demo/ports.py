@@ -3,6 +3,8 @@
 import socket
 
 LOOPBACK = "127.0.0.1"
+# What browsers are given: by a number they know no passkeys.
+PORTAL_HOST = "localhost"
 
 
 def api_port(port: int) -> int:

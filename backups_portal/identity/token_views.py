@@ -24,7 +24,7 @@ from backups_portal.projects.access import Permission
 from backups_portal.projects.database_dsn import keyring, project_dsn, why_silent
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
-from backups_portal.transfers.data_views import not_exported
+from backups_portal.transfers.views.data_pages import not_exported
 from backups_portal.ui.csv_escaping import csv_line
 from backups_portal.ui.deferred_list import ListBehindMixin
 from backups_portal.ui.pagination import page_of

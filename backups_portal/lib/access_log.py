@@ -26,6 +26,8 @@ UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 QUERY = re.compile(r"[?#]\S*")
 # A claim that django.core.signing has signed: the value, the time, the signature.
 SIGNED = re.compile(r"(?<=/)[\w.=-]+:[\w-]+:[\w-]{20,}")
+# Of a link for a new password: the account, the time, the signature.
+RESET = re.compile(r"(?<=/)[0-9a-z]+-[0-9a-z]+-[0-9a-f]{32}(?=/|$)")
 # Those of profiles and analyses lack the last two digits, but for older ones.
 TOKEN = rf"/(?:{UUID}|[ap]-{UUID[:-4]}{{10,12}})(?![\w-])"
 KEPT = "/:@!$&'()*+,;=~"
@@ -33,7 +35,7 @@ KEPT = "/:@!$&'()*+,;=~"
 
 def masked(text: str) -> str:
     """Mask what opens something by itself in a path or in a sentence with one."""
-    return _token_pattern().sub(f"/{MASK}", SIGNED.sub(MASK, QUERY.sub("", text)))
+    return _token_pattern().sub(f"/{MASK}", RESET.sub(MASK, SIGNED.sub(MASK, QUERY.sub("", text))))
 
 
 @cache

@@ -4,6 +4,7 @@ Errors carry theirs, so that code which catches one need not know its class; wha
 drivers raise is told apart by its SQLSTATE. A text is never looked at.
 """
 
+import re
 from enum import StrEnum
 
 import psycopg
@@ -51,10 +52,20 @@ LOCK_NOT_AVAILABLE, OBJECT_IN_USE = "55P03", "55006"
 DEADLOCK_DETECTED = "40P01"
 
 
+# In what PostgreSQL's client library says, what tells of the inside of the platform.
+INNER = re.compile(
+    r"^.*?connection to server (?:at|on) .*? failed: (?:FATAL: +)?| for user \"[^\"]*\""
+)
+
+
 def first_line(error: Exception) -> str:
-    """Return the first line of what a driver says, or the kind of error if it says nothing."""
+    """Return the first line of what a driver says, without the host and the role.
+
+    Returns:
+        The kind of error if it says nothing; no full stop at the end.
+    """
     text, _, _ = str(error).strip().partition("\n")
-    return text or type(error).__name__
+    return INNER.sub("", text).strip().rstrip(".") or type(error).__name__
 
 
 def driver_cause(error: Exception) -> Cause:

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Self, TypeVar
 
@@ -17,6 +18,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
+from structlog.contextvars import bound_contextvars
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.leases import QUEUED, Leased, LeaseLostError, LeaseQuerySet
@@ -41,6 +43,35 @@ class GivenUpError(Exception):
     def __init__(self, message: str, *, cause: Cause) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class JobFailedError(Exception):
+    """The work of a task failed, as its row and the log say; for Celery, which logs it as well.
+
+    A task names it in `throws`, so that it is no error of the task's own.
+    """
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a run.
+
+    Attributes:
+        is_claimed: Whether the row was there to be worked on, however that ended.
+        failure: Why this attempt failed; "" if it did not.
+    """
+
+    is_claimed: bool
+    failure: str = ""
+
+    def tell_celery(self) -> None:
+        """End a task so that Celery does not call failed work “succeeded”.
+
+        Raises:
+            JobFailedError: this attempt failed.
+        """
+        if self.failure:
+            raise JobFailedError(self.failure)
 
 
 class Heartbeat:
@@ -125,16 +156,13 @@ class LeasedJob(Generic[RowT]):
 
     def __init__(self, pk: uuid.UUID) -> None:
         self.pk = pk
-        self.step = ""
+        self.step = self.failure = ""
 
-    def run(self) -> bool:
+    def run(self) -> Ran:
         """Claim the row and do its work.
 
         Nothing happens if the row is done, has to wait, or is another worker's. `run` may be called
         twice, also at the same time: the lease lets one worker go on.
-
-        Returns:
-            Whether the row was claimed, however its work ended.
 
         Raises:
             django.db.OperationalError, django.db.InterfaceError: the control database went away;
@@ -145,18 +173,26 @@ class LeasedJob(Generic[RowT]):
         row = self.rows().filter(pk=self.pk).first() if ticket else None
         if ticket is None or row is None:
             log.info(f"{self.name} is done, waits, or is another worker's", **{self.name: self.pk})
-            return False
+            return Ran(is_claimed=False)
         self.ticket, self.row = ticket, row
-        log.info(f"{self.name} begins", **{self.name: self.pk}, attempt=row.attempts)
+        with bound_contextvars(**self.facts()):
+            self._run()
+        return Ran(is_claimed=True, failure=self.failure)
+
+    def _run(self) -> None:
+        log.info(f"{self.name} begins", attempt=self.row.attempts)
         with Heartbeat(self.renew, f"{self.name} {self.pk}") as self.heartbeat:
             try:
                 self._work()
             except LeaseLostError:
-                log.warning("lease lost, stopped", **{self.name: self.pk})
+                log.warning("lease lost, stopped")
                 self.abandon()
-        return True
 
     # What a subclass says.
+
+    def facts(self) -> dict[str, object]:
+        """Return what every line of the log says of the job, such as its ids."""
+        return {self.name: self.pk}
 
     def rows(self) -> LeaseQuerySet:
         """Return the rows of such jobs, with what the work reads of them."""
@@ -220,7 +256,7 @@ class LeasedJob(Generic[RowT]):
         """Say which step is next, once: the log tells where a worker was lost."""
         if step != self.step:
             self.step = step
-            log.info(self.name, step=step, **{self.name: self.pk})
+            log.info(self.name, step=step)
 
     def renew(self, **fields: object) -> None:
         """Renew the lease now, before something that only its holder may do.
@@ -252,23 +288,25 @@ class LeasedJob(Generic[RowT]):
         except (LeaseLostError, *CONTROL_DATABASE_AWAY):
             raise
         except (GivenUpError, SoftTimeLimitExceeded, *self.told) as error:
-            log.warning(f"{self.name} failed", **{self.name: self.pk}, exc_info=True)
-            self._fail(error)
+            self._fail(error, log.warning, f"{self.name} failed")
         except Exception as error:
-            log.exception(f"{self.name} failed unexpectedly", **{self.name: self.pk})
-            self._fail(error)
+            self._fail(error, log.error, f"{self.name} failed unexpectedly")
             raise
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, tell: Callable[..., object], what: str) -> None:
         then = None if isinstance(error, GivenUpError) else self.retry_at(error)
+        why = self.explain(error)
+        self.failure = str(why["reason"])
+        # The server may be known only now.
+        tell(what, **{**self.facts(), "step": self.step, **why}, exc_info=error)
         # What is cleaned up may have another attempt's name: only the holder of the lease does it.
-        fields = {**self.explain(error), **self.clean_up()}
+        fields = {**why, **self.clean_up()}
         with transaction.atomic():
             if then is None:
                 self.give_up(error, **fields)
             else:
                 self.postpone(then, **fields)
-                log.info(f"{self.name} is tried again", **{self.name: self.pk}, at=then)
+                log.info(f"{self.name} is tried again", at=then)
 
 
 def back_off(minutes: Sequence[int], tries: int, now: datetime) -> datetime | None:

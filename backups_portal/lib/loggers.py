@@ -1,13 +1,16 @@
 """Loggers whose calls name their values: `log.info("snapshot begins", snapshot=id)`.
 
 A line has the values behind the event, and its record keeps them by name, for JSON and for all that
-listens besides. The loggers are those of the standard library, with its levels and handlers.
+listens besides. What is at work binds its ids (`bound_contextvars`), and all lines have them, those
+of code that knows no ids as well. The loggers are those of the standard library, with its levels
+and handlers.
 """
 
 import logging
 from typing import Any
 
 import structlog
+from structlog.contextvars import merge_contextvars
 from structlog.stdlib import BoundLogger, PositionalArgumentsFormatter, filter_by_level
 from structlog.typing import EventDict
 
@@ -19,7 +22,12 @@ def get_logger(name: str) -> BoundLogger:
     """Return the logger of a module."""
     logger: BoundLogger = structlog.wrap_logger(
         logging.getLogger(name),
-        processors=[filter_by_level, PositionalArgumentsFormatter(), _as_record],
+        processors=[
+            filter_by_level,
+            merge_contextvars,
+            PositionalArgumentsFormatter(),
+            _as_record,
+        ],
         wrapper_class=BoundLogger,
     )
     return logger

@@ -16,7 +16,7 @@ from psycopg.abc import Buffer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.datetime import TimestamptzLoader
 
-# Every server from version 15 on knows these; one unknown name, and it refuses the connection.
+# Every supported server knows these; one unknown name, and it refuses the connection.
 FIXED: Mapping[str, str] = MappingProxyType(
     {
         "TimeZone": "UTC",
@@ -59,10 +59,16 @@ PAGE: Mapping[str, str] = MappingProxyType({"lock_timeout": "5s"})
 # Compiling pays for none of our statements: those that read much have few expressions.
 NO_COMPILING: Mapping[str, str] = MappingProxyType({"jit": "off"})
 
+# The oldest major version that knows what schemas and queries use.
+OLDEST = 15
 SINCE_17 = 170_000
 
 CONNECT_SECONDS = 10
 APPLICATION = "backups-portal"
+
+
+class ServerTooOldError(psycopg.NotSupportedError):
+    """The server is of a version that the portal does not work with."""
 
 
 class NearestMomentLoader(TimestamptzLoader):
@@ -133,11 +139,13 @@ def connect(
     Args: as `session_dsn`.
 
     Raises:
+        ServerTooOldError: the server is older than `OLDEST`.
         psycopg.Error: the server cannot be reached or refuses.
     """
     address = session_dsn(dsn, settings=settings, **parameters)
     connection = psycopg.connect(address, autocommit=True)
     try:
+        require_supported(connection.info.server_version)
         later = ";".join(later_statements(connection.info.server_version))
         connection.execute(later.encode())
         connection.adapters.register_loader("timestamptz", NearestMomentLoader)
@@ -146,6 +154,22 @@ def connect(
         connection.close()
         raise
     return connection
+
+
+def require_supported(server_version: int) -> None:
+    """Refuse a server that is too old.
+
+    Args:
+        server_version: As libpq has it: 140009 for 14.9.
+
+    Raises:
+        ServerTooOldError: it is; the sentence is fit for a page.
+    """
+    major, minor = divmod(server_version, 10_000)
+    if major < OLDEST:
+        raise ServerTooOldError(
+            f"PostgreSQL {major}.{minor} is too old: Backups Portal needs {OLDEST} or newer."
+        )
 
 
 def later_statements(server_version: int) -> list[str]:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from typing import TypeVar
 
 Job = TypeVar("Job")
@@ -27,7 +28,8 @@ def run_parallel(
 ) -> list[Result]:
     """Do every job, and return the results in the order of the jobs.
 
-    Each thread opens one resource and keeps it for all of its jobs.
+    Each thread opens one resource and keeps it for all of its jobs; its lines of the log have the
+    ids that those of the caller have.
 
     Raises:
         The first error of a job, or what is raised in this thread meanwhile, such as the limit of
@@ -51,7 +53,9 @@ def run_parallel(
 
     threads = max(1, min(workers, len(numbered)))
     with ThreadPoolExecutor(threads) as pool:
-        running = [pool.submit(drain) for _ in range(threads)] if numbered else []
+        running = (
+            [pool.submit(copy_context().run, drain) for _ in range(threads)] if numbered else []
+        )
         try:
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
         finally:

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from backups_portal.lib.leased_job import LeasedJob, back_off
+from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.channels import send
@@ -23,12 +23,12 @@ TOO_LONG = "It took too long."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
 
 
-def deliver(delivery_id: UUID) -> None:
+def deliver(delivery_id: UUID) -> Ran:
     """Send a delivery that waits; see `LeasedJob.run`.
 
     One whose worker was lost in the middle is sent again, with the same id.
     """
-    DeliveryJob(delivery_id).run()
+    return DeliveryJob(delivery_id).run()
 
 
 class DeliveryJob(LeasedJob[Delivery]):
@@ -37,6 +37,9 @@ class DeliveryJob(LeasedJob[Delivery]):
     name = "delivery"
     told = (UndeliveredError,)
     unexpected = UNEXPECTED
+
+    def facts(self) -> dict[str, object]:
+        return {**super().facts(), "project": self.row.project_id}
 
     def rows(self) -> LeaseQuerySet:
         return Delivery.objects.select_related("project", "account")

@@ -6,7 +6,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.celery import app
-from backups_portal.lib.leased_job import may_wait
+from backups_portal.lib.leased_job import JobFailedError, may_wait
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications import delivery
 from backups_portal.notifications.reminders import remind_of_running
@@ -15,10 +15,10 @@ from snapshots.schedule.missed_backups import find_missed
 log = get_logger(__name__)
 
 
-@app.task
+@app.task(throws=(JobFailedError,))
 def deliver(delivery_id: str) -> None:
     """Send a queued delivery; a second delivery of this message does nothing."""
-    delivery.deliver(UUID(delivery_id))
+    delivery.deliver(UUID(delivery_id)).tell_celery()
 
 
 @app.task

@@ -31,7 +31,7 @@ from snapshots.engine.fallback_storage import is_away
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.object_lock.lock_extension import extend_copy_locks, extend_locks
 from snapshots.replication.copy_run import queue_copies
-from snapshots.replication.copy_sweep import remove_copies, sweep_copies
+from snapshots.replication.copy_sweep import remove_copies, second_is_away, sweep_copies
 from snapshots.retention.expiry import project_ids, prune_project, worth_pruning
 from snapshots.schedule.schedule_tick import tidy_plan
 from snapshots.storages.configured_storages import has_copies
@@ -157,6 +157,22 @@ def clean_copies(after: str | None = None) -> None:
         clean_copies.delay(str(ids[-1]))
 
 
+@app.task
+def remove_expired_copies(project_id: str) -> None:
+    """Remove the copies of snapshots that retention has just removed.
+
+    A task of its own, since a storage that is away makes its caller wait; then `clean_copies` does
+    it.
+    """
+    if second_is_away():
+        return
+    try:
+        remove_copies(UUID(project_id))
+        sweep_copies(UUID(project_id))
+    except EngineError:
+        log.exception("could not remove expired copies", project=project_id)
+
+
 def send_restores_again(now: datetime) -> list[UUID]:
     """Enqueue restores whose message or worker was lost."""
     return _send_again(Restore.objects.all(), run_restore, now)
@@ -209,8 +225,8 @@ def _prune_and_sweep(project_id: UUID, *, prune: bool) -> bool:
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):
         return False
-    if prune:
-        prune_project(project_id, now)
+    if prune and any(item.goes for item in prune_project(project_id, now)) and has_copies():
+        remove_expired_copies.delay(str(project_id))
     swept = sweep_project(project_id)
     extend_locks(project_id, now)
     return swept is not None and swept.is_doubtful

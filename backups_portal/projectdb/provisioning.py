@@ -1,42 +1,36 @@
 """Make and drop the databases of projects."""
 
-import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import psycopg
 from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import Cause, driver_cause
-from backups_portal.projectdb.catalogue import INTERNAL, SCHEMA_VERSION, TABLES
+from backups_portal.projectdb.catalogue import SCHEMA_VERSION
+from backups_portal.projectdb.cluster_names import (
+    GRANTS,
+    INTERNAL_TABLES,
+    LARGE_OBJECTS,
+    LEDGER,
+    SCHEMA,
+    SHARED_GROUP,
+    SHARED_TEMPLATE,
+    TRACKING,
+    group_of,
+    group_role,
+    template_name,
+)
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.lock_holders import find_visitor
 
-SCHEMA = Path(__file__).with_name("schema.sql")
-LARGE_OBJECTS = Path(__file__).with_name("large_objects.sql")
-TRACKING = Path(__file__).with_name("tracking.sql")
-LEDGER = Path(__file__).with_name("ledger.sql")
-# Tables that tell of the database itself: a project's own role reads them, and only triggers and
-# the portal write them, or an owner, who has the address, could make a backup lie.
-INTERNAL_TABLES = tuple(table.name for table in TABLES if table.excluded == INTERNAL)
-# Holds every right on the template's tables; each project's role is a member of it and can
-# connect to its own database only.
-GROUP_ROLE = "backups_portal_projects"
 # What templates are copied from if a superuser has made it (large_objects.sql).
 BASE = "backups_portal_base"
 # Whether a project's role can make large objects here.
 OPEN_LARGE_OBJECTS = "SELECT has_function_privilege('public', 'lo_create(oid)', 'EXECUTE')"
-GRANTS = (
-    "REVOKE CREATE ON SCHEMA public FROM PUBLIC",
-    "GRANT USAGE ON SCHEMA public TO {role}",
-    "GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {role}",
-    "REVOKE INSERT, UPDATE, DELETE, TRUNCATE ON {internal} FROM {role}",
-    "GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA public TO {role}",
-)
 # How often the server and each client hash a role's password, against those who guess. Nobody
 # guesses 24 random bytes, and 4,096 times took half of every connection: 5 of 10 ms.
 ITERATIONS, ITERATIONS_SINCE = "1", 160_000
@@ -63,13 +57,6 @@ class Provisioned:
     password: str
 
 
-def template_name() -> str:
-    """Name the template of this schema; it changes when the schema does."""
-    schema = b"".join(file.read_bytes() for file in (SCHEMA, TRACKING, LEDGER, LARGE_OBJECTS))
-    rights = repr((GRANTS, INTERNAL_TABLES)).encode()
-    return f"bp_template_{hashlib.sha256(schema + rights).hexdigest()[:10]}"
-
-
 def database_name(prefix: str) -> str:
     """Name the database, and the role, of the project with this prefix."""
     return f"bp_{prefix}"
@@ -80,22 +67,24 @@ def on_server(url: str, *, connect_timeout: int = 10) -> Connection:
     return pgsession.connect(url, autocommit=True, connect_timeout=connect_timeout)
 
 
-def prepare_server(url: str) -> None:
-    """Make the group role and the template; safe to repeat and to race.
+def prepare_server(url: str, installation: str) -> None:
+    """Make an installation's group role and template; safe to repeat and to race.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
     """
     with on_server(url) as connection:
-        _prepare(connection, url)
+        _prepare(connection, url, installation)
 
 
-def _prepare(connection: Connection, url: str) -> None:
-    if _exists(connection, template_name()):
+def _prepare(connection: Connection, url: str, installation: str) -> None:
+    template = template_name(installation)
+    if _exists(connection, template):
         return
     connection.execute("SELECT pg_advisory_lock(%s)", [TEMPLATE_LOCK])
-    if not _exists(connection, template_name()):
-        _create_template(connection, url)
+    if not _exists(connection, template):
+        ensure_group(connection, installation)
+        _create_template(connection, url, template, group_role(installation))
     connection.execute("SELECT pg_advisory_unlock(%s)", [TEMPLATE_LOCK])
 
 
@@ -104,32 +93,74 @@ def _exists(connection: Connection, database: str) -> bool:
     return connection.execute(query, [database]).fetchone() is not None
 
 
-def _create_template(connection: Connection, url: str) -> None:
-    group = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [GROUP_ROLE])
-    if group.fetchone() is None:
-        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(GROUP_ROLE)))
+def ensure_group(connection: Connection, installation: str) -> None:
+    """Make an installation's group role if the server lacks it."""
+    group = group_role(installation)
+    found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [group])
+    if found.fetchone() is None:
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(group)))
+
+
+def _create_template(connection: Connection, url: str, template: str, group: str) -> None:
     # Filled under another name and renamed, so that a half-made template is never used.
-    draft = sql.Identifier(f"{template_name()}_draft")
+    draft = sql.Identifier(f"{template}_draft")
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(draft))
     base = sql.Identifier(BASE if _exists(connection, BASE) else "template0")
     connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(draft, base))
-    with pgsession.connect(database_url(url, database=f"{template_name()}_draft")) as inside:
+    with pgsession.connect(database_url(url, database=f"{template}_draft")) as inside:
         for file in (SCHEMA, TRACKING, LEDGER):
             inside.execute(file.read_bytes())
-        grant_rights(inside)
+        grant_rights(inside, group)
         close_large_objects(inside)
     connection.execute(
-        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(template_name()))
+        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(draft, sql.Identifier(template))
     )
 
 
-def grant_rights(inside: Connection) -> None:
-    """Give projects' roles their rights in a main database, and no others."""
+def drop_older_templates(url: str, installation: str) -> list[str]:
+    """Drop templates that no longer serve this installation; returns their names.
+
+    One that an older version still uses is made again by it. The group that older versions shared
+    goes as well, unless databases of another portal need it.
+
+    Raises:
+        psycopg.Error: the server cannot be reached.
+    """
+    dropped = []
+    with on_server(url) as connection:
+        rows = connection.execute(
+            """SELECT datname FROM pg_database WHERE pg_has_role(datdba, 'MEMBER')
+               AND datname <> %s AND (datname ~ %s OR datname ~ %s)""",
+            [
+                template_name(installation),
+                SHARED_TEMPLATE,
+                f"^bp_template_{installation}_[0-9a-f]{{10}}$",
+            ],
+        ).fetchall()
+        for (name,) in rows:
+            with suppress(psycopg.errors.ObjectInUse, psycopg.errors.LockNotAvailable):
+                connection.execute(
+                    sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(str(name)))
+                )
+                dropped.append(str(name))
+        with suppress(
+            psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege
+        ):
+            connection.execute(
+                sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(SHARED_GROUP))
+            )
+    return dropped
+
+
+def grant_rights(inside: Connection, group: str) -> None:
+    """Give projects' roles their rights in a main database, and no others.
+
+    Args:
+        group: The role that they are members of.
+    """
     internal = sql.SQL(", ").join(map(sql.Identifier, INTERNAL_TABLES))
     for statement in GRANTS:
-        inside.execute(
-            sql.SQL(statement).format(role=sql.Identifier(GROUP_ROLE), internal=internal)
-        )
+        inside.execute(sql.SQL(statement).format(role=sql.Identifier(group), internal=internal))
 
 
 def close_large_objects(inside: Connection) -> None:
@@ -149,11 +180,11 @@ def ensure_ledger(inside: Connection) -> None:
         with inside.transaction():
             inside.execute("SELECT pg_advisory_xact_lock(%s)", [TEMPLATE_LOCK])
             inside.execute(LEDGER.read_bytes())
-            grant_rights(inside)
+            grant_rights(inside, group_of(inside))
 
 
 def create_database(
-    url: str, *, prefix: str, password: str, project_name: str, made_by: str = ""
+    url: str, *, prefix: str, password: str, project_name: str, installation: str
 ) -> Provisioned:
     """Make a main database with a role that enters no other one.
 
@@ -161,21 +192,22 @@ def create_database(
         url: The server, with a role that may create databases and roles.
         prefix: 8 hex digits that are no other project's.
         password: Of the new role.
-        made_by: Whose it is until it is settled (`settle_database`): written on the role together
-            with the time, so that `unsettled` finds what its maker did not live to write down.
+        installation: Whose it is. Until it is settled (`settle_database`) that is written on the
+            role together with the time, so that `unsettled` finds what its maker did not live to
+            write down.
 
     Raises:
         ProvisioningError: the server cannot be reached, is full, or refuses.
     """
     name = database_name(prefix)
-    with _provisioning_errors(url):
+    template = template_name(installation)
+    with _provisioning_errors(url, template):
         with on_server(url) as connection:
-            _prepare(connection, url)
+            _prepare(connection, url, installation)
             _close_to_the_public(connection)
             with connection.transaction():
-                create_role(connection, name, password)
-                if made_by:
-                    _comment(connection, name, f"{_mark(made_by)}{datetime.now(UTC).isoformat()}")
+                create_role(connection, name, password, group_role(installation))
+                _comment(connection, name, f"{_mark(installation)}{datetime.now(UTC).isoformat()}")
             for statement in (
                 "CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log",
                 "REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC",
@@ -183,7 +215,7 @@ def create_database(
             ):
                 connection.execute(
                     sql.SQL(statement).format(
-                        name=sql.Identifier(name), template=sql.Identifier(template_name())
+                        name=sql.Identifier(name), template=sql.Identifier(template)
                     )
                 )
         with pgsession.connect(database_url(url, database=name)) as inside:
@@ -197,10 +229,12 @@ def create_database(
 
 
 @contextmanager
-def _provisioning_errors(url: str) -> Iterator[None]:
+def _provisioning_errors(url: str, template: str) -> Iterator[None]:
     """Turn what the driver raises into a sentence for a page."""
     try:
         yield
+    except pgsession.ServerTooOldError as error:
+        raise ProvisioningError(str(error), cause=Cause.VERSION) from error
     except psycopg.errors.DiskFull as error:
         raise ProvisioningError(
             "The database server has no space left.", cause=Cause.NO_ROOM
@@ -208,7 +242,7 @@ def _provisioning_errors(url: str) -> Iterator[None]:
     except (psycopg.errors.LockNotAvailable, psycopg.errors.ObjectInUse) as error:
         raise ProvisioningError(
             "The database server could not create the database: its template is in use"
-            f"{_by_whom(url)}.",
+            f"{_by_whom(url, template)}.",
             cause=Cause.LOCKED,
         ) from error
     except psycopg.Error as error:
@@ -218,25 +252,26 @@ def _provisioning_errors(url: str) -> Iterator[None]:
         ) from error
 
 
-def _by_whom(url: str) -> str:
+def _by_whom(url: str, template: str) -> str:
     try:
-        visitor = find_visitor(url, template_name())
+        visitor = find_visitor(url, template)
     except psycopg.Error:
         return ""
     return f" by {visitor}" if visitor else ""
 
 
-def create_role(connection: Connection, name: str, password: str) -> None:
+def create_role(connection: Connection, name: str, password: str, group: str) -> None:
     """Make a role that may enter what it is granted, with projects' rights.
 
     Args:
+        group: The role that holds these rights.
         password: Of random bytes, and not one that somebody thought of: it is hashed once.
     """
     if connection.info.server_version >= ITERATIONS_SINCE:
         connection.execute("SELECT set_config('scram_iterations', %s, false)", [ITERATIONS])
     connection.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
-            sql.Identifier(name), sql.Literal(password), sql.Identifier(GROUP_ROLE)
+            sql.Identifier(name), sql.Literal(password), sql.Identifier(group)
         )
     )
 

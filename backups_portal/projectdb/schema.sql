@@ -294,11 +294,12 @@ CREATE TABLE file (
     size bigint NOT NULL,
     md5 text NOT NULL,
     public boolean NOT NULL DEFAULT false,
-    -- Not compressed, so that a slice is read without the rest.
-    content bytea STORAGE EXTERNAL NOT NULL,
+    content bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
+-- Not compressed, so that a slice is read without the rest. PostgreSQL 15 knows it only as a change.
+ALTER TABLE file ALTER COLUMN content SET STORAGE EXTERNAL;
 
 -- Files attached to a device's records; the record's metadata refers to them by id.
 CREATE TABLE attachment (

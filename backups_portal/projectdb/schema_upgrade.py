@@ -6,24 +6,32 @@ are tried again.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import LiteralString
 
-from psycopg import Connection
+import psycopg
+from psycopg import Connection, sql
 
+from backups_portal.projectdb.cluster_names import GROUP_OF, TRACKING, group_of, group_role
 from backups_portal.projectdb.excluded_settings import remove_excluded_settings
 from backups_portal.projectdb.provisioning import (
-    GROUP_ROLE,
     OPEN_LARGE_OBJECTS,
     TEMPLATE_LOCK,
-    TRACKING,
     close_large_objects,
+    ensure_group,
     ensure_ledger,
     grant_rights,
 )
 
 # A session that waits for a lock keeps all later ones waiting.
 LOCK_TIMEOUT = "5s"
+LEAVE_GROUP: tuple[LiteralString, ...] = (
+    "GRANT {own} TO {role}",
+    "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {shared}",
+    "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {shared}",
+    "REVOKE ALL ON SCHEMA public FROM {shared}",
+)
 
 
 @dataclass(frozen=True)
@@ -66,8 +74,8 @@ STEPS = (
     ),
     Step(
         "internal tables that projects cannot write",
-        f"SELECT has_table_privilege('{GROUP_ROLE}', 'change_mark', 'DELETE')",
-        grant_rights,
+        f"SELECT has_table_privilege(({GROUP_OF} LIMIT 1), 'change_mark', 'DELETE')",
+        lambda inside: grant_rights(inside, group_of(inside)),
     ),
     Step(
         "a lock on large objects",
@@ -83,7 +91,7 @@ def has_open_large_objects(inside: Connection) -> bool:
     return bool(row and row[0])
 
 
-def upgrade_database(inside: Connection) -> list[str]:
+def upgrade_database(inside: Connection, installation: str) -> list[str]:
     """Make what is missing, and clean what is there; returns what was done.
 
     Safe to repeat and to race.
@@ -91,9 +99,12 @@ def upgrade_database(inside: Connection) -> list[str]:
     Args:
         inside: Outside a transaction, opened by the role that made the database; it gets our limit
             for locks.
+        installation: Whose the database is.
     """
     inside.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
     made = [step.name for step in STEPS if _make(inside, step)]
+    if _move_to_own_group(inside, installation):
+        made.append("rights by a role of this installation's own")
     cleaned = remove_excluded_settings(inside)
     return [*made, *(f"settings of {name} without what is excluded" for name in cleaned)]
 
@@ -105,3 +116,30 @@ def _make(inside: Connection, step: Step) -> bool:
         if lacks := bool(row and row[0]):
             step.make(inside)
     return lacks
+
+
+def _move_to_own_group(inside: Connection, installation: str) -> bool:
+    """Take the rights from the group that all portals of a server shared.
+
+    Returns whether that had to be done. Sessions of the project go on meanwhile.
+    """
+    with inside.transaction():
+        inside.execute("SELECT pg_advisory_xact_lock(%s)", [TEMPLATE_LOCK])
+        own, shared = group_role(installation), group_of(inside)
+        if own == shared:
+            return False
+        ensure_group(inside, installation)
+        grant_rights(inside, own)
+        names = {
+            "own": sql.Identifier(own),
+            "shared": sql.Identifier(shared),
+            # A project's role has the name of its database.
+            "role": sql.Identifier(inside.info.dbname),
+        }
+        for statement in LEAVE_GROUP:
+            inside.execute(sql.SQL(statement).format(**names))
+        # Of what another role of PostgreSQL's has made, only that one takes members away; the group
+        # has no rights here any more.
+        with suppress(psycopg.errors.InsufficientPrivilege), inside.transaction():
+            inside.execute(sql.SQL("REVOKE {shared} FROM {role}").format(**names))
+    return True

@@ -14,13 +14,9 @@ from dataclasses import asdict, dataclass
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
+from backups_portal.projectdb.cluster_names import group_role, schema_name
 from backups_portal.projectdb.database_url import database_url
-from backups_portal.projectdb.provisioning import (
-    create_role,
-    database_name,
-    on_server,
-    template_name,
-)
+from backups_portal.projectdb.provisioning import create_role, database_name, on_server
 
 # How long the last sessions of a database may take to end, in seconds.
 PATIENCE = 10.0
@@ -40,7 +36,7 @@ class Seal:
         writes: Rows ever inserted, updated and deleted in its tables. It can be read from inside
             only, so that `check_writes` compares it after the database was opened.
         counted_since: When counting began again, of this database and of the server.
-        schema: The template of the schema that it has.
+        schema: The schema that it has.
     """
 
     oid: int
@@ -88,7 +84,9 @@ def check_seal(url: str, *, prefix: str, seal: Seal) -> None:
         _check(connection, prefix, seal)
 
 
-def take_over_database(url: str, *, old: str, new: str, password: str, seal: Seal) -> None:
+def take_over_database(
+    url: str, *, old: str, new: str, password: str, seal: Seal, installation: str
+) -> None:
     """Rename a closed database, give it a role, and open it to that role.
 
     Raises:
@@ -102,7 +100,7 @@ def take_over_database(url: str, *, old: str, new: str, password: str, seal: Sea
     with on_server(url) as connection:
         _check(connection, old, seal)
         connection.execute(sql.SQL("ALTER DATABASE {old} RENAME TO {new}").format(**names))
-        create_role(connection, database_name(new), password)
+        create_role(connection, database_name(new), password, group_role(installation))
         for statement in (
             "GRANT CONNECT ON DATABASE {new} TO {new}",
             "ALTER DATABASE {new} WITH ALLOW_CONNECTIONS true",
@@ -160,7 +158,7 @@ def _read_seal(connection: Connection, prefix: str, writes: int) -> Seal:
         ).fetchone()
     if row is None:
         raise SealBrokenError("it is gone")
-    return Seal(**row, writes=writes, schema=template_name())
+    return Seal(**row, writes=writes, schema=schema_name())
 
 
 def _is_entered(connection: Connection, prefix: str) -> bool:

@@ -23,3 +23,7 @@ class MembersRefusedError(Exception):
 
 class ShutDownRefusedError(Exception):
     """The project cannot be shut down or started again; the message is fit for a page."""
+
+
+class ServerRefusedError(Exception):
+    """An address is not that of a registered server; the sentence says what is missing there."""

@@ -85,7 +85,7 @@ def create_instance(*, server: DatabaseServer, project_name: str, prefix: str) -
         prefix=prefix,
         password=password,
         project_name=project_name,
-        made_by=installation(),
+        installation=installation(),
     )
     return Instance(server, prefix, password)
 

@@ -17,7 +17,8 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.provisioning import ProvisioningError
 from backups_portal.projects.database_dsn import SERVER_PURPOSE, keyring, server_url
-from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer
+from backups_portal.projects.errors import ServerRefusedError
+from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer, Project
 
 log = get_logger(__name__)
 
@@ -25,6 +26,8 @@ DEFAULT_NAME = "main"
 # One that takes longer to let somebody in is of no use to anybody.
 CHECK_SECONDS = 5
 CHECKS_AT_ONCE = 16
+# Of databases that are missing.
+NAMED = 5
 
 
 def choose_server(name: str = "") -> DatabaseServer:
@@ -73,6 +76,31 @@ def register_server(name: str, url: str) -> DatabaseServer:
         name=name, defaults={"sealed_url": keyring().seal(url, SERVER_PURPOSE)}
     )
     return server
+
+
+def check_address(server: DatabaseServer, url: str) -> None:
+    """Make sure that an address leads to a server's databases, with a role that owns them.
+
+    Raises:
+        ServerRefusedError: it does not; the sentence names what is missing.
+        psycopg.Error: nobody is let in there.
+    """
+    held = set(
+        Project.objects.with_database().filter(server=server).values_list("database", flat=True)
+    )
+    with pgsession.connect(url, connect_timeout=CHECK_SECONDS) as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_database"
+            " WHERE datname = ANY(%s) AND pg_has_role(datdba, 'USAGE')",
+            [list(held)],
+        )
+        missing = sorted(held - {str(name) for (name,) in rows})
+    if missing:
+        shown = ", ".join(missing[:NAMED]) + (" …" if len(missing) > NAMED else "")
+        raise ServerRefusedError(
+            f"{len(missing)} of {len(held)} databases of “{server.name}” are not there, or belong "
+            f"to another role: {shown}."
+        )
 
 
 def check_servers() -> dict[str, str]:

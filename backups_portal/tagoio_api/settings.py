@@ -14,6 +14,8 @@ MIDDLEWARE = [
     "backups_portal.lib.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "backups_portal.tagoio_api.middleware.ApiMiddleware",
+    # Demanded by allauth, whose codes the API checks.
+    "allauth.account.middleware.AccountMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
 ]
 # The token says which project a request acts on, at whatever address it arrives.

@@ -175,7 +175,7 @@ class TransferForm(forms.Form):
         try:
             values["choice"] = self._choice(values)
         except ChoiceError as error:
-            raise forms.ValidationError(str(error)) from error
+            self.add_error(error.field, str(error))
         return values
 
     def _choice(self, values: JsonObject) -> Choice:
@@ -205,6 +205,15 @@ class TransferForm(forms.Form):
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=zone_of(self.clock_zone), fold=fold)
         try:
-            return moment.astimezone(UTC)
+            meant = moment.astimezone(UTC)
+            is_skipped = meant.astimezone(moment.tzinfo).replace(tzinfo=None) != moment.replace(
+                tzinfo=None
+            )
         except OverflowError as error:
             raise forms.ValidationError("Enter a time between the years 1 and 9999.") from error
+        if is_skipped:
+            raise forms.ValidationError(
+                f"{moment:%H:%M} does not exist on that day: clocks were put forward. Enter "
+                "another time."
+            )
+        return meant

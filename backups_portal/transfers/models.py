@@ -52,10 +52,10 @@ class Transfer(Leased):
     class Work(models.TextChoices):
         PLAN = "plan", "Dry run"
         MOVE = "move", "Moving data"
-        UNDO = "undo", "Taking it back"
+        UNDO = "undo", "Undoing"
 
     class Wish(models.TextChoices):
-        GO_ON = "go_on", "Go on"
+        GO_ON = "go_on", "Continue"
         PAUSE = "pause", "Pause"
         CANCEL = "cancel", "Cancel"
 
@@ -71,6 +71,8 @@ class Transfer(Leased):
     target_name = models.CharField(max_length=100)
     # The owner who asked for the work at hand: a start, or an undoing, makes it the presser's.
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    # The system user whose command asked for it in the owner's name; "" if the owner did.
+    operator = models.CharField(max_length=64, blank=True, default="", db_default="")
     # Keys are each account's own.
     request_key = models.UUIDField(default=uuid.uuid4, editable=False)
 
@@ -170,7 +172,16 @@ class Transfer(Leased):
     def can_undo(self) -> bool:
         """Tell whether there is something to take back, and no work in progress."""
         resting = self.state in ("completed", "paused", "cancelled", "failed")
-        return self.has_ledger and resting
+        return self.has_ledger and resting and not self.is_idle
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether the move ended and has changed nothing."""
+        if self.state != self.State.COMPLETED or not self.summary:
+            return False
+        fates = {item["fate"] for item in self.report.get("resources", [])}
+        # As of a record: PRESENT of move/batches.py, which builds upon this.
+        return not (self.summary["stored"] or self.summary["created"] or fates - {"present"})
 
     @property
     def can_continue(self) -> bool:

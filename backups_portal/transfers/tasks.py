@@ -5,13 +5,14 @@ import uuid
 from django.utils import timezone
 
 from backups_portal.celery import app
+from backups_portal.lib.leased_job import JobFailedError
 from backups_portal.transfers import ledger_retention, transfer_run
 
 
-@app.task
+@app.task(throws=(JobFailedError,))
 def run_transfer(transfer_id: str) -> None:
     """Do what is queued of a transfer."""
-    transfer_run.run_transfer(uuid.UUID(transfer_id))
+    transfer_run.run_transfer(uuid.UUID(transfer_id)).tell_celery()
 
 
 @app.task

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import Http404
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
+from backups_portal.audit.recorder import operator, record
 from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, get_project
@@ -70,6 +70,7 @@ def request_transfer(
             request_key=request_key,
             requested_by=actor,
             defaults={
+                "operator": operator(),
                 "source": source,
                 "target": target,
                 "source_name": source.name,
@@ -186,6 +187,7 @@ def _queue(
         state=State.QUEUED,
         work=work,
         requested_by=actor,
+        operator=operator(),
         request_key=key,
         wish=Wish.GO_ON,
         reason="",

@@ -12,10 +12,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from backups_portal.audit.recorder import record
+from backups_portal.audit.recorder import acting_by_command, record
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.lib.leased_job import LeasedJob, back_off
+from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseLostError
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, RightLostError, hold_right
@@ -41,7 +41,7 @@ UNEXPECTED = f"Something unexpected went wrong. {STAYS} If it fails again, tell 
 AGAIN = "Make the dry run again."
 
 
-def run_transfer(transfer_id: uuid.UUID, on_progress: OnRows | None = None) -> None:
+def run_transfer(transfer_id: uuid.UUID, on_progress: OnRows | None = None) -> Ran:
     """Do what is queued of a transfer; see `LeasedJob.run`.
 
     Called again after it was killed, it goes on where it stopped.
@@ -49,7 +49,9 @@ def run_transfer(transfer_id: uuid.UUID, on_progress: OnRows | None = None) -> N
     Args:
         on_progress: Told rows done and rows in all, beside the row.
     """
-    TransferJob(transfer_id, on_progress).run()
+    asked = Transfer.objects.filter(pk=transfer_id).values_list("operator", flat=True).first()
+    with acting_by_command(asked or ""):
+        return TransferJob(transfer_id, on_progress).run()
 
 
 class TransferJob(LeasedJob[Transfer]):
@@ -65,6 +67,9 @@ class TransferJob(LeasedJob[Transfer]):
         super().__init__(pk)
         self._watch = on_progress
         self._has_begun = False
+
+    def facts(self) -> dict[str, object]:
+        return {**super().facts(), "source": self.row.source_id, "target": self.row.target_id}
 
     def rows(self) -> TransferQuerySet:
         return Transfer.objects.select_related("source", "target", "requested_by")

@@ -5,14 +5,17 @@ from functools import partial
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
-from backups_portal.transfers import data_views, views
+from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.transfer_requests import (
     request_undo,
     retry_plan,
     start_move,
     stop_move,
 )
+from backups_portal.transfers.views import data_pages, restore_pages, transfer_pages
 
+# Its page says what was moved back already.
+RESTORE = "restores/<uuid:restore>/"
 TRANSFERS = "projects/<slug:slug>/transfers/"
 TRANSFER = f"{TRANSFERS}<uuid:transfer>/"
 # As in snapshots/urls.py: what cannot change anything needs no form's token to answer 405.
@@ -26,43 +29,55 @@ VERBS = {
     "undo": request_undo,
 }
 
+# What a second press of a button finds done, or being done: it is no mistake.
+AGAIN = {
+    "start": (Transfer.Work.MOVE, (Transfer.State.COMPLETED,)),
+    "plan": (Transfer.Work.PLAN, (Transfer.State.READY,)),
+    "undo": (Transfer.Work.UNDO, (Transfer.State.UNDONE,)),
+}
 QUEUING = (start_move, retry_plan, request_undo)
 
 urlpatterns = [
+    path(RESTORE, read_only(restore_pages.RestoreView.as_view()), name="restore"),
     path(
-        "restores/<uuid:restore>/move-back/",
-        views.MoveBackView.as_view(),
-        name="restore-move-back",
+        f"{RESTORE}status/",
+        read_only(restore_pages.RestoreStatusView.as_view()),
+        name="restore-status",
     ),
-    path(TRANSFERS, views.TransfersView.as_view(), name="transfers"),
-    path(TRANSFER, read_only(views.TransferPage.as_view()), name="transfer"),
+    path(f"{RESTORE}move-back/", restore_pages.MoveBackView.as_view(), name="restore-move-back"),
+    path(TRANSFERS, transfer_pages.TransfersView.as_view(), name="transfers"),
+    path(TRANSFER, read_only(transfer_pages.TransferPage.as_view()), name="transfer"),
     path(
-        f"{TRANSFER}status/", read_only(views.TransferStatusView.as_view()), name="transfer-status"
+        f"{TRANSFER}status/",
+        read_only(transfer_pages.TransferStatusView.as_view()),
+        name="transfer-status",
     ),
     path(
         f"{TRANSFER}report.json",
-        read_only(views.ReportView.as_view()),
+        read_only(transfer_pages.ReportView.as_view()),
         {"form": "json"},
         name="transfer-report-json",
     ),
     path(
         f"{TRANSFER}report.csv",
-        read_only(views.ReportView.as_view()),
+        read_only(transfer_pages.ReportView.as_view()),
         {"form": "csv"},
         name="transfer-report-csv",
     ),
     *(
         path(
             f"{TRANSFER}{name}/",
-            views.ActionView.as_view(verb=verb, queues=verb in QUEUING),
+            transfer_pages.ActionView.as_view(
+                verb=verb, queues=verb in QUEUING, again=AGAIN.get(name, ("", ()))
+            ),
             name=f"transfer-{name}",
         )
         for name, verb in VERBS.items()
     ),
-    path("projects/<slug:slug>/data/", data_views.DataView.as_view(), name="data"),
+    path("projects/<slug:slug>/data/", data_pages.DataView.as_view(), name="data"),
     path(
         "projects/<slug:slug>/data/<slug:device>.csv",
-        read_only(data_views.ExportView.as_view()),
+        read_only(data_pages.ExportView.as_view()),
         name="data-export",
     ),
 ]

@@ -1,8 +1,13 @@
 """Pages of forms that are shown again with what was wrong."""
 
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
-from django.http import HttpResponse
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
 from django.views.generic import FormView
 
 
@@ -16,3 +21,23 @@ class RefusingFormView(FormView):
     def refuse(self, form: Any, status: int = 400) -> HttpResponse:
         """Render the page again, with what was wrong."""
         return self.render_to_response(self.get_context_data(form=form), status=status)
+
+
+class RefusedFormMiddleware:
+    """Give the forms of other packages that status, which show a refused one as a page."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        return self._get_response(request)
+
+    def process_template_response(
+        self, request: HttpRequest, response: TemplateResponse
+    ) -> TemplateResponse:
+        is_read = request.method in ("GET", "HEAD")
+        forms = () if is_read else (response.context_data or {}).values()
+        is_refused = any(isinstance(form, BaseForm) and form.errors for form in forms)
+        if is_refused and response.status_code == HTTPStatus.OK:
+            response.status_code = HTTPStatus.BAD_REQUEST
+        return response

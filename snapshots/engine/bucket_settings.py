@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import from_url
 
-from backups_portal.lib.addresses.object_storage import StorageAddress
+from backups_portal.lib.addresses.object_storage import ENDPOINTS, StorageAddress
 
 S3 = ("s3", "s3a")
 # The parameter of a storage's URL.
@@ -49,6 +49,8 @@ TRUE = ("1", "true", "on", "yes")
 # Durations as obstore takes them, in seconds.
 UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(\d+) ?(ms|s|sec|m|min|h)")
+# Of an endpoint.
+SCHEMES = ("http", "https")
 # obstore's own default.
 REGION = "us-east-1"
 # Of botocore, at one time, of all threads.
@@ -114,10 +116,12 @@ def read_settings(address: StorageAddress) -> BucketSettings:
     }
     retries = {name: _number(name, given.pop(name, value)) for name, value in RETRIES.items()}
     lock = _lock_mode(address, given)
+    parameters = _of_s3(given) if address.scheme in S3 else given
+    _check_addresses(address, parameters, connection["allow_http"].lower() in TRUE)
     settings = BucketSettings(
         url=address.url,
         bucket=address.bucket,
-        parameters=tuple((_of_s3(given) if address.scheme in S3 else given).items()),
+        parameters=tuple(parameters.items()),
         connection=tuple(connection.items()),
         lock=lock,
         **retries,
@@ -206,6 +210,36 @@ def _of_s3(given: Mapping[str, str]) -> dict[str, str]:
     if rest.get(CHECKSUM) == NO_CHECKSUM:
         del rest[CHECKSUM]
     return {**found, **rest}
+
+
+def _check_addresses(
+    address: StorageAddress, parameters: Mapping[str, str], is_http_allowed: bool
+) -> None:
+    """Refuse addresses that obstore takes, and that fail with the first request.
+
+    Of one in the clear it says "builder error" then, and an endpoint without a scheme makes it
+    panic.
+    """
+    endpoints = {name: parameters[name] for name in ENDPOINTS if parameters.get(name)}
+    for name, endpoint in endpoints.items():
+        if not _is_website(endpoint):
+            raise ValueError(f"its {name} is not an address such as https://s3.example.com")
+    used = [address.scheme, *(urlsplit(endpoint).scheme for endpoint in endpoints.values())]
+    if "http" in used and not is_http_allowed:
+        raise ValueError(
+            "it is reached by http://, where everything can be read on the way: add "
+            "allow_http=true to its URL to allow that, or write https://"
+        )
+
+
+def _is_website(endpoint: str) -> bool:
+    if not endpoint.isascii() or " " in endpoint:
+        return False
+    try:
+        parts = urlsplit(endpoint)
+        return parts.scheme in SCHEMES and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _number(name: str, value: str | int) -> int:

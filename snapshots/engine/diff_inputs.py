@@ -30,6 +30,7 @@ from snapshots.engine.day_device_counts import (
 from snapshots.engine.difference import Difference, State, TableState, compare_states
 from snapshots.engine.digest import Digest, row_words, table_digest
 from snapshots.engine.errors import EngineError
+from snapshots.engine.instant_reader import Reader, open_reader
 from snapshots.engine.inventory import note_series
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.orphan_rows import drop_orphans
@@ -43,13 +44,7 @@ from snapshots.engine.reading_plan import (
 from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segments import total_digest
-from snapshots.engine.source_database import (
-    Instant,
-    Reader,
-    estimate_rows,
-    open_instant,
-    open_reader,
-)
+from snapshots.engine.source_database import Instant, estimate_rows, open_instant
 from snapshots.engine.storage import Storage
 
 

@@ -35,6 +35,13 @@ class ReadJob:
 
 
 @dataclass(frozen=True)
+class ResourcesJob:
+    """Whole tables to read, over one connection."""
+
+    tables: tuple[Table, ...]
+
+
+@dataclass(frozen=True)
 class CountJob:
     """A range of the variables that is taken over, and is to have the rows that it had."""
 

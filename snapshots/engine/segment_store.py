@@ -11,6 +11,8 @@ from functools import partial
 from uuid import UUID
 
 from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.catalogue import VARIABLE
+from snapshots.engine.digest import Digest
 from snapshots.engine.errors import EngineError, UnkeptObjectError
 from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.layout import segment_folder
@@ -39,6 +41,8 @@ class SegmentStore:
         self._on_healed = on_healed
         self._base = frozenset(base.objects) if base else frozenset()
         self._trusted = self._base if there is None else frozenset[str]()
+        whole = [item for item in base.segments if item.table != VARIABLE.name] if base else []
+        self._whole = {(item.table, item.digest, item.rows): item for item in whole}
         self._there = there or ()
         self.healed: set[str] = set()
 
@@ -66,6 +70,14 @@ class SegmentStore:
         """
         there = {item.key for item in storage.list(segment_folder(project_id))}
         return cls(storage, base, there, on_healed)
+
+    def find(self, table: str, digest: Digest, rows: int) -> Segment | None:
+        """Find a segment of the base with the same rows of a table that is not cut by time.
+
+        A full snapshot believes no segment, and finds none.
+        """
+        found = self._whole.get((table, str(digest), rows))
+        return found if found and found.key in self._trusted else None
 
     def put(self, encoded: EncodedSegment) -> Segment:
         """Put an object into storage unless it is there, and read it back.

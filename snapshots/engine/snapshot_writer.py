@@ -22,6 +22,7 @@ from snapshots.engine.day_device_counts import SeriesDevices, add_cells, count_c
 from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
 from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
+from snapshots.engine.instant_reader import Reader, open_reader, reuse_connection
 from snapshots.engine.inventory import note_devices, note_excluded, note_series
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
@@ -29,6 +30,7 @@ from snapshots.engine.reading_plan import (
     CountJob,
     Reading,
     ReadJob,
+    ResourcesJob,
     check_schema,
     find_start,
     kept_columns,
@@ -39,18 +41,14 @@ from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segment_store import SegmentStore, read_back
 from snapshots.engine.segments import Coverage, EncodedSegment, encode
 from snapshots.engine.snapshot_steps import Step
-from snapshots.engine.source_database import (
-    Instant,
-    Reader,
-    estimate_rows,
-    open_instant,
-    open_reader,
-)
+from snapshots.engine.source_database import Instant, estimate_rows, open_instant
 from snapshots.engine.storage import Storage
 from snapshots.engine.time_bounds import EdgeCounter
 
 log = get_logger(__name__)
 
+# So few rows are read sooner than a second connection is there.
+FEW_ROWS = 32_768
 LOAD_ORDER = {table.name: place for place, table in enumerate(TABLES)}
 
 
@@ -137,7 +135,7 @@ def _take(source: Source, destination: Destination, listener: Listener) -> Manif
             rows_total=reading.plan.rows
             + estimate_rows(connection, [table.name for table in RESOURCE_TABLES]),
         )
-        segments = run.read_all(source, reading)
+        segments = run.read_all(source, reading, connection)
         if reading.base is not None:
             _check_counts(reading.base, reading.instant, segments)
         run.reach(Step.DESCRIBING)
@@ -208,24 +206,31 @@ class _Run:
         self._cells: list[pa.Table] = []
         self._edges = EdgeCounter(devices)
 
-    def read_all(self, source: Source, reading: Reading) -> list[Segment]:
+    def read_all(self, source: Source, reading: Reading, connection: Connection) -> list[Segment]:
         """Store what is to be read; returns all segments, also reused ones.
+
+        Args:
+            connection: The one that fixed the instant.
 
         Raises:
             UntrackedError: a range that is not read has other rows than it had.
         """
-        # The resources together: what reads row by row takes a while to connect.
-        jobs: list[list[ReadJob | CountJob]] = [
-            [ReadJob(table) for table in RESOURCE_TABLES if table.name in self._columns]
+        counted = choose_counted(reading.plan.reused)
+        jobs: list[ResourcesJob | ReadJob | CountJob] = [
+            ResourcesJob(tuple(table for table in RESOURCE_TABLES if table.name in self._columns)),
+            *map(CountJob, counted),
+            *(ReadJob(VARIABLE, chunks) for chunks in reading.plan.read),
         ]
-        jobs += [[CountJob(chunks)] for chunks in choose_counted(reading.plan.reused)]
-        jobs += [[ReadJob(VARIABLE, chunks)] for chunks in reading.plan.read]
-        read = run_parallel(
-            jobs,
-            self._read,
-            workers=source.readers,
-            resource=lambda: open_reader(source.dsn, reading.instant),
-        )
+        if self._rows_total + sum(chunks.rows for chunks in counted) <= FEW_ROWS:
+            with reuse_connection(source.dsn, connection, reading.instant) as reader:
+                read = [self._read(reader, job) for job in jobs]
+        else:
+            read = run_parallel(
+                jobs,
+                self._read,
+                workers=source.readers,
+                resource=lambda: open_reader(source.dsn, reading.instant),
+            )
         segments = [segment for part in read for segment in part]
         return sorted([*segments, *reading.plan.reused], key=_load_order)
 
@@ -269,15 +274,14 @@ class _Run:
         total = max(self._rows_total, self._rows_done)
         self._listener.on_progress(Progress(self._rows_done, total, step, self._bytes_done))
 
-    def _read(self, reader: Reader, jobs: list[ReadJob | CountJob]) -> list[Segment]:
-        segments: list[Segment] = []
-        for job in jobs:
-            if isinstance(job, CountJob):
-                _check_count(reader, job.chunks)
-            else:
-                parts = reader.rows(job.table, job.chunks)
-                segments += [self._read_part(job, part) for part in parts]
-        return segments
+    def _read(self, reader: Reader, job: ResourcesJob | ReadJob | CountJob) -> list[Segment]:
+        if isinstance(job, CountJob):
+            _check_count(reader, job.chunks)
+            return []
+        if isinstance(job, ResourcesJob):
+            parts = reader.whole(job.tables)
+            return [self._read_part(ReadJob(table), part) for table, part in parts]
+        return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
     def _store_cells(self, kept: KeptCells) -> list[Segment]:
         """Store the cells of what was read, with those that are kept of the rest."""
@@ -292,13 +296,18 @@ class _Run:
         if job.chunks is not None:
             part, orphans = drop_orphans(part, self._devices)
             covers = Coverage(job.chunks, rows_of_chunks(part), orphans)
-        low, high = row_words(part, self._columns[job.table.name])
-        segment = self._store(
+        columns = self._columns[job.table.name]
+        low, high = row_words(part, columns)
+        digest = words_digest(low, high)
+        # The digest tells of every value, unless a restore makes new ones of some column.
+        is_exact = covers is None and set(columns) == set(part.column_names)
+        same = self._segment_store.find(job.table.name, digest, part.num_rows) if is_exact else None
+        segment = same or self._store(
             encode(
                 part,
                 project_id=self._destination.project_id,
                 name=job.table.name,
-                digest=words_digest(low, high),
+                digest=digest,
                 covers=covers,
             )
         )

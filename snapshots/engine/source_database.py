@@ -1,47 +1,22 @@
-"""Read a project's database at one instant, with any number of readers."""
+"""Fix an instant of a project's database, and what is known of it then."""
 
-import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import adbc_driver_postgresql.dbapi as adbc
-import numpy as np
 import psycopg
-import pyarrow as pa
 from adbc_driver_manager import Error as AdbcError
 from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import LOCKED_OUT, Cause, driver_cause, first_line
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table
-from backups_portal.projectdb.columns import CAST_TO_TEXT
-from backups_portal.projectdb.excluded_settings import SETTINGS, settings_without_excluded
-from snapshots.engine.column_reader import Columns, IrregularError, read_arrays
+from backups_portal.projectdb.catalogue import BY_NAME
 from snapshots.engine.errors import SourceError
 from snapshots.engine.pg_timestamps import CHUNK_OF_TIME, EPOCH, FIRST_CHUNK, LAST_CHUNK
-from snapshots.engine.row_reader import read_rows
-from snapshots.engine.segment_plan import ChunkRange
 
 log = get_logger(__name__)
-
-# Rows of one read are held in memory; more of them become further segments of the same range.
-MAX_SEGMENT_ROWS = 262_144
-# The same of their bytes, if texts are long.
-MAX_PART_BYTES = 16 << 20
-# What ADBC hands over at a time.
-BATCH_BYTES = 8 << 20
-
-# Frees a large block once. Until then glibc, as the server's processes use it, gives the memory of
-# every query back and gets it page by page for the next: a fifth of the time of a chunk.
-KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
-
-# In what PostgreSQL's client library says, what tells of the inside of the platform.
-INNER = re.compile(
-    r"^.*?connection to server (?:at|on) .*? failed: (?:FATAL: +)?| for user \"[^\"]*\""
-)
 
 ColumnTypes = dict[str, dict[str, str]]
 
@@ -59,10 +34,7 @@ def source_errors() -> Iterator[None]:
 
 
 def _in_a_sentence(error: psycopg.Error | AdbcError) -> str:
-    """Repeat what a driver says, without the host and the role."""
-    if driver_cause(error) == Cause.LOCKED:
-        return LOCKED_OUT
-    return INNER.sub("", first_line(error)).strip().rstrip(".") or type(error).__name__
+    return LOCKED_OUT if driver_cause(error) == Cause.LOCKED else first_line(error)
 
 
 @dataclass(frozen=True)
@@ -180,212 +152,3 @@ def estimate_rows(connection: Connection, tables: Iterable[str]) -> int:
 def chunk_start(chunk: int) -> datetime:
     """Return the first moment of a chunk."""
     return EPOCH + timedelta(days=chunk)
-
-
-class Reader:
-    """Reads rows of an instant as Arrow tables, over connections of one thread."""
-
-    def __init__(
-        self, dsn: str, instant: Instant, resources: ExitStack, *, as_stored: bool = False
-    ) -> None:
-        self._dsn, self._instant, self._resources = dsn, instant, resources
-        # With the settings that are excluded: a backup of an older version may hold some.
-        self._as_stored = as_stored
-        self._arrays: Connection | None = None
-        self._rows: adbc.Connection | None = None
-        # Whether the last variables had a location or metadata: the next ones then have, too.
-        self._wide = False
-        self._keeps_memory = False
-
-    def rows(
-        self, table: Table, chunks: ChunkRange | None = None, *, numbers: bool = True
-    ) -> Iterator[pa.Table]:
-        """Read the stored columns of a table's rows, in parts that fit into memory.
-
-        Variables are sorted by series, time and number within a part, other tables by their key
-        throughout.
-
-        Args:
-            chunks: Of variables: only those of this range.
-            numbers: Of variables: without, they lack their `id` and are in no order.
-        """
-        with source_errors():
-            if table is not VARIABLE or chunks is None:
-                yield from read_rows(self._array_connection(), *self._everything_of(table))
-                return
-            part = self._as_arrays(chunks, numbers) if chunks.rows <= MAX_SEGMENT_ROWS else None
-            parts = [part] if part is not None else self._variables_row_by_row(chunks)
-            for part in parts:
-                yield _sorted_variables(part) if numbers else part
-
-    def count(self, chunks: ChunkRange) -> int:
-        """Count rows of variables in a range, orphans among them."""
-        query = sql.SQL("SELECT count(*) FROM variable") + _within(chunks)
-        with source_errors():
-            row = self._array_connection().execute(query).fetchone()
-        return int(row[0]) if row else 0
-
-    def _as_arrays(self, chunks: ChunkRange, numbers: bool) -> pa.Table | None:
-        connection = self._array_connection()
-        try:
-            with connection.transaction():
-                part = read_arrays(connection, _within(chunks), Columns(self._wide, numbers))
-                if part is None:
-                    self._wide = True
-                    part = read_arrays(connection, _within(chunks), Columns(True, numbers))
-        except (IrregularError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
-            log.info("variables from %s until %s are read row by row", chunks.first, chunks.end)
-            return None
-        if part is not None and self._wide:
-            self._wide = part["longitude"].null_count + part["metadata"].null_count < (
-                2 * part.num_rows
-            )
-        return part
-
-    def _variables_row_by_row(self, chunks: ChunkRange) -> Iterator[pa.Table]:
-        with self._row_connection().cursor() as cursor:
-            cursor.adbc_statement.set_options(
-                **{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
-            )
-            cursor.execute((self._select(VARIABLE) + _within(chunks)).as_string())
-            for part in _parts(cursor.fetch_record_batch()):
-                yield split_location(_plain(part))
-
-    def _array_connection(self) -> Connection:
-        if self._arrays is None:
-            self._arrays = self._resources.enter_context(pgsession.connect(self._dsn))
-            for statement in _settings(self._instant):
-                self._arrays.execute(statement.encode())
-        elif not self._keeps_memory:
-            self._arrays.execute(KEEP_MEMORY)
-            self._keeps_memory = True
-        return self._arrays
-
-    def _row_connection(self) -> adbc.Connection:
-        if self._rows is None:
-            address = pgsession.session_dsn(self._dsn)
-            self._rows = self._resources.enter_context(adbc.connect(address))
-            with self._rows.cursor() as cursor:
-                # The isolation level is that of a transaction in which nothing was asked yet.
-                for statement in pgsession.later_statements(self._instant.server_version):
-                    cursor.execute(statement)
-                self._rows.commit()
-                for statement in _settings(self._instant):
-                    cursor.execute(statement)
-        return self._rows
-
-    def _everything_of(self, table: Table) -> tuple[sql.Composed, dict[str, str]]:
-        types = self._instant.types[table.name]
-        keys = sql.SQL(", ").join(map(sql.Identifier, table.key))
-        query = self._select(table) + sql.SQL(" ORDER BY {}").format(keys)
-        return query, {name: types[name] for name in table.stored() if name in types}
-
-    def _select(self, table: Table) -> sql.Composed:
-        types = self._instant.types[table.name]
-        columns = sql.SQL(", ").join(
-            sql.SQL("({})::text AS {}" if types[name] in CAST_TO_TEXT else "{} AS {}").format(
-                self._value(table, name), sql.Identifier(name)
-            )
-            for name in table.stored()
-            if name in types
-        )
-        return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
-
-    def _value(self, table: Table, column: str) -> sql.Composable:
-        if column == SETTINGS and not self._as_stored:
-            return settings_without_excluded(table)
-        return sql.Identifier(column)
-
-
-def _settings(instant: Instant) -> tuple[str, ...]:
-    """Write what makes a transaction see the instant, and use one core."""
-    return (
-        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
-        f"SET TRANSACTION SNAPSHOT '{instant.name}'",
-        # Readers share the cores already; a plan with workers of its own is slower.
-        "SET LOCAL max_parallel_workers_per_gather = 0",
-        "SET LOCAL jit = off",
-        # If statistics are old, a chunk is taken for a few rows that an index finds one by one;
-        # it is many, and a bitmap or the whole table reads every page of them once.
-        "SET LOCAL enable_indexscan = off",
-        "SET LOCAL enable_indexonlyscan = off",
-    )
-
-
-def _within(chunks: ChunkRange) -> sql.Composed:
-    bounds = [
-        sql.SQL(" AND time {} {}").format(
-            sql.SQL(operator), sql.Literal(chunk_start(chunk).isoformat())
-        )
-        for operator, chunk in ((">=", chunks.first), ("<", chunks.end))
-        if chunk is not None
-    ]
-    return sql.SQL(" WHERE true") + sql.Composed(bounds)
-
-
-def _parts(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
-    rows = size = 0
-    empty = True
-    for batch in batches:
-        held.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        while rows >= MAX_SEGMENT_ROWS or size >= MAX_PART_BYTES:
-            table = pa.Table.from_batches(held)
-            part, rest = table.slice(0, MAX_SEGMENT_ROWS), table.slice(MAX_SEGMENT_ROWS)
-            yield part
-            held, rows, size = rest.to_batches(), rest.num_rows, rest.nbytes
-            empty = False
-    if rows or empty:
-        yield pa.Table.from_batches(held, batches.schema)
-
-
-def _plain(table: pa.Table) -> pa.Table:
-    """Take the drivers' notes on types from a table; versions differ in them."""
-    arrays = [_storage(column) for column in table.columns]
-    return pa.table(arrays, names=table.column_names)
-
-
-def _storage(column: pa.ChunkedArray) -> pa.Array:
-    array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
-    return array.storage if isinstance(array, pa.ExtensionArray) else array
-
-
-def _sorted_variables(table: pa.Table) -> pa.Table:
-    series = table["series_id"].to_numpy()
-    moments = table["time"].cast(pa.int64()).to_numpy()
-    order = pa.array(np.lexsort((table["id"].to_numpy(), moments, series)))
-    columns = [
-        column if column.null_count == table.num_rows else column.take(order)
-        for column in table.columns
-    ]
-    return pa.table(columns, names=table.column_names)
-
-
-def split_location(table: pa.Table) -> pa.Table:
-    """Split PostgreSQL's point into columns longitude and latitude."""
-    index = table.column_names.index("location")
-    column = table["location"].combine_chunks()
-    points = np.full((table.num_rows, 2), np.nan)
-    known = np.asarray(column.is_valid())
-    if known.any():
-        points[known] = np.frombuffer(b"".join(column.drop_null().to_pylist()), ">f8").reshape(
-            -1, 2
-        )
-    table = table.remove_column(index)
-    for name, values in (("latitude", points[:, 1]), ("longitude", points[:, 0])):
-        table = table.add_column(index, name, pa.array(values, mask=~known))
-    return table
-
-
-@contextmanager
-def open_reader(dsn: str, instant: Instant, *, as_stored: bool = False) -> Iterator[Reader]:
-    """Open a reader whose transactions see exactly the instant.
-
-    Args:
-        as_stored: With settings that backups exclude, if the database has some.
-    """
-    with source_errors(), ExitStack() as resources:
-        yield Reader(dsn, instant, resources, as_stored=as_stored)

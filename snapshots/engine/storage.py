@@ -248,6 +248,18 @@ def open_storage(url: str, name: str = "The backup storage") -> Storage:
         raise StorageError(f"{name} cannot be opened: {_why(error, url)}") from None
 
 
+def check_settings(url: str, name: str) -> None:
+    """Make sure that a storage can be opened, without touching it.
+
+    Args: as `open_storage`.
+
+    Raises:
+        StorageError: it cannot, and what to change.
+    """
+    if object_storage.parse(url).scheme != FOLDER:
+        open_storage(url, name)
+
+
 def place_of(url: str) -> str:
     """Name the place of a URL, without what opens it."""
     return object_storage.parse(url).place

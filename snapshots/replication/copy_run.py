@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from backups_portal.lib.leased_job import LeasedJob, back_off
+from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet, message_counts_for
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError, StorageError
@@ -106,9 +106,9 @@ def copies_overlooked(now: datetime, *, limit: int = MOST_AT_ONCE) -> list[UUID]
     return stored.send_again(now, limit=limit)
 
 
-def copy(snapshot_id: UUID) -> None:
+def copy(snapshot_id: UUID) -> Ran:
     """Make the queued copy of a snapshot; see `LeasedJob.run`."""
-    CopyJob(snapshot_id).run()
+    return CopyJob(snapshot_id).run()
 
 
 class CopyJob(LeasedJob[SnapshotCopy]):
@@ -119,6 +119,10 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     unexpected = UNEXPECTED
     max_attempts = MOST_ATTEMPTS
     interrupted = INTERRUPTED
+
+    def facts(self) -> dict[str, object]:
+        project = self.row.snapshot.project_id
+        return {**super().facts(), "snapshot": self.pk, "project": project}
 
     def rows(self) -> LeaseQuerySet:
         return SnapshotCopy.objects.select_related("snapshot")

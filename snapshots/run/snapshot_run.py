@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.lib.leased_job import GivenUpError, LeasedJob, back_off
+from backups_portal.lib.leased_job import GivenUpError, LeasedJob, Ran, back_off
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import workers_for
 from backups_portal.projects.database_dsn import admin_dsn, who_holds
@@ -60,13 +60,11 @@ UNEXPECTED = (
 )
 
 
-def take(snapshot_id: UUID) -> bool:
+def take(snapshot_id: UUID) -> Ran:
     """Take a queued snapshot; see `LeasedJob.run`.
 
-    If its database server has no room for one more, it waits.
-
-    Returns:
-        Whether it was taken up, however that ended: its database server then has room again.
+    If its database server has no room for one more, it waits, and is not claimed; if it was, the
+    server has room again.
     """
     return SnapshotJob(snapshot_id).run()
 
@@ -92,6 +90,10 @@ class SnapshotJob(LeasedJob[Snapshot]):
     unexpected = UNEXPECTED
     max_attempts = MOST_ATTEMPTS
     interrupted = INTERRUPTED
+
+    def facts(self) -> dict[str, object]:
+        project = self.row.project
+        return {**super().facts(), "project": project.pk, "server": project.server.name}
 
     def rows(self) -> SnapshotQuerySet:
         return Snapshot.objects.select_related("project__server", "project__main_database")

@@ -61,7 +61,7 @@ def change_of(row: MainDatabase, actor: Account, name: str, shown: Any) -> Chang
         project_id=row.pk, action="settings.changed", details__has_key=name
     )
     event = events.order_by("-at", "-pk").first()
-    who = event.account_email if event else ""
+    who = event.who if event else ""
     return Change(
         label=LABELS[name],
         old=_in_words(name, shown),

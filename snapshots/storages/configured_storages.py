@@ -7,7 +7,7 @@ from backups_portal.lib.loggers import get_logger
 from snapshots.engine.encryption import MasterKeys, ProjectCipher
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.fallback_storage import StorageWithCopy, UnopenedStorage
-from snapshots.engine.storage import Storage, open_storage, place_of
+from snapshots.engine.storage import Storage, check_settings, open_storage, place_of
 
 log = get_logger(__name__)
 
@@ -60,6 +60,17 @@ def reading_storage() -> Storage:
         _opened_or_not(settings.SNAPSHOT_COPY_STORAGE, SECOND),
         _tell,
     )
+
+
+def check_storages() -> None:
+    """Make sure that the settings open both storages; nothing is asked of them.
+
+    Raises:
+        StorageError: one cannot be opened.
+    """
+    check_settings(settings.SNAPSHOT_STORAGE, FIRST)
+    if has_copies():
+        check_settings(settings.SNAPSHOT_COPY_STORAGE, SECOND)
 
 
 def has_copies() -> bool:

@@ -69,34 +69,54 @@ TABLE: dict[str, dict[str, Answers]] = {
     # Without its token it is not there.
     "metrics": everybody(only(GET=404, HEAD=404)),
     # Who is signed in already is sent on.
-    "sign-in": {
+    "account_login": {
         **everybody(always(302)),
-        "anonymous": reads(POST=302, PUT=400, OPTIONS=200),
+        "anonymous": reads(POST=302),
     },
-    "sign-out": signed_in(only(POST=302, OPTIONS=200)),
+    "account_logout": everybody(only(POST=302)),
     # A password was given, and no code is awaited: back to the beginning.
-    "sign-in-code": everybody(always(302)),
-    "forgotten": everybody(reads(POST=400)),
-    # Without a link there is nothing to set.
-    "new-password": everybody(always(410)),
-    "security": signed_in(reads()),
+    "mfa_authenticate": everybody(always(302)),
+    "mfa_login_webauthn": {
+        **everybody(always(302)),
+        "anonymous": only(GET=302, HEAD=302, POST=302, PUT=302, OPTIONS=200),
+    },
+    # There is no provider.
     **{
-        name: signed_in(reads(POST=400))
+        name: everybody(only(GET=404, HEAD=404))
+        for name in ("single-sign-on", "single-sign-on-callback")
+    },
+    "account_reset_password": everybody(reads(POST=400)),
+    "account_reset_password_done": everybody(reads(OPTIONS=200)),
+    # Without a link there is nothing to set.
+    **{
+        name: everybody(always(410)) for name in ("account_reset_password_from_key", "new-password")
+    },
+    **{name: signed_in(reads()) for name in ("security", "mfa_index")},
+    "account_email": signed_in(reads(POST=302)),
+    "account_confirm_email": everybody(reads(POST=404, OPTIONS=200)),
+    **{
+        name: signed_in(reads(POST=400, PUT=400, OPTIONS=200))
         for name in (
-            "password-again",
-            "change-password",
-            "second-factor",
-            "second-factor-off",
-            "recovery-codes",
+            "account_change_password",
+            "account_reauthenticate",
+            "mfa_activate_totp",
+            "mfa_add_webauthn",
         )
     },
-    "second-factor-picture": signed_in(reads()),
+    # Everybody has a password, and nobody a second factor.
+    "account_set_password": signed_in(always(302)),
+    "mfa_reauthenticate": signed_in(always(302)),
+    "mfa_reauthenticate_webauthn": signed_in(always(302)),
+    "mfa_deactivate_totp": signed_in(always(404)),
+    "mfa_remove_webauthn": signed_in(only(GET=404, HEAD=404, POST=404, DELETE=404, OPTIONS=200)),
+    "mfa_view_recovery_codes": signed_in(only(GET=404, HEAD=404, OPTIONS=200)),
+    "mfa_generate_recovery_codes": signed_in(reads(POST=400, PUT=400, OPTIONS=200)),
     "access-tokens": signed_in(reads()),
     "access-token-new": signed_in(reads(POST=200)),
     "access-token-revoke": signed_in(only(POST=302)),
     "portal-api-docs": everybody(reads()),
     "session-end": signed_in(only(POST=302)),
-    "sessions-end-others": signed_in(only(POST=302)),
+    "usersessions_list": signed_in(only(POST=302)),
     "projects": signed_in(reads(OPTIONS=200)),
     "all-charges": signed_in(reads()),
     "all-charges-csv": signed_in(reads()),
@@ -157,8 +177,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     "ids-variables": owners(reads()),
     "transfer-report-json": owners(reads()),
     "transfer-report-csv": owners(reads()),
-    **{
-        f"transfer-{verb}": owners(only(POST=409))
-        for verb in ("start", "plan", "pause", "cancel", "undo")
-    },
+    **{f"transfer-{verb}": owners(only(POST=409)) for verb in ("start", "plan", "pause", "cancel")},
+    # It is being undone already: a second press is no mistake.
+    "transfer-undo": owners(only(POST=302)),
 }

@@ -137,7 +137,7 @@ def addresses(world: World) -> Iterator[str]:
         "transfer": [transfer.pk for transfer in world.transfers],
     }
     for pattern in patterns():
-        names = list(pattern.pattern.converters)
+        names = list(pattern.pattern.regex.groupindex)
         if not pattern.name or not set(names) <= known.keys():
             continue
         yield from reversed_with(pattern, names, known, {})

@@ -116,7 +116,7 @@ def test_nobody_sees_or_revokes_the_token_of_somebody_else(
 def test_the_pages_say_that_a_new_password_ends_none(client: Client, account: Account) -> None:
     (value,) = made(client.post(NEW, FORM).content.decode())
     new = "quite another battery"
-    form = {"password": factories.PASSWORD, "new_password": new, "repeated": new}
+    form = {"oldpassword": factories.PASSWORD, "password1": new, "password2": new}
     assert client.post("/account/password/", form).status_code == 302
     token = find_access_token(value)
     assert token is not None

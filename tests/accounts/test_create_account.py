@@ -4,10 +4,14 @@ import io
 import json
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
+from django.test import Client
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.second_factor import asks_for_code
 from backups_portal.audit.models import AuditEvent
+from tests.accounts.test_security import turn_on
 
 pytestmark = pytest.mark.django_db
 
@@ -67,3 +71,29 @@ def test_what_cannot_sign_in_is_not_created(
     with pytest.raises(CommandError, match=message):
         create(email, password, monkeypatch)
     assert Account.objects.count() == 1
+
+
+def test_a_lost_second_factor_is_taken_off(client: Client) -> None:
+    account = Account.objects.create_user("ada@example.com", "correct horse battery")
+    client.post("/sign-in/", {"username": account.email, "password": "correct horse battery"})
+    turn_on(client, account)
+    out = io.StringIO()
+    call_command("reset_second_factor", "ADA@example.com", json=True, stdout=out)
+    assert json.loads(out.getvalue()) == {
+        "email": "ada@example.com",
+        "removed": ["recovery_codes", "totp"],
+    }
+    assert not asks_for_code(account)
+    event = AuditEvent.objects.get(action="account.second_factor_reset")
+    assert (event.subject, event.account_id) == ("ada@example.com", None)
+    assert event.details == {"account": account.pk, "removed": "recovery_codes, totp"}
+    for email, said in (("ada@example.com", "no second factor"), ("x@example.com", "no account")):
+        with pytest.raises(CommandError, match=said):
+            call_command("reset_second_factor", email, stdout=out)
+    assert AuditEvent.objects.filter(action="account.second_factor_reset").count() == 1
+
+
+def test_who_was_made_by_the_operator_is_vouched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    create("Ada@example.com", "correct horse battery", monkeypatch)
+    (address,) = EmailAddress.objects.values_list("email", "verified", "primary")
+    assert address == ("ada@example.com", True, True)

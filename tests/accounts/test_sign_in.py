@@ -1,6 +1,9 @@
 """Signing in and out."""
 
+from urllib.parse import urlsplit
+
 import pytest
+from django.http import QueryDict
 from django.test import Client
 
 from backups_portal.accounts.models import Account
@@ -36,10 +39,6 @@ def test_password_is_stored_with_argon2(account: Account) -> None:
     [
         ("olivia@example.com", "wrong"),
         ("nobody@example.com", factories.PASSWORD),
-        ("not an e-mail", "x"),
-        ("olivia@example.com\0", "x"),
-        ("", ""),
-        ("a" * 400 + "@example.com", "x"),
     ],
 )
 def test_wrong_sign_in_is_refused_with_a_trace(
@@ -51,6 +50,23 @@ def test_wrong_sign_in_is_refused_with_a_trace(
     event = AuditEvent.objects.get()
     assert (event.action, event.account_id) == ("session.refused", None)
     assert event.address == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("email", "password"),
+    [
+        ("not an e-mail", "x"),
+        ("olivia@example.com\0", "x"),
+        ("", ""),
+        ("a" * 400 + "@example.com", "x"),
+        ("olivia@example.com", "x" * 5000),
+    ],
+)
+def test_what_is_no_sign_in_is_looked_up_nowhere(
+    client: Client, account: Account, email: str, password: str
+) -> None:
+    assert sign_in(client, email, password).status_code == 400
+    assert not AuditEvent.objects.exists()
 
 
 def test_closed_account_cannot_sign_in(client: Client, account: Account) -> None:
@@ -83,3 +99,20 @@ def test_a_link_cannot_sign_out(client: Client, account: Account) -> None:
     client.force_login(account)
     assert client.get("/sign-out/").status_code == 405
     assert "_auth_user_id" in client.session
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        ("http://testserver/restores/1/?device=a", "/restores/1/?device=a"),
+        ("https://elsewhere.example/restores/1/", "/"),
+        ("http://testserver.elsewhere.example/", "/"),
+        ("nonsense", "/"),
+        ("", "/"),
+    ],
+)
+def test_after_a_form_the_way_back_is_its_page(client: Client, referer: str, back: str) -> None:
+    headers = {"Referer": referer} if referer else {}
+    answer = client.post("/restores/00000000-0000-4000-8000-000000000000/retry/", headers=headers)
+    assert answer.status_code == 302
+    assert QueryDict(urlsplit(answer.url).query).get("next", "/") == back

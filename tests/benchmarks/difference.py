@@ -4,15 +4,11 @@ The snapshots are synthetic: manifest and contents are those of a project of the
 segments, which nobody opens, there are none.
 """
 
-import argparse
-import hashlib
-import json
-import statistics
+import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +25,12 @@ from snapshots.engine.contents_index import (
 from snapshots.engine.day_device_counts import CELL_SCHEMA, rows_by_chunk
 from snapshots.engine.diff_inputs import find_difference, stored_state
 from snapshots.engine.difference import Difference
-from snapshots.engine.layout import segment_key
-from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
+from tests.benchmarks.harness import Samples, console_of, parser_of, print_json
+from tests.manifests import make_manifest, make_segment
 
 FIRST_DAY = 20_000
-ROUNDS = 5
-DIGEST = "0" * 32
 # What the cells of a second snapshot have for digests, beside those of the first.
 Digests = npt.NDArray[np.uint32]
 CASES: dict[str, Callable[[Digests, int], Digests]] = {
@@ -60,12 +55,10 @@ def store(
         ],
         schema=CELL_SCHEMA,
     )
+    trucks = [Device(f"{n:024x}", n * 5 + 1, f"Truck {n}", 5, None, None) for n in range(devices)]
     encoded = [
         *(encode_cells(project_id, *part) for part in keep_nothing().with_new(cells)),
-        encode_devices(
-            project_id,
-            [Device(f"{n:024x}", n * 5 + 1, f"Truck {n}", 5, None, None) for n in range(devices)],
-        ),
+        encode_devices(project_id, trucks),
         encode_excluded(project_id, []),
     ]
     for item in encoded:
@@ -74,48 +67,25 @@ def store(
     # The first and the last reach to the ends of time.
     bounds = [None, *(day for day, _ in rows_by_day[1:]), None]
     segments = [
-        _segment(project_id, {day: count}, first, end)
+        replace(make_segment(project_id, f"{day}", {day: count}), first_chunk=first, end_chunk=end)
         for (day, count), first, end in zip(rows_by_day, bounds, bounds[1:], strict=False)
     ]
-    manifest = Manifest(
-        snapshot_id=uuid.uuid4(),
-        project_id=project_id,
-        prefix="0" * 8,
-        taken_at=datetime.now(UTC),
-        is_full=True,
-        postgresql_version="18",
-        schema_version=1,
-        columns={"variable": ("time",)},
-        segments=tuple(segments),
-        contents=tuple(item.segment for item in encoded),
-        new_keys=frozenset(),
-    )
+    contents = tuple(item.segment for item in encoded)
+    manifest = make_manifest(project_id, segments=tuple(segments), contents=contents)
     storage.put(manifest.key, manifest.to_json())
     return manifest
 
 
-def _segment(
-    project_id: uuid.UUID, chunk_rows: dict[int, int], first: int | None, end: int | None
-) -> Segment:
-    rows = sum(chunk_rows.values())
-    sha256 = hashlib.sha256(repr(chunk_rows).encode()).hexdigest()
-    key = segment_key(project_id, sha256)
-    return Segment("variable", key, sha256, rows, 1, 1, DIGEST, first, end, chunk_rows)
-
-
 def compare(storage: Storage, *keys: str) -> Difference:
     """What a page does."""
-    return find_difference(storage, *(stored_state(storage, _load(storage, key)) for key in keys))
+    manifests = [Manifest.load(storage, key) for key in keys]
+    return find_difference(storage, *(stored_state(storage, one) for one in manifests))
 
 
-def _load(storage: Storage, key: str) -> Manifest:
-    return Manifest.load(storage, key)
-
-
-def measure(*, rows: int, devices: int, days: int) -> dict[str, Any]:
+def measure(*, rows: int, devices: int, days: int, rounds: int = 1) -> dict[str, Any]:
     """Median seconds of each case, and the bytes of the contents."""
     digests = np.random.default_rng(1).integers(0, 1 << 32, days * devices, dtype=np.uint32)
-    size = {"devices": devices, "days": days, "rows": rows}
+    size, samples = {"devices": devices, "days": days, "rows": rows}, Samples()
     with tempfile.TemporaryDirectory() as folder:
         storage, project_id = open_storage(f"file://{folder}"), uuid.uuid4()
         first = store(storage, project_id, digests, **size)
@@ -126,32 +96,28 @@ def measure(*, rows: int, devices: int, days: int) -> dict[str, Any]:
         }
         for name, change in CASES.items():
             second = store(storage, project_id, change(digests, devices), **size)
-            seconds = []
-            for _ in range(ROUNDS):
-                begun = time.perf_counter()
-                found = compare(storage, first.key, second.key)
-                seconds.append(time.perf_counter() - begun)
+            for _ in range(rounds):
+                with samples.clock(name):
+                    found = compare(storage, first.key, second.key)
             result[name] = {
-                "seconds": round(statistics.median(seconds), 4),
+                "seconds": round(samples.median(f"{name} s") or 0, 4),
                 "days": len(found.chunks),
                 "devices": len(found.devices),
             }
     return result
 
 
-def main() -> None:
-    """Run from a terminal."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000_000)
+def main(arguments: list[str]) -> None:
+    parser = parser_of("difference", __doc__, rows=20_000_000, rounds=5)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--days", type=int, default=126)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = vars(parser.parse_args())
-    as_json = options.pop("json")
-    result = measure(**options)
-    lines = [f"{name}: {value}" for name, value in result.items()]
-    print(json.dumps(result, indent=1) if as_json else "\n".join(lines))  # noqa: T201
+    options = parser.parse_args(arguments)
+    size = {name: getattr(options, name) for name in ("rows", "devices", "days", "rounds")}
+    result = measure(**size)
+    for name, value in result.items():
+        console_of(options).print(f"{name}: {value}", highlight=False)
+    print_json(options, **result)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

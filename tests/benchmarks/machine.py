@@ -3,13 +3,17 @@
 import os
 import platform
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-PROC = Path("/proc")
-TICKS = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
+import psutil
+
+from tests.processes import tree
+
+OWN = Path("/proc/self")
+# Whose the databases are; no portal's.
+INSTALLATION = "be" * 8
 
 
 @dataclass(frozen=True)
@@ -24,88 +28,66 @@ class Machine:
     postgresql: str
     load: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+    @classmethod
+    def now(cls, postgresql: str) -> "Machine":
+        return cls(
+            processor=_processor(),
+            cores=os.cpu_count() or 1,
+            memory_gb=round(psutil.virtual_memory().total / 2**30, 1),
+            system=f"{platform.system()} {platform.release()} {platform.machine()}",
+            python=platform.python_version(),
+            postgresql=postgresql,
+            load=round(os.getloadavg()[0], 2),
+        )
 
-
-def describe(postgresql: str) -> Machine:
-    """This machine, now."""
-    return Machine(
-        processor=_processor(),
-        cores=os.cpu_count() or 1,
-        memory_gb=round(PAGE * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        system=f"{platform.system()} {platform.release()} {platform.machine()}",
-        python=platform.python_version(),
-        postgresql=postgresql,
-        load=round(os.getloadavg()[0], 2),
-    )
+    def __str__(self) -> str:
+        return (
+            f"{self.cores} x {self.processor}, {self.memory_gb} GB, {self.system}; "
+            f"PostgreSQL {self.postgresql}, Python {self.python}; load {self.load} at start"
+        )
 
 
 def _processor() -> str:
-    try:
-        lines = (PROC / "cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all that descend from it."""
-    found = [pid]
-    for process in found:
-        try:
-            for tasks in (PROC / str(process) / "task").glob("*/children"):
-                found += [int(child) for child in tasks.read_text().split()]
-        except OSError:  # it has ended meanwhile
-            continue
-    return found
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory that a process and its descendants hold; shared pages count once per process."""
     total = 0
     for process in tree(pid):
-        try:
-            total += int((PROC / str(process) / "statm").read_text().split()[1]) * PAGE
-        except (OSError, IndexError):
-            continue
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """Processor time of a process, its descendants, and those of them that it has waited for."""
+    total = 0.0
+    for process in tree(pid):
+        with suppress(psutil.NoSuchProcess):
+            used = process.cpu_times()
+            total += used.user + used.system + used.children_user + used.children_system
     return total
 
 
 def own_peak_bytes() -> int:
     """The most memory that this process has held (VmHWM; what getrusage says includes its parent's
     at the time of the fork)."""
-    for line in (PROC / "self" / "status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("the system does not say how much memory a process has held")
+    status = (OWN / "status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])
 
 
 def peak_growth() -> Callable[[], int]:
     """What tells the most bytes that this process has held since, beyond those of now."""
     # The system forgets the peak of before.
-    (PROC / "self" / "clear_refs").write_text("5")
+    (OWN / "clear_refs").write_text("5")
     before = own_peak_bytes()
     return lambda: own_peak_bytes() - before
 
 
-def tree_cpu_seconds(pid: int) -> float:
-    """Processor time of a process, its descendants, and those of them that it has waited for."""
-    ticks = 0
-    for process in tree(pid):
-        try:
-            fields = (PROC / str(process) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        # Own time; and, of the first only, that of children that have ended.
-        ticks += sum(map(int, fields[11:13])) + sum(map(int, fields[13:15]))
-    return ticks / TICKS
-
-
 def folder_bytes(folder: Path) -> int:
-    """Size of all files below a folder, or of one file."""
-    if folder.is_file():
-        return folder.stat().st_size
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    files = [folder] if folder.is_file() else folder.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())

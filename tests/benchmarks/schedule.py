@@ -1,4 +1,4 @@
-"""Measures the schedule at scale: the tick, retention, the sweep, a long list, and real projects.
+"""Measures the schedule at scale: the tick, retention, the sweep, and real projects.
 
     python -m tests.benchmarks.schedule --projects 10k
     python -m tests.benchmarks.schedule --projects 1M --json
@@ -10,35 +10,59 @@ makes up as many objects as there would be.
 
 import argparse
 import sys
+from collections.abc import Sequence
 
-from tests.benchmarks.cluster import Cluster
-from tests.benchmarks.harness import conclude, console_of, count, parser_of, prepared
-from tests.benchmarks.pagesetup import portal_ready
-from tests.benchmarks.samples import Samples, Say
-from tests.benchmarks.schedulegoals import SEQUENTIAL, goals
-from tests.benchmarks.schedulemeasure import (
-    DUE,
-    SNAPSHOT_DAYS,
-    measure_end_to_end,
-    measure_lists,
-    measure_retention,
-    measure_sweep,
-    measure_tick,
-    plan_of_the_tick,
+from tests.benchmarks.harness import (
+    Goal,
+    Samples,
+    Say,
+    conclude,
+    console_of,
+    count,
+    parser_of,
+    prepared,
 )
-from tests.benchmarks.schedulesetup import add_projects
+from tests.benchmarks.servers import portal_ready
+
+DUE = (0, 100, 10_000)
+SNAPSHOT_DAYS = 100
+SEQUENTIAL = "tables that a tick reads whole"
+RATE = "projects a second"
+RETENTION, SWEEP = "memory of retention", "memory of the sweep"
+
+
+def goals(sizes: Sequence[int]) -> list[Goal]:
+    """What is to be reached for so many projects, measured as they become more."""
+    return [
+        *(_flat(due, size, least) for due in DUE for least, size in _growing(due, sizes)),
+        Goal(SEQUENTIAL, SEQUENTIAL, 0, unit="tables"),
+        Goal(f"claimed and sent, {RATE}", RATE, 2_000, unit="/s", more_is_better=True),
+        Goal(RETENTION, f"{RETENTION} MB", 64, 16, "MB"),
+        Goal(SWEEP, f"{SWEEP} MB", 64, 16, "MB"),
+        Goal("real snapshots that failed", "snapshots that failed", 0, unit="snapshots"),
+    ]
+
+
+def _growing(due: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """The fewest projects of which so many can be due, beside each larger number."""
+    least, *more = [size for size in sizes if size >= due] or [0]
+    return [(least, size) for size in more]
+
+
+def _flat(due: int, size: int, least: int) -> Goal:
+    name = f"tick with {due:,} due: {size:,} projects vs {least:,}"
+    return Goal(name, (f"{tick(due, size)} s", f"{tick(due, least)} s"), 1.5, 1.2)
+
+
+def tick(due: int, among: int) -> str:
+    return f"tick {due} among {among}"
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    """The options of a run."""
-    parser = parser_of("schedule", __doc__)
+    parser = parser_of("schedule", __doc__, rounds=5)
     add = parser.add_argument
-    add("--projects", type=count, default=10_000,
-        help="rows of projects, and of snapshots (default: 10k)")  # fmt: skip
-    add("--rounds", type=int, default=5,
-        help="how often each tick is run, and each list ten times (default: 5)")  # fmt: skip
-    add("--backups", type=count, default=10_000, help="of the long list (default: 10k)")
-    add("--end-to-end", type=count, default=500, help="real projects to back up (default: 500)")
+    add("--projects", type=count, default=10_000, help="rows of projects, and of snapshots")
+    add("--end-to-end", type=count, default=500, help="real projects to back up")
     return parser.parse_args(arguments)
 
 
@@ -47,54 +71,36 @@ def sizes_of(projects: int) -> list[int]:
     return sorted({max(projects // part, 1) for part in (100, 10, 1)})
 
 
-def run(cluster: Cluster, options: argparse.Namespace, say: Say) -> tuple[Samples, dict[int, str]]:
-    """All figures, and the plans of the tick's query among all projects, by how many are due."""
-    samples = Samples()
-    plans = _ticks(samples, options, say)
+def run(options: argparse.Namespace, say: Say) -> tuple[Samples, dict[int, str]]:
+    from tests.benchmarks import schedule_measurements as measurements
+
+    samples, there = Samples(), 0
+    for size in sizes_of(options.projects):
+        say(f"ticks among {size:,} projects")
+        measurements.add_projects(there + 1, size)
+        there = size
+        for due in (due for due in DUE if due <= size):
+            for _ in range(options.rounds):
+                measurements.measure_tick(samples, size, due)
+    plans = {due: measurements.plan_of_the_tick(due) for due in DUE if 0 < due <= there}
+    samples.add(SEQUENTIAL, sum(plan.count("Seq Scan") for plan in plans.values()))
     say(f"retention of {options.projects:,} snapshots")
-    measure_retention(samples, max(options.projects // SNAPSHOT_DAYS, 1))
+    measurements.measure_retention(samples, max(options.projects // SNAPSHOT_DAYS, 1))
     say("sweep of their storage")
-    measure_sweep(samples)
-    say("lists of backups")
-    measure_lists(samples, options.backups, 10 * options.rounds)
+    measurements.measure_sweep(samples)
     if options.end_to_end:
         say(f"{options.end_to_end:,} real projects")
-        measure_end_to_end(samples, options.end_to_end, cluster)
+        measurements.measure_end_to_end(samples, options.end_to_end)
     return samples, plans
 
 
-def _ticks(samples: Samples, options: argparse.Namespace, say: Say) -> dict[int, str]:
-    from django.utils import timezone
-
-    there = 0
-    for size in sizes_of(options.projects):
-        say(f"adding projects up to {size:,}")
-        add_projects(there + 1, size, timezone.now())
-        there = size
-        for due in (due for due in DUE if due <= size):
-            say(f"ticks among {size:,} projects with {due:,} due")
-            for _ in range(options.rounds):
-                measure_tick(samples, size, due)
-            say(f"  {samples.median(f'tick {due} among {size} s'):.4f} s")
-    plans = {due: plan_of_the_tick(due) for due in DUE if 0 < due <= there}
-    samples.add(SEQUENTIAL, sum(plan.count("Seq Scan") for plan in plans.values()))
-    return plans
-
-
 def main(arguments: list[str]) -> None:
-    """Run the benchmark."""
     options = parse(arguments)
     with prepared() as (cluster, machine, say), portal_ready(cluster):
-        samples, plans = run(cluster, options, say)
-    conclude(
-        options,
-        machine,
-        samples,
-        goals(sizes_of(options.projects)),
-        f"{options.projects:,} projects",
-        asked=("projects",),
-        plans={due: plan.splitlines() for due, plan in plans.items()},
-    )
+        samples, plans = run(options, say)
+    title, sizes = f"{options.projects:,} projects", sizes_of(options.projects)
+    lines = {due: plan.splitlines() for due, plan in plans.items()}
+    conclude(options, machine, samples, goals(sizes), title, plans=lines)
     for due, plan in plans.items():
         console_of(options).print(
             f"The tick's query with {due:,} due:\n{plan}", markup=False, soft_wrap=True

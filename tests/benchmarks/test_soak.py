@@ -21,21 +21,16 @@ from restores.models import Proof
 from snapshots.models import Snapshot
 from snapshots.retention.expiry import prune_project
 from snapshots.schedule.schedule_tick import queue_due
-from tests.benchmarks.goals import judge
-from tests.benchmarks.machine import tree
-from tests.benchmarks.samples import Samples
-from tests.benchmarks.soak import parse
-from tests.benchmarks.soakbeat import compressed
-from tests.benchmarks.soakchecks import logged_errors
-from tests.benchmarks.soakdays import as_it_was, missing_dates, pass_day
-from tests.benchmarks.soakfaults import Fault, faults
-from tests.benchmarks.soakingest import choose, perform
-from tests.benchmarks.soakoutages import Outages
-from tests.benchmarks.soakservices import Service
-from tests.benchmarks.soaktruth import NOTHING, Contents, Truth
-from tests.benchmarks.soakverdict import TROUBLES, goals
-from tests.benchmarks.soakwatching import Connections, Counting, growth, quarters, surplus
+from tests.benchmarks.harness import Samples, judge
+from tests.benchmarks.soak.__main__ import parse
+from tests.benchmarks.soak.beat import compressed
+from tests.benchmarks.soak.days import as_it_was, missing_dates, pass_day
+from tests.benchmarks.soak.ingest import NOTHING, Contents, Truth, choose, groups_in, perform
+from tests.benchmarks.soak.judgement import goals, logged_errors
+from tests.benchmarks.soak.processes import Fault, Outages, Service, faults
+from tests.benchmarks.soak.watching import Connections, Counting, growth, quarters, surplus
 from tests.factories import make_project_row, make_snapshot
+from tests.processes import tree
 from tests.projectdatabases import add_device, main_database, open_database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -153,11 +148,9 @@ def test_operations_leave_a_database_as_the_truth_says() -> None:
             perform(connection, target.prefix, operation)
             truth.end(change, operation.group, operation.after, at=2)
             kinds.add(operation.kind)
-        rows = connection.execute(
-            "SELECT group_key, count(*), sum(number_value)::bigint FROM variable GROUP BY 1"
-        ).fetchall()
+        found = groups_in(connection)
     assert kinds == {"inserted", "corrected", "deleted"}
-    assert truth.differences({str(name): Contents(*rest) for name, *rest in rows}) == []
+    assert truth.differences(found) == []
 
 
 @pytest.fixture
@@ -194,9 +187,13 @@ def service(tmp_path: Path) -> Iterator[Service]:
     with opened(tmp_path / "var") as folder:
         program = Program("pair", ["/bin/sh", "-c", "sleep 300 & sleep 300"])
         service = Service("pair", lambda: start(program, folder))
-        wait_for(lambda: len(tree(service.child.pid)) == 3)
+        wait_for(lambda: len(pids_of(service)) == 3)
         yield service
         service.kill()
+
+
+def pids_of(service: Service) -> list[int]:
+    return [process.pid for process in tree(service.child.pid)]
 
 
 def wait_for(is_so: Callable[[], bool]) -> None:
@@ -208,7 +205,7 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 
 
 def test_what_is_killed_is_gone_with_its_processes_and_starts_again(service: Service) -> None:
-    before = tree(service.child.pid)
+    before = pids_of(service)
     service.kill()
     assert [pid for pid in before if start_mark(pid)] == []
     service.start()
@@ -255,10 +252,10 @@ def test_connections_that_nobody_needs_are_counted() -> None:
 
 
 def test_one_trouble_of_any_kind_is_one_too_many() -> None:
-    samples = Samples()
-    for name in TROUBLES:
-        samples.add(name, 1 if name == "orphan objects" else 0)
-    lines = judge(samples, goals())
+    troubles, samples = {"orphan objects": 1, "wrong charges": 0}, Samples()
+    for name, count in troubles.items():
+        samples.add(name, count)
+    lines = judge(samples, goals(troubles))
     assert [line.goal.name for line in lines if not line.reached_must] == ["orphan objects"]
 
 

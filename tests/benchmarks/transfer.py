@@ -11,123 +11,108 @@ official Python SDK doing the same migration through the API.
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
 
-from backups_portal.lib.crypto import Keyring
 from backups_portal.transfers.move.move_run import MoveJob, move
 from backups_portal.transfers.move.transfer_check import Line as Compared
 from backups_portal.transfers.move.transfer_check import compare
 from backups_portal.transfers.move.transfer_undo import Undone, undo
 from backups_portal.transfers.plan.dry_run import Plan, Planning, make_plan
 from backups_portal.transfers.plan.selection import Choice
-from tests.benchmarks import report
-from tests.benchmarks.apisetup import django_ready
-from tests.benchmarks.build import Fleet, build
-from tests.benchmarks.cluster import Cluster, Source, empty_source
-from tests.benchmarks.goals import Goal
-from tests.benchmarks.harness import console_of, count, counts, parser_of, prepared, print_json
+from restores.snapshot_loader import Target
+from tests.benchmarks.fleet import Connection, Fleet, built, scalar
+from tests.benchmarks.harness import (
+    MEGABYTE,
+    Goal,
+    Samples,
+    Say,
+    console_of,
+    counts,
+    divide,
+    parser_of,
+    prepared,
+    print_json,
+    show,
+)
 from tests.benchmarks.machine import own_peak_bytes
-from tests.benchmarks.samples import Samples
-from tests.benchmarks.transferpeer import migrate_devices
+from tests.benchmarks.servers import Cluster, django_ready
+from tests.projectdatabases import KEYS, main_database, open_database, quiet
 
-KEYS = Keyring(b"k" * 32)
 DEVICES = 100
 # As settings.TRANSFER_BATCH_ROWS.
 BATCH_ROWS = 100_000
+# The most that the API returns and takes at a time.
+PAGE = 10_000
 COLUMNS = "series_id, time, created_at, number_value, text_value, group_key, location, metadata"
 BARE = "bare COPY into COPY"
 BRIN = "CREATE INDEX ON bare USING brin ({}) WITH (pages_per_range = 32)"
-INDEXES = (
+BARE_TABLE = (
+    "CREATE TABLE bare (LIKE variable INCLUDING DEFAULTS INCLUDING IDENTITY)",
     "CREATE INDEX ON bare (series_id, time)",
     BRIN.format("time timestamptz_minmax_multi_ops"),
     BRIN.format("id int8_minmax_multi_ops"),
 )
 
 
-def _ratio(above: str, below: str, factor: float = 1) -> Callable[[Samples], float | None]:
-    def value(samples: Samples) -> float | None:
-        ratio = samples.ratio(above, below)
-        return None if ratio is None else factor * ratio
-
-    return value
+def _peak_megabytes(samples: Samples) -> float:
+    return max(samples.values["peak bytes"]) / MEGABYTE
 
 
 def _sdk_ratio(samples: Samples) -> float | None:
-    per_row, move = samples.median("SDK s per row"), samples.median("move s")
-    rows = samples.median("rows")
-    return None if not (per_row and move and rows) else per_row * rows / move
+    per_row, rows = samples.median("SDK s per row"), samples.median("rows")
+    return divide(per_row and rows and per_row * rows, samples.median("move s"))
 
 
 GOALS = (
     Goal("vs the official Python SDK", _sdk_ratio, 20, 50, more_is_better=True),
-    Goal("rows/s vs bare COPY", _ratio(f"{BARE} s", "move s"), 0.3, 0.6, more_is_better=True),
-    Goal("dry run vs move", _ratio("dry run s", "move s", 100), 15, None, "%"),
-    Goal("undo vs move", _ratio("undo s", "move s"), 1, None),
-    Goal("nothing new vs move", _ratio("second move s", "move s", 100), 10, None, "%"),
-    Goal(
-        "peak memory",
-        lambda samples: max(samples.values["peak bytes"]) / 1e6,
-        300,
-        None,
-        "MB",
-    ),
+    Goal("rows/s vs bare COPY", (f"{BARE} s", "move s"), 0.3, 0.6, more_is_better=True),
+    Goal("dry run vs move", ("dry run s", "move s"), 15, unit="%"),
+    Goal("undo vs move", ("undo s", "move s"), 1),
+    Goal("nothing new vs move", ("second move s", "move s"), 10, unit="%"),
+    Goal("peak memory", _peak_megabytes, 300, unit="MB"),
 )
 
 
 @dataclass
 class Pair:
-    """A full project and an empty one."""
-
-    source: Source
-    target: Source
+    source: Target
+    target: Target
 
     @contextmanager
-    def opened(self) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
-        """As the portal opens them."""
-        with (
-            psycopg.connect(self.source.dsn) as source,
-            psycopg.connect(self.target.dsn, autocommit=True) as target,
-        ):
+    def opened(self) -> Iterator[tuple[Connection, Connection]]:
+        with psycopg.connect(self.source.dsn) as source, open_database(self.target) as target:
             source.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             target.execute("SET work_mem = '64MB'")
             yield source, target
 
     def plan(self) -> Plan:
-        """The dry run."""
+        planning = Planning(limit=0, now=datetime.now(UTC), batch_rows=BATCH_ROWS)
         with self.opened() as (source, target):
-            return make_plan(
-                source,
-                target,
-                Choice(),
-                Planning(limit=0, now=datetime.now(UTC), batch_rows=BATCH_ROWS),
-            )
+            return make_plan(source, target, Choice(), planning)
 
     def move(self, plan: Plan, transfer: str) -> list[Compared]:
-        """The move and the comparison."""
+        job = MoveJob(transfer, plan, Choice(), keys=KEYS, limit=0, now=datetime.now(UTC))
         with self.opened() as (source, target):
-            routes = move(
-                source,
-                target,
-                MoveJob(transfer, plan, Choice(), keys=KEYS, limit=0, now=datetime.now(UTC)),
-                on_batch=lambda outcome: None,
-            )
+            routes = move(source, target, job, on_batch=quiet)
             return compare(target, plan, routes.target, transfer=transfer)
 
+    def take_back(self, transfer: str) -> None:
+        with self.opened() as (_, target):
+            undo(target, transfer, Undone(), lambda: None)
 
-def bare_copy(pair: Pair) -> float:
-    """All rows from one database piped into a bare table of the other; seconds."""
-    with pair.source.connect() as source, pair.target.connect() as target:
-        target.execute("CREATE TABLE bare (LIKE variable INCLUDING DEFAULTS INCLUDING IDENTITY)")
-        for statement in INDEXES:
+
+def bare_copy(pair: Pair, samples: Samples) -> None:
+    with open_database(pair.source) as source, open_database(pair.target) as target:
+        for statement in BARE_TABLE:
             target.execute(statement.encode())
-        started = time.monotonic()
         with (
+            samples.clock(BARE),
             source.cursor() as left,
             target.cursor() as right,
             left.copy(f"COPY variable ({COLUMNS}) TO STDOUT (FORMAT binary)".encode()) as rows,
@@ -135,97 +120,97 @@ def bare_copy(pair: Pair) -> float:
         ):
             for row in rows:
                 copy.write(row)
-        seconds = time.monotonic() - started
         target.execute("DROP TABLE bare")
-    return seconds
 
 
-def measure_round(pair: Pair, samples: Samples) -> None:
+def measure_round(cluster: Cluster, pair: Pair, samples: Samples) -> None:
     """Everything once; the target is empty again afterwards."""
-    samples.add(f"{BARE} s", bare_copy(pair))
-    pair.target.cluster.settle()
+    bare_copy(pair, samples)
+    cluster.settle()
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
-    plan = _timed(samples, "dry run s", pair.plan)
-    lines = _timed(samples, "move s", lambda: pair.move(plan, first))
+    with samples.clock("dry run"):
+        plan = pair.plan()
+    with samples.clock("move"):
+        lines = pair.move(plan, first)
     if not all(line.is_equal for line in lines):
         raise SystemExit("what was moved is not what was chosen")
-    again = _timed(samples, "second dry run s", pair.plan)
+    with samples.clock("second dry run"):
+        again = pair.plan()
     if again.cost:
         raise SystemExit("the second dry run would add rows")
-    _timed(samples, "second move s", lambda: pair.move(again, second))
-    pair.target.cluster.settle()
-
-    def take_back() -> None:
-        with pair.target.connect() as target:
-            target.execute("SET work_mem = '64MB'")
-            undo(target, first, Undone(), lambda: None)
-
-    _timed(samples, "undo s", take_back)
-    with pair.target.connect() as target:
+    with samples.clock("second move"):
+        pair.move(again, second)
+    cluster.settle()
+    with samples.clock("undo"):
+        pair.take_back(first)
+    with open_database(pair.target) as target:
         target.execute("TRUNCATE variable, change_mark")
         target.execute("VACUUM")
     samples.add("peak bytes", own_peak_bytes())
 
 
-def _timed(samples: Samples, name: str, do: Callable[[], Any]) -> Any:
-    started = time.monotonic()
-    result = do()
-    samples.add(name, time.monotonic() - started)
-    return result
+def migrate_devices(cluster: Cluster, pair: Pair, devices: int) -> float:
+    """Copy some devices with the SDK, through a server as in production; seconds per record."""
+    from tagoio_sdk import Resources
+
+    from tests.benchmarks.portal import serve
+    from tests.contract.server import running_api
+
+    tokens = [serve(one).headers["HTTP_TOKEN"] for one in (pair.source, pair.target)]
+    with running_api({}, cluster.scratch / "api.log") as url:
+        region = {"api": url, "sse": f"{url}/events"}
+        left, right = (Resources({"token": token, "region": region}) for token in tokens)
+        found = left.devices.listDevice({"page": 1, "amount": devices, "fields": ["id", "name"]})
+        began, copied = time.monotonic(), 0
+        for device in found:
+            made = right.devices.create({"name": device["name"], "type": "mutable"})
+            copied += _copy_records(left, right, device["id"], made["device_id"])
+        return (time.monotonic() - began) / copied
 
 
-def run_size(
-    cluster: Cluster, rows: int, rounds: int, sdk_devices: int, say: Callable[[str], None]
-) -> Samples:
+def _copy_records(left: Any, right: Any, old: str, new: str) -> int:
+    copied = 0
+    while True:
+        query = {"qty": PAGE, "skip": copied, "ordination": "ascending"}
+        records = left.devices.getDeviceData(old, query)
+        if records:
+            right.devices.sendDeviceData(new, records)
+        copied += len(records)
+        if len(records) < PAGE:
+            return copied
+
+
+def run_size(cluster: Cluster, rows: int, rounds: int, sdk_devices: int, say: Say) -> Samples:
     """All rounds of one size; the SDK, which is slow, copies some devices once."""
     samples = Samples()
-    with empty_source(cluster) as source, empty_source(cluster) as target:
-        say(f"building a project of {rows:,} variables")
-        build(source, Fleet(rows, DEVICES))
+    say(f"building a project of {rows:,} variables")
+    with built(cluster, Fleet(rows, DEVICES)) as source, main_database(cluster.url) as target:
+        pair = Pair(source, target)
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}, {rows:,} rows")
-            measure_round(Pair(source, target), samples)
-        with source.connect() as connection:
-            row = connection.execute("SELECT count(*) FROM variable").fetchone()
-        samples.add("rows", int(str(row[0])) if row else 0)
+            measure_round(cluster, pair, samples)
+        with open_database(source) as connection:
+            samples.add("rows", scalar(connection, "SELECT count(*) FROM variable"))
         if sdk_devices:
             say(f"the SDK copies {sdk_devices} devices")
             with django_ready(cluster):
-                copied, seconds = migrate_devices(source, target, sdk_devices)
-            samples.add("SDK s per row", seconds / copied)
+                samples.add("SDK s per row", migrate_devices(cluster, pair, sdk_devices))
     return samples
 
 
 def main(arguments: list[str]) -> None:
-    """Run the benchmark."""
-    parser = parser_of("transfer", __doc__)
-    parser.add_argument("--rows", type=count, default=2_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = parser_of("transfer", __doc__, rows=2_000_000, rounds=3)
     parser.add_argument("--sdk-devices", type=int, default=5, help="0: without the SDK")
     parser.add_argument("--growth", type=counts, metavar="N,…", help="instead: these sizes")
     options = parser.parse_args(arguments)
-    console = console_of(options)
-    results: dict[str, Any] = {"sizes": {}}
-    with prepared() as (cluster, machine, _):
-        report.show_machine(console, machine)
-        results["machine"] = machine.as_dict()
+    console, sizes = console_of(options), {}
+    devices = 0 if options.growth else options.sdk_devices
+    with prepared() as (cluster, machine, say):
+        console.print(str(machine))
         for rows in options.growth or [options.rows]:
-            samples = run_size(
-                cluster,
-                rows,
-                options.rounds,
-                0 if options.growth else options.sdk_devices,
-                console.print,
-            )
-            lines = [goal.judge(samples) for goal in GOALS]
-            report.show_lines(console, lines, f"{rows:,} variables")
-            report.show_samples(console, samples)
-            results["sizes"][rows] = {
-                "lines": [line.as_dict() for line in lines],
-                "samples": samples.values,
-            }
-    if options.json:
-        print_json(results)
+            samples = run_size(cluster, rows, options.rounds, devices, say)
+            sizes[rows] = show(console, samples, GOALS, f"{rows:,} variables")
+    print_json(options, machine=asdict(machine), sizes=sizes)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from backups_portal.projects.models import Project
 from tests.browser import chromium
 from tests.conftest import database_of_this_test
 from tests.contract.server import running
-from tests.factories import NOWHERE
+from tests.factories import NOWHERE, PASSWORD
 
 # Remembers what moves on a page by itself.
 SHIFTS = """window.shifted = [];
@@ -159,4 +159,6 @@ def session_of(account: Account) -> str:
     client = Client()
     # As it is now: who signs in by the form has their quick hash replaced by a deployed one.
     client.force_login(Account.objects.get(pk=account.pk))
+    # Pages that change how somebody signs in ask for it.
+    client.post("/account/password-again/", {"password": PASSWORD})
     return client.cookies["sessionid"].value

@@ -197,8 +197,10 @@ class Scene:
             "transfer": self.transfer.pk,
             "device": "d" * 24,
             "token": "ab" * 12,
+            "uidb36": "0",
+            "key": "0",
             "member": 0,
             "invitation": 0,
             **changes,
         }
-        return {key: ids[key] for key in pattern.pattern.converters}
+        return {key: ids[key] for key in pattern.pattern.regex.groupindex}

@@ -9,21 +9,21 @@ import pytest
 from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from backups_portal.accounts import two_factor
 from backups_portal.accounts.models import Account
 from tests.access.table import TABLE
-from tests.accounts.test_security import code_of
+from tests.accounts.test_security import shown_by_app
 from tests.browser.conftest import LEAST_SHIFT, Enter, Portal, open_context
 from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
-from tests.factories import PASSWORD
 from tests.projectdatabases import DEVICE
 
 # Answers of these are no pages: for programs, for a page's own refresh, or to be saved.
 NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
-    *("favicon", "activity-csv", "all-charges-csv", "charges-csv", "second-factor-picture"),
+    *("favicon", "activity-csv", "all-charges-csv", "charges-csv"),
+    # Twice the same.
+    "mfa_index",
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
 }
 OWNED = {
@@ -31,7 +31,7 @@ OWNED = {
     for name, row in TABLE.items()
     if row["owner"]["GET"] in (200, 503) and name not in NO_PAGES
 }
-ERRORS = ("400", "403", "403_csrf", "403_origin", "404", "413", "500")
+ERRORS = ("400", "403", "403_csrf", "403_origin", "404", "405", "413", "500")
 USUAL: ViewportSize = {"width": 1280, "height": 860}
 FIRST_VISIT_BYTES = 150_000
 
@@ -131,7 +131,7 @@ def look(window: Open, portal: Portal) -> Look:
     return lambda account, address: window(account).inspect(portal, address)
 
 
-@pytest.mark.parametrize("name", sorted(OWNED - {"sign-in"}))
+@pytest.mark.parametrize("name", sorted(OWNED))
 def test_page_of_the_table(look: Look, scene: Scene, name: str) -> None:
     look(scene.owner, scene.url(name))
 
@@ -140,8 +140,8 @@ def test_page_of_the_table(look: Look, scene: Scene, name: str) -> None:
 State = tuple[Callable[[Scene], Account | None], Callable[[Scene], str]]
 OWNER: Callable[[Scene], Account | None] = attrgetter("owner")
 STATES: dict[str, State] = {
-    "sign-in": (lambda scene: None, lambda scene: scene.url("sign-in")),
-    "forgotten": (lambda scene: None, lambda scene: scene.url("forgotten")),
+    "sign-in": (lambda scene: None, lambda scene: scene.url("account_login")),
+    "forgotten": (lambda scene: None, lambda scene: scene.url("account_reset_password")),
     "no projects": (lambda scene: scene.stranger, lambda scene: scene.url("projects")),
     "invited": (lambda scene: scene.guest, lambda scene: scene.url("projects")),
     "collaborator's project": (
@@ -216,8 +216,9 @@ def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) ->
 
 
 def sent(page: Page, address: str, button: str, **values: str) -> None:
-    """Fill in the form of a page, and send it."""
-    page.goto(address)
+    """Fill in the form of a page, of the one that is open without an address, and send it."""
+    if address:
+        page.goto(address)
     for label, value in values.items():
         page.get_by_label(label.replace("_", " ")).first.fill(value)
     page.get_by_role("button", name=button).first.click()
@@ -248,12 +249,18 @@ ANSWERS = {
     "new token": ("api", "Create token", {"Name": "For a script"}, "won't see it again"),
     "revealed token": ("tokens", "Reveal", {}, "Copy"),
     "wrong password": (
-        "snapshot-download",
-        "Download",
+        "account_reauthenticate",
+        "Continue",
         {"Your_password": "x"},
         "Wrong password",
     ),
-    "wrong code": ("second-factor", "Turn on", {"Your_password": "x"}, "Enter the code"),
+    "wrong code": ("mfa_activate_totp", "Turn on", {"Code_from_your_app": "1"}, "code is wrong"),
+    "wrong old password": (
+        "account_change_password",
+        "Change password",
+        {"Your_password": "x", "New_password": "a new one, and long"},
+        "Wrong password",
+    ),
 }
 
 
@@ -267,10 +274,10 @@ def test_answer_to_a_form(window: Open, scene: Scene, name: str) -> None:
 
 
 def test_recovery_codes_are_copied_and_downloaded(enter: Enter, scene: Scene) -> None:
-    two_factor.prepare(scene.guest)
-    assert two_factor.confirm(scene.guest, code_of(scene.guest))
     page = enter(scene.guest, permissions=["clipboard-read", "clipboard-write"]).new_page()
-    sent(page, scene.url("recovery-codes"), "Create new codes", Your_password=PASSWORD)
+    page.goto(scene.url("mfa_activate_totp"))
+    code = shown_by_app(page.locator("pre").inner_text())
+    sent(page, "", "Turn on", Code_from_your_app=code)
     shown = page.locator("#recovery-codes code")
     codes = shown.all_inner_texts()
     columns = {box["x"] for code in shown.all() if (box := code.bounding_box())}
@@ -295,11 +302,11 @@ def test_error_page(window: Open, portal: Portal, name: str) -> None:
     nobodys.inspect(portal, address, status)
 
 
-@pytest.mark.parametrize("name", ["sign-in", "backups", "main-database"])
+@pytest.mark.parametrize("name", ["account_login", "backups", "main-database"])
 def test_first_visit_is_light_and_kept(
     enter: Enter, portal: Portal, scene: Scene, name: str
 ) -> None:
-    page = enter(None if name == "sign-in" else scene.owner).new_page()
+    page = enter(None if name == "account_login" else scene.owner).new_page()
     answers: dict[str, dict[str, Any]] = {}
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")

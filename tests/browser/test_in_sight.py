@@ -212,8 +212,8 @@ def test_a_revealed_token_is_not_under_the_bar(
 
 def test_a_refused_code_leaves_its_field(enter: Enter, scene: Scene) -> None:
     page = enter(scene.owner).new_page()
-    page.goto(scene.url("second-factor"))
+    page.goto(scene.url("mfa_activate_totp"))
     page.get_by_label("Code from your app").fill("123456")
     page.get_by_role("button", name="Turn on").click()
-    expect(page.get_by_text("Enter your password.").first).to_be_visible()
+    expect(page.get_by_text("That code is wrong").first).to_be_visible()
     expect(page.get_by_label("Code from your app")).to_have_value("")

@@ -5,13 +5,14 @@ import pytest
 
 from backups_portal.demo.data_folder import opened
 from backups_portal.demo.postgres import SUPERUSER, start_postgres
+from backups_portal.projectdb.cluster_names import template_name
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import (
     OPEN_LARGE_OBJECTS,
     create_database,
     database_name,
-    template_name,
 )
+from backups_portal.projects.project_creation import installation
 from snapshots.engine.contents_index import Excluded
 from snapshots.engine.inventory import note_excluded
 
@@ -26,14 +27,20 @@ def test_large_objects_are_closed_also_in_databases_of_an_older_version(
         try:
             password = folder.keep(SUPERUSER, lambda: "")
             server = database_url(url, database=SUPERUSER, user=SUPERUSER, password=password)
-            create_database(url, prefix=MADE, password="secret", project_name="Made")
+            create_database(
+                url,
+                prefix=MADE,
+                password="secret",
+                project_name="Made",
+                installation=installation(),
+            )
             with psycopg.connect(server, autocommit=True) as superuser:
                 superuser.execute(f'CREATE DATABASE "bp_{OLDER}" TEMPLATE template0'.encode())
         finally:
             child.stop()
         child, url = start_postgres(folder, durable=False, say=print)
         try:
-            for name in (database_name(MADE), database_name(OLDER), template_name()):
+            for name in (database_name(MADE), database_name(OLDER), template_name(installation())):
                 inside = database_url(url, database=name, user=SUPERUSER, password=password)
                 with psycopg.connect(inside) as connection:
                     assert connection.execute(OPEN_LARGE_OBJECTS).fetchone() == (False,), name

@@ -16,16 +16,15 @@ from pytest_django import Settings
 from backups_portal.accounts.models import Account
 from backups_portal.celery import app
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from backups_portal.projects.project_creation import BackupSettings, create_project
+from backups_portal.projects.project_creation import BackupSettings
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.schedule_tick import queue_due
+from tests import realprojects
 from tests.conftest import running_worker
 from tests.factories import make_account
 from tests.faults.laboratory import LEASE_SECONDS, Laboratory, databases
-from tests.projectdatabases import Target, add_device, add_rows, open_database
 
 SETTINGS = BackupSettings(time(3), "UTC", 30, datetime(2026, 3, 1, 3, tzinfo=UTC))
 DUE = datetime(2026, 3, 1, 3, 0, 30, tzinfo=UTC)
@@ -58,14 +57,7 @@ def owner(transactional_db: None) -> Account:
 def make_project(owner: Account, storage_url: str) -> Iterator[Callable[[str], Project]]:
     """Makes projects with real databases of ten readings; all databases are dropped in the end."""
 
-    def make(name: str) -> Project:
-        project = create_project(name=name, owner=owner, settings=SETTINGS)
-        with open_database(Target(project_dsn(project), project.prefix)) as source:
-            add_device(source)
-            add_rows(source, 0, 10)
-        return project
-
-    yield make
+    yield lambda name: realprojects.make_project(name, owner, SETTINGS, rows=10)
     connection.close()
     for name in databases():
         drop_database(settings.PROJECT_DATABASE_URL, prefix=name.removeprefix("bp_"))

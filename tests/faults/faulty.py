@@ -51,10 +51,11 @@ class Faults(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Called in the thread that has reached the step."""
         values = getattr(record, "values", {})
-        if "step" not in values:
+        # A line about a failure names the step as well.
+        if "step" not in values or "reason" in values:
             return
-        step, row_id = list(values.values())[-2:]
-        fault = fault_at(self._folder, row_id, step)
+        name = record.getMessage().partition(" ")[0]
+        fault = fault_at(self._folder, values[name], values["step"])
         if not fault.exists() or reached(fault).exists():
             return
         act = fault.read_text()

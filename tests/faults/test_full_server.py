@@ -8,16 +8,18 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from backups_portal.demo.data_folder import opened
 from backups_portal.demo.system_user import SystemUser, make_reachable
-from backups_portal.projectdb.provisioning import prepare_server, template_name
+from backups_portal.projectdb.cluster_names import template_name
+from backups_portal.projectdb.provisioning import prepare_server
 from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import DatabaseServer
+from backups_portal.projects.project_creation import installation
 from backups_portal.projects.servers import register_server
 from restores.models import Restore
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.schedule_tick import queue_due
+from tests.clusters import Cluster, running_cluster
 from tests.faults.conftest import DUE
 from tests.faults.laboratory import (
     add_noise,
@@ -29,7 +31,6 @@ from tests.faults.laboratory import (
     small_disk,
     until,
 )
-from tests.faults.servers import Cluster
 
 # What is left of the disk, in bytes, and what is said: an empty database takes up to 9 MB.
 TOO_LITTLE = {
@@ -48,14 +49,10 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def server(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
     """A server that makes databases on the small disk."""
-    with opened(tmp_path_factory.mktemp("second")) as folder:
-        cluster = Cluster(folder)
-        try:
-            prepare_server(cluster.url)
-            _move_template(cluster, disk)
-            yield register_server("small", cluster.url)
-        finally:
-            cluster.stop()
+    with running_cluster(tmp_path_factory.mktemp("second")) as cluster:
+        prepare_server(cluster.url, installation())
+        _move_template(cluster, disk)
+        yield register_server("small", cluster.url)
 
 
 def _move_template(cluster: Cluster, disk: Path) -> None:
@@ -68,7 +65,7 @@ def _move_template(cluster: Cluster, disk: Path) -> None:
         )
         superuser.execute(
             sql.SQL("ALTER DATABASE {} SET TABLESPACE small").format(
-                sql.Identifier(template_name())
+                sql.Identifier(template_name(installation()))
             )
         )
 

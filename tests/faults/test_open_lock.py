@@ -18,9 +18,11 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projectdb import schema_upgrade
-from backups_portal.projectdb.provisioning import drop_database, template_name
+from backups_portal.projectdb.cluster_names import template_name
+from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.database_dsn import admin_dsn, project_dsn, server_url
 from backups_portal.projects.models import Project
+from backups_portal.projects.project_creation import installation
 from backups_portal.tagoio_api import tasks
 from backups_portal.tagoio_api.files import csv_jobs
 from backups_portal.tagoio_api.files.csv_jobs import errors_path
@@ -133,7 +135,7 @@ def test_restores_and_proofs_wait_for_their_template(project: Project, owner: Ac
     snapshot = make_snapshot(project, state=Snapshot.State.QUEUED)
     take(snapshot.pk)
     snapshot.refresh_from_db()
-    comment = f"COMMENT ON DATABASE {template_name()} IS 'mine'"
+    comment = f"COMMENT ON DATABASE {template_name(installation())} IS 'mine'"
     with left_open(project, comment, admin=True) as holder:
         restore = run_restore(ask_restore(snapshot, owner))
         assert (restore.state, restore.cause) == (Restore.State.QUEUED, Cause.LOCKED)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from adbc_driver_manager import Error as AdbcError
 
-from backups_portal.lib.failure_causes import CAUSE_LENGTH, Cause, driver_cause
+from backups_portal.lib.failure_causes import CAUSE_LENGTH, Cause, driver_cause, first_line
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/none"
 
@@ -82,3 +82,26 @@ def _ask(cursor: adbc.Cursor, statement: str) -> None:
 
 def test_the_longest_fits() -> None:
     assert max(map(len, Cause)) <= CAUSE_LENGTH
+
+
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        (NOBODY, "Connection refused"),
+        ("postgresql://nobody@nowhere.invalid/none", "nowhere.invalid"),
+        ("{server}/none_such", 'database "none_such" does not exist'),
+    ],
+)
+def test_a_driver_is_repeated_without_host_and_role(dsn: str, said: str) -> None:
+    server = os.environ["DATABASE_URL"].rpartition("/")[0]
+    with pytest.raises(psycopg.Error) as raised:
+        psycopg.connect(dsn.format(server=server))
+    line = first_line(raised.value)
+    assert said in line
+    assert not line.endswith(".")
+    for inner in ("127.0.0.1", "port", "nobody", "connection to server"):
+        assert inner not in line
+
+
+def test_a_driver_that_says_nothing_is_named_by_its_class() -> None:
+    assert first_line(psycopg.OperationalError()) == "OperationalError"

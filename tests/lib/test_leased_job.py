@@ -89,20 +89,20 @@ def taken_over(job: Job) -> None:
 
 def run(job: Job) -> Snapshot:
     """Run it as a worker does, and read its row again."""
-    assert job.run()
+    assert job.run().is_claimed
     return Snapshot.objects.get()
 
 
 class TestClaim:
     def test_a_row_that_is_gone_is_normal(self, snapshot: Snapshot) -> None:
         Snapshot.objects.all().delete()
-        assert not Job(snapshot).run()
+        assert not Job(snapshot).run().is_claimed
 
     @pytest.mark.parametrize("state", ["completed", "failed", "expired"])
     def test_what_is_done_is_left_alone(self, snapshot: Snapshot, state: str) -> None:
         other = make_snapshot(snapshot.project, state=state, taken_at=NOON)
         job = Job(other)
-        assert not job.run()
+        assert not job.run().is_claimed
         assert job.calls == []
 
     def test_another_workers_row_is_left_to_it_until_its_lease_ends(
@@ -112,7 +112,7 @@ class TestClaim:
         Snapshot.objects.update(
             state="running", lease=uuid4(), lease_until=now + timedelta(hours=1)
         )
-        assert not Job(snapshot).run()
+        assert not Job(snapshot).run().is_claimed
         Snapshot.objects.update(lease_until=now - timedelta(seconds=1))
         assert run(Job(snapshot)).attempts == 1
 
@@ -124,7 +124,7 @@ class TestClaim:
             def claim(self) -> Any:
                 return uuid4()
 
-        assert not Late(snapshot).run()
+        assert not Late(snapshot).run().is_claimed
 
 
 class TestEnd:
@@ -141,7 +141,7 @@ class TestEnd:
         )
         assert (row.lease, row.lease_until, row.attempts) == (None, None, 1)
         assert row.finished_at is not None
-        assert not Job(snapshot).run(), "a second message does nothing"
+        assert not Job(snapshot).run().is_claimed, "a second message does nothing"
 
     @pytest.mark.parametrize(
         ("error", "reason", "cause"),
@@ -264,7 +264,7 @@ class TestKilled:
         assert (row.state, row.lease, row.reason) == ("running", job.ticket, "")
         assert job.calls == ["work"]
         assert Snapshot.objects.send_again(timezone.now(), limit=9) == []
-        assert not Job(snapshot).run()
+        assert not Job(snapshot).run().is_claimed
 
         Snapshot.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
         assert Snapshot.objects.send_again(timezone.now(), limit=9) == [snapshot.pk]

@@ -6,10 +6,13 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 from django.db import connections
 from psycopg.conninfo import conninfo_to_dict
 
 from backups_portal.lib import pgsession
+from backups_portal.lib.postgresql.base import DatabaseFeatures
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import database_name
 from tests.hostile import LIMITS, SINCE_17, STYLES, hostile
@@ -19,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 # Where a session may be opened without pgsession.connect, and the one call there.
 ELSEWHERE = {
     ("backups_portal/lib/pgsession.py", "psycopg.connect"),
-    ("snapshots/engine/source_database.py", "adbc.connect"),
+    ("snapshots/engine/instant_reader.py", "adbc.connect"),
 }
 OPENS = {"psycopg.connect", "psycopg.Connection.connect", "Connection.connect", "adbc.connect"}
 
@@ -135,3 +138,29 @@ def test_how_long_a_server_is_waited_for_is_the_operators_word() -> None:
     assert seconds("postgresql://host/d?connect_timeout=25", patience=5) == "25"
     # A look at whether servers answer has to end.
     assert seconds("postgresql://host/d?connect_timeout=25", connect_timeout=3) == "3"
+
+
+def test_an_older_server_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
+        found = server.info.server_version
+    monkeypatch.setattr(pgsession, "OLDEST", found // 10_000 + 1)
+    with pytest.raises(psycopg.NotSupportedError) as refusal:
+        pgsession.connect(settings.PROJECT_DATABASE_URL)
+    major, minor = divmod(found, 10_000)
+    assert str(refusal.value) == (
+        f"PostgreSQL {major}.{minor} is too old: Backups Portal needs {major + 1} or newer."
+    )
+
+
+def test_fifteen_is_the_oldest() -> None:
+    pgsession.require_supported(150_000)
+    sentence = r"^PostgreSQL 14\.22 is too old: Backups Portal needs 15 or newer\.$"
+    with pytest.raises(pgsession.ServerTooOldError, match=sentence):
+        pgsession.require_supported(140_022)
+
+
+@pytest.mark.django_db
+def test_migrate_refuses_an_older_server_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DatabaseFeatures, "minimum_database_version", (99,))
+    with pytest.raises(SystemCheckError, match="own database: PostgreSQL 99 or later is required"):
+        call_command("migrate", skip_checks=False)

@@ -103,7 +103,12 @@ class Engine:
             self.volume.mkdir(mode=0o700)
             if self.user:
                 self.user.take(self.volume)
-            initdb = ["initdb", "--username=postgres", "--auth-local=trust", "--auth-host=trust"]
+            initdb = [
+                "initdb",
+                "--username=postgres",
+                "--auth-local=trust",
+                "--auth-host=scram-sha-256",
+            ]
             subprocess.run([*initdb, "--no-sync", self.volume], env=environment, check=True, **who)
             options = f"{socket} {port} -c listen_addresses="
             self._control("start", options)

@@ -46,6 +46,7 @@ RUN_HERE = (
     f"{COMPOSE} -T postgres pg_dump",
     "docker-compose up --detach postgres",
     "head -c 24",
+    "rm -f .secrets/database_password",
     "(set -a; . var/demo.env;",
 )
 
@@ -118,7 +119,7 @@ ACCOUNTS = f"{COMPOSE} -T postgres psql --username=postgres --tuples-only --no-a
     --command='SELECT email FROM accounts_account' backups_portal"
 
 
-def test_an_installation_its_dump_and_the_way_back(run: Run) -> None:
+def test_an_installation_a_new_password_a_dump_and_the_way_back(run: Run, state: Path) -> None:
     """The steps of the README, a dump, the loss of everything, and the recipe as it is printed."""
     run("cp .env.example .env")
     run("sed -i 's/^ALLOWED_HOSTS=$/ALLOWED_HOSTS=portal.example.com/' .env")
@@ -131,6 +132,18 @@ def test_an_installation_its_dump_and_the_way_back(run: Run) -> None:
     assert "cold-chain" in made
     run(f"{COMPOSE} postgres /docker-entrypoint-initdb.d/close-large-objects.sh")
     assert "you@example.com" in run(ACCOUNTS)
+
+    before = run("cat .secrets/database_password")
+    port = json.loads((state / "engine.json").read_text())["port"]
+    rotation = fence("operating.md", "rm -f .secrets/database_password")
+    # Where the host of compose's network is here.
+    here = f"< <(sed 's/@postgres:5432/@127.0.0.1:{port}/' .secrets/database_url)"
+    assert "< .secrets/database_url" in rotation
+    run(rotation.replace("< .secrets/database_url", here))
+    assert run("cat .secrets/database_password") != before
+    servers = run(f"{MANAGE} database_servers list")
+    assert "main" in servers
+    assert "does not" not in servers
 
     run(fence("operating.md", f"{COMPOSE} -T postgres pg_dump"))
     run("docker-compose down --volumes")

@@ -9,10 +9,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
 from django.core import signing
 from django.urls import get_resolver
 
 from backups_portal.lib.access_log import masked
+from tests import factories
 from tests.access.test_table import patterns
 from tests.conftest import database_of_this_test
 from tests.contract.server import running
@@ -47,16 +50,17 @@ class TestOfGunicorn:
         environment = {**database_of_this_test(), "LOG_FORMAT": "json", "PROXY_HOPS": "1"}
         with running("backups_portal.asgi", environment, log) as url:
             given = uuid.uuid4().hex
-            secret = "c8x2f1-0123456789abcdef0123456789abcdef"
+            account = factories.make_account()
+            secret = default_token_generator.make_token(account)
             ask(
                 url,
-                f"/sign-in/new-password/?account=MQ&token={secret}",
+                f"/sign-in/new-password/{user_pk_to_url_str(account)}-{secret}/",
                 **{"X-Forwarded-For": "192.0.2.7", "X-Request-ID": given, "User-Agent": "Test/1"},
             )
             ask(url, "/nowhere%0A2026-01-01%20forged/")
             found = [json.loads(line) for line in lines(log, at_least=3)]
         (opened,) = [line for line in found if line.get("request") == given]
-        assert opened["message"].startswith("GET /sign-in/new-password/ status=302")
+        assert opened["message"].startswith("GET /sign-in/new-password/***/ status=302")
         assert (opened["status"], opened["address"]) == ("302", "192.0.2.7")
         assert opened["agent"] == "Test/1"
         assert 0 <= opened["seconds"] < 60

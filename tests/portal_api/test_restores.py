@@ -1,6 +1,5 @@
 """Restores that programs ask for, and what becomes of them."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
@@ -23,14 +21,13 @@ from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Project
 from restores.models import Restore
 from snapshots.engine.contents_index import CELLS
-from snapshots.engine.layout import segment_key
-from snapshots.engine.manifest import Manifest, Segment
 from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import snapshot_storage
 from tests import factories
 from tests.browser.scene import live_project, stored_backup
 from tests.conftest import database_of_this_test
 from tests.contract.server import running
+from tests.manifests import make_manifest, make_segment
 from tests.manual.pages import fence
 from tests.portal_api.conftest import Program
 
@@ -46,18 +43,12 @@ def restores_of(snapshot: Snapshot) -> str:
 def snapshot(project: Project) -> Snapshot:
     """A backup of an empty database, whose manifest is in storage."""
     pk = uuid.uuid4()
-    manifest = Manifest(
+    manifest = make_manifest(
+        project.pk,
         snapshot_id=pk,
-        project_id=project.pk,
         prefix=project.prefix,
-        taken_at=timezone.now(),
-        is_full=True,
-        postgresql_version="18.0",
-        schema_version=1,
-        columns={"variable": ("series_id", "time")},
-        segments=(_empty("variable", project),),
-        contents=(_empty(CELLS, project),),
-        new_keys=frozenset(),
+        segments=(make_segment(project.pk, "variable", {}),),
+        contents=(make_segment(project.pk, CELLS, {}, table=CELLS),),
     )
     snapshot_storage().put(manifest.key, manifest.to_json())
     return factories.make_snapshot(
@@ -69,12 +60,6 @@ def snapshot(project: Project) -> Snapshot:
         logical_bytes=manifest.logical_bytes,
         stored_bytes=manifest.stored_bytes,
     )
-
-
-def _empty(table: str, project: Project) -> Segment:
-    sha256 = hashlib.sha256(table.encode()).hexdigest()
-    key = segment_key(project.pk, sha256)
-    return Segment(table, key, sha256, rows=0, bytes=1, logical_bytes=1, digest="0" * 32)
 
 
 @pytest.mark.django_db

@@ -9,9 +9,11 @@ import psycopg
 import pytest
 
 from backups_portal.projectdb import schema_upgrade
+from backups_portal.projectdb.cluster_names import group_role
 from backups_portal.projectdb.database_url import database_url
-from backups_portal.projectdb.provisioning import GROUP_ROLE, INTERNAL_TABLES, database_name
+from backups_portal.projectdb.provisioning import INTERNAL_TABLES, database_name
 from backups_portal.projectdb.schema_upgrade import upgrade_database
+from backups_portal.projects.project_creation import installation
 from tests.projectdatabases import DEVICE, Connection, add_device, main_database, open_database
 
 # What makes marks say less than happened, or the next backup take over what it should read.
@@ -73,7 +75,10 @@ PLACES = [
 ]
 # A database as the first version made it.
 OLDER = [
-    f"GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {GROUP_ROLE}",
+    (
+        "GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO"
+        f" {group_role(installation())}"
+    ),
     *(f"ALTER FUNCTION mark_{what} SECURITY INVOKER" for what in ("inserted", "deleted")),
     *(f"ALTER FUNCTION mark_{what} SECURITY INVOKER" for what in ("updated", "truncated")),
     (
@@ -103,7 +108,7 @@ def entered(request: pytest.FixtureRequest) -> Iterator[tuple[Connection, dict[s
         if request.param == "upgraded":
             for statement in OLDER:
                 maker.execute(statement.encode())
-            assert len(upgrade_database(maker)) == 2
+            assert len(upgrade_database(maker, installation())) == 2
         name = database_name(target.prefix)
         names = {"database": name, "role": name, "maker": maker.info.user}
         dsn = database_url(target.dsn, database=name, user=name, password="secret")
@@ -133,9 +138,9 @@ def test_an_upgraded_database_is_read_whole_once() -> None:
     with main_database() as target, open_database(target) as maker:
         for statement in OLDER:
             maker.execute(statement.encode())
-        upgrade_database(maker)
+        upgrade_database(maker, installation())
         assert maker.execute("SELECT chunk, rows FROM change_mark").fetchall() == [(None, 0)]
-        assert upgrade_database(maker) == []
+        assert upgrade_database(maker, installation()) == []
         assert maker.execute("SELECT count(*) FROM change_mark").fetchone() == (1,)
 
 
@@ -153,6 +158,6 @@ def test_the_upgrade_waits_for_whoever_marked_by_the_older_version(
             maker.execute(statement.encode())
         writer.execute(ALLOWED[0].encode())
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            upgrade_database(maker)
+            upgrade_database(maker, installation())
         writer.commit()
-        assert len(upgrade_database(maker)) == 2
+        assert len(upgrade_database(maker, installation())) == 2

@@ -14,6 +14,7 @@ from django.test import Client
 from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib import pgsession
 from backups_portal.projectdb.provisioning import ProvisioningError
 from backups_portal.projects.database_dsn import (
     SERVER_PURPOSE,
@@ -189,3 +190,15 @@ class TestTheCommand:
         for arguments in (("--weight", "0"), ("--max-projects", "-1")):
             with pytest.raises(CommandError):
                 run("set", "second", *arguments)
+
+
+def test_an_older_server_takes_no_projects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pgsession, "OLDEST", 99)
+    sentence = r"PostgreSQL \d+\.\d+ is too old: Backups Portal needs 99 or newer\.$"
+    with pytest.raises(CommandError, match=f"^The server cannot take projects: {sentence}"):
+        run("add", "old", "--url", settings.PROJECT_DATABASE_URL)
+    assert not DatabaseServer.objects.exists()
+    owner = make_account()
+    with pytest.raises(CommandError, match=f"^{sentence}"):
+        call_command("create_project", "Cold Chain", "--owner", owner.email)
+    assert not Project.objects.exists()

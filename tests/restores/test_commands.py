@@ -9,8 +9,14 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.audit.operator_command import system_user
+from backups_portal.audit.recorder import acting_by_command
+from restores.models import Restore
+from restores.restore_requests import retry_restore
+from restores.restore_run import run_restore
 from snapshots.models import Snapshot
-from tests.restores.test_restore_run import damage
+from tests.restores.test_restore_run import ask, damage
 
 
 class TestProveSnapshot:
@@ -56,3 +62,33 @@ def test_a_verification_says_how_much_it_reads(snapshot: Snapshot) -> None:
     out, progress = StringIO(), StringIO()
     call_command("verify_snapshot", str(snapshot.pk), stdout=out, stderr=progress)
     assert progress.getvalue().strip() == f"verifying {snapshot.rows} rows"
+
+
+def test_a_restore_by_command_is_an_operators_act(snapshot: Snapshot, owner: Account) -> None:
+    arguments = ["restore_snapshot", str(snapshot.pk), "--name", "Again", "--accept-charges"]
+    call_command(*arguments, stdout=StringIO(), stderr=StringIO())
+    restore = Restore.objects.get()
+    assert restore.project is not None
+    assert restore.project.created_by == owner
+    events = AuditEvent.objects.filter(action__startswith="restore.").order_by("pk")
+    assert [(event.action, event.who) for event in events] == [
+        ("restore.requested", f"operator ({system_user()})"),
+        ("restore.completed", f"operator ({system_user()})"),
+    ]
+
+
+def test_it_stays_one_when_a_worker_ends_it(snapshot: Snapshot, owner: Account) -> None:
+    with acting_by_command("root"):
+        restore = ask(snapshot, owner)
+    run_restore(restore.pk)
+    assert AuditEvent.objects.get(action="restore.completed").who == "operator (root)"
+
+
+def test_what_an_owner_tries_again_is_the_owners(snapshot: Snapshot, owner: Account) -> None:
+    with acting_by_command("root"):
+        restore = ask(snapshot, owner)
+    Restore.objects.filter(pk=restore.pk).update(state=Restore.State.FAILED, reason="x")
+    restore.refresh_from_db()
+    retry_restore(restore=restore, actor=owner)
+    run_restore(restore.pk)
+    assert AuditEvent.objects.get(action="restore.completed").account_id == owner.pk

@@ -15,6 +15,7 @@ from backups_portal.projectdb.provisioning import (
     create_database,
     drop_database,
     prepare_server,
+    settle_database,
     unsettled,
 )
 from backups_portal.projects.models import DatabaseServer, Project
@@ -74,7 +75,7 @@ def test_what_no_row_names_goes_when_it_is_old(server: DatabaseServer) -> None:
 
 def test_a_role_whose_database_was_never_made_goes(server: DatabaseServer) -> None:
     prefix = secrets.token_hex(4)
-    prepare_server(settings.PROJECT_DATABASE_URL)
+    prepare_server(settings.PROJECT_DATABASE_URL, installation())
     with psycopg.connect(settings.PROJECT_DATABASE_URL) as connection:
         connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(f"bp_{prefix}")))
     age(prefix)
@@ -115,8 +116,13 @@ def test_what_another_installation_began_or_nobody_says_stays(server: DatabaseSe
     others, silent = made(server), secrets.token_hex(4)
     age(others, made_by="another")
     create_database(
-        settings.PROJECT_DATABASE_URL, prefix=silent, password="secret", project_name="Old"
+        settings.PROJECT_DATABASE_URL,
+        prefix=silent,
+        password="secret",
+        project_name="Old",
+        installation=installation(),
     )
+    settle_database(settings.PROJECT_DATABASE_URL, prefix=silent)
     assert drop_strays() == []
     assert is_there(others)
     assert is_there(silent)

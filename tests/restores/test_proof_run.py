@@ -14,6 +14,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.provisioning import create_database
 from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.project_creation import installation
 from restores import database_build
 from restores.errors import RestoreRefusedError
 from restores.models import Proof, Restore
@@ -134,7 +135,11 @@ def test_a_worker_that_died_is_followed_by_one_that_drops_its_database(
     proof = queue_proof(snapshot.pk)
     assert proof is not None
     create_database(
-        settings.PROJECT_DATABASE_URL, prefix="0badf00e", password="x", project_name="half"
+        settings.PROJECT_DATABASE_URL,
+        prefix="0badf00e",
+        password="x",
+        project_name="half",
+        installation=installation(),
     )
     Proof.objects.filter(pk=proof.pk).update(
         state=Proof.State.RUNNING,

@@ -15,6 +15,7 @@ from backups_portal.billing.models import Charge
 from backups_portal.projectdb.provisioning import create_database, drop_database
 from backups_portal.projects.database_dsn import admin_dsn, project_dsn, server_url
 from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.project_creation import installation
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore, retry_restore
 from restores.restore_run import run_restore
@@ -175,7 +176,11 @@ def test_a_worker_that_died_is_followed_by_one_that_starts_afresh(
     restore = ask(snapshot, owner)
     before = databases()
     create_database(
-        settings.PROJECT_DATABASE_URL, prefix="0badf00d", password="x", project_name="half"
+        settings.PROJECT_DATABASE_URL,
+        prefix="0badf00d",
+        password="x",
+        project_name="half",
+        installation=installation(),
     )
     Restore.objects.filter(pk=restore.pk).update(
         state=Restore.State.RUNNING,

@@ -2,7 +2,6 @@
 own projects."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,9 +9,6 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from backups_portal.demo.child_processes import Child
-from backups_portal.demo.data_folder import DataFolder, opened
-from backups_portal.demo.postgres import start_postgres
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.servers import check_servers, register_server
@@ -22,37 +18,15 @@ from restores.restore_run import run_restore
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.schedule_tick import queue_due
+from tests.clusters import Cluster, running_cluster
 from tests.projectdatabases import Target, contents
-
-
-class Cluster:
-    """A PostgreSQL server of this test's own, which can be away for a while."""
-
-    def __init__(self, folder: DataFolder) -> None:
-        self._folder = folder
-        self._child, self.url = self._start()
-
-    def _start(self) -> tuple[Child, str]:
-        return start_postgres(self._folder, durable=False, say=lambda line: None)
-
-    def stop(self) -> None:
-        self._child.stop()
-
-    @contextmanager
-    def away(self) -> Iterator[None]:
-        self.stop()
-        try:
-            yield
-        finally:
-            self._child, _ = self._start()
 
 
 @pytest.fixture
 def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with opened(tmp_path_factory.mktemp("second")) as folder:
-        cluster = Cluster(folder)
+    """A PostgreSQL server of this test's own, which can be away for a while."""
+    with running_cluster(tmp_path_factory.mktemp("second")) as cluster:
         yield cluster
-        cluster.stop()
 
 
 def restore(snapshot: Snapshot, name: str, server: DatabaseServer | None = None) -> Restore:

@@ -105,8 +105,8 @@ class TestConfirmation:
             factories.make_restore(snapshot, requested_by=owner, name=name, state=state, **fields)
         text = text_of(client.get(self.url(snapshot)))
         assert "This is not the first restore of this backup" in text
-        assert "Being restored into On its way , asked for now ." in text
-        assert "Restored into Made , asked for now ." in text
+        assert "Being restored into On its way , started now ." in text
+        assert "Restored into Made , started now ." in text
         assert "In vain" not in text
 
     def test_a_browser_that_goes_back_does_not_accept_again(
@@ -123,6 +123,8 @@ class TestConfirmation:
         assert f'value="{name}"' in client.get(self.url(snapshot)).content.decode()
         factories.make_project_row(owner=owner, name=name)
         assert f'value="{name} (2)"' in client.get(self.url(snapshot)).content.decode()
+        factories.make_restore(snapshot, requested_by=owner, name=f"{name} (2)")
+        assert f'value="{name} (3)"' in client.get(self.url(snapshot)).content.decode()
 
     def test_suggested_name_fits(self, client: Client, project: Project) -> None:
         Project.objects.update(name="x" * 100)
@@ -267,7 +269,7 @@ def test_a_restore_remembers_which_rows_it_is_for(
     url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/?{urlencode(query)}"
     page = client.get(url)
     assert page.status_code == 200
-    assert ("You restore it for Truck" in text_of(page)) == (sought is not None)
+    assert ("For Truck" in text_of(page)) == (sought is not None)
     # The form goes to where it came from, query and all.
     (action,) = re.findall(r'action="([^"]*/restore/[^"]*)"', page.content.decode())
     assert client.post(unescape(action), {"name": "Rescue"}).status_code == 400
@@ -495,6 +497,6 @@ def test_pages_ask_as_often_with_much_around_them(
     # Session, account, restore with what belongs to it, membership.
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
-    # Session, account, membership, snapshot, its restores, whether the name is free.
-    with django_assert_num_queries(6):
+    # Session, account, membership, snapshot, its restores, whether the name is free or asked for.
+    with django_assert_num_queries(7):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")

@@ -1,8 +1,9 @@
-"""Downloading a backup: for owners who know their password, and whole or visibly broken."""
+"""Downloading a backup: for owners who have just signed in, and whole or visibly broken."""
 
 import io
 import zipfile
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from django.test import Client
@@ -40,10 +41,9 @@ def received(pieces: Iterator[bytes]) -> io.BytesIO:
     return io.BytesIO(b"".join(pieces))
 
 
-def test_with_the_password(client: Client, snapshot: Snapshot) -> None:
-    page = client.get(url(snapshot)).content.decode()
-    assert "Your password" in page
-    response = client.post(url(snapshot), {"password": PASSWORD})
+def test_who_has_just_signed_in_gets_it(client: Client, snapshot: Snapshot) -> None:
+    assert "all of the project" in client.get(url(snapshot)).content.decode()
+    response = client.post(url(snapshot))
     assert response.status_code == 200
     assert response["Content-Type"] == "application/zip"
     name = f"{snapshot.project.slug}-{snapshot.taken_at:%Y-%m-%d}.zip"
@@ -58,40 +58,24 @@ def test_with_the_password(client: Client, snapshot: Snapshot) -> None:
     assert (event.account_id, event.address) == (snapshot.project.created_by_id, "127.0.0.1")
 
 
-@pytest.mark.parametrize(
-    ("password", "message"),
-    [("wrong", "Wrong password."), ("", "Enter your password.")],
-)
-def test_without_it_nothing_is_downloaded(
-    client: Client, snapshot: Snapshot, password: str, message: str
+@pytest.mark.parametrize(("method", "minutes"), [("get", 16), ("post", 61)])
+def test_a_browser_left_open_is_asked_who_it_is(
+    client: Client, snapshot: Snapshot, method: str, minutes: int
 ) -> None:
-    response = client.post(url(snapshot), {"password": password})
-    assert response.status_code == 400
-    assert message in response.content.decode()
-    assert events() == (["snapshot.download_refused"] if password else [])
-
-
-def test_passwords_are_guessed_five_times_and_no_more(client: Client, snapshot: Snapshot) -> None:
-    answers = [client.post(url(snapshot), {"password": f"guess {n}"}) for n in range(6)]
-    assert [answer.status_code for answer in answers] == [400] * 5 + [429]
-    assert "Try again in" in answers[5].content.decode()
-    assert client.post(url(snapshot), {"password": PASSWORD}).status_code == 429
-    # Nor is there another page to go on at.
-    again = client.post("/account/password-again/", {"password": PASSWORD})
-    assert again.status_code == 429
-    assert events() == ["snapshot.download_refused"] * 5
-    assert AuditEvent.objects.filter(action="session.locked").count() == 1
-
-
-def test_the_right_password_forgives_the_wrong_ones(client: Client, snapshot: Snapshot) -> None:
-    for password in ("wrong", "wrong", "wrong", "wrong", PASSWORD) * 2:
-        answer = client.post(url(snapshot), {"password": password})
-        assert answer.status_code == (200 if password == PASSWORD else 400)
+    session = client.session
+    session["password_at"] -= minutes * 60
+    session.save()
+    asked = getattr(client, method)(url(snapshot))
+    assert asked["Location"] == f"/account/password-again/?next={quote(url(snapshot), safe='')}"
+    assert events() == []
+    form = {"password": PASSWORD, "next": url(snapshot)}
+    assert client.post("/account/password-again/", form)["Location"] == url(snapshot)
+    assert client.post(url(snapshot)).streaming
 
 
 def test_a_collaborators_session_is_no_owners(client: Client, snapshot: Snapshot) -> None:
     snapshot.project.memberships.update(role="collaborator")
-    assert client.post(url(snapshot), {"password": PASSWORD}).status_code == 403
+    assert client.post(url(snapshot)).status_code == 403
     assert events() == []
 
 
@@ -100,7 +84,7 @@ def test_what_storage_lacks_is_said_before_it_begins(
 ) -> None:
     key = Manifest.load(stored, snapshot.manifest).of("variable")[0].key
     stored.delete(key)
-    response = client.post(url(snapshot), {"password": PASSWORD})
+    response = client.post(url(snapshot))
     assert response.status_code == 409
     assert f"The backup storage lacks {key}." in response.content.decode()
     assert events() == ["snapshot.download_refused"]
@@ -113,7 +97,7 @@ def test_a_damaged_part_breaks_the_download_off(
     content = bytearray(stored.get(key))
     content[len(content) // 2] ^= 1
     stored.put(key, bytes(content))
-    response = client.post(url(snapshot), {"password": PASSWORD})
+    response = client.post(url(snapshot))
     with pytest.raises(Exception, match="was changed in storage"):
         received(response.streaming_content)
     assert events() == ["snapshot.downloaded", "snapshot.download_broken"]
@@ -126,12 +110,12 @@ def test_only_stored_backups_are_downloaded(
     client.force_login(live_project.created_by)
     snapshot = make_snapshot(live_project, state=state)
     assert client.get(url(snapshot)).status_code == 409
-    response = client.post(url(snapshot), {"password": PASSWORD})
+    response = client.post(url(snapshot))
     assert response.status_code == 409
     assert "Only a stored backup can be downloaded." in response.content.decode()
 
 
 def test_the_backup_of_a_project_that_was_shut_down(client: Client, snapshot: Snapshot) -> None:
     Project.objects.filter(pk=snapshot.project_id).update(state=Project.State.SHUT_DOWN)
-    response = client.post(url(snapshot), {"password": PASSWORD})
+    response = client.post(url(snapshot))
     assert zipfile.is_zipfile(received(response.streaming_content))

@@ -2,18 +2,19 @@
 
 import base64
 import json
+import os
 import time
 from typing import ClassVar
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import encrypt
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from django.contrib.auth.hashers import MD5PasswordHasher
-from django.utils import timezone
 from pytest_django import Settings
 
-from backups_portal.accounts import two_factor
-from backups_portal.accounts.models import SecondFactor
+from backups_portal.accounts.second_factor import spend_app_code
 from backups_portal.accounts.sign_in_limits import take_sign_in
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Membership, Project
@@ -165,9 +166,11 @@ class TestAnAccountWithCodes:
     @pytest.fixture
     def secret(self, project: Project) -> str:
         """The key in the owner's app."""
-        factor = two_factor.prepare(project.created_by)
-        SecondFactor.objects.update(confirmed_at=timezone.now())
-        return two_factor.secret_of(factor)
+        secret = base64.b32encode(os.urandom(20)).decode()
+        Authenticator.objects.create(
+            user=project.created_by, type="totp", data={"secret": encrypt(secret)}
+        )
+        return secret
 
     def code(self, secret: str) -> str:
         totp = TOTP(base64.b32decode(secret), 6, SHA1(), 30)  # noqa: S303
@@ -203,3 +206,37 @@ class TestAnAccountWithCodes:
         wish = {**proof, "profile_id": found["id"]}
         assert api.post("/account/profile/token", wish)["token"]
         assert api.call("POST", "/account/profile/token", wish)[0] == 401
+
+    def test_one_code_looks_at_the_profiles_first(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        proof = {**who(project), "pin_code": self.code(secret), "otp_type": "authenticator"}
+        for _ in range(2):
+            assert api.call("POST", "/account/login", proof)[0] == 200
+        wish = {**proof, "profile_id": project.profile_id}
+        assert api.call("POST", "/account/profile/token", wish)[0] == 200
+        assert api.call("POST", "/account/login", proof)[0] == 401
+
+    def test_a_code_used_at_the_portal_makes_no_token(
+        self, api: Api, project: Project, secret: str
+    ) -> None:
+        code = self.code(secret)
+        assert spend_app_code(project.created_by, code)
+        wish = {**who(project), "pin_code": code, "profile_id": project.profile_id}
+        assert api.call("POST", "/account/profile/token", wish)[0] == 401
+
+
+def test_a_passkey_is_a_second_factor_that_clients_do_not_have(api: Api, project: Project) -> None:
+    Authenticator.objects.create(user=project.created_by, type="webauthn", data={})
+    assert api.call("POST", "/account/login", who(project))[0] == 400
+    for code in ("000000", "123456"):
+        proof = {**who(project), "pin_code": code}
+        assert api.call("POST", "/account/login", proof)[0] == 401
+
+
+def test_without_passwords_there_is_no_way_in(
+    api: Api, project: Project, settings: Settings
+) -> None:
+    settings.PASSWORD_SIGN_IN = False
+    status, reason = api.call("POST", "/account/login", who(project))
+    assert (status, "make a token at the portal" in reason) == (403, True)

@@ -16,6 +16,8 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.audit.operator_command import system_user
 from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
 from tests.conftest import database_of_this_test
@@ -44,6 +46,12 @@ def test_it_shows_moves_and_takes_back(backup: Project, live: Project) -> None:
     assert (moved["report"]["summary"]["is_equal"], count_rows(live)) == (True, 10)
     undone = transfer(backup.slug, live.slug, "--undo", shown["id"])
     assert (undone["state"], count_rows(live)) == ("undone", 0)
+    events = AuditEvent.objects.filter(action__startswith="transfer.")
+    assert {"transfer.requested", "transfer.completed", "transfer.undone"} <= {
+        event.action for event in events
+    }
+    # The projects are an owner's; who ran the command is the operator.
+    assert {event.who for event in events} == {f"operator ({system_user()})"}
 
 
 def test_only_what_was_chosen_moves(backup: Project, live: Project) -> None:

@@ -14,11 +14,11 @@ from pytest_django import Settings
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
-from backups_portal.transfers import data_views
 from backups_portal.transfers.csv_files.csv_format import BadLine, CsvError, read_rows, write_rows
 from backups_portal.transfers.csv_files.csv_import import Wishes
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.views import data_pages
 from tests.transfers.projects import DEVICE, add_truck, count_rows, open_project
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
@@ -129,7 +129,7 @@ class TestDevicesToExport:
         return client
 
     def test_the_page_does_not_wait_for_it(self, visitor: Client, url: str) -> None:
-        with mock.patch.object(data_views, "list_devices", side_effect=AssertionError):
+        with mock.patch.object(data_pages, "list_devices", side_effect=AssertionError):
             page = visitor.get(url).content.decode()
         assert 'hx-get="?list=now"' in page
         assert "Show the devices" in page

@@ -127,8 +127,8 @@ def taken(snapshot: Snapshot) -> Snapshot:
 @pytest.fixture
 def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers take longer than an idle transaction may last by the database's own settings."""
-    reader = "snapshots.engine.source_database.Reader.rows"
-    rows = __import__("snapshots.engine.source_database", fromlist=["Reader"]).Reader.rows
+    reader = "snapshots.engine.instant_reader.Reader.rows"
+    rows = __import__("snapshots.engine.instant_reader", fromlist=["Reader"]).Reader.rows
 
     def slowly(self: Any, table: Any, *args: Any, **options: Any) -> Any:
         if table.name == "variable":

@@ -103,3 +103,23 @@ def test_another_owner_of_the_lost_rows_cannot_use_the_new_project(
     factories.make_membership(rescued(restore), other)
     assert press(client, restore).status_code == 403
     assert not Transfer.objects.exists()
+
+
+def test_the_restore_says_what_is_back_already(client: Client, restore: Restore) -> None:
+    page = f"/restores/{restore.pk}/"
+    assert "Move Truck" in client.get(page).text
+    sums = {"stored": 8_425, "created": 0, "chosen": 8_425, "is_equal": True}
+    transfer = factories.make_transfer(
+        rescued(restore),
+        restore.snapshot.project,
+        requested_by=restore.requested_by,
+        work="move",
+        state="completed",
+        report={"summary": sums},
+    )
+    text = " ".join(client.get(page).text.split())
+    assert "8,425 records were moved back to Cold Chain" in text
+    assert "Move Truck" not in text
+    assert f'href="/projects/{rescued(restore).slug}/transfers/{transfer.pk}/"' in text
+    Transfer.objects.update(state="undone")
+    assert "Move Truck" in client.get(page).text

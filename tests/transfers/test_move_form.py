@@ -191,12 +191,12 @@ class TestDevicesToMove:
         form = posted(backup, live, show="2", q="pump", devices=[DEVICE, "f" * 24])
         part = self.ask(visitor, form, backup, HX_Request="true")
         assert "<html" not in part
-        assert "1 chosen device is not in Cold Chain (restored), so it was left out." in part
+        assert "1 chosen device is not in Cold Chain (restored). Clear it" in part
         assert ("Pump 26" in part, "Pump 25" in part) == (True, False)
         # Two of one name are told apart.
         assert f"Truck <code>{DEVICE}</code>" in part
         assert part.index(DEVICE) < part.index("Pump 26")
-        assert (part.count("checked"), "10 records" in part) == (1, True)
+        assert (part.count("checked"), "10 records" in part) == (2, True)
         assert f'<option value="{backup.pk}" disabled>Cold Chain (restored) (the source)' in part
 
     def test_without_scripts_the_page_comes_back_as_it_was(
@@ -221,6 +221,41 @@ class TestDevicesToMove:
         assert "The period ends before it begins." in answer.text
         assert f'value="{DEVICE}"' in answer.text
         assert "checked" in answer.text
+
+    def test_a_device_of_another_project_stays_chosen_and_is_refused(
+        self, visitor: Client, backup: Project, live: Project
+    ) -> None:
+        form = posted(backup, live, show="1", devices=["f" * 24])
+        part = self.ask(visitor, form, backup, HX_Request="true")
+        # Without any device all would be moved.
+        assert re.search(rf'value="{"f" * 24}"[^>]* checked', part)
+        answer = visitor.post(page_of(backup), posted(backup, live, devices=["f" * 24]))
+        assert answer.status_code == 400
+        assert not Transfer.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("since", "until", "field", "said"),
+        [
+            ("2026-03-02T00:00", "2026-03-01T00:00", "until", "The period ends before it begins."),
+            ("2026-03-29T02:10", "", "since", "02:10 does not exist on that day"),
+            ("", "2026-03-29T02:10", "until", "02:10 does not exist on that day"),
+        ],
+    )
+    def test_a_wrong_period_is_said_beside_it(
+        self,
+        visitor: Client,
+        backup: Project,
+        live: Project,
+        since: str,
+        until: str,
+        field: str,
+        said: str,
+    ) -> None:
+        form = posted(backup, live, since=since, until=until, zone="Europe/Berlin")
+        answer = visitor.post(page_of(backup), form)
+        assert answer.status_code == 400
+        (error,) = re.findall(rf'id="id_{field}_error">(.*?)</div>', answer.text, re.DOTALL)
+        assert said in error
 
     def test_a_database_that_is_away_is_said(
         self, visitor: Client, backup: Project, live: Project

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Collection
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +17,7 @@ from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.batches import FATES, Outcome
 from backups_portal.transfers.move.device_map import Match
 from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.plan.selection import Choice
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +97,11 @@ STATES: list[tuple[str, str, dict[str, Any], Collection[str], Collection[str]]] 
     (
         *("undo", "undone", {**MOVED, "report": {**REPORT, "undone": UNDONE}}),
         [
-            *("This transfer is undone", "Nothing of it is in Damaged", "12,270 records removed"),
+            *(
+                "This transfer is undone",
+                "What it added to Damaged was removed",
+                "12,270 records removed",
+            ),
             *("Open Damaged", "Move data again", "Was added"),
         ],
         [AGREE, ADDED, "equal", "so far", "Continue"],
@@ -198,3 +204,88 @@ def test_what_came_back_from_a_backup_project_offers_to_end_it(client: Client) -
     assert "The sides differ" in page
     assert "Open Home" in page
     assert "an hour until then" not in page
+
+
+IDLE = {**REPORT["summary"], **dict.fromkeys(FATES, 0), "present": 12_270, "stored": 0}
+
+
+def test_what_has_changed_nothing_offers_no_undo(client: Client) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (factories.make_project_row(owner=owner, name=n) for n in ("From", "Into"))
+    transfer = factories.make_transfer(
+        *(source, target), requested_by=owner, work="move", state="completed", has_ledger=True,
+        **{**MOVED, "report": {**REPORT, "summary": IDLE}},
+    )  # fmt: skip
+    address = f"/projects/{source.slug}/transfers/{transfer.pk}/"
+    page = text(client.get(address).content)
+    assert "Into had all 12,270 records already" in page
+    assert "Undo" not in page
+    assert client.post(f"{address}undo/").status_code == 409
+    created = {**REPORT, "summary": {**IDLE, "created": 1}}
+    Transfer.objects.update(report=created)
+    assert "Undo this transfer" in text(client.get(address).content)
+
+
+def test_a_dry_run_without_a_change_offers_no_move(client: Client) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (factories.make_project_row(owner=owner, name=n) for n in ("From", "Into"))
+    transfer = factories.make_transfer(
+        *(source, target), requested_by=owner, state="ready", plan=PLAN
+    )
+    page = text(client.get(f"/projects/{source.slug}/transfers/{transfer.pk}/").content)
+    assert "Open Into" in page
+    assert "Move the data" not in page
+
+
+@pytest.mark.parametrize(
+    ("verb", "work", "state", "status"),
+    [
+        ("start", "move", "queued", 302),
+        ("start", "move", "running", 302),
+        ("start", "move", "completed", 302),
+        ("start", "move", "cancelled", 409),
+        ("start", "undo", "running", 409),
+        ("undo", "undo", "queued", 302),
+        ("undo", "undo", "running", 302),
+        ("undo", "undo", "undone", 302),
+        ("undo", "move", "running", 409),
+        ("plan", "plan", "queued", 302),
+        ("plan", "move", "queued", 409),
+    ],
+)
+def test_a_second_press_finds_what_the_first_began(
+    client: Client, verb: str, work: str, state: str, status: int
+) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (factories.make_project_row(owner=owner, name=n) for n in ("From", "Into"))
+    fields = {} if (work, state) == ("plan", "queued") else BEGUN
+    transfer = factories.make_transfer(
+        *(source, target), requested_by=owner, work=work, state=state, **fields
+    )
+    address = f"/projects/{source.slug}/transfers/{transfer.pk}/{verb}/"
+    assert client.post(address).status_code == status
+    transfer.refresh_from_db()
+    assert (transfer.work, transfer.state) == (work, state)
+    assert transfer.attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [(None, "All devices."), (["a" * 24], "Truck."), (["b" * 24], "1 device.")],
+)
+def test_the_page_says_what_was_chosen(
+    client: Client, devices: list[str] | None, said: str
+) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    source, target = (factories.make_project_row(owner=owner, name=n) for n in ("From", "Into"))
+    chosen = tuple(devices) if devices else None
+    choice = Choice(devices=chosen, since=datetime(2024, 3, 1, 12, tzinfo=UTC)).as_json()
+    transfer = factories.make_transfer(
+        *(source, target), requested_by=owner, state="ready", plan=PLAN, choice=choice
+    )
+    page = text(client.get(f"/projects/{source.slug}/transfers/{transfer.pk}/").content)
+    assert f"{said[:-1]}, from 1 Mar 2024, 12:00 UTC" in page

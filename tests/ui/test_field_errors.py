@@ -1,25 +1,37 @@
 """Whatever is typed into whatever field, a person is answered and not a library's user."""
 
 import re
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import pytest
+from allauth.core.context import request_context
 from django import forms
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.db import SessionStore
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import RequestFactory
 
 from backups_portal.accounts.models import Account
+from backups_portal.lib.limits import Limit
 from backups_portal.ui.form_widgets import OnceInput
 
 MODULES = (
     *("backups_portal.accounts.forms", "backups_portal.projects.forms", "restores.forms"),
     *("backups_portal.notifications.forms", "backups_portal.transfers.forms", "snapshots.forms"),
     "backups_portal.identity.id_views",
-    "backups_portal.transfers.data_views",
+    "backups_portal.transfers.views.data_pages",
 )
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "NewPasswordForm": {"account": Account(email="ana@example.com")},
-    "ChangePasswordForm": {"account": Account(email="ana@example.com")},
+    **{
+        name: {"user": Account(pk=1, email="ana@example.com")}
+        for name in (
+            *("NewPasswordForm", "ChangePasswordForm", "FirstPasswordForm", "PasswordForm"),
+            *("CodeForm", "CodeAgainForm", "TurnOnForm", "NewPasskeyForm", "NewEmailForm"),
+            *("PasskeyForm", "PasskeyAgainForm"),
+        )
+    },
     "TransferForm": {"projects": []},
 }
 BAD: tuple[Any, ...] = (
@@ -46,6 +58,18 @@ def all_forms() -> list[type[forms.BaseForm]]:
 def make(kind: type[forms.BaseForm], data: dict[str, Any], files: dict[str, Any]) -> Any:
     arguments = ARGUMENTS.get(kind.__name__, {})
     return kind(data=data, files=files, **arguments)
+
+
+@pytest.fixture(autouse=True)
+def _request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The request to which allauth's forms belong; no try counts for the next one."""
+    request = RequestFactory().post("/")
+    request.session, request.user = SessionStore(), AnonymousUser()
+    monkeypatch.setattr(Limit, "take", lambda self, who: 0)
+    monkeypatch.setattr("allauth.core.ratelimit.consume", lambda *_, **__: True)
+    monkeypatch.setattr("django.contrib.auth.base_user.check_password", lambda *_, **__: False)
+    with request_context(request):
+        yield
 
 
 def test_all_forms_are_looked_at() -> None:
@@ -98,6 +122,7 @@ def test_what_is_said_tells_what_to_enter(field: forms.Field, value: str, says: 
     assert refused.value.messages[0].startswith(says)
 
 
+@pytest.mark.django_db
 def test_a_refused_code_is_not_shown_again() -> None:
     for kind in all_forms():
         for name, field in kind.base_fields.items():

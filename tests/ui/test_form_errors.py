@@ -58,7 +58,6 @@ def links(page: str) -> list[str]:
         ),
         ("members/", {"email": "nobody", "role": "owner"}, ["id_email"]),
         ("shut-down/", {"name": "Another"}, ["id_name"]),
-        ("backups/{snapshot}/download/", {"password": "wrong"}, ["id_password"]),
         ("backups/{snapshot}/restore/", {"name": ""}, ["id_name", "id_accept_charges"]),
         ("backups/{snapshot}/restore/", {"name": "Rescue"}, ["id_accept_charges"]),
         (

@@ -1,12 +1,24 @@
 """Django's backend for PostgreSQL, with sessions that are settled as all others of ours are."""
 
-from django.db.backends.postgresql import base
+from collections.abc import Sequence
 
-from backups_portal.lib.pgsession import settling_statements
+from django.core.checks import CheckMessage, Error
+from django.db import DatabaseError, NotSupportedError, connections
+from django.db.backends.postgresql import base, features
+
+from backups_portal.lib.pgsession import OLDEST, settling_statements
+
+
+class DatabaseFeatures(features.DatabaseFeatures):
+    """What the portal asks of a server; Django itself works with older ones."""
+
+    minimum_database_version = (OLDEST,)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """The connection to the portal's own database."""
+
+    features_class = DatabaseFeatures
 
     def init_connection_state(self) -> None:
         """Settle a new session; in statements, which a pooler in front of the database lets by."""
@@ -17,3 +29,18 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.connection.execute(";".join(statements), prepare=False)
         if not self.get_autocommit():
             self.connection.commit()
+
+
+def check_server_version(
+    *, databases: Sequence[str] | None = None, **_: object
+) -> list[CheckMessage]:
+    """Tell of a server that is too old, before `migrate` makes tables."""
+    for alias in databases or []:
+        try:
+            connections[alias].check_database_version_supported()
+        except NotSupportedError as error:
+            return [Error(f"The portal's own database: {error}", id="postgresql.E001")]
+        except DatabaseError:
+            # The command itself says why there is no connection.
+            continue
+    return []

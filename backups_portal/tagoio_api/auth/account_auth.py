@@ -3,12 +3,13 @@
 import json
 from http import HTTPStatus
 
+from django.conf import settings
 from django.contrib.auth import authenticate
 from django.http import HttpRequest
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.second_factor import asks_for_code, spend_app_code
 from backups_portal.accounts.sign_in_limits import CODE, forgive_sign_in, take_for, take_sign_in
-from backups_portal.accounts.two_factor import is_on, shows, spend
 from backups_portal.audit.recorder import address_of, record
 from backups_portal.projects.models import Membership, Project
 from backups_portal.tagoio_api.envelope import ApiError, BusyError
@@ -53,6 +54,8 @@ def sign_in(
     """
     # PostgreSQL knows no NUL, nor does any e-mail.
     email, where = email.replace("\0", ""), address_of(request)
+    if not settings.PASSWORD_SIGN_IN:
+        raise ApiError("Passwords are turned off: make a token at the portal", HTTPStatus.FORBIDDEN)
     # Before the password is looked at: right ones are found out no faster than wrong ones.
     if wait := take_sign_in(email, where):
         raise BusyError(wait)
@@ -68,20 +71,21 @@ def sign_in(
 def check_code(
     request: HttpRequest, account: Account, code: str, *, spend_code: bool = True
 ) -> None:
-    """Check the code of an account's app; pass if it asks for no codes.
+    """Check the code of an account's app; pass if it has no second factor.
+
+    An account with passkeys alone gets in nowhere by its password, and makes tokens at the portal.
 
     Raises:
         ApiError: the code is missing or wrong; clients ask for one, or for another.
         BusyError: too many were wrong.
     """
-    if not is_on(account):
+    if not asks_for_code(account):
         return
     if not code:
         raise ApiError(CODE_WANTED, HTTPStatus.BAD_REQUEST)
     if wait := take_for(CODE, account, address_of(request)):
         raise BusyError(wait)
-    right = spend(account, code) == "app" if spend_code else shows(account, code)
-    if not right:
+    if not spend_app_code(account, code, keep=not spend_code):
         record(
             action="session.code_refused",
             actor=account,

@@ -53,11 +53,11 @@ def in_words() -> Iterator[None]:
         ) from error
     except psycopg.OperationalError as error:
         raise TransferError(
-            "A database stopped responding: the project may be shut down or deleted. "
-            f"({first_line(error)})",
+            "A database stopped responding: the project may be shut down or deleted "
+            f"({first_line(error)}).",
             cause=driver_cause(error),
         ) from error
     except psycopg.Error as error:
         raise TransferError(
-            f"A database refused: {first_line(error)}", cause=driver_cause(error)
+            f"A database refused: {first_line(error)}.", cause=driver_cause(error)
         ) from error

@@ -3,7 +3,8 @@
 A digest is the sum of a 64-bit hash per row, so that order does not matter, times the seed of the
 row's series; it covers everything but the id and when the row was stored. Rows are summed by series
 before the seeds come in: a join with every row costs more than the hashes. PostgreSQL's extended
-hashes are the same in every version, because hash partitions depend on them.
+hashes are the same in every version, because hash partitions depend on them: that of a moment in
+UTC is what PostgreSQL 18 calls `timestamptz_hash_extended`, which older versions lack.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from psycopg import Connection
 from backups_portal.transfers.move.series_map import Side
 
 # Most records are a number and nothing else, and making a row of columns costs more than hashing.
-ROW_HASH = """hashtextextended(v.group_key, timestamptz_hash_extended(v.time,
+ROW_HASH = """hashtextextended(v.group_key, timestamp_hash_extended(v.time AT TIME ZONE 'UTC',
     CASE WHEN v.text_value IS NULL AND v.location IS NULL AND v.metadata IS NULL
     THEN coalesce(hashfloat8extended(v.number_value, 0), 0)
     ELSE hash_record_extended(ROW(v.number_value, v.text_value, v.location[0], v.location[1],

@@ -62,13 +62,13 @@ class DeviceList:
 
     Attributes:
         sought: What the others were searched for.
-        missing: How many of the chosen ones the project does not have.
+        missing: Ids of chosen ones that the project does not have.
     """
 
     page: Page[DeviceRow]
     sought: str = ""
     chosen: list[DeviceRow] = field(default_factory=list)
-    missing: int = 0
+    missing: list[str] = field(default_factory=list)
 
 
 def list_devices(
@@ -91,7 +91,9 @@ def list_devices(
         picked = _read_chosen(connection, wanted) if chosen else []
         count = partial(_count, connection, wanted)
         page = page_of(count, partial(_read, connection, wanted), number=number, size=size)
-    return DeviceList(page, sought, picked, len(set(chosen)) - len(picked))
+    found = {device.id for device in picked}
+    missing = [one for one in dict.fromkeys(chosen) if one not in found]
+    return DeviceList(page, sought, picked, missing)
 
 
 def find_device(project: Project, key: str) -> DeviceRow | None:

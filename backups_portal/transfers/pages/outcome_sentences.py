@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.ui.visible_names import seen_name
 
+# Names of so many devices are read at a glance.
+MAX_NAMED = 3
 NO_MATCH = "No records match what you selected."
 
 
@@ -69,6 +72,23 @@ def outcome_notes(devices: Sequence[JsonObject], tokens: int) -> list[str]:
         (tokens, f"{counted(tokens, 'new token')}: update whatever uses the old ones."),
     )
     return [sentence for count, sentence in notes if count]
+
+
+def chosen_devices(chosen: Sequence[str] | None, lines: Sequence[JsonObject]) -> str:
+    """Name the devices that were chosen, if they are few and the dry run has met them.
+
+    Args:
+        chosen: Their ids; None for all devices.
+        lines: As of `outcome_sentence`.
+    """
+    if chosen is None:
+        return "All devices"
+    names = {line["source"]: seen_name(line["name"]) for line in lines}
+    if not chosen:
+        return "No devices"
+    if len(chosen) <= MAX_NAMED and set(chosen) <= names.keys():
+        return _listed([names[device] for device in chosen])
+    return counted(len(chosen), "device")
 
 
 def counted(number: int, noun: str) -> str:

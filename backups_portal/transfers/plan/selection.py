@@ -40,7 +40,15 @@ KINDS = (
 
 
 class ChoiceError(ValueError):
-    """The choice makes no sense; the message is fit for a page."""
+    """The choice makes no sense; the message is fit for a page.
+
+    Attributes:
+        field: Of the form that is wrong, if it is one.
+    """
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.since and self.until and self.since >= self.until:
-            raise ChoiceError("The period ends before it begins.")
+            raise ChoiceError("The period ends before it begins.", "until")
         if unknown := sorted(set(self.kinds) - set(KINDS)):
             raise ChoiceError(f"There is no kind of resource called {', '.join(unknown)}.")
         if self.devices == () and not self.kinds:

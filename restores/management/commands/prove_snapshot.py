@@ -5,8 +5,9 @@ import uuid
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.ui.progress import progress_bar
 from restores.models import Proof
 from restores.proof_queue import queue_proof
@@ -14,7 +15,7 @@ from restores.proof_run import run_proof
 from snapshots.models import Snapshot
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Also for one that failed its proof earlier: when it passes, the mark goes."""
 
     help = "Restore a snapshot into a scratch database, compare every row, and drop it."

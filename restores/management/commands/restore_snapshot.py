@@ -5,8 +5,9 @@ import uuid
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.models import DatabaseServer, Membership
 from backups_portal.ui.progress import progress_bar
@@ -17,7 +18,7 @@ from restores.restore_run import run_restore
 from snapshots.models import Snapshot
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Runs the restore in this process, and prints what became of it."""
 
     help = "Create a new project from a snapshot. It costs money: see --accept-charges."

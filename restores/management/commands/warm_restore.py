@@ -4,15 +4,16 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.projects.models import MainDatabase, Project
 from restores.orphan_databases import drop_leftovers
 from restores.warm_restores import switch_warm_restore
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """For operators, because a kept database takes the space of a second main database."""
 
     help = (

@@ -4,10 +4,11 @@ import json
 from typing import Any
 
 from celery.exceptions import OperationalError
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db.models import Count
 from django.utils import timezone
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leases import message_counts_for
 from snapshots.models import SnapshotCopy
@@ -17,7 +18,7 @@ from snapshots.storages.configured_storages import has_copies
 from snapshots.tasks import copy_snapshot
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Queue copies for the workers; those that failed are tried again."""
 
     help = (

@@ -3,8 +3,9 @@
 import json
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.db_time import database_now
 from snapshots.engine.errors import StorageError
 from snapshots.replication.copy_sweep import remove_all_copies
@@ -22,7 +23,7 @@ def as_json(item: Pruned) -> dict[str, str]:
     }
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Remove snapshots that are past their retention period."""
 
     help = "Remove backups past their retention period, and say why the others stay."

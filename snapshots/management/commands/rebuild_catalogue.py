@@ -4,16 +4,17 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.ui.visible_names import seen_name
 from snapshots.engine.errors import StorageError
 from snapshots.integrity.catalogue_rebuild import Rebuilt, rebuild_each
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """For an empty control database; what is there already stays as it is."""
 
     help = (

@@ -4,8 +4,9 @@ import json
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
 from snapshots.engine.errors import EngineError
 from snapshots.management.snapshot_arguments import stored_snapshot
@@ -13,7 +14,7 @@ from snapshots.models import Snapshot
 from snapshots.replication.repair import needing_repair, repair
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """From the copies into the first storage, and never by itself."""
 
     help = (

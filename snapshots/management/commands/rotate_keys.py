@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from snapshots.storages.configured_storages import FIRST, master_keys
 from snapshots.storages.key_rotation import Rotated, places_left_out, rotate_each
@@ -13,7 +14,7 @@ from snapshots.storages.key_rotation import Rotated, places_left_out, rotate_eac
 COUNTS = ("rewrapped", "current", "encrypted")
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Rewrap data keys; rewrite nothing else, unless it was never encrypted."""
 
     help = (

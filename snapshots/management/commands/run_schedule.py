@@ -4,10 +4,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from snapshots.tasks import run_schedule
 
 
@@ -27,7 +28,7 @@ def parse_moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Queue the backups that are due, and send waiting work to the workers."""
 
     help = "Queue the backups that are due and send them to the workers, as beat does."

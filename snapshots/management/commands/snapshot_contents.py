@@ -5,8 +5,9 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.ui.formats import data_size
 from snapshots.engine.errors import EngineError
 from snapshots.management.snapshot_arguments import stored_snapshot
@@ -14,7 +15,7 @@ from snapshots.models import Snapshot
 from snapshots.reports.contents import EXCLUDED_LABELS, DeviceLine, Inside, contents_of, look_inside
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Read the manifest and the contents of a snapshot; its segments stay untouched."""
 
     help = "List what a stored backup contains, device by device, and what it leaves out."

@@ -7,8 +7,9 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.projects.models import Project
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.difference import Difference
@@ -20,7 +21,7 @@ from snapshots.reports.snapshot_comparison import Compared, compare_snapshots, c
 NOW = "now"
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Look into stored backups without opening their segments."""
 
     help = "Compare stored backups, or find out which of them have a device's rows."

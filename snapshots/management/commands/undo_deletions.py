@@ -4,14 +4,15 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from snapshots.engine.errors import StorageError
 from snapshots.object_lock.deletion_undo import find_changed, undo
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Bring back what a bucket with object lock still has."""
 
     help = (

@@ -5,8 +5,9 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.errors import EngineError
@@ -27,7 +28,7 @@ def state_of_copy(snapshot: Snapshot) -> str:
     return f"{copy.state}{when}{reason}"
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Read every object of a snapshot, and compare it with what was recorded."""
 
     help = "Read every object of a stored backup and compare it with what was recorded."

@@ -4,6 +4,7 @@
 CREATE FUNCTION pg_temp.wrap(n numeric) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT (CASE WHEN m >= 9223372036854775808 THEN m - 18446744073709551616 ELSE m END)::bigint
     FROM (SELECT mod(mod(n, 18446744073709551616) + 18446744073709551616, 18446744073709551616) AS m)
+        AS wrapped
 $$;
 CREATE FUNCTION pg_temp.add(a bigint, b bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS
     'SELECT pg_temp.wrap(a::numeric + b::numeric)';

@@ -6,10 +6,11 @@ import psycopg
 import pytest
 
 from backups_portal.projectdb.catalogue import VARIABLE, digest_columns
-from snapshots.engine import source_database as source_module
+from snapshots.engine import instant_reader as source_module
 from snapshots.engine.column_reader import Columns, IrregularError, read_arrays
+from snapshots.engine.instant_reader import open_reader
 from snapshots.engine.segment_plan import ChunkRange
-from snapshots.engine.source_database import export_instant, open_reader
+from snapshots.engine.source_database import export_instant
 from tests.projectdatabases import START, Backups, Connection, add_rows, contents
 
 # number, text, group, location, metadata

@@ -125,7 +125,7 @@ def test_cells_do_not_depend_on_segments(
     for day in range(4):
         add_rows(source, day, 50)
     whole = backups.take(full=True)
-    monkeypatch.setattr("snapshots.engine.source_database.MAX_SEGMENT_ROWS", 40)
+    monkeypatch.setattr("snapshots.engine.instant_reader.MAX_SEGMENT_ROWS", 40)
     cut = backups.take(full=True)
     assert len(cut.of("variable")) > len(whole.of("variable"))
     assert cells(backups.storage, cut) == cells(backups.storage, whole)

@@ -8,9 +8,10 @@ from psycopg.types.json import Jsonb
 from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.excluded_settings import WITH_SETTINGS, remove_excluded_settings
 from backups_portal.projectdb.schema_upgrade import upgrade_database
+from backups_portal.projects.project_creation import installation
 from backups_portal.transfers.move.resource_rows import BY_KIND, read_rows, replace_rows, write_rows
 from restores.snapshot_loader import drop_excluded
-from snapshots.engine import source_database as engine_source
+from snapshots.engine import instant_reader as engine_source
 from snapshots.engine.archive_resources import RESOURCES, resource_file
 from snapshots.engine.manifest import Manifest
 from tests.projectdatabases import Backups, Connection, open_database
@@ -70,6 +71,7 @@ def old_manifest(
     """A backup as an older version took it."""
     with monkeypatch.context() as older:
         older.setattr(engine_source, "SETTINGS", "")
+        older.setattr(engine_source, "_select_all", engine_source._select_all.__wrapped__)
         manifest = backups.take(full=True)
     assert MARK.encode() in stored_bytes(backups.storage, manifest)
     return manifest
@@ -84,14 +86,14 @@ def test_a_backup_of_such_a_database_leaves_them_out(
 
 
 def test_an_upgrade_takes_them_out_once(old_source: Connection) -> None:
-    done = upgrade_database(old_source)
+    done = upgrade_database(old_source, installation())
     assert [line for line in done if "settings" in line] == [
         f"settings of {table.name} without what is excluded" for table in WITH_SETTINGS
     ]
     found = settings_of(old_source)
     assert MARK not in found
     assert found.count("as it is") == len(WITH_SETTINGS)
-    assert upgrade_database(old_source) == []
+    assert upgrade_database(old_source, installation()) == []
 
 
 def test_settings_that_are_no_object_stop_neither(backups: Backups, source: Connection) -> None:

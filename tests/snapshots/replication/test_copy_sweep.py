@@ -1,13 +1,15 @@
 """What retention, sweeping and the end of a project do to the copies in a second storage."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
+from backups_portal.celery import app
 from backups_portal.ops import project_removal
-from backups_portal.ops.tasks import clean_copies
+from backups_portal.ops.tasks import clean_copies, remove_expired_copies, sweep
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from restores.snapshot_loader import Target
@@ -47,6 +49,42 @@ def test_retention_and_sweeping_clean_both(
     assert swept.removed > 0
     assert names(second, live_project) == names(stored, live_project)
     assert verify_copy(new).rows == new.rows
+
+
+@pytest.fixture
+def _tasks_run_at_once() -> Iterator[None]:
+    app.conf.task_always_eager = True
+    yield
+    app.conf.task_always_eager = False
+
+
+@pytest.mark.usefixtures("_tasks_run_at_once")
+def test_an_expired_copy_goes_with_the_original(
+    live_project: Project, stored: Storage, second: Storage
+) -> None:
+    """And not with the next round of the second storage, hours later."""
+    old, new = taken(live_project, 1), taken(live_project)
+    for snapshot in (old, new):
+        copied(snapshot)
+    age(old)
+    sweep(None)
+    assert old.manifest not in names(stored, live_project)
+    assert old.manifest not in names(second, live_project)
+    assert new.manifest in names(second, live_project)
+
+
+def test_a_second_storage_that_is_away_does_not_stop_retention_in_the_first(
+    live_project: Project, stored: Storage, second: Storage, settings: Any
+) -> None:
+    old, new = taken(live_project, 1), taken(live_project)
+    for snapshot in (old, new):
+        copied(snapshot)
+    settings.SNAPSHOT_COPY_STORAGE = NOWHERE
+    age(old)
+    prune(timezone.now())
+    remove_expired_copies(str(live_project.pk))
+    assert old.manifest not in names(stored, live_project)
+    assert SnapshotCopy.objects.filter(pk=old.pk).exists()
 
 
 def test_a_snapshot_that_expires_while_it_is_copied_does_not_come_back(

@@ -198,7 +198,7 @@ class TestPanel:
         text = self.read(client, page)
         assert "Newest backup 2 hours ago" in text
         assert "Newer data is not backed up yet." in text
-        assert "Last proven None yet Proofs are on" in text
+        assert "Newest proven None yet Proofs are on" in text
         factories.make_snapshot(
             project,
             taken_at=now - DAY,
@@ -209,7 +209,7 @@ class TestPanel:
             restore_seconds=8.0,
         )
         text = self.read(client, page)
-        assert "Last proven 1 day ago Restores in 8.0 s" in text
+        assert "Newest proven 1 day ago Restores in 8.0 s" in text
         assert "Proven means restored, and every row compared: last an hour ago ." in text
 
     def test_the_next_run_is_on_the_projects_clocks_and_the_viewers(

@@ -86,7 +86,7 @@ class TestPage:
             page = compare(client, one, f"with={other.pk}")
             assert sums(page) == ["\N{MINUS SIGN}10", "+5"]
             assert "Truck" in page
-            assert page.index("From") < page.index("To")
+            assert page.index(">From<") < page.index(">To<")
 
     def test_by_day_and_the_days_of_a_device(
         self, client: Client, pair: tuple[Snapshot, Snapshot]

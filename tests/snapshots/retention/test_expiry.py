@@ -14,7 +14,6 @@ from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore
 from snapshots.engine.layout import segment_key
-from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.errors import HoldRefusedError
 from snapshots.integrity.orphan_objects import sweep_project
@@ -23,6 +22,7 @@ from snapshots.retention import expiry, retention_rules
 from snapshots.retention.expiry import each_project_id, preview_retention, prune, prune_each
 from snapshots.retention.holds import place_hold, release_hold
 from tests.factories import make_account, make_project_row, make_restore, make_snapshot
+from tests.manifests import make_manifest
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -259,18 +259,11 @@ class TestRaces:
 
 def manifest_of(snapshot: Snapshot) -> bytes:
     """A manifest that names nothing."""
-    return Manifest(
+    return make_manifest(
+        snapshot.project_id,
         snapshot_id=snapshot.id,
-        project_id=snapshot.project_id,
         prefix=snapshot.project.prefix,
         taken_at=NOW,
-        is_full=True,
-        postgresql_version="18.0",
-        schema_version=1,
-        segments=(),
-        contents=(),
-        new_keys=frozenset(),
-        columns={},
     ).to_json()
 
 

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
+from backups_portal.lib.leased_job import Ran
 from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, keyring
 from backups_portal.projects.models import DatabaseServer, MainDatabase
 from backups_portal.projects.servers import register_server
@@ -203,7 +204,12 @@ class TestOneMessageForMany:
     def events(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
         """What a worker did, in its order."""
         events: list[object] = []
-        monkeypatch.setattr(tasks, "take", lambda pk: not events.append(pk))
+
+        def take(pk: object) -> Ran:
+            events.append(pk)
+            return Ran(is_claimed=True)
+
+        monkeypatch.setattr(tasks, "take", take)
         monkeypatch.setattr(tasks, "next_in_line", lambda pk: [])
         monkeypatch.setattr(tasks.take_snapshot, "delay", lambda *ids: events.append(ids))
         return events

@@ -6,10 +6,11 @@ from typing import Any
 from django.contrib.auth.management.commands import changepassword
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.operator_command import ByOperator
 from backups_portal.audit.recorder import record
 
 
-class Command(changepassword.Command):
+class Command(ByOperator, changepassword.Command):
     """For who has forgotten it where no messages are sent. All browsers are signed out."""
 
     help = "Change an account's password. You are asked for the new one twice."

@@ -8,14 +8,15 @@ from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from backups_portal.ui.visible_names import name_problem
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """The way in for the first person of an installation."""
 
     help = "Create an account. You are asked for its password, unless standard input has it."
@@ -42,6 +43,7 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
         account.save()
+        account.vouch_for_email()
         record(
             action="account.created",
             actor=None,

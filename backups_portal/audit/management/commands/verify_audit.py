@@ -5,12 +5,13 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from backups_portal.audit.hash_chain import verify
+from backups_portal.audit.operator_command import OperatorCommand
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Verifies the chain, with the installation's key, and changes nothing."""
 
     help = "Check that no event of the audit log was changed or removed since it was sealed."

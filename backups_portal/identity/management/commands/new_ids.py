@@ -4,15 +4,16 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.identity.id_lookup import find_variable, list_tokens
 from backups_portal.lib import pgsession
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.transfers.command_lookup import find_project
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """For the project that a restore made, or that a transfer moved data into."""
 
     help = "Show which variable id or token of a project replaced an old one."

@@ -5,17 +5,18 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.projectdb.provisioning import ProvisioningError
 from backups_portal.projects.due_times import next_run, parse_time, parse_zone
 from backups_portal.projects.errors import NameRefusedError
 from backups_portal.projects.project_creation import BackupSettings, create_project
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Makes a project, and plans its first backup."""
 
     help = "Create a project. It is charged to its owner."

@@ -6,18 +6,21 @@ from argparse import ArgumentParser
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db.models import Count
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from backups_portal.lib.addresses import postgresql
 from backups_portal.lib.addresses.url import AddressError
 from backups_portal.projectdb.provisioning import prepare_server
+from backups_portal.projects.errors import ServerRefusedError
 from backups_portal.projects.models import DatabaseServer
-from backups_portal.projects.servers import check_servers, register_server
+from backups_portal.projects.project_creation import installation
+from backups_portal.projects.servers import check_address, check_servers, register_server
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """What a server holds is never moved by it: it says only where new projects go."""
 
     help = "Manage the PostgreSQL servers that hold the projects' databases."
@@ -26,7 +29,7 @@ class Command(BaseCommand):
         actions = parser.add_subparsers(dest="what", required=True)
         listing = actions.add_parser("list", help="list all servers, and whether they respond")
         adding = actions.add_parser("add", help="add a server, or give a known one a new URL")
-        changing = actions.add_parser("set", help="change a server's limits")
+        changing = actions.add_parser("set", help="change a server's address or limits")
         for one in (adding, changing):
             one.add_argument("name", help="the server's name")
             one.add_argument("--weight", type=int, help="its share of new projects (100)")
@@ -37,6 +40,13 @@ class Command(BaseCommand):
                 "--max-snapshots", type=int, help="the most backups taken at once; 0: no limit"
             )
         adding.add_argument("--url", help="postgresql://…; read from standard input if left out")
+        changing.add_argument(
+            "--url",
+            nargs="?",
+            const="",
+            help="the server's new address or password; read from standard input if it has no "
+            "value. Nothing changes unless the projects' databases are found there",
+        )
         state = changing.add_mutually_exclusive_group()
         state.add_argument("--open", action="store_true", help="accept new projects")
         state.add_argument("--close", action="store_true", help="accept no new projects")
@@ -59,9 +69,9 @@ class Command(BaseCommand):
             self.stdout.write("PROJECT_DATABASE_URL.")
 
     def _change(self, options: dict[str, Any]) -> None:
-        if options["what"] == "add":
-            _add(options["name"], options["url"] or sys.stdin.readline().strip())
         fields = _fields(options)
+        if options["url"] is not None or options["what"] == "add":
+            _set_address(options, options["url"] or sys.stdin.readline().strip())
         changed = DatabaseServer.objects.filter(name=options["name"])
         if not (changed.update(**fields) if fields else changed.exists()):
             raise CommandError(f"There is no database server “{options['name']}”.")
@@ -69,14 +79,27 @@ class Command(BaseCommand):
             action=f"server.{'added' if options['what'] == 'add' else 'changed'}",
             actor=None,
             subject=options["name"],
-            details=fields,
+            details={**fields, **({"address": "changed"} if options["url"] is not None else {})},
         )
 
 
-def _add(name: str, url: str) -> None:
+def _set_address(options: dict[str, Any], url: str) -> None:
+    """Store a server's address, once it was found to do.
+
+    Raises:
+        CommandError: nothing was changed.
+    """
+    name = options["name"]
+    known = DatabaseServer.objects.filter(name=name).first()
+    if known is None and options["what"] == "set":
+        raise CommandError(f"There is no database server “{name}”.")
     try:
         url = postgresql.normalized(url)
-        prepare_server(url)
+        if known:
+            check_address(known, url)
+        prepare_server(url, installation())
+    except ServerRefusedError as error:
+        raise CommandError(f"{error} Nothing was changed.") from error
     except (psycopg.Error, AddressError) as error:
         raise CommandError(f"The server cannot take projects: {str(error).strip()}") from error
     register_server(name, url)

@@ -6,18 +6,24 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import psycopg
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.provisioning import drop_older_templates
 from backups_portal.projectdb.schema_upgrade import has_open_large_objects, upgrade_database
-from backups_portal.projects.database_dsn import admin_dsn, who_holds
-from backups_portal.projects.models import Project
+from backups_portal.projects.database_dsn import admin_dsn, server_url, who_holds
+from backups_portal.projects.models import DatabaseServer, Project
+from backups_portal.projects.project_creation import installation
+
+log = get_logger(__name__)
 
 # An upgrade gives up soon if a lock is in its way, and is tried again after the other projects.
 ROUNDS = 3
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Belongs to every update, after `migrate`; projects are used meanwhile."""
 
     help = "Bring the projects' databases up to this version. Run it after migrate."
@@ -34,6 +40,8 @@ class Command(BaseCommand):
             outcome.failed[project.slug] = (
                 f"its tables are locked. {who_holds(project, of_rows=True)}"
             )
+        for server in DatabaseServer.objects.order_by("name"):
+            _tidy(server)
         if options["json"]:
             self.stdout.write(json.dumps(asdict(outcome)))
         else:
@@ -71,7 +79,7 @@ def _is_locked(project: Project, outcome: Outcome) -> bool:
     """Upgrade one database; return whether a lock was in the way."""
     try:
         with pgsession.connect(admin_dsn(project), autocommit=True) as inside:
-            outcome.added[project.slug] = upgrade_database(inside)
+            outcome.added[project.slug] = upgrade_database(inside, installation())
             if has_open_large_objects(inside):
                 outcome.open_large_objects.append(project.slug)
     except psycopg.errors.LockNotAvailable:
@@ -79,3 +87,12 @@ def _is_locked(project: Project, outcome: Outcome) -> bool:
     except psycopg.Error as error:
         outcome.failed[project.slug] = str(error).strip()
     return False
+
+
+def _tidy(server: DatabaseServer) -> None:
+    """Drop what no version uses any more; the next upgrade tries what this one could not."""
+    try:
+        for name in drop_older_templates(server_url(server), installation()):
+            log.info("dropped the template of an older version: %s", name, server=server.name)
+    except psycopg.Error:
+        log.warning("could not look for older templates", server=server.name, exc_info=True)

@@ -3,14 +3,15 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.transfers.command_lookup import find_project, owner_of
 from backups_portal.transfers.csv_files.csv_import_export import export_csv
 from backups_portal.transfers.errors import TransferRefusedError
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Streams, whatever the size."""
 
     help = "Write the records of a device as CSV in TagoIO's format to standard output."

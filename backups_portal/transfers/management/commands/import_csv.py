@@ -5,15 +5,16 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.transfers.command_lookup import find_project, owner_of
 from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.errors import TransferRefusedError
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """All or nothing, unless --good-rows."""
 
     help = "Import a CSV file in TagoIO's format. One bad row stops it, unless --good-rows."

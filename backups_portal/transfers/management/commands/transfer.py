@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.http import Http404
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.models import Project
 from backups_portal.transfers.command_lookup import find_project, owner_of
@@ -30,7 +31,7 @@ from backups_portal.ui.progress import progress_bar
 from snapshots.engine.run_progress import Progress
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Shows the dry run, moves, and prints the report; the same operation as “Move data”."""
 
     help = (

@@ -1,0 +1,247 @@
+"""Where allauth asks the portal: limits, sentences, addresses and the audit log."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.authentication import get_authentication_records
+from allauth.account.models import EmailConfirmationHMAC
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from backups_portal.accounts.lockout_page import locked_page
+from backups_portal.accounts.models import Account
+from backups_portal.accounts.reauthentication import RECENT, is_recent
+from backups_portal.accounts.sign_in_limits import (
+    PASSWORD_AGAIN,
+    forgive_sign_in,
+    take_for,
+    take_sign_in,
+)
+from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.loggers import get_logger
+
+log = get_logger(__name__)
+
+# What allauth would write a letter about is an event of the audit log.
+EVENTS = {
+    "account/email/password_changed": "account.password_changed",
+    "account/email/password_set": "account.password_changed",
+    "account/email/password_reset": "account.password_reset",
+    "account/email/email_changed": "account.email_changed",
+    "mfa/email/totp_activated": "account.second_factor_on",
+    "mfa/email/totp_deactivated": "account.second_factor_off",
+    "mfa/email/webauthn_added": "account.passkey_added",
+    "mfa/email/webauthn_removed": "account.passkey_removed",
+    "mfa/email/recovery_codes_generated": "account.recovery_codes_renewed",
+    "socialaccount/email/account_connected": "account.single_sign_on_joined",
+}
+# What allauth says after an action; of others it says nothing.
+SENTENCES = {
+    "account/messages/password_changed.txt": "Your password was changed. Wherever else you were "
+    "signed in, you need the new one.",
+    "account/messages/password_set.txt": "Your password is set.",
+    "account/messages/email_confirmation_sent.txt": "We've sent a link to your new e-mail.",
+    "account/messages/email_confirmed.txt": "Your e-mail was changed.",
+    "mfa/messages/totp_activated.txt": "Two-factor authentication is on.",
+    "mfa/messages/totp_deactivated.txt": "Your authenticator app is no longer asked for.",
+    "mfa/messages/webauthn_added.txt": "Your passkey was added.",
+    "mfa/messages/webauthn_removed.txt": "Your passkey was removed.",
+    "usersessions/messages/sessions_logged_out.txt": "All other browsers were signed out.",
+}
+NO_PASSKEY = "Your passkey wasn't accepted. Try again, or sign in another way."
+WAYS = {
+    "reauthenticate": "Use your password",
+    "mfa_reauthenticate": "Use a code from your app, or a recovery code",
+    "mfa_reauthenticate:webauthn": "Use a passkey",
+}
+PENDING = "pending_sign_in"
+KINDS = {"totp": "app", "recovery_codes": "recovery", "webauthn": "passkey"}
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """Counts tries, says what happened, and writes it down."""
+
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_password_mismatch": "Wrong e-mail or password. Passwords are case-sensitive.",
+        "incorrect_password": "Wrong password.",
+        "enter_current_password": "Wrong password.",
+        "too_many_login_attempts": "Too many attempts. Try again in 15 minutes.",
+        "rate_limited": "Too many attempts. Try again in 15 minutes.",
+        "email_taken": "You can't use this e-mail. Choose another one.",
+    }
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        if not settings.PASSWORD_SIGN_IN:
+            raise PermissionDenied("Passwords are turned off here. Sign in another way.")
+        # Before the password is checked, so that right ones are found no faster than wrong ones.
+        if wait := take_sign_in(credentials["email"], address_of(request)):
+            raise ImmediateHttpResponse(locked_page(request, wait))
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
+        account = super().authenticate(request, **credentials)
+        if account:
+            forgive_sign_in(credentials["email"], address_of(request))
+        return account
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        email = credentials["email"]
+        record(action="session.refused", actor=None, subject=email, address=address_of(request))
+
+    def reauthenticate(self, user: Account, password: str) -> bool:
+        """Check the password of somebody who is signed in, so often and no oftener."""
+        address = address_of(self.request)
+        if wait := take_for(PASSWORD_AGAIN, user, address):
+            raise ImmediateHttpResponse(locked_page(self.request, wait))
+        if not user.check_password(password):
+            record(action="account.password_refused", actor=user, address=address)
+            return False
+        PASSWORD_AGAIN.forget(str(user.pk))
+        return True
+
+    def post_login(self, request: HttpRequest, user: Account, **kwargs: Any) -> HttpResponse:
+        response = super().post_login(request, user, **kwargs)
+        details: dict[str, Any] = {}
+        for entry in get_authentication_records(request, user):
+            if entry["method"] == "socialaccount":
+                details["by"] = "single sign-on"
+            elif kind := KINDS.get(entry.get("type", "")):
+                details["code"] = kind
+        if details.get("code") == "recovery":
+            details["recovery_codes_left"] = codes_left(user)
+        address = address_of(request)
+        record(action="session.signed_in", actor=user, details=details, address=address)
+        return response
+
+    def pre_login(self, request: HttpRequest, user: Account, **kwargs: Any) -> HttpResponse | None:
+        request.session[PENDING] = user.get_session_auth_hash()
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        return response
+
+    def login(self, request: HttpRequest, user: Account) -> None:
+        # A password that was changed meanwhile ends a sign-in that waits for a code.
+        if request.session.pop(PENDING, "") != user.get_session_auth_hash():
+            raise ImmediateHttpResponse(redirect("account_login"))
+        super().login(request, user)
+
+    def respond_user_inactive(self, request: HttpRequest, user: Account) -> HttpResponse:
+        messages.error(request, "This account is closed.")
+        return redirect("account_login")
+
+    def logout(self, request: HttpRequest) -> None:
+        account = request.user
+        super().logout(request)
+        if isinstance(account, Account):
+            record(action="session.signed_out", actor=account, address=address_of(request))
+
+    def send_notification_mail(
+        self,
+        template_prefix: str,
+        user: Account,
+        context: dict[str, Any] | None = None,
+        email: str | None = None,
+    ) -> None:
+        if action := EVENTS.get(template_prefix):
+            details = {"from": email} if email else None
+            address = address_of(self.request)
+            record(action=action, actor=user, details=details, address=address)
+        if email and settings.EMAIL_HOST:
+            # Whoever changed the address of another is noticed by them.
+            self.send_mail(template_prefix, email, context or {})
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        try:
+            super().send_mail(template_prefix, email, context)
+        except OSError:
+            log.exception("the mail server takes no messages")
+            messages.error(self.request, "We can't send e-mail right now. Try again later.")
+            raise ImmediateHttpResponse(redirect("account_email")) from None
+
+    def add_message(
+        self,
+        request: HttpRequest,
+        level: int,
+        message_template: str | None = None,
+        *args: Any,
+        message: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # Of its own words there are those about a passkey only, which it calls a code.
+        said = NO_PASSKEY if message else SENTENCES.get(message_template or "")
+        if said:
+            messages.add_message(request, level, said)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        # Behind a socket file there is none.
+        return address_of(request) or "::"
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def is_safe_url(self, url: str) -> bool:
+        """Tell whether an address is of this portal, and of no other host that it trusts."""
+        return url_has_allowed_host_and_scheme(
+            url, {self.request.get_host()}, require_https=self.request.is_secure()
+        )
+
+    def is_reauthentication_required(self, **kwargs: Any) -> bool:
+        # Who has the provider alone confirms by signing in there again.
+        own = [one for one in self.get_reauthentication_methods(self.request.user) if one["own"]]
+        return bool(own) or not is_recent(self.request, RECENT)
+
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        found = super().get_reauthentication_methods(user)
+        hidden = () if settings.PASSWORD_SIGN_IN else ("reauthenticate",)
+        methods = [{**method, "own": True} for method in found if method["id"] not in hidden]
+        for method in methods:
+            method["description"] = WAYS[method["id"]]
+        if settings.OIDC_PROVIDER_URL and SocialAccount.objects.filter(user=user).exists():
+            name, url = f"Use {settings.OIDC_NAME}", reverse("single-sign-on")
+            methods.append({"id": "single-sign-on", "description": name, "url": url, "own": False})
+        return methods
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("security")
+
+    def get_email_verification_redirect_url(self, email_address: Any) -> str:
+        return reverse("account_email")
+
+    # Links in messages begin with the portal's own address, whatever host was asked.
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        user, _, token = key.partition("-")
+        path = reverse("account_reset_password_from_key", args=[user, token])
+        return f"{settings.PORTAL_URL}{path}"
+
+    def get_email_confirmation_url(
+        self, request: HttpRequest, emailconfirmation: EmailConfirmationHMAC
+    ) -> str:
+        path = reverse("account_confirm_email", args=[emailconfirmation.key])
+        return f"{settings.PORTAL_URL}{path}"
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):
+    """Writes down that browsers were signed out."""
+
+    def end_sessions(self, sessions: list[UserSession]) -> None:
+        super().end_sessions(sessions)
+        for session in sessions[:1]:
+            details = {"sessions": len(sessions)}
+            record(action="session.others_ended", actor=session.user, details=details)
+
+
+def codes_left(account: Account) -> int:
+    """Count the recovery codes that were not used."""
+    kind = Authenticator.Type.RECOVERY_CODES
+    codes = Authenticator.objects.filter(user=account, type=kind).first()
+    return len(codes.wrap().get_unused_codes()) if codes else 0

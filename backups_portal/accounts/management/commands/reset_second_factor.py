@@ -1,0 +1,44 @@
+"""Take a lost second factor off an account."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from allauth.mfa.models import Authenticator
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+
+
+class Command(BaseCommand):
+    """For who has lost phone and recovery codes. The password is asked for as before."""
+
+    help = "Remove an account's authenticator app, passkeys and recovery codes."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", help="the e-mail address of the account")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    @transaction.atomic
+    def handle(self, *args: Any, **options: Any) -> None:
+        account = Account.objects.filter(email__iexact=options["email"]).first()
+        if account is None:
+            raise CommandError(f"There is no account {options['email']}.")
+        factors = Authenticator.objects.filter(user=account)
+        removed = sorted(factors.values_list("type", flat=True))
+        if not removed:
+            raise CommandError(f"The account {account.email} has no second factor.")
+        factors.delete()
+        details = {"account": account.pk, "removed": ", ".join(removed)}
+        record(
+            action="account.second_factor_reset",
+            actor=None,
+            subject=account.email,
+            details=details,
+        )
+        if options["json"]:
+            self.stdout.write(json.dumps({"email": account.email, "removed": removed}))
+        else:
+            self.stdout.write(f"Removed from {account.email}: {', '.join(removed)}.")

@@ -1,0 +1,218 @@
+"""Single sign-on by OpenID Connect: allauth's provider, with the checks that it leaves out.
+
+allauth checks state, PKCE, issuer, audience and time. Ours are the token's signature, its nonce,
+that userinfo is of the same person, and whose address may join which account.
+"""
+
+import hmac
+import secrets
+from typing import Any
+
+from allauth.account.adapter import get_adapter as get_account_adapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.providers.base import AuthError, AuthProcess
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
+from allauth.socialaccount.providers.openid_connect.provider import OpenIDConnectProvider
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_safe
+from requests import RequestException
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.sign_in_settings import PROVIDER
+from backups_portal.ui.visible_names import name_problem
+
+log = get_logger(__name__)
+
+
+class PortalProvider(OpenIDConnectProvider):
+    """The provider of the settings, whose e-mail may be in another claim."""
+
+    def extract_email_addresses(self, data: dict[str, Any]) -> list[Any]:
+        for claims in (data.get("userinfo") or {}, data.get("id_token") or {}):
+            if email := claims.get(settings.OIDC_EMAIL_CLAIM):
+                verified = claims.get("email_verified")
+                claims = {"email": email, "email_verified": verified}
+                return super().extract_email_addresses({"userinfo": claims})
+        return []
+
+    def extract_common_fields(self, data: dict[str, Any]) -> dict[str, Any]:
+        (email, *_) = [one.email for one in self.extract_email_addresses(data)] or [""]
+        return {**super().extract_common_fields(data), "email": email}
+
+    def get_oauth2_adapter(self, request: HttpRequest) -> "PortalOAuth2Adapter":
+        return PortalOAuth2Adapter(request, PROVIDER)
+
+
+class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
+    """How the portal talks to the provider."""
+
+    def get_provider(self) -> PortalProvider:
+        return PortalProvider(self.request, app=super().get_provider().app)
+
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        return f"{settings.PORTAL_URL}{reverse('single-sign-on-callback')}"
+
+    def get_access_token_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        data: dict[str, Any] = super().get_access_token_data(*args, **kwargs)
+        # allauth trusts TLS for the token's signature; an address without TLS is no reason to.
+        self.did_fetch_access_token = False
+        if "id_token" not in data:
+            raise OAuth2Error("no id_token")
+        return data
+
+
+class SingleSignOnAdapter(DefaultSocialAccountAdapter):
+    """Decides who comes in by the provider, and says why not."""
+
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: Exception | None = None,
+        extra_context: dict[str, Any] | None = None,
+    ) -> None:
+        if isinstance(exception, RequestException):
+            raise ImmediateHttpResponse(_away(request, exception))
+        why = "cancelled" if error == AuthError.CANCELLED else type(exception).__name__
+        raise ImmediateHttpResponse(_refuse(request, why))
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        data = sociallogin.account.extra_data
+        token, person = data["id_token"], data.get("userinfo", {})
+        expected = sociallogin.state.get("nonce", "")
+        if not expected or not hmac.compare_digest(str(token.get("nonce")), expected):
+            raise ImmediateHttpResponse(_refuse(request, "nonce"))
+        if person.get("sub") != token.get("sub"):
+            raise ImmediateHttpResponse(_refuse(request, "another person"))
+        if sociallogin.is_existing:
+            return
+        said = _addresses(sociallogin)
+        email = said[0] if said else ""
+        if not email:
+            text = f"{settings.OIDC_NAME} doesn't say that your e-mail is verified."
+            raise ImmediateHttpResponse(_refuse(request, "e-mail not verified", text))
+        if not settings.OIDC_CREATE_ACCOUNTS or Account.objects.filter(email__iexact=email):
+            text = f"{email} has no account here. Ask the operator of this portal for one."
+            raise ImmediateHttpResponse(_refuse(request, "no account", text, email))
+
+    def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[Account, str] | None:
+        """Find the account of a verified address; letters that look alike are others."""
+        for email in _addresses(sociallogin):
+            account = Account.objects.filter(email__iexact=email).first()
+            is_same = account and account.email.isascii() and email.isascii()
+            if account and (is_same or account.email == email):
+                account.vouch_for_email()
+                return account, email
+        return None
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return bool(settings.OIDC_CREATE_ACCOUNTS)
+
+    def populate_user(
+        self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]
+    ) -> Account:
+        account: Account = super().populate_user(request, sociallogin, data)
+        name = str(data.get("name") or "")[:100]
+        account.name = "" if name_problem(name) else name
+        return account
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Any:
+        account = super().save_user(request, sociallogin, form)
+        details = {"account": account.pk, "by": "single sign-on"}
+        address = address_of(request)
+        record(
+            action="account.created",
+            actor=None,
+            subject=account.email,
+            details=details,
+            address=address,
+        )
+        return account
+
+
+# By GET: Chromium holds what a form leads to against the policy of this page, and a provider may
+# lead on to others. It signs in whom the provider knows, and changes nothing else.
+@login_not_required
+@require_safe
+def single_sign_on(request: HttpRequest) -> HttpResponse:
+    """Send a visitor to the provider, and back to where they were going."""
+    if not settings.OIDC_PROVIDER_URL:
+        raise Http404
+    target, nonce = request.GET.get("next", ""), secrets.token_urlsafe(24)
+    parameters = {"nonce": nonce}
+    if request.user.is_authenticated:
+        # Who confirms who they are is asked, although the provider knows them.
+        parameters["prompt"] = "login"
+    try:
+        provider = PortalOAuth2Adapter(request, PROVIDER).get_provider()
+        return provider.redirect(
+            request,
+            AuthProcess.LOGIN,
+            next_url=target if get_account_adapter().is_safe_url(target) else None,
+            auth_params=parameters,
+            nonce=nonce,
+        )
+    except (RequestException, KeyError, ValueError) as error:
+        return _away(request, error)
+
+
+@login_not_required
+@require_safe
+def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
+    """Let in whom the provider sends back, if everything about the answer is right."""
+    if not settings.OIDC_PROVIDER_URL:
+        raise Http404
+    try:
+        adapter = PortalOAuth2Adapter(request, PROVIDER)
+        return OAuth2CallbackView.adapter_view(adapter)(request)
+    except RequestException as error:
+        return _away(request, error)
+    except (KeyError, TypeError, ValueError) as error:
+        # What the provider answers is not of the form that its standard demands.
+        return _refuse(request, type(error).__name__)
+
+
+def _addresses(sociallogin: SocialLogin) -> list[str]:
+    """List the addresses that the provider says it has verified."""
+    found = []
+    for address in sociallogin.email_addresses:
+        try:
+            validate_email(address.email)
+        except ValidationError:
+            continue
+        if address.verified:
+            found.append(address.email)
+    return found
+
+
+def _away(request: HttpRequest, error: Exception) -> HttpResponse:
+    log.warning("the provider of sign-ins does not answer", error=type(error).__name__)
+    other = "Sign in with your password" if settings.PASSWORD_SIGN_IN else "Use a passkey"
+    messages.error(
+        request,
+        f"We can't reach {settings.OIDC_NAME} right now. {other}, or try again in a few minutes.",
+    )
+    return redirect("account_login")
+
+
+def _refuse(request: HttpRequest, why: str, text: str = "", email: str = "") -> HttpResponse:
+    details = {"by": "single sign-on", "reason": why}
+    address = address_of(request)
+    record(action="session.refused", actor=None, subject=email, details=details, address=address)
+    messages.error(request, text or "You weren't signed in. Start again.")
+    return redirect("account_login")

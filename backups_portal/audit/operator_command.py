@@ -1,0 +1,35 @@
+"""Commands of operators: what they do is in the audit log as theirs.
+
+An account that a command names, with `--owner` say, is whom the result belongs to. It did nothing.
+"""
+
+import os
+import pwd
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from backups_portal.audit.recorder import acting_by_command
+
+
+class ByOperator:
+    """Base of a command that is derived from one of Django's."""
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        with acting_by_command(system_user()):
+            said: str | None = super().execute(*args, **options)  # type: ignore[misc]
+        return said
+
+
+class OperatorCommand(ByOperator, BaseCommand):
+    """Base of every other command of the portal."""
+
+
+def system_user() -> str:
+    """Return the name of the user who runs this process, or the number if there is no name."""
+    number = os.getuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        # A container runs as whoever it is told to.
+        return str(number)

@@ -1,0 +1,102 @@
+"""Settings of django-allauth that no operator changes: how people sign in."""
+
+from typing import Any
+
+# Of allauth; what is ours is decided in backups_portal/accounts.
+SIGN_IN_APPS = [
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "django.contrib.sessions",
+]
+QUARTER_SECONDS = 15 * 60
+
+ACCOUNT_ADAPTER = "backups_portal.accounts.account_adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+# Operators, or a provider, vouch for an address; a new one is confirmed before it counts.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = QUARTER_SECONDS
+ACCOUNT_REAUTHENTICATION_METHODS = ["password", "mfa"]
+ACCOUNT_LOGIN_TIMEOUT = 10 * 60
+ACCOUNT_FORMS = {
+    "login": "backups_portal.accounts.forms.SignInForm",
+    "reauthenticate": "backups_portal.accounts.forms.PasswordForm",
+    "reset_password": "backups_portal.accounts.forms.ForgottenForm",
+    "reset_password_from_key": "backups_portal.accounts.forms.NewPasswordForm",
+    "change_password": "backups_portal.accounts.forms.ChangePasswordForm",
+    "set_password": "backups_portal.accounts.forms.FirstPasswordForm",
+    "add_email": "backups_portal.accounts.forms.NewEmailForm",
+}
+# Passwords are counted by accounts/sign_in_limits.py, so that nobody can lock others out, and codes
+# too, together with those at the projects' API. The limit of failed sign-ins is that of passkeys.
+ACCOUNT_RATE_LIMITS = {
+    "login": None,
+    "reauthenticate": None,
+    "change_password": None,
+    "login_failed": f"5/{QUARTER_SECONDS}s/key",
+    "reset_password": "20/h/ip",
+}
+
+MFA_ADAPTER = "backups_portal.accounts.second_factor.MfaAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+# Nobody makes an account for an address that is not theirs: sign-up is closed.
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "Backups Portal"
+# A clock may be a step ahead or behind.
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODE_DIGITS = 10
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_FORMS = {
+    "authenticate": "backups_portal.accounts.forms.CodeForm",
+    "reauthenticate": "backups_portal.accounts.forms.CodeAgainForm",
+    "activate_totp": "backups_portal.accounts.forms.TurnOnForm",
+    "login_webauthn": "backups_portal.accounts.forms.PasskeySignInForm",
+    "authenticate_webauthn": "backups_portal.accounts.forms.PasskeyForm",
+    "reauthenticate_webauthn": "backups_portal.accounts.forms.PasskeyAgainForm",
+    "add_webauthn": "backups_portal.accounts.forms.NewPasskeyForm",
+}
+
+USERSESSIONS_ADAPTER = "backups_portal.accounts.account_adapter.SessionsAdapter"
+
+SOCIALACCOUNT_ADAPTER = "backups_portal.accounts.single_sign_on.SingleSignOnAdapter"
+# A verified address joins the account that has it, from then on by the provider's own id.
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+# The id of the one provider, in the database and in its callback's address.
+PROVIDER = "oidc"
+
+# Sealed: they hold a secret that is being set up, and the state of a sign-in.
+SESSION_SERIALIZER = "backups_portal.lib.sealed_sessions.SealedSerializer"
+
+
+def shared_cache(redis_url: str) -> dict[str, Any]:
+    """Return the cache in which allauth counts tries and remembers used codes."""
+    return {
+        "BACKEND": "backups_portal.lib.shared_cache.SharedCache",
+        "LOCATION": redis_url,
+        "KEY_PREFIX": "backups-portal:cache",
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+    }
+
+
+def single_sign_on_app(*, name: str, url: str, client_id: str, secret: str) -> dict[str, Any]:
+    """Return SOCIALACCOUNT_PROVIDERS with the provider; empty if there is no URL."""
+    app = {
+        "provider_id": PROVIDER,
+        "name": name,
+        "client_id": client_id,
+        "secret": secret,
+        "settings": {"server_url": url, "oauth_pkce_enabled": True},
+    }
+    return {"openid_connect": {"APPS": [app]}} if url else {}

@@ -1,0 +1,336 @@
+"""Show the page “Move data”: choice, dry run, progress and report."""
+
+import uuid
+from typing import Any, Protocol
+
+import psycopg
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.functional import cached_property
+from django.views.generic import TemplateView
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import address_of
+from backups_portal.billing.charge_ledger import running_charge
+from backups_portal.lib.leased_job import send_on_commit
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.access import Permission
+from backups_portal.projects.database_dsn import why_silent
+from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.forms import TransferForm
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.move.batches import PRESENT
+from backups_portal.transfers.pages.device_list import list_devices
+from backups_portal.transfers.pages.move_suggestion import (
+    DEVICE_ID,
+    ProjectChoice,
+    Suggestion,
+    local_text,
+    read_suggestion,
+)
+from backups_portal.transfers.pages.outcome_sentences import (
+    FUTURE,
+    NO_MATCH,
+    PAST,
+    chosen_devices,
+    outcome_notes,
+    outcome_sentence,
+)
+from backups_portal.transfers.pages.shown_transfers import transfers_for
+from backups_portal.transfers.plan.dry_run import Plan
+from backups_portal.transfers.tasks import run_transfer
+from backups_portal.transfers.transfer_report import (
+    has_changed,
+    report_csv,
+    shown_lines,
+    transfer_json,
+)
+from backups_portal.transfers.transfer_requests import (
+    find_transfer,
+    request_transfer,
+)
+from backups_portal.ui.form_views import RefusingFormView
+from backups_portal.ui.streamed_export import ExportedFileView, csv_response
+from backups_portal.ui.viewer_time_zone import viewers_zone
+from restores.shown_restores import origin_of
+
+log = get_logger(__name__)
+ON_A_PAGE = 50
+LISTED = 25
+DEVICES = 25
+
+
+SHOWN = (
+    *("source", "source_name", "target", "target_name", "requested_by", "reason"),
+    *("state", "work", "rows_total", "created_at"),
+)
+
+
+class TransfersView(ProjectPermissionMixin, RefusingFormView):
+    """The transfers of a project, and a form for another one; see move_suggestion.py for links."""
+
+    permission = Permission.MANAGE_BACKUPS
+    template_name = "transfers/transfers.html"
+    form_class = TransferForm
+    http_method_names = ["get", "head", "post"]
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
+        if "show" not in request.POST:
+            return super().post(request, *args, **kwargs)
+        posted = _as_posted(request.POST)
+        if "HX-Request" not in request.headers:
+            form = self.form_class(**self._form_options(), initial=posted)
+            return self.render_to_response(self.get_context_data(form=form))
+        if posted.get("source") != str(self.project.pk):
+            # One of the two is the page's own.
+            posted["target"] = self.project.pk
+        elif posted.get("target") == posted["source"]:
+            posted["target"] = ""
+        form = self.form_class(**self._form_options(), initial=posted)
+        form.close_source()
+        return render(request, "transfers/_devices.html", {"form": form, **self._devices(form)})
+
+    def get_initial(self) -> dict[str, object]:
+        asked = self.suggestion
+        return {
+            "source": asked.source,
+            "target": asked.target,
+            "devices": asked.devices,
+            "since": local_text(asked.since, self.zone),
+            "until": local_text(asked.until, self.zone),
+            "zone": self.zone,
+            "request_key": uuid.uuid4(),
+        }
+
+    @cached_property
+    def zone(self) -> str:
+        """On whose clocks the period is shown."""
+        return viewers_zone() or self.project.main_database.backup_time_zone
+
+    @cached_property
+    def suggestion(self) -> Suggestion:
+        """Read what the address suggests."""
+        return read_suggestion(self.request.GET, self.projects, self.project.pk, self.zone)
+
+    @cached_property
+    def projects(self) -> list[ProjectChoice]:
+        """Return the owner's projects, by name."""
+        owned = Project.objects.filter(
+            memberships__account=self.account, memberships__role=Membership.Role.OWNER
+        ).exclude(state=Project.State.REMOVED)
+        fields = ("pk", "name", "slug", "state", "created_at", "restored_by__snapshot__project")
+        return [ProjectChoice(*row) for row in owned.order_by("name", "pk").values_list(*fields)]
+
+    def _form_options(self) -> dict[str, Any]:
+        return {"projects": self.projects, "zone": self.zone}
+
+    def get_form_kwargs(self) -> dict[str, object]:
+        return {**super().get_form_kwargs(), **self._form_options()}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        if self.request.method == "POST":
+            # Somebody waits for the list, or has no scripts that would ask for it.
+            kwargs |= self._devices(kwargs["form"])
+        found = Transfer.objects.filter(Q(source=self.project) | Q(target=self.project))
+        page = Paginator(found.only(*SHOWN), LISTED).get_page(self.request.GET.get("page"))
+        page.object_list = transfers_for(self.account, page.object_list)
+        ignored = self.suggestion.ignored if self.request.method != "POST" else []
+        return super().get_context_data(page=page, ignored=ignored, **kwargs)
+
+    def _devices(self, form: TransferForm) -> dict[str, object]:
+        """Read the devices of the project that is chosen under “From”."""
+        source = self._running(form["source"].value())
+        if source is None:
+            return {}
+        asked = self.request.POST
+        try:
+            devices = list_devices(
+                source,
+                sought=asked.get("q", ""),
+                number=asked.get("show"),
+                size=DEVICES,
+                chosen=[one for one in asked.getlist("devices") if DEVICE_ID.fullmatch(one)],
+            )
+        except psycopg.Error as error:
+            log.warning("devices cannot be listed", project=source.pk, exc_info=True)
+            return {"unreachable": why_silent(source, error)}
+        return {"devices": devices, "source_name": source.name}
+
+    def _running(self, pk: object) -> Project | None:
+        """Find a running project of the owner, whatever was posted."""
+        known = [one.pk for one in self.projects if one.is_running and str(one.pk) == str(pk)]
+        return Project.objects.select_related("server").filter(pk__in=known).first()
+
+    def form_valid(self, form: TransferForm) -> HttpResponse:
+        values = form.cleaned_data
+        try:
+            if self.project not in (values["source"], values["target"]):
+                raise TransferRefusedError(
+                    f"One of the two projects must be {self.project.name}.", field="source"
+                )
+            transfer = request_transfer(
+                source=values["source"],
+                target=values["target"],
+                actor=self.account,
+                choice=values["choice"],
+                request_key=values["request_key"],
+                address=address_of(self.request),
+            )
+        except TransferRefusedError as refused:
+            form.add_error(refused.field, refused.message)
+            return self.refuse(form, refused.status)
+        send_on_commit(run_transfer, transfer.pk)
+        return redirect("transfer", self.project.slug, transfer.pk)
+
+
+def _as_posted(posted: QueryDict) -> dict[str, Any]:
+    """Return what was filled in, to show it again before it is looked at."""
+    return {**posted.dict(), **{name: posted.getlist(name) for name in ("devices", "kinds")}}
+
+
+class TransferMixin(ProjectPermissionMixin):
+    """A view of a transfer, for accounts that own both of its projects."""
+
+    permission = Permission.MANAGE_BACKUPS
+    http_method_names = ["get", "head"]
+
+    def get_transfer(self) -> Transfer:
+        """Find the transfer, if it is this project's."""
+        transfer = find_transfer(self.account, self.kwargs["transfer"])
+        if self.project not in (transfer.source, transfer.target):
+            raise Http404("no such transfer")
+        transfers_for(self.account, [transfer])
+        return transfer
+
+
+class TransferPage(TransferMixin, TemplateView):
+    """A page about a transfer."""
+
+    template_name = "transfers/transfer.html"
+    transfer: Transfer | None = None
+
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        kwargs.pop("transfer", None)
+        transfer = self.transfer or self.get_transfer()
+        plan = transfer.planned() if transfer.plan else None
+        return super().get_context_data(
+            transfer=transfer,
+            plan=plan,
+            is_under_way=transfer.state in Transfer.UNFINISHED,
+            is_report=bool(transfer.report.get("devices")),
+            undone=transfer.report.get("undone"),
+            **self._outcome(transfer, plan),
+            **_after_the_move(transfer),
+            **kwargs,
+        )
+
+    def _outcome(self, transfer: Transfer, plan: Plan | None) -> dict[str, object]:
+        """Describe what changes, or has changed; devices that do not are folded."""
+        lines = shown_lines(transfer, plan)
+        changed = [line for line in lines if has_changed(line)]
+        is_report = bool(transfer.report.get("devices"))
+        tense = PAST if is_report else FUTURE
+        resources = [vars(item) for item in plan.placements] if plan else []
+        are_all_shown = "all" in self.request.GET
+        listed = lines if are_all_shown else changed
+        sentence, choice = outcome_sentence(lines, resources, tense), transfer.chosen()
+        return {
+            "choice": choice,
+            "chosen_devices": chosen_devices(choice.devices, lines),
+            "is_needless": sentence in (NO_MATCH, FUTURE.unchanged),
+            "page": Paginator(listed, ON_A_PAGE).get_page(self.request.GET.get("page")),
+            "unchanged": len(lines) - len(changed),
+            "are_all_shown": are_all_shown,
+            "added_label": _added_label(transfer),
+            "sentence": sentence,
+            "notes": outcome_notes(lines, plan.tokens if plan else 0),
+            "resources": sorted(resources, key=lambda item: item["fate"] == PRESENT),
+        }
+
+
+def _after_the_move(transfer: Transfer) -> dict[str, object]:
+    """Tell whether the source is a backup project, and what it costs for as long as it runs."""
+    if transfer.source is None or transfer.state != Transfer.State.COMPLETED:
+        return {}
+    origin, summary = origin_of(transfer.source), transfer.summary
+    is_done_with = origin is not None and (summary.get("is_equal") or not summary.get("chosen"))
+    return {
+        "is_back": origin is not None and origin == transfer.target_id,
+        "backup_charge": running_charge(transfer.source.pk) if is_done_with else None,
+    }
+
+
+def _added_label(transfer: Transfer) -> str:
+    """Name the column of the records that are stored."""
+    if not transfer.report.get("devices"):
+        return "To add"
+    return "Was added" if transfer.is_undoing else "Added"
+
+
+class TransferStatusView(TransferPage):
+    """The part of that page which changes, for its own refresh."""
+
+    template_name = "transfers/_status.html"
+
+
+class ReportView(TransferMixin, ExportedFileView):
+    """The report to keep, as a file."""
+
+    def head(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        self.get_transfer()
+        if kwargs["form"] == "json":
+            self.content_type = "application/json"
+        return super().head(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        transfer = self.get_transfer()
+        name = f"transfer-{transfer.pk}.{kwargs['form']}"
+        if kwargs["form"] == "csv":
+            return csv_response(name, report_csv(transfer))
+        disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return JsonResponse(transfer_json(transfer), headers=disposition)
+
+
+class Verb(Protocol):
+    """What an owner asks of a transfer, as transfer_requests has it."""
+
+    def __call__(
+        self, *, transfer: Transfer, actor: Account, address: str | None = None
+    ) -> None: ...
+
+
+class ActionView(TransferPage):
+    """A button: it changes the transfer, and shows it again."""
+
+    http_method_names = ["post"]
+    verb: Verb | None = None
+    # Whether there is work to do then.
+    queues = True
+    # The work that it asks for, if a second press is no mistake, and the states that this ends in.
+    again: tuple[str, tuple[str, ...]] = ("", ())
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        self.transfer = transfer = self.get_transfer()
+        try:
+            if self.verb:
+                self.verb(transfer=transfer, actor=self.account, address=address_of(request))
+        except TransferRefusedError as refused:
+            if self._is_asked(transfer):
+                return redirect("transfer", self.project.slug, transfer.pk)
+            log.warning("refused %s", refused, transfer=transfer.pk)
+            context = self.get_context_data(refusal=refused.message)
+            return self.render_to_response(context, status=refused.status)
+        if self.queues:
+            send_on_commit(run_transfer, transfer.pk)
+        return redirect("transfer", self.project.slug, transfer.pk)
+
+    def _is_asked(self, transfer: Transfer) -> bool:
+        """Tell whether a press a moment ago asked for the same."""
+        transfer.refresh_from_db()
+        work, ends = self.again
+        return transfer.work == work and transfer.state in (*Transfer.UNFINISHED, *ends)

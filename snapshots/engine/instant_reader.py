@@ -1,0 +1,301 @@
+"""Read the rows of an instant as Arrow tables."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+
+import adbc_driver_postgresql.dbapi as adbc
+import numpy as np
+import psycopg
+import pyarrow as pa
+from psycopg import Connection, sql
+
+from backups_portal.lib import pgsession
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table
+from backups_portal.projectdb.columns import CAST_TO_TEXT
+from backups_portal.projectdb.excluded_settings import SETTINGS, settings_without_excluded
+from snapshots.engine.column_reader import Columns, IrregularError, read_arrays
+from snapshots.engine.row_reader import read_rows, read_together
+from snapshots.engine.segment_plan import ChunkRange
+from snapshots.engine.source_database import Instant, chunk_start, source_errors
+
+log = get_logger(__name__)
+
+# Rows of one read are held in memory; more of them become further segments of the same range.
+MAX_SEGMENT_ROWS = 262_144
+# The same of their bytes, if texts are long.
+MAX_PART_BYTES = 16 << 20
+# What ADBC hands over at a time.
+BATCH_BYTES = 8 << 20
+
+# Frees a large block once. Until then glibc, as the server's processes use it, gives the memory of
+# every query back and gets it page by page for the next: a fifth of the time of a large range, and
+# more than the whole time of a small one.
+KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
+LARGE_ROWS = 32_768
+
+# Tables of so few bytes at the server are read together: whatever it compressed is far less than
+# the part of a large table that is in memory.
+SMALL_TABLE_BYTES = 64 << 10
+SMALL_TABLES = """
+SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'public'::regnamespace
+  AND pg_table_size(oid) <= %s
+"""
+
+
+class Reader:
+    """Reads rows of an instant as Arrow tables, over connections of one thread."""
+
+    def __init__(
+        self,
+        dsn: str,
+        instant: Instant,
+        resources: ExitStack,
+        *,
+        as_stored: bool = False,
+        connection: Connection | None = None,
+    ) -> None:
+        self._dsn, self._instant, self._resources = dsn, instant, resources
+        # With the settings that are excluded: a backup of an older version may hold some.
+        self._as_stored = as_stored
+        self._arrays = connection
+        self._rows: adbc.Connection | None = None
+        # Whether the last variables had a location or metadata: the next ones then have, too.
+        self._wide = False
+        self._large_ranges = 0
+
+    def whole(self, tables: Iterable[Table]) -> Iterator[tuple[Table, pa.Table]]:
+        """Read other tables than variables as `rows` does; small ones together, and first."""
+        wanted = list(tables)
+        with source_errors():
+            connection = self._array_connection()
+            found = connection.execute(
+                SMALL_TABLES, [[table.name for table in wanted], SMALL_TABLE_BYTES]
+            ).fetchall()
+            names = {name for (name,) in found}
+            small = [table for table in wanted if table.name in names]
+            parts = read_together(connection, [self._everything_of(table) for table in small])
+        yield from zip(small, parts, strict=True)
+        for table in wanted:
+            if table.name not in names:
+                yield from ((table, part) for part in self.rows(table))
+
+    def rows(
+        self, table: Table, chunks: ChunkRange | None = None, *, numbers: bool = True
+    ) -> Iterator[pa.Table]:
+        """Read the stored columns of a table's rows, in parts that fit into memory.
+
+        Variables are sorted by series, time and number within a part, other tables by their key
+        throughout.
+
+        Args:
+            chunks: Of variables: only those of this range.
+            numbers: Of variables: without, they lack their `id` and are in no order.
+        """
+        with source_errors():
+            if table is not VARIABLE or chunks is None:
+                yield from read_rows(self._array_connection(), *self._everything_of(table))
+                return
+            part = self._as_arrays(chunks, numbers) if chunks.rows <= MAX_SEGMENT_ROWS else None
+            parts = [part] if part is not None else self._variables_row_by_row(chunks)
+            for part in parts:
+                yield _sorted_variables(part) if numbers else part
+
+    def count(self, chunks: ChunkRange) -> int:
+        """Count rows of variables in a range, orphans among them."""
+        query = sql.SQL("SELECT count(*) FROM variable") + _within(chunks)
+        with source_errors():
+            row = self._array_connection().execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+    def _as_arrays(self, chunks: ChunkRange, numbers: bool) -> pa.Table | None:
+        connection = self._array_connection()
+        if chunks.rows >= LARGE_ROWS:
+            self._large_ranges += 1
+            if self._large_ranges == 2:
+                connection.execute(KEEP_MEMORY)
+        try:
+            with connection.transaction():
+                part = read_arrays(connection, _within(chunks), Columns(self._wide, numbers))
+                if part is None:
+                    self._wide = True
+                    part = read_arrays(connection, _within(chunks), Columns(True, numbers))
+        except (IrregularError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
+            log.info("variables from %s until %s are read row by row", chunks.first, chunks.end)
+            return None
+        if part is not None and self._wide:
+            self._wide = part["longitude"].null_count + part["metadata"].null_count < (
+                2 * part.num_rows
+            )
+        return part
+
+    def _variables_row_by_row(self, chunks: ChunkRange) -> Iterator[pa.Table]:
+        with self._row_connection().cursor() as cursor:
+            cursor.adbc_statement.set_options(
+                **{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
+            )
+            select = _select(VARIABLE, self._types_of(VARIABLE), self._as_stored)
+            cursor.execute((select + _within(chunks)).as_string())
+            for part in _parts(cursor.fetch_record_batch()):
+                yield split_location(_plain(part))
+
+    def _array_connection(self) -> Connection:
+        if self._arrays is None:
+            self._arrays = self._resources.enter_context(pgsession.connect(self._dsn))
+            self._arrays.execute(";".join(_settings(self._instant)).encode())
+        return self._arrays
+
+    def _row_connection(self) -> adbc.Connection:
+        if self._rows is None:
+            address = pgsession.session_dsn(self._dsn)
+            self._rows = self._resources.enter_context(adbc.connect(address))
+            with self._rows.cursor() as cursor:
+                # The isolation level is that of a transaction in which nothing was asked yet.
+                for statement in pgsession.later_statements(self._instant.server_version):
+                    cursor.execute(statement)
+                self._rows.commit()
+                for statement in _settings(self._instant):
+                    cursor.execute(statement)
+        return self._rows
+
+    def _everything_of(self, table: Table) -> tuple[bytes, dict[str, str]]:
+        types = self._types_of(table)
+        return _select_all(table.name, tuple(types.items()), self._as_stored), types
+
+    def _types_of(self, table: Table) -> dict[str, str]:
+        types = self._instant.types[table.name]
+        return {name: types[name] for name in table.stored() if name in types}
+
+
+@cache
+def _select_all(table: str, types: tuple[tuple[str, str], ...], as_stored: bool) -> bytes:
+    keys = sql.SQL(", ").join(map(sql.Identifier, BY_NAME[table].key))
+    query = _select(BY_NAME[table], dict(types), as_stored) + sql.SQL(" ORDER BY {}").format(keys)
+    return query.as_bytes()
+
+
+def _select(table: Table, types: dict[str, str], as_stored: bool) -> sql.Composed:
+    columns = sql.SQL(", ").join(
+        sql.SQL("({})::text AS {}" if kind in CAST_TO_TEXT else "{} AS {}").format(
+            settings_without_excluded(table)
+            if name == SETTINGS and not as_stored
+            else sql.Identifier(name),
+            sql.Identifier(name),
+        )
+        for name, kind in types.items()
+    )
+    return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
+
+
+PLANS = (
+    # Readers share the cores already; a plan with workers of its own is slower.
+    "SET LOCAL max_parallel_workers_per_gather = 0",
+    "SET LOCAL jit = off",
+    # If statistics are old, a chunk is taken for a few rows that an index finds one by one;
+    # it is many, and a bitmap or the whole table reads every page of them once.
+    "SET LOCAL enable_indexscan = off",
+    "SET LOCAL enable_indexonlyscan = off",
+)
+PLANS_AS_BEFORE = (
+    "SET LOCAL max_parallel_workers_per_gather TO DEFAULT",
+    "SET LOCAL enable_indexscan TO DEFAULT",
+    "SET LOCAL enable_indexonlyscan TO DEFAULT",
+)
+
+
+def _settings(instant: Instant) -> tuple[str, ...]:
+    """Write what makes a transaction see the instant, and use one core."""
+    return (
+        "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        f"SET TRANSACTION SNAPSHOT '{instant.name}'",
+        *PLANS,
+    )
+
+
+def _within(chunks: ChunkRange) -> sql.Composed:
+    bounds = [
+        sql.SQL(" AND time {} {}").format(
+            sql.SQL(operator), sql.Literal(chunk_start(chunk).isoformat())
+        )
+        for operator, chunk in ((">=", chunks.first), ("<", chunks.end))
+        if chunk is not None
+    ]
+    return sql.SQL(" WHERE true") + sql.Composed(bounds)
+
+
+def _parts(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    held: list[pa.RecordBatch] = []
+    rows = size = 0
+    empty = True
+    for batch in batches:
+        held.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        while rows >= MAX_SEGMENT_ROWS or size >= MAX_PART_BYTES:
+            table = pa.Table.from_batches(held)
+            part, rest = table.slice(0, MAX_SEGMENT_ROWS), table.slice(MAX_SEGMENT_ROWS)
+            yield part
+            held, rows, size = rest.to_batches(), rest.num_rows, rest.nbytes
+            empty = False
+    if rows or empty:
+        yield pa.Table.from_batches(held, batches.schema)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Take the drivers' notes on types from a table; versions differ in them."""
+    arrays = [_storage(column) for column in table.columns]
+    return pa.table(arrays, names=table.column_names)
+
+
+def _storage(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    return array.storage if isinstance(array, pa.ExtensionArray) else array
+
+
+def _sorted_variables(table: pa.Table) -> pa.Table:
+    series = table["series_id"].to_numpy()
+    moments = table["time"].cast(pa.int64()).to_numpy()
+    order = pa.array(np.lexsort((table["id"].to_numpy(), moments, series)))
+    columns = [
+        column if column.null_count == table.num_rows else column.take(order)
+        for column in table.columns
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def split_location(table: pa.Table) -> pa.Table:
+    """Split PostgreSQL's point into columns longitude and latitude."""
+    index = table.column_names.index("location")
+    column = table["location"].combine_chunks()
+    points = np.full((table.num_rows, 2), np.nan)
+    known = np.asarray(column.is_valid())
+    if known.any():
+        points[known] = np.frombuffer(b"".join(column.drop_null().to_pylist()), ">f8").reshape(
+            -1, 2
+        )
+    table = table.remove_column(index)
+    for name, values in (("latitude", points[:, 1]), ("longitude", points[:, 0])):
+        table = table.add_column(index, name, pa.array(values, mask=~known))
+    return table
+
+
+@contextmanager
+def open_reader(dsn: str, instant: Instant, *, as_stored: bool = False) -> Iterator[Reader]:
+    """Open a reader whose transactions see exactly the instant.
+
+    Args:
+        as_stored: With settings that backups exclude, if the database has some.
+    """
+    with source_errors(), ExitStack() as resources:
+        yield Reader(dsn, instant, resources, as_stored=as_stored)
+
+
+@contextmanager
+def reuse_connection(dsn: str, connection: Connection, instant: Instant) -> Iterator[Reader]:
+    """Read over the connection that fixed the instant, if there is too little to open another."""
+    with source_errors(), ExitStack() as resources:
+        connection.execute(";".join(PLANS).encode())
+        yield Reader(dsn, instant, resources, connection=connection)
+        connection.execute(";".join(PLANS_AS_BEFORE).encode())

@@ -1,0 +1,96 @@
+"""A real provider of OpenID Connect on loopback, whose answers a test can spoil."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import flask
+import jwt
+import oidc_provider_mock
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import rsa
+from django.test import Client
+from oidc_provider_mock._server import _threaded_server
+
+PORTAL = "http://testserver"
+
+
+@dataclass
+class Provider:
+    """What it is asked for, and what is wrong with it.
+
+    Attributes:
+        url: Where it is.
+        claims: Which claims of its tokens it gets wrong; None leaves one out.
+        userinfo: The same for its other answer about a person.
+        forges: Whether somebody else signs its tokens.
+        unsigned: Whether nobody does.
+        broken: Whether it answers something else than it should.
+    """
+
+    url: str = ""
+    claims: dict[str, Any] = field(default_factory=dict)
+    userinfo: dict[str, Any] = field(default_factory=dict)
+    forges: bool = False
+    unsigned: bool = False
+    broken: bool = False
+
+    def knows(self, sub: str, **claims: Any) -> None:
+        """Let it know a person."""
+        requests.put(f"{self.url}/users/{sub}", json=claims, timeout=5).raise_for_status()
+
+    def sends_back(self, client: Client, sub: str, path: str = "/sign-in/single/") -> str:
+        """Go to it from the portal, and sign in there; the address that it sends back to."""
+        begun = client.get(path)
+        assert begun.status_code == 302, begun.text
+        assert begun["Location"].startswith(f"{self.url}/oauth2/authorize?")
+        answer = requests.post(
+            begun["Location"], data={"sub": sub}, allow_redirects=False, timeout=5
+        )
+        back: str = answer.headers["Location"]
+        assert back.startswith(f"{PORTAL}/sign-in/single/back/?")
+        return back.removeprefix(PORTAL)
+
+    def sign_in(self, client: Client, sub: str, path: str = "/sign-in/single/") -> Any:
+        """Sign in by it; the portal's answer."""
+        return client.get(self.sends_back(client, sub, path))
+
+    def spoil(self, response: flask.Response) -> flask.Response:
+        """Change an answer on its way."""
+        if self.broken and flask.request.path != "/oauth2/authorize":
+            response.set_data("<html>down for maintenance</html>")
+        elif flask.request.path == "/oauth2/token" and response.status_code == 200:
+            body = response.get_json()
+            body["id_token"] = self._spoiled(body["id_token"])
+            response.set_data(flask.json.dumps(body))
+        elif flask.request.path == "/userinfo" and self.userinfo:
+            response.set_data(flask.json.dumps({**response.get_json(), **self.userinfo}))
+        return response
+
+    def _spoiled(self, token: str) -> str:
+        claims = jwt.decode(token, options={"verify_signature": False}) | self.claims
+        kept = {name: value for name, value in claims.items() if value is not None}
+        # Which it leaves out, unlike all that are in use.
+        key_id = {"kid": flask.g.oidc_provider_mock_storage.jwk.thumbprint()}
+        if self.unsigned:
+            return jwt.encode(kept, "", algorithm="none", headers=key_id)
+        jwk = flask.g.oidc_provider_mock_storage.jwk.as_dict(is_private=True)
+        key = jwt.PyJWK(jwk, algorithm="RS256").key
+        if self.forges:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return jwt.encode(kept, key, algorithm="RS256", headers=key_id)
+
+
+@contextmanager
+def running_provider() -> Iterator[Provider]:
+    """A provider that answers."""
+    provider = Provider()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+        app = oidc_provider_mock.app(require_nonce=True)
+        app.after_request(provider.spoil)
+        with _threaded_server(app=app, host="127.0.0.1") as server:
+            provider.url = f"http://127.0.0.1:{server.server_port}"
+            yield provider

@@ -1,0 +1,45 @@
+"""What an operator does by command is in the audit log as the operator's."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import call_command, get_commands, load_command_class
+
+from backups_portal.audit.audit_log import as_csv
+from backups_portal.audit.models import AuditEvent
+from backups_portal.audit.operator_command import ByOperator, system_user
+from backups_portal.audit.recorder import acting_by_command, record
+from tests.factories import make_account
+
+OURS = ("backups_portal.", "snapshots", "restores")
+
+
+def test_every_command_of_the_portal_is_an_operators() -> None:
+    ours = {name: app for name, app in get_commands().items() if str(app).startswith(OURS)}
+    assert {"create_project", "restore_snapshot", "transfer", "changepassword"} <= set(ours)
+    assert not [
+        name
+        for name, app in ours.items()
+        if not isinstance(load_command_class(app, name), ByOperator)
+    ]
+
+
+@pytest.mark.django_db
+def test_no_account_counts_as_the_actor_of_a_command() -> None:
+    owner = make_account()
+    with acting_by_command("root"):
+        event = record(action="project.created", actor=owner, details={"days": 7})
+    assert (event.account_id, event.account_email, event.who) == (None, "", "operator (root)")
+    assert event.details == {"days": 7, "via": "command", "system_user": "root"}
+    assert "operator (root)" in list(as_csv([event]))[1]
+    after = record(action="project.created", actor=owner)
+    assert (after.account_id, after.who, after.details) == (owner.pk, owner.email, {})
+
+
+@pytest.mark.django_db
+def test_a_new_project_is_the_owners_and_the_act_is_not() -> None:
+    owner = make_account()
+    call_command("create_project", "Cold Chain", "--owner", owner.email, stdout=StringIO())
+    event = AuditEvent.objects.get(action="project.created")
+    assert (event.account_id, event.details["system_user"]) == (None, system_user())
+    assert event.details["via"] == "command"

@@ -1,0 +1,159 @@
+"""One task of a worker, in a process of its own, so that its memory is its own too.
+
+Reads a request (a line of JSON), does it and writes what it took. Starting Python and importing,
+which a Celery worker has done long before its first task, is over before the request is read.
+"""
+
+import json
+import secrets
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from backups_portal.projectdb import provisioning
+from backups_portal.projectdb.database_url import database_url
+from backups_portal.projectdb.sealed_databases import close_database, take_over_database
+from backups_portal.projectdb.tokens import renew_tokens
+from restores import proof_check, snapshot_loader
+from restores.snapshot_loader import Target
+from snapshots.engine import snapshot_writer
+from snapshots.engine.encryption import MasterKeys, ProjectCipher
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.storage import Storage, open_storage
+from tests.benchmarks.engine.profiling import profiled
+from tests.benchmarks.machine import (
+    INSTALLATION,
+    own_peak_bytes,
+    resident_bytes,
+    tree_cpu_seconds,
+)
+from tests.projectdatabases import KEYS, quiet
+
+ROOT = Path(__file__).resolve().parents[3]
+LOOK_EVERY = 0.05
+MASTERS = MasterKeys({"benchmark": b"m" * 32})
+READY = "ready"
+Request = dict[str, Any]
+
+
+class Task:
+    """A worker that is at a task, as the benchmark sees it."""
+
+    def __init__(self, task: str, **request: Any) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.engine.worker"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if self._answer() != READY:
+            raise RuntimeError("the worker did not say that it is ready")
+        if self._process.stdin:
+            self._process.stdin.write(json.dumps({"task": task, **request}) + "\n")
+            self._process.stdin.close()
+
+    def _answer(self) -> str:
+        line = self._process.stdout.readline().strip() if self._process.stdout else ""
+        if not line:
+            raise RuntimeError(f"the worker ended with exit code {self._process.wait()}")
+        return line
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
+    def finish(self) -> dict[str, Any]:
+        """Wait for what the task returns; "peak_bytes" counts processes of its own as well.
+
+        Raises:
+            RuntimeError: it failed; its traceback has been printed.
+        """
+        peak = 0
+        while self.is_running:
+            peak = max(peak, resident_bytes(self._process.pid))
+            time.sleep(LOOK_EVERY)
+        result = json.loads(self._answer())
+        return {**result, "peak_bytes": max(peak, result["peak_bytes"])}
+
+
+def snapshot(request: Request, storage: Storage, base: Manifest | None) -> Request:
+    """Take a snapshot: {dsn, project_id, threads}."""
+    started = time.perf_counter()
+    manifest = snapshot_writer.take_snapshot(
+        snapshot_writer.Source(request["dsn"], request["threads"], base),
+        snapshot_writer.Destination(storage, uuid.UUID(request["project_id"]), uuid.uuid4()),
+        snapshot_writer.Listener(quiet),
+    )
+    return {"seconds": time.perf_counter() - started, "manifest": manifest.key}
+
+
+def restore(request: Request, storage: Storage, manifest: Manifest) -> Request:
+    """Restore into a new database and prove it: {server, threads}."""
+    prefix, server, threads = secrets.token_hex(4), request["server"], request["threads"]
+    started = time.perf_counter()
+    provisioning.create_database(
+        server, prefix=prefix, password="", project_name="Restore", installation=INSTALLATION
+    )
+    target = Target(database_url(server, database=provisioning.database_name(prefix)), prefix)
+    snapshot_loader.load_snapshot(
+        manifest, storage, target, keys=KEYS, loaders=threads, on_progress=quiet
+    )
+    loaded = time.perf_counter()
+    proof_check.compare_with_manifest(manifest, target, readers=threads, on_progress=quiet)
+    proof_seconds = time.perf_counter() - loaded
+    return {"seconds": loaded - started, "proof_seconds": proof_seconds, "prefix": prefix}
+
+
+def take_over(server: str, old: str) -> float:
+    """Seconds until what a proof has left answers a query as another project's; it goes then."""
+    new = secrets.token_hex(4)
+    try:
+        seal = close_database(server, prefix=old)
+        started = time.perf_counter()
+        take_over_database(
+            server, old=old, new=new, password="unused", seal=seal, installation=INSTALLATION
+        )
+        url = database_url(server, database=provisioning.database_name(new))
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE instance SET prefix = %s", [new])
+            renew_tokens(connection, prefix=new, keys=KEYS)
+            connection.commit()
+            connection.execute("SELECT * FROM variable_record LIMIT 1").fetchone()
+        return time.perf_counter() - started
+    finally:
+        for prefix in (old, new):
+            provisioning.drop_database(server, prefix=prefix)
+
+
+TASKS: dict[str, Callable[..., Request]] = {"snapshot": snapshot, "restore": restore}
+
+
+def main() -> None:
+    """Do one task: {task, storage, encrypted, manifest, profile, postmaster, …}."""
+    sys.stdout.write(READY + "\n")
+    sys.stdout.flush()
+    request = json.loads(sys.stdin.readline())
+    storage, postmaster = open_storage(request["storage"]), request["postmaster"]
+    if request["encrypted"]:
+        storage = storage.encrypted(ProjectCipher(storage, MASTERS))
+    manifest = Manifest.load(storage, request["manifest"]) if request["manifest"] else None
+    before = time.process_time() + tree_cpu_seconds(postmaster)
+    with profiled(wanted=request["profile"], postmaster=postmaster) as profile:
+        result = TASKS[request["task"]](request, storage, manifest)
+    if prefix := result.get("prefix"):
+        result["warm_seconds"] = take_over(request["server"], prefix)
+    result["profile"] = [asdict(part) for part in profile]
+    result["cpu"] = time.process_time() + tree_cpu_seconds(postmaster) - before
+    sys.stdout.write(json.dumps({**result, "peak_bytes": own_peak_bytes()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""Ticks, retention and sweeps over generated rows, and real projects with workers."""
+
+import time
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import Count
+from django.utils import timezone
+
+from backups_portal.celery import app
+from backups_portal.projects.project_creation import BackupSettings
+from snapshots.engine.layout import manifest_folder
+from snapshots.integrity.orphan_objects import sweep_project
+from snapshots.models import Snapshot
+from snapshots.retention.expiry import each_project_id, prune_each, prune_project
+from snapshots.schedule.schedule_tick import due_rows, heal, queue_due
+from snapshots.tasks import enqueue, run_schedule
+from tests.benchmarks import generated_storage as generated
+from tests.benchmarks.harness import MEGABYTE, Samples
+from tests.benchmarks.machine import peak_growth
+from tests.benchmarks.portal import analyze
+from tests.benchmarks.schedule import DUE, RATE, RETENTION, SNAPSHOT_DAYS, SWEEP, tick
+from tests.conftest import running_worker
+from tests.factories import make_account, make_project_row, make_snapshot
+from tests.realprojects import make_project
+
+# So many snapshots are let go for a rate.
+ENOUGH = 1_000
+WORKERS = 2
+# What a real project's backup may take at most, in seconds, when everything goes well; and until
+# the workers are at work, on a machine that has other things to do.
+SLOWEST, STARTING = 5.0, 60.0
+EXPIRY, ORPHANS = (
+    "snapshots.retention.expiry.snapshot_storage",
+    "snapshots.integrity.orphan_objects.snapshot_storage",
+)
+PROJECTS = """
+    INSERT INTO projects_project (id, slug, name, state, prefix, server_id, database,
+        role, sealed_password, created_by_id, created_at)
+    SELECT gen_random_uuid(), 'bulk-' || n, 'Bulk ' || n, state, lpad(to_hex(n), 8, '0'),
+        server_id, 'bulk_' || n, 'bulk_' || n, sealed_password, created_by_id, created_at
+    FROM projects_project, generate_series(%s, %s) n WHERE id = %s"""
+MAIN_DATABASES = """
+    INSERT INTO projects_maindatabase (project_id, backup_time, backup_time_zone,
+        retention_days, proof_policy, warm_restore, next_snapshot_at)
+    SELECT p.id, '03:00', 'UTC', 7, 'off', false,
+        %s::timestamptz + random() * interval '23 hours' + interval '1 hour'
+    FROM projects_project p WHERE p.name LIKE 'Bulk %%'
+        AND NOT EXISTS (SELECT FROM projects_maindatabase WHERE project_id = p.id)"""
+MAKE_DUE = """
+    UPDATE projects_maindatabase SET next_snapshot_at = %s WHERE project_id IN (
+        SELECT id FROM projects_project WHERE name LIKE 'Bulk %%' LIMIT %s)"""
+# {columns} and {values} are those of a snapshot that there is.
+SNAPSHOTS = """
+    INSERT INTO snapshots_snapshot ({columns})
+    SELECT {values} FROM snapshots_snapshot s, generate_series(1, %s) n,
+        (SELECT id FROM projects_project WHERE name LIKE 'Bulk %%' LIMIT %s) p
+    WHERE s.id = %s"""
+
+
+def _execute(statement: str, *values: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def add_projects(first: int, last: int) -> None:
+    """Projects without a database, by their numbers, whose runs lie within the next day."""
+    _execute(PROJECTS, first, last, make_project_row().pk)
+    _execute(MAIN_DATABASES, timezone.now())
+    analyze()
+
+
+def make_due(number: int) -> None:
+    """Let the runs of some of them have come, and none of before be queued."""
+    _execute(MAKE_DUE, timezone.now() - timedelta(minutes=1), number)
+    forget_queued()
+    analyze()
+
+
+def forget_queued() -> None:
+    _execute("DELETE FROM snapshots_snapshot WHERE state = 'queued'")
+
+
+def add_snapshots(projects: int, days: int) -> None:
+    """Stored snapshots of some of the projects, one a day: those of the generated storage."""
+    example = make_snapshot(
+        make_project_row(),
+        rows=generated.ROWS,
+        table_rows={"variable": generated.ROWS},
+        logical_bytes=generated.LOGICAL_BYTES,
+        stored_bytes=generated.STORED_BYTES,
+    )
+    times = ("scheduled_for", "taken_at", "started_at", "finished_at")
+    name = generated.SNAPSHOT_ID
+    columns = {field.column: f"s.{field.column}" for field in Snapshot._meta.concrete_fields}
+    columns |= {column: f"s.{column} - n * interval '1 day'" for column in times}
+    columns |= {"id": name, "project_id": "p.id", "local_date": "s.local_date - n"}
+    columns["manifest"] = f"p.id || '{manifest_folder('')}' || {name} || '.json'"
+    statement = SNAPSHOTS.format(columns=", ".join(columns), values=", ".join(columns.values()))
+    # Of the ticks before, whose local dates these take.
+    forget_queued()
+    _execute(statement, days, projects, example.pk)
+    analyze()
+
+
+def measure_tick(samples: Samples, among: int, due: int) -> None:
+    make_due(due)
+    now, start = timezone.now(), time.perf_counter()
+    with samples.clock(tick(due, among)):
+        ids = queue_due(now)
+    enqueue(ids)
+    sent = time.perf_counter()
+    with samples.clock(f"overlooked {due} among {among}"):
+        overlooked = heal(now)
+    if len(ids) != due or overlooked:
+        raise RuntimeError(f"{len(ids)} of {due} were queued, {len(overlooked)} overlooked")
+    if due == DUE[-1]:
+        samples.add(RATE, due / (sent - start))
+    app.control.purge()
+
+
+def plan_of_the_tick(due: int) -> str:
+    """How PostgreSQL finds and locks what is due, as it has just done it."""
+    make_due(due)
+    with transaction.atomic():
+        return due_rows(timezone.now()).explain(analyze=True)
+
+
+def measure_retention(samples: Samples, projects: int) -> None:
+    add_snapshots(projects, SNAPSHOT_DAYS)
+    now, grown = timezone.now(), peak_growth()
+    with samples.clock("retention of everything"):
+        found = sum(1 for _ in prune_each(now, dry_run=True))
+    samples.record(RETENTION, MB=grown() / MEGABYTE)
+    samples.add("snapshots judged", found)
+    with patch(EXPIRY, return_value=generated.GeneratedStorage(SNAPSHOT_DAYS, now)):
+        start, gone = time.perf_counter(), 0
+        for project_id in each_project_id():
+            gone += len(prune_project(project_id, now))
+            if gone >= ENOUGH:
+                break
+    samples.add("snapshots let go a second", gone / (time.perf_counter() - start))
+
+
+def measure_sweep(samples: Samples) -> None:
+    """All projects that have snapshots, one after the other as the nightly sweep goes around."""
+    stored = Snapshot.objects.completed().filter(project__name__startswith="Bulk ")
+    after = stored.latest("taken_at").taken_at + timedelta(days=1)
+    storage = generated.GeneratedStorage(SNAPSHOT_DAYS, after)
+    with patch(ORPHANS, return_value=storage):
+        grown, start = peak_growth(), time.perf_counter()
+        ids = list(stored.order_by("project").values_list("project", flat=True).distinct())
+        for project_id in ids:
+            sweep_project(project_id)
+        took = time.perf_counter() - start
+    if storage.deletions != len(ids) * generated.ORPHANS:
+        raise RuntimeError(f"{storage.deletions} orphans of {len(ids)} projects were removed")
+    samples.record("sweep of everything", s=took)
+    samples.record(SWEEP, MB=grown() / MEGABYTE)
+    samples.add("projects swept a second", len(ids) / took)
+    samples.add("manifests swept", storage.readings)
+
+
+def measure_end_to_end(samples: Samples, projects: int) -> None:
+    """Real projects fall due together; the schedule ticks while workers back them up."""
+    forget_queued()
+    # Today's run, so that the next one is tomorrow's.
+    owner, due = make_account(), timezone.now().replace(second=0, microsecond=0)
+    schedule = BackupSettings(due.time(), "UTC", 7, due)
+    ids = [
+        make_project(f"Small {place}", owner, schedule, rows=100).pk for place in range(projects)
+    ]
+    again = 0
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        for number in range(WORKERS):
+            worker = running_worker(
+                settings.SNAPSHOT_STORAGE,
+                folder / f"worker{number}.log",
+                # What fails is counted, and not tried again for an hour.
+                environment={"SNAPSHOT_RETRY_MINUTES": ""},
+            )
+            stack.enter_context(worker)
+        start = time.monotonic()
+        while True:
+            again += len(run_schedule(timezone.now()).sent_again)
+            rows: Any = Snapshot.objects.filter(project__in=ids).values_list("state")
+            states, took = dict(rows.annotate(Count("pk"))), time.monotonic() - start
+            if not states.get("queued", 0) + states.get("running", 0):
+                break
+            if took > STARTING + projects * SLOWEST:
+                raise RuntimeError(f"not done after {took:.0f} s: {states}")
+            time.sleep(0.5)
+    if sum(states.values()) != projects:
+        raise RuntimeError(f"{projects} projects were due, and there is {states}")
+    samples.add("snapshots a second", projects / took)
+    samples.add("snapshots that failed", projects - states.get("completed", 0))
+    samples.add("snapshots sent again", again)

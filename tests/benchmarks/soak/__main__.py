@@ -1,0 +1,111 @@
+"""A soak: projects with ingest that never ends, days of minutes, and whatever runs is killed.
+
+    python -m tests.benchmarks.soak
+    python -m tests.benchmarks.soak --minutes 2 --projects 10 --day 30 --json
+
+It starts PostgreSQL, Redis, workers, beat and the web server as the demo does, lets days pass
+(days.py), writes into every project, asks for restores and shuts the new projects down again, while
+workers and servers are killed by SIGKILL in turns. When all has come to rest, everything that is
+left is compared, row by row. It ends with 1 where something is not as it must be.
+"""
+
+import argparse
+import logging
+import os
+import random
+import secrets
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from backups_portal.demo.bootstrap import environment
+from backups_portal.demo.data_folder import DataFolder, opened
+from backups_portal.demo.embedded_servers import Services
+from backups_portal.demo.ports import free_port
+from backups_portal.demo.shutdown_signals import stop_on_signals
+from tests.benchmarks.harness import Say, console_of, parser_of, print_json, progress
+from tests.benchmarks.machine import Machine
+from tests.benchmarks.servers import server_version
+from tests.benchmarks.soak.processes import APPLICATION, Servers, running_portal, running_servers
+
+# What waits, waits for a part of a compressed day, as it does for a part of a day in production.
+IMPATIENT = {
+    "LEASE_SECONDS": "10",
+    "SNAPSHOT_RETRY_MINUTES": "0,0,0",
+    "RESTORE_RETRY_MINUTES": "0,0",
+    "SNAPSHOT_FULL_EVERY_DAYS": "4",
+    "PROJECT_GRACE_DAYS": "1",
+    # Only the locks keep a sweep from what is being stored.
+    "ORPHAN_GRACE_HOURS": "0",
+}
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = parser_of("soak", __doc__)
+    add = parser.add_argument
+    add("--minutes", type=float, default=20, help="until nothing is killed any more")
+    add("--projects", type=int, default=200, help="that are written into")
+    add("--day", type=float, default=120, help="seconds that a day lasts")
+    add("--writers", type=int, default=2, help="threads that write")
+    add("--pause", type=float, default=0.2, help="seconds of each between two batches")
+    add("--prove", type=int, default=0, metavar="N", help="of all that is left, N; 0: all")
+    add("--seed", type=int, default=1, help="decides what is killed when, and what is written")
+    add("--data", type=Path, help="a folder that is kept; else a temporary one")
+    return parser.parse_args(arguments)
+
+
+def prepare(folder: DataFolder, servers: Servers, port: int, day: float) -> None:
+    """Load Django with the settings that the processes have, and make its tables."""
+    services = Services(servers.database_url, servers.redis_url, ())
+    keys = {"SNAPSHOT_MASTER_KEYS": f"soak:{secrets.token_hex(32)}"}
+    days = {"SOAK_DAY_SECONDS": str(day), APPLICATION: "soak"}
+    os.environ.update({**environment(folder, services, keys, port=port), **IMPATIENT, **days})
+    import django
+
+    django.setup()
+    logging.getLogger().setLevel(logging.CRITICAL)
+    from backups_portal.demo.demo_server import prepare as prepare_portal
+
+    prepare_portal(services)
+
+
+def run(options: argparse.Namespace, say: Say) -> bool:
+    """Soak and show what came of it; whether everything held."""
+    rng, port = random.Random(options.seed), free_port()  # noqa: S311
+    with ExitStack() as stack:
+        temporary = TemporaryDirectory(prefix="backups-portal-soak-", ignore_cleanup_errors=True)
+        path = options.data or Path(stack.enter_context(temporary))
+        folder = stack.enter_context(opened(path))
+        servers = stack.enter_context(running_servers(folder, rng))
+        machine = Machine.now(server_version(servers.database_url))
+        prepare(folder, servers, port, options.day)
+        from tests.benchmarks.soak.judgement import look_at
+        from tests.benchmarks.soak.soaking import Soak, make_fields, wait_until_ready
+        from tests.benchmarks.soak.watching import connections
+
+        fields = make_fields(options.projects, rng, say)
+        portal = stack.enter_context(running_portal(folder, port))
+        wait_until_ready(port)
+        soak = Soak(options, servers, portal, fields, port)
+        begun = connections(servers).total
+        say(f"soaking for {options.minutes:g} minutes")
+        soak.run(say)
+        verdict = look_at(soak, say)
+        verdict.figures["connections before"] = begun
+    title = f"{options.projects:,} projects, {options.minutes:g} minutes, days of {options.day:g} s"
+    console = console_of(options)
+    console.print(str(machine))
+    found = verdict.show(console, title)
+    print_json(options, machine=asdict(machine), **found)
+    return bool(found["holds"])
+
+
+def main(arguments: list[str]) -> int:
+    with stop_on_signals():
+        return 0 if run(parse(arguments), progress()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
