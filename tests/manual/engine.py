@@ -158,7 +158,7 @@ class Engine:
 
     def _postgres_environment(self) -> dict[str, str]:
         return {
-            "PATH": f"{binaries()}:{os.environ['PATH']}",
+            "PATH": f"{binaries().folder}:{os.environ['PATH']}",
             "PGHOST": str(self.state),
             "PGPORT": self.settings["port"],
             "POSTGRES_USER": "postgres",

@@ -68,7 +68,7 @@ def state() -> Iterator[Path]:
     user = service_user(folder / "volume")
     if user:
         user.take(folder)
-        make_reachable(user, (binaries() / "postgres", folder), lambda line: None)
+        make_reachable(user, (binaries().folder / "postgres", folder), lambda line: None)
     given = {"port": str(free_port()), "redis_url": settings.REDIS_URL}
     (folder / "engine.json").write_text(json.dumps(given))
     yield folder
