@@ -12,7 +12,7 @@ hex() { od -An -v -tx1 -N "$1" /dev/urandom | tr -d ' \n'; }
 keep() {
     [ -s "$folder/$1" ] && return
     printf '%s' "$2" >"$folder/$1"
-    chmod 444 "$folder/$1"
+    chmod 644 "$folder/$1"
     echo "made $folder/$1"
 }
 
@@ -35,7 +35,7 @@ keep metrics_token "$(hex 24)"
 may_stay_empty() {
     [ -e "$folder/$1" ] && return
     : >"$folder/$1"
-    chmod 444 "$folder/$1"
+    chmod 644 "$folder/$1"
     echo "made $folder/$1, empty: $2"
 }
 may_stay_empty email_url "the mail server, smtp+tls://user:password@mail.example.com:587 or smtps://…:465"

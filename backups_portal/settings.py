@@ -89,6 +89,7 @@ DJANGO_GUID = {
 
 MIDDLEWARE = [
     "django_guid.middleware.guid_middleware",
+    "backups_portal.ops.health_middleware.HealthMiddleware",
     "backups_portal.lib.client_address.ClientAddressMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -226,8 +227,6 @@ if SECURE_HSTS_PRELOAD and not SECURE_HSTS_INCLUDE_SUBDOMAINS:
     )
 # Django's warnings that they are off.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-# The sign-in and health pages answer before a proxy's header is trusted.
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -245,8 +244,10 @@ CELERY_BROKER_URL = _REDIS.broker_url
 CELERY_BROKER_USE_SSL = _REDIS.broker_ssl
 # Without a sign of life for so long the pages say that the workers are offline.
 WORKERS_SILENT_AFTER = timedelta(minutes=2)
-# The same for the schedule's ticks and for the storage, to /readyz and /metrics.
+# The same for the schedule's ticks and for probes of the storages, to /readyz and /metrics.
 SIGNS_SILENT_AFTER = timedelta(minutes=5)
+# Touched by a worker, and by beat, every 20 seconds, for the health check of its container.
+LIVENESS_PATH = env.str("LIVENESS_PATH", default="")
 # The bearer token that opens /metrics. Empty: nothing does.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 

@@ -54,6 +54,7 @@ COMPOSED = {
     "BEHIND_PROXY": "1",
     "PROXY_HOPS": "1",
     "LOG_FORMAT": "json",
+    "LIVENESS_PATH": "/tmp/alive",  # noqa: S108 - of a container's own
     "SNAPSHOT_STORAGE": "file:///var/lib/backups-portal/snapshots",
 }
 

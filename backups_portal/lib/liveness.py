@@ -1,14 +1,14 @@
-"""Signs of life of the workers: each writes the time into Redis now and then, and pages look.
-
-The schedule and the probes of the storages do the same, for monitoring.
+"""Signs of life: workers and beat write the time now and then, and pages and monitoring look.
 
 Not by a task: the schedule's own would wait behind long restores, and workers would seem dead while
-all of them work.
+all of them work. Each process also touches a file of its own, so that the health check of a
+container costs nothing and asks nobody.
 """
 
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from celery import bootsteps
@@ -23,7 +23,11 @@ from backups_portal.lib.redis_client import redis_client
 log = get_logger(__name__)
 
 KEY = "backups-portal:pulse"
-WORKER, SCHEDULE, STORAGE, COPIES = "worker", "schedule", "storage", "copies"
+# Workers that take backups and restores, those that take short tasks, and beat.
+WORKER, SYSTEM, BEAT = "worker", "system", "beat"
+PROCESSES = (WORKER, SYSTEM, BEAT)
+# A tick, which beat sends and a system worker does, has come to its end.
+SCHEDULE = "schedule"
 # A round of the sweep that has visited every project.
 SWEEP = "sweep"
 EVERY_SECONDS = 20.0
@@ -33,7 +37,7 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass
 class Seen:
-    """The newest sign of a worker that a page of this process has read."""
+    """The oldest of the newest signs of all processes that a page of this process has read."""
 
     at: datetime = NEVER
 
@@ -47,33 +51,49 @@ seen = Seen()
 
 
 class PulseStep(bootsteps.StartStopStep):
-    """A part of each worker: it writes the time, also while all its processes are at work."""
+    """A part of each worker: it writes the time, also while all its processes are at work.
+
+    A worker that takes from both queues gives both signs.
+    """
 
     requires = {"celery.worker.components:Timer"}
 
-    def include_if(self, parent: Any) -> bool:
-        """Leave out workers of short tasks only, for which no backup can wait."""
-        return parent.app.conf.task_default_queue in parent.app.amqp.queues.consume_from
-
     def start(self, parent: Any) -> None:
-        note_life()
-        self.repeating = parent.timer.call_repeatedly(EVERY_SECONDS, note_life)
+        taken = parent.app.amqp.queues.consume_from
+        of_queue = {
+            parent.app.conf.task_default_queue: WORKER,
+            settings.SYSTEM_QUEUE: SYSTEM,
+        }
+        signs = [sign for queue, sign in of_queue.items() if queue in taken]
+        note_process(*signs)
+        self.repeating = parent.timer.call_repeatedly(EVERY_SECONDS, note_process, signs)
 
     def stop(self, parent: Any) -> None:
         self.repeating.cancel()
 
 
-def note_life() -> None:
-    """Write down that a worker lives now."""
-    note(WORKER)
+def note_process(*signs: str) -> None:
+    """Record that this process lives, as what it is: WORKER, SYSTEM, BEAT."""
+    if settings.LIVENESS_PATH:
+        Path(settings.LIVENESS_PATH).touch()
+    for sign in signs:
+        note(sign)
 
 
 def note(sign: str) -> None:
-    """Record that something works: WORKER, SCHEDULE, STORAGE, COPIES, SWEEP."""
+    """Record that something works: a process, SCHEDULE, SWEEP."""
     try:
         redis_client().set(_key(sign), timezone.now().isoformat())
     except RedisError:
         log.warning("could not note that the %s works", sign, exc_info=True)
+
+
+def forget(sign: str) -> None:
+    """Take back what was recorded."""
+    try:
+        redis_client().delete(_key(sign))
+    except RedisError:
+        log.warning("could not forget the %s", sign, exc_info=True)
 
 
 def last_sign(sign: str) -> datetime | None:
@@ -82,8 +102,17 @@ def last_sign(sign: str) -> datetime | None:
     Raises:
         RedisError: Redis does not answer.
     """
-    found = redis_client().get(_key(sign))
-    return datetime.fromisoformat(found.decode()) if isinstance(found, bytes) else None
+    return last_signs(sign)[0]
+
+
+def last_signs(*signs: str) -> list[datetime | None]:
+    """Return the same of several, in one question.
+
+    Raises:
+        RedisError: Redis does not answer.
+    """
+    found: Any = redis_client().mget([_key(sign) for sign in signs])
+    return [datetime.fromisoformat(one.decode()) if one else None for one in found]
 
 
 def is_silent(sign: str, patience: timedelta) -> bool:
@@ -127,7 +156,7 @@ def workers(request: HttpRequest) -> dict[str, object]:
 
 
 def trouble() -> str:
-    """Return what is wrong: "silent" workers, a "queue" that is away, or "".
+    """Return what is wrong: "silent" workers, no "schedule", a "queue" that is away, or "".
 
     Every page asks, Redis only once in as long as a worker's next sign takes to come.
     """
@@ -135,12 +164,14 @@ def trouble() -> str:
     if seen.is_fresh:
         return ""
     try:
-        last = last_sign(WORKER)
+        signs = dict(zip(PROCESSES, last_signs(*PROCESSES), strict=True))
     except RedisError:
         log.warning("Redis does not answer", exc_info=True)
         return "queue"
-    seen.at = last or NEVER
-    return "silent" if _is_over(last, patience) else ""
+    seen.at = min(at or NEVER for at in signs.values())
+    if _is_over(signs[WORKER], patience):
+        return "silent"
+    return "schedule" if any(_is_over(signs[sign], patience) for sign in (SYSTEM, BEAT)) else ""
 
 
 def _key(sign: str) -> str:

@@ -10,6 +10,8 @@ from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler
 
+from backups_portal.lib import liveness
+
 # What is done each minute begins at once; longer rounds do so later, or a beat that is restarted
 # again and again would begin them each time.
 SHORT_SECONDS = 60.0
@@ -19,8 +21,8 @@ FIRST_LONG_SECONDS = 15 * 60.0
 class SteadyScheduler(Scheduler):
     """Sends each entry at its interval, and keeps nothing for the next start.
 
-    Entries have intervals: a time of day is not understood. After each look the file that
-    `--schedule` names is touched, for monitors that watch whether beat lives.
+    Entries have intervals: a time of day is not understood. After each look it gives beat's sign of
+    life, and touches the file that `--schedule` names, for monitors that watch that one.
     """
 
     max_interval = 20.0
@@ -42,6 +44,7 @@ class SteadyScheduler(Scheduler):
                 # Who was kept for long, by a broker that was away say, makes up for nothing.
                 self._due[name] = due + seconds if due + seconds > now else now + seconds
                 self._send(entry)
+        liveness.note_process(liveness.BEAT)
         if self._file:
             self._file.touch()
         wait = min(self._due.values(), default=now + self.max_interval) - time.monotonic()

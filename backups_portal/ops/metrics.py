@@ -1,36 +1,37 @@
 """Collect figures for Prometheus from the control database and Redis.
 
+Whatever is away, the rest is answered: figures of a database that is not there are left out, what
+Redis does not tell is NaN, and `backups_portal_up` says which of them answers.
+
 Rates are of the last day, so that a scrape needs no memory of its own. Counts of nothing are 0,
 with every label that a rule may ask for. What there is none of has no age and no duration: that is
 NaN, of which no comparison is true. What never happened is as old as what waits for it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from itertools import product
 from typing import Any
 
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
-from redis.exceptions import RedisError
+from prometheus_client.core import Metric
 
-from backups_portal.lib import liveness
+from backups_portal.lib import health
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.metric_families import NONE, counted, exposition_of, gauge, labelled, up
 from backups_portal.notifications.models import Delivery
-from backups_portal.ops import sweep_state
+from backups_portal.ops.liveness_metrics import signs_and_sweeps, storages
 from backups_portal.projects.models import DatabaseServer, Project
 from restores.models import Proof, Restore
 from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import has_copies
 
+log = get_logger(__name__)
+
 DAY = timedelta(days=1)
 TIME_TO_COPY = timedelta(hours=3)
-# The age of something that was never seen.
-NEVER = float("inf")
-# There is no figure, or it is not known.
-NONE = float("nan")
 
 PROJECTS = "SELECT state, count(*) FROM projects_project GROUP BY state"
 # The newest of each project, by the index of stored snapshots; of those that are removed for good
@@ -125,40 +126,54 @@ WHERE state = 'failed' AND finished_at > %s GROUP BY channel
 
 def exposition() -> bytes:
     """Write all figures in the text format of Prometheus."""
-    registry = CollectorRegistry()
-    registry.register(_Collector())
-    return generate_latest(registry)
+    return exposition_of(_figures(timezone.now()))
 
 
-class _Collector:
-    """Collect figures once for each scrape."""
+def _figures(now: datetime) -> Iterator[Metric]:
+    states = {**health.servers(), **storages()}
+    yield up(states)
+    missing = len(FROM_DATABASE)
+    # A database that is away is asked once: each question may wait until it is given up.
+    if states["database"] == health.OK:
+        for figures in FROM_DATABASE:
+            found = _what_there_is(figures, now)
+            missing -= bool(found)
+            yield from found
+    yield gauge("figures_missing", "Groups of figures that the database did not give.", missing)
+    yield from signs_and_sweeps(now)
 
-    def collect(self) -> Iterator[Metric]:
-        now = timezone.now()
-        yield _counted("projects", "Projects by state.", _rows(PROJECTS), state=Project.State)
-        yield from _newest(now)
-        yield from _snapshots(now)
-        yield from _work(now)
-        yield from _builds(now)
-        yield _failures(now)
-        yield _counted(
-            "notifications_failed_last_day",
-            "Notifications of the last day that did not arrive, after all tries.",
-            _rows(UNDELIVERED, now - DAY),
-            channel=Delivery.Channel,
-        )
-        yield from _copies(now)
-        yield from _damaged()
-        yield from _sweeps(now)
-        down = DatabaseServer.objects.filter(unreachable_since__isnull=False).count()
-        yield _gauge("database_servers_down", "Database servers that do not answer.", down)
-        yield from _signs(now)
+
+def _what_there_is(figures: Callable[[datetime], Iterable[Metric]], now: datetime) -> list[Metric]:
+    """Return figures of the database, or none if it cannot answer."""
+    try:
+        return list(figures(now))
+    except DatabaseError:
+        log.exception("some figures are missing", of=figures.__name__)
+        return []
+
+
+def _projects(now: datetime) -> Iterator[Metric]:
+    yield counted("projects", "Projects by state.", _rows(PROJECTS), state=Project.State)
+
+
+def _undelivered(now: datetime) -> Iterator[Metric]:
+    yield counted(
+        "notifications_failed_last_day",
+        "Notifications of the last day that did not arrive, after all tries.",
+        _rows(UNDELIVERED, now - DAY),
+        channel=Delivery.Channel,
+    )
+
+
+def _servers(now: datetime) -> Iterator[Metric]:
+    down = DatabaseServer.objects.filter(unreachable_since__isnull=False).count()
+    yield gauge("database_servers_down", "Database servers that do not answer.", down)
 
 
 def _newest(now: datetime) -> Iterator[Metric]:
     found = {state: rest for state, *rest in _rows(NEWEST, now, now, now, now)}
     of_state = [(state, *found.get(state, (None, None, 0))) for state in WITH_BACKUPS]
-    yield _labelled(
+    yield labelled(
         "newest_backup_age_seconds",
         "Age of a project's newest backup, and of its newest proven one, where it is oldest; of "
         "one that has none, since it was created. NaN: there is no project that should have one.",
@@ -170,26 +185,26 @@ def _newest(now: datetime) -> Iterator[Metric]:
         ],
     )
     overdue = sum(count for state, _, _, count in of_state if state == Project.State.ACTIVE)
-    yield _gauge("projects_without_backup", "Running projects without one for 26 hours.", overdue)
+    yield gauge("projects_without_backup", "Running projects without one for 26 hours.", overdue)
 
 
 def _snapshots(now: datetime) -> Iterator[Metric]:
     rows = _rows(SNAPSHOTS, now - DAY)
     of_last_day = [(state, count) for state, count, *_ in rows]
-    yield _counted(
+    yield counted(
         "snapshots_last_day", "Backups of the last day.", of_last_day, state=Snapshot.State
     )
     nothing = ("completed", 0, 0, 0, NONE, NONE, 0)
     done = next((row for row in rows if row[0] == "completed"), nothing)
-    yield _gauge("snapshot_new_bytes_last_day", "Bytes that the last day added.", done[2])
-    yield _gauge("snapshot_rows_last_day", "Rows in the backups of the last day.", done[3])
-    yield _labelled(
+    yield gauge("snapshot_new_bytes_last_day", "Bytes that the last day added.", done[2])
+    yield gauge("snapshot_rows_last_day", "Rows in the backups of the last day.", done[3])
+    yield labelled(
         "snapshot_duration_seconds",
         "How long taking one took, in the last day; NaN: none was taken.",
         ["of"],
         [("average", done[4]), ("longest", done[5])],
     )
-    yield _gauge(
+    yield gauge(
         "snapshots_healing_last_day",
         "Backups of the last day that found objects of earlier ones lost or damaged in the first "
         "storage, and wrote them again.",
@@ -199,14 +214,14 @@ def _snapshots(now: datetime) -> Iterator[Metric]:
 
 def _work(now: datetime) -> Iterator[Metric]:
     rows = _rows(WORK, now)
-    yield _counted(
+    yield counted(
         "work",
         "What waits or is at work.",
         [row[:3] for row in rows],
         kind=("snapshot", "restore", "proof"),
         state=Snapshot.UNFINISHED,
     )
-    yield _labelled(
+    yield labelled(
         "work_age_seconds",
         "How long ago the oldest of it was due; no figure where there is none.",
         ["kind", "state"],
@@ -218,14 +233,14 @@ def _builds(now: datetime) -> Iterator[Metric]:
     since = now - DAY
     counts: dict[tuple[str, str], int] = dict.fromkeys(ENDED, 0)
     counts.update({(kind, state): count for kind, state, count in _rows(BUILDS, since, since)})
-    yield _labelled(
+    yield labelled(
         "builds_last_day",
         "Restores and proofs that ended in the last day.",
         ["kind", "state"],
         [(*labels, count) for labels, count in counts.items()],
     )
     ((average, longest),) = _rows(RESTORE_SECONDS, since)
-    yield _labelled(
+    yield labelled(
         "restore_seconds",
         "How long restoring took when it was proven, in the last day; NaN: none was.",
         ["of"],
@@ -233,9 +248,9 @@ def _builds(now: datetime) -> Iterator[Metric]:
     )
 
 
-def _failures(now: datetime) -> Metric:
+def _failures(now: datetime) -> Iterator[Metric]:
     found = _rows(FAILURES, since=now - DAY)
-    return _counted(
+    yield counted(
         "failures_last_day",
         "What failed in the last day, or waits for its next try after it failed, by the cause of "
         "its last try. What has worked since is not counted.",
@@ -247,58 +262,22 @@ def _failures(now: datetime) -> Metric:
 
 def _copies(now: datetime) -> Iterator[Metric]:
     without, needing = _rows(COPIES, now - TIME_TO_COPY)[0] if has_copies() else (0, 0)
-    yield _gauge(
+    yield gauge(
         "snapshots_without_copy",
         "Backups that are in the first storage only, three hours after they were taken.",
         without,
     )
-    yield _gauge(
+    yield gauge(
         "snapshots_needing_copy",
         "Backups of which the first storage has lost or damaged something.",
         needing,
     )
 
 
-def _damaged() -> Iterator[Metric]:
+def _damaged(now: datetime) -> Iterator[Metric]:
     rows = Snapshot.objects.completed().filter(verdict=Snapshot.Verdict.FAILED)
-    yield _gauge(
+    yield gauge(
         "snapshots_damaged", "Stored backups that cannot be restored as recorded.", rows.count()
-    )
-
-
-def _sweeps(now: datetime) -> Iterator[Metric]:
-    try:
-        doubts: float = sweep_state.doubts()
-        last = liveness.last_sign(liveness.SWEEP)
-    except RedisError:
-        doubts, last = NONE, None
-    yield _gauge(
-        "projects_in_doubt",
-        "Projects of which the sweep could not make sure that their backups are there; NaN: no "
-        "sweep has looked at all of them yet, or Redis does not tell.",
-        doubts if last or doubts else NONE,
-    )
-    yield _gauge(
-        "sweep_age_seconds",
-        "Since when no sweep has come to its end; +Inf: none ever has, or Redis does not tell.",
-        (now - last).total_seconds() if last else NEVER,
-    )
-
-
-def _signs(now: datetime) -> Iterator[Metric]:
-    ages = []
-    copies = [liveness.COPIES] if has_copies() else []
-    for sign in (liveness.WORKER, liveness.SCHEDULE, liveness.STORAGE, *copies):
-        try:
-            last = liveness.last_sign(sign)
-        except RedisError:
-            last = None
-        ages.append((sign, (now - last).total_seconds() if last else NEVER))
-    yield _labelled(
-        "sign_of_life_age_seconds",
-        "Since when a worker, the schedule and the storages have not been seen to work.",
-        ["of"],
-        ages,
     )
 
 
@@ -309,24 +288,7 @@ def _rows(statement: str, *arguments: Any, **named: Any) -> list[tuple[Any, ...]
     return found
 
 
-def _gauge(name: str, text: str, value: Any) -> Metric:
-    return GaugeMetricFamily(f"backups_portal_{name}", text, value=float(value))
-
-
-def _counted(
-    name: str, text: str, rows: Iterable[tuple[Any, ...]], **labels: Iterable[str]
-) -> Metric:
-    """Count every combination of labels, 0 if there is none.
-
-    So a rule need not tell 0 from nothing.
-    """
-    counts: dict[tuple[str, ...], Any] = dict.fromkeys(product(*labels.values()), 0)
-    counts.update({tuple(values): count for *values, count in rows})
-    return _labelled(name, text, [*labels], [(*values, count) for values, count in counts.items()])
-
-
-def _labelled(name: str, text: str, labels: list[str], rows: Iterable[tuple[Any, ...]]) -> Metric:
-    family = GaugeMetricFamily(f"backups_portal_{name}", text, labels=labels)
-    for *values, value in rows:
-        family.add_metric([str(one) for one in values], float(value))
-    return family
+FROM_DATABASE = (
+    *(_projects, _newest, _snapshots, _work, _builds, _failures, _undelivered, _copies),
+    *(_damaged, _servers),
+)

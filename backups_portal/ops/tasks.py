@@ -18,6 +18,7 @@ from backups_portal.notifications.tasks import enqueue, forget_deliveries
 from backups_portal.ops import sweep_state
 from backups_portal.ops.project_removal import remove_if_over
 from backups_portal.ops.storage_probe import copies_work, forget_probes, storage_works
+from backups_portal.ops.storage_state import probe
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.tasks import forget_transfers, run_transfer
@@ -34,6 +35,7 @@ from snapshots.replication.copy_sweep import remove_copies, second_is_away, swee
 from snapshots.retention.expiry import project_ids, prune_project, worth_pruning
 from snapshots.schedule.schedule_tick import tidy_plan
 from snapshots.storages.configured_storages import has_copies
+from snapshots.storages.storage_signs import copies_sign, storage_sign
 from snapshots.tasks import run_schedule, send_copies_again
 
 log = get_logger(__name__)
@@ -63,8 +65,7 @@ def tick() -> None:
 @app.task
 def look_at_storage() -> None:
     """Test if the backup storage stores and returns an object."""
-    if storage_works():
-        liveness.note(liveness.STORAGE)
+    probe(storage_sign(), storage_works)
 
 
 @app.task
@@ -73,8 +74,8 @@ def look_at_copies() -> None:
 
     A task of its own, since a storage that is away makes its caller wait.
     """
-    if has_copies() and copies_work():
-        liveness.note(liveness.COPIES)
+    if has_copies():
+        probe(copies_sign(), copies_work)
 
 
 @app.task

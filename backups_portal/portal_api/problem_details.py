@@ -20,6 +20,7 @@ CODES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "invalid",
     HTTPStatus.TOO_MANY_REQUESTS: "too_many_requests",
     HTTPStatus.INTERNAL_SERVER_ERROR: "defect",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
 }
 
 

@@ -1,5 +1,6 @@
 """What every request to the API passes, so that whatever comes of it is JSON."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -8,11 +9,13 @@ from http import HTTPStatus
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.template import loader
 from django.urls import URLPattern, URLResolver
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from backups_portal.audit.recorder import acting_by
+from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage
 from backups_portal.portal_api.problem_details import ProblemError, problem
 from backups_portal.portal_api.token_auth import NO_TOKEN, identify
 from backups_portal.projects.due_times import NOT_BY_HAND
@@ -22,6 +25,10 @@ ROOT = "/api/v1/"
 MAX_BODY_BYTES = 1_000_000
 NOTHING = "There is nothing at this address, or it belongs to a project you have no access to."
 DEFECT = "Something went wrong on our side. It was logged, and nothing was lost."
+OUTAGE = (
+    "The portal's database is not responding. Nothing was lost; try again in "
+    f"{RETRY_AFTER_SECONDS} seconds."
+)
 # By the name of an address and a method: why it is missing, if that needs more words.
 MISSING = {("list_backups", "POST"): NOT_BY_HAND}
 
@@ -122,7 +129,22 @@ def nothing_here(request: HttpRequest, path: str) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer a defect in the form that belongs to the address."""
+    """Answer a defect, or an outage, in the form that belongs to the address."""
+    # Django calls this while it handles the exception.
+    if is_outage(sys.exception()):
+        return _outage(request)
     if request.path.startswith(ROOT):
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
     return defaults.server_error(request)
+
+
+def _outage(request: HttpRequest) -> HttpResponse:
+    if request.path.startswith(ROOT):
+        response = problem(HTTPStatus.SERVICE_UNAVAILABLE, OUTAGE)
+    else:
+        # Without the request: what pages are told of it asks the database.
+        page = loader.get_template("503.html").render({"seconds": RETRY_AFTER_SECONDS})
+        response = HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    response["Cache-Control"] = "no-store"
+    return response

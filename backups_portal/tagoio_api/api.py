@@ -5,10 +5,12 @@ from http import HTTPStatus
 
 import psycopg
 from django.core.exceptions import RequestDataTooBig
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from backups_portal.lib.database_outage import is_outage
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.projectdb.record_writer import UnknownDeviceError
@@ -22,6 +24,8 @@ from backups_portal.tagoio_api.envelope import (
     BusyError,
     EnvelopeRenderer,
     failure,
+    outage,
+    unavailable,
 )
 from backups_portal.tagoio_api.requests.json_bodies import BodyParser
 from backups_portal.tagoio_api.requests.large_bodies import FORM_ERRORS, UNREADABLE_FORM
@@ -98,6 +102,16 @@ def contradicting(request: HttpRequest, error: psycopg.IntegrityError) -> HttpRe
     return failure(f"{named} is missing, already taken, or names something that does not exist")
 
 
+@api.exception_handler(InterfaceError)
+@api.exception_handler(OperationalError)
+def portal_away(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer while the portal's own database is away; anything else is a defect."""
+    if not is_outage(error):
+        raise error
+    log.warning("the portal's database does not answer: %s", error)
+    return outage(error)
+
+
 @api.exception_handler(RecordError)
 def unreadable_record(request: HttpRequest, error: RecordError) -> HttpResponse:
     """Say why a record cannot be stored."""
@@ -112,6 +126,7 @@ ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
     psycopg.DataError: (UNSTORABLE, HTTPStatus.BAD_REQUEST),
     psycopg.errors.LockNotAvailable: (LOCKED, HTTPStatus.SERVICE_UNAVAILABLE),
     psycopg.OperationalError: UNAVAILABLE,
+    psycopg.InterfaceError: UNAVAILABLE,
     PoolBusyError: UNAVAILABLE,
     # A body without a length that went on for too long.
     RequestDataTooBig: ("The body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
@@ -125,6 +140,8 @@ def stopped(request: HttpRequest, error: Exception) -> HttpResponse:
     # What clients did wrong is no warning to the operator.
     level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
     log.log(level, "a request was stopped: %s: %s", message, error)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        return unavailable(message)
     return failure(message, status)
 
 

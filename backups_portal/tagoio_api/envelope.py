@@ -12,6 +12,8 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from ninja.renderers import BaseRenderer
 
+from backups_portal.lib.database_outage import DJANGO_ERRORS, RETRY_AFTER_SECONDS
+
 JSON = "application/json"
 DENIED = "Authorization Denied"
 # psycopg's datetimes come to `as_json`, which cuts them to milliseconds.
@@ -80,6 +82,19 @@ def failure(message: str, status: int = HTTPStatus.BAD_REQUEST) -> HttpResponse:
     """Make the answer for an error."""
     body = as_json({"status": False, "message": message})
     return HttpResponse(body, content_type=JSON, status=status)
+
+
+def unavailable(message: str) -> HttpResponse:
+    """Make the answer for what may work when it is tried again."""
+    response = failure(message, HTTPStatus.SERVICE_UNAVAILABLE)
+    response["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response
+
+
+def outage(error: BaseException | None) -> HttpResponse:
+    """Make the answer for a database that is away, the portal's or the project's."""
+    whose = "portal" if isinstance(error, DJANGO_ERRORS) else "project"
+    return unavailable(f"The {whose}'s database does not answer")
 
 
 class EnvelopeRenderer(BaseRenderer):

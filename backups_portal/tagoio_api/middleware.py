@@ -7,8 +7,9 @@ from http import HTTPStatus
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
+from backups_portal.lib.database_outage import DJANGO_ERRORS, DRIVER_ERRORS, is_outage
 from backups_portal.tagoio_api.auth.project_token_auth import release
-from backups_portal.tagoio_api.envelope import JSON, failure
+from backups_portal.tagoio_api.envelope import JSON, failure, outage
 from backups_portal.tagoio_api.requests.large_bodies import read_large_body
 from backups_portal.tagoio_api.streams.event_hub import LATER
 
@@ -47,7 +48,7 @@ class ApiMiddleware:
         return response
 
     def _answer(self, request: HttpRequest) -> HttpResponseBase:
-        found = read_large_body(request)
+        found = _with_body(request)
         response = found if isinstance(found, HttpResponse) else self._respond(found)
         if response.status_code >= HTTPStatus.BAD_REQUEST and response["Content-Type"] != JSON:
             status = HTTPStatus(response.status_code)
@@ -59,6 +60,16 @@ class ApiMiddleware:
             return self._get_response(request)
         finally:
             release(request)
+
+
+def _with_body(request: HttpRequest) -> HttpRequest | HttpResponse:
+    # Who sends it is asked before Django's own handling of exceptions begins.
+    try:
+        return read_large_body(request)
+    except (*DJANGO_ERRORS, *DRIVER_ERRORS) as error:
+        if not is_outage(error):
+            raise
+        return outage(error)
 
 
 def _for_listeners(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -21,6 +21,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import SECOND, copy_storage, has_copies
+from snapshots.storages.storage_signs import copies_sign
 
 log = get_logger(__name__)
 
@@ -29,12 +30,12 @@ AWAY = timedelta(minutes=3)
 
 def note_away() -> None:
     """Remember for a while that copying failed because a storage did not answer."""
-    liveness.note_trouble(liveness.COPIES, AWAY)
+    liveness.note_trouble(copies_sign(), AWAY)
 
 
 def second_is_away() -> bool:
     """Whether copying failed so a short while ago."""
-    return liveness.is_in_trouble(liveness.COPIES)
+    return liveness.is_in_trouble(copies_sign())
 
 
 def remove_copies(project_id: UUID) -> int:

@@ -20,7 +20,7 @@ MILLISECONDS, TIMES = 40.0, 12.0
 
 
 def run(rows: int, rounds: int, say: Say) -> tuple[Samples, list[str]]:
-    from backups_portal.lib.liveness import note_life
+    from backups_portal.lib import liveness
     from tests.benchmarks.portal import project_with
 
     samples = Samples()
@@ -37,7 +37,7 @@ def run(rows: int, rounds: int, say: Say) -> tuple[Samples, list[str]]:
     say("loading pages")
     for _ in range(rounds):
         # As a worker does, so that no page needs to say that backups wait for one.
-        note_life()
+        liveness.note_process(*liveness.PROCESSES)
         for name, task in tasks.items():
             samples.take_turns(1, {EMPTY: partial(visitor.get, "/empty/"), name: task})
         samples.take_turns(1, {SHORT_LIST: partial(small.get, few[LIST])})

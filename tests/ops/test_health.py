@@ -1,6 +1,7 @@
 """What load balancers ask."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -12,10 +13,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.lib import liveness
-from backups_portal.lib.redis_client import redis_client
-from backups_portal.ops.tasks import look_at_storage
-from backups_portal.ops.views import SIGNS
+from backups_portal.ops import storage_state
+from backups_portal.ops.liveness_metrics import SIGNS
+from backups_portal.ops.storage_probe import storage_works
+from backups_portal.ops.tasks import look_at_copies, look_at_storage
+from snapshots.replication import copy_sweep
 from snapshots.storages.storage_marker import MARKER
+from snapshots.storages.storage_signs import copies_sign, storage_sign
 from tests.factories import make_project_row, make_snapshot
 
 
@@ -32,6 +36,7 @@ def signs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "STARTED", time.monotonic() - 3600)
     for sign in SIGNS:
         liveness.note(sign)
+    storage_state.probe(storage_sign(), lambda: True)
 
 
 @pytest.mark.django_db
@@ -39,39 +44,108 @@ def signs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ready_when_all_works(client: Client) -> None:
     response = client.get("/readyz")
     assert response.status_code == 200
-    assert response.json() == dict.fromkeys(["database", "redis", *SIGNS], "ok")
+    assert response.json() == dict.fromkeys(["database", "redis", *SIGNS, "storage"], "ok")
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """So many minutes after the test began; everything but what is lost gives signs then."""
+    began = timezone.now()
+
+    def wait(*lost: str, minutes: float = 6) -> None:
+        now = began + timedelta(minutes=minutes)
+        monkeypatch.setattr(liveness.timezone, "now", lambda: now)
+        for sign in set(SIGNS) - set(lost):
+            liveness.note(sign)
+
+    return wait
+
+
+# What else cannot be known while one of them is lost.
+LOST = {
+    "worker": {"worker": "unavailable"},
+    "system": {"system": "unavailable", "schedule": "unknown", "storage": "unknown"},
+    "beat": {"beat": "unavailable", "schedule": "unknown", "storage": "unknown"},
+    "schedule": {"schedule": "unavailable"},
+}
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("signs")
-@pytest.mark.parametrize("silent", SIGNS)
-def test_not_ready_while_something_is_silent(
-    client: Client, monkeypatch: pytest.MonkeyPatch, silent: str
+@pytest.mark.parametrize("lost", SIGNS)
+def test_not_ready_names_what_is_lost_and_nothing_else(
+    client: Client, later: Callable[..., None], lost: str
 ) -> None:
-    later = timezone.now() + timedelta(minutes=6)
-    monkeypatch.setattr(liveness.timezone, "now", lambda: later)
-    for sign in SIGNS:
-        if sign != silent:
-            liveness.note(sign)
+    said = LOST[lost]
+    later(*said)
+    if "storage" not in said:
+        storage_state.probe(storage_sign(), lambda: True)
     response = client.get("/readyz")
     assert response.status_code == 503
-    assert [name for name, state in response.json().items() if state != "ok"] == [silent]
+    assert {name: state for name, state in response.json().items() if state != "ok"} == said
 
 
 @pytest.mark.django_db
 @pytest.mark.usefixtures("signs")
-def test_the_storage_is_tried(settings: Settings, tmp_path: Path) -> None:
+def test_the_storage_is_tried(
+    settings: Settings, tmp_path: Path, later: Callable[..., None], client: Client
+) -> None:
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'snapshots'}"
-    redis_client().delete(liveness._key(liveness.STORAGE))
     look_at_storage()
-    assert liveness.last_sign(liveness.STORAGE) is not None
+    assert storage_state.storage_state(storage_sign()) == "ok"
     left = [file.name for file in (tmp_path / "snapshots").rglob("*") if file.is_file()]
     assert left == [MARKER]
-    redis_client().delete(liveness._key(liveness.STORAGE))
     (tmp_path / "file").touch()
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'file' / 'below'}"
     look_at_storage()
-    assert liveness.last_sign(liveness.STORAGE) is None
+    # The next try may work.
+    assert client.get("/readyz").json()["storage"] == "ok"
+    later()
+    look_at_storage()
+    # Between the two nobody looked.
+    assert client.get("/readyz").json()["storage"] == "ok"
+    for minutes in range(7, 14, 3):
+        later(minutes=minutes)
+        look_at_storage()
+    assert client.get("/readyz").status_code == 503
+    assert client.get("/readyz").json()["storage"] == "unavailable"
+    (tmp_path / "file").unlink()
+    look_at_storage()
+    assert client.get("/readyz").json()["storage"] == "ok"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("signs")
+def test_a_storage_that_hangs_until_its_probe_is_killed_is_down(
+    later: Callable[..., None],
+) -> None:
+    def be_killed() -> bool:
+        raise SystemExit
+
+    for minutes in range(0, 9, 2):
+        later(minutes=minutes)
+        with pytest.raises(SystemExit):
+            storage_state.probe(storage_sign(), be_killed)
+    assert storage_state.storage_state(storage_sign()) == "unavailable"
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("signs")
+def test_what_is_known_of_a_storage_is_not_said_of_another(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'one'}"
+    look_at_storage()
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'other'}"
+    assert storage_state.storage_state(storage_sign()) == "unknown"
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'one'}"
+    look_at_copies()
+    assert storage_state.storage_state(copies_sign()) == "ok"
+    copy_sweep.note_away()
+    assert copy_sweep.second_is_away()
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'other'}"
+    assert storage_state.storage_state(copies_sign()) == "unknown"
+    assert not copy_sweep.second_is_away()
 
 
 @pytest.mark.django_db
@@ -82,12 +156,9 @@ def test_a_folder_that_is_not_mounted_is_no_storage(
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'mounted'}"
     look_at_storage()
     make_snapshot(make_project_row())
-    look_at_storage()
-    assert liveness.last_sign(liveness.STORAGE) is not None
-    redis_client().delete(liveness._key(liveness.STORAGE))
+    assert storage_works()
     (tmp_path / "mounted").rename(tmp_path / "elsewhere")
-    look_at_storage()
-    assert liveness.last_sign(liveness.STORAGE) is None
+    assert not storage_works()
     assert "in place of the right one" in caplog.text
     assert not [file for file in (tmp_path / "mounted").rglob("*") if file.is_file()]
 
@@ -110,8 +181,9 @@ def test_not_ready_without_redis(client: Client, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     response = client.get("/readyz")
     assert response.status_code == 503
-    down = dict.fromkeys(["redis", *SIGNS], "unavailable")
-    assert response.json() == {"database": "ok", **down}
+    # Redis is lost, and with it what the others say: not they.
+    unknown = dict.fromkeys([*SIGNS, "storage"], "unknown")
+    assert response.json() == {"database": "ok", "redis": "unavailable", **unknown}
 
 
 @pytest.mark.django_db
@@ -130,7 +202,16 @@ def test_health_is_only_read(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405
 
 
-def test_health_answers_where_all_else_is_sent_to_https(client: Client, settings: Settings) -> None:
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_health_asks_neither_for_tls_nor_for_a_host_name(
+    client: Client, settings: Settings, path: str
+) -> None:
     settings.SECURE_SSL_REDIRECT = True
-    assert client.get("/healthz").status_code == 200
-    assert client.get("/sign-in/").status_code == 301
+    settings.METRICS_TOKEN = "t" * 40
+    settings.ALLOWED_HOSTS = ["portal.example.com"]
+    token = {"Authorization": f"Bearer {'t' * 40}"}
+    assert client.get(path, headers={"Host": "10.1.2.3:8000", **token}).status_code in (200, 503)
+    assert client.get("/sign-in/", headers={"Host": "10.1.2.3:8000"}).status_code == 400
+    host = {"Host": "portal.example.com"}
+    assert client.get("/sign-in/", headers=host).status_code == 301

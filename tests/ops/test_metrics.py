@@ -2,27 +2,32 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from math import isnan, prod
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import Settings
-from redis.exceptions import RedisError
 
 from backups_portal.lib import liveness
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.notifications.models import Delivery
-from backups_portal.ops import sweep_state
+from backups_portal.ops import liveness_metrics, metrics
+from backups_portal.ops.liveness_metrics import SIGNS
 from backups_portal.ops.metrics import UNKNOWN, WITH_BACKUPS, exposition
+from backups_portal.ops.storage_state import probe
 from backups_portal.projects.models import MainDatabase, Project
 from restores.models import Proof
 from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages.storage_signs import storage_sign
 from tests import factories
+from tests.ops.test_alert_rules import RULES
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(__file__).parents[2]
@@ -69,20 +74,60 @@ def test_an_empty_portal_has_figures() -> None:
 # What has a value only where there is something.
 AGES = (
     *("newest_backup_age_seconds", "snapshot_duration_seconds", "restore_seconds"),
-    *("sign_of_life_age_seconds", "sweep_age_seconds", "projects_in_doubt"),
+    *("sign_of_life_age_seconds", "sweep_age_seconds", "projects_in_doubt", "up"),
 )
 
 
-def test_what_redis_does_not_tell_is_not_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise RedisError
-
-    monkeypatch.setattr(sweep_state, "doubts", fail)
-    monkeypatch.setattr(liveness, "last_sign", fail)
+def test_what_redis_does_not_tell_is_unknown_and_redis_is_named(settings: Settings) -> None:
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
     found = figures()
-    assert isnan(found["projects_in_doubt",])
-    assert found["sign_of_life_age_seconds", "worker"] == float("inf")
-    assert {"NothingRuns", "SweepSilent"} <= firing()
+    assert (found["up", "redis"], found["up", "database"]) == (0, 1)
+    for unknown in (
+        *(("sign_of_life_age_seconds", sign) for sign in SIGNS),
+        *(("up", "storage"), ("sweep_age_seconds",), ("projects_in_doubt",)),
+    ):
+        assert isnan(found[unknown])
+    assert found["projects_without_backup",] == 0
+    assert firing() == {"RedisDown"}
+
+
+def test_without_a_database_the_rest_is_answered(
+    monkeypatch: pytest.MonkeyPatch, client: Client, settings: Settings
+) -> None:
+    def refuse() -> None:
+        raise OperationalError("connection refused")
+
+    settings.METRICS_TOKEN = "t" * 40
+    monkeypatch.setattr(connection, "cursor", refuse)
+    answer = client.get("/metrics", headers={"Authorization": f"Bearer {'t' * 40}"})
+    assert answer.status_code == 200
+    found = figures()
+    assert (found["up", "redis"], found["up", "database"]) == (1, 0)
+    assert ("projects_without_backup",) not in found
+    assert {"DatabaseDown", "FiguresMissing"} <= firing()
+
+
+def test_a_question_that_fails_leaves_out_its_own_figures_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(metrics, "PROJECTS", "SELECT no_such_column FROM projects_project")
+    with transaction.atomic(), pytest.raises(DatabaseError), transaction.atomic():
+        metrics._rows(metrics.PROJECTS)
+    monkeypatch.setattr(metrics, "_rows", in_a_savepoint(metrics._rows))
+    found = figures()
+    assert found["figures_missing",] == 1
+    assert ("projects", "active") not in found
+    assert found["projects_without_backup",] == 0
+
+
+def in_a_savepoint(rows: Callable[..., Any]) -> Callable[..., Any]:
+    """The test's own transaction goes on after an error; a scrape has none."""
+
+    def ask(*arguments: Any, **named: Any) -> Any:
+        with transaction.atomic():
+            return rows(*arguments, **named)
+
+    return ask
 
 
 class TestNone:
@@ -91,7 +136,8 @@ class TestNone:
     @pytest.fixture
     def now(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> datetime:
         settings.SNAPSHOT_COPY_STORAGE = "file:///nowhere"
-        monkeypatch.setattr(liveness, "last_sign", lambda sign: timezone.now())
+        monkeypatch.setattr(liveness, "last_signs", lambda *signs: [timezone.now()] * len(signs))
+        monkeypatch.setattr(liveness_metrics, "storage_state", lambda sign: "ok")
         return timezone.now()
 
     def project(self, age_days: float, **fields: Any) -> Project:
@@ -158,37 +204,46 @@ class TestNone:
     def test_nothing_was_ever_seen_to_work(
         self, now: datetime, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(liveness, "last_sign", lambda sign: None)
+        monkeypatch.setattr(liveness, "last_signs", lambda *signs: [None] * len(signs))
         assert isnan(figures()["projects_in_doubt",])
         assert firing() == {"NothingRuns", "SweepSilent"}
 
 
 def firing() -> set[str]:
-    """The alerts whose expression is true of some figure, however long it must be so."""
-    rules = (ROOT / ".docker" / "prometheus" / "alerts.yml").read_text()
+    """The alerts whose expression is true of some figure, however long it must be so.
+
+    What Prometheus itself knows of a portal that does not answer is promtool's to try.
+    """
     found = [
         (sample.name, sample.labels, sample.value)
         for family in text_string_to_metric_families(exposition().decode())
         for sample in family.samples
     ]
     return {
-        alert
-        for alert, expression in re.findall(r"alert: (\w+)\s+expr: (.*)", rules)
-        if any(is_true(expression, *one) for one in found)
+        rule["alert"]
+        for rule in RULES
+        if "absent" not in rule["expr"] and _is_true(rule["expr"], found)
     }
 
 
+def _is_true(expression: str, found: list[tuple[str, dict[str, str], float]]) -> bool:
+    claim, _, unless = expression.partition("unless on (job, instance)")
+    is_claimed = any(is_true(claim.strip(), *one) for one in found)
+    return is_claimed and not (unless and any(is_true(unless.strip(), *one) for one in found))
+
+
 def is_true(expression: str, name: str, labels: dict[str, str], value: float) -> bool:
-    """Whether a rule, all of which compare a figure with a number, is true of a sample."""
-    rule = re.fullmatch(r"(\w+)(?:\{(.*)\})? > ([\d* ]+)", expression)
+    """Whether a comparison of a figure with a number is true of a sample."""
+    rule = re.fullmatch(r"(\w+)(?:\{(.*)\})? (>|==) ([\d* ]+)", expression)
     assert rule, expression
-    wanted = re.findall(r'(\w+)(=~?)"([^"]*)"', rule[2] or "")
-    limit = prod(int(factor) for factor in rule[3].split("*"))
+    wanted = re.findall(r'(\w+)(=~?|!=)"([^"]*)"', rule[2] or "")
+    limit = prod(int(factor) for factor in rule[4].split("*"))
     is_meant = name == rule[1] and all(
-        re.fullmatch(asked if sign == "=~" else re.escape(asked), labels[label])
+        bool(re.fullmatch(asked if sign == "=~" else re.escape(asked), labels[label]))
+        is (sign != "!=")
         for label, sign, asked in wanted
     )
-    return is_meant and value > limit
+    return is_meant and (value > limit if rule[3] == ">" else value == limit)
 
 
 def test_a_backup_that_healed_others_is_told() -> None:
@@ -299,11 +354,37 @@ def test_work_and_what_came_of_it() -> None:
     assert found["builds_last_day", "restore", "failed"] == 1
 
 
-def test_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lost", [*liveness.PROCESSES, liveness.SCHEDULE])
+def test_what_is_lost_is_named_and_nothing_else(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
     monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
-    assert figures()["sign_of_life_age_seconds", "storage"] == float("inf")
-    liveness.note(liveness.STORAGE)
-    assert figures()["sign_of_life_age_seconds", "storage"] < 60
+    assert figures()["sign_of_life_age_seconds", "system"] == float("inf")
+    for sign in (*SIGNS, liveness.SWEEP):
+        liveness.note(sign)
+    probe(storage_sign(), lambda: True)
+    assert figures()["sign_of_life_age_seconds", lost] < 60
+    assert figures()["up", "storage"] == 1
+    assert firing() == set()
+    later = timezone.now() + timedelta(minutes=6)
+    monkeypatch.setattr(liveness.timezone, "now", lambda: later)
+    stopped = {lost} if lost in ("worker", "schedule") else {lost, "schedule"}
+    for sign in set(SIGNS) - stopped:
+        liveness.note(sign)
+    if "schedule" not in stopped or lost == "schedule":
+        probe(storage_sign(), lambda: True)
+    assert firing() == {"ScheduleStopped" if lost == "schedule" else "NothingRuns"}
+
+
+def test_a_storage_that_does_not_work_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
+    began = timezone.now()
+    for minutes in (0, 2, 4, 6):
+        moment = began + timedelta(minutes=minutes)
+        monkeypatch.setattr(liveness.timezone, "now", lambda now=moment: now)
+        for sign in (*SIGNS, liveness.SWEEP):
+            liveness.note(sign)
+        probe(storage_sign(), lambda: False)
+    assert figures()["up", "storage"] == 0
+    assert firing() == {"StorageDown"}
 
 
 @pytest.mark.parametrize("file", ["prometheus/alerts.yml", "grafana/dashboard.json"])
@@ -314,8 +395,9 @@ def test_every_figure_that_is_watched_exists(file: str) -> None:
     assert wanted <= told
 
 
-def test_every_label_that_is_asked_for_exists() -> None:
-    """A rule that asks for a label, or a value, that is never given would keep silent for ever."""
+def test_every_label_that_is_asked_for_exists(settings: Settings) -> None:
+    """A rule that asks for a label, or a value, that is never given would never fire."""
+    settings.SNAPSHOT_COPY_STORAGE = "file:///nowhere"
     given: dict[str, dict[str, set[str]]] = {}
     now = timezone.now()
     stored = factories.make_snapshot(factories.make_project_row(), taken_at=now)
@@ -331,7 +413,11 @@ def test_every_label_that_is_asked_for_exists() -> None:
         for sample in family.samples:
             for label, value in sample.labels.items():
                 given.setdefault(sample.name, {}).setdefault(label, set()).add(value)
-    asked = [rule for rule in _expressions() if "{" in rule or "by (" in rule]
+    # `unless` compares two samples of one figure.
+    both = [half for rule in _expressions() for half in rule.split("unless on (job, instance)")]
+    # `up` without a prefix is Prometheus's own.
+    asked = [rule for rule in both if "backups_portal" in rule and ("{" in rule or "by (" in rule)]
+    asked = [rule for rule in asked if "absent" not in rule]
     assert len(asked) > 10
     for rule in asked:
         (figure,) = re.findall(r"backups_portal_\w+", rule)
@@ -342,10 +428,9 @@ def test_every_label_that_is_asked_for_exists() -> None:
 
 
 def _expressions() -> list[str]:
-    rules = (ROOT / ".docker" / "prometheus" / "alerts.yml").read_text()
     dashboard = json.loads((ROOT / ".docker" / "grafana" / "dashboard.json").read_text())
     targets = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    return [*re.findall(r"expr: (.*)", rules), *(target["expr"] for target in targets)]
+    return [*(rule["expr"] for rule in RULES), *(target["expr"] for target in targets)]
 
 
 def test_the_dashboard_has_every_figure() -> None:
@@ -356,7 +441,6 @@ def test_the_dashboard_has_every_figure() -> None:
 
 
 def test_every_alert_is_explained() -> None:
-    rules = (ROOT / ".docker" / "prometheus" / "alerts.yml").read_text()
-    page = ALERTS_PAGE.read_text()
-    for alert in re.findall(r"alert: (\w+)", rules):
-        assert f"`{alert}`" in page, alert
+    table = ALERTS_PAGE.read_text().partition("## Alerts")[2].partition("## Causes")[0]
+    explained = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert sorted(explained) == sorted(rule["alert"] for rule in RULES)

@@ -1,7 +1,8 @@
-"""Pages say so when no worker lives, and when the queue is gone."""
+"""Pages say so when no worker lives, when the schedule is lost, and when the queue is gone."""
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.test import Client
@@ -14,7 +15,13 @@ from tests import factories
 
 pytestmark = pytest.mark.django_db
 OFFLINE = "The workers are offline"
+NO_SCHEDULE = "The schedule is not running"
 NO_QUEUE = "The queue is not responding"
+KEYS = [liveness._key(sign) for sign in liveness.PROCESSES]
+
+
+def all_live() -> None:
+    liveness.note_process(*liveness.PROCESSES)
 
 
 @pytest.fixture
@@ -22,36 +29,55 @@ def page(client: Client, settings: Settings) -> Iterator[Client]:
     settings.WORKERS_SILENT_AFTER = timedelta(minutes=2)
     client.force_login(factories.make_account())
     signs = redis_client()
-    signs.delete(liveness.KEY)
+    signs.delete(*KEYS)
     liveness.seen.at = liveness.NEVER
     yield client
     liveness.seen.at = liveness.NEVER
-    signs.delete(liveness.KEY)
+    signs.delete(*KEYS)
 
 
 def test_a_worker_that_lives_is_no_news(page: Client) -> None:
-    liveness.note_life()
+    all_live()
     shown = page.get("/").content.decode()
     assert OFFLINE not in shown
+    assert NO_SCHEDULE not in shown
     assert NO_QUEUE not in shown
 
 
 def test_silence_is_said_and_ends_by_itself(page: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    liveness.note_life()
+    all_live()
     later = timezone.now() + timedelta(minutes=3)
     with monkeypatch.context() as patch:
         patch.setattr(liveness.timezone, "now", lambda: later)
         assert liveness.trouble() == "silent"
-        liveness.note_life()
+        all_live()
         assert liveness.trouble() == ""
     redis_client().set(liveness.KEY, (timezone.now() - timedelta(hours=1)).isoformat())
     assert OFFLINE in page.get("/").content.decode()
 
 
+@pytest.mark.parametrize("lost", [liveness.SYSTEM, liveness.BEAT])
+def test_a_lost_schedule_is_not_called_a_lost_worker(page: Client, lost: str) -> None:
+    all_live()
+    long_ago = (timezone.now() - timedelta(hours=1)).isoformat()
+    redis_client().set(liveness._key(lost), long_ago)
+    shown = page.get("/").content.decode()
+    assert NO_SCHEDULE in shown
+    assert OFFLINE not in shown
+
+
+def test_a_process_touches_its_file(page: Client, settings: Settings, tmp_path: Path) -> None:
+    settings.LIVENESS_PATH = str(tmp_path / "alive")
+    # Whether Redis is there or not: the process lives.
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    liveness.note_process(liveness.SYSTEM)
+    assert (tmp_path / "alive").exists()
+
+
 def test_redis_is_asked_no_more_often_than_workers_write(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    liveness.note_life()
+    all_live()
     assert liveness.trouble() == ""
     redis_client().set(liveness.KEY, (timezone.now() - timedelta(hours=1)).isoformat())
     assert liveness.trouble() == ""
@@ -72,4 +98,4 @@ def test_without_redis_the_pages_are_still_read(page: Client, settings: Settings
     answer = page.get("/")
     assert answer.status_code == 200
     assert NO_QUEUE in answer.content.decode()
-    liveness.note_life()
+    all_live()

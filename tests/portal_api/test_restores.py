@@ -1,12 +1,17 @@
 """Restores that programs ask for, and what becomes of them."""
 
+import json
+import os
+import shutil
 import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
@@ -20,7 +25,10 @@ from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import snapshot_storage
 from tests import factories
 from tests.browser.scene import live_project, stored_backup
+from tests.conftest import database_of_this_test
+from tests.contract.server import running
 from tests.manifests import make_manifest, make_segment
+from tests.manual.pages import fence
 from tests.portal_api.conftest import Program
 
 WORKER_SECONDS = 90
@@ -179,6 +187,14 @@ class TestAsking:
         assert theirs.get(f"/restores/{restore.pk}")["project"] == "theirs"
 
 
+def wait_for_the_end(restore: Restore) -> None:
+    deadline = time.monotonic() + WORKER_SECONDS
+    while restore.state != Restore.State.COMPLETED:
+        assert time.monotonic() < deadline, restore.reason
+        time.sleep(0.5)
+        restore.refresh_from_db()
+
+
 @pytest.fixture
 def real_project(celery_worker: "subprocess.Popen[bytes]") -> Iterator[Project]:
     """A project with a database of ten readings and a stored backup; all is dropped again."""
@@ -211,3 +227,26 @@ def test_a_script_restores_the_newest_backup(real_project: Project) -> None:
     made = Project.objects.get(slug=restore["project"])
     assert made.name == "Cold Chain again"
     assert Charge.objects.filter(project_id=made.pk).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not shutil.which("jq") or not shutil.which("curl"), reason="no jq or no curl")
+def test_the_drill_asks_for_a_restore_as_it_is_printed(
+    real_project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    account: Account = real_project.created_by
+    token = factories.make_token(account, "backups:read", "restores:write")
+    environment = {**database_of_this_test(), "SNAPSHOT_STORAGE": settings.SNAPSHOT_STORAGE}
+    with running("backups_portal.asgi", environment, tmp_path / "web.log") as url:
+        script = fence("portal-api.md", "api=").replace("https://portal.example.com", url)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            env={**os.environ, "BACKUPS_TOKEN": token},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    (restore,) = Restore.objects.all()
+    assert json.loads(done.stdout)["state"] != Restore.State.FAILED
+    # Its worker is not left at work.
+    wait_for_the_end(restore)

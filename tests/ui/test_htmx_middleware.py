@@ -112,7 +112,7 @@ def test_a_live_part_brings_along_that_workers_are_offline(
         "transfer": f"/projects/{project.slug}/transfers/{transfer.pk}/status/",
     }[name]
     client.force_login(owner)
-    liveness.note_life()
+    liveness.note(liveness.WORKER)
     assert '<div id="workers" hx-swap-oob="true">' in poll(client, address).text
     assert "The workers are offline" not in poll(client, address).text
     redis_client().set(liveness.KEY, (timezone.now() - timedelta(days=400)).isoformat())

@@ -33,6 +33,8 @@ CHOICES = {
 NUMBERS = ("connect_timeout", "keepalives_idle", "keepalives_interval", "tcp_user_timeout")
 # Read where it is there; where it is not, `sslmode=require` would go on without a word.
 FILES = ("sslrootcert", "sslcrl")
+# A server that is cut off refuses nothing: pages, and Prometheus, do not wait for minutes.
+PATIENCE = {"connect_timeout": "5"}
 Parameters = dict[str, str]
 
 
@@ -85,6 +87,8 @@ def url(found: Mapping[str, str]) -> str:
 def django_database(text: str) -> dict[str, object]:
     """Make an entry of Django's DATABASES, whose OPTIONS have every parameter of the address.
 
+    A connection is given up after a few seconds, unless the address has a connect_timeout.
+
     Raises:
         AddressError: it cannot be used, or names no database.
     """
@@ -93,7 +97,7 @@ def django_database(text: str) -> dict[str, object]:
         raise AddressError(f"It names no database: write {EXAMPLE}.")
     names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host"}
     named = {ours: rest.pop(name, "") for ours, name in {**names, "PORT": "port"}.items()}
-    return {"ENGINE": ENGINE, **named, "OPTIONS": dict(rest)}
+    return {"ENGINE": ENGINE, **named, "OPTIONS": {**PATIENCE, **rest}}
 
 
 def _places(hosts: str, ports: str) -> str:

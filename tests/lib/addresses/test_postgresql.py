@@ -32,6 +32,8 @@ def of_django(url: str) -> Parameters:
     """What Django hands to libpq."""
     handler = ConnectionHandler({"default": postgresql.django_database(url)})
     found: dict[str, Any] = handler["default"].get_connection_params()
+    if "connect_timeout" not in url:
+        assert found.pop("connect_timeout") == "5"
     ours = ("context", "cursor_factory", "prepare_threshold", "client_encoding")
     return {name: str(value) for name, value in found.items() if name not in ours}
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from backups_portal.lib import liveness
 from backups_portal.lib.redis_client import redis_client
 from backups_portal.ops.metrics import exposition
+from backups_portal.ops.storage_state import storage_state
 from backups_portal.ops.tasks import look_at_copies
 from backups_portal.projects.models import Project
 from restores.models import Proof
@@ -28,6 +29,7 @@ from snapshots.replication import copy_run
 from snapshots.replication.copy_run import copies_overlooked, copy, next_copy, queue_copies
 from snapshots.reports.contents import look_inside
 from snapshots.retention.expiry import prune
+from snapshots.storages.storage_signs import copies_sign
 from tests.factories import make_account, make_project_row, make_snapshot
 from tests.s3 import bucket_url
 from tests.snapshots.replication.copies import (
@@ -251,11 +253,11 @@ def test_a_second_storage_that_is_away_keeps_no_backup_and_is_made_up_for(
     row = SnapshotCopy.objects.get()
     assert (row.state, row.failures) == (State.QUEUED, 1)
     assert row.reason.startswith("The second backup storage could not")
-    assert liveness.is_in_trouble(liveness.COPIES)
+    assert liveness.is_in_trouble(copies_sign())
     copy(snapshot.id)
     assert SnapshotCopy.objects.get().attempts == 1, "neither too early nor while it is away"
     SnapshotCopy.objects.update(retry_at=timezone.now())
-    redis_client().delete(f"{liveness._key(liveness.COPIES)}:trouble")
+    redis_client().delete(f"{liveness._key(copies_sign())}:trouble")
     copy(snapshot.id)
     assert SnapshotCopy.objects.get().state == State.FAILED
     Snapshot.objects.update(finished_at=timezone.now() - timedelta(hours=4))
@@ -264,8 +266,8 @@ def test_a_second_storage_that_is_away_keeps_no_backup_and_is_made_up_for(
     assert sweep_project(live_project.pk) is not None
     assert verify(snapshot).rows == snapshot.rows
 
+    # What was known of the other one is not held against this one.
     settings.SNAPSHOT_COPY_STORAGE = good
-    redis_client().delete(f"{liveness._key(liveness.COPIES)}:trouble")
     following = taken(live_project)
     assert next_copy(following.pk) == [following.pk]
     copied(following)
@@ -311,8 +313,8 @@ def test_the_second_storage_is_tried_like_the_first(
     second: Storage, settings: Any, tmp_path: Path
 ) -> None:
     look_at_copies()
-    assert liveness.last_sign(liveness.COPIES) is not None
-    assert 'of="copies"' in exposition().decode()
+    assert storage_state(copies_sign()) == "ok"
+    assert 'backups_portal_up{of="copies"} 1.0' in exposition().decode()
     settings.SNAPSHOT_COPY_STORAGE = ""
     assert 'of="copies"' not in exposition().decode()
 
