@@ -79,8 +79,7 @@ INSTALLED_APPS = [
     "backups_portal.notifications",
 ]
 
-# A request has an id, its own or a proxy's, which the lines of the log and the tasks that it sends
-# have too.
+# Log lines of a request, and the tasks that it sends, have its id or that of a proxy.
 DJANGO_GUID = {
     "GUID_HEADER_NAME": "X-Request-ID",
     "EXPOSE_HEADER": False,
@@ -216,15 +215,11 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=SECURE_COOKIES)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if SECURE_COOKIES else 0)
-# Other hosts of the domain are the operator's, who alone knows whether all of them have TLS; and
-# from the lists of browsers a domain is not removed for months.
+# The operator alone knows whether all hosts of the domain have TLS; browsers forget slowly.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
 if SECURE_HSTS_PRELOAD and not SECURE_HSTS_INCLUDE_SUBDOMAINS:
-    raise ImproperlyConfigured(
-        "SECURE_HSTS_PRELOAD=1 needs SECURE_HSTS_INCLUDE_SUBDOMAINS=1: the lists of browsers take "
-        "no domain without its subdomains."
-    )
+    raise ImproperlyConfigured("SECURE_HSTS_PRELOAD=1 needs SECURE_HSTS_INCLUDE_SUBDOMAINS=1.")
 # Django's warnings that they are off.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)

@@ -13,8 +13,12 @@ from django.conf import settings
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.database_url import database_url
-from backups_portal.projectdb.provisioning import create_database, database_name, drop_database
-from backups_portal.projects.project_creation import installation
+from backups_portal.projectdb.provisioning import (
+    create_database,
+    database_name,
+    drop_database,
+    settle_database,
+)
 from restores.proof_check import compare_with_manifest
 from restores.snapshot_loader import Target, load_snapshot
 from snapshots.engine.manifest import Manifest
@@ -32,7 +36,11 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 @contextmanager
 def main_database(server: str = "", owner: str = "") -> Iterator[Target]:
-    """An empty main database without a project, on the settings' server; dropped afterwards."""
+    """An empty main database without a project, on the settings' server; dropped afterwards.
+
+    Args:
+        owner: The installation that it belongs to; the settings' by default.
+    """
     prefix = secrets.token_hex(4)
     server = server or settings.PROJECT_DATABASE_URL
     create_database(
@@ -40,12 +48,20 @@ def main_database(server: str = "", owner: str = "") -> Iterator[Target]:
         prefix=prefix,
         password=PASSWORD,
         project_name="Test",
-        installation=owner or installation(),
+        installation=owner or _installation(),
     )
+    settle_database(server, prefix=prefix)
     try:
         yield Target(database_url(server, database=database_name(prefix)), prefix)
     finally:
         drop_database(server, prefix=prefix)
+
+
+def _installation() -> str:
+    # Benchmarks of the engine have no Django.
+    from backups_portal.projects.project_creation import installation
+
+    return installation()
 
 
 def open_database(target: Target) -> Connection:

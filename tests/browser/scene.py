@@ -103,7 +103,8 @@ class Scene:
         make = partial(factories.make_transfer, self.project, target, requested_by=self.owner)
         found = {state: make() for state in ("undone", "completed", "ready")}
         steps = {"ready": [], "completed": [start_move], "undone": [start_move, request_undo]}
-        for state, transfer in found.items():
+        for day, (state, transfer) in enumerate(found.items(), 200):
+            self._add_records(day)
             self._run(transfer)
             for step in steps[state]:
                 step(transfer=transfer, actor=self.owner)
@@ -120,6 +121,10 @@ class Scene:
                 finished_at=timezone.now(),
             ),
         }
+
+    def _add_records(self, day: int) -> None:
+        with open_database(Target(project_dsn(self.project), self.project.prefix)) as connection:
+            add_rows(connection, day, 3)
 
     def _run(self, transfer: Transfer) -> None:
         run_transfer(transfer.pk)

@@ -69,7 +69,7 @@ def test_restores_of_it_are_listed(client: Client, snapshot: Snapshot, owner: Ac
     assert f'href="/restores/{restore.pk}/">Rescue</a>' in page
 
 
-TABS = ("", "devices/", "left-out/", "restores/")
+TABS = ("", "devices/", "resources/", "left-out/", "restores/")
 
 
 def test_tabs_ask_as_often_for_a_hundred_restores_as_for_one(
@@ -84,7 +84,8 @@ def test_tabs_ask_as_often_for_a_hundred_restores_as_for_one(
             pages = [read(client, snapshot, ending=tab) for tab in TABS]
         counts.append(len(queries))
     assert counts[0] == counts[1]
-    assert ["of <strong>100</strong> restores" in page for page in pages] == [False] * 3 + [True]
+    listed = ["of <strong>100</strong> restores" in page for page in pages]
+    assert listed == [tab == "restores/" for tab in TABS]
 
 
 @pytest.mark.parametrize("tab", TABS)
@@ -93,7 +94,7 @@ def test_a_restore_and_every_tab_are_offered_on_each_tab(
 ) -> None:
     page = read(client, snapshot, ending=tab)
     assert page.index(url(snapshot, "restore/")) < page.index(url(snapshot, "compare/"))
-    assert re.findall(r'<a href="([^"]*)"( aria-current="page")?>', page)[-4:] == [
+    assert re.findall(r'<a href="([^"]*)"( aria-current="page")?>', page)[-len(TABS) :] == [
         (url(snapshot, one), ' aria-current="page"' if one == tab else "") for one in TABS
     ]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from snapshots.engine.device_export import csv_pieces, parquet_pieces
 from snapshots.engine.errors import EngineError
@@ -24,7 +25,7 @@ from snapshots.reports.device_reading import (
 )
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """Write the records of one device straight from storage; nothing is restored."""
 
     help = "Write the records of a device in a backup as CSV (which import_csv takes) or Parquet."

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backups_portal.projects.models import Project
-from snapshots.engine import source_database
+from snapshots.engine import instant_reader
 from snapshots.engine.column_reader import IrregularError
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
@@ -59,7 +59,7 @@ def test_lines_of_reading_have_ids(
     def irregular(*_: object) -> None:
         raise IrregularError
 
-    monkeypatch.setattr(source_database, "read_arrays", irregular)
+    monkeypatch.setattr(instant_reader, "read_arrays", irregular)
     snapshot = make_snapshot(live_project, state=Snapshot.State.QUEUED)
     with caplog.at_level(logging.INFO):
         assert not take(snapshot.pk).failure

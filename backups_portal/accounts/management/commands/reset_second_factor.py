@@ -5,14 +5,15 @@ from argparse import ArgumentParser
 from typing import Any
 
 from allauth.mfa.models import Authenticator
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 
 
-class Command(BaseCommand):
+class Command(OperatorCommand):
     """For who has lost phone and recovery codes. The password is asked for as before."""
 
     help = "Remove an account's authenticator app, passkeys and recovery codes."
