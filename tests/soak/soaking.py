@@ -29,13 +29,13 @@ from restores.tasks import run_restore
 from snapshots.models import Snapshot
 from tests.benchmarks.harness import Say
 from tests.benchmarks.portal import visitor
-from tests.benchmarks.soak.days import Days
-from tests.benchmarks.soak.ingest import Field, start_writers
-from tests.benchmarks.soak.processes import Executioner, Outages, Portal, Servers
-from tests.benchmarks.soak.watching import Counting, Gauges, Reader
 from tests.faults.laboratory import ask, databases
 from tests.faults.serving import messages
 from tests.realprojects import make_project
+from tests.soak.days import Days
+from tests.soak.ingest import Field, start_writers
+from tests.soak.processes import Executioner, Outages, Portal, Servers
+from tests.soak.watching import Counting, Gauges, Reader
 
 LOOP_SECONDS = 1.0
 GAUGE_SECONDS = 3.0

@@ -133,7 +133,7 @@ class Portal:
 def running_portal(folder: DataFolder, port: int) -> Iterator[Portal]:
     programs = {program.name: program for program in portal_programs(port, folder)}
     worker, beat = programs["worker"], programs["beat"]
-    command = ["tests.benchmarks.soak.beat" if part == "backups_portal" else part
+    command = ["tests.soak.beat" if part == "backups_portal" else part
                for part in beat.command]  # fmt: skip
     options = [("--concurrency=1", "-n", f"worker{number}@%h") for number in range(WORKERS)]
     workers = [

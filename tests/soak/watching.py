@@ -17,9 +17,9 @@ from backups_portal.demo.ports import LOOPBACK
 from snapshots.models import Snapshot
 from tests.benchmarks.harness import MEGABYTE, Samples, divide
 from tests.benchmarks.machine import resident_bytes
-from tests.benchmarks.soak.days import as_it_was
-from tests.benchmarks.soak.ingest import Truth
-from tests.benchmarks.soak.processes import PREFIX, Outages, Portal, Servers
+from tests.soak.days import as_it_was
+from tests.soak.ingest import Truth
+from tests.soak.processes import PREFIX, Outages, Portal, Servers
 
 PAGE_SECONDS = 1.0
 # Of a run, before processes have loaded and cached what they need.

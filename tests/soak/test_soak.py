@@ -22,16 +22,16 @@ from snapshots.models import Snapshot
 from snapshots.retention.expiry import prune_project
 from snapshots.schedule.schedule_tick import queue_due
 from tests.benchmarks.harness import Samples, judge
-from tests.benchmarks.soak.__main__ import parse
-from tests.benchmarks.soak.beat import compressed
-from tests.benchmarks.soak.days import as_it_was, missing_dates, pass_day
-from tests.benchmarks.soak.ingest import NOTHING, Contents, Truth, choose, groups_in, perform
-from tests.benchmarks.soak.judgement import goals, logged_errors
-from tests.benchmarks.soak.processes import Fault, Outages, Service, faults
-from tests.benchmarks.soak.watching import Connections, Counting, growth, quarters, surplus
 from tests.factories import make_project_row, make_snapshot
 from tests.processes import tree
 from tests.projectdatabases import add_device, main_database, open_database
+from tests.soak.__main__ import parse
+from tests.soak.beat import compressed
+from tests.soak.days import as_it_was, missing_dates, pass_day
+from tests.soak.ingest import NOTHING, Contents, Truth, choose, groups_in, perform
+from tests.soak.judgement import goals, logged_errors
+from tests.soak.processes import Fault, Outages, Service, faults
+from tests.soak.watching import Connections, Counting, growth, quarters, surplus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 """A soak: projects with ingest that never ends, days of minutes, and whatever runs is killed.
 
-    python -m tests.benchmarks.soak
-    python -m tests.benchmarks.soak --minutes 2 --projects 10 --day 30 --json
+    python -m tests.soak
+    python -m tests.soak --minutes 2 --projects 10 --day 30 --json
 
 It starts PostgreSQL, Redis, workers, beat and the web server as the demo does, lets days pass
 (days.py), writes into every project, asks for restores and shuts the new projects down again, while
@@ -28,7 +28,7 @@ from backups_portal.demo.shutdown_signals import stop_on_signals
 from tests.benchmarks.harness import Say, console_of, parser_of, print_json, progress
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.servers import server_version
-from tests.benchmarks.soak.processes import APPLICATION, Servers, running_portal, running_servers
+from tests.soak.processes import APPLICATION, Servers, running_portal, running_servers
 
 # What waits, waits for a part of a compressed day, as it does for a part of a day in production.
 IMPATIENT = {
@@ -81,9 +81,9 @@ def run(options: argparse.Namespace, say: Say) -> bool:
         servers = stack.enter_context(running_servers(folder, rng))
         machine = Machine.now(server_version(servers.database_url))
         prepare(folder, servers, port, options.day)
-        from tests.benchmarks.soak.judgement import look_at
-        from tests.benchmarks.soak.soaking import Soak, make_fields, wait_until_ready
-        from tests.benchmarks.soak.watching import connections
+        from tests.soak.judgement import look_at
+        from tests.soak.soaking import Soak, make_fields, wait_until_ready
+        from tests.soak.watching import connections
 
         fields = make_fields(options.projects, rng, say)
         portal = stack.enter_context(running_portal(folder, port))

@@ -33,13 +33,13 @@ from snapshots.run.snapshot_run import SHUT_DOWN
 from snapshots.storages.configured_storages import snapshot_storage
 from snapshots.storages.storage_marker import MARKER
 from tests.benchmarks.harness import Goal, Samples, Say, divide, percentile, show, show_table
-from tests.benchmarks.soak.days import missing_dates, pass_day
-from tests.benchmarks.soak.ingest import Field
-from tests.benchmarks.soak.processes import Outages, logs
-from tests.benchmarks.soak.soaking import Soak, orphan_databases
-from tests.benchmarks.soak.watching import connections, growth, quarters, surplus
 from tests.projectdatabases import quiet
 from tests.realprojects import database_of
+from tests.soak.days import missing_dates, pass_day
+from tests.soak.ingest import Field
+from tests.soak.processes import Outages, logs
+from tests.soak.soaking import Soak, orphan_databases
+from tests.soak.watching import connections, growth, quarters, surplus
 
 READERS = 2
 LOGGED = re.compile(r"^(?P<at>\d{4}-\d\d-\d\d [\d:]{8}),\d+ (?:ERROR|CRITICAL) (?P<what>.*)", re.M)

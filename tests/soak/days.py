@@ -21,7 +21,7 @@ from django.db.models import Count, Q
 
 from backups_portal.projects.models import Project
 from snapshots.models import Snapshot
-from tests.benchmarks.soak.processes import Outages
+from tests.soak.processes import Outages
 
 DAY = timedelta(days=1)
 EVERY_SECONDS = 0.5
