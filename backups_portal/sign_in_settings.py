@@ -1,7 +1,5 @@
 """Settings of django-allauth that no operator changes: how people sign in."""
 
-from typing import Any
-
 # Of allauth; what is ours is decided in backups_portal/accounts.
 SIGN_IN_APPS = [
     "allauth.account",
@@ -80,7 +78,7 @@ PROVIDER = "oidc"
 SESSION_SERIALIZER = "backups_portal.lib.sealed_sessions.SealedSerializer"
 
 
-def shared_cache(redis_url: str) -> dict[str, Any]:
+def shared_cache(redis_url: str) -> dict[str, object]:
     """Return the cache in which allauth counts tries and remembers used codes."""
     return {
         "BACKEND": "backups_portal.lib.shared_cache.SharedCache",
@@ -90,7 +88,7 @@ def shared_cache(redis_url: str) -> dict[str, Any]:
     }
 
 
-def single_sign_on_app(*, name: str, url: str, client_id: str, secret: str) -> dict[str, Any]:
+def single_sign_on_app(*, name: str, url: str, client_id: str, secret: str) -> dict[str, object]:
     """Return SOCIALACCOUNT_PROVIDERS with the provider; empty if there is no URL."""
     app = {
         "provider_id": PROVIDER,

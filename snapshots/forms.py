@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.timezones import zone_names, zone_of
 from backups_portal.projects.models import MainDatabase
 from backups_portal.ui.form_widgets import LongSelect
@@ -164,9 +165,9 @@ class SearchForm(FindForm):
         max_length=200,
     )
 
-    def clean(self) -> dict[str, Any]:
+    def clean(self) -> JsonObject:
         """Refuse a period without a beginning, and one that ends before it begins."""
-        values: dict[str, Any] = super().clean() or {}
+        values: JsonObject = super().clean() or {}
         day, last = values.get("day"), values.get("last_day")
         if last and "day" in values and day is None:
             self.add_error("day", "Enter the first day, too.")
@@ -211,9 +212,9 @@ class PeriodForm(forms.Form):
         with timezone.override(zone_of(self._zone)):
             super().full_clean()
 
-    def clean(self) -> dict[str, Any]:
+    def clean(self) -> JsonObject:
         """Refuse a period that ends before it begins."""
-        values: dict[str, Any] = super().clean() or {}
+        values: JsonObject = super().clean() or {}
         since, until = values.get("since"), values.get("until")
         if since and until and until <= since:
             self.add_error("until", "Choose a time after the first one.")

@@ -109,9 +109,9 @@ class AccountAdapter(DefaultAccountAdapter):
         PASSWORD_AGAIN.forget(str(user.pk))
         return True
 
-    def post_login(self, request: HttpRequest, user: Account, **kwargs: Any) -> HttpResponse:
+    def post_login(self, request: HttpRequest, user: Account, **kwargs: object) -> HttpResponse:
         response = super().post_login(request, user, **kwargs)
-        details: dict[str, Any] = {}
+        details: dict[str, object] = {}
         for entry in get_authentication_records(request, user):
             if entry["method"] == "socialaccount":
                 details["by"] = "single sign-on"
@@ -123,7 +123,9 @@ class AccountAdapter(DefaultAccountAdapter):
         record(action="session.signed_in", actor=user, details=details, address=address)
         return response
 
-    def pre_login(self, request: HttpRequest, user: Account, **kwargs: Any) -> HttpResponse | None:
+    def pre_login(
+        self, request: HttpRequest, user: Account, **kwargs: object
+    ) -> HttpResponse | None:
         request.session[PENDING] = user.get_session_auth_hash()
         response: HttpResponse | None = super().pre_login(request, user, **kwargs)
         return response
@@ -194,7 +196,7 @@ class AccountAdapter(DefaultAccountAdapter):
             url, {self.request.get_host()}, require_https=self.request.is_secure()
         )
 
-    def is_reauthentication_required(self, **kwargs: Any) -> bool:
+    def is_reauthentication_required(self, **kwargs: object) -> bool:
         # Who has the provider alone confirms by signing in there again.
         own = [one for one in self.get_reauthentication_methods(self.request.user) if one["own"]]
         return bool(own) or not is_recent(self.request, RECENT)

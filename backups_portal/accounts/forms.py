@@ -200,7 +200,7 @@ class ForgottenForm(account.ResetPasswordForm):
             raise ValidationError("This portal can't send e-mail.")
         return email
 
-    def save(self, request: HttpRequest, **_: Any) -> str:
+    def save(self, request: HttpRequest, **_: object) -> str:
         """Let a worker look for the account: here nobody shall see how long that takes."""
         email, address = self.cleaned_data["email"], address_of(request)
         # A few per account an hour: a visitor who asks again already has a message.

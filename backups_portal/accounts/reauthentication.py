@@ -26,12 +26,12 @@ FILLING_IN = timedelta(hours=1)
 
 
 @receiver(user_logged_in)
-def _note_sign_in(request: HttpRequest, **_: Any) -> None:
+def _note_sign_in(request: HttpRequest, **_: object) -> None:
     request.session[PASSWORD_AT] = timezone.now().timestamp()
 
 
 @receiver(authentication_step_completed)
-def _note_again(request: HttpRequest, reauthenticated: bool = False, **_: Any) -> None:
+def _note_again(request: HttpRequest, reauthenticated: bool = False, **_: object) -> None:
     if reauthenticated:
         request.session[PASSWORD_AT] = timezone.now().timestamp()
 

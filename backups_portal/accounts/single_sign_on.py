@@ -31,6 +31,7 @@ from requests import RequestException
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
 from backups_portal.sign_in_settings import PROVIDER
 from backups_portal.ui.visible_names import name_problem
@@ -41,7 +42,7 @@ log = get_logger(__name__)
 class PortalProvider(OpenIDConnectProvider):
     """The provider of the settings, whose e-mail may be in another claim."""
 
-    def extract_email_addresses(self, data: dict[str, Any]) -> list[Any]:
+    def extract_email_addresses(self, data: JsonObject) -> list[Any]:
         for claims in (data.get("userinfo") or {}, data.get("id_token") or {}):
             if email := claims.get(settings.OIDC_EMAIL_CLAIM):
                 verified = claims.get("email_verified")
@@ -49,7 +50,7 @@ class PortalProvider(OpenIDConnectProvider):
                 return super().extract_email_addresses({"userinfo": claims})
         return []
 
-    def extract_common_fields(self, data: dict[str, Any]) -> dict[str, Any]:
+    def extract_common_fields(self, data: JsonObject) -> JsonObject:
         (email, *_) = [one.email for one in self.extract_email_addresses(data)] or [""]
         return {**super().extract_common_fields(data), "email": email}
 
@@ -66,8 +67,8 @@ class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
     def get_callback_url(self, request: HttpRequest, app: Any) -> str:
         return f"{settings.PORTAL_URL}{reverse('single-sign-on-callback')}"
 
-    def get_access_token_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        data: dict[str, Any] = super().get_access_token_data(*args, **kwargs)
+    def get_access_token_data(self, *args: Any, **kwargs: Any) -> JsonObject:
+        data: JsonObject = super().get_access_token_data(*args, **kwargs)
         # allauth trusts TLS for the token's signature; an address without TLS is no reason to.
         self.did_fetch_access_token = False
         if "id_token" not in data:
@@ -84,7 +85,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         provider: Any,
         error: Any = None,
         exception: Exception | None = None,
-        extra_context: dict[str, Any] | None = None,
+        extra_context: JsonObject | None = None,
     ) -> None:
         if isinstance(exception, RequestException):
             raise ImmediateHttpResponse(_away(request, exception))
@@ -124,7 +125,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         return bool(settings.OIDC_CREATE_ACCOUNTS)
 
     def populate_user(
-        self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]
+        self, request: HttpRequest, sociallogin: SocialLogin, data: JsonObject
     ) -> Account:
         account: Account = super().populate_user(request, sociallogin, data)
         name = str(data.get("name") or "")[:100]

@@ -7,7 +7,6 @@ and handlers.
 """
 
 import logging
-from typing import Any
 
 import structlog
 from structlog.contextvars import merge_contextvars
@@ -33,7 +32,7 @@ def get_logger(name: str) -> BoundLogger:
     return logger
 
 
-def _as_record(_: object, __: str, event: EventDict) -> tuple[tuple[str], dict[str, Any]]:
+def _as_record(_: object, __: str, event: EventDict) -> tuple[tuple[str], dict[str, object]]:
     """Say what the standard library is called with."""
     options = {name: event.pop(name) for name in OPTIONS if name in event}
     extra = event.pop("extra", {})

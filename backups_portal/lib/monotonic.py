@@ -33,7 +33,7 @@ class SteadyScheduler(Scheduler):
         self._is_sending = False
         super().__init__(*args, **options)
 
-    def tick(self, *_: object, **__: Any) -> float:
+    def tick(self, *_: object, **__: object) -> float:
         """Send what is due; the seconds until the next look."""
         now = time.monotonic()
         for name, entry in self.schedule.items():

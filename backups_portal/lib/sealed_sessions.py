@@ -1,7 +1,6 @@
 """Seal what sessions hold: a copy of their table opens nothing."""
 
 import json
-from typing import Any
 
 from django.conf import settings
 
@@ -13,10 +12,10 @@ PURPOSE = "session"
 class SealedSerializer:
     """Write a session as JSON that only the installation's key opens."""
 
-    def dumps(self, session: dict[str, Any]) -> bytes:
+    def dumps(self, session: dict[str, object]) -> bytes:
         return _keyring().seal(json.dumps(session, separators=(",", ":")), PURPOSE)
 
-    def loads(self, sealed: bytes) -> dict[str, Any]:
+    def loads(self, sealed: bytes) -> dict[str, object]:
         try:
             return dict(json.loads(_keyring().open(sealed, PURPOSE)))
         except DecryptionError:

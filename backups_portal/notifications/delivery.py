@@ -63,7 +63,7 @@ class DeliveryJob(LeasedJob[Delivery]):
     def too_long(self) -> str:
         return TOO_LONG
 
-    def explain(self, error: Exception) -> dict[str, Any]:
+    def explain(self, error: Exception) -> dict[str, object]:
         return {"reason": super().explain(error)["reason"]}
 
     def give_up(self, error: Exception, **fields: Any) -> None:
