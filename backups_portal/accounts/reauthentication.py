@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
 from allauth.account.signals import authentication_step_completed
+from django.contrib.auth import HASH_SESSION_KEY, update_session_auth_hash
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied
 from django.dispatch import receiver
@@ -32,8 +33,13 @@ def _note_sign_in(request: HttpRequest, **_: object) -> None:
 
 @receiver(authentication_step_completed)
 def _note_again(request: HttpRequest, reauthenticated: bool = False, **_: object) -> None:
-    if reauthenticated:
-        request.session[PASSWORD_AT] = timezone.now().timestamp()
+    if not reauthenticated:
+        return
+    request.session[PASSWORD_AT] = timezone.now().timestamp()
+    user = request.user
+    # A password that an older hasher had stored is stored anew as it is checked.
+    if user.is_authenticated and user.get_session_auth_hash() != request.session[HASH_SESSION_KEY]:
+        update_session_auth_hash(request, user)
 
 
 def is_recent(request: HttpRequest, within: timedelta) -> bool:

@@ -12,6 +12,7 @@ from allauth.mfa.utils import decrypt
 from allauth.usersessions.models import UserSession
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
@@ -373,3 +374,17 @@ def test_the_session_of_a_closed_account_opens_nothing(client: Client, account: 
     Account.objects.update(is_active=False)
     assert client.get("/account/")["Location"] == "/sign-in/?next=/account/"
     assert client.get("/").status_code == 302
+
+
+def test_a_password_that_is_stored_anew_ends_no_session(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = factories.make_account()
+    client.force_login(account)
+    before = account.password
+    # As after an update that makes guessing dearer.
+    monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 2)
+    answer = client.post("/account/password-again/", {"password": factories.PASSWORD})
+    assert answer.status_code == 302
+    assert Account.objects.get().password != before
+    assert client.get("/account/").status_code == 200

@@ -5,9 +5,8 @@ variables that report together, and the first variable of the first one has 500 
 measurement opens everything anew, as the first request of a process does.
 """
 
-import argparse
-import json
 import statistics
+import sys
 import tempfile
 import time
 import uuid
@@ -42,8 +41,8 @@ from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segments import Coverage, EncodedSegment, encode
 from snapshots.engine.series_search import Selection
 from snapshots.engine.storage import Storage, open_storage
-from tests.benchmarks.harness import count
-from tests.benchmarks.machine import describe, peak_growth
+from tests.benchmarks.harness import console_of, parser_of, print_json
+from tests.benchmarks.machine import Machine, peak_growth
 from tests.s3 import BUCKET, bucket_url, s3_server
 
 FIRST_DAY = 20_000
@@ -273,20 +272,18 @@ def _timed(work: Callable[[], int]) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Run from a terminal."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rows", type=count, default=20_000_000)
+def main(arguments: list[str]) -> None:
+    parser = parser_of("lookinside", __doc__, rows=20_000_000)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--variables", type=int, default=5)
     parser.add_argument("--days", type=int, default=200)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = vars(parser.parse_args())
-    as_json = options.pop("json")
-    result = {**measure(Size(**options)), "machine": describe("").as_dict()}
-    lines = [f"{name}: {value}" for name, value in result.items()]
-    print(json.dumps(result, indent=1) if as_json else "\n".join(lines))  # noqa: T201
+    options = parser.parse_args(arguments)
+    size = Size(options.rows, options.devices, options.variables, options.days)
+    result = {**measure(size), "machine": str(Machine.now("of no use here"))}
+    for name, value in result.items():
+        console_of(options).print(f"{name}: {value}", highlight=False)
+    print_json(options, **result)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -9,18 +9,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import Client, override_settings
+from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext
 from pytest_django import DjangoDbBlocker
 
 from backups_portal.accounts.models import Account
+from backups_portal.lib import liveness
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Project
@@ -92,12 +96,21 @@ def portal(
             "STATIC_ROOT": str(static_root),
             **database_of_this_test(),
         }
+        _note_processes()
         with running("backups_portal.asgi", environment, folder / "portal.log") as url:
             yield Portal(url, storage, folder)
         drop_databases()
         call_command("flush", interactive=False, verbosity=0)
         # Playwright's loop gives this module a connection of its own.
         connections.close_all()
+
+
+def _note_processes() -> None:
+    """Give signs of all processes that stay fresh: others' that have ended leave old ones."""
+    tomorrow = timezone.now() + timedelta(days=1)
+    with patch.object(liveness.timezone, "now", return_value=tomorrow):
+        for sign in (*liveness.PROCESSES, liveness.SCHEDULE):
+            liveness.note(sign)
 
 
 def drop_databases() -> None:

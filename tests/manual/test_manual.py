@@ -34,6 +34,7 @@ ELSEWHERE = {
     f"{MANAGE} …": "stands for all commands, whose words are tried below",
     ".docker/make-secrets.sh .docker/kubernetes/secrets": "tests/kubernetes",
     "api=https://portal.example.com/api/v1/projects/": "tests/portal_api/test_restores.py",
+    'records="$api/$backup/devices/': "tests/portal_api/test_backup_records.py",
 }
 RUN_HERE = (
     "cp .env.example .env",

@@ -1,10 +1,16 @@
 """Programs read the records of a device inside a backup, page after page."""
 
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import psycopg
 import pytest
+from pytest_django import Settings
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.bulkhead import Bulkhead
@@ -15,6 +21,9 @@ from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
 from snapshots.reports import device_reading
 from tests import factories
+from tests.conftest import database_of_this_test
+from tests.contract.server import running
+from tests.manual.pages import fence
 from tests.portal_api.conftest import Program
 from tests.projectdatabases import DEVICE
 from tests.snapshots.conftest import live_project, stored  # noqa: F401 - fixtures
@@ -107,3 +116,37 @@ def test_what_is_refused(snapshot: Snapshot, reader: Program, stored: Storage) -
     problem = reader.refused(409, "GET", path(snapshot))
     assert problem["cause"] == "damaged"
     assert "missing in storage" in problem["detail"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not shutil.which("jq") or not shutil.which("curl"), reason="no jq or no curl")
+def test_the_script_of_the_manual_prints_every_record(
+    live_project: Project,  # noqa: F811
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    backup = taken(live_project)
+    token = factories.make_token(live_project.created_by, "records:read")
+    environment = {**database_of_this_test(), "SNAPSHOT_STORAGE": settings.SNAPSHOT_STORAGE}
+    with running("backups_portal.asgi", environment, tmp_path / "web.log") as url:
+        script = (
+            fence("portal-api.md", "records=")
+            # The oldest page, too: three of four.
+            .replace("limit=1000", "limit=4")
+            .replace("variable=temperature&since=2026-11-01", "since=2026-01-01")
+        )
+        variables = {
+            "api": f"{url}/api/v1/projects/{live_project.slug}/backups",
+            "backup": str(backup.pk),
+            "auth": f"Authorization: Bearer {token}",
+            "DEVICE": DEVICE,
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            env={**os.environ, **variables},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len({record["id"] for record in records}) == len(records) == 10

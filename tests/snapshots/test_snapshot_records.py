@@ -42,7 +42,7 @@ def test_csv_and_parquet(
     run(snapshot, "--format", "parquet", "--output", str(file), *period)
     assert pq.read_table(file)["number"].to_pylist() == [0.625, 0.75]
     events = AuditEvent.objects.filter(action="snapshot.device_exported")
-    assert events.filter(details__via="snapshot_records").count() == 2
+    assert events.filter(details__via="command").count() == 2
 
 
 def test_what_is_refused(snapshot: Snapshot, tmp_path: Path, stored: Storage) -> None:
