@@ -101,6 +101,11 @@ class PasswordForm(account.ReauthenticateForm):
 
     password = password_field("Your password")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # It is all that the page asks for.
+        self.fields["password"].widget.attrs["autofocus"] = True
+
 
 class CodeMixin(forms.Form):
     """A code that is counted; what was wrong is written down."""
