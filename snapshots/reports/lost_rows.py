@@ -30,9 +30,9 @@ log = get_logger(__name__)
 MAX_DEVICES = 25
 # The rows of all days of a large device are counted for longer than a page waits.
 TIMEOUT_MS = 3_000
-COUNT = """SELECT count(*) FROM variable
-    WHERE series_id IN (SELECT id FROM series WHERE device_id = %s)"""
-COUNT_OF_DAYS = f"{COUNT} AND time >= %s AND time < %s::timestamptz + interval '24 hours'"
+COUNT = """SELECT EXISTS (SELECT FROM device WHERE id = %(device)s), (SELECT count(*) FROM variable
+    WHERE series_id IN (SELECT id FROM series WHERE device_id = %(device)s){days})"""
+OF_DAYS = " AND time >= %(first)s AND time < %(last)s::timestamptz + interval '24 hours'"
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,12 @@ class Found:
 
     Attributes:
         now: Rows in the main database; None if it did not answer in time.
+        is_device_gone: Whether the main database answered that it has no such device.
     """
 
     holdings: list[Holding]
     now: int | None
+    is_device_gone: bool
 
     @property
     def best(self) -> Holding | None:
@@ -180,7 +182,8 @@ def find_rows(
             holdings.append(Holding(snapshot, None, str(error)))
     most = max((holding.rows or 0 for holding in holdings), default=0)
     marked = [replace(item, is_most=most > 0 and item.rows == most) for item in holdings]
-    return Found(marked, _rows_now(project, device_id, day, last_day))
+    now, is_device_gone = _rows_now(project, device_id, day, last_day)
+    return Found(marked, now, is_device_gone)
 
 
 class _Library:
@@ -253,9 +256,14 @@ def _variables_in(series: pa.Table, device_id: str) -> Iterable[tuple[str, str]]
 
 def _rows_now(
     project: Project, device_id: str, day: date | None, last_day: date | None
-) -> int | None:
-    bounds = [datetime.combine(one, datetime.min.time(), UTC) for one in (day, last_day) if one]
-    query, values = (COUNT_OF_DAYS, [device_id, *bounds]) if bounds else (COUNT, [device_id])
+) -> tuple[int | None, bool]:
+    """Count a device's rows in the main database, and tell whether the device is gone."""
+    bounds = {
+        name: datetime.combine(one, datetime.min.time(), UTC)
+        for name, one in (("first", day), ("last", last_day))
+        if one
+    }
+    query = COUNT.format(days=OF_DAYS if bounds else "")
     try:
         with (
             source_errors(),
@@ -265,8 +273,8 @@ def _rows_now(
                 settings={"statement_timeout": str(TIMEOUT_MS)},
             ) as connection,
         ):
-            row = connection.execute(query, values).fetchone()
+            row = connection.execute(query, {"device": device_id, **bounds}).fetchone()
     except EngineError:
         log.warning("the main database was not asked", project=project.pk, exc_info=True)
-        return None
-    return int(row[0]) if row else None
+        return None, False
+    return (int(row[1]), not row[0]) if row else (None, False)

@@ -84,3 +84,15 @@ def test_a_wrong_period_is_said_to_be(
 ) -> None:
     client.force_login(live_project.created_by)
     assert said in page(client, live_project, query)
+
+
+def test_a_device_that_is_gone_is_said_to_be(
+    client: Client, live_project: Project, snapshots: list[Snapshot]
+) -> None:
+    gone = "itself is gone from"
+    assert gone not in page(client, live_project, "")
+    with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
+        source.execute("DELETE FROM device WHERE id = %s", [DEVICE])
+    found = find_rows(live_project, DEVICE, date(2026, 3, 1), date(2026, 3, 3))
+    assert (found.now, found.is_device_gone) == (0, True)
+    assert gone in page(client, live_project, "")
