@@ -101,4 +101,42 @@
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
+
+  // What was sent after the session had ended is in its form again after signing in, but for what
+  // is accepted by a tick. Forms without the mark, as those with passwords, keep nothing.
+  const KEPT = "form:";
+  const keyOf = (form) => `${KEPT}${location.pathname}#${form.id}`;
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (event.defaultPrevented || !("keep" in form.dataset)) return;
+    const isKept = ([name]) => !form.elements[name]?.matches?.("[type=hidden], [type=checkbox][required]");
+    const fields = [...new FormData(form)].filter(isKept);
+    sessionStorage.setItem(keyOf(form), JSON.stringify(fields));
+  });
+  const isSignIn = (path) => path.startsWith("/sign-in/");
+  const hasSignedIn = document.referrer && isSignIn(new URL(document.referrer).pathname);
+  let waiting = [];
+  // Parts of a form may come behind its page.
+  const refill = () => {
+    waiting = waiting.filter(([form, name, value]) => {
+      const fields = [...form.querySelectorAll(`[name="${CSS.escape(name)}"]`)];
+      const field = fields.find((one) => one.type !== "checkbox" || one.value === value);
+      if (!field) return true;
+      if (field.type === "checkbox") field.checked = true;
+      else if (field.value !== value) {
+        field.value = value;
+        field.dispatchEvent(new Event("change", { bubbles: true }));
+      }
+      return false;
+    });
+  };
+  if (!isSignIn(location.pathname)) {
+    for (const form of hasSignedIn ? document.querySelectorAll("form[data-keep]") : []) {
+      const fields = JSON.parse(sessionStorage.getItem(keyOf(form)) ?? "[]");
+      waiting.push(...fields.map(([name, value]) => [form, name, value]));
+    }
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith(KEPT)) sessionStorage.removeItem(key);
+    refill();
+    document.addEventListener("htmx:after:swap", refill);
+  }
 })();

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Page, expect
 
+from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
 from backups_portal.lib.liveness import WORKER, last_sign
 from backups_portal.projects.models import MainDatabase, Project
@@ -75,6 +77,17 @@ def wait_for(hand: Hand, result: Locator) -> None:
     expect(result).to_be_visible(timeout=SOON)
 
 
+def end_session(page: Page) -> None:
+    """Make the browser as it is once its session has ended."""
+    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+
+
+def sign_in_again(page: Page, account: Account) -> None:
+    page.get_by_label("E-mail").fill(account.email)
+    page.get_by_label("Password").fill(factories.PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_from_the_first_sign_in_to_the_empty_state(enter: Enter, scene: Scene, way: str) -> None:
     person = hand(way, enter)
@@ -128,6 +141,42 @@ def test_who_goes_back_after_a_restore_has_accepted_nothing_again(
     page.go_back()
     expect(accept).not_to_be_checked()
     expect(page.get_by_text("This is not the first restore of this backup")).to_be_visible()
+
+
+def test_what_was_typed_outlives_the_session(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    page.goto(scene.url("restore-confirm"))
+    page.get_by_label("Name of the new project").fill("Typed before")
+    page.get_by_label("I accept these charges").check()
+    end_session(page)
+    page.get_by_role("button", name="Create project from backup").click()
+    sign_in_again(page, scene.owner)
+    expect(page.get_by_label("Name of the new project")).to_have_value("Typed before")
+    expect(page.get_by_label("I accept these charges")).not_to_be_checked()
+    page.goto(scene.url("restore-confirm"))
+    expect(page.get_by_label("Name of the new project")).not_to_have_value("Typed before")
+
+
+def test_devices_that_were_ticked_outlive_the_session(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    page.goto(f"/projects/{scene.project.slug}/transfers/")
+    page.get_by_role("checkbox", name=re.compile("^Truck")).check()
+    page.locator("#id_since").fill("2026-11-01T10:00")
+    end_session(page)
+    page.get_by_role("button", name="Start the dry run").click()
+    sign_in_again(page, scene.owner)
+    expect(page.get_by_role("checkbox", name=re.compile("^Truck"))).to_be_checked()
+    expect(page.locator("#id_since")).to_have_value("2026-11-01T10:00")
+
+
+def test_nothing_is_seen_after_signing_out(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    page.goto(f"/projects/{scene.project.slug}/backups/")
+    end_session(page)
+    page.goto("/sign-in/")
+    page.go_back()
+    expect(page.get_by_label("Password")).to_be_visible()
+    expect(page.get_by_text(scene.project.name)).to_have_count(0)
 
 
 @pytest.mark.parametrize("way", WAYS)
