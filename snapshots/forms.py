@@ -137,9 +137,9 @@ class FindForm(forms.Form):
 
     device = forms.CharField(
         label="Device",
-        help_text="Its name or id, or part of it. Deleted devices are found, too.",
+        help_text="Its name or ID, or part of it. Deleted devices are found, too.",
         max_length=200,
-        error_messages={"required": "Enter part of the name or id."},
+        error_messages={"required": "Enter part of the name or ID."},
     )
     day = forms.DateField(
         label="Day (UTC)",

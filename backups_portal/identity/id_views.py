@@ -32,7 +32,7 @@ class OldIdForm(forms.Form):
     """What to look up."""
 
     old = forms.CharField(
-        label="Old variable id or token",
+        label="Old variable ID or token",
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
         error_messages={"required": "Enter an old variable id or an old token."},
     )

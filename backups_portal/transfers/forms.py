@@ -110,7 +110,7 @@ class TransferForm(forms.Form):
         required=False,
         max_length=100,
         label="Match devices by tag",
-        help_text="Devices are matched by id, then by serial number or this tag, then by name.",
+        help_text="Devices are matched by ID, then by serial number or this tag, then by name.",
     )
     kinds = forms.MultipleChoiceField(
         required=False,

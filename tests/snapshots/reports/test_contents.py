@@ -79,7 +79,7 @@ def test_devices_are_paged_and_found(client: Client, snapshot: Snapshot) -> None
     found = read(client, snapshot, f"devices/?q={'1e'.zfill(24)}")
     assert "Empty 30" in found
     assert "Empty 3<" not in found
-    assert "No device has “x&amp;y” in its name or id." in read(
+    assert "No device has “x&amp;y” in its name or ID." in read(
         client, snapshot, "devices/?q=x%26y"
     )
 

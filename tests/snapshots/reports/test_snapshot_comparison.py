@@ -279,7 +279,7 @@ class TestFind:
 
     def test_wrong_input(self, client: Client, live_project: Project) -> None:
         client.force_login(live_project.created_by)
-        assert "Enter part of the name or id." in find(client, live_project, "device=&day=")
+        assert "Enter part of the name or ID." in find(client, live_project, "device=&day=")
         assert "Enter a day as year, month and day" in find(
             client, live_project, "device=truck&day=x"
         )
