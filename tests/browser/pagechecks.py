@@ -1,5 +1,8 @@
 """What can be measured of a page: what axe says, contrast, names of tables, and what fits."""
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
@@ -16,6 +19,9 @@ COLOURS = {
 # A large screen, tablets on their side and upright, a small phone.
 WIDTHS = (1920, 1024, 768, 360)
 AXE = Axe()
+# A folder for pictures of every page that is judged; none are taken unless it is named.
+PICTURES = "SCREENSHOTS"
+PICTURE_WIDTHS = (1280, 390)
 
 
 def problems(page: Page, options: dict[str, Any]) -> list[str]:
@@ -121,3 +127,16 @@ def assert_fits(page: Page) -> None:
         page.set_viewport_size({"width": width, "height": 860})
         assert overflow(page) == 0, f"scrolls sideways at {width} px"
         assert crowded(page) == [], f"too narrow at {width} px"
+
+
+def photograph(page: Page) -> None:
+    """Take the page in both widths and both themes, if pictures are wanted."""
+    if not (folder := os.environ.get(PICTURES)):
+        return
+    test = re.sub(r".*\[|\]? \(\w+\)$|.*::", "", os.environ["PYTEST_CURRENT_TEST"])
+    name = re.sub(r"\W+", "-", test)
+    for width in PICTURE_WIDTHS:
+        page.set_viewport_size({"width": width, "height": 860})
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            page.screenshot(path=Path(folder, f"{name}-{width}-{theme}.png"), full_page=True)
