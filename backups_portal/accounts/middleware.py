@@ -58,7 +58,7 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Let no browser keep a page: Back shows what is true now, and nothing after signing out."""
+        """Let no browser keep a page: Back shows what is true, and nothing after signing out."""
         if request.session.accessed and request.user.is_authenticated:
             add_never_cache_headers(response)
         return response

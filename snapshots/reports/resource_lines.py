@@ -7,6 +7,7 @@ those that somebody has put into settings.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from backups_portal.lib.json_types import JsonObject
 from snapshots.engine.archive_resources import RESOURCES, Document, Rows, read_resources
@@ -48,10 +49,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class Setting:
-    """A labelled value, or what is below a label."""
+    """A labelled value, a moment, or what is below a label."""
 
     label: str
     text: str = ""
+    moment: datetime | None = None
     inner: list["Setting"] = field(default_factory=list)
 
 
@@ -131,7 +133,18 @@ def _setting(name: str, value: object, budget: Iterator[int], depth: int) -> Set
             return Setting(label, ", ".join(_text(one) for one in value))
         named = {_item_name(one, place): one for place, one in enumerate(value, 1)}
         return Setting(label, inner=list(_settings(named, budget, depth + 1)))
+    if name.endswith("_at") and (moment := _moment(value)):
+        return Setting(label, moment=moment)
     return Setting(label, _text(value))
+
+
+def _moment(value: object) -> datetime | None:
+    """Read a moment with its zone; None if it is none."""
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _item_name(item: object, place: int) -> str:

@@ -36,7 +36,12 @@ class ResourcesView(SnapshotMixin, RecentPasswordMixin, TemplateView):
         if isinstance(seconds := found.get("busy"), int):
             status = 503
         response = self.render_to_response(
-            self.get_context_data(snapshot=self.snapshot, **found), status=status
+            self.get_context_data(
+                snapshot=self.snapshot,
+                zone=self.project.main_database.backup_time_zone,
+                **found,
+            ),
+            status=status,
         )
         if status == 503:
             response["Retry-After"] = str(seconds)

@@ -204,7 +204,7 @@ def test_lost_data_moves_to_where_it_belongs_and_back(enter: Enter, scene: Scene
     wait_for(person, ready)
     expect(ready).to_be_focused()
     device = page.get_by_role("row").filter(has_text="Truck")
-    expect(device.get_by_role("cell")).to_contain_text(["10", "3", "7", "0", "0", "id"])
+    expect(device.get_by_role("cell")).to_contain_text(["10", "3", "7", "0", "0", "ID"])
     expect(page.get_by_role("main")).to_have_count(1)
     person.press("Move the data")
     wait_for(person, page.get_by_text("Both sides agree"))

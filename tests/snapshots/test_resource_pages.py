@@ -107,6 +107,8 @@ def test_of_tokens_the_last_four_characters(
     assert "Truck" in page
     assert f"…{token[0][-4:]}" in page
     assert token[0] not in page
+    assert "Created at" in page
+    assert '<time datetime="' in page.partition("Created at")[2]
     assert token[0][:8] not in page.replace(f"…{token[0][-4:]}", "")
 
 

@@ -63,6 +63,7 @@ STATES: list[tuple[str, str, dict[str, Any], Collection[str], Collection[str]]] 
     ("plan", "ready", {"plan": PLAN}, ["Ready to move", FOUND], [AGREE, "Nothing was"]),
     ("plan", "failed", {"reason": "No."}, ["Dry run failed", "Dry run again"], [AGREE]),
     ("plan", "cancelled", {"plan": PLAN}, ["Cancelled", "Nothing was moved."], [AGREE]),
+    ("plan", "cancelled", {}, ["Cancelled", "Nothing was moved.", "Move data again"], [AGREE]),
     (
         "move",
         "queued",
