@@ -116,12 +116,23 @@
   const isSignIn = (path) => path.startsWith("/sign-in/");
   const hasSignedIn = document.referrer && isSignIn(new URL(document.referrer).pathname);
   let waiting = [];
-  // Parts of a form may come behind its page.
+  // A field that comes behind the page has a hidden one in its place until then, so that what asks
+  // for it says what was chosen.
+  const standIn = (form, name, value) => {
+    const field = document.createElement("input");
+    Object.assign(field, { type: "hidden", name, value });
+    return form.appendChild(field);
+  };
   const refill = () => {
-    waiting = waiting.filter(([form, name, value]) => {
-      const fields = [...form.querySelectorAll(`[name="${CSS.escape(name)}"]`)];
+    waiting = waiting.filter((entry) => {
+      const { form, name, value } = entry;
+      const fields = [...form.querySelectorAll(`[name="${CSS.escape(name)}"]:not([type=hidden])`)];
       const field = fields.find((one) => one.type !== "checkbox" || one.value === value);
-      if (!field) return true;
+      if (!field) {
+        entry.standIn ??= standIn(form, name, value);
+        return true;
+      }
+      entry.standIn?.remove();
       if (field.type === "checkbox") field.checked = true;
       else if (field.value !== value) {
         field.value = value;
@@ -133,7 +144,7 @@
   if (!isSignIn(location.pathname)) {
     for (const form of hasSignedIn ? document.querySelectorAll("form[data-keep]") : []) {
       const fields = JSON.parse(sessionStorage.getItem(keyOf(form)) ?? "[]");
-      waiting.push(...fields.map(([name, value]) => [form, name, value]));
+      waiting.push(...fields.map(([name, value]) => ({ form, name, value })));
     }
     for (const key of Object.keys(sessionStorage)) if (key.startsWith(KEPT)) sessionStorage.removeItem(key);
     refill();

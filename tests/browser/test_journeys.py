@@ -167,6 +167,8 @@ def test_devices_that_were_ticked_outlive_the_session(enter: Enter, scene: Scene
     sign_in_again(page, scene.owner)
     expect(page.get_by_role("checkbox", name=re.compile("^Truck"))).to_be_checked()
     expect(page.locator("#id_since")).to_have_value("2026-11-01T10:00")
+    # Nothing is left of what stood for it until the list was there.
+    expect(page.locator("input[type=hidden][name=devices]")).to_have_count(0)
 
 
 def test_nothing_is_seen_after_signing_out(enter: Enter, scene: Scene) -> None:
