@@ -22,13 +22,17 @@ from tests.benchmarks.harness import (
     parser_of,
     prepared,
 )
-from tests.benchmarks.servers import portal_ready
+from tests.benchmarks.servers import Cluster, portal_ready
 
 DUE = (0, 100, 10_000)
 SNAPSHOT_DAYS = 100
 SEQUENTIAL = "tables that a tick reads whole"
 RATE = "projects a second"
 RETENTION, SWEEP = "memory of retention", "memory of the sweep"
+# Snapshots of a real project, on its first day and on those after it.
+KINDS = FIRST, NEXT, UNCHANGED = "first", "next", "unchanged"
+STORED = "snapshots a second"
+RATES = {FIRST: (8, 20), NEXT: (20, 40), UNCHANGED: (30, 80)}
 
 
 def goals(sizes: Sequence[int]) -> list[Goal]:
@@ -39,6 +43,10 @@ def goals(sizes: Sequence[int]) -> list[Goal]:
         Goal(f"claimed and sent, {RATE}", RATE, 2_000, unit="/s", more_is_better=True),
         Goal(RETENTION, f"{RETENTION} MB", 64, 16, "MB"),
         Goal(SWEEP, f"{SWEEP} MB", 64, 16, "MB"),
+        *(
+            Goal(f"{kind} {STORED}", f"{kind} {STORED}", must, aim, "/s", more_is_better=True)
+            for kind, (must, aim) in RATES.items()
+        ),
         Goal("real snapshots that failed", "snapshots that failed", 0, unit="snapshots"),
     ]
 
@@ -71,7 +79,7 @@ def sizes_of(projects: int) -> list[int]:
     return sorted({max(projects // part, 1) for part in (100, 10, 1)})
 
 
-def run(options: argparse.Namespace, say: Say) -> tuple[Samples, dict[int, str]]:
+def run(options: argparse.Namespace, cluster: Cluster, say: Say) -> tuple[Samples, dict[int, str]]:
     from tests.benchmarks import schedule_measurements as measurements
 
     samples, there = Samples(), 0
@@ -90,14 +98,14 @@ def run(options: argparse.Namespace, say: Say) -> tuple[Samples, dict[int, str]]
     measurements.measure_sweep(samples)
     if options.end_to_end:
         say(f"{options.end_to_end:,} real projects")
-        measurements.measure_end_to_end(samples, options.end_to_end)
+        measurements.measure_end_to_end(samples, cluster, options.end_to_end)
     return samples, plans
 
 
 def main(arguments: list[str]) -> None:
     options = parse(arguments)
     with prepared() as (cluster, machine, say), portal_ready(cluster):
-        samples, plans = run(options, say)
+        samples, plans = run(options, cluster, say)
     title, sizes = f"{options.projects:,} projects", sizes_of(options.projects)
     lines = {due: plan.splitlines() for due, plan in plans.items()}
     conclude(options, machine, samples, goals(sizes), title, plans=lines)

@@ -2,15 +2,16 @@
 
 import time
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count
+from django.db.models import Count, Max, Min
 from django.utils import timezone
 
 from backups_portal.celery import app
@@ -23,16 +24,30 @@ from snapshots.schedule.schedule_tick import due_rows, heal, queue_due
 from snapshots.tasks import enqueue, run_schedule
 from tests.benchmarks import generated_storage as generated
 from tests.benchmarks.harness import MEGABYTE, Samples
-from tests.benchmarks.machine import peak_growth
+from tests.benchmarks.machine import peak_growth, tree_cpu_seconds
 from tests.benchmarks.portal import analyze
-from tests.benchmarks.schedule import DUE, RATE, RETENTION, SNAPSHOT_DAYS, SWEEP, tick
+from tests.benchmarks.schedule import (
+    DUE,
+    KINDS,
+    NEXT,
+    RATE,
+    RETENTION,
+    SNAPSHOT_DAYS,
+    STORED,
+    SWEEP,
+    tick,
+)
+from tests.benchmarks.servers import Cluster
 from tests.conftest import running_worker
 from tests.factories import make_account, make_project_row, make_snapshot
-from tests.realprojects import make_project
+from tests.projectdatabases import add_rows, open_database
+from tests.realprojects import database_of, make_project
 
 # So many snapshots are let go for a rate.
 ENOUGH = 1_000
 WORKERS = 2
+# Of a small project, and what is new in it on a day.
+ROWS, NEW_ROWS = 1_000, 200
 # What a real project's backup may take at most, in seconds, when everything goes well; and until
 # the workers are at work, on a machine that has other things to do.
 SLOWEST, STARTING = 5.0, 60.0
@@ -56,6 +71,10 @@ MAIN_DATABASES = """
 MAKE_DUE = """
     UPDATE projects_maindatabase SET next_snapshot_at = %s WHERE project_id IN (
         SELECT id FROM projects_project WHERE name LIKE 'Bulk %%' LIMIT %s)"""
+# They have no database, and would only be in the way of projects that do.
+SET_ASIDE = """
+    UPDATE projects_maindatabase SET next_snapshot_at = NULL
+    WHERE project_id IN (SELECT id FROM projects_project WHERE name LIKE 'Bulk %%')"""
 # {columns} and {values} are those of a snapshot that there is.
 SNAPSHOTS = """
     INSERT INTO snapshots_snapshot ({columns})
@@ -167,38 +186,60 @@ def measure_sweep(samples: Samples) -> None:
     samples.add("manifests swept", storage.readings)
 
 
-def measure_end_to_end(samples: Samples, projects: int) -> None:
-    """Real projects fall due together; the schedule ticks while workers back them up."""
+def measure_end_to_end(samples: Samples, cluster: Cluster, projects: int) -> None:
+    """Real projects fall due together on three days; the schedule ticks while a worker is at it.
+
+    The worker is the demo's. Before the second day each project gets new rows, before the third
+    none.
+    """
     forget_queued()
+    _execute(SET_ASIDE)
     # Today's run, so that the next one is tomorrow's.
     owner, due = make_account(), timezone.now().replace(second=0, microsecond=0)
     schedule = BackupSettings(due.time(), "UTC", 7, due)
-    ids = [
-        make_project(f"Small {place}", owner, schedule, rows=100).pk for place in range(projects)
-    ]
-    again = 0
+    made = [make_project(f"Small {n}", owner, schedule, rows=ROWS) for n in range(projects)]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory()))
-        for number in range(WORKERS):
-            worker = running_worker(
+        worker = stack.enter_context(
+            running_worker(
                 settings.SNAPSHOT_STORAGE,
-                folder / f"worker{number}.log",
+                folder / "worker.log",
+                processes=WORKERS,
                 # What fails is counted, and not tried again for an hour.
                 environment={"SNAPSHOT_RETRY_MINUTES": ""},
             )
-            stack.enter_context(worker)
-        start = time.monotonic()
-        while True:
-            again += len(run_schedule(timezone.now()).sent_again)
-            rows: Any = Snapshot.objects.filter(project__in=ids).values_list("state")
-            states, took = dict(rows.annotate(Count("pk"))), time.monotonic() - start
-            if not states.get("queued", 0) + states.get("running", 0):
-                break
-            if took > STARTING + projects * SLOWEST:
-                raise RuntimeError(f"not done after {took:.0f} s: {states}")
-            time.sleep(0.5)
-    if sum(states.values()) != projects:
-        raise RuntimeError(f"{projects} projects were due, and there is {states}")
-    samples.add("snapshots a second", projects / took)
-    samples.add("snapshots that failed", projects - states.get("completed", 0))
+        )
+        for day, kind in enumerate(KINDS):
+            if kind == NEXT:
+                for project in made:
+                    with open_database(database_of(project)) as connection:
+                        add_rows(connection, 1, NEW_ROWS)
+            cluster.settle()
+            before = tree_cpu_seconds(worker.pid), cluster.cpu()
+            run_schedule(timezone.now() + timedelta(days=day))
+            _wait(samples, [project.pk for project in made], due + timedelta(days=day), kind)
+            used = tree_cpu_seconds(worker.pid) - before[0], cluster.cpu() - before[1]
+            for name, seconds in zip(("worker", "server"), used, strict=True):
+                samples.add(f"{kind} snapshot: {name} CPU ms", 1_000 * seconds / projects)
+
+
+def _wait(samples: Samples, ids: list[UUID], since: datetime, kind: str) -> None:
+    """Tick until every project has its snapshot of a day; note how many were stored a second."""
+    start, again = time.monotonic(), 0
+    while True:
+        found = Snapshot.objects.filter(project__in=ids, scheduled_for__gte=since)
+        rows: Any = found.values_list("state")
+        states, took = dict(rows.annotate(Count("pk"))), time.monotonic() - start
+        if not states.get("queued", 0) + states.get("running", 0):
+            break
+        if took > STARTING + len(ids) * SLOWEST:
+            raise RuntimeError(f"not done after {took:.0f} s: {states}")
+        time.sleep(0.5)
+        again += len(run_schedule(timezone.now()).sent_again)
+    if sum(states.values()) != len(ids):
+        raise RuntimeError(f"{len(ids)} projects were due, and there is {states}")
+    span = found.aggregate(start=Min("started_at"), end=Max("finished_at"))
+    took = (span["end"] - span["start"]).total_seconds()
+    samples.add(f"{kind} {STORED}", len(ids) / took)
+    samples.add("snapshots that failed", len(ids) - states.get("completed", 0))
     samples.add("snapshots sent again", again)
