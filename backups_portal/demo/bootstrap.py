@@ -93,6 +93,9 @@ def _load_django() -> None:
     import django
     from django.core.exceptions import ImproperlyConfigured
 
+    from backups_portal.lib.startup import relax_garbage_collection
+
+    relax_garbage_collection()
     try:
         django.setup()
     except ImproperlyConfigured as error:

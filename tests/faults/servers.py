@@ -33,8 +33,8 @@ class ServerOfThisRun:
 
     def __init__(self) -> None:
         with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
-            backend = psutil.Process(server.info.backend_pid)
-        process = backend.parent()
+            # Asked for while the backend lives: it may be gone as soon as this has hung up.
+            process = psutil.Process(server.info.backend_pid).parent()
         if process is None or process.ppid() != os.getpid():
             pytest.skip("DATABASE_URL names a server that this run has not started")
         self._pid, self._command, self._folder = process.pid, process.cmdline(), process.cwd()

@@ -186,16 +186,17 @@ def test_databases_that_others_close_or_drop_at_once_are_no_failure(change: str)
         psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit="DROP" in change) as other,
     ):
         connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        late = mock.Mock(spec=connection)
+        late, commit = mock.Mock(spec=connection), threading.Timer(0.2, other.commit)
 
         def execute(query: Any) -> Any:
             if isinstance(query, sql.Composed) and name.as_string() in query.as_string():
                 other.execute(sql.SQL(change).format(name))
-                threading.Timer(0.2, other.commit).start()
+                commit.start()
             return connection.execute(query)
 
         late.execute.side_effect = execute
         _close_to_the_public(late)
+        commit.join()
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
 
 

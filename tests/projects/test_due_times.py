@@ -37,7 +37,8 @@ def dates_of(zone: str, first: date, last: date) -> list[date]:
     seen = set()
     while moment.date() <= last + timedelta(days=1):
         seen.add(moment.astimezone(zone_of(zone)).date())
-        moment += timedelta(minutes=15)
+        # None lasts for less.
+        moment += timedelta(hours=1)
     return sorted(day for day in seen if first <= day <= last)
 
 

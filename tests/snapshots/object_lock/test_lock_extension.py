@@ -1,12 +1,10 @@
 """Object lock, against a real server that has it: SeaweedFS (tests/lockserver.py)."""
 
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from django.test import Client
 from django.utils import timezone
 
 from backups_portal.lib import liveness
@@ -31,9 +29,8 @@ from snapshots.run.snapshot_run import take
 from snapshots.storages.configured_storages import master_keys, snapshot_storage
 from snapshots.storages.key_rotation import rotate_each
 from tests.factories import make_snapshot
-from tests.lockserver import LOCKING, PLAIN, WEAK_KEY, WEAK_SECRET, LockServer
+from tests.lockserver import LOCKING, LockServer
 from tests.projectdatabases import KEYS, add_rows, main_database, open_database, quiet
-from tests.s3 import bucket_url, s3_server
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -366,22 +363,6 @@ def test_the_copy_is_locked_where_its_url_says_so(
     assert min(locks_of(lock, second).values()) == row.locked_until
 
 
-def test_a_bucket_without_object_lock_fails_the_snapshot_with_a_reason(
-    live_project: Project, stored: Storage, server: LockServer, settings: Any, prefix: str
-) -> None:
-    settings.SNAPSHOT_STORAGE = server.url(prefix, bucket=PLAIN, object_lock="governance")
-    snapshot = attempted(live_project)
-    assert snapshot.state == Snapshot.State.FAILED
-    assert snapshot.reason == (
-        "The backup storage cannot lock backups: the bucket plain has no object lock. Turn it on "
-        "for the bucket, or take `object_lock` out of the storage's URL."
-    )
-    # Nothing of it is left, and the next one is built upon what was there before.
-    settings.SNAPSHOT_STORAGE = server.url(prefix, bucket=PLAIN)
-    assert not list(snapshot_storage().list(f"{live_project.pk}/manifests/"))
-    assert taken(live_project, -1).locked_until is None
-
-
 def test_a_failed_lock_costs_no_full_read(
     live_project: Project, locking: BucketLock, settings: Any
 ) -> None:
@@ -394,41 +375,3 @@ def test_a_failed_lock_costs_no_full_read(
 
 def _refuse(_: BucketLock) -> None:
     raise LockRefusedError("Not today.")
-
-
-def test_a_key_that_may_not_lock_fails_the_snapshot_with_a_reason(
-    live_project: Project, stored: Storage, server: LockServer, settings: Any, prefix: str
-) -> None:
-    settings.SNAPSHOT_STORAGE = server.url(
-        prefix,
-        object_lock="governance",
-        access_key_id=WEAK_KEY,
-        secret_access_key=WEAK_SECRET,
-    )
-    snapshot = attempted(live_project)
-    assert snapshot.state == Snapshot.State.FAILED
-    assert "s3:PutObjectRetention" in snapshot.reason
-
-
-def test_a_server_that_knows_no_locks_is_not_made_to_overwrite_objects(
-    live_project: Project, stored: Storage, settings: Any, tmp_path: Path
-) -> None:
-    """`rclone serve s3` takes the request for a lock as an object's new content."""
-    with s3_server(tmp_path / "s3") as endpoint:
-        settings.SNAPSHOT_STORAGE = bucket_url(endpoint, "p", object_lock="governance")
-        snapshot = attempted(live_project)
-        assert snapshot.state == Snapshot.State.FAILED
-        assert "has no object lock" in snapshot.reason
-        storage = open_storage(bucket_url(endpoint, "p"))
-        for item in storage.list(f"{live_project.pk}/segments/"):
-            assert not storage.get_stored(item.key).startswith(b"<"), item.key
-
-
-def test_the_page_says_until_when_it_is_locked(client: Client, live_project: Project) -> None:
-    snapshot = make_snapshot(live_project)
-    client.force_login(live_project.created_by)
-    url = f"/projects/{live_project.slug}/backups/{snapshot.pk}/"
-    assert "Locked" not in client.get(url).content.decode()
-    for days, is_shown in ((3, True), (-3, False)):
-        Snapshot.objects.filter(pk=snapshot.pk).update(locked_until=timezone.now() + days * DAY)
-        assert ("Locked in storage until" in client.get(url).content.decode()) is is_shown

@@ -1,0 +1,120 @@
+"""What does not arrive is tried again while that may help, and the reason is kept."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from standardwebhooks import Webhook
+
+from backups_portal.notifications.delivery import deliver, send_again
+from backups_portal.notifications.models import Delivery
+from backups_portal.projects.models import Project
+from tests.notifications.conftest import Choose, happen, tell
+from tests.notifications.receivers import Mailbox, Receiver
+
+pytestmark = pytest.mark.django_db
+State = Delivery.State
+REASON = "The main database did not answer."
+
+
+@pytest.fixture(autouse=True)
+def _no_second_try(settings: Any) -> None:
+    settings.NOTIFICATION_RETRY_MINUTES = []
+
+
+class TestAgain:
+    @pytest.fixture(autouse=True)
+    def _waits(self, settings: Any) -> None:
+        settings.NOTIFICATION_RETRY_MINUTES = [1, 30]
+
+    def again(self, delivery: Delivery) -> Delivery:
+        """Let its time come, and try it."""
+        Delivery.objects.update(retry_at=timezone.now(), lease_until=timezone.now())
+        assert send_again(timezone.now() + timedelta(seconds=1)) == [delivery.pk]
+        deliver(delivery.pk)
+        delivery.refresh_from_db()
+        return delivery
+
+    def test_first_500_then_200(self, project: Project, choose: Choose, hook: Receiver) -> None:
+        secret = choose(webhook=hook.url)
+        hook.answers = [500, 200]
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        assert (delivery.state, delivery.reason) == (State.QUEUED, "It answered 500.")
+        assert delivery.retry_at is not None
+        wait = delivery.retry_at - timezone.now()
+        assert timedelta(seconds=50) < wait <= timedelta(minutes=1)
+        deliver(delivery.pk)
+        assert len(hook.asked) == 1, "not before its time"
+
+        assert self.again(delivery).state == State.SENT
+        assert delivery.reason == ""
+        first, second = hook.asked
+        assert first.headers["webhook-id"] == second.headers["webhook-id"]
+        assert first.body == second.body
+        assert Webhook(secret).verify(second.body, second.headers)
+        assert send_again(timezone.now() + timedelta(days=1)) == []
+
+    def test_after_all_tries_it_failed(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        choose(webhook=hook.url)
+        hook.answers = [503]
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        self.again(delivery)
+        assert self.again(delivery).state == State.FAILED
+        assert (delivery.reason, delivery.attempts) == ("It answered 503.", 3)
+        assert send_again(timezone.now() + timedelta(days=1)) == []
+
+    def test_a_mail_server_that_is_busy(
+        self, project: Project, choose: Choose, letters: Mailbox
+    ) -> None:
+        letters.refuses = True
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        assert delivery.state == State.QUEUED
+        assert "mail server" in delivery.reason
+        letters.refuses = False
+        assert self.again(delivery).state == State.SENT
+        (letter,) = letters.messages
+        assert letter["Message-ID"] == f"<{delivery.pk}@localhost>"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [(302, "It answered 302: redirects are not followed."), (404, "It answered 404.")],
+)
+def test_other_answers_are_no_arrival(
+    project: Project, choose: Choose, hook: Receiver, answer: int, reason: str
+) -> None:
+    choose(webhook=hook.url)
+    hook.answers, hook.location = [answer], f"{hook.url}/elsewhere"
+    happen("snapshot.failed", project, reason=REASON)
+    (delivery,) = tell()
+    assert (delivery.state, delivery.reason) == (State.FAILED, reason)
+    assert len(hook.asked) == 1
+
+
+def test_who_hangs_is_left(
+    project: Project, choose: Choose, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backups_portal.notifications.channels.SECONDS", 1.0)
+    choose(webhook=hook.url)
+    hook.hang = 30
+    happen("snapshot.failed", project, reason=REASON)
+    (delivery,) = tell()
+    assert delivery.reason == "There was no answer within 1 seconds."
+
+
+def test_the_portals_own_network_is_not_asked(
+    project: Project, choose: Choose, hook: Receiver, settings: Any
+) -> None:
+    settings.WEBHOOK_PRIVATE_ADDRESSES = False
+    choose(webhook=hook.url, heartbeat=hook.url)
+    happen("snapshot.failed", project, reason=REASON)
+    happen("snapshot.completed", project)
+    reasons = {delivery.reason for delivery in tell()}
+    assert reasons == {"Its host is in a private network, which is not allowed."}
+    assert hook.asked == []
