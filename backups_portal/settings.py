@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "restores",
     "backups_portal.transfers",
     "backups_portal.identity",
+    "backups_portal.evidence",
     "backups_portal.notifications",
 ]
 

@@ -28,6 +28,7 @@ AREAS = {
     "invitation": "Invitations",
     "notifications": "Notifications",
     "project": "Project",
+    "evidence": "Evidence",
     "access": "Refused access",
 }
 WORDS = {
@@ -35,6 +36,8 @@ WORDS = {
     "database.stray_dropped": "Leftover database dropped",
     "data.exported": "Data exported",
     "data.imported": "Data imported",
+    "evidence.downloaded": "Backup evidence downloaded",
+    "evidence.viewed": "Backup evidence viewed",
     "invitation.withdrawn": "Invitation withdrawn",
     "member.invited": "Member invited",
     "snapshot.completed": "Backup stored",
