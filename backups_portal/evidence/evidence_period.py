@@ -126,7 +126,7 @@ def quarter_days(year: int, number: int) -> tuple[date, date]:
 
 def quarters(today: date, founded: date) -> list[tuple[str, str]]:
     """List the newest quarters of a project's life, the current one first: value and label."""
-    found = []
+    found: list[tuple[str, str]] = []
     year, number = quarter_of(today)
     while len(found) < QUARTERS_OFFERED and quarter_days(year, number)[1] >= founded:
         found.append((f"{year}-Q{number}", f"Q{number} {year}"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.evidence.backup_days import (
@@ -48,6 +48,12 @@ from snapshots.models import Hold, Snapshot
 MAX_ROWS = 100_000
 # Of these there are a few in a quarter; a script may have made more.
 MAX_RESTORES = 10_000
+# What `DayBackup` has of them.
+OF_SNAPSHOT: Sequence[str] = (
+    *("id", "local_date", "state", "cause", "reason", "scheduled_for", "taken_at"),
+    *("finished_at", "removed_at", "rows", "stored_bytes", "manifest_sha256", "locked_until"),
+    *("verdict", "verdict_reason", "proven_at", "restore_seconds"),
+)
 
 
 @dataclass(frozen=True)
@@ -178,13 +184,13 @@ def _backups(scope: Scope) -> dict[date, DayBackup]:
     of_period = Snapshot.objects.filter(
         project=scope.project, local_date__range=(scope.period.first, scope.period.last)
     )
-    rows = of_period.order_by("local_date").values_list(
-        *("id", "local_date", "state", "cause", "reason", "scheduled_for", "taken_at"),
-        *("finished_at", "removed_at", "rows", "stored_bytes", "manifest_sha256"),
-        *("locked_until", "verdict", "verdict_reason", "proven_at", "restore_seconds"),
-        *("hold__id", "copy__state", "copy__copied_at"),
+    rows = of_period.order_by("local_date").values(
+        *OF_SNAPSHOT,
+        is_held=ExpressionWrapper(Q(hold__isnull=False), output_field=BooleanField()),
+        copy_state=F("copy__state"),
+        copied_at=F("copy__copied_at"),
     )
-    return {row[1]: DayBackup(*row[:17], row[17] is not None, *row[18:]) for row in rows}
+    return {row["local_date"]: DayBackup(**row) for row in rows}
 
 
 def _facts(
@@ -285,7 +291,11 @@ def _proofs(scope: Scope) -> list[Measurement]:
     rows = passed.order_by("finished_at").values_list(
         "snapshot__local_date", "finished_at", "restore_seconds"
     )
-    return [Measurement(Measured.PROOF, *row) for row in rows[:MAX_ROWS]]
+    return [
+        Measurement(Measured.PROOF, day, at, seconds)
+        for day, at, seconds in rows[:MAX_ROWS]
+        if at is not None and seconds is not None
+    ]
 
 
 def _recovery_point(scope: Scope, days: Sequence[DayLine], facts: Facts) -> RecoveryPoint:
@@ -320,5 +330,5 @@ def _seal(scope: Scope, events: int) -> Seal:
     unsealed = AuditEvent.objects.filter(position=None, project_id=scope.project.pk).filter(
         at__gte=scope.period.begins_at, at__lt=scope.until
     )
-    position, seal, at = newest or (0, b"", None)
-    return Seal(position, bytes(seal).hex(), at, events, unsealed.count())
+    position, seal, at = newest or (None, None, None)
+    return Seal(position or 0, bytes(seal or b"").hex(), at, events, unsealed.count())

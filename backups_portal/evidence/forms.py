@@ -12,13 +12,12 @@ DAY_INPUT = forms.DateInput(attrs={"type": "date"})
 class QuarterForm(forms.Form):
     """One of a project's quarters."""
 
-    quarter = forms.ChoiceField(label="Quarter", required=False)
-
-    def __init__(self, *args: object, quarters: list[tuple[str, str]], chosen: str) -> None:
-        super().__init__(*args, initial={"quarter": chosen})
+    def __init__(self, quarters: list[tuple[str, str]], chosen: str) -> None:
+        super().__init__(initial={"quarter": chosen})
         # What the address names is shown, also if it is none of the newest.
-        known = any(value == chosen for value, _ in quarters)
-        self.fields["quarter"].choices = quarters if known else [("", "Other days"), *quarters]
+        is_known = any(value == chosen for value, _ in quarters)
+        offered = quarters if is_known else [("", "Other days"), *quarters]
+        self.fields["quarter"] = forms.ChoiceField(label="Quarter", choices=offered, required=False)
 
 
 class DaysForm(forms.Form):

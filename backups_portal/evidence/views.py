@@ -66,7 +66,7 @@ class EvidenceMixin(ProjectPermissionMixin):
                 outside of the project's life.
         """
         if not form.is_valid():
-            raise PeriodRefusedError(next(iter(form.errors.values()))[0])
+            raise PeriodRefusedError(str(next(iter(form.errors.values()))[0]))
         try:
             return period_of(self.project, *form.days(), now=self.now)
         except OutsideError:
@@ -124,7 +124,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
             form = DaysForm({"from": period.first, "to": period.last})
         return {
             "days_form": form,
-            "quarter_form": QuarterForm(quarters=offered, chosen=chosen),
+            "quarter_form": QuarterForm(offered, chosen),
             "zone": zone,
         }
 
