@@ -133,6 +133,23 @@ class DayLine:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Days that follow one another, without a good backup for one cause."""
+
+    lines: Sequence[DayLine]
+
+    @property
+    def first(self) -> DayLine:
+        """Return the oldest day."""
+        return self.lines[0]
+
+    @property
+    def last(self) -> DayLine:
+        """Return the newest day."""
+        return self.lines[-1]
+
+
+@dataclass(frozen=True)
 class MissedNote:
     """What the schedule wrote down when it found that a backup was missing."""
 
@@ -146,13 +163,14 @@ class Facts:
     """What days are judged by.
 
     Attributes:
+        first_run: When the first backup was planned; before its day none was due.
         stopped: When the project did not run: from when until when; None if that has not ended.
         notes: That backups were missed, the oldest first.
         completed: Days whose backup the audit log calls stored, in ISO format.
     """
 
     now: datetime
-    created_at: datetime
+    first_run: datetime
     history: SettingsHistory
     backups: Mapping[date, DayBackup]
     stopped: Sequence[tuple[datetime, datetime | None]] = ()
@@ -163,11 +181,25 @@ class Facts:
 def day_lines(period: Period, facts: Facts) -> list[DayLine]:
     """Judge every day of the period that has begun, the oldest first."""
     today = local_date(facts.now, period.zone)
-    founded = local_date(facts.created_at, period.zone)
-    # A project's first run is on the day of its making, or on the next.
-    begun = min([*facts.backups, founded + DAY])
+    begun = min([*facts.backups, local_date(facts.first_run, period.zone)])
     found = (_judge(day, period, facts, begun) for day in period.days(max(today, period.first)))
     return [line for line in found if line is not None]
+
+
+def spans(lines: Sequence[DayLine]) -> list[Span]:
+    """Join days that follow one another and share a result, a cause and its words."""
+    found: list[list[DayLine]] = []
+    for line in lines:
+        before = found[-1][-1] if found else None
+        if before and before.day + DAY == line.day and _same(before) == _same(line):
+            found[-1].append(line)
+        else:
+            found.append([line])
+    return [Span(joined) for joined in found]
+
+
+def _same(line: DayLine) -> tuple[str, str, str]:
+    return line.kind, line.cause, line.reason
 
 
 def _judge(day: date, period: Period, facts: Facts, begun: date) -> DayLine | None:
@@ -217,7 +249,7 @@ def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
     notes.sort(key=lambda note: note.day != name)
     if notes:
         return DayLine(day, Kind.MISSED, cause=NOT_TAKEN, reason=notes[0].reason)
-    return DayLine(day, Kind.MISSED, cause=UNKNOWN, reason="No cause was recorded.")
+    return DayLine(day, Kind.MISSED, cause=UNKNOWN)
 
 
 def _end_of(day: date, period: Period) -> datetime:

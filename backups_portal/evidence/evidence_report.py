@@ -16,12 +16,16 @@ from backups_portal.evidence.backup_days import (
     Facts,
     Kind,
     MissedNote,
+    Span,
     day_lines,
+    spans,
 )
+from backups_portal.evidence.evidence_period import DAY
 from backups_portal.evidence.evidence_scope import Scope
 from backups_portal.evidence.project_events import (
     ACCESS,
     COMPLETED,
+    CREATED,
     DELETIONS,
     HOLDS,
     MISSED,
@@ -149,6 +153,11 @@ class Report:
         return [line for line in self.days if line.kind in (Kind.MISSED, Kind.FAILED_PROOF)]
 
     @property
+    def bad_spans(self) -> list[Span]:
+        """List them with days that follow one another for one cause joined."""
+        return spans(self.bad_days)
+
+    @property
     def causes(self) -> list[tuple[str, int]]:
         """Count why backups were missed, the most frequent cause first."""
         missed = (line.cause for line in self.days if line.kind == Kind.MISSED)
@@ -201,7 +210,7 @@ def _facts(
 ) -> Facts:
     return Facts(
         now=scope.now,
-        created_at=scope.project.created_at,
+        first_run=_first_run(scope, telling),
         history=history,
         backups=backups,
         stopped=_stopped(telling),
@@ -215,6 +224,16 @@ def _facts(
             for one in telling
             if one.action == COMPLETED
         },
+    )
+
+
+def _first_run(scope: Scope, telling: Sequence[AuditEvent]) -> datetime:
+    """Return when the first backup was planned, or the day after if that was not written down."""
+    planned = [one.details.get("first_backup") for one in telling if one.action == CREATED]
+    return (
+        datetime.fromisoformat(planned[0])
+        if planned and planned[0]
+        else (scope.project.created_at + DAY)
     )
 
 

@@ -109,6 +109,6 @@ def _record(action: str, scope: Scope, actor: Account | None, address: str | Non
         actor=actor,
         project=scope.project,
         subject=f"Backup evidence, {period.name}",
-        details={"from": period.first.isoformat(), "to": period.last.isoformat()},
+        details={"first_day": str(period.first), "last_day": str(period.last)},
         address=address,
     )

@@ -21,7 +21,7 @@ ACCESS = (
     *("evidence.viewed", "evidence.downloaded", "access.refused"),
 )
 COMPLETED, MISSED, RETRIED = "snapshot.completed", "snapshot.missed", "restore.retried"
-STOPPED, STARTED = "project.shut_down", "project.started_again"
+CREATED, STOPPED, STARTED = "project.created", "project.shut_down", "project.started_again"
 # There are a few a day at most; nothing that is written by the thousand is among them.
 MAX_TELLING = 20_000
 
@@ -82,7 +82,7 @@ class ProjectEvents:
         of_project = AuditEvent.objects.filter(
             project_id=self.scope.project.pk, at__lt=self.scope.now
         )
-        ever = of_project.filter(action__in=(STOPPED, STARTED, RETRIED))
+        ever = of_project.filter(action__in=(CREATED, STOPPED, STARTED, RETRIED))
         period = self.scope.period
         lately = of_project.filter(
             action__in=(COMPLETED, MISSED), at__gte=period.begins_at, at__lt=self.scope.told_until

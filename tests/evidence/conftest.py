@@ -20,6 +20,7 @@ from tests import factories
 ZONE = "Europe/Berlin"
 NOW = datetime(2026, 11, 29, 9, tzinfo=UTC)
 FOUNDED = datetime(2026, 9, 30, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 Q4 = Period(date(2026, 10, 1), date(2026, 12, 31), ZONE)
 
 
