@@ -58,7 +58,7 @@ def backup(project: Project, day: date, **fields: object) -> Snapshot:
     """A backup of a day, taken at 01:00 UTC unless it failed."""
     moment = datetime.combine(day, time(1), UTC)
     return factories.make_snapshot(
-        project, taken_at=moment, **{"local_date": day, "scheduled_for": moment, **fields}
+        project, **{"taken_at": moment, "local_date": day, "scheduled_for": moment, **fields}
     )
 
 
