@@ -22,6 +22,7 @@ NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
     *("favicon", "activity-csv", "all-charges-csv", "charges-csv"),
+    *("evidence-json", "evidence-key"),
     # Twice the same.
     "mfa_index",
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
@@ -155,6 +156,14 @@ STATES: dict[str, State] = {
     ),
     "no backups": (OWNER, lambda scene: scene.url("backups", slug=scene.empty.slug)),
     "no charges": (OWNER, lambda scene: scene.url("charges", slug=scene.empty.slug)),
+    "evidence of no backups": (
+        OWNER,
+        lambda scene: scene.url("evidence", slug=scene.empty.slug),
+    ),
+    "evidence of the future": (
+        OWNER,
+        lambda scene: f"{scene.url('evidence')}?from=2999-01-01",
+    ),
     "no transfers": (OWNER, lambda scene: scene.url("transfers", slug=scene.empty.slug)),
     "shut down": (OWNER, lambda scene: scene.url("project", slug=scene.ended.slug)),
     "restored project": (
@@ -229,7 +238,7 @@ def test_page_in_another_state(look: Look, scene: Scene, name: str) -> None:
     "name",
     [
         *("project", "main-database", "backups", "transfers", "members", "charges", "shut-down"),
-        *("projects", "all-charges", "snapshot-restores", "restore"),
+        *("projects", "all-charges", "snapshot-restores", "restore", "evidence"),
     ],
 )
 def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) -> None:
