@@ -44,7 +44,11 @@ def payload_of(report: Report, *, made_by: str) -> bytes:
         "places": _places(report),
         "audit_seal": _seal(report),
     }
-    return b"".join(_pieces(members, report))
+    # Not joined from a list, which would keep each row as an object until the end.
+    payload = bytearray()
+    for piece in _pieces(members, report):
+        payload += piece
+    return bytes(payload)
 
 
 def _pieces(members: JsonObject, report: Report) -> Iterator[bytes]:

@@ -49,7 +49,7 @@ from restores.models import Proof, Restore
 from snapshots.models import Hold, Snapshot
 
 # A file holds so many rows of a section, and says how many there are.
-MAX_ROWS = 100_000
+MAX_ROWS = 50_000
 # Of these there are a few in a quarter; a script may have made more.
 MAX_RESTORES = 10_000
 # What `DayBackup` has of them.

@@ -1,7 +1,6 @@
 """Evidence as pages, the API and commands ask for it; each time is in the audit log."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -15,7 +14,7 @@ from backups_portal.evidence.evidence_period import (
     quarter_days,
     quarter_of,
 )
-from backups_portal.evidence.evidence_report import Report, make_report
+from backups_portal.evidence.evidence_report import make_report
 from backups_portal.evidence.evidence_scope import Scope
 from backups_portal.evidence.signed_envelope import seal_evidence
 from backups_portal.lib.bulkhead import Bulkhead
@@ -23,8 +22,8 @@ from backups_portal.lib.limits import Limit
 from backups_portal.projects.due_times import local_date
 from backups_portal.projects.models import Membership, Project
 
-# A file of evidence takes memory, and the pages of everybody else go on meanwhile.
-MAKERS = Bulkhead(running=2, waiting=4, seconds=5)
+# A file takes memory: one is made at a time, while the pages of everybody else go on.
+MAKERS = Bulkhead(running=1, waiting=3, seconds=10)
 # A look at a period is recorded once in a quarter of an hour.
 TOLD_ONCE = Limit("evidence-viewed", tries=1, seconds=15 * 60)
 
@@ -74,13 +73,6 @@ def owners_of(project: Project) -> list[Account]:
     return [one.account for one in owned.select_related("account")]
 
 
-@contextmanager
-def gathered(scope: Scope) -> Iterator[Report]:
-    """Gather evidence and work with it; raise FullError if too many others do."""
-    with MAKERS.entered():
-        yield make_report(scope)
-
-
 def make_file(
     scope: Scope, *, actor: Account | None, made_by: str, address: str | None = None
 ) -> EvidenceFile:
@@ -89,8 +81,8 @@ def make_file(
     Raises:
         FullError: too many are being made.
     """
-    with gathered(scope) as report:
-        payload = payload_of(report, made_by=made_by)
+    with MAKERS.entered():
+        payload = payload_of(make_report(scope), made_by=made_by)
         members = seal_evidence(payload, signing_key())
     _record("evidence.downloaded", scope, actor, address)
     return EvidenceFile(f"evidence-{scope.project.slug}-{scope.period.file_name}.json", members)

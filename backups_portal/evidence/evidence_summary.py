@@ -32,11 +32,10 @@ def recovery_time_sentence(report: Report) -> str:
     found = report.recovery_time
     if found.median is None or found.worst is None:
         return "No recovery time was measured in this period."
+    counted = [_counted(found.count(by), by) for by in Measured if found.count(by)]
     return (
         f"Recovery took {formats.duration(found.median)} (median) and at worst "
-        f"{formats.duration(found.worst.length)}, measured by "
-        f"{_counted(found.count(Measured.PROOF), 'proof')} and "
-        f"{_counted(found.count(Measured.RESTORE), 'restore')}."
+        f"{formats.duration(found.worst.length)}, measured by {' and '.join(counted)}."
     )
 
 

@@ -17,10 +17,9 @@ from backups_portal.evidence.evidence_period import (
     PeriodRefusedError,
     quarters,
 )
-from backups_portal.evidence.evidence_report import MAX_ROWS, Report
+from backups_portal.evidence.evidence_report import MAX_ROWS, Report, make_report
 from backups_portal.evidence.evidence_requests import (
     founded_on,
-    gathered,
     make_file,
     note_look,
     period_of,
@@ -92,8 +91,6 @@ class EvidenceView(EvidenceMixin, TemplateView):
             self.get_context_data(**self._choice(form, found.get("period")), **found),
             status=status,
         )
-        if isinstance(busy := found.get("busy"), int):
-            response["Retry-After"] = str(busy)
         response["Cache-Control"] = "no-store"
         return response
 
@@ -105,11 +102,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
         except PeriodRefusedError:
             return HTTPStatus.BAD_REQUEST, {}
         scope = self.scope(period)
-        try:
-            with gathered(scope) as report:
-                found = self._shown(report)
-        except FullError as full:
-            return HTTPStatus.SERVICE_UNAVAILABLE, {"busy": full.seconds, "period": period}
+        found = self._shown(make_report(scope))
         if self.request.method == "GET":
             note_look(scope, self.account, address_of(self.request))
         return HTTPStatus.OK, {"period": period, **found}

@@ -2,6 +2,8 @@
 
 import json
 import secrets
+import shutil
+import subprocess
 from io import StringIO
 from pathlib import Path
 
@@ -11,9 +13,12 @@ from django.core.management.base import CommandError
 from pytest_django import Settings
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.evidence.evidence_key import public_key
+from backups_portal.evidence.signed_envelope import fingerprint
 from backups_portal.projects.models import Project
 from tests import factories
 from tests.evidence.conftest import HOUR, NOW, Q4, fill
+from tests.manual.pages import fence
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("now")]
 
@@ -74,6 +79,24 @@ def test_evidence_outlives_the_installation_key(
     said("verify_evidence", file, "--public-key", key)
     with pytest.raises(CommandError, match="signed by another key"):
         said("verify_evidence", newer, "--public-key", key)
+
+
+@pytest.mark.skipif(not shutil.which("jq") or not shutil.which("openssl"), reason="no openssl")
+def test_openssl_agrees_as_it_is_printed(file: Path, key: Path) -> None:
+    script = fence("storage-and-keys.md", "jq -j .payload evidence.json")
+
+    def run() -> subprocess.CompletedProcess[str]:
+        shell = ["bash", "-euo", "pipefail", "-c", script]
+        return subprocess.run(shell, cwd=file.parent, capture_output=True, text=True)
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "Signature Verified Successfully",
+        f"{fingerprint(public_key())}  -",
+    ]
+    file.write_text(file.read_text().replace("Cold Chain", "Warm Chain"))
+    assert run().returncode != 0
 
 
 def test_a_changed_file_fails(file: Path) -> None:

@@ -3,8 +3,6 @@
 import base64
 import io
 import json
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -169,20 +167,3 @@ def test_a_newer_version_is_named(content: bytes) -> None:
 def test_a_key_that_is_none_is_refused(text: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_public_key(text)
-
-
-@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
-def test_openssl_agrees(tmp_path: Path) -> None:
-    """What the manual says of checking without the portal."""
-    members = sealed()
-    (tmp_path / "payload").write_bytes(members["payload"].encode())
-    (tmp_path / "signature").write_bytes(base64.b64decode(members["signature"]))
-    (tmp_path / "key.pem").write_text(members["public_key"])
-    command = "openssl pkeyutl -verify -pubin -inkey key.pem -rawin -in payload -sigfile signature"
-    done = subprocess.run(command.split(), cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (tmp_path / "payload").write_bytes(b"x")
-    assert subprocess.run(command.split(), cwd=tmp_path, capture_output=True).returncode
-    digest = "openssl pkey -pubin -in key.pem -outform DER | openssl dgst -sha256 -r"
-    done = subprocess.run(["sh", "-c", digest], cwd=tmp_path, capture_output=True, text=True)
-    assert done.stdout.split()[0] == members["signed_by"]

@@ -2,16 +2,23 @@
 
 import io
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from pytest_django import Settings
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.evidence.evidence_key import public_key
 from backups_portal.evidence.signed_envelope import read_evidence
 from backups_portal.projects.models import Project
 from tests import factories
+from tests.conftest import database_of_this_test
+from tests.contract.server import running
+from tests.manual.pages import fence
 from tests.portal_api.conftest import Program
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +38,32 @@ def test_the_answer_is_a_file_that_is_valid(
     file = tmp_path / "evidence.json"
     file.write_bytes(program.ask("GET", PATH).content)
     call_command("verify_evidence", file)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(not shutil.which("jq") or not shutil.which("curl"), reason="no jq or no curl")
+def test_a_script_fetches_it_as_it_is_printed(
+    project: Project, settings: Settings, tmp_path: Path
+) -> None:
+    factories.make_snapshot(project)
+    token = factories.make_token(project.created_by, "evidence:read")
+    environment = {**database_of_this_test(), "SNAPSHOT_STORAGE": settings.SNAPSHOT_STORAGE}
+    with running("backups_portal.asgi", environment, tmp_path / "web.log") as url:
+        script = fence("portal-api.md", "evidence=https")
+        # Its quarter has not begun for a project that was made later than it ended.
+        script = script.replace("https://portal.example.com", url).replace(
+            "?from=2026-10-01&to=2026-12-31", ""
+        )
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env={**os.environ, "BACKUPS_TOKEN": token},
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["with_backup"] == 1
+    call_command("verify_evidence", tmp_path / "evidence.json")
 
 
 def test_days_are_chosen_by_from_and_to(program: Program, project: Project) -> None:
