@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from django.db.models import Min
+
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.evidence.evidence_document import payload_of
@@ -21,6 +23,7 @@ from backups_portal.lib.bulkhead import Bulkhead
 from backups_portal.lib.limits import Limit
 from backups_portal.projects.due_times import local_date
 from backups_portal.projects.models import Membership, Project
+from snapshots.models import Snapshot
 
 # A file takes memory: one is made at a time, while the pages of everybody else go on.
 MAKERS = Bulkhead(running=1, waiting=3, seconds=10)
@@ -58,8 +61,13 @@ def period_of(project: Project, first: date | None, last: date | None, *, now: d
 
 
 def founded_on(project: Project) -> date:
-    """Return the day on which a project was created, in its zone."""
-    return local_date(project.created_at, project.main_database.backup_time_zone)
+    """Return the day on which a project was created, in its zone, or of an older backup.
+
+    A catalogue that was rebuilt knows backups from before it knew the project.
+    """
+    created = local_date(project.created_at, project.main_database.backup_time_zone)
+    oldest = Snapshot.objects.filter(project=project).aggregate(day=Min("local_date"))["day"]
+    return min(created, oldest) if oldest else created
 
 
 def scope_for(readers: Sequence[Account], project: Project, period: Period, now: datetime) -> Scope:

@@ -4,6 +4,7 @@ import json
 import secrets
 import shutil
 import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from backups_portal.evidence.signed_envelope import fingerprint
 from backups_portal.projects.models import Project
 from tests import factories
 from tests.evidence.conftest import HOUR, NOW, Q4, fill
-from tests.manual.pages import fence
+from tests.manual.pages import ROOT, fence
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("now")]
 
@@ -97,6 +98,20 @@ def test_openssl_agrees_as_it_is_printed(file: Path, key: Path) -> None:
     ]
     file.write_text(file.read_text().replace("Cold Chain", "Warm Chain"))
     assert run().returncode != 0
+
+
+def test_no_portal_has_to_be_set_up(file: Path, key: Path) -> None:
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "backups_portal.evidence", *map(str, words)]
+        # Without a single setting.
+        return subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True)
+
+    done = run(file, key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Valid: “Backup evidence, Cold Chain, Q4 2026”")
+    assert f"signed by the key in {key}" in done.stdout
+    done = run(key, key)
+    assert (done.returncode, done.stderr) == (1, f"{key}: This is not an evidence file.\n")
 
 
 def test_a_changed_file_fails(file: Path) -> None:

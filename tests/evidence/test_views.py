@@ -146,6 +146,12 @@ def test_a_period_without_evidence_is_explained(
     assert not events(project, "evidence.downloaded")
 
 
+def test_backups_that_are_older_than_the_project_count(browser: Client, project: Project) -> None:
+    """A catalogue that was rebuilt knows them."""
+    backup(project, date(2026, 9, 1))
+    assert "have a backup" in read(browser, project, "?to=2026-09-20")
+
+
 def test_a_project_that_has_nothing_yet_says_so(browser: Client, project: Project) -> None:
     Project.objects.filter(pk=project.pk).update(created_at=NOW - HOUR)
     assert "Nothing to show yet" in read(browser, project)

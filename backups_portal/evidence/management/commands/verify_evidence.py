@@ -5,24 +5,16 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.evidence.evidence_check import CheckError, check_file, read_key, verdict
 from backups_portal.evidence.evidence_key import public_key
-from backups_portal.evidence.signed_envelope import (
-    MAX_KEY_BYTES,
-    Evidence,
-    EvidenceError,
-    fingerprint,
-    parse_public_key,
-    pem,
-    read_evidence,
-)
+from backups_portal.evidence.signed_envelope import Evidence, fingerprint, pem
 
 
 class Command(OperatorCommand):
-    """Asks no database; with `--public-key`, it does not need the installation either."""
+    """Asks no database. See `evidence/__main__.py` for machines where no portal is set up."""
 
     help = (
         "Check that a file of backup evidence was signed by this installation, or by the key of "
@@ -52,21 +44,17 @@ class Command(OperatorCommand):
             return
         if options["file"] is None:
             raise CommandError("Name the file of evidence.")
-        trusted = _trusted(options["public_key"])
-        evidence = _read(options["file"], trusted)
-        whose = (
-            f"the key in {options['public_key']}"
-            if options["public_key"]
-            else ("this installation")
-        )
+        key: Path | None = options["public_key"]
+        try:
+            evidence = check_file(options["file"], read_key(key) if key else public_key())
+        except CheckError as error:
+            raise CommandError(str(error)) from error
         if options["json"]:
             self.stdout.write(json.dumps(_as_json(evidence)))
-            return
-        document = evidence.document
-        self.stdout.write(
-            f"Valid: “{document['title']}”, as of {document['as_of']}, signed by {whose} "
-            f"(SHA-256 {evidence.fingerprint})."
-        )
+        else:
+            self.stdout.write(
+                verdict(evidence, f"the key in {key}" if key else "this installation")
+            )
 
 
 def _as_json(evidence: Evidence) -> dict[str, object]:
@@ -76,26 +64,3 @@ def _as_json(evidence: Evidence) -> dict[str, object]:
         "signed_by": evidence.fingerprint,
         **{name: evidence.document[name] for name in names},
     }
-
-
-def _trusted(path: Path | None) -> Ed25519PublicKey:
-    """Read the key that the caller trusts: this installation's, unless a file has another."""
-    if path is None:
-        return public_key()
-    try:
-        with path.open("rb") as file:
-            return parse_public_key(file.read(MAX_KEY_BYTES + 1))
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise CommandError(f"{path} is not a public key of evidence: {error}.") from error
-
-
-def _read(path: Path, trusted: Ed25519PublicKey) -> Evidence:
-    try:
-        with path.open("rb") as file:
-            return read_evidence(file, trusted)
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}.") from error
-    except EvidenceError as error:
-        raise CommandError(f"{path}: {error}") from error
