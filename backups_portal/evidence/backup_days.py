@@ -227,7 +227,7 @@ def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
         cause = CAUSES.get(backup.cause, FAILED)
         return DayLine(day, kind, backup, cause, backup.reason)
     if kind == Kind.FAILED_PROOF:
-        return DayLine(day, kind, backup, "failed its proof", backup.verdict_reason)
+        return DayLine(day, kind, backup, reason=backup.verdict_reason)
     late = [note.reason for note in facts.notes if note.day == day.isoformat()]
     return DayLine(day, kind, backup, reason=late[0] if kind in GOOD and late else "")
 

@@ -110,7 +110,7 @@ def test_a_backup_whose_objects_somebody_deleted_failed_its_proof(project: Proje
         verdict="failed", verdict_reason=reason
     )
     report = report_of(project)
-    assert the_bad_day(report) == ("failed_proof", "failed its proof", reason)
+    assert the_bad_day(report) == ("failed_proof", "", reason)
     assert summary(report) == "59 of 60 days have a backup; 59 proven; 1 failed its proof."
 
 
