@@ -221,6 +221,7 @@ def _gap(gap: Gap) -> JsonObject:
         "begins_at": gap.begins_at,
         "ends_at": gap.ends_at,
         "seconds": _seconds(gap.length),
+        "shut_down_seconds": _seconds(gap.stopped),
         "is_open": gap.is_open,
     }
 

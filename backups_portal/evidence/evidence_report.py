@@ -331,8 +331,7 @@ def _recovery_point(scope: Scope, days: Sequence[DayLine], facts: Facts) -> Reco
         for line in days
         if line.kind in GOOD and line.backup and line.backup.taken_at
     ]
-    stops = [start for start, end in facts.stopped if end is None]
-    return recovery_point(taken, before=before, until=min([scope.until, *stops]))
+    return recovery_point(taken, before=before, until=scope.until, stopped=facts.stopped)
 
 
 def _holds(scope: Scope) -> list[HoldLine]:

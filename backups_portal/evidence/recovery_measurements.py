@@ -63,17 +63,22 @@ class RecoveryTime:
 
 @dataclass(frozen=True)
 class Gap:
-    """A time between one good backup and the next: what was written in it could have been lost."""
+    """A time between one good backup and the next: what was written in it could have been lost.
+
+    Attributes:
+        is_open: It is not over: there is no newer good backup.
+        stopped: For how long of it the project was shut down, and nothing was written.
+    """
 
     begins_at: datetime
     ends_at: datetime
-    # It is not over: there is no newer good backup.
     is_open: bool = False
+    stopped: timedelta = timedelta()
 
     @property
     def length(self) -> timedelta:
-        """Return how long it lasted."""
-        return self.ends_at - self.begins_at
+        """Return how long it lasted while the project ran."""
+        return self.ends_at - self.begins_at - self.stopped
 
 
 @dataclass(frozen=True)
@@ -95,18 +100,35 @@ class RecoveryPoint:
 
 
 def recovery_point(
-    taken: Iterable[datetime], *, before: datetime | None, until: datetime
+    taken: Iterable[datetime],
+    *,
+    before: datetime | None,
+    until: datetime,
+    stopped: Sequence[tuple[datetime, datetime | None]] = (),
 ) -> RecoveryPoint:
     """Line up the gaps between good backups.
 
     Args:
         taken: When the good backups of the period were taken.
         before: When the newest one before the period was taken.
-        until: The end of the period, or now, or when the project was shut down: the last gap counts
-            up to there.
+        until: The end of the period, or now: the last gap counts up to there.
+        stopped: From when until when the project was shut down; None if it still is.
     """
     moments = sorted([*([before] if before else []), *taken])
-    gaps = [Gap(first, following) for first, following in pairwise(moments)]
+    pauses = [(start, end or until) for start, end in stopped]
+    gaps = [
+        Gap(first, following, stopped=_overlap(first, following, pauses))
+        for first, following in pairwise(moments)
+    ]
     if moments and moments[-1] < until:
-        gaps.append(Gap(moments[-1], until, is_open=True))
+        paused = _overlap(moments[-1], until, pauses)
+        gaps.append(Gap(moments[-1], until, is_open=True, stopped=paused))
     return RecoveryPoint(gaps)
+
+
+def _overlap(
+    begin: datetime, end: datetime, pauses: Sequence[tuple[datetime, datetime]]
+) -> timedelta:
+    """Add up how much of a time lies within pauses, which do not overlap."""
+    parts = (min(end, stop) - max(begin, start) for start, stop in pauses)
+    return sum((part for part in parts if part > timedelta()), timedelta())

@@ -360,6 +360,20 @@ def test_the_recovery_point_grows_while_no_good_backup_comes(project: Project) -
     assert "at worst 26" in recovery_point_sentence(report)
 
 
+@pytest.mark.parametrize("until", [RUN + 5 * DAY, None])
+def test_nothing_is_lost_while_a_project_is_shut_down(
+    project: Project, until: datetime | None
+) -> None:
+    fill(project, FIRST, BAD)
+    happen(project, "project.shut_down", RUN + HOUR)
+    if until:
+        happen(project, "project.started_again", until)
+        fill(project, BAD + 6 * DAY, TODAY)
+    found = report_of(project).recovery_point
+    lengths = [gap.length for gap in found.gaps if gap.stopped]
+    assert lengths == [DAY + HOUR if until else HOUR]
+
+
 def test_no_good_backup_is_no_recovery_point(project: Project) -> None:
     assert "There was no good backup" in recovery_point_sentence(report_of(project))
 
