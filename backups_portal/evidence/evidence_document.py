@@ -173,8 +173,8 @@ def _backup(backup: DayBackup) -> JsonObject:
 
 def _restores(report: Report) -> JsonObject:
     return {
-        "total": report.restores_total,
-        "listed": len(report.restores),
+        "total": report.restores.total,
+        "listed": len(report.restores.lines),
         "rows": [
             {
                 "id": one.id,
@@ -189,7 +189,7 @@ def _restores(report: Report) -> JsonObject:
                 "was_warm": one.was_warm,
                 "reason": one.reason,
             }
-            for one in report.restores
+            for one in report.restores.lines
         ],
     }
 

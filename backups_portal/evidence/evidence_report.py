@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from uuid import UUID
+from datetime import date, datetime
 
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
@@ -36,52 +35,27 @@ from backups_portal.evidence.project_events import (
     ProjectEvents,
 )
 from backups_portal.evidence.recovery_measurements import (
-    Measured,
-    Measurement,
     RecoveryPoint,
     RecoveryTime,
     recovery_point,
 )
+from backups_portal.evidence.restore_history import (
+    RestoreHistory,
+    recovery_times,
+    restore_history,
+)
 from backups_portal.evidence.settings_history import SettingsHistory, settings_history
 from backups_portal.evidence.storage_places import Places, places
-from backups_portal.projects.redaction import Mention, hide, readers_of
-from restores.models import Proof, Restore
 from snapshots.models import Hold, Snapshot
 
 # A file holds so many rows of a section, and says how many there are.
 MAX_ROWS = 50_000
-# Of these there are a few in a quarter; a script may have made more.
-MAX_RESTORES = 10_000
 # What `DayBackup` has of them.
 OF_SNAPSHOT: Sequence[str] = (
     *("id", "local_date", "state", "cause", "reason", "scheduled_for", "taken_at"),
     *("finished_at", "removed_at", "rows", "stored_bytes", "manifest_sha256", "locked_until"),
     *("verdict", "verdict_reason", "proven_at", "restore_seconds"),
 )
-
-
-@dataclass(frozen=True)
-class RestoreLine:
-    """A restore, with the name that the readers may read."""
-
-    id: UUID
-    day: date
-    state: str
-    name: str
-    requested_by: str
-    requested_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    reason: str
-    was_warm: bool
-
-    @property
-    def took(self) -> timedelta | None:
-        """Return how long it took; None unless it has made a project."""
-        is_done = self.state == Restore.State.COMPLETED
-        if not is_done or self.started_at is None or self.finished_at is None:
-            return None
-        return self.finished_at - self.started_at
 
 
 @dataclass(frozen=True)
@@ -121,8 +95,7 @@ class Report:
     scope: Scope
     settings: SettingsHistory
     days: Sequence[DayLine]
-    restores: Sequence[RestoreLine]
-    restores_total: int
+    restores: RestoreHistory
     recovery_time: RecoveryTime
     recovery_point: RecoveryPoint
     holds: EventSection
@@ -169,16 +142,16 @@ def make_report(scope: Scope) -> Report:
     events = ProjectEvents(scope)
     backups = _backups(scope)
     history = settings_history(scope.project.main_database, scope.period)
-    facts = _facts(scope, history, backups, events.telling)
+    facts = _facts(scope, history, backups, events)
     days = day_lines(scope.period, facts)
-    restores, total = _restores(scope, events.telling)
+    retried = {one.details.get("restore", ""): one.at for one in events.telling_of(RETRIED)}
+    restores = restore_history(scope, retried)
     return Report(
         scope=scope,
         settings=history,
         days=days,
         restores=restores,
-        restores_total=total,
-        recovery_time=RecoveryTime([*_proofs(scope), *_measured(scope, restores)]),
+        recovery_time=RecoveryTime(recovery_times(scope, restores.lines)),
         recovery_point=_recovery_point(scope, days, facts),
         holds=events.section(HOLDS),
         holds_now=_holds(scope),
@@ -206,115 +179,42 @@ def _facts(
     scope: Scope,
     history: SettingsHistory,
     backups: Mapping[date, DayBackup],
-    telling: Sequence[AuditEvent],
+    events: ProjectEvents,
 ) -> Facts:
     return Facts(
         now=scope.now,
-        first_run=_first_run(scope, telling),
+        first_run=_first_run(scope, events),
         history=history,
         backups=backups,
-        stopped=_stopped(telling),
+        stopped=_stopped(events.telling_of(STOPPED, STARTED)),
         notes=[
             MissedNote(one.at, one.details.get("local_date", ""), one.details.get("reason", ""))
-            for one in telling
-            if one.action == MISSED
+            for one in events.telling_of(MISSED)
         ],
         completed={
-            one.subject.removeprefix("Backup of "): one.at
-            for one in telling
-            if one.action == COMPLETED
+            one.subject.removeprefix("Backup of "): one.at for one in events.telling_of(COMPLETED)
         },
     )
 
 
-def _first_run(scope: Scope, telling: Sequence[AuditEvent]) -> datetime:
-    """Return when the first backup was planned, or the day after if that was not written down."""
-    planned = [one.details.get("first_backup") for one in telling if one.action == CREATED]
-    return (
-        datetime.fromisoformat(planned[0])
-        if planned and planned[0]
-        else (scope.project.created_at + DAY)
-    )
+def _first_run(scope: Scope, events: ProjectEvents) -> datetime:
+    """Return when the first backup was planned; a day after the creation if that is not known."""
+    for event in events.telling_of(CREATED):
+        if planned := event.details.get("first_backup"):
+            return datetime.fromisoformat(planned)
+    return scope.project.created_at + DAY
 
 
-def _stopped(telling: Sequence[AuditEvent]) -> list[tuple[datetime, datetime | None]]:
+def _stopped(events: Sequence[AuditEvent]) -> list[tuple[datetime, datetime | None]]:
     """Pair each shut-down with the start after it."""
     found: list[tuple[datetime, datetime | None]] = []
-    for event in telling:
+    for event in events:
         is_stopped = bool(found) and found[-1][1] is None
         if event.action == STOPPED and not is_stopped:
             found.append((event.at, None))
         elif event.action == STARTED and is_stopped:
             found[-1] = (found[-1][0], event.at)
     return found
-
-
-def _restores(scope: Scope, telling: Sequence[AuditEvent]) -> tuple[list[RestoreLine], int]:
-    begin, end = scope.period.begins_at, scope.until
-    in_period = Q(created_at__gte=begin, created_at__lt=end) | Q(
-        finished_at__gte=begin, finished_at__lt=end
-    )
-    found = Restore.objects.filter(in_period, snapshot__project=scope.project)
-    rows = list(
-        found.select_related("requested_by", "snapshot")
-        .only(
-            *("state", "name", "project_id", "operator", "created_at", "started_at"),
-            *("finished_at", "reason", "was_warm", "requested_by__email", "snapshot__local_date"),
-        )
-        .order_by("-created_at", "-pk")[: MAX_RESTORES + 1]
-    )
-    total = len(rows) if len(rows) <= MAX_RESTORES else found.count()
-    # A restore that was tried again began then: nobody waited for it in between.
-    again = {one.details.get("restore"): one.at for one in telling if one.action == RETRIED}
-    readers = readers_of(scope.reader_ids, [row.project_id for row in rows])
-    lines = []
-    for row in rows[:MAX_RESTORES]:
-        mention = Mention(row.name, row.project_id, row.requested_by_id)
-        started, retried = row.started_at, again.get(str(row.pk))
-        lines.append(
-            RestoreLine(
-                id=row.pk,
-                day=row.snapshot.local_date,
-                state=row.state,
-                name=hide(row.name, [mention], readers),
-                requested_by=f"operator ({row.operator})"
-                if row.operator
-                else row.requested_by.email,
-                requested_at=row.created_at,
-                started_at=max(started, retried) if started and retried else started,
-                finished_at=row.finished_at,
-                reason=hide(row.reason, [mention], readers),
-                was_warm=row.was_warm,
-            )
-        )
-    return lines, total
-
-
-def _measured(scope: Scope, restores: Sequence[RestoreLine]) -> list[Measurement]:
-    begin, end = scope.period.begins_at, scope.until
-    return [
-        Measurement(Measured.RESTORE, line.day, line.finished_at, line.took.total_seconds())
-        for line in restores
-        if line.took is not None and line.finished_at and begin <= line.finished_at < end
-    ]
-
-
-def _proofs(scope: Scope) -> list[Measurement]:
-    passed = Proof.objects.filter(
-        snapshot__project=scope.project,
-        state=Proof.State.PASSED,
-        restore_seconds__isnull=False,
-        finished_at__gte=scope.period.begins_at,
-        finished_at__lt=scope.until,
-    )
-    rows = passed.order_by("finished_at").values_list(
-        "snapshot__local_date", "finished_at", "restore_seconds"
-    )
-    return [
-        Measurement(Measured.PROOF, day, at, seconds)
-        for day, at, seconds in rows[:MAX_ROWS]
-        if at is not None and seconds is not None
-    ]
 
 
 def _recovery_point(scope: Scope, days: Sequence[DayLine], facts: Facts) -> RecoveryPoint:

@@ -1,4 +1,4 @@
-"""Forms that choose a period."""
+"""The form that chooses a period."""
 
 from datetime import date
 
@@ -9,33 +9,12 @@ from backups_portal.evidence.evidence_period import PeriodRefusedError, parse_qu
 DAY_INPUT = forms.DateInput(attrs={"type": "date"})
 
 
-class QuarterForm(forms.Form):
-    """One of a project's quarters."""
-
-    def __init__(self, quarters: list[tuple[str, str]], chosen: str) -> None:
-        super().__init__(initial={"quarter": chosen})
-        # What the address names is shown, also if it is none of the newest.
-        is_known = any(value == chosen for value, _ in quarters)
-        offered = quarters if is_known else [("", "Other days"), *quarters]
-        self.fields["quarter"] = forms.ChoiceField(label="Quarter", choices=offered, required=False)
-
-
 class DaysForm(forms.Form):
     """A first and a last day, as addresses name them; `quarter` stands for both."""
 
     quarter = forms.CharField(required=False, max_length=20, widget=forms.HiddenInput)
-    first = forms.DateField(
-        label="From",
-        required=False,
-        widget=DAY_INPUT,
-        error_messages={"invalid": "Enter a day, such as 2026-10-01."},
-    )
-    last = forms.DateField(
-        label="To",
-        required=False,
-        widget=DAY_INPUT,
-        error_messages={"invalid": "Enter a day, such as 2026-12-31."},
-    )
+    first = forms.DateField(label="From", required=False, widget=DAY_INPUT)
+    last = forms.DateField(label="To", required=False, widget=DAY_INPUT)
     # `from` is a word of Python.
     FIELDS = {"from": "first", "to": "last"}
 

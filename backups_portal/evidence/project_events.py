@@ -91,6 +91,10 @@ class ProjectEvents:
         found = ever.order_by().only(*fields).union(lately.order_by().only(*fields), all=True)
         return sorted(found[:MAX_TELLING], key=lambda event: event.at)
 
+    def telling_of(self, *actions: str) -> list[AuditEvent]:
+        """List those of some actions, the oldest first."""
+        return [event for event in self.telling if event.action in actions]
+
 
 def events_of(scope: Scope) -> QuerySet[AuditEvent]:
     """Select the events of the period, up to the moment of the report."""

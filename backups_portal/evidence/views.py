@@ -31,7 +31,7 @@ from backups_portal.evidence.evidence_summary import (
     recovery_time_sentence,
     summary,
 )
-from backups_portal.evidence.forms import DaysForm, QuarterForm
+from backups_portal.evidence.forms import DaysForm
 from backups_portal.evidence.project_events import EventSection
 from backups_portal.evidence.signed_envelope import fingerprint, pem
 from backups_portal.lib.bulkhead import FullError
@@ -111,15 +111,9 @@ class EvidenceView(EvidenceMixin, TemplateView):
         """Offer the quarters of the project's life, and the days at hand."""
         zone = self.project.main_database.backup_time_zone
         offered = quarters(local_date(self.now, zone), founded_on(self.project))
-        chosen = ""
         if isinstance(period, Period):
-            chosen = period.file_name
             form = DaysForm({"from": period.first, "to": period.last})
-        return {
-            "days_form": form,
-            "quarter_form": QuarterForm(offered, chosen),
-            "zone": zone,
-        }
+        return {"form": form, "quarters": offered, "zone": zone}
 
     def _shown(self, report: Report) -> dict[str, object]:
         return {
@@ -133,7 +127,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
                 (change, details_in_words(change.details))
                 for change in report.settings.changes[:SHOWN]
             ],
-            "restores": report.restores[:SHOWN],
+            "restores": report.restores.lines[:SHOWN],
             "holds": _lines(report.holds),
             "deletions": _lines(report.deletions),
             "access": _lines(report.access),
@@ -141,7 +135,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
                 (in_words(action), count) for action, count in report.access.counts.items()
             ],
             "key": fingerprint(public_key()),
-            "is_empty": not report.days and not report.restores and not report.holds_now,
+            "is_empty": not report.days and not report.restores.total and not report.holds_now,
         }
 
 

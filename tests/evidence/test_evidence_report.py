@@ -300,7 +300,7 @@ def test_restores_are_told_with_how_long_they_took(project: Project, owner: Acco
     restore(project, owner, state="failed", reason="No space left.", finished_at=RUN + 10 * HOUR)
     restore(project, owner, state="running", finished_at=None)
     report = report_of(project)
-    took = {line.state: line.took for line in report.restores}
+    took = {line.state: line.took for line in report.restores.lines}
     assert took == {"completed": timedelta(seconds=90), "failed": None, "running": None}
     assert recovery_time_sentence(report).startswith(
         "Recovery took 1\N{NO-BREAK SPACE}min 30\N{NO-BREAK SPACE}s (median) and at worst"
@@ -311,10 +311,10 @@ def test_restores_are_told_with_how_long_they_took(project: Project, owner: Acco
 def test_a_restore_that_was_tried_again_took_the_last_try(project: Project, owner: Account) -> None:
     fill(project, FIRST, TODAY)
     restore(project, owner, finished_at=RUN + 20 * DAY + HOUR)
-    (line,) = report_of(project).restores
+    (line,) = report_of(project).restores.lines
     assert line.took > 19 * DAY
     happen(project, "restore.retried", RUN + 20 * DAY, details={"restore": str(line.id)})
-    (line,) = report_of(project).restores
+    (line,) = report_of(project).restores.lines
     assert line.took == HOUR
 
 
@@ -392,7 +392,7 @@ def test_names_of_projects_that_the_reader_may_not_enter_are_left_out(
         finished_at=RUN + 10 * HOUR,
         reason="Secret plan",
     )
-    (line,) = report_of(project).restores
+    (line,) = report_of(project).restores.lines
     happen(
         project,
         "restore.requested",
@@ -401,7 +401,7 @@ def test_names_of_projects_that_the_reader_may_not_enter_are_left_out(
         details={"restore": str(line.id)},
     )
     report = report_of(project)
-    (line,) = report.restores
+    (line,) = report.restores.lines
     (event,) = report.access.rows(10)
     assert (line.name, line.reason, event.subject) == ("another project",) * 3
 
