@@ -76,6 +76,7 @@ INSTALLED_APPS = [
     "restores",
     "backups_portal.transfers",
     "backups_portal.identity",
+    "backups_portal.evidence",
     "backups_portal.notifications",
 ]
 
@@ -179,7 +180,6 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 LANGUAGE_CODE = "en"
 USE_I18N = False
-USE_TZ = True
 TIME_ZONE = "UTC"
 
 STATIC_URL = "static/"

@@ -23,6 +23,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("restores.urls")),
     path("", include("backups_portal.transfers.urls")),
     path("", include("backups_portal.identity.urls")),
+    path("", include("backups_portal.evidence.urls")),
     path("", include("backups_portal.notifications.urls")),
     path(
         "projects/<slug:slug>/api/reference/",

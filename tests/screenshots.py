@@ -55,7 +55,7 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
     yield "transfers", f"{project}/transfers/"
     yield "data", f"{project}/data/"
     yield "ids", f"{project}/ids/"
-    for name in ("members", "activity", "notifications", "charges", "api", "shut-down"):
+    for name in ("members", "evidence", "activity", "notifications", "charges", "api", "shut-down"):
         yield name, f"{project}/{name}/"
     yield "reference", f"{project}/api/reference/"
     yield "portal-api", f"{base}/api/v1/docs"

@@ -12,6 +12,7 @@ class Scope(models.TextChoices):
     BACKUPS_READ = "backups:read", "See backups"
     BACKUPS_HOLD = "backups:hold", "See backups, hold and release them"
     RECORDS_READ = "records:read", "Read the records of devices inside backups"
+    EVIDENCE_READ = "evidence:read", "Download backup evidence, with who had access"
     RESTORES_READ = "restores:read", "See restores and their cost"
     RESTORES_WRITE = "restores:write", "Create projects from backups (costs money)"
     TRANSFERS_READ = "transfers:read", "See data transfers between projects"

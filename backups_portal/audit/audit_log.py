@@ -28,6 +28,7 @@ AREAS = {
     "invitation": "Invitations",
     "notifications": "Notifications",
     "project": "Project",
+    "evidence": "Evidence",
     "access": "Refused access",
 }
 WORDS = {
@@ -35,6 +36,8 @@ WORDS = {
     "database.stray_dropped": "Leftover database dropped",
     "data.exported": "Data exported",
     "data.imported": "Data imported",
+    "evidence.downloaded": "Backup evidence downloaded",
+    "evidence.viewed": "Backup evidence viewed",
     "invitation.withdrawn": "Invitation withdrawn",
     "member.invited": "Member invited",
     "snapshot.completed": "Backup stored",
@@ -65,8 +68,12 @@ LABELS = {
     "proof_policy": "Proof of backups",
     "retention_days": "Backup retention period",
 }
-# Ids mean nothing to readers of the page, and a backup's day is in its name; the CSV has them.
-SILENT = {"snapshot", "restore", "transfer", "new_project", "local_date"}
+# Ids mean nothing to readers of the page, and days are in the name of the backup or the evidence.
+# The CSV has them.
+SILENT = {
+    *("snapshot", "restore", "transfer", "new_project", "local_date"),
+    *("first_backup", "first_day", "last_day"),
+}
 OF_A_BACKUP = re.compile(r"((?:Backup|Copy of the backup) of )(\d{4}-\d\d-\d\d)")
 HEADERS = ("time_utc", "action", "account", "subject", "address", "details")
 

@@ -1,4 +1,4 @@
-"""Keys of the installation: hashes to look secrets up, encryption, and keys of backups."""
+"""Keys of the installation: look secrets up, encrypt, sign, and read the keys of backups."""
 
 import hashlib
 import hmac
@@ -7,7 +7,10 @@ import re
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE_BYTES = 12
 # In place of a master key: objects that are not encrypted are read, too.
@@ -67,6 +70,11 @@ class Keyring:
         except InvalidTag as error:
             raise DecryptionError(f"cannot open a sealed value for {purpose}") from error
         return plain.decode()
+
+    def signing_key(self, purpose: str) -> Ed25519PrivateKey:
+        """Derive the Ed25519 key of a purpose, by HKDF (RFC 5869) with SHA-256."""
+        derived = HKDF(SHA256(), length=32, salt=None, info=f"signing key: {purpose}".encode())
+        return Ed25519PrivateKey.from_private_bytes(derived.derive(self.master))
 
 
 def parse_master_keys(text: str) -> tuple[dict[str, bytes], bool]:

@@ -41,10 +41,13 @@ SENTENCES = {
     **dict.fromkeys(
         (
             *("datetime_type", "datetime_parsing", "datetime_from_date_parsing"),
-            *("datetime_object_invalid", "date_type", "date_parsing", "date_from_datetime_parsing"),
-            "date_from_datetime_inexact",
+            "datetime_object_invalid",
         ),
         "must be a time, such as 2026-01-31T08:00:00Z",
+    ),
+    **dict.fromkeys(
+        ("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+        "must be a day, such as 2026-01-31",
     ),
     **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be a UUID"),
 }

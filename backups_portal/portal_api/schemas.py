@@ -138,6 +138,18 @@ class BackupDetail(Backup):
     table_rows: dict[str, int]
 
 
+class Evidence(Schema):
+    """Backup evidence of a period, signed; store it as it is to verify it later."""
+
+    format: str
+    signed_by: str = Field(description="SHA-256 of the public key, in hex digits")
+    public_key: str = Field(
+        description="PEM of the Ed25519 key; verify with the one that you know from elsewhere"
+    )
+    signature: str = Field(description="Base64, of the UTF-8 bytes of the payload")
+    payload: str = Field(description="The evidence as JSON: times in UTC, days in the zone")
+
+
 class Quote(Schema):
     """What a new project from this backup costs, and a name for it."""
 

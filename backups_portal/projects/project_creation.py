@@ -175,7 +175,8 @@ def create_project(
                 quote=quote or current_quote(),
                 reason="New project",
             )
-            record(action="project.created", actor=owner, project=project)
+            first_backup = {"first_backup": settings.first_run.isoformat()}
+            record(action="project.created", actor=owner, project=project, details=first_backup)
     except BaseException:
         drop_database(server_url(instance.server), prefix=instance.prefix)
         raise

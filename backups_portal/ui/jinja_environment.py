@@ -102,6 +102,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "day": moments.day,
     "date": defaultfilters.date,
     "duration": duration,
+    "full_day": formats.day,
     "errors_of_the_whole": errors_of_the_whole,
     "fields_with_errors": fields_with_errors,
     "first_focus": first_focus,
@@ -118,6 +119,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
 GLOBALS: dict[str, Callable[..., Any]] = {
     "ago": moments.ago,
     "clock": moments.clock,
+    "dated": moments.dated,
     "day_of": moments.day_of,
     "exact_moment": moments.exact_moment,
     "in_utc": moments.in_utc,

@@ -49,6 +49,17 @@ def clock(when: datetime | None, zone: str | None = None) -> str:
     return UNKNOWN if when is None else _time(when, zone, _labelled(formats.local(when, zone)))
 
 
+def dated(when: datetime | None, zone: str | None = None) -> str:
+    """Show date and time on the clocks of just this zone, with year and zone.
+
+    For what is printed and read later, by somebody else.
+    """
+    if when is None:
+        return UNKNOWN
+    there = formats.local(when, zone)
+    return _time(when, zone, f"{formats.day_and_time(there)} {formats.zone_label(there)}")
+
+
 def day_of(when: datetime, zone: str | None = None) -> str:
     """Show the date of a moment, as `moment` has it."""
     return _time(when, zone, day(formats.local(when, viewers_zone() or zone)))

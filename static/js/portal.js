@@ -97,6 +97,8 @@
     setTimeout(() => { label.textContent = "Copy"; }, 2000);
   });
 
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) print(); });
+
   // The page may come back from the browser's memory with its forms marked as sent.
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;

@@ -135,6 +135,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     },
     "activity": owners(reads(OPTIONS=200)),
     "activity-csv": owners(reads(OPTIONS=200)),
+    **{name: owners(reads()) for name in ("evidence", "evidence-json", "evidence-key")},
     # A webhook that is new shows its secret; there is none to make a new secret for.
     "notifications": owners(reads(POST=200, OPTIONS=200)),
     "notifications-secret": owners(only(POST=409, OPTIONS=200)),

@@ -1,5 +1,6 @@
 """What holds for every page: readable by all, in both themes and all widths, and from one host."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -22,6 +23,7 @@ NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
     *("favicon", "activity-csv", "all-charges-csv", "charges-csv"),
+    *("evidence-json", "evidence-key"),
     # Twice the same.
     "mfa_index",
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
@@ -156,6 +158,14 @@ STATES: dict[str, State] = {
     ),
     "no backups": (OWNER, lambda scene: scene.url("backups", slug=scene.empty.slug)),
     "no charges": (OWNER, lambda scene: scene.url("charges", slug=scene.empty.slug)),
+    "evidence of no backups": (
+        OWNER,
+        lambda scene: scene.url("evidence", slug=scene.empty.slug),
+    ),
+    "evidence of the future": (
+        OWNER,
+        lambda scene: f"{scene.url('evidence')}?from=2999-01-01",
+    ),
     "no transfers": (OWNER, lambda scene: scene.url("transfers", slug=scene.empty.slug)),
     "shut down": (OWNER, lambda scene: scene.url("project", slug=scene.ended.slug)),
     "restored project": (
@@ -230,7 +240,7 @@ def test_page_in_another_state(look: Look, scene: Scene, name: str) -> None:
     "name",
     [
         *("project", "main-database", "backups", "transfers", "members", "charges", "shut-down"),
-        *("projects", "all-charges", "snapshot-restores", "restore"),
+        *("projects", "all-charges", "snapshot-restores", "restore", "evidence"),
     ],
 )
 def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) -> None:
@@ -243,6 +253,20 @@ def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) ->
     assert scene.wordy.name in page.content()
     page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
     assert_fits(page)
+
+
+def test_evidence_prints_as_a_document(window: Open, scene: Scene) -> None:
+    page = window(scene.owner).renewed()
+    page.goto(scene.url("evidence"))
+    page.emulate_media(media="print", color_scheme="dark")
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Backup evidence, Cold"))
+    expect(page.get_by_text("As of")).to_be_visible()
+    for part in (".sidebar", ".topbar", ".page-actions", ".evidence-choice", ".copy-button"):
+        assert not any(one.is_visible() for one in page.locator(part).all()), part
+    expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
+    expect(page.locator(".evidence-days tbody tr").first).to_have_css("break-inside", "avoid")
+    assert page.pdf(format="A4").startswith(b"%PDF")
+    page.emulate_media(media="screen")
 
 
 def sent(page: Page, address: str, button: str, **values: str) -> None:

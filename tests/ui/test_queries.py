@@ -22,7 +22,7 @@ FEW, MANY = 1, 40
 OF_ACCOUNT = ("projects", "security")
 OF_PROJECT = (
     *("project", "main-database", "backups", "backups-find", "transfers", "data", "ids"),
-    *("members", "charges", "activity", "shut-down", "api", "tokens", "api-reference"),
+    *("members", "charges", "evidence", "activity", "shut-down", "api", "tokens", "api-reference"),
 )
 OF_SNAPSHOT = (
     *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),

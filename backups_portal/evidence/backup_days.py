@@ -1,0 +1,256 @@
+"""Every day of a period with its backup, and why a day has none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from backups_portal.evidence.evidence_period import DAY, Period
+from backups_portal.evidence.settings_history import SettingsHistory, time_of_day, zone_name
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.projects.due_times import local_date, run_on
+from snapshots.models import Snapshot
+from snapshots.schedule.missed_backups import LATE, OLDEST
+
+# In the middle of a sentence: "1 missed: database server unreachable".
+CAUSES: Mapping[str, str] = {
+    Cause.DATABASE_UNREACHABLE: "database server unreachable",
+    Cause.DATABASE_REFUSED: "refused by the database",
+    Cause.LOCKED: "a table was locked",
+    Cause.NO_ROOM: "no room on the database server",
+    Cause.STORAGE: "backup storage unreachable",
+    Cause.ENCRYPTION_KEY: "encryption key missing",
+    Cause.DAMAGED: "damaged",
+    Cause.VERSION: "database of another version",
+    Cause.TIME_LIMIT: "took too long",
+    Cause.INTERRUPTED: "workers were lost",
+    Cause.SHUT_DOWN: "project shut down",
+}
+FAILED = "failed"
+NOT_TAKEN = "not taken when due"
+RESCHEDULED = "schedule changed"
+RECORD_GONE = "record of the backup removed"
+UNKNOWN = "no cause recorded"
+
+
+class Kind(StrEnum):
+    """What became of the backup of a day."""
+
+    PROVEN = "proven"
+    STORED = "stored"
+    FAILED_PROOF = "failed_proof"
+    MISSED = "missed"
+    COMING = "coming"
+    # No backup was due: the project was shut down, or the zone skipped the date.
+    NOT_DUE = "not_due"
+
+
+LABELS = {
+    Kind.PROVEN: "Proven",
+    Kind.STORED: "Stored, not proven",
+    Kind.FAILED_PROOF: "Failed its proof",
+    Kind.MISSED: "Missed",
+    Kind.COMING: "Under way",
+    Kind.NOT_DUE: "None due",
+}
+GOOD = (Kind.PROVEN, Kind.STORED)
+
+
+@dataclass(frozen=True)
+class DayBackup:
+    """What is known of a snapshot, and of its copy."""
+
+    id: UUID
+    local_date: date
+    state: str
+    cause: str
+    reason: str
+    scheduled_for: datetime
+    taken_at: datetime | None
+    finished_at: datetime | None
+    removed_at: datetime | None
+    rows: int | None
+    stored_bytes: int | None
+    manifest_sha256: str
+    locked_until: datetime | None
+    verdict: str
+    verdict_reason: str
+    proven_at: datetime | None
+    restore_seconds: float | None
+    is_held: bool
+    copy_state: str | None
+    copied_at: datetime | None
+
+    @property
+    def was_stored(self) -> bool:
+        """Tell whether it was complete once, though it may be deleted by now."""
+        is_over = self.state in (Snapshot.State.COMPLETED, Snapshot.State.EXPIRED)
+        return is_over and self.taken_at is not None
+
+    @property
+    def is_deleted(self) -> bool:
+        """Tell whether retention has deleted it since."""
+        return self.was_stored and self.state == Snapshot.State.EXPIRED
+
+    @property
+    def kind(self) -> Kind:
+        """Return what became of it."""
+        if self.state in Snapshot.UNFINISHED:
+            return Kind.COMING
+        if not self.was_stored:
+            return Kind.MISSED
+        return {
+            Snapshot.Verdict.PASSED: Kind.PROVEN,
+            Snapshot.Verdict.FAILED: Kind.FAILED_PROOF,
+        }.get(Snapshot.Verdict(self.verdict), Kind.STORED)
+
+    @property
+    def restore_time(self) -> timedelta | None:
+        """Return how long a restore of it takes, if that was measured."""
+        return None if self.restore_seconds is None else timedelta(seconds=self.restore_seconds)
+
+
+@dataclass(frozen=True)
+class DayLine:
+    """A day of the period.
+
+    Attributes:
+        cause: Why it has no good backup, in a few words; "" if it has one.
+        reason: The same in sentences, or what else there is to know of it.
+    """
+
+    day: date
+    kind: Kind
+    backup: DayBackup | None = None
+    cause: str = ""
+    reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """Return what became of its backup, for a page."""
+        return LABELS[self.kind]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Days that follow one another, without a good backup for one cause."""
+
+    lines: Sequence[DayLine]
+
+    @property
+    def first(self) -> DayLine:
+        """Return the oldest day."""
+        return self.lines[0]
+
+    @property
+    def last(self) -> DayLine:
+        """Return the newest day."""
+        return self.lines[-1]
+
+
+@dataclass(frozen=True)
+class MissedNote:
+    """What the schedule wrote down when it found that a backup was missing."""
+
+    at: datetime
+    day: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What days are judged by.
+
+    Attributes:
+        first_run: When the first backup was planned; before its day none was due.
+        stopped: When the project did not run: from when until when; None if that has not ended.
+        notes: That backups were missed, the oldest first.
+        completed: Days whose backup the audit log calls stored, in ISO format.
+    """
+
+    now: datetime
+    first_run: datetime
+    history: SettingsHistory
+    backups: Mapping[date, DayBackup]
+    stopped: Sequence[tuple[datetime, datetime | None]] = ()
+    notes: Sequence[MissedNote] = ()
+    completed: Mapping[str, datetime] = field(default_factory=dict)
+
+
+def day_lines(period: Period, facts: Facts) -> list[DayLine]:
+    """Judge every day of the period that has begun, the oldest first."""
+    today = local_date(facts.now, period.zone)
+    begun = min([*facts.backups, local_date(facts.first_run, period.zone)])
+    found = (_judge(day, period, facts, begun) for day in period.days(max(today, period.first)))
+    return [line for line in found if line is not None]
+
+
+def spans(lines: Sequence[DayLine]) -> list[Span]:
+    """Join days that follow one another and share a result, a cause and its words."""
+    found: list[list[DayLine]] = []
+    for line in lines:
+        before = found[-1][-1] if found else None
+        if before and before.day + DAY == line.day and _same(before) == _same(line):
+            found[-1].append(line)
+        else:
+            found.append([line])
+    return [Span(joined) for joined in found]
+
+
+def _same(line: DayLine) -> tuple[str, str, str]:
+    return line.kind, line.cause, line.reason
+
+
+def _judge(day: date, period: Period, facts: Facts, begun: date) -> DayLine | None:
+    backup = facts.backups.get(day)
+    if backup is not None:
+        return _of_backup(day, backup, facts)
+    if day < begun:
+        return None
+    settings = facts.history.at(_end_of(day, period))
+    run = run_on(day, time_of_day(settings), zone_name(settings))
+    if run is None:
+        return DayLine(day, Kind.NOT_DUE, reason="The time zone skipped this day.")
+    if run > facts.now:
+        return None
+    if facts.now - run < LATE:
+        return DayLine(day, Kind.COMING, reason="It is due now.")
+    if any(start <= run and (end is None or run < end) for start, end in facts.stopped):
+        return DayLine(day, Kind.NOT_DUE, reason="The project was shut down.")
+    return _missed(day, run, period, facts)
+
+
+def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
+    kind = backup.kind
+    if kind == Kind.MISSED:
+        cause = CAUSES.get(backup.cause, FAILED)
+        return DayLine(day, kind, backup, cause, backup.reason)
+    if kind == Kind.FAILED_PROOF:
+        return DayLine(day, kind, backup, reason=backup.verdict_reason)
+    late = [note.reason for note in facts.notes if note.day == day.isoformat()]
+    return DayLine(day, kind, backup, reason=late[0] if kind in GOOD and late else "")
+
+
+def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
+    """Tell why a day whose backup was due has none."""
+    name = day.isoformat()
+    if name in facts.completed:
+        reason = (
+            "The audit log says that the backup of this day was stored. "
+            "The portal no longer has a record of it."
+        )
+        return DayLine(day, Kind.MISSED, cause=RECORD_GONE, reason=reason)
+    if facts.history.schedule_changes_on(day, period.zone):
+        reason = "The daily schedule was changed on this day, so that no backup was due after that."
+        return DayLine(day, Kind.MISSED, cause=RESCHEDULED, reason=reason)
+    # It is found missing up to a day later, and named after the day on which it was found.
+    notes = [note for note in facts.notes if run <= note.at <= run + OLDEST]
+    notes.sort(key=lambda note: note.day != name)
+    if notes:
+        return DayLine(day, Kind.MISSED, cause=NOT_TAKEN, reason=notes[0].reason)
+    return DayLine(day, Kind.MISSED, cause=UNKNOWN)
+
+
+def _end_of(day: date, period: Period) -> datetime:
+    return Period(day, day, period.zone).ends_at - timedelta(microseconds=1)

@@ -1,0 +1,144 @@
+"""The period that evidence is about: whole days in the project's time zone."""
+
+import re
+from calendar import monthrange
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+
+from backups_portal.projects.due_times import run_on
+from backups_portal.ui import formats
+
+DAY = timedelta(days=1)
+# Two years, one of which may be a leap year.
+LONGEST_DAYS = 731
+QUARTER = re.compile(r"(\d{4})-Q([1-4])", re.ASCII)
+# The page offers so many quarters; older ones can be named by their days.
+QUARTERS_OFFERED = 8
+
+
+class PeriodRefusedError(ValueError):
+    """There is no evidence for these days; the message is fit for a page.
+
+    Attributes:
+        field: Which of the two days is wrong: "from" or "to".
+    """
+
+    def __init__(self, message: str, field: str = "from") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class OutsideError(PeriodRefusedError):
+    """The days are in order, but nothing can have happened in them yet, or any more."""
+
+
+@dataclass(frozen=True)
+class Period:
+    """Whole days from the first to the last, both included, on the clocks of a zone."""
+
+    first: date
+    last: date
+    zone: str
+
+    @property
+    def begins_at(self) -> datetime:
+        """Return the instant at which its first day begins (UTC)."""
+        return midnight(self.first, self.zone)
+
+    @property
+    def ends_at(self) -> datetime:
+        """Return the instant at which the day after its last one begins (UTC)."""
+        return midnight(self.last + DAY, self.zone)
+
+    @property
+    def name(self) -> str:
+        """Name it as titles do: "Q4 2026", or its first and last day."""
+        if (self.first, self.last) == quarter_days(*quarter_of(self.first)):
+            year, number = quarter_of(self.first)
+            return f"Q{number} {year}"
+        if self.first == self.last:
+            return formats.day(self.first)
+        return f"{formats.day(self.first)} to {formats.day(self.last)}"
+
+    @property
+    def file_name(self) -> str:
+        """Name it in the name of a file: "2026-Q4", or its first and last day."""
+        if self.name.startswith("Q"):
+            return "{}-Q{}".format(*quarter_of(self.first))
+        return f"{self.first.isoformat()}-to-{self.last.isoformat()}"
+
+    def days(self, until: date) -> Iterator[date]:
+        """Yield its days, the oldest first, up to `until` at most."""
+        last = min(self.last, until)
+        for number in range((last - self.first).days + 1):
+            yield self.first + number * DAY
+
+
+def check_period(first: date, last: date, *, zone: str, today: date, founded: date) -> Period:
+    """Return the period of these days.
+
+    Args:
+        today: The day that it is in the zone.
+        founded: The day on which the project was created, in the zone.
+
+    Raises:
+        PeriodRefusedError: the days are in the wrong order, or too many.
+        OutsideError: the period has not begun, or was over before the project existed.
+    """
+    if last < first:
+        raise PeriodRefusedError("The last day is before the first day.", "to")
+    if (last - first).days >= LONGEST_DAYS:
+        raise PeriodRefusedError(f"Choose two years at most ({LONGEST_DAYS} days).", "to")
+    if first > today:
+        raise OutsideError(
+            f"This period has not begun: it is {formats.day(today)} in the project's time zone."
+        )
+    if last < founded:
+        raise OutsideError(
+            f"This project was created on {formats.day(founded)}, after this period had ended."
+        )
+    return Period(first, last, zone)
+
+
+def parse_quarter(text: str) -> tuple[date, date]:
+    """Read "2026-Q4"; returns its first and last day.
+
+    Raises:
+        PeriodRefusedError: it is something else.
+    """
+    found = QUARTER.fullmatch(text)
+    if found is None or int(found[1]) < date.min.year:
+        raise PeriodRefusedError("Write a quarter as 2026-Q4.", "quarter")
+    return quarter_days(int(found[1]), int(found[2]))
+
+
+def quarter_of(day: date) -> tuple[int, int]:
+    """Return the year and the number (1 to 4) of a day's quarter."""
+    return day.year, (day.month + 2) // 3
+
+
+def quarter_days(year: int, number: int) -> tuple[date, date]:
+    """Return the first and the last day of a quarter."""
+    last_month = number * 3
+    return date(year, last_month - 2, 1), date(year, last_month, monthrange(year, last_month)[1])
+
+
+def quarters(today: date, founded: date) -> list[tuple[str, str]]:
+    """List the newest quarters of a project's life, the current one first: value and label."""
+    found: list[tuple[str, str]] = []
+    year, number = quarter_of(today)
+    while len(found) < QUARTERS_OFFERED and quarter_days(year, number)[1] >= founded:
+        found.append((f"{year}-Q{number}", f"Q{number} {year}"))
+        year, number = (year, number - 1) if number > 1 else (year - 1, 4)
+    return found
+
+
+def midnight(day: date, zone: str) -> datetime:
+    """Return the instant (UTC) at which a day begins in a zone, also where clocks skip midnight.
+
+    A date that the zone does not have begins with the next one.
+    """
+    while (moment := run_on(day, time(), zone)) is None:
+        day += DAY
+    return moment.astimezone(UTC)

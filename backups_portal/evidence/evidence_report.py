@@ -1,0 +1,252 @@
+"""Gather the evidence of a period, in a number of queries that does not grow with it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.evidence.backup_days import (
+    GOOD,
+    DayBackup,
+    DayLine,
+    Facts,
+    Kind,
+    MissedNote,
+    Span,
+    day_lines,
+    spans,
+)
+from backups_portal.evidence.evidence_period import DAY
+from backups_portal.evidence.evidence_scope import Scope
+from backups_portal.evidence.project_events import (
+    ACCESS,
+    COMPLETED,
+    CREATED,
+    DELETIONS,
+    HOLDS,
+    MISSED,
+    RETRIED,
+    STARTED,
+    STOPPED,
+    EventSection,
+    ProjectEvents,
+)
+from backups_portal.evidence.recovery_measurements import (
+    RecoveryPoint,
+    RecoveryTime,
+    recovery_point,
+)
+from backups_portal.evidence.restore_history import (
+    RestoreHistory,
+    recovery_times,
+    restore_history,
+)
+from backups_portal.evidence.settings_history import SettingsHistory, settings_history
+from backups_portal.evidence.storage_places import Places, places
+from snapshots.models import Hold, Snapshot
+
+# A file holds so many rows of a section, and says how many there are.
+MAX_ROWS = 50_000
+# What `DayBackup` has of them.
+OF_SNAPSHOT: Sequence[str] = (
+    *("id", "local_date", "state", "cause", "reason", "scheduled_for", "taken_at"),
+    *("finished_at", "removed_at", "rows", "stored_bytes", "manifest_sha256", "locked_until"),
+    *("verdict", "verdict_reason", "proven_at", "restore_seconds"),
+)
+
+
+@dataclass(frozen=True)
+class HoldLine:
+    """A hold that is in force now."""
+
+    day: date
+    who: str
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Seal:
+    """The newest seal of the audit log's chain, which covers every event before it.
+
+    Attributes:
+        position: How many events are sealed; 0 if none is.
+        unsealed: Events of this project and period that wait for their seal, within a minute.
+    """
+
+    position: int
+    seal: str
+    at: datetime | None
+    events: int
+    unsealed: int
+
+    @property
+    def noted(self) -> str:
+        """Write it as `verify_audit --expect` takes it; "" if there is none."""
+        return f"{self.position}:{self.seal}" if self.position else ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The evidence of a period."""
+
+    scope: Scope
+    settings: SettingsHistory
+    days: Sequence[DayLine]
+    restores: RestoreHistory
+    recovery_time: RecoveryTime
+    recovery_point: RecoveryPoint
+    holds: EventSection
+    holds_now: Sequence[HoldLine]
+    deletions: EventSection
+    access: EventSection
+    places: Places
+    seal: Seal
+
+    @property
+    def counts(self) -> Mapping[Kind, int]:
+        """Count the days of each kind."""
+        return Counter(line.kind for line in self.days)
+
+    @property
+    def due(self) -> int:
+        """Count the days on which a backup was due, but for one that is under way."""
+        return len(self.days) - self.counts.get(Kind.COMING, 0) - self.counts.get(Kind.NOT_DUE, 0)
+
+    @property
+    def good(self) -> int:
+        """Count the days with a backup that can be restored, or could until it was deleted."""
+        return sum(self.counts.get(kind, 0) for kind in GOOD)
+
+    @property
+    def bad_days(self) -> list[DayLine]:
+        """List the days without a good backup."""
+        return [line for line in self.days if line.kind in (Kind.MISSED, Kind.FAILED_PROOF)]
+
+    @property
+    def bad_spans(self) -> list[Span]:
+        """List them with days that follow one another for one cause joined."""
+        return spans(self.bad_days)
+
+    @property
+    def causes(self) -> list[tuple[str, int]]:
+        """Count why backups were missed, the most frequent cause first."""
+        missed = (line.cause for line in self.days if line.kind == Kind.MISSED)
+        return Counter(missed).most_common()
+
+
+def make_report(scope: Scope) -> Report:
+    """Gather the evidence of a period."""
+    events = ProjectEvents(scope)
+    backups = _backups(scope)
+    history = settings_history(scope.project.main_database, scope.period)
+    facts = _facts(scope, history, backups, events)
+    days = day_lines(scope.period, facts)
+    retried = {one.details.get("restore", ""): one.at for one in events.telling_of(RETRIED)}
+    restores = restore_history(scope, retried)
+    return Report(
+        scope=scope,
+        settings=history,
+        days=days,
+        restores=restores,
+        recovery_time=RecoveryTime(recovery_times(scope, restores.lines)),
+        recovery_point=_recovery_point(scope, days, facts),
+        holds=events.section(HOLDS),
+        holds_now=_holds(scope),
+        deletions=events.section(DELETIONS),
+        access=events.section(ACCESS),
+        places=places(list(backups.values()), scope.now),
+        seal=_seal(scope, sum(events.counts.values())),
+    )
+
+
+def _backups(scope: Scope) -> dict[date, DayBackup]:
+    of_period = Snapshot.objects.filter(
+        project=scope.project, local_date__range=(scope.period.first, scope.period.last)
+    )
+    rows = of_period.order_by("local_date").values(
+        *OF_SNAPSHOT,
+        is_held=ExpressionWrapper(Q(hold__isnull=False), output_field=BooleanField()),
+        copy_state=F("copy__state"),
+        copied_at=F("copy__copied_at"),
+    )
+    return {row["local_date"]: DayBackup(**row) for row in rows}
+
+
+def _facts(
+    scope: Scope,
+    history: SettingsHistory,
+    backups: Mapping[date, DayBackup],
+    events: ProjectEvents,
+) -> Facts:
+    return Facts(
+        now=scope.now,
+        first_run=_first_run(scope, events),
+        history=history,
+        backups=backups,
+        stopped=_stopped(events.telling_of(STOPPED, STARTED)),
+        notes=[
+            MissedNote(one.at, one.details.get("local_date", ""), one.details.get("reason", ""))
+            for one in events.telling_of(MISSED)
+        ],
+        completed={
+            one.subject.removeprefix("Backup of "): one.at for one in events.telling_of(COMPLETED)
+        },
+    )
+
+
+def _first_run(scope: Scope, events: ProjectEvents) -> datetime:
+    """Return when the first backup was planned; a day after the creation if that is not known."""
+    for event in events.telling_of(CREATED):
+        if planned := event.details.get("first_backup"):
+            return datetime.fromisoformat(planned)
+    return scope.project.created_at + DAY
+
+
+def _stopped(events: Sequence[AuditEvent]) -> list[tuple[datetime, datetime | None]]:
+    """Pair each shut-down with the start after it."""
+    found: list[tuple[datetime, datetime | None]] = []
+    for event in events:
+        is_stopped = bool(found) and found[-1][1] is None
+        if event.action == STOPPED and not is_stopped:
+            found.append((event.at, None))
+        elif event.action == STARTED and is_stopped:
+            found[-1] = (found[-1][0], event.at)
+    return found
+
+
+def _recovery_point(scope: Scope, days: Sequence[DayLine], facts: Facts) -> RecoveryPoint:
+    earlier = Snapshot.objects.filter(
+        project=scope.project, local_date__lt=scope.period.first, taken_at__isnull=False
+    )
+    # One that retention has deleted by now was there then.
+    good = earlier.filter(state__in=(Snapshot.State.COMPLETED, Snapshot.State.EXPIRED)).exclude(
+        verdict=Snapshot.Verdict.FAILED
+    )
+    before = good.order_by("-local_date").values_list("taken_at", flat=True).first()
+    taken = [
+        line.backup.taken_at
+        for line in days
+        if line.kind in GOOD and line.backup and line.backup.taken_at
+    ]
+    return recovery_point(taken, before=before, until=scope.until, stopped=facts.stopped)
+
+
+def _holds(scope: Scope) -> list[HoldLine]:
+    held = Hold.objects.filter(snapshot__project=scope.project, created_at__lt=scope.until)
+    rows = held.order_by("snapshot__local_date").values_list(
+        "snapshot__local_date", "account__email", "created_at"
+    )
+    return [HoldLine(*row) for row in rows]
+
+
+def _seal(scope: Scope, events: int) -> Seal:
+    sealed = AuditEvent.objects.filter(position__isnull=False).order_by("-position")
+    newest = sealed.values_list("position", "seal", "at").first()
+    unsealed = AuditEvent.objects.filter(position=None, project_id=scope.project.pk).filter(
+        at__gte=scope.period.begins_at, at__lt=scope.until
+    )
+    position, seal, at = newest or (None, None, None)
+    return Seal(position or 0, bytes(seal or b"").hex(), at, events, unsealed.count())

@@ -1,0 +1,114 @@
+"""Evidence as pages, the API and commands ask for it; each time is in the audit log."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from django.db.models import Min
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.evidence.evidence_document import payload_of
+from backups_portal.evidence.evidence_key import signing_key
+from backups_portal.evidence.evidence_period import (
+    Period,
+    check_period,
+    quarter_days,
+    quarter_of,
+)
+from backups_portal.evidence.evidence_report import make_report
+from backups_portal.evidence.evidence_scope import Scope
+from backups_portal.evidence.signed_envelope import seal_evidence
+from backups_portal.lib.bulkhead import Bulkhead
+from backups_portal.lib.limits import Limit
+from backups_portal.projects.due_times import local_date
+from backups_portal.projects.models import Membership, Project
+from snapshots.models import Snapshot
+
+# A file takes memory: one is made at a time, while the pages of everybody else go on.
+MAKERS = Bulkhead(running=1, waiting=3, seconds=10)
+# A look at a period is recorded once in a quarter of an hour.
+TOLD_ONCE = Limit("evidence-viewed", tries=1, seconds=15 * 60)
+
+
+@dataclass(frozen=True)
+class EvidenceFile:
+    """Signed evidence, and a name for its file."""
+
+    name: str
+    members: dict[str, str]
+
+
+def period_of(project: Project, first: date | None, last: date | None, *, now: datetime) -> Period:
+    """Return the period of two days; of the current quarter if neither is given.
+
+    One day alone stands for the quarter's end or beginning: from it until the quarter ends, or from
+    the quarter's first day until it.
+
+    Raises:
+        PeriodRefusedError: there is no evidence for it.
+    """
+    zone = project.main_database.backup_time_zone
+    today = local_date(now, zone)
+    begin, end = quarter_days(*quarter_of(first or last or today))
+    return check_period(
+        first or begin,
+        last or end,
+        zone=zone,
+        today=today,
+        founded=founded_on(project),
+    )
+
+
+def founded_on(project: Project) -> date:
+    """Return the day on which a project was created, in its zone, or of an older backup.
+
+    A catalogue that was rebuilt knows backups from before it knew the project.
+    """
+    created = local_date(project.created_at, project.main_database.backup_time_zone)
+    oldest = Snapshot.objects.filter(project=project).aggregate(day=Min("local_date"))["day"]
+    return min(created, oldest) if oldest else created
+
+
+def scope_for(readers: Sequence[Account], project: Project, period: Period, now: datetime) -> Scope:
+    """Choose what is gathered, and for whom."""
+    return Scope(project, period, now, [reader.pk for reader in readers])
+
+
+def owners_of(project: Project) -> list[Account]:
+    """List who owns a project: an operator's file is for all of them to read."""
+    owned = Membership.objects.filter(project=project, role=Membership.Role.OWNER)
+    return [one.account for one in owned.select_related("account")]
+
+
+def make_file(
+    scope: Scope, *, actor: Account | None, made_by: str, address: str | None = None
+) -> EvidenceFile:
+    """Gather, sign and record a file of evidence.
+
+    Raises:
+        FullError: too many are being made.
+    """
+    with MAKERS.entered():
+        payload = payload_of(make_report(scope), made_by=made_by)
+        members = seal_evidence(payload, signing_key())
+    _record("evidence.downloaded", scope, actor, address)
+    return EvidenceFile(f"evidence-{scope.project.slug}-{scope.period.file_name}.json", members)
+
+
+def note_look(scope: Scope, actor: Account, address: str | None) -> None:
+    """Record who looks at the evidence of a period."""
+    if not TOLD_ONCE.take(f"{actor.pk} {scope.project.pk} {scope.period.file_name}"):
+        _record("evidence.viewed", scope, actor, address)
+
+
+def _record(action: str, scope: Scope, actor: Account | None, address: str | None) -> None:
+    period = scope.period
+    record(
+        action=action,
+        actor=actor,
+        project=scope.project,
+        subject=f"Backup evidence, {period.name}",
+        details={"first_day": str(period.first), "last_day": str(period.last)},
+        address=address,
+    )

@@ -1,0 +1,138 @@
+"""Which backup settings were in force when, told from the changes in the audit log."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.evidence.evidence_period import Period
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projects.due_times import local_date, parse_time
+from backups_portal.projects.models import MainDatabase, snapshot_of_settings
+
+ACTION = "settings.changed"
+SCHEDULE = ("backup_time", "backup_time_zone")
+NAMES = (*SCHEDULE, "retention_days", "proof_policy")
+# More changes than a person makes; their number is told all the same.
+MAX_CHANGES = 1_000
+
+Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class SettingsChange:
+    """A change of settings: by name, what they were and what they became."""
+
+    at: datetime
+    who: str
+    old: Settings
+    new: Settings
+
+    @property
+    def is_of_schedule(self) -> bool:
+        """Tell whether the time of day or the zone changed."""
+        return any(name in self.new for name in SCHEDULE)
+
+    @property
+    def details(self) -> JsonObject:
+        """Return the old and new values as the audit log has them."""
+        return {name: {"old": self.old[name], "new": value} for name, value in self.new.items()}
+
+
+@dataclass(frozen=True)
+class SettingsHistory:
+    """The settings of a period.
+
+    Attributes:
+        at_start: In force when the period began.
+        at_end: In force when it ended, or now.
+        changes: Within the period, the oldest first.
+        total: How many changes there were; more than `changes` has if it was cut.
+    """
+
+    at_start: Settings
+    at_end: Settings
+    changes: Sequence[SettingsChange]
+    total: int
+
+    def at(self, moment: datetime) -> Settings:
+        """Return the settings in force at a moment of the period."""
+        found = dict(self.at_start)
+        for change in self.changes:
+            if change.at > moment:
+                break
+            found.update(change.new)
+        return found
+
+    def schedule_changes_on(self, day: date, zone: str) -> list[SettingsChange]:
+        """Return the changes of the schedule on a day."""
+        return [
+            one for one in self.changes if one.is_of_schedule and local_date(one.at, zone) == day
+        ]
+
+
+@dataclass
+class _Walk:
+    """What the changes since the period began tell, read once from the oldest to the newest."""
+
+    period: Period
+    changes: list[SettingsChange] = field(default_factory=list)
+    total: int = 0
+    # What a setting was before the first change since the period began, and since it ended.
+    before_start: dict[str, object] = field(default_factory=dict)
+    before_end: dict[str, object] = field(default_factory=dict)
+
+    def read(self, at: datetime, who: str, details: Mapping[str, Any]) -> None:
+        """Take in one event."""
+        pairs = {
+            name: pair
+            for name, pair in details.items()
+            if isinstance(pair, dict) and pair.keys() == {"old", "new"}
+        }
+        old = {name: pair["old"] for name, pair in pairs.items()}
+        self.before_start = {**old, **self.before_start}
+        if at >= self.period.ends_at:
+            self.before_end = {**old, **self.before_end}
+            return
+        self.total += 1
+        if len(self.changes) < MAX_CHANGES:
+            new = {name: pair["new"] for name, pair in pairs.items()}
+            self.changes.append(SettingsChange(at, who, old, new))
+
+
+def settings_history(database: MainDatabase, period: Period) -> SettingsHistory:
+    """Go back from the settings of today to those of the period, in one query."""
+    walk = _Walk(period)
+    for event in _events(database.pk, period):
+        walk.read(event.at, event.who, event.details)
+    now = snapshot_of_settings(database)
+    return SettingsHistory(
+        at_start={**now, **_known(walk.before_start)},
+        at_end={**now, **_known(walk.before_end)},
+        changes=walk.changes,
+        total=walk.total,
+    )
+
+
+def time_of_day(settings: Settings) -> time:
+    """Return the time of day of the schedule."""
+    return parse_time(str(settings["backup_time"]))
+
+
+def zone_name(settings: Settings) -> str:
+    """Return the time zone of the schedule."""
+    return str(settings["backup_time_zone"])
+
+
+def _events(project_id: UUID, period: Period) -> Iterable[AuditEvent]:
+    since = AuditEvent.objects.filter(
+        project_id=project_id, action=ACTION, at__gte=period.begins_at
+    )
+    return since.order_by("at", "pk").only("at", "account_email", "details").iterator()
+
+
+def _known(settings: Settings) -> Settings:
+    """Leave out what is no setting of backups, such as that of a warm restore."""
+    return {name: settings[name] for name in NAMES if name in settings}

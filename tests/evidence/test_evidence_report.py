@@ -1,0 +1,454 @@
+"""What evidence says of the days, restores, holds and deletions of a period."""
+
+from datetime import UTC, date, datetime, time, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.hash_chain import seal_events, verify
+from backups_portal.evidence.backup_days import Kind
+from backups_portal.evidence.evidence_period import Period
+from backups_portal.evidence.evidence_report import Report
+from backups_portal.evidence.evidence_summary import (
+    recovery_point_sentence,
+    recovery_time_sentence,
+    summary,
+)
+from backups_portal.projects.models import MainDatabase, Project
+from restores.models import Proof
+from snapshots.models import Hold, Snapshot
+from tests import factories
+from tests.evidence.conftest import FOUNDED, HOUR, NOW, Q4, ZONE, backup, fill, happen, report_of
+
+pytestmark = pytest.mark.django_db
+FIRST = date(2026, 10, 1)
+TODAY = date(2026, 11, 29)
+DAY = timedelta(days=1)
+# The run of a day in winter: 02:00 in Berlin.
+BAD = date(2026, 11, 3)
+RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
+
+
+def kinds(report: Report) -> dict[date, str]:
+    """What became of each day that has no proven backup."""
+    return {line.day: line.kind for line in report.days if line.kind != Kind.PROVEN}
+
+
+def the_bad_day(report: Report) -> tuple[str, str, str]:
+    (line,) = report.bad_days
+    assert line.day == BAD
+    return line.kind, line.cause, line.reason
+
+
+def test_all_days_have_a_proven_backup(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    report = report_of(project)
+    assert kinds(report) == {}
+    assert summary(report) == "All 60 days have a backup; 60 proven."
+
+
+def test_a_backup_that_failed_is_missed_for_its_cause(project: Project) -> None:
+    fill(project, FIRST, TODAY, without=(BAD,))
+    backup(project, BAD, state="failed", cause="database_unreachable", reason="It did not answer.")
+    report = report_of(project)
+    assert the_bad_day(report) == (
+        "missed",
+        "database server unreachable",
+        "It did not answer.",
+    )
+    assert summary(report) == (
+        "59 of 60 days have a backup; 59 proven; 1 missed: database server unreachable."
+    )
+
+
+def test_a_failed_backup_that_expired_was_missed_all_the_same(project: Project) -> None:
+    fill(project, FIRST, TODAY, without=(BAD,))
+    failed = backup(project, BAD, state="failed", cause="no_room", reason="No space.")
+    Snapshot.objects.filter(pk=failed.pk).update(state="expired", taken_at=None)
+    assert the_bad_day(report_of(project))[1] == "no room on the database server"
+
+
+@pytest.mark.parametrize("found", [RUN + 2 * HOUR, RUN + 25 * HOUR])
+def test_a_day_without_a_try_has_what_the_schedule_wrote_down(
+    project: Project, found: datetime
+) -> None:
+    """It is found missing up to a day later, and is named after the day on which it was found."""
+    fill(project, FIRST, TODAY, without=(BAD,))
+    happen(
+        project,
+        "snapshot.missed",
+        found,
+        details={"local_date": str(found.date()), "reason": "None is under way."},
+    )
+    assert the_bad_day(report_of(project)) == (
+        "missed",
+        "not taken when due",
+        "None is under way.",
+    )
+
+
+def test_a_day_that_nothing_is_known_of_says_so(project: Project) -> None:
+    fill(project, FIRST, TODAY, without=(BAD,))
+    assert the_bad_day(report_of(project)) == ("missed", "no cause recorded", "")
+
+
+def test_a_record_that_somebody_removed_by_hand_is_told_by_the_audit_log(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    happen(project, "snapshot.completed", RUN, subject=f"Backup of {BAD}")
+    Snapshot.objects.filter(project=project, local_date=BAD).delete()
+    kind, cause, reason = the_bad_day(report_of(project))
+    assert (kind, cause) == ("missed", "record of the backup removed")
+    assert "audit log says that the backup of this day was stored" in reason
+
+
+def test_a_backup_whose_objects_somebody_deleted_failed_its_proof(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    reason = "Its manifest is missing in storage."
+    Snapshot.objects.filter(project=project, local_date=BAD).update(
+        verdict="failed", verdict_reason=reason
+    )
+    report = report_of(project)
+    assert the_bad_day(report) == ("failed_proof", "", reason)
+    assert summary(report) == "59 of 60 days have a backup; 59 proven; 1 failed its proof."
+
+
+def test_a_backup_that_retention_deleted_counts_as_one(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    gone = Snapshot.objects.filter(project=project, local_date=BAD)
+    gone.update(state="expired", removed_at=NOW)
+    happen(
+        project,
+        "snapshot.expired",
+        NOW - HOUR,
+        subject=f"Backup of {BAD}",
+        details={"reason": "Past its period of 30 days."},
+    )
+    report = report_of(project)
+    assert (report.good, report.bad_days) == (60, [])
+    (line,) = (line for line in report.days if line.day == BAD)
+    assert line.backup is not None
+    assert (line.backup.is_deleted, line.backup.removed_at) == (True, NOW)
+    assert [event.subject for event in report.deletions.rows(10)] == [f"Backup of {BAD}"]
+    assert report.places.stored == 59
+
+
+def test_holds_are_told_with_who_placed_them(project: Project, owner: Account) -> None:
+    fill(project, FIRST, TODAY)
+    held = Snapshot.objects.get(project=project, local_date=BAD)
+    Hold.objects.create(snapshot=held, account=owner, created_at=RUN + DAY)
+    happen(
+        project,
+        "snapshot.held",
+        RUN + DAY,
+        account_email=owner.email,
+        subject=f"Backup of {BAD}",
+    )
+    report = report_of(project)
+    (hold,) = report.holds_now
+    assert (hold.day, hold.who, hold.since) == (BAD, owner.email, RUN + DAY)
+    assert [event.who for event in report.holds.rows(10)] == [owner.email]
+
+
+def test_a_backup_under_way_is_neither_there_nor_missed(project: Project) -> None:
+    fill(project, FIRST, TODAY - DAY)
+    backup(project, TODAY, state="running")
+    report = report_of(project)
+    assert kinds(report) == {TODAY: "coming"}
+    assert (report.good, report.due) == (59, 59)
+
+
+def test_a_backup_that_is_due_now_is_not_missed_yet(project: Project) -> None:
+    fill(project, FIRST, TODAY - DAY)
+    due = datetime(2026, 11, 29, 1, tzinfo=UTC)
+    for moment, expected in (
+        (due - HOUR, {}),
+        (due + HOUR, {TODAY: "coming"}),
+        (due + 3 * HOUR, {TODAY: "missed"}),
+    ):
+        assert kinds(report_of(project, at=moment)) == expected
+
+
+def test_days_before_the_first_planned_backup_are_not_missed(project: Project) -> None:
+    fill(project, TODAY - DAY, TODAY)
+    happen(
+        project,
+        "project.created",
+        FOUNDED,
+        details={"first_backup": f"{TODAY - 2 * DAY}T01:00:00+00:00"},
+    )
+    assert kinds(report_of(project)) == {TODAY - 2 * DAY: "missed"}
+
+
+def test_no_backup_is_due_while_a_project_is_shut_down(project: Project) -> None:
+    down = (date(2026, 11, 3), date(2026, 11, 4))
+    fill(project, FIRST, TODAY, without=down)
+    happen(project, "project.shut_down", RUN - HOUR)
+    happen(project, "project.started_again", RUN + DAY + HOUR)
+    report = report_of(project)
+    assert kinds(report) == dict.fromkeys(down, "not_due")
+    assert summary(report) == "All 58 days have a backup; 58 proven."
+
+
+def test_a_project_that_was_shut_down_before_the_period_owes_nothing(project: Project) -> None:
+    happen(project, "project.shut_down", FOUNDED + HOUR)
+    Project.objects.filter(pk=project.pk).update(state="shut_down", shut_down_at=FOUNDED + HOUR)
+    project.refresh_from_db()
+    report = report_of(project)
+    assert report.due == 0
+    assert summary(report) == "No backup was due in this period yet."
+
+
+@pytest.mark.parametrize(
+    ("at", "day"),
+    [
+        # 02:30 does not exist on 29 March, and comes twice on 25 October.
+        (time(2, 30), date(2026, 3, 29)),
+        (time(2, 30), date(2026, 10, 25)),
+        (time(0), date(2026, 10, 25)),
+    ],
+)
+def test_days_on_which_clocks_change_count_once(project: Project, at: time, day: date) -> None:
+    Project.objects.filter(pk=project.pk).update(created_at=datetime(2026, 3, 1, tzinfo=UTC))
+    MainDatabase.objects.filter(pk=project.pk).update(backup_time=at)
+    project = Project.objects.select_related("main_database").get(pk=project.pk)
+    report = report_of(project, Period(day - DAY, day + DAY, ZONE))
+    assert [line.day for line in report.days] == [day - DAY, day, day + DAY]
+    assert {line.kind for line in report.days} == {"missed"}
+    assert report.scope.period.ends_at - report.scope.period.begins_at in (
+        timedelta(hours=71),
+        timedelta(hours=73),
+    )
+
+
+def test_two_backups_of_one_calendar_day_belong_to_two_days(project: Project) -> None:
+    """After a move to the east, the next local day begins while it is still the same in UTC."""
+    fill(project, FIRST, BAD - DAY)
+    fill(project, BAD + DAY, TODAY)
+    moment = datetime(2026, 11, 3, 1, tzinfo=UTC)
+    for day, hours in ((BAD, 0), (BAD + DAY, 16)):
+        Snapshot.objects.filter(project=project, local_date=day).delete()
+        backup(project, day, taken_at=moment + timedelta(hours=hours), verdict="unproven")
+    report = report_of(project)
+    assert kinds(report) == {BAD: "stored", BAD + DAY: "stored"}
+    assert report.good == 60
+
+
+def changed(project: Project, at: datetime, **pairs: tuple[object, object]) -> None:
+    details = {name: {"old": old, "new": new} for name, (old, new) in pairs.items()}
+    happen(project, "settings.changed", at, account_email="olivia@example.com", details=details)
+
+
+def test_settings_are_those_of_the_period_with_who_changed_them(project: Project) -> None:
+    """It was 60 days before the quarter, then 14, and is 30 since the quarter ended."""
+    moments = [datetime(2026, month, 15, tzinfo=UTC) for month in (8, 10, 11)]
+    changed(project, moments[0], retention_days=(90, 60))
+    changed(project, moments[1], retention_days=(60, 14), backup_time=("03:00", "02:00"))
+    changed(project, moments[2], retention_days=(14, 30))
+    october = Period(FIRST, date(2026, 10, 31), ZONE)
+    history = report_of(project, october).settings
+    assert (history.at_start["retention_days"], history.at_start["backup_time"]) == (60, "03:00")
+    assert (history.at_end["retention_days"], history.at_end["backup_time"]) == (14, "02:00")
+    (change,) = history.changes
+    assert (change.at, change.who) == (moments[1], "olivia@example.com")
+    assert history.total == 1
+
+
+def test_a_day_that_a_new_schedule_left_out_says_so(project: Project) -> None:
+    """From 23:00 to 02:00 at noon: the next one is tomorrow's."""
+    fill(project, FIRST, TODAY, without=(BAD,))
+    changed(project, RUN + 10 * HOUR, backup_time=("23:00", "02:00"))
+    kind, cause, reason = the_bad_day(report_of(project))
+    assert (kind, cause) == ("missed", "schedule changed")
+    assert "daily schedule was changed on this day" in reason
+
+
+def test_a_late_backup_says_that_it_was(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    happen(
+        project,
+        "snapshot.missed",
+        RUN + 5 * HOUR,
+        details={"local_date": str(BAD), "reason": "The workers were down."},
+    )
+    (line,) = (line for line in report_of(project).days if line.reason)
+    assert (line.day, line.kind, line.reason) == (BAD, "proven", "The workers were down.")
+
+
+def test_days_of_one_outage_are_joined(project: Project) -> None:
+    gone = tuple(BAD + number * DAY for number in (0, 1, 2, 5))
+    fill(project, FIRST, TODAY, without=gone)
+    found = [(span.first.day, len(span.lines)) for span in report_of(project).bad_spans]
+    assert found == [(BAD, 3), (BAD + 5 * DAY, 1)]
+
+
+def restore(source: Project, owner: Account, **fields: object) -> None:
+    snapshot = Snapshot.objects.filter(project=source).order_by("local_date").first()
+    assert snapshot is not None
+    started = RUN + 9 * HOUR
+    factories.make_restore(
+        snapshot,
+        requested_by=owner,
+        **{"created_at": started - HOUR, "started_at": started, "state": "completed", **fields},
+    )
+
+
+def test_restores_are_told_with_how_long_they_took(project: Project, owner: Account) -> None:
+    fill(project, FIRST, TODAY)
+    restore(project, owner, finished_at=RUN + 9 * HOUR + timedelta(seconds=90))
+    restore(project, owner, state="failed", reason="No space left.", finished_at=RUN + 10 * HOUR)
+    restore(project, owner, state="running", finished_at=None)
+    report = report_of(project)
+    took = {line.state: line.took for line in report.restores.lines}
+    assert took == {"completed": timedelta(seconds=90), "failed": None, "running": None}
+    assert recovery_time_sentence(report).startswith(
+        "Recovery took 1\N{NO-BREAK SPACE}min 30\N{NO-BREAK SPACE}s (median) and at worst"
+    )
+    assert recovery_time_sentence(report).endswith("measured by 1 restore.")
+
+
+def test_a_restore_that_was_tried_again_took_the_last_try(project: Project, owner: Account) -> None:
+    fill(project, FIRST, TODAY)
+    restore(project, owner, finished_at=RUN + 20 * DAY + HOUR)
+    (line,) = report_of(project).restores.lines
+    assert line.took > 19 * DAY
+    happen(project, "restore.retried", RUN + 20 * DAY, details={"restore": str(line.id)})
+    (line,) = report_of(project).restores.lines
+    assert line.took == HOUR
+
+
+def test_recovery_time_is_the_median_and_the_worst(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    assert recovery_time_sentence(report_of(project)) == (
+        "No recovery time was measured in this period."
+    )
+    for seconds, snapshot in zip(
+        (2.0, 3.0, 40.0),
+        Snapshot.objects.filter(project=project).order_by("local_date"),
+        strict=False,
+    ):
+        Proof.objects.create(
+            snapshot=snapshot, state="passed", restore_seconds=seconds, finished_at=RUN
+        )
+    # One that failed measured nothing.
+    Proof.objects.create(
+        snapshot=snapshot, state="failed", reason="x", restore_seconds=500, finished_at=RUN
+    )
+    found = report_of(project).recovery_time
+    assert found.median == timedelta(seconds=3)
+    assert found.worst is not None
+    assert found.worst.seconds == 40
+
+
+def test_the_recovery_point_is_the_time_between_good_backups(project: Project) -> None:
+    fill(project, FIRST - DAY, TODAY, without=(BAD,))
+    found = report_of(project).recovery_point
+    assert found.median == DAY
+    assert found.worst is not None
+    assert (found.worst.begins_at, found.worst.ends_at) == (RUN - DAY, RUN + DAY)
+    # The first one of the period follows the last one before it.
+    assert found.gaps[0].begins_at == datetime(2026, 9, 30, 1, tzinfo=UTC)
+
+
+def test_the_recovery_point_grows_while_no_good_backup_comes(project: Project) -> None:
+    fill(project, FIRST, BAD)
+    report = report_of(project)
+    assert report.recovery_point.worst is not None
+    assert report.recovery_point.worst.is_open
+    assert report.recovery_point.worst.length == NOW - RUN
+    assert "at worst 26" in recovery_point_sentence(report)
+
+
+@pytest.mark.parametrize("until", [RUN + 5 * DAY, None])
+def test_nothing_is_lost_while_a_project_is_shut_down(
+    project: Project, until: datetime | None
+) -> None:
+    fill(project, FIRST, BAD)
+    happen(project, "project.shut_down", RUN + HOUR)
+    if until:
+        happen(project, "project.started_again", until)
+        fill(project, BAD + 6 * DAY, TODAY)
+    found = report_of(project).recovery_point
+    lengths = [gap.length for gap in found.gaps if gap.stopped]
+    assert lengths == [DAY + HOUR if until else HOUR]
+
+
+def test_no_good_backup_is_no_recovery_point(project: Project) -> None:
+    assert "There was no good backup" in recovery_point_sentence(report_of(project))
+
+
+def test_names_of_projects_that_the_reader_may_not_enter_are_left_out(
+    project: Project, owner: Account
+) -> None:
+    fill(project, FIRST, TODAY)
+    other = factories.make_account()
+    hers = factories.make_project_row(owner=other, name="Secret plan")
+    restore(
+        project,
+        other,
+        name=hers.name,
+        project=hers,
+        finished_at=RUN + 10 * HOUR,
+        reason="Secret plan",
+    )
+    (line,) = report_of(project).restores.lines
+    happen(
+        project,
+        "restore.requested",
+        RUN,
+        subject="Secret plan",
+        details={"restore": str(line.id)},
+    )
+    report = report_of(project)
+    (line,) = report.restores.lines
+    (event,) = report.access.rows(10)
+    assert (line.name, line.reason, event.subject) == ("another project",) * 3
+
+
+def test_what_happens_elsewhere_or_later_is_left_out(project: Project) -> None:
+    happen(project, "snapshot.downloaded", NOW - HOUR)
+    happen(project, "snapshot.downloaded", NOW + HOUR)
+    happen(project, "snapshot.downloaded", Q4.begins_at - HOUR)
+    happen(factories.make_project_row(), "snapshot.downloaded", NOW - HOUR)
+    report = report_of(project)
+    assert report.access.total == len(list(report.access.rows(10))) == 1
+
+
+def test_the_newest_seal_is_the_one_that_the_chain_has(project: Project) -> None:
+    happen(project, "snapshot.downloaded", NOW - 2 * HOUR)
+    assert report_of(project).seal.noted == ""
+    assert seal_events() == 1
+    happen(project, "snapshot.downloaded", NOW - HOUR)
+    seal, verdict = report_of(project).seal, verify()
+    assert seal.noted == f"1:{verdict.seal}"
+    assert (seal.events, seal.unsealed) == (2, 1)
+
+
+def test_asks_as_often_for_many_as_for_one(project: Project, owner: Account) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            report = report_of(project)
+            for section in (report.access, report.holds, report.deletions):
+                list(section.rows(100))
+        return len(captured)
+
+    def add(day: date) -> None:
+        backup(project, day)
+        restore(project, owner, finished_at=RUN)
+        moment = datetime.combine(day, time(5), UTC)
+        for action in ("snapshot.held", "snapshot.expired", "snapshot.downloaded"):
+            happen(project, action, moment)
+        changed(project, moment, retention_days=(7, 8))
+        happen(
+            project,
+            "restore.requested",
+            moment,
+            details={"restore": str(Snapshot.objects.get(project=project, local_date=day).pk)},
+        )
+
+    add(FIRST)
+    few = queries()
+    for number in range(1, 40):
+        add(FIRST + number * DAY)
+    assert queries() == few
