@@ -147,6 +147,7 @@ TABLE: dict[str, dict[str, Answers]] = {
         reads(POST=302),
         collaborator={method: 200 if method in READING else 403 for method in METHODS},
     ),
+    "objectives": owners(reads(POST=302)),
     "backups": owners(reads()),
     "backups-find": owners(reads()),
     "snapshot": owners(reads()),
