@@ -29,7 +29,10 @@ log = get_logger(__name__)
 BATCH = 1_000
 Channel = Delivery.Channel
 # That a project which was shut down has no backup surprises nobody.
-WHILE_RUNNING = {Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.STORED, Kind.RUNNING}
+WHILE_RUNNING = {
+    *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.STORED, Kind.RUNNING),
+    Kind.OBJECTIVE,
+}
 
 
 def plan_deliveries(now: datetime, *, limit: int = 20_000) -> list[UUID]:

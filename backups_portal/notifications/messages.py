@@ -22,6 +22,8 @@ KINDS = {
     "restore.completed": Kind.RESTORE,
     "restore.failed": Kind.RESTORE,
     "project.still_running": Kind.RUNNING,
+    "objective.missed": Kind.OBJECTIVE,
+    "objective.met": Kind.OBJECTIVE,
     "snapshot.completed": Kind.STORED,
     "notifications.tested": Kind.TEST,
 }
@@ -106,6 +108,16 @@ def _running(event: AuditEvent, project: Project) -> Words:
     return "Restored project still running", text, reverse("project", args=[project.slug])
 
 
+def _objective_missed(event: AuditEvent, project: Project) -> Words:
+    path = reverse("objectives", args=[project.slug])
+    return "Recovery objective missed", f"{event.subject}. {_reason(event)}", path
+
+
+def _objective_met(event: AuditEvent, project: Project) -> Words:
+    path = reverse("objectives", args=[project.slug])
+    return "Recovery objective met again", f"{event.subject}. {_reason(event)}", path
+
+
 def _stored(event: AuditEvent, project: Project) -> Words:
     return "Backup stored", f"{_subject(event)} is stored.", _of_snapshot(event, project)
 
@@ -124,6 +136,8 @@ WORDS: dict[str, Callable[[AuditEvent, Project], Words]] = {
     "restore.completed": _restored,
     "restore.failed": _not_restored,
     "project.still_running": _running,
+    "objective.missed": _objective_missed,
+    "objective.met": _objective_met,
     "snapshot.completed": _stored,
     "notifications.tested": _tested,
 }

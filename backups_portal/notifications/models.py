@@ -26,13 +26,17 @@ class Kind(models.TextChoices):
     PROOF = "proof", "Proof failed"
     RESTORE = "restore", "Restore finished"
     RUNNING = "running", "Restored project still running"
+    OBJECTIVE = "objective", "Recovery objective"
     # For the heartbeat alone: nobody reads a message of every day that went well.
     STORED = "stored", "Backup stored"
     TEST = "test", "Test"
 
 
 # Those that owners choose from.
-CHOSEN = (Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.RESTORE, Kind.RUNNING)
+CHOSEN = (
+    *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.OBJECTIVE),
+    *(Kind.RESTORE, Kind.RUNNING),
+)
 
 
 class NotificationSettings(models.Model):

@@ -155,6 +155,7 @@ STATES: dict[str, State] = {
         lambda scene: scene.url("main-database"),
     ),
     "no backups": (OWNER, lambda scene: scene.url("backups", slug=scene.empty.slug)),
+    "no objectives": (OWNER, lambda scene: scene.url("objectives", slug=scene.empty.slug)),
     "no charges": (OWNER, lambda scene: scene.url("charges", slug=scene.empty.slug)),
     "no transfers": (OWNER, lambda scene: scene.url("transfers", slug=scene.empty.slug)),
     "shut down": (OWNER, lambda scene: scene.url("project", slug=scene.ended.slug)),
@@ -273,6 +274,12 @@ ANSWERS = {
         "Save backup settings",
         {"Backup_retention_period": "0"},
         "is not a retention period",
+    ),
+    "impossible objective": (
+        "objectives",
+        "Save objectives",
+        {"Data_lost_at_most": "12"},
+        "can't be met",
     ),
     "charges not accepted": (
         "restore-confirm",
