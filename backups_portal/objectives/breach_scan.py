@@ -90,12 +90,17 @@ def bring_up_to_date(rows: QuerySet[Objective], now: datetime) -> int:
     found = [one for one in loaded if one.checked_at <= now]
     running = [one for one in found if one.project.state == Project.State.ACTIVE]
     _stop([one for one in found if one.project.state != Project.State.ACTIVE], now)
-    for objective in running:
-        if objective.stopped_at:
-            objective.stopped_at, objective.resumed_at, objective.checked_at = None, now, now
+    _resume([one for one in running if one.stopped_at], now)
     judgements = judge(running, now)
     _write(running, {pk: list(judgement.spells) for pk, judgement in judgements.items()}, now)
     return len(found)
+
+
+def _resume(objectives: Sequence[Objective], now: datetime) -> None:
+    """Measure again, from now on."""
+    for objective in objectives:
+        objective.stopped_at, objective.resumed_at, objective.checked_at = None, now, now
+        objective.save(update_fields=["stopped_at", "resumed_at", "checked_at"])
 
 
 def _stop(objectives: Sequence[Objective], now: datetime) -> None:
@@ -104,7 +109,7 @@ def _stop(objectives: Sequence[Objective], now: datetime) -> None:
         objective.stopped_at = objective.stopped_at or objective.project.shut_down_at or now
         open_ones = Breach.objects.filter(objective=objective, ended_at=None)
         open_ones.update(ended_at=objective.stopped_at, end=End.STOPPED)
-    Objective.objects.bulk_update(objectives, ["stopped_at"])
+        objective.save(update_fields=["stopped_at"])
 
 
 def _write(
@@ -120,8 +125,8 @@ def _write(
             _go_on(objective, breach, spells, now)
         for spell in spells:
             _begin(objective, spell)
-        objective.checked_at = now
-    Objective.objects.bulk_update(objectives, ["stopped_at", "resumed_at", "checked_at"])
+    judged = Objective.objects.filter(pk__in=[one.pk for one in objectives])
+    judged.update(checked_at=now)
 
 
 def _go_on(objective: Objective, breach: Breach, spells: list[Spell], now: datetime) -> None:
