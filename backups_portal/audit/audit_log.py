@@ -38,6 +38,7 @@ WORDS = {
     "data.imported": "Data imported",
     "invitation.withdrawn": "Invitation withdrawn",
     "member.invited": "Member invited",
+    "notifications.digest": "Weekly digest",
     "objective.changed": "Recovery objectives changed",
     "objective.met": "Recovery objective met again",
     "objective.missed": "Recovery objective missed",

@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from backups_portal.audit.audit_log import subject_in_words
 from backups_portal.audit.models import AuditEvent
+from backups_portal.notifications.digest_contents import digest_as_text
 from backups_portal.notifications.models import Kind
 from backups_portal.projects.models import Project
 from backups_portal.ui.visible_names import seen_name
@@ -25,6 +26,7 @@ KINDS = {
     "objective.missed": Kind.OBJECTIVE,
     "objective.met": Kind.OBJECTIVE,
     "snapshot.completed": Kind.STORED,
+    "notifications.digest": Kind.DIGEST,
     "notifications.tested": Kind.TEST,
 }
 
@@ -122,6 +124,11 @@ def _stored(event: AuditEvent, project: Project) -> Words:
     return "Backup stored", f"{_subject(event)} is stored.", _of_snapshot(event, project)
 
 
+def _digest(event: AuditEvent, project: Project) -> Words:
+    path = reverse("project", args=[project.slug])
+    return f"Weekly digest, {event.details['period']}", digest_as_text(event.details), path
+
+
 def _tested(event: AuditEvent, project: Project) -> Words:
     name = seen_name(project.name)
     text = f"Someone sent this test from the Notifications page of “{name}”."
@@ -139,6 +146,7 @@ WORDS: dict[str, Callable[[AuditEvent, Project], Words]] = {
     "objective.missed": _objective_missed,
     "objective.met": _objective_met,
     "snapshot.completed": _stored,
+    "notifications.digest": _digest,
     "notifications.tested": _tested,
 }
 

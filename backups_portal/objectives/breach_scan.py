@@ -37,11 +37,9 @@ Kind, End = Objective.Kind, Breach.End
 
 def find_breaches(now: datetime) -> int:
     """Write down which objectives are no longer met, or met again; count those judged."""
-    judged = last = 0
-    while ids := list(to_judge(now).filter(pk__gt=last).values_list("pk", flat=True)[:BATCH]):
-        judged += _scan(ids, now)
-        last = ids[-1]
-    return judged
+    # Numbers only, and once: the question costs as much for a batch as for all.
+    ids = list(to_judge(now).values_list("pk", flat=True))
+    return sum(_scan(ids[at : at + BATCH], now) for at in range(0, len(ids), BATCH))
 
 
 def to_judge(now: datetime) -> QuerySet[Objective]:
@@ -119,12 +117,15 @@ def _write(
         breach.objective_id: breach
         for breach in Breach.objects.filter(objective__in=objectives, ended_at=None)
     }
+    new = []
     for objective in objectives:
         spells = spells_by_id[objective.pk]
         if breach := lasting.get(objective.pk):
             _go_on(objective, breach, spells, now)
-        for spell in spells:
-            _begin(objective, spell)
+        new += [_breach(objective, spell) for spell in spells]
+    # As many at once as there are when all of a storage is away.
+    for breach in Breach.objects.bulk_create(new):
+        _tell_beginning(breach)
     judged = Objective.objects.filter(pk__in=[one.pk for one in objectives])
     judged.update(checked_at=now)
 
@@ -143,14 +144,18 @@ def _go_on(objective: Objective, breach: Breach, spells: list[Spell], now: datet
         _tell_end(objective, breach)
 
 
-def _begin(objective: Objective, spell: Spell) -> None:
-    breach = Breach.objects.create(
+def _breach(objective: Objective, spell: Spell) -> Breach:
+    return Breach(
         objective=objective,
         began_at=spell.began_at,
         ended_at=spell.ended_at,
         end=End.MET if spell.ended_at else "",
         worst_seconds=spell.worst.total_seconds(),
     )
+
+
+def _tell_beginning(breach: Breach) -> None:
+    objective = breach.objective
     record_missed(objective, breach)
     log.warning("objective missed", project=objective.project_id, kind=objective.kind)
     if breach.ended_at:

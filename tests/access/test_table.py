@@ -114,6 +114,7 @@ class World:
             "pk": 0,
             "uidb36": "0",
             "key": "0",
+            "signed": "0",
             "token": "ab" * 12,
             "member": self.member.pk,
             "invitation": self.invitation.pk,

@@ -223,6 +223,7 @@ class Scene:
             "token": "ab" * 12,
             "uidb36": "0",
             "key": "0",
+            "signed": "0",
             "member": 0,
             "invitation": 0,
             **changes,
