@@ -156,18 +156,18 @@ class Scene:
             )
 
     def _objectives(self) -> None:
-        """One that is met and one that is missed, after a time when neither was."""
+        """Both are met, after times when they were not."""
         now = timezone.now()
         for kind, target in (("point", 26), ("time", 30)):
             began = now - timedelta(days=20)
             objective = Objective.objects.create(
                 project=self.project, kind=kind, target=target, began_at=began, checked_at=now
             )
-            for days, end in ((2, ""), (9, "met"), (15, "stopped")):
+            for days, end in ((2, "met"), (9, "changed"), (15, "stopped")):
                 Breach.objects.create(
                     objective=objective,
                     began_at=now - timedelta(days=days),
-                    ended_at=now - timedelta(days=days - 1) if end else None,
+                    ended_at=now - timedelta(days=days - 1),
                     end=end,
                     worst_seconds=31 * 3600,
                 )

@@ -20,7 +20,7 @@ from backups_portal.ui.form_widgets import OnceInput
 MODULES = (
     *("backups_portal.accounts.forms", "backups_portal.projects.forms", "restores.forms"),
     *("backups_portal.notifications.forms", "backups_portal.transfers.forms", "snapshots.forms"),
-    "backups_portal.identity.id_views",
+    *("backups_portal.identity.id_views", "backups_portal.objectives.forms"),
     "backups_portal.transfers.views.data_pages",
 )
 ARGUMENTS: dict[str, dict[str, Any]] = {
