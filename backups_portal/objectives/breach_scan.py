@@ -31,23 +31,30 @@ from snapshots.models import Snapshot
 log = get_logger(__name__)
 
 BATCH = 500
+AT_A_TIME = 2_500
+# A measurement may become visible so long after its moment.
+COMMIT = timedelta(minutes=2)
 HOUR = timedelta(hours=1)
 Kind, End = Objective.Kind, Breach.End
 
 
 def find_breaches(now: datetime) -> int:
     """Write down which objectives are no longer met, or met again; count those judged."""
-    # Numbers only, and once: the question costs as much for a batch as for all.
-    ids = list(to_judge(now).values_list("pk", flat=True))
+    # The question costs as much for a batch as for all. What a round leaves, the next one takes:
+    # when all backups are missing, the tick must not wait for minutes.
+    ids = list(to_judge(now).values_list("pk", flat=True)[:AT_A_TIME])
     return sum(_scan(ids[at : at + BATCH], now) for at in range(0, len(ids), BATCH))
 
 
 def to_judge(now: datetime) -> QuerySet[Objective]:
-    """Select the objectives for which something has changed since they were judged."""
+    """Select the objectives for which something has changed since they were judged.
+
+    Those that were not judged for longest come first, so that each has its turn.
+    """
     # By the index over stored snapshots.
     newest = Snapshot.objects.good().filter(project=OuterRef("project_id")).order_by("-taken_at")
     measured = Snapshot.objects.filter(
-        MEASURED, project=OuterRef("project_id"), proven_at__gt=OuterRef("checked_at")
+        MEASURED, project=OuterRef("project_id"), proven_at__gt=OuterRef("checked_at") - COMMIT
     )
     rows = Objective.objects.filter(ended_at=None, project__main_database__isnull=False).annotate(
         newest=Subquery(newest.values("taken_at")[:1]),
@@ -68,7 +75,7 @@ def to_judge(now: datetime) -> QuerySet[Objective]:
     runs = Q(project__state=Project.State.ACTIVE)
     is_stopped = Q(stopped_at__isnull=False)
     changed = runs & (is_stopped | of_point | of_time)
-    return rows.filter(changed | (~runs & ~is_stopped)).order_by("pk")
+    return rows.filter(changed | (~runs & ~is_stopped)).order_by("checked_at", "pk")
 
 
 @transaction.atomic

@@ -173,6 +173,15 @@ class TestRecoveryTime:
         find_breaches(at(0.2))
         assert spells_of(project) == [(0, None, "")]
 
+    def test_a_proof_that_becomes_visible_after_a_round(self, project: Project) -> None:
+        make_objective(project, 30, kind=TIME)
+        find_breaches(at(24))
+        self.prove(project, 24 - 0.01, 45)
+        find_breaches(at(24.02))
+        find_breaches(at(24.04))
+        assert spells_of(project) == [(23.99, None, "")]
+        assert told(project) == ["missed"]
+
     def test_nothing_measured_is_neither(self, project: Project) -> None:
         make_objective(project, 30, kind=TIME)
         store(project, 24)
@@ -287,10 +296,21 @@ class TestManyProjects:
             work()
         return len(captured)
 
-    def test_a_round_without_news_is_two_queries(self) -> None:
+    def test_a_round_without_news_is_one_query(self) -> None:
         self.fleet(20)
         find_breaches(at(1))
         assert self.queries(lambda: find_breaches(at(2))) == 1
+
+    def test_a_round_takes_so_many_and_the_next_ones_the_rest(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("backups_portal.objectives.breach_scan.AT_A_TIME", 15)
+        monkeypatch.setattr("backups_portal.objectives.breach_scan.BATCH", 4)
+        self.fleet(20)
+        assert [find_breaches(at(hours)) for hours in (1, 1.1, 1.2)] == [15, 5, 0]
+        find_breaches(at(27))
+        find_breaches(at(27.1))
+        assert Breach.objects.count() == 20
 
     def test_many_are_judged_with_as_many_questions_as_one(
         self, monkeypatch: pytest.MonkeyPatch

@@ -200,6 +200,7 @@ class TestStanding:
         began = (now - 5 * HOUR).isoformat()
         assert re.search(rf'Missed since\s*<time datetime="{re.escape(began)}"', said.text)
         assert ("Still missed" in said.text) == is_scanned
+        assert ("newest backup 1 d 7 h old" in text_of(said)) == is_scanned
 
     def test_history_with_when_it_was_met_again(
         self, page: Client, project: Project, now: datetime
