@@ -76,7 +76,7 @@ LABELS = {
 # the CSV has them.
 SILENT = {
     *("snapshot", "restore", "transfer", "new_project", "local_date"),
-    *("objective", "wanted", "breach_began_at"),
+    *("objective", "wanted", "breach_began_at", "period"),
 }
 OF_A_BACKUP = re.compile(r"((?:Backup|Copy of the backup) of )(\d{4}-\d\d-\d\d)")
 HEADERS = ("time_utc", "action", "account", "subject", "address", "details")

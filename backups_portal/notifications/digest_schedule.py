@@ -44,6 +44,6 @@ def queue_digest(project_id: UUID, now: datetime) -> bool:
     if project.state != Project.State.ACTIVE:
         return False
     details = digest_of(project, now)
-    record(action=ACTION, actor=None, project=project, subject="Weekly digest", details=details)
+    record(action=ACTION, actor=None, project=project, subject=details["period"], details=details)
     log.info("digest queued", project=project.pk)
     return True

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.audit_log import details_in_words
 from backups_portal.audit.hash_chain import seal_events
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
@@ -100,6 +101,14 @@ class TestWhen:
         choose()
         assert pass_time(DUE, DUE + 7 * DAY) == []
         assert NotificationSettings.objects.get().next_digest_at is None
+
+    def test_the_activity_says_which_week(
+        self, digest: NotificationSettings, letters: Mailbox
+    ) -> None:
+        (delivery,) = pass_time(DUE)
+        event = AuditEvent.objects.get(action="notifications.digest")
+        assert event.subject == delivery.subject == "16 Nov 2026 to 22 Nov 2026"
+        assert details_in_words(event.details) == []
 
     def test_once_and_again_a_week_later(
         self, digest: NotificationSettings, letters: Mailbox
