@@ -26,6 +26,7 @@ app.autodiscover_tasks(
         "backups_portal.accounts",
         "snapshots",
         "restores",
+        "backups_portal.objectives",
         "backups_portal.transfers",
         "backups_portal.notifications",
         "backups_portal.ops",

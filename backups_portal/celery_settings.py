@@ -26,6 +26,7 @@ SYSTEM_TASKS = {
     "backups_portal.ops.tasks.look_at_storage": 50,
     "backups_portal.ops.tasks.look_at_copies": 50,
     "backups_portal.accounts.tasks.send_reset_link": 50,
+    "backups_portal.objectives.tasks.check_objectives": 300,
 }
 CELERY_TASK_ROUTES = {name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS}
 CELERY_BEAT_SCHEDULER = "backups_portal.lib.monotonic.SteadyScheduler"
@@ -44,6 +45,11 @@ CELERY_BEAT_SCHEDULE = {
             "options": {"expires": 55},
         }
         for name, task in EACH_MINUTE.items()
+    },
+    "objectives": {
+        "task": "backups_portal.objectives.tasks.check_objectives",
+        "schedule": 60.0,
+        "options": {"expires": 55},
     },
     # What nothing happens to tell of: a backup that is missing, a restored project that runs on.
     "watch": {

@@ -21,6 +21,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("backups_portal.projects.urls")),
     path("", include("snapshots.urls")),
     path("", include("restores.urls")),
+    path("", include("backups_portal.objectives.urls")),
     path("", include("backups_portal.transfers.urls")),
     path("", include("backups_portal.identity.urls")),
     path("", include("backups_portal.evidence.urls")),

@@ -14,7 +14,6 @@ from snapshots.views.devices import DevicesView
 from snapshots.views.download import DownloadView
 from snapshots.views.find import FindView
 from snapshots.views.left_out import ExcludedView
-from snapshots.views.main_database import MainDatabaseView
 from snapshots.views.resources import ResourcesView
 
 PROJECT = "projects/<slug:slug>/"
@@ -25,7 +24,6 @@ DEVICE = f"{SNAPSHOT}devices/<slug:device>/"
 read_only = csrf_exempt
 
 urlpatterns = [
-    path(f"{PROJECT}main-database/", MainDatabaseView.as_view(), name="main-database"),
     path(f"{PROJECT}backups/find/", read_only(FindView.as_view()), name="backups-find"),
     path(f"{SNAPSHOT}devices/", read_only(DevicesView.as_view()), name="snapshot-devices"),
     path(f"{DEVICE}", read_only(DeviceRecordsView.as_view()), name="snapshot-device"),

@@ -38,6 +38,7 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
     yield "projects", f"{base}/"
     yield "project", f"{project}/"
     yield "main-database", f"{project}/main-database/"
+    yield "objectives", f"{project}/objectives/"
     yield "backups", f"{project}/backups/"
     page.goto(f"{project}/backups/")
     for name, label in (

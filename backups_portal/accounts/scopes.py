@@ -17,8 +17,11 @@ class Scope(models.TextChoices):
     RESTORES_WRITE = "restores:write", "Create projects from backups (costs money)"
     TRANSFERS_READ = "transfers:read", "See data transfers between projects"
     TRANSFERS_WRITE = "transfers:write", "Move data between projects, and undo it"
-    SETTINGS_READ = "settings:read", "See the backup schedule and retention period"
-    SETTINGS_WRITE = "settings:write", "Change the backup schedule and retention period"
+    SETTINGS_READ = "settings:read", "See the schedule, retention and recovery objectives"
+    SETTINGS_WRITE = (
+        "settings:write",
+        "Change the schedule, retention and recovery objectives",
+    )
 
 
 def allows(scopes: Collection[str], needed: Scope) -> bool:

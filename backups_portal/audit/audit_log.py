@@ -26,6 +26,7 @@ AREAS = {
     "token": "Tokens",
     "member": "Members",
     "invitation": "Invitations",
+    "objective": "Recovery objectives",
     "notifications": "Notifications",
     "project": "Project",
     "evidence": "Evidence",
@@ -40,6 +41,10 @@ WORDS = {
     "evidence.viewed": "Backup evidence viewed",
     "invitation.withdrawn": "Invitation withdrawn",
     "member.invited": "Member invited",
+    "notifications.digest": "Weekly digest",
+    "objective.changed": "Recovery objectives changed",
+    "objective.met": "Recovery objective met again",
+    "objective.missed": "Recovery objective missed",
     "snapshot.completed": "Backup stored",
     "snapshot.device_exported": "Device exported from a backup",
     "snapshot.downloaded": "Backup downloaded",
@@ -65,14 +70,17 @@ WORDS = {
 LABELS = {
     "backup_time": "Daily backup schedule",
     "backup_time_zone": "Time zone",
+    "max_loss_hours": "Data lost at most",
+    "max_restore_minutes": "Back within",
     "proof_policy": "Proof of backups",
     "retention_days": "Backup retention period",
 }
-# Ids mean nothing to readers of the page, and days are in the name of the backup or the evidence.
-# The CSV has them.
+# Ids mean nothing to readers of the page, and what an event is about is in its name or its reason;
+# the CSV has them.
 SILENT = {
     *("snapshot", "restore", "transfer", "new_project", "local_date"),
     *("first_backup", "first_day", "last_day"),
+    *("objective", "wanted", "breach_began_at", "period"),
 }
 OF_A_BACKUP = re.compile(r"((?:Backup|Copy of the backup) of )(\d{4}-\d\d-\d\d)")
 HEADERS = ("time_utc", "action", "account", "subject", "address", "details")
@@ -115,9 +123,11 @@ class Change:
     details: list[str]
 
 
-def last_change_of_settings(project_id: uuid.UUID) -> Change | None:
+def last_change_of_settings(
+    project_id: uuid.UUID, *, action: str = "settings.changed"
+) -> Change | None:
     """Return the newest change of a main database's settings, in words."""
-    changes = AuditEvent.objects.filter(project_id=project_id, action="settings.changed")
+    changes = AuditEvent.objects.filter(project_id=project_id, action=action)
     event = changes.order_by("-at", "-pk").first()
     return Change(event, details_in_words(event.details)) if event else None
 
@@ -160,8 +170,9 @@ def _value_in_words(name: str, value: Any) -> str:
         return formats.duration(timedelta(seconds=value))
     if name.endswith("bytes"):
         return formats.data_size(int(value))
-    if name.endswith("_days"):
-        return f"{value:,} day{'' if value == 1 else 's'}"
+    for noun in ("day", "hour", "minute"):
+        if name.endswith(f"_{noun}s"):
+            return formats.count(int(value), noun)
     return f"{value:,}"
 
 

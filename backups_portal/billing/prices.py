@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 CENT = Decimal("0.01")
@@ -55,6 +55,15 @@ def by_month(
     start = starts_at.astimezone(UTC)
     while start < end:
         stop = min(_next_month(start), end)
-        seconds = Decimal(str((stop - start).total_seconds()))
-        yield start.date().replace(day=1), cents(unit_price * seconds / SECONDS_PER_HOUR)
+        yield start.date().replace(day=1), running_cost(unit_price, stop - start)
         start = stop
+
+
+def running_cost(unit_price: Decimal, length: timedelta) -> Decimal:
+    """Return what a time of running costs, in cents.
+
+    Args:
+        unit_price: for one hour; a part of an hour costs its share, by the second.
+    """
+    seconds = Decimal(str(length.total_seconds()))
+    return cents(unit_price * seconds / SECONDS_PER_HOUR)

@@ -4,7 +4,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from backups_portal.billing import prices
@@ -86,6 +86,19 @@ def this_month_by_project(lines: Iterable[Line], now: datetime) -> dict[uuid.UUI
     for (project, currency), amount in sorted(sums.items()):
         found[project].append(Total(currency, amount, first_day))
     return found
+
+
+def cost_between(project_id: uuid.UUID, since: datetime, until: datetime) -> list[Total]:
+    """Return what a project cost between two moments, by currency; in one query."""
+    sums: dict[str, Decimal] = defaultdict(Decimal)
+    for charge in Charge.objects.filter(project_id=project_id, starts_at__lt=until):
+        if charge.kind == Charge.Kind.RUNNING:
+            length = min(charge.ends_at or until, until) - max(charge.starts_at, since)
+            if length > timedelta():
+                sums[charge.currency] += prices.running_cost(charge.unit_price, length)
+        elif charge.starts_at >= since:
+            sums[charge.currency] += prices.cents(charge.unit_price)
+    return [Total(currency, amount) for currency, amount in sorted(sums.items())]
 
 
 def _statement(charges: Sequence[Charge], now: datetime) -> Statement:

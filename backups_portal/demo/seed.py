@@ -20,6 +20,7 @@ from backups_portal.demo.past_records import ON_ITS_WAY, date_back, store_past
 from backups_portal.demo.readings import EVERY
 from backups_portal.demo.system_user import Say
 from backups_portal.lib import pgsession
+from backups_portal.objectives.objective_settings import LOSS, RESTORE, change_objectives
 from backups_portal.projectdb import devices
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.due_times import next_run
@@ -61,6 +62,8 @@ def seed(say: Say) -> None:
     fleet = _ensure_project(FLEET, owner, daily, founded)
     _fill(fleet, begin)
     _take_daily_backups(fleet, now)
+    # A day of 25 hours, and the time that a backup takes.
+    change_objectives(project=fleet, actor=owner, wanted={LOSS: 26, RESTORE: 30}, now=now)
     _invite_collaborator(_restore_newest(fleet, owner))
     _fill_greenhouse(_ensure_project(GREENHOUSE, owner, _later_today(now), now - AGE), now)
 

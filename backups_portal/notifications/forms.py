@@ -42,6 +42,14 @@ class NotificationsForm(forms.Form):
     """The messages that are wanted, and their channels."""
 
     by_email = forms.BooleanField(label="E-mail every owner", required=False)
+    weekly_digest = forms.BooleanField(
+        label="E-mail every owner a weekly digest",
+        help_text=(
+            "On Monday morning in the project's time zone: backups, proofs, growth, cost and what "
+            "needs attention."
+        ),
+        required=False,
+    )
     wanted = forms.MultipleChoiceField(
         label="Notify about",
         choices=[(kind.value, kind.label) for kind in CHOSEN],
@@ -72,6 +80,7 @@ class NotificationsForm(forms.Form):
         """Return what the form shows of the settings as they are."""
         return {
             "by_email": row.by_email,
+            "weekly_digest": row.next_digest_at is not None,
             "wanted": [kind.value for kind in CHOSEN if kind not in row.muted],
             "reminder_days": row.reminder_days,
             "webhook": without_login(webhook_url(row)),

@@ -29,7 +29,10 @@ log = get_logger(__name__)
 BATCH = 1_000
 Channel = Delivery.Channel
 # That a project which was shut down has no backup surprises nobody.
-WHILE_RUNNING = {Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.STORED, Kind.RUNNING}
+WHILE_RUNNING = {
+    *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.STORED, Kind.RUNNING),
+    *(Kind.OBJECTIVE, Kind.DIGEST),
+}
 
 
 def plan_deliveries(now: datetime, *, limit: int = 20_000) -> list[UUID]:
@@ -144,6 +147,11 @@ class _Wanted:
                 yield project, Channel.HEARTBEAT, None
             return
         if kind in wishes.muted:
+            return
+        if kind == Kind.DIGEST:
+            if wishes.next_digest_at and can_send():
+                for account_id in self._readers(project):
+                    yield project, Channel.EMAIL, account_id
             return
         if wishes.by_email and can_send():
             for account_id in self._readers(project):

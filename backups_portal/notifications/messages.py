@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from backups_portal.audit.audit_log import subject_in_words
 from backups_portal.audit.models import AuditEvent
+from backups_portal.notifications.digest_contents import digest_as_text
 from backups_portal.notifications.models import Kind
 from backups_portal.projects.models import Project
 from backups_portal.ui.visible_names import seen_name
@@ -22,7 +23,10 @@ KINDS = {
     "restore.completed": Kind.RESTORE,
     "restore.failed": Kind.RESTORE,
     "project.still_running": Kind.RUNNING,
+    "objective.missed": Kind.OBJECTIVE,
+    "objective.met": Kind.OBJECTIVE,
     "snapshot.completed": Kind.STORED,
+    "notifications.digest": Kind.DIGEST,
     "notifications.tested": Kind.TEST,
 }
 
@@ -106,8 +110,23 @@ def _running(event: AuditEvent, project: Project) -> Words:
     return "Restored project still running", text, reverse("project", args=[project.slug])
 
 
+def _objective_missed(event: AuditEvent, project: Project) -> Words:
+    path = reverse("objectives", args=[project.slug])
+    return "Recovery objective missed", f"{event.subject}. {_reason(event)}", path
+
+
+def _objective_met(event: AuditEvent, project: Project) -> Words:
+    path = reverse("objectives", args=[project.slug])
+    return "Recovery objective met again", f"{event.subject}. {_reason(event)}", path
+
+
 def _stored(event: AuditEvent, project: Project) -> Words:
     return "Backup stored", f"{_subject(event)} is stored.", _of_snapshot(event, project)
+
+
+def _digest(event: AuditEvent, project: Project) -> Words:
+    path = reverse("project", args=[project.slug])
+    return f"Weekly digest, {event.details['period']}", digest_as_text(event.details), path
 
 
 def _tested(event: AuditEvent, project: Project) -> Words:
@@ -124,7 +143,10 @@ WORDS: dict[str, Callable[[AuditEvent, Project], Words]] = {
     "restore.completed": _restored,
     "restore.failed": _not_restored,
     "project.still_running": _running,
+    "objective.missed": _objective_missed,
+    "objective.met": _objective_met,
     "snapshot.completed": _stored,
+    "notifications.digest": _digest,
     "notifications.tested": _tested,
 }
 

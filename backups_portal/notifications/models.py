@@ -26,13 +26,18 @@ class Kind(models.TextChoices):
     PROOF = "proof", "Proof failed"
     RESTORE = "restore", "Restore finished"
     RUNNING = "running", "Restored project still running"
+    OBJECTIVE = "objective", "Recovery objective"
     # For the heartbeat alone: nobody reads a message of every day that went well.
     STORED = "stored", "Backup stored"
+    DIGEST = "digest", "Weekly digest"
     TEST = "test", "Test"
 
 
 # Those that owners choose from.
-CHOSEN = (Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.RESTORE, Kind.RUNNING)
+CHOSEN = (
+    *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.OBJECTIVE),
+    *(Kind.RESTORE, Kind.RUNNING),
+)
 
 
 class NotificationSettings(models.Model):
@@ -48,6 +53,8 @@ class NotificationSettings(models.Model):
     reminder_days = models.PositiveSmallIntegerField(
         default=REMINDER_DAYS, validators=[MinValueValidator(1), MaxValueValidator(365)]
     )
+    # When the next weekly digest is due; None: the owners want none.
+    next_digest_at = models.DateTimeField(null=True)
     # Addresses, sealed with the installation's key: a program that has them can write there.
     sealed_webhook_url = models.BinaryField(null=True)
     sealed_webhook_secret = models.BinaryField(null=True)
@@ -64,6 +71,13 @@ class NotificationSettings(models.Model):
                 | Q(sealed_webhook_secret__isnull=False),
                 name="notification_webhook_has_secret",
             ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_digest_at"],
+                name="notification_digest_due",
+                condition=Q(next_digest_at__isnull=False),
+            )
         ]
 
     def __str__(self) -> str:

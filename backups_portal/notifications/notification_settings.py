@@ -12,6 +12,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib.limits import Limit
 from backups_portal.lib.safe_http import OutgoingError, check_address, host_of
+from backups_portal.notifications.digest_contents import next_digest
 from backups_portal.notifications.errors import NotificationsRefusedError
 from backups_portal.notifications.message_queue import make_deliveries
 from backups_portal.notifications.models import CHOSEN, Kind, NotificationSettings
@@ -44,6 +45,7 @@ class Choice:
         wanted: Kinds that are told.
         webhook: Where messages are posted to; empty: nowhere, and its secret is forgotten.
         heartbeat: What is asked for after each stored backup; empty: nothing.
+        weekly_digest: Whether every owner gets an e-mail about each week.
     """
 
     by_email: bool
@@ -51,6 +53,7 @@ class Choice:
     reminder_days: int
     webhook: str
     heartbeat: str
+    weekly_digest: bool = False
 
 
 @transaction.atomic
@@ -86,6 +89,9 @@ def _take_over(row: NotificationSettings, choice: Choice) -> str:
     """Put what was chosen into the row; return a new webhook's secret."""
     row.by_email, row.reminder_days = choice.by_email, choice.reminder_days
     row.muted = [kind.value for kind in CHOSEN if kind not in choice.wanted]
+    if choice.weekly_digest != (row.next_digest_at is not None):
+        zone = row.project.main_database.backup_time_zone
+        row.next_digest_at = next_digest(timezone.now(), zone) if choice.weekly_digest else None
     row.sealed_webhook_url = seal(choice.webhook, WEBHOOK_URL)
     row.sealed_heartbeat_url = seal(choice.heartbeat, HEARTBEAT_URL)
     if not choice.webhook:
@@ -95,6 +101,19 @@ def _take_over(row: NotificationSettings, choice: Choice) -> str:
     secret = new_secret()
     row.sealed_webhook_secret = seal(secret, WEBHOOK_SECRET)
     return secret
+
+
+@transaction.atomic
+def turn_off_digest(*, project: Project, actor: Account, address: str | None = None) -> bool:
+    """Stop the weekly digest of a project; tell whether it was on."""
+    row = _locked(project)
+    if row.next_digest_at is None:
+        return False
+    row.next_digest_at = None
+    row.save(update_fields=["next_digest_at"])
+    changes: dict[str, object] = {"weekly_digest": {"old": "on", "new": "off"}}
+    _record("notifications.changed", project, actor, address, changes)
+    return True
 
 
 @transaction.atomic
@@ -155,6 +174,7 @@ def _as_values(row: NotificationSettings) -> dict[str, object]:
     muted = ", ".join(Kind(kind).label for kind in row.muted if kind in Kind.values)
     return {
         "by_email": "on" if row.by_email else "off",
+        "weekly_digest": "on" if row.next_digest_at else "off",
         "not_told": muted or "nothing",
         "reminder_days": row.reminder_days,
         **hosts,

@@ -9,6 +9,7 @@ from backups_portal.celery import app
 from backups_portal.lib.leased_job import JobFailedError, may_wait
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications import delivery
+from backups_portal.notifications.digest_schedule import due_digests, queue_digest
 from backups_portal.notifications.reminders import remind_of_running
 from snapshots.schedule.missed_backups import find_missed
 
@@ -23,13 +24,24 @@ def deliver(delivery_id: str) -> None:
 
 @app.task
 def watch() -> None:
-    """Find missing backups and restored projects that run on.
+    """Find missing backups, restored projects that run on, and digests that are due.
 
-    No event tells of either.
+    No event tells of any of them.
     """
     now = timezone.now()
     find_missed(now)
     remind_of_running(now)
+    for project_id in due_digests(now):
+        make_digest.delay(str(project_id))
+
+
+@app.task
+def make_digest(project_id: str) -> None:
+    """Make a weekly digest that is due; a second delivery of this message does nothing.
+
+    A message for each, so that no project keeps the others waiting.
+    """
+    queue_digest(UUID(project_id), timezone.now())
 
 
 @app.task

@@ -22,6 +22,7 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.metric_families import NONE, counted, exposition_of, gauge, labelled, up
 from backups_portal.notifications.models import Delivery
+from backups_portal.objectives.models import Objective
 from backups_portal.ops.liveness_metrics import signs_and_sweeps, storages
 from backups_portal.projects.models import DatabaseServer, Project
 from restores.models import Proof, Restore
@@ -121,6 +122,14 @@ FROM restores_proof WHERE finished_at > %s AND state = 'passed'
 UNDELIVERED = """
 SELECT channel, count(*) FROM notifications_delivery
 WHERE state = 'failed' AND finished_at > %s GROUP BY channel
+"""
+# Of running projects, by kind: how many objectives, how many are missed, and the longest for how
+# many seconds.
+OBJECTIVES = """
+SELECT o.kind, count(*), count(b.id), extract(epoch FROM %s - min(b.began_at))
+FROM objectives_objective o JOIN projects_project p ON p.id = o.project_id AND p.state = 'active'
+LEFT JOIN objectives_breach b ON b.objective_id = o.id AND b.ended_at IS NULL
+WHERE o.ended_at IS NULL GROUP BY o.kind
 """
 
 
@@ -281,6 +290,31 @@ def _damaged(now: datetime) -> Iterator[Metric]:
     )
 
 
+def _objectives(now: datetime) -> Iterator[Metric]:
+    found = {kind: rest for kind, *rest in _rows(OBJECTIVES, now)}
+    of_kind = [
+        (f"recovery_{kind}", *found.get(kind, (0, 0, None))) for kind in Objective.Kind.values
+    ]
+    yield labelled(
+        "objectives",
+        "Recovery objectives of running projects.",
+        ["kind"],
+        [(kind, count) for kind, count, _, _ in of_kind],
+    )
+    yield labelled(
+        "objectives_missed",
+        "Recovery objectives of running projects that are missed now.",
+        ["kind"],
+        [(kind, missed) for kind, _, missed, _ in of_kind],
+    )
+    yield labelled(
+        "objective_missed_seconds",
+        "For how long the one missed for the longest has been; NaN: none is missed.",
+        ["kind"],
+        [(kind, NONE if age is None else age) for kind, _, _, age in of_kind],
+    )
+
+
 def _rows(statement: str, *arguments: Any, **named: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, named or arguments)
@@ -290,5 +324,5 @@ def _rows(statement: str, *arguments: Any, **named: Any) -> list[tuple[Any, ...]
 
 FROM_DATABASE = (
     *(_projects, _newest, _snapshots, _work, _builds, _failures, _undelivered, _copies),
-    *(_damaged, _servers),
+    *(_damaged, _servers, _objectives),
 )

@@ -16,6 +16,7 @@ from django.utils import timezone
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.models import Delivery, NotificationSettings
+from backups_portal.objectives.models import Objective
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
@@ -68,6 +69,7 @@ def _retire(project_id: UUID, now: datetime) -> Project | None:
 def _make_nobodys(project: Project, now: datetime) -> None:
     for model in (Membership, Invitation, NotificationSettings, Delivery):
         model._default_manager.filter(project=project).delete()
+    Objective.objects.filter(project=project).delete()
     Hold.objects.filter(snapshot__project=project).delete()
     Snapshot.objects.filter(project=project).update(
         state=Snapshot.State.EXPIRED, removed_at=now, retry_at=None

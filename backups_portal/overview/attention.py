@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from backups_portal.objectives.standings import Standing, missed_of
+from backups_portal.ui import formats
 from restores.backup_list import Row
 from snapshots.models import Snapshot
 from snapshots.reports.recovery_readiness import Readiness
@@ -12,20 +14,43 @@ MAX_NAMED = 3
 
 
 class Attention(NamedTuple):
-    """A line: what is wrong, more of it, and the backup that it is about, if it is one."""
+    """A line: what is wrong, more of it, and what it is about.
+
+    Attributes:
+        snapshot: The backup that it is about, if it is one.
+        page: The name of the page about it, if it is no backup's.
+    """
 
     title: str
     text: str
     snapshot: Snapshot | None = None
+    page: str = "backups"
 
 
-def attention_of(rows: Sequence[Row], readiness: Readiness) -> list[Attention]:
+def attention_of(
+    rows: Sequence[Row], readiness: Readiness, standings: Sequence[Standing]
+) -> list[Attention]:
     """List what needs attention, the most urgent first.
 
     Args:
         rows: The latest backups.
     """
-    return [*_failed_proofs(rows), *_older_days(readiness), *_small(rows)]
+    return [
+        *_failed_proofs(rows),
+        *(_missed(one) for one in missed_of(standings)),
+        *_older_days(readiness),
+        *_small(rows),
+    ]
+
+
+def _missed(standing: Standing) -> Attention:
+    figure = formats.duration(standing.figure or standing.objective.limit)
+    now = f"up to {figure} of data could be lost" if standing.is_of_point else f"it took {figure}"
+    return Attention(
+        f"{standing.objective.get_kind_display()} objective missed",
+        f"{standing.objective.target_name.capitalize()} wanted; {now}.",
+        page="objectives",
+    )
 
 
 def _failed_proofs(rows: Sequence[Row]) -> list[Attention]:

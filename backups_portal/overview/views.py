@@ -11,6 +11,7 @@ from backups_portal.accounts.security_views import account_of
 from backups_portal.audit.audit_log import events_of, in_words, subject_in_words
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.statement import statement
+from backups_portal.objectives.standings import standings_of
 from backups_portal.overview.attention import attention_of
 from backups_portal.overview.event_redaction import events_for
 from backups_portal.overview.project_overview import hide_origins, with_overview
@@ -103,6 +104,6 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
             "newest": newest,
             "readiness": readiness,
             "database": project.main_database,
-            "attention": attention_of(rows, readiness),
+            "attention": attention_of(rows, readiness, standings_of(project, now)),
             "restores": restores_under_way([project.pk], account)[project.pk],
         }

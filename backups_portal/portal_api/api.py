@@ -20,6 +20,7 @@ from backups_portal.portal_api.routes import (
     backup_evidence,
     backup_records,
     backups,
+    objectives,
     projects,
     restores,
     transfers,
@@ -93,7 +94,7 @@ api = PortalApi(
     parser=JsonParser(),
     urls_namespace="portal-api",
 )
-for routes in (projects, backups, backup_records, backup_evidence, restores, transfers):
+for routes in (projects, objectives, backups, backup_records, backup_evidence, restores, transfers):
     api.add_router("", routes.router)
 
 

@@ -107,6 +107,43 @@ class SettingsChange(Body):
     )
 
 
+class Standing(Schema):
+    """Whether a recovery objective is met."""
+
+    state: Literal["met", "missed", "unmeasured"] = Field(
+        description="unmeasured: no backup is due yet, no restore was measured, or the project is "
+        "shut down"
+    )
+    missed_since: datetime | None
+    seconds: float | None = Field(
+        description="The age of the newest backup that can be restored, or how long the last "
+        "measured restore took"
+    )
+
+
+class Objectives(Schema):
+    """How much data may be lost at most, and how soon it must be back."""
+
+    max_loss_hours: int | None
+    max_restore_minutes: int | None
+    recovery_point: Standing | None
+    recovery_time: Standing | None
+    warnings: list[dict[str, str]] = Field(
+        description="Each objective (field) that cannot be met as things are, and why (message)"
+    )
+
+
+class ObjectivesChange(Body):
+    """The objectives to change; null withdraws one, and those left out stay."""
+
+    max_loss_hours: StrictInt | None = Field(
+        None, ge=1, le=8_760, description="Recovery point: how old the newest backup may get"
+    )
+    max_restore_minutes: StrictInt | None = Field(
+        None, ge=1, le=10_080, description="Recovery time: how long a restore may take"
+    )
+
+
 class Backup(Schema):
     """A backup of a project's main database."""
 

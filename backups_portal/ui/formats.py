@@ -46,6 +46,11 @@ def roughly(length: timedelta) -> str:
     return duration(rounded) if seconds >= 60 else f"{rounded.seconds}{NO_BREAK}s"
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number of things: 1 hour, 1,200 hours."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def money(amount: Decimal, currency: str) -> str:
     """Write an amount in cents with its currency: 1,234.50 USD."""
     return f"{amount:,.2f}{NO_BREAK}{currency}"

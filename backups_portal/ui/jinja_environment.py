@@ -26,12 +26,14 @@ STATE_TONES = {
     "completed": "good",
     "passed": "good",
     "sent": "good",
+    "met": "good",
     "stored": "kept",
     "running": "busy",
     "queued": "waiting",
     "ready": "waiting",
     "paused": "waiting",
     "failed": "bad",
+    "missed": "bad",
 }
 
 

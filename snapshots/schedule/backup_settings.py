@@ -14,7 +14,7 @@ from backups_portal.projects.due_times import last_run, next_run, parse_time, pa
 from backups_portal.projects.models import MainDatabase, Project, snapshot_of_settings
 from snapshots.errors import SettingsRefusedError
 from snapshots.models import Snapshot
-from snapshots.schedule.edit_conflicts import only_meant
+from snapshots.schedule.edit_conflicts import backup_settings_of, only_meant
 
 log = get_logger(__name__)
 
@@ -49,7 +49,8 @@ def change_backup_settings(
         values = read_settings(wanted, kept_zone=database.backup_time_zone)
         with transaction.atomic():
             row = MainDatabase.objects.select_for_update().get(pk=database.pk)
-            meant = only_meant(row, actor, values, read_loaded(loaded or {}, row.backup_time_zone))
+            shown = read_loaded(loaded or {}, row.backup_time_zone)
+            meant = only_meant(backup_settings_of(row), actor, values, shown)
             _save(row, actor, meant, address, now or timezone.now())
     except SettingsRefusedError as refused:
         log.warning("settings refused %s", refused.errors, project=database.pk)

@@ -1,15 +1,33 @@
 """What others changed while somebody had the settings open, and what of it stays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.projects.models import MainDatabase
+from backups_portal.projects.models import MainDatabase, snapshot_of_settings
 from snapshots.errors import SettingsChangedMeanwhileError
 
 LABELS = {field.name: str(field.verbose_name) for field in MainDatabase._meta.fields}
+
+
+@dataclass(frozen=True)
+class RecordedSettings:
+    """A project's settings as they are now, and how the audit log tells of them.
+
+    Attributes:
+        action: Of the events that have old and new values as details, by name.
+        labels: What pages call each setting.
+        in_words: Puts the value of a setting in words.
+    """
+
+    project_id: UUID
+    action: str
+    values: Mapping[str, Any]
+    labels: Mapping[str, str]
+    in_words: Callable[[str, Any], str]
 
 
 @dataclass(frozen=True)
@@ -22,8 +40,19 @@ class Change:
     who: str
 
 
+def backup_settings_of(row: MainDatabase) -> RecordedSettings:
+    """Return the settings of a main database."""
+    return RecordedSettings(
+        project_id=row.pk,
+        action="settings.changed",
+        values={name: getattr(row, name) for name in snapshot_of_settings(row)},
+        labels=LABELS,
+        in_words=_in_words,
+    )
+
+
 def only_meant(
-    row: MainDatabase, actor: Account, wanted: Mapping[str, Any], loaded: Mapping[str, Any]
+    settings: RecordedSettings, actor: Account, wanted: Mapping[str, Any], loaded: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Of the wanted settings those that differ from what was shown, and so are meant.
 
@@ -37,35 +66,35 @@ def only_meant(
         name: value for name, value in wanted.items() if name not in loaded or loaded[name] != value
     }
     errors = {
-        name: _refusal(change_of(row, actor, name, loaded[name]))
+        name: _refusal(change_of(settings, actor, name, loaded[name]))
         for name, value in meant.items()
-        if name in loaded and getattr(row, name) not in (loaded[name], value)
+        if name in loaded and settings.values[name] not in (loaded[name], value)
     }
     if errors:
         raise SettingsChangedMeanwhileError(errors)
     return meant
 
 
-def changed_of(row: MainDatabase, actor: Account, left: Mapping[str, Any]) -> list[Change]:
+def changed_of(settings: RecordedSettings, actor: Account, left: Mapping[str, Any]) -> list[Change]:
     """List settings changed by others that this form left as it showed them."""
     return [
-        change_of(row, actor, name, value)
+        change_of(settings, actor, name, value)
         for name, value in left.items()
-        if getattr(row, name) != value
+        if settings.values[name] != value
     ]
 
 
-def change_of(row: MainDatabase, actor: Account, name: str, shown: Any) -> Change:
+def change_of(settings: RecordedSettings, actor: Account, name: str, shown: Any) -> Change:
     """How a setting came to be another than was shown, by the newest event about it."""
     events = AuditEvent.objects.filter(
-        project_id=row.pk, action="settings.changed", details__has_key=name
+        project_id=settings.project_id, action=settings.action, details__has_key=name
     )
     event = events.order_by("-at", "-pk").first()
     who = event.who if event else ""
     return Change(
-        label=LABELS[name],
-        old=_in_words(name, shown),
-        new=_in_words(name, getattr(row, name)),
+        label=settings.labels[name],
+        old=settings.in_words(name, shown),
+        new=settings.in_words(name, settings.values[name]),
         who="you" if who == actor.email else who or "an operator",
     )
 

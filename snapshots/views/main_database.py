@@ -25,7 +25,7 @@ from snapshots.forms import BackupSettingsForm
 from snapshots.reports.database_growth import growth_of
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings, read_loaded, read_settings
-from snapshots.schedule.edit_conflicts import changed_of, only_meant
+from snapshots.schedule.edit_conflicts import backup_settings_of, changed_of, only_meant
 
 RUNS = 3
 READING = ("GET", "HEAD")
@@ -98,7 +98,8 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
         loaded = read_loaded(form.loaded, zone)
         if "keep" in self.request.POST:
             values["retention_days"] = loaded.get("retention_days", database.retention_days)
-        meant = only_meant(database, self.account, read_settings(values, kept_zone=zone), loaded)
+        wanted = read_settings(values, kept_zone=zone)
+        meant = only_meant(backup_settings_of(database), self.account, wanted, loaded)
         if shortening := self._to_agree_with(meant.get("retention_days")):
             others = {name for name, value in meant.items() if getattr(database, name) != value}
             return self._ask(form, shortening, others - {"retention_days"})
@@ -111,7 +112,7 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
         )
         messages.success(self.request, "Your backup settings are saved.")
         left = {name: value for name, value in loaded.items() if name not in meant}
-        for change in changed_of(saved, self.account, left):
+        for change in changed_of(backup_settings_of(saved), self.account, left):
             messages.info(self.request, STAYS.format(change=change))
         return redirect("main-database", self.project.slug)
 

@@ -58,6 +58,7 @@ API_TABLE: dict[str, dict[str, Answers]] = {
     "/api/v1/projects/{slug}": members(GET=200),
     "/api/v1/projects/{slug}/settings": owners(GET=200, PATCH=200),
     "/api/v1/projects/{slug}/evidence": owners(GET=200),
+    "/api/v1/projects/{slug}/objectives": owners(GET=200, PATCH=200),
     # No method makes one.
     "/api/v1/projects/{slug}/backups": owners(GET=200),
     BACKUP: owners(GET=200),

@@ -139,6 +139,8 @@ TABLE: dict[str, dict[str, Answers]] = {
     # A webhook that is new shows its secret; there is none to make a new secret for.
     "notifications": owners(reads(POST=200, OPTIONS=200)),
     "notifications-secret": owners(only(POST=409, OPTIONS=200)),
+    # Nobody has signed this link.
+    "digest-off": everybody(only(GET=404, HEAD=404, POST=404)),
     "notifications-test": owners(only(POST=302, OPTIONS=200)),
     # The world's main database does not answer.
     "api": owners(reads(POST=503, OPTIONS=200)),
@@ -148,6 +150,7 @@ TABLE: dict[str, dict[str, Answers]] = {
         reads(POST=302),
         collaborator={method: 200 if method in READING else 403 for method in METHODS},
     ),
+    "objectives": owners(reads(POST=302)),
     "backups": owners(reads()),
     "backups-find": owners(reads()),
     "snapshot": owners(reads()),

@@ -25,6 +25,7 @@ CONVERTER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 WITHOUT_TOKEN = {"openapi-json", "api-root", "nothing-here"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "settings"): {"backup_time": "04:30", "retention_days": 3},
+    ("PATCH", "objectives"): {"max_loss_hours": 48},
     ("POST", "restores"): {"name": "Recovered", "accept_charges": True},
 }
 

@@ -21,6 +21,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
 from backups_portal.notifications.models import Delivery, NotificationSettings
+from backups_portal.objectives.models import Objective
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Restore
@@ -44,6 +45,7 @@ GUARDED: tuple[type[Model], ...] = (
     Transfer,
     NotificationSettings,
     Delivery,
+    Objective,
 )
 
 
@@ -112,6 +114,7 @@ class World:
             "pk": 0,
             "uidb36": "0",
             "key": "0",
+            "signed": "0",
             "token": "ab" * 12,
             "member": self.member.pk,
             "invitation": self.invitation.pk,
@@ -133,6 +136,7 @@ class World:
                 "backup_time_zone": "Europe/Berlin",
                 "retention_days": "3",
             },
+            "objectives": {"max_loss_hours": "48"},
             "shut-down": {"name": self.project.name},
             "members": {"email": self.newcomer.email, "role": "collaborator"},
             "notifications": {"reminder_days": "3", "webhook": "https://hooks.example.com/"},

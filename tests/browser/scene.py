@@ -10,6 +10,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.notifications.models import Delivery
 from backups_portal.notifications.notification_settings import Choice, change_notifications
+from backups_portal.objectives.models import Breach, Objective
 from backups_portal.projectdb.tokens import TokenGrant, create_token
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Invitation, Project
@@ -96,6 +97,7 @@ class Scene:
             reason="The database server has no space left.",
         )
         self._notifications()
+        self._objectives()
 
     def _transfers(self) -> dict[str, Transfer]:
         """One in each state; what has a plan or a report has really found and moved something."""
@@ -153,6 +155,23 @@ class Scene:
                 finished_at=now if ended else None,
             )
 
+    def _objectives(self) -> None:
+        """Both are met, after times when they were not."""
+        now = timezone.now()
+        for kind, target in (("point", 26), ("time", 30)):
+            began = now - timedelta(days=20)
+            objective = Objective.objects.create(
+                project=self.project, kind=kind, target=target, began_at=began, checked_at=now
+            )
+            for days, end in ((2, "met"), (9, "changed"), (15, "stopped")):
+                Breach.objects.create(
+                    objective=objective,
+                    began_at=now - timedelta(days=days),
+                    ended_at=now - timedelta(days=days - 1),
+                    end=end,
+                    worst_seconds=31 * 3600,
+                )
+
     def _older_backups(self) -> None:
         make = partial(factories.make_snapshot, self.project)
         now = timezone.now()
@@ -204,6 +223,7 @@ class Scene:
             "token": "ab" * 12,
             "uidb36": "0",
             "key": "0",
+            "signed": "0",
             "member": 0,
             "invitation": 0,
             **changes,

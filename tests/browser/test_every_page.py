@@ -11,6 +11,7 @@ from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from backups_portal.accounts.models import Account
+from backups_portal.notifications.digest_link import address_to_turn_off
 from tests.access.table import TABLE
 from tests.accounts.test_security import shown_by_app
 from tests.browser.conftest import LEAST_SHIFT, Enter, Portal, open_context
@@ -157,6 +158,11 @@ STATES: dict[str, State] = {
         lambda scene: scene.url("main-database"),
     ),
     "no backups": (OWNER, lambda scene: scene.url("backups", slug=scene.empty.slug)),
+    "weekly digest off": (
+        lambda scene: None,
+        lambda scene: address_to_turn_off(scene.project, scene.owner),
+    ),
+    "no objectives": (OWNER, lambda scene: scene.url("objectives", slug=scene.empty.slug)),
     "no charges": (OWNER, lambda scene: scene.url("charges", slug=scene.empty.slug)),
     "evidence of no backups": (
         OWNER,
@@ -297,6 +303,12 @@ ANSWERS = {
         "Save backup settings",
         {"Backup_retention_period": "0"},
         "is not a retention period",
+    ),
+    "impossible objective": (
+        "objectives",
+        "Save objectives",
+        {"Data_lost_at_most": "12"},
+        "can't be met",
     ),
     "charges not accepted": (
         "restore-confirm",

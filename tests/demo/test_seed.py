@@ -11,9 +11,11 @@ import psycopg
 import pytest
 from django.db import connection as control
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.demo import fleet, seed
+from backups_portal.objectives.standings import standings_of
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
 from backups_portal.projects.database_dsn import keyring, project_dsn, server_url
@@ -146,6 +148,7 @@ def test_nothing_in_it_is_impossible(seeded: Seeded, settings: Settings) -> None
             found[what] = cursor.fetchall()
     assert found == {what: [] for what in found}
     assert_no_backup_has_a_later_day(seeded.fleet)
+    assert_objectives_are_known(seeded.fleet)
     assert_device_backup_has_all(seeded.fleet, settings)
 
 
@@ -187,3 +190,13 @@ def months(day: date) -> Iterator[tuple[date, date]]:
         after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
         yield first, after
         first = after
+
+
+def assert_objectives_are_known(fleet: Project) -> None:
+    """The fleet has both, and its restore was measured."""
+    standings = standings_of(fleet, timezone.now())
+    assert [one.objective.target_name for one in standings] == [
+        "at most 26 hours",
+        "at most 30 minutes",
+    ]
+    assert standings[1].state == "met"

@@ -46,6 +46,8 @@ TOLD = [
     ("proof.failed", "Proof failed", f"/projects/cold-chain/backups/{SNAPSHOT}/"),
     ("restore.completed", "Restore finished", f"/restores/{RESTORE}/"),
     ("restore.failed", "Restore failed", f"/restores/{RESTORE}/"),
+    ("objective.missed", "Recovery objective missed", "/projects/cold-chain/objectives/"),
+    ("objective.met", "Recovery objective met again", "/projects/cold-chain/objectives/"),
     ("project.still_running", "Restored project still running", "/projects/cold-chain/"),
 ]
 
@@ -93,6 +95,7 @@ def test_every_action_that_is_told_has_words() -> None:
     assert KINDS.keys() == WORDS.keys()
     assert {action for action, *_ in TOLD} == KINDS.keys() - {
         "snapshot.completed",
+        "notifications.digest",
         "notifications.tested",
     }
 

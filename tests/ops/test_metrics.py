@@ -69,6 +69,7 @@ def test_an_empty_portal_has_figures() -> None:
 # What has a value only where there is something.
 AGES = (
     *("newest_backup_age_seconds", "snapshot_duration_seconds", "restore_seconds"),
+    "objective_missed_seconds",
     *("sign_of_life_age_seconds", "sweep_age_seconds", "projects_in_doubt", "up"),
 )
 

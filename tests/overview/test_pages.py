@@ -20,8 +20,8 @@ pytestmark = pytest.mark.django_db
 # The session, the account, the count, the page, restores, and invitations.
 LIST_QUERIES = 6
 # The session, the account, the membership, the overview, the charges, and restores; events, the
-# newest backup, the latest ones, and the retained days.
-PROJECT_QUERIES = 10
+# newest backup, the latest ones, the retained days, and objectives.
+PROJECT_QUERIES = 11
 
 
 @pytest.fixture

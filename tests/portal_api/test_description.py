@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from backups_portal.accounts.scopes import Scope
+from backups_portal.objectives.standings import LABELS
 from backups_portal.portal_api import schemas
 from backups_portal.projects.models import MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
@@ -70,6 +71,7 @@ def test_who_is_signed_in_reads_the_page_inside_the_portal(client: Client) -> No
         (schemas.Project, "state", Project.State.values),
         (schemas.Project, "role", Membership.Role.values),
         (schemas.Settings, "proof_policy", MainDatabase.ProofPolicy.values),
+        (schemas.Standing, "state", [*LABELS]),
         (schemas.Backup, "state", Snapshot.State.values),
         (schemas.Backup, "verdict", Snapshot.Verdict.values),
         (schemas.Restore, "state", Restore.State.values),

@@ -21,8 +21,9 @@ from tests.browser.scene import live_project
 from tests.snapshots.settingspage import fields_of, make_settings, read, save, settings_of, url
 
 pytestmark = pytest.mark.django_db
-# Session, account, membership with project, settings and server, newest snapshot, growth, change.
-PAGE_QUERIES = 5
+# Session, account, membership with project, settings and server, newest snapshot, growth, change,
+# objectives.
+PAGE_QUERIES = 6
 NOW = datetime(2026, 5, 5, tzinfo=UTC)
 
 

@@ -21,6 +21,7 @@ MODULES = (
     *("backups_portal.accounts.forms", "backups_portal.projects.forms", "restores.forms"),
     *("backups_portal.notifications.forms", "backups_portal.transfers.forms", "snapshots.forms"),
     *("backups_portal.identity.id_views", "backups_portal.evidence.forms"),
+    "backups_portal.objectives.forms",
     "backups_portal.transfers.views.data_pages",
 )
 ARGUMENTS: dict[str, dict[str, Any]] = {

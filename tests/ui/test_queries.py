@@ -1,6 +1,6 @@
 """A page asks the database as often for many rows as for one, whatever it lists."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.db import connection
@@ -12,6 +12,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.billing.models import Charge
+from backups_portal.objectives.models import Breach, Objective
 from backups_portal.projects.models import Invitation, Project
 from snapshots.models import Hold, Snapshot
 from tests import factories
@@ -21,8 +22,9 @@ FEW, MANY = 1, 40
 # Pages of an account, of a project, of one of its backups.
 OF_ACCOUNT = ("projects", "security")
 OF_PROJECT = (
-    *("project", "main-database", "backups", "backups-find", "transfers", "data", "ids"),
-    *("members", "charges", "evidence", "activity", "shut-down", "api", "tokens", "api-reference"),
+    *("project", "main-database", "objectives", "backups", "backups-find", "transfers", "data"),
+    *("ids", "members", "charges", "evidence", "activity", "shut-down", "api", "tokens"),
+    "api-reference",
 )
 OF_SNAPSHOT = (
     *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),
@@ -71,8 +73,23 @@ class Filled:
             invited_by=self.owner,
         )
         self._charge(moment)
+        self._miss(moment)
         record(action="backup.held", actor=self.owner, project=self.project, subject="A backup")
         Client().force_login(self.owner)
+
+    def _miss(self, moment: datetime) -> None:
+        for kind in Objective.Kind.values:
+            objective = Objective.objects.create(
+                project=self.project,
+                kind=kind,
+                target=26,
+                began_at=moment,
+                # One is in force.
+                ended_at=None if moment.date() == timezone.now().date() else moment,
+            )
+            Breach.objects.create(
+                objective=objective, began_at=moment, ended_at=moment, end="met", worst_seconds=1
+            )
 
     def _charge(self, moment: object) -> None:
         Charge.objects.create(

@@ -1,0 +1,157 @@
+"""What a weekly digest says: plain words and figures, as the audit log keeps them."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
+
+from backups_portal.billing.statement import cost_between
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.objectives.breach_events import moment_of
+from backups_portal.objectives.standings import MISSED, Standing, standings_of
+from backups_portal.overview.attention import attention_of
+from backups_portal.projects.due_times import local_date, next_run, run_on
+from backups_portal.projects.models import Project
+from backups_portal.ui import formats
+from restores.backup_list import describe, listed
+from restores.models import Proof
+from snapshots.models import Snapshot
+from snapshots.reports.database_growth import growth_of
+from snapshots.reports.recovery_readiness import readiness_of
+
+DAY = timedelta(days=1)
+MONDAY = 0
+# In the project's zone: before work begins.
+TIME = time(7)
+# As the overview of a project: of these it says what needs attention.
+LATEST_BACKUPS = 3
+
+
+class Week(NamedTuple):
+    """The seven days that ended with the last Sunday of a project's calendar, and their moments."""
+
+    first: date
+    last: date
+    since: datetime
+    until: datetime
+
+
+def next_digest(now: datetime, zone: str) -> datetime:
+    """Return the first Monday morning (UTC) in a zone after a moment."""
+    moment = next_run(now, TIME, zone)
+    while local_date(moment, zone).weekday() != MONDAY:
+        moment = next_run(moment, TIME, zone)
+    return moment
+
+
+def week_before(now: datetime, zone: str) -> Week:
+    """Return the last whole week of a zone's calendar."""
+    today = local_date(now, zone)
+    monday = today - today.weekday() * DAY
+    # A day that does not exist at all begins with the next.
+    since, until = (
+        run_on(day, time(), zone) or run_on(day + DAY, time(), zone) or now
+        for day in (monday - 7 * DAY, monday)
+    )
+    return Week(monday - 7 * DAY, monday - DAY, since, until)
+
+
+def digest_of(project: Project, now: datetime) -> JsonObject:
+    """Describe the last week of a project.
+
+    Returns:
+        `period`, and `facts` and `attention`, each pairs of words.
+    """
+    week = week_before(now, project.main_database.backup_time_zone)
+    standings = standings_of(project, now)
+    return {
+        "period": f"{formats.day(week.first)} to {formats.day(week.last)}",
+        "facts": [
+            ["Backups", _backups(project, week)],
+            ["Proofs", _proofs(project, week)],
+            ["Size of the rows", _growth(project, week)],
+            ["Cost", _cost(project, week)],
+            *([one.objective.get_kind_display(), _objective(one)] for one in standings),
+        ],
+        "attention": [list(pair) for pair in _attention(project, standings, now)],
+    }
+
+
+def digest_as_text(details: JsonObject) -> str:
+    """Put a digest into lines of text."""
+    facts = [f"{name}: {value}" for name, value in details["facts"]]
+    attention = [f"- {title}. {text}".rstrip() for title, text in details["attention"]]
+    heading = "Needs attention:" if attention else "Nothing needs attention."
+    return "\n".join([*facts, "", heading, *attention])
+
+
+def _backups(project: Project, week: Week) -> str:
+    zone = project.main_database.backup_time_zone
+    rows = Snapshot.objects.filter(project=project, local_date__range=(week.first, week.last))
+    states = dict(rows.values_list("local_date", "state"))
+    # A project's first run is on the day of its making, or on the next.
+    first = max(week.first, local_date(project.created_at, zone) + DAY)
+    days = (week.last - first).days + 1
+    missed = sum(first + number * DAY not in states for number in range(max(days, 0)))
+    found = Counter(states.values())
+    stored = found[Snapshot.State.COMPLETED] + found[Snapshot.State.EXPIRED]
+    parts = [f"{stored} taken"]
+    if failed := found[Snapshot.State.FAILED]:
+        parts.append(f"{failed} failed")
+    parts.append(f"{missed} missed" if missed else "none missed")
+    return ", ".join(parts)
+
+
+def _proofs(project: Project, week: Week) -> str:
+    ended = Proof.objects.filter(
+        snapshot__project=project, finished_at__gte=week.since, finished_at__lt=week.until
+    )
+    found = Counter(ended.order_by().values_list("state", flat=True))
+    passed, failed = found[Proof.State.PASSED], found[Proof.State.FAILED]
+    if not passed and not failed:
+        off = project.main_database.proof_policy == "off"
+        return "none; proofs are off" if off else "none"
+    return f"{passed} passed, {failed or 'none'} failed"
+
+
+def _growth(project: Project, week: Week) -> str:
+    sizes = growth_of(project).sizes
+    now = [size for taken_at, size in sizes if taken_at < week.until]
+    before = [size for taken_at, size in sizes if taken_at < week.since]
+    if not now:
+        return "not measured yet"
+    said = formats.data_size(now[-1])
+    if not before:
+        return said
+    change = now[-1] - before[-1]
+    if not change:
+        return f"{said}, as a week before"
+    more = "more" if change > 0 else "less"
+    return f"{said}, {formats.data_size(abs(change))} {more} than a week before"
+
+
+def _cost(project: Project, week: Week) -> str:
+    totals = cost_between(project.pk, week.since, week.until)
+    return ", ".join(formats.money(one.amount, one.currency) for one in totals) or "nothing"
+
+
+def _objective(standing: Standing) -> str:
+    said = f"{standing.label.lower()} ({standing.objective.target_name})"
+    if standing.state != MISSED or standing.since is None:
+        return said
+    return f"{said} since {moment_of(standing.since, standing.objective)}"
+
+
+def _attention(
+    project: Project, standings: Sequence[Standing], now: datetime
+) -> Iterator[tuple[str, str]]:
+    """Yield what needs attention now, each with more of it."""
+    newest = Snapshot.objects.filter(project=project).newest_good()
+    latest = list(listed(project)[:LATEST_BACKUPS])
+    rows = describe(latest, newest=newest, project=project, now=now)
+    readiness = readiness_of(project, now)
+    if days := readiness.unprotected:
+        names = ", ".join(f"{cell.name} {cell.kind}" for cell in days[:LATEST_BACKUPS])
+        yield f"No good backup since {len(days)} day{'s' if len(days) > 1 else ''}", f"{names}."
+    for line in attention_of(rows, readiness, standings):
+        yield line.title, line.text

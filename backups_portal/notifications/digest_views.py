@@ -1,0 +1,40 @@
+"""The page behind the link that turns a weekly digest off."""
+
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.generic import TemplateView
+
+from backups_portal.audit.recorder import address_of
+from backups_portal.notifications.digest_link import reader_of_link
+from backups_portal.notifications.notification_settings import settings_of, turn_off_digest
+
+
+# The signature says who asks, and mail programs send the form without having seen the page.
+@method_decorator([login_not_required, csrf_exempt, never_cache], name="dispatch")
+class DigestOffView(TemplateView):
+    """Asks, so that no program that only follows links turns anything off; then does it."""
+
+    template_name = "notifications/digest_off.html"
+    http_method_names = ["get", "head", "post"]
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self._reader = reader_of_link(kwargs["signed"])
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        if self._reader is None:
+            raise Http404("no such link")
+        is_on = settings_of(self._reader.project).next_digest_at is not None
+        return super().get_context_data(about=self._reader.project, is_on=is_on, **kwargs)
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if self._reader is None:
+            raise Http404("no such link")
+        account, project = self._reader
+        turn_off_digest(project=project, actor=account, address=address_of(request))
+        return self.render_to_response(self.get_context_data())

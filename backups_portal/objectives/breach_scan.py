@@ -1,0 +1,174 @@
+"""The scan that finds breaches of objectives and writes each down once.
+
+Each round asks one question of the database: for which objectives has something changed since they
+were judged? Only those are judged, so that a round over thousands of projects costs little.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import (
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
+
+from backups_portal.lib.loggers import get_logger
+from backups_portal.objectives.breach_events import record_met, record_missed
+from backups_portal.objectives.breach_rules import Spell
+from backups_portal.objectives.models import Breach, Objective
+from backups_portal.objectives.objective_verdicts import MEASURED, judge
+from backups_portal.projects.models import Project
+from snapshots.models import Snapshot
+
+log = get_logger(__name__)
+
+BATCH = 500
+AT_A_TIME = 2_500
+# A measurement may become visible so long after its moment.
+COMMIT = timedelta(minutes=2)
+HOUR = timedelta(hours=1)
+Kind, End = Objective.Kind, Breach.End
+
+
+def find_breaches(now: datetime) -> int:
+    """Write down which objectives are no longer met, or met again; count those judged."""
+    # The question costs as much for a batch as for all. What a round leaves, the next one takes:
+    # when all backups are missing, the tick must not wait for minutes.
+    ids = list(to_judge(now).values_list("pk", flat=True)[:AT_A_TIME])
+    return sum(_scan(ids[at : at + BATCH], now) for at in range(0, len(ids), BATCH))
+
+
+def to_judge(now: datetime) -> QuerySet[Objective]:
+    """Select the objectives for which something has changed since they were judged.
+
+    Those that were not judged for longest come first, so that each has its turn.
+    """
+    # By the index over stored snapshots.
+    newest = Snapshot.objects.good().filter(project=OuterRef("project_id")).order_by("-taken_at")
+    measured = Snapshot.objects.filter(
+        MEASURED, project=OuterRef("project_id"), proven_at__gt=OuterRef("checked_at") - COMMIT
+    )
+    rows = Objective.objects.filter(ended_at=None, project__main_database__isnull=False).annotate(
+        newest=Subquery(newest.values("taken_at")[:1]),
+        stored=Subquery(newest.values("finished_at")[:1]),
+        period=ExpressionWrapper(F("target") * Value(HOUR), output_field=DurationField()),
+        is_broken=Exists(Breach.objects.filter(objective=OuterRef("pk"), ended_at=None)),
+    )
+    oldest = now - F("period")
+    is_late = Q(newest=None) | Q(newest__lt=oldest)
+    has_run_for_long = Q(resumed_at=None) | Q(resumed_at__lt=oldest)
+    of_point = Q(kind=Kind.POINT) & (
+        Q(stored__gt=F("checked_at"))
+        | (is_late & has_run_for_long & Q(is_broken=False))
+        | (~Q(newest=None) & Q(newest__gte=oldest, is_broken=True))
+    )
+    # One that is new is judged by what was measured before.
+    of_time = Q(kind=Kind.TIME) & (Exists(measured) | Q(checked_at=F("began_at")))
+    runs = Q(project__state=Project.State.ACTIVE)
+    is_stopped = Q(stopped_at__isnull=False)
+    changed = runs & (is_stopped | of_point | of_time)
+    return rows.filter(changed | (~runs & ~is_stopped)).order_by("checked_at", "pk")
+
+
+@transaction.atomic
+def _scan(ids: Iterable[int], now: datetime) -> int:
+    """Judge some objectives; those that another scan has locked are left to it."""
+    rows = Objective.objects.select_for_update(of=("self",), skip_locked=True)
+    return bring_up_to_date(rows.filter(pk__in=list(ids), ended_at=None), now)
+
+
+def bring_up_to_date(rows: QuerySet[Objective], now: datetime) -> int:
+    """Judge objectives until now and write down what is new; return how many there are.
+
+    It belongs into a transaction in which they are locked.
+    """
+    loaded = rows.select_related("project__main_database").order_by("pk")
+    # Another scan may have judged some with a later time.
+    found = [one for one in loaded if one.checked_at <= now]
+    running = [one for one in found if one.project.state == Project.State.ACTIVE]
+    _stop([one for one in found if one.project.state != Project.State.ACTIVE], now)
+    _resume([one for one in running if one.stopped_at], now)
+    judgements = judge(running, now)
+    _write(running, {pk: list(judgement.spells) for pk, judgement in judgements.items()}, now)
+    return len(found)
+
+
+def _resume(objectives: Sequence[Objective], now: datetime) -> None:
+    """Measure again, from now on."""
+    for objective in objectives:
+        objective.stopped_at, objective.resumed_at, objective.checked_at = None, now, now
+        objective.save(update_fields=["stopped_at", "resumed_at", "checked_at"])
+
+
+def _stop(objectives: Sequence[Objective], now: datetime) -> None:
+    """Measure no longer: in a project that was shut down nothing is written."""
+    for objective in objectives:
+        objective.stopped_at = objective.stopped_at or objective.project.shut_down_at or now
+        open_ones = Breach.objects.filter(objective=objective, ended_at=None)
+        open_ones.update(ended_at=objective.stopped_at, end=End.STOPPED)
+        objective.save(update_fields=["stopped_at"])
+
+
+def _write(
+    objectives: Sequence[Objective], spells_by_id: dict[int, list[Spell]], now: datetime
+) -> None:
+    lasting = {
+        breach.objective_id: breach
+        for breach in Breach.objects.filter(objective__in=objectives, ended_at=None)
+    }
+    new = []
+    for objective in objectives:
+        spells = spells_by_id[objective.pk]
+        if breach := lasting.get(objective.pk):
+            _go_on(objective, breach, spells, now)
+        new += [_breach(objective, spell) for spell in spells]
+    # As many at once as there are when all of a storage is away.
+    for breach in Breach.objects.bulk_create(new):
+        _tell_beginning(breach)
+    judged = Objective.objects.filter(pk__in=[one.pk for one in objectives])
+    judged.update(checked_at=now)
+
+
+def _go_on(objective: Objective, breach: Breach, spells: list[Spell], now: datetime) -> None:
+    """Take the spell that a breach goes on with from the others, and end it if it has ended."""
+    ended_at: datetime | None = now
+    if spells and spells[0].began_at <= objective.checked_at:
+        spell = spells.pop(0)
+        breach.worst_seconds = max(breach.worst_seconds, spell.worst.total_seconds())
+        ended_at = spell.ended_at
+    if ended_at:
+        breach.ended_at, breach.end = ended_at, End.MET
+    breach.save(update_fields=["worst_seconds", "ended_at", "end"])
+    if ended_at:
+        _tell_end(objective, breach)
+
+
+def _breach(objective: Objective, spell: Spell) -> Breach:
+    return Breach(
+        objective=objective,
+        began_at=spell.began_at,
+        ended_at=spell.ended_at,
+        end=End.MET if spell.ended_at else "",
+        worst_seconds=spell.worst.total_seconds(),
+    )
+
+
+def _tell_beginning(breach: Breach) -> None:
+    objective = breach.objective
+    record_missed(objective, breach)
+    log.warning("objective missed", project=objective.project_id, kind=objective.kind)
+    if breach.ended_at:
+        _tell_end(objective, breach)
+
+
+def _tell_end(objective: Objective, breach: Breach) -> None:
+    record_met(objective, breach)
+    log.info("objective met again", project=objective.project_id, kind=objective.kind)

@@ -1,0 +1,156 @@
+"""Changing the recovery objectives of a project."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
+from backups_portal.objectives.breach_scan import bring_up_to_date
+from backups_portal.objectives.models import Breach, Objective
+from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.ui import formats
+from snapshots.errors import SettingsRefusedError
+from snapshots.schedule.edit_conflicts import RecordedSettings, only_meant
+
+log = get_logger(__name__)
+
+LOSS, RESTORE = "max_loss_hours", "max_restore_minutes"
+KINDS = {LOSS: Objective.Kind.POINT, RESTORE: Objective.Kind.TIME}
+UNITS = {LOSS: "hour", RESTORE: "minute"}
+LABELS = {LOSS: "Data lost at most", RESTORE: "Back within"}
+# A year, and a week.
+MOST = {LOSS: 8_760, RESTORE: 10_080}
+NONE = "none"
+ACTION = "objective.changed"
+
+
+def objectives_of(project_id: UUID) -> dict[str, int | None]:
+    """Return the targets in force, by name; None where none is set."""
+    in_force = Objective.objects.filter(project=project_id, ended_at=None)
+    targets = dict(in_force.values_list("kind", "target"))
+    return {name: targets.get(kind) for name, kind in KINDS.items()}
+
+
+def change_objectives(
+    *,
+    project: Project,
+    actor: Account,
+    wanted: Mapping[str, Any],
+    loaded: Mapping[str, Any] | None = None,
+    address: str | None = None,
+    now: datetime | None = None,
+) -> dict[str, int | None]:
+    """Save the objectives that differ, and record old and new ones.
+
+    Args:
+        wanted: By name, see `read_objectives`; what is not among them stays.
+        loaded: The objectives as the actor saw them; those wanted the same stay as they are.
+
+    Returns:
+        The objectives as they are now, by name.
+
+    Raises:
+        SettingsRefusedError: names each wrong field; nothing was saved.
+        SettingsChangedMeanwhileError: the same for what somebody else changed since `loaded`.
+    """
+    values = read_objectives(wanted)
+    with transaction.atomic():
+        # Two changes at once take turns, also where there is no objective yet.
+        MainDatabase.objects.select_for_update().get(pk=project.pk)
+        settings = recorded_objectives(project.pk)
+        meant = only_meant(settings, actor, values, read_loaded(loaded or {}))
+        before = settings.values
+        changed = {name: meant[name] for name in meant if meant[name] != before[name]}
+        for name, target in changed.items():
+            _replace(project, KINDS[name], target, now or timezone.now())
+        if changed:
+            record(
+                action=ACTION,
+                actor=actor,
+                project=project,
+                subject="Recovery objectives",
+                details={
+                    name: {"old": before[name] or NONE, "new": target or NONE}
+                    for name, target in changed.items()
+                },
+                address=address,
+            )
+    return {**before, **changed}
+
+
+def _replace(project: Project, kind: str, target: int | None, now: datetime) -> None:
+    """End the objective in force; what it did not meet stays history."""
+    in_force = Objective.objects.filter(project=project, kind=kind, ended_at=None)
+    old = in_force.select_for_update(of=("self",))
+    # Also what happened in the minute since the last scan.
+    bring_up_to_date(old, now)
+    Breach.objects.filter(objective__in=in_force, ended_at=None).update(
+        ended_at=now, end=Breach.End.CHANGED
+    )
+    in_force.update(ended_at=now)
+    if target is not None:
+        Objective.objects.create(
+            project=project, kind=kind, target=target, began_at=now, checked_at=now
+        )
+
+
+def recorded_objectives(project_id: UUID) -> RecordedSettings:
+    """Return the objectives as they are now, for what others changed meanwhile."""
+    return RecordedSettings(project_id, ACTION, objectives_of(project_id), LABELS, _in_words)
+
+
+def read_objectives(wanted: Mapping[str, Any]) -> dict[str, int | None]:
+    """Return the objectives as they are stored.
+
+    Args:
+        wanted: By name: max_loss_hours, max_restore_minutes, each a number, its digits, or for no
+            objective None or "".
+
+    Raises:
+        SettingsRefusedError: names each wrong field.
+    """
+    values, errors = _read(wanted)
+    if errors:
+        raise SettingsRefusedError(errors)
+    return values
+
+
+def read_loaded(loaded: Mapping[str, Any]) -> dict[str, int | None]:
+    """Read objectives as a form showed them; skip those that no form shows."""
+    return _read(loaded)[0]
+
+
+def _read(given: Mapping[str, Any]) -> tuple[dict[str, int | None], dict[str, str]]:
+    values: dict[str, int | None] = {}
+    errors = {}
+    for name in KINDS:
+        try:
+            if name in given:
+                values[name] = _parse(name, given[name])
+        except ValueError as error:
+            errors[name] = str(error)
+    return values, errors
+
+
+def _parse(name: str, value: object) -> int | None:
+    text = "" if value is None else str(value).strip()
+    if not text:
+        return None
+    # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
+    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST[name]:
+        return int(text)
+    unit = UNITS[name]
+    raise ValueError(
+        f"“{value}” is not a number of {unit}s. Enter a whole number from 1 to {MOST[name]:,}, or "
+        "leave it empty."
+    )
+
+
+def _in_words(name: str, value: Any) -> str:
+    return formats.count(value, UNITS[name]) if value else NONE

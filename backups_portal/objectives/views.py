@@ -1,0 +1,111 @@
+"""The page of a project's recovery objectives, and what the Main Database page says of them."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+
+from backups_portal.audit.audit_log import last_change_of_settings
+from backups_portal.audit.recorder import address_of
+from backups_portal.objectives.forms import ObjectivesForm
+from backups_portal.objectives.objective_report import breaches_of
+from backups_portal.objectives.objective_settings import (
+    ACTION,
+    change_objectives,
+    objectives_of,
+    read_loaded,
+    read_objectives,
+    recorded_objectives,
+)
+from backups_portal.objectives.objective_warnings import warnings_of
+from backups_portal.objectives.standings import standings_of
+from backups_portal.projects.access import Permission
+from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui.form_views import RefusingFormView
+from snapshots.errors import SettingsChangedMeanwhileError, SettingsRefusedError
+from snapshots.schedule.edit_conflicts import changed_of, only_meant
+from snapshots.views.main_database import STAYS, MainDatabaseView
+
+HISTORY = timedelta(days=90)
+BREACHES = 15
+
+
+class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
+    """Shows the objectives, how they stand and when they were missed; saves them."""
+
+    permission = Permission.MANAGE_BACKUPS
+    form_class = ObjectivesForm
+    template_name = "objectives/objectives.html"
+    http_method_names = ["get", "head", "post"]
+
+    def get_initial(self) -> dict[str, Any]:
+        return objectives_of(self.project.pk)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        now, database = timezone.now(), self.project.main_database
+        past = breaches_of(self.project, now - HISTORY, now).order_by("-began_at", "-pk")
+        standings = standings_of(self.project, now)
+        return super().get_context_data(
+            standings={one.objective.kind: one for one in standings},
+            page=Paginator(past, BREACHES).get_page(self.request.GET.get("page")),
+            database=database,
+            zone=database.backup_time_zone,
+            days=HISTORY.days,
+            change=last_change_of_settings(self.project.pk, action=ACTION),
+            **{"impossible": {}, **kwargs},
+        )
+
+    def form_valid(self, form: ObjectivesForm) -> HttpResponse:
+        try:
+            return self._change(form)
+        except SettingsChangedMeanwhileError as refused:
+            form.count_from(objectives_of(self.project.pk), refused.errors)
+            form.refuse(refused.errors)
+            return self.refuse(form, 409)
+        except SettingsRefusedError as refused:
+            form.refuse(refused.errors)
+            return self.form_invalid(form)
+
+    def _change(self, form: ObjectivesForm) -> HttpResponse:
+        wanted, loaded = read_objectives(form.cleaned_data), read_loaded(form.loaded)
+        now = recorded_objectives(self.project.pk)
+        meant = only_meant(now, self.account, wanted, loaded)
+        new = {name: value for name, value in meant.items() if now.values[name] != value}
+        if impossible := self._to_agree_with(new):
+            return self.render_to_response(self.get_context_data(form=form, impossible=impossible))
+        change_objectives(
+            project=self.project,
+            actor=self.account,
+            wanted=wanted,
+            loaded=form.loaded,
+            address=address_of(self.request),
+        )
+        messages.success(self.request, "Your recovery objectives are saved.")
+        left = {name: value for name, value in loaded.items() if name not in meant}
+        for change in changed_of(recorded_objectives(self.project.pk), self.account, left):
+            messages.info(self.request, STAYS.format(change=change))
+        return redirect("objectives", self.project.slug)
+
+    def _to_agree_with(self, new: dict[str, int | None]) -> dict[str, str]:
+        """Return what is impossible about new objectives, by what is sent to agree to it.
+
+        Nothing, if that was sent.
+        """
+        found = warnings_of(self.project.main_database, new, timezone.now())
+        asked = {f"{name}={new[name]}": text for name, text in found.items()}
+        agreed = self.request.POST.getlist("agree")
+        return {} if all(answer in agreed for answer in asked) else asked
+
+
+class MainDatabasePage(MainDatabaseView):
+    """The Main Database page, with the objectives beside the schedule for owners."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        context = super().get_context_data(**kwargs)
+        if context["is_owner"]:
+            context["standings"] = standings_of(self.project, timezone.now())
+        return context
