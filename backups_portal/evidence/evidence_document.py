@@ -1,8 +1,4 @@
-"""The evidence of a period as JSON: what is signed. Times are in UTC, days in the project's zone.
-
-Goals that a project sets itself (recovery objectives) get a member of their own, beside
-`recovery_time` and `recovery_point`.
-"""
+"""The evidence of a period as JSON: what is signed. Times are in UTC, days in the project's zone."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -38,6 +34,7 @@ def payload_of(report: Report, *, made_by: str) -> bytes:
         "restores": _restores(report),
         "recovery_time": _recovery_time(report),
         "recovery_point": _recovery_point(report),
+        "recovery_objectives": _objectives(report),
         "holds_in_force": [
             {"day": hold.day, "held_by": hold.who, "since": hold.since} for hold in report.holds_now
         ],
@@ -214,6 +211,29 @@ def _recovery_point(report: Report) -> JsonObject:
         "worst": _gap(found.worst) if found.worst else None,
         "gaps": len(found.gaps),
     }
+
+
+def _objectives(report: Report) -> list[JsonObject]:
+    breaches: dict[int, list[JsonObject]] = {}
+    for breach in report.objectives.breaches:
+        breaches.setdefault(breach.objective_id, []).append(
+            {
+                "began_at": breach.began_at,
+                "ended_at": breach.ended_at,
+                "end": breach.end or None,
+                "worst_seconds": breach.worst_seconds,
+            }
+        )
+    return [
+        {
+            "kind": one.kind,
+            "at_most_seconds": _seconds(one.limit),
+            "began_at": one.began_at,
+            "ended_at": one.ended_at,
+            "breaches": breaches.get(one.pk, []),
+        }
+        for one in report.objectives.objectives
+    ]
 
 
 def _gap(gap: Gap) -> JsonObject:

@@ -46,6 +46,7 @@ from backups_portal.evidence.restore_history import (
 )
 from backups_portal.evidence.settings_history import SettingsHistory, settings_history
 from backups_portal.evidence.storage_places import Places, places
+from backups_portal.objectives.objective_report import ObjectiveReport, report_of
 from snapshots.models import Hold, Snapshot
 
 # A file holds so many rows of a section, and says how many there are.
@@ -98,6 +99,7 @@ class Report:
     restores: RestoreHistory
     recovery_time: RecoveryTime
     recovery_point: RecoveryPoint
+    objectives: ObjectiveReport
     holds: EventSection
     holds_now: Sequence[HoldLine]
     deletions: EventSection
@@ -153,6 +155,7 @@ def make_report(scope: Scope) -> Report:
         restores=restores,
         recovery_time=RecoveryTime(recovery_times(scope, restores.lines)),
         recovery_point=_recovery_point(scope, days, facts),
+        objectives=report_of(scope.project, scope.period.begins_at, scope.until),
         holds=events.section(HOLDS),
         holds_now=_holds(scope),
         deletions=events.section(DELETIONS),

@@ -17,6 +17,7 @@ from backups_portal.evidence.evidence_key import public_key
 from backups_portal.evidence.evidence_requests import MAKERS
 from backups_portal.evidence.signed_envelope import fingerprint, parse_public_key, read_evidence
 from backups_portal.lib.bulkhead import FullError
+from backups_portal.objectives.models import Breach, Objective
 from backups_portal.projects.models import Project
 from tests import factories
 from tests.evidence.conftest import HOUR, NOW, backup, fill, happen
@@ -267,3 +268,28 @@ def test_a_restored_project_of_somebody_else_is_not_named(
     )
     assert "Another project Completed" in read(browser, project)
     assert "Secret plan" not in json.dumps(document(browser, project))
+
+
+def test_says_which_objectives_were_missed(browser: Client, project: Project) -> None:
+    fill(project, date(2026, 10, 1), date(2026, 11, 29))
+    assert "No objective was in force in this period." in read(browser, project)
+    point = Objective.objects.create(
+        project=project, kind="point", target=26, began_at=NOW - 900 * HOUR
+    )
+    assert "Recovery point: at most 26 hours, from" in (page := read(browser, project))
+    assert "None was missed." in page
+    Breach.objects.create(
+        objective=point,
+        began_at=NOW - 300 * HOUR,
+        ended_at=NOW - 280 * HOUR,
+        end="met",
+        worst_seconds=46 * 3600,
+    )
+    Breach.objects.create(objective=point, began_at=NOW - 2 * HOUR, worst_seconds=28 * 3600)
+    page = read(browser, project)
+    assert "None was missed." not in page
+    for text in ("Met again", "Still missed", "1 d 22 h", "1 d 4 h"):
+        assert text in page
+    (told,) = document(browser, project)["recovery_objectives"]
+    assert told["at_most_seconds"] == 26 * 3600
+    assert [one["end"] for one in told["breaches"]] == ["met", None]
