@@ -15,7 +15,7 @@ from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
 from backups_portal.projectdb.database_url import database_url
-from backups_portal.projectdb.provisioning import checks_role, database_name, hash_once, on_server
+from backups_portal.projectdb.provisioning import checks_role, database_name, hash_once
 
 # All that checks read.
 READABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -131,5 +131,7 @@ def _names(prefix: str) -> dict[str, sql.Identifier]:
 
 @contextmanager
 def _inside(url: str, prefix: str) -> Iterator[Connection]:
-    with on_server(database_url(url, database=database_name(prefix))) as connection:
+    address = database_url(url, database=database_name(prefix))
+    # Nobody else is in a scratch database: a lock there is no reason to wait for.
+    with pgsession.connect(address, autocommit=True, settings=pgsession.PAGE) as connection:
         yield connection

@@ -1,0 +1,1 @@
+"""Pages of the checks that proofs make."""
