@@ -24,6 +24,7 @@ class Kind(models.TextChoices):
     MISSED = "missed", "Backup missed"
     SIZE = "size", "Backup unusually small"
     PROOF = "proof", "Proof failed"
+    CHECK = "check", "Check not passed"
     RESTORE = "restore", "Restore finished"
     RUNNING = "running", "Restored project still running"
     # For the heartbeat alone: nobody reads a message of every day that went well.
@@ -32,7 +33,7 @@ class Kind(models.TextChoices):
 
 
 # Those that owners choose from.
-CHOSEN = (Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.RESTORE, Kind.RUNNING)
+CHOSEN = (Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.CHECK, Kind.RESTORE, Kind.RUNNING)
 
 
 class NotificationSettings(models.Model):

@@ -16,7 +16,14 @@ from ninja.renderers import BaseRenderer
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.portal_api.problem_details import MEDIA_TYPE, ProblemError, problem
-from backups_portal.portal_api.routes import backup_records, backups, projects, restores, transfers
+from backups_portal.portal_api.routes import (
+    backup_records,
+    backups,
+    checks,
+    projects,
+    restores,
+    transfers,
+)
 from backups_portal.portal_api.schemas import Problem
 from backups_portal.portal_api.token_auth import Needs
 from backups_portal.portal_api.view_wrapper import NOTHING, no_token, refusal
@@ -86,7 +93,7 @@ api = PortalApi(
     parser=JsonParser(),
     urls_namespace="portal-api",
 )
-for routes in (projects, backups, backup_records, restores, transfers):
+for routes in (projects, backups, backup_records, checks, restores, transfers):
     api.add_router("", routes.router)
 
 

@@ -32,6 +32,7 @@ STATE_TONES = {
     "ready": "waiting",
     "paused": "waiting",
     "failed": "bad",
+    "not_run": "waiting",
 }
 
 

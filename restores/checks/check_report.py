@@ -2,7 +2,7 @@
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
-from restores.checks.check_results import CheckResult, Outcome, tally_of
+from restores.checks.check_results import bad_in_words, tally_of
 from restores.checks.check_run import Checked
 from restores.models import Check
 from snapshots.models import Snapshot
@@ -10,8 +10,6 @@ from snapshots.models import Snapshot
 log = get_logger(__name__)
 
 ACTION = "check.failed"
-# Sentences of one message; the backup's page has all.
-TOLD = 5
 
 
 def settle_checks(snapshot: Snapshot, checked: Checked) -> None:
@@ -35,14 +33,7 @@ def settle_checks(snapshot: Snapshot, checked: Checked) -> None:
             "checks": str(tally),
             "failed": tally.failed,
             "not_run": tally.not_run,
-            "reason": _reason(checked.results),
+            "reason": bad_in_words(checked.results),
         },
     )
     log.warning("%s", tally, snapshot=snapshot.pk, project=snapshot.project_id)
-
-
-def _reason(results: list[CheckResult]) -> str:
-    bad = [result for result in results if result.outcome != Outcome.PASSED]
-    bad.sort(key=lambda result: result.outcome != Outcome.FAILED)
-    more = [f"And {len(bad) - TOLD} more."] if len(bad) > TOLD else []
-    return " ".join([*map(str, bad[:TOLD]), *more])

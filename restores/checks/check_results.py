@@ -6,8 +6,12 @@ from enum import StrEnum
 from typing import Self
 
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.projects.models import Project
 from restores.models import Proof
 from snapshots.models import CheckTally, Snapshot
+
+# Sentences of one message; the page of the backup lists all.
+NAMED = 3
 
 
 class Outcome(StrEnum):
@@ -74,3 +78,21 @@ def results_of(snapshot: Snapshot) -> list[CheckResult]:
     order = [Outcome.FAILED, Outcome.NOT_RUN, Outcome.PASSED]
     found = [CheckResult.from_json(one) for one in stored or []]
     return sorted(found, key=lambda result: order.index(result.outcome))
+
+
+def bad_in_words(results: Iterable[CheckResult]) -> str:
+    """Say of the checks that did not pass what was found, those that failed first."""
+    bad = [result for result in results if result.outcome != Outcome.PASSED]
+    bad.sort(key=lambda result: result.outcome != Outcome.FAILED)
+    more = [f"And {len(bad) - NAMED} more."] if len(bad) > NAMED else []
+    return " ".join([*map(str, bad[:NAMED]), *more])
+
+
+def newest_results(project: Project) -> dict[tuple[str, str], CheckResult]:
+    """Return what the newest proof has found, by the check and its sentence."""
+    proven = Snapshot.objects.completed().filter(
+        project=project, verdict=Snapshot.Verdict.PASSED, checks_made__gt=0
+    )
+    newest = proven.order_by("-proven_at").first()
+    found = results_of(newest) if newest else []
+    return {(result.check_id, result.sentence): result for result in found}

@@ -57,6 +57,8 @@ API_TABLE: dict[str, dict[str, Answers]] = {
     "/api/v1/projects": everyone(GET=200),
     "/api/v1/projects/{slug}": members(GET=200),
     "/api/v1/projects/{slug}/settings": owners(GET=200, PATCH=200),
+    "/api/v1/projects/{slug}/checks": owners(GET=200, POST=201),
+    "/api/v1/projects/{slug}/checks/{check_id}": owners(DELETE=204),
     # No method makes one.
     "/api/v1/projects/{slug}/backups": owners(GET=200),
     BACKUP: owners(GET=200),

@@ -39,7 +39,10 @@ FORM = {
     "webhook": "",
     "heartbeat": "",
 }
-MUTED = "Backup missed, Backup unusually small, Restore finished, Restored project still running"
+MUTED = (
+    "Backup missed, Backup unusually small, Check not passed, Restore finished, "
+    "Restored project still running"
+)
 HOOK = "https://hooks.example.com/services/T0PSECRET"
 
 
@@ -94,7 +97,7 @@ def test_what_is_chosen_is_kept_shown_and_recorded(browser: Client, project: Pro
     assert answer.headers["Location"] == PAGE
     row = settings_of(project)
     assert (row.by_email, row.reminder_days) == (False, 3)
-    assert row.muted == ["missed", "size", "restore", "running"]
+    assert row.muted == ["missed", "size", "check", "restore", "running"]
     assert browser.get(PAGE).content.decode().count("checked") == 2
     assert details_in_words(last_change().details) == [
         "By email: on → off",

@@ -21,7 +21,16 @@ FEW, MANY = 1, 40
 # Pages of an account, of a project, of one of its backups.
 OF_ACCOUNT = ("projects", "security")
 OF_PROJECT = (
-    *("project", "main-database", "backups", "backups-find", "transfers", "data", "ids"),
+    *(
+        "project",
+        "main-database",
+        "backups",
+        "backups-find",
+        "backups-checks",
+        "transfers",
+        "data",
+        "ids",
+    ),
     *("members", "charges", "activity", "shut-down", "api", "tokens", "api-reference"),
 )
 OF_SNAPSHOT = (
@@ -56,6 +65,7 @@ class Filled:
             step="done",
         )
         factories.make_restore(self.snapshot, requested_by=self.owner)
+        factories.make_checked(self.snapshot, at_least=place + 1)
         factories.make_transfer(self.project, other, requested_by=self.owner)
         factories.make_membership(self.project, factories.make_account())
         Invitation.objects.create(
