@@ -272,11 +272,11 @@ ANSWERS = {
         {"From": "2026-03-02T00:00", "Before": "2026-03-01T00:00"},
         "Choose a time after the first one",
     ),
-    "no device": (
-        "backups-checks",
-        "Add this check",
-        {"Device": "Lorry", "Hours": "26"},
-        "has no device",
+    "wrong check": (
+        "backups-check",
+        "Save",
+        {"Number_of_devices": "0"},
+        "Enter a whole number from 1",
     ),
     "retention preview": (
         "main-database",

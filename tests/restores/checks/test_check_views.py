@@ -123,7 +123,7 @@ def test_every_page_says_what_failed(browser: Client, snapshot: Snapshot) -> Non
     assert "“At least 3 devices”: the backup has 2." in text
     assert "The backup has 2." in text
     text = page(browser)
-    assert "the backup has 2" in text
+    assert "The backup has 2" in text
     assert "Not checked yet" not in text
     # On the other tabs there is no room for all.
     tab = page(browser, f"/projects/cold-chain/backups/{snapshot.pk}/restores/")
