@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMap
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 from backups_portal.lib.access_log import note_request
 from backups_portal.lib.asgi_client import Client, ClientError, TooSlowError
 from backups_portal.lib.asgi_environ import environ_of
+from backups_portal.lib.bulkhead import Lane
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -61,16 +62,36 @@ class Answer:
         return _unsupported_write
 
 
+class Refusal(NamedTuple):
+    """What the loop answers by itself."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+# The lane of a request by its path, and what to answer where that is full; None for most of them.
+LaneOf = Callable[[str], tuple[Lane, Callable[[], Refusal]] | None]
+
+
 class Bridge:
     """An ASGI application.
 
     Args:
         application: What answers, a WSGI application; Django's.
         threads: So many requests are worked on at a time.
+        lane_of: Says which requests wait in a lane of their own.
     """
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], *, threads: int) -> None:
+    def __init__(
+        self,
+        application: Callable[..., Iterable[bytes]],
+        *,
+        threads: int,
+        lane_of: LaneOf = lambda path: None,
+    ) -> None:
         self._application = application
+        self._lane_of = lane_of
         self._slots = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads + WAITING_THREADS, thread_name_prefix="request")
         self._streams: set[asyncio.Task[None]] = set()
@@ -94,7 +115,7 @@ class Bridge:
         client = Client(receive, send)
         answer = Answer()
         try:
-            await self._serve(environ, client, answer)
+            await self._serve_in_lane(environ, client, answer)
         except TooSlowError:
             answer.status = 408
             await client.refuse(408)
@@ -106,6 +127,21 @@ class Bridge:
             note_request(
                 environ, answer.status, answer.headers, client.sent, time.monotonic() - began
             )
+
+    async def _serve_in_lane(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
+        found = self._lane_of(environ["PATH_INFO"])
+        if found is None:
+            await self._serve(environ, client, answer)
+            return
+        lane, refusal = found
+        if not lane.enter():
+            answer.status, answer.headers, answer.body = refusal()
+            await _send_whole(client, answer, environ["REQUEST_METHOD"])
+            return
+        try:
+            await self._serve(environ, client, answer)
+        finally:
+            lane.leave()
 
     async def _serve(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
         length = _length(environ)
