@@ -22,6 +22,7 @@ LANES = {
     "snapshot-device-chart": READERS,
     "snapshot-resources": READERS,
     "snapshot-device-export": FILES,
+    "portal-api:list_devices": READERS,
     "portal-api:list_records": READERS,
 }
 # All of them are below here, and few others.

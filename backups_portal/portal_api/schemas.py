@@ -254,6 +254,24 @@ class RestoreDetail(Restore):
     report: JsonObject
 
 
+class Device(Schema):
+    """A device inside a backup."""
+
+    id: str
+    name: str
+    variables: int = Field(description="Different names of its records")
+    rows: int
+    first: datetime | None = Field(description="Time of its first record")
+    last: datetime | None
+
+
+class Devices(Schema):
+    """Devices of a backup, by name."""
+
+    items: list[Device]
+    cursor: str | None = Field(description="Send it to get the next ones; null after the last one")
+
+
 class Location(Schema):
     """Where a record was made, in degrees."""
 

@@ -65,6 +65,7 @@ API_TABLE: dict[str, dict[str, Answers]] = {
     f"{BACKUP}/quote": owners(GET=200),
     f"{BACKUP}/hold": owners(PUT=200, DELETE=204),
     # What is in storage of it cannot be read.
+    f"{BACKUP}/devices": owners(GET=409),
     f"{BACKUP}/devices/{{device_id}}/records": owners(GET=409),
     f"{BACKUP}/restores": owners(POST=409),
     "/api/v1/projects/{slug}/restores": owners(GET=200),

@@ -7,16 +7,17 @@ from typing import Any
 
 import pytest
 from django.test import override_settings
+from django.urls import resolve
 
 from backups_portal.lib.bulkhead import Bulkhead, Lane
 from backups_portal.lib.wsgi_bridge import Bridge, Refusal
 from backups_portal.reader_lanes import LANES, lane_of
-from tests.access.api_table import API_TABLE
 from tests.access.test_table import pattern_of
 
 REFUSAL = Refusal(503, [("Retry-After", "5"), ("Content-Type", "text/plain")], b"busy")
 BACKUP = "/projects/cold-chain/backups/11111111-2222-3333-4444-555555555555/"
 DEVICE = f"{BACKUP}devices/{'ab' * 12}/"
+API_DEVICES = f"/api/v1{BACKUP}devices"
 API = f"/api/v1{DEVICE}records"
 
 
@@ -111,18 +112,24 @@ def test_a_reader_that_breaks_gives_its_place_back() -> None:
 
 
 def test_readers_of_backups_have_lanes_and_nobody_else() -> None:
-    for path in (DEVICE, f"{DEVICE}chart/", f"{DEVICE}variables/", f"{DEVICE}export/", API):
+    for path in (
+        DEVICE,
+        f"{DEVICE}chart/",
+        f"{DEVICE}variables/",
+        f"{DEVICE}export/",
+        API,
+        API_DEVICES,
+    ):
         assert lane_of(path) is not None, path
     for path in (BACKUP, f"{BACKUP}devices/", "/projects/x/backups/", "/", f"{DEVICE}nothing/"):
         assert lane_of(path) is None, path
 
 
 def test_the_names_of_lanes_are_names_of_addresses() -> None:
-    for name in LANES:
-        if name.startswith("portal-api:"):
-            assert any(path.endswith("/devices/{device_id}/records") for path in API_TABLE)
-        else:
-            assert pattern_of(name)
+    found = {resolve(path).view_name for path in (API, API_DEVICES)}
+    assert {name for name in LANES if ":" in name} == found
+    for name in LANES.keys() - found:
+        assert pattern_of(name)
 
 
 def test_pages_and_programs_are_told_when_to_come_again() -> None:
