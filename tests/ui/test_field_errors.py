@@ -22,6 +22,7 @@ MODULES = (
     *("backups_portal.notifications.forms", "backups_portal.transfers.forms", "snapshots.forms"),
     "backups_portal.identity.id_views",
     "backups_portal.transfers.views.data_pages",
+    "restores.checks.check_forms",
 )
 ARGUMENTS: dict[str, dict[str, Any]] = {
     **{
