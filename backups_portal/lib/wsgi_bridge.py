@@ -115,7 +115,7 @@ class Bridge:
         client = Client(receive, send)
         answer = Answer()
         try:
-            await self._serve_in_lane(environ, client, answer)
+            await self._serve(environ, client, answer)
         except TooSlowError:
             answer.status = 408
             await client.refuse(408)
@@ -128,21 +128,6 @@ class Bridge:
                 environ, answer.status, answer.headers, client.sent, time.monotonic() - began
             )
 
-    async def _serve_in_lane(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
-        found = self._lane_of(environ["PATH_INFO"])
-        if found is None:
-            await self._serve(environ, client, answer)
-            return
-        lane, refusal = found
-        if not lane.enter():
-            answer.status, answer.headers, answer.body = refusal()
-            await _send_whole(client, answer, environ["REQUEST_METHOD"])
-            return
-        try:
-            await self._serve(environ, client, answer)
-        finally:
-            lane.leave()
-
     async def _serve(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
         length = _length(environ)
         is_small = length is not None and length <= GATHERED_BYTES
@@ -151,7 +136,7 @@ class Bridge:
         else:
             environ["wsgi.input"] = io.BufferedReader(_Arriving(self, client), PIECE_BYTES)
         environ["wsgi.file_wrapper"] = _File
-        await self._in_thread(partial(self._run, environ, client, answer))
+        await self._answer(environ, client, answer)
         client.check()
         if answer.is_sent:
             return
@@ -165,6 +150,26 @@ class Bridge:
             await self._send_file(answer.file, client, answer, environ["REQUEST_METHOD"])
         else:
             await _send_whole(client, answer, environ["REQUEST_METHOD"])
+
+    async def _answer(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
+        """Let a thread answer, or refuse where the lane of the request is full.
+
+        A place is held only while a thread works: neither a body that comes slowly nor an answer
+        that is taken slowly keeps others out.
+        """
+        work = partial(self._run, environ, client, answer)
+        found = self._lane_of(environ["PATH_INFO"])
+        if found is None:
+            await self._in_thread(work)
+            return
+        lane, refusal = found
+        if not lane.enter():
+            answer.status, answer.headers, answer.body = refusal()
+            return
+        try:
+            await self._in_thread(work)
+        finally:
+            lane.leave()
 
     def _run(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
         """Ask the application in a thread, and send what it makes in pieces."""

@@ -98,6 +98,37 @@ def test_a_crowd_is_refused_and_other_pages_get_their_threads() -> None:
     asyncio.run(crowd())
 
 
+def test_who_sends_or_takes_slowly_holds_no_place() -> None:
+    application, lane = Blocked(), Lane(1)
+    application.go.set()
+    bridge = Bridge(application, threads=2, lane_of=lambda path: (lane, lambda: REFUSAL))
+
+    async def slow() -> None:
+        never, begun = asyncio.Event(), asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            begun.set()
+            await never.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            begun.set()
+            await never.wait()
+
+        async def whole() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        sending = {**scope_of("/read"), "headers": [(b"content-length", b"10")]}
+        for scope, receiving in ((sending, receive), (scope_of("/read"), whole)):
+            begun.clear()
+            request = asyncio.ensure_future(bridge(scope, receiving, send))
+            await asyncio.wait_for(begun.wait(), timeout=10)
+            assert (await ask(bridge, "/read"))[0] == 200
+            request.cancel()
+
+    asyncio.run(slow())
+
+
 def test_a_reader_that_breaks_gives_its_place_back() -> None:
     lane = Lane(1)
 
