@@ -5,4 +5,7 @@ from django.conf import settings
 from backups_portal.lib.wsgi_bridge import Bridge
 from backups_portal.wsgi import application as pages
 
-application = Bridge(pages, threads=settings.REQUEST_THREADS)
+# Only now: it needs the settings that wsgi loads.
+from backups_portal.reader_lanes import lane_of  # isort: skip
+
+application = Bridge(pages, threads=settings.REQUEST_THREADS, lane_of=lane_of)

@@ -115,7 +115,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "backups_portal.urls"
 WSGI_APPLICATION = "backups_portal.wsgi.application"
 # In an address an id stands behind these names, and a token, which logs do not show, elsewhere.
-NAMES_BEFORE_IDS = ("backups", "restores", "transfers")
+NAMES_BEFORE_IDS = ("backups", "checks", "restores", "transfers")
 # Their views refuse large bodies themselves, in words for programs.
 NAMESPACES_WITH_OWN_BODY_LIMIT = ("portal-api",)
 

@@ -1,4 +1,4 @@
-"""Why a restore is not begun."""
+"""Why a restore is not begun, or a check not kept."""
 
 from collections.abc import Mapping
 
@@ -25,3 +25,16 @@ class RestoreRefusedError(Exception):
         self.field = field
         self.status = status
         self.errors = errors or {field: message}
+
+
+class CheckRefusedError(Exception):
+    """A check that cannot be; nothing was saved.
+
+    Attributes:
+        errors: The wrong field (`device`, `variable`, `hours`, `at_least`, `low` or `high`), or
+            None for the whole, and its sentence.
+    """
+
+    def __init__(self, errors: Mapping[str | None, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors

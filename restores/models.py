@@ -12,6 +12,8 @@ from backups_portal.lib.failure_causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.redaction import ANOTHER
+from backups_portal.ui.formats import MINUS
+from backups_portal.ui.visible_names import seen_name
 from restores.build_steps import Step
 from restores.sought_rows import SoughtRows
 from snapshots.models import Snapshot
@@ -157,6 +159,8 @@ class Proof(Build):
     # said of it then, which shows whether anything could have written to it since.
     is_kept = models.BooleanField(default=False)
     seal = models.JSONField(default=dict)
+    # What the owner's checks have found; see checks/check_results.py.
+    check_results = models.JSONField(default=list, db_default=[])
 
     class Meta:
         ordering = ["-created_at"]
@@ -192,3 +196,82 @@ class Proof(Build):
 
     def __str__(self) -> str:
         return f"proof of {self.snapshot}"
+
+
+class Check(models.Model):
+    """What an owner wants to be true of every backup that is proven."""
+
+    class Kind(models.TextChoices):
+        NEWEST = "newest", "A device has a new record"
+        DEVICES = "devices", "There are enough devices"
+        BETWEEN = "between", "A variable is in a range"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="checks")
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    # Empty: every device. Its name is that of the newest backup that was looked at.
+    device_id = models.CharField(max_length=24, blank=True)
+    device_name = models.TextField(blank=True)
+    variable = models.TextField(blank=True)
+    hours = models.PositiveIntegerField(null=True)
+    at_least = models.PositiveIntegerField(null=True)
+    low = models.FloatField(null=True)
+    high = models.FloatField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(kind="newest") | (~Q(device_id="") & Q(hours__isnull=False)),
+                name="check_newest_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="devices") | Q(at_least__isnull=False),
+                name="check_devices_is_whole",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="between")
+                | (
+                    ~Q(variable="")
+                    & Q(low__isnull=False)
+                    & Q(high__isnull=False)
+                    & Q(low__lte=models.F("high"))
+                ),
+                name="check_between_is_whole",
+            ),
+            models.UniqueConstraint(
+                fields=[
+                    *("project", "kind", "device_id", "variable"),
+                    *("hours", "at_least", "low", "high"),
+                ],
+                name="check_once_a_project",
+                nulls_distinct=False,
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def sentence(self) -> str:
+        """Return in words what is checked, without a full stop."""
+        device = seen_name(self.device_name) if self.device_id else "every device"
+        if self.kind == self.Kind.NEWEST:
+            return f"{device} has a record younger than {in_hours(self.hours or 0)}"
+        if self.kind == self.Kind.DEVICES:
+            number = self.at_least or 0
+            return f"At least {number:,} device{'' if number == 1 else 's'}"
+        low, high = in_digits(self.low or 0.0), in_digits(self.high or 0.0)
+        period = f" in the last {in_hours(self.hours)}" if self.hours else ""
+        return f"{seen_name(self.variable)} of {device} is between {low} and {high}{period}"
+
+
+def in_hours(hours: int) -> str:
+    """Write a number of hours."""
+    return f"{hours:,} hour{'' if hours == 1 else 's'}"
+
+
+def in_digits(value: float) -> str:
+    """Write a number with a true minus sign, such as 0.5 or 1e+300."""
+    return f"{value:.15g}".replace("-", MINUS)

@@ -11,9 +11,13 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.leased_job import GivenUpError, Ran
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.database_dsn import server_url
 from restores.build_steps import Step
+from restores.checks.check_report import settle_checks
+from restores.checks.check_results import tally_of
+from restores.checks.check_run import Checked, ScratchDatabase, run_checks
 from restores.database_build import EVIDENCE, BuildJob, Built
-from restores.models import Proof
+from restores.models import Check, Proof
 from restores.warm_restores import keep, keeps_warm, release_kept
 from snapshots.engine.run_progress import OnProgress
 from snapshots.integrity.verdicts import fail_snapshot, pass_snapshot
@@ -54,7 +58,8 @@ class ProofJob(BuildJob[Proof]):
         snapshot = self.row.snapshot
         if snapshot.state != Snapshot.State.COMPLETED:
             raise GivenUpError(GONE, cause=Cause.REMOVED)
-        self._pass(self.build(snapshot, name=f"Proof of {snapshot.local_date}"))
+        built = self.build(snapshot, name=f"Proof of {snapshot.local_date}")
+        self._pass(built, self._check(built))
 
     def too_long(self) -> str:
         return too_long("The proof")
@@ -71,9 +76,19 @@ class ProofJob(BuildJob[Proof]):
             *(self.pk, self.row.snapshot_id, state, fields["reason"]),
         )
 
-    def _pass(self, built: Built) -> None:
+    def _check(self, built: Built) -> Checked:
+        """Make the owner's checks; whatever they find, the proof has passed."""
+        place = ScratchDatabase(
+            server_url(built.instance.server), self.prefix, built.manifest.taken_at
+        )
+        checks = list(Check.objects.filter(project=self.row.snapshot.project_id))
+        return run_checks(checks, place, before_each=self.heartbeat.check)
+
+    def _pass(self, built: Built, checked: Checked) -> None:
         snapshot = self.row.snapshot
-        seal = keep(self) if keeps_warm(snapshot.project_id) else None
+        # One in which something of the checks may be left is no restored project's.
+        may_keep = checked.is_clean and keeps_warm(snapshot.project_id)
+        seal = keep(self) if may_keep else None
         with transaction.atomic():
             self.finish(
                 is_kept=seal is not None,
@@ -86,10 +101,17 @@ class ProofJob(BuildJob[Proof]):
                 compare_seconds=built.compare_seconds,
                 rows_done=built.manifest.rows,
                 rows_total=built.manifest.rows,
+                check_results=[result.as_json() for result in checked.results],
             )
             release_kept(snapshot.project_id, but=self.pk)
-            pass_snapshot(snapshot, built.manifest, restore_seconds=built.restore_seconds)
+            pass_snapshot(
+                snapshot,
+                built.manifest,
+                restore_seconds=built.restore_seconds,
+                checks=tally_of(checked.results),
+            )
             self._record_pass(built)
+            settle_checks(snapshot, checked)
         if seal is None and (gone := self.clean_up()):
             Proof.objects.filter(pk=self.pk, prefix=self.prefix).update(**gone)
 

@@ -14,6 +14,7 @@ from django.views.generic import TemplateView, View
 from backups_portal.audit.recorder import address_of
 from backups_portal.ui.pagination import PagedView
 from restores.backup_list import describe
+from restores.checks.check_results import bad_in_words, results_of
 from restores.models import Restore
 from restores.shown_restores import restores_for
 from restores.snapshot_uses import with_uses
@@ -37,6 +38,7 @@ class SnapshotPage(SnapshotMixin, TemplateView):
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         now = timezone.now()
         newest = Snapshot.objects.filter(project=self.project).newest_good()
+        checked = results_of(self.snapshot)
         (row,) = describe(
             [self.snapshot], newest=newest, project=self.project, now=now, reader=self.account
         )
@@ -44,6 +46,8 @@ class SnapshotPage(SnapshotMixin, TemplateView):
             row=row,
             now=now,
             snapshot=self.snapshot,
+            check_results=checked,
+            bad_checks=bad_in_words(checked),
             contents=contents_of(self.snapshot.table_rows),
             zone=self.project.main_database.backup_time_zone,
             **kwargs,

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +13,28 @@ from backups_portal.lib.failure_causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import Project
 from backups_portal.ui import moments
+
+
+class CheckTally(NamedTuple):
+    """How many of the owner's checks a proof has made, and what became of them."""
+
+    made: int
+    failed: int
+    not_run: int
+
+    @property
+    def is_clean(self) -> bool:
+        """Tell whether all have passed."""
+        return not self.failed and not self.not_run
+
+    def __str__(self) -> str:
+        """Say what became of them, the worst first: 1 of 3 checks failed."""
+        of = f"{self.made} check{'' if self.made == 1 else 's'}"
+        if self.is_clean:
+            return f"{of} passed"
+        bad = [(self.failed, "failed"), (self.not_run, "could not be run")]
+        (number, verb), *more = [one for one in bad if one[0]]
+        return ", ".join([f"{number} of {of} {verb}", *(f"{count} {what}" for count, what in more)])
 
 
 class SnapshotQuerySet(LeaseQuerySet):
@@ -105,6 +128,10 @@ class Snapshot(Leased):
     proven_at = models.DateTimeField(null=True)
     # How long a restore of it takes, in seconds, without the comparison: as last measured.
     restore_seconds = models.FloatField(null=True)
+    # How many checks of the owner its newest proof has made; what they found is with the proof.
+    checks_made = models.PositiveSmallIntegerField(default=0, db_default=0)
+    checks_failed = models.PositiveSmallIntegerField(default=0, db_default=0)
+    checks_not_run = models.PositiveSmallIntegerField(default=0, db_default=0)
 
     objects = SnapshotQuerySet.as_manager()
 
@@ -150,6 +177,11 @@ class Snapshot(Leased):
             models.Index(
                 fields=["finished_at"], name="snapshot_failed", condition=Q(state="failed")
             ),
+            models.Index(
+                fields=["proven_at"],
+                name="snapshot_checks_failed",
+                condition=Q(checks_failed__gt=0) | Q(checks_not_run__gt=0),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -181,6 +213,13 @@ class Snapshot(Leased):
     def restore_time(self) -> timedelta | None:
         """Return how long a restore takes, if that was measured."""
         return None if self.restore_seconds is None else timedelta(seconds=self.restore_seconds)
+
+    @property
+    def checks(self) -> CheckTally | None:
+        """Return what became of the checks; None if none was made, or it failed its proof."""
+        if self.verdict != self.Verdict.PASSED or not self.checks_made:
+            return None
+        return CheckTally(self.checks_made, self.checks_failed, self.checks_not_run)
 
     @property
     def is_good(self) -> bool:

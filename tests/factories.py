@@ -16,7 +16,8 @@ from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, SERVER_PURPOS
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice
-from restores.models import Restore
+from restores.checks.check_results import CheckResult, Outcome
+from restores.models import Check, Proof, Restore
 from snapshots.models import Snapshot
 
 PASSWORD = "correct horse battery"
@@ -140,6 +141,28 @@ def make_restore(snapshot: Snapshot, *, requested_by: Account, **fields: Any) ->
             **fields,
         },
     )
+
+
+def make_checked(
+    snapshot: Snapshot, *, outcome: str = "failed", finding: str = "the backup has 2", **fields: Any
+) -> Check:
+    """A check of the number of devices, and a proof of the snapshot that has made it alone."""
+    check = Check.objects.create(
+        project=snapshot.project, **{"kind": "devices", "at_least": 3, **fields}
+    )
+    result = CheckResult(str(check.pk), check.sentence, Outcome(outcome), finding)
+    now = timezone.now()
+    Proof.objects.create(
+        snapshot=snapshot, state="passed", finished_at=now, check_results=[result.as_json()]
+    )
+    Snapshot.objects.filter(pk=snapshot.pk).update(
+        verdict="passed",
+        proven_at=now,
+        checks_made=1,
+        checks_failed=int(outcome == "failed"),
+        checks_not_run=int(outcome == "not_run"),
+    )
+    return check
 
 
 def make_transfer(

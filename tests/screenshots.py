@@ -18,6 +18,7 @@ IMAGES = Path(__file__).parents[1] / ".github" / "images"
 # What the README shows: the file, the page, the window, the theme.
 README_PICTURES = (
     ("backups", "backups", (1280, 860), "light"),
+    ("device", "device-chart", (1280, 860), "light"),
     ("restore", "restore", (1280, 860), "light"),
     ("result", "restored", (1280, 860), "dark"),
     ("phone", "backups", SIZES["phone"], "dark"),
@@ -50,8 +51,11 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
         link = page.locator("a", has_text=label).first.get_attribute("href")
         yield name, f"{base}{link}"
         if name == "inside":
-            for tab in ("devices", "left-out", "restores"):
+            for tab in ("devices", "resources", "left-out", "restores"):
                 yield f"inside-{tab}", f"{base}{link}{tab}/"
+            yield from device_pages(page, f"{base}{link}")
+            page.goto(f"{project}/backups/")
+    yield "checks", f"{project}/backups/checks/"
     yield "find", f"{project}/backups/find/?device=Truck+01"
     yield "transfers", f"{project}/transfers/"
     yield "data", f"{project}/data/"
@@ -61,6 +65,16 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
     yield "reference", f"{project}/api/reference/"
     yield "portal-api", f"{base}/api/v1/docs"
     yield from restored_pages(page, base)
+
+
+def device_pages(page: Page, backup: str) -> Iterator[tuple[str, str]]:
+    """The pages of a device inside a backup."""
+    page.goto(f"{backup}devices/?q=Truck+07")
+    found = page.get_by_role("link", name="Truck 07").first.get_attribute("href") or ""
+    device = f"{backup}devices/{found.partition('/devices/')[2]}"
+    yield "device", device
+    yield "device-variables", f"{device}variables/"
+    yield "device-chart", f"{device}chart/?variable=temperature"
 
 
 def restored_pages(page: Page, base: str) -> Iterator[tuple[str, str]]:

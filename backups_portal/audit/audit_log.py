@@ -20,6 +20,7 @@ AREAS = {
     "snapshot": "Backups",
     "restore": "Restores",
     "proof": "Proofs",
+    "check": "Checks",
     "transfer": "Data transfers",
     "data": "CSV files",
     "settings": "Settings",
@@ -34,6 +35,7 @@ AREAS = {
 }
 WORDS = {
     "access.refused": "Access refused",
+    "check.failed": "Checks not passed",
     "database.stray_dropped": "Leftover database dropped",
     "data.exported": "Data exported",
     "data.imported": "Data imported",

@@ -21,6 +21,25 @@ class FullError(Exception):
         self.seconds = seconds
 
 
+class Lane:
+    """Places for requests of one kind, which are taken before a request gets a thread.
+
+    Whoever comes when all are taken is refused by the server's loop, so that a crowd neither waits
+    in front of other pages nor costs more than its refusals.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = BoundedSemaphore(places)
+
+    def enter(self) -> bool:
+        """Take a place, which `leave` gives back; False if there is none."""
+        return self._places.acquire(blocking=False)
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self._places.release()
+
+
 class Bulkhead:
     """Lets so many in at a time.
 
@@ -28,21 +47,25 @@ class Bulkhead:
         running: How many work at a time.
         waiting: How many may wait for one of them to end.
         seconds: How long these wait.
+
+    Attributes:
+        lane: As many places, for a server that refuses the rest before they get a thread.
     """
 
     def __init__(self, *, running: int, waiting: int, seconds: int) -> None:
         self._running = BoundedSemaphore(running)
         self._places = BoundedSemaphore(running + waiting)
-        self._seconds = seconds
+        self.seconds = seconds
+        self.lane = Lane(running + waiting)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Work inside; raise FullError if there is no place."""
         if not self._places.acquire(blocking=False):
-            raise FullError(self._seconds)
+            raise FullError(self.seconds)
         try:
-            if not self._running.acquire(timeout=self._seconds):
-                raise FullError(self._seconds)
+            if not self._running.acquire(timeout=self.seconds):
+                raise FullError(self.seconds)
             try:
                 yield
             finally:

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMap
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, NamedTuple, Protocol, TypeVar
 
 from backups_portal.lib.access_log import note_request
 from backups_portal.lib.asgi_client import Client, ClientError, TooSlowError
 from backups_portal.lib.asgi_environ import environ_of
+from backups_portal.lib.bulkhead import Lane
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -61,16 +62,36 @@ class Answer:
         return _unsupported_write
 
 
+class Refusal(NamedTuple):
+    """What the loop answers by itself."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+# The lane of a request by its path, and what to answer where that is full; None for most of them.
+LaneOf = Callable[[str], tuple[Lane, Callable[[], Refusal]] | None]
+
+
 class Bridge:
     """An ASGI application.
 
     Args:
         application: What answers, a WSGI application; Django's.
         threads: So many requests are worked on at a time.
+        lane_of: Says which requests wait in a lane of their own.
     """
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], *, threads: int) -> None:
+    def __init__(
+        self,
+        application: Callable[..., Iterable[bytes]],
+        *,
+        threads: int,
+        lane_of: LaneOf = lambda path: None,
+    ) -> None:
         self._application = application
+        self._lane_of = lane_of
         self._slots = asyncio.Semaphore(threads)
         self._pool = ThreadPoolExecutor(threads + WAITING_THREADS, thread_name_prefix="request")
         self._streams: set[asyncio.Task[None]] = set()
@@ -115,7 +136,7 @@ class Bridge:
         else:
             environ["wsgi.input"] = io.BufferedReader(_Arriving(self, client), PIECE_BYTES)
         environ["wsgi.file_wrapper"] = _File
-        await self._in_thread(partial(self._run, environ, client, answer))
+        await self._answer(environ, client, answer)
         client.check()
         if answer.is_sent:
             return
@@ -129,6 +150,26 @@ class Bridge:
             await self._send_file(answer.file, client, answer, environ["REQUEST_METHOD"])
         else:
             await _send_whole(client, answer, environ["REQUEST_METHOD"])
+
+    async def _answer(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
+        """Let a thread answer, or refuse where the lane of the request is full.
+
+        A place is held only while a thread works: neither a body that comes slowly nor an answer
+        that is taken slowly keeps others out.
+        """
+        work = partial(self._run, environ, client, answer)
+        found = self._lane_of(environ["PATH_INFO"])
+        if found is None:
+            await self._in_thread(work)
+            return
+        lane, refusal = found
+        if not lane.enter():
+            answer.status, answer.headers, answer.body = refusal()
+            return
+        try:
+            await self._in_thread(work)
+        finally:
+            lane.leave()
 
     def _run(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
         """Ask the application in a thread, and send what it makes in pieces."""

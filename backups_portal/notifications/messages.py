@@ -20,6 +20,7 @@ KINDS = {
     "snapshot.missed": Kind.MISSED,
     "snapshot.size_anomaly": Kind.SIZE,
     "proof.failed": Kind.PROOF,
+    "check.failed": Kind.CHECK,
     "restore.completed": Kind.RESTORE,
     "restore.failed": Kind.RESTORE,
     "project.still_running": Kind.RUNNING,
@@ -85,6 +86,15 @@ def _proof(event: AuditEvent, project: Project) -> Words:
     return "Proof failed", text, _of_snapshot(event, project)
 
 
+def _checks(event: AuditEvent, project: Project) -> Words:
+    title = "Check failed" if event.details.get("failed") else "Check could not be run"
+    text = (
+        f"{_subject(event)} restores to what it recorded, but {event.details.get('checks', '')}. "
+        f"{_reason(event)} The backup can be restored all the same."
+    )
+    return title, text, _of_snapshot(event, project)
+
+
 def _restored(event: AuditEvent, project: Project) -> Words:
     text = (
         f"“{seen_name(event.subject)}” was restored from a backup of “{seen_name(project.name)}” "
@@ -140,6 +150,7 @@ WORDS: dict[str, Callable[[AuditEvent, Project], Words]] = {
     "snapshot.missed": _missed,
     "snapshot.size_anomaly": _size,
     "proof.failed": _proof,
+    "check.failed": _checks,
     "restore.completed": _restored,
     "restore.failed": _not_restored,
     "project.still_running": _running,

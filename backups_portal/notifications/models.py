@@ -24,6 +24,7 @@ class Kind(models.TextChoices):
     MISSED = "missed", "Backup missed"
     SIZE = "size", "Backup unusually small"
     PROOF = "proof", "Proof failed"
+    CHECK = "check", "Check not passed"
     RESTORE = "restore", "Restore finished"
     RUNNING = "running", "Restored project still running"
     OBJECTIVE = "objective", "Recovery objective"
@@ -35,7 +36,7 @@ class Kind(models.TextChoices):
 
 # Those that owners choose from.
 CHOSEN = (
-    *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.OBJECTIVE),
+    *(Kind.FAILED, Kind.MISSED, Kind.SIZE, Kind.PROOF, Kind.CHECK, Kind.OBJECTIVE),
     *(Kind.RESTORE, Kind.RUNNING),
 )
 

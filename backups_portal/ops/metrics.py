@@ -119,6 +119,12 @@ SELECT coalesce(avg(restore_seconds), 'NaN'), coalesce(max(restore_seconds), 'Na
 FROM restores_proof WHERE finished_at > %s AND state = 'passed'
 """
 
+# Of the newest proof of each backup; by the index of those that have any.
+CHECKS = """
+SELECT coalesce(sum(checks_failed), 0), coalesce(sum(checks_not_run), 0)
+FROM snapshots_snapshot
+WHERE proven_at > %s AND verdict = 'passed' AND (checks_failed > 0 OR checks_not_run > 0)
+"""
 UNDELIVERED = """
 SELECT channel, count(*) FROM notifications_delivery
 WHERE state = 'failed' AND finished_at > %s GROUP BY channel
@@ -257,6 +263,17 @@ def _builds(now: datetime) -> Iterator[Metric]:
     )
 
 
+def _checks(now: datetime) -> Iterator[Metric]:
+    ((failed, not_run),) = _rows(CHECKS, now - DAY)
+    yield labelled(
+        "checks_last_day",
+        "Owners' checks that did not pass in proofs of the last day: they failed, or could not be "
+        "run.",
+        ["outcome"],
+        [("failed", failed), ("not_run", not_run)],
+    )
+
+
 def _failures(now: datetime) -> Iterator[Metric]:
     found = _rows(FAILURES, since=now - DAY)
     yield counted(
@@ -323,6 +340,6 @@ def _rows(statement: str, *arguments: Any, **named: Any) -> list[tuple[Any, ...]
 
 
 FROM_DATABASE = (
-    *(_projects, _newest, _snapshots, _work, _builds, _failures, _undelivered, _copies),
+    *(_projects, _newest, _snapshots, _work, _builds, _checks, _failures, _undelivered, _copies),
     *(_damaged, _servers, _objectives),
 )

@@ -37,6 +37,7 @@ def attention_of(
     """
     return [
         *_failed_proofs(rows),
+        *_failed_checks(rows),
         *(_missed(one) for one in missed_of(standings)),
         *_older_days(readiness),
         *_small(rows),
@@ -59,6 +60,15 @@ def _failed_proofs(rows: Sequence[Row]) -> list[Attention]:
         Attention(f"The backup of {one.day_name} failed its proof", one.verdict_reason, one)
         for one in failed
     ]
+
+
+def _failed_checks(rows: Sequence[Row]) -> list[Attention]:
+    """Name the newest backup whose checks were made, unless all have passed."""
+    checked = next((row.snapshot for row in rows if row.snapshot.checks), None)
+    if checked is None or checked.checks is None or checked.checks.is_clean:
+        return []
+    title = f"{checked.checks} in the backup of {checked.day_name}"
+    return [Attention(title, "Its page says what was found.", checked)]
 
 
 def _older_days(readiness: Readiness) -> list[Attention]:

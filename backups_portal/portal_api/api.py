@@ -20,6 +20,7 @@ from backups_portal.portal_api.routes import (
     backup_evidence,
     backup_records,
     backups,
+    checks,
     objectives,
     projects,
     restores,
@@ -94,7 +95,11 @@ api = PortalApi(
     parser=JsonParser(),
     urls_namespace="portal-api",
 )
-for routes in (projects, objectives, backups, backup_records, backup_evidence, restores, transfers):
+ROUTES = (
+    *(projects, objectives, checks, backups, backup_records, backup_evidence),
+    *(restores, transfers),
+)
+for routes in ROUTES:
     api.add_router("", routes.router)
 
 

@@ -37,6 +37,7 @@ def money(amount: Decimal) -> str:
 
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
+Finite = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 TransferState = Literal[
     "queued", "running", "ready", "paused", "cancelled", "completed", "failed", "undone"
@@ -144,6 +145,50 @@ class ObjectivesChange(Body):
     )
 
 
+class CheckRequest(Body):
+    """A check to make in every proof; which fields it needs depends on its kind."""
+
+    kind: Literal["newest", "devices", "between"] = Field(
+        description="newest: the device has a record younger than so many hours (device, hours). "
+        "devices: there are at least so many (at_least). between: all numbers of a variable are "
+        "in a range (variable, low, high; device, hours)"
+    )
+    device: Text | None = Field(
+        None, description="Its name or id in the newest backup; for between, null for all"
+    )
+    variable: Text | None = None
+    hours: StrictInt | None = Field(
+        None, description="Before the backup was taken; for between, null for all records"
+    )
+    at_least: StrictInt | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+
+
+class Check(Schema):
+    """What is checked in every proof."""
+
+    id: uuid.UUID
+    kind: Literal["newest", "devices", "between"]
+    sentence: str = Field(description="The check in words")
+    device: str | None = Field(description="Id of the device; null for all, or none")
+    device_name: str | None
+    variable: str | None
+    hours: int | None
+    at_least: int | None
+    low: float | None
+    high: float | None
+    created_at: datetime
+
+
+class CheckCounts(Schema):
+    """How many checks were made, and what became of them."""
+
+    made: int
+    failed: int
+    not_run: int = Field(description="What they ask for is not there, or took too long")
+
+
 class Backup(Schema):
     """A backup of a project's main database."""
 
@@ -165,14 +210,30 @@ class Backup(Schema):
     verdict_reason: str
     proven_at: datetime | None
     restore_seconds: float | None = Field(description="How long a restore took when measured")
+    checks: CheckCounts | None = Field(
+        description="Checks of its newest proof; null if none were made. A check that fails does "
+        "not change the verdict"
+    )
     reason: str = Field(description="Why it failed, or why its last attempt did")
     cause: str = FAILURE_CAUSE
+
+
+class CheckResult(Schema):
+    """What a check found in the newest proof of a backup."""
+
+    check: str = Field(description="Its id; the check may have been changed or removed since")
+    sentence: str
+    outcome: Literal["passed", "failed", "not_run"]
+    finding: str = Field(description="What was found, or why it could not be run")
 
 
 class BackupDetail(Backup):
     """A backup and its contents."""
 
     table_rows: dict[str, int]
+    check_results: list[CheckResult] = Field(
+        description="Of the newest proof, those that failed first; empty if none were made"
+    )
 
 
 class Evidence(Schema):
@@ -240,6 +301,24 @@ class RestoreDetail(Restore):
     """A restore, and what to do afterwards."""
 
     report: JsonObject
+
+
+class Device(Schema):
+    """A device inside a backup."""
+
+    id: str
+    name: str
+    variables: int = Field(description="Different names of its records")
+    rows: int
+    first: datetime | None = Field(description="Time of its first record")
+    last: datetime | None
+
+
+class Devices(Schema):
+    """Devices of a backup, by name."""
+
+    items: list[Device]
+    cursor: str | None = Field(description="Send it to get the next ones; null after the last one")
 
 
 class Location(Schema):

@@ -62,6 +62,11 @@ def database_name(prefix: str) -> str:
     return f"bp_{prefix}"
 
 
+def checks_role(prefix: str) -> str:
+    """Name the role in which owners' checks look at this database; see check_role.py."""
+    return f"{database_name(prefix)}_checks"
+
+
 def on_server(url: str, *, connect_timeout: int = 10) -> Connection:
     """Connect to the server, for statements that refuse a transaction."""
     return pgsession.connect(url, autocommit=True, connect_timeout=connect_timeout)
@@ -267,13 +272,18 @@ def create_role(connection: Connection, name: str, password: str, group: str) ->
         group: The role that holds these rights.
         password: Of random bytes, and not one that somebody thought of: it is hashed once.
     """
-    if connection.info.server_version >= ITERATIONS_SINCE:
-        connection.execute("SELECT set_config('scram_iterations', %s, false)", [ITERATIONS])
+    hash_once(connection)
     connection.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
             sql.Identifier(name), sql.Literal(password), sql.Identifier(group)
         )
     )
+
+
+def hash_once(connection: Connection) -> None:
+    """Let this session's new roles have passwords that are hashed once, if the server can."""
+    if connection.info.server_version >= ITERATIONS_SINCE:
+        connection.execute("SELECT set_config('scram_iterations', %s, false)", [ITERATIONS])
 
 
 def settle_database(url: str, *, prefix: str) -> None:
@@ -345,7 +355,7 @@ def _open_databases(connection: Connection) -> list[str]:
 
 
 def drop_database(url: str, *, prefix: str) -> None:
-    """Remove the database and the role of a prefix, if there are any.
+    """Remove the database and the roles of a prefix, if there are any.
 
     Several may do it at once: who ends a proof, and a tick that has found its database.
 
@@ -358,4 +368,7 @@ def drop_database(url: str, *, prefix: str) -> None:
         number = int.from_bytes(bytes.fromhex(prefix), signed=True)
         connection.execute("SELECT pg_advisory_lock(%s, %s)", [DROP_LOCK, number])
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(name))
+        # The database's own role last: as long as it is there, sweeps find what else is left.
+        checks = sql.Identifier(checks_role(prefix))
+        for role in (checks, name):
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))

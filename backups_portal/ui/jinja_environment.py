@@ -34,6 +34,7 @@ STATE_TONES = {
     "paused": "waiting",
     "failed": "bad",
     "missed": "bad",
+    "not_run": "waiting",
 }
 
 

@@ -27,6 +27,8 @@ TYPES = {
 }
 ALL_COLUMNS = tuple(TYPES)
 KEYS = ("series_id", "time", "id")
+# Columns that take so little to decode that it does not pay to find out first whether it must be.
+NUMBERS = frozenset({*KEYS, "number_value", "created_at", "longitude", "latitude"})
 # What people call the types of values.
 VALUE_TYPES = {"number": "Number", "string": "Text", "boolean": "True or false", "none": "No value"}
 MICROSECOND = timedelta(microseconds=1)
@@ -128,7 +130,9 @@ def rows_of(
         EngineError: the segment is missing or damaged.
     """
     found = []
-    for match in _matches(storage, segment, selection):
+    # One call decodes keys and numbers for less than two do.
+    small = tuple(name for name in columns if name in NUMBERS)
+    for match in _matches(storage, segment, selection, small):
         # What was compared is decoded already.
         others = [name for name in columns if name not in match.rows.column_names]
         rows = match.rows
@@ -230,15 +234,23 @@ class _Match(NamedTuple):
         return self.file.read(self.group, columns)
 
 
-def _matches(storage: Storage, segment: Segment, selection: Selection) -> Iterator[_Match]:
-    """Yield the row groups with rows of a selection."""
+def _matches(
+    storage: Storage, segment: Segment, selection: Selection, also: Sequence[str] = ()
+) -> Iterator[_Match]:
+    """Yield the row groups with rows of a selection.
+
+    Args:
+        also: Columns that are decoded with those that are compared.
+    """
     file = _File(segment, read_bytes(storage, segment))
     numbers = np.array([one.number for one in selection.series], np.int64)
-    wanted = ("series_id", "time", "group_key") if selection.group else ("series_id", "time")
+    compared = ("series_id", "time", *(("group_key",) if selection.group else ()))
+    wanted = tuple(dict.fromkeys((*compared, *also)))
     for group in file.groups(numbers):
         rows = file.read(group, wanted)
         times = _times(rows)
-        found = np.isin(rows["series_id"].to_numpy(), numbers)
+        series = rows["series_id"].to_numpy()
+        found = series == numbers[0] if len(numbers) == 1 else np.isin(series, numbers)
         if selection.since is not None:
             found &= times >= selection.since
         if selection.until is not None:

@@ -9,7 +9,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.manifest import Manifest
 from snapshots.integrity.recorded_manifests import note_digest
-from snapshots.models import Snapshot
+from snapshots.models import CheckTally, Snapshot
 
 log = get_logger(__name__)
 
@@ -19,6 +19,7 @@ def pass_snapshot(
     manifest: Manifest,
     *,
     restore_seconds: float,
+    checks: CheckTally | None = None,
     now: datetime | None = None,
 ) -> None:
     """Note that it was restored and compared; an earlier failure is void.
@@ -26,12 +27,15 @@ def pass_snapshot(
     Args:
         manifest: What it was restored from; its digest is recorded if it was not yet.
         restore_seconds: How long the restore took, without the comparison.
+        checks: What became of the owner's checks; None if none was asked for, as by a restore.
     """
+    found = {f"checks_{name}": count for name, count in checks._asdict().items()} if checks else {}
     Snapshot.objects.filter(pk=snapshot.pk).update(
         verdict=Snapshot.Verdict.PASSED,
         verdict_reason="",
         proven_at=now or timezone.now(),
         restore_seconds=restore_seconds,
+        **found,
     )
     note_digest(snapshot, manifest)
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from backups_portal.projects.due_times import last_run, local_date
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui.charts import Chart, trend
-from snapshots.models import Snapshot
+from snapshots.models import CheckTally, Snapshot
 from snapshots.reports.day_strip import (
     COMING,
     FAILED,
@@ -46,6 +46,15 @@ class Day(NamedTuple):
     stored_bytes: int | None
     proven_at: datetime | None
     restore_seconds: float | None
+    checks_made: int = 0
+    checks_failed: int = 0
+    checks_not_run: int = 0
+
+    @property
+    def checks(self) -> CheckTally | None:
+        """Return what became of the owner's checks; None if none was made."""
+        found = CheckTally(self.checks_made, self.checks_failed, self.checks_not_run)
+        return found if self.kind == PROVEN and found.made else None
 
     @property
     def kind(self) -> str:

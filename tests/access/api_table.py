@@ -59,12 +59,15 @@ API_TABLE: dict[str, dict[str, Answers]] = {
     "/api/v1/projects/{slug}/settings": owners(GET=200, PATCH=200),
     "/api/v1/projects/{slug}/evidence": owners(GET=200),
     "/api/v1/projects/{slug}/objectives": owners(GET=200, PATCH=200),
+    "/api/v1/projects/{slug}/checks": owners(GET=200, POST=201),
+    "/api/v1/projects/{slug}/checks/{check_id}": owners(DELETE=204),
     # No method makes one.
     "/api/v1/projects/{slug}/backups": owners(GET=200),
     BACKUP: owners(GET=200),
     f"{BACKUP}/quote": owners(GET=200),
     f"{BACKUP}/hold": owners(PUT=200, DELETE=204),
     # What is in storage of it cannot be read.
+    f"{BACKUP}/devices": owners(GET=409),
     f"{BACKUP}/devices/{{device_id}}/records": owners(GET=409),
     f"{BACKUP}/restores": owners(POST=409),
     "/api/v1/projects/{slug}/restores": owners(GET=200),

@@ -153,6 +153,9 @@ TABLE: dict[str, dict[str, Answers]] = {
     "objectives": owners(reads(POST=302)),
     "backups": owners(reads()),
     "backups-find": owners(reads()),
+    "backups-checks": owners(reads(POST=302)),
+    "backups-check": owners(reads(POST=302)),
+    "backups-check-remove": owners(only(POST=302)),
     "snapshot": owners(reads()),
     "snapshot-devices": owners(reads()),
     # What is in storage of the snapshot cannot be read.

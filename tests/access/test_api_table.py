@@ -26,6 +26,7 @@ WITHOUT_TOKEN = {"openapi-json", "api-root", "nothing-here"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "settings"): {"backup_time": "04:30", "retention_days": 3},
     ("PATCH", "objectives"): {"max_loss_hours": 48},
+    ("POST", "checks"): {"kind": "devices", "at_least": 30},
     ("POST", "restores"): {"name": "Recovered", "accept_charges": True},
 }
 
@@ -68,6 +69,7 @@ class ApiWorld(World):
             "slug": self.project.slug,
             "backup_id": self.snapshot.pk,
             "device_id": "ab" * 12,
+            "check_id": self.check.pk,
             "restore_id": self.restore.pk,
             "transfer_id": self.transfer.pk,
             **changes,
@@ -194,7 +196,7 @@ def test_the_backup_of_another_project_leads_nowhere(
 
 
 def test_an_id_that_nothing_has(world: ApiWorld, subtests: pytest.Subtests) -> None:
-    unknown = dict.fromkeys(("backup_id", "restore_id", "transfer_id"), uuid.uuid4())
+    unknown = dict.fromkeys(("backup_id", "check_id", "restore_id", "transfer_id"), uuid.uuid4())
     for template, row in API_TABLE.items():
         ids = unknown if any(f"{{{name}}}" in template for name in unknown) else {"slug": "nothing"}
         expected = 200 if template == "/api/v1/projects" else 404

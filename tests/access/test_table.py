@@ -24,7 +24,7 @@ from backups_portal.notifications.models import Delivery, NotificationSettings
 from backups_portal.objectives.models import Objective
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
-from restores.models import Restore
+from restores.models import Check, Restore
 from snapshots.models import Hold, Snapshot
 from tests import factories
 from tests.access.table import METHODS, TABLE
@@ -41,6 +41,7 @@ GUARDED: tuple[type[Model], ...] = (
     Snapshot,
     Hold,
     Restore,
+    Check,
     Charge,
     Transfer,
     NotificationSettings,
@@ -84,6 +85,7 @@ class World:
         self.restore = factories.make_restore(
             self.snapshot, requested_by=self.accounts["owner"], state="failed", reason="It broke."
         )
+        self.check = Check.objects.create(project=self.project, kind="devices", at_least=3)
         self.second = factories.make_project_row(owner=self.accounts["owner"])
         self.transfer = factories.make_transfer(
             self.project,
@@ -108,6 +110,7 @@ class World:
             "slug": self.project.slug,
             "snapshot": self.snapshot.pk,
             "restore": self.restore.pk,
+            "check": self.check.pk,
             "transfer": self.transfer.pk,
             "device": "ab" * 12,
             "session": 0,
@@ -137,6 +140,8 @@ class World:
                 "retention_days": "3",
             },
             "objectives": {"max_loss_hours": "48"},
+            "backups-checks": {"kind": "devices", "at_least": "30"},
+            "backups-check": {"at_least": "31"},
             "shut-down": {"name": self.project.name},
             "members": {"email": self.newcomer.email, "role": "collaborator"},
             "notifications": {"reminder_days": "3", "webhook": "https://hooks.example.com/"},
@@ -323,6 +328,7 @@ def test_what_changes_something_asks_for_the_form_token(
     for name in (
         *("main-database", "snapshot-download", "snapshot-hold", "snapshot-release"),
         *("restore-confirm", "restore-retry", "api", "api-token-revoke"),
+        *("backups-checks", "backups-check", "backups-check-remove"),
         *("access-token-new", "access-token-revoke"),
         *("members", "member-remove", "invitation-withdraw", "shut-down", "start-again"),
         *("notifications", "notifications-secret", "notifications-test"),

@@ -18,6 +18,7 @@ from backups_portal.projects.project_creation import NAME_LENGTH, BackupSettings
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.transfer_requests import request_undo, start_move
 from backups_portal.transfers.transfer_run import run_transfer
+from restores.models import Check
 from restores.restore_run import run_restore
 from restores.sought_rows import SoughtRows
 from snapshots.models import Snapshot
@@ -73,6 +74,7 @@ class Scene:
         factories.make_membership(self.project, self.collaborator)
         self.snapshot = stored_backup(self.project)
         self._older_backups()
+        self.check = self._checks()
         self.restores = self._restores()
         self.transfers = self._transfers()
         self.transfer = self.transfers["queued"]
@@ -172,6 +174,17 @@ class Scene:
                     worst_seconds=31 * 3600,
                 )
 
+    def _checks(self) -> Check:
+        """One that failed, and one of each other kind, which no proof has made yet."""
+        device = {"device_id": DEVICE, "device_name": "Truck"}
+        for fields in (
+            {"kind": "newest", "hours": 26},
+            {"kind": "between", "variable": "temperature_1", "low": -40, "high": 60},
+        ):
+            Check.objects.create(project=self.project, **device, **fields)
+        proven = self.project.snapshots.get(verdict="passed")
+        return factories.make_checked(proven, at_least=30)
+
     def _older_backups(self) -> None:
         make = partial(factories.make_snapshot, self.project)
         now = timezone.now()
@@ -219,6 +232,7 @@ class Scene:
             "snapshot": self.snapshot.pk,
             "restore": self.restores["completed"].pk,
             "transfer": self.transfer.pk,
+            "check": self.check.pk,
             "device": "d" * 24,
             "token": "ab" * 12,
             "uidb36": "0",

@@ -218,6 +218,17 @@ STATES: dict[str, State] = {
             snapshot=scene.project.snapshots.filter(verdict="passed").first().pk,
         ),
     ),
+    "backup with a failed check": (
+        OWNER,
+        lambda scene: scene.url(
+            "snapshot", snapshot=scene.project.snapshots.get(verdict="passed", checks_failed=1).pk
+        ),
+    ),
+    "no checks": (OWNER, lambda scene: scene.url("backups-checks", slug=scene.empty.slug)),
+    "check of a range": (
+        OWNER,
+        lambda scene: scene.url("backups-check", check=scene.project.checks.get(kind="between").pk),
+    ),
     "restore of lost rows": (
         OWNER,
         lambda scene: f"{scene.url('restore-confirm')}?device={DEVICE}&day=2026-03-01",
@@ -291,6 +302,12 @@ ANSWERS = {
         "Show",
         {"From": "2026-03-02T00:00", "Before": "2026-03-01T00:00"},
         "Choose a time after the first one",
+    ),
+    "wrong check": (
+        "backups-check",
+        "Save",
+        {"Number_of_devices": "0"},
+        "Enter a whole number from 1",
     ),
     "retention preview": (
         "main-database",

@@ -44,6 +44,7 @@ TOLD = [
         f"/projects/cold-chain/backups/{SNAPSHOT}/",
     ),
     ("proof.failed", "Proof failed", f"/projects/cold-chain/backups/{SNAPSHOT}/"),
+    ("check.failed", "Check could not be run", f"/projects/cold-chain/backups/{SNAPSHOT}/"),
     ("restore.completed", "Restore finished", f"/restores/{RESTORE}/"),
     ("restore.failed", "Restore failed", f"/restores/{RESTORE}/"),
     ("objective.missed", "Recovery objective missed", "/projects/cold-chain/objectives/"),

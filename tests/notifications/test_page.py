@@ -40,8 +40,8 @@ FORM = {
     "heartbeat": "",
 }
 MUTED = (
-    "Backup missed, Backup unusually small, Recovery objective, Restore finished, Restored project "
-    "still running"
+    "Backup missed, Backup unusually small, Check not passed, Recovery objective, "
+    "Restore finished, Restored project still running"
 )
 HOOK = "https://hooks.example.com/services/T0PSECRET"
 
@@ -97,7 +97,7 @@ def test_what_is_chosen_is_kept_shown_and_recorded(browser: Client, project: Pro
     assert answer.headers["Location"] == PAGE
     row = settings_of(project)
     assert (row.by_email, row.reminder_days) == (False, 3)
-    assert row.muted == ["missed", "size", "objective", "restore", "running"]
+    assert row.muted == ["missed", "size", "check", "objective", "restore", "running"]
     assert browser.get(PAGE).content.decode().count("checked") == 2
     assert details_in_words(last_change().details) == [
         "By email: on → off",

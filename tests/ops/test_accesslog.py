@@ -109,7 +109,7 @@ def test_the_ids_of_the_portals_pages_stay() -> None:
     assert named
     for address in named:
         path = "/" + address
-        for name in ("snapshot", "restore", "transfer"):
+        for name in ("snapshot", "check", "restore", "transfer"):
             path = path.replace(f"<uuid:{name}>", str(uuid.uuid4()))
         assert "<uuid:" not in path
         assert masked(path) == path

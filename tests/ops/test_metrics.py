@@ -64,6 +64,7 @@ def test_an_empty_portal_has_figures() -> None:
     assert ("snapshots_last_day", "failed") in none
     assert ("builds_last_day", "proof", "failed") in none
     assert ("notifications_failed_last_day", "email") in none
+    assert ("checks_last_day", "failed") in none
 
 
 # What has a value only where there is something.
@@ -336,7 +337,13 @@ def test_work_and_what_came_of_it() -> None:
     )
     restore: Any = {"requested_by": factories.make_account()}
     factories.make_restore(done, **restore, state="failed", reason="x", finished_at=now)
+    for outcome in ("failed", "not_run", "passed"):
+        checked = factories.make_snapshot(
+            factories.make_project_row(), taken_at=now - timedelta(days=3)
+        )
+        factories.make_checked(checked, outcome=outcome)
     found = figures()
+    assert found["checks_last_day", "failed"] == found["checks_last_day", "not_run"] == 1
     assert found["snapshots_last_day", "completed"] == 1
     assert found["snapshot_new_bytes_last_day",] == 1000
     assert found["snapshot_duration_seconds", "longest"] == pytest.approx(9)

@@ -99,6 +99,37 @@ def test_a_filter(snapshot: Snapshot, reader: Program, query: dict[str, str], ro
     assert len(reader.get(path(snapshot), **query)["items"]) == rows
 
 
+def test_devices_come_by_name_in_pages(snapshot: Snapshot, reader: Program) -> None:
+    with psycopg.connect(admin_dsn(snapshot.project), autocommit=True) as source:
+        source.execute(
+            "INSERT INTO device (id, name, type) SELECT lpad(n::text, 24, '0'), 'Van ' || n,"
+            " 'mutable' FROM generate_series(1, 4) n"
+        )
+    newer = taken(snapshot.project, days_ago=1)
+    devices = f"/projects/{newer.project.slug}/backups/{newer.pk}/devices"
+    names, query = [], {"limit": 2}
+    while True:
+        page = reader.get(devices, **query)
+        names += [one["name"] for one in page["items"]]
+        if page["cursor"] is None:
+            break
+        query["cursor"] = page["cursor"]
+    assert names == ["Truck", "Van 1", "Van 2", "Van 3", "Van 4"]
+    truck = reader.get(devices, q="tRuck")["items"]
+    assert [(one["id"], one["variables"]) for one in truck] == [(DEVICE, 4)]
+    assert truck[0]["rows"] > 0
+    assert truck[0]["first"].startswith("2026-03-01T")
+    assert reader.get(devices, q="nothing") == {"items": [], "cursor": None}
+    problem = reader.refused(422, "GET", f"{devices}?cursor={'e' * 24}")
+    assert problem["errors"][0]["field"] == "cursor"
+    reader.refused(422, "GET", f"{devices}?limit=1001")
+    lister = Program(factories.make_token(snapshot.project.created_by, "backups:read"))
+    assert lister.refused(403, "GET", devices)["needed_scope"] == "records:read"
+    full = Bulkhead(running=1, waiting=0, seconds=3)
+    with patch("backups_portal.portal_api.routes.backup_records.READERS", full), full.entered():
+        assert reader.ask("GET", devices)["Retry-After"] == "3"
+
+
 def test_what_is_refused(snapshot: Snapshot, reader: Program, stored: Storage) -> None:  # noqa: F811
     assert (
         reader.refused(422, "GET", f"{path(snapshot)}?cursor=x")["errors"][0]["field"] == "cursor"

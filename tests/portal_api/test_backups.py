@@ -86,7 +86,7 @@ def test_what_is_known_of_a_backup(project: Project, program: Program) -> None:
     assert failed["is_restorable"] is False
     assert [one["id"] for one in program.get(BACKUPS, restorable="true")["items"]] == [str(made.pk)]
     detail = program.get(f"{BACKUPS}/{made.pk}")
-    assert detail == {**newest, "table_rows": {"device": 3}}
+    assert detail == {**newest, "table_rows": {"device": 3}, "check_results": []}
 
 
 def test_the_quote_of_a_backup(project: Project, program: Program) -> None:

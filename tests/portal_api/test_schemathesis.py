@@ -72,6 +72,7 @@ def _try(operation: Any, world: ApiWorld, mode: GenerationMode, most: int) -> No
         "slug": world.project.slug,
         "backup_id": str(world.snapshot.pk),
         "device_id": "ab" * 12,
+        "check_id": str(world.check.pk),
         "restore_id": str(world.restore.pk),
         "transfer_id": str(world.transfer.pk),
     }

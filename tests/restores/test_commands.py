@@ -12,7 +12,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.operator_command import system_user
 from backups_portal.audit.recorder import acting_by_command
-from restores.models import Restore
+from restores.models import Check, Restore
 from restores.restore_requests import retry_restore
 from restores.restore_run import run_restore
 from snapshots.models import Snapshot
@@ -22,8 +22,10 @@ from tests.restores.test_restore_run import ask, damage
 class TestProveSnapshot:
     def test_it_proves_and_says_how_long_a_restore_takes(self, snapshot: Snapshot) -> None:
         out, progress = StringIO(), StringIO()
+        Check.objects.create(project=snapshot.project, kind="devices", at_least=30)
         call_command("prove_snapshot", str(snapshot.pk), stdout=out, stderr=progress)
         assert "restores to what it recorded" in out.getvalue()
+        assert "check failed: “At least 30 devices”: the backup has 1." in out.getvalue()
         steps = [line.split()[0] for line in progress.getvalue().splitlines()]
         assert steps == ["loading", "indexing", "proving"]
         snapshot.refresh_from_db()

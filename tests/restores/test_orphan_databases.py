@@ -38,9 +38,7 @@ def server(transactional_db: None) -> Iterator[DatabaseServer]:
     before = databases()
     yield server
     for name in databases() - before:
-        drop_database(
-            settings.PROJECT_DATABASE_URL, prefix=name.removesuffix(" role").removeprefix("bp_")
-        )
+        drop_database(settings.PROJECT_DATABASE_URL, prefix=name.removeprefix("bp_")[:8])
 
 
 def age(prefix: str, *, made_by: str | None = None) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
+from backups_portal.projectdb.check_role import READ_ONLY, make_check_role
 from backups_portal.projectdb.provisioning import create_database
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.projects.project_creation import installation
@@ -141,6 +142,8 @@ def test_a_worker_that_died_is_followed_by_one_that_drops_its_database(
         project_name="half",
         installation=installation(),
     )
+    # It was at the owner's checks.
+    make_check_role(settings.PROJECT_DATABASE_URL, prefix="0badf00e", settings=READ_ONLY)
     Proof.objects.filter(pk=proof.pk).update(
         state=Proof.State.RUNNING,
         lease=uuid.uuid4(),

@@ -48,7 +48,8 @@ def databases() -> set[str]:
     with psycopg.connect(settings.PROJECT_DATABASE_URL) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE datname ~ '^bp_[0-9a-f]{8}$'"
-            " UNION ALL SELECT rolname || ' role' FROM pg_roles WHERE rolname ~ '^bp_[0-9a-f]{8}$'"
+            " UNION ALL SELECT rolname || ' role' FROM pg_roles"
+            " WHERE rolname ~ '^bp_[0-9a-f]{8}(_checks)?$'"
         ).fetchall()
     return {str(name) for (name,) in rows}
 

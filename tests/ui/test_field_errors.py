@@ -23,6 +23,7 @@ MODULES = (
     *("backups_portal.identity.id_views", "backups_portal.evidence.forms"),
     "backups_portal.objectives.forms",
     "backups_portal.transfers.views.data_pages",
+    "restores.checks.check_forms",
 )
 ARGUMENTS: dict[str, dict[str, Any]] = {
     **{

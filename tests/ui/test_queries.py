@@ -22,9 +22,9 @@ FEW, MANY = 1, 40
 # Pages of an account, of a project, of one of its backups.
 OF_ACCOUNT = ("projects", "security")
 OF_PROJECT = (
-    *("project", "main-database", "objectives", "backups", "backups-find", "transfers", "data"),
-    *("ids", "members", "charges", "evidence", "activity", "shut-down", "api", "tokens"),
-    "api-reference",
+    *("project", "main-database", "objectives", "backups", "backups-find", "backups-checks"),
+    *("transfers", "data", "ids", "members", "charges", "evidence", "activity", "shut-down"),
+    *("api", "tokens", "api-reference"),
 )
 OF_SNAPSHOT = (
     *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),
@@ -58,6 +58,7 @@ class Filled:
             step="done",
         )
         factories.make_restore(self.snapshot, requested_by=self.owner)
+        factories.make_checked(self.snapshot, at_least=place + 1)
         factories.make_transfer(self.project, other, requested_by=self.owner)
         factories.make_membership(self.project, factories.make_account())
         Invitation.objects.create(

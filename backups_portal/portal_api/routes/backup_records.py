@@ -1,6 +1,8 @@
-"""Records of devices inside backups, read from the segments that have them."""
+"""Devices inside backups, and their records, read from the segments that have them."""
 
 import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -20,6 +22,7 @@ from snapshots.engine.errors import EngineError
 from snapshots.engine.record_rows import Record, records_of
 from snapshots.engine.series_search import Cursor, Selection, Series, micros
 from snapshots.models import Snapshot
+from snapshots.reports.contents import DeviceLine, recall_inside, search_devices
 from snapshots.reports.device_reading import (
     READERS,
     OpenDevice,
@@ -31,6 +34,7 @@ from snapshots.reports.device_reading import (
 
 router = Router(tags=["Backups"])
 MAX_RECORDS = 1_000
+WRONG_CURSOR = "Send a cursor as a page before gave it."
 
 
 class Wanted(Schema):
@@ -47,6 +51,47 @@ class Wanted(Schema):
     limit: int = Field(100, ge=1, le=MAX_RECORDS, description="Records per page")
 
 
+class WantedDevices(Schema):
+    """Which devices are asked for."""
+
+    q: schemas.Text = Field("", description="Part of the name or id, in any case")
+    cursor: schemas.Text | None = Field(None, description="Of the page before")
+    limit: int = Field(100, ge=1, le=MAX_RECORDS, description="Devices per page")
+
+
+@router.get(f"{BACKUP}/devices", auth=Needs(Scope.RECORDS_READ), response=schemas.Devices)
+def list_devices(
+    request: ApiRequest,
+    slug: str,
+    backup_id: uuid.UUID,
+    wanted: Annotated[WantedDevices, Query()],
+) -> schemas.Devices:
+    """List the devices inside a backup, by name."""
+    snapshot = _stored(backup_of(owned(request, slug), backup_id))
+    with _problems(snapshot), READERS.entered():
+        devices = [one for one in recall_inside(snapshot).devices if one.device_id]
+    found = search_devices(devices, wanted.q)
+    start = _after(found, wanted.cursor)
+    page = found[start : start + wanted.limit]
+    same = ("name", "variables", "rows", "first", "last")
+    items = [
+        schemas.Device(id=one.device_id, **{name: getattr(one, name) for name in same})
+        for one in page
+    ]
+    has_more = start + wanted.limit < len(found)
+    return schemas.Devices(items=items, cursor=page[-1].device_id if has_more else None)
+
+
+def _after(devices: Sequence[DeviceLine], cursor: str | None) -> int:
+    """Return the place behind the device that a page ended with."""
+    if cursor is None:
+        return 0
+    ids = [device.device_id for device in devices]
+    if cursor not in ids:
+        raise ProblemError.of_field("cursor", WRONG_CURSOR)
+    return ids.index(cursor) + 1
+
+
 @router.get(
     f"{BACKUP}/devices/{{str:device_id}}/records",
     auth=Needs(Scope.RECORDS_READ),
@@ -60,16 +105,28 @@ def list_records(
     wanted: Annotated[Wanted, Query()],
 ) -> schemas.Records:
     """List the records of a device inside a backup, newest first."""
-    snapshot = backup_of(owned(request, slug), backup_id)
     before = _place(wanted.cursor)
+    snapshot = _stored(backup_of(owned(request, slug), backup_id))
+    with _problems(snapshot), READERS.entered():
+        opened = open_device(snapshot, device_id)
+        selection = _selection(wanted, opened.records.series)
+        page = opened.records.newest(selection, before=before, limit=wanted.limit)
+        items = [_shown(one) for one in records_of(page.rows, selection.series, opened.prefix)]
+    _note(request, snapshot, opened)
+    return schemas.Records(items=items, cursor=str(page.after) if page.after else None)
+
+
+def _stored(snapshot: Snapshot) -> Snapshot:
     if snapshot.state != Snapshot.State.COMPLETED:
         raise ProblemError(HTTPStatus.CONFLICT, "This backup is not stored.")
+    return snapshot
+
+
+@contextmanager
+def _problems(snapshot: Snapshot) -> Iterator[None]:
+    """Say what keeps a backup from being read."""
     try:
-        with READERS.entered():
-            opened = open_device(snapshot, device_id)
-            selection = _selection(wanted, opened.records.series)
-            page = opened.records.newest(selection, before=before, limit=wanted.limit)
-            items = [_shown(one) for one in records_of(page.rows, selection.series, opened.prefix)]
+        yield
     except UnknownDeviceError as error:
         raise Http404("no such device") from error
     except FullError as full:
@@ -78,15 +135,13 @@ def list_records(
         ) from full
     except EngineError as error:
         raise _unreadable(snapshot, error) from error
-    _note(request, snapshot, opened)
-    return schemas.Records(items=items, cursor=str(page.after) if page.after else None)
 
 
 def _place(cursor: str | None) -> Cursor | None:
     try:
         return None if cursor is None else Cursor.parse(cursor)
     except ValueError as error:
-        raise ProblemError.of_field("cursor", "Send a cursor as a page before gave it.") from error
+        raise ProblemError.of_field("cursor", WRONG_CURSOR) from error
 
 
 def _selection(wanted: Wanted, series: tuple[Series, ...]) -> Selection:

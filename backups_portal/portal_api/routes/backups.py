@@ -19,6 +19,7 @@ from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import Project
 from restores.backup_list import Row, describe
+from restores.checks.check_results import results_of
 from restores.project_names import suggest_name
 from restores.snapshot_uses import with_uses
 from snapshots.errors import HoldRefusedError
@@ -89,7 +90,10 @@ def release_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> Stat
 
 def _detail(project: Project, snapshot: Snapshot) -> schemas.BackupDetail:
     (row,) = _described(project, [snapshot])
-    return schemas.BackupDetail(**_shown(row), table_rows=snapshot.table_rows)
+    results = [schemas.CheckResult(**one.as_json()) for one in results_of(snapshot)]
+    return schemas.BackupDetail(
+        **_shown(row), table_rows=snapshot.table_rows, check_results=results
+    )
 
 
 def _described(project: Project, snapshots: Sequence[Snapshot]) -> list[Row]:
@@ -107,6 +111,7 @@ def _shown(row: Row) -> dict[str, Any]:
     return {
         **{name: getattr(snapshot, name) for name in same},
         "is_restorable": snapshot.is_good,
+        "checks": snapshot.checks and schemas.CheckCounts(**snapshot.checks._asdict()),
         "kept_until": row.kept_until,
         "kept_because": row.kept_because,
         "is_held": row.is_held,

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.ui.progress import progress_bar
+from restores.checks.check_results import CheckResult
 from restores.models import Proof
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
@@ -50,6 +51,8 @@ class Command(OperatorCommand):
                 f"{proof.rows_total} rows loaded in {proof.restore_seconds:.1f} s, "
                 f"compared in {proof.compare_seconds:.1f} s"
             )
+            for found in map(CheckResult.from_json, proof.check_results):
+                self.stdout.write(f"check {found.outcome.label.lower()}: {found}")
 
 
 def _as_json(proof: Proof) -> dict[str, object]:
@@ -61,4 +64,5 @@ def _as_json(proof: Proof) -> dict[str, object]:
         "rows": proof.rows_total,
         "restore_seconds": proof.restore_seconds,
         "compare_seconds": proof.compare_seconds,
+        "check_results": proof.check_results,
     }

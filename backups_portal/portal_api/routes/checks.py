@@ -1,0 +1,87 @@
+"""Checks that are made in every proof of a project's backups."""
+
+import uuid
+from http import HTTPStatus
+
+from django.http import Http404
+from ninja import Router, Status
+
+from backups_portal.accounts.scopes import Scope
+from backups_portal.audit.recorder import address_of
+from backups_portal.portal_api import schemas
+from backups_portal.portal_api.permissions import owned
+from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.portal_api.result_pages import Page, Pages, cut
+from backups_portal.portal_api.routes.projects import PROJECT
+from backups_portal.portal_api.token_auth import ApiRequest, Needs
+from restores.checks.check_settings import WantedCheck, add_check, remove_check
+from restores.errors import CheckRefusedError
+from restores.models import Check
+
+router = Router(tags=["Checks"])
+CHECKS = f"{PROJECT}/checks"
+
+
+@router.get(CHECKS, auth=Needs(Scope.SETTINGS_READ), response=Page[schemas.Check])
+def list_checks(request: ApiRequest, slug: str, pages: Pages) -> Page[schemas.Check]:
+    """List what is checked in every proof, oldest first."""
+    found, about = cut(Check.objects.filter(project=owned(request, slug)), pages)
+    return Page[schemas.Check](items=[_shown(check) for check in found], **about)
+
+
+@router.post(CHECKS, auth=Needs(Scope.SETTINGS_WRITE), response={201: schemas.Check})
+def create_check(
+    request: ApiRequest, slug: str, body: schemas.CheckRequest
+) -> Status[schemas.Check]:
+    """Add a check, which proofs make from now on.
+
+    A check that the project has already, and one too many, is a conflict (409).
+    """
+    project = owned(request, slug)
+    given = body.model_dump()
+    texts = {name: given[name] or "" for name in ("device", "variable")}
+    try:
+        check = add_check(
+            project=project,
+            actor=request.auth.account,
+            wanted=WantedCheck(**{**given, **texts}),
+            address=address_of(request),
+        )
+    except CheckRefusedError as refused:
+        raise _problem(refused) from refused
+    return Status(201, _shown(check))
+
+
+@router.delete(
+    f"{CHECKS}/{{uuid:check_id}}", auth=Needs(Scope.SETTINGS_WRITE), response={204: None}
+)
+def delete_check(request: ApiRequest, slug: str, check_id: uuid.UUID) -> Status[None]:
+    """Remove a check; what proofs have found stays with the backups."""
+    removed = remove_check(
+        project=owned(request, slug),
+        actor=request.auth.account,
+        check_id=check_id,
+        address=address_of(request),
+    )
+    if removed is None:
+        raise Http404("no such check")
+    return Status(204, None)
+
+
+def _problem(refused: CheckRefusedError) -> ProblemError:
+    if None in refused.errors:
+        return ProblemError(HTTPStatus.CONFLICT, str(refused))
+    errors = [{"field": str(name), "message": text} for name, text in refused.errors.items()]
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors)
+
+
+def _shown(check: Check) -> schemas.Check:
+    numbers = ("id", "kind", "sentence", "hours", "at_least", "low", "high", "created_at")
+    return schemas.Check.model_validate(
+        {
+            **{name: getattr(check, name) for name in numbers},
+            "device": check.device_id or None,
+            "device_name": check.device_name or None,
+            "variable": check.variable or None,
+        }
+    )

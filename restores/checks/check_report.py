@@ -1,0 +1,39 @@
+"""What follows from the checks of a proof: new names of devices, and an event that is told."""
+
+from backups_portal.audit.recorder import record
+from backups_portal.lib.loggers import get_logger
+from restores.checks.check_results import bad_in_words, tally_of
+from restores.checks.check_run import Checked
+from restores.models import Check
+from snapshots.models import Snapshot
+
+log = get_logger(__name__)
+
+ACTION = "check.failed"
+
+
+def settle_checks(snapshot: Snapshot, checked: Checked) -> None:
+    """Take over names that devices have by now, and record the checks that did not pass.
+
+    It belongs into the transaction that stores the results.
+    """
+    checks = Check.objects.filter(project=snapshot.project_id)
+    for device_id, name in checked.names.items():
+        checks.filter(device_id=device_id).exclude(device_name=name).update(device_name=name)
+    tally = tally_of(checked.results)
+    if tally.is_clean:
+        return
+    record(
+        action=ACTION,
+        actor=None,
+        project=snapshot.project,
+        subject=f"Backup of {snapshot.local_date}",
+        details={
+            "snapshot": str(snapshot.pk),
+            "checks": str(tally),
+            "failed": tally.failed,
+            "not_run": tally.not_run,
+            "reason": bad_in_words(checked.results),
+        },
+    )
+    log.warning("%s", tally, snapshot=snapshot.pk, project=snapshot.project_id)

@@ -1,0 +1,98 @@
+"""What checks have found, as it is stored with a proof."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projects.models import Project
+from restores.models import Proof
+from snapshots.models import CheckTally, Snapshot
+
+# Sentences of one message; the page of the backup lists all.
+NAMED = 3
+
+
+class Outcome(StrEnum):
+    """What became of a check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    # It says nothing of the backup: what it asks for is not there, or took too long.
+    NOT_RUN = "not_run"
+
+    @property
+    def label(self) -> str:
+        """Return what pages call it."""
+        return {"passed": "Passed", "failed": "Failed", "not_run": "Could not be run"}[self]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check has found.
+
+    Attributes:
+        sentence: What was checked, in the words of then: the check may change, or go.
+        finding: What was found, or why it could not be run; a clause without a full stop.
+    """
+
+    check_id: str
+    sentence: str
+    outcome: Outcome
+    finding: str
+
+    def __str__(self) -> str:
+        return f"“{self.sentence}”: {self.finding}."
+
+    def as_json(self) -> JsonObject:
+        """Return plain values."""
+        return {
+            "check": self.check_id,
+            "sentence": self.sentence,
+            "outcome": str(self.outcome),
+            "finding": self.finding,
+        }
+
+    @classmethod
+    def from_json(cls, found: JsonObject) -> Self:
+        """Read what `as_json` gave."""
+        outcome = Outcome(found["outcome"])
+        return cls(found["check"], found["sentence"], outcome, found["finding"])
+
+
+def tally_of(results: Iterable[CheckResult]) -> CheckTally:
+    """Count results by their outcome."""
+    outcomes = [result.outcome for result in results]
+    return CheckTally(
+        len(outcomes), outcomes.count(Outcome.FAILED), outcomes.count(Outcome.NOT_RUN)
+    )
+
+
+def results_of(snapshot: Snapshot) -> list[CheckResult]:
+    """Return what the checks of a snapshot's newest proof have found, the worst first."""
+    if snapshot.checks is None:
+        return []
+    passed = Proof.objects.filter(snapshot=snapshot, state=Proof.State.PASSED)
+    stored = passed.order_by("-finished_at").values_list("check_results", flat=True).first()
+    order = [Outcome.FAILED, Outcome.NOT_RUN, Outcome.PASSED]
+    found = [CheckResult.from_json(one) for one in stored or []]
+    return sorted(found, key=lambda result: order.index(result.outcome))
+
+
+def bad_in_words(results: Iterable[CheckResult]) -> str:
+    """Say of the checks that did not pass what was found, those that failed first."""
+    bad = [result for result in results if result.outcome != Outcome.PASSED]
+    bad.sort(key=lambda result: result.outcome != Outcome.FAILED)
+    more = [f"And {len(bad) - NAMED} more."] if len(bad) > NAMED else []
+    return " ".join([*map(str, bad[:NAMED]), *more])
+
+
+def newest_results(project: Project) -> dict[tuple[str, str], CheckResult]:
+    """Return what the newest proof has found, by the check and its sentence."""
+    proven = Snapshot.objects.completed().filter(
+        project=project, verdict=Snapshot.Verdict.PASSED, checks_made__gt=0
+    )
+    newest = proven.order_by("-proven_at").first()
+    found = results_of(newest) if newest else []
+    return {(result.check_id, result.sentence): result for result in found}

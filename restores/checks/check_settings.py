@@ -1,0 +1,227 @@
+"""The checks that owners want to be made in every proof."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import record
+from backups_portal.lib.json_types import JsonObject
+from backups_portal.projects.access import Permission, hold_right
+from backups_portal.projects.models import MainDatabase, Project
+from restores.checks.check_targets import EVERY_DEVICE, Target, check_variable, find_device
+from restores.errors import CheckRefusedError
+from restores.models import Check
+
+# Each takes time in every proof.
+MAX_CHECKS = 20
+MAX_HOURS = 24 * 366
+MAX_DEVICES = 10_000_000
+MAX_VARIABLE = 200
+
+
+@dataclass(frozen=True)
+class WantedCheck:
+    """A check as it was asked for; what its kind does not need is not looked at.
+
+    Attributes:
+        kind: One of Check.Kind.
+        device: Its name or id; empty: every device, where the kind allows it.
+        hours: How young the newest record is; or of which last hours the values are, None: all.
+    """
+
+    kind: str
+    device: str = ""
+    variable: str = ""
+    hours: int | None = None
+    at_least: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@transaction.atomic
+def add_check(
+    *, project: Project, actor: Account, wanted: WantedCheck, address: str | None = None
+) -> Check:
+    """Add a check, which proofs make from now on.
+
+    Raises:
+        CheckRefusedError: names each wrong field; nothing was saved.
+        RightLostError: the actor was removed a moment ago.
+    """
+    hold_right(actor, Permission.MANAGE_BACKUPS, project)
+    fields = _Reader(project, wanted).read()
+    _lock(project)
+    checks = Check.objects.filter(project=project)
+    if checks.count() >= MAX_CHECKS:
+        raise CheckRefusedError(
+            {None: f"A project has up to {MAX_CHECKS} checks. Remove one before you add another."}
+        )
+    _check_new(checks, fields)
+    check = Check.objects.create(project=project, **fields)
+    _record("check.added", actor, check, {}, address)
+    return check
+
+
+@transaction.atomic
+def change_check(
+    *,
+    project: Project,
+    actor: Account,
+    check_id: UUID,
+    wanted: WantedCheck,
+    address: str | None = None,
+) -> Check | None:
+    """Change what a check of the project is about; None if it is gone.
+
+    Raises: as `add_check`.
+    """
+    hold_right(actor, Permission.MANAGE_BACKUPS, project)
+    _lock(project)
+    checks = Check.objects.filter(project=project)
+    check = checks.filter(pk=check_id).first()
+    if check is None:
+        return None
+    before = check.sentence
+    fields = _Reader(project, wanted, check).read()
+    _check_new(checks.exclude(pk=check_id), fields)
+    for name, value in fields.items():
+        setattr(check, name, value)
+    check.save(update_fields=[*fields])
+    if check.sentence != before:
+        change = {"check": {"old": before, "new": check.sentence}}
+        _record("check.changed", actor, check, change, address)
+    return check
+
+
+@transaction.atomic
+def remove_check(
+    *, project: Project, actor: Account, check_id: UUID, address: str | None = None
+) -> Check | None:
+    """Remove a check of the project; None if it is gone.
+
+    Raises:
+        RightLostError: the actor was removed a moment ago.
+    """
+    hold_right(actor, Permission.MANAGE_BACKUPS, project)
+    found = Check.objects.select_for_update().filter(project=project, pk=check_id)
+    check = found.first()
+    if check:
+        found.delete()
+        _record("check.removed", actor, check, {}, address)
+    return check
+
+
+def _lock(project: Project) -> None:
+    """Let two who add one at once come one after the other."""
+    MainDatabase.objects.select_for_update().get(pk=project.pk)
+
+
+def _check_new(others: Any, fields: JsonObject) -> None:
+    same = {name: value for name, value in fields.items() if name != "device_name"}
+    if others.filter(**same).exists():
+        raise CheckRefusedError({None: "There is already a check like this."})
+
+
+def _record(
+    action: str, actor: Account, check: Check, details: JsonObject, address: str | None
+) -> None:
+    record(
+        action=action,
+        actor=actor,
+        project=check.project,
+        subject=check.sentence,
+        details=details,
+        address=address,
+    )
+
+
+class _Reader:
+    """Reads what was asked for into the fields of a check, with all that is wrong with it."""
+
+    def __init__(self, project: Project, wanted: WantedCheck, old: Check | None = None) -> None:
+        self._project, self._wanted, self._old = project, wanted, old
+        self._errors: dict[str | None, str] = {}
+
+    def read(self) -> JsonObject:
+        """Return the fields; raises CheckRefusedError."""
+        if self._wanted.kind not in Check.Kind.values:
+            raise CheckRefusedError({None: f"Choose one of {', '.join(Check.Kind.values)}."})
+        read = {
+            Check.Kind.NEWEST: self._newest,
+            Check.Kind.DEVICES: self._devices,
+            Check.Kind.BETWEEN: self._between,
+        }[Check.Kind(self._wanted.kind)]
+        nothing = {"device_id": "", "device_name": "", "variable": ""}
+        numbers = dict.fromkeys(("hours", "at_least", "low", "high"))
+        fields = {"kind": self._wanted.kind, **nothing, **numbers, **read()}
+        if self._errors:
+            raise CheckRefusedError(self._errors)
+        return fields
+
+    def _newest(self) -> JsonObject:
+        if not self._wanted.device:
+            self._errors["device"] = "Name a device."
+        target = self._target()
+        hours = self._whole("hours", self._wanted.hours, MAX_HOURS)
+        return {**target.fields(), "hours": hours}
+
+    def _devices(self) -> JsonObject:
+        return {"at_least": self._whole("at_least", self._wanted.at_least, MAX_DEVICES)}
+
+    def _between(self) -> JsonObject:
+        wanted, name = self._wanted, self._wanted.variable
+        target = self._target()
+        if not name:
+            self._errors["variable"] = "Name a variable."
+        elif len(name) > MAX_VARIABLE or "\0" in name:
+            self._errors["variable"] = f"Use at most {MAX_VARIABLE} characters, without NUL."
+        elif not self._errors and not self._is_as_before(target, name):
+            self._try("variable", lambda: check_variable(self._project, target, name))
+        hours = wanted.hours and self._whole("hours", wanted.hours, MAX_HOURS)
+        return {
+            **target.fields(),
+            "variable": name,
+            "hours": hours,
+            "low": self._number("low"),
+            "high": self._number("high"),
+        }
+
+    def _is_as_before(self, target: Target, variable: str) -> bool:
+        """Tell whether device and variable stay: they may be in no backup by now."""
+        old = self._old
+        return old is not None and (old.device_id, old.variable) == (target.device_id, variable)
+
+    def _target(self) -> Target:
+        text, old = self._wanted.device, self._old
+        if not text:
+            return EVERY_DEVICE
+        if old is not None and text in (old.device_id, old.device_name):
+            return Target(old.device_id, old.device_name)
+        found: list[Target] = []
+        self._try("device", lambda: found.append(find_device(self._project, text)))
+        return found[0] if found else EVERY_DEVICE
+
+    def _try(self, field: str, look: Callable[[], None]) -> None:
+        try:
+            look()
+        except ValueError as error:
+            self._errors[field] = str(error)
+
+    def _whole(self, field: str, value: int | None, most: int) -> int | None:
+        if value is None or not 1 <= value <= most:
+            self._errors[field] = f"Enter a whole number from 1 to {most:,}."
+        return value
+
+    def _number(self, field: str) -> float | None:
+        low, high = self._wanted.low, self._wanted.high
+        value = low if field == "low" else high
+        if value is None or not math.isfinite(value):
+            self._errors[field] = "Enter a number."
+        elif field == "high" and low is not None and low > value:
+            self._errors[field] = "Enter a number that is not less than the first one."
+        return value
