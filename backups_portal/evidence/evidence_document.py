@@ -1,4 +1,4 @@
-"""The evidence of a period as JSON: what is signed. Times are in UTC, days in the project's zone."""
+"""The evidence of a period as JSON, which is signed. Times are UTC, days of the project's zone."""
 
 from collections.abc import Iterator
 from datetime import timedelta
