@@ -9,7 +9,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from backups_portal.demo import postgres, redis
@@ -17,25 +18,39 @@ from backups_portal.demo import postgres, redis
 # What python:3-slim has of Debian, as far as anything here calls it.
 PACKAGES = (
     *("base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "debianutils"),
-    *("findutils", "grep", "libc-bin", "libc6", "libgcc-s1", "libstdc++6", "login", "passwd", "sed"),
+    *(
+        "findutils",
+        "grep",
+        "libc-bin",
+        "libc6",
+        "libgcc-s1",
+        "libstdc++6",
+        "login",
+        "passwd",
+        "sed",
+    ),
 )
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-NOT_NEEDED = re.compile(r"^/usr/share/(doc|man|locale|lintian|info)/|/__pycache__/|\.a$|/_tkinter\.")
+NOT_NEEDED = re.compile(
+    r"^/usr/share/(doc|man|locale|lintian|info)/|/__pycache__/|\.a$|/_tkinter\."
+)
 NOT_NEEDED_OF_PYTHON = {"site-packages", "test", "idlelib", "tkinter", "turtledemo"}
 ETC = {
-    "passwd": "root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n",
-    "group": "root:x:0:\npostgres:x:999:\n",
+    "passwd": "root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n"
+    "redis:x:998:998::/data:/bin/sh\n",
+    "group": "root:x:0:\npostgres:x:999:\nredis:x:998:\n",
     "shadow": "root:*:19000::::::\n",
     "gshadow": "root:*::\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
     "pip.conf": f"[global]\ncert = {CERTIFICATES}\n",
 }
+PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
 # What the entry point of PostgreSQL's image does, as far as docker-compose.yml relies on it.
 START_POSTGRES = """#!/bin/bash
 set -eu
 if [ "$(id -u)" = 0 ]; then
-    mkdir -p "$PGDATA" /var/run/postgresql
-    chown -R postgres:postgres /var/lib/postgresql /var/run/postgresql
+    mkdir -p "$PGDATA"
+    chown -R postgres:postgres /var/lib/postgresql
     exec setpriv --reuid=postgres --regid=postgres --clear-groups "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
@@ -43,12 +58,12 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
         --auth-local=trust --auth-host=scram-sha-256 --no-instructions
     echo "host all all all scram-sha-256" >>"$PGDATA/pg_hba.conf"
     # On its socket only, until the scripts have run.
-    pg_ctl --wait --options="-c listen_addresses= -c unix_socket_directories=/var/run/postgresql" start
+    pg_ctl --wait --options="-c listen_addresses=" start
     export POSTGRES_USER=postgres
     for script in /docker-entrypoint-initdb.d/*.sh; do "$script"; done
     pg_ctl --wait --mode=fast stop
 fi
-exec "$@" -c listen_addresses='*' -c unix_socket_directories=/var/run/postgresql
+exec "$@" -c listen_addresses='*'
 """
 
 
@@ -66,7 +81,9 @@ class Root:
             (folder / name).chmod(0o1777)
         for name, text in ETC.items():
             (folder / "etc" / name).write_text(text)
-        listed = subprocess.run(["dpkg", "-L", *PACKAGES], capture_output=True, text=True, check=True)
+        listed = subprocess.run(
+            ["dpkg", "-L", *PACKAGES], capture_output=True, text=True, check=True
+        )
         self.add(Path(line) for line in listed.stdout.splitlines() if line.startswith("/"))
         self.add([Path(CERTIFICATES)])
 
@@ -109,6 +126,21 @@ def _is_elf(path: Path) -> bool:
         return file.read(4) == b"\x7fELF"
 
 
+@dataclass(frozen=True)
+class MachineImage:
+    """An image: its name, how its root is put together, and what is said of it in a Dockerfile."""
+
+    name: str
+    put_together: Callable[[Path], None]
+    instructions: tuple[str, ...] = ()
+
+    def write(self, folder: Path) -> str:
+        """Put the root together in a new folder; return the Dockerfile to build it with."""
+        folder.mkdir()
+        self.put_together(folder)
+        return "\n".join(["FROM scratch", "COPY . /", f"ENV PATH={PATH}", *self.instructions, ""])
+
+
 def python_root(folder: Path) -> None:
     """Put together what python:3-slim has."""
     root = Root(folder)
@@ -143,3 +175,23 @@ def redis_root(folder: Path) -> None:
     root.add_program(redis.server_program(), "redis-server")
     root.add_program(Path(shutil.which("redis-cli") or ""))
     root.add_libraries()
+
+
+MACHINE_IMAGES = (
+    MachineImage("python:3.12-slim", python_root),
+    MachineImage(
+        "postgres:18",
+        postgres_root,
+        (
+            "ENV PGDATA=/var/lib/postgresql/18/docker",
+            'ENTRYPOINT ["docker-entrypoint.sh"]',
+            "STOPSIGNAL SIGINT",
+            'CMD ["postgres"]',
+        ),
+    ),
+    MachineImage(
+        "redis:8-alpine",
+        redis_root,
+        ("RUN mkdir /data && chown redis:redis /data", "WORKDIR /data", 'CMD ["redis-server"]'),
+    ),
+)
