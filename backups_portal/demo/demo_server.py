@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from io import StringIO
 
 import psycopg
@@ -18,6 +19,7 @@ from backups_portal.demo.demo_accounts import PEOPLE, demo_password, ensure_acco
 from backups_portal.demo.demo_json import Describer
 from backups_portal.demo.embedded_servers import Services
 from backups_portal.demo.errors import DemoError
+from backups_portal.demo.forked_work import run_forked
 from backups_portal.demo.options import Options
 from backups_portal.demo.ports import LOOPBACK, PORTAL_HOST, api_port
 from backups_portal.demo.process_readiness import wait_until_ready
@@ -40,9 +42,8 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
         DemoError: a process ended by itself.
         Stopped: a signal came.
     """
-    prepare(services)
-    if not options.empty and not options.story:
-        seed(say)
+    # It takes 200 MB, and this process stays until the demo ends.
+    run_forked(partial(_set_up, options, services, say))
     with ExitStack() as stack:
         children = start_portal(options.port, folder, stack)
         wait_until_ready(options.port, children)
@@ -59,6 +60,12 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
         say(banner(options, folder))
         watch([*services.children, *children], describer, folder)
     return 0
+
+
+def _set_up(options: Options, services: Services, say: Say) -> None:
+    prepare(services)
+    if not options.empty and not options.story:
+        seed(say)
 
 
 def prepare(services: Services) -> None:

@@ -88,9 +88,12 @@ def own_engine(folder: Path) -> Iterator[Engine]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise CommandError((folder / "engine.log").read_text()[-8000:])
                 time.sleep(0.2)
-            yield engine
-            for container in engine.run("ps", "--all", "--quiet").split():
-                engine.run("rm", "--force", "--volumes", container)
+            try:
+                yield engine
+            finally:
+                # The engine would wait for each to stop.
+                for container in engine.run("ps", "--all", "--quiet").split():
+                    engine.run("rm", "--force", "--volumes", container)
         finally:
             process.terminate()
             process.wait()

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from backups_portal.demo.ports import free_port
 from tests.compose.engine import Engine, run
 from tests.contract.http import ask
+
+T = TypeVar("T")
 
 EMAIL = "you@example.com"
 PASSWORD = "a long enough passphrase"
@@ -56,7 +58,9 @@ class Installation:
     def wait_until_ready(self) -> None:
         """Wait until portal, workers, beat and API say that they work."""
         for port in self.ports.values():
-            wait_until(lambda port=port: _status(port, "/readyz") == 200)
+            wait_until(
+                lambda port=port: answer(port, "/readyz"), is_right=lambda said: said[0] == 200
+            )
 
     def inspect(self, service: str) -> Any:
         """Return what the engine knows of a service's container."""
@@ -83,20 +87,23 @@ class Installation:
         return str(self.ask_api("POST", "/account/profile/token", body=asked)["token"])
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float = READY_SECONDS) -> None:
-    """Wait for something that takes its time."""
-    deadline = time.monotonic() + seconds
-    while not is_so():
-        assert time.monotonic() < deadline, "it never was"
+def wait_until(ask: Callable[[], T], *, is_right: Callable[[T], bool]) -> T:
+    """Ask for something until it is as it should be; return the answer."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not is_right(said := ask()):
+        assert time.monotonic() < deadline, said
         time.sleep(0.5)
+    return said
 
 
-def _status(port: int, path: str) -> int:
+def answer(port: int, path: str) -> tuple[int, str]:
+    """Ask a service of this machine; return the status, or 0, and what it says."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request("GET", path)
-        return connection.getresponse().status
-    except OSError:
-        return 0
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    except OSError as error:
+        return 0, str(error)
     finally:
         connection.close()
