@@ -36,7 +36,7 @@ call_command("create_account", "pooled@example.com")
 call_command("create_project", "Pooled", owner="pooled@example.com")
 call_command("run_schedule")
 with connection.cursor() as cursor:
-    for name, value in (("TimeZone", "UTC"), ("extra_float_digits", "3"), ("IntervalStyle", "postgres")):
+    for name, value in (("TimeZone", "UTC"), ("extra_float_digits", "3")):
         cursor.execute(f"SHOW {name}")
         assert cursor.fetchone()[0] == value, name
 # Read by a cursor of the server, beyond the one transaction.
@@ -62,7 +62,9 @@ print("all of it")
 
 
 @pytest.fixture
-def pooled(transactional_db: None, tmp_path: Path) -> Iterator[dict[str, str]]:
+def pooled(
+    request: pytest.FixtureRequest, transactional_db: None, tmp_path: Path
+) -> Iterator[dict[str, str]]:
     """Settings of a portal whose own database is behind PgBouncer."""
     if not Path(PGBOUNCER).exists():
         pytest.skip("PgBouncer is not here (Debian: apt-get install pgbouncer)")
@@ -74,7 +76,7 @@ def pooled(transactional_db: None, tmp_path: Path) -> Iterator[dict[str, str]]:
         f"[databases]\nportal = host={server['host']} port={server['port']} "
         f"dbname={server['dbname']} user={server['user']} password={server['password']}\n"
         f"[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n"
-        "auth_type=any\npool_mode=session\n"
+        f"auth_type=any\npool_mode={request.param}\n"
     )
     user = service_user(tmp_path / "none")
     # It refuses to be root's, whose files it still reads.
@@ -104,15 +106,27 @@ def _wait_for(url: str, log: Path) -> None:
     pytest.fail(log.read_text())
 
 
-def test_the_portal_works_behind_a_pool_of_sessions(pooled: dict[str, str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WORK],
-        env={**os.environ, **pooled, "DJANGO_SETTINGS_MODULE": "backups_portal.settings"},
+def run(program: str, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, **environment, "DJANGO_SETTINGS_MODULE": "backups_portal.settings"},
         cwd=settings.BASE_DIR,
         input="a long enough passphrase\n",
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize("pooled", ["session"], indirect=True)
+def test_the_portal_works_behind_a_pool_of_sessions(pooled: dict[str, str]) -> None:
+    done = run(WORK, pooled)
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("all of it\n")
+
+
+@pytest.mark.parametrize("pooled", ["transaction"], indirect=True)
+def test_a_pool_of_transactions_is_refused(pooled: dict[str, str]) -> None:
+    done = run(WORK, pooled)
+    assert done.returncode != 0
+    assert "Set pool_mode = session in PgBouncer." in done.stderr
