@@ -97,8 +97,11 @@ def wait_until(ask: Callable[[], T], *, is_right: Callable[[T], bool]) -> T:
 
 
 def answer(port: int, path: str) -> tuple[int, str]:
-    """Ask a service of this machine; return the status, or 0, and what it says."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    """Ask a service of this machine; return the status, or 0, and what it says.
+
+    Versions before this one answered under this name, and not under its address.
+    """
+    connection = http.client.HTTPConnection("localhost", port, timeout=20)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
