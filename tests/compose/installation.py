@@ -73,7 +73,7 @@ class Installation:
 
     def ask_api(self, method: str, path: str, token: str = "", body: object = None) -> Any:
         """Ask the projects' API; return the result in its envelope."""
-        url = f"http://127.0.0.1:{self.ports['API']}"
+        url = f"http://localhost:{self.ports['API']}"
         status, result = ask(url, method, path, body, Token=token)
         assert status < 300, result
         return result
