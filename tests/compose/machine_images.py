@@ -174,6 +174,7 @@ def redis_root(folder: Path) -> None:
     root = Root(folder)
     root.add_program(redis.server_program(), "redis-server")
     root.add_program(Path(shutil.which("redis-cli") or ""))
+    root.add_program(Path("/usr/bin/setpriv"))
     root.add_libraries()
 
 

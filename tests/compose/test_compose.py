@@ -137,7 +137,7 @@ def test_a_service_has_no_rights_and_nothing_to_write_into(
     for path in ("/app/new", "/etc/new", "/usr/bin/new"):
         with pytest.raises(CommandError, match=r"Read-only|Permission"):
             installation.shell(f"docker-compose exec -T {service} sh -c ': >{path}'")
-    status = installation.shell(f"docker-compose exec -T {service} sh -c 'cat /proc/self/status'")
+    status = installation.shell(f"docker-compose exec -T {service} sh -c 'cat /proc/1/status'")
     assert re.search(r"^CapEff:\s+0+$", status, re.MULTILINE)
     assert re.search(r"^NoNewPrivs:\s+1$", status, re.MULTILINE)
 
