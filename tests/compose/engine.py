@@ -73,11 +73,14 @@ def run(
 
 
 @contextmanager
-def own_engine(folder: Path) -> Iterator[Engine]:
-    """Start an engine that keeps everything in a folder; stop it with all its containers."""
+def own_engine(folder: Path, layers: Path) -> Iterator[Engine]:
+    """Start an engine that keeps what it builds in one folder, and the rest in another.
+
+    Its containers end with it.
+    """
     engine = Engine(f"unix://{folder}/docker.sock")
-    places = {"data-root": "data", "exec-root": "exec", "pidfile": "pid", "host": "docker.sock"}
-    options = [f"--{name}={folder / place}" for name, place in places.items() if name != "host"]
+    places = {"data-root": layers, "exec-root": folder / "exec", "pidfile": folder / "pid"}
+    options = [f"--{name}={place}" for name, place in places.items()]
     with (folder / "engine.log").open("wb") as log:
         process = subprocess.Popen(
             ["dockerd", f"--host={engine.address}", *options], stdout=log, stderr=log

@@ -1,7 +1,8 @@
 """An operator's day with docker-compose and an engine: build, start, back up, restore, update.
 
 It takes minutes, and needs root, docker.io, docker-compose and redis-tools (all Debian's). So it
-runs where TEST_COMPOSE asks for it: `TEST_COMPOSE=1 python -m pytest -n 0 tests/compose`.
+runs where TEST_COMPOSE asks for it: `TEST_COMPOSE=1 python -m pytest -n 0 tests/compose`. A folder
+instead of 1 keeps what is built, for the next run.
 """
 
 import json
@@ -28,7 +29,8 @@ MAX_IMAGE_BYTES = 325_000_000
 # Long enough for a worker and a server to end what they do; docker kills after ten.
 STOP_SECONDS = 10
 
-if not os.environ.get("TEST_COMPOSE"):
+ASKED = os.environ.get("TEST_COMPOSE", "")
+if not ASKED:
     pytest.skip("set TEST_COMPOSE=1 to run it: it takes minutes", allow_module_level=True)
 
 
@@ -47,7 +49,8 @@ def installation(place: Path) -> Iterator[Installation]:
     assert not missing, f"apt-get install docker.io docker-compose redis-tools: {missing}"
     checkout = place / "portal"
     checkout.mkdir()
-    with own_engine(place) as engine:
+    layers = place / "layers" if ASKED == "1" else Path(ASKED)
+    with own_engine(place, layers) as engine:
         engine.make_images(place)
         had_one = check_out_previous(checkout)
         if not had_one:
