@@ -56,10 +56,11 @@ class Installation:
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Wait until portal, workers, beat and API say that they work."""
-        for port in self.ports.values():
+        """Wait until the portal says that all of it works, and the API answers."""
+        for name, path in (("PORTAL", "/readyz"), ("API", "/healthz")):
             wait_until(
-                lambda port=port: answer(port, "/readyz"), is_right=lambda said: said[0] == 200
+                lambda name=name, path=path: answer(self.ports[name], path),
+                is_right=lambda said: said[0] == 200,
             )
 
     def inspect(self, service: str) -> Any:
