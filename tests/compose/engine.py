@@ -1,6 +1,7 @@
 """A Docker engine of the test's own, whose images are made of this machine's files."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from backups_portal.demo.child_processes import tied_to_parent
 from tests.compose.machine_images import MACHINE_IMAGES
 
 START_SECONDS = 60
@@ -83,7 +85,10 @@ def own_engine(folder: Path, layers: Path) -> Iterator[Engine]:
     options = [f"--{name}={place}" for name, place in places.items()]
     with (folder / "engine.log").open("wb") as log:
         process = subprocess.Popen(
-            ["dockerd", f"--host={engine.address}", *options], stdout=log, stderr=log
+            ["dockerd", f"--host={engine.address}", *options],
+            stdout=log,
+            stderr=log,
+            preexec_fn=tied_to_parent(signal.SIGTERM),
         )
         try:
             deadline = time.monotonic() + START_SECONDS
