@@ -45,6 +45,13 @@ class Engine:
             asked, env=self.environment, capture_output=True, check=False
         ).returncode
 
+    def clear(self) -> None:
+        """Remove everything but images."""
+        for container in self.run("ps", "--all", "--quiet").split():
+            self.run("rm", "--force", "--volumes", container)
+        for kind in ("volume", "network"):
+            self.run(kind, "prune", "--force")
+
     def make_images(self, folder: Path) -> None:
         """Make the images that docker-compose.yml and the Dockerfile begin with."""
         for image in MACHINE_IMAGES:
@@ -96,12 +103,13 @@ def own_engine(folder: Path, layers: Path) -> Iterator[Engine]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise CommandError((folder / "engine.log").read_text()[-8000:])
                 time.sleep(0.2)
+            # Of a run that was killed.
+            engine.clear()
             try:
                 yield engine
             finally:
                 # The engine would wait for each to stop.
-                for container in engine.run("ps", "--all", "--quiet").split():
-                    engine.run("rm", "--force", "--volumes", container)
+                engine.clear()
         finally:
             process.terminate()
             process.wait()
