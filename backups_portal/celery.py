@@ -1,9 +1,10 @@
-"""The Celery application: workers and beat start from here."""
+"""The Celery application of workers, and of all that sends tasks; beat has one of its own."""
 
+import gc
 import os
 
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_before_create_process
 
 from backups_portal.lib.liveness import PulseStep
 from backups_portal.lib.startup import load_settings
@@ -17,6 +18,13 @@ app = Celery("backups_portal")
 @setup_logging.connect
 def _keep_logging(**_: object) -> None:
     """Keep Celery from setting up logging: Django has done it."""
+
+
+@worker_before_create_process.connect
+def _share_memory(**_: object) -> None:
+    """Leave alone what a worker's processes share: looking through it would copy all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 app.config_from_object("django.conf:settings", namespace="CELERY")

@@ -8,6 +8,9 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# In kB, of a process at its most. A large backup takes hundreds of megabytes, which Python keeps: a
+# process that had one is replaced when it has ended.
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 # What is short and must not wait behind backups of hours: a worker with `-Q system` takes nothing

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from backups_portal.demo.data_folder import DataFolder, write_whole
 from backups_portal.demo.errors import DemoError
@@ -42,10 +42,25 @@ class Program:
     cwd: Path | None = None
 
 
+class Process(Protocol):
+    """What a `Child` needs of a Popen."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Return how it ended, or None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it has ended, or raise TimeoutExpired."""
+
+    def send_signal(self, signal_: signal.Signals, /) -> None:
+        """Send it a signal, if it runs."""
+
+
 class Child:
     """A running program."""
 
-    def __init__(self, program: Program, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    def __init__(self, program: Program, process: Process, log: Path) -> None:
         self.name = program.name
         self.log = log
         self._program = program
@@ -105,9 +120,7 @@ def start(program: Program, folder: DataFolder) -> Child:
     Raises:
         DemoError: it cannot be run at all.
     """
-    log = folder.sub("logs") / f"{program.name}.log"
-    if log.exists():
-        log.replace(log.with_suffix(".log.1"))
+    log = keep_log(program, folder)
     with log.open("wb") as stream:
         try:
             process = subprocess.Popen(  # noqa: S603 - our own commands
@@ -125,8 +138,16 @@ def start(program: Program, folder: DataFolder) -> Child:
         except OSError as error:
             raise DemoError(f"{program.command[0]} cannot be run: {error.strerror}.") from error
     _give(process, program.given)
-    _record(process.pid, program, folder)
+    record(process.pid, program, folder)
     return Child(program, process, log)
+
+
+def keep_log(program: Program, folder: DataFolder) -> Path:
+    """Return where a program's log goes; that of its last run is kept."""
+    log = folder.sub("logs") / f"{program.name}.log"
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+    return log
 
 
 def wait_until(
@@ -166,18 +187,19 @@ def tied_to_parent(signal_: signal.Signals) -> Any:
     return tie
 
 
-def _record(pid: int, program: Program, folder: DataFolder) -> None:
-    record = {"pid": pid, "mark": start_mark(pid), "signal": int(program.orphan_signal)}
-    write_whole(folder.sub("run") / f"{program.name}.json", json.dumps(record))
+def record(pid: int, program: Program, folder: DataFolder) -> None:
+    """Write down which process it is, for the next start after a demo that was killed."""
+    known = {"pid": pid, "mark": start_mark(pid), "signal": int(program.orphan_signal)}
+    write_whole(folder.sub("run") / f"{program.name}.json", json.dumps(known))
 
 
 def end_orphans(folder: DataFolder) -> list[str]:
     """End what a killed demo of this folder has left; return the names."""
     ended = []
     for file in sorted(folder.sub("run").glob("*.json")):
-        record = json.loads(file.read_text())
-        if record["mark"] and start_mark(record["pid"]) == record["mark"]:
-            end(record["pid"], record["mark"], signal.Signals(record["signal"]), patience=5.0)
+        known = json.loads(file.read_text())
+        if known["mark"] and start_mark(known["pid"]) == known["mark"]:
+            end(known["pid"], known["mark"], signal.Signals(known["signal"]), patience=5.0)
             ended.append(file.stem)
         file.unlink()
     return ended

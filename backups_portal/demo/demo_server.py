@@ -1,10 +1,13 @@
 """Run the demo once Django is loaded: migrate, seed, serve, watch."""
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from importlib import import_module
 from io import StringIO
 
 import psycopg
@@ -12,12 +15,15 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 
+from backups_portal.celery import app
 from backups_portal.demo.child_processes import Child, start
 from backups_portal.demo.data_folder import DataFolder, write_whole
 from backups_portal.demo.demo_accounts import PEOPLE, demo_password, ensure_account
 from backups_portal.demo.demo_json import Describer
 from backups_portal.demo.embedded_servers import Services
 from backups_portal.demo.errors import DemoError
+from backups_portal.demo.forked_program import fork, prepare_to_fork
+from backups_portal.demo.forked_work import run_forked
 from backups_portal.demo.options import Options
 from backups_portal.demo.ports import LOOPBACK, PORTAL_HOST, api_port
 from backups_portal.demo.process_readiness import wait_until_ready
@@ -40,9 +46,8 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
         DemoError: a process ended by itself.
         Stopped: a signal came.
     """
-    prepare(services)
-    if not options.empty and not options.story:
-        seed(say)
+    # It takes 200 MB, and this process stays until the demo ends.
+    run_forked(partial(_set_up, options, services, say))
     with ExitStack() as stack:
         children = start_portal(options.port, folder, stack)
         wait_until_ready(options.port, children)
@@ -59,6 +64,12 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
         say(banner(options, folder))
         watch([*services.children, *children], describer, folder)
     return 0
+
+
+def _set_up(options: Options, services: Services, say: Say) -> None:
+    prepare(services)
+    if not options.empty and not options.story:
+        seed(say)
 
 
 def prepare(services: Services) -> None:
@@ -88,8 +99,16 @@ def start_portal(port: int, folder: DataFolder, stack: ExitStack) -> list[Child]
     """Start the portal's processes; the stack stops them all at once."""
     children: list[Child] = []
     stack.callback(stop_all, children)
-    for program in portal_programs(port, folder):
-        children.append(start(program, folder))
+    programs = {program.name: program for program in portal_programs(port, folder)}
+    # It has settings of its own, and loads the portal while this process does so for the others.
+    children.append(start(programs.pop("api"), folder))
+    if sys.platform == "linux":
+        import_module(settings.ROOT_URLCONF)
+        app.loader.import_default_modules()
+        prepare_to_fork()
+    # Forks of a process that has used the system's libraries are not safe on macOS.
+    begin = fork if sys.platform == "linux" else start
+    children.extend(begin(program, folder) for program in programs.values())
     return children
 
 

@@ -60,7 +60,8 @@ def _worker(name: str, *options: str) -> Program:
         name=name,
         cwd=ROOT,
         # Neither needs to wait for the answers of others.
-        command=_celery(
+        command=_module(
+            *("celery", "-A", "backups_portal"),
             *("worker", f"--hostname={name}@%h", *options),
             *("--without-gossip", "--without-mingle", "--loglevel=INFO"),
         ),
@@ -77,12 +78,11 @@ def _beat(folder: DataFolder) -> Program:
     return Program(
         name="beat",
         cwd=ROOT,
-        command=_celery("beat", f"--schedule={schedule}", "--pidfile=", "--loglevel=INFO"),
+        command=_module(
+            *("celery", "-A", "backups_portal.beat", "beat"),
+            *(f"--schedule={schedule}", "--pidfile=", "--loglevel=INFO"),
+        ),
     )
-
-
-def _celery(*arguments: str) -> Sequence[str]:
-    return _module("celery", "-A", "backups_portal", *arguments)
 
 
 def _module(name: str, *arguments: str) -> Sequence[str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from django.conf import settings
 
@@ -18,6 +19,8 @@ from backups_portal.demo.ports import free_port
 from backups_portal.demo.process_identity import start_mark
 
 UP_SECONDS = 120.0
+# Of all processes with PostgreSQL and Redis, when nothing is done.
+MAX_MEMORY = 650_000_000
 NAMES = ("web", "worker", "system", "beat", "postgres", "redis")
 
 
@@ -88,6 +91,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
             continue
 
 
+def memory_of(pid: int) -> int:
+    """The memory of a process and all that it started, in bytes; what they share counts once."""
+    root = psutil.Process(pid)
+    processes = [root, *root.children(recursive=True)]
+    return sum(one.memory_full_info().pss for one in processes)
+
+
 def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     first = Demo(folder)
     described = first.wait_until_up()
@@ -97,6 +107,8 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
         "stranger",
     }
     assert described["projects"] == []
+    if sys.platform == "linux":
+        assert memory_of(first.process.pid) < MAX_MEMORY
 
     # Others that want its port or its folder are told so, and change nothing.
     for other, sentence in (

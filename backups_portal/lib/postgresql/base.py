@@ -1,9 +1,11 @@
 """Django's backend for PostgreSQL, with sessions that are settled as all others of ours are."""
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, NotSupportedError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql import base, features
 
 from backups_portal.lib.pgsession import OLDEST, settling_statements
@@ -44,3 +46,32 @@ def check_server_version(
             # The command itself says why there is no connection.
             continue
     return []
+
+
+def check_pooling(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
+    """Tell of a pooler that lends sessions for a transaction only, before anything relies on one.
+
+    Two clients have the same process of the server one after the other, though the first has not
+    gone: its settings and locks would be the other's.
+    """
+    for alias in databases or []:
+        try:
+            with closing(connections[alias].copy()) as first, closing(first.copy()) as second:
+                is_shared = _server_process(first) == _server_process(second)
+        except DatabaseError:
+            continue
+        if is_shared:
+            return [
+                Error(
+                    "The portal's own database: the pooler in front of it lends sessions for one "
+                    "transaction. Set pool_mode = session in PgBouncer.",
+                    id="postgresql.E002",
+                )
+            ]
+    return []
+
+
+def _server_process(connection: BaseDatabaseWrapper) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,57 @@
+"""Do work in a process of its own: what it loads and keeps is given back when it ends."""
+
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+from django.db import connections
+
+from backups_portal.demo.child_processes import tied_to_parent
+from backups_portal.demo.errors import DemoError
+
+
+def run_forked(work: Callable[[], None]) -> None:
+    """Do work, and wait for it.
+
+    Where forking is not safe, as on macOS, it is done here.
+
+    Raises:
+        DemoError: the work raised it, or its process was ended.
+    """
+    if sys.platform != "linux":
+        work()
+        return
+    # A connection belongs to one process.
+    connections.close_all()
+    fork = get_context("fork")
+    ours, theirs = fork.Pipe(duplex=False)
+    process: Any = fork.Process(target=_work, args=(work, theirs, tied_to_parent(signal.SIGKILL)))
+    process.start()
+    theirs.close()
+    try:
+        process.join()
+    finally:
+        # What ends the demo ends it too; it is begun again with the next start.
+        process.kill()
+        process.join()
+    with suppress(EOFError):
+        raise DemoError(ours.recv())
+    if process.exitcode:
+        raise DemoError(f"The demo could not be prepared (exit code {process.exitcode}).")
+
+
+def _work(work: Callable[[], None], report: Connection, tie: Callable[[], None]) -> None:
+    tie()
+    # The demo is told by the same signals, and ends this.
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)
+    try:
+        work()
+    except DemoError as error:
+        report.send(str(error))
+    finally:
+        connections.close_all()
