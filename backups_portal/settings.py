@@ -201,9 +201,9 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        **dict.fromkeys(("default-src", "frame-ancestors", "base-uri"), [NONE]),
-        **dict.fromkeys(("script-src", "style-src", "font-src", "manifest-src"), [SELF]),
-        **dict.fromkeys(("connect-src", "form-action"), [SELF]),
+        **dict.fromkeys(("default-src", "frame-ancestors", "base-uri"), (NONE,)),
+        **dict.fromkeys(("script-src", "style-src", "font-src", "manifest-src"), (SELF,)),
+        **dict.fromkeys(("connect-src", "form-action"), (SELF,)),
         "img-src": [SELF, "data:"],
     }
 }
