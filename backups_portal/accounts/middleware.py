@@ -59,7 +59,8 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         """Let no browser keep a page: Back shows what is true, and nothing after signing out."""
-        if request.session.accessed and request.user.is_authenticated:
+        is_free = not response.has_header("Cache-Control")
+        if is_free and request.session.accessed and request.user.is_authenticated:
             add_never_cache_headers(response)
         return response
 

@@ -35,6 +35,7 @@ ELSEWHERE = {
     ".docker/make-secrets.sh .docker/kubernetes/secrets": "tests/kubernetes",
     "api=https://portal.example.com/api/v1/projects/": "tests/portal_api/test_restores.py",
     'records="$api/$backup/devices/': "tests/portal_api/test_backup_records.py",
+    "checks=https://portal.example.com/api/v1/": "tests/portal_api/test_backup_records.py",
     "evidence=https://portal.example.com/api/v1/": "tests/portal_api/test_backup_evidence.py",
     "jq -j .payload evidence.json": "tests/evidence/test_commands.py",
 }

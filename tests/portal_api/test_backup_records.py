@@ -16,6 +16,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.bulkhead import Bulkhead
 from backups_portal.projects.database_dsn import admin_dsn
 from backups_portal.projects.models import Project
+from restores.models import Check
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
@@ -151,13 +152,14 @@ def test_what_is_refused(snapshot: Snapshot, reader: Program, stored: Storage) -
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(not shutil.which("jq") or not shutil.which("curl"), reason="no jq or no curl")
-def test_the_script_of_the_manual_prints_every_record(
+def test_scripts_of_the_manual_print_every_record_and_add_a_check(
     live_project: Project,  # noqa: F811
     settings: Settings,
     tmp_path: Path,
 ) -> None:
     backup = taken(live_project)
-    token = factories.make_token(live_project.created_by, "records:read")
+    scopes = ("records:read", "backups:read", "settings:write")
+    token = factories.make_token(live_project.created_by, *scopes)
     environment = {**database_of_this_test(), "SNAPSHOT_STORAGE": settings.SNAPSHOT_STORAGE}
     with running("backups_portal.asgi", environment, tmp_path / "web.log") as url:
         script = (
@@ -172,12 +174,25 @@ def test_the_script_of_the_manual_prints_every_record(
             "auth": f"Authorization: Bearer {token}",
             "DEVICE": DEVICE,
         }
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", script],
-            env={**os.environ, **variables},
-            capture_output=True,
-            text=True,
+        checks = (
+            fence("portal-api.md", "checks=https")
+            .replace(
+                "https://portal.example.com/api/v1/projects/cold-chain",
+                f"{url}/api/v1/projects/{live_project.slug}",
+            )
+            .replace("Truck 07", "Truck")
         )
-    assert done.returncode == 0, done.stderr
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert len({record["id"] for record in records}) == len(records) == 10
+        records, added = (
+            subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", one],
+                env={**os.environ, **variables},
+                capture_output=True,
+                text=True,
+            )
+            for one in (script, checks)
+        )
+    assert records.returncode == 0, records.stderr
+    assert added.returncode == 0, added.stderr
+    assert Check.objects.get(project=live_project).hours == 26
+    ids = [json.loads(line)["id"] for line in records.stdout.splitlines()]
+    assert len(set(ids)) == len(ids) == 10
