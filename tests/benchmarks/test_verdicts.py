@@ -106,6 +106,7 @@ def test_the_schedule_is_measured() -> None:
     found = json.loads(ran.stdout)
     assert found["medians"]["snapshots that failed"] == 0
     assert found["medians"]["manifests swept"] == 100
+    assert found["medians"]["unchanged snapshots a second"] > 0
     assert "LockRows" in "".join(found["plans"]["100"])
 
 
