@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
-from typing import Any
 from uuid import UUID
 
 from backups_portal.audit.models import AuditEvent
@@ -84,7 +83,7 @@ class _Walk:
     before_start: dict[str, object] = field(default_factory=dict)
     before_end: dict[str, object] = field(default_factory=dict)
 
-    def read(self, at: datetime, who: str, details: Mapping[str, Any]) -> None:
+    def read(self, at: datetime, who: str, details: Mapping[str, object]) -> None:
         """Take in one event."""
         pairs = {
             name: pair

@@ -26,7 +26,7 @@ class DigestOffView(TemplateView):
         super().setup(request, *args, **kwargs)
         self._reader = reader_of_link(kwargs["signed"])
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         if self._reader is None:
             raise Http404("no such link")
         is_on = settings_of(self._reader.project).next_digest_at is not None

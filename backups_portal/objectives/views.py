@@ -1,7 +1,6 @@
 """The page of a project's recovery objectives, and what the Main Database page says of them."""
 
 from datetime import timedelta
-from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -42,10 +41,10 @@ class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
     template_name = "objectives/objectives.html"
     http_method_names = ["get", "head", "post"]
 
-    def get_initial(self) -> dict[str, Any]:
+    def get_initial(self) -> dict[str, int | None]:
         return objectives_of(self.project.pk)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         now, database = timezone.now(), self.project.main_database
         past = breaches_of(self.project, now - HISTORY, now).order_by("-began_at", "-pk")
         standings = standings_of(self.project, now)
@@ -104,7 +103,7 @@ class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
 class MainDatabasePage(MainDatabaseView):
     """The Main Database page, with the objectives beside the schedule for owners."""
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
         if context["is_owner"]:
             context["standings"] = standings_of(self.project, timezone.now())
