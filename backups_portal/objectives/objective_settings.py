@@ -143,7 +143,7 @@ def _parse(name: str, value: object) -> int | None:
     if not text:
         return None
     # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST[name]:
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST[name]:
         return int(text)
     unit = UNITS[name]
     raise ValueError(

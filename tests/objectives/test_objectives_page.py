@@ -95,7 +95,10 @@ class TestSaving:
         assert AuditEvent.objects.filter(action="objective.changed").count() == 1
         assert Objective.objects.count() == 2
 
-    @pytest.mark.parametrize("value", ["0", "-1", "1.5", "8761", "x", "٣", "1_0", "9" * 40])
+    @pytest.mark.parametrize(
+        "value",
+        ["0", "-1", "1.5", "8761", "x", "٣", "1_0", "9" * 40, "0" * 8 + "8761", "0" * 8 + "9" * 12],
+    )
     def test_a_wrong_number_is_refused_and_kept(
         self, page: Client, project: Project, value: str
     ) -> None:
