@@ -182,7 +182,9 @@ class _Reader:
             self._errors["variable"] = f"Use at most {MAX_VARIABLE} characters, without NUL."
         elif not self._errors and not self._is_as_before(target, name):
             self._try("variable", lambda: check_variable(self._project, target, name))
-        hours = wanted.hours and self._whole("hours", wanted.hours, MAX_HOURS)
+        hours = wanted.hours
+        if hours is not None:
+            self._whole("hours", hours, MAX_HOURS)
         return {
             **target.fields(),
             "variable": name,

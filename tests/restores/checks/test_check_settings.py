@@ -88,6 +88,10 @@ BAD = {
         {"device": f"2 devices are called “Twin”. Enter an id: {TWINS[0]}, {TWINS[1]}."},
     ),
     "no hours": (newest("Truck", 0), {"hours": "Enter a whole number from 1 to 8,784."}),
+    "no hours of a range": (
+        WantedCheck("between", variable="t", low=1, high=2, hours=0),
+        {"hours": "Enter a whole number from 1 to 8,784."},
+    ),
     "many hours": (newest("Truck", 9_000), {"hours": "Enter a whole number from 1 to 8,784."}),
     "no devices": (
         WantedCheck("devices", at_least=0),
