@@ -127,6 +127,13 @@ class TestWhen:
         # And if it did not for weeks, there is one and not one per week.
         assert len(pass_time(DUE + 30 * DAY, DUE + 30 * DAY + MINUTE)) == 1
 
+    def test_a_clock_that_ran_ahead_costs_no_digest(
+        self, digest: NotificationSettings, letters: Mailbox
+    ) -> None:
+        NotificationSettings.objects.update(next_digest_at=DUE + 365 * DAY)
+        assert pass_time(DUE - DAY) == []
+        assert len(pass_time(DUE, DUE + MINUTE)) == 1
+
     def test_turning_it_on_waits_for_the_next_monday(
         self, project: Project, choose: Choose
     ) -> None:
