@@ -286,6 +286,20 @@ class TestContents:
             "Cost": "16.80 USD",
         }
 
+    def test_days_on_which_the_project_was_shut_down_were_not_missed(
+        self, project: Project
+    ) -> None:
+        for days in (7, 6, 5, 1):
+            factories.make_snapshot(project, taken_at=MONDAY - days * DAY)
+        for action, days in (("shut_down", 5), ("started_again", 2)):
+            AuditEvent.objects.create(
+                project_id=project.pk,
+                project_name=project.name,
+                action=f"project.{action}",
+                at=MONDAY - days * DAY + HOUR,
+            )
+        assert dict(digest_of(project, DUE)["facts"])["Backups"] == "4 taken, none missed"
+
     def test_a_new_project(self, project: Project) -> None:
         Project.objects.update(created_at=MONDAY - DAY)
         MainDatabase.objects.update(proof_policy="off")
