@@ -1,17 +1,19 @@
 """Checks are added, changed and removed by owners, and refused with what is wrong of each field."""
 
 import threading
+import time
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection, transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.access import RightLostError
 from backups_portal.projects.database_dsn import project_dsn
-from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.models import MainDatabase, Membership, Project
+from backups_portal.projects.shutdown import shut_down
 from restores.checks.check_settings import (
     MAX_CHECKS,
     WantedCheck,
@@ -245,3 +247,41 @@ def test_two_that_add_the_last_one_at_once_do_not_both() -> None:
     for thread in threads:
         thread.join()
     assert (Check.objects.filter(project=project).count(), len(refused)) == (MAX_CHECKS, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None:
+    project = make_project_row()
+    failed = []
+
+    def stop() -> None:
+        try:
+            shut_down(project=project, actor=project.created_by, typed_name=project.name)
+        except OperationalError as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=stop)
+    with transaction.atomic():
+        MainDatabase.objects.select_for_update().get(pk=project.pk)
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not is_waited_for() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        wanted = WantedCheck("devices", at_least=1)
+        add_check(project=project, actor=project.created_by, wanted=wanted)
+    thread.join()
+    assert failed == []
+    project.refresh_from_db()
+    assert (project.state, Check.objects.count()) == ("shut_down", 1)
+
+
+def is_waited_for() -> bool:
+    """Whether somebody waits for what this session has locked."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM pg_locks"
+            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        )
+        return cursor.fetchone() is not None
