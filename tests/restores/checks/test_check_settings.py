@@ -21,6 +21,7 @@ from restores.checks.check_settings import (
     change_check,
     remove_check,
 )
+from restores.checks.check_targets import Target as CheckTarget
 from restores.checks.check_targets import offered_names
 from restores.errors import CheckRefusedError
 from restores.models import Check
@@ -247,6 +248,36 @@ def test_two_that_add_the_last_one_at_once_do_not_both() -> None:
     for thread in threads:
         thread.join()
     assert (Check.objects.filter(project=project).count(), len(refused)) == (MAX_CHECKS, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_locked_while_storage_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project_row()
+    fields = {"kind": "newest", "device_id": DEVICE, "device_name": "Truck", "hours": 26}
+    check = Check.objects.create(project=project, **fields)
+    locked: list[OperationalError] = []
+
+    def find_slowly(project: Project, text: str) -> CheckTarget:
+        thread = threading.Thread(target=lock)
+        thread.start()
+        thread.join()
+        return CheckTarget(TWINS[0], text)
+
+    def lock() -> None:
+        try:
+            with transaction.atomic():
+                MainDatabase.objects.select_for_update(nowait=True).get(pk=project.pk)
+                Membership.objects.select_for_update(nowait=True).get(project=project)
+        except OperationalError as error:
+            locked.append(error)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr("restores.checks.check_settings.find_device", find_slowly)
+    asked = {"project": project, "actor": project.created_by}
+    assert change_check(**asked, check_id=check.pk, wanted=newest("Lorry"))
+    add_check(**asked, wanted=newest("Lorry", 27))
+    assert locked == []
 
 
 @pytest.mark.django_db(transaction=True)
