@@ -14,8 +14,9 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.objectives.breach_scan import find_breaches
 from backups_portal.objectives.models import Breach, Objective
 from backups_portal.objectives.objective_report import report_of
-from backups_portal.objectives.objective_settings import objectives_of
-from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.objectives.objective_settings import change_objectives, objectives_of
+from backups_portal.projects.access import RightLostError
+from backups_portal.projects.models import MainDatabase, Membership, Project
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -107,6 +108,14 @@ class TestSaving:
         assert f"“{value}” is not a number of hours." in answer.text
         assert fields_of(answer)["max_loss_hours"] == value
         assert fields_of(answer)["max_restore_minutes"] == "30"
+        assert not Objective.objects.exists()
+
+    def test_who_lost_the_right_a_moment_ago_changes_nothing(
+        self, project: Project, owner: Account
+    ) -> None:
+        Membership.objects.update(role="collaborator")
+        with pytest.raises(RightLostError):
+            change_objectives(project=project, actor=owner, wanted={"max_loss_hours": 48})
         assert not Objective.objects.exists()
 
 
