@@ -86,7 +86,7 @@ def change_check(
     fields = _Reader(project, wanted, check).read() if check else {}
     hold_right(actor, Permission.MANAGE_BACKUPS, project)
     _lock(project)
-    check = checks.filter(pk=check_id).first()
+    check = checks.select_for_update().filter(pk=check_id).first()
     if check is None:
         return None
     before = check.sentence

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
@@ -251,6 +251,31 @@ def test_two_that_add_the_last_one_at_once_do_not_both() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_one_that_is_removed_while_it_is_changed_is_gone() -> None:
+    project = make_project_row()
+    check = Check.objects.create(project=project, kind="devices", at_least=1)
+    asked = {"project": project, "actor": project.created_by, "check_id": check.pk}
+    changed: list[object] = []
+
+    def change() -> None:
+        try:
+            changed.append(change_check(**asked, wanted=WantedCheck("devices", at_least=2)))
+        except DatabaseError as error:
+            changed.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=change)
+    with transaction.atomic():
+        # As removing does, which holds the membership, too: a second owner is at work.
+        Check.objects.filter(pk=check.pk).delete()
+        thread.start()
+        wait_for_waiting()
+    thread.join()
+    assert changed == [None]
+
+
+@pytest.mark.django_db(transaction=True)
 def test_nothing_is_locked_while_storage_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     project = make_project_row()
     fields = {"kind": "newest", "device_id": DEVICE, "device_name": "Truck", "hours": 26}
@@ -297,9 +322,7 @@ def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None
     with transaction.atomic():
         MainDatabase.objects.select_for_update().get(pk=project.pk)
         thread.start()
-        deadline = time.monotonic() + 30
-        while not is_waited_for() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for_waiting()
         wanted = WantedCheck("devices", at_least=1)
         add_check(project=project, actor=project.created_by, wanted=wanted)
     thread.join()
@@ -308,11 +331,16 @@ def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None
     assert (project.state, Check.objects.count()) == ("shut_down", 1)
 
 
-def is_waited_for() -> bool:
-    """Whether somebody waits for what this session has locked."""
+def wait_for_waiting() -> None:
+    """Wait until somebody waits for what this session has locked."""
+    deadline = time.monotonic() + 30
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT FROM pg_locks"
-            " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-        )
-        return cursor.fetchone() is not None
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone() is not None:
+                return
+            time.sleep(0.01)
+    pytest.fail("nobody waits")
