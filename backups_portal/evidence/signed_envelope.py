@@ -33,7 +33,7 @@ from backups_portal.lib.json_types import JsonObject
 
 FORMAT_NAME = "backups-portal-evidence"
 VERSION = 1
-FORMAT = re.compile(rf"{FORMAT_NAME}-(\d{{1,9}})", re.ASCII)
+FORMAT = re.compile(rf"{FORMAT_NAME}-([1-9]\d{{0,8}})", re.ASCII)
 MEMBERS = {"format", "signed_by", "public_key", "signature", "payload"}
 # Evidence of two years with every section full has less.
 MAX_BYTES = 256 * 2**20

@@ -6,6 +6,10 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
 from backups_portal.billing.statement import cost_between
+from backups_portal.evidence.backup_days import Kind
+from backups_portal.evidence.evidence_period import Period
+from backups_portal.evidence.evidence_report import make_report
+from backups_portal.evidence.evidence_scope import Scope
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.objectives.breach_events import moment_of
 from backups_portal.objectives.standings import MISSED, Standing, standings_of
@@ -67,7 +71,7 @@ def digest_of(project: Project, now: datetime) -> JsonObject:
     return {
         "period": f"{formats.day(week.first)} to {formats.day(week.last)}",
         "facts": [
-            ["Backups", _backups(project, week)],
+            ["Backups", _backups(project, week, now)],
             ["Proofs", _proofs(project, week)],
             ["Size of the rows", _growth(project, week)],
             ["Cost", _cost(project, week)],
@@ -85,18 +89,15 @@ def digest_as_text(details: JsonObject) -> str:
     return "\n".join([*facts, "", heading, *attention])
 
 
-def _backups(project: Project, week: Week) -> str:
-    zone = project.main_database.backup_time_zone
-    rows = Snapshot.objects.filter(project=project, local_date__range=(week.first, week.last))
-    states = dict(rows.values_list("local_date", "state"))
-    # A project's first run is on the day of its making, or on the next.
-    first = max(week.first, local_date(project.created_at, zone) + DAY)
-    days = (week.last - first).days + 1
-    missed = sum(first + number * DAY not in states for number in range(max(days, 0)))
-    found = Counter(states.values())
-    stored = found[Snapshot.State.COMPLETED] + found[Snapshot.State.EXPIRED]
+def _backups(project: Project, week: Week, now: datetime) -> str:
+    """Count what became of the days, as the evidence of the week does."""
+    period = Period(week.first, week.last, project.main_database.backup_time_zone)
+    days = make_report(Scope(project, period, now, reader_ids=())).days
+    stored = sum(day.backup is not None and day.backup.was_stored for day in days)
+    bad = [day for day in days if day.kind == Kind.MISSED]
+    missed = sum(day.backup is None for day in bad)
     parts = [f"{stored} taken"]
-    if failed := found[Snapshot.State.FAILED]:
+    if failed := len(bad) - missed:
         parts.append(f"{failed} failed")
     parts.append(f"{missed} missed" if missed else "none missed")
     return ", ".join(parts)

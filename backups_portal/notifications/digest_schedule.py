@@ -1,9 +1,10 @@
 """When weekly digests are due, each once a week."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
@@ -15,11 +16,14 @@ log = get_logger(__name__)
 
 ACTION = "notifications.digest"
 AT_A_TIME = 10_000
+# A week, an hour that clocks take and a day that the date line takes; what is planned for later was
+# planned by a clock that ran ahead.
+FARTHEST = timedelta(days=8, hours=1)
 
 
 def due_digests(now: datetime) -> list[UUID]:
-    """Return the projects whose digest is due, for the caller to enqueue."""
-    due = NotificationSettings.objects.filter(next_digest_at__lte=now)
+    """Return the projects whose digest is due or wrongly planned, for the caller to enqueue."""
+    due = NotificationSettings.objects.filter(_due_or_too_far(now))
     return list(due.order_by("next_digest_at").values_list("pk", flat=True)[:AT_A_TIME])
 
 
@@ -28,22 +32,29 @@ def queue_digest(project_id: UUID, now: datetime) -> bool:
     """Record a digest that is due, from which its e-mails follow, and plan the next one.
 
     Both are one transaction, so that a worker that is killed leaves neither or both. One that is
-    late, because nothing ran, is sent once, and the next one on its own Monday.
+    late, because nothing ran, is sent once, and the next one on its own Monday. One that is planned
+    too far ahead is planned again.
 
     Returns:
         Whether there was one; not of a project that does not run, and not twice.
     """
     rows = NotificationSettings.objects.select_for_update(of=("self",), skip_locked=True)
-    due = rows.filter(pk=project_id, next_digest_at__lte=now)
+    due = rows.filter(_due_or_too_far(now), pk=project_id)
     row = due.select_related("project__main_database").first()
-    if row is None:
+    if row is None or row.next_digest_at is None:
         return False
-    project = row.project
+    project, is_due = row.project, row.next_digest_at <= now
     row.next_digest_at = next_digest(now, project.main_database.backup_time_zone)
     row.save(update_fields=["next_digest_at"])
-    if project.state != Project.State.ACTIVE:
+    if not is_due:
+        log.warning("digest was planned too far ahead", project=project.pk)
+    if not is_due or project.state != Project.State.ACTIVE:
         return False
     details = digest_of(project, now)
     record(action=ACTION, actor=None, project=project, subject=details["period"], details=details)
     log.info("digest queued", project=project.pk)
     return True
+
+
+def _due_or_too_far(now: datetime) -> Q:
+    return Q(next_digest_at__lte=now) | Q(next_digest_at__gt=now + FARTHEST)

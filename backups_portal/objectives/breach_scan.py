@@ -34,6 +34,8 @@ BATCH = 500
 AT_A_TIME = 2_500
 # A measurement may become visible so long after its moment.
 COMMIT = timedelta(minutes=2)
+# The clocks of two workers differ by less.
+AHEAD = timedelta(minutes=15)
 HOUR = timedelta(hours=1)
 Kind, End = Objective.Kind, Breach.End
 
@@ -75,7 +77,8 @@ def to_judge(now: datetime) -> QuerySet[Objective]:
     runs = Q(project__state=Project.State.ACTIVE)
     is_stopped = Q(stopped_at__isnull=False)
     changed = runs & (is_stopped | of_point | of_time)
-    return rows.filter(changed | (~runs & ~is_stopped)).order_by("checked_at", "pk")
+    is_ahead = Q(checked_at__gt=now + AHEAD)
+    return rows.filter(changed | (~runs & ~is_stopped) | is_ahead).order_by("checked_at", "pk")
 
 
 @transaction.atomic
@@ -90,7 +93,8 @@ def bring_up_to_date(rows: QuerySet[Objective], now: datetime) -> int:
 
     It belongs into a transaction in which they are locked.
     """
-    loaded = rows.select_related("project__main_database").order_by("pk")
+    loaded = list(rows.select_related("project__main_database").order_by("pk"))
+    _forget_future([one for one in loaded if one.checked_at > now + AHEAD], now)
     # Another scan may have judged some with a later time.
     found = [one for one in loaded if one.checked_at <= now]
     running = [one for one in found if one.project.state == Project.State.ACTIVE]
@@ -99,6 +103,22 @@ def bring_up_to_date(rows: QuerySet[Objective], now: datetime) -> int:
     judgements = judge(running, now)
     _write(running, {pk: list(judgement.spells) for pk, judgement in judgements.items()}, now)
     return len(found)
+
+
+def _forget_future(objectives: Sequence[Objective], now: datetime) -> None:
+    """Forget what a clock that ran ahead has judged, or nothing would be judged until then."""
+    if not objectives:
+        return
+    log.warning("a clock ran ahead", objectives=len(objectives))
+    breaches = Breach.objects.filter(objective__in=objectives)
+    breaches.filter(began_at__gt=now).delete()
+    breaches.filter(ended_at__gt=now).update(ended_at=now)
+    for objective in objectives:
+        objective.checked_at = now
+        for name in ("began_at", "stopped_at", "resumed_at"):
+            moment = getattr(objective, name)
+            setattr(objective, name, moment and min(moment, now))
+        objective.save(update_fields=["checked_at", "began_at", "stopped_at", "resumed_at"])
 
 
 def _resume(objectives: Sequence[Objective], now: datetime) -> None:

@@ -13,6 +13,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.objectives.breach_scan import bring_up_to_date
 from backups_portal.objectives.models import Breach, Objective
+from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui import formats
 from snapshots.errors import SettingsRefusedError
@@ -58,9 +59,11 @@ def change_objectives(
     Raises:
         SettingsRefusedError: names each wrong field; nothing was saved.
         SettingsChangedMeanwhileError: the same for what somebody else changed since `loaded`.
+        RightLostError: the actor was removed a moment ago.
     """
     values = read_objectives(wanted)
     with transaction.atomic():
+        hold_right(actor, Permission.MANAGE_BACKUPS, project)
         # Two changes at once take turns, also where there is no objective yet.
         MainDatabase.objects.select_for_update().get(pk=project.pk)
         settings = recorded_objectives(project.pk)
@@ -143,7 +146,7 @@ def _parse(name: str, value: object) -> int | None:
     if not text:
         return None
     # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
-    if text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST[name]:
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST[name]:
         return int(text)
     unit = UNITS[name]
     raise ValueError(

@@ -53,8 +53,9 @@ def add_check(
         CheckRefusedError: names each wrong field; nothing was saved.
         RightLostError: the actor was removed a moment ago.
     """
-    hold_right(actor, Permission.MANAGE_BACKUPS, project)
+    # Storage may be slow, and nobody waits for it with what is locked here.
     fields = _Reader(project, wanted).read()
+    hold_right(actor, Permission.MANAGE_BACKUPS, project)
     _lock(project)
     checks = Check.objects.filter(project=project)
     if checks.count() >= MAX_CHECKS:
@@ -80,14 +81,15 @@ def change_check(
 
     Raises: as `add_check`.
     """
-    hold_right(actor, Permission.MANAGE_BACKUPS, project)
-    _lock(project)
     checks = Check.objects.filter(project=project)
     check = checks.filter(pk=check_id).first()
+    fields = _Reader(project, wanted, check).read() if check else {}
+    hold_right(actor, Permission.MANAGE_BACKUPS, project)
+    _lock(project)
+    check = checks.select_for_update().filter(pk=check_id).first()
     if check is None:
         return None
     before = check.sentence
-    fields = _Reader(project, wanted, check).read()
     _check_new(checks.exclude(pk=check_id), fields)
     for name, value in fields.items():
         setattr(check, name, value)
@@ -182,7 +184,9 @@ class _Reader:
             self._errors["variable"] = f"Use at most {MAX_VARIABLE} characters, without NUL."
         elif not self._errors and not self._is_as_before(target, name):
             self._try("variable", lambda: check_variable(self._project, target, name))
-        hours = wanted.hours and self._whole("hours", wanted.hours, MAX_HOURS)
+        hours = wanted.hours
+        if hours is not None:
+            self._whole("hours", hours, MAX_HOURS)
         return {
             **target.fields(),
             "variable": name,

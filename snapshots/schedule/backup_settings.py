@@ -126,7 +126,12 @@ def parse_retention(value: str | int) -> int:
     """
     text = str(value).strip()
     # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
-    if text.isascii() and text.isdigit() and SHORTEST_DAYS <= int(text[:9]) <= LONGEST_DAYS:
+    if (
+        text.isascii()
+        and text.isdigit()
+        and len(text) < 10
+        and SHORTEST_DAYS <= int(text) <= LONGEST_DAYS
+    ):
         return int(text)
     if not text:
         raise ValueError(f"Enter a number of days, from {SHORTEST_DAYS} to {LONGEST_DAYS}.")

@@ -112,6 +112,7 @@ NOTHING = {
     "a number": b"7",
     "a list": b"[]",
     "an empty object": b"{}",
+    "a version with a zero more": changed(format="backups-portal-evidence-01"),
     "other JSON": b'{"format": "something", "payload": "x"}',
     "no texts": b'{"format": 1}',
     "nested": b'{"format": {"format": "backups-portal-evidence-1"}}',

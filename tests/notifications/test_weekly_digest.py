@@ -25,6 +25,7 @@ from backups_portal.objectives.models import Breach, Objective
 from backups_portal.projects.models import MainDatabase, Membership, Project
 from restores.models import Proof
 from tests import factories
+from tests.evidence.conftest import happen
 from tests.notifications.conftest import Choose, tell
 from tests.notifications.receivers import Mailbox
 
@@ -124,6 +125,9 @@ class TestWhen:
         assert len(pass_time(DUE + 2 * DAY, DUE + 2 * DAY + MINUTE)) == 1
         digest.refresh_from_db()
         assert digest.next_digest_at == DUE + 7 * DAY
+        # A clock that ran ahead costs no digest, either.
+        NotificationSettings.objects.update(next_digest_at=DUE + 365 * DAY)
+        assert len(pass_time(DUE + 6 * DAY, DUE + 7 * DAY)) == 1
         # And if it did not for weeks, there is one and not one per week.
         assert len(pass_time(DUE + 30 * DAY, DUE + 30 * DAY + MINUTE)) == 1
 
@@ -278,6 +282,13 @@ class TestContents:
             "Size of the rows": "1.5 GiB, 572.2 MiB more than a week before",
             "Cost": "16.80 USD",
         }
+
+    def test_days_of_a_project_that_was_shut_down(self, project: Project) -> None:
+        for days in (7, 6, 5, 1):
+            factories.make_snapshot(project, taken_at=MONDAY - days * DAY)
+        happen(project, "project.shut_down", MONDAY - 5 * DAY + HOUR)
+        happen(project, "project.started_again", MONDAY - 2 * DAY + HOUR)
+        assert dict(digest_of(project, DUE)["facts"])["Backups"] == "4 taken, none missed"
 
     def test_a_new_project(self, project: Project) -> None:
         Project.objects.update(created_at=MONDAY - DAY)

@@ -321,6 +321,20 @@ class TestManyProjects:
         assert self.queries(lambda: find_breaches(at(1.1))) == of_one
 
 
+def test_a_clock_that_ran_ahead_is_forgotten(project: Project) -> None:
+    make_objective(project)
+    make_objective(project, 30, kind=TIME, began=8_000)
+    store(project, 8_000 - 24)
+    find_breaches(at(8_760))
+    assert spells_of(project) == [(8_002, None, "")]
+    Snapshot.objects.all().delete()
+    store(project, 0)
+    find_breaches(at(2))
+    assert spells_of(project) == []
+    find_breaches(at(27))
+    assert spells_of(project) == [(26, None, "")], "and it is watched as before"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_rounds_at_once_tell_once(project: Project) -> None:
     make_objective(project)

@@ -14,8 +14,9 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.objectives.breach_scan import find_breaches
 from backups_portal.objectives.models import Breach, Objective
 from backups_portal.objectives.objective_report import report_of
-from backups_portal.objectives.objective_settings import objectives_of
-from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.objectives.objective_settings import change_objectives, objectives_of
+from backups_portal.projects.access import RightLostError
+from backups_portal.projects.models import MainDatabase, Membership, Project
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +96,10 @@ class TestSaving:
         assert AuditEvent.objects.filter(action="objective.changed").count() == 1
         assert Objective.objects.count() == 2
 
-    @pytest.mark.parametrize("value", ["0", "-1", "1.5", "8761", "x", "٣", "1_0", "9" * 40])
+    @pytest.mark.parametrize(
+        "value",
+        ["0", "-1", "1.5", "8761", "x", "٣", "1_0", "9" * 40, "0" * 8 + "8761", "0" * 8 + "9" * 12],
+    )
     def test_a_wrong_number_is_refused_and_kept(
         self, page: Client, project: Project, value: str
     ) -> None:
@@ -104,6 +108,14 @@ class TestSaving:
         assert f"“{value}” is not a number of hours." in answer.text
         assert fields_of(answer)["max_loss_hours"] == value
         assert fields_of(answer)["max_restore_minutes"] == "30"
+        assert not Objective.objects.exists()
+
+    def test_who_lost_the_right_a_moment_ago_changes_nothing(
+        self, project: Project, owner: Account
+    ) -> None:
+        Membership.objects.update(role="collaborator")
+        with pytest.raises(RightLostError):
+            change_objectives(project=project, actor=owner, wanted={"max_loss_hours": 48})
         assert not Objective.objects.exists()
 
 

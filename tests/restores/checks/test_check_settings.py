@@ -1,17 +1,19 @@
 """Checks are added, changed and removed by owners, and refused with what is wrong of each field."""
 
 import threading
+import time
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, OperationalError, connection, transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.access import RightLostError
 from backups_portal.projects.database_dsn import project_dsn
-from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.models import MainDatabase, Membership, Project
+from backups_portal.projects.shutdown import shut_down
 from restores.checks.check_settings import (
     MAX_CHECKS,
     WantedCheck,
@@ -19,6 +21,7 @@ from restores.checks.check_settings import (
     change_check,
     remove_check,
 )
+from restores.checks.check_targets import Target as CheckTarget
 from restores.checks.check_targets import offered_names
 from restores.errors import CheckRefusedError
 from restores.models import Check
@@ -88,6 +91,10 @@ BAD = {
         {"device": f"2 devices are called “Twin”. Enter an id: {TWINS[0]}, {TWINS[1]}."},
     ),
     "no hours": (newest("Truck", 0), {"hours": "Enter a whole number from 1 to 8,784."}),
+    "no hours of a range": (
+        WantedCheck("between", variable="t", low=1, high=2, hours=0),
+        {"hours": "Enter a whole number from 1 to 8,784."},
+    ),
     "many hours": (newest("Truck", 9_000), {"hours": "Enter a whole number from 1 to 8,784."}),
     "no devices": (
         WantedCheck("devices", at_least=0),
@@ -241,3 +248,99 @@ def test_two_that_add_the_last_one_at_once_do_not_both() -> None:
     for thread in threads:
         thread.join()
     assert (Check.objects.filter(project=project).count(), len(refused)) == (MAX_CHECKS, 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_is_removed_while_it_is_changed_is_gone() -> None:
+    project = make_project_row()
+    check = Check.objects.create(project=project, kind="devices", at_least=1)
+    asked = {"project": project, "actor": project.created_by, "check_id": check.pk}
+    changed: list[object] = []
+
+    def change() -> None:
+        try:
+            changed.append(change_check(**asked, wanted=WantedCheck("devices", at_least=2)))
+        except DatabaseError as error:
+            changed.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=change)
+    with transaction.atomic():
+        # As removing does, which holds the membership, too: a second owner is at work.
+        Check.objects.filter(pk=check.pk).delete()
+        thread.start()
+        wait_for_waiting()
+    thread.join()
+    assert changed == [None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_locked_while_storage_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = make_project_row()
+    fields = {"kind": "newest", "device_id": DEVICE, "device_name": "Truck", "hours": 26}
+    check = Check.objects.create(project=project, **fields)
+    locked: list[OperationalError] = []
+
+    def find_slowly(project: Project, text: str) -> CheckTarget:
+        thread = threading.Thread(target=lock)
+        thread.start()
+        thread.join()
+        return CheckTarget(TWINS[0], text)
+
+    def lock() -> None:
+        try:
+            with transaction.atomic():
+                MainDatabase.objects.select_for_update(nowait=True).get(pk=project.pk)
+                Membership.objects.select_for_update(nowait=True).get(project=project)
+        except OperationalError as error:
+            locked.append(error)
+        finally:
+            connection.close()
+
+    monkeypatch.setattr("restores.checks.check_settings.find_device", find_slowly)
+    asked = {"project": project, "actor": project.created_by}
+    assert change_check(**asked, check_id=check.pk, wanted=newest("Lorry"))
+    add_check(**asked, wanted=newest("Lorry", 27))
+    assert locked == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None:
+    project = make_project_row()
+    failed = []
+
+    def stop() -> None:
+        try:
+            shut_down(project=project, actor=project.created_by, typed_name=project.name)
+        except OperationalError as error:
+            failed.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=stop)
+    with transaction.atomic():
+        MainDatabase.objects.select_for_update().get(pk=project.pk)
+        thread.start()
+        wait_for_waiting()
+        wanted = WantedCheck("devices", at_least=1)
+        add_check(project=project, actor=project.created_by, wanted=wanted)
+    thread.join()
+    assert failed == []
+    project.refresh_from_db()
+    assert (project.state, Check.objects.count()) == ("shut_down", 1)
+
+
+def wait_for_waiting() -> None:
+    """Wait until somebody waits for what this session has locked."""
+    deadline = time.monotonic() + 30
+    with connection.cursor() as cursor:
+        while time.monotonic() < deadline:
+            cursor.execute(
+                "SELECT FROM pg_locks"
+                " WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+            )
+            if cursor.fetchone() is not None:
+                return
+            time.sleep(0.01)
+    pytest.fail("nobody waits")

@@ -7,6 +7,7 @@ from django.test import Client
 
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import MainDatabase, Membership, Project
+from restores.checks.check_settings import WantedCheck
 from restores.models import Check
 from snapshots.models import Snapshot
 from tests import factories
@@ -107,7 +108,9 @@ def test_who_loses_the_right_while_the_form_is_open_is_refused(
 ) -> None:
     monkeypatch.setattr(
         "restores.check_views.CheckForm.wanted",
-        lambda form: Membership.objects.update(role="collaborator") and None,
+        lambda form: (
+            Membership.objects.update(role="collaborator") and WantedCheck("devices", at_least=3)
+        ),
     )
     assert add(browser, "devices", at_least="3").status_code == 403
     assert not Check.objects.exists()
