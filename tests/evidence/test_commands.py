@@ -1,6 +1,7 @@
 """The commands that write evidence and verify it."""
 
 import json
+import resource
 import secrets
 import shutil
 import subprocess
@@ -182,3 +183,16 @@ def test_names_that_no_owner_may_read_are_left_out(project: Project) -> None:
     written = said("evidence", project.slug)
     assert "Secret plan" not in written
     assert "another project" in written
+
+
+def test_a_disk_that_gets_full_leaves_no_part_of_a_file(project: Project, tmp_path: Path) -> None:
+    path = tmp_path / "evidence.json"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, hard))
+    try:
+        with pytest.raises(CommandError, match="cannot be written: File too large"):
+            said("evidence", project.slug, "--out", path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not path.exists()
+    said("evidence", project.slug, "--out", path)

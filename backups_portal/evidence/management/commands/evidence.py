@@ -61,9 +61,15 @@ def _day(text: str) -> date:
 
 
 def _write(path: Path, content: bytes) -> None:
+    """Write a new file, or none."""
     try:
         with path.open("xb") as file:
-            file.write(content)
+            try:
+                file.write(content)
+                file.flush()
+            except OSError:
+                path.unlink()
+                raise
     except FileExistsError as error:
         raise CommandError(f"{path} is there already. Name a new file.") from error
     except OSError as error:
