@@ -14,6 +14,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
+from backups_portal.evidence.evidence_key import public_key
+from backups_portal.evidence.signed_envelope import read_evidence
 from backups_portal.lib.liveness import WORKER, last_sign
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
@@ -348,3 +350,45 @@ def test_an_invitation_is_accepted_on_the_list_of_projects(
     sign_in(person, guest.email)
     person.press("Accept the invitation to Cold Chain")
     expect(person.page.get_by_text("You are now a member of Cold Chain.")).to_be_visible()
+
+
+@pytest.mark.parametrize("way", ["mouse", "phone"])
+def test_a_backup_is_opened_like_a_book(enter: Enter, scene: Scene, way: str) -> None:
+    """From the list to a device's records, its variables and a chart; nothing is restored."""
+    person = hand(way, enter)
+    page = person.page
+    enter_project(person, scene.project)
+    page.goto(scene.url("snapshot-devices"))
+    person.press("Truck", role="link")
+    person.choose("Variable", "temperature_1")
+    person.press("Show")
+    expect(page.get_by_role("row").filter(has_text="temperature_1")).to_have_count(10)
+    person.press("Variables", role="link")
+    person.press("Chart", role="link")
+    person.tick("Compare with the database now")
+    person.press("Draw")
+    expect(page.get_by_text("In the database now")).to_be_visible()
+    assert not page.get_by_role("link", name="Restore", exact=True).count()
+
+
+def test_what_an_auditor_asks_for(enter: Enter, scene: Scene) -> None:
+    """Objectives are set, a check is added, and the evidence of the quarter is handed over."""
+    person = hand("mouse", enter)
+    page = person.page
+    enter_project(person, scene.project)
+    person.navigate("Main Database")
+    person.act(page.get_by_role("link", name=re.compile("objectives")).first)
+    person.write("Data lost at most", "30")
+    person.press("Save objectives")
+    expect(page.get_by_text("at most 30 hours")).to_be_visible()
+    person.navigate("Backups")
+    person.press("Checks", role="link")
+    page.get_by_label("Device", exact=True).first.fill("Truck")
+    page.get_by_label("Hours", exact=True).first.fill("26")
+    person.press("Add this check")
+    expect(page.get_by_text("Truck has a record younger than 26 hours").first).to_be_visible()
+    person.navigate("Evidence")
+    expect(page.get_by_text("Recovery point: at most 30 hours")).to_be_visible()
+    with page.expect_download() as saved:
+        person.press("Signed JSON", role="link")
+    assert read_evidence(saved.value.path().open("rb"), public_key()).document["title"]
