@@ -111,7 +111,7 @@ def console(one: Endpoint, made: dict[str, str]) -> list[str]:
     return lines
 
 
-def eventually(is_so: Callable[[], bool], seconds: float = 20) -> None:
+def eventually(is_so: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it did not happen"
