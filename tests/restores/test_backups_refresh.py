@@ -13,7 +13,8 @@ from backups_portal.projects.models import Project
 from restores.backups_views import WHILE_AWAITED, WHILE_CHANGING, WHILE_QUIET
 from snapshots.models import Snapshot
 from tests import factories
-from tests.restores.test_backups_views import (
+from tests.restores import backups_page
+from tests.restores.backups_page import (
     DAY,
     PAGE_QUERIES,
     line,
@@ -33,11 +34,7 @@ def owner() -> Account:
 
 @pytest.fixture
 def project(client: Client, owner: Account) -> Project:
-    """A project whose next run is far away; its owner is signed in."""
-    client.force_login(owner)
-    project = factories.make_project_row(owner=owner)
-    plan(timezone.now() + 9 * DAY)
-    return project
+    return backups_page.owned_project(client, owner)
 
 
 class TestRefresh:

@@ -1,7 +1,7 @@
 """The Backups page: to be read, whatever is in it, and nothing else."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 from django.test import Client
@@ -13,11 +13,10 @@ from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui import moments
 from snapshots.models import Hold, Snapshot
 from tests import factories
+from tests.restores import backups_page
+from tests.restores.backups_page import DAY, PAGE_QUERIES, line, plan, read, words
 
 pytestmark = pytest.mark.django_db
-DAY = timedelta(days=1)
-# Session, account, membership; count; page; days.
-PAGE_QUERIES = 6
 EMPTY = "Backup snapshots will appear here once they are created."
 
 
@@ -28,35 +27,7 @@ def owner() -> Account:
 
 @pytest.fixture
 def project(client: Client, owner: Account) -> Project:
-    """A project whose next run is far away; its owner is signed in."""
-    client.force_login(owner)
-    project = factories.make_project_row(owner=owner)
-    plan(timezone.now() + 9 * DAY)
-    return project
-
-
-def plan(moment: datetime | None) -> None:
-    MainDatabase.objects.update(next_snapshot_at=moment)
-
-
-def read(client: Client, project: Project, query: str = "", **headers: str) -> str:
-    response = client.get(f"/projects/{project.slug}/backups/{query}", headers=headers)
-    assert response.status_code == 200
-    return response.content.decode()
-
-
-def refresh(client: Client, project: Project, query: str = "") -> str:
-    return read(client, project, query, HX_Request="true")
-
-
-def line(page: str, snapshot: Snapshot) -> str:
-    """The text of a snapshot's line in the list."""
-    (found,) = re.findall(rf'<tr id="backup-{snapshot.pk}"[^>]*>(.*?)</tr>', page, re.DOTALL)
-    return found
-
-
-def words(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]*>", " ", html).replace("\N{NO-BREAK SPACE}", " ").split())
+    return backups_page.owned_project(client, owner)
 
 
 def test_empty_page_says_exactly_what_comes_and_when(client: Client, project: Project) -> None:
