@@ -119,6 +119,7 @@ def judge(page: Page) -> None:
     assert problems(page, COLOURS) == []
     assert page.evaluate(FAINT) == []
     assert_fits(page)
+    photograph(page)
 
 
 def assert_fits(page: Page) -> None:

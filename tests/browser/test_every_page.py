@@ -15,7 +15,7 @@ from backups_portal.notifications.digest_link import address_to_turn_off
 from tests.access.table import TABLE
 from tests.accounts.test_security import shown_by_app
 from tests.browser.conftest import LEAST_SHIFT, Enter, Portal, open_context
-from tests.browser.pagechecks import assert_fits, judge, photograph
+from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
 from tests.projectdatabases import DEVICE
 
@@ -100,7 +100,6 @@ class Window:
         page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
         expect(page.get_by_role("main")).to_have_count(1)
         judge(page)
-        photograph(page)
 
 
 # A window of an account, or of nobody.
