@@ -17,10 +17,10 @@ class Scope(models.TextChoices):
     RESTORES_WRITE = "restores:write", "Create projects from backups (costs money)"
     TRANSFERS_READ = "transfers:read", "See data transfers between projects"
     TRANSFERS_WRITE = "transfers:write", "Move data between projects, and undo it"
-    SETTINGS_READ = "settings:read", "See the schedule, retention and recovery objectives"
+    SETTINGS_READ = "settings:read", "See the schedule, retention, checks and recovery objectives"
     SETTINGS_WRITE = (
         "settings:write",
-        "Change the schedule, retention and recovery objectives",
+        "Change the schedule, retention, checks and recovery objectives",
     )
 
 

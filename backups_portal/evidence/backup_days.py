@@ -27,7 +27,7 @@ CAUSES: Mapping[str, str] = {
     Cause.INTERRUPTED: "workers were lost",
     Cause.SHUT_DOWN: "project shut down",
 }
-FAILED = "failed"
+FAILED = "backup failed"
 NOT_TAKEN = "not taken when due"
 RESCHEDULED = "schedule changed"
 RECORD_GONE = "record of the backup removed"
