@@ -87,3 +87,8 @@ def happen(project: Project, action: str, at: datetime, **fields: object) -> Aud
 def report_of(project: Project, period: Period = Q4, at: datetime = NOW) -> Report:
     """The evidence of a period, for the project's owner."""
     return make_report(Scope(project, period, at, [project.created_by_id]))
+
+
+def changed(project: Project, at: datetime, **pairs: tuple[object, object]) -> None:
+    details = {name: {"old": old, "new": new} for name, (old, new) in pairs.items()}
+    happen(project, "settings.changed", at, account_email="olivia@example.com", details=details)
