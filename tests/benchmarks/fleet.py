@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from restores.snapshot_loader import Target
+from tests.benchmarks.machine import INSTALLATION
 from tests.benchmarks.servers import Cluster
 from tests.projectdatabases import main_database, open_database
 
@@ -96,7 +97,7 @@ def built(cluster: Cluster, fleet: Fleet) -> Iterator[Target]:
     A statement per day, so that every chunk is marked as changed as ingest would mark it. The
     index of series is made afterwards; the database is left vacuumed and analysed.
     """
-    with main_database(cluster.url) as source:
+    with main_database(cluster.url, INSTALLATION) as source:
         with open_database(source) as connection:
             connection.execute("SELECT setseed(0.5)")
             connection.execute("SET work_mem = '64MB'")

@@ -184,7 +184,10 @@ def run_size(cluster: Cluster, rows: int, rounds: int, sdk_devices: int, say: Sa
     """All rounds of one size; the SDK, which is slow, copies some devices once."""
     samples = Samples()
     say(f"building a project of {rows:,} variables")
-    with built(cluster, Fleet(rows, DEVICES)) as source, main_database(cluster.url) as target:
+    with (
+        built(cluster, Fleet(rows, DEVICES)) as source,
+        main_database(cluster.url, INSTALLATION) as target,
+    ):
         pair = Pair(source, target)
         for number in range(rounds):
             say(f"round {number + 1} of {rounds}, {rows:,} rows")
