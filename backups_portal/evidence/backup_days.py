@@ -10,6 +10,7 @@ from backups_portal.evidence.evidence_period import DAY, Period
 from backups_portal.evidence.settings_history import SettingsHistory, time_of_day, zone_name
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.due_times import local_date, run_on
+from backups_portal.projects.shutdown_periods import ShutdownPeriod
 from snapshots.models import Snapshot
 from snapshots.schedule.missed_backups import LATE, OLDEST
 
@@ -173,7 +174,7 @@ class Facts:
     first_run: datetime
     history: SettingsHistory
     backups: Mapping[date, DayBackup]
-    stopped: Sequence[tuple[datetime, datetime | None]] = ()
+    stopped: Sequence[ShutdownPeriod] = ()
     notes: Sequence[MissedNote] = ()
     completed: Mapping[str, datetime] = field(default_factory=dict)
 
@@ -216,7 +217,7 @@ def _judge(day: date, period: Period, facts: Facts, begun: date) -> DayLine | No
         return None
     if facts.now - run < LATE:
         return DayLine(day, Kind.COMING, reason="It is due now.")
-    if any(start <= run and (end is None or run < end) for start, end in facts.stopped):
+    if any(period.has(run) for period in facts.stopped):
         return DayLine(day, Kind.NOT_DUE, reason="The project was shut down.")
     return _missed(day, run, period, facts)
 

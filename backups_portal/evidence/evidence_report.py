@@ -29,8 +29,6 @@ from backups_portal.evidence.project_events import (
     HOLDS,
     MISSED,
     RETRIED,
-    STARTED,
-    STOPPED,
     EventSection,
     ProjectEvents,
 )
@@ -47,6 +45,7 @@ from backups_portal.evidence.restore_history import (
 from backups_portal.evidence.settings_history import SettingsHistory, settings_history
 from backups_portal.evidence.storage_places import Places, places
 from backups_portal.objectives.objective_report import ObjectiveReport, report_of
+from backups_portal.projects.shutdown_periods import pair_shutdowns
 from snapshots.models import Hold, Snapshot
 
 # A file holds so many rows of a section, and says how many there are.
@@ -189,7 +188,7 @@ def _facts(
         first_run=_first_run(scope, events),
         history=history,
         backups=backups,
-        stopped=_stopped(events.telling_of(STOPPED, STARTED)),
+        stopped=pair_shutdowns(events.telling),
         notes=[
             MissedNote(one.at, one.details.get("local_date", ""), one.details.get("reason", ""))
             for one in events.telling_of(MISSED)
@@ -206,18 +205,6 @@ def _first_run(scope: Scope, events: ProjectEvents) -> datetime:
         if planned := event.details.get("first_backup"):
             return datetime.fromisoformat(planned)
     return scope.project.created_at + DAY
-
-
-def _stopped(events: Sequence[AuditEvent]) -> list[tuple[datetime, datetime | None]]:
-    """Pair each shut-down with the start after it."""
-    found: list[tuple[datetime, datetime | None]] = []
-    for event in events:
-        is_stopped = bool(found) and found[-1][1] is None
-        if event.action == STOPPED and not is_stopped:
-            found.append((event.at, None))
-        elif event.action == STARTED and is_stopped:
-            found[-1] = (found[-1][0], event.at)
-    return found
 
 
 def _recovery_point(scope: Scope, days: Sequence[DayLine], facts: Facts) -> RecoveryPoint:

@@ -11,6 +11,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.evidence.evidence_scope import Scope
 from backups_portal.overview.event_redaction import EVENTS_AT_A_TIME, mentions_in, redacted
 from backups_portal.projects.redaction import readers_of
+from backups_portal.projects.shutdown_periods import STARTED, STOPPED
 
 HOLDS = ("snapshot.held", "snapshot.released")
 DELETIONS = ("snapshot.expired",)
@@ -21,7 +22,7 @@ ACCESS = (
     *("evidence.viewed", "evidence.downloaded", "access.refused"),
 )
 COMPLETED, MISSED, RETRIED = "snapshot.completed", "snapshot.missed", "restore.retried"
-CREATED, STOPPED, STARTED = "project.created", "project.shut_down", "project.started_again"
+CREATED = "project.created"
 # There are a few a day at most; nothing that is written by the thousand is among them.
 MAX_TELLING = 20_000
 

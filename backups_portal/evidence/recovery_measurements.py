@@ -11,6 +11,8 @@ from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 
+from backups_portal.projects.shutdown_periods import ShutdownPeriod
+
 
 class Measured(StrEnum):
     """What a recovery time was measured by."""
@@ -104,7 +106,7 @@ def recovery_point(
     *,
     before: datetime | None,
     until: datetime,
-    stopped: Sequence[tuple[datetime, datetime | None]] = (),
+    stopped: Sequence[ShutdownPeriod] = (),
 ) -> RecoveryPoint:
     """Line up the gaps between good backups.
 

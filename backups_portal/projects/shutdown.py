@@ -8,6 +8,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.billing.charge_ledger import current_quote, start_running, stop_running
 from backups_portal.projects.errors import ShutDownRefusedError
 from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.shutdown_periods import STARTED, STOPPED
 from backups_portal.ui.visible_names import seen_name
 
 
@@ -35,7 +36,7 @@ def shut_down(
     row.save(update_fields=["state", "shut_down_at"])
     MainDatabase.objects.filter(project=row).update(next_snapshot_at=None)
     stop_running(project=row, at=now)
-    record(action="project.shut_down", actor=actor, project=row, address=address)
+    record(action=STOPPED, actor=actor, project=row, address=address)
     return row
 
 
@@ -60,7 +61,7 @@ def start_again(*, project: Project, actor: Account, address: str | None = None)
     row.save(update_fields=["state", "shut_down_at"])
     MainDatabase.objects.filter(project=row).update(next_snapshot_at=now)
     start_running(project=row, quote=current_quote(), reason="Started again")
-    record(action="project.started_again", actor=actor, project=row, address=address)
+    record(action=STARTED, actor=actor, project=row, address=address)
     return row
 
 

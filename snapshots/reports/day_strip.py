@@ -17,6 +17,8 @@ DAY = timedelta(days=1)
 MAX_NAMED = 10
 
 PROVEN, STORED, COMING, REMOVED = "proven", "stored", "coming", "removed"
+# The project was shut down, or its time zone skipped the date.
+NOT_DUE = "not-due"
 FAILED, MISSED = "failed", "missed"
 # In the order in which the legend has them.
 KINDS = {
@@ -24,6 +26,7 @@ KINDS = {
     STORED: "stored",
     COMING: "on its way",
     REMOVED: "removed",
+    NOT_DUE: "not due",
     FAILED: "failed",
     MISSED: "missed",
 }
@@ -125,8 +128,9 @@ class Strip:
 
     @property
     def unprotected(self) -> list[Cell]:
-        """Return the days since the newest good backup, newest first; none if one is coming."""
-        return list(takewhile(lambda cell: cell.kind in BAD, reversed(self.cells)))
+        """Return the bad days since the newest good backup, newest first; none if one is coming."""
+        due = (cell for cell in reversed(self.cells) if cell.kind != NOT_DUE)
+        return list(takewhile(lambda cell: cell.kind in BAD, due))
 
 
 def make_strip(kinds: Mapping[date, str], *, first: date, last: date) -> Strip | None:

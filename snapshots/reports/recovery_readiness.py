@@ -1,18 +1,20 @@
-"""How ready a project is for the worst hour, read in one query whatever its age."""
+"""How ready a project is for the worst hour, read in two queries whatever its age."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from backups_portal.projects.due_times import last_run, local_date
+from backups_portal.projects.due_times import last_run, local_date, run_on
 from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.shutdown_periods import shutdown_periods
 from backups_portal.ui.charts import Chart, trend
 from snapshots.models import CheckTally, Snapshot
 from snapshots.reports.day_strip import (
     COMING,
     FAILED,
     MISSED,
+    NOT_DUE,
     PROVEN,
     REMOVED,
     STORED,
@@ -131,4 +133,26 @@ def _strip(
     begun = min(days[0].local_date, local_date(database.project.created_at, zone) + DAY)
     due = last_run(now, database.backup_time, zone).local_date
     last = today if today in kinds else min(today, due)
-    return make_strip(kinds, first=max(first, begun), last=last)
+    strip = make_strip(kinds, first=max(first, begun), last=last)
+    return strip and _without_days_off(strip, database)
+
+
+def _without_days_off(strip: Strip, database: MainDatabase) -> Strip:
+    """Tell days on which no backup was due from those that were missed.
+
+    The time of day is that of now, also for days before it was changed.
+    """
+    if not any(cell.kind == MISSED for cell in strip.cells):
+        return strip
+    periods = shutdown_periods(database.project)
+
+    def is_due(day: date) -> bool:
+        run = run_on(day, database.backup_time, database.backup_time_zone)
+        return run is not None and not any(period.has(run) for period in periods)
+
+    return Strip(
+        [
+            cell._replace(kind=NOT_DUE) if cell.kind == MISSED and not is_due(cell.day) else cell
+            for cell in strip.cells
+        ]
+    )

@@ -27,7 +27,8 @@ ACTION = "snapshot.missed"
 def find_missed(now: datetime) -> int:
     """Record every running project without a backup of the last day, once a local date; how many.
 
-    One whose backup is under way is not missing, and one that failed was told of already.
+    One whose backup is under way or due now is not missing, and one that failed was told of
+    already.
     """
     told = 0
     last = UUID(int=0)
@@ -72,7 +73,9 @@ def _without_backup(now: datetime) -> QuerySet[Project]:
     )
     fresh = Snapshot.objects.good().filter(project=OuterRef("pk"), taken_at__gte=since)
     rows = Project.objects.active().filter(created_at__lt=since, main_database__isnull=False)
-    return rows.exclude(Exists(fresh)).exclude(Exists(known))
+    # Due now: a project that has just been started again, say.
+    due = Q(main_database__next_snapshot_at__range=(now - LATE, now))
+    return rows.exclude(due).exclude(Exists(fresh)).exclude(Exists(known))
 
 
 @transaction.atomic

@@ -9,6 +9,8 @@ from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.due_times import local_date
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.reports.day_strip import KINDS, LONGEST, MISSED, make_strip
@@ -91,6 +93,27 @@ class TestStrip:
         back_up(project, 1)
         back_up(project, 0, state="running")
         assert kinds(project) == {"stored": 1, "coming": 1}
+
+    def test_days_of_a_shut_down_are_not_missed(self, project: Project) -> None:
+        for ago in (6, 0):
+            back_up(project, ago)
+        for action, ago in (("project.shut_down", 4), ("project.started_again", 2)):
+            AuditEvent.objects.create(project_id=project.pk, action=action, at=NOON - ago * DAY)
+        assert kinds(project) == {"stored": 2, "not-due": 2, "missed": 3}
+        strip = readiness_of(project, NOON).strip
+        assert strip
+        assert [cell.day.day for cell in strip.bad] == [18, 19, 22]
+
+    def test_a_day_that_the_zone_skipped_is_not_missed(self, project: Project) -> None:
+        # Samoa crossed the date line: it had no 30 December 2011.
+        noon = datetime(2012, 1, 2, 12, tzinfo=UTC)
+        Project.objects.update(created_at=noon - 14 * DAY)
+        MainDatabase.objects.update(backup_time_zone="Pacific/Apia")
+        project.refresh_from_db()
+        for ago in (5, 0):
+            at = noon - ago * DAY
+            factories.make_snapshot(project, taken_at=at, local_date=local_date(at, "Pacific/Apia"))
+        assert kinds(project, noon)["not-due"] == 1
 
     def test_days_that_a_shorter_period_removed_are_not_missed(self, project: Project) -> None:
         for ago in range(7):

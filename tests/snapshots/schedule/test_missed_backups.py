@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.shutdown import shut_down, start_again
 from snapshots.models import Snapshot
 from snapshots.schedule.missed_backups import find_missed
 from snapshots.schedule.schedule_tick import queue_due
@@ -97,6 +98,16 @@ def test_one_that_failed_its_proof_is_no_backup(project: Project, now: datetime)
 def test_not_of_a_project_that_does_not_run(project: Project, now: datetime, state: str) -> None:
     Project.objects.update(state=state)
     assert find_missed(now) == 0
+
+
+def test_not_of_one_that_has_just_been_started_again(project: Project, now: datetime) -> None:
+    make_snapshot(project, taken_at=now - 5 * DAY)
+    owner = project.created_by
+    shut_down(project=project, actor=owner, typed_name=project.name)
+    start_again(project=project, actor=owner)
+    now = timezone.now()
+    assert find_missed(now) == 0
+    assert find_missed(now + 3 * HOUR) == 1
 
 
 def test_not_of_a_new_one(now: datetime) -> None:
