@@ -25,6 +25,7 @@ from backups_portal.notifications.sealed_addresses import (
     webhook_url,
 )
 from backups_portal.notifications.webhook_signature import new_secret
+from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.models import Project
 
 TESTS = Limit("notification-tests", tries=10, seconds=60 * 60)
@@ -69,7 +70,9 @@ def change_notifications(
 
     Raises:
         NotificationsRefusedError: an address is none; nothing was saved.
+        RightLostError: the actor was removed a moment ago.
     """
+    hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)
     _check("webhook", choice.webhook)
     _check("heartbeat", choice.heartbeat)
     row = _locked(project)
@@ -121,7 +124,11 @@ def renew_secret(*, project: Project, actor: Account, address: str | None = None
     """Make a new secret for the webhook; return "" if there is no webhook.
 
     It counts from the next message on.
+
+    Raises:
+        RightLostError: the actor was removed a moment ago.
     """
+    hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)
     row = _locked(project)
     if not row.sealed_webhook_url:
         return ""
@@ -140,6 +147,7 @@ def request_test(*, project: Project, actor: Account, address: str | None = None
 
     Raises:
         NotificationsRefusedError: so many were asked for that it must wait.
+        RightLostError: the actor was removed a moment ago.
     """
     if seconds := TESTS.take(str(project.pk)):
         minutes = -(-seconds // 60)
@@ -147,6 +155,7 @@ def request_test(*, project: Project, actor: Account, address: str | None = None
             f"Too many tests were sent. Try again in {minutes} minutes.", field=""
         )
     with transaction.atomic():
+        hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)
         event = _record("notifications.tested", project, actor, address, {})
         return make_deliveries([event], timezone.now(), only_for=actor.pk)
 

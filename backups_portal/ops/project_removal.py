@@ -51,7 +51,11 @@ def remove_if_over(project_id: UUID, now: datetime) -> bool:
 @transaction.atomic
 def _retire(project_id: UUID, now: datetime) -> Project | None:
     """Take the project from its members; return it if its data may go."""
-    project = Project.objects.select_for_update().filter(pk=project_id).first()
+    # In the order of everybody who acts for an owner: the memberships, then the project. A full
+    # lock would keep out whoever holds a membership and adds a row of the project.
+    members = Membership.objects.filter(project=project_id).order_by("pk")
+    list(members.select_for_update(no_key=True).values_list("pk"))
+    project = Project.objects.select_for_update(no_key=True).filter(pk=project_id).first()
     if project is None or project.removed_at is not None:
         return None
     if project.state == Project.State.REMOVED:

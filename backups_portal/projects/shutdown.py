@@ -6,6 +6,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.billing.charge_ledger import current_quote, start_running, stop_running
+from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.errors import ShutDownRefusedError
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.projects.shutdown_periods import STARTED, STOPPED
@@ -22,12 +23,14 @@ def shut_down(
 
     Raises:
         ShutDownRefusedError: the name that was typed is not the project's.
+        RightLostError: the actor was removed a moment ago.
     """
     shown = seen_name(project.name)
     if " ".join(typed_name.split()) not in (project.name, shown):
         raise ShutDownRefusedError(
             f"That is not this project's name. Type “{shown}” exactly as shown here."
         )
+    hold_right(actor, Permission.MANAGE_PROJECT, project)
     row = _locked(project)
     if row.state == Project.State.SHUT_DOWN:
         return row
@@ -48,7 +51,9 @@ def start_again(*, project: Project, actor: Account, address: str | None = None)
 
     Raises:
         ShutDownRefusedError: its grace period is over.
+        RightLostError: the actor was removed a moment ago.
     """
+    hold_right(actor, Permission.MANAGE_PROJECT, project)
     row = _locked(project)
     if row.state == Project.State.ACTIVE:
         return row

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
+from backups_portal.projects.access import Permission, hold_right
 from snapshots.errors import HoldRefusedError
 from snapshots.models import Hold, Snapshot
 
@@ -16,7 +17,9 @@ def place_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None
 
     Raises:
         HoldRefusedError: it is not stored, or no longer.
+        RightLostError: the actor was removed a moment ago.
     """
+    hold_right(actor, Permission.MANAGE_BACKUPS, snapshot.project)
     row = _locked(snapshot.pk)
     if row is None or row.state != Snapshot.State.COMPLETED:
         raise HoldRefusedError("Only a stored backup can be held.")
@@ -28,7 +31,12 @@ def place_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None
 
 @transaction.atomic
 def release_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> None:
-    """Leave a snapshot to retention again, if it is on hold."""
+    """Leave a snapshot to retention again, if it is on hold.
+
+    Raises:
+        RightLostError: the actor was removed a moment ago.
+    """
+    hold_right(actor, Permission.MANAGE_BACKUPS, snapshot.project)
     row = _locked(snapshot.pk)
     if row is None:
         return

@@ -10,6 +10,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.due_times import last_run, next_run, parse_time, parse_zone
 from backups_portal.projects.models import MainDatabase, Project, snapshot_of_settings
 from snapshots.errors import SettingsRefusedError
@@ -44,10 +45,12 @@ def change_backup_settings(
     Raises:
         SettingsRefusedError: names each wrong field; nothing was saved.
         SettingsChangedMeanwhileError: the same for what somebody else changed since `loaded`.
+        RightLostError: the actor was removed a moment ago.
     """
     try:
         values = read_settings(wanted, kept_zone=database.backup_time_zone)
         with transaction.atomic():
+            hold_right(actor, Permission.MANAGE_BACKUPS, database.project)
             row = MainDatabase.objects.select_for_update().get(pk=database.pk)
             shown = read_loaded(loaded or {}, row.backup_time_zone)
             meant = only_meant(backup_settings_of(row), actor, values, shown)

@@ -211,7 +211,7 @@ def test_no_message_names_them(
     for project in (world.shared, world.copy):
         change_notifications(
             project=project,
-            actor=world.anna,
+            actor=project.created_by,
             choice=Choice(
                 by_email=True,
                 wanted=[kind.value for kind in CHOSEN],

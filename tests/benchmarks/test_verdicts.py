@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -92,22 +93,39 @@ def test_what_is_due_is_found_by_an_index(tables: int, is_reached: bool) -> None
     assert found == {schedule.SEQUENTIAL: (tables, is_reached, None)}
 
 
-def test_the_schedule_is_measured() -> None:
-    options = ["--projects", "100", "--rounds", "1", "--end-to-end", "2"]
+def run_benchmark(name: str, *options: str) -> dict[str, Any]:
+    """What a benchmark prints as JSON; it has servers of its own, and settings only if it says."""
+    given = {"DATABASE_URL", "REDIS_URL", "PROJECT_DATABASE_URL", "DJANGO_SETTINGS_MODULE"}
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.schedule", *options, "--json"],
-        # It has servers of its own.
-        env={name: value for name, value in os.environ.items() if not name.endswith("_URL")},
+        [sys.executable, "-m", f"tests.benchmarks.{name}", *options, "--json"],
+        env={name: value for name, value in os.environ.items() if name not in given},
         capture_output=True,
         text=True,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
-    found = json.loads(ran.stdout)
+    found: dict[str, Any] = json.loads(ran.stdout)
+    return found
+
+
+def test_the_schedule_is_measured() -> None:
+    found = run_benchmark("schedule", "--projects=100", "--rounds=1", "--end-to-end=2")
     assert found["medians"]["snapshots that failed"] == 0
     assert found["medians"]["manifests swept"] == 100
     assert found["medians"]["unchanged snapshots a second"] > 0
     assert "LockRows" in "".join(found["plans"]["100"])
+
+
+def test_the_engine_is_measured() -> None:
+    found = run_benchmark("engine", "--rows=1k", "--rounds=1", "--only=restore,next")
+    assert found["medians"]["restore s"] > 0
+    assert found["medians"]["next snapshot s"] > 0
+
+
+def test_moves_are_measured() -> None:
+    found = run_benchmark("transfer", "--rows=1k", "--rounds=1", "--sdk-devices=0")
+    (figures,) = found["sizes"].values()
+    assert figures["medians"]["move s"] > 0
 
 
 def test_each_case_of_a_comparison_differs_as_it_says() -> None:

@@ -114,6 +114,16 @@ def is_installed(name: str) -> bool:
     return shutil.which(name) is not None
 
 
+def versions() -> dict[str, str]:
+    """What peers of other makers say of themselves; PostgreSQL's tools have the server's."""
+    commands = {"zstd": ["zstd", "--version"], "restic": ["restic", "version"]}
+    return {
+        name: subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        for name, command in commands.items()
+        if is_installed(name)
+    }
+
+
 def floor(setup: Setup) -> Outcome:
     """Binary COPY to nowhere: no reader of these rows can be faster.
 

@@ -10,7 +10,7 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.projects.access import RightLostError
+from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import MainDatabase, Membership, Project
 from backups_portal.projects.shutdown import shut_down
@@ -27,7 +27,7 @@ from restores.errors import CheckRefusedError
 from restores.models import Check
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
-from tests.factories import make_account, make_project_row, make_snapshot
+from tests.factories import make_account, make_membership, make_project_row, make_snapshot
 from tests.projectdatabases import DEVICE, Target, open_database
 
 TWINS = ("1" * 24, "2" * 24)
@@ -307,7 +307,8 @@ def test_nothing_is_locked_while_storage_is_read(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.django_db(transaction=True)
 def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None:
-    project = make_project_row()
+    project, other = make_project_row(), make_account()
+    make_membership(project, other, Membership.Role.OWNER)
     failed = []
 
     def stop() -> None:
@@ -320,11 +321,13 @@ def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None
 
     thread = threading.Thread(target=stop)
     with transaction.atomic():
+        # What another owner's new check holds already when it is about to add its row.
+        hold_right(other, Permission.MANAGE_BACKUPS, project)
         MainDatabase.objects.select_for_update().get(pk=project.pk)
         thread.start()
         wait_for_waiting()
         wanted = WantedCheck("devices", at_least=1)
-        add_check(project=project, actor=project.created_by, wanted=wanted)
+        add_check(project=project, actor=other, wanted=wanted)
     thread.join()
     assert failed == []
     project.refresh_from_db()

@@ -150,9 +150,10 @@ def test_a_hold_keeps_a_snapshot_until_it_is_released() -> None:
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.FAILED, State.EXPIRED])
 def test_what_is_not_stored_cannot_be_held(state: str) -> None:
-    snapshot = aged(make_project_row(), 1, state=state)
+    project = make_project_row()
+    snapshot = aged(project, 1, state=state)
     with pytest.raises(HoldRefusedError, match="Only a stored backup"):
-        place_hold(snapshot=snapshot, actor=make_account())
+        place_hold(snapshot=snapshot, actor=project.created_by)
 
 
 def test_a_storage_that_is_away_is_asked_again_next_time(
