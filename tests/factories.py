@@ -9,9 +9,9 @@ from typing import Any
 from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
-from backups_portal.accounts.access_tokens import make_access_token
+from backups_portal.access_tokens.issued_tokens import make_access_token
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.accounts.models import Account
-from backups_portal.accounts.scopes import Scope
 from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, SERVER_PURPOSE, keyring
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer

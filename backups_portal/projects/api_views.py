@@ -12,6 +12,7 @@ from django.views.generic import FormView, View
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.audit.recorder import address_of
+from backups_portal.projectdb.profile_tokens import NAME_LENGTH
 from backups_portal.projectdb.tokens import NewToken
 from backups_portal.projects.access import Permission, projects_with
 from backups_portal.projects.client_configuration import (
@@ -20,7 +21,7 @@ from backups_portal.projects.client_configuration import (
     snippets,
 )
 from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
-from backups_portal.projects.forms import NAME_LENGTH, TokenForm
+from backups_portal.projects.forms import TokenForm
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.projects.profile_tokens import list_tokens, make_token, revoke_token
 from backups_portal.ui.deferred_list import ListBehindMixin
