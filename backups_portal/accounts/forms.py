@@ -19,6 +19,7 @@ from django.shortcuts import render
 
 from backups_portal.accounts.lockout_page import locked_page
 from backups_portal.accounts.password_reset import can_send
+from backups_portal.accounts.second_factor import NO_PASSKEY, WRONG_CODE
 from backups_portal.accounts.sign_in_limits import CODE, RESET, take_for, whose
 from backups_portal.accounts.tasks import send_reset_link
 from backups_portal.audit.recorder import address_of, record
@@ -28,11 +29,10 @@ from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
-NO_PASSKEY = "Your passkey wasn't used. Try again."
 NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
 
-def email_field(**attributes: Any) -> account.EmailField:
+def email_field(**attributes: object) -> account.EmailField:
     """Make a field for an e-mail."""
     return account.EmailField(
         label="E-mail",
@@ -107,9 +107,10 @@ class CodeMixin(forms.Form):
             raise ImmediateHttpResponse(locked_page(request, wait))
         try:
             code: str = super().clean_code()  # type: ignore[misc]
-        except ValidationError:
+        except ValidationError as refused:
             record(action="session.code_refused", actor=self.user, address=address)
-            raise
+            is_wrong = refused.code == "incorrect_code"
+            raise ValidationError(WRONG_CODE) if is_wrong else refused from None
         CODE.forget(str(self.user.pk))
         return code
 
@@ -187,10 +188,10 @@ class ForgottenForm(account.ResetPasswordForm):
     email = email_field(autofocus=True)
 
     def clean_email(self) -> str:
-        email: str = super().clean_email()
+        # allauth's looks for the account.
         if not can_send():
             raise ValidationError("This portal can't send e-mail.")
-        return email
+        return str(self.cleaned_data["email"])
 
     def save(self, request: HttpRequest, **_: object) -> str:
         """Let a worker look for the account: here nobody shall see how long that takes."""

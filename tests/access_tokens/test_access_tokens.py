@@ -59,12 +59,9 @@ def test_the_value_is_kept_nowhere(client: Client, account: Account) -> None:
 
 
 def test_making_one_asks_for_the_password(client: Client, account: Account) -> None:
-    session = client.session
-    session["password_at"] -= 16 * 60
-    session.save()
+    factories.age_sign_in(client, timedelta(minutes=16))
     assert client.get(NEW)["Location"] == f"/account/password-again/?next={NEW.replace('/', '%2F')}"
-    session["password_at"] -= 60 * 60
-    session.save()
+    factories.age_sign_in(client, timedelta(minutes=76))
     assert client.post(NEW, FORM).status_code == 302
     assert not AccessToken.objects.exists()
 
