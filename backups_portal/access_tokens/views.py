@@ -1,7 +1,5 @@
 """Show the pages of an account's API tokens."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -27,7 +25,7 @@ class AccessTokensView(TemplateView):
     template_name = "access_tokens/list.html"
     http_method_names = ["get", "head"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(tokens=tokens_of(account_of(self.request)), **kwargs)
 
 

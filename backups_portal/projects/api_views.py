@@ -1,6 +1,5 @@
 """The page of a project's API: its tokens, its address, and how clients are pointed at it."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -44,7 +43,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
     form_class = TokenForm
     http_method_names = ["get", "head", "post", "options"]
 
-    def get(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         return self.show()
 
     def get_initial(self) -> dict[str, object]:
@@ -116,22 +115,22 @@ class RevokeTokenView(ProjectPermissionMixin, View):
     permission = Permission.MANAGE_API
     http_method_names = ["post", "options"]
 
-    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, token: str, **kwargs: object) -> HttpResponseBase:
         try:
-            token = revoke_token(
+            revoked = revoke_token(
                 project=self.project,
                 actor=self.account,
-                token_id=kwargs["token"],
+                token_id=token,
                 address=address_of(request),
             )
         except DatabaseUnreachableError as error:
             messages.error(request, f"{error} Nothing was revoked.")
             return self.back()
-        if token is None:
+        if revoked is None:
             messages.info(request, "That token was already revoked.")
         else:
             messages.success(
-                request, f"“{token.name}” is revoked. Anything that still uses it is refused."
+                request, f"“{revoked.name}” is revoked. Anything that still uses it is refused."
             )
         return self.back()
 
