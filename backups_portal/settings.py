@@ -69,6 +69,7 @@ INSTALLED_APPS = [
     "django_htmx",
     *SIGN_IN_APPS,
     "backups_portal.ui",
+    "backups_portal.access_tokens",
     "backups_portal.audit",
     "backups_portal.billing",
     "backups_portal.projects",

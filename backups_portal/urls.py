@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", favicon, name="favicon"),
     path("", include("backups_portal.ops.urls")),
     path("", include("backups_portal.accounts.urls")),
+    path("", include("backups_portal.access_tokens.urls")),
     path("", include("backups_portal.overview.urls")),
     path("", include("backups_portal.projects.urls")),
     path("", include("snapshots.urls")),

@@ -63,7 +63,7 @@ class BackupsView(ProjectPermissionMixin, PagedView):
         newer = Snapshot.objects.filter(project=self.project, local_date__gt=self.sought).listed()
         return newer.count() // self.paginate_by + 1
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
         now, newest = timezone.now(), self._newest(context["page_obj"])
         rows = describe(

@@ -1,6 +1,7 @@
 """Pages of the checks that proofs make."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import BadRequest
@@ -30,7 +31,7 @@ class CheckFormMixin(ProjectPermissionMixin, RefusingFormView):
     permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head", "post"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, Any]:
         return super().get_context_data(
             device_list=DEVICES, device_names=offered_names(self.project), **kwargs
         )
@@ -48,7 +49,7 @@ class ChecksView(CheckFormMixin):
             raise BadRequest("There is no such kind of check.")
         return found
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
         checks = list(Check.objects.filter(project=self.project))
         results = newest_results(self.project)
@@ -94,7 +95,7 @@ class CheckView(CheckFormMixin):
         given = super().get_form_kwargs()
         return {"data": given.get("data"), "check": self.check}
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(check=self.check, **kwargs)
 
     def form_valid(self, form: CheckForm) -> HttpResponse:
@@ -122,15 +123,15 @@ class CheckRemoveView(ProjectPermissionMixin, View):
     permission = Permission.MANAGE_BACKUPS
     http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
-        check = remove_check(
+    def post(self, request: HttpRequest, check: UUID, **kwargs: object) -> HttpResponseBase:
+        removed = remove_check(
             project=self.project,
             actor=self.account,
-            check_id=kwargs["check"],
+            check_id=check,
             address=address_of(request),
         )
-        if check is None:
+        if removed is None:
             messages.info(request, GONE)
         else:
-            messages.success(request, f"“{check}” is no longer checked.")
+            messages.success(request, f"“{removed}” is no longer checked.")
         return redirect("backups-checks", self.project.slug)

@@ -2,7 +2,6 @@
 
 import logging
 import uuid
-from typing import Any
 
 from django.db import transaction
 
@@ -64,12 +63,12 @@ class ProofJob(BuildJob[Proof]):
     def too_long(self) -> str:
         return too_long("The proof")
 
-    def give_up(self, error: Exception, **fields: Any) -> None:
+    def give_up(self, error: Exception, **fields: object) -> None:
         is_evidence = isinstance(error, EVIDENCE)
         state = Proof.State.FAILED if is_evidence else Proof.State.GIVEN_UP
         self.finish(state=state, **fields)
         if is_evidence:
-            fail_snapshot(self.row.snapshot, reason=fields["reason"])
+            fail_snapshot(self.row.snapshot, reason=self.failure)
         log.log(
             logging.ERROR if is_evidence else logging.WARNING,
             "proof %s of snapshot %s %s: %s",

@@ -2,7 +2,6 @@
 
 import uuid
 from datetime import datetime
-from typing import Any
 
 import psycopg
 from adbc_driver_manager import Error as AdbcError
@@ -116,17 +115,17 @@ class RestoreJob(BuildJob[Restore]):
     def too_long(self) -> str:
         return too_long("The restore")
 
-    def give_up(self, error: Exception, **fields: Any) -> None:
+    def give_up(self, error: Exception, **fields: object) -> None:
         super().give_up(error, **fields)
-        self._record("restore.failed", self.row.requested_by, reason=fields["reason"])
-        log.error("restore %s failed: %s", self.pk, fields["reason"])
+        self._record("restore.failed", self.row.requested_by, reason=self.failure)
+        log.error("restore %s failed: %s", self.pk, self.failure)
         if isinstance(error, EVIDENCE):
             # Its proof decides whether the snapshot is at fault.
             queue_proof(self.row.snapshot_id)
 
-    def postpone(self, then: datetime, **fields: Any) -> None:
+    def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, step=Step.WAITING, rows_done=0, **fields)
-        self._record("restore.postponed", None, reason=fields["reason"], again_at=then.isoformat())
+        self._record("restore.postponed", None, reason=self.failure, again_at=then.isoformat())
 
     @transaction.atomic
     def _hold_right(self) -> None:

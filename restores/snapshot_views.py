@@ -1,7 +1,5 @@
 """One snapshot: what is inside, what was restored from it, and holding it."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -35,7 +33,7 @@ class SnapshotPage(SnapshotMixin, TemplateView):
     def snapshots(self) -> SnapshotQuerySet:
         return with_uses(super().snapshots())
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         now = timezone.now()
         newest = Snapshot.objects.filter(project=self.project).newest_good()
         checked = results_of(self.snapshot)
@@ -59,7 +57,7 @@ class SnapshotView(SnapshotPage):
 
     http_method_names = ["get", "head"]
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         is_gone = self.snapshot.state == Snapshot.State.EXPIRED
         return self.render_to_response(self.get_context_data(), status=404 if is_gone else 200)
 
@@ -77,7 +75,7 @@ class RestoresView(SnapshotMixin, PagedView):
         shown = restores.only("name", "state", "created_at", "project", *asked_by)
         return shown.order_by("-created_at", "-id")
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
         return {
             **context,
@@ -103,7 +101,7 @@ class HoldView(BackMixin, SnapshotPage):
 
     http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
             place_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
         except HoldRefusedError as refused:
@@ -118,7 +116,7 @@ class ReleaseView(BackMixin, View):
 
     http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         release_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
         name = self.snapshot.day_name
         messages.success(request, f"The backup of {name} is released.")

@@ -23,6 +23,7 @@ from django.test import override_settings
 from pytest_django import Settings
 
 from backups_portal.celery import app
+from tests import forced_sign_ins  # noqa: F401 - it listens
 from tests.emptying import empty_by_row
 from tests.processes import end_group
 

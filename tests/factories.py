@@ -2,16 +2,19 @@
 
 import itertools
 import secrets
+import time as clock
 from datetime import datetime, time, timedelta
 from functools import cache
 from typing import Any
 
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from django.contrib.auth.hashers import make_password
+from django.test import Client
 from django.utils import timezone
 
-from backups_portal.accounts.access_tokens import make_access_token
+from backups_portal.access_tokens.issued_tokens import make_access_token
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.accounts.models import Account
-from backups_portal.accounts.scopes import Scope
 from backups_portal.projects.database_dsn import PASSWORD_PURPOSE, SERVER_PURPOSE, keyring
 from backups_portal.projects.models import DatabaseServer, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
@@ -35,6 +38,14 @@ def make_account(email: str = "", **fields: Any) -> Account:
 def hashed_password() -> str:
     """Once for all accounts: hashing is made to take long."""
     return make_password(PASSWORD)
+
+
+def age_sign_in(client: Client, ago: timedelta) -> None:
+    """Let it have been said so long ago who it is."""
+    session = client.session
+    for step in session[AUTHENTICATION_METHODS_SESSION_KEY]:
+        step["at"] = clock.time() - ago.total_seconds()
+    session.save()
 
 
 def make_token(account: Account, *scopes: str, expires_at: datetime | None = None) -> str:

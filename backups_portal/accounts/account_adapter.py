@@ -12,6 +12,7 @@ from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import HASH_SESSION_KEY, update_session_auth_hash
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -45,20 +46,6 @@ EVENTS = {
     "mfa/email/recovery_codes_generated": "account.recovery_codes_renewed",
     "socialaccount/email/account_connected": "account.single_sign_on_joined",
 }
-# What allauth says after an action; of others it says nothing.
-SENTENCES = {
-    "account/messages/password_changed.txt": "Your password was changed. Wherever else you were "
-    "signed in, you need the new one.",
-    "account/messages/password_set.txt": "Your password is set.",
-    "account/messages/email_confirmation_sent.txt": "We've sent a link to your new e-mail.",
-    "account/messages/email_confirmed.txt": "Your e-mail was changed.",
-    "mfa/messages/totp_activated.txt": "Two-factor authentication is on.",
-    "mfa/messages/totp_deactivated.txt": "Your authenticator app is no longer asked for.",
-    "mfa/messages/webauthn_added.txt": "Your passkey was added.",
-    "mfa/messages/webauthn_removed.txt": "Your passkey was removed.",
-    "usersessions/messages/sessions_logged_out.txt": "All other browsers were signed out.",
-}
-NO_PASSKEY = "Your passkey wasn't accepted. Try again, or sign in another way."
 WAYS = {
     "reauthenticate": "Use your password",
     "mfa_reauthenticate": "Use a code from your app, or a recovery code",
@@ -107,6 +94,9 @@ class AccountAdapter(DefaultAccountAdapter):
             record(action="account.password_refused", actor=user, address=address)
             return False
         PASSWORD_AGAIN.forget(str(user.pk))
+        # A password that an older hasher had stored is stored anew as it is checked.
+        if user.get_session_auth_hash() != self.request.session[HASH_SESSION_KEY]:
+            update_session_auth_hash(self.request, user)
         return True
 
     def post_login(self, request: HttpRequest, user: Account, **kwargs: object) -> HttpResponse:
@@ -168,20 +158,6 @@ class AccountAdapter(DefaultAccountAdapter):
             log.exception("the mail server takes no messages")
             messages.error(self.request, "We can't send e-mail right now. Try again later.")
             raise ImmediateHttpResponse(redirect("account_email")) from None
-
-    def add_message(
-        self,
-        request: HttpRequest,
-        level: int,
-        message_template: str | None = None,
-        *args: Any,
-        message: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        # Of its own words there are those about a passkey only, which it calls a code.
-        said = NO_PASSKEY if message else SENTENCES.get(message_template or "")
-        if said:
-            messages.add_message(request, level, said)
 
     def get_client_ip(self, request: HttpRequest) -> str:
         # Behind a socket file there is none.

@@ -1,6 +1,5 @@
-"""Define the forms of accounts: allauth's in our words, and the one of API tokens."""
+"""Define the forms of accounts: allauth's in our words."""
 
-from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -17,12 +16,10 @@ from django.contrib.auth.password_validation import password_validators_help_tex
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import render
-from django.utils import timezone
 
 from backups_portal.accounts.lockout_page import locked_page
-from backups_portal.accounts.models import AccessToken
 from backups_portal.accounts.password_reset import can_send
-from backups_portal.accounts.scopes import Scope
+from backups_portal.accounts.second_factor import NO_PASSKEY, WRONG_CODE
 from backups_portal.accounts.sign_in_limits import CODE, RESET, take_for, whose
 from backups_portal.accounts.tasks import send_reset_link
 from backups_portal.audit.recorder import address_of, record
@@ -32,20 +29,10 @@ from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
-# The lifetimes of tokens that the form offers, in days.
-LIFETIMES = (
-    ("1", "1 day"),
-    ("7", "7 days"),
-    ("30", "30 days"),
-    ("90", "90 days"),
-    ("365", "1 year"),
-    ("", "Never"),
-)
-NO_PASSKEY = "Your passkey wasn't used. Try again."
 NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
 
-def email_field(**attributes: Any) -> account.EmailField:
+def email_field(**attributes: object) -> account.EmailField:
     """Make a field for an e-mail."""
     return account.EmailField(
         label="E-mail",
@@ -120,9 +107,10 @@ class CodeMixin(forms.Form):
             raise ImmediateHttpResponse(locked_page(request, wait))
         try:
             code: str = super().clean_code()  # type: ignore[misc]
-        except ValidationError:
+        except ValidationError as refused:
             record(action="session.code_refused", actor=self.user, address=address)
-            raise
+            is_wrong = refused.code == "incorrect_code"
+            raise ValidationError(WRONG_CODE) if is_wrong else refused from None
         CODE.forget(str(self.user.pk))
         return code
 
@@ -200,10 +188,10 @@ class ForgottenForm(account.ResetPasswordForm):
     email = email_field(autofocus=True)
 
     def clean_email(self) -> str:
-        email: str = super().clean_email()
+        # allauth's looks for the account.
         if not can_send():
             raise ValidationError("This portal can't send e-mail.")
-        return email
+        return str(self.cleaned_data["email"])
 
     def save(self, request: HttpRequest, **_: object) -> str:
         """Let a worker look for the account: here nobody shall see how long that takes."""
@@ -272,36 +260,3 @@ class NewEmailForm(account.AddEmailForm):
     """Another e-mail, which counts once its link was opened."""
 
     email = email_field()
-
-
-class AccessTokenForm(forms.Form):
-    """An API token: what it is for, what it may do, and for how long."""
-
-    name = forms.CharField(
-        label="Name",
-        help_text="What it is for, such as “weekly restore drill”.",
-        max_length=AccessToken._meta.get_field("name").max_length,
-        error_messages={"required": "Enter a name for the token."},
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
-    )
-    lifetime = forms.ChoiceField(
-        label="Expires after", choices=LIFETIMES, initial="90", required=False
-    )
-    scopes = forms.MultipleChoiceField(
-        label="What it can do",
-        choices=Scope.choices,
-        widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one thing the token can do."},
-    )
-
-    def clean_name(self) -> str:
-        """Return one line, without blanks around it."""
-        name = " ".join(self.cleaned_data["name"].split())
-        if problem := name_problem(name):
-            raise forms.ValidationError(problem)
-        return name
-
-    def expires_at(self) -> datetime | None:
-        """Return when the token stops working; None for never."""
-        days = self.cleaned_data["lifetime"]
-        return timezone.now() + timedelta(days=int(days)) if days else None

@@ -1,51 +1,30 @@
 """Ask who it is again, if a browser that was left open is not enough.
 
-allauth asks (password, code, passkey or provider); what is ours is that a fresh sign-in counts,
-and that a form that was filled in is not thrown away.
+allauth asks (password, code, passkey or provider) and remembers when; what is ours is that a fresh
+sign-in counts, and that a form that was filled in is not thrown away.
 """
 
+import time
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
-from allauth.account.signals import authentication_step_completed
-from django.contrib.auth import HASH_SESSION_KEY, update_session_auth_hash
-from django.contrib.auth.signals import user_logged_in
+from allauth.account.authentication import get_authentication_records
 from django.core.exceptions import PermissionDenied
-from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.utils import timezone
 from django.views.generic import View
 
-PASSWORD_AT = "password_at"  # noqa: S105 - the name of a value of the session
 # The password is asked for again after this long.
 RECENT = timedelta(minutes=15)
 # A form that was shown can be sent for this long.
 FILLING_IN = timedelta(hours=1)
 
 
-@receiver(user_logged_in)
-def _note_sign_in(request: HttpRequest, **_: object) -> None:
-    request.session[PASSWORD_AT] = timezone.now().timestamp()
-
-
-@receiver(authentication_step_completed)
-def _note_again(request: HttpRequest, reauthenticated: bool = False, **_: object) -> None:
-    if not reauthenticated:
-        return
-    request.session[PASSWORD_AT] = timezone.now().timestamp()
-    user = request.user
-    # A password that an older hasher had stored is stored anew as it is checked.
-    if user.is_authenticated and user.get_session_auth_hash() != request.session[HASH_SESSION_KEY]:
-        update_session_auth_hash(request, user)
-
-
 def is_recent(request: HttpRequest, within: timedelta) -> bool:
     """Tell whether somebody signed in or confirmed who they are so recently."""
-    age = timezone.now().timestamp() - request.session.get(PASSWORD_AT, 0)
-    return 0 <= age <= within.total_seconds()
+    ages = (time.time() - one["at"] for one in get_authentication_records(request, request.user))
+    return any(0 <= age <= within.total_seconds() for age in ages)
 
 
 class RecentPasswordMixin(View):
@@ -59,7 +38,7 @@ class RecentPasswordMixin(View):
 
     password_for: tuple[str, ...] = ("GET", "POST")
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if request.method in self.password_for and not is_recent(request, self._within(request)):
             methods = get_adapter().get_reauthentication_methods(request.user)
             if not methods:

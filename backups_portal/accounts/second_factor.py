@@ -16,6 +16,7 @@ PURPOSE = "second factor"
 # As long as allauth takes a code: its own step, the one before and the one behind.
 CODE_SECONDS = 90
 WRONG_CODE = "That code is wrong or was already used. Enter the current code from your app."
+NO_PASSKEY = "Your passkey wasn't accepted. Try again, or sign in another way."
 
 
 class HashedCode(str):
@@ -36,7 +37,8 @@ class MfaAdapter(DefaultMFAAdapter):
 
     error_messages = {
         **DefaultMFAAdapter.error_messages,
-        "incorrect_code": WRONG_CODE,
+        # Of passkeys, too; a form says of codes what is wrong with them.
+        "incorrect_code": NO_PASSKEY,
         "cannot_generate_recovery_codes": "Turn on two-factor authentication first.",
     }
 

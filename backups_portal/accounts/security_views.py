@@ -1,7 +1,5 @@
 """The page of an account's safety, and how a browser is signed out elsewhere."""
 
-from typing import Any
-
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
@@ -12,7 +10,6 @@ from django.shortcuts import redirect
 from django.views.generic import TemplateView, View
 from ua_parser import parse
 
-from backups_portal.accounts.access_tokens import tokens_of
 from backups_portal.accounts.account_adapter import codes_left
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of, record
@@ -37,7 +34,7 @@ class SecurityView(TemplateView):
     template_name = "accounts/security.html"
     http_method_names = ["get", "head"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         account = account_of(self.request)
         factors = Authenticator.objects.filter(user=account).order_by("created_at")
         sessions = UserSession.objects.purge_and_list(account)
@@ -46,7 +43,6 @@ class SecurityView(TemplateView):
             passkeys=[one for one in factors if one.type == Authenticator.Type.WEBAUTHN],
             codes_left=codes_left(account),
             has_codes=any(one.type == Authenticator.Type.RECOVERY_CODES for one in factors),
-            tokens=tokens_of(account).count(),
             is_joined=SocialAccount.objects.filter(user=account).exists(),
             settings=settings,
             device_of=device_of,

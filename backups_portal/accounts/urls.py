@@ -9,11 +9,6 @@ from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
 from django.urls import path, re_path, reverse_lazy
 
-from backups_portal.accounts.access_token_views import (
-    AccessTokensView,
-    NewAccessTokenView,
-    RevokeAccessTokenView,
-)
 from backups_portal.accounts.password_reset import NewPasswordView, can_send
 from backups_portal.accounts.security_views import EndSessionView, SecurityView
 from backups_portal.accounts.single_sign_on import single_sign_on, single_sign_on_callback
@@ -79,11 +74,4 @@ urlpatterns = [
     ),
     path("account/sessions/end-others/", end_others, name="usersessions_list"),
     path("account/sessions/<int:session>/end/", EndSessionView.as_view(), name="session-end"),
-    path("account/tokens/", AccessTokensView.as_view(), name="access-tokens"),
-    path("account/tokens/new/", NewAccessTokenView.as_view(), name="access-token-new"),
-    path(
-        "account/tokens/<int:access_token>/revoke/",
-        RevokeAccessTokenView.as_view(),
-        name="access-token-revoke",
-    ),
 ]

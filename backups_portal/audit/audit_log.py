@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 
 from django.db.models import QuerySet
 
@@ -163,7 +162,7 @@ def details_in_words(details: JsonObject) -> list[str]:
     return lines
 
 
-def _value_in_words(name: str, value: Any) -> str:
+def _value_in_words(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, int | float):

@@ -5,23 +5,21 @@ An account that a command names, with `--owner` say, is whom the result belongs 
 
 import os
 import pwd
-from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from backups_portal.audit.recorder import acting_by_command
 
 
-class ByOperator:
+class ByOperator(BaseCommand):
     """Base of a command that is derived from one of Django's."""
 
-    def execute(self, *args: Any, **options: Any) -> str | None:
+    def execute(self, *args: object, **options: object) -> str | None:
         with acting_by_command(system_user()):
-            said: str | None = super().execute(*args, **options)  # type: ignore[misc]
-        return said
+            return super().execute(*args, **options)
 
 
-class OperatorCommand(ByOperator, BaseCommand):
+class OperatorCommand(ByOperator):
     """Base of every other command of the portal."""
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from itertools import zip_longest
-from typing import Any
 
 from backups_portal.demo.errors import DemoError
 from backups_portal.lib import pgsession
@@ -15,7 +14,7 @@ RECORDS = """SELECT device, variable, value, unit, "group", time, location::text
 FETCHED = 10_000
 
 
-def records(dsn: str) -> Iterator[tuple[Any, ...]]:
+def records(dsn: str) -> Iterator[tuple[object, ...]]:
     """Yield all records of a database in a fixed order."""
     with pgsession.connect(dsn) as connection, connection.cursor("records") as cursor:
         cursor.itersize = FETCHED
@@ -36,11 +35,11 @@ def compare_records(source: str, restored: str) -> int:
     return count
 
 
-def common_values(source: str, restored: str, query: str) -> set[Any]:
+def common_values(source: str, restored: str, query: str) -> set[object]:
     """Return what a query of one column finds in both databases."""
     return _column(source, query) & _column(restored, query)
 
 
-def _column(dsn: str, query: str) -> set[Any]:
+def _column(dsn: str, query: str) -> set[object]:
     with pgsession.connect(dsn) as connection:
         return {value for (value,) in connection.execute(query.encode())}

@@ -160,7 +160,7 @@ def _members(text: str) -> Mapping[str, str]:
         if name in found:
             raise NotEvidenceError("This is not an evidence file: a part of it is there twice.")
         found[name] = value
-        place = BLANKS.match(text, place).end()  # type: ignore[union-attr] # it matches ""
+        place = _behind_blanks(text, place)
         if text[place : place + 1] != ",":
             break
         place += 1
@@ -179,9 +179,14 @@ def _string(text: str, place: int) -> tuple[str, int]:
     return str(value), end
 
 
+def _behind_blanks(text: str, place: int) -> int:
+    blanks = BLANKS.match(text, place)
+    return blanks.end() if blanks else place
+
+
 def _after(text: str, place: int, sign: str) -> int:
     """Return the place behind a sign, before which there may be blanks."""
-    place = BLANKS.match(text, place).end()  # type: ignore[union-attr] # it matches ""
+    place = _behind_blanks(text, place)
     if text[place : place + 1] != sign:
         raise NotEvidenceError("This is not an evidence file.")
     return place + 1

@@ -85,7 +85,7 @@ class AccessLogger(Logger):
 
 
 def note_request(
-    environ: Mapping[str, Any],
+    environ: Mapping[str, object],
     status: int,
     headers: Sequence[tuple[str, str]],
     sent: int,
@@ -106,7 +106,7 @@ def note_request(
     )
 
 
-def _path(environ: Mapping[str, Any]) -> str:
+def _path(environ: Mapping[str, object]) -> str:
     """Return the path as it was sent, without secrets; %0A stays on its line."""
     sent = QUERY.sub("", str(environ.get("RAW_URI", "")))
     return quote(masked(unquote(sent)), safe=KEPT)

@@ -36,7 +36,7 @@ def environ_of(scope: Mapping[str, Any]) -> dict[str, object]:
     return environ
 
 
-def _add(environ: dict[str, Any], name: str, value: str) -> None:
+def _add(environ: dict[str, object], name: str, value: str) -> None:
     key = name.upper().replace("-", "_")
     if key not in ("CONTENT_LENGTH", "CONTENT_TYPE"):
         key = f"HTTP_{key}"

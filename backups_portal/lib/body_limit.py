@@ -5,7 +5,6 @@ Looking for a form's token reads all of the body, so this stands before it.
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -26,7 +25,7 @@ class BodyLimitMiddleware:
         return self._get_response(request)
 
     def process_view(
-        self, request: HttpRequest, view: Callable[..., Any], *_: object
+        self, request: HttpRequest, view: Callable[..., object], *_: object
     ) -> HttpResponse | None:
         match = request.resolver_match
         if match and match.namespace in settings.NAMESPACES_WITH_OWN_BODY_LIMIT:
@@ -40,7 +39,7 @@ class BodyLimitMiddleware:
         return None
 
 
-def _most(request: HttpRequest, view: Callable[..., Any]) -> int:
+def _most(request: HttpRequest, view: Callable[..., object]) -> int:
     more = getattr(getattr(view, "view_class", None), "max_body_bytes", 0)
     return more if more and request.user.is_authenticated else MAX_BYTES
 

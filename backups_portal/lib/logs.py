@@ -7,7 +7,6 @@ line has the password of an address, not even in a traceback.
 import json
 import logging
 from datetime import UTC, datetime
-from typing import Any
 
 from celery import current_task
 from django_guid import get_guid
@@ -74,7 +73,7 @@ def _where(record: logging.LogRecord) -> dict[str, str]:
 def _said(record: logging.LogRecord) -> dict[str, object]:
     """Return the values that a record has names for."""
     extra = {name: value for name, value in vars(record).items() if name not in OWN}
-    values: dict[str, Any] = getattr(record, "values", {})
+    values: dict[str, object] = getattr(record, "values", {})
     return {
         **extra,
         **{
@@ -84,7 +83,7 @@ def _said(record: logging.LogRecord) -> dict[str, object]:
     }
 
 
-def _masked(value: Any) -> Any:
+def _masked(value: object) -> object:
     return without_secrets(value) if isinstance(value, str) else value
 
 

@@ -47,7 +47,7 @@ def up(states: dict[str, str]) -> Metric:
     )
 
 
-def gauge(name: str, text: str, value: Any) -> Metric:
+def gauge(name: str, text: str, value: float) -> Metric:
     """Make a figure without labels."""
     return GaugeMetricFamily(f"backups_portal_{name}", text, value=float(value))
 

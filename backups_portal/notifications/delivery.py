@@ -1,7 +1,6 @@
 """The sending of one delivery, and what came of it."""
 
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -66,10 +65,10 @@ class DeliveryJob(LeasedJob[Delivery]):
     def explain(self, error: Exception) -> dict[str, object]:
         return {"reason": super().explain(error)["reason"]}
 
-    def give_up(self, error: Exception, **fields: Any) -> None:
-        self._end(State.FAILED, fields["reason"])
+    def give_up(self, error: Exception, **fields: object) -> None:
+        self._end(State.FAILED, self.failure)
 
-    def postpone(self, then: datetime, **fields: Any) -> None:
+    def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, retry_at=then, **fields)
 
     def _end(self, state: str, reason: str) -> None:

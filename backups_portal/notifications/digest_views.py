@@ -1,7 +1,5 @@
 """The page behind the link that turns a weekly digest off."""
 
-from typing import Any
-
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
@@ -22,9 +20,9 @@ class DigestOffView(TemplateView):
     template_name = "notifications/digest_off.html"
     http_method_names = ["get", "head", "post"]
 
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+    def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
         super().setup(request, *args, **kwargs)
-        self._reader = reader_of_link(kwargs["signed"])
+        self._reader = reader_of_link(self.kwargs["signed"])
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         if self._reader is None:
@@ -32,7 +30,7 @@ class DigestOffView(TemplateView):
         is_on = settings_of(self._reader.project).next_digest_at is not None
         return super().get_context_data(about=self._reader.project, is_on=is_on, **kwargs)
 
-    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if self._reader is None:
             raise Http404("no such link")
         account, project = self._reader

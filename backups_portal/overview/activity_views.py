@@ -52,7 +52,7 @@ class ActivityView(Filtered, PagedView):
         self.form = self.filter_form()
         return self.events(self.form)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
         rows = [
             {
@@ -75,7 +75,7 @@ class ActivityView(Filtered, PagedView):
 class ActivityCsvView(Filtered, ExportedFileView):
     """The same events as CSV, all of them."""
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         events = self.events(self.filter_form()).iterator(chunk_size=EVENTS_AT_A_TIME)
         lines = as_csv(events_for(self.account, events))
         return csv_response(f"activity-{self.project.slug}.csv", lines)

@@ -41,7 +41,7 @@ class ProjectListView(PagedView):
         memberships = Membership.objects.filter(account=account_of(self.request))
         return with_overview(memberships).order_by("project__name", "project_id")
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: Any) -> dict[str, object]:
         context, account = super().get_context_data(**kwargs), account_of(self.request)
         hide_origins(account, context["memberships"])
         invitations = Invitation.objects.filter(email=account.email.lower())
@@ -63,7 +63,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
     template_name = "projects/project.html"
     http_method_names = ["get", "head", "options"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         context = super().get_context_data(**kwargs)
         if not context["is_owner"]:
             return context

@@ -1,7 +1,6 @@
 """Errors as programs and people read them: problem details (RFC 9457), with a sentence."""
 
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from django.http import HttpResponse
@@ -32,7 +31,7 @@ class ProblemError(Exception):
         more: Further members, such as `errors` or `preview`; `code` instead of the status's own.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str, **more: Any) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, **more: object) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
@@ -45,7 +44,7 @@ class ProblemError(Exception):
         return cls(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors)
 
 
-def problem(status: int, detail: str, **more: Any) -> HttpResponse:
+def problem(status: int, detail: str, **more: object) -> HttpResponse:
     """Answer a request that failed."""
     known = HTTPStatus(status)
     body = {

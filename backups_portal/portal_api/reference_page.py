@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.portal_api.api import ABOUT, api
 from backups_portal.portal_api.view_wrapper import ROOT
 from backups_portal.ui.openapi_pages import groups_of

@@ -7,14 +7,15 @@ from django.conf import settings
 from django.http import HttpRequest
 from ninja.security.base import AuthBase
 
-from backups_portal.accounts.access_tokens import (
+from backups_portal.access_tokens.issued_tokens import (
     find_access_token,
     note_use,
     record_refused_use,
     refusal_of,
 )
-from backups_portal.accounts.models import AccessToken, Account
-from backups_portal.accounts.scopes import Scope, allows
+from backups_portal.access_tokens.models import AccessToken
+from backups_portal.access_tokens.scopes import Scope, allows
+from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of
 from backups_portal.lib.client_address import neighbourhood
 from backups_portal.lib.limits import Limit

@@ -23,7 +23,7 @@ _LONG_NUMBER = re.compile(rb"[\d.]{17}")
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
 
 
-def is_too_deep(value: Any) -> bool:
+def is_too_deep(value: object) -> bool:
     """Tell whether a parsed body has more levels than DEEPEST."""
     for _ in range(_ROOM):
         value = [value]
@@ -49,7 +49,7 @@ def load_json(text: str | bytes | bytearray | memoryview) -> Any:
     return _members(text.decode()) if may_be_deep(text) and is_too_deep(value) else value
 
 
-def dump_json(value: Any) -> bytes:
+def dump_json(value: object) -> bytes:
     """Write a value that `load_json` has read as JSON."""
     return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS)
 
@@ -85,7 +85,7 @@ def _members(text: str) -> Any:
     return members
 
 
-def as_object(value: Any) -> dict[str, object]:
+def as_object(value: object) -> dict[str, object]:
     """Read a column that holds an object; empty if it holds something else."""
     return dict(value) if isinstance(value, dict) else {}
 

@@ -1,6 +1,5 @@
 """The page of a project's API: its tokens, its address, and how clients are pointed at it."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 from django.conf import settings
@@ -12,6 +11,7 @@ from django.views.generic import FormView, View
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.audit.recorder import address_of
+from backups_portal.projectdb.profile_tokens import NAME_LENGTH
 from backups_portal.projectdb.tokens import NewToken
 from backups_portal.projects.access import Permission, projects_with
 from backups_portal.projects.client_configuration import (
@@ -20,7 +20,7 @@ from backups_portal.projects.client_configuration import (
     snippets,
 )
 from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
-from backups_portal.projects.forms import NAME_LENGTH, TokenForm
+from backups_portal.projects.forms import TokenForm
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.projects.profile_tokens import list_tokens, make_token, revoke_token
 from backups_portal.ui.deferred_list import ListBehindMixin
@@ -43,7 +43,7 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
     form_class = TokenForm
     http_method_names = ["get", "head", "post", "options"]
 
-    def get(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         return self.show()
 
     def get_initial(self) -> dict[str, object]:
@@ -115,22 +115,22 @@ class RevokeTokenView(ProjectPermissionMixin, View):
     permission = Permission.MANAGE_API
     http_method_names = ["post", "options"]
 
-    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, token: str, **kwargs: object) -> HttpResponseBase:
         try:
-            token = revoke_token(
+            revoked = revoke_token(
                 project=self.project,
                 actor=self.account,
-                token_id=kwargs["token"],
+                token_id=token,
                 address=address_of(request),
             )
         except DatabaseUnreachableError as error:
             messages.error(request, f"{error} Nothing was revoked.")
             return self.back()
-        if token is None:
+        if revoked is None:
             messages.info(request, "That token was already revoked.")
         else:
             messages.success(
-                request, f"“{token.name}” is revoked. Anything that still uses it is refused."
+                request, f"“{revoked.name}” is revoked. Anything that still uses it is refused."
             )
         return self.back()
 

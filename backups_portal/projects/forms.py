@@ -1,15 +1,10 @@
 """Forms about a project."""
 
-from datetime import datetime, timedelta
-
 from django import forms
-from django.utils import timezone
 
-from backups_portal.accounts.forms import LIFETIMES
 from backups_portal.audit.audit_log import AREAS
-from backups_portal.projectdb.profile_tokens import NAME_LENGTH
 from backups_portal.projects.models import Membership
-from backups_portal.ui.visible_names import name_problem
+from backups_portal.ui.token_form import NewTokenForm, lifetime_field, name_field
 
 PERMISSIONS = (
     ("full", "Full"),
@@ -18,32 +13,12 @@ PERMISSIONS = (
 )
 
 
-class TokenForm(forms.Form):
+class TokenForm(NewTokenForm):
     """A profile token: its name, what it may do, and for how long."""
 
-    name = forms.CharField(
-        label="Name",
-        help_text="What it is for, such as “migration script”.",
-        max_length=NAME_LENGTH,
-        error_messages={"required": "Enter a name for the token."},
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )
+    name = name_field("migration script")
     permission = forms.ChoiceField(label="Permission", choices=PERMISSIONS, initial="full")
-    lifetime = forms.ChoiceField(
-        label="Expires after", choices=LIFETIMES, initial="30", required=False
-    )
-
-    def clean_name(self) -> str:
-        """Make it one line, without blanks around it."""
-        name = " ".join(self.cleaned_data["name"].split())
-        if problem := name_problem(name):
-            raise forms.ValidationError(problem)
-        return name
-
-    def expires_at(self) -> datetime | None:
-        """Return when the token stops working; None for never."""
-        days = self.cleaned_data["lifetime"]
-        return timezone.now() + timedelta(days=int(days)) if days else None
+    lifetime = lifetime_field("30")
 
 
 class InvitationForm(forms.Form):

@@ -1,7 +1,5 @@
 """The page of a project's members, and what somebody does who was invited."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
@@ -38,7 +36,7 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
     form_class = InvitationForm
     http_method_names = ["get", "head", "post", "options"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         found = self.project.memberships.select_related("account")
         ordered = found.order_by("-role", "account__email", "pk")
         page = Paginator(ordered, MEMBERS).get_page(self.request.GET.get("page"))
@@ -86,38 +84,38 @@ class MembersAction(ProjectPermissionMixin, View):
 class RemoveView(MembersAction):
     """Ends a membership."""
 
-    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
+    def post(self, request: HttpRequest, member: int, **kwargs: object) -> HttpResponseBase:
         try:
-            member = members.remove(
+            removed = members.remove(
                 project=self.project,
                 actor=self.account,
-                member_id=kwargs["member"],
+                member_id=member,
                 address=address_of(request),
             )
         except MembersRefusedError as refused:
             messages.error(request, str(refused))
             return self.back()
-        if member is None:
+        if removed is None:
             messages.info(request, "That member was already removed.")
         else:
-            messages.success(request, f"{member.account} is no longer a member.")
+            messages.success(request, f"{removed.account} is no longer a member.")
         return self.back()
 
 
 class WithdrawView(MembersAction):
     """Takes an invitation back."""
 
-    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponseBase:
-        invitation = members.withdraw(
+    def post(self, request: HttpRequest, invitation: int, **kwargs: object) -> HttpResponseBase:
+        withdrawn = members.withdraw(
             project=self.project,
             actor=self.account,
-            invitation_id=kwargs["invitation"],
+            invitation_id=invitation,
             address=address_of(request),
         )
-        if invitation is None:
+        if withdrawn is None:
             messages.info(request, "That invitation was already answered or withdrawn.")
         else:
-            messages.success(request, f"The invitation for {invitation.email} was withdrawn.")
+            messages.success(request, f"The invitation for {withdrawn.email} was withdrawn.")
         return self.back()
 
 

@@ -45,7 +45,7 @@ class ProjectPermissionMixin(ContextMixin, View):
         """Return which project the request is about; may raise Http404."""
         return self.kwargs["slug"]
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def dispatch(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         if not isinstance(request.user, Account):
             raise PermissionDenied("Sign in first.")
         self.account = request.user
@@ -58,7 +58,7 @@ class ProjectPermissionMixin(ContextMixin, View):
         self.project = self.membership.project
         return super().dispatch(request, *args, **kwargs)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, Any]:
         return super().get_context_data(
             project=self.project,
             role=self.membership.get_role_display(),

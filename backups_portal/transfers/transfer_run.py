@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -99,10 +98,10 @@ class TransferJob(LeasedJob[Transfer]):
             fields["reason"] = f"{error} {self._holder()}".strip()
         return fields
 
-    def give_up(self, error: Exception, **fields: Any) -> None:
+    def give_up(self, error: Exception, **fields: object) -> None:
         self._end(Transfer.State.FAILED, **fields)
 
-    def postpone(self, then: datetime, **fields: Any) -> None:
+    def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, reason=fields["reason"])
 
     def _holder(self) -> str:
@@ -246,7 +245,7 @@ class TransferJob(LeasedJob[Transfer]):
         for_good = self.row.wish == Transfer.Wish.CANCEL
         self._end(Transfer.State.CANCELLED if for_good else Transfer.State.PAUSED)
 
-    def _end(self, state: str, **fields: Any) -> None:
+    def _end(self, state: str, **fields: object) -> None:
         with transaction.atomic():
             self.finish(state=state, wish=Transfer.Wish.GO_ON, **{"reason": "", **fields})
             if self.row.work != Transfer.Work.PLAN:

@@ -26,7 +26,7 @@ def control(bound: forms.BoundField) -> SafeString:
 class OnceInput(forms.TextInput):
     """An input whose value cannot be used twice, so a refused one is not shown again."""
 
-    def format_value(self, value: Any) -> None:
+    def format_value(self, value: object) -> None:
         """Return nothing, whatever was typed."""
 
 
@@ -49,7 +49,7 @@ class LongSelect(forms.Select):
         attributes = flatatt(self.build_attrs(self.attrs, {"name": name, **(attrs or {})}))
         return format_html("<select{}>{}</select>", attributes, options)
 
-    def _option(self, chosen: str, value: Any, label: Any) -> str:
+    def _option(self, chosen: str, value: object, label: object) -> str:
         text = "" if value is None else str(value)
         flags = " selected" if text == chosen else ""
         if why_not := self.closed.get(text):

@@ -98,7 +98,7 @@ def _icons() -> Callable[[str], Markup]:
     return icons.__getitem__
 
 
-FILTERS: dict[str, Callable[..., Any]] = {
+FILTERS: dict[str, Callable[..., object]] = {
     "capfirst": defaultfilters.capfirst,
     "control": control,
     "data_size": data_size,
@@ -119,7 +119,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "timesince": defaultfilters.timesince_filter,
     "tone": tone,
 }
-GLOBALS: dict[str, Callable[..., Any]] = {
+GLOBALS: dict[str, Callable[..., object]] = {
     "ago": moments.ago,
     "clock": moments.clock,
     "dated": moments.dated,

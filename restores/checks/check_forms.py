@@ -25,7 +25,7 @@ def _device(label: str, *, is_required: bool, placeholder: str = "") -> forms.Ch
     )
 
 
-def _number(*, is_required: bool = True, **attributes: Any) -> forms.NumberInput:
+def _number(*, is_required: bool = True, **attributes: object) -> forms.NumberInput:
     required = {"required": True} if is_required else {}
     return forms.NumberInput(attrs={**attributes, **required})
 

@@ -1,7 +1,6 @@
 """One run of a snapshot: the engine works, its row says how it ended."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from celery.exceptions import SoftTimeLimitExceeded
@@ -219,7 +218,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
             log.error("tracking missed changes %s", untracked, snapshot=snapshot.pk)
             self._record("snapshot.untracked_change", changes=untracked[:MAX_NAMED])
 
-    def _record(self, action: str, **details: Any) -> None:
+    def _record(self, action: str, **details: object) -> None:
         record(
             action=action,
             actor=None,

@@ -42,12 +42,12 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
     form_class = BackupSettingsForm
     http_method_names = ["get", "head", "post"]
 
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+    def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
         super().setup(request, *args, **kwargs)
         if request.method not in READING:
             self.permission = Permission.MANAGE_BACKUPS
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if request.GET.get("size") != "now":
             return super().get(request, *args, **kwargs)
         context = self._measured()
@@ -65,7 +65,7 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
     def get_initial(self) -> dict[str, Any]:
         return BackupSettingsForm.values_of(self.project.main_database)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         database = self.project.main_database
         growth = growth_of(self.project)
         return super().get_context_data(

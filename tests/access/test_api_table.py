@@ -10,7 +10,7 @@ import pytest
 from django.http import HttpResponse
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from backups_portal.accounts.scopes import Scope, allows
+from backups_portal.access_tokens.scopes import Scope, allows
 from backups_portal.audit.models import AuditEvent
 from backups_portal.portal_api.api import api
 from tests import factories

@@ -10,9 +10,8 @@ from allauth.account.utils import user_pk_to_url_str
 from celery.exceptions import OperationalError
 from django.core import mail
 from django.test import Client
-from django.utils import timezone
 
-from backups_portal.accounts import reauthentication, tasks
+from backups_portal.accounts import tasks
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import send_link
 from backups_portal.audit.models import AuditEvent
@@ -39,13 +38,6 @@ def snapshot(account: Account) -> Snapshot:
     return factories.make_snapshot(factories.make_project_row(owner=account))
 
 
-def later(client: Client, age: timedelta) -> None:
-    """Let the password have been given so long ago."""
-    session = client.session
-    session[reauthentication.PASSWORD_AT] = (timezone.now() - age).timestamp()
-    session.save()
-
-
 def address(snapshot: Snapshot, what: str) -> str:
     project = f"/projects/{snapshot.project.slug}/"
     return {
@@ -66,7 +58,7 @@ def test_who_has_just_signed_in_is_not_asked(client: Client, snapshot: Snapshot,
 def test_a_browser_left_open_is_asked_and_led_back(
     client: Client, snapshot: Snapshot, what: str, method: str
 ) -> None:
-    later(client, timedelta(minutes=16))
+    factories.age_sign_in(client, timedelta(minutes=16))
     url = address(snapshot, what)
     asked = getattr(client, method)(url)
     assert asked.status_code == 302
@@ -87,7 +79,7 @@ def test_another_try_of_a_restore_needs_the_password(client: Client, snapshot: S
     restore = factories.make_restore(
         snapshot, requested_by=snapshot.project.created_by, state="failed", reason="It broke."
     )
-    later(client, timedelta(minutes=16))
+    factories.age_sign_in(client, timedelta(minutes=16))
     asked = client.post(f"/restores/{restore.pk}/retry/")
     assert asked["Location"] == f"/account/password-again/?next=%2Frestores%2F{restore.pk}%2F"
     restore.refresh_from_db()
@@ -96,18 +88,18 @@ def test_another_try_of_a_restore_needs_the_password(client: Client, snapshot: S
 
 def test_what_was_filled_in_for_long_is_not_thrown_away(client: Client, snapshot: Snapshot) -> None:
     url = address(snapshot, "shut-down")
-    later(client, timedelta(minutes=45))
+    factories.age_sign_in(client, timedelta(minutes=45))
     assert client.post(url, {"name": "not its name"}).status_code == 400
-    later(client, timedelta(minutes=61))
+    factories.age_sign_in(client, timedelta(minutes=61))
     assert client.post(url, {"name": snapshot.project.name}).status_code == 302
     assert Project.objects.get().state == Project.State.ACTIVE
-    later(client, timedelta(minutes=61))
+    factories.age_sign_in(client, timedelta(minutes=61))
     assert client.post(address(snapshot, "restore"), {"name": "x"}).status_code == 302
     assert not Restore.objects.exists()
 
 
 def test_a_clock_that_was_set_back_opens_nothing(client: Client, snapshot: Snapshot) -> None:
-    later(client, timedelta(minutes=-5))
+    factories.age_sign_in(client, timedelta(minutes=-5))
     assert client.get(address(snapshot, "restore")).status_code == 302
 
 
@@ -115,7 +107,7 @@ def test_a_collaborator_is_refused_before_being_asked(client: Client, snapshot: 
     colleague = factories.make_account()
     factories.make_membership(snapshot.project, colleague)
     client.force_login(colleague)
-    later(client, timedelta(days=1))
+    factories.age_sign_in(client, timedelta(days=1))
     assert client.get(address(snapshot, "restore")).status_code == 403
 
 
@@ -284,7 +276,7 @@ def test_changing_it_signs_the_others_out(client: Client, account: Account) -> N
     sign_in(elsewhere, account.email)
     assert change(client, "wrong").status_code == 400
     assert change(client, factories.PASSWORD)["Location"] == "/account/"
-    assert client.get("/account/").status_code == 200
+    assert "Your password was changed." in client.get("/account/").text
     assert elsewhere.get("/account/").status_code == 302
     account.refresh_from_db()
     assert account.check_password(NEW)
@@ -307,6 +299,7 @@ def test_another_email_counts_once_it_is_confirmed(
     confirm(client)
     new = {"email": "olivia@elsewhere.example", "action_add": ""}
     assert client.post("/account/email/", new).status_code == 302
+    assert "sent a link to your new e-mail" in client.get("/account/email/").text
     assert mail.outbox[-1].to == ["olivia@elsewhere.example"]
     account.refresh_from_db()
     assert account.email == "olivia@example.com"

@@ -4,14 +4,18 @@ import base64
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import allauth
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import decrypt
 from allauth.usersessions.models import UserSession
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.sessions.models import Session
 from django.db import connection
@@ -70,6 +74,7 @@ def turn_on(client: Client, account: Account) -> list[str]:
     assert done["Location"] == CODES
     page = client.get(CODES)
     assert "no-store" in page["Cache-Control"]
+    assert "Two-factor authentication is on." in page.text
     return re.findall(r"<code>(\d{10})</code>", page.text)
 
 
@@ -198,15 +203,6 @@ def test_it_is_not_turned_on_by_halves(client: Client, account: Account, code: s
     assert not asks_for_code(account)
 
 
-def later(client: Client) -> None:
-    """Let it have been said an hour ago who it is."""
-    session = client.session
-    session["password_at"] -= 60 * 60
-    for record in session["account_authentication_methods"]:
-        record["at"] -= 60 * 60
-    session.save()
-
-
 ASKED = (ON, OFF, f"{CODES}new/", CODES, "/account/passkeys/new/", "/account/email/")
 
 
@@ -217,7 +213,7 @@ def test_a_browser_left_open_changes_nothing(
     if address != ON:
         turn_on(client, account)
     before = list(Authenticator.objects.values_list("pk", "data"))
-    later(client)
+    factories.age_sign_in(client, timedelta(hours=1))
     form = {"action_add": "", "email": "mallory@example.com"}
     asked = client.post(address, form) if address != CODES else client.get(address)
     assert asked["Location"].startswith("/account/password-again/?next=")
@@ -229,7 +225,7 @@ def test_a_browser_left_open_changes_nothing(
 
 def test_a_code_confirms_who_it_is(client: Client, account: Account) -> None:
     turn_on(client, account)
-    later(client)
+    factories.age_sign_in(client, timedelta(hours=1))
     page = client.get(client.get(OFF)["Location"]).text
     assert "/account/password-again/code/?next=" in page
     form = {"code": code_of(account), "next": OFF}
@@ -278,9 +274,16 @@ def test_another_browser_is_signed_out(client: Client, account: Account) -> None
     assert sorted(one.get("/account/").status_code for one in (phone, laptop)) == [200, 302]
     client.post("/account/sessions/end-others/")
     assert [one.get("/account/").status_code for one in (phone, laptop)] == [302, 302]
-    assert client.get("/account/").status_code == 200
+    assert "All other browsers were signed out." in client.get("/account/").text
     actions = AuditEvent.objects.values_list("action", "account_id")
     assert {("session.ended", account.pk), ("session.others_ended", account.pk)} <= {*actions}
+
+
+def test_messages_have_the_names_that_allauth_asks_for() -> None:
+    ours, theirs = Path(settings.BASE_DIR) / "templates", Path(allauth.__file__).parent
+    said = {str(path.relative_to(ours)) for path in ours.glob("*/messages/*.txt")}
+    assert len(said) == 9
+    assert {name for name in said if not (theirs / "templates" / name).is_file()} == set()
 
 
 def test_nobody_ends_the_sessions_of_somebody_else(client: Client, account: Account) -> None:

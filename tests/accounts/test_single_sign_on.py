@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -271,9 +272,7 @@ def test_who_has_no_password_confirms_by_the_provider(
 ) -> None:
     settings.OIDC_CREATE_ACCOUNTS = True
     provider.sign_in(client, "42")
-    session = client.session
-    session["password_at"] -= 60 * 60
-    session.save()
+    factories.age_sign_in(client, timedelta(hours=1))
     asked = client.get("/account/second-factor/")
     assert asked["Location"] == "/sign-in/single/?next=%2Faccount%2Fsecond-factor%2F"
     begun = client.get(asked["Location"])["Location"]

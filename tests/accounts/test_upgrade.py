@@ -31,7 +31,8 @@ from django.conf import settings
 from django.test import Client
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from backups_portal.accounts.access_tokens import find_access_token, refusal_of
+from django.contrib.contenttypes.models import ContentType
+from backups_portal.access_tokens.issued_tokens import find_access_token, refusal_of
 from backups_portal.accounts.models import Account
 from tests.accounts.test_security import shown_by_app
 secret, codes, token, password = json.loads(input())
@@ -51,6 +52,7 @@ print(json.dumps({
     "begun": sign_in("peter@example.com"),
     "closed": sign_in("closed@example.com"),
     "token": [found.account.email, found.name, refusal_of(found)],
+    "apps of tokens": [one.app_label for one in ContentType.objects.filter(model="accesstoken")],
     "emails": sorted(EmailAddress.objects.values_list("email", "verified", "primary")),
     "names": sorted(Account.objects.values_list("email", "name")),
     "left": [len(one.wrap().get_unused_codes())
@@ -113,6 +115,7 @@ def test_everybody_of_version_0_1_0_still_signs_in(database: str) -> None:
         "begun": ["/", 200],
         "closed": ["", 302],
         "token": ["olivia@example.com", "nightly drill", ""],
+        "apps of tokens": ["access_tokens"],
         "emails": [
             ["closed@example.com", True, True],
             ["olivia@example.com", True, True],

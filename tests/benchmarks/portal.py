@@ -26,6 +26,7 @@ from backups_portal.projects.servers import DEFAULT_NAME, register_server
 from backups_portal.urls import urlpatterns as pages
 from restores.snapshot_loader import Target
 from snapshots.models import Snapshot
+from tests import forced_sign_ins  # noqa: F401 - it listens
 from tests.benchmarks.fleet import add_devices
 from tests.benchmarks.servers import Client
 from tests.factories import (

@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 from django.test import Client
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.objectives.standings import LABELS
 from backups_portal.portal_api import schemas
 from backups_portal.projects.models import MainDatabase, Membership, Project

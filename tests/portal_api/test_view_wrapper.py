@@ -8,8 +8,9 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from backups_portal.accounts.access_tokens import revoke_access_token
-from backups_portal.accounts.models import AccessToken, Account
+from backups_portal.access_tokens.issued_tokens import revoke_access_token
+from backups_portal.access_tokens.models import AccessToken
+from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.portal_api.view_wrapper import MAX_BODY_BYTES
 from backups_portal.projects.due_times import NOT_BY_HAND

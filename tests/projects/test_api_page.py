@@ -19,8 +19,7 @@ from backups_portal.projects.access import RightLostError
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.errors import DatabaseUnreachableError
 from backups_portal.projects.models import Project
-from tests.accounts.test_passwords import later
-from tests.factories import PASSWORD, make_account
+from tests.factories import PASSWORD, age_sign_in, make_account
 
 TOKEN = re.compile(r"p-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{10}\b")
 LISTED = {"list": "now"}
@@ -147,7 +146,7 @@ def test_both_are_audited_without_the_value(owner: Client, live_project: Project
 
 
 def test_a_browser_left_open_makes_no_token(owner: Client, live_project: Project) -> None:
-    later(owner, timedelta(minutes=16))
+    age_sign_in(owner, timedelta(minutes=16))
     form = {"name": "A & B", "permission": "read", "lifetime": "90"}
     assert owner.get(page(live_project)).status_code == 200
     asked = owner.post(page(live_project), form)

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -14,7 +15,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
-from tests.factories import PASSWORD, make_snapshot
+from tests.factories import PASSWORD, age_sign_in, make_snapshot
 
 pytestmark = pytest.mark.django_db
 
@@ -62,9 +63,7 @@ def test_who_has_just_signed_in_gets_it(client: Client, snapshot: Snapshot) -> N
 def test_a_browser_left_open_is_asked_who_it_is(
     client: Client, snapshot: Snapshot, method: str, minutes: int
 ) -> None:
-    session = client.session
-    session["password_at"] -= minutes * 60
-    session.save()
+    age_sign_in(client, timedelta(minutes=minutes))
     asked = getattr(client, method)(url(snapshot))
     assert asked["Location"] == f"/account/password-again/?next={quote(url(snapshot), safe='')}"
     assert events() == []

@@ -23,7 +23,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.reports import device_reading
-from tests.factories import make_snapshot
+from tests.factories import age_sign_in, make_snapshot
 from tests.projectdatabases import DEVICE
 from tests.takensnapshots import taken
 
@@ -156,9 +156,7 @@ def test_variables_are_counted(client: Client, snapshot: Snapshot) -> None:
 
 
 def test_the_password_is_asked_for_again(client: Client, snapshot: Snapshot) -> None:
-    session = client.session
-    session["password_at"] = (timezone.now() - timedelta(hours=1)).timestamp()
-    session.save()
+    age_sign_in(client, timedelta(hours=1))
     for ending in ("", "variables/", "export/?format=csv"):
         response = client.get(address(snapshot, ending))
         assert response.status_code == 302

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pytest
 from django import forms
 
+from backups_portal.access_tokens import forms as access_tokens
 from backups_portal.accounts import forms as accounts
 from backups_portal.notifications import forms as notifications
 from backups_portal.projects import forms as projects
 from restores import forms as restores
 from snapshots import forms as snapshots
 
-MODULES = (accounts, notifications, projects, restores, snapshots)
+MODULES = (access_tokens, accounts, notifications, projects, restores, snapshots)
 UNHELPFUL = str(forms.Field.default_error_messages["required"])
 
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from backups_portal.accounts.forms import AccessTokenForm
+from backups_portal.access_tokens.forms import AccessTokenForm
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record

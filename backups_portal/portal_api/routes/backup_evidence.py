@@ -7,7 +7,7 @@ from typing import Annotated
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
 from backups_portal.evidence.evidence_period import PeriodRefusedError
 from backups_portal.evidence.evidence_requests import make_file, period_of, scope_for

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from django.http import Http404
 from ninja import Field, Query, Router, Schema
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
 from backups_portal.lib.bulkhead import FullError
 from backups_portal.portal_api import schemas

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 from ninja import Query, Router, Status
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.portal_api import schemas

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from django.http import Http404
 from ninja import Router, Status
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned

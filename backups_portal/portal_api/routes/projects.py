@@ -5,7 +5,7 @@ from http import HTTPStatus
 from django.utils import timezone
 from ninja import Router
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
 from backups_portal.overview.project_overview import hide_origins, with_overview
 from backups_portal.portal_api import schemas

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpResponse
 from ninja import Router
 
-from backups_portal.accounts.scopes import Scope
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.portal_api import schemas

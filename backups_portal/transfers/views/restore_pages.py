@@ -1,7 +1,6 @@
 """Show the page of a restore with what was moved back, and move it back."""
 
 import uuid
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -51,7 +50,7 @@ class MoveBackView(RestoreView):
 
     http_method_names = ["post"]
 
-    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         source, sought = self.restore.project, self.restore.looked_for
         try:
             if source is None or sought is None:

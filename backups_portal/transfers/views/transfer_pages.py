@@ -79,7 +79,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
     form_class = TransferForm
     http_method_names = ["get", "head", "post"]
 
-    def post(self, request: HttpRequest, *args: object, **kwargs: Any) -> HttpResponse:
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         if "show" not in request.POST:
             return super().post(request, *args, **kwargs)
         posted = _as_posted(request.POST)
@@ -132,7 +132,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
     def get_form_kwargs(self) -> dict[str, object]:
         return {**super().get_form_kwargs(), **self._form_options()}
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: Any) -> dict[str, object]:
         if self.request.method == "POST":
             # Somebody waits for the list, or has no scripts that would ask for it.
             kwargs |= self._devices(kwargs["form"])
@@ -188,7 +188,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
         return redirect("transfer", self.project.slug, transfer.pk)
 
 
-def _as_posted(posted: QueryDict) -> dict[str, Any]:
+def _as_posted(posted: QueryDict) -> dict[str, object]:
     """Return what was filled in, to show it again before it is looked at."""
     return {**posted.dict(), **{name: posted.getlist(name) for name in ("devices", "kinds")}}
 

@@ -11,7 +11,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from backups_portal.accounts.models import AccessToken, Account
+from backups_portal.access_tokens.models import AccessToken
+from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.limits import Limit

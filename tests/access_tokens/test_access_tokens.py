@@ -8,10 +8,11 @@ from django.db import IntegrityError, transaction
 from django.test import Client
 from django.utils import timezone
 
-from backups_portal.accounts import access_tokens
-from backups_portal.accounts.access_tokens import NameTakenError, find_access_token
-from backups_portal.accounts.models import AccessToken, Account
-from backups_portal.accounts.scopes import Scope, allows
+from backups_portal.access_tokens import issued_tokens
+from backups_portal.access_tokens.issued_tokens import NameTakenError, find_access_token
+from backups_portal.access_tokens.models import AccessToken
+from backups_portal.access_tokens.scopes import Scope, allows
+from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from tests import factories
 from tests.accounts.test_sign_in import sign_in
@@ -58,12 +59,9 @@ def test_the_value_is_kept_nowhere(client: Client, account: Account) -> None:
 
 
 def test_making_one_asks_for_the_password(client: Client, account: Account) -> None:
-    session = client.session
-    session["password_at"] -= 16 * 60
-    session.save()
+    factories.age_sign_in(client, timedelta(minutes=16))
     assert client.get(NEW)["Location"] == f"/account/password-again/?next={NEW.replace('/', '%2F')}"
-    session["password_at"] -= 60 * 60
-    session.save()
+    factories.age_sign_in(client, timedelta(minutes=76))
     assert client.post(NEW, FORM).status_code == 302
     assert not AccessToken.objects.exists()
 
@@ -120,7 +118,7 @@ def test_the_pages_say_that_a_new_password_ends_none(client: Client, account: Ac
     assert client.post("/account/password/", form).status_code == 302
     token = find_access_token(value)
     assert token is not None
-    assert access_tokens.refusal_of(token) == ""
+    assert issued_tokens.refusal_of(token) == ""
     assert "Changing your password" in client.get("/account/tokens/").text
 
 
@@ -131,11 +129,11 @@ def test_an_expired_one_is_said_to_be(client: Client, account: Account) -> None:
 
 def test_two_accounts_may_use_one_name() -> None:
     for account in (factories.make_account(), factories.make_account()):
-        access_tokens.make_access_token(
+        issued_tokens.make_access_token(
             account=account, name="drill", scopes=["backups:read"], expires_at=None
         )
     with pytest.raises(NameTakenError):
-        access_tokens.make_access_token(
+        issued_tokens.make_access_token(
             account=account, name="Drill", scopes=["backups:read"], expires_at=None
         )
 

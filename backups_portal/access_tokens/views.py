@@ -1,20 +1,18 @@
 """Show the pages of an account's API tokens."""
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import add_never_cache_headers
 from django.views.generic import TemplateView, View
 
-from backups_portal.accounts.access_tokens import (
+from backups_portal.access_tokens.forms import AccessTokenForm
+from backups_portal.access_tokens.issued_tokens import (
     NameTakenError,
     make_access_token,
     revoke_access_token,
     tokens_of,
 )
-from backups_portal.accounts.forms import AccessTokenForm
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.accounts.security_views import account_of
 from backups_portal.audit.recorder import address_of
@@ -24,17 +22,17 @@ from backups_portal.ui.form_views import RefusingFormView
 class AccessTokensView(TemplateView):
     """List the tokens, with scopes and last use."""
 
-    template_name = "accounts/access_tokens.html"
+    template_name = "access_tokens/list.html"
     http_method_names = ["get", "head"]
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(tokens=tokens_of(account_of(self.request)), **kwargs)
 
 
 class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
     """Makes one, and shows its value once."""
 
-    template_name = "accounts/new_access_token.html"
+    template_name = "access_tokens/new.html"
     form_class = AccessTokenForm
     http_method_names = ["get", "head", "post"]
 
@@ -52,7 +50,7 @@ class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
             form.add_error("name", str(refused))
             return self.form_invalid(form)
         context = {"token": token.row, "value": token.value}
-        response = render(self.request, "accounts/access_token_made.html", context)
+        response = render(self.request, "access_tokens/made.html", context)
         add_never_cache_headers(response)
         return response
 
