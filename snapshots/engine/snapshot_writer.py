@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
-from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE, Table
 from snapshots.engine.contents_index import (
     KeptCells,
     encode_cells,
@@ -23,7 +23,7 @@ from snapshots.engine.digest import row_words, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
 from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
 from snapshots.engine.instant_reader import Reader, open_reader, reuse_connection
-from snapshots.engine.inventory import note_devices, note_excluded, note_series
+from snapshots.engine.inventory import DeviceNotes, note_devices, note_excluded, note_series
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
 from snapshots.engine.reading_plan import (
@@ -41,7 +41,7 @@ from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segment_store import SegmentStore, read_back
 from snapshots.engine.segments import Coverage, EncodedSegment, encode
 from snapshots.engine.snapshot_steps import Step
-from snapshots.engine.source_database import Instant, estimate_rows, open_instant
+from snapshots.engine.source_database import Instant, open_instant
 from snapshots.engine.storage import Storage
 from snapshots.engine.time_bounds import EdgeCounter
 
@@ -133,7 +133,7 @@ def _take(source: Source, destination: Destination, listener: Listener) -> Manif
             columns=kept_columns(instant),
             devices=devices,
             rows_total=reading.plan.rows
-            + estimate_rows(connection, [table.name for table in RESOURCE_TABLES]),
+            + instant.estimate_rows(table.name for table in RESOURCE_TABLES),
         )
         segments = run.read_all(source, reading, connection)
         if reading.base is not None:
@@ -147,7 +147,7 @@ def _take(source: Source, destination: Destination, listener: Listener) -> Manif
         run.reach(Step.FORGETTING)
         # A manifest whose marks stay is the caller's to remove: it knows whether the snapshot is
         # still its own, or another attempt's that has published under the same name.
-        _forget_marks(connection, manifest)
+        _forget_marks(connection, instant, manifest)
         return manifest
 
 
@@ -205,6 +205,7 @@ class _Run:
         self._lock = threading.Lock()
         self._cells: list[pa.Table] = []
         self._edges = EdgeCounter(devices)
+        self._notes = DeviceNotes()
 
     def read_all(self, source: Source, reading: Reading, connection: Connection) -> list[Segment]:
         """Store what is to be read; returns all segments, also reused ones.
@@ -239,9 +240,10 @@ class _Run:
     ) -> Manifest:
         """Store what tells of the segments, and write the manifest."""
         project_id, instant = self._destination.project_id, reading.instant
-        excluded = note_excluded(connection, segments)
+        excluded = note_excluded(connection, instant, segments)
         devices = note_devices(
             connection,
+            self._notes,
             base=reading.kept.devices,
             read=reading.plan.read,
             edges=self._edges.edges(),
@@ -280,7 +282,7 @@ class _Run:
             return []
         if isinstance(job, ResourcesJob):
             parts = reader.whole(job.tables)
-            return [self._read_part(ReadJob(table), part) for table, part in parts]
+            return [self._read_resources(table, part) for table, part in parts]
         return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
     def _store_cells(self, kept: KeptCells) -> list[Segment]:
@@ -290,6 +292,10 @@ class _Run:
             for chunks, cells in kept.with_new(add_cells(self._cells))
         ]
         return sorted([*kept.objects, *written], key=_load_order)
+
+    def _read_resources(self, table: Table, part: pa.Table) -> Segment:
+        self._notes.add(table.name, part)
+        return self._read_part(ReadJob(table), part)
 
     def _read_part(self, job: ReadJob, part: pa.Table) -> Segment:
         covers = None
@@ -350,12 +356,13 @@ def _publish(storage: Storage, manifest: Manifest) -> Manifest:
     return published
 
 
-def _forget_marks(connection: Connection, manifest: Manifest) -> None:
+def _forget_marks(connection: Connection, instant: Instant, manifest: Manifest) -> None:
     """Delete exactly the marks that the snapshot saw.
 
     The transaction is the one that fixed the instant, and REPEATABLE READ: a mark that another
     transaction committed meanwhile is not visible to this DELETE, and stays.
     """
-    connection.execute("DELETE FROM change_mark")
+    if instant.has_marks:
+        connection.execute("DELETE FROM change_mark")
     connection.execute("UPDATE instance SET marks_since = %s", [manifest.snapshot_id])
     connection.commit()
