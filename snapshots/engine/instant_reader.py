@@ -298,8 +298,10 @@ def open_reader(dsn: str, instant: Instant, *, as_stored: bool = False) -> Itera
 
 @contextmanager
 def reuse_connection(dsn: str, connection: Connection, instant: Instant) -> Iterator[Reader]:
-    """Read over the connection that fixed the instant, if there is too little to open another."""
+    """Read over the connection that fixed the instant, if there is too little to open another.
+
+    Its plans are those of a reader from then on, until `PLANS_AS_BEFORE` are executed.
+    """
     with source_errors(), ExitStack() as resources:
         connection.execute(";".join(PLANS).encode())
         yield Reader(dsn, instant, resources, connection=connection)
-        connection.execute(";".join(PLANS_AS_BEFORE).encode())

@@ -7,6 +7,7 @@ from psycopg import Connection
 
 from snapshots.engine.contents_index import Device, Excluded
 from snapshots.engine.day_device_counts import SeriesDevices
+from snapshots.engine.instant_reader import PLANS_AS_BEFORE
 from snapshots.engine.manifest import Segment
 from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.source_database import Instant
@@ -103,8 +104,9 @@ def note_devices(
 def _look_up(connection: Connection, devices: list[str]) -> dict[str, Edges]:
     if not devices:
         return {}
-    # Many cheap look-ups add up to a price at which a server would compile the query first.
-    connection.execute("SET LOCAL jit = off")
+    # Many cheap look-ups add up to a price at which a server would compile the query first; and
+    # whoever read over this connection may have kept it from indexes.
+    connection.execute(";".join(("SET LOCAL jit = off", *PLANS_AS_BEFORE)).encode())
     found = connection.execute(EDGES, [devices])
     return {device: Edges(first, last) for device, first, last in found}
 

@@ -12,15 +12,17 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE, Table
 from snapshots.engine.contents_index import (
+    DEVICES,
+    EXCLUDED,
     KeptCells,
     encode_cells,
-    encode_devices,
-    encode_excluded,
     excluded_totals,
+    rows_table,
 )
 from snapshots.engine.day_device_counts import SeriesDevices, add_cells, count_cells, rows_of_chunks
-from snapshots.engine.digest import row_words, words_digest
+from snapshots.engine.digest import row_words, table_digest, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
+from snapshots.engine.few_resources import Resources, read_few
 from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
 from snapshots.engine.instant_reader import Reader, open_reader, reuse_connection
 from snapshots.engine.inventory import DeviceNotes, note_devices, note_excluded, note_series
@@ -122,16 +124,19 @@ def take_snapshot(source: Source, destination: Destination, listener: Listener) 
 def _take(source: Source, destination: Destination, listener: Listener) -> Manifest:
     with open_instant(source.dsn) as (connection, instant):
         check_schema(instant)
-        devices = note_series(connection)
-        storage = destination.storage
-        instant, base = find_start(connection, storage, source.base, instant, devices)
-        reading = plan_snapshot(connection, storage, instant, base, full=source.full)
+        columns, storage = kept_columns(instant), destination.storage
+        resources = read_few(source.dsn, connection, instant)
+        devices = resources.series_devices() if resources else note_series(connection)
+        same = resources.same_as(source.base, columns) if resources and source.base else ()
+        instant, base = find_start(connection, storage, source.base, instant, devices, same)
+        reading = plan_snapshot(connection, storage, instant, base, full=source.full, same=same)
         run = _Run(
             destination,
             listener,
             _open_store(source, destination, listener, reading),
-            columns=kept_columns(instant),
+            columns=columns,
             devices=devices,
+            resources=resources,
             rows_total=reading.plan.rows
             + instant.estimate_rows(table.name for table in RESOURCE_TABLES),
         )
@@ -193,6 +198,7 @@ class _Run:
         *,
         columns: dict[str, tuple[str, ...]],
         devices: SeriesDevices,
+        resources: Resources | None,
         rows_total: int,
     ) -> None:
         self._destination = destination
@@ -200,6 +206,7 @@ class _Run:
         self._segment_store = segment_store
         self._columns = columns
         self._devices = devices
+        self._resources = resources
         self._rows_total = rows_total
         self._rows_done = self._bytes_done = 0
         self._lock = threading.Lock()
@@ -241,17 +248,10 @@ class _Run:
         """Store what tells of the segments, and write the manifest."""
         project_id, instant = self._destination.project_id, reading.instant
         excluded = note_excluded(connection, instant, segments)
-        devices = note_devices(
-            connection,
-            self._notes,
-            base=reading.kept.devices,
-            read=reading.plan.read,
-            edges=self._edges.edges(),
-        )
         contents = [
             *self._store_cells(reading.kept),
-            self._store(encode_devices(project_id, devices)),
-            self._store(encode_excluded(project_id, excluded)),
+            *(reading.kept.same or [self._store_devices(connection, reading)]),
+            self._store_whole(EXCLUDED, rows_table(EXCLUDED, excluded)),
         ]
         return Manifest(
             snapshot_id=self._destination.snapshot_id,
@@ -281,7 +281,7 @@ class _Run:
             _check_count(reader, job.chunks)
             return []
         if isinstance(job, ResourcesJob):
-            parts = reader.whole(job.tables)
+            parts = self._resources.parts if self._resources else reader.whole(job.tables)
             return [self._read_resources(table, part) for table, part in parts]
         return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
@@ -323,6 +323,24 @@ class _Run:
         self._count(segment.rows, segment.logical_bytes)
         return segment
 
+    def _store_devices(self, connection: Connection, reading: Reading) -> Segment:
+        devices = note_devices(
+            connection,
+            self._notes,
+            base=reading.kept.devices,
+            read=reading.plan.read,
+            edges=self._edges.edges(),
+        )
+        return self._store_whole(DEVICES, rows_table(DEVICES, devices))
+
+    def _store_whole(self, name: str, table: pa.Table) -> Segment:
+        """Store what tells of all segments together, unless the base has just that."""
+        digest = table_digest(table, tuple(table.column_names))
+        same = self._segment_store.find(name, digest, table.num_rows)
+        return same or self._store(
+            encode(table, project_id=self._destination.project_id, name=name, digest=digest)
+        )
+
     def _store(self, encoded: EncodedSegment) -> Segment:
         return self._segment_store.put(encoded)
 
@@ -330,7 +348,8 @@ class _Run:
         with self._lock:
             self._rows_done += rows
             self._bytes_done += size
-            self.reach(Step.READING)
+            if rows:
+                self.reach(Step.READING)
 
 
 def _check_count(reader: Reader, chunks: ChunkRange) -> None:
