@@ -42,7 +42,7 @@ class SegmentStore:
         self._on_healed = on_healed
         self._base = frozenset(base.objects) if base else frozenset()
         self._trusted = self._base if there is None else frozenset[str]()
-        known = (*base.segments, *base.contents) if base else ()
+        known = (*base.segments, *base.contents) if base and there is None else ()
         whole = [item for item in known if item.table not in (VARIABLE.name, CELLS)]
         self._whole = {(item.table, item.digest, item.rows): item for item in whole}
         self._there = there or ()
@@ -78,8 +78,7 @@ class SegmentStore:
 
         A full snapshot believes no segment, and finds none.
         """
-        found = self._whole.get((table, str(digest), rows))
-        return found if found and found.key in self._trusted else None
+        return self._whole.get((table, str(digest), rows))
 
     def put(self, encoded: EncodedSegment) -> Segment:
         """Put an object into storage unless it is there, and read it back.

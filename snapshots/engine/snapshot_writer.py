@@ -12,10 +12,10 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE, Table
 from snapshots.engine.contents_index import (
-    DEVICES,
     EXCLUDED,
     KeptCells,
     encode_cells,
+    encode_devices,
     excluded_totals,
     rows_table,
 )
@@ -250,9 +250,10 @@ class _Run:
         excluded = note_excluded(connection, instant, segments)
         contents = [
             *self._store_cells(reading.kept),
-            *(reading.kept.same or [self._store_devices(connection, reading)]),
+            *(reading.kept.same or [self._tell_devices(connection, reading)]),
             self._store_whole(EXCLUDED, rows_table(EXCLUDED, excluded)),
         ]
+        stored = [item.key for item in [*segments, *contents] if not item.inline]
         return Manifest(
             snapshot_id=self._destination.snapshot_id,
             project_id=project_id,
@@ -264,7 +265,7 @@ class _Run:
             columns=self._columns,
             segments=tuple(segments),
             contents=tuple(contents),
-            new_keys=self._segment_store.new_keys(item.key for item in [*segments, *contents]),
+            new_keys=self._segment_store.new_keys(stored),
             excluded=excluded_totals(excluded),
             untracked=_untracked(reading.reread, instant, segments),
             healed=tuple(sorted(self._segment_store.healed)),
@@ -323,7 +324,8 @@ class _Run:
         self._count(segment.rows, segment.logical_bytes)
         return segment
 
-    def _store_devices(self, connection: Connection, reading: Reading) -> Segment:
+    def _tell_devices(self, connection: Connection, reading: Reading) -> Segment:
+        """Tell of the devices: in line if they are few, since their last moments change daily."""
         devices = note_devices(
             connection,
             self._notes,
@@ -331,7 +333,8 @@ class _Run:
             read=reading.plan.read,
             edges=self._edges.edges(),
         )
-        return self._store_whole(DEVICES, rows_table(DEVICES, devices))
+        encoded = encode_devices(self._destination.project_id, devices)
+        return encoded.in_line() or self._store(encoded)
 
     def _store_whole(self, name: str, table: pa.Table) -> Segment:
         """Store what tells of all segments together, unless the base has just that."""
