@@ -15,8 +15,8 @@ from snapshots.engine.inventory import NOTED
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.source_database import Instant
 
-# Tables of no more than this are in memory at once, as the server has them.
-FEW_BYTES = 1 << 20
+# Bytes of all tables as the server has them, some of it compressed: they are in memory at once.
+FEW_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from snapshots.engine.contents_index import DEVICES, Device, read_devices
 from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.snapshot_check import verify_snapshot
+from snapshots.engine.storage import Storage
 from snapshots.engine.zip_archive import archive_snapshot
 from tests.projectdatabases import Backups, Connection, add_rows, quiet
 
@@ -86,6 +87,27 @@ def test_a_changed_row_of_a_resource_is_stored(backups: Backups, source: Connect
     source.commit()
     second = recorded(backups.take())
     assert {key for key in second if second[key] != first[key]} == {("device", None)}
+
+
+def test_an_unchanged_database_has_nothing_read_but_its_new_manifest(
+    backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(3):
+        add_rows(source, day, 50)
+    backups.take()
+    read: list[str] = []
+    get_stored = Storage.get_stored
+
+    def noting(storage: Storage, key: str) -> bytes:
+        read.append(key)
+        return get_stored(storage, key)
+
+    monkeypatch.setattr(Storage, "get_stored", noting)
+    assert read == [backups.take().key]
+    source.execute("UPDATE device SET name = name || '!'")
+    read.clear()
+    renamed = backups.take()
+    assert [device.name for device in told(backups, renamed)] == ["Truck!"]
 
 
 def objects(folder: Path) -> set[Path]:
