@@ -156,7 +156,8 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
     """
     content = read_bytes(storage, segment)
     try:
-        table = pq.read_table(io.BytesIO(content), use_threads=False)
+        # pyarrow's read_table would import its datasets first, for 45 ms of a new process.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}, {segment.key}) is not a Parquet file."
