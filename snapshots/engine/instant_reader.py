@@ -1,7 +1,7 @@
 """Read the rows of an instant as Arrow tables."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -305,3 +305,18 @@ def reuse_connection(dsn: str, connection: Connection, instant: Instant) -> Iter
     with source_errors(), ExitStack() as resources:
         connection.execute(";".join(PLANS).encode())
         yield Reader(dsn, instant, resources, connection=connection)
+
+
+def next_reader(
+    dsn: str, instant: Instant, free: list[Connection]
+) -> AbstractContextManager[Reader]:
+    """Open a reader over a connection that is free, or else over one of its own.
+
+    Args:
+        free: Connections that see the instant; the one that is used is taken from them. Threads
+            may share it.
+    """
+    try:
+        return reuse_connection(dsn, free.pop(), instant)
+    except IndexError:
+        return open_reader(dsn, instant)

@@ -25,6 +25,8 @@ FORMAT = 3
 OLDEST_FORMAT = 2
 CHANGED = "The manifest of this backup was changed in storage after it was written."
 
+# In a class that calls an attribute so, `bytes` is that one.
+Bytes = bytes
 # As much as a bigint of the control database holds.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 # The last one is that behind all others, at which a range ends.
@@ -66,7 +68,7 @@ class Segment:
     inline: Annotated[str, StringConstraints(max_length=MAX_INLINE)] = ""
 
     @property
-    def content(self) -> bytes | None:
+    def content(self) -> Bytes | None:
         """The bytes that are in line; ValueError if they are no base64."""
         return b64decode(self.inline, validate=True) if self.inline else None
 

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from uuid import UUID
 
 import pyarrow as pa
@@ -24,7 +25,7 @@ from snapshots.engine.digest import row_words, table_digest, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
 from snapshots.engine.few_resources import Resources, read_few
 from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
-from snapshots.engine.instant_reader import Reader, open_reader, reuse_connection
+from snapshots.engine.instant_reader import Reader, next_reader, reuse_connection
 from snapshots.engine.inventory import DeviceNotes, note_devices, note_excluded, note_series
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
@@ -226,8 +227,9 @@ class _Run:
         counted = choose_counted(reading.plan.reused)
         jobs: list[ResourcesJob | ReadJob | CountJob] = [
             ResourcesJob(tuple(table for table in RESOURCE_TABLES if table.name in self._columns)),
-            *map(CountJob, counted),
             *(ReadJob(VARIABLE, chunks) for chunks in reading.plan.read),
+            # What takes least comes last, so that all readers end at about the same time.
+            *map(CountJob, counted),
         ]
         if self._rows_total + sum(chunks.rows for chunks in counted) <= FEW_ROWS:
             with reuse_connection(source.dsn, connection, reading.instant) as reader:
@@ -237,7 +239,7 @@ class _Run:
                 jobs,
                 self._read,
                 workers=source.readers,
-                resource=lambda: open_reader(source.dsn, reading.instant),
+                resource=partial(next_reader, source.dsn, reading.instant, [connection]),
             )
         segments = [segment for part in read for segment in part]
         return sorted([*segments, *reading.plan.reused], key=_load_order)
