@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
 import pyarrow as pa
 from psycopg import Connection
 
@@ -57,13 +58,17 @@ class DeviceNotes:
     def rows(self) -> list[tuple[str, str, int | None, int]]:
         """List id, name, number and how many variables of each device, in their order."""
         series, devices = (pa.concat_tables(self._parts[name]) for name in ("series", "device"))
-        found = series.group_by("device_id").aggregate(
-            [("id", "min"), ("variable", "count_distinct")]
+        owners, names = (
+            series[column].combine_chunks().dictionary_encode()
+            for column in ("device_id", "variable")
         )
-        known = {
-            row["device_id"]: (row["id_min"], row["variable_count_distinct"])
-            for row in found.to_pylist()
-        }
+        # Not by grouping, for which pyarrow imports its datasets: 45 ms of a new process.
+        codes = owners.indices.to_numpy().astype(np.int64)
+        counts = np.bincount(np.unique(codes << 32 | names.indices.to_numpy()) >> 32)
+        first = np.full(len(owners.dictionary), np.iinfo(np.int64).max)
+        np.minimum.at(first, codes, series["id"].to_numpy())
+        of_device = zip(first.tolist(), counts.tolist(), strict=True)
+        known = dict(zip(owners.dictionary.to_pylist(), of_device, strict=True))
         return [
             (row["id"], row["name"], *known.get(row["id"], (None, 0)))
             for row in devices.to_pylist()

@@ -10,6 +10,9 @@ from functools import partial
 from uuid import UUID
 
 import numpy as np
+
+# pyarrow asks it of every array; so it is there before a worker's processes are made.
+import numpy.ma
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
