@@ -3,8 +3,14 @@
 import gc
 import os
 
-from celery import Celery
-from celery.signals import setup_logging, worker_before_create_process
+from celery import Celery, Task, states
+from celery.signals import (
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_before_create_process,
+)
+from django.db import close_old_connections, connections
 
 from backups_portal.lib.liveness import PulseStep
 from backups_portal.lib.startup import load_settings
@@ -25,6 +31,23 @@ def _share_memory(**_: object) -> None:
     """Leave alone what a worker's processes share: looking through it would copy all of it."""
     gc.collect()
     gc.freeze()
+
+
+@task_prerun.connect
+@task_postrun.connect
+def _keep_connections(sender: Task, state: str | None = states.SUCCESS, **_: object) -> None:
+    """Keep connections for the next task, as Django does for the next request.
+
+    Celery would open one for each task (`CELERY_DB_REUSE_MAX` in the settings), since a time limit
+    may interrupt a query and leave a connection that looks usable: so one that a failed task has
+    used is closed.
+    """
+    if sender.request.is_eager:
+        return
+    if state == states.SUCCESS:
+        close_old_connections()
+    else:
+        connections.close_all()
 
 
 app.config_from_object("django.conf:settings", namespace="CELERY")

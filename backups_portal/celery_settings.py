@@ -1,5 +1,6 @@
 """Settings of Celery that no operator changes: queues, the tasks of each, and the schedule."""
 
+import sys
 from datetime import timedelta
 
 from kombu import Exchange, Queue
@@ -11,6 +12,9 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # In kB, of a process at its most. A large backup takes hundreds of megabytes, which Python keeps: a
 # process that had one is replaced when it has ended.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000
+# Around so many tasks, by default each, Celery closes its connection to the portal's database:
+# celery.py does it instead, as CONN_MAX_AGE says.
+CELERY_DB_REUSE_MAX = sys.maxsize
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 # What is short and must not wait behind backups of hours: a worker with `-Q system` takes nothing

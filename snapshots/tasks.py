@@ -87,6 +87,8 @@ def run_schedule(now: datetime) -> Ticked:
 def enqueue(snapshot_ids: Iterable[UUID]) -> None:
     """Send snapshots to the workers, many with one message, over one connection."""
     ids = [str(snapshot_id) for snapshot_id in snapshot_ids]
+    if not ids:
+        return
     with app.producer_pool.acquire(block=True) as producer:
         for first in range(0, len(ids), IN_ONE_MESSAGE):
             take_snapshot.apply_async(ids[first : first + IN_ONE_MESSAGE], producer=producer)

@@ -23,5 +23,4 @@ def session_lock(key: int) -> Iterator[bool]:
 def wait_for_lock(key: int) -> None:
     """Wait until the lock is free."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [key])
-        cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+        cursor.execute("SELECT pg_advisory_unlock(%s) FROM pg_advisory_lock(%s)", [key, key])

@@ -54,8 +54,11 @@ class LeaseQuerySet(models.QuerySet[Any]):
             self.filter(pk__in=ids, lease=None).update(lease_until=until)
         return ids
 
-    def claim(self, pk: uuid.UUID, *, lease: timedelta) -> uuid.UUID | None:
+    def claim(self, pk: uuid.UUID, *, lease: timedelta, **fields: object) -> uuid.UUID | None:
         """Take a row if it is unfinished and no worker holds it.
+
+        Args:
+            fields: What the row says from then on.
 
         Returns:
             The ticket to renew and to finish with, or None if there is nothing to take.
@@ -70,6 +73,7 @@ class LeaseQuerySet(models.QuerySet[Any]):
                 lease=ticket,
                 lease_until=timezone.now() + lease,
                 attempts=F("attempts") + 1,
+                **fields,
             )
         )
         return ticket if taken else None

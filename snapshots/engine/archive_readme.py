@@ -17,7 +17,8 @@ without the portal that created it.
 | `manifest.json` | every file with its size, SHA-256, rows and digest |
 
 The name of each Parquet file contains the first twelve digits of its SHA-256. The manifest has all
-of them, under the key of the file in the portal's storage.
+of them, under the key of the file in the portal's storage. A short list of devices is no file
+there: the manifest has its bytes as `inline`, in base64.
 
 ## Open it
 

@@ -97,12 +97,14 @@ class KeptCells:
     Attributes:
         objects: Taken over as they are.
         ranges: The ranges of all other objects, with the cells of the chunks not read again.
-        devices: Its devices.
+        devices: Its devices, unless they are taken over.
+        same: The objects that are taken over and tell of devices.
     """
 
     objects: list[Segment]
     ranges: list[tuple[ChunkRange, pa.Table]]
     devices: list[Device] = field(default_factory=list)
+    same: list[Segment] = field(default_factory=list)
 
     def with_new(self, new: pa.Table) -> Iterator[tuple[ChunkRange, pa.Table]]:
         """Yield the objects to write, once the new cells are known."""
@@ -117,16 +119,24 @@ def keep_nothing() -> KeptCells:
     return KeptCells([], [(ChunkRange(None, None), CELL_SCHEMA.empty_table())])
 
 
-def keep_cells(storage: Storage, base: Sequence[Segment], read: list[ChunkRange]) -> KeptCells:
+def keep_cells(
+    storage: Storage,
+    base: Sequence[Segment],
+    read: list[ChunkRange],
+    *,
+    same_devices: bool = False,
+) -> KeptCells:
     """Find what a snapshot takes over that reads some ranges again.
 
     Args:
         base: The contents of the snapshot that it is built upon.
+        same_devices: It will find the devices, their names and their moments as they were.
 
     Raises:
         EngineError: an object that must be opened is missing or damaged.
     """
-    kept = KeptCells([], [], read_devices(storage, base))
+    same = [item for item in base if item.table == DEVICES] if same_devices else []
+    kept = KeptCells([], [], [] if same else read_devices(storage, base), same)
     for item in base:
         whole = ChunkRange(item.first_chunk, item.end_chunk)
         if item.table != CELLS:
@@ -145,18 +155,17 @@ def encode_cells(project_id: UUID, chunks: ChunkRange, cells: pa.Table) -> Encod
 
 def encode_devices(project_id: UUID, devices: Iterable[Device]) -> EncodedSegment:
     """Encode the object that names the devices."""
-    return _encode_rows(project_id, DEVICES, DEVICE_SCHEMA, devices)
+    return _encode(project_id, DEVICES, rows_table(DEVICES, devices))
 
 
 def encode_excluded(project_id: UUID, excluded: Iterable[Excluded]) -> EncodedSegment:
     """Encode the object that names what was left out."""
-    return _encode_rows(project_id, EXCLUDED, EXCLUDED_SCHEMA, excluded)
+    return _encode(project_id, EXCLUDED, rows_table(EXCLUDED, excluded))
 
 
-def _encode_rows(
-    project_id: UUID, name: str, schema: pa.Schema, rows: Iterable[object]
-) -> EncodedSegment:
-    return _encode(project_id, name, pa.Table.from_pylist([vars(row) for row in rows], schema))
+def rows_table(name: str, rows: "Iterable[Device] | Iterable[Excluded]") -> pa.Table:
+    """Make the rows of an object of devices, or of what was left out."""
+    return pa.Table.from_pylist([vars(row) for row in rows], SCHEMAS[name])
 
 
 def _encode(

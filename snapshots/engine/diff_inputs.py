@@ -44,7 +44,7 @@ from snapshots.engine.reading_plan import (
 from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segments import total_digest
-from snapshots.engine.source_database import Instant, estimate_rows, open_instant
+from snapshots.engine.source_database import Instant, open_instant
 from snapshots.engine.storage import Storage
 
 
@@ -161,7 +161,7 @@ def live_state(
         devices = note_series(connection)
         instant, usable = find_start(connection, storage, base, instant, devices)
         if usable is None:
-            _refuse(estimate_rows(connection, [VARIABLE.name]), most_rows)
+            _refuse(instant.estimate_rows([VARIABLE.name]), most_rows)
         plan = plan_reading(connection, instant, None, usable)
         _refuse(plan.rows, most_rows)
         kept = keep_cells(storage, usable.contents, plan.read) if usable else keep_nothing()

@@ -72,6 +72,8 @@ def row_words(table: pa.Table, columns: tuple[str, ...]) -> tuple[Words, Words]:
     """Compute two words per row of the table, from the named columns."""
     low = np.zeros(table.num_rows, np.uint64)
     high = np.zeros(table.num_rows, np.uint64)
+    if not table.num_rows:
+        return low, high
     for name in columns:
         key, factor = column_constants(name)
         # A column without a value has one word for all rows.

@@ -1,7 +1,7 @@
 """Read the rows of an instant as Arrow tables."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -16,7 +16,7 @@ from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table
 from backups_portal.projectdb.columns import CAST_TO_TEXT
 from backups_portal.projectdb.excluded_settings import SETTINGS, settings_without_excluded
 from snapshots.engine.column_reader import Columns, IrregularError, read_arrays
-from snapshots.engine.row_reader import read_rows, read_together
+from snapshots.engine.row_reader import no_rows, read_rows, read_together
 from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.source_database import Instant, chunk_start, source_errors
 
@@ -38,10 +38,6 @@ LARGE_ROWS = 32_768
 # Tables of so few bytes at the server are read together: whatever it compressed is far less than
 # the part of a large table that is in memory.
 SMALL_TABLE_BYTES = 64 << 10
-SMALL_TABLES = """
-SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relnamespace = 'public'::regnamespace
-  AND pg_table_size(oid) <= %s
-"""
 
 
 class Reader:
@@ -66,19 +62,27 @@ class Reader:
         self._large_ranges = 0
 
     def whole(self, tables: Iterable[Table]) -> Iterator[tuple[Table, pa.Table]]:
-        """Read other tables than variables as `rows` does; small ones together, and first."""
+        """Read other tables than variables as `rows` does; small ones together, and first.
+
+        A table without a page for rows is not even asked: a server takes longer to open and plan
+        a dozen of those, as a small project has them, than to read all the others.
+        """
         wanted = list(tables)
-        with source_errors():
-            connection = self._array_connection()
-            found = connection.execute(
-                SMALL_TABLES, [[table.name for table in wanted], SMALL_TABLE_BYTES]
-            ).fetchall()
-            names = {name for (name,) in found}
-            small = [table for table in wanted if table.name in names]
-            parts = read_together(connection, [self._everything_of(table) for table in small])
-        yield from zip(small, parts, strict=True)
+        known = {one.name: one for one in self._instant.find(table.name for table in wanted)}
+        empty = [table for table in wanted if known[table.name].is_empty]
+        small = [
+            table
+            for table in wanted
+            if table not in empty and known[table.name].row_bytes <= SMALL_TABLE_BYTES
+        ]
+        yield from ((table, no_rows(self._types_of(table))) for table in empty)
+        if small:
+            with source_errors():
+                queries = [self._everything_of(table) for table in small]
+                parts = read_together(self._array_connection(), queries)
+            yield from zip(small, parts, strict=True)
         for table in wanted:
-            if table.name not in names:
+            if table not in empty and table not in small:
                 yield from ((table, part) for part in self.rows(table))
 
     def rows(
@@ -294,8 +298,25 @@ def open_reader(dsn: str, instant: Instant, *, as_stored: bool = False) -> Itera
 
 @contextmanager
 def reuse_connection(dsn: str, connection: Connection, instant: Instant) -> Iterator[Reader]:
-    """Read over the connection that fixed the instant, if there is too little to open another."""
+    """Read over the connection that fixed the instant, if there is too little to open another.
+
+    Its plans are those of a reader from then on, until `PLANS_AS_BEFORE` are executed.
+    """
     with source_errors(), ExitStack() as resources:
         connection.execute(";".join(PLANS).encode())
         yield Reader(dsn, instant, resources, connection=connection)
-        connection.execute(";".join(PLANS_AS_BEFORE).encode())
+
+
+def next_reader(
+    dsn: str, instant: Instant, free: list[Connection]
+) -> AbstractContextManager[Reader]:
+    """Open a reader over a connection that is free, or else over one of its own.
+
+    Args:
+        free: Connections that see the instant; the one that is used is taken from them. Threads
+            may share it.
+    """
+    try:
+        return reuse_connection(dsn, free.pop(), instant)
+    except IndexError:
+        return open_reader(dsn, instant)

@@ -6,6 +6,7 @@ what was recorded.
 
 import hashlib
 import json
+from base64 import b64decode
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
 from typing import Annotated
@@ -19,14 +20,20 @@ from snapshots.engine.manifest_consistency import check_consistency, load_unambi
 from snapshots.engine.pg_timestamps import FIRST_CHUNK, LAST_CHUNK
 from snapshots.engine.storage import Storage
 
-FORMAT = 2
+FORMAT = 3
+# Of a manifest with nothing in line: versions of this software that know no more read it.
+OLDEST_FORMAT = 2
 CHANGED = "The manifest of this backup was changed in storage after it was written."
 
+# In a class that calls an attribute so, `bytes` is that one.
+Bytes = bytes
 # As much as a bigint of the control database holds.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 # The last one is that behind all others, at which a range ends.
 Chunk = Annotated[int, Field(ge=FIRST_CHUNK, le=LAST_CHUNK + 1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Characters of what is in line, which every further manifest repeats.
+MAX_INLINE = 8_192
 # PostgreSQL knows texts without the character 0 only.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=10_000)]
 
@@ -43,6 +50,8 @@ class Segment:
         chunk_rows: Of variables: rows by chunk.
         orphans: Of variables: by chunk, rows of the range that were left out, since their series
             is gone. Written if there are some only.
+        inline: Of contents: the bytes themselves in base64, if they are few; then no object in
+            storage has them, whatever `key` says. Written if there are some only.
     """
 
     table: Text
@@ -56,6 +65,12 @@ class Segment:
     end_chunk: Chunk | None = None
     chunk_rows: dict[Chunk, Count] = field(default_factory=dict)
     orphans: dict[Chunk, Count] = field(default_factory=dict)
+    inline: Annotated[str, StringConstraints(max_length=MAX_INLINE)] = ""
+
+    @property
+    def content(self) -> Bytes | None:
+        """The bytes that are in line; ValueError if they are no base64."""
+        return b64decode(self.inline, validate=True) if self.inline else None
 
 
 @dataclass(frozen=True)
@@ -142,8 +157,9 @@ class Manifest:
 
     @property
     def objects(self) -> dict[str, Segment]:
-        """Every object that the snapshot names, by its key."""
-        return {item.key: item for item in (*self.segments, *self.contents)}
+        """Every object that the snapshot names in storage, by its key."""
+        named = (*self.segments, *self.contents)
+        return {item.key: item for item in named if not item.inline}
 
     @property
     def stored_bytes(self) -> int:
@@ -162,7 +178,7 @@ class Manifest:
     def to_json(self) -> bytes:
         """Write the object's bytes."""
         document = {
-            "format": FORMAT,
+            "format": FORMAT if any(item.inline for item in self.contents) else OLDEST_FORMAT,
             "snapshot_id": str(self.snapshot_id),
             "project_id": str(self.project_id),
             "prefix": self.prefix,
@@ -227,7 +243,7 @@ def _check_format(number: object) -> None:
             f"This backup has format {number}; this version reads up to format {FORMAT}. "
             "Upgrade Backups Portal to restore it."
         )
-    if number < FORMAT:
+    if number < OLDEST_FORMAT:
         raise UnsupportedFormatError(
             f"This backup has format {number}, which was never released and is no longer supported."
         )
@@ -236,6 +252,7 @@ def _check_format(number: object) -> None:
 def _as_item(segment: Segment) -> dict[str, object]:
     # Of plain values: copying each of them deeply took a tenth of a small snapshot.
     item = dict(vars(segment))
-    if not segment.orphans:
-        del item["orphans"]
+    for name in ("orphans", "inline"):
+        if not item[name]:
+            del item[name]
     return item

@@ -4,6 +4,7 @@ It finds what was cut away or put in if nothing but the manifest itself is known
 loss of the control database.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -56,6 +57,12 @@ def check_consistency(manifest: "Manifest") -> None:
 def _check_object(manifest: "Manifest", item: "Segment") -> None:
     if item.key != segment_key(manifest.project_id, item.sha256):
         raise ValueError(f"{item.key} is not the name of its bytes")
+    content = item.content
+    if content is not None:
+        if not item.table.startswith(CONTENTS):
+            raise ValueError(f"{item.table} is in line, which is of contents alone")
+        if len(content) != item.bytes or hashlib.sha256(content).hexdigest() != item.sha256:
+            raise ValueError(f"{item.key} has other bytes in line")
     is_variable = item.table == VARIABLE.name
     if sum(item.chunk_rows.values()) != (item.rows if is_variable else 0):
         raise ValueError(f"the rows of {item.key} by chunk are not its rows")

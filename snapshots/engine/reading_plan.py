@@ -1,5 +1,6 @@
 """Plan what a snapshot reads, and what it takes over."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from psycopg import Connection
@@ -86,8 +87,12 @@ def find_start(
     base: Manifest | None,
     instant: Instant,
     devices: SeriesDevices,
+    same: Collection[str] = (),
 ) -> tuple[Instant, Manifest | None]:
     """Find out whether a snapshot can be built upon, and what has changed since.
+
+    Args:
+        same: Tables of resources that have exactly the rows of the base.
 
     Returns:
         The instant, whose marks also tell of the chunks in which rows became orphans since then;
@@ -95,6 +100,8 @@ def find_start(
     """
     if base is None or not is_base(base, instant):
         return instant, None
+    if "series" in same:
+        return instant, base
     try:
         orphaned = chunks_of_orphans(connection, storage, base, devices)
     except EngineError:
@@ -148,17 +155,20 @@ def plan_snapshot(
     base: Manifest | None,
     *,
     full: bool,
+    same: Collection[str] = (),
 ) -> Reading:
     """Plan what a snapshot reads; everything, if its base is damaged.
 
     Args:
         instant, base: As `find_start` returns them.
+        same: As for `find_start`.
     """
     reread, base = (base, None) if full else (None, base)
     if base is not None:
         plan = plan_reading(connection, instant, reread, base)
         try:
-            kept = keep_cells(storage, base.contents, plan.read)
+            is_same = not plan.read and {"device", "series"} <= {*same}
+            kept = keep_cells(storage, base.contents, plan.read, same_devices=is_same)
             return Reading(instant, base, reread, plan, kept)
         except EngineError:
             log.exception("the contents of %s cannot be used, reading everything", base.key)

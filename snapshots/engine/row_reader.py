@@ -59,6 +59,11 @@ def read_rows(
             yield table
 
 
+def no_rows(types: dict[str, str]) -> pa.Table:
+    """Return what a query gives that finds no row."""
+    return _schema(types).empty_table()
+
+
 def _schema(types: dict[str, str]) -> pa.Schema:
     return pa.schema([(name, arrow_type(kind)) for name, kind in types.items()])
 

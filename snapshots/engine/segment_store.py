@@ -12,6 +12,7 @@ from uuid import UUID
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.catalogue import VARIABLE
+from snapshots.engine.contents_index import CELLS
 from snapshots.engine.digest import Digest
 from snapshots.engine.errors import EngineError, UnkeptObjectError
 from snapshots.engine.fallback_storage import is_away
@@ -41,7 +42,8 @@ class SegmentStore:
         self._on_healed = on_healed
         self._base = frozenset(base.objects) if base else frozenset()
         self._trusted = self._base if there is None else frozenset[str]()
-        whole = [item for item in base.segments if item.table != VARIABLE.name] if base else []
+        known = (*base.segments, *base.contents) if base and there is None else ()
+        whole = [item for item in known if item.table not in (VARIABLE.name, CELLS)]
         self._whole = {(item.table, item.digest, item.rows): item for item in whole}
         self._there = there or ()
         self.healed: set[str] = set()
@@ -72,12 +74,11 @@ class SegmentStore:
         return cls(storage, base, there, on_healed)
 
     def find(self, table: str, digest: Digest, rows: int) -> Segment | None:
-        """Find a segment of the base with the same rows of a table that is not cut by time.
+        """Find an object of the base with the same rows of a table that is not cut by time.
 
         A full snapshot believes no segment, and finds none.
         """
-        found = self._whole.get((table, str(digest), rows))
-        return found if found and found.key in self._trusted else None
+        return self._whole.get((table, str(digest), rows))
 
     def put(self, encoded: EncodedSegment) -> Segment:
         """Put an object into storage unless it is there, and read it back.

@@ -3,12 +3,16 @@
 import hashlib
 import io
 import math
+from base64 import b64encode
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
 import numpy as np
+
+# pyarrow asks it of every array; so it is there before a worker's processes are made.
+import numpy.ma
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +20,7 @@ import pyarrow.parquet as pq
 from snapshots.engine.digest import Digest
 from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.layout import segment_key
-from snapshots.engine.manifest import Segment
+from snapshots.engine.manifest import MAX_INLINE, Segment
 from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.storage import Storage
 
@@ -44,6 +48,11 @@ class EncodedSegment:
 
     segment: Segment
     content: bytes
+
+    def in_line(self) -> Segment | None:
+        """Return the segment with its bytes in line; None if they are too many."""
+        text = b64encode(self.content).decode()
+        return replace(self.segment, inline=text) if len(text) <= MAX_INLINE else None
 
 
 @dataclass(frozen=True)
@@ -150,7 +159,8 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
     """
     content = read_bytes(storage, segment)
     try:
-        table = pq.read_table(io.BytesIO(content), use_threads=False)
+        # pyarrow's read_table would import its datasets first, for 45 ms of a new process.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}, {segment.key}) is not a Parquet file."
@@ -173,6 +183,8 @@ def check_columns(table: pa.Table, columns: Iterable[str], name: str) -> None:
 
 def read_bytes(storage: Storage, segment: Segment) -> bytes:
     """Read the bytes of a stored segment; raises as `read_segment` does."""
+    if (content := segment.content) is not None:
+        return check_bytes(segment, content)
     return storage.read(segment.key, partial(check_bytes, segment))
 
 

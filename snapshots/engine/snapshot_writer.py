@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from uuid import UUID
 
 import pyarrow as pa
@@ -10,20 +11,22 @@ from psycopg import Connection
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
-from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE, Table
 from snapshots.engine.contents_index import (
+    EXCLUDED,
     KeptCells,
     encode_cells,
     encode_devices,
-    encode_excluded,
     excluded_totals,
+    rows_table,
 )
 from snapshots.engine.day_device_counts import SeriesDevices, add_cells, count_cells, rows_of_chunks
-from snapshots.engine.digest import row_words, words_digest
+from snapshots.engine.digest import row_words, table_digest, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
+from snapshots.engine.few_resources import Resources, read_few
 from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
-from snapshots.engine.instant_reader import Reader, open_reader, reuse_connection
-from snapshots.engine.inventory import note_devices, note_excluded, note_series
+from snapshots.engine.instant_reader import Reader, next_reader, reuse_connection
+from snapshots.engine.inventory import DeviceNotes, note_devices, note_excluded, note_series
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
 from snapshots.engine.reading_plan import (
@@ -41,7 +44,7 @@ from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segment_store import SegmentStore, read_back
 from snapshots.engine.segments import Coverage, EncodedSegment, encode
 from snapshots.engine.snapshot_steps import Step
-from snapshots.engine.source_database import Instant, estimate_rows, open_instant
+from snapshots.engine.source_database import Instant, open_instant
 from snapshots.engine.storage import Storage
 from snapshots.engine.time_bounds import EdgeCounter
 
@@ -122,18 +125,21 @@ def take_snapshot(source: Source, destination: Destination, listener: Listener) 
 def _take(source: Source, destination: Destination, listener: Listener) -> Manifest:
     with open_instant(source.dsn) as (connection, instant):
         check_schema(instant)
-        devices = note_series(connection)
-        storage = destination.storage
-        instant, base = find_start(connection, storage, source.base, instant, devices)
-        reading = plan_snapshot(connection, storage, instant, base, full=source.full)
+        columns, storage = kept_columns(instant), destination.storage
+        resources = read_few(source.dsn, connection, instant)
+        devices = resources.series_devices() if resources else note_series(connection)
+        same = resources.same_as(source.base, columns) if resources and source.base else ()
+        instant, base = find_start(connection, storage, source.base, instant, devices, same)
+        reading = plan_snapshot(connection, storage, instant, base, full=source.full, same=same)
         run = _Run(
             destination,
             listener,
             _open_store(source, destination, listener, reading),
-            columns=kept_columns(instant),
+            columns=columns,
             devices=devices,
+            resources=resources,
             rows_total=reading.plan.rows
-            + estimate_rows(connection, [table.name for table in RESOURCE_TABLES]),
+            + instant.estimate_rows(table.name for table in RESOURCE_TABLES),
         )
         segments = run.read_all(source, reading, connection)
         if reading.base is not None:
@@ -147,7 +153,7 @@ def _take(source: Source, destination: Destination, listener: Listener) -> Manif
         run.reach(Step.FORGETTING)
         # A manifest whose marks stay is the caller's to remove: it knows whether the snapshot is
         # still its own, or another attempt's that has published under the same name.
-        _forget_marks(connection, manifest)
+        _forget_marks(connection, instant, manifest)
         return manifest
 
 
@@ -193,6 +199,7 @@ class _Run:
         *,
         columns: dict[str, tuple[str, ...]],
         devices: SeriesDevices,
+        resources: Resources | None,
         rows_total: int,
     ) -> None:
         self._destination = destination
@@ -200,11 +207,13 @@ class _Run:
         self._segment_store = segment_store
         self._columns = columns
         self._devices = devices
+        self._resources = resources
         self._rows_total = rows_total
         self._rows_done = self._bytes_done = 0
         self._lock = threading.Lock()
         self._cells: list[pa.Table] = []
         self._edges = EdgeCounter(devices)
+        self._notes = DeviceNotes()
 
     def read_all(self, source: Source, reading: Reading, connection: Connection) -> list[Segment]:
         """Store what is to be read; returns all segments, also reused ones.
@@ -218,8 +227,9 @@ class _Run:
         counted = choose_counted(reading.plan.reused)
         jobs: list[ResourcesJob | ReadJob | CountJob] = [
             ResourcesJob(tuple(table for table in RESOURCE_TABLES if table.name in self._columns)),
-            *map(CountJob, counted),
             *(ReadJob(VARIABLE, chunks) for chunks in reading.plan.read),
+            # What takes least comes last, so that all readers end at about the same time.
+            *map(CountJob, counted),
         ]
         if self._rows_total + sum(chunks.rows for chunks in counted) <= FEW_ROWS:
             with reuse_connection(source.dsn, connection, reading.instant) as reader:
@@ -229,7 +239,7 @@ class _Run:
                 jobs,
                 self._read,
                 workers=source.readers,
-                resource=lambda: open_reader(source.dsn, reading.instant),
+                resource=partial(next_reader, source.dsn, reading.instant, [connection]),
             )
         segments = [segment for part in read for segment in part]
         return sorted([*segments, *reading.plan.reused], key=_load_order)
@@ -239,18 +249,13 @@ class _Run:
     ) -> Manifest:
         """Store what tells of the segments, and write the manifest."""
         project_id, instant = self._destination.project_id, reading.instant
-        excluded = note_excluded(connection, segments)
-        devices = note_devices(
-            connection,
-            base=reading.kept.devices,
-            read=reading.plan.read,
-            edges=self._edges.edges(),
-        )
+        excluded = note_excluded(connection, instant, segments)
         contents = [
             *self._store_cells(reading.kept),
-            self._store(encode_devices(project_id, devices)),
-            self._store(encode_excluded(project_id, excluded)),
+            *(reading.kept.same or [self._tell_devices(connection, reading)]),
+            self._store_whole(EXCLUDED, rows_table(EXCLUDED, excluded)),
         ]
+        stored = [item.key for item in [*segments, *contents] if not item.inline]
         return Manifest(
             snapshot_id=self._destination.snapshot_id,
             project_id=project_id,
@@ -262,7 +267,7 @@ class _Run:
             columns=self._columns,
             segments=tuple(segments),
             contents=tuple(contents),
-            new_keys=self._segment_store.new_keys(item.key for item in [*segments, *contents]),
+            new_keys=self._segment_store.new_keys(stored),
             excluded=excluded_totals(excluded),
             untracked=_untracked(reading.reread, instant, segments),
             healed=tuple(sorted(self._segment_store.healed)),
@@ -279,8 +284,8 @@ class _Run:
             _check_count(reader, job.chunks)
             return []
         if isinstance(job, ResourcesJob):
-            parts = reader.whole(job.tables)
-            return [self._read_part(ReadJob(table), part) for table, part in parts]
+            parts = self._resources.parts if self._resources else reader.whole(job.tables)
+            return [self._read_resources(table, part) for table, part in parts]
         return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
     def _store_cells(self, kept: KeptCells) -> list[Segment]:
@@ -290,6 +295,10 @@ class _Run:
             for chunks, cells in kept.with_new(add_cells(self._cells))
         ]
         return sorted([*kept.objects, *written], key=_load_order)
+
+    def _read_resources(self, table: Table, part: pa.Table) -> Segment:
+        self._notes.add(table.name, part)
+        return self._read_part(ReadJob(table), part)
 
     def _read_part(self, job: ReadJob, part: pa.Table) -> Segment:
         covers = None
@@ -317,6 +326,26 @@ class _Run:
         self._count(segment.rows, segment.logical_bytes)
         return segment
 
+    def _tell_devices(self, connection: Connection, reading: Reading) -> Segment:
+        """Tell of the devices: in line if they are few, since their last moments change daily."""
+        devices = note_devices(
+            connection,
+            self._notes,
+            base=reading.kept.devices,
+            read=reading.plan.read,
+            edges=self._edges.edges(),
+        )
+        encoded = encode_devices(self._destination.project_id, devices)
+        return encoded.in_line() or self._store(encoded)
+
+    def _store_whole(self, name: str, table: pa.Table) -> Segment:
+        """Store what tells of all segments together, unless the base has just that."""
+        digest = table_digest(table, tuple(table.column_names))
+        same = self._segment_store.find(name, digest, table.num_rows)
+        return same or self._store(
+            encode(table, project_id=self._destination.project_id, name=name, digest=digest)
+        )
+
     def _store(self, encoded: EncodedSegment) -> Segment:
         return self._segment_store.put(encoded)
 
@@ -324,7 +353,8 @@ class _Run:
         with self._lock:
             self._rows_done += rows
             self._bytes_done += size
-            self.reach(Step.READING)
+            if rows:
+                self.reach(Step.READING)
 
 
 def _check_count(reader: Reader, chunks: ChunkRange) -> None:
@@ -350,12 +380,13 @@ def _publish(storage: Storage, manifest: Manifest) -> Manifest:
     return published
 
 
-def _forget_marks(connection: Connection, manifest: Manifest) -> None:
+def _forget_marks(connection: Connection, instant: Instant, manifest: Manifest) -> None:
     """Delete exactly the marks that the snapshot saw.
 
     The transaction is the one that fixed the instant, and REPEATABLE READ: a mark that another
     transaction committed meanwhile is not visible to this DELETE, and stays.
     """
-    connection.execute("DELETE FROM change_mark")
+    if instant.has_marks:
+        connection.execute("DELETE FROM change_mark")
     connection.execute("UPDATE instance SET marks_since = %s", [manifest.snapshot_id])
     connection.commit()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import psycopg
 from adbc_driver_manager import Error as AdbcError
 from psycopg import Connection, sql
+from psycopg.rows import dict_row
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import LOCKED_OUT, Cause, driver_cause, first_line
@@ -19,6 +20,32 @@ from snapshots.engine.pg_timestamps import CHUNK_OF_TIME, EPOCH, FIRST_CHUNK, LA
 log = get_logger(__name__)
 
 ColumnTypes = dict[str, dict[str, str]]
+PUBLIC = "public"
+
+INSTANCE = """
+SELECT pg_export_snapshot() AS name, clock_timestamp() AS taken_at, prefix, schema_version,
+       current_setting('server_version') AS postgresql_version, marks_since::text
+FROM instance
+"""
+MARKS = "SELECT chunk, sum(rows)::bigint AS rows FROM change_mark GROUP BY chunk"
+COLUMN_TYPES = """
+SELECT relname, attname, format_type(atttypid, NULL)
+FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
+  AND attnum > 0 AND NOT attisdropped
+"""
+# Of our own tables only the files of rows are looked at: their indexes would have to be opened.
+RELATIONS = """
+SELECT nspname, relname, relkind = 'r' AND NOT relhassubclass AS is_plain,
+       greatest(reltuples, 0)::bigint AS rows, coalesce(bytes, 0) AS bytes,
+       CASE WHEN bytes > 0 AND is_ours AND reltoastrelid <> 0
+            THEN coalesce(pg_relation_size(reltoastrelid), 0) ELSE 0 END AS text_bytes
+FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace,
+     LATERAL (SELECT nspname = 'public' AND relname = ANY(%s) AS is_ours OFFSET 0) AS known,
+     LATERAL (SELECT CASE WHEN is_ours THEN pg_relation_size(pg_class.oid)
+                          ELSE pg_total_relation_size(pg_class.oid) END AS bytes OFFSET 0) AS size
+WHERE relkind IN ('r', 'p', 'm', 'f') AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+"""
 
 
 @contextmanager
@@ -38,6 +65,40 @@ def _in_a_sentence(error: psycopg.Error | AdbcError) -> str:
 
 
 @dataclass(frozen=True)
+class Relation:
+    """A table or something like it, as the server's catalogue has it.
+
+    Attributes:
+        is_plain: All of its rows are in files of its own.
+        rows: About how many, from the server's statistics.
+        bytes: Of the files of its rows; of one that is no table of the catalogue, of all files.
+        text_bytes: Of long values that lie beside the rows.
+    """
+
+    schema: str
+    name: str
+    is_plain: bool
+    rows: int
+    bytes: int
+    text_bytes: int
+
+    @property
+    def is_ours(self) -> bool:
+        """Tell whether it is a table of the catalogue."""
+        return self.schema == PUBLIC and self.name in BY_NAME
+
+    @property
+    def row_bytes(self) -> int:
+        """Add up the files that its rows are read from."""
+        return self.bytes + self.text_bytes
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether it can have no rows, because it has no page for any."""
+        return self.is_plain and not self.bytes
+
+
+@dataclass(frozen=True)
 class Instant:
     """An exported MVCC snapshot of a database, and what is known of the database at it.
 
@@ -46,6 +107,9 @@ class Instant:
         marks: Rows that came (or went) by changed chunk since `marks_since`.
         all_changed: The marks do not tell all: the variables were emptied since then, or a mark
             is of no day that a variable may have.
+        has_marks: There are some, whatever they tell.
+        relations: What the database has, of its catalogue and besides. As the tables of the
+            catalogue are locked, none of them can have had rows at the instant that is empty now.
     """
 
     name: str
@@ -57,7 +121,18 @@ class Instant:
     marks_since: str | None
     marks: dict[int, int]
     all_changed: bool
+    has_marks: bool
     types: ColumnTypes
+    relations: tuple[Relation, ...]
+
+    def find(self, tables: Iterable[str]) -> list[Relation]:
+        """Find the relations of some tables of the catalogue."""
+        wanted = {*tables}
+        return [one for one in self.relations if one.is_ours and one.name in wanted]
+
+    def estimate_rows(self, tables: Iterable[str]) -> int:
+        """Return about how many rows some tables have."""
+        return sum(one.rows for one in self.find(tables))
 
 
 @contextmanager
@@ -79,24 +154,23 @@ def export_instant(connection: Connection) -> Instant:
     The connection must be in no transaction yet and have isolation REPEATABLE READ.
     """
     lock_tables(connection)
-    with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-        row = cursor.execute(
-            """SELECT pg_export_snapshot() AS name, clock_timestamp() AS taken_at, prefix,
-                      schema_version, current_setting('server_version') AS postgresql_version,
-                      marks_since::text
-               FROM instance"""
-        ).fetchone()
-        if row is None:
-            raise SourceError("The main database has lost its instance row.")
-        marks = cursor.execute(
-            "SELECT chunk, sum(rows)::bigint AS rows FROM change_mark GROUP BY chunk"
-        ).fetchall()
+    with connection.pipeline():
+        of_instance = connection.cursor(row_factory=dict_row).execute(INSTANCE)
+        of_marks = connection.execute(MARKS)
+        of_types = connection.execute(COLUMN_TYPES)
+        of_relations = connection.execute(RELATIONS, [list(BY_NAME)])
+    row = of_instance.fetchone()
+    if row is None:
+        raise SourceError("The main database has lost its instance row.")
+    marks = of_marks.fetchall()
     return Instant(
         **row,
         server_version=connection.info.server_version,
-        marks={mark["chunk"]: mark["rows"] for mark in marks if _is_chunk(mark["chunk"])},
-        all_changed=not all(_is_chunk(mark["chunk"]) for mark in marks),
-        types=column_types(connection),
+        marks={chunk: rows for chunk, rows in marks if _is_chunk(chunk)},
+        all_changed=not all(_is_chunk(chunk) for chunk, _ in marks),
+        has_marks=bool(marks),
+        types=_column_types(of_types.fetchall()),
+        relations=tuple(Relation(*found) for found in of_relations.fetchall()),
     )
 
 
@@ -107,9 +181,18 @@ def lock_tables(connection: Connection) -> None:
     would find a table empty that had rows at the instant. Locks come first, since the first query
     fixes what the transaction sees (PostgreSQL's documentation of LOCK).
     """
-    known = [name for name in column_types(connection) if name in BY_NAME]
-    tables = sql.SQL(", ").join(sql.Identifier("public", name) for name in known)
-    connection.commit()
+    try:
+        _lock(connection, BY_NAME)
+    except psycopg.errors.UndefinedTable:
+        # A database of an older version has not all of them.
+        connection.rollback()
+        types = _column_types(connection.execute(COLUMN_TYPES).fetchall())
+        connection.commit()
+        _lock(connection, [name for name in types if name in BY_NAME])
+
+
+def _lock(connection: Connection, names: Iterable[str]) -> None:
+    tables = sql.SQL(", ").join(sql.Identifier(PUBLIC, name) for name in names)
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
 
 
@@ -117,14 +200,7 @@ def _is_chunk(chunk: int | None) -> bool:
     return chunk is not None and FIRST_CHUNK <= chunk <= LAST_CHUNK
 
 
-def column_types(connection: Connection) -> ColumnTypes:
-    """Read the type of every column of the database."""
-    rows = connection.execute(
-        """SELECT relname, attname, format_type(atttypid, NULL)
-           FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
-           WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
-             AND attnum > 0 AND NOT attisdropped"""
-    ).fetchall()
+def _column_types(rows: Iterable[tuple[str, str, str]]) -> ColumnTypes:
     types: ColumnTypes = {}
     for table, column, kind in rows:
         types.setdefault(table, {})[column] = kind
@@ -137,16 +213,6 @@ def count_chunks(connection: Connection) -> dict[int, int]:
         sql.SQL("SELECT {}, count(*) FROM variable GROUP BY 1").format(CHUNK_OF_TIME)
     )
     return dict(rows.fetchall())
-
-
-def estimate_rows(connection: Connection, tables: Iterable[str]) -> int:
-    """Return about how many rows some tables have, from the server's statistics."""
-    row = connection.execute(
-        """SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class
-           WHERE relname = ANY(%s) AND relnamespace = 'public'::regnamespace""",
-        [list(tables)],
-    ).fetchone()
-    return int(row[0]) if row else 0
 
 
 def chunk_start(chunk: int) -> datetime:

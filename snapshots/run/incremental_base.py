@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from django.conf import settings
+from django.db.models import Case, Exists, OuterRef, Q, When
 from django.utils import timezone
 
 from backups_portal.lib.loggers import get_logger
@@ -11,7 +12,7 @@ from snapshots.engine.layout import segment_folder
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest
-from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.models import Snapshot, SnapshotCopy, SnapshotQuerySet
 from snapshots.storages.storage_marker import check_storage
 
 log = get_logger(__name__)
@@ -24,10 +25,12 @@ class Base:
     Attributes:
         manifest: None where there is nothing, or it cannot be read.
         is_sound: Whether nothing speaks against it, and storage holds all of it.
+        is_full_due: Whether it is time to read everything again, whatever the marks say.
     """
 
     manifest: Manifest | None = None
     is_sound: bool = False
+    is_full_due: bool = True
 
 
 def find_base(storage: Storage, snapshot: Snapshot) -> Base:
@@ -39,8 +42,7 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Base:
     Raises:
         StorageError: it is not the storage that holds the project's backups.
     """
-    stored = Snapshot.objects.completed().filter(project=snapshot.project_id)
-    newest = stored.exclude(pk=snapshot.pk).order_by("-taken_at").first()
+    newest = _newest_before(snapshot).first()
     if newest is None:
         log.info("no base, reading everything", snapshot=snapshot.id)
         return Base()
@@ -57,32 +59,31 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Base:
         return Base()
     if missing:
         log.error("storage lacks %s, reading everything", missing, base=newest.id)
-    is_doubtful = _is_doubtful(newest)
+    # Its proof may have passed with what the copy had.
+    is_doubtful = newest.is_copy_needed or newest.is_failed
     if is_doubtful:
         log.error("the base is in doubt, reading everything", base=newest.id)
-    return Base(base, is_sound=not (missing or is_doubtful))
+    is_sound = not (missing or is_doubtful)
+    return Base(base, is_sound=is_sound, is_full_due=not newest.is_full_recent)
 
 
-def _is_doubtful(newest: Snapshot) -> bool:
-    """Whether it failed its proof or needed its copy, or may share segments with one that failed.
-
-    An older one that is good is no base either: what failed may be in a segment of both.
-    """
-    if SnapshotCopy.objects.filter(pk=newest.pk, needed_at__isnull=False).exists():
-        # Its proof passed, but with what the copy had.
-        return True
-    if newest.verdict != Snapshot.Verdict.UNPROVEN:
-        return newest.verdict == Snapshot.Verdict.FAILED
-    failed = Snapshot.objects.filter(
-        project=newest.project_id, verdict=Snapshot.Verdict.FAILED, proven_at__gt=newest.taken_at
-    )
-    return failed.exists()
-
-
-def is_full_due(snapshot: Snapshot) -> bool:
-    """Whether it is time to read everything again, whatever the marks say."""
-    fulls = Snapshot.objects.filter(project=snapshot.project_id, is_full=True)
-    return not fulls.filter(taken_at__gt=timezone.now() - settings.SNAPSHOT_FULL_EVERY).exists()
+def _newest_before(snapshot: Snapshot) -> SnapshotQuerySet:
+    """Select the newest one, with all that decides how to build upon it, in one query."""
+    others = Snapshot.objects.filter(project=snapshot.project_id)
+    stored = others.completed().exclude(pk=snapshot.pk)
+    copies = SnapshotCopy.objects.filter(pk=OuterRef("pk"), needed_at__isnull=False)
+    recent = timezone.now() - settings.SNAPSHOT_FULL_EVERY
+    # What failed may be in a segment of both, so that an older one that is good is no base either;
+    # but one that was proven itself has none of it.
+    failed = others.filter(verdict=Snapshot.Verdict.FAILED, proven_at__gt=OuterRef("taken_at"))
+    return stored.annotate(
+        is_copy_needed=Exists(copies),
+        is_failed=Case(
+            When(verdict=Snapshot.Verdict.UNPROVEN, then=Exists(failed)),
+            default=Q(verdict=Snapshot.Verdict.FAILED),
+        ),
+        is_full_recent=Exists(others.filter(is_full=True, taken_at__gt=recent)),
+    ).order_by("-taken_at")
 
 
 def _missing(storage: Storage, manifest: Manifest) -> list[str]:

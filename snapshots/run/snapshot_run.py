@@ -37,7 +37,7 @@ from snapshots.models import Snapshot, SnapshotQuerySet
 from snapshots.object_lock.lock_extension import lock_taken
 from snapshots.replication.copy_run import queue_copies
 from snapshots.reports.anomaly import COMPARED, Size, smallness
-from snapshots.run.incremental_base import find_base, is_full_due
+from snapshots.run.incremental_base import find_base
 from snapshots.schedule.concurrency import claim
 from snapshots.schedule.task_limit import limit_seconds, too_long
 from snapshots.storages.configured_storages import snapshot_storage
@@ -101,7 +101,6 @@ class SnapshotJob(LeasedJob[Snapshot]):
         return claim(self.pk)
 
     def begin(self) -> None:
-        self.renew(started_at=timezone.now(), rows_done=0, rows_total=None, bytes_done=0)
         if self.row.project.state != Project.State.ACTIVE:
             raise GivenUpError(SHUT_DOWN, cause=Cause.SHUT_DOWN)
         super().begin()
@@ -168,7 +167,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
                     dsn,
                     readers=workers_for(settings.SNAPSHOT_READERS),
                     base=base.manifest,
-                    full=is_full_due(snapshot) or not base.is_sound,
+                    full=base.is_full_due or not base.is_sound,
                 ),
                 Destination(storage, snapshot.project_id, snapshot.id, _labels(snapshot)),
                 Listener(

@@ -37,7 +37,8 @@ def claim(snapshot_id: UUID) -> UUID | None:
         log.info("no room on the server", server=server.name, snapshot=snapshot_id)
         return None
     unfinished = Snapshot.objects.all().without_early(now)
-    return unfinished.claim(snapshot_id, lease=settings.LEASE)
+    fresh = {"started_at": now, "rows_done": 0, "rows_total": None, "bytes_done": 0}
+    return unfinished.claim(snapshot_id, lease=settings.LEASE, **fresh)
 
 
 def full_servers(now: datetime, *, but: UUID | None = None) -> set[int]:

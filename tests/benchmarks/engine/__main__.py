@@ -104,7 +104,7 @@ GOALS = (
         more_is_better=True,
     ),
     Goal(f"{FULL} vs binary COPY to nowhere", (f"{FULL} s", "binary COPY to nowhere s"), 3.5, 2),
-    Goal("next snapshot vs full: time", ("next snapshot s", f"{FULL} s"), 10, 4, "%"),
+    Goal("next snapshot vs full: time", ("next snapshot s", f"{FULL} s"), 6, 4, "%"),
     Goal("next snapshot vs full: bytes", ("next snapshot bytes", f"{FULL} bytes"), 4, 2, "%"),
     Goal("full and seven dailies vs full: bytes", DAILIES, 1.3, 1.12),
     Goal(
