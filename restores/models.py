@@ -87,6 +87,9 @@ class Restore(Build):
 
     # It took over the database that a proof had left, instead of loading one.
     was_warm = models.BooleanField(default=False)
+    # When to see again to the block-range indexes of the new project, unless a worker is at it;
+    # None: nothing is left to do. See index_rebuild.py.
+    indexes_due_at = models.DateTimeField(null=True)
     # What the owner has to know afterwards: rows per table, what references now miss.
     report = models.JSONField(default=dict)
     # The lost rows that it is made for, if its owner came from there; see sought_rows.py.
@@ -116,6 +119,11 @@ class Restore(Build):
             ),
             models.Index(
                 fields=["finished_at"], name="restore_failed", condition=Q(state="failed")
+            ),
+            models.Index(
+                fields=["indexes_due_at"],
+                name="restore_indexes_due",
+                condition=Q(indexes_due_at__isnull=False),
             ),
         ]
 

@@ -19,6 +19,10 @@ DRAFT = "{}_draft"
 SEVERAL, ONE = "_minmax_multi_ops", "_minmax_ops"
 
 
+class BusyError(Exception):
+    """Another session rebuilds the indexes of this database."""
+
+
 @dataclass(frozen=True)
 class BlockRanges:
     """A block-range index as schema.sql makes it."""
@@ -54,14 +58,15 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
     """Replace the indexes of one range by those of several; returns what was replaced.
 
     Nobody waits for it: it takes no lock that a reader or a writer needs, and gives up after
-    `PATIENCE` where it waits for a session itself. Safe to repeat, after it was interrupted at any
-    moment, and to race: the second one does nothing.
+    `PATIENCE` where it waits for a session itself. Safe to repeat, also after it was interrupted at
+    any moment.
 
     Args:
         inside: Outside a transaction, opened by the role that made the database; it gets our limit
             for locks.
 
     Raises:
+        BusyError: another session is at it.
         psycopg.errors.LockNotAvailable: a session held it up; try again later.
         psycopg.Error: the database cannot be reached or refuses.
     """
@@ -70,11 +75,11 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
     inside.execute("SET max_parallel_maintenance_workers = 0")
     row = inside.execute("SELECT pg_try_advisory_lock(%s)", [REBUILD_LOCK]).fetchone()
     if row != (True,):
-        return []
-    try:
-        return [index.name for index in BLOCK_RANGES if _replace(inside, index)]
-    finally:
-        inside.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
+        raise BusyError("another session rebuilds them")
+    # The lock ends with the session, which may be broken.
+    rebuilt = [index.name for index in BLOCK_RANGES if _replace(inside, index)]
+    inside.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
+    return rebuilt
 
 
 def _replace(inside: Connection, index: BlockRanges) -> bool:

@@ -230,12 +230,12 @@ def _settings(instant: Instant) -> tuple[str, ...]:
 
 
 def _within(range_: ChunkRange | BlockRange) -> sql.Composed:
-    if isinstance(range_, BlockRange):
-        column, bound = sql.Identifier("ctid"), _block_start
-    else:
-        column, bound = sql.Identifier("time"), _chunk_start
+    is_blocks = isinstance(range_, BlockRange)
+    column, literal = ("ctid", _block_start) if is_blocks else ("time", _chunk_start)
     bounds = [
-        sql.SQL(" AND {} {} {}").format(column, sql.SQL(operator), sql.Literal(bound(place)))
+        sql.SQL(" AND {} {} {}").format(
+            sql.Identifier(column), sql.SQL(operator), sql.Literal(literal(place))
+        )
         for operator, place in ((">=", range_.first), ("<", range_.end))
         if place is not None
     ]
