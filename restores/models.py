@@ -160,7 +160,8 @@ class Proof(Build):
 
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="proofs")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Until every index was built, and of the comparison after that.
+    # Until it was ready for queries, while rows were compared already; and of the rest of the
+    # comparison after that.
     restore_seconds = models.FloatField(null=True)
     compare_seconds = models.FloatField(null=True)
     # Its database was kept, closed to everybody, for a restore to take over; and what the server
