@@ -10,7 +10,7 @@ import psycopg
 from psycopg import Connection, sql
 
 from backups_portal.projectdb.block_ranges import with_one_range
-from backups_portal.projectdb.catalogue import VARIABLE
+from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE
 from snapshots.engine.manifest import Manifest
 
 INDEXES: LiteralString = """SELECT indexname, indexdef FROM pg_indexes
@@ -71,7 +71,8 @@ class IndexBuild:
     def jobs(self) -> list[Callable[[Connection], None]]:
         """Return what builds each index, the longest one first."""
         statements = map(with_one_range, self._bare.indexes)
-        return [partial(self._build, statement) for statement in sorted(statements, key=_is_brin)]
+        builds = [partial(self._build, statement) for statement in sorted(statements, key=_is_brin)]
+        return [*builds, _analyze_resources]
 
     def _build(self, statement: str, connection: Connection) -> None:
         # Sorting in parallel costs a third more processor time, which other work beside it makes
@@ -86,6 +87,12 @@ class IndexBuild:
         if is_last:
             _finish(connection, self._bare, self._manifest)
             self._when_ready()
+
+
+def _analyze_resources(connection: Connection) -> None:
+    """Count the other tables, which no index is built for."""
+    names = sql.SQL(", ").join(sql.Identifier(table.name) for table in RESOURCE_TABLES)
+    connection.execute(sql.SQL("ANALYZE {}").format(names))
 
 
 def _is_brin(statement: str) -> bool:
@@ -146,4 +153,4 @@ def _finish(connection: Connection, bare: BareTable, manifest: Manifest) -> None
         )
         for definition in bare.triggers:
             cursor.execute(definition.encode())
-        cursor.execute("ANALYZE")
+        cursor.execute("ANALYZE variable")
