@@ -78,6 +78,9 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
         raise BusyError("another session rebuilds them")
     # The lock ends with the session, which may be broken.
     rebuilt = [index.name for index in BLOCK_RANGES if _replace(inside, index)]
+    if rebuilt:
+        # The loader has looked at few rows only.
+        inside.execute("ANALYZE variable")
     inside.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
     return rebuilt
 

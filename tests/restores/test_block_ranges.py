@@ -112,6 +112,14 @@ def test_backups_of_a_restored_database_follow_its_changes(
     assert later.contents_of(next_one) == contents(restored)
 
 
+def test_statistics_are_there_at_once(restored: Target) -> None:
+    query = "SELECT count(*) FROM pg_stats WHERE tablename = 'variable' AND attname = 'time'"
+    with open_database(restored) as connection:
+        assert connection.execute(query).fetchone() == (1,)
+        rows = "SELECT reltuples FROM pg_class WHERE relname = 'variable'"
+        assert connection.execute(rows).fetchone() == (60,)
+
+
 def test_whoever_reads_keeps_it_waiting_and_not_for_long(
     restored: Target, reading: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

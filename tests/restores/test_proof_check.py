@@ -57,7 +57,7 @@ def test_a_row_is_found_in_its_range_wherever_it_lies(
         compare(manifest, restored)
         connection.execute("UPDATE variable SET number_value = 5 WHERE time = '2026-03-04 00:03Z'")
     with pytest.raises(
-        ProofError, match="among the 30 rows of .* from 2026-03-04 until 2026-03-05"
+        ProofError, match=r"among the 30 rows of .* from 2026-03-04 until 2026-03-05"
     ):
         compare(manifest, restored)
 
