@@ -20,9 +20,10 @@ from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.project_creation import Instance, create_instance, unused_prefix
 from backups_portal.projects.servers import choose_server
 from restores.build_steps import Step
+from restores.compared_build import complete_and_compare
 from restores.models import Build
-from restores.proof_check import ProofError, compare_with_manifest
-from restores.snapshot_loader import Target, UnloadableError, drop_excluded, load_snapshot
+from restores.proof_check import ProofError
+from restores.snapshot_loader import Target, UnloadableError, drop_excluded, load_rows
 from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.run_progress import OnProgress, Progress
@@ -157,7 +158,7 @@ class BuildJob(LeasedJob[RowT]):
         manifest = load_manifest(storage, snapshot)
         instance = create_instance(server=server, project_name=name, prefix=self.prefix)
         target = target_of(server, self.prefix)
-        load_snapshot(
+        bare = load_rows(
             manifest,
             storage,
             target,
@@ -165,16 +166,16 @@ class BuildJob(LeasedJob[RowT]):
             loaders=workers_for(settings.RESTORE_LOADERS),
             on_progress=self._report,
         )
-        loaded = time.monotonic()
-        compare_with_manifest(
+        ready_at = complete_and_compare(
             manifest,
             target,
-            readers=workers_for(settings.SNAPSHOT_READERS),
+            bare,
+            workers=workers_for(settings.RESTORE_LOADERS),
             on_progress=self._report,
         )
         drop_excluded(target)
         note_need(manifest.snapshot_id, storage)
-        return Built(instance, target, manifest, loaded - started, time.monotonic() - loaded)
+        return Built(instance, target, manifest, ready_at - started, time.monotonic() - ready_at)
 
     def reach(self, step: str) -> None:
         if step != self.step:

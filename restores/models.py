@@ -87,6 +87,9 @@ class Restore(Build):
 
     # It took over the database that a proof had left, instead of loading one.
     was_warm = models.BooleanField(default=False)
+    # When to see again to the block-range indexes of the new project, unless a worker is at it;
+    # None: nothing is left to do. See index_rebuild.py.
+    indexes_due_at = models.DateTimeField(null=True)
     # What the owner has to know afterwards: rows per table, what references now miss.
     report = models.JSONField(default=dict)
     # The lost rows that it is made for, if its owner came from there; see sought_rows.py.
@@ -116,6 +119,11 @@ class Restore(Build):
             ),
             models.Index(
                 fields=["finished_at"], name="restore_failed", condition=Q(state="failed")
+            ),
+            models.Index(
+                fields=["indexes_due_at"],
+                name="restore_indexes_due",
+                condition=Q(indexes_due_at__isnull=False),
             ),
         ]
 
@@ -152,7 +160,8 @@ class Proof(Build):
 
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="proofs")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Until every index was built, and of the comparison after that.
+    # Until it was ready for queries, while rows were compared already; and of the rest of the
+    # comparison after that.
     restore_seconds = models.FloatField(null=True)
     compare_seconds = models.FloatField(null=True)
     # Its database was kept, closed to everybody, for a restore to take over; and what the server

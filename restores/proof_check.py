@@ -1,22 +1,36 @@
 """Prove a restore: read the database and compare it with the manifest."""
 
 import threading
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from psycopg import Connection
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.thread_pool import run_parallel
-from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE
+from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table
 from restores.build_steps import Step
 from restores.snapshot_loader import Target
-from snapshots.engine.digest import Digest, table_digest
+from snapshots.engine.digest import Digest, Words, row_words, words_digest
 from snapshots.engine.errors import EngineError
-from snapshots.engine.instant_reader import Reader, open_reader
+from snapshots.engine.instant_reader import BlockRange, Reader, open_reader
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.reading_plan import ReadJob
 from snapshots.engine.run_progress import OnProgress, Progress
-from snapshots.engine.segment_plan import by_range
+from snapshots.engine.segment_plan import ChunkRange, by_range
 from snapshots.engine.segments import check_columns, total_digest
 from snapshots.engine.source_database import chunk_start, open_instant
+
+Moments = npt.NDArray[np.int64]
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+# Of the variables, read at a time: some 75,000 rows.
+BLOCKS_TOGETHER = 1_024
+# Up to so many bounds, rows are compared with each.
+FEW = 16
+BLOCKS = """SELECT pg_relation_size('variable') / current_setting('block_size')::integer"""
 
 
 class ProofError(EngineError):
@@ -29,41 +43,169 @@ class ProofError(EngineError):
 class Expectation:
     """What must be found in a table, or in a range of the variables."""
 
-    job: ReadJob
+    table: Table
+    chunks: ChunkRange | None
     columns: tuple[str, ...]
     rows: int
-    bytes: int
     digest: Digest
 
 
-def expectations(manifest: Manifest) -> list[list[Expectation]]:
-    """List what the manifest promises, in pieces that can be read alone.
+@dataclass(frozen=True)
+class Piece:
+    """A part of the database that a thread reads by itself: some tables, or blocks of one."""
 
-    The resources are one: what reads row by row takes a while to connect.
-    """
-    promised = _expectations(manifest)
-    resources = [expected for expected in promised if expected.job.table is not VARIABLE]
-    return [resources, *([expected] for expected in promised if expected.job.table is VARIABLE)]
+    tables: tuple[Table, ...]
+    blocks: BlockRange | None = None
 
 
-def _expectations(manifest: Manifest) -> list[Expectation]:
+@dataclass
+class Found:
+    """What was read so far of a table, or of a range of the variables."""
+
+    rows: int = 0
+    digest: Digest = field(default_factory=Digest)
+
+    def add(self, rows: int, digest: Digest) -> None:
+        """Count rows with their digest."""
+        self.rows += rows
+        self.digest += digest
+
+
+def expectations(manifest: Manifest) -> list[Expectation]:
+    """List what the manifest promises."""
     found = []
     for name, columns in manifest.columns.items():
         if name not in BY_NAME:
             raise ProofError(f"The backup has a table that no project has: {name}.")
-        for whole, segments in by_range(manifest.of(name)):
-            rows = sum(segment.rows for segment in segments)
-            is_variable = name == VARIABLE.name
+        for chunks, segments in by_range(manifest.of(name)):
             found.append(
                 Expectation(
-                    ReadJob(BY_NAME[name], replace(whole, rows=rows) if is_variable else None),
+                    BY_NAME[name],
+                    chunks if name == VARIABLE.name else None,
                     columns=columns,
-                    rows=rows,
-                    bytes=sum(segment.bytes for segment in segments),
+                    rows=sum(segment.rows for segment in segments),
                     digest=total_digest(segments),
                 )
             )
     return found
+
+
+class Comparison:
+    """Compares every row of a new database with what was recorded.
+
+    The variables are read as they lie in the table, which needs no index and visits each block
+    once; which range of the manifest a row belongs to is found out here. Threads may each `read`
+    pieces; `conclude` comes after the last one.
+    """
+
+    def __init__(self, manifest: Manifest, on_progress: Callable[[int], None]) -> None:
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._promised = expectations(manifest)
+        self._found = [Found() for _ in self._promised]
+        self._columns = manifest.columns
+        numbers = [n for n, promised in enumerate(self._promised) if promised.chunks is not None]
+        self._numbers = numbers or [-1]
+        # Where each range but the first begins: earlier rows are the first one's.
+        self._starts = np.array(
+            [
+                MICROSECONDS_PER_DAY * (promised.chunks.first or 0)
+                for promised in (self._promised[number] for number in numbers[1:])
+                if promised.chunks is not None
+            ],
+            np.int64,
+        )
+
+    def pieces(self, blocks: int) -> list[Piece]:
+        """List what is to be read of a database whose variables have so many blocks.
+
+        The resources are one: what reads row by row takes a while to connect.
+        """
+        tables = {promised.table.name: promised.table for promised in self._promised}
+        has_variables = tables.pop(VARIABLE.name, None)
+        pieces = [Piece(tuple(tables.values()))]
+        if has_variables:
+            firsts = range(0, max(blocks, 1), BLOCKS_TOGETHER)
+            # The last one has no end: rows that nobody expects are found, too.
+            ends = [*firsts[1:], None]
+            pieces += [
+                Piece((VARIABLE,), BlockRange(first, end))
+                for first, end in zip(firsts, ends, strict=True)
+            ]
+        return pieces
+
+    def read(self, reader: Reader, piece: Piece) -> None:
+        """Read a piece, and count what is found."""
+        for table in piece.tables:
+            columns = self._columns[table.name]
+            for part in reader.rows(table, piece.blocks, numbers=False):
+                check_columns(part, columns, table.name)
+                words = row_words(part, columns)
+                self._add(table, part, words)
+
+    def _add(self, table: Table, part: pa.Table, words: tuple[Words, Words]) -> None:
+        if table is VARIABLE:
+            sums = self._by_range(part, words)
+        else:
+            number = next(n for n, promised in enumerate(self._promised) if promised.table is table)
+            sums = [(number, part.num_rows, words_digest(*words))]
+        with self._lock:
+            for number, rows, digest in sums:
+                self._found[number].add(rows, digest)
+        self._on_progress(part.num_rows)
+
+    def _by_range(
+        self, part: pa.Table, words: tuple[Words, Words]
+    ) -> list[tuple[int, int, Digest]]:
+        """Sum up rows by the range that they belong to; a part has rows of few of them."""
+        ranges = self._ranges_of(part["time"].cast(pa.int64()).to_numpy())
+        counts = np.bincount(ranges)
+        sums = []
+        for found in np.flatnonzero(counts):
+            rows = int(counts[found])
+            own = words if rows == len(ranges) else _where(ranges == found, words)
+            sums.append((self._numbers[found], rows, words_digest(*own)))
+        return sums
+
+    def _ranges_of(self, moments: Moments) -> npt.NDArray[np.intp]:
+        """Return which range each moment is in.
+
+        Rows that lie together are of few ranges, and comparing all with the bounds of these takes a
+        tenth of a search for each.
+        """
+        ends = [moments.min(), moments.max()] if len(moments) else [0, 0]
+        first, last = np.searchsorted(self._starts, ends, "right")
+        if last - first > FEW:
+            return np.searchsorted(self._starts, moments, "right")
+        ranges = np.full(len(moments), first, np.intp)
+        for start in self._starts[first:last]:
+            ranges += moments >= start
+        return ranges
+
+    def conclude(self) -> None:
+        """Raise ProofError if anything is missing, added or different."""
+        for promised, found in zip(self._promised, self._found, strict=True):
+            if found.rows != promised.rows:
+                raise ProofError(
+                    f"The restored database differs from the backup: {_place(promised)} has "
+                    f"{found.rows} rows where the backup recorded {promised.rows}."
+                )
+            if found.digest != promised.digest:
+                raise ProofError(
+                    f"The restored database differs from the backup: among the {found.rows} rows "
+                    f"of {_place(promised)} some differ from what the backup recorded."
+                )
+
+
+def _where(wanted: npt.NDArray[np.bool_], words: tuple[Words, Words]) -> tuple[Words, Words]:
+    low, high = words
+    return low[wanted], high[wanted]
+
+
+def count_blocks(connection: Connection) -> int:
+    """Return how many blocks the variables have."""
+    row = connection.execute(BLOCKS).fetchone()
+    return int(row[0]) if row else 0
 
 
 def compare_with_manifest(
@@ -75,52 +217,54 @@ def compare_with_manifest(
         ProofError: rows are missing, added or different; it names table, chunks and counts.
         EngineError: the database could not be read.
     """
-    lock = threading.Lock()
-    done = done_bytes = 0
-    total_bytes = sum(segment.bytes for segment in manifest.segments)
-
-    def compare(reader: Reader, promised: list[Expectation]) -> None:
-        nonlocal done, done_bytes
-        for expected in promised:
-            _compare(reader, expected)
-            with lock:
-                done += expected.rows
-                done_bytes += expected.bytes
-                on_progress(Progress(done, manifest.rows, Step.PROVING, done_bytes, total_bytes))
-
-    with open_instant(target.dsn) as (_, instant):
+    comparison = Comparison(manifest, ProofProgress(manifest, on_progress).add)
+    with open_instant(target.dsn) as (connection, instant):
         run_parallel(
-            expectations(manifest),
-            compare,
+            comparison.pieces(count_blocks(connection)),
+            comparison.read,
             workers=readers,
             resource=lambda: open_reader(target.dsn, instant, as_stored=True),
         )
+    comparison.conclude()
 
 
-def _compare(reader: Reader, expected: Expectation) -> None:
-    rows, digest = 0, Digest()
-    for part in reader.rows(expected.job.table, expected.job.chunks, numbers=False):
-        check_columns(part, expected.columns, expected.job.table.name)
-        rows += part.num_rows
-        digest += table_digest(part, expected.columns)
-    if rows != expected.rows:
-        raise ProofError(
-            f"The restored database differs from the backup: {_place(expected.job)} has {rows} "
-            f"rows where the backup recorded {expected.rows}."
+class ProofProgress:
+    """Tells how far a comparison is; quiet until it is started, if other work comes first."""
+
+    def __init__(
+        self, manifest: Manifest, on_progress: OnProgress, *, is_quiet: bool = False
+    ) -> None:
+        self._on_progress, self._is_quiet = on_progress, is_quiet
+        self._lock = threading.Lock()
+        self._rows, self._total = 0, manifest.rows
+        self._total_bytes = sum(segment.bytes for segment in manifest.segments)
+
+    def add(self, rows: int) -> None:
+        """Count rows that were compared."""
+        with self._lock:
+            self._rows += rows
+            if not self._is_quiet:
+                self._tell()
+
+    def start(self) -> None:
+        """Tell from now on."""
+        with self._lock:
+            self._is_quiet = False
+            self._tell()
+
+    def _tell(self) -> None:
+        done_bytes = self._total_bytes * self._rows // max(self._total, 1)
+        self._on_progress(
+            Progress(self._rows, self._total, Step.PROVING, done_bytes, self._total_bytes)
         )
-    if digest != expected.digest:
-        raise ProofError(
-            f"The restored database differs from the backup: among the {rows} rows of "
-            f"{_place(expected.job)} some differ from what the backup recorded."
-        )
 
 
-def _place(job: ReadJob) -> str:
-    if job.chunks is None:
-        return f"table {job.table.name}"
+def _place(promised: Expectation) -> str:
+    if promised.chunks is None:
+        return f"table {promised.table.name}"
     first, end = (
         "the beginning" if chunk is None else f"{chunk_start(chunk):%Y-%m-%d}"
-        for chunk in (job.chunks.first, job.chunks.end)
+        for chunk in (promised.chunks.first, promised.chunks.end)
     )
-    until = "the end" if job.chunks.end is None else end
-    return f"table {job.table.name} from {first} until {until}"
+    until = "the end" if promised.chunks.end is None else end
+    return f"table {promised.table.name} from {first} until {until}"

@@ -30,6 +30,7 @@ from backups_portal.projects.project_creation import (
 )
 from restores.build_steps import Step
 from restores.database_build import EVIDENCE, BuildJob, LeftBehindError
+from restores.index_rebuild import AGAIN
 from restores.missing_references import missing_references
 from restores.models import Restore
 from restores.proof_queue import queue_proof
@@ -156,6 +157,8 @@ class RestoreJob(BuildJob[Restore]):
             cause="",
             report=report,
             was_warm=was_warm,
+            # It may wait for its message; the tick sends another one then.
+            indexes_due_at=timezone.now() + AGAIN,
             **({"rows_done": rows} if rows else {}),
         )
         record(

@@ -26,6 +26,7 @@ from backups_portal.projectdb.excluded_settings import remove_excluded_settings
 from backups_portal.projectdb.pg_binary_copy import COPY_TABLE, encode_table
 from backups_portal.projectdb.tokens import mint
 from restores.build_steps import Step
+from restores.index_build import BareTable, IndexBuild, strip
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.pg_timestamps import moments_as_text
@@ -97,7 +98,35 @@ def load_snapshot(
     loaders: int,
     on_progress: OnProgress,
 ) -> None:
-    """Fill a new, empty database with a snapshot; variable ids and tokens are new.
+    """Fill a new, empty database with a snapshot, ready for queries; nothing is compared.
+
+    Raises:
+        EngineError: as `load_rows`.
+    """
+    bare = load_rows(manifest, storage, target, keys=keys, loaders=loaders, on_progress=on_progress)
+    on_progress(Progress(manifest.rows, manifest.rows, Step.INDEXING))
+    with load_errors():
+        run_parallel(
+            IndexBuild(bare, manifest, workers=loaders).jobs(),
+            lambda connection, build: build(connection),
+            workers=loaders,
+            resource=lambda: pgsession.connect(target.dsn, autocommit=True),
+        )
+
+
+def load_rows(
+    manifest: Manifest,
+    storage: Storage,
+    target: Target,
+    *,
+    keys: Keyring,
+    loaders: int,
+    on_progress: OnProgress,
+) -> BareTable:
+    """Fill a new, empty database with a snapshot's rows; variable ids and tokens are new.
+
+    Returns:
+        What an `IndexBuild` makes the database ready for queries with.
 
     Raises:
         EngineError: storage or the database failed, or the snapshot is damaged or too new.
@@ -105,14 +134,12 @@ def load_snapshot(
     _check_schema(manifest)
     with load_errors(), pgsession.connect(target.dsn) as connection:
         _check_target(connection, target)
-        indexes = _strip(connection)
+        bare = _strip(connection)
         for table in RESOURCE_TABLES:
             _load_resources(connection, storage, manifest, table, target, keys)
         connection.commit()
         _load_variables(manifest, storage, target, loaders, on_progress)
-        on_progress(Progress(manifest.rows, manifest.rows, Step.INDEXING))
-        _build(target, indexes, loaders)
-        _finish(connection, manifest)
+    return bare
 
 
 def _check_schema(manifest: Manifest) -> None:
@@ -134,19 +161,12 @@ def _check_target(connection: Connection, target: Target) -> None:
         raise LoadError("The database to restore into is not a new one.")
 
 
-def _strip(connection: Connection) -> list[str]:
-    """Drop indexes and triggers of variables; returns what makes the indexes."""
-    indexes = connection.execute(
-        "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = %s",
-        [VARIABLE.name],
-    ).fetchall()
-    for name, _ in indexes:
-        connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(str(name))))
-    connection.execute("ALTER TABLE variable DISABLE TRIGGER USER")
-    # The rows that provisioning wrote; the snapshot has its own.
+def _strip(connection: Connection) -> BareTable:
+    """Make ready for loading: nothing on the variables, and no rows of provisioning's."""
+    # The snapshot has its own.
     connection.execute("DELETE FROM profile")
     connection.execute("DELETE FROM run_settings")
-    return [str(definition) for _, definition in indexes]
+    return strip(connection)
 
 
 def _load_resources(
@@ -262,89 +282,3 @@ def _numbered(storage: Storage, job: LoadJob) -> pa.Table:
     check_columns(rows, ("id", *digest_columns(VARIABLE)), VARIABLE.name)
     numbers = np.arange(job.first_number, job.first_number + rows.num_rows, dtype=np.int64)
     return rows.set_column(rows.column_names.index("id"), "id", pa.array(numbers))
-
-
-# As the server is set, if that is more than what millions of rows need.
-ENOUGH_TO_SORT = """SELECT set_config('maintenance_work_mem', greatest(
-    pg_size_bytes(current_setting('maintenance_work_mem')), pg_size_bytes('256MB')
-) / 1024 || 'kB', false)"""
-
-
-def _build(target: Target, indexes: list[str], loaders: int) -> None:
-    @contextmanager
-    def connect() -> Iterator[Connection]:
-        with pgsession.connect(target.dsn, autocommit=True) as connection:
-            connection.execute(ENOUGH_TO_SORT)
-            yield connection
-
-    def build(connection: Connection, statement: str) -> None:
-        # Sorting in parallel costs a third more processor time, which two indexes at once make
-        # better use of if there are few cores.
-        helpers = loaders // 2 if "USING brin" in statement else loaders // 2 - 1
-        with load_errors():
-            connection.execute(f"SET max_parallel_maintenance_workers = {max(0, helpers)}".encode())
-            connection.execute(statement.encode())
-
-    run_parallel(indexes, build, workers=loaders, resource=connect)
-
-
-NUMBER_VARIABLES = """SELECT setval(
-    pg_get_serial_sequence('variable', 'id'), coalesce(max(id), 0) + 1, false) FROM variable"""
-# The last number of a series that there can be.
-LAST_SERIES = (1 << 31) - 1
-# Numbers that variables use, too: snapshots of older versions have rows whose series is gone.
-USED_SERIES = """SELECT greatest(0, (SELECT max(id) FROM series),
-                                (SELECT max(series_id) FROM variable))"""
-# The numbers of the variables one by one, each from the index.
-ROOM_FOR_SERIES = """
-WITH RECURSIVE of_variables (id) AS (
-    SELECT min(series_id) FROM variable
-    UNION ALL
-    SELECT (SELECT min(series_id) FROM variable WHERE series_id > of_variables.id)
-    FROM of_variables WHERE id IS NOT NULL
-), used AS (
-    SELECT 0::bigint AS id UNION SELECT id FROM series WHERE id > 0
-    UNION SELECT id FROM of_variables WHERE id > 0
-), gap AS (
-    SELECT id, lead(id, 1, %s::bigint + 1) OVER (ORDER BY id) - id AS room FROM used
-)
-SELECT id + 1 FROM gap ORDER BY room DESC, id DESC LIMIT 1
-"""
-
-
-def _next_series(connection: Connection) -> int:
-    """Return a free number for the next series.
-
-    Somebody can have numbered a series by hand, as the last one that there can be.
-    """
-    greatest = _number(connection.execute(USED_SERIES))
-    if greatest <= LAST_SERIES // 2:
-        return greatest + 1
-    return _number(connection.execute(ROOM_FOR_SERIES, [LAST_SERIES]))
-
-
-def _number(cursor: psycopg.Cursor) -> int:
-    row = cursor.fetchone()
-    return int(row[0]) if row else 0
-
-
-def _finish(connection: Connection, manifest: Manifest) -> None:
-    """Continue numbering behind the loaded rows, and track changes from now."""
-    connection.execute(NUMBER_VARIABLES)
-    connection.execute(
-        "SELECT setval(pg_get_serial_sequence('series', 'id'), %s, false)",
-        [_next_series(connection)],
-    )
-    # So that the first snapshot of the new project knows its chunks without counting.
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "INSERT INTO change_mark (chunk, rows) VALUES (%s, %s)",
-            [
-                (chunk, rows)
-                for segment in manifest.of(VARIABLE.name)
-                for chunk, rows in segment.chunk_rows.items()
-            ],
-        )
-    connection.execute("ALTER TABLE variable ENABLE TRIGGER USER")
-    connection.execute("ANALYZE")
-    connection.commit()

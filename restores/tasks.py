@@ -5,14 +5,24 @@ import uuid
 from django.utils import timezone
 
 from backups_portal.celery import app
-from backups_portal.lib.leased_job import JobFailedError
-from restores import orphan_databases, proof_run, restore_run
+from backups_portal.lib.leased_job import JobFailedError, may_wait
+from restores import index_rebuild, orphan_databases, proof_run, restore_run
 
 
 @app.task(throws=(JobFailedError,))
 def run_restore(restore_id: str) -> None:
     """Make the project of a queued restore."""
-    restore_run.run_restore(uuid.UUID(restore_id)).tell_celery()
+    ran = restore_run.run_restore(uuid.UUID(restore_id))
+    if index_rebuild.is_wanted(uuid.UUID(restore_id)):
+        with may_wait(f"rebuild of indexes {restore_id}"):
+            rebuild_indexes.delay(restore_id)
+    ran.tell_celery()
+
+
+@app.task
+def rebuild_indexes(restore_id: str) -> None:
+    """Give a restored project the indexes of a project that lives."""
+    index_rebuild.rebuild_indexes(uuid.UUID(restore_id))
 
 
 @app.task(throws=(JobFailedError,))

@@ -22,10 +22,11 @@ from backups_portal.ops.storage_state import probe
 from backups_portal.projects.servers import check_servers
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.tasks import forget_transfers, run_transfer
+from restores.index_rebuild import take_due
 from restores.models import Proof, Restore
 from restores.orphan_databases import has_leftovers
 from restores.proof_queue import queue_proofs
-from restores.tasks import drop_leftovers, drop_strays, run_proof, run_restore
+from restores.tasks import drop_leftovers, drop_strays, rebuild_indexes, run_proof, run_restore
 from snapshots.engine.errors import EngineError
 from snapshots.engine.fallback_storage import is_away
 from snapshots.integrity.orphan_objects import sweep_project
@@ -54,6 +55,7 @@ def tick() -> None:
     run_schedule(now)
     send_proofs(now)
     send_copies_again(now)
+    send_index_rebuilds(now)
     if has_leftovers(now):
         drop_leftovers.delay()
     seal_events()
@@ -198,6 +200,14 @@ def _send_again(rows: LeaseQuerySet, task: Task, now: datetime) -> list[UUID]:
     for pk in found:
         log.warning("sent again", name=task.name, id=pk)
         task.delay(str(pk))
+    return found
+
+
+def send_index_rebuilds(now: datetime) -> list[UUID]:
+    """Enqueue the rebuilds of indexes that no worker has done yet."""
+    found = take_due(now)
+    for pk in found:
+        rebuild_indexes.delay(str(pk))
     return found
 
 

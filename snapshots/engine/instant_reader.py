@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 
 import adbc_driver_postgresql.dbapi as adbc
@@ -38,6 +39,14 @@ LARGE_ROWS = 32_768
 # Tables of so few bytes at the server are read together: whatever it compressed is far less than
 # the part of a large table that is in memory.
 SMALL_TABLE_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class BlockRange:
+    """Blocks of the variables' table, up to but not including `end`; None means no bound."""
+
+    first: int
+    end: int | None
 
 
 class Reader:
@@ -86,7 +95,11 @@ class Reader:
                 yield from ((table, part) for part in self.rows(table))
 
     def rows(
-        self, table: Table, chunks: ChunkRange | None = None, *, numbers: bool = True
+        self,
+        table: Table,
+        part: ChunkRange | BlockRange | None = None,
+        *,
+        numbers: bool = True,
     ) -> Iterator[pa.Table]:
         """Read the stored columns of a table's rows, in parts that fit into memory.
 
@@ -94,17 +107,17 @@ class Reader:
         throughout.
 
         Args:
-            chunks: Of variables: only those of this range.
+            part: Of variables: only those of this range.
             numbers: Of variables: without, they lack their `id` and are in no order.
         """
         with source_errors():
-            if table is not VARIABLE or chunks is None:
+            if table is not VARIABLE or part is None:
                 yield from read_rows(self._array_connection(), *self._everything_of(table))
                 return
-            part = self._as_arrays(chunks, numbers) if chunks.rows <= MAX_SEGMENT_ROWS else None
-            parts = [part] if part is not None else self._variables_row_by_row(chunks)
-            for part in parts:
-                yield _sorted_variables(part) if numbers else part
+            is_small = isinstance(part, BlockRange) or part.rows <= MAX_SEGMENT_ROWS
+            arrays = self._as_arrays(part, numbers) if is_small else None
+            for rows in [arrays] if arrays is not None else self._variables_row_by_row(part):
+                yield _sorted_variables(rows) if numbers else rows
 
     def count(self, chunks: ChunkRange) -> int:
         """Count rows of variables in a range, orphans among them."""
@@ -113,20 +126,20 @@ class Reader:
             row = self._array_connection().execute(query).fetchone()
         return int(row[0]) if row else 0
 
-    def _as_arrays(self, chunks: ChunkRange, numbers: bool) -> pa.Table | None:
+    def _as_arrays(self, range_: ChunkRange | BlockRange, numbers: bool) -> pa.Table | None:
         connection = self._array_connection()
-        if chunks.rows >= LARGE_ROWS:
+        if isinstance(range_, BlockRange) or range_.rows >= LARGE_ROWS:
             self._large_ranges += 1
             if self._large_ranges == 2:
                 connection.execute(KEEP_MEMORY)
         try:
             with connection.transaction():
-                part = read_arrays(connection, _within(chunks), Columns(self._wide, numbers))
+                part = read_arrays(connection, _within(range_), Columns(self._wide, numbers))
                 if part is None:
                     self._wide = True
-                    part = read_arrays(connection, _within(chunks), Columns(True, numbers))
+                    part = read_arrays(connection, _within(range_), Columns(True, numbers))
         except (IrregularError, psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory):
-            log.info("variables from %s until %s are read row by row", chunks.first, chunks.end)
+            log.info("variables from %s until %s are read row by row", range_.first, range_.end)
             return None
         if part is not None and self._wide:
             self._wide = part["longitude"].null_count + part["metadata"].null_count < (
@@ -134,13 +147,13 @@ class Reader:
             )
         return part
 
-    def _variables_row_by_row(self, chunks: ChunkRange) -> Iterator[pa.Table]:
+    def _variables_row_by_row(self, range_: ChunkRange | BlockRange) -> Iterator[pa.Table]:
         with self._row_connection().cursor() as cursor:
             cursor.adbc_statement.set_options(
                 **{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)}
             )
             select = _select(VARIABLE, self._types_of(VARIABLE), self._as_stored)
-            cursor.execute((select + _within(chunks)).as_string())
+            cursor.execute((select + _within(range_)).as_string())
             for part in _parts(cursor.fetch_record_batch()):
                 yield split_location(_plain(part))
 
@@ -200,11 +213,14 @@ PLANS = (
     # it is many, and a bitmap or the whole table reads every page of them once.
     "SET LOCAL enable_indexscan = off",
     "SET LOCAL enable_indexonlyscan = off",
+    # Blocks of a table are found by nothing else.
+    "SET LOCAL enable_tidscan = on",
 )
 PLANS_AS_BEFORE = (
     "SET LOCAL max_parallel_workers_per_gather TO DEFAULT",
     "SET LOCAL enable_indexscan TO DEFAULT",
     "SET LOCAL enable_indexonlyscan TO DEFAULT",
+    "SET LOCAL enable_tidscan TO DEFAULT",
 )
 
 
@@ -217,15 +233,25 @@ def _settings(instant: Instant) -> tuple[str, ...]:
     )
 
 
-def _within(chunks: ChunkRange) -> sql.Composed:
+def _within(range_: ChunkRange | BlockRange) -> sql.Composed:
+    is_blocks = isinstance(range_, BlockRange)
+    column, literal = ("ctid", _block_start) if is_blocks else ("time", _chunk_start)
     bounds = [
-        sql.SQL(" AND time {} {}").format(
-            sql.SQL(operator), sql.Literal(chunk_start(chunk).isoformat())
+        sql.SQL(" AND {} {} {}").format(
+            sql.Identifier(column), sql.SQL(operator), sql.Literal(literal(place))
         )
-        for operator, chunk in ((">=", chunks.first), ("<", chunks.end))
-        if chunk is not None
+        for operator, place in ((">=", range_.first), ("<", range_.end))
+        if place is not None
     ]
     return sql.SQL(" WHERE true") + sql.Composed(bounds)
+
+
+def _block_start(block: int) -> str:
+    return f"({block},0)"
+
+
+def _chunk_start(chunk: int) -> str:
+    return chunk_start(chunk).isoformat()
 
 
 def _parts(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:

@@ -26,7 +26,8 @@ def pass_snapshot(
 
     Args:
         manifest: What it was restored from; its digest is recorded if it was not yet.
-        restore_seconds: How long the restore took, without the comparison.
+        restore_seconds: How long it took until the database was ready for queries; the comparison,
+            which begins meanwhile, may have gone on after that.
         checks: What became of the owner's checks; None if none was asked for, as by a restore.
     """
     found = {f"checks_{name}": count for name, count in checks._asdict().items()} if checks else {}

@@ -54,7 +54,7 @@ def test_what_was_not_measured_is_not_judged() -> None:
 
 
 def test_a_share_is_judged_in_percent() -> None:
-    found = judged(engine.GOALS, {"proof s": 1.0, "restore s": 4.0})
+    found = judged(engine.GOALS, {"restore and proof s": 5.0, "restore s": 4.0})
     assert found == {"proof on top of a restore": (25, True, False)}
 
 

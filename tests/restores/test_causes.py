@@ -13,6 +13,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.models import DatabaseServer, Project
 from restores import database_build
+from restores.index_build import BareTable
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
@@ -58,7 +59,7 @@ def unanswered(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
 
 
 def refused(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr("restores.snapshot_loader.ENOUGH_TO_SORT", "SELECT * FROM what_is_not_there")
+    patch.setattr("restores.index_build.ENOUGH_TO_SORT", "SELECT * FROM what_is_not_there")
 
 
 def full(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
@@ -102,14 +103,15 @@ def unloadable(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
 
 
 def different(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    load = database_build.load_snapshot
+    load = database_build.load_rows
 
-    def lose_a_row(manifest: Manifest, storage: Any, target: Any, **kwargs: Any) -> None:
-        load(manifest, storage, target, **kwargs)
+    def lose_a_row(manifest: Manifest, storage: Any, target: Any, **kwargs: Any) -> BareTable:
+        bare = load(manifest, storage, target, **kwargs)
         with psycopg.connect(target.dsn) as connection:
             connection.execute("DELETE FROM variable WHERE id = 3")
+        return bare
 
-    patch.setattr(database_build, "load_snapshot", lose_a_row)
+    patch.setattr(database_build, "load_rows", lose_a_row)
 
 
 def newer_schema(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
@@ -121,7 +123,7 @@ def newer_format(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
 
 
 def slow(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr(database_build, "load_snapshot", raising(SoftTimeLimitExceeded()))
+    patch.setattr(database_build, "load_rows", raising(SoftTimeLimitExceeded()))
 
 
 def left(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
@@ -129,7 +131,7 @@ def left(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
 
 
 def broken(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr(database_build, "compare_with_manifest", raising(ZeroDivisionError()))
+    patch.setattr(database_build, "complete_and_compare", raising(ZeroDivisionError()))
 
 
 BREAKS: list[tuple[Break, Cause]] = [

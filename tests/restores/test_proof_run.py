@@ -18,6 +18,7 @@ from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.projects.project_creation import installation
 from restores import database_build
 from restores.errors import RestoreRefusedError
+from restores.index_build import BareTable
 from restores.models import Proof, Restore
 from restores.orphan_databases import drop_leftovers, has_leftovers
 from restores.proof_queue import queue_proof
@@ -87,14 +88,17 @@ def test_one_changed_byte_marks_the_snapshot(
 def test_rows_that_do_not_arrive_mark_the_snapshot(
     snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = database_build.load_snapshot
+    load = database_build.load_rows
 
-    def lose_a_row(manifest: Manifest, storage: Storage, target: Target, **kwargs: object) -> None:
-        load(manifest, storage, target, **kwargs)
+    def lose_a_row(
+        manifest: Manifest, storage: Storage, target: Target, **kwargs: object
+    ) -> BareTable:
+        bare = load(manifest, storage, target, **kwargs)
         with psycopg.connect(target.dsn) as connection:
             connection.execute("DELETE FROM variable WHERE id = 3")
+        return bare
 
-    monkeypatch.setattr(database_build, "load_snapshot", lose_a_row)
+    monkeypatch.setattr(database_build, "load_rows", lose_a_row)
     assert prove(snapshot).state == Proof.State.FAILED
     assert "9 rows where the backup recorded 10" in snapshot.verdict_reason
 
@@ -107,7 +111,7 @@ def test_a_server_at_fault_says_nothing_of_the_snapshot(
     def away(*args: object, **kwargs: object) -> None:
         raise StorageError("The backup storage could not read a key: timeout")
 
-    monkeypatch.setattr(database_build, "compare_with_manifest", away)
+    monkeypatch.setattr(database_build, "complete_and_compare", away)
     proof = prove(snapshot)
     assert (proof.state, "timeout" in proof.reason) == (Proof.State.GIVEN_UP, True)
     assert snapshot.verdict == Verdict.UNPROVEN
@@ -122,7 +126,7 @@ def test_an_error_that_nobody_expected_leaves_nothing(
     def work(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(database_build, "compare_with_manifest", work)
+    monkeypatch.setattr(database_build, "complete_and_compare", work)
     with pytest.raises(ZeroDivisionError):
         prove(snapshot)
     assert Proof.objects.get().state == Proof.State.GIVEN_UP
@@ -175,10 +179,11 @@ def test_a_worker_that_was_thought_dead_decides_nothing(
 ) -> None:
     before = databases()
 
-    def taken_over(*args: object, **kwargs: object) -> None:
+    def taken_over(*args: object, **kwargs: object) -> float:
         Proof.objects.update(lease=uuid.uuid4())
+        return 0.0
 
-    monkeypatch.setattr(database_build, "compare_with_manifest", taken_over)
+    monkeypatch.setattr(database_build, "complete_and_compare", taken_over)
     prove(snapshot)
     assert Proof.objects.get().state == Proof.State.RUNNING
     assert snapshot.verdict == Verdict.UNPROVEN

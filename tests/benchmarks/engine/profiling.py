@@ -29,7 +29,7 @@ PROBES: tuple[tuple[str, str], ...] = (
     ("sort", "snapshots.engine.instant_reader:_sorted_variables"),
     ("digest", "snapshots.engine.snapshot_writer:row_words"),
     ("digest", "snapshots.engine.contents_index:table_digest"),
-    ("digest", "restores.proof_check:table_digest"),
+    ("digest", "restores.proof_check:row_words"),
     ("contents", "snapshots.engine.snapshot_writer:count_cells"),
     ("contents", "snapshots.engine.snapshot_writer:_Run._store_cells"),
     ("contents", "snapshots.engine.snapshot_writer:note_devices"),
@@ -43,13 +43,13 @@ PROBES: tuple[tuple[str, str], ...] = (
     ("storage: read back and compare", "snapshots.engine.segments:check_bytes"),
     (THREADS, "snapshots.engine.snapshot_writer:run_parallel"),
     (THREADS, "restores.snapshot_loader:run_parallel"),
-    (THREADS, "restores.proof_check:run_parallel"),
+    (THREADS, "restores.compared_build:run_parallel"),
     ("load: new database", "backups_portal.projectdb.provisioning:create_database"),
     ("load: resources", "restores.snapshot_loader:_load_resources"),
     ("load: prepare rows", "restores.snapshot_loader:_numbered"),
     ("load: COPY", "adbc_driver_manager.dbapi:Cursor.adbc_ingest"),
-    ("load: indexes", "restores.snapshot_loader:_build"),
-    ("load: finish", "restores.snapshot_loader:_finish"),
+    ("load: indexes", "restores.index_build:IndexBuild._build"),
+    ("load: finish", "restores.index_build:_finish"),
 )
 
 

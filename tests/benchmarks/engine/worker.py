@@ -21,7 +21,7 @@ from backups_portal.projectdb import provisioning
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.sealed_databases import close_database, take_over_database
 from backups_portal.projectdb.tokens import renew_tokens
-from restores import proof_check, snapshot_loader
+from restores import compared_build, snapshot_loader
 from restores.snapshot_loader import Target
 from snapshots.engine import snapshot_writer
 from snapshots.engine.encryption import MasterKeys, ProjectCipher
@@ -96,20 +96,32 @@ def snapshot(request: Request, storage: Storage, base: Manifest | None) -> Reque
 
 
 def restore(request: Request, storage: Storage, manifest: Manifest) -> Request:
-    """Restore into a new database and prove it: {server, threads}."""
-    prefix, server, threads = secrets.token_hex(4), request["server"], request["threads"]
+    """Restore into a new database, ready for queries; nothing is compared: {server, threads}."""
     started = time.perf_counter()
+    target = new_database(request["server"])
+    snapshot_loader.load_snapshot(
+        manifest, storage, target, keys=KEYS, loaders=request["threads"], on_progress=quiet
+    )
+    return {"seconds": time.perf_counter() - started, "prefix": target.prefix}
+
+
+def prove(request: Request, storage: Storage, manifest: Manifest) -> Request:
+    """Restore into a new database and compare every row meanwhile: {server, threads}."""
+    started, threads = time.perf_counter(), request["threads"]
+    target = new_database(request["server"])
+    bare = snapshot_loader.load_rows(
+        manifest, storage, target, keys=KEYS, loaders=threads, on_progress=quiet
+    )
+    compared_build.complete_and_compare(manifest, target, bare, workers=threads, on_progress=quiet)
+    return {"seconds": time.perf_counter() - started, "prefix": target.prefix}
+
+
+def new_database(server: str) -> Target:
+    prefix = secrets.token_hex(4)
     provisioning.create_database(
         server, prefix=prefix, password="", project_name="Restore", installation=INSTALLATION
     )
-    target = Target(database_url(server, database=provisioning.database_name(prefix)), prefix)
-    snapshot_loader.load_snapshot(
-        manifest, storage, target, keys=KEYS, loaders=threads, on_progress=quiet
-    )
-    loaded = time.perf_counter()
-    proof_check.compare_with_manifest(manifest, target, readers=threads, on_progress=quiet)
-    proof_seconds = time.perf_counter() - loaded
-    return {"seconds": loaded - started, "proof_seconds": proof_seconds, "prefix": prefix}
+    return Target(database_url(server, database=provisioning.database_name(prefix)), prefix)
 
 
 def take_over(server: str, old: str) -> float:
@@ -133,7 +145,11 @@ def take_over(server: str, old: str) -> float:
             provisioning.drop_database(server, prefix=prefix)
 
 
-TASKS: dict[str, Callable[..., Request]] = {"snapshot": snapshot, "restore": restore}
+TASKS: dict[str, Callable[..., Request]] = {
+    "snapshot": snapshot,
+    "restore": restore,
+    "prove": prove,
+}
 
 
 def main() -> None:

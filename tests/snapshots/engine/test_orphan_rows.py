@@ -2,7 +2,7 @@
 
 import pytest
 
-from restores.snapshot_loader import LAST_SERIES
+from restores.index_build import LAST_SERIES
 from snapshots.engine import segment_plan
 from snapshots.engine.contents_index import read_excluded
 from snapshots.engine.diff_inputs import find_difference, live_state, stored_state
