@@ -40,7 +40,7 @@ from tests.benchmarks.harness import (
     print_json,
     show,
 )
-from tests.benchmarks.machine import own_peak_bytes
+from tests.benchmarks.machine import INSTALLATION, own_peak_bytes
 from tests.benchmarks.servers import Cluster, django_ready
 from tests.projectdatabases import KEYS, main_database, open_database, quiet
 
