@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/18/sql-copy.html.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,8 +27,7 @@ COPY_TABLE = copy_variables()
 BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
 # Every field is its length in bytes and its value; a row begins with the number of fields.
-FIELDS = len(VARIABLE_COLUMNS)
-RECORD_FIELDS = FIELDS - len(GENERATED)
+RECORD_FIELDS = len(VARIABLE_COLUMNS) - len(GENERATED)
 NULL = -1
 # Rows of rarer shapes are written one by one, which takes less than making an array of them, and
 # so are longer ones: finding their bytes in an array takes eight times their size.
@@ -124,13 +123,16 @@ def _text(text: str) -> bytes:
     return _LENGTH(len(encoded)) + encoded
 
 
-def encode_table(rows: pa.Table) -> Iterator[bytes | memoryview]:
-    """Encode the columns of a segment for COPY_TABLE, in no order.
+def encode_table(
+    rows: pa.Table, *, of: Sequence[Column] = VARIABLE_COLUMNS
+) -> Iterator[bytes | memoryview]:
+    """Encode the columns of a segment for COPY_TABLE: in order, but for rows of other shapes.
 
     Args:
         rows: At least one row; times in microseconds.
+        of: The columns that are copied, if some are left out.
     """
-    columns = [_column(rows, column) for column in VARIABLE_COLUMNS]
+    columns = [_column(rows, column) for column in of]
     lengths = [column.lengths for column in columns]
     yield BEGIN
     rare: list[int] = []
@@ -214,7 +216,7 @@ def _encode_alike(columns: list[_Numbers | _Texts], lengths: list[int], rows: Ro
         if length > 0:
             fields.append((f"value {number}", f"V{length}"))
     records = np.empty(len(rows), np.dtype(fields))
-    records["fields"] = FIELDS
+    records["fields"] = len(columns)
     for number, (column, length) in enumerate(zip(columns, lengths, strict=True)):
         records[f"length {number}"] = length
         if length > 0:
@@ -223,7 +225,7 @@ def _encode_alike(columns: list[_Numbers | _Texts], lengths: list[int], rows: Ro
 
 
 def _encode_row(columns: list[_Numbers | _Texts], lengths: list[Lengths], row: int) -> bytes:
-    parts = [struct.pack(">h", FIELDS)]
+    parts = [struct.pack(">h", len(columns))]
     for column, length in zip(columns, lengths, strict=True):
         parts.append(struct.pack(">i", length[row]))
         if length[row] > 0:

@@ -1,21 +1,18 @@
 """Move what was planned batch by batch, from where an attempt stopped."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 
-from backups_portal.lib import pgsession
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.transfers.commit_guard import Guard, guarded
+from backups_portal.transfers.commit_guard import Guard
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
-from backups_portal.transfers.move.batches import Outcome, Work, digest_source, move_batch
-from backups_portal.transfers.move.lane_digests import Cells, Slice
+from backups_portal.transfers.move.batches import Outcome, Work, move_batch
+from backups_portal.transfers.move.lane_digests import Slice, count_rows
 from backups_portal.transfers.move.ledger import (
     begin_batch,
     end_batch,
@@ -23,8 +20,10 @@ from backups_portal.transfers.move.ledger import (
     read_entries,
     summarize_blocks,
 )
+from backups_portal.transfers.move.parallel_batches import run_batches
 from backups_portal.transfers.move.resource_copy import CREATED, Placement, Placing, place
-from backups_portal.transfers.move.series_map import Lane, Routes, read_lanes, read_routes
+from backups_portal.transfers.move.series_map import Lane, Routes, Side, read_lanes, read_routes
+from backups_portal.transfers.move.tracks import TRACKS, Track, open_tracks
 from backups_portal.transfers.plan.dry_run import Plan, add_outcome, take_room
 from backups_portal.transfers.plan.selection import Choice
 
@@ -82,49 +81,61 @@ def move(
     place(placing, plan.placements)
     lanes = read_lanes(source, target, plan.pairs, limit=job.limit, now=job.now)
     routes = read_routes(source, target, lanes, job.choice, make=True)
+    lanes = _with_needed_limits(source, routes.source, lanes, job.choice)
     total, done = Outcome(), set()
     for entry in read_entries(target, transfer):
         add_outcome(total, entry.outcome)
         done.add(entry.number)
     todo = [part for part in plan.slices if part.number not in done]
-    with ThreadPoolExecutor(1) as threads, _same_view(source) as ahead:
-        work = Work(source, ahead, target, routes, list(lanes), job.choice.rule, plan.known)
-        for part, chosen in _digested_ahead(work, todo, threads):
-            on_batch(total)
-            with guarded(target, guard):
-                if begin_batch(target, transfer, part.number):
-                    _hold_devices(target, lanes)
-                    outcome = move_batch(work, part, chosen, transfer=transfer)
-                    end_batch(target, transfer, part.number, outcome)
-                    take_room(work, outcome)
-                    add_outcome(total, outcome)
+    work = Work(routes, lanes, job.choice.rule, plan.known)
+    # Of what a device has no room for, the batch before has to tell.
+    count = 1 if any(lane.room is not None for lane in lanes) else min(TRACKS, len(todo))
+    with open_tracks(source, target, count) as tracks:
+        batches = (_Batch(part, work, transfer, total) for part in todo)
+        run_batches(tracks, _announced(batches, total, on_batch), guard)
     on_batch(total)
     summarize_blocks(target)
     return routes
 
 
-@contextmanager
-def _same_view(source: Connection) -> Iterator[Connection]:
-    """Open another connection that sees what this one sees."""
-    row = source.execute("SELECT pg_export_snapshot()").fetchone()
-    snapshot = sql.Literal(str(row[0]) if row else "")
-    with pgsession.connect(source.info.dsn, password=source.info.password) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
-        yield connection
+@dataclass(frozen=True)
+class _Batch:
+    """A slice that is moved; what became of it is added to the total."""
+
+    part: Slice
+    work: Work
+    transfer: str
+    total: Outcome
+
+    def begin(self, track: Track) -> bool:
+        is_new = begin_batch(track.target, self.transfer, self.part.number)
+        if is_new:
+            _hold_devices(track.target, self.work.lanes)
+        return is_new
+
+    def move(self, track: Track) -> Outcome:
+        return move_batch(self.work, track, self.part, transfer=self.transfer)
+
+    def end(self, track: Track, outcome: Outcome) -> None:
+        end_batch(track.target, self.transfer, self.part.number, outcome)
+        take_room(self.work, outcome)
+        add_outcome(self.total, outcome)
 
 
-def _digested_ahead(
-    work: Work, parts: Sequence[Slice], threads: Executor
-) -> Iterator[tuple[Slice, Cells]]:
-    """Yield each slice with its digests, taken while the last one is moved."""
-    ahead = (threads.submit(digest_source, work, part) for part in parts)
-    coming = next(ahead, None)
-    for part in parts:
-        chosen = coming.result() if coming else {}
-        coming = next(ahead, None)
-        yield part, chosen
+def _announced(batches: Iterable[_Batch], total: Outcome, on_batch: OnBatch) -> Iterator[_Batch]:
+    for batch in batches:
+        on_batch(total)
+        yield batch
+
+
+def _with_needed_limits(
+    source: Connection, side: Side, lanes: list[Lane], choice: Choice
+) -> list[Lane]:
+    """Leave limits out that all that was chosen keeps: then no batch depends on another one."""
+    limited = {lane.number: lane.room for lane in lanes if lane.room is not None}
+    rows = count_rows(source, side.of(set(limited)), Slice(0, choice.since, choice.until))
+    fitting = {number for number, room in limited.items() if rows.get(number, 0) <= room}
+    return [replace(lane, room=None) if lane.number in fitting else lane for lane in lanes]
 
 
 def _devices(plan: Plan) -> list[Placement]:

@@ -25,6 +25,7 @@ from backups_portal.transfers.move.resource_copy import Placement, plan_kind
 from backups_portal.transfers.move.resource_rows import BY_KIND
 from backups_portal.transfers.move.series_map import Routes, read_lanes, read_routes
 from backups_portal.transfers.move.time_slices import Rows, cut_slices, join_idle
+from backups_portal.transfers.move.tracks import Track
 from backups_portal.transfers.plan.selection import Choice
 
 # Batches that store nothing are this many times as large.
@@ -141,8 +142,8 @@ def make_plan(source: Connection, target: Connection, choice: Choice, how: Plann
     days = _rows_by_day(source, routes, choice)
     slices = cut_slices(days, since=choice.since, until=choice.until, batch_rows=how.batch_rows)
     every = frozenset(lane.number for lane in lanes)
-    work = Work(source, source, target, routes, list(lanes), choice.rule, every)
-    outcome, slices = _judge(work, slices, how, sum(days.values()))
+    work = Work(routes, list(lanes), choice.rule, every)
+    outcome, slices = _judge(work, Track(source, target), slices, how, sum(days.values()))
     created = [match.source for match in matches if match.how == "created"]
     placements = tuple(
         placement
@@ -192,13 +193,13 @@ def _rows_by_day(source: Connection, routes: Routes, choice: Choice) -> dict[int
 
 
 def _judge(
-    work: Work, slices: list[Slice], how: Planning, rows_total: int
+    work: Work, track: Track, slices: list[Slice], how: Planning, rows_total: int
 ) -> tuple[Outcome, list[Slice]]:
     total = Outcome()
     rows = []
     for part in slices:
-        with work.target.transaction():
-            outcome = judge_batch(work, part)
+        with track.target.transaction():
+            outcome = judge_batch(work, track, part)
             take_room(work, outcome)
             add_outcome(total, outcome)
             rows.append(Rows(chosen_rows(outcome), sum(map(outcome.rows, STORED))))
