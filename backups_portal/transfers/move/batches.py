@@ -114,6 +114,11 @@ class Outcome:
         """Count the rows of all lanes that had this fate."""
         return sum(cell.rows for cell in self.fates[fate].values())
 
+    @property
+    def stored(self) -> int:
+        """Count the rows that the target had to store."""
+        return sum(map(self.rows, STORED))
+
     def as_json(self) -> dict[str, object]:
         """Return plain values; digests as text, too large for JSON's numbers."""
 

@@ -1,6 +1,6 @@
 """Move what was planned batch by batch, from where an attempt stopped."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,18 +12,19 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.transfers.commit_guard import Guard
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
 from backups_portal.transfers.move.batches import Outcome, Work, move_batch
+from backups_portal.transfers.move.block_summaries import BlockSummaries, summarize_blocks
 from backups_portal.transfers.move.lane_digests import Slice, count_rows
 from backups_portal.transfers.move.ledger import (
     begin_batch,
     end_batch,
     open_ledger,
     read_entries,
-    summarize_blocks,
+    write_out,
 )
 from backups_portal.transfers.move.parallel_batches import run_batches
 from backups_portal.transfers.move.resource_copy import CREATED, Placement, Placing, place
 from backups_portal.transfers.move.series_map import Lane, Routes, Side, read_lanes, read_routes
-from backups_portal.transfers.move.tracks import TRACKS, Track, open_tracks
+from backups_portal.transfers.move.tracks import TRACKS, Track, open_tracks, twin
 from backups_portal.transfers.plan.dry_run import Plan, add_outcome, take_room
 from backups_portal.transfers.plan.selection import Choice
 
@@ -90,10 +91,21 @@ def move(
     work = Work(routes, lanes, job.choice.rule, plan.known)
     # Of what a device has no room for, the batch before has to tell.
     count = 1 if any(lane.room is not None for lane in lanes) else min(TRACKS, len(todo))
-    with open_tracks(source, target, count) as tracks:
-        batches = (_Batch(part, work, transfer, total) for part in todo)
-        run_batches(tracks, _announced(batches, total, on_batch), guard)
+    with (
+        open_tracks(source, target, count) as tracks,
+        twin(target) as beside,
+        BlockSummaries(beside) as summaries,
+    ):
+
+        def batches() -> Iterator[_Batch]:
+            for part in todo:
+                summaries.note_batch()
+                on_batch(total)
+                yield _Batch(part, work, transfer, total)
+
+        run_batches(tracks, batches(), guard)
     on_batch(total)
+    write_out(target, transfer)
     summarize_blocks(target)
     return routes
 
@@ -120,12 +132,6 @@ class _Batch:
         end_batch(track.target, self.transfer, self.part.number, outcome)
         take_room(self.work, outcome)
         add_outcome(self.total, outcome)
-
-
-def _announced(batches: Iterable[_Batch], total: Outcome, on_batch: OnBatch) -> Iterator[_Batch]:
-    for batch in batches:
-        on_batch(total)
-        yield batch
 
 
 def _with_needed_limits(
