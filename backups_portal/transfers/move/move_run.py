@@ -9,7 +9,7 @@ from psycopg import Connection
 
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.transfers.commit_guard import Guard
+from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
 from backups_portal.transfers.move.batches import Outcome, Work, move_batch
 from backups_portal.transfers.move.block_summaries import BlockSummaries, summarize_blocks
@@ -83,16 +83,77 @@ def move(
     lanes = read_lanes(source, target, plan.pairs, limit=job.limit, now=job.now)
     routes = read_routes(source, target, lanes, job.choice, make=True)
     lanes = _with_needed_limits(source, routes.source, lanes, job.choice)
+    _settle(source, target, job, lanes, guard)
     total, done = Outcome(), set()
     for entry in read_entries(target, transfer):
         add_outcome(total, entry.outcome)
         done.add(entry.number)
     todo = [part for part in plan.slices if part.number not in done]
-    work = Work(routes, lanes, job.choice.rule, plan.known)
-    # Of what a device has no room for, the batch before has to tell.
-    count = 1 if any(lane.room is not None for lane in lanes) else min(TRACKS, len(todo))
+    if todo:
+        work = Work(routes, lanes, job.choice.rule, plan.known)
+        _move_slices(source, target, todo, _Run(work, transfer, total, on_batch), guard)
+    on_batch(total)
+    write_out(target, transfer)
+    summarize_blocks(target)
+    return routes
+
+
+def _settle(
+    source: Connection, target: Connection, job: MoveJob, lanes: list[Lane], guard: Guard
+) -> None:
+    """Enter what the dry run has found in the target as it is, if that still holds."""
+    settled = job.plan.settled
+    if not settled.holds(source, target):
+        return
+    with guarded(target, guard):
+        # Another run of this transfer did all of them, or none.
+        if begin_batch(target, job.transfer, settled.numbers[0]):
+            _hold_devices(target, lanes)
+            end_batch(target, job.transfer, settled.numbers[0], settled.outcome)
+            for number in settled.numbers[1:]:
+                if begin_batch(target, job.transfer, number):
+                    end_batch(target, job.transfer, number, Outcome())
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What batches have in common; `total` is what became of those that are done."""
+
+    work: Work
+    transfer: str
+    total: Outcome
+    on_batch: OnBatch
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A slice that is moved, and added to the total."""
+
+    part: Slice
+    run: _Run
+
+    def begin(self, track: Track) -> bool:
+        is_new = begin_batch(track.target, self.run.transfer, self.part.number)
+        if is_new:
+            _hold_devices(track.target, self.run.work.lanes)
+        return is_new
+
+    def move(self, track: Track) -> Outcome:
+        return move_batch(self.run.work, track, self.part, transfer=self.run.transfer)
+
+    def end(self, track: Track, outcome: Outcome) -> None:
+        end_batch(track.target, self.run.transfer, self.part.number, outcome)
+        take_room(self.run.work, outcome)
+        add_outcome(self.run.total, outcome)
+
+
+def _move_slices(
+    source: Connection, target: Connection, todo: list[Slice], run: _Run, guard: Guard
+) -> None:
+    # How much room a device has left, the batch before has to tell.
+    limited = any(lane.room is not None for lane in run.work.lanes)
     with (
-        open_tracks(source, target, count) as tracks,
+        open_tracks(source, target, 1 if limited else min(TRACKS, len(todo))) as tracks,
         twin(target) as beside,
         BlockSummaries(beside) as summaries,
     ):
@@ -100,38 +161,10 @@ def move(
         def batches() -> Iterator[_Batch]:
             for part in todo:
                 summaries.note_batch()
-                on_batch(total)
-                yield _Batch(part, work, transfer, total)
+                run.on_batch(run.total)
+                yield _Batch(part, run)
 
         run_batches(tracks, batches(), guard)
-    on_batch(total)
-    write_out(target, transfer)
-    summarize_blocks(target)
-    return routes
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """A slice that is moved; what became of it is added to the total."""
-
-    part: Slice
-    work: Work
-    transfer: str
-    total: Outcome
-
-    def begin(self, track: Track) -> bool:
-        is_new = begin_batch(track.target, self.transfer, self.part.number)
-        if is_new:
-            _hold_devices(track.target, self.work.lanes)
-        return is_new
-
-    def move(self, track: Track) -> Outcome:
-        return move_batch(self.work, track, self.part, transfer=self.transfer)
-
-    def end(self, track: Track, outcome: Outcome) -> None:
-        end_batch(track.target, self.transfer, self.part.number, outcome)
-        take_room(self.work, outcome)
-        add_outcome(self.total, outcome)
 
 
 def _with_needed_limits(
