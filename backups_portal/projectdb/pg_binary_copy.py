@@ -35,6 +35,8 @@ MANY, LONG = 32, 4_096
 # Of rows that are written one by one, how many bytes together.
 BLOCK_BYTES = 4 << 20
 MAX_SHAPES = 1 << 40
+# Of records that are sent at once: about 300.
+MAX_PIECES = 1_000
 
 Rows = npt.NDArray[np.intp]
 Lengths = npt.NDArray[np.int64]
@@ -94,28 +96,41 @@ class _Texts:
 
 _NULL_FIELD = b"\xff\xff\xff\xff"
 _SERIES_AND_TIME = struct.Struct(">hiiiq").pack
-_NUMBER = struct.Struct(">id").pack
+# The number, and no text.
+_WITH_NUMBER = struct.Struct(">hiiiqidi").pack
 _POINT = struct.Struct(">idd").pack
 _LENGTH = struct.Struct(">i").pack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def encode_records(rows: Iterable[tuple[int, Record]]) -> bytes:
-    """Encode pairs of a series' number and a record for COPY_RECORDS."""
-    return b"".join([BEGIN, *(_record(series_id, record) for series_id, record in rows), END])
+def encode_records(rows: Iterable[tuple[int, Record]]) -> Iterator[bytes]:
+    """Encode pairs of a series' number and a record for COPY_RECORDS.
 
-
-def _record(series_id: int, record: Record) -> bytes:
-    _, _, _, number, text, group, time, location, metadata = record
-    return (
-        _SERIES_AND_TIME(RECORD_FIELDS, 4, series_id, 8, (time - _EPOCH) // _MICROSECOND)
-        + (_NULL_FIELD if number is None else _NUMBER(8, number))
-        + (_NULL_FIELD if text is None else _text(text))
-        + _text(group)
-        + (_NULL_FIELD if location is None else _POINT(16, *location))
-        + (_NULL_FIELD if metadata is None else _text(metadata))
-    )
+    In pieces: the server stores one while the next one is made.
+    """
+    # Few groups have many records.
+    known: dict[str, bytes] = {}
+    pieces = [BEGIN]
+    for series_id, (_, _, _, number, text, group, time, location, metadata) in rows:
+        encoded = known.get(group) or known.setdefault(group, _text(group))
+        moment = (time - _EPOCH) // _MICROSECOND
+        if number is None:
+            pieces.append(_SERIES_AND_TIME(RECORD_FIELDS, 4, series_id, 8, moment))
+            pieces.append(_NULL_FIELD * 2 if text is None else _NULL_FIELD + _text(text))
+        else:
+            pieces.append(_WITH_NUMBER(RECORD_FIELDS, 4, series_id, 8, moment, 8, number, NULL))
+        pieces.append(encoded)
+        if location is None and metadata is None:
+            pieces.append(_NULL_FIELD * 2)
+        else:
+            pieces.append(_NULL_FIELD if location is None else _POINT(16, *location))
+            pieces.append(_NULL_FIELD if metadata is None else _text(metadata))
+        if len(pieces) > MAX_PIECES:
+            yield b"".join(pieces)
+            pieces = []
+    pieces.append(END)
+    yield b"".join(pieces)
 
 
 def _text(text: str) -> bytes:

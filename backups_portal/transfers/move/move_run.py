@@ -132,13 +132,10 @@ class _Batch:
     part: Slice
     run: _Run
 
-    def begin(self, track: Track) -> bool:
-        is_new = begin_batch(track.target, self.run.transfer, self.part.number)
-        if is_new:
-            _hold_devices(track.target, self.run.work.lanes)
-        return is_new
-
-    def move(self, track: Track) -> Outcome:
+    def move(self, track: Track) -> Outcome | None:
+        if not begin_batch(track.target, self.run.transfer, self.part.number):
+            return None
+        _hold_devices(track.target, self.run.work.lanes)
         return move_batch(self.run.work, track, self.part, transfer=self.run.transfer)
 
     def end(self, track: Track, outcome: Outcome) -> None:

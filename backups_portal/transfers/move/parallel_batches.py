@@ -12,15 +12,16 @@ from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.move.batches import Outcome
 from backups_portal.transfers.move.tracks import Track
 
+# What somebody waits for, the next batch would take again.
+IS_WAITED_FOR = """SELECT EXISTS (
+    SELECT FROM pg_locks WHERE NOT granted AND pg_blocking_pids(pid) && %s::integer[])"""
+
 
 class Batch(Protocol):
     """What is done within a transaction of the target."""
 
-    def begin(self, track: Track) -> bool:
-        """Enter the batch in the ledger; False if it is done already."""
-
-    def move(self, track: Track) -> Outcome:
-        """Move its records, in another thread."""
+    def move(self, track: Track) -> Outcome | None:
+        """Move its records, in another thread; None if that was done already."""
 
     def end(self, track: Track, outcome: Outcome) -> None:
         """Note what became of it."""
@@ -35,15 +36,14 @@ class _Running:
     transaction: ExitStack
 
 
-_Moving = dict[Future[Outcome], _Running]
+_Moving = dict[Future[Outcome | None], _Running]
 
 
 def run_batches(tracks: Sequence[Track], batches: Iterator[Batch], guard: Guard) -> None:
     """Move batches, as many at a time as there are tracks.
 
-    Only their records are moved in other threads: transactions begin and end in this one, in which
-    the guard has its connection. Batches begin in order, so that two runs of one transfer, which
-    wait for one another's entries in the ledger, never wait in a circle.
+    Transactions begin and end in this thread, in which the guard has its connection. All that may
+    wait for others' locks is done in threads, so that a batch that is ready is committed meanwhile.
 
     Args:
         batches: The next one is asked for when a track is free; may raise to stop there.
@@ -53,22 +53,28 @@ def run_batches(tracks: Sequence[Track], batches: Iterator[Batch], guard: Guard)
     with ThreadPoolExecutor(max(1, len(tracks))) as threads:
         try:
             while True:
-                if not free:
+                while moving and (not free or _is_waited_for(free[0], moving)):
                     free.append(_finish_one(moving))
                 batch = next(batches, None)
                 if batch is None:
                     break
-                with ExitStack() as transaction:
-                    transaction.enter_context(guarded(free[-1].target, guard))
-                    if batch.begin(free[-1]):
-                        track = free.pop()
-                        running = _Running(batch, track, transaction.pop_all())
-                        moving[threads.submit(batch.move, track)] = running
+                track = free.pop()
+                transaction = ExitStack()
+                transaction.enter_context(guarded(track.target, guard))
+                future = threads.submit(batch.move, track)
+                moving[future] = _Running(batch, track, transaction)
             while moving:
                 _finish_one(moving)
         except BaseException as error:
             _abandon(moving, error)
             raise
+
+
+def _is_waited_for(track: Track, moving: _Moving) -> bool:
+    """Tell whether another session waits for batches: they end first then, or it waits for all."""
+    sessions = [running.track.target.info.backend_pid for running in moving.values()]
+    row = track.target.execute(IS_WAITED_FOR, [sessions]).fetchone()
+    return bool(row and row[0])
 
 
 def _finish_one(moving: _Moving) -> Track:
@@ -77,7 +83,9 @@ def _finish_one(moving: _Moving) -> Track:
     future = done.pop()
     running = moving.pop(future)
     with running.transaction:
-        running.batch.end(running.track, future.result())
+        outcome = future.result()
+        if outcome is not None:
+            running.batch.end(running.track, outcome)
     return running.track
 
 
