@@ -87,8 +87,8 @@ def test_a_device_that_is_deleted_meanwhile(source: Target, target: Target) -> N
     """It is deleted between two batches, long before the last one."""
     for database in (source, target):
         add_device(database, DEVICE, "Truck")
-    send_records(source, DEVICE, *readings(60))
-    transfer = Transfer(source, target, batch_rows=2)
+    send_records(source, DEVICE, *readings(30))
+    transfer = Transfer(source, target, batch_rows=1)
 
     def delete() -> None:
         with psycopg.connect(target.dsn) as connection:
@@ -102,12 +102,12 @@ def test_a_device_that_is_deleted_meanwhile(source: Target, target: Target) -> N
         deleter.join(0.05)
 
     with pytest.raises(TransferError, match="A device of the target was deleted"):
-        transfer.run(at_batch(range(2, 30), begin_or_end))
+        transfer.run(at_batch(range(2, 29), begin_or_end))
     deleter.join()
     assert rows_of(target) == []
     undone = transfer.undo()
     assert undone.removed == 0
-    assert 2 <= undone.left < 60
+    assert 1 <= undone.left < 30
 
 
 @contextmanager
