@@ -45,10 +45,17 @@ def check_open(target: Connection, transfer: str) -> None:
         raise TransferError("This transfer was undone.", cause=Cause.REMOVED)
 
 
+def commit_unseen(target: Connection) -> None:
+    """Let this transaction's commit not wait for the disk; `write_out` does for all of them.
+
+    A crash of the server loses it together with its entry in the ledger: it is done again.
+    """
+    target.execute("SET LOCAL synchronous_commit = off")
+
+
 def begin_batch(target: Connection, transfer: str, number: int) -> bool:
     """Enter a batch, after others at the same one; False if it is done."""
-    # A crash of the server loses a batch together with its entry: it is moved again.
-    target.execute("SET LOCAL synchronous_commit = off")
+    commit_unseen(target)
     check_open(target, transfer)
     first = target.execute(
         f"""INSERT INTO transfer_batch (transfer_id, number, first_id, last_id, xid, outcome)
@@ -88,6 +95,6 @@ def forget(target: Connection, transfer: str) -> None:
 
 
 def write_out(target: Connection, transfer: str) -> None:
-    """Wait until every batch is on the server's disk: commits of batches do not."""
+    """Wait until all that was moved is on the server's disk."""
     # A commit that is waited for takes all before it along; one that wrote nothing is not.
     target.execute("UPDATE transfer_run SET is_open = is_open WHERE transfer_id = %s", [transfer])

@@ -12,7 +12,7 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
 from backups_portal.transfers.move.batches import Outcome, Work, move_batch
-from backups_portal.transfers.move.block_summaries import BlockSummaries, summarize_blocks
+from backups_portal.transfers.move.block_summaries import BlockSummaries
 from backups_portal.transfers.move.lane_digests import Slice, count_rows
 from backups_portal.transfers.move.ledger import (
     begin_batch,
@@ -94,7 +94,6 @@ def move(
         _move_slices(source, target, todo, _Run(work, transfer, total, on_batch), guard)
     on_batch(total)
     write_out(target, transfer)
-    summarize_blocks(target)
     return routes
 
 

@@ -4,15 +4,17 @@ What the source was asked for is in the ledger, digested there by the source its
 has is read back from its table, by the numbers and the transactions that the ledger names.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from psycopg import Connection
 
 from backups_portal.transfers.move.batches import FATES, STORED, Outcome
-from backups_portal.transfers.move.block_summaries import search_by_number
+from backups_portal.transfers.move.block_summaries import search_by_number, summarize_blocks
 from backups_portal.transfers.move.lane_digests import Cell, Cells, digest_batches
 from backups_portal.transfers.move.ledger import Entry, read_entries
 from backups_portal.transfers.move.series_map import Side
+from backups_portal.transfers.move.tracks import twin
 from backups_portal.transfers.plan.dry_run import Plan, add_outcome
 
 
@@ -40,12 +42,17 @@ class Line:
 
 
 def compare(target: Connection, plan: Plan, side: Side, *, transfer: str) -> list[Line]:
-    """Compare every device whose records were moved."""
+    """Compare every device whose records were moved; summarize their blocks beside it."""
     total = Outcome()
     entries = read_entries(target, transfer)
     for entry in entries:
         add_outcome(total, entry.outcome)
-    stored = _digest_stored(target, side, [one for one in entries if one.outcome.stored])
+    entries = [one for one in entries if one.outcome.stored]
+    # What is not summarized yet has to be read here anyway, and is for those who come next.
+    with twin(target) as beside, ThreadPoolExecutor(1) as threads:
+        summarized = threads.submit(summarize_blocks, beside)
+        stored = _digest_stored(target, side, entries)
+        summarized.result()
     return [
         _line(number, plan, total, stored.get(number, Cell())) for number in range(len(plan.moved))
     ]
