@@ -18,7 +18,8 @@ from backups_portal.transfers.move.series_map import Side
 # Most records are a number and nothing else, and making a row of columns costs more than hashing.
 # A zone by its name would be looked up for each row.
 ROW_HASH = """hashtextextended(v.group_key, timestamp_hash_extended(
-    v.time AT TIME ZONE INTERVAL '0', CASE WHEN v.text_value IS NULL AND v.location IS NULL AND v.metadata IS NULL
+    v.time AT TIME ZONE INTERVAL '0',
+    CASE WHEN v.text_value IS NULL AND v.location IS NULL AND v.metadata IS NULL
     THEN coalesce(hashfloat8extended(v.number_value, 0), 0)
     ELSE hash_record_extended(ROW(v.number_value, v.text_value, v.location[0], v.location[1],
         v.metadata::text), 0) END))"""
