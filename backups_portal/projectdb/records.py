@@ -83,6 +83,7 @@ class RecordParser:
         """
         get = item.get
         value = get("value")
+        number: float | None
         if type(value) is float and math.isfinite(value):
             kind, number, text = "number", value, None
         else:
