@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/18/sql-copy.html.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -104,15 +104,21 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def encode_records(rows: Iterable[tuple[int, Record]]) -> Iterator[bytes]:
-    """Encode pairs of a series' number and a record for COPY_RECORDS.
+def encode_records(
+    records: Iterable[Record], series: Mapping[tuple[str, str, str | None], int]
+) -> Iterator[bytes]:
+    """Encode records for COPY_RECORDS.
 
     In pieces: the server stores one while the next one is made.
+
+    Args:
+        series: Numbers of the series by variable, type and unit.
     """
     # Few groups have many records.
     known: dict[str, bytes] = {}
     pieces = [BEGIN]
-    for series_id, (_, _, _, number, text, group, time, location, metadata) in rows:
+    for variable, kind, unit, number, text, group, time, location, metadata in records:
+        series_id = series[variable, kind, unit]
         encoded = known.get(group) or known.setdefault(group, _text(group))
         moment = (time - _EPOCH) // _MICROSECOND
         if number is None:

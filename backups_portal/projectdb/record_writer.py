@@ -65,13 +65,11 @@ def store(
         UnknownDeviceError: there is no such device.
     """
     with connection.transaction():
-        series = ensure_series(
-            connection, device_id, {(item.variable, item.type, item.unit) for item in records}
-        )
+        series = ensure_series(connection, device_id, {item[:3] for item in records})
         if most:
             check_room(connection, device_id, len(records), most)
         with connection.cursor() as cursor, cursor.copy(COPY_RECORDS) as copy:
-            for piece in encode_records((series[item[:3]], item) for item in records):
+            for piece in encode_records(records, series):
                 copy.write(piece)
         connection.execute(
             "UPDATE device SET last_input = greatest(last_input, %s) WHERE id = %s",
