@@ -7,7 +7,7 @@ https://www.postgresql.org/docs/18/sql-copy.html.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -27,8 +27,7 @@ COPY_TABLE = copy_variables()
 BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 END = b"\xff\xff"
 # Every field is its length in bytes and its value; a row begins with the number of fields.
-FIELDS = len(VARIABLE_COLUMNS)
-RECORD_FIELDS = FIELDS - len(GENERATED)
+RECORD_FIELDS = len(VARIABLE_COLUMNS) - len(GENERATED)
 NULL = -1
 # Rows of rarer shapes are written one by one, which takes less than making an array of them, and
 # so are longer ones: finding their bytes in an array takes eight times their size.
@@ -36,6 +35,8 @@ MANY, LONG = 32, 4_096
 # Of rows that are written one by one, how many bytes together.
 BLOCK_BYTES = 4 << 20
 MAX_SHAPES = 1 << 40
+# Of records that are sent at once: about 300.
+MAX_PIECES = 1_000
 
 Rows = npt.NDArray[np.intp]
 Lengths = npt.NDArray[np.int64]
@@ -95,28 +96,47 @@ class _Texts:
 
 _NULL_FIELD = b"\xff\xff\xff\xff"
 _SERIES_AND_TIME = struct.Struct(">hiiiq").pack
-_NUMBER = struct.Struct(">id").pack
+# The number, and no text.
+_WITH_NUMBER = struct.Struct(">hiiiqidi").pack
 _POINT = struct.Struct(">idd").pack
 _LENGTH = struct.Struct(">i").pack
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def encode_records(rows: Iterable[tuple[int, Record]]) -> bytes:
-    """Encode pairs of a series' number and a record for COPY_RECORDS."""
-    return b"".join([BEGIN, *(_record(series_id, record) for series_id, record in rows), END])
+def encode_records(
+    records: Iterable[Record], series: Mapping[tuple[str, str, str | None], int]
+) -> Iterator[bytes]:
+    """Encode records for COPY_RECORDS.
 
+    In pieces: the server stores one while the next one is made.
 
-def _record(series_id: int, record: Record) -> bytes:
-    _, _, _, number, text, group, time, location, metadata = record
-    return (
-        _SERIES_AND_TIME(RECORD_FIELDS, 4, series_id, 8, (time - _EPOCH) // _MICROSECOND)
-        + (_NULL_FIELD if number is None else _NUMBER(8, number))
-        + (_NULL_FIELD if text is None else _text(text))
-        + _text(group)
-        + (_NULL_FIELD if location is None else _POINT(16, *location))
-        + (_NULL_FIELD if metadata is None else _text(metadata))
-    )
+    Args:
+        series: Numbers of the series by variable, type and unit.
+    """
+    # Few groups have many records.
+    known: dict[str, bytes] = {}
+    pieces = [BEGIN]
+    for variable, kind, unit, number, text, group, time, location, metadata in records:
+        series_id = series[variable, kind, unit]
+        encoded = known.get(group) or known.setdefault(group, _text(group))
+        moment = (time - _EPOCH) // _MICROSECOND
+        if number is None:
+            pieces.append(_SERIES_AND_TIME(RECORD_FIELDS, 4, series_id, 8, moment))
+            pieces.append(_NULL_FIELD * 2 if text is None else _NULL_FIELD + _text(text))
+        else:
+            pieces.append(_WITH_NUMBER(RECORD_FIELDS, 4, series_id, 8, moment, 8, number, NULL))
+        pieces.append(encoded)
+        if location is None and metadata is None:
+            pieces.append(_NULL_FIELD * 2)
+        else:
+            pieces.append(_NULL_FIELD if location is None else _POINT(16, *location))
+            pieces.append(_NULL_FIELD if metadata is None else _text(metadata))
+        if len(pieces) > MAX_PIECES:
+            yield b"".join(pieces)
+            pieces = []
+    pieces.append(END)
+    yield b"".join(pieces)
 
 
 def _text(text: str) -> bytes:
@@ -124,13 +144,16 @@ def _text(text: str) -> bytes:
     return _LENGTH(len(encoded)) + encoded
 
 
-def encode_table(rows: pa.Table) -> Iterator[bytes | memoryview]:
-    """Encode the columns of a segment for COPY_TABLE, in no order.
+def encode_table(
+    rows: pa.Table, *, of: Sequence[Column] = VARIABLE_COLUMNS
+) -> Iterator[bytes | memoryview]:
+    """Encode the columns of a segment for COPY_TABLE: in order, but for rows of other shapes.
 
     Args:
         rows: At least one row; times in microseconds.
+        of: The columns that are copied, if some are left out.
     """
-    columns = [_column(rows, column) for column in VARIABLE_COLUMNS]
+    columns = [_column(rows, column) for column in of]
     lengths = [column.lengths for column in columns]
     yield BEGIN
     rare: list[int] = []
@@ -214,7 +237,7 @@ def _encode_alike(columns: list[_Numbers | _Texts], lengths: list[int], rows: Ro
         if length > 0:
             fields.append((f"value {number}", f"V{length}"))
     records = np.empty(len(rows), np.dtype(fields))
-    records["fields"] = FIELDS
+    records["fields"] = len(columns)
     for number, (column, length) in enumerate(zip(columns, lengths, strict=True)):
         records[f"length {number}"] = length
         if length > 0:
@@ -223,7 +246,7 @@ def _encode_alike(columns: list[_Numbers | _Texts], lengths: list[int], rows: Ro
 
 
 def _encode_row(columns: list[_Numbers | _Texts], lengths: list[Lengths], row: int) -> bytes:
-    parts = [struct.pack(">h", FIELDS)]
+    parts = [struct.pack(">h", len(columns))]
     for column, length in zip(columns, lengths, strict=True):
         parts.append(struct.pack(">i", length[row]))
         if length[row] > 0:

@@ -7,7 +7,7 @@ from psycopg import Connection
 
 from backups_portal.projectdb.ids import new_group
 from backups_portal.projectdb.pg_binary_copy import COPY_RECORDS, encode_records
-from backups_portal.projectdb.records import Record, RecordError, parse_moment, parse_record
+from backups_portal.projectdb.records import Record, RecordError, RecordParser, parse_moment
 
 MAX_RECORDS = 10_000
 
@@ -65,13 +65,12 @@ def store(
         UnknownDeviceError: there is no such device.
     """
     with connection.transaction():
-        series = ensure_series(
-            connection, device_id, {(item.variable, item.type, item.unit) for item in records}
-        )
+        series = ensure_series(connection, device_id, {item[:3] for item in records})
         if most:
             check_room(connection, device_id, len(records), most)
         with connection.cursor() as cursor, cursor.copy(COPY_RECORDS) as copy:
-            copy.write(encode_records((series[item[:3]], item) for item in records))
+            for piece in encode_records(records, series):
+                copy.write(piece)
         connection.execute(
             "UPDATE device SET last_input = greatest(last_input, %s) WHERE id = %s",
             [now, device_id],
@@ -79,15 +78,15 @@ def store(
 
 
 def _parse(records: Sequence[Mapping[str, object]], now: datetime) -> list[Record]:
-    group = new_group()
-    parsed = []
-    for position, item in enumerate(records):
-        try:
-            if not isinstance(item, Mapping):
+    parse = RecordParser(now=now, group=new_group()).parse
+    parsed: list[Record] = []
+    try:
+        for item in records:
+            if not isinstance(item, dict):
                 raise RecordError("a record must be an object")
-            parsed.append(parse_record(item, now=now, group=group))
-        except RecordError as error:
-            raise RecordError(error.reason, index=position) from error
+            parsed.append(parse(item))
+    except RecordError as error:
+        raise RecordError(error.reason, index=len(parsed)) from error
     return parsed
 
 

@@ -57,30 +57,69 @@ class Record(NamedTuple):
     metadata: str | None
 
 
-def parse_record(item: Mapping[str, object], *, now: datetime, group: str) -> Record:
-    """Read what a client sent as a record; unknown keys are ignored.
+# What a client sent as variable, unit and group.
+Names = tuple[object, object, object]
+
+
+class RecordParser:
+    """Reads what a client sent as records; unknown keys are ignored.
+
+    Records of one request have few variables and groups: each is checked once.
 
     Args:
         now: The time of a record that has none.
         group: The group of a record that has none.
-
-    Raises:
-        RecordError: a value is missing, of the wrong type, or too long.
     """
-    get = item.get
-    kind, number, text = _value(get("value"))
-    moment = get("time")
-    return Record(
-        _text(get("variable"), "variable", MAX_VARIABLE, required=True),
-        kind,
-        _text(get("unit"), "unit", MAX_UNIT) or None,
-        number,
-        text,
-        _text(get("group") or get("serie"), "group", MAX_GROUP) or group,
-        now if moment is None else parse_moment(moment),
-        _location(get("location")),
-        _metadata(get("metadata")),
-    )
+
+    def __init__(self, *, now: datetime, group: str) -> None:
+        self._now, self._group = now, group
+        self._known: dict[Names, tuple[str, str | None, str]] = {}
+
+    def parse(self, item: Mapping[str, object]) -> Record:
+        """Read a record.
+
+        Raises:
+            RecordError: a value is missing, of the wrong type, or too long.
+        """
+        get = item.get
+        value = get("value")
+        number: float | None
+        if type(value) is float and math.isfinite(value):
+            kind, number, text = "number", value, None
+        else:
+            kind, number, text = _value(value)
+        names = get("variable"), get("unit"), get("group") or get("serie")
+        try:
+            variable, unit, group = self._known[names]
+        except (KeyError, TypeError):
+            variable, unit, group = self._check(names)
+        moment, location, metadata = get("time"), get("location"), get("metadata")
+        return Record(
+            variable,
+            kind,
+            unit,
+            number,
+            text,
+            group,
+            self._now if moment is None else parse_moment(moment),
+            None if location is None else _location(location),
+            None if metadata is None else _metadata(metadata),
+        )
+
+    def _check(self, names: Names) -> tuple[str, str | None, str]:
+        variable, unit, group = names
+        checked = (
+            _text(variable, "variable", MAX_VARIABLE, required=True),
+            _text(unit, "unit", MAX_UNIT) or None,
+            _text(group, "group", MAX_GROUP) or self._group,
+        )
+        self._known[names] = checked
+        return checked
+
+
+def parse_record(item: Mapping[str, object], *, now: datetime, group: str) -> Record:
+    """Read a single record as `RecordParser` does."""
+    return RecordParser(now=now, group=group).parse(item)
 
 
 def _value(value: object) -> tuple[str, float | None, str | None]:
@@ -162,9 +201,7 @@ def parse_moment(value: object) -> datetime:
     return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
 
 
-def _location(value: object) -> tuple[float, float] | None:
-    if value is None:
-        return None
+def _location(value: object) -> tuple[float, float]:
     try:
         if not isinstance(value, Mapping):
             raise TypeError
@@ -179,9 +216,7 @@ def _location(value: object) -> tuple[float, float] | None:
     return longitude, latitude
 
 
-def _metadata(value: object) -> str | None:
-    if value is None:
-        return None
+def _metadata(value: object) -> str:
     if not isinstance(value, dict | list):
         raise RecordError("metadata must be an object")
     try:

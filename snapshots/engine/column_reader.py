@@ -39,7 +39,8 @@ JOINED_TEXTS = (
 )
 # Bytes of all texts together, in the same query, so that the rows are looked at once.
 SMALL_ENOUGH = (
-    "SELECT * FROM (SELECT {joined} FROM variable{where}) AS found WHERE {size} <= {most}"
+    "SELECT * FROM (SELECT {joined} FROM (SELECT * FROM variable{where}{limit}) AS v) AS found"
+    " WHERE {size} <= {most}"
 )
 NULLABLE = tuple(column for column in VARIABLE_COLUMNS if column.is_nullable)
 
@@ -50,10 +51,17 @@ class IrregularError(Exception):
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a query asks for: the rare ones (`wide`), and the ids (`numbers`)."""
+    """Which columns a query asks for: the rare ones (`wide`), and the ids (`numbers`).
+
+    Attributes:
+        row_hash: What makes a bigint of the row `v` in SQL, returned as the column `row_hash`.
+        max_rows: More rows than that are irregular; 0: any number.
+    """
 
     wide: bool
     numbers: bool
+    row_hash: str = ""
+    max_rows: int = 0
 
     def has(self, column: Column) -> bool:
         """Tell whether a column is asked for."""
@@ -65,12 +73,16 @@ class Columns:
         counts = ["count(*)", *(f"count({column.name})" for column in NULLABLE)]
         joined = [f"{count}::integer" for count in counts]
         joined += [part for column in columns for part in _joined(column)]
+        if self.row_hash:
+            joined.append(f"{JOINED[ColumnType.BIGINT].format(value=self.row_hash)} AS row_hash")
         sizes = " + ".join(f"octet_length({c.name})" for c in columns if c.type.is_text)
         return (
             sql.SQL(SMALL_ENOUGH)
             .format(
                 joined=sql.SQL(", ".join(joined)),
                 where=where,
+                # One more, so that they are told from as many as may be.
+                limit=sql.SQL(f" LIMIT {self.max_rows + 1}" if self.max_rows else ""),
                 size=sql.SQL(f"coalesce({sizes}, 0)"),
                 most=sql.Literal(MAX_BYTES),
             )
@@ -104,6 +116,8 @@ def read_arrays(connection: Connection, where: sql.Composable, columns: Columns)
         raise IrregularError
     values = iter([result.get_value(0, number) for number in range(result.nfields)])
     rows = _integer(next(values))
+    if 0 < columns.max_rows < rows:
+        raise IrregularError
     known = {column.name: _integer(next(values)) for column in NULLABLE}
     if any(known[column.name] and not columns.has(column) for column in NULLABLE):
         return None
@@ -115,6 +129,8 @@ def read_arrays(connection: Connection, where: sql.Composable, columns: Columns)
                 if columns.has(column)
                 else pa.nulls(rows, arrow_type(column.type))
             )
+    if columns.row_hash:
+        table["row_hash"] = _array(ColumnType.BIGINT, next(values), rows, rows)
     return pa.table(table)
 
 

@@ -70,11 +70,11 @@ def _sdk_ratio(samples: Samples) -> float | None:
 
 
 GOALS = (
-    Goal("vs the official Python SDK", _sdk_ratio, 20, 50, more_is_better=True),
-    Goal("rows/s vs bare COPY", (f"{BARE} s", "move s"), 0.3, 0.6, more_is_better=True),
+    Goal("vs the official Python SDK", _sdk_ratio, 30, 50, more_is_better=True),
+    Goal("rows/s vs bare COPY", (f"{BARE} s", "move s"), 1, 1.2, more_is_better=True),
     Goal("dry run vs move", ("dry run s", "move s"), 15, unit="%"),
     Goal("undo vs move", ("undo s", "move s"), 1),
-    Goal("nothing new vs move", ("second move s", "move s"), 10, unit="%"),
+    Goal("nothing new vs move", ("second move s", "move s"), 5, unit="%"),
     Goal("peak memory", _peak_megabytes, 300, unit="MB"),
 )
 

@@ -109,7 +109,7 @@ def test_what_becomes_of_queued_work(work: str, lose: Lose, cause: Cause, reason
 def test_no_batch_is_stored_after_the_right_was_lost(
     backup: Project, live: Project, owner: Account, settings: Settings, lose: Lose
 ) -> None:
-    """Lost while the second batch is written: it goes back, the first one stays to be undone."""
+    """Lost while others are written: these go back, the first one stays to be undone."""
     settings.TRANSFER_BATCH_ROWS = 4
     for day in (1, 2):
         add_readings(backup, 4, time=START + timedelta(days=day))
@@ -123,8 +123,10 @@ def test_no_batch_is_stored_after_the_right_was_lost(
 
     transfer.refresh_from_db()
     assert (transfer.state, transfer.cause) == (Transfer.State.FAILED, Cause.RIGHT_LOST)
+    # Two batches, of ten and of four, were written side by side.
     stored = count_rows(live)
-    assert (stored, transfer.rows_done) == (10, 10)
+    assert stored in (4, 10)
+    assert transfer.rows_done == stored
     # Another owner of both goes on, and the work is theirs.
     start_move(transfer=transfer, actor=colleague)
     done = run(transfer)

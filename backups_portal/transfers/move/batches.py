@@ -7,14 +7,8 @@ temporary table and judged row by row.
 
 from dataclasses import dataclass, field
 
-from psycopg import Connection
-
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.projectdb.catalogue import (
-    copy_variables,
-    variable_columns,
-    variable_scalars,
-)
+from backups_portal.projectdb.catalogue import variable_scalars
 from backups_portal.transfers.move.lane_digests import (
     ROW_HASH,
     Cell,
@@ -24,7 +18,9 @@ from backups_portal.transfers.move.lane_digests import (
     digest_rows,
     probe_rows,
 )
-from backups_portal.transfers.move.series_map import Lane, Routes, Side
+from backups_portal.transfers.move.row_stream import COLUMNS, pipe_rows, stream_rows
+from backups_portal.transfers.move.series_map import Lane, Routes
+from backups_portal.transfers.move.tracks import Track
 from backups_portal.transfers.plan.selection import Rule
 
 # What becomes of a record, in the words of the report.
@@ -37,25 +33,6 @@ ADD, PRESENT, CONFLICT, REPLACE, REFUSED, FULL = FATES = (
     "full",
 )
 STORED = (ADD, REPLACE)
-# A moved record gets another number, and the series that it has in the target.
-RENEWED = ("series_id", "id")
-COLUMNS = variable_columns(without=RENEWED)
-OF_SOURCE = variable_columns(without=RENEWED, of="v")
-# Bytes that are passed on at once: psycopg hands out a row at a time.
-BUFFER = 1 << 18
-
-# One row per series: only then does the planner hash these few, and pass records on as they lie.
-READ = f"""COPY (
-    SELECT {{columns}}, {OF_SOURCE}
-    FROM (
-        SELECT id, min(target) AS target, min(slot) AS slot, min(lane) AS lane
-        FROM unnest(%(series)s::integer[], %(targets)s::integer[], %(slots)s::integer[],
-                    %(lanes)s::integer[]) AS s (id, target, slot, lane)
-        GROUP BY id
-    ) AS s
-    JOIN variable v ON v.series_id = s.id
-    WHERE v.time >= %(since)s AND v.time < %(until)s
-) TO STDOUT (FORMAT binary)"""  # noqa: S608 - constants of this file
 STAGE = f"""CREATE TEMPORARY TABLE IF NOT EXISTS stage ON COMMIT DELETE ROWS AS
     SELECT series_id, 0 AS slot, 0 AS lane, {COLUMNS} FROM variable WITH NO DATA"""  # noqa: S608
 # Two rows of one key are the same record if their series and values are.
@@ -137,6 +114,11 @@ class Outcome:
         """Count the rows of all lanes that had this fate."""
         return sum(cell.rows for cell in self.fates[fate].values())
 
+    @property
+    def stored(self) -> int:
+        """Count the rows that the target had to store."""
+        return sum(map(self.rows, STORED))
+
     def as_json(self) -> dict[str, object]:
         """Return plain values; digests as text, too large for JSON's numbers."""
 
@@ -162,74 +144,66 @@ class Work:
     """What every batch of a run needs.
 
     Attributes:
-        source: In one repeatable-read transaction.
-        ahead: The same view of the source, to digest the next slice while one is moved.
-        target: Opened by the role that made the database, which may make temporary tables.
         known: Lanes that have records in the target, as far as the dry run saw.
     """
 
-    source: Connection
-    ahead: Connection
-    target: Connection
     routes: Routes
     lanes: list[Lane]
     rule: Rule
     known: frozenset[int]
 
 
-def judge_batch(work: Work, part: Slice) -> Outcome:
+def judge_batch(work: Work, track: Track, part: Slice) -> Outcome:
     """Tell what a batch would do; the caller rolls back."""
-    there = _read_target(work, part)
+    there = _read_target(work, track, part)
     source = work.routes.source
     # If the target has nothing, a count says it all.
     rest = {lane.number for lane in work.lanes} - there.keys()
-    counts = count_rows(work.source, source.of(rest), part)
+    counts = count_rows(track.source, source.of(rest), part)
     chosen = {lane: Cell(rows) for lane, rows in counts.items()}
-    chosen |= digest_rows(work.source, source.of(set(there)), part)
+    chosen |= digest_rows(track.source, source.of(set(there)), part)
     outcome, _, staged = _sort(work, part, chosen, there)
     if staged:
-        _stage(work, part, staged, outcome)
+        _stage(work, track, part, staged, outcome)
     return outcome
 
 
-def digest_source(work: Work, part: Slice) -> Cells:
-    """Digest what a batch is given."""
-    return digest_rows(work.ahead, work.routes.source, part)
-
-
-def move_batch(work: Work, part: Slice, chosen: Cells, *, transfer: str) -> Outcome:
-    """Move a slice within the caller's transaction in the target.
-
-    Args:
-        chosen: What `digest_source` found in the slice.
-    """
-    outcome, streamed, staged = _sort(work, part, chosen, _read_target(work, part))
-    if streamed:
-        _pipe(
-            work,
-            work.routes.source.of(streamed),
-            part,
-            columns="s.target",
-            into=copy_variables(without=("id",)),
-        )
+def move_batch(work: Work, track: Track, part: Slice, *, transfer: str) -> Outcome:
+    """Move a slice within the caller's transaction in the target."""
+    there = _read_target(work, track, part)
+    source = work.routes.source
+    # What is taken whatever it is needs no digest before it is read.
+    fresh = {
+        lane.number
+        for lane in work.lanes
+        if lane.number not in there and lane.room is None and _is_kept(lane, part)
+    }
+    added = stream_rows(track, source.of(fresh), part)
+    rest = {lane.number for lane in work.lanes} - fresh
+    chosen = digest_rows(track.source, source.of(rest), part)
+    outcome, streamed, staged = _sort(work, part, chosen, there)
+    stream_rows(track, source.of(streamed), part)
+    for lane, cell in added.items():
+        outcome.chosen[lane] = cell
+        outcome.put(ADD, lane, cell)
     if staged:
-        _stage(work, part, staged, outcome)
+        _stage(work, track, part, staged, outcome)
         target = work.routes.target.of(staged)
-        work.target.execute(
+        track.target.execute(
             KEEP_REPLACED, {**target.arrays(), "transfer": transfer, "batch": part.number}
         )
-        work.target.execute(STORE)
+        track.target.execute(STORE)
     return outcome
 
 
-def _read_target(work: Work, part: Slice) -> Cells:
+def _read_target(work: Work, track: Track, part: Slice) -> Cells:
     if work.rule is Rule.ADD:
         return {}
     side = work.routes.target
     rest = {lane.number for lane in work.lanes} - work.known
     return {
-        **digest_rows(work.target, side.of(set(work.known)), part),
-        **probe_rows(work.target, side.of(rest), part),
+        **digest_rows(track.target, side.of(set(work.known)), part),
+        **probe_rows(track.target, side.of(rest), part),
     }
 
 
@@ -255,22 +229,26 @@ def _sort(
 def _takes_all(lane: Lane, part: Slice, cell: Cell) -> bool:
     if lane.room is not None and cell.rows > lane.room:
         return False
+    return _is_kept(lane, part)
+
+
+def _is_kept(lane: Lane, part: Slice) -> bool:
     return lane.keeps_from is None or (part.since is not None and part.since >= lane.keeps_from)
 
 
-def _stage(work: Work, part: Slice, lanes: set[int], outcome: Outcome) -> None:
+def _stage(work: Work, track: Track, part: Slice, lanes: set[int], outcome: Outcome) -> None:
     source, target = work.routes.source.of(lanes), work.routes.target.of(lanes)
-    work.target.execute(STAGE)
-    _pipe(
-        work,
+    track.target.execute(STAGE)
+    pipe_rows(
+        track,
         source,
         part,
         columns="s.target, s.slot, s.lane",
         into=f"COPY stage (series_id, slot, lane, {COLUMNS}) FROM STDIN (FORMAT binary)",
     )
-    work.target.execute("ANALYZE stage")
+    track.target.execute("ANALYZE stage")
     chosen = [work.lanes[lane] for lane in sorted(lanes)]
-    work.target.execute(
+    track.target.execute(
         JUDGE,
         {
             **target.arrays(),
@@ -282,24 +260,5 @@ def _stage(work: Work, part: Slice, lanes: set[int], outcome: Outcome) -> None:
             "rooms": [lane.room for lane in chosen],
         },
     )
-    for lane, fate, rows, digest in work.target.execute(COUNT, source.arrays()):
+    for lane, fate, rows, digest in track.target.execute(COUNT, source.arrays()):
         outcome.put(fate, lane, Cell(rows, int(digest)))
-
-
-def _pipe(work: Work, side: Side, part: Slice, *, columns: str, into: str) -> None:
-    read = READ.format(columns=columns)
-    with (
-        work.source.cursor() as left,
-        work.target.cursor() as right,
-        left.copy(read, {**side.arrays(), **part.bounds()}) as rows,
-        right.copy(into) as copy,
-    ):
-        buffer: list[bytes | memoryview] = []
-        size = 0
-        for row in rows:
-            buffer.append(bytes(row))
-            size += len(row)
-            if size >= BUFFER:
-                copy.write(b"".join(buffer))
-                buffer, size = [], 0
-        copy.write(b"".join(buffer))

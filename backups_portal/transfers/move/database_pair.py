@@ -12,6 +12,7 @@ from backups_portal.projectdb.provisioning import ensure_ledger
 from backups_portal.projects.database_dsn import admin_dsn, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.transfers.errors import DEVICE_GONE, LockedOutError, TransferError
+from backups_portal.transfers.move.tracks import prepare_target
 
 FULL_DISK = "The target's database server has no space left. Continue when it has."
 
@@ -33,8 +34,7 @@ def open_target(project: Project) -> Iterator[Connection]:
     """
     with pgsession.connect(admin_dsn(project), autocommit=True) as connection:
         ensure_ledger(connection)
-        # A batch is committed to the ledger with its rows; a crash of the server loses both.
-        connection.execute("SET work_mem = '64MB'")
+        prepare_target(connection)
         yield connection
 
 

@@ -45,8 +45,17 @@ def check_open(target: Connection, transfer: str) -> None:
         raise TransferError("This transfer was undone.", cause=Cause.REMOVED)
 
 
+def commit_unseen(target: Connection) -> None:
+    """Let this transaction's commit not wait for the disk; `write_out` does for all of them.
+
+    A crash of the server loses it together with its entry in the ledger: it is done again.
+    """
+    target.execute("SET LOCAL synchronous_commit = off")
+
+
 def begin_batch(target: Connection, transfer: str, number: int) -> bool:
     """Enter a batch, after others at the same one; False if it is done."""
+    commit_unseen(target)
     check_open(target, transfer)
     first = target.execute(
         f"""INSERT INTO transfer_batch (transfer_id, number, first_id, last_id, xid, outcome)
@@ -85,18 +94,7 @@ def forget(target: Connection, transfer: str) -> None:
     target.execute("DELETE FROM transfer_run WHERE transfer_id = %s", [transfer])
 
 
-def summarize_blocks(target: Connection) -> None:
-    """Summarize new blocks: else every search reads all new rows."""
-    target.execute(
-        """SELECT brin_summarize_new_values(index::regclass)
-           FROM unnest(ARRAY['variable_time', 'variable_id']) AS index"""
-    )
-
-
-def search_by_number(target: Connection) -> None:
-    """Find batches by their numbers' block ranges in this transaction.
-
-    Without statistics on how well numbers follow the table's order, the planner would rather read
-    the whole table for each batch.
-    """
-    target.execute("SET LOCAL enable_seqscan = off")
+def write_out(target: Connection, transfer: str) -> None:
+    """Wait until all that was moved is on the server's disk."""
+    # A commit that is waited for takes all before it along; one that wrote nothing is not.
+    target.execute("UPDATE transfer_run SET is_open = is_open WHERE transfer_id = %s", [transfer])

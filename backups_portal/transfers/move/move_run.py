@@ -1,30 +1,30 @@
 """Move what was planned batch by batch, from where an attempt stopped."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-import psycopg
-from psycopg import Connection, sql
+from psycopg import Connection
 
-from backups_portal.lib import pgsession
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
-from backups_portal.transfers.move.batches import Outcome, Work, digest_source, move_batch
-from backups_portal.transfers.move.lane_digests import Cells, Slice
+from backups_portal.transfers.move.batches import Outcome, Work, move_batch
+from backups_portal.transfers.move.block_summaries import BlockSummaries
+from backups_portal.transfers.move.lane_digests import Slice, count_rows
 from backups_portal.transfers.move.ledger import (
     begin_batch,
     end_batch,
     open_ledger,
     read_entries,
-    summarize_blocks,
+    write_out,
 )
+from backups_portal.transfers.move.parallel_batches import run_batches
 from backups_portal.transfers.move.resource_copy import CREATED, Placement, Placing, place
-from backups_portal.transfers.move.series_map import Lane, Routes, read_lanes, read_routes
+from backups_portal.transfers.move.series_map import Lane, Routes, Side, read_lanes, read_routes
+from backups_portal.transfers.move.tracks import TRACKS, Track, open_tracks, twin
 from backups_portal.transfers.plan.dry_run import Plan, add_outcome, take_room
 from backups_portal.transfers.plan.selection import Choice
 
@@ -82,49 +82,95 @@ def move(
     place(placing, plan.placements)
     lanes = read_lanes(source, target, plan.pairs, limit=job.limit, now=job.now)
     routes = read_routes(source, target, lanes, job.choice, make=True)
+    lanes = _with_needed_limits(source, routes.source, lanes, job.choice)
+    _settle(source, target, job, lanes, guard)
     total, done = Outcome(), set()
     for entry in read_entries(target, transfer):
         add_outcome(total, entry.outcome)
         done.add(entry.number)
     todo = [part for part in plan.slices if part.number not in done]
-    with ThreadPoolExecutor(1) as threads, _same_view(source) as ahead:
-        work = Work(source, ahead, target, routes, list(lanes), job.choice.rule, plan.known)
-        for part, chosen in _digested_ahead(work, todo, threads):
-            on_batch(total)
-            with guarded(target, guard):
-                if begin_batch(target, transfer, part.number):
-                    _hold_devices(target, lanes)
-                    outcome = move_batch(work, part, chosen, transfer=transfer)
-                    end_batch(target, transfer, part.number, outcome)
-                    take_room(work, outcome)
-                    add_outcome(total, outcome)
+    if todo:
+        work = Work(routes, lanes, job.choice.rule, plan.known)
+        _move_slices(source, target, todo, _Run(work, transfer, total, on_batch), guard)
     on_batch(total)
-    summarize_blocks(target)
+    write_out(target, transfer)
     return routes
 
 
-@contextmanager
-def _same_view(source: Connection) -> Iterator[Connection]:
-    """Open another connection that sees what this one sees."""
-    row = source.execute("SELECT pg_export_snapshot()").fetchone()
-    snapshot = sql.Literal(str(row[0]) if row else "")
-    with pgsession.connect(source.info.dsn, password=source.info.password) as connection:
-        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
-        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
-        yield connection
+def _settle(
+    source: Connection, target: Connection, job: MoveJob, lanes: list[Lane], guard: Guard
+) -> None:
+    """Enter what the dry run has found in the target as it is, if that still holds."""
+    settled = job.plan.settled
+    if not settled.holds(source, target):
+        return
+    with guarded(target, guard):
+        # Another run of this transfer did all of them, or none.
+        if begin_batch(target, job.transfer, settled.numbers[0]):
+            _hold_devices(target, lanes)
+            end_batch(target, job.transfer, settled.numbers[0], settled.outcome)
+            for number in settled.numbers[1:]:
+                if begin_batch(target, job.transfer, number):
+                    end_batch(target, job.transfer, number, Outcome())
 
 
-def _digested_ahead(
-    work: Work, parts: Sequence[Slice], threads: Executor
-) -> Iterator[tuple[Slice, Cells]]:
-    """Yield each slice with its digests, taken while the last one is moved."""
-    ahead = (threads.submit(digest_source, work, part) for part in parts)
-    coming = next(ahead, None)
-    for part in parts:
-        chosen = coming.result() if coming else {}
-        coming = next(ahead, None)
-        yield part, chosen
+@dataclass(frozen=True)
+class _Run:
+    """What batches have in common; `total` is what became of those that are done."""
+
+    work: Work
+    transfer: str
+    total: Outcome
+    on_batch: OnBatch
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A slice that is moved, and added to the total."""
+
+    part: Slice
+    run: _Run
+
+    def move(self, track: Track) -> Outcome | None:
+        if not begin_batch(track.target, self.run.transfer, self.part.number):
+            return None
+        _hold_devices(track.target, self.run.work.lanes)
+        return move_batch(self.run.work, track, self.part, transfer=self.run.transfer)
+
+    def end(self, track: Track, outcome: Outcome) -> None:
+        end_batch(track.target, self.run.transfer, self.part.number, outcome)
+        take_room(self.run.work, outcome)
+        add_outcome(self.run.total, outcome)
+
+
+def _move_slices(
+    source: Connection, target: Connection, todo: list[Slice], run: _Run, guard: Guard
+) -> None:
+    # How much room a device has left, the batch before has to tell.
+    limited = any(lane.room is not None for lane in run.work.lanes)
+    with (
+        open_tracks(source, target, 1 if limited else min(TRACKS, len(todo))) as tracks,
+        twin(target) as beside,
+        BlockSummaries(beside) as summaries,
+    ):
+
+        def batches() -> Iterator[_Batch]:
+            for part in todo:
+                summaries.note_batch()
+                run.on_batch(run.total)
+                yield _Batch(part, run)
+
+        run_batches(tracks, batches(), guard)
+
+
+def _with_needed_limits(
+    source: Connection, side: Side, lanes: list[Lane], choice: Choice
+) -> list[Lane]:
+    """Leave limits out that all that was chosen keeps: then no batch depends on another one."""
+    limited = {lane.number: lane.room for lane in lanes if lane.room is not None}
+    rows = count_rows(source, side.of(set(limited)), Slice(0, choice.since, choice.until))
+    fitting = {number for number, room in limited.items() if rows.get(number, 0) <= room}
+    return [replace(lane, room=None) if lane.number in fitting else lane for lane in lanes]
 
 
 def _devices(plan: Plan) -> list[Placement]:

@@ -1,6 +1,6 @@
 """Move resources: devices that the target lacks, and other kinds.
 
-Each is moved in one transaction with its row in the ledger.
+Each is moved in one transaction with its row in the ledger, some of them together.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.ids import new_resource_id
 from backups_portal.projectdb.tokens import mint
 from backups_portal.transfers.commit_guard import Guard, guarded
-from backups_portal.transfers.move.ledger import check_open
+from backups_portal.transfers.move.ledger import check_open, commit_unseen
 from backups_portal.transfers.move.new_tokens import renew_tokens
 from backups_portal.transfers.move.resource_rows import (
     BY_KIND,
@@ -31,6 +31,8 @@ from backups_portal.transfers.move.resource_rows import (
 )
 from backups_portal.transfers.plan.selection import Rule
 
+# Resources of one transaction: a commit, and the right to it, take as long as one of them.
+TOGETHER = 25
 CREATED, PRESENT, CONFLICT, REPLACED = "created", "present", "conflict", "replaced"
 
 
@@ -82,10 +84,12 @@ def plan_kind(
 
 def place(work: Placing, placements: Iterable[Placement]) -> None:
     """Create or replace what was planned and not done yet."""
-    for placement in placements:
-        if placement.fate in (CREATED, REPLACED):
-            with guarded(work.target, work.guard):
-                check_open(work.target, work.transfer)
+    todo = [one for one in placements if one.fate in (CREATED, REPLACED)]
+    for first in range(0, len(todo), TOGETHER):
+        with guarded(work.target, work.guard):
+            commit_unseen(work.target)
+            check_open(work.target, work.transfer)
+            for placement in todo[first : first + TOGETHER]:
                 _place(work, placement)
 
 

@@ -46,21 +46,30 @@ def cut_slices(
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a slice: how many were chosen, and how many of them have to be stored."""
+    """Rows of a slice: how many were chosen, and whether none of them has to be stored."""
 
     chosen: int
-    stored: int
+    is_idle: bool
 
 
-def join_idle(slices: Sequence[Slice], rows: Sequence[Rows], *, most: int) -> list[Slice]:
-    """Join neighbouring slices that have nothing to store."""
+def join_idle(
+    slices: Sequence[Slice], rows: Sequence[Rows], *, most: int
+) -> tuple[list[Slice], list[int]]:
+    """Join neighbouring slices that have nothing to store.
+
+    Returns:
+        The slices, and the numbers of those that have nothing to store.
+    """
     joined: list[Slice] = []
+    numbers: list[int] = []
     idle = 0
     for part, counts in zip(slices, rows, strict=True):
-        if idle and not counts.stored and idle + counts.chosen <= most:
+        if idle and counts.is_idle and idle + counts.chosen <= most:
             idle += counts.chosen
             joined[-1] = replace(joined[-1], until=part.until)
         else:
-            idle = 0 if counts.stored else counts.chosen
+            idle = counts.chosen if counts.is_idle else 0
+            if counts.is_idle:
+                numbers.append(len(joined))
             joined.append(replace(part, number=len(joined)))
-    return joined
+    return joined, numbers

@@ -4,14 +4,17 @@ What the source was asked for is in the ledger, digested there by the source its
 has is read back from its table, by the numbers and the transactions that the ledger names.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from psycopg import Connection
 
 from backups_portal.transfers.move.batches import FATES, STORED, Outcome
-from backups_portal.transfers.move.lane_digests import Cell, Cells, digest_batch
-from backups_portal.transfers.move.ledger import read_entries, search_by_number
+from backups_portal.transfers.move.block_summaries import search_by_number, summarize_blocks
+from backups_portal.transfers.move.lane_digests import Cell, Cells, digest_batches
+from backups_portal.transfers.move.ledger import Entry, read_entries
 from backups_portal.transfers.move.series_map import Side
+from backups_portal.transfers.move.tracks import twin
 from backups_portal.transfers.plan.dry_run import Plan, add_outcome
 
 
@@ -39,20 +42,32 @@ class Line:
 
 
 def compare(target: Connection, plan: Plan, side: Side, *, transfer: str) -> list[Line]:
-    """Compare every device whose records were moved."""
+    """Compare every device whose records were moved; summarize their blocks beside it."""
     total = Outcome()
-    stored: Cells = {}
-    with target.transaction():
-        search_by_number(target)
-        for entry in read_entries(target, transfer):
-            add_outcome(total, entry.outcome)
-            if any(entry.outcome.rows(fate) for fate in STORED):
-                found = digest_batch(target, side, entry.first_id, entry.last_id, entry.xid)
-                for lane, cell in found.items():
-                    stored[lane] = stored.get(lane, Cell()) + cell
+    entries = read_entries(target, transfer)
+    for entry in entries:
+        add_outcome(total, entry.outcome)
+    entries = [one for one in entries if one.outcome.stored]
+    # What is not summarized yet has to be read here anyway, and is for those who come next.
+    with twin(target) as beside, ThreadPoolExecutor(1) as threads:
+        summarized = threads.submit(summarize_blocks, beside)
+        stored = _digest_stored(target, side, entries)
+        summarized.result()
     return [
         _line(number, plan, total, stored.get(number, Cell())) for number in range(len(plan.moved))
     ]
+
+
+def _digest_stored(target: Connection, side: Side, entries: list[Entry]) -> Cells:
+    if not entries:
+        return {}
+    # All at once: batches that were moved side by side have their numbers among one another's.
+    first, last = min(one.first_id for one in entries), max(one.last_id for one in entries)
+    with target.transaction():
+        search_by_number(target)
+        # A new table has no statistics either on how few series there are, which fit into memory.
+        target.execute("SET LOCAL enable_sort = off")
+        return digest_batches(target, side, first, last, [one.xid for one in entries])
 
 
 def _line(number: int, plan: Plan, total: Outcome, stored: Cell) -> Line:

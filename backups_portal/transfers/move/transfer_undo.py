@@ -10,13 +10,9 @@ from psycopg import Connection, sql
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.catalogue import variable_columns
 from backups_portal.transfers.commit_guard import Guard, guarded
-from backups_portal.transfers.move.batches import COLUMNS, RENEWED, STORED
-from backups_portal.transfers.move.ledger import (
-    Entry,
-    read_entries,
-    search_by_number,
-    summarize_blocks,
-)
+from backups_portal.transfers.move.batches import STORED
+from backups_portal.transfers.move.block_summaries import search_by_number, summarize_blocks
+from backups_portal.transfers.move.ledger import Entry, read_entries
 from backups_portal.transfers.move.resource_rows import (
     BY_KIND,
     delete_rows,
@@ -25,6 +21,7 @@ from backups_portal.transfers.move.resource_rows import (
     read_rows,
     replace_rows,
 )
+from backups_portal.transfers.move.row_stream import COLUMNS, RENEWED
 
 REPLACED = variable_columns(without=RENEWED, of="old")
 # Records taken back that are worth a tidying.

@@ -13,7 +13,6 @@ from backups_portal.transfers.move.batches import (
     FATES,
     PRESENT,
     REPLACE,
-    STORED,
     Outcome,
     Work,
     judge_batch,
@@ -25,7 +24,9 @@ from backups_portal.transfers.move.resource_copy import Placement, plan_kind
 from backups_portal.transfers.move.resource_rows import BY_KIND
 from backups_portal.transfers.move.series_map import Routes, read_lanes, read_routes
 from backups_portal.transfers.move.time_slices import Rows, cut_slices, join_idle
+from backups_portal.transfers.move.tracks import Track
 from backups_portal.transfers.plan.selection import Choice
+from backups_portal.transfers.plan.settled_slices import Settled, is_settled, read_marks
 
 # Batches that store nothing are this many times as large.
 IDLE_FACTOR = 10
@@ -43,6 +44,7 @@ class Plan:
         placements: Resources besides devices.
         outcome: What the dry run found, rows by lane.
         tokens: How many tokens of what is created have another value in the target.
+        settled: Batches that store nothing unless something changes.
     """
 
     matches: tuple[Match, ...]
@@ -50,6 +52,7 @@ class Plan:
     placements: tuple[Placement, ...] = ()
     outcome: Outcome = field(default_factory=Outcome)
     tokens: int = 0
+    settled: Settled = field(default_factory=Settled)
 
     @property
     def moved(self) -> list[Match]:
@@ -69,7 +72,7 @@ class Plan:
     @property
     def cost(self) -> int:
         """Count the records that the target will have to store."""
-        return sum(self.outcome.rows(fate) for fate in STORED)
+        return self.outcome.stored
 
     @property
     def known(self) -> frozenset[int]:
@@ -92,6 +95,7 @@ class Plan:
             "placements": [asdict(placement) for placement in self.placements],
             "outcome": self.outcome.as_json(),
             "tokens": self.tokens,
+            "settled": self.settled.as_json(),
         }
 
     @classmethod
@@ -106,6 +110,7 @@ class Plan:
             tuple(Placement(**placement) for placement in values["placements"]),
             Outcome.from_json(values["outcome"]),
             values["tokens"],
+            Settled.from_json(values.get("settled")),
         )
 
 
@@ -141,8 +146,11 @@ def make_plan(source: Connection, target: Connection, choice: Choice, how: Plann
     days = _rows_by_day(source, routes, choice)
     slices = cut_slices(days, since=choice.since, until=choice.until, batch_rows=how.batch_rows)
     every = frozenset(lane.number for lane in lanes)
-    work = Work(source, source, target, routes, list(lanes), choice.rule, every)
-    outcome, slices = _judge(work, slices, how, sum(days.values()))
+    work = Work(routes, list(lanes), choice.rule, every)
+    marks = {"source_marks": read_marks(source), "target_marks": read_marks(target)}
+    judged = _judge(work, Track(source, target), slices, how, sum(days.values()))
+    slices, idle = join_idle(slices, judged.rows, most=IDLE_FACTOR * how.batch_rows)
+    settled = Settled(tuple(idle), judged.settled, **marks)
     created = [match.source for match in matches if match.how == "created"]
     placements = tuple(
         placement
@@ -153,9 +161,10 @@ def make_plan(source: Connection, target: Connection, choice: Choice, how: Plann
         tuple(matches),
         tuple(slices),
         placements,
-        outcome,
+        judged.total,
         count_tokens(source, "device", created)
         + count_tokens(source, "analysis", _created(placements, "analysis")),
+        settled,
     )
 
 
@@ -191,22 +200,33 @@ def _rows_by_day(source: Connection, routes: Routes, choice: Choice) -> dict[int
     return dict(rows)
 
 
+@dataclass
+class _Judged:
+    """What the dry run has found: in all slices, in settled ones, and how many rows in each."""
+
+    total: Outcome = field(default_factory=Outcome)
+    settled: Outcome = field(default_factory=Outcome)
+    rows: list[Rows] = field(default_factory=list)
+
+
 def _judge(
-    work: Work, slices: list[Slice], how: Planning, rows_total: int
-) -> tuple[Outcome, list[Slice]]:
-    total = Outcome()
-    rows = []
+    work: Work, track: Track, slices: list[Slice], how: Planning, rows_total: int
+) -> _Judged:
+    judged = _Judged()
     for part in slices:
-        with work.target.transaction():
-            outcome = judge_batch(work, part)
+        with track.target.transaction():
+            outcome = judge_batch(work, track, part)
             take_room(work, outcome)
-            add_outcome(total, outcome)
-            rows.append(Rows(chosen_rows(outcome), sum(map(outcome.rows, STORED))))
+            add_outcome(judged.total, outcome)
+            is_idle = is_settled(outcome)
+            if is_idle:
+                add_outcome(judged.settled, outcome)
+            judged.rows.append(Rows(chosen_rows(outcome), is_idle))
             # Only temporary tables were written.
             raise psycopg.Rollback
         if how.on_rows:
-            how.on_rows(chosen_rows(total), rows_total)
-    return total, join_idle(slices, rows, most=IDLE_FACTOR * how.batch_rows)
+            how.on_rows(chosen_rows(judged.total), rows_total)
+    return judged
 
 
 def chosen_rows(outcome: Outcome) -> int:

@@ -1,0 +1,100 @@
+"""Move batches side by side, each in its own transaction."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import psycopg
+
+from backups_portal.transfers.commit_guard import Guard, guarded
+from backups_portal.transfers.move.batches import Outcome
+from backups_portal.transfers.move.tracks import Track
+
+# What somebody waits for, the next batch would take again.
+IS_WAITED_FOR = """SELECT EXISTS (
+    SELECT FROM pg_locks WHERE NOT granted AND pg_blocking_pids(pid) && %s::integer[])"""
+
+
+class Batch(Protocol):
+    """What is done within a transaction of the target."""
+
+    def move(self, track: Track) -> Outcome | None:
+        """Move its records, in another thread; None if that was done already."""
+
+    def end(self, track: Track, outcome: Outcome) -> None:
+        """Note what became of it."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    """A batch that another thread moves, and its open transaction."""
+
+    batch: Batch
+    track: Track
+    transaction: ExitStack
+
+
+_Moving = dict[Future[Outcome | None], _Running]
+
+
+def run_batches(tracks: Sequence[Track], batches: Iterator[Batch], guard: Guard) -> None:
+    """Move batches, as many at a time as there are tracks.
+
+    Transactions begin and end in this thread, in which the guard has its connection. All that may
+    wait for others' locks is done in threads, so that a batch that is ready is committed meanwhile.
+
+    Args:
+        batches: The next one is asked for when a track is free; may raise to stop there.
+        guard: Entered for each commit.
+    """
+    free, moving = list(tracks), _Moving()
+    with ThreadPoolExecutor(max(1, len(tracks))) as threads:
+        try:
+            while True:
+                while moving and (not free or _is_waited_for(free[0], moving)):
+                    free.append(_finish_one(moving))
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                track = free.pop()
+                transaction = ExitStack()
+                transaction.enter_context(guarded(track.target, guard))
+                future = threads.submit(batch.move, track)
+                moving[future] = _Running(batch, track, transaction)
+            while moving:
+                _finish_one(moving)
+        except BaseException as error:
+            _abandon(moving, error)
+            raise
+
+
+def _is_waited_for(track: Track, moving: _Moving) -> bool:
+    """Tell whether another session waits for batches: they end first then, or it waits for all."""
+    sessions = [running.track.target.info.backend_pid for running in moving.values()]
+    row = track.target.execute(IS_WAITED_FOR, [sessions]).fetchone()
+    return bool(row and row[0])
+
+
+def _finish_one(moving: _Moving) -> Track:
+    """Commit a batch whose records were moved; return its track."""
+    done, _ = wait(moving, return_when=FIRST_COMPLETED)
+    future = done.pop()
+    running = moving.pop(future)
+    with running.transaction:
+        outcome = future.result()
+        if outcome is not None:
+            running.batch.end(running.track, outcome)
+    return running.track
+
+
+def _abandon(moving: _Moving, error: BaseException) -> None:
+    """Stop what other threads do, and take it back."""
+    for running in moving.values():
+        # A server that is away has nothing to stop.
+        with suppress(psycopg.Error):
+            running.track.cancel()
+    wait(moving)
+    for running in moving.values():
+        running.transaction.__exit__(type(error), error, error.__traceback__)
