@@ -1,0 +1,61 @@
+"""Two batches are always under way, and others still get what they wait for."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+from backups_portal.transfers.move.batches import Outcome
+from backups_portal.transfers.move.parallel_batches import run_batches
+from backups_portal.transfers.move.tracks import Track, open_tracks
+from restores.snapshot_loader import Target
+from tests.projectdatabases import DEVICE, add_device, open_database
+
+BATCHES = 30
+# How long a batch waits for the next one to begin, so that there is no moment without one.
+OVERLAP = 0.5
+
+
+class LockingBatch:
+    """Needs a device, and ends when the next batch needs it, too."""
+
+    def __init__(self, number: int, began: list[threading.Event]) -> None:
+        self._number, self._began = number, began
+
+    def move(self, track: Track) -> Outcome | None:
+        """Hold the device until the next one does."""
+        track.target.execute("SELECT FROM device WHERE id = %s FOR KEY SHARE", [DEVICE])
+        self._began[self._number].set()
+        self._began[self._number + 1].wait(OVERLAP)
+        return None
+
+    def end(self, track: Track, outcome: Outcome) -> None:
+        """Note nothing."""
+
+
+def test_a_device_can_be_deleted_between_batches_that_overlap(
+    source: Target, target: Target
+) -> None:
+    began = [threading.Event() for _ in range(BATCHES + 1)]
+    is_deleted = threading.Event()
+
+    def delete() -> None:
+        began[2].wait()
+        with open_database(target) as connection:
+            connection.execute("DELETE FROM device WHERE id = %s", [DEVICE])
+        is_deleted.set()
+
+    def batches() -> Iterator[LockingBatch]:
+        for number in range(BATCHES):
+            if is_deleted.is_set():
+                return
+            yield LockingBatch(number, began)
+
+    with open_database(source) as left, left.transaction(), open_database(target) as right:
+        left.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        add_device(right)
+        thread = threading.Thread(target=delete)
+        thread.start()
+        with open_tracks(left, right, 2) as tracks:
+            run_batches(tracks, batches(), nullcontext)
+        thread.join()
+    assert sum(event.is_set() for event in began) < BATCHES / 2
