@@ -59,8 +59,8 @@ def test_a_share_is_judged_in_percent() -> None:
 
 
 def test_sending_is_judged_by_rows_a_second() -> None:
-    (verdict,) = judged(api.GOALS, {f"{api.COPY} s": 1.0, f"{api.SEND} s": 2.0}).values()
-    assert verdict == (0.5, True, False)
+    (verdict,) = judged(api.GOALS, {f"{api.COPY} s": 1.0, f"{api.SEND} s": 1.25}).values()
+    assert verdict == (0.8, True, False)
 
 
 def test_the_last_value_is_judged_beside_a_query_and_an_empty_request() -> None:

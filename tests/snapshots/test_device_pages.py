@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from backups_portal.projects.database_dsn import admin_dsn
 from backups_portal.projects.models import Project
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from snapshots.engine.errors import DamagedSnapshotError
-from snapshots.engine.manifest import Manifest
+from snapshots.engine.manifest import FORMAT, Manifest
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.reports import device_reading
@@ -248,7 +249,7 @@ def test_damage_and_a_newer_format_are_said_to_be(
     (key,) = segments_of(stored, snapshot)
     stored.put(key, stored.get(key)[:-1])
     assert "A part of this backup is damaged" in read(client, snapshot)
-    newer = stored.get(snapshot.manifest).replace(b'"format":2', b'"format":3')
+    newer = re.sub(rb'"format":\d', b'"format":%d' % (FORMAT + 1), stored.get(snapshot.manifest))
     stored.put(snapshot.manifest, newer)
     device_reading._recalled.cache_clear()
     page = read(client, snapshot)

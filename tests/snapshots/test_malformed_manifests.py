@@ -208,7 +208,7 @@ BYTES = [
     b'{"format":' * 5_000,
     b'{"format": 2}',
     b'{"format": 1}',
-    b'{"format": 3}',
+    b'{"format": 4}',
     b'{"format": -1}',
     b'{"format": true}',
     b'{"format": "2"}',
@@ -381,7 +381,7 @@ def test_pages_of_a_damaged_backup_open_and_say_so(
     here = f"/projects/{snapshot.project.slug}/backups/"
     for content in (
         b"",
-        b'{"format": 3}',
+        b'{"format": 4}',
         b"[" * 100_000,
         good.replace(b'"rows":10', b'"rows":-1'),
     ):
