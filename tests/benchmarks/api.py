@@ -59,7 +59,7 @@ GOALS = (
         "sending 1,000 variables vs COPY: rows/s",
         (f"{COPY} s", f"{SEND} s"),
         0.7,
-        0.8,
+        0.9,
         more_is_better=True,
     ),
     Goal("reading 10,000 variables vs query and orjson", (f"{PAGE} s", f"{BARE_PAGE} s"), 2.5, 1.5),
