@@ -1,4 +1,4 @@
-"""How ready a project is for the worst hour, read in two queries whatever its age."""
+"""How ready a project is for the worst hour, read in at most two queries whatever its age."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who is removed between the check of a request and its work changes nothing any more."""
+"""A member who is removed after the access check, but before the save, changes nothing."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Two batches are always under way, and others still get what they wait for."""
+"""Another session gets the lock that it waits for, although batches overlap all the time."""
 
 import threading
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ OVERLAP = 0.5
 
 
 class LockingBatch:
-    """Needs a device, and ends when the next batch needs it, too."""
+    """Locks a device until the next batch has locked it, too."""
 
     def __init__(self, number: int, began: list[threading.Event]) -> None:
         self._number, self._began = number, began
 
     def move(self, track: Track) -> Outcome | None:
-        """Hold the device until the next one does."""
+        """Lock the device, and wait for the next batch."""
         track.target.execute("SELECT FROM device WHERE id = %s FOR KEY SHARE", [DEVICE])
         self._began[self._number].set()
         self._began[self._number + 1].wait(OVERLAP)
