@@ -1,4 +1,4 @@
-"""Take indexes and triggers off the variables before they are loaded, and put them back."""
+"""Drop indexes and triggers of variables for a load, then make them again."""
 
 import threading
 from collections.abc import Callable

@@ -229,7 +229,7 @@ def compare_with_manifest(
 
 
 class ProofProgress:
-    """Tells how far a comparison is; quiet until it is started, if other work comes first."""
+    """Reports how far a comparison is; a quiet one waits for `start`."""
 
     def __init__(
         self, manifest: Manifest, on_progress: OnProgress, *, is_quiet: bool = False

@@ -94,7 +94,7 @@ class AccountAdapter(DefaultAccountAdapter):
             record(action="account.password_refused", actor=user, address=address)
             return False
         PASSWORD_AGAIN.forget(str(user.pk))
-        # A password that an older hasher had stored is stored anew as it is checked.
+        # Checking a password that an older hasher stored hashes it again, which changes this hash.
         if user.get_session_auth_hash() != self.request.session[HASH_SESSION_KEY]:
             update_session_auth_hash(self.request, user)
         return True

@@ -37,7 +37,7 @@ class MfaAdapter(DefaultMFAAdapter):
 
     error_messages = {
         **DefaultMFAAdapter.error_messages,
-        # Of passkeys, too; a form says of codes what is wrong with them.
+        # allauth uses this for passkeys, too; for codes the form replaces it.
         "incorrect_code": NO_PASSKEY,
         "cannot_generate_recovery_codes": "Turn on two-factor authentication first.",
     }

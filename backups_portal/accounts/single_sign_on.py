@@ -173,7 +173,7 @@ def single_sign_on(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_safe
 def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
-    """Let in whom the provider sends back, if everything about the answer is right."""
+    """Sign in the person in the provider's answer, if that is valid."""
     if not settings.OIDC_PROVIDER_URL:
         raise Http404
     try:
@@ -187,7 +187,8 @@ def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
 
 
 def _addresses(sociallogin: SocialLogin) -> list[str]:
-    """List the addresses that the provider says it has verified; allauth drops what is none."""
+    """List the addresses that the provider has verified."""
+    # allauth has dropped what is not an address.
     return [one.email for one in sociallogin.email_addresses if one.verified]
 
 

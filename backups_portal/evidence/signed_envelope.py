@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from json import JSONDecodeError, JSONDecoder, loads
 from typing import BinaryIO
 
-import orjson
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
@@ -79,11 +78,6 @@ def seal_evidence(payload: bytes, key: Ed25519PrivateKey) -> dict[str, str]:
         "signature": base64.b64encode(key.sign(payload)).decode(),
         "payload": payload.decode(),
     }
-
-
-def write_evidence(payload: bytes, key: Ed25519PrivateKey) -> bytes:
-    """Sign a payload; returns the bytes of the file."""
-    return orjson.dumps(seal_evidence(payload, key), option=orjson.OPT_APPEND_NEWLINE)
 
 
 def read_evidence(file: BinaryIO, trusted: Ed25519PublicKey) -> Evidence:

@@ -1,4 +1,4 @@
-"""Settings of notifications: an owner chooses what is told and where, and tries it out."""
+"""Change which events a project reports, where to, and test the channels."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Choice:
 def change_notifications(
     *, project: Project, actor: Account, choice: Choice, address: str | None = None
 ) -> str:
-    """Save what is told and where, and record what differs.
+    """Save which events are reported and where, and record what differs.
 
     Addresses are recorded by their hosts only.
 

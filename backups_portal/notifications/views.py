@@ -1,4 +1,4 @@
-"""The page of a project's notifications: what is told and where to, and what came of it."""
+"""Show a project's notification settings and its latest deliveries."""
 
 from functools import partial
 

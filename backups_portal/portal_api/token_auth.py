@@ -28,7 +28,7 @@ UNKNOWN = "There is no such token."
 
 @dataclass(frozen=True)
 class Caller:
-    """Whom a request acts for, and the token that lets it."""
+    """The account that a request acts for, and its token."""
 
     account: Account
     token: AccessToken

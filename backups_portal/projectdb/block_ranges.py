@@ -1,4 +1,4 @@
-"""The block-range indexes (BRIN) of variables: of one range while a database is loaded, then more.
+"""Rebuild block-range indexes (BRIN) with several ranges after a load.
 
 A new heap is in the order of its chunks and numbers, so that the least and the greatest value of a
 block range find them, and such an index takes a quarter of the time. It is of little use once
@@ -12,9 +12,9 @@ from psycopg import Connection, sql
 
 # Any number will do, as long as it is ours: "bb" in ASCII.
 REBUILD_LOCK = 0x6262
-# How long it waits for sessions that began before; nobody waits for it meanwhile.
+# How long the rebuild waits for sessions that began before; nobody waits for it meanwhile.
 PATIENCE = "30s"
-# What it is called until it takes the place of the other one.
+# The name of an index until it replaces the one in use.
 DRAFT = "{}_draft"
 SEVERAL, ONE = "_minmax_multi_ops", "_minmax_ops"
 
@@ -50,12 +50,12 @@ STATE = """SELECT indisvalid, opcname LIKE %s FROM pg_index
 
 
 def with_one_range(definition: str) -> str:
-    """Return an index's definition with one range for each block range, if it keeps several."""
+    """Return an index's definition with one range for each block range."""
     return definition.replace(SEVERAL, ONE)
 
 
 def rebuild_block_ranges(inside: Connection) -> list[str]:
-    """Replace the indexes of one range by those of several; returns what was replaced.
+    """Replace the indexes of one range; return the names of those replaced.
 
     Nobody waits for it: it takes no lock that a reader or a writer needs, and gives up after
     `PATIENCE` where it waits for a session itself. Safe to repeat, also after it was interrupted at
@@ -66,7 +66,7 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
             for locks.
 
     Raises:
-        BusyError: another session is at it.
+        BusyError: another session rebuilds them.
         psycopg.errors.LockNotAvailable: a session held it up; try again later.
         psycopg.Error: the database cannot be reached or refuses.
     """

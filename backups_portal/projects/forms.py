@@ -22,7 +22,7 @@ class TokenForm(NewTokenForm):
 
 
 class InvitationForm(forms.Form):
-    """Whom to invite, and as what."""
+    """An invitation: the e-mail and the role."""
 
     email = forms.EmailField(
         label="E-mail",

@@ -1,4 +1,4 @@
-"""Read the resources of a small database first: they decide what else there is to do."""
+"""Read the resources of a small database before anything else."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -33,7 +33,7 @@ class Resources:
         )
 
     def same_as(self, base: Manifest, columns: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
-        """Name the tables that tell of devices and have exactly the rows of a snapshot.
+        """Name the tables about devices whose rows are those of a snapshot.
 
         Args:
             columns: By table, the columns that a restore must reproduce.

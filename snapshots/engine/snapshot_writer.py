@@ -88,7 +88,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class Listener:
-    """What is told while a snapshot is taken.
+    """Callbacks that follow a snapshot while it is taken.
 
     Attributes:
         on_progress: Called from the reading threads, after every segment, and from the caller's at
@@ -252,7 +252,7 @@ class _Run:
         excluded = note_excluded(connection, instant, segments)
         contents = [
             *self._store_cells(reading.kept),
-            *(reading.kept.same or [self._tell_devices(connection, reading)]),
+            *(reading.kept.same or [self._store_devices(connection, reading)]),
             self._store_whole(EXCLUDED, rows_table(EXCLUDED, excluded)),
         ]
         stored = [item.key for item in [*segments, *contents] if not item.inline]
@@ -326,8 +326,8 @@ class _Run:
         self._count(segment.rows, segment.logical_bytes)
         return segment
 
-    def _tell_devices(self, connection: Connection, reading: Reading) -> Segment:
-        """Tell of the devices: in line if they are few, since their last moments change daily."""
+    def _store_devices(self, connection: Connection, reading: Reading) -> Segment:
+        """Store the devices: inline if they are few, since they change daily."""
         devices = note_devices(
             connection,
             self._notes,
@@ -339,7 +339,7 @@ class _Run:
         return encoded.in_line() or self._store(encoded)
 
     def _store_whole(self, name: str, table: pa.Table) -> Segment:
-        """Store what tells of all segments together, unless the base has just that."""
+        """Store a table that covers all segments, unless the base has the same."""
         digest = table_digest(table, tuple(table.column_names))
         same = self._segment_store.find(name, digest, table.num_rows)
         return same or self._store(

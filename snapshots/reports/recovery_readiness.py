@@ -1,4 +1,4 @@
-"""How ready a project is for the worst hour, read in at most two queries whatever its age."""
+"""Report how ready a project is to recover, in two queries at most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -100,7 +100,7 @@ def move(
 def _settle(
     source: Connection, target: Connection, job: MoveJob, lanes: list[Lane], guard: Guard
 ) -> None:
-    """Enter what the dry run has found in the target as it is, if that still holds."""
+    """Enter settled slices in the ledger, if neither database has changed."""
     settled = job.plan.settled
     if not settled.holds(source, target):
         return
@@ -146,7 +146,7 @@ class _Batch:
 def _move_slices(
     source: Connection, target: Connection, todo: list[Slice], run: _Run, guard: Guard
 ) -> None:
-    # How much room a device has left, the batch before has to tell.
+    # How much room a device has left is known only after the batch before.
     limited = any(lane.room is not None for lane in run.work.lanes)
     with (
         open_tracks(source, target, 1 if limited else min(TRACKS, len(todo))) as tracks,
@@ -166,7 +166,10 @@ def _move_slices(
 def _with_needed_limits(
     source: Connection, side: Side, lanes: list[Lane], choice: Choice
 ) -> list[Lane]:
-    """Leave limits out that all that was chosen keeps: then no batch depends on another one."""
+    """Drop the limits that the chosen rows cannot exceed.
+
+    Without limits no batch depends on another one.
+    """
     limited = {lane.number: lane.room for lane in lanes if lane.room is not None}
     rows = count_rows(source, side.of(set(limited)), Slice(0, choice.since, choice.until))
     fitting = {number for number, room in limited.items() if rows.get(number, 0) <= room}

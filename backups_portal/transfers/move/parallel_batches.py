@@ -12,7 +12,7 @@ from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.move.batches import Outcome
 from backups_portal.transfers.move.tracks import Track
 
-# What somebody waits for, the next batch would take again.
+# Whether a session waits for a lock that one of these holds.
 IS_WAITED_FOR = """SELECT EXISTS (
     SELECT FROM pg_locks WHERE NOT granted AND pg_blocking_pids(pid) && %s::integer[])"""
 
@@ -71,7 +71,10 @@ def run_batches(tracks: Sequence[Track], batches: Iterator[Batch], guard: Guard)
 
 
 def _is_waited_for(track: Track, moving: _Moving) -> bool:
-    """Tell whether another session waits for batches: they end first then, or it waits for all."""
+    """Tell whether another session waits for a running batch.
+
+    Running batches then end before the next one begins, or it would wait for all of them.
+    """
     sessions = [running.track.target.info.backend_pid for running in moving.values()]
     row = track.target.execute(IS_WAITED_FOR, [sessions]).fetchone()
     return bool(row and row[0])

@@ -1,4 +1,4 @@
-"""What the dry run has found in the target need not be compared again while nothing changes.
+"""Skip slices that the dry run has compared, while nothing changes.
 
 Triggers mark every change of records in the transaction that makes it (tracking.sql). A database
 that has the marks of the dry run has its records, too.
@@ -11,14 +11,14 @@ from psycopg import Connection
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.transfers.move.batches import CONFLICT, PRESENT, Outcome
 
-# A backup takes marks away; others that come afterwards are later versions of rows.
+# A backup deletes marks; those written after it have another xmin, so the text differs.
 MARKS = """SELECT concat_ws(' ', instance.marks_since, count(change_mark),
         sum(hashtextextended(change_mark.ctid::text, change_mark.xmin::text::bigint)))
     FROM instance LEFT JOIN change_mark ON true GROUP BY instance.marks_since"""
 
 
 def read_marks(connection: Connection) -> str:
-    """Read what tells whether records have changed: it is another text then."""
+    """Return a text that differs once records have changed."""
     row = connection.execute(MARKS).fetchone()
     return str(row[0]) if row else ""
 
@@ -63,7 +63,7 @@ class Settled:
 
 
 def is_settled(outcome: Outcome) -> bool:
-    """Tell whether a slice stores nothing whenever it is moved, unless something changes.
+    """Tell whether moving a slice stores nothing while nothing changes.
 
     What is refused, or too much, depends on the time and on other slices.
     """
