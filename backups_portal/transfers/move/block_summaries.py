@@ -5,20 +5,46 @@ search reads it. Summarizing reads it twice, so it is done beside the batches, b
 """
 
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import psycopg
 from psycopg import Connection
 
+from backups_portal.lib.loggers import get_logger
 from backups_portal.transfers.move.tracks import TRACKS
+
+log = get_logger(__name__)
 
 # Blocks of a range, in schema.sql.
 RANGE = 32
 SIZE = "SELECT pg_relation_size('variable') / current_setting('block_size')::integer"
-SUMMARIZE = """SELECT brin_summarize_range(index::regclass, block)
-    FROM generate_series(%s::bigint, %s::bigint - 1, %s) AS block,
-         unnest(ARRAY['variable_time', 'variable_id']) AS index"""
+# Whichever there are: a restored project's are replaced while it lives (block_ranges.py).
+INDEXES = """(SELECT indexrelid AS index FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        JOIN pg_am ON pg_am.oid = relam
+        WHERE indrelid = 'public.variable'::regclass AND amname = 'brin' AND indisvalid)"""
+SUMMARIZE = f"""SELECT brin_summarize_range(index, block)
+    FROM generate_series(%s::bigint, %s::bigint - 1, %s) AS block, {INDEXES} AS indexes"""  # noqa: S608
+SUMMARIZE_NEW = f"SELECT brin_summarize_new_values(index) FROM {INDEXES} AS new"  # noqa: S608
+# What a session that replaces an index, or tidies up, does to another one.
+HELD_UP = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedObject,
+)
+
+
+@contextmanager
+def unless_held_up() -> Iterator[None]:
+    """Leave out what only makes later searches quicker if another session is in the way."""
+    try:
+        yield
+    except HELD_UP as error:
+        log.info("blocks are tidied up later", reason=str(error).strip())
 
 
 class BlockSummaries:
@@ -57,8 +83,9 @@ class BlockSummaries:
         self._sizes.append(self._size())
         if len(self._sizes) > TRACKS:
             end = self._sizes[0] // RANGE * RANGE
-            self._target.execute(SUMMARIZE, [self._next, end, RANGE])
-            self._next = max(self._next, end)
+            with unless_held_up():
+                self._target.execute(SUMMARIZE, [self._next, end, RANGE])
+                self._next = max(self._next, end)
 
     def _size(self) -> int:
         row = self._target.execute(SIZE).fetchone()
@@ -67,10 +94,8 @@ class BlockSummaries:
 
 def summarize_blocks(target: Connection) -> None:
     """Summarize every new block that is not yet."""
-    target.execute(
-        """SELECT brin_summarize_new_values(index::regclass)
-           FROM unnest(ARRAY['variable_time', 'variable_id']) AS index"""
-    )
+    with unless_held_up():
+        target.execute(SUMMARIZE_NEW)
 
 
 def search_by_number(target: Connection) -> None:

@@ -11,7 +11,11 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.catalogue import variable_columns
 from backups_portal.transfers.commit_guard import Guard, guarded
 from backups_portal.transfers.move.batches import STORED
-from backups_portal.transfers.move.block_summaries import search_by_number, summarize_blocks
+from backups_portal.transfers.move.block_summaries import (
+    search_by_number,
+    summarize_blocks,
+    unless_held_up,
+)
 from backups_portal.transfers.move.ledger import Entry, read_entries
 from backups_portal.transfers.move.resource_rows import (
     BY_KIND,
@@ -113,7 +117,8 @@ def undo(
         on_batch()
     if done.removed > MANY:
         # Later searches, and the next ones here, would go through all that is gone.
-        target.execute("VACUUM variable")
+        with unless_held_up():
+            target.execute("VACUUM variable")
     _undo_resources(target, transfer, done, guard)
 
 
