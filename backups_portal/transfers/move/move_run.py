@@ -102,11 +102,12 @@ def _settle(
 ) -> None:
     """Enter settled slices in the ledger, if neither database has changed."""
     settled = job.plan.settled
-    if not settled.holds(source, target):
+    if not settled.numbers:
         return
     with guarded(target, guard):
-        # Another run of this transfer did all of them, or none.
-        if begin_batch(target, job.transfer, settled.numbers[0]):
+        # Asked within the transaction, so that no change is overlooked that came before it. Another
+        # run of this transfer did all of the slices, or none.
+        if settled.holds(source, target) and begin_batch(target, job.transfer, settled.numbers[0]):
             _hold_devices(target, lanes)
             end_batch(target, job.transfer, settled.numbers[0], settled.outcome)
             for number in settled.numbers[1:]:

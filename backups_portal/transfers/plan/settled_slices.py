@@ -40,9 +40,8 @@ class Settled:
 
     def holds(self, source: Connection, target: Connection) -> bool:
         """Tell whether neither database has changed since."""
-        return bool(self.numbers) and (
-            (read_marks(source), read_marks(target)) == (self.source_marks, self.target_marks)
-        )
+        now = read_marks(source), read_marks(target)
+        return now == (self.source_marks, self.target_marks)
 
     def as_json(self) -> JsonObject:
         """Return plain values."""
