@@ -10,18 +10,16 @@ import pyarrow as pa
 from psycopg import Connection
 
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table
 from restores.build_steps import Step
-from restores.snapshot_loader import Target
 from snapshots.engine.digest import Digest, Words, row_words, words_digest
 from snapshots.engine.errors import EngineError
-from snapshots.engine.instant_reader import BlockRange, Reader, open_reader
+from snapshots.engine.instant_reader import BlockRange, Reader
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.engine.segment_plan import ChunkRange, by_range
 from snapshots.engine.segments import check_columns, total_digest
-from snapshots.engine.source_database import chunk_start, open_instant
+from snapshots.engine.source_database import chunk_start
 
 Moments = npt.NDArray[np.int64]
 
@@ -206,26 +204,6 @@ def count_blocks(connection: Connection) -> int:
     """Return how many blocks the variables have."""
     row = connection.execute(BLOCKS).fetchone()
     return int(row[0]) if row else 0
-
-
-def compare_with_manifest(
-    manifest: Manifest, target: Target, *, readers: int, on_progress: OnProgress
-) -> None:
-    """Compare every row of the new database with what was recorded.
-
-    Raises:
-        ProofError: rows are missing, added or different; it names table, chunks and counts.
-        EngineError: the database could not be read.
-    """
-    comparison = Comparison(manifest, ProofProgress(manifest, on_progress).add)
-    with open_instant(target.dsn) as (connection, instant):
-        run_parallel(
-            comparison.pieces(count_blocks(connection)),
-            comparison.read,
-            workers=readers,
-            resource=lambda: open_reader(target.dsn, instant, as_stored=True),
-        )
-    comparison.conclude()
 
 
 class ProofProgress:

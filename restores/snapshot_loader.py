@@ -26,7 +26,7 @@ from backups_portal.projectdb.excluded_settings import remove_excluded_settings
 from backups_portal.projectdb.pg_binary_copy import COPY_TABLE, encode_table
 from backups_portal.projectdb.tokens import mint
 from restores.build_steps import Step
-from restores.index_build import BareTable, IndexBuild, strip
+from restores.index_build import BareTable, strip
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.pg_timestamps import moments_as_text
@@ -87,31 +87,6 @@ def load_errors() -> Iterator[None]:
         if is_about_rows:
             raise UnloadableError(message) from error
         raise LoadError(message, cause=driver_cause(error)) from error
-
-
-def load_snapshot(
-    manifest: Manifest,
-    storage: Storage,
-    target: Target,
-    *,
-    keys: Keyring,
-    loaders: int,
-    on_progress: OnProgress,
-) -> None:
-    """Fill a new, empty database with a snapshot, ready for queries; nothing is compared.
-
-    Raises:
-        EngineError: as `load_rows`.
-    """
-    bare = load_rows(manifest, storage, target, keys=keys, loaders=loaders, on_progress=on_progress)
-    on_progress(Progress(manifest.rows, manifest.rows, Step.INDEXING))
-    with load_errors():
-        run_parallel(
-            IndexBuild(bare, manifest, workers=loaders).jobs(),
-            lambda connection, build: build(connection),
-            workers=loaders,
-            resource=lambda: pgsession.connect(target.dsn, autocommit=True),
-        )
 
 
 def load_rows(

@@ -19,8 +19,8 @@ from backups_portal.projectdb.provisioning import (
     drop_database,
     settle_database,
 )
-from restores.proof_check import compare_with_manifest
-from restores.snapshot_loader import Target, load_snapshot
+from restores.compared_build import complete_and_compare
+from restores.snapshot_loader import Target, load_rows
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.run_progress import OnProgress
 from snapshots.engine.snapshot_writer import Destination, Listener, Source, take_snapshot
@@ -110,6 +110,14 @@ def quiet(_: object) -> None:
     """Progress that nobody looks at."""
 
 
+def restore_into(
+    target: Target, manifest: Manifest, storage: Storage, *, keys: Keyring = KEYS
+) -> None:
+    """Load a snapshot into a new database and compare every row, as restores do."""
+    bare = load_rows(manifest, storage, target, keys=keys, loaders=2, on_progress=quiet)
+    complete_and_compare(manifest, target, bare, workers=2, on_progress=quiet)
+
+
 @dataclass
 class Backups:
     """The snapshots of one database in one storage, each built upon the one before."""
@@ -134,8 +142,7 @@ class Backups:
     def restored(self, manifest: Manifest) -> Iterator[Target]:
         """A new database, loaded from the snapshot and compared with it."""
         with main_database() as target:
-            load_snapshot(manifest, self.storage, target, keys=KEYS, loaders=2, on_progress=quiet)
-            compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+            restore_into(target, manifest, self.storage)
             yield target
 
     def contents_of(self, manifest: Manifest) -> list[str]:

@@ -9,13 +9,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from restores.proof_check import compare_with_manifest
-from restores.snapshot_loader import load_snapshot
 from snapshots.engine.storage import open_storage
 from tests.benchmarks.harness import Samples, parser_of
 from tests.benchmarks.machine import INSTALLATION, own_peak_bytes
 from tests.benchmarks.servers import running_cluster
 from tests.projectdatabases import KEYS, Backups, add_device, main_database, open_database, quiet
+from tests.restore_parts import compare_with_manifest, load_snapshot
 
 # Texts of a length that differs from row to row by up to a fifth, of one day or one table.
 TEXTS = """

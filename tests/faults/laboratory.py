@@ -23,9 +23,7 @@ from backups_portal.ops.tasks import send_proofs, send_restores_again
 from backups_portal.projects.database_dsn import admin_dsn, server_url
 from backups_portal.projects.models import DatabaseServer, Project
 from restores.models import Restore
-from restores.proof_check import compare_with_manifest
 from restores.restore_requests import NewProject, request_restore
-from restores.snapshot_loader import load_snapshot
 from restores.tasks import drop_leftovers, run_restore
 from snapshots.engine.layout import manifest_folder
 from snapshots.engine.manifest import Manifest
@@ -34,7 +32,7 @@ from snapshots.models import Snapshot
 from snapshots.schedule.schedule_tick import heal, queue_due
 from snapshots.tasks import enqueue
 from tests.faults.faulty import KILL, STORAGE, WAIT, fault_at, reached
-from tests.projectdatabases import KEYS, main_database, quiet
+from tests.projectdatabases import main_database, restore_into
 
 # Fast enough for a test, slow enough for a busy machine.
 LEASE_SECONDS = 3
@@ -264,8 +262,7 @@ def _check_snapshots() -> None:
     for snapshot in completed:
         manifest = Manifest.load(storage, snapshot.manifest)
         with main_database() as target:
-            load_snapshot(manifest, storage, target, keys=KEYS, loaders=2, on_progress=quiet)
-            compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+            restore_into(target, manifest, storage)
     stored = {
         item.key
         for project in Project.objects.all()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from restores import proof_check
-from restores.proof_check import ProofError, compare_with_manifest
+from restores.proof_check import ProofError
 from snapshots.engine import segment_plan
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
@@ -18,6 +18,7 @@ from tests.projectdatabases import (
     open_database,
     quiet,
 )
+from tests.restore_parts import compare_with_manifest
 
 DAYS = 24
 

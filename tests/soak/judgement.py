@@ -21,7 +21,7 @@ from backups_portal.billing.models import Charge
 from backups_portal.ops.storage_probe import LONGEST_TRY, forget_probes
 from backups_portal.projects.models import Project
 from restores.models import Proof, Restore
-from restores.proof_check import ProofError, compare_with_manifest
+from restores.proof_check import ProofError
 from restores.proof_queue import queue_proof
 from restores.tasks import run_proof
 from snapshots.engine.layout import PROBES, keys_folder
@@ -35,6 +35,7 @@ from snapshots.storages.storage_marker import MARKER
 from tests.benchmarks.harness import Goal, Samples, Say, divide, percentile, show, show_table
 from tests.projectdatabases import quiet
 from tests.realprojects import database_of
+from tests.restore_parts import compare_with_manifest
 from tests.soak.days import missing_dates, pass_day
 from tests.soak.ingest import Field
 from tests.soak.processes import Outages, logs

@@ -20,17 +20,16 @@ from backups_portal.tagoio_api.auth.project_token_auth import pools
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from backups_portal.transfers.models import Transfer
 from restores.models import Proof
-from restores.proof_check import compare_with_manifest
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
-from restores.snapshot_loader import Target, load_snapshot
+from restores.snapshot_loader import Target
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
 from snapshots.run.snapshot_run import take
 from tests.factories import make_snapshot
 from tests.hostile import hostile
-from tests.projectdatabases import KEYS, Backups, main_database, quiet
+from tests.projectdatabases import KEYS, Backups, main_database, restore_into
 from tests.restores.test_restore_run import ask, run
 from tests.transfers.engine import add_device
 from tests.transfers.projects import DEVICE, START, add_truck, make_project
@@ -161,15 +160,7 @@ def test_backups_restores_and_transfers_are_as_ever(
         # A database is hostile while it is loaded and compared.
         manifest = Manifest.load(open_storage(storage_url), second.manifest)
         with main_database() as target, hostile(f"bp_{target.prefix}"):
-            load_snapshot(
-                manifest,
-                open_storage(storage_url),
-                target,
-                keys=keyring(),
-                loaders=2,
-                on_progress=quiet,
-            )
-            compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+            restore_into(target, manifest, open_storage(storage_url), keys=keyring())
             assert sql_of(target.dsn, RECORDS, STAMPS) == before
 
         restored = run(ask(second, owner)).project
@@ -230,8 +221,7 @@ def test_each_setting_that_was_seen_to_break_a_backup(
     backups = Backups(source, open_storage(storage_url))
     with hostile(f"bp_{source.prefix}", f"bp_{target.prefix}", only=setting):
         manifest = backups.take()
-        load_snapshot(manifest, backups.storage, target, keys=KEYS, loaders=2, on_progress=quiet)
-        compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+        restore_into(target, manifest, backups.storage)
         found = [sql_of(database.dsn, RECORDS, STAMPS) for database in (source, target)]
     assert found[0] == found[1]
     assert len(found[0][0]) == len(ROWS)

@@ -35,6 +35,7 @@ from tests.benchmarks.machine import (
     tree_cpu_seconds,
 )
 from tests.projectdatabases import KEYS, quiet
+from tests.restore_parts import load_snapshot
 
 ROOT = Path(__file__).resolve().parents[3]
 LOOK_EVERY = 0.05
@@ -99,7 +100,7 @@ def restore(request: Request, storage: Storage, manifest: Manifest) -> Request:
     """Restore into a new database, ready for queries; nothing is compared: {server, threads}."""
     started = time.perf_counter()
     target = new_database(request["server"])
-    snapshot_loader.load_snapshot(
+    load_snapshot(
         manifest, storage, target, keys=KEYS, loaders=request["threads"], on_progress=quiet
     )
     return {"seconds": time.perf_counter() - started, "prefix": target.prefix}

@@ -11,8 +11,7 @@ from backups_portal.lib import liveness
 from backups_portal.ops.tasks import clean_copies, sweep
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import MainDatabase, Project
-from restores.proof_check import compare_with_manifest
-from restores.snapshot_loader import Target, load_snapshot
+from restores.snapshot_loader import Target
 from snapshots.engine.bucket_lock import BucketLock, whole_second
 from snapshots.engine.bucket_settings import LockMode
 from snapshots.engine.encryption import keys_folder
@@ -30,7 +29,7 @@ from snapshots.storages.configured_storages import master_keys, snapshot_storage
 from snapshots.storages.key_rotation import rotate_each
 from tests.factories import make_snapshot
 from tests.lockserver import LOCKING, LockServer
-from tests.projectdatabases import KEYS, add_rows, main_database, open_database, quiet
+from tests.projectdatabases import add_rows, main_database, open_database, restore_into
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
@@ -104,8 +103,7 @@ def restored(snapshot: Snapshot) -> None:
     storage = snapshot_storage()
     manifest = Manifest.load(storage, snapshot.manifest)
     with main_database() as target:
-        load_snapshot(manifest, storage, target, keys=KEYS, loaders=2, on_progress=quiet)
-        compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+        restore_into(target, manifest, storage)
 
 
 class Asked:

@@ -6,14 +6,13 @@ from django.utils import timezone
 
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from restores.proof_check import compare_with_manifest
-from restores.snapshot_loader import Target, load_snapshot
+from restores.snapshot_loader import Target
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import copy
 from snapshots.storages.configured_storages import reading_storage
-from tests.projectdatabases import KEYS, add_rows, main_database, open_database, quiet
+from tests.projectdatabases import add_rows, main_database, open_database, restore_into
 from tests.s3 import bucket_url
 
 State = SnapshotCopy.State
@@ -43,8 +42,7 @@ def restored(snapshot: Snapshot) -> None:
     storage = reading_storage()
     manifest = Manifest.load(storage, snapshot.manifest)
     with main_database() as target:
-        load_snapshot(manifest, storage, target, keys=KEYS, loaders=2, on_progress=quiet)
-        compare_with_manifest(manifest, target, readers=2, on_progress=quiet)
+        restore_into(target, manifest, storage)
 
 
 def cut(storage: Storage, key: str) -> None:
