@@ -118,12 +118,16 @@ class _Run:
         self, session: Connection, check: Check, taken_at: datetime, done: Checked
     ) -> None:
         self._session, self._check, self._taken_at, self._done = session, check, taken_at, done
-        self._seconds = self._until = 0.0
+        self._until = 0.0
+        self._limit = ""
 
     def answer(self, deadline: float) -> None:
         """Add the result, or raise psycopg.Error if the session is lost."""
-        self._seconds = min(CHECK_SECONDS, deadline - time.monotonic())
-        self._until = time.monotonic() + self._seconds
+        self._until = time.monotonic() + CHECK_SECONDS
+        self._limit = f"it took longer than {CHECK_SECONDS:.2g} seconds"
+        if deadline < self._until:
+            self._until = deadline
+            self._limit = f"the {ALL_SECONDS:g} seconds for all checks were used up"
         try:
             outcome, finding = self._ask()
         except UnanswerableError as error:
@@ -195,14 +199,18 @@ class _Run:
 
     def _look(self, statement: LiteralString) -> tuple[Any, ...]:
         """Ask for one row, within the time that is left; () if there is none."""
-        if self._seconds <= 0:
-            raise UnanswerableError(f"the {ALL_SECONDS:g} seconds for all checks were used up")
-        limit = f"{max(1, int((self._until - time.monotonic()) * 1000))}ms"
-        self._session.execute("SELECT set_config('statement_timeout', %s, false)", [limit])
+        left = int((self._until - time.monotonic()) * 1000)
+        if left <= 0:
+            raise UnanswerableError(self._limit)
         try:
-            row = self._session.execute(statement, self._parameters()).fetchone()
+            # In a transaction, so that no other statement has the little time that is left.
+            with self._session.transaction():
+                self._session.execute(
+                    "SELECT set_config('statement_timeout', %s, true)", [f"{left}ms"]
+                )
+                row = self._session.execute(statement, self._parameters()).fetchone()
         except psycopg.errors.QueryCanceled as error:
-            raise UnanswerableError(f"it took longer than {self._seconds:.2g} seconds") from error
+            raise UnanswerableError(self._limit) from error
         return row or ()
 
     def _parameters(self) -> dict[str, object]:
