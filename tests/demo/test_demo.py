@@ -107,8 +107,6 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
         "stranger",
     }
     assert described["projects"] == []
-    if sys.platform == "linux":
-        assert memory_of(first.process.pid) < MAX_MEMORY
 
     # Others that want its port or its folder are told so, and change nothing.
     for other, sentence in (
@@ -138,6 +136,9 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
 
     third = Demo(folder)
     third.wait_until_up()
+    if sys.platform == "linux":
+        # Not of a first start: processes that have compiled what they import stay larger.
+        assert memory_of(third.process.pid) < MAX_MEMORY
     started = time.monotonic()
     code, said = third.end(signal.SIGTERM)
     assert code == 0
