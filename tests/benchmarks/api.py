@@ -183,7 +183,7 @@ def run(cluster: Cluster, rows: int, rounds: int, say: Say) -> Samples:
 
 
 def main(arguments: list[str]) -> None:
-    options = parser_of("api", __doc__, rows=5_000_000, rounds=40).parse_args(arguments)
+    options = parser_of("benchmarks.api", __doc__, rows=5_000_000, rounds=40).parse_args(arguments)
     with prepared() as (cluster, machine, say):
         samples = run(cluster, options.rows, options.rounds, say)
     conclude(options, machine, samples, GOALS, f"{options.rows:,} variables, in this process")

@@ -123,7 +123,7 @@ def measure(demo: dict[str, Any], readers: int, rounds: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> None:
-    parser = parser_of("crowd", __doc__, rounds=5)
+    parser = parser_of("benchmarks.crowd", __doc__, rounds=5)
     add = parser.add_argument
     add("demo", type=Path, nargs="?", default=Path("var/demo.json"), help="of a running demo")
     add("--readers", type=int, default=200)

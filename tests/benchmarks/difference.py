@@ -108,7 +108,7 @@ def measure(*, rows: int, devices: int, days: int, rounds: int = 1) -> dict[str,
 
 
 def main(arguments: list[str]) -> None:
-    parser = parser_of("difference", __doc__, rows=20_000_000, rounds=5)
+    parser = parser_of("benchmarks.difference", __doc__, rows=20_000_000, rounds=5)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--days", type=int, default=126)
     options = parser.parse_args(arguments)

@@ -36,13 +36,13 @@ def counts(text: str) -> list[int]:
 def parser_of(
     name: str, doc: str | None, *, rows: int = 0, rounds: int = 0
 ) -> argparse.ArgumentParser:
-    """Make the parser of `python -m tests.benchmarks.NAME`, which knows `--json`.
+    """Make the parser of `python -m tests.NAME`, which knows `--json`.
 
     Args:
         rows, rounds: The defaults of the options of these names; 0: there is none.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m tests.benchmarks.{name}",
+        prog=f"python -m tests.{name}",
         description=(doc or "").partition("\n")[0],
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )

@@ -273,7 +273,7 @@ def _timed(work: Callable[[], int]) -> dict[str, float]:
 
 
 def main(arguments: list[str]) -> None:
-    parser = parser_of("lookinside", __doc__, rows=20_000_000)
+    parser = parser_of("benchmarks.lookinside", __doc__, rows=20_000_000)
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--variables", type=int, default=5)
     parser.add_argument("--days", type=int, default=200)

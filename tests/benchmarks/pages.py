@@ -59,7 +59,7 @@ def goals_of(page: str) -> tuple[Goal, ...]:
 
 
 def main(arguments: list[str]) -> None:
-    options = parser_of("pages", __doc__, rows=10_000, rounds=100).parse_args(arguments)
+    options = parser_of("benchmarks.pages", __doc__, rows=10_000, rounds=100).parse_args(arguments)
     with prepared() as (cluster, machine, say), portal_ready(cluster):
         samples, names = run(options.rows, options.rounds, say)
     title = f"a project with {options.rows:,} backups and events"

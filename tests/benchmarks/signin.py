@@ -147,7 +147,7 @@ def holds(figures: dict[str, Any]) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    parser = parser_of("signin", __doc__)
+    parser = parser_of("benchmarks.signin", __doc__)
     parser.add_argument("--tries", type=int, default=2_000, help="wrong passwords in all")
     parser.add_argument("--clients", type=int, default=8, help="at one time")
     parser.add_argument("--seconds", type=float, default=60.0, help="ends after so long")

@@ -69,7 +69,7 @@ def measure(server: str, kind: str, megabytes: int, length: int) -> dict[str, fl
 
 
 def main(arguments: list[str]) -> None:
-    parser = parser_of("texts", __doc__)
+    parser = parser_of("benchmarks.texts", __doc__)
     parser.add_argument("--kind", choices=sorted(FILL), default="text")
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--length", type=int, default=2_000, help="bytes of the longest text")

@@ -202,7 +202,7 @@ def run_size(cluster: Cluster, rows: int, rounds: int, sdk_devices: int, say: Sa
 
 
 def main(arguments: list[str]) -> None:
-    parser = parser_of("transfer", __doc__, rows=2_000_000, rounds=3)
+    parser = parser_of("benchmarks.transfer", __doc__, rows=2_000_000, rounds=3)
     parser.add_argument("--sdk-devices", type=int, default=5, help="0: without the SDK")
     parser.add_argument("--growth", type=counts, metavar="N,…", help="instead: these sizes")
     options = parser.parse_args(arguments)

@@ -144,7 +144,7 @@ def names(text: str) -> list[str]:
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = parser_of("engine", __doc__, rows=5_000_000, rounds=3)
+    parser = parser_of("benchmarks.engine", __doc__, rows=5_000_000, rounds=3)
     add = parser.add_argument
     add("--only", type=names, default=list(ALL), metavar="NAME,…", help="some of the measurements")
     add("--readers", type=int, default=os.cpu_count() or 1, help="by default one per core")
