@@ -1,4 +1,4 @@
-"""A device that was deleted and made again while its records move."""
+"""A device that appears, or is deleted and made again, while its records move."""
 
 import psycopg
 import pytest
@@ -19,6 +19,12 @@ def orphans(database: Target) -> int:
             "SELECT count(*) FROM variable WHERE series_id NOT IN (SELECT id FROM series)"
         ).fetchone()
     return row[0] if row else 0
+
+
+def name_in(database: Target) -> str:
+    with psycopg.connect(database.dsn) as connection:
+        row = connection.execute("SELECT name FROM device WHERE id = %s", [DEVICE]).fetchone()
+    return row[0] if row else ""
 
 
 def test_records_do_not_lose_their_device(source: Target, target: Target) -> None:
@@ -44,3 +50,20 @@ def test_records_do_not_lose_their_device(source: Target, target: Target) -> Non
     assert orphans(target) == 0
     assert not line.is_equal, "what had been moved went with the device"
     assert line.stored == 12 - 6
+
+
+def test_what_came_after_the_dry_run_is_left_as_it_is(source: Target, target: Target) -> None:
+    with open_database(source) as connection:
+        add_device_with_series(connection)
+        add_rows(connection, 0, 2)
+    transfer = Transfer(source, target)
+    transfer.dry_run()
+    add_device(target, DEVICE, "Edited by the owner")
+
+    (line,) = transfer.run()
+
+    assert (line.is_equal, line.stored) == (True, 2)
+    assert name_in(target) == "Edited by the owner"
+    undone = transfer.undo()
+    assert (undone.removed, undone.kept) == (2, [])
+    assert name_in(target) == "Edited by the owner"

@@ -105,6 +105,9 @@ def _place(work: Placing, placement: Placement) -> None:
     if not rows[kind.name]:
         return
     old = read_rows(target, kind, placement.target)
+    if old[kind.name] and placement.fate == CREATED:
+        # It came after the dry run, whose reader was not asked whether it may be replaced.
+        return
     rows = rename_ids(rows, _other_ids(work, placement, rows))
     if old[kind.name]:
         replace_rows(target, kind, placement.target, rows)
