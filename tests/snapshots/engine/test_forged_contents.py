@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from snapshots.engine import segments
 from snapshots.engine.contents_index import DEVICE_SCHEMA, DEVICES, read_contents, read_devices
-from snapshots.engine.errors import DamagedSnapshotError
+from snapshots.engine.errors import DamagedSnapshotError, MissingObjectError
 from snapshots.engine.layout import segment_key
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.snapshot_check import verify_snapshot
@@ -84,3 +85,19 @@ def test_it_is_damage(
     add_rows(source, 1, 5)
     (truck,) = read_devices(backups.storage, backups.take().contents)
     assert (truck.name, truck.variables) == ("Truck", 3)
+
+
+def test_an_object_is_seen_though_a_list_in_line_is_the_same(
+    backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_rows(source, 0, 5)
+    newer = backups.take()
+    monkeypatch.setattr(segments, "MAX_INLINE", 0)
+    older = backups.take(full=True)
+    (lost,) = [item for item in older.contents if item.table == DEVICES]
+    assert lost.key in {item.key for item in newer.contents}
+    backups.storage.delete(lost.key)
+    seen: set[str] = set()
+    verify_snapshot(backups.storage, newer, quiet, seen)
+    with pytest.raises(MissingObjectError):
+        verify_snapshot(backups.storage, older, quiet, seen)
