@@ -70,6 +70,7 @@ def plan_kind(
 ) -> list[Placement]:
     """Plan what a transfer would do with the resources of a kind."""
     sources, targets = list_ids(source, kind), list_ids(target, kind)
+    holders = {key: holder for holder, key in targets.items()} if kind.is_unique else {}
     placements = []
     for resource, found in match_resources(kind, sources, targets).items():
         fate = CREATED
@@ -78,6 +79,10 @@ def plan_kind(
             same = same_values(mine, read_rows(target, kind, found))
             fate = PRESENT if same else REPLACED if rule is Rule.REPLACE else CONFLICT
         name = sources[resource]
+        holder = holders.get(name, found)
+        if fate in (CREATED, REPLACED) and holder != found:
+            # The database would refuse two of one key.
+            found, fate = found or holder, CONFLICT
         placements.append(Placement(kind.name, resource, found or resource, name, fate))
     return placements
 
