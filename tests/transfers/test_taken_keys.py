@@ -1,4 +1,4 @@
-"""What no two resources of a project have, such as a slug, stops no move that the dry run promised."""
+"""What no two resources of a project have, such as a slug, stops no move and no undoing."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ def add(database: Target, kind: str, keys: dict[str, str]) -> None:
 
 def keys_of(database: Target, kind: str) -> dict[object, object]:
     with open_database(database) as connection:
-        rows = connection.execute(f"SELECT id, {KEY[kind]} FROM {kind}".encode())  # noqa: S608
+        rows = connection.execute(f"SELECT id, {KEY[kind]} FROM {kind}".encode())
         return dict(rows)
 
 
@@ -67,3 +67,34 @@ def test_case_matters_where_the_database_says_so(
     (fate,) = moved(Transfer(source, target, Choice(kinds=(kind,), rule=rule)), kind).values()
     same = "replaced" if rule is Rule.REPLACE else "conflict"
     assert fate == (same if kind == "run_user" else "created")
+
+
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("kind", MAKE)
+def test_a_key_that_is_taken_after_the_dry_run_stops_no_move(
+    source: Target, target: Target, kind: str, rule: Rule
+) -> None:
+    add(source, kind, {ONE: "a", OTHER: "b"})
+    transfer = Transfer(source, target, Choice(kinds=(kind,), rule=rule))
+    transfer.dry_run()
+    add(target, kind, {THIRD: "a"})
+    transfer.run()
+    assert keys_of(target, kind) == {THIRD: "a", OTHER: "b"}
+    assert transfer.undo().kept == []
+    assert keys_of(target, kind) == {THIRD: "a"}
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_a_key_that_is_taken_meanwhile_stops_no_undoing(
+    source: Target, target: Target, kind: str
+) -> None:
+    add(source, kind, {ONE: "a", OTHER: "b"})
+    add(target, kind, {ONE: "old"})
+    transfer = Transfer(source, target, Choice(kinds=(kind,), rule=Rule.REPLACE))
+    transfer.run()
+    assert keys_of(target, kind) == {ONE: "a", OTHER: "b"}
+    add(target, kind, {THIRD: "old"})
+    undone = transfer.undo()
+    assert undone.resources == 1
+    assert undone.kept == [{"kind": kind, "id": ONE, "reason": "another one has its key by now"}]
+    assert keys_of(target, kind) == {ONE: "a", THIRD: "old"}

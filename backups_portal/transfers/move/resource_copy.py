@@ -4,8 +4,10 @@ Each is moved in one transaction with its row in the ledger, some of them togeth
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
@@ -114,6 +116,14 @@ def _place(work: Placing, placement: Placement) -> None:
         # It came after the dry run, whose reader was not asked whether it may be replaced.
         return
     rows = rename_ids(rows, _other_ids(work, placement, rows))
+    # Its key may have been taken since the dry run: then it is left out.
+    with suppress(psycopg.errors.UniqueViolation), target.transaction():
+        _write(work, placement, old, rows)
+
+
+def _write(work: Placing, placement: Placement, old: Rows, rows: Rows) -> None:
+    """Write a resource, and note it in the ledger."""
+    kind, target = BY_KIND[placement.kind], work.target
     if old[kind.name]:
         replace_rows(target, kind, placement.target, rows)
     else:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Self
 from uuid import UUID
 
+import psycopg
 from psycopg import Connection, sql
 
 from backups_portal.lib.json_types import JsonObject
@@ -20,6 +21,7 @@ from backups_portal.transfers.move.block_summaries import (
 from backups_portal.transfers.move.ledger import Entry, read_entries
 from backups_portal.transfers.move.resource_rows import (
     BY_KIND,
+    Kind,
     delete_rows,
     digest,
     read_replaced,
@@ -175,17 +177,27 @@ def _undo_resources(target: Connection, transfer: str, done: Undone, guard: Guar
     for kind, resource, written in rows:
         with guarded(target, guard):
             reason = _why_kept(target, kind, resource, written)
+            reason = reason or _undo_resource(target, transfer, BY_KIND[kind], resource)
             if reason:
                 done.kept.append({"kind": kind, "id": resource, "reason": reason})
-            elif replaced := read_replaced(target, transfer, BY_KIND[kind], resource):
-                replace_rows(target, BY_KIND[kind], resource, replaced)
-            else:
-                delete_rows(target, BY_KIND[kind], resource)
             done.resources += not reason
             target.execute(
                 "DELETE FROM transfer_resource WHERE (transfer_id, kind, id) = (%s, %s, %s)",
                 [transfer, kind, resource],
             )
+
+
+def _undo_resource(target: Connection, transfer: str, kind: Kind, resource: str) -> str:
+    """Take a resource back; return why it has to stay, if it does."""
+    try:
+        with target.transaction():
+            if replaced := read_replaced(target, transfer, kind, resource):
+                replace_rows(target, kind, resource, replaced)
+            else:
+                delete_rows(target, kind, resource)
+    except psycopg.errors.UniqueViolation:
+        return "another one has its key by now"
+    return ""
 
 
 def _why_kept(target: Connection, kind: str, resource: str, written: str) -> str:
