@@ -92,6 +92,14 @@ def read_entries(target: Connection, transfer: str) -> list[Entry]:
     ]
 
 
+def read_placed(target: Connection, transfer: str) -> set[tuple[str, str]]:
+    """Read which resources a transfer has made or replaced: kind and id."""
+    rows = target.execute(
+        "SELECT kind, id::text FROM transfer_resource WHERE transfer_id = %s", [transfer]
+    )
+    return {(kind, resource) for kind, resource in rows}
+
+
 def forget(target: Connection, transfer: str) -> None:
     """Drop a transfer's ledger: it can be undone no more."""
     target.execute("DELETE FROM transfer_run WHERE transfer_id = %s", [transfer])
