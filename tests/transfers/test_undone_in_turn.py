@@ -1,5 +1,6 @@
-"""Two moves that are undone, the later one first, leave the target as it was before both."""
+"""Moves that are undone, in whatever turn, leave the target as it was before all of them."""
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +66,33 @@ def test_both(first: Transfer) -> None:
     assert records(first.target) == between
     undone = first.undo()
     assert (undone.removed, undone.restored, undone.left) == (4, 2, 0)
+    assert records(first.target) == before
+
+
+def test_the_first_one_first(first: Transfer) -> None:
+    before = records(first.target)
+    first.run()
+    second = later(first)
+    second.run()
+    between = records(first.target)
+    undone = first.undo()
+    assert (undone.removed, undone.restored, undone.left) == (4, 0, 0)
+    assert records(first.target) == between
+    undone = second.undo()
+    assert (undone.removed, undone.restored, undone.left) == (4, 2, 0)
+    assert records(first.target) == before
+
+
+@pytest.mark.parametrize("turn", [*itertools.permutations(range(3))], ids=str)
+def test_in_any_turn(first: Transfer, turn: tuple[int, ...]) -> None:
+    before = records(first.target)
+    first.run()
+    transfers = [first]
+    for _ in range(2):
+        transfers.append(later(first))
+        transfers[-1].run()
+    for number in turn:
+        assert transfers[number].undo().left == 0
     assert records(first.target) == before
 
 

@@ -60,6 +60,23 @@ BRING_BACK = f"""
     SELECT series_id, id, {COLUMNS} FROM coming
     WHERE (owner, batch) IS NOT DISTINCT FROM (%(owner)s::uuid, %(batch)s::integer)
     RETURNING xmin::text"""  # noqa: S608 - a constant of batches.py
+# What a later transfer has replaced of a batch would come back with its undoing: what the batch had
+# replaced itself comes back then instead.
+HAS_LATER = "SELECT EXISTS (SELECT FROM transfer_replaced WHERE transfer_id <> %s)"
+TAKE_FROM_LATER = """CREATE TEMPORARY TABLE later ON COMMIT DROP AS
+    WITH gone AS (
+        DELETE FROM transfer_replaced WHERE transfer_id <> %(transfer)s
+            AND id BETWEEN %(first)s AND %(last)s AND xid = ANY(%(xids)s::text[]::xid[])
+        RETURNING transfer_id, batch, series_id, time, group_key
+    )
+    SELECT transfer_id, batch, device_id, variable, time, group_key
+    FROM gone JOIN series ON series.id = series_id"""
+HAND_OVER = """UPDATE transfer_replaced AS old
+    SET transfer_id = later.transfer_id, batch = later.batch
+    FROM later, series WHERE old.transfer_id = %(transfer)s AND old.batch = %(number)s
+        AND series.id = old.series_id
+        AND (later.device_id, later.variable, later.time, later.group_key)
+            = (series.device_id, series.variable, old.time, old.group_key)"""
 RETURN = "INSERT INTO transfer_returned (transfer_id, number, xid) VALUES (%s, %s, %s::text::xid)"
 
 FORGET = (
@@ -123,10 +140,12 @@ def undo(
     """
     summarize_blocks(target)
     target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
+    row = target.execute(HAS_LATER, [transfer]).fetchone()
+    has_later = bool(row and row[0])
     for entry in reversed(read_entries(target, transfer)):
         with guarded(target, guard):
             search_by_number(target)
-            removed = _take_back(target, transfer, entry, done)
+            removed = _take_back(target, transfer, entry, done, has_later=has_later)
             for forgotten in FORGET:
                 target.execute(forgotten, [transfer, entry.number])
         done.removed += removed
@@ -139,7 +158,10 @@ def undo(
     _undo_resources(target, transfer, done, guard)
 
 
-def _take_back(target: Connection, transfer: str, entry: Entry, done: Undone) -> int:
+def _take_back(
+    target: Connection, transfer: str, entry: Entry, done: Undone, *, has_later: bool
+) -> int:
+    """Take a batch back; return how many of its records went."""
     values = {
         "transfer": transfer,
         "number": entry.number,
@@ -147,9 +169,13 @@ def _take_back(target: Connection, transfer: str, entry: Entry, done: Undone) ->
         "last": entry.last_id,
         "xids": list(map(str, entry.xids)),
     }
+    removed = 0
+    if has_later:
+        removed = target.execute(TAKE_FROM_LATER, values).rowcount
+        target.execute(HAND_OVER, values)
     if not entry.outcome.rows("replace"):
-        return target.execute(TAKE_BACK, values).rowcount
-    removed = target.execute(KEEP_TAKEN, values).rowcount
+        return removed + target.execute(TAKE_BACK, values).rowcount
+    removed += target.execute(KEEP_TAKEN, values).rowcount
     target.execute(KEEP_COMING, values)
     for owner, batch in target.execute("SELECT DISTINCT owner, batch FROM coming").fetchall():
         done.restored += _bring_back(target, owner, batch)
