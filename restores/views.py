@@ -19,7 +19,7 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, is_member
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
-from backups_portal.ui.form_views import RefusingFormView
+from backups_portal.ui.form_views import RefusingFormView, key_of_request
 from restores.errors import RestoreRefusedError
 from restores.forms import RestoreForm
 from restores.models import Restore
@@ -109,7 +109,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
                 wanted=NewProject(
                     name=values["name"],
                     accepted_charges=values["accept_charges"],
-                    request_key=values["request_key"],
+                    request_key=key_of_request(values["request_key"], values["name"].split()),
                 ),
                 address=address_of(self.request),
             )

@@ -38,9 +38,8 @@ HASHES = f"""
     JOIN variable v ON v.series_id = s.id
     WHERE v.time >= %(since)s AND v.time < %(until)s {{only}}
     ORDER BY 1, 2, 3"""  # noqa: S608 - a constant of lane_digests.py
-OF_BATCH = """AND v.id BETWEEN %(first)s AND %(last)s AND v.xmin = (
-        SELECT xid FROM transfer_batch WHERE transfer_id = %(transfer)s AND number = %(number)s
-    )"""
+OF_BATCH = """AND v.id BETWEEN %(first)s AND %(last)s
+    AND v.xmin = ANY(%(xids)s::text[]::xid[])"""
 
 Pairs = Iterator[tuple[str, str]]
 # The hash of a row, its lane and its number.
@@ -145,10 +144,9 @@ def _batches(
                 continue
             coming = threads.submit(_hashes, left, routes, part)
             batch = {
-                "transfer": transfer.pk,
-                "number": part.number,
                 "first": entry.first_id,
                 "last": entry.last_id,
+                "xids": list(map(str, entry.xids)),
             }
             theirs = _read(right, routes.target, part, OF_BATCH, batch)
             yield coming.result(), theirs

@@ -6,6 +6,7 @@ PostgreSQL fills gaps in old pages with new rows; by then indexes that keep seve
 taken its place (decisions 0002 and 0043).
 """
 
+import time
 from dataclasses import dataclass
 
 from psycopg import Connection, sql
@@ -13,14 +14,21 @@ from psycopg import Connection, sql
 # Any number will do, as long as it is ours: "bb" in ASCII.
 REBUILD_LOCK = 0x6262
 # How long the rebuild waits for sessions that began before; nobody waits for it meanwhile.
-PATIENCE = "30s"
+PATIENCE_SECONDS = 30.0
+LOOK_SECONDS = 0.2
 # The name of an index until it replaces the one in use.
 DRAFT = "{}_draft"
 SEVERAL, ONE = "_minmax_multi_ops", "_minmax_ops"
 
 
+# Transactions that use the records: a reader holds its lock to its end.
+USERS = """SELECT DISTINCT virtualtransaction FROM pg_locks
+    JOIN pg_database ON pg_database.oid = database AND datname = current_database()
+    WHERE relation = 'public.variable'::regclass AND pid <> pg_backend_pid()"""
+
+
 class BusyError(Exception):
-    """Another session rebuilds the indexes of this database."""
+    """Another session rebuilds the indexes of this database, or uses its records for long."""
 
 
 @dataclass(frozen=True)
@@ -58,19 +66,20 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
     """Replace the indexes of one range; return the names of those replaced.
 
     Nobody waits for it: it takes no lock that a reader or a writer needs, and gives up after
-    `PATIENCE` where it waits for a session itself. Safe to repeat, also after it was interrupted at
-    any moment.
+    `PATIENCE_SECONDS` where it waits for a session itself. Safe to repeat, also after it was
+    interrupted at any moment.
 
     Args:
         inside: Outside a transaction, opened by the role that made the database; it gets our limit
             for locks.
 
     Raises:
-        BusyError: another session rebuilds them.
+        BusyError: another session rebuilds them, or uses the records for longer than that.
         psycopg.errors.LockNotAvailable: a session held it up; try again later.
         psycopg.Error: the database cannot be reached or refuses.
     """
-    inside.execute("SELECT set_config('lock_timeout', %s, false)", [PATIENCE])
+    patience = f"{PATIENCE_SECONDS * 1000:.0f}ms"
+    inside.execute("SELECT set_config('lock_timeout', %s, false)", [patience])
     # The project's own sessions need the other cores.
     inside.execute("SET max_parallel_maintenance_workers = 0")
     row = inside.execute("SELECT pg_try_advisory_lock(%s)", [REBUILD_LOCK]).fetchone()
@@ -87,10 +96,12 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
 
 def _replace(inside: Connection, index: BlockRanges) -> bool:
     draft, name = _state(inside, index.draft), _state(inside, index.name)
+    if name == (True, True) and draft is None:
+        return False
+    _wait_for_users(inside)
     if name == (True, True):
         # An interrupted build has left nothing else behind than its draft.
-        if draft is not None:
-            _drop(inside, index.draft)
+        _drop(inside, index.draft)
         return False
     if draft != (True, True):
         _drop(inside, index.draft)
@@ -102,6 +113,25 @@ def _replace(inside: Connection, index: BlockRanges) -> bool:
         )
     )
     return True
+
+
+def _wait_for_users(inside: Connection) -> None:
+    """Wait for those who use the records now, such as a backup.
+
+    A build that waited for them in vain would leave its draft, which every writer fills until the
+    next try.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    left = _users(inside)
+    while left:
+        if time.monotonic() > deadline:
+            raise BusyError("another session uses the records for long")
+        time.sleep(LOOK_SECONDS)
+        left &= _users(inside)
+
+
+def _users(inside: Connection) -> set[str]:
+    return {str(transaction) for (transaction,) in inside.execute(USERS)}
 
 
 def _state(inside: Connection, name: str) -> tuple[bool, bool] | None:

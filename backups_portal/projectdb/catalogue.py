@@ -148,6 +148,12 @@ TABLES: tuple[Table, ...] = (
         excluded=INTERNAL,
     ),
     Table(
+        "transfer_returned",
+        "records brought back to transfers",
+        key=("transfer_id", "number", "xid"),
+        excluded=INTERNAL,
+    ),
+    Table(
         "transfer_resource",
         "resources made by transfers",
         key=("transfer_id", "kind", "id"),

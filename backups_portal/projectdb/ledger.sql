@@ -37,9 +37,21 @@ CREATE TABLE IF NOT EXISTS transfer_replaced (
     text_value text,
     group_key text NOT NULL,
     location point,
-    metadata json
+    metadata json,
+    -- The transaction that had written it; unknown of what older versions have replaced.
+    xid xid
 );
+ALTER TABLE transfer_replaced ADD COLUMN IF NOT EXISTS xid xid;
 CREATE INDEX IF NOT EXISTS transfer_replaced_batch ON transfer_replaced (transfer_id, batch);
+
+-- Records of a batch that another transfer replaced, and brought back when it was undone: they are
+-- the batch's again, by the transaction that brought them back.
+CREATE TABLE IF NOT EXISTS transfer_returned (
+    transfer_id uuid NOT NULL REFERENCES transfer_run ON DELETE CASCADE,
+    number integer NOT NULL,
+    xid xid NOT NULL
+);
+CREATE INDEX IF NOT EXISTS transfer_returned_batch ON transfer_returned (transfer_id, number);
 
 -- Resources that a transfer made or replaced.
 CREATE TABLE IF NOT EXISTS transfer_resource (

@@ -180,7 +180,7 @@ def ensure_ledger(inside: Connection) -> None:
     Args:
         inside: Opened by the role that made the database.
     """
-    found = inside.execute("SELECT to_regclass('transfer_resource')").fetchone()
+    found = inside.execute("SELECT to_regclass('transfer_returned')").fetchone()
     if found is None or found[0] is None:
         with inside.transaction():
             inside.execute("SELECT pg_advisory_xact_lock(%s)", [TEMPLATE_LOCK])

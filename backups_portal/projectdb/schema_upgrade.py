@@ -59,7 +59,7 @@ def _track(inside: Connection) -> None:
 STEPS = (
     Step(
         "the ledger of transfers",
-        "SELECT to_regclass('transfer_resource') IS NULL",
+        "SELECT to_regclass('transfer_returned') IS NULL",
         ensure_ledger,
     ),
     Step(

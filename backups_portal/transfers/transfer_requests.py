@@ -183,7 +183,15 @@ def _queue(
 ) -> None:
     # The work at hand is the presser's; keys are each account's own, and stay behind.
     key = transfer.request_key if transfer.requested_by_id == actor.pk else uuid.uuid4()
-    queued = Transfer.objects.filter(pk=transfer.pk, state__in=states).update(
+    # Another tab may have pressed since the row was read, and its work may have ended by now.
+    rows = Transfer.objects.filter(
+        pk=transfer.pk,
+        state__in=states,
+        work=transfer.work,
+        started_at=transfer.started_at,
+        has_ledger=transfer.has_ledger,
+    )
+    queued = rows.update(
         state=State.QUEUED,
         work=work,
         requested_by=actor,

@@ -24,6 +24,7 @@ from backups_portal.transfers.errors import LockedOutError, StoppedError, Transf
 from backups_portal.transfers.models import LEDGER_KEPT, Transfer, TransferQuerySet
 from backups_portal.transfers.move.batches import FATES, STORED
 from backups_portal.transfers.move.database_pair import in_words, open_source, open_target
+from backups_portal.transfers.move.ledger import read_placed
 from backups_portal.transfers.move.move_run import MoveJob, move
 from backups_portal.transfers.move.transfer_check import Line, compare
 from backups_portal.transfers.move.transfer_undo import Undone, count_stored, undo
@@ -166,10 +167,12 @@ class TransferJob(LeasedJob[Transfer]):
                 on_batch=lambda outcome: self._note_rows(chosen_rows(outcome), plan.rows),
                 guard=self._right,
             )
+            plan = plan.as_done(read_placed(right, transfer))
             lines = compare(right, plan, routes.target, transfer=transfer)
         report = make_report(plan, lines, seconds=time.monotonic() - began)
         self._end(
             Transfer.State.COMPLETED,
+            plan=plan.as_json(),
             report=report,
             rows_done=report["summary"]["chosen"],
             ledger_until=timezone.now() + LEDGER_KEPT,

@@ -1,5 +1,6 @@
 """Pages of forms that are shown again with what was wrong."""
 
+import uuid
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
@@ -9,6 +10,18 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.views.generic import FormView
+
+
+def key_of_request(page_key: uuid.UUID, *wanted: object) -> uuid.UUID:
+    """Return the key of what a form asks for: the same for a second click, and for nothing else.
+
+    A browser that goes back shows the page with its key; what is changed there is another request.
+
+    Args:
+        page_key: Made with the page.
+        wanted: What the form was filled in with.
+    """
+    return uuid.uuid5(page_key, repr(wanted))
 
 
 class RefusingFormView(FormView):

@@ -6,6 +6,7 @@ object in whose range nothing was read again is taken over without being opened.
 are named by what they hold: what has not changed is stored once.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from snapshots.engine.day_device_counts import (
     CELL_SCHEMA,
@@ -26,6 +28,7 @@ from snapshots.engine.day_device_counts import (
 from snapshots.engine.digest import table_digest
 from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.manifest import ExcludedTotal, Segment
+from snapshots.engine.pg_timestamps import DAY, FIRST_CHUNK, LAST_CHUNK
 from snapshots.engine.segment_plan import ChunkRange, split
 from snapshots.engine.segments import Coverage, EncodedSegment, encode, read_segment
 from snapshots.engine.storage import Storage
@@ -52,6 +55,9 @@ DEVICE_SCHEMA = pa.schema(
 EXCLUDED_SCHEMA = pa.schema(
     [("kind", pa.string()), ("name", pa.string()), ("count", pa.int64()), ("size", pa.int64())]
 )
+# What a device without series or records lacks.
+OPTIONAL = {"number", "first", "last"}
+DEVICE_ID = re.compile("[0-9a-f]{24}")
 SCHEMAS = {CELLS: CELL_SCHEMA, DEVICES: DEVICE_SCHEMA, EXCLUDED: EXCLUDED_SCHEMA}
 
 
@@ -183,11 +189,45 @@ def read_contents(storage: Storage, item: Segment) -> pa.Table:
         EngineError: storage does not give it.
     """
     table = read_segment(storage, item)
-    if item.table in SCHEMAS and not table.schema.equals(SCHEMAS[item.table]):
+    if item.table in SCHEMAS and not _is_sound(item.table, table):
         raise DamagedSnapshotError(
             f"A part of this backup ({item.table}, {item.key}) holds something else."
         )
     return table
+
+
+def _is_sound(name: str, table: pa.Table) -> bool:
+    """Tell whether rows are such as snapshots note.
+
+    The digest of an old snapshot's manifest may be unknown: then anybody who can write into its
+    storage can put rows here, which no page and no next snapshot shall stumble over.
+    """
+    if not table.schema.equals(SCHEMAS[name]):
+        return False
+    try:
+        # Texts that are not UTF-8.
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    lacking = {column for column in table.column_names if table[column].null_count}
+    moments = (table[field.name] for field in table.schema if pa.types.is_timestamp(field.type))
+    return (
+        lacking <= OPTIONAL
+        and all(map(_are_moments, moments))
+        and (name != DEVICES or _are_ids(table["device_id"]))
+    )
+
+
+def _are_moments(column: pa.ChunkedArray) -> bool:
+    """Tell whether all are times that a variable may have."""
+    bounds = pc.min_max(column.cast(pa.int64())).as_py()
+    first, last = bounds["min"], bounds["max"]
+    return first is None or (first >= FIRST_CHUNK * DAY and last < (LAST_CHUNK + 1) * DAY)
+
+
+def _are_ids(column: pa.ChunkedArray) -> bool:
+    ids = column.to_pylist()
+    return len({*ids}) == len(ids) and all(map(DEVICE_ID.fullmatch, ids))
 
 
 def read_cells(storage: Storage, objects: Iterable[Segment]) -> pa.Table:

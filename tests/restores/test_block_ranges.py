@@ -86,6 +86,15 @@ def reading(restored: Target) -> Iterator[Connection]:
         yield connection
 
 
+@pytest.fixture
+def looking(restored: Target) -> Iterator[Connection]:
+    """A session that will read what was there before the rebuild: it holds no lock yet."""
+    with psycopg.connect(restored.dsn) as connection:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("SELECT count(*) FROM device")
+        yield connection
+
+
 def test_one_range_first_and_several_after_the_rebuild(backups: Backups, restored: Target) -> None:
     assert block_range_indexes(restored) == ONE_RANGE
     assert rebuild(restored) == ["variable_time", "variable_id"]
@@ -123,13 +132,38 @@ def test_statistics_are_there_at_once(restored: Target) -> None:
 def test_whoever_reads_keeps_it_waiting_and_not_for_long(
     restored: Target, reading: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(block_ranges, "PATIENCE", "50ms")
+    monkeypatch.setattr(block_ranges, "PATIENCE_SECONDS", 0.05)
+    with pytest.raises(BusyError):
+        rebuild(restored)
+    assert block_range_indexes(restored) == ONE_RANGE, "writers would fill a draft until the next"
+    reading.rollback()
+    rebuild(restored)
+    assert block_range_indexes(restored) == SEVERAL
+
+
+def test_whoever_begins_to_read_meanwhile_keeps_it_waiting_too(
+    restored: Target, looking: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_ranges, "PATIENCE_SECONDS", 0.05)
     with pytest.raises(psycopg.errors.LockNotAvailable):
         rebuild(restored)
     left = block_range_indexes(restored)
     assert left == {**ONE_RANGE, "variable_time_draft": "timestamptz_minmax_multi_ops!"}
-    reading.rollback()
+    looking.rollback()
     rebuild(restored)
+    assert block_range_indexes(restored) == SEVERAL
+
+
+def test_those_who_come_and_go_keep_nothing_waiting(restored: Target, reading: Connection) -> None:
+    """One reader after another, so that there always is one."""
+    with psycopg.connect(restored.dsn) as other, ThreadPoolExecutor(1) as pool:
+        rebuilt = pool.submit(rebuild, restored)
+        while not rebuilt.done():
+            for come, gone in ((other, reading), (reading, other)):
+                come.execute("SELECT count(*) FROM variable")
+                gone.rollback()
+                come.execute("SELECT pg_sleep(0.3)")
+        rebuilt.result()
     assert block_range_indexes(restored) == SEVERAL
 
 
@@ -141,7 +175,7 @@ def wait_for_rebuild(connection: Connection) -> int:
 
 
 def test_writers_do_not_wait_for_a_rebuild_that_waits(
-    restored: Target, reading: Connection
+    restored: Target, looking: Connection
 ) -> None:
     with ThreadPoolExecutor(1) as pool, open_database(restored) as connection:
         rebuilt = pool.submit(rebuild, restored)
@@ -149,13 +183,13 @@ def test_writers_do_not_wait_for_a_rebuild_that_waits(
         connection.execute("SET lock_timeout = '1s'")
         add_rows(connection, 1, 3)
         connection.execute("DELETE FROM variable WHERE id = 1")
-        reading.rollback()
+        looking.rollback()
         rebuilt.result()
     assert block_range_indexes(restored) == SEVERAL
 
 
 def test_killed_while_it_builds_the_next_one_begins_again(
-    restored: Target, reading: Connection
+    restored: Target, looking: Connection
 ) -> None:
     with ThreadPoolExecutor(1) as pool, open_database(restored) as connection:
         rebuilt = pool.submit(rebuild, restored)
@@ -163,7 +197,7 @@ def test_killed_while_it_builds_the_next_one_begins_again(
         with pytest.raises(psycopg.OperationalError):
             rebuilt.result()
     assert block_range_indexes(restored)["variable_time_draft"].endswith("!")
-    reading.rollback()
+    looking.rollback()
     rebuild(restored)
     assert block_range_indexes(restored) == SEVERAL
 

@@ -64,7 +64,7 @@ def test_what_keeps_it_from_its_work_is_normal(
 ) -> None:
     assert restore.project is not None
     restored = database_of(restore.project)
-    monkeypatch.setattr(block_ranges, "PATIENCE", "50ms")
+    monkeypatch.setattr(block_ranges, "PATIENCE_SECONDS", 0.05)
     with open_database(restored) as visitor, visitor.transaction():
         visitor.execute("LOCK TABLE variable IN SHARE UPDATE EXCLUSIVE MODE")
         assert not rebuild_indexes(restore.pk)

@@ -220,6 +220,10 @@ def test_a_double_click_is_one_restore(
     assert (restore.name, restore.state) == ("Rescue me", "queued")
     assert set(queue.restores()) == {str(restore.pk)}
     assert AuditEvent.objects.get(action="restore.requested").address == "127.0.0.1"
+    # Back at the form, another project is asked for, and not the page of the first one.
+    third = client.post(url, {**form, "name": "Rescue me again"})
+    assert third.url != first.url
+    assert Restore.objects.filter(name="Rescue me again", state="queued").exists()
 
 
 def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(

@@ -268,6 +268,18 @@ class TestDevicesToMove:
         assert f'<input type="hidden" name="devices" value="{DEVICE}">' in part
 
 
+def test_a_form_that_was_changed_after_the_way_back_asks_for_another_move(
+    visitor: Client, backup: Project, live: Project
+) -> None:
+    form = posted(backup, live, devices=[DEVICE])
+    first, second = (visitor.post(page_of(backup), form).url for _ in range(2))
+    assert first == second, "a double click is one transfer"
+    changed = visitor.post(page_of(backup), {**form, "rule": "replace"}).url
+    assert changed != first
+    assert Transfer.objects.get(pk=changed.split("/")[-2]).choice["rule"] == "replace"
+    assert Transfer.objects.count() == 2
+
+
 def test_a_device_with_very_many_records_keeps_nobody_waiting() -> None:
     said = [DeviceRow("", "", count).records_text for count in (0, 1, 12_270, MAX_COUNTED + 1)]
     assert said == ["0 records", "1 record", "12,270 records", "over 100,000 records"]

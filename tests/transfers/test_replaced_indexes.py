@@ -63,6 +63,22 @@ def test_a_held_table_stops_no_summaries(target: Target) -> None:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_an_index_that_goes_meanwhile_stops_no_summaries(target: Target) -> None:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+    with (
+        open_database(target) as holder,
+        open_database(target) as other,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with holder.transaction():
+            holder.execute("LOCK TABLE variable IN SHARE UPDATE EXCLUSIVE MODE")
+            summarized = threads.submit(summarize_blocks, other)
+            while holder.execute(waiting, [other.info.backend_pid]).fetchone() != (1,):
+                holder.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.01)")
+            holder.execute("DROP INDEX variable_time, variable_id")
+        summarized.result()
+
+
 def test_a_rebuild_beside_summaries_stops_neither(target: Target) -> None:
     """Each may wait for the other: for its lock, and for what it sees."""
 

@@ -13,11 +13,14 @@ from django.utils import timezone
 
 from backups_portal.billing.charge_ledger import start_running, stop_running
 from backups_portal.billing.prices import Quote
+from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.batches import FATES, Outcome
 from backups_portal.transfers.move.device_map import Match
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import Choice
+from backups_portal.transfers.transfer_requests import request_undo, retry_plan, start_move
+from backups_portal.transfers.views.transfer_pages import Verb
 from tests import factories
 
 pytestmark = pytest.mark.django_db
@@ -271,6 +274,39 @@ def test_a_second_press_finds_what_the_first_began(
     transfer.refresh_from_db()
     assert (transfer.work, transfer.state) == (work, state)
     assert transfer.attempts == 0
+
+
+READY = {"work": "plan", "state": "ready", "plan": PLAN}
+FAILED = {"state": "failed", "reason": "A database refused."}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("verb", "shown", "meanwhile"),
+    [
+        (retry_plan, READY, {**FAILED, "work": "move", "started_at": timezone.now()}),
+        (start_move, {**BEGUN, **FAILED, "work": "move"}, {"work": "undo"}),
+        (
+            request_undo,
+            {**BEGUN, "work": "move", "state": "paused", "has_ledger": True},
+            {"has_ledger": False},
+        ),
+    ],
+    ids=["plan what has begun", "move what is half undone", "undo without a ledger"],
+)
+def test_what_another_tab_has_done_since_is_not_overwritten(
+    verb: Verb, shown: dict[str, Any], meanwhile: dict[str, Any]
+) -> None:
+    owner = factories.make_account()
+    source, target = (factories.make_project_row(owner=owner, name=n) for n in ("From", "Into"))
+    transfer = factories.make_transfer(source, target, requested_by=owner, **shown)
+    rows = Transfer.objects.filter(pk=transfer.pk)
+    rows.update(**meanwhile)
+    before = rows.values().get()
+    with pytest.raises(TransferRefusedError) as refused:
+        verb(transfer=transfer, actor=owner)
+    assert refused.value.status == 409
+    assert rows.values().get() == before
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,32 @@ def test_undo_puts_replaced_values_back_and_removes_the_device(
     assert values == [(7.0,)] * 5
 
 
+def test_what_was_not_created_after_all_is_said(
+    backup: Project, live: Project, owner: Account
+) -> None:
+    def add_dictionary(project: Project, dictionary: str) -> None:
+        with open_project(project) as connection:
+            connection.execute(
+                "INSERT INTO dictionary (id, name, slug) VALUES (%s, 'Texts', 'texts')",
+                [dictionary],
+            )
+
+    add_dictionary(backup, "b" * 24)
+    transfer = run(ask(backup, live, owner, kinds=("dictionary",)))
+    (device,), (dictionary,) = transfer.plan["matches"], transfer.plan["placements"]
+    assert (device["how"], dictionary["fate"]) == ("created", "created")
+    add_truck(live)
+    add_dictionary(live, "c" * 24)
+
+    start_move(transfer=transfer, actor=owner)
+    transfer = run(transfer)
+
+    assert (transfer.state, transfer.summary["created"]) == ("completed", 0)
+    (device,), (dictionary,) = transfer.report["devices"], transfer.report["resources"]
+    assert (device["how"], device["is_equal"], dictionary["fate"]) == ("id", True, "conflict")
+    assert transfer.planned().placements[0].fate == "conflict"
+
+
 def test_pause_continue_and_cancel(
     backup: Project, live: Project, owner: Account, settings: Settings
 ) -> None:

@@ -84,10 +84,10 @@ KEEP_REPLACED = f"""
           AND there.group_key = key.group_key
           AND NOT EXISTS (SELECT FROM judged stage WHERE stage.slot = s.slot
               AND stage.time = there.time AND stage.group_key = there.group_key AND {SAME})
-        RETURNING there.*
+        RETURNING there.*, there.xmin AS xid
     )
-    INSERT INTO transfer_replaced (transfer_id, batch, series_id, id, {COLUMNS})
-    SELECT %(transfer)s, %(batch)s, series_id, id, {COLUMNS} FROM gone"""  # noqa: S608
+    INSERT INTO transfer_replaced (transfer_id, batch, series_id, id, xid, {COLUMNS})
+    SELECT %(transfer)s, %(batch)s, series_id, id, xid, {COLUMNS} FROM gone"""  # noqa: S608
 STORE = f"""INSERT INTO variable (series_id, {COLUMNS})
     SELECT series_id, {COLUMNS} FROM judged WHERE fate IN ('add', 'replace')"""  # noqa: S608
 COUNT = f"""SELECT lane, fate, sum(rows)::bigint, sum(digest * s.seed)

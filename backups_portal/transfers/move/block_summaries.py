@@ -35,6 +35,8 @@ HELD_UP = (
     psycopg.errors.DeadlockDetected,
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedObject,
+    # "could not open relation with OID": an index that went while its table was waited for.
+    psycopg.errors.InternalError_,
 )
 
 

@@ -14,12 +14,12 @@ NEXT_ID = "SELECT nextval(pg_get_serial_sequence('variable', 'id'))"
 
 @dataclass(frozen=True)
 class Entry:
-    """A batch that is in the target: its records have these numbers and this transaction."""
+    """A batch that is in the target: its records have these numbers and transactions."""
 
     number: int
     first_id: int
     last_id: int
-    xid: int
+    xids: list[int]
     outcome: Outcome
 
 
@@ -79,14 +79,25 @@ def end_batch(target: Connection, transfer: str, number: int, outcome: Outcome) 
 def read_entries(target: Connection, transfer: str) -> list[Entry]:
     """Read the batches that are in the target."""
     rows = target.execute(
-        """SELECT number, first_id, last_id, xid::text::bigint, outcome FROM transfer_batch
-           WHERE transfer_id = %s ORDER BY number""",
+        """SELECT number, first_id, last_id, xid::text::bigint || ARRAY(
+                      SELECT back.xid::text::bigint FROM transfer_returned AS back
+                      WHERE (back.transfer_id, back.number) = (batch.transfer_id, batch.number)
+                  ), outcome
+           FROM transfer_batch AS batch WHERE transfer_id = %s ORDER BY number""",
         [transfer],
     )
     return [
-        Entry(number, first, last, xid, Outcome.from_json(outcome))
-        for number, first, last, xid, outcome in rows
+        Entry(number, first, last, xids, Outcome.from_json(outcome))
+        for number, first, last, xids, outcome in rows
     ]
+
+
+def read_placed(target: Connection, transfer: str) -> set[tuple[str, str]]:
+    """Read which resources a transfer has made or replaced: kind and id."""
+    rows = target.execute(
+        "SELECT kind, id::text FROM transfer_resource WHERE transfer_id = %s", [transfer]
+    )
+    return {(kind, resource) for kind, resource in rows}
 
 
 def forget(target: Connection, transfer: str) -> None:

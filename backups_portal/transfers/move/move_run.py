@@ -83,7 +83,7 @@ def move(
     lanes = read_lanes(source, target, plan.pairs, limit=job.limit, now=job.now)
     routes = read_routes(source, target, lanes, job.choice, make=True)
     lanes = _with_needed_limits(source, routes.source, lanes, job.choice)
-    _settle(source, target, job, lanes, guard)
+    _settle(source, target, job, lanes, routes, guard)
     total, done = Outcome(), set()
     for entry in read_entries(target, transfer):
         add_outcome(total, entry.outcome)
@@ -98,7 +98,12 @@ def move(
 
 
 def _settle(
-    source: Connection, target: Connection, job: MoveJob, lanes: list[Lane], guard: Guard
+    source: Connection,
+    target: Connection,
+    job: MoveJob,
+    lanes: list[Lane],
+    routes: Routes,
+    guard: Guard,
 ) -> None:
     """Enter settled slices in the ledger, if neither database has changed."""
     settled = job.plan.settled
@@ -108,7 +113,7 @@ def _settle(
         # Asked within the transaction, so that no change is overlooked that came before it. Another
         # run of this transfer did all of the slices, or none.
         if settled.holds(source, target) and begin_batch(target, job.transfer, settled.numbers[0]):
-            _hold_devices(target, lanes)
+            _hold_devices(target, lanes, routes)
             end_batch(target, job.transfer, settled.numbers[0], settled.outcome)
             for number in settled.numbers[1:]:
                 if begin_batch(target, job.transfer, number):
@@ -135,7 +140,7 @@ class _Batch:
     def move(self, track: Track) -> Outcome | None:
         if not begin_batch(track.target, self.run.transfer, self.part.number):
             return None
-        _hold_devices(track.target, self.run.work.lanes)
+        _hold_devices(track.target, self.run.work.lanes, self.run.work.routes)
         return move_batch(self.run.work, track, self.part, transfer=self.run.transfer)
 
     def end(self, track: Track, outcome: Outcome) -> None:
@@ -185,11 +190,16 @@ def _devices(plan: Plan) -> list[Placement]:
     ]
 
 
-def _hold_devices(target: Connection, lanes: list[Lane]) -> None:
-    """Keep devices from being deleted meanwhile: no foreign key would."""
+def _hold_devices(target: Connection, lanes: list[Lane], routes: Routes) -> None:
+    """Keep devices from being deleted meanwhile: no foreign key would.
+
+    One that was deleted and made again, under its id as another transfer does, has other series.
+    """
     wanted = [lane.target for lane in lanes]
     held = target.execute("SELECT FROM device WHERE id = ANY(%s) FOR KEY SHARE", [wanted]).rowcount
-    if held < len(wanted):
+    series = list({place.target for place in routes.source.places})
+    there = target.execute("SELECT count(*) FROM series WHERE id = ANY(%s)", [series]).fetchone()
+    if held < len(wanted) or there != (len(series),):
         raise TransferError(DEVICE_GONE, cause=Cause.REMOVED)
 
 

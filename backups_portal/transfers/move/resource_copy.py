@@ -4,8 +4,10 @@ Each is moved in one transaction with its row in the ledger, some of them togeth
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
@@ -70,6 +72,7 @@ def plan_kind(
 ) -> list[Placement]:
     """Plan what a transfer would do with the resources of a kind."""
     sources, targets = list_ids(source, kind), list_ids(target, kind)
+    holders = {key: holder for holder, key in targets.items()} if kind.is_unique else {}
     placements = []
     for resource, found in match_resources(kind, sources, targets).items():
         fate = CREATED
@@ -78,6 +81,10 @@ def plan_kind(
             same = same_values(mine, read_rows(target, kind, found))
             fate = PRESENT if same else REPLACED if rule is Rule.REPLACE else CONFLICT
         name = sources[resource]
+        holder = holders.get(name, found)
+        if fate in (CREATED, REPLACED) and holder != found:
+            # The database would refuse two of one key.
+            found, fate = found or holder, CONFLICT
         placements.append(Placement(kind.name, resource, found or resource, name, fate))
     return placements
 
@@ -105,7 +112,18 @@ def _place(work: Placing, placement: Placement) -> None:
     if not rows[kind.name]:
         return
     old = read_rows(target, kind, placement.target)
+    if old[kind.name] and placement.fate == CREATED:
+        # It came after the dry run, whose reader was not asked whether it may be replaced.
+        return
     rows = rename_ids(rows, _other_ids(work, placement, rows))
+    # Its key may have been taken since the dry run: then it is left out.
+    with suppress(psycopg.errors.UniqueViolation), target.transaction():
+        _write(work, placement, old, rows)
+
+
+def _write(work: Placing, placement: Placement, old: Rows, rows: Rows) -> None:
+    """Write a resource, and note it in the ledger."""
+    kind, target = BY_KIND[placement.kind], work.target
     if old[kind.name]:
         replace_rows(target, kind, placement.target, rows)
     else:

@@ -39,13 +39,14 @@ class Kind:
     Attributes:
         name: Of its table.
         key: The column by which people know it.
-        is_unique: No two have the same key.
+        is_unique: No two have the same key; `folds_case`: nor one in letters of another case.
         children: Tables of what belongs to it, with the column that names it.
     """
 
     name: str
     key: str = "name"
     is_unique: bool = False
+    folds_case: bool = False
     children: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -65,23 +66,25 @@ BY_KIND = {
         Kind("action"),
         Kind("analysis"),
         Kind("access_rule"),
-        Kind("dictionary", "slug", True, (("dictionary_language", "dictionary_id"),)),
-        Kind("run_user", "email", True),
-        Kind("secret", "key", True),
+        Kind(
+            *("dictionary", "slug"),
+            is_unique=True,
+            children=(("dictionary_language", "dictionary_id"),),
+        ),
+        Kind("run_user", "email", is_unique=True, folds_case=True),
+        Kind("secret", "key", is_unique=True),
         Kind("entity", children=(("entity_record", "entity_id"),)),
     )
 }
 
 
 def list_ids(connection: Connection, kind: Kind) -> dict[str, str]:
-    """List ids and keys of all resources of a kind; unique keys in lower case."""
+    """List ids and keys of all resources of a kind, as the database compares keys."""
+    key = sql.Identifier(kind.key)
     query = sql.SQL("SELECT id::text, {} FROM {} ORDER BY id").format(
-        sql.Identifier(kind.key), sql.Identifier(kind.name)
+        sql.SQL("lower({})").format(key) if kind.folds_case else key, sql.Identifier(kind.name)
     )
-    return {
-        resource: key.lower() if kind.is_unique else key
-        for resource, key in connection.execute(query)
-    }
+    return dict(connection.execute(query).fetchall())
 
 
 def match_resources(

@@ -67,7 +67,8 @@ def _digest_stored(target: Connection, side: Side, entries: list[Entry]) -> Cell
         search_by_number(target)
         # A new table has no statistics either on how few series there are, which fit into memory.
         target.execute("SET LOCAL enable_sort = off")
-        return digest_batches(target, side, first, last, [one.xid for one in entries])
+        xids = [xid for one in entries for xid in one.xids]
+        return digest_batches(target, side, first, last, xids)
 
 
 def _line(number: int, plan: Plan, total: Outcome, stored: Cell) -> Line:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Self
+from uuid import UUID
 
+import psycopg
 from psycopg import Connection, sql
 
 from backups_portal.lib.json_types import JsonObject
@@ -19,6 +21,7 @@ from backups_portal.transfers.move.block_summaries import (
 from backups_portal.transfers.move.ledger import Entry, read_entries
 from backups_portal.transfers.move.resource_rows import (
     BY_KIND,
+    Kind,
     delete_rows,
     digest,
     read_replaced,
@@ -32,24 +35,55 @@ REPLACED = variable_columns(without=RENEWED, of="old")
 MANY = 10_000
 # A row of the batch that somebody has changed since has another xmin.
 TAKE_BACK = """DELETE FROM variable
-    WHERE id BETWEEN %(first)s AND %(last)s AND xmin = %(xid)s::text::xid"""
+    WHERE id BETWEEN %(first)s AND %(last)s AND xmin = ANY(%(xids)s::text[]::xid[])"""
 KEEP_TAKEN = f"""CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
     WITH gone AS ({TAKE_BACK} RETURNING series_id, time, group_key)
     SELECT device_id, variable, time, group_key
     FROM gone JOIN series ON series.id = series_id"""  # noqa: S608 - a constant of this file
-# A replaced record comes back if what replaced it has just gone.
-BRING_BACK = f"""
-    INSERT INTO variable (series_id, id, {COLUMNS}) OVERRIDING SYSTEM VALUE
-    SELECT series_id, old.id, {REPLACED}
+# A replaced record comes back if what replaced it has just gone; beside it, the batch of another
+# transfer that had stored it.
+KEEP_COMING = f"""CREATE TEMPORARY TABLE coming ON COMMIT DROP AS
+    SELECT old.series_id, old.id, {REPLACED}, mine.transfer_id AS owner, mine.number AS batch
     FROM transfer_replaced AS old JOIN series ON series.id = old.series_id
+    LEFT JOIN transfer_batch AS mine ON old.id BETWEEN mine.first_id AND mine.last_id
+        AND (old.xid = mine.xid OR EXISTS (
+            SELECT FROM transfer_returned AS back WHERE back.xid = old.xid
+                AND (back.transfer_id, back.number) = (mine.transfer_id, mine.number)
+        ))
     WHERE old.transfer_id = %(transfer)s AND old.batch = %(number)s AND EXISTS (
         SELECT FROM taken
         WHERE (taken.device_id, taken.variable, taken.time, taken.group_key)
               = (series.device_id, series.variable, old.time, old.group_key)
     )"""  # noqa: S608 - a constant of batches.py
+BRING_BACK = f"""
+    INSERT INTO variable (series_id, id, {COLUMNS}) OVERRIDING SYSTEM VALUE
+    SELECT series_id, id, {COLUMNS} FROM coming
+    WHERE (owner, batch) IS NOT DISTINCT FROM (%(owner)s::uuid, %(batch)s::integer)
+    RETURNING xmin::text"""  # noqa: S608 - a constant of batches.py
+# What a later transfer has replaced of a batch would come back with its undoing: what the batch had
+# replaced itself comes back then instead.
+HAS_LATER = "SELECT EXISTS (SELECT FROM transfer_replaced WHERE transfer_id <> %s)"
+TAKE_FROM_LATER = """CREATE TEMPORARY TABLE later ON COMMIT DROP AS
+    WITH gone AS (
+        DELETE FROM transfer_replaced WHERE transfer_id <> %(transfer)s
+            AND id BETWEEN %(first)s AND %(last)s AND xid = ANY(%(xids)s::text[]::xid[])
+        RETURNING transfer_id, batch, series_id, time, group_key
+    )
+    SELECT transfer_id, batch, device_id, variable, time, group_key
+    FROM gone JOIN series ON series.id = series_id"""
+HAND_OVER = """UPDATE transfer_replaced AS old
+    SET transfer_id = later.transfer_id, batch = later.batch
+    FROM later, series WHERE old.transfer_id = %(transfer)s AND old.batch = %(number)s
+        AND series.id = old.series_id
+        AND (later.device_id, later.variable, later.time, later.group_key)
+            = (series.device_id, series.variable, old.time, old.group_key)"""
+RETURN = "INSERT INTO transfer_returned (transfer_id, number, xid) VALUES (%s, %s, %s::text::xid)"
 
-FORGET_REPLACED = "DELETE FROM transfer_replaced WHERE transfer_id = %s AND batch = %s"
-FORGET_BATCH = "DELETE FROM transfer_batch WHERE transfer_id = %s AND number = %s"
+FORGET = (
+    "DELETE FROM transfer_replaced WHERE transfer_id = %s AND batch = %s",
+    "DELETE FROM transfer_returned WHERE transfer_id = %s AND number = %s",
+    "DELETE FROM transfer_batch WHERE transfer_id = %s AND number = %s",
+)
 
 
 @dataclass
@@ -106,11 +140,13 @@ def undo(
     """
     summarize_blocks(target)
     target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
+    row = target.execute(HAS_LATER, [transfer]).fetchone()
+    has_later = bool(row and row[0])
     for entry in reversed(read_entries(target, transfer)):
         with guarded(target, guard):
             search_by_number(target)
-            removed = _take_back(target, transfer, entry, done)
-            for forgotten in (FORGET_REPLACED, FORGET_BATCH):
+            removed = _take_back(target, transfer, entry, done, has_later=has_later)
+            for forgotten in FORGET:
                 target.execute(forgotten, [transfer, entry.number])
         done.removed += removed
         done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
@@ -122,19 +158,40 @@ def undo(
     _undo_resources(target, transfer, done, guard)
 
 
-def _take_back(target: Connection, transfer: str, entry: Entry, done: Undone) -> int:
+def _take_back(
+    target: Connection, transfer: str, entry: Entry, done: Undone, *, has_later: bool
+) -> int:
+    """Take a batch back; return how many of its records went."""
     values = {
         "transfer": transfer,
         "number": entry.number,
         "first": entry.first_id,
         "last": entry.last_id,
-        "xid": entry.xid,
+        "xids": list(map(str, entry.xids)),
     }
+    removed = 0
+    if has_later:
+        removed = target.execute(TAKE_FROM_LATER, values).rowcount
+        target.execute(HAND_OVER, values)
     if not entry.outcome.rows("replace"):
-        return target.execute(TAKE_BACK, values).rowcount
-    removed = target.execute(KEEP_TAKEN, values).rowcount
-    done.restored += target.execute(BRING_BACK, values).rowcount
+        return removed + target.execute(TAKE_BACK, values).rowcount
+    removed += target.execute(KEEP_TAKEN, values).rowcount
+    target.execute(KEEP_COMING, values)
+    for owner, batch in target.execute("SELECT DISTINCT owner, batch FROM coming").fetchall():
+        done.restored += _bring_back(target, owner, batch)
     return removed
+
+
+def _bring_back(target: Connection, owner: UUID | None, batch: int | None) -> int:
+    """Bring back what had been stored by a batch of another transfer, or by nobody's.
+
+    In a subtransaction, which has a number of its own: that batch knows its records by it.
+    """
+    with target.transaction():
+        rows = target.execute(BRING_BACK, {"owner": owner, "batch": batch}).fetchall()
+        if owner is not None:
+            target.execute(RETURN, [owner, batch, rows[0][0]])
+    return len(rows)
 
 
 def _undo_resources(target: Connection, transfer: str, done: Undone, guard: Guard) -> None:
@@ -146,17 +203,27 @@ def _undo_resources(target: Connection, transfer: str, done: Undone, guard: Guar
     for kind, resource, written in rows:
         with guarded(target, guard):
             reason = _why_kept(target, kind, resource, written)
+            reason = reason or _undo_resource(target, transfer, BY_KIND[kind], resource)
             if reason:
                 done.kept.append({"kind": kind, "id": resource, "reason": reason})
-            elif replaced := read_replaced(target, transfer, BY_KIND[kind], resource):
-                replace_rows(target, BY_KIND[kind], resource, replaced)
-            else:
-                delete_rows(target, BY_KIND[kind], resource)
             done.resources += not reason
             target.execute(
                 "DELETE FROM transfer_resource WHERE (transfer_id, kind, id) = (%s, %s, %s)",
                 [transfer, kind, resource],
             )
+
+
+def _undo_resource(target: Connection, transfer: str, kind: Kind, resource: str) -> str:
+    """Take a resource back; return why it has to stay, if it does."""
+    try:
+        with target.transaction():
+            if replaced := read_replaced(target, transfer, kind, resource):
+                replace_rows(target, kind, resource, replaced)
+            else:
+                delete_rows(target, kind, resource)
+    except psycopg.errors.UniqueViolation:
+        return "another one has its key by now"
+    return ""
 
 
 def _why_kept(target: Connection, kind: str, resource: str, written: str) -> str:

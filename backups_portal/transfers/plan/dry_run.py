@@ -1,6 +1,7 @@
 """Plan a transfer, and find out what it would do without doing it."""
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
@@ -20,7 +21,7 @@ from backups_portal.transfers.move.batches import (
 from backups_portal.transfers.move.device_map import Device, Match, match_devices
 from backups_portal.transfers.move.lane_digests import Slice
 from backups_portal.transfers.move.new_tokens import count_tokens
-from backups_portal.transfers.move.resource_copy import Placement, plan_kind
+from backups_portal.transfers.move.resource_copy import CREATED, REPLACED, Placement, plan_kind
 from backups_portal.transfers.move.resource_rows import BY_KIND
 from backups_portal.transfers.move.series_map import Routes, read_lanes, read_routes
 from backups_portal.transfers.move.time_slices import Rows, cut_slices, join_idle
@@ -83,6 +84,27 @@ class Plan:
     def renamed(self) -> dict[str, str]:
         """Map the ids of devices that have another one in the target."""
         return {source: target for source, target in self.pairs if source != target}
+
+    def as_done(self, placed: AbstractSet[tuple[str, str]]) -> "Plan":
+        """Return the plan with what became of resources that were to be created or replaced.
+
+        Args:
+            placed: By kind and id in the target, what was. The rest came into the target after the
+                dry run, or its key did, and was left alone.
+        """
+        matches = (
+            replace(match, how="id")
+            if match.how == CREATED and ("device", match.target) not in placed
+            else match
+            for match in self.matches
+        )
+        placements = (
+            replace(one, fate=CONFLICT)
+            if one.fate in (CREATED, REPLACED) and (one.kind, one.target) not in placed
+            else one
+            for one in self.placements
+        )
+        return replace(self, matches=tuple(matches), placements=tuple(placements))
 
     def as_json(self) -> JsonObject:
         """Return plain values, for the row of the transfer."""

@@ -54,7 +54,7 @@ from backups_portal.transfers.transfer_requests import (
     find_transfer,
     request_transfer,
 )
-from backups_portal.ui.form_views import RefusingFormView
+from backups_portal.ui.form_views import RefusingFormView, key_of_request
 from backups_portal.ui.streamed_export import ExportedFileView, csv_response
 from backups_portal.ui.viewer_time_zone import viewers_zone
 from restores.shown_restores import origin_of
@@ -178,7 +178,10 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
                 target=values["target"],
                 actor=self.account,
                 choice=values["choice"],
-                request_key=values["request_key"],
+                request_key=key_of_request(
+                    *(values["request_key"], values["source"].pk, values["target"].pk),
+                    values["choice"].as_json(),
+                ),
                 address=address_of(self.request),
             )
         except TransferRefusedError as refused:
