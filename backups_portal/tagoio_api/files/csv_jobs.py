@@ -14,10 +14,9 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib import pgsession
 from backups_portal.projectdb.devices import device_name
 from backups_portal.projectdb.files import WAITING, delete_files, find_file, put_file, spool_file
-from backups_portal.projectdb.tokens import hold_token
+from backups_portal.projectdb.tokens import still_may
 from backups_portal.projects.database_dsn import project_dsn, who_holds
 from backups_portal.projects.models import Project
-from backups_portal.tagoio_api.auth.token_rights import METHODS, RIGHTS
 from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.csv_files import csv_import
 from backups_portal.transfers.csv_files.csv_format import MAX_BYTES, TooLargeError, write_csv
@@ -30,8 +29,6 @@ LOCKED = (
     "Another session has kept data locked for too long. It will be tried again in a few minutes."
 )
 BY_API = {"by": "API"}
-# Of the token, as when the job was asked for.
-NEEDED = METHODS["POST"]
 
 
 def export_file(
@@ -188,8 +185,7 @@ def _check_right(connection: Connection, token_id: str, device_id: str) -> None:
     Raises:
         TransferRefusedError: the token was revoked, or the device deleted.
     """
-    permission = hold_token(connection, token_id) if token_id else "full"
-    if NEEDED not in RIGHTS.get(permission or "", ()):
+    if token_id and not still_may(connection, token_id, "write"):
         raise TransferRefusedError("The token that asked for this was revoked or lost its right.")
     held = connection.execute("SELECT FROM device WHERE id = %s FOR KEY SHARE", [device_id])
     if held.fetchone() is None:
