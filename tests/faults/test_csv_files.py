@@ -1,18 +1,22 @@
 """CSV files that clients ask for: each is written or read once, whatever becomes of its worker."""
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.celery import app
+from backups_portal.demo.ports import LOOPBACK
 from backups_portal.projectdb.files import put_file
 from backups_portal.projects.database_dsn import project_dsn
-from backups_portal.projects.models import Project
+from backups_portal.projects.models import Membership, Project
 from backups_portal.tagoio_api import settings as api_settings
 from backups_portal.transfers.models import CsvRequest
 from backups_portal.transfers.tasks import run_csv
@@ -20,6 +24,8 @@ from tests.conftest import running_worker
 from tests.faults.conftest import WORKER_ENVIRONMENT, SharedWorker
 from tests.faults.laboratory import Laboratory, kill_all_of, until
 from tests.faults.servers import ServerOfThisRun, answers
+from tests.faults.serving import import_request, running_web
+from tests.processes import kill_tree
 from tests.projectdatabases import DEVICE
 from tests.tagoio_api.conftest import Api, api_of
 
@@ -159,6 +165,41 @@ def test_redis_thinks_its_worker_dead(
         held.let_go()
         until(none_left, ticking=False)
         assert (imported(project), recorded("data.imported")) == (3, 1)
+
+
+def test_a_web_server_is_killed_in_the_middle_of_an_import(
+    make_project: Callable[[str], Project], storage_url: str, tmp_path: Path
+) -> None:
+    """Whoever imports on the page waits for the answer, and presses again if there is none."""
+    project = make_project("Cold Chain")
+    request = b"".join(import_request(project, DEVICE, FILE))
+    with (
+        running_web(storage_url, tmp_path / "web.log") as (web, port),
+        transaction.atomic(),
+        press(port, request),
+    ):
+        # Asked for behind the last row, before they are committed.
+        list(Membership.objects.select_for_update())
+        until(is_waited_for, ticking=False)
+        kill_tree(web.pid)
+    assert (imported(project), recorded("data.imported")) == (0, 0)
+    with running_web(storage_url, tmp_path / "web.log") as (_, port), press(port, request) as sent:
+        assert "3 rows were imported." in sent.makefile().read()
+    assert (imported(project), recorded("data.imported")) == (3, 1)
+
+
+@contextmanager
+def press(port: int, request: bytes) -> Iterator[socket.socket]:
+    with socket.create_connection((LOOPBACK, port), timeout=60) as sent:
+        sent.sendall(request)
+        yield sent
+
+
+def is_waited_for() -> bool:
+    """Whether somebody waits for what this transaction keeps locked."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        return cursor.fetchone() is not None
 
 
 @pytest.mark.usefixtures("worker", "_unsent")
