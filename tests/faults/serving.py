@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -41,7 +42,7 @@ def messages() -> int:
     """How many wait for a worker."""
     with app.connection_for_read() as broker:
         redis = broker.default_channel.client
-        return sum(redis.llen(queue) for queue in redis.scan_iter(_type="list"))
+        return sum(redis.llen(queue.name) for queue in settings.CELERY_TASK_QUEUES)
 
 
 def ticks_of(log: Path) -> int:
