@@ -92,6 +92,7 @@ def recorded(action: str) -> int:
 
 
 def test_the_message_is_lost(project: Project, api: Api, storage_url: str, tmp_path: Path) -> None:
+    app.control.purge()
     ask_import(api)
     assert app.control.purge() == 1
     with running_worker(storage_url, tmp_path / "worker.log", environment=WORKER_ENVIRONMENT):
