@@ -269,8 +269,8 @@ except ValueError as error:
     raise ImproperlyConfigured(f"SNAPSHOT_MASTER_KEYS: {error}.") from None
 SNAPSHOT_READERS = env.int("SNAPSHOT_READERS", default=0)  # 0: one per core
 RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
-# After so long a snapshot, a restore or a proof is asked to end, and ended a minute later; the
-# database server ends a single statement of theirs by itself.
+# After so long a snapshot, restore, proof or CSV file is asked to end, and ended a minute later;
+# the database server ends a single statement of theirs by itself.
 TASK_LIMIT = timedelta(seconds=env.int("TASK_LIMIT_SECONDS", default=6 * 60 * 60, least=1))
 CELERY_TASK_ANNOTATIONS = {
     name: {
@@ -282,6 +282,7 @@ CELERY_TASK_ANNOTATIONS = {
         "snapshots.tasks.copy_snapshot",
         "restores.tasks.run_restore",
         "restores.tasks.run_proof",
+        "backups_portal.transfers.tasks.run_csv",
     )
 } | {name: {"time_limit": seconds} for name, seconds in SYSTEM_TASKS.items()}
 # Within its lease (notifications/delivery.py), so that no two workers ever send the same one.

@@ -20,8 +20,8 @@ from backups_portal.ops.project_removal import remove_if_over
 from backups_portal.ops.storage_probe import copies_work, forget_probes, storage_works
 from backups_portal.ops.storage_state import probe
 from backups_portal.projects.servers import check_servers
-from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.tasks import forget_transfers, run_transfer
+from backups_portal.transfers.models import CsvRequest, Transfer
+from backups_portal.transfers.tasks import forget_transfers, run_csv, run_transfer
 from restores.index_rebuild import take_due
 from restores.models import Proof, Restore
 from restores.orphan_databases import has_leftovers
@@ -52,6 +52,7 @@ def tick() -> None:
     now = timezone.now()
     send_restores_again(now)
     send_transfers_again(now)
+    send_csv_again(now)
     run_schedule(now)
     send_proofs(now)
     send_copies_again(now)
@@ -183,6 +184,11 @@ def send_restores_again(now: datetime) -> list[UUID]:
 def send_transfers_again(now: datetime) -> list[UUID]:
     """Enqueue transfers whose message or worker was lost."""
     return _send_again(Transfer.objects.all(), run_transfer, now)
+
+
+def send_csv_again(now: datetime) -> list[UUID]:
+    """Enqueue exports and imports of CSV files whose message or worker was lost."""
+    return _send_again(CsvRequest.objects.all(), run_csv, now)
 
 
 def send_proofs(now: datetime) -> list[UUID]:

@@ -14,6 +14,12 @@ KIND_PREFIXES = {"profile": "p-", "analysis": "a-", "device": ""}
 # profiles and analyses from before have two more, and go on working.
 CHARACTERS = 36
 SEAL_PURPOSE = "token"
+# What each permission of a token lets it do, whatever kind of token it is.
+RIGHTS = {
+    "full": frozenset({"read", "write", "delete"}),
+    "write": frozenset({"write"}),
+    "read": frozenset({"read"}),
+}
 
 
 @dataclass(frozen=True)
@@ -136,6 +142,12 @@ def hold_token(connection: Connection, token_id: str) -> str | None:
         [token_id],
     ).fetchone()
     return str(row[0]) if row else None
+
+
+def still_may(connection: Connection, token_id: str | None, right: str) -> bool:
+    """Tell whether the token of an earlier request still has this right, and hold it."""
+    permission = hold_token(connection, token_id) if token_id else None
+    return right in RIGHTS.get(permission or "", ())
 
 
 def note_use(connection: Connection, token_id: str) -> None:

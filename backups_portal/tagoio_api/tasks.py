@@ -1,28 +1,21 @@
-"""Run the API's work in workers."""
+"""Take over messages that an earlier version queued: an upgrade must not lose them."""
 
 import uuid
 from datetime import datetime
+from typing import Any
 
-import psycopg
+from celery import Task
 
 from backups_portal.celery import app
-from backups_portal.lib.json_types import JsonObject
-from backups_portal.tagoio_api.files import csv_jobs
+from backups_portal.transfers.models import CsvRequest
 
-# Messages that an earlier version queued name the tasks so; an upgrade must not lose them.
+# They name the tasks so.
 QUEUED_AS = "backups_portal.api.tasks"
 
-# A lock of somebody else goes by; each file says meanwhile who holds it.
-AGAIN: JsonObject = {
-    "autoretry_for": (psycopg.errors.LockNotAvailable,),
-    "max_retries": 4,
-    "retry_backoff": 60,
-    "retry_jitter": False,
-}
 
-
-@app.task(name=f"{QUEUED_AS}.export_file", **AGAIN)
+@app.task(name=f"{QUEUED_AS}.export_file", bind=True)
 def export_file(
+    self: "Task[Any, None]",
     project_id: str,
     device_id: str,
     path: str,
@@ -30,23 +23,22 @@ def export_file(
     between: list[str] | None,
     token_id: str = "",
 ) -> None:
-    """Write a device's records as CSV."""
-    start, end = (datetime.fromisoformat(text) for text in between) if between else (None, None)
-    csv_jobs.export_file(
-        uuid.UUID(project_id),
-        device_id,
-        path,
-        token_id=token_id,
-        headers=headers,
-        between=(start, end) if start and end else None,
-    )
+    """Queue an export; the next tick sends it."""
+    since, until = map(datetime.fromisoformat, between) if between else (None, None)
+    asked = {"work": "export", "device": device_id, "path": path, "token": token_id}
+    period = {"headers": headers, "since": since, "until": until}
+    # A message that comes twice has the same id.
+    _queue(uuid.UUID(self.request.id), project_id=project_id, **asked, **period)
 
 
-@app.task(name=f"{QUEUED_AS}.import_file", **AGAIN)
+@app.task(name=f"{QUEUED_AS}.import_file")
 def import_file(
     project_id: str, job_id: str, device_id: str, path: str, token_id: str = "", again: bool = False
 ) -> None:
-    """Store the records of a CSV file."""
-    csv_jobs.import_file(
-        uuid.UUID(project_id), job_id, device_id, path, again=again, token_id=token_id
-    )
+    """Queue an import; the next tick sends it."""
+    asked = {"work": "import", "device": device_id, "path": path, "token": token_id}
+    _queue(uuid.UUID(job_id.zfill(32)), project_id=project_id, **asked, again=again)
+
+
+def _queue(pk: uuid.UUID, **asked: object) -> None:
+    CsvRequest.objects.get_or_create(pk=pk, defaults=asked)

@@ -1,4 +1,4 @@
-"""Store the runs that move data from a project into another."""
+"""Store the runs that move data between projects, and the CSV files that clients ask for."""
 
 import uuid
 from datetime import timedelta
@@ -193,3 +193,40 @@ class Transfer(Leased):
         """Return the sums of the report."""
         summary: JsonObject = self.report.get("summary", {})
         return summary
+
+
+class CsvRequest(Leased):
+    """A device's records as CSV, in or out, that a client of its project asked for.
+
+    The row is gone when it is done: files beside the CSV file and the audit log say what became
+    of it.
+    """
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        RUNNING = "running", "Running"
+
+    class Work(models.TextChoices):
+        EXPORT = "export", "Export"
+        IMPORT = "import", "Import"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="+")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    work = models.CharField(max_length=6, choices=Work.choices)
+    device = models.CharField(max_length=24)
+    path = models.TextField()
+    # Of the token that asked for it; "" in messages from before it was said.
+    token = models.CharField(max_length=24, blank=True)
+    # Of an export: whether it begins with headers, and whether it is of one period only.
+    headers = models.BooleanField(default=True)
+    since = models.DateTimeField(null=True)
+    until = models.DateTimeField(null=True)
+    # Whether an import stores rows that the device has already.
+    again = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = LeaseQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.work} of {self.path}"

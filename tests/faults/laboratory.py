@@ -19,7 +19,7 @@ from django.db import connection
 from django.utils import timezone
 
 from backups_portal.billing.models import Charge
-from backups_portal.ops.tasks import send_proofs, send_restores_again
+from backups_portal.ops.tasks import send_csv_again, send_proofs, send_restores_again
 from backups_portal.projects.database_dsn import admin_dsn, server_url
 from backups_portal.projects.models import DatabaseServer, Project
 from restores.models import Restore
@@ -106,6 +106,7 @@ def tick() -> None:
     now = timezone.now()
     enqueue(heal(now))
     send_restores_again(now)
+    send_csv_again(now)
     send_proofs(now)
     drop_leftovers()
 

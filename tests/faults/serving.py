@@ -10,15 +10,20 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
+from django.conf import settings
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from backups_portal.celery import app
 from backups_portal.demo.ports import LOOPBACK, free_port
+from backups_portal.projects.models import Project
 from snapshots.models import Snapshot
 from tests.conftest import database_of_this_test
 from tests.factories import PASSWORD
 from tests.faults.laboratory import until
 
+COOKIES = ("sessionid", "csrftoken")
 Process = "subprocess.Popen[bytes]"
 
 
@@ -37,7 +42,7 @@ def messages() -> int:
     """How many wait for a worker."""
     with app.connection_for_read() as broker:
         redis = broker.default_channel.client
-        return sum(redis.llen(queue) for queue in redis.scan_iter(_type="list"))
+        return sum(redis.llen(queue.name) for queue in settings.CELERY_TASK_QUEUES)
 
 
 def ticks_of(log: Path) -> int:
@@ -92,9 +97,7 @@ def _running(
 
 def restore_request(snapshot: Snapshot, name: str) -> tuple[bytes, bytes]:
     """Head and body of what a browser sends when an owner presses Restore."""
-    client = Client()
-    owner = {"username": snapshot.project.created_by.email, "password": PASSWORD}
-    assert client.post("/sign-in/", owner).status_code == 302
+    client = _signed_in(snapshot.project)
     path = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
     page = client.get(path).content.decode()
     (key,) = re.findall(r'name="request_key" value="([^"]*)"', page)
@@ -107,10 +110,35 @@ def restore_request(snapshot: Snapshot, name: str) -> tuple[bytes, bytes]:
             "csrfmiddlewaretoken": token,
         }
     ).encode()
-    cookies = f"sessionid={client.cookies['sessionid'].value}; csrftoken={token}"
+    return _head(client, path, "application/x-www-form-urlencoded", body), body
+
+
+def import_request(project: Project, device: str, content: bytes) -> tuple[bytes, bytes]:
+    """Head and body of what a browser sends when an owner imports a CSV file."""
+    client = _signed_in(project)
+    path = f"/projects/{project.slug}/data/"
+    client.get(path)
+    file = SimpleUploadedFile("in.csv", content)
+    token = client.cookies["csrftoken"].value
+    form = {"device": device, "file": file, "import": "1", "csrfmiddlewaretoken": token}
+    body = encode_multipart(BOUNDARY, form)
+    # The answer is a part of the page, which needs no files from a web server.
+    return _head(client, path, f"{MULTIPART_CONTENT}\r\nHX-Request: true", body), body
+
+
+def _signed_in(project: Project) -> Client:
+    """The browser of the project's owner."""
+    client = Client()
+    owner = {"username": project.created_by.email, "password": PASSWORD}
+    assert client.post("/sign-in/", owner).status_code == 302
+    return client
+
+
+def _head(client: Client, path: str, kind: str, body: bytes) -> bytes:
+    cookies = "; ".join(f"{name}={client.cookies[name].value}" for name in COOKIES)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nCookie: {cookies}\r\n"
-        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Type: {kind}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
-    return head.encode(), body
+    return head.encode()

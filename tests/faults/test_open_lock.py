@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import psycopg
 import pytest
-from celery.exceptions import Retry
 from django.core.management import CommandError, call_command
 from django.test import Client
 from psycopg.conninfo import make_conninfo
@@ -23,12 +22,11 @@ from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.database_dsn import admin_dsn, project_dsn, server_url
 from backups_portal.projects.models import Project
 from backups_portal.projects.project_creation import installation
-from backups_portal.tagoio_api import tasks
-from backups_portal.tagoio_api.files import csv_jobs
-from backups_portal.tagoio_api.files.csv_jobs import errors_path
+from backups_portal.transfers.csv_files import csv_job
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
+from backups_portal.transfers.csv_files.csv_job import errors_path
 from backups_portal.transfers.errors import TransferRefusedError
-from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.models import CsvRequest, Transfer
 from restores.models import Proof, Restore
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
@@ -37,7 +35,7 @@ from snapshots.run.snapshot_run import take
 from tests.factories import make_account, make_snapshot
 from tests.restores.test_restore_run import ask as ask_restore
 from tests.restores.test_restore_run import run as run_restore
-from tests.transfers.projects import DEVICE, add_readings, add_truck, make_project
+from tests.transfers.projects import DEVICE, add_readings, add_truck, make_project, run_csv
 from tests.transfers.test_transfer_run import ask, run
 
 pytestmark = pytest.mark.usefixtures("_impatient")
@@ -155,8 +153,7 @@ def test_csv_says_who_keeps_it_waiting(project: Project, owner: Account) -> None
         with pytest.raises(TransferRefusedError) as refused:
             import_csv(project, DEVICE, file, actor=owner)
         assert holder in refused.value.message
-        with pytest.raises((Retry, psycopg.errors.LockNotAvailable)):
-            tasks.export_file(str(project.pk), DEVICE, "out.csv", True, None)
+        run_csv(project, "export", "out.csv")
         with psycopg.connect(project_dsn(project)) as connection:
             row = connection.execute(
                 "SELECT convert_from(content, 'UTF8') FROM file WHERE path = %s",
@@ -164,7 +161,9 @@ def test_csv_says_who_keeps_it_waiting(project: Project, owner: Account) -> None
             ).fetchone()
     assert row is not None
     assert holder in str(row[0])
-    assert csv_jobs.LOCKED in str(row[0])
+    assert str(row[0]).startswith(f"{csv_job.LOCKED} {csv_job.TRIED_AGAIN}")
+    waiting = CsvRequest.objects.get()
+    assert csv_job.run_csv(waiting.pk).failure == ""
 
 
 def test_an_upgrade_goes_on_with_the_others(project: Project, owner: Account) -> None:

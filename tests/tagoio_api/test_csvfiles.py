@@ -2,14 +2,19 @@
 
 import base64
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
+from celery.exceptions import OperationalError as BrokerError
+from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.celery import app
+from backups_portal.ops.tasks import send_csv_again
 from backups_portal.projects.models import Project
-from backups_portal.tagoio_api import tasks
-from backups_portal.tagoio_api.files import csv_jobs
+from backups_portal.transfers.csv_files import csv_job
+from backups_portal.transfers.models import CsvRequest
+from backups_portal.transfers.tasks import run_csv
 from tests.projectdatabases import Connection
 from tests.tagoio_api.conftest import Api, Sensor
 
@@ -19,6 +24,8 @@ RECORDS = [
     {"variable": "open", "value": True, "metadata": {"a": [None]}, "time": "2026-03-01T12:00:02Z"},
     {"variable": "place", "location": {"lat": -8.5, "lng": 3}, "time": "2026-04-01T12:00:00Z"},
 ]
+# What is committed is sent.
+pytestmark = pytest.mark.django_db(transaction=True)
 MADE_ANEW = ("id", "device", "created_at")
 
 
@@ -109,19 +116,10 @@ def test_a_file_that_is_none_is_told(api: Api, sensor: Sensor, text: str, says: 
     assert content(api, "in.csv.errors.txt").startswith(says)
 
 
-def test_a_job_that_is_sent_twice_is_done_once(
-    api: Api, project: Project, sensor: Sensor, database: Connection
-) -> None:
-    upload(api, "in.csv", "variable,value\nt,1\n")
-    for _ in range(2):
-        csv_jobs.import_file(project.pk, "f" * 24, sensor.device_id, "in.csv")
-    assert len(records(sensor)) == 1
-
-
 def test_records_that_take_too_much_are_told(
     api: Api, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_jobs, "MAX_BYTES", 100)
+    monkeypatch.setattr(csv_job, "MAX_BYTES", 100)
     sensor.post("/data", RECORDS)
     api.post(f"/device/{sensor.device_id}/data/backup", {"file_address": "out"})
     assert content(api, "out.csv.errors.txt") == "The records take more than 0.0001 MB.\n"
@@ -138,11 +136,52 @@ def test_what_is_not_there_is_refused_at_once(api: Api, sensor: Sensor) -> None:
         assert api.call("POST", gone, body) == (404, "Invalid Device ID")
 
 
-def test_workers_know_the_jobs() -> None:
-    app.loader.import_default_modules()
-    assert {f"backups_portal.api.tasks.{name}_file" for name in ("import", "export")} <= set(
-        app.tasks
-    )
+def test_a_broker_that_is_away_delays_a_job(
+    api: Api, sensor: Sensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise BrokerError("connection refused")
+
+    upload(api, "in.csv", "variable,value\nt,1\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_csv, "delay", away)
+        api.post(f"/device/{sensor.device_id}/data/restore", {"file_address": "in.csv"})
+    assert records(sensor) == []
+    send_csv_again(timezone.now())
+    assert len(records(sensor)) == 1
+
+
+class TestMessagesOfEarlierVersions:
+    """They hold what a row holds now, and may come twice."""
+
+    @pytest.fixture(autouse=True)
+    def _as_workers_do(self) -> None:
+        app.loader.import_default_modules()
+
+    def deliver(self, task: str, said: list[object], task_id: str | None = None) -> None:
+        app.tasks[f"backups_portal.api.tasks.{task}"].apply(said, task_id=task_id, throw=True)
+
+    def test_an_import(self, api: Api, project: Project, sensor: Sensor) -> None:
+        upload(api, "in.csv", "variable,value\nt,1\n")
+        said = [str(project.pk), "f" * 24, sensor.device_id, "in.csv", "", True]
+        for _ in range(2):
+            self.deliver("import_file", said)
+            self.deliver("import_file", said)
+            send_csv_again(timezone.now())
+        assert len(records(sensor)) == 1
+
+    def test_an_export(self, api: Api, project: Project, sensor: Sensor) -> None:
+        sensor.post("/data", RECORDS)
+        april = ["2026-04-01T00:00:00+00:00", "2026-05-01T00:00:00+00:00"]
+        for path, between in (("april.csv", april), ("all.csv", None)):
+            said = [str(project.pk), sensor.device_id, path, False, between]
+            task_id = str(uuid4())
+            self.deliver("export_file", said, task_id)
+            self.deliver("export_file", said, task_id)
+        assert CsvRequest.objects.count() == 2
+        send_csv_again(timezone.now())
+        found = [len(content(api, path).splitlines()) for path in ("april.csv", "all.csv")]
+        assert found == [1, 5]
 
 
 def revoke(api: Api, project: Project, sensor: Sensor, database: Connection) -> None:
@@ -190,14 +229,12 @@ def test_a_job_whose_right_was_lost_does_nothing_and_says_why(
 ) -> None:
     sensor.post("/data", RECORDS)
     upload(api, "a.csv", "variable,value\nlater,1\n")
-    task = tasks.export_file if job == "backup" else tasks.import_file
-    queued: list[tuple[object, ...]] = []
-    monkeypatch.setattr(task, "delay", lambda *arguments: queued.append(arguments))
+    monkeypatch.setattr(run_csv, "delay", lambda pk: None)
     target = "b.csv" if job == "backup" else "a.csv"
     api.post(f"/device/{sensor.device_id}/data/{job}", {"file_address": target})
     lose(api, project, sensor, database)
 
-    task(*queued[0])
+    csv_job.run_csv(CsvRequest.objects.get().pk)
 
     found = dict(database.execute("SELECT path, content FROM file").fetchall())
     if says:
@@ -205,3 +242,4 @@ def test_a_job_whose_right_was_lost_does_nothing_and_says_why(
     assert "b.csv" not in found
     rows = database.execute("SELECT count(*) FROM series WHERE variable = 'later'").fetchone()
     assert rows == (0,)
+    assert not CsvRequest.objects.exists()

@@ -14,11 +14,10 @@ from pytest_django import Settings
 
 from backups_portal.projectdb import analyses, credentials, files
 from backups_portal.projectdb.ids import new_resource_id
-from backups_portal.projectdb.tokens import TokenGrant, create_token
+from backups_portal.projectdb.tokens import RIGHTS, TokenGrant, create_token
 from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Project
 from backups_portal.tagoio_api.api import api as routes
-from backups_portal.tagoio_api.auth.token_rights import RIGHTS
 from backups_portal.tagoio_api.envelope import as_json
 from tests.projectdatabases import Connection
 from tests.tagoio_api.conftest import Api, Sensor, api_of

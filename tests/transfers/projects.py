@@ -6,11 +6,14 @@ from typing import Any
 import psycopg
 
 from backups_portal.accounts.models import Account
+from backups_portal.lib.leased_job import Ran
 from backups_portal.projectdb.devices import create_device
 from backups_portal.projectdb.record_writer import send
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.projects.project_creation import BackupSettings, create_project
+from backups_portal.transfers.csv_files import csv_job
+from backups_portal.transfers.models import CsvRequest
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DEVICE = "a" * 24
@@ -55,6 +58,14 @@ def add_readings(project: Project, count: int, device: str = DEVICE, **values: A
     ]
     with open_project(project) as connection:
         send(connection, device_id=device, records=records)
+
+
+def run_csv(project: Project, work: str, path: str, device: str = DEVICE, **wishes: Any) -> Ran:
+    """Let a client ask for a CSV file, and do it."""
+    request = CsvRequest.objects.create(
+        project=project, work=work, path=path, device=device, **wishes
+    )
+    return csv_job.run_csv(request.pk)
 
 
 def count_rows(project: Project) -> int:

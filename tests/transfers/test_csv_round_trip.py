@@ -16,10 +16,9 @@ from backups_portal.projectdb.files import put_file, spool_file
 from backups_portal.projectdb.record_csv import write_rows
 from backups_portal.projectdb.record_writer import send
 from backups_portal.projects.models import Project
-from backups_portal.tagoio_api.files import csv_jobs
 from backups_portal.transfers.csv_files.csv_format import read_rows
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
-from tests.transfers.projects import DEVICE, add_truck, open_project
+from tests.transfers.projects import DEVICE, add_truck, open_project, run_csv
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 TRICKY = [
@@ -74,7 +73,7 @@ def page_export(project: Project, owner: Account) -> bytes:
 
 
 def job_export(project: Project, owner: Account) -> bytes:
-    csv_jobs.export_file(project.pk, DEVICE, "out.csv", headers=True, between=None)
+    run_csv(project, "export", "out.csv")
     with open_project(project) as connection, spool_file(connection, "out.csv") as file:
         return file.read()
 
@@ -86,8 +85,7 @@ def page_import(project: Project, owner: Account, device: str, content: bytes) -
 def job_import(project: Project, owner: Account, device: str, content: bytes) -> None:
     with open_project(project) as connection:
         put_file(connection, path="in.csv", content=content)
-        connection.execute("DELETE FROM file WHERE path LIKE '.uploads/%'")
-    csv_jobs.import_file(project.pk, device, device, "in.csv")
+    run_csv(project, "import", "in.csv", device)
 
 
 def test_every_record_comes_back_by_every_road(backup: Project, owner: Account) -> None:

@@ -21,11 +21,10 @@ from backups_portal.lib.access_log import masked
 from backups_portal.lib.client_address import neighbourhood
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.limits import Limit
-from backups_portal.projectdb.tokens import TokenIdentity, find_token, hold_token, note_use
+from backups_portal.projectdb.tokens import RIGHTS, TokenIdentity, find_token, note_use
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.tagoio_api.auth.project_lookup import running_project_of
-from backups_portal.tagoio_api.auth.token_rights import METHODS, RIGHTS
 from backups_portal.tagoio_api.connection_pools import Pools
 from backups_portal.tagoio_api.envelope import NotFoundError
 from backups_portal.tagoio_api.rate_limit import check_limit
@@ -40,6 +39,8 @@ HEADERS = (
     *("HTTP_TOKEN", "HTTP_AUTHORIZATION", "HTTP_PROFILE_TOKEN", "HTTP_ACCOUNT_TOKEN"),
     *("HTTP_DEVICE_TOKEN", "HTTP_ANALYSIS_TOKEN"),
 )
+# What each method of a request needs.
+METHODS = {"GET": "read", "POST": "write", "PUT": "write", "DELETE": "delete"}
 # Where a request keeps its connection, beside what the server says of it.
 BORROWED = "backups_portal.connection"
 # How often refused tokens are written down: from an address, and of a project in all.
@@ -199,12 +200,6 @@ def running_project(**which: object) -> Project:
     if project is None:
         raise NotFoundError("Profile")
     return project
-
-
-def still_may(connection: Connection, token_id: str | None, right: str) -> bool:
-    """Tell whether the token of an earlier request still has this right."""
-    permission = hold_token(connection, token_id) if token_id else None
-    return right in RIGHTS.get(permission or "", ())
 
 
 def find_project(token: str) -> Project | None:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from psycopg import Connection
 
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.tagoio_api.auth.project_token_auth import still_may
+from backups_portal.projectdb.tokens import still_may
 from backups_portal.tagoio_api.envelope import ApiError, moment
 
 LIFETIME = timedelta(hours=1)

@@ -2,28 +2,23 @@
 
 import time
 from datetime import UTC, datetime
-from http import HTTPStatus
-from typing import Any
 
-from celery import Task
-from celery.exceptions import OperationalError
 from ninja import Router
 from pydantic import Field
 
-from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.projectdb.files import find_file
-from backups_portal.projectdb.ids import new_resource_id
-from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, profile
+from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, profile
 from backups_portal.tagoio_api.data.device_data import find_device
-from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
+from backups_portal.tagoio_api.envelope import NotFoundError
 from backups_portal.tagoio_api.files.multipart_uploads import MAX_PATH, clean_path
 from backups_portal.tagoio_api.requests.json_bodies import Body
 from backups_portal.tagoio_api.resources.resource_kinds import Row
 from backups_portal.tagoio_api.routes.chunks import bounds_of
-from backups_portal.tagoio_api.tasks import export_file, import_file
+from backups_portal.transfers.models import CsvRequest
+from backups_portal.transfers.tasks import run_csv
 
-log = get_logger(__name__)
-
+Work = CsvRequest.Work
 router = Router(tags=["CSV files"])
 
 
@@ -51,15 +46,9 @@ def _export(request: ApiRequest, device_id: str, body: Export) -> Row:
     find_device(caller, device_id, [])
     between = bounds_of(body.chunk_id) if body.chunk_id else None
     path = clean_path(_filled(body, device_id, between))
-    _send(
-        export_file,
-        str(caller.project.pk),
-        device_id,
-        path,
-        body.headers,
-        [moment.isoformat() for moment in between] if between else None,
-        caller.token.id,
-    )
+    since, until = between or (None, None)
+    period = {"headers": body.headers, "since": since, "until": until}
+    _queue(caller, Work.EXPORT, device_id, path, **period)
     chunk = {"chunk_id": body.chunk_id} if body.chunk_id else {}
     return {"file_address": path, **chunk, "status": "scheduled"}
 
@@ -107,21 +96,11 @@ def import_data(request: ApiRequest, device_id: str, body: Import) -> str:
     path = clean_path(body.file_address)
     if find_file(caller.connection, path) is None:
         raise NotFoundError("File")
-    _send(
-        import_file,
-        str(caller.project.pk),
-        new_resource_id(),
-        device_id,
-        path,
-        caller.token.id,
-        body.duplicates,
-    )
+    _queue(caller, Work.IMPORT, device_id, path, again=body.duplicates)
     return "Data import added to the queue successfully!"
 
 
-def _send(task: "Task[Any, None]", *arguments: object) -> None:
-    try:
-        task.delay(*arguments)
-    except OperationalError as error:
-        log.exception("a job cannot be queued", task=task.name)
-        raise ApiError("Jobs cannot be queued right now", HTTPStatus.SERVICE_UNAVAILABLE) from error
+def _queue(caller: Caller, work: str, device_id: str, path: str, **wishes: object) -> None:
+    asked = {"device": device_id, "path": path, "token": caller.token.id, **wishes}
+    request = CsvRequest.objects.create(project=caller.project, work=work, **asked)
+    send_on_commit(run_csv, request.pk)

@@ -9,7 +9,7 @@ from ninja import Router
 from psycopg import Connection
 
 from backups_portal.projectdb import files
-from backups_portal.projectdb.tokens import find_token
+from backups_portal.projectdb.tokens import RIGHTS, find_token
 from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Project
 from backups_portal.tagoio_api.auth.project_token_auth import (
@@ -21,7 +21,6 @@ from backups_portal.tagoio_api.auth.project_token_auth import (
     profile_deletes,
     running_project,
 )
-from backups_portal.tagoio_api.auth.token_rights import RIGHTS
 from backups_portal.tagoio_api.envelope import ApiError, DeniedError, NotFoundError
 from backups_portal.tagoio_api.files.multipart_uploads import clean_path, upload_in_parts
 from backups_portal.tagoio_api.files.signed_urls import address, check_asker, read_path, sign_path

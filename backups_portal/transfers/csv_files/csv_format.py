@@ -27,6 +27,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.files import put_file
 from backups_portal.projectdb.record_csv import HEADERS
 from backups_portal.projectdb.records import Record, RecordError, parse_record
+from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.ui.csv_escaping import FORMULA_PATTERN, as_meant
 
 # Columns of exports that each project makes for itself.
@@ -91,10 +92,6 @@ class BadLine:
     reason: str
 
 
-class TooLargeError(Exception):
-    """The records do not fit into a file."""
-
-
 def write_csv(
     connection: Connection,
     device_id: str,
@@ -116,7 +113,7 @@ def write_csv(
         How many bytes it has.
 
     Raises:
-        TooLargeError: it would have more.
+        TransferRefusedError: it would have more.
     """
     start, end = between or (None, None)
     statement = f"{COLUMNS}{BETWEEN if between else ''}{ORDERED.format(headers)}"
@@ -128,7 +125,8 @@ def write_csv(
             for piece in copy:
                 file.write(piece)
                 if file.tell() > most:
-                    raise TooLargeError
+                    most_mb = f"{most / 1e6:g} MB"
+                    raise TransferRefusedError(f"The records take more than {most_mb}.")
     content = file.getvalue()
     put_file(connection, path=path, content=content, content_type="text/csv")
     return len(content)

@@ -11,11 +11,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
-from backups_portal.projectdb.files import find_file, put_file, spool_file
 from backups_portal.projectdb.record_writer import send
 from backups_portal.projects.access import RightLostError
 from backups_portal.projects.models import Membership, Project
-from backups_portal.tagoio_api.files import csv_jobs
 from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
 from backups_portal.transfers.csv_files.csv_import_export import export_csv, import_csv
 from backups_portal.transfers.errors import TransferRefusedError
@@ -144,42 +142,6 @@ class TestTheCommand:
         path.write_text(HEAD + ROW)
         with pytest.raises(CommandError, match=r"There is no device 0{24}"):
             call_command("import_csv", backup.slug, "0" * 24, str(path), "--preview")
-
-
-class TestTheJob:
-    """What became of a file is said in a file beside it."""
-
-    @pytest.fixture(autouse=True)
-    def _file(self, backup: Project, exported: str) -> None:
-        with open_project(backup) as connection:
-            put_file(connection, path="in.csv", content=exported.encode())
-
-    def said(self, project: Project, name: str) -> str | None:
-        with open_project(project) as connection:
-            if find_file(connection, name) is None:
-                return None
-            with spool_file(connection, name) as file:
-                return file.read().decode()
-
-    def test_it_skips_what_is_there_and_says_so(self, backup: Project) -> None:
-        csv_jobs.import_file(backup.pk, "1" * 24, DEVICE, "in.csv")
-        assert count_rows(backup) == 10
-        assert self.said(backup, "in.csv.errors.txt") is None
-        assert self.said(backup, "in.csv.skipped.txt") == (
-            "0 rows were imported. 10 rows already exist and were skipped.\n"
-        )
-        # What is said is of the last job.
-        csv_jobs.import_file(backup.pk, "2" * 24, "0" * 24, "in.csv")
-        assert self.said(backup, "in.csv.skipped.txt") is None
-        assert self.said(backup, "in.csv.errors.txt") == f"There is no device {'0' * 24}.\n"
-
-    def test_delivered_twice_at_once_it_is_done_once(self, backup: Project) -> None:
-        def deliver(_: int) -> None:
-            csv_jobs.import_file(backup.pk, "1" * 24, DEVICE, "in.csv", again=True)
-
-        with ThreadPoolExecutor(3) as workers:
-            list(workers.map(deliver, range(3)))
-        assert count_rows(backup) == 20
 
 
 class TestPreview:
