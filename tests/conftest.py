@@ -16,6 +16,7 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.contenttypes.management import create_contenttypes
 from django.core.cache import caches
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.test import override_settings
@@ -67,6 +68,18 @@ def _settings_of_tests() -> Iterator[None]:
         RESTORE_LOADERS=1,
     ):
         yield
+
+
+@pytest.fixture(scope="session")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Static files as `collectstatic` puts them for a deployment: hashed and compressed."""
+    folder = tmp_path_factory.mktemp("static")
+    deployed = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
+    with override_settings(
+        STORAGES={**django_settings.STORAGES, "staticfiles": deployed}, STATIC_ROOT=str(folder)
+    ):
+        call_command("collectstatic", interactive=False, verbosity=0)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,6 @@ gunicorn serves collected, compressed static files under hashed names, on the te
 stay for the tests of a module.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +12,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import Client, override_settings
@@ -55,19 +51,6 @@ class Portal:
     url: str
     storage: str
     folder: Path
-
-
-@pytest.fixture(scope="session")
-def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Static files as `collectstatic` puts them for a deployment."""
-    folder = tmp_path_factory.mktemp("static")
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, "STATIC_ROOT": str(folder)},
-        check=True,
-    )
-    return folder
 
 
 @pytest.fixture(scope="package")
