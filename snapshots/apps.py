@@ -4,6 +4,8 @@ from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 
+from backups_portal.lib.startup import SETTINGS
+
 
 class SnapshotsConfig(AppConfig):
     """Daily snapshots."""
@@ -11,9 +13,9 @@ class SnapshotsConfig(AppConfig):
     name = "snapshots"
 
     def ready(self) -> None:
-        register(check_master_keys)
-        register(check_copy_storage)
-        register(check_storages)
+        register(check_master_keys, SETTINGS)
+        register(check_copy_storage, SETTINGS)
+        register(check_storages, SETTINGS)
 
 
 def check_master_keys(**_: object) -> list[CheckMessage]:

@@ -14,9 +14,9 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
-from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.contenttypes.management import create_contenttypes
 from django.core.cache import caches
+from django.core.management import call_command
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.test import override_settings
@@ -26,17 +26,14 @@ from backups_portal.celery import app
 from tests import forced_sign_ins  # noqa: F401 - it listens
 from tests.emptying import empty_by_row
 from tests.processes import end_group
+from tests.quick_hashing import hash_quickly
 
 WORKER_SECONDS = 60.0
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hashing_is_quick() -> Iterator[None]:
-    """Hash passwords in a millisecond: no test is about how long that takes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Argon2PasswordHasher, "time_cost", 1)
-        patch.setattr(Argon2PasswordHasher, "memory_cost", 64)
-        yield
+def _hashing_is_quick() -> None:
+    hash_quickly()
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +68,18 @@ def _settings_of_tests() -> Iterator[None]:
         RESTORE_LOADERS=1,
     ):
         yield
+
+
+@pytest.fixture(scope="session")
+def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Static files as `collectstatic` puts them for a deployment: hashed and compressed."""
+    folder = tmp_path_factory.mktemp("static")
+    deployed = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
+    with override_settings(
+        STORAGES={**django_settings.STORAGES, "staticfiles": deployed}, STATIC_ROOT=str(folder)
+    ):
+        call_command("collectstatic", interactive=False, verbosity=0)
+    return folder
 
 
 @pytest.fixture(autouse=True)

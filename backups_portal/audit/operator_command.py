@@ -9,6 +9,7 @@ import pwd
 from django.core.management.base import BaseCommand
 
 from backups_portal.audit.recorder import acting_by_command
+from backups_portal.lib.startup import SETTINGS
 
 
 class ByOperator(BaseCommand):
@@ -21,6 +22,9 @@ class ByOperator(BaseCommand):
 
 class OperatorCommand(ByOperator):
     """Base of every other command of the portal."""
+
+    # The others look for mistakes of developers, and load every page for it: half of a start.
+    requires_system_checks = [SETTINGS]
 
 
 def system_user() -> str:

@@ -8,6 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 # Gunicorn's status of a worker that cannot start, which it does not try again.
 WORKER_BOOT_ERROR = 3
+# Tag of Django's checks that are about settings, which operators write.
+SETTINGS = "settings"
 
 
 def load_settings() -> None:

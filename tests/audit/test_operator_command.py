@@ -4,24 +4,40 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command, get_commands, load_command_class
+from django.core.management.base import BaseCommand, SystemCheckError
+from pytest_django import Settings
 
 from backups_portal.audit.audit_log import as_csv
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.operator_command import ByOperator, system_user
 from backups_portal.audit.recorder import acting_by_command, record
+from backups_portal.lib.startup import SETTINGS
 from tests.factories import make_account
 
 OURS = ("backups_portal.", "snapshots", "restores")
 
 
-def test_every_command_of_the_portal_is_an_operators() -> None:
+def commands() -> dict[str, BaseCommand]:
+    """The portal's own, by name."""
     ours = {name: app for name, app in get_commands().items() if str(app).startswith(OURS)}
+    return {name: load_command_class(app, name) for name, app in ours.items()}
+
+
+def test_every_command_of_the_portal_is_an_operators() -> None:
+    ours = commands()
     assert {"create_project", "restore_snapshot", "transfer", "changepassword"} <= set(ours)
-    assert not [
-        name
-        for name, app in ours.items()
-        if not isinstance(load_command_class(app, name), ByOperator)
-    ]
+    assert not [name for name, one in ours.items() if not isinstance(one, ByOperator)]
+
+
+def test_no_command_of_the_portal_loads_every_page_first() -> None:
+    asked = {tag for one in commands().values() for tag in one.requires_system_checks}
+    assert asked == {SETTINGS}
+
+
+def test_a_command_does_not_begin_with_settings_that_a_backup_fails_by(settings: Settings) -> None:
+    settings.SNAPSHOT_COPY_STORAGE = settings.SNAPSHOT_STORAGE
+    with pytest.raises(SystemCheckError, match="names the same place"):
+        call_command("create_account", "owner@example.com", skip_checks=False)
 
 
 @pytest.mark.django_db

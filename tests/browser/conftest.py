@@ -1,12 +1,9 @@
-"""The portal as it is deployed, and a browser: one of each for all tests of a module.
+"""The portal as it is deployed, and a browser: one of each for all tests of this folder.
 
 gunicorn serves collected, compressed static files under hashed names, on the test database; rows
 stay for the tests of a module.
 """
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +12,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import Client, override_settings
@@ -57,20 +53,7 @@ class Portal:
     folder: Path
 
 
-@pytest.fixture(scope="session")
-def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Static files as `collectstatic` puts them for a deployment."""
-    folder = tmp_path_factory.mktemp("static")
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, "STATIC_ROOT": str(folder)},
-        check=True,
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium. Playwright's loop in this thread must not keep Django from its database."""
     path = chromium.require()
@@ -79,26 +62,31 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def portal(
+@pytest.fixture(scope="package")
+def server(
     browser: Browser,
     django_db_setup: None,
-    django_db_blocker: DjangoDbBlocker,
     static_root: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Portal]:
-    """A portal that answers; its projects' databases are dropped afterwards."""
+    """A portal that answers: to start it takes as long as a dozen of its pages."""
     folder = tmp_path_factory.mktemp("portal")
     storage = f"file://{folder / 'snapshots'}"
-    with django_db_blocker.unblock(), override_settings(SNAPSHOT_STORAGE=storage):
-        environment = {
-            "SNAPSHOT_STORAGE": storage,
-            "STATIC_ROOT": str(static_root),
-            **database_of_this_test(),
-        }
+    environment = {
+        "SNAPSHOT_STORAGE": storage,
+        "STATIC_ROOT": str(static_root),
+        **database_of_this_test(),
+    }
+    with running("tests.browser.quick_portal", environment, folder / "portal.log") as url:
+        yield Portal(url, storage, folder)
+
+
+@pytest.fixture(scope="module")
+def portal(server: Portal, django_db_blocker: DjangoDbBlocker) -> Iterator[Portal]:
+    """The portal without rows of other modules; its projects' databases are dropped afterwards."""
+    with django_db_blocker.unblock(), override_settings(SNAPSHOT_STORAGE=server.storage):
         _note_processes()
-        with running("backups_portal.asgi", environment, folder / "portal.log") as url:
-            yield Portal(url, storage, folder)
+        yield server
         drop_databases()
         call_command("flush", interactive=False, verbosity=0)
         # Playwright's loop gives this module a connection of its own.

@@ -7,6 +7,12 @@ from tests.browser.conftest import Enter
 # So often Tab is pressed before somebody gives up.
 PATIENCE = 120
 PHONE = {"width": 390, "height": 844}
+# Whether an element has the focus, and its ring; it is gone where another one has its place.
+FOCUS = """element => {
+  const { outlineStyle: outline, boxShadow: shadow } = getComputedStyle(element);
+  const has_it = element === document.activeElement;
+  return { is_gone: !element.isConnected, has_it, outline, shadow };
+}"""
 WAYS = ("mouse", "keyboard", "phone", "no scripts")
 
 
@@ -93,12 +99,17 @@ class Keyboard(Hand):
 
     def _reach(self, target: Locator) -> None:
         target.wait_for()
+        # Found once: to look for its name again after each key goes through the whole page.
+        element = target.element_handle()
         for _ in range(PATIENCE):
-            if has_focus(target):
-                ring = target.evaluate("element => getComputedStyle(element)")
-                assert ring["outlineStyle"] != "none" or ring["boxShadow"] != "none", target
+            focus = element.evaluate(FOCUS)
+            if focus["is_gone"]:
+                element = target.element_handle()
+            elif focus["has_it"]:
+                assert focus["outline"] != "none" or focus["shadow"] != "none", target
                 return
-            self.page.keyboard.press("Tab")
+            else:
+                self.page.keyboard.press("Tab")
         raise AssertionError(f"the keyboard does not reach {target}")
 
 

@@ -2,10 +2,7 @@
 
 import http.client
 import json
-import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from django.conf import settings
 from django.test import Client
 
 from backups_portal.accounts.models import Account
@@ -49,20 +45,14 @@ def session(transactional_db: None) -> dict[str, str]:
 
 
 @pytest.fixture
-def servers(session: dict[str, str], tmp_path: Path) -> Iterator[dict[str, str]]:
+def servers(session: dict[str, str], static_root: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """The base URLs of the portal and the projects' API."""
     environment = {
         **database_of_this_test(),
         "METRICS_TOKEN": METRICS_TOKEN,
-        "STATIC_ROOT": str(tmp_path / "static"),
+        # As the image has them: a page of errors needs its styles.
+        "STATIC_ROOT": str(static_root),
     }
-    # As the image has them: a page of errors needs its styles.
-    subprocess.run(
-        [sys.executable, "manage.py", "collectstatic", "--noinput", "--verbosity=0"],
-        cwd=settings.BASE_DIR,
-        env={**os.environ, **environment},
-        check=True,
-    )
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(running(name, environment, tmp_path / f"{name}.log"))

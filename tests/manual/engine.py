@@ -19,7 +19,6 @@ from typing import Any
 
 import yaml
 
-from backups_portal.demo.postgres import binaries
 from backups_portal.demo.system_user import SystemUser, service_user
 
 ROOT = Path(__file__).parents[2]
@@ -158,7 +157,7 @@ class Engine:
 
     def _postgres_environment(self) -> dict[str, str]:
         return {
-            "PATH": f"{binaries().folder}:{os.environ['PATH']}",
+            "PATH": f"{self.settings['programs']}:{os.environ['PATH']}",
             "PGHOST": str(self.state),
             "PGPORT": self.settings["port"],
             "POSTGRES_USER": "postgres",

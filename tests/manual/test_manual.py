@@ -69,11 +69,15 @@ Run = Callable[..., str]
 def state() -> Iterator[Path]:
     """Where the engine keeps its volumes: its socket's path must be short, and others reach it."""
     folder = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))
-    user = service_user(folder / "volume")
+    user, programs = service_user(folder / "volume"), binaries().folder
     if user:
         user.take(folder)
-        make_reachable(user, (binaries().folder / "postgres", folder), lambda line: None)
-    given = {"port": str(free_port()), "redis_url": settings.REDIS_URL}
+        make_reachable(user, (programs / "postgres", folder), lambda line: None)
+    given = {
+        "port": str(free_port()),
+        "redis_url": settings.REDIS_URL,
+        "programs": str(programs),
+    }
     (folder / "engine.json").write_text(json.dumps(given))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
