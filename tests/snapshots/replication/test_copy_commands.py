@@ -17,6 +17,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.verification import verify, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import queue_copies
+from snapshots.storages.configured_storages import copy_place
 from tests.factories import make_account, make_project_row, make_snapshot
 from tests.s3 import bucket_url
 from tests.snapshots.replication.copies import (
@@ -110,6 +111,31 @@ def test_keys_are_wrapped_anew_in_both(
     assert "You can remove master keys other than new" in told
     settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW}"
     assert verify(snapshot).rows == verify_copy(snapshot).rows == snapshot.rows
+
+
+@pytest.mark.parametrize("name", ["SNAPSHOT_STORAGE", "SNAPSHOT_COPY_STORAGE"])
+def test_no_key_may_go_while_an_empty_folder_is_in_place_of_a_storage(
+    live_project: Project,
+    stored: Storage,
+    second: Storage,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    settings.SNAPSHOT_MASTER_KEYS = f"old:{OLD}"
+    snapshot = taken(live_project)
+    copied(snapshot)
+    settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW},old:{OLD}"
+    right = getattr(settings, name)
+    setattr(settings, name, f"file://{tmp_path / 'unmounted'}")
+    if name == "SNAPSHOT_COPY_STORAGE":
+        # As a folder that is not mounted has the address of the right one.
+        SnapshotCopy.objects.update(place=copy_place())
+    with pytest.raises(CommandError, match=r"could not be finished .* Keep every key"):
+        called("rotate_keys")
+    setattr(settings, name, right)
+    assert "You can remove master keys other than new" in called("rotate_keys")
 
 
 def test_what_lay_open_is_encrypted_in_both(
