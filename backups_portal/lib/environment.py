@@ -113,15 +113,19 @@ class Environment(environ.Env):
         """Parse an address, or the default where none is given; see `checked`."""
         return checked(var, parse, self.get_value(var, default="") or default)
 
-    def decimal(self, var: str, default: str) -> Decimal:
-        """Read an amount of money, not below zero."""
+    def decimal(self, var: str, default: str, *, places: int = 4) -> Decimal:
+        """Read an amount of money, not below zero.
+
+        Args:
+            places: The most digits behind the point.
+        """
         value = self.get_value(var, default="") or default
         try:
             amount = Decimal(value)
         except InvalidOperation:
             amount = Decimal("NaN")
         # What a charge can hold.
-        if not amount.is_finite() or not 0 <= amount < 10**8 or amount != round(amount, 4):
+        if not amount.is_finite() or not 0 <= amount < 10**8 or amount != round(amount, places):
             raise ImproperlyConfigured(f"{var} is not an amount: write one such as {default}.")
         return amount
 
