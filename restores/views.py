@@ -110,6 +110,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
                     name=values["name"],
                     accepted_charges=values["accept_charges"],
                     request_key=values["request_key"],
+                    shown_terms=values["quote"],
                 ),
                 address=address_of(self.request),
             )

@@ -26,6 +26,12 @@ class Quote:
     currency: str
 
     @property
+    def terms(self) -> str:
+        """Return the prices as a form sends them back, to see that they are still these."""
+        fees = (self.creation_fee, self.running_fee_per_hour)
+        return " ".join([*(f"{fee.normalize():f}" for fee in fees), self.currency])
+
+    @property
     def projected_month(self) -> Decimal:
         """Return what an instance costs that runs for an average month."""
         return projected_month(self.running_fee_per_hour, self.currency)
