@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from backups_portal.audit.models import AuditEvent
 from backups_portal.celery import app
 from backups_portal.projects.models import Project
 from snapshots.engine.storage import Storage
@@ -69,8 +70,12 @@ def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
     assert "bytes put back" in called("repair_snapshot", str(snapshot.pk))
     assert names(stored, live_project) == before
     assert verify(snapshot).rows == snapshot.rows
+    event = AuditEvent.objects.get(action="snapshot.repaired")
+    assert event.who.startswith("operator")
+    assert event.details["put_back_bytes"] > 0
     assert " 0 bytes put back" in called("repair_snapshot", "--all")
     assert "0 backups checked" in called("repair_snapshot", "--needed")
+    assert AuditEvent.objects.filter(action="snapshot.repaired").count() == 1
 
 
 def test_the_catalogue_comes_back_out_of_the_copy(
