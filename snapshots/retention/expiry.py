@@ -165,9 +165,7 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
 
 def _remove_objects(project_id: UUID, now: datetime) -> None:
     """Delete manifests of expired snapshots; failures are tried again later."""
-    rows = Snapshot.objects.filter(
-        project=project_id, state=Snapshot.State.EXPIRED, removed_at=None
-    )
+    rows = Snapshot.objects.half_removed().filter(project=project_id)
     for row in rows.order_by("scheduled_for"):
         try:
             if row.manifest:
