@@ -113,7 +113,7 @@ class Environment(environ.Env):
         """Parse an address, or the default where none is given; see `checked`."""
         return checked(var, parse, self.get_value(var, default="") or default)
 
-    def decimal(self, var: str, default: str, *, places: int = 4) -> Decimal:
+    def decimal(self, var: str, default: str, *, places: builtins.int = 4) -> Decimal:
         """Read an amount of money, not below zero.
 
         Args:
