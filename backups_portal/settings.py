@@ -20,7 +20,6 @@ from backups_portal.lib.addresses import (
     website,
 )
 from backups_portal.lib.crypto import Keyring, parse_master_keys
-from backups_portal.lib.currencies import digits_of
 from backups_portal.lib.environment import Environment, checked
 from backups_portal.lib.logs import log_settings
 from backups_portal.sign_in_settings import *  # noqa: F403 - settings are names of a module
@@ -391,7 +390,7 @@ PORTAL_API_REQUESTS_PER_MINUTE = env.int("PORTAL_API_REQUESTS_PER_MINUTE", defau
 CURRENCY = env.str("CURRENCY", default="") or "USD"
 if not re.fullmatch("[A-Z]{3}", CURRENCY):
     raise ImproperlyConfigured("CURRENCY must be three capital letters, such as USD.")
-PROJECT_CREATION_FEE = env.decimal("PROJECT_CREATION_FEE", "25.00", places=digits_of(CURRENCY))
+PROJECT_CREATION_FEE = env.decimal("PROJECT_CREATION_FEE", default="25.00", currency=CURRENCY)
 PROJECT_RUNNING_FEE_PER_HOUR = env.decimal("PROJECT_RUNNING_FEE_PER_HOUR", default="0.068")
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", choices=LEVELS)
