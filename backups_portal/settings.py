@@ -391,7 +391,7 @@ PORTAL_API_REQUESTS_PER_MINUTE = env.int("PORTAL_API_REQUESTS_PER_MINUTE", defau
 CURRENCY = env.str("CURRENCY", default="") or "USD"
 if not re.fullmatch("[A-Z]{3}", CURRENCY):
     raise ImproperlyConfigured("CURRENCY must be three capital letters, such as USD.")
-PROJECT_CREATION_FEE = env.decimal("PROJECT_CREATION_FEE", default="25.00")
+PROJECT_CREATION_FEE = env.decimal("PROJECT_CREATION_FEE", default="25.00", currency=CURRENCY)
 PROJECT_RUNNING_FEE_PER_HOUR = env.decimal("PROJECT_RUNNING_FEE_PER_HOUR", default="0.068")
 
 LOG_LEVEL = env.one_of("LOG_LEVEL", default="INFO", choices=LEVELS)

@@ -32,6 +32,8 @@ class RestoreForm(forms.Form):
         widget=forms.HiddenInput(),
         error_messages={"invalid": DAMAGED},
     )
+    # The prices that the page showed; see `Quote.terms`.
+    quote = forms.CharField(required=False, widget=forms.HiddenInput())
 
     def clean_request_key(self) -> uuid.UUID:
         """Return a new key for a form that came without one."""

@@ -19,6 +19,9 @@ from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import reading_storage
 
 CONFLICT = 409
+CHARGES_CHANGED = (
+    "The charges have changed since this page was shown. Check them, then accept them again."
+)
 NOT_FAILED = "Only a failed restore can be tried again."
 
 
@@ -29,12 +32,14 @@ class NewProject:
     Attributes:
         request_key: Names the request, so that asking twice makes one project.
         server: Where its database is placed; if None, where there is most room.
+        shown_terms: The prices that were accepted, as `Quote.terms`; empty: whatever they are.
     """
 
     name: str
     accepted_charges: bool
     request_key: uuid.UUID = field(default_factory=uuid.uuid4)
     server: DatabaseServer | None = None
+    shown_terms: str = ""
 
 
 def request_restore(
@@ -56,6 +61,8 @@ def request_restore(
     if earlier is not None:
         return earlier
     wanted = replace(wanted, name=_check_request(actor, wanted.name, wanted.accepted_charges))
+    if wanted.shown_terms and wanted.shown_terms != current_quote().terms:
+        raise RestoreRefusedError(CHARGES_CHANGED, field="accept_charges")
     _check_readable(snapshot)
     try:
         with transaction.atomic():

@@ -110,6 +110,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
                     name=values["name"],
                     accepted_charges=values["accept_charges"],
                     request_key=key_of_request(values["request_key"], values["name"].split()),
+                    shown_terms=values["quote"],
                 ),
                 address=address_of(self.request),
             )

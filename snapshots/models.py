@@ -56,6 +56,10 @@ class SnapshotQuerySet(LeaseQuerySet):
         """Select snapshots that are waiting or being taken."""
         return self.filter(state__in=Snapshot.UNFINISHED)
 
+    def half_removed(self) -> "SnapshotQuerySet":
+        """Select snapshots that have expired and are in storage still."""
+        return self.filter(state=Snapshot.State.EXPIRED, removed_at=None)
+
     def newest_good(self) -> "Snapshot | None":
         """Return the newest one that can be restored, with its hold."""
         good = self.good().select_related("hold").order_by("-taken_at", "-id")

@@ -6,9 +6,10 @@ An account that a command names, with `--owner` say, is whom the result belongs 
 import os
 import pwd
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from backups_portal.audit.recorder import acting_by_command
+from backups_portal.lib.database_outage import DJANGO_ERRORS, DRIVER_ERRORS, outage_in_words
 from backups_portal.lib.startup import SETTINGS
 
 
@@ -17,7 +18,10 @@ class ByOperator(BaseCommand):
 
     def execute(self, *args: object, **options: object) -> str | None:
         with acting_by_command(system_user()):
-            return super().execute(*args, **options)
+            try:
+                return super().execute(*args, **options)
+            except (*DJANGO_ERRORS, *DRIVER_ERRORS) as error:
+                raise CommandError(outage_in_words(error)) from error
 
 
 class OperatorCommand(ByOperator):

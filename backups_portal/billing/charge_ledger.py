@@ -5,8 +5,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Value
+from django.db.models import F, Max, Value
 from django.db.models.functions import Greatest
+from django.utils import timezone
 
 from backups_portal.billing.models import Charge
 from backups_portal.billing.prices import Quote
@@ -44,7 +45,12 @@ def charge_creation(*, project: Billed, quote: Quote, reason: str) -> Charge:
 
 
 def start_running(*, project: Billed, quote: Quote, reason: str) -> Charge:
-    """Start a project's running charge, unless one counts already."""
+    """Start a project's running charge, unless one counts already.
+
+    It begins when the last one has ended, if a clock that ran ahead said that this is later.
+    """
+    last = Charge.objects.filter(project_id=project.id).aggregate(at=Max("ends_at"))["at"]
+    now = timezone.now()
     charge, _ = Charge.objects.get_or_create(
         project_id=project.id,
         kind=Charge.Kind.RUNNING,
@@ -54,6 +60,7 @@ def start_running(*, project: Billed, quote: Quote, reason: str) -> Charge:
             "unit_price": quote.running_fee_per_hour,
             "currency": quote.currency,
             "reason": reason,
+            "starts_at": max(now, last or now),
         },
     )
     return charge

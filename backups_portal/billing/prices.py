@@ -3,22 +3,18 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 
-CENT = Decimal("0.01")
+from backups_portal.lib.currencies import rounded
+
 # The hours of an average month (365 * 24 / 12), as cloud price lists count them.
 HOURS_PER_MONTH = 730
 SECONDS_PER_HOUR = 3600
 
 
-def cents(amount: Decimal) -> Decimal:
-    """Round an amount to cents, halves up."""
-    return amount.quantize(CENT, ROUND_HALF_UP)
-
-
-def projected_month(fee_per_hour: Decimal) -> Decimal:
+def projected_month(fee_per_hour: Decimal, currency: str) -> Decimal:
     """Return what an instance costs that runs for an average month."""
-    return cents(fee_per_hour * HOURS_PER_MONTH)
+    return rounded(fee_per_hour * HOURS_PER_MONTH, currency)
 
 
 @dataclass(frozen=True)
@@ -30,9 +26,15 @@ class Quote:
     currency: str
 
     @property
+    def terms(self) -> str:
+        """Return the prices as a form sends them back, to see that they are still these."""
+        fees = (self.creation_fee, self.running_fee_per_hour)
+        return " ".join([*(f"{fee.normalize():f}" for fee in fees), self.currency])
+
+    @property
     def projected_month(self) -> Decimal:
         """Return what an instance costs that runs for an average month."""
-        return projected_month(self.running_fee_per_hour)
+        return projected_month(self.running_fee_per_hour, self.currency)
 
 
 def _next_month(moment: datetime) -> datetime:
@@ -41,7 +43,11 @@ def _next_month(moment: datetime) -> datetime:
 
 
 def by_month(
-    unit_price: Decimal, starts_at: datetime, ends_at: datetime | None, now: datetime
+    unit_price: Decimal,
+    currency: str,
+    starts_at: datetime,
+    ends_at: datetime | None,
+    now: datetime,
 ) -> Iterator[tuple[date, Decimal]]:
     """Split a running cost into calendar months (UTC), up to now.
 
@@ -49,21 +55,21 @@ def by_month(
         unit_price: for one hour; a part of an hour costs its share, by the second.
 
     Yields:
-        The first day of a month, and its amount in cents.
+        The first day of a month, and its amount, rounded.
     """
     end = min(ends_at or now, now).astimezone(UTC)
     start = starts_at.astimezone(UTC)
     while start < end:
         stop = min(_next_month(start), end)
-        yield start.date().replace(day=1), running_cost(unit_price, stop - start)
+        yield start.date().replace(day=1), running_cost(unit_price, currency, stop - start)
         start = stop
 
 
-def running_cost(unit_price: Decimal, length: timedelta) -> Decimal:
-    """Return what a time of running costs, in cents.
+def running_cost(unit_price: Decimal, currency: str, length: timedelta) -> Decimal:
+    """Return what a time of running costs, rounded.
 
     Args:
         unit_price: for one hour; a part of an hour costs its share, by the second.
     """
     seconds = Decimal(str(length.total_seconds()))
-    return cents(unit_price * seconds / SECONDS_PER_HOUR)
+    return rounded(unit_price * seconds / SECONDS_PER_HOUR, currency)

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from backups_portal.billing import prices
 from backups_portal.billing.models import Charge
+from backups_portal.lib.currencies import rounded
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,9 @@ def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
     """Split a charge into calendar months (UTC), by their first days."""
     if charge.kind == Charge.Kind.CREATION:
         first_day = charge.starts_at.astimezone(UTC).date().replace(day=1)
-        return [(first_day, prices.cents(charge.unit_price))]
-    return list(prices.by_month(charge.unit_price, charge.starts_at, charge.ends_at, now))
+        return [(first_day, rounded(charge.unit_price, charge.currency))]
+    price, currency = charge.unit_price, charge.currency
+    return list(prices.by_month(price, currency, charge.starts_at, charge.ends_at, now))
 
 
 def _running(charges: Iterable[Charge]) -> list[Charge]:
@@ -60,7 +62,7 @@ def _running(charges: Iterable[Charge]) -> list[Charge]:
 def _projected(running: Iterable[Charge]) -> list[Total]:
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for charge in running:
-        sums[charge.currency] += prices.projected_month(charge.unit_price)
+        sums[charge.currency] += prices.projected_month(charge.unit_price, charge.currency)
     return [Total(currency, amount) for currency, amount in sorted(sums.items())]
 
 
@@ -95,9 +97,10 @@ def cost_between(project_id: uuid.UUID, since: datetime, until: datetime) -> lis
         if charge.kind == Charge.Kind.RUNNING:
             length = min(charge.ends_at or until, until) - max(charge.starts_at, since)
             if length > timedelta():
-                sums[charge.currency] += prices.running_cost(charge.unit_price, length)
+                cost = prices.running_cost(charge.unit_price, charge.currency, length)
+                sums[charge.currency] += cost
         elif charge.starts_at >= since:
-            sums[charge.currency] += prices.cents(charge.unit_price)
+            sums[charge.currency] += rounded(charge.unit_price, charge.currency)
     return [Total(currency, amount) for currency, amount in sorted(sums.items())]
 
 

@@ -17,12 +17,15 @@ from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
 
 from backups_portal.lib.addresses.url import AddressError
+from backups_portal.lib.currencies import digits_of
 
 TRUE, FALSE = ("1", "true", "yes", "on", "y", "ok"), ("0", "false", "no", "off", "n")
 # As django-environ reads a line of a .env file.
 ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*")
 # Seconds of 30 years, which every clock and every calendar can add to today.
 MOST = 1_000_000_000
+# What a charge can hold.
+MOST_MONEY, MAX_DIGITS = 10**8, 4
 Value = TypeVar("Value")
 
 
@@ -113,15 +116,23 @@ class Environment(environ.Env):
         """Parse an address, or the default where none is given; see `checked`."""
         return checked(var, parse, self.get_value(var, default="") or default)
 
-    def decimal(self, var: str, default: str) -> Decimal:
-        """Read an amount of money, not below zero."""
+    def decimal(self, var: str, default: str, *, currency: str = "") -> Decimal:
+        """Read an amount of money, not below zero.
+
+        Args:
+            currency: If it is paid as it is, and so has no more digits than this has.
+        """
+        places = digits_of(currency) if currency else MAX_DIGITS
         value = self.get_value(var, default="") or default
         try:
             amount = Decimal(value)
         except InvalidOperation:
             amount = Decimal("NaN")
-        # What a charge can hold.
-        if not amount.is_finite() or not 0 <= amount < 10**8 or amount != round(amount, 4):
+        if (
+            not amount.is_finite()
+            or not 0 <= amount < MOST_MONEY
+            or amount != round(amount, places)
+        ):
             raise ImproperlyConfigured(f"{var} is not an amount: write one such as {default}.")
         return amount
 

@@ -34,7 +34,18 @@ def send(delivery: Delivery) -> None:
         UndeliveredError: it did not arrive.
         UnwantedError: nobody is there for it any more.
     """
+    _check_wanted(delivery)
     SENDERS[Delivery.Channel(delivery.channel)](delivery)
+
+
+def _check_wanted(delivery: Delivery) -> None:
+    """Raise UnwantedError for what owners turned off since it was made."""
+    wishes = _wishes(delivery)
+    if delivery.kind in wishes.muted:
+        raise UnwantedError(f"“{delivery.get_kind_display()}” was turned off.")
+    is_letter = delivery.channel == Delivery.Channel.EMAIL and delivery.kind != Kind.DIGEST
+    if is_letter and not wishes.by_email:
+        raise UnwantedError("E-mail was turned off.")
 
 
 def _send_email(delivery: Delivery) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
+from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.digest_contents import digest_of, next_digest
@@ -36,7 +37,8 @@ def queue_digest(project_id: UUID, now: datetime) -> bool:
     too far ahead is planned again.
 
     Returns:
-        Whether there was one; not of a project that does not run, and not twice.
+        Whether there was one; not of a project that does not run, and of no week twice, also if
+        the time zone was changed so that last week is not over there.
     """
     rows = NotificationSettings.objects.select_for_update(of=("self",), skip_locked=True)
     due = rows.filter(_due_or_too_far(now), pk=project_id)
@@ -51,9 +53,17 @@ def queue_digest(project_id: UUID, now: datetime) -> bool:
     if not is_due or project.state != Project.State.ACTIVE:
         return False
     details = digest_of(project, now)
+    if _was_told(project.pk, details["period"], now):
+        log.info("this week had its digest", project=project.pk)
+        return False
     record(action=ACTION, actor=None, project=project, subject=details["period"], details=details)
     log.info("digest queued", project=project.pk)
     return True
+
+
+def _was_told(project_id: UUID, period: str, now: datetime) -> bool:
+    events = AuditEvent.objects.filter(project_id=project_id, action=ACTION, subject=period)
+    return events.filter(at__gt=now - 2 * FARTHEST).exists()
 
 
 def _due_or_too_far(now: datetime) -> Q:

@@ -26,7 +26,7 @@ from snapshots.engine.errors import StorageError
 from snapshots.engine.layout import keys_folder
 from snapshots.models import Hold, Snapshot, SnapshotCopy
 from snapshots.replication.copy_sweep import destroy_copies
-from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.storages.storage_marker import right_storage
 
 log = get_logger(__name__)
 
@@ -127,7 +127,7 @@ def _delete_backups(project: Project) -> bool:
 
 
 def _destroy_backups(project_id: UUID) -> None:
-    storage = snapshot_storage()
+    storage = right_storage()
     # The keys go first: without them no remaining copy can be read.
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):

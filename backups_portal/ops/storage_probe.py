@@ -9,7 +9,7 @@ from snapshots.engine.errors import EngineError
 from snapshots.engine.layout import PROBES, is_data_key
 from snapshots.engine.storage import Storage
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
-from snapshots.storages.storage_marker import check_storage
+from snapshots.storages.storage_marker import right_storage
 
 log = get_logger(__name__)
 
@@ -19,18 +19,12 @@ LONGEST_TRY = timedelta(hours=1)
 
 def storage_works() -> bool:
     """Return if the storage works; log the fault."""
-    return _works(_right_storage)
+    return _works(right_storage)
 
 
 def copies_work() -> bool:
     """Tell whether the second storage takes an object and gives it back."""
     return _works(copy_storage)
-
-
-def _right_storage() -> Storage:
-    storage = snapshot_storage()
-    check_storage(storage)
-    return storage
 
 
 def _works(opened: Callable[[], Storage | None]) -> bool:

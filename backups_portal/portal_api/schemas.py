@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from ninja import Field, Schema
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, StrictBool, StrictInt
 
-from backups_portal.billing.prices import CENT
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.transfers.plan.selection import KINDS, Rule, Unmatched
@@ -33,7 +32,7 @@ def money(amount: Decimal) -> str:
     plain = amount.normalize()
     exponent = plain.as_tuple().exponent
     is_fine = isinstance(exponent, int) and exponent < -2
-    return f"{plain if is_fine else amount.quantize(CENT):f}"
+    return f"{plain if is_fine else amount.quantize(Decimal('0.01')):f}"
 
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]

@@ -44,13 +44,18 @@ def shut_down(
 
 
 @transaction.atomic
-def start_again(*, project: Project, actor: Account, address: str | None = None) -> Project:
+def start_again(
+    *, project: Project, actor: Account, shown_terms: str = "", address: str | None = None
+) -> Project:
     """Start a project that was shut down again, and charge it again.
 
     Its next backup is due at once, and is left out where this day has one.
 
+    Args:
+        shown_terms: The prices that the actor saw, as `Quote.terms`; empty: whatever they are.
+
     Raises:
-        ShutDownRefusedError: its grace period is over.
+        ShutDownRefusedError: its grace period is over, or the prices have changed.
         RightLostError: the actor was removed a moment ago.
     """
     hold_right(actor, Permission.MANAGE_PROJECT, project)
@@ -62,10 +67,15 @@ def start_again(*, project: Project, actor: Account, address: str | None = None)
         raise ShutDownRefusedError(
             "This project's grace period is over. It can't be started again."
         )
+    quote = current_quote()
+    if shown_terms and shown_terms != quote.terms:
+        raise ShutDownRefusedError(
+            "The price has changed since this page was shown. Check it, then start the project."
+        )
     row.state, row.shut_down_at = Project.State.ACTIVE, None
     row.save(update_fields=["state", "shut_down_at"])
     MainDatabase.objects.filter(project=row).update(next_snapshot_at=now)
-    start_running(project=row, quote=current_quote(), reason="Started again")
+    start_running(project=row, quote=quote, reason="Started again")
     record(action=STARTED, actor=actor, project=row, address=address)
     return row
 

@@ -62,7 +62,12 @@ class StartAgainView(ProjectPermissionMixin, View):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
-            start_again(project=self.project, actor=self.account, address=address_of(request))
+            start_again(
+                project=self.project,
+                actor=self.account,
+                shown_terms=request.POST.get("quote", ""),
+                address=address_of(request),
+            )
         except ShutDownRefusedError as refused:
             messages.error(request, str(refused))
         else:

@@ -3,6 +3,7 @@
 A drawing has no size of its own, so its words stay as large as all others at any width.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,6 +11,7 @@ from decimal import Decimal
 from itertools import pairwise
 from math import ceil, floor, log
 
+from backups_portal.lib.currencies import digits_of
 from backups_portal.ui import formats, moments
 from backups_portal.ui.viewer_time_zone import viewers_zone
 
@@ -157,7 +159,7 @@ def scale_to(highest: Amount, unit: str) -> tuple[float, list[str]]:
     """Return a round amount that is not less, and the scale from it down to zero."""
     whole, write = _whole(float(highest), unit)
     # There is no half a row and no part of a cent; sizes have one digit behind the point.
-    least = 0.01 if unit not in COUNTED else 0.1 if whole > 1 else 1.0
+    least = 10.0 ** -digits_of(unit) if unit not in COUNTED else 0.1 if whole > 1 else 1.0
     step = max(round_step(float(highest) / whole), least)
     count = max(ceil(float(highest) / whole / step - 1e-9), 1)
     lines = [write(step * number) for number in range(count, 0, -1)]
@@ -189,7 +191,7 @@ def _whole(highest: float, unit: str) -> tuple[float, Callable[[float], str]]:
 
 
 def _short(amount: str) -> str:
-    return amount.replace(f".00{formats.NO_BREAK}", formats.NO_BREAK)
+    return re.sub(rf"\.0+{formats.NO_BREAK}", formats.NO_BREAK, amount)
 
 
 def round_step(highest: float) -> float:

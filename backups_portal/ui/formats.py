@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+from backups_portal.lib.currencies import digits_of
 from backups_portal.lib.timezones import zone_of
 
 SIZE_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
@@ -52,13 +53,13 @@ def count(number: int, noun: str) -> str:
 
 
 def money(amount: Decimal, currency: str) -> str:
-    """Write an amount in cents with its currency: 1,234.50 USD."""
-    return f"{amount:,.2f}{NO_BREAK}{currency}"
+    """Write a rounded amount with its currency: 1,234.50 USD."""
+    return f"{amount:,.{digits_of(currency)}f}{NO_BREAK}{currency}"
 
 
 def price(amount: Decimal, currency: str) -> str:
-    """Write a unit price with every digit that counts, at least two: 0.068 USD."""
-    digits = max(2, -int(amount.normalize().as_tuple().exponent))
+    """Write a unit price with every digit that counts, at least its currency's: 0.068 USD."""
+    digits = max(digits_of(currency), -int(amount.normalize().as_tuple().exponent))
     return f"{amount:,.{digits}f}{NO_BREAK}{currency}"
 
 

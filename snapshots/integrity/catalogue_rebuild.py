@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
+from backups_portal.lib.advisory_locks import session_lock
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.catalogue import VARIABLE
 from backups_portal.projectdb.provisioning import database_name
@@ -41,6 +42,12 @@ log = get_logger(__name__)
 NEARBY = timedelta(days=366)
 # So far may a database server's clock be ahead of ours.
 AHEAD = timedelta(days=1)
+# Of nobody else: locks of projects are of their ids, which are random.
+REBUILD_LOCK = 20_260_001
+
+
+class RebuildingError(Exception):
+    """Another process is rebuilding the catalogue."""
 
 
 @dataclass
@@ -71,9 +78,14 @@ def rebuild_each(storage: Storage, owner: Account, *, is_copy: bool = False) -> 
 
     Raises:
         StorageError: the storage cannot be read.
+        ProvisioningError: no database server could take a project.
+        RebuildingError: somebody else is at it.
     """
-    for project_id in _project_ids(storage):
-        yield _rebuild(storage, project_id, owner, is_copy=is_copy)
+    with session_lock(REBUILD_LOCK) as is_ours:
+        if not is_ours:
+            raise RebuildingError("The catalogue is already being rebuilt.")
+        for project_id in _project_ids(storage):
+            yield _rebuild(storage, project_id, owner, is_copy=is_copy)
 
 
 def _project_ids(storage: Storage) -> list[UUID]:

@@ -21,6 +21,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import SECOND, copy_storage, has_copies
+from snapshots.storages.storage_marker import check_copies
 from snapshots.storages.storage_signs import copies_sign
 
 log = get_logger(__name__)
@@ -105,11 +106,12 @@ def destroy_copies(project_id: UUID) -> None:
     """Delete everything of a project from the second storage, the keys first.
 
     Raises:
-        StorageError: it is away.
+        StorageError: it is away, or another one.
     """
     if not has_copies():
         return
     storage = _open()
+    check_copies(storage)
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):
             storage.delete(item.key)

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from backups_portal.audit.recorder import record
 from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.object_sweep import delete_manifest
 from snapshots.engine.snapshot_copy import Copied, copy_snapshot
@@ -38,6 +39,13 @@ def repair(snapshot: Snapshot) -> Copied:
         )
     if repaired.new_bytes:
         forget_locks(snapshot.project_id)
+        record(
+            action="snapshot.repaired",
+            actor=None,
+            project=snapshot.project,
+            subject=f"Backup of {snapshot.local_date}",
+            details={"snapshot": str(snapshot.pk), "put_back_bytes": repaired.new_bytes},
+        )
     if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
         delete_manifest(first, snapshot.manifest)
     SnapshotCopy.objects.filter(pk=snapshot.pk).update(needed_at=None)

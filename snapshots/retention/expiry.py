@@ -17,7 +17,7 @@ from snapshots.engine.object_sweep import delete_manifest
 from snapshots.models import Snapshot
 from snapshots.retention.in_use import snapshots_in_use
 from snapshots.retention.retention_rules import YOUNG, Kept, decide
-from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.storages.storage_marker import right_storage
 
 log = get_logger(__name__)
 
@@ -165,13 +165,11 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
 
 def _remove_objects(project_id: UUID, now: datetime) -> None:
     """Delete manifests of expired snapshots; failures are tried again later."""
-    rows = Snapshot.objects.filter(
-        project=project_id, state=Snapshot.State.EXPIRED, removed_at=None
-    )
+    rows = Snapshot.objects.half_removed().filter(project=project_id)
     for row in rows.order_by("scheduled_for"):
         try:
             if row.manifest:
-                delete_manifest(snapshot_storage(), row.manifest)
+                delete_manifest(right_storage(), row.manifest)
         except StorageError:
             log.exception("could not remove", snapshot=row.id, project=project_id)
             continue

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.due_times import local_date
+from backups_portal.projects.due_times import last_run, local_date, next_run
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui.formats import day_and_time
 from snapshots.models import Snapshot
@@ -85,6 +85,10 @@ def _tell(project_id: UUID, now: datetime) -> bool:
     database = rows.select_related("project").filter(pk=project_id).first()
     if database is None or not _without_backup(now).filter(pk=project_id).exists():
         return False
+    newest = Snapshot.objects.good().filter(project=project_id).order_by("-taken_at").first()
+    if newest and _next_due(newest, database) > now - LATE:
+        # The schedule was changed, and the day of the newest backup has no second one.
+        return False
     day = local_date(now, database.backup_time_zone)
     told = AuditEvent.objects.filter(
         project_id=project_id,
@@ -94,12 +98,20 @@ def _tell(project_id: UUID, now: datetime) -> bool:
     )
     if told.exists():
         return False
-    record_missed(database.project, day, _reason(database, now))
+    record_missed(database.project, day, _reason(database, newest, now))
     return True
 
 
-def _reason(database: MainDatabase, now: datetime) -> str:
-    newest = Snapshot.objects.good().filter(project=database.pk).order_by("-taken_at").first()
+def _next_due(newest: Snapshot, database: MainDatabase) -> datetime:
+    """Return the first run of today's schedule that is of a later date than a backup."""
+    at, zone = database.backup_time, database.backup_time_zone
+    moment = next_run(newest.taken_at or newest.scheduled_for, at, zone)
+    while last_run(moment, at, zone).local_date <= newest.local_date:
+        moment = next_run(moment, at, zone)
+    return moment
+
+
+def _reason(database: MainDatabase, newest: Snapshot | None, now: datetime) -> str:
     has = (
         f"The newest good backup is of {day_and_time(newest.taken_at)} UTC"
         if newest and newest.taken_at

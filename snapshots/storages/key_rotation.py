@@ -23,6 +23,7 @@ from snapshots.engine.layout import (
 from snapshots.engine.storage import ENCRYPTED, Storage, open_storage, place_of
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import FIRST, SECOND, copy_place, has_copies
+from snapshots.storages.storage_marker import check_copies, check_storage
 
 log = get_logger(__name__)
 
@@ -78,6 +79,8 @@ def _rotate_storage(url: str, name: str, masters: MasterKeys) -> Rotated:
     rotated = Rotated(name, place_of(url))
     try:
         storage = open_storage(url, name)
+        # In an empty folder nothing is left to do, and everything is in the storage it stands for.
+        (check_storage if name == FIRST else check_copies)(storage)
         for folder in storage.folders():
             _rotate_folder(storage, folder, masters, rotated)
     except StorageError as error:

@@ -1,20 +1,41 @@
 """Tell the storage that holds the backups from an empty folder.
 
-A folder that is not mounted is empty, and what is written to it is lost to the right
-one.
+A folder that is not mounted is empty: what is written to it is lost to the right one, and what is
+deleted or encrypted in it stays there as it was.
 """
 
+from collections.abc import Sequence
+
+from django.db.models import Q
+
 from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.models import Project
 from snapshots.engine.errors import MissingObjectError, StorageError
 from snapshots.engine.layout import MARKER
 from snapshots.engine.storage import Storage
-from snapshots.models import Snapshot
+from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.storages.configured_storages import copy_place, snapshot_storage
 
 log = get_logger(__name__)
 
 CONTENT = b'{"holds": "backups"}'
 # If there is no marker yet, one of so many backups must be there.
 LOOKED_FOR = 20
+# Backups that are to be deleted, and have not been.
+HALF_REMOVED = Q(removed_at=None) | Q(
+    project__state=Project.State.REMOVED, project__removed_at=None
+)
+
+
+def right_storage() -> Storage:
+    """Open the first storage; see `check_storage`.
+
+    Raises:
+        StorageError: it cannot be opened, or is another one.
+    """
+    storage = snapshot_storage()
+    check_storage(storage)
+    return storage
 
 
 def check_storage(storage: Storage) -> None:
@@ -25,8 +46,7 @@ def check_storage(storage: Storage) -> None:
     """
     if _has(storage, MARKER):
         return
-    stored = Snapshot.objects.completed().order_by("pk").values_list("manifest", flat=True)
-    wanted = list(stored[:LOOKED_FOR])
+    wanted = _wanted()
     if wanted and not any(_has(storage, key) for key in wanted):
         log.error(
             "the storage holds none of the recorded backups: it may be an empty folder in place of "
@@ -38,6 +58,30 @@ def check_storage(storage: Storage) -> None:
             "operator needs to check that it is the right one."
         )
     storage.put_stored(MARKER, CONTENT)
+
+
+def check_copies(storage: Storage) -> None:
+    """Check that the second storage has one of the copies that were made there.
+
+    Raises:
+        StorageError: it has not, or cannot be read.
+    """
+    copied = SnapshotCopy.objects.filter(state=SnapshotCopy.State.COPIED, place=copy_place())
+    wanted = copied.order_by("-copied_at").values_list("snapshot__manifest", flat=True)
+    found = list(wanted[:LOOKED_FOR])
+    if found and not any(_has(storage, key) for key in found):
+        raise StorageError(
+            f"{storage.name} has none of the newest copies. Check that it is the right one."
+        )
+
+
+def _wanted() -> Sequence[str]:
+    stored = Snapshot.objects.completed().order_by("pk").values_list("manifest", flat=True)
+    if found := list(stored[:LOOKED_FOR]):
+        return found
+    going = Snapshot.objects.filter(HALF_REMOVED, state=Snapshot.State.EXPIRED)
+    manifests = going.exclude(manifest="").order_by("-taken_at").values_list("manifest", flat=True)
+    return list(manifests[:LOOKED_FOR])
 
 
 def _has(storage: Storage, key: str) -> bool:

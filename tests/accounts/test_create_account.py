@@ -8,6 +8,7 @@ from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
 from django.test import Client
 
+from backups_portal.accounts.management.commands import create_account
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.second_factor import asks_for_code
 from backups_portal.audit.models import AuditEvent
@@ -34,6 +35,17 @@ def test_account_can_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
         account.email,
         None,
     )
+
+
+def test_a_command_that_is_cut_short_leaves_no_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(create_account, "record", cut)
+    with pytest.raises(KeyboardInterrupt):
+        create("ada@example.com", "correct horse battery", monkeypatch)
+    assert not Account.objects.exists()
+    assert not EmailAddress.objects.exists()
 
 
 def test_a_new_password_is_given_and_written_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,3 +103,10 @@ def test_the_command_says_it_to_programs(events: list[AuditEvent]) -> None:
 def test_another_key_makes_other_seals(events: list[AuditEvent], settings: Any) -> None:
     settings.INSTALLATION_KEY = "cd" * 32
     assert "position 1 was changed" in verify().broken
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("position", ["²", "", "-1", "one"])
+def test_a_position_that_is_no_number(position: str) -> None:
+    with pytest.raises(CommandError, match="Write the position and its seal"):
+        call_command("verify_audit", f"--expect={position}:{'a' * 64}")

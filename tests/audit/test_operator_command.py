@@ -1,10 +1,11 @@
 """What an operator does by command is in the audit log as the operator's."""
 
+import re
 from io import StringIO
 
 import pytest
 from django.core.management import call_command, get_commands, load_command_class
-from django.core.management.base import BaseCommand, SystemCheckError
+from django.core.management.base import BaseCommand, CommandError, SystemCheckError
 from pytest_django import Settings
 
 from backups_portal.audit.audit_log import as_csv
@@ -59,3 +60,19 @@ def test_a_new_project_is_the_owners_and_the_act_is_not() -> None:
     event = AuditEvent.objects.get(action="project.created")
     assert (event.account_id, event.details["system_user"]) == (None, system_user())
     assert event.details["via"] == "command"
+
+
+@pytest.mark.parametrize("text", ["noon", "2026-13-01", "9999-12-31", "0001-01-01T00:00+10:00"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["run_schedule", "--at"],
+        ["undo_deletions", "--since"],
+        ["snapshot_records", "6f1c1a52-1a42-4d2c-a5d5-0e8d6b0f5a11", "device", "--since"],
+        ["transfer", "source", "target", "--until"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_time_that_is_none_is_refused_in_a_sentence(command: list[str], text: str) -> None:
+    with pytest.raises(CommandError, match=f"“{re.escape(text)}” is not a time. Write it like"):
+        call_command(*command, text)

@@ -61,6 +61,16 @@ def test_stop_before_the_start_costs_nothing() -> None:
     assert charge.ends_at == charge.starts_at
 
 
+def test_a_clock_that_is_set_back_charges_no_hour_twice() -> None:
+    project = factories.make_project_row()
+    first = start_running(project=project, quote=QUOTE, reason="")
+    # The clock ran an hour ahead when the project was shut down.
+    stop_running(project=project, at=first.starts_at + timedelta(hours=1))
+    first.refresh_from_db()
+    again = start_running(project=project, quote=QUOTE, reason="Started again")
+    assert again.starts_at == first.ends_at
+
+
 def charge(**fields: object) -> Charge:
     project = factories.make_project_row()
     values = {

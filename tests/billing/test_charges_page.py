@@ -129,6 +129,27 @@ def test_chart_shows_a_year_and_one_currency() -> None:
     assert months_chart([]) is None
 
 
+def test_yen_add_up_on_page_and_in_the_file(
+    client: Client, owner: Account, project: Project
+) -> None:
+    start = datetime(2022, 6, 30, 23, 10, tzinfo=UTC)
+    add(project, "creation", "2500", start, currency="JPY")
+    # 53 months, each rounded to whole yen.
+    add(project, "running", "6.77", start, currency="JPY", ends_at=start.replace(2026, 10, 5))
+    page = read(client, owner, project)
+    found = statement(project.pk, timezone.now())
+    rows = list(
+        csv.DictReader(client.get(f"/projects/{project.slug}/charges/csv/").text.split("\r\n"))
+    )
+    assert {row["amount"] for row in rows if "." in row["amount"]} == set()
+    (total,) = found.totals
+    assert len(found.months) == 53
+    assert sum(Decimal(row["amount"]) for row in rows) == total.amount
+    assert sum(line.amount for line in found.lines) == total.amount
+    assert sum(month.amount for month in found.months) == total.amount
+    assert f"{total.amount:,.0f} JPY" in page
+
+
 def test_csv_adds_up_to_the_statement(client: Client, owner: Account, project: Project) -> None:
     add(project, "creation", "25", datetime(2026, 1, 1, tzinfo=UTC), reason="=evil()")
     start, end = datetime(2026, 1, 31, 12, tzinfo=UTC), datetime(2026, 2, 1, 12, tzinfo=UTC)

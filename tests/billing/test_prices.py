@@ -3,10 +3,12 @@
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backups_portal.billing.prices import Quote, by_month
+from backups_portal.lib.currencies import rounded
 
 FEE = Decimal("0.068")
 START = datetime(2026, 1, 15, tzinfo=UTC)
@@ -14,7 +16,7 @@ START = datetime(2026, 1, 15, tzinfo=UTC)
 
 def amount(fee: Decimal, start: datetime, end: datetime | None, now: datetime) -> Decimal:
     """What an instance costs in all its months."""
-    return sum((part for _, part in by_month(fee, start, end, now)), Decimal("0.00"))
+    return sum((part for _, part in by_month(fee, "USD", start, end, now)), Decimal("0.00"))
 
 
 def test_quote_projects_730_hours() -> None:
@@ -36,8 +38,21 @@ def test_nothing_is_owed_before_the_start() -> None:
 
 def test_months_begin_in_utc() -> None:
     start = datetime(2026, 12, 31, 23, tzinfo=UTC)
-    months = list(by_month(Decimal(1), start, None, start + timedelta(hours=3)))
+    months = list(by_month(Decimal(1), "USD", start, None, start + timedelta(hours=3)))
     assert months == [(date(2026, 12, 1), Decimal("1.00")), (date(2027, 1, 1), Decimal("2.00"))]
+
+
+@pytest.mark.parametrize(
+    ("currency", "expected"),
+    [("USD", "0.50"), ("JPY", "1"), ("KWD", "0.500"), ("CLF", "0.5000"), ("XXX", "0.50")],
+)
+def test_amounts_have_the_digits_of_their_currency(currency: str, expected: str) -> None:
+    later = START + timedelta(minutes=30)
+    ((_, found),) = by_month(Decimal(1), currency, START, None, later)
+    assert str(found) == expected
+    assert Quote(Decimal(25), Decimal("0.0683"), currency).projected_month == rounded(
+        Decimal("49.859"), currency
+    )
 
 
 @given(
@@ -47,7 +62,7 @@ def test_months_begin_in_utc() -> None:
 )
 def test_months_add_up_to_the_amount(fee: Decimal, hours: float, start: datetime) -> None:
     now = start + timedelta(hours=hours)
-    months = list(by_month(fee, start, None, now))
+    months = list(by_month(fee, "USD", start, None, now))
     total = amount(fee, start, None, now)
     exact = fee * Decimal(str((now - start).total_seconds())) / 3600
     assert abs(total - exact) <= Decimal("0.005") * max(1, len(months))

@@ -6,6 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
+from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.identity.id_lookup import variables_of_transfer
@@ -68,3 +69,11 @@ def test_nothing_to_look_up_and_nowhere_to_look(client: Client) -> None:
     assert "The project&#39;s database is not responding." in page
     assert "Nothing in this project replaces it." not in page
     assert f'value="{"a" * 24}"' in page
+
+
+def test_a_removed_project_has_no_ids(live: Project) -> None:
+    Project.objects.filter(pk=live.pk).update(
+        state=Project.State.REMOVED, shut_down_at=timezone.now(), sealed_password=b""
+    )
+    with pytest.raises(CommandError, match=f"^{live.slug} was removed, with its database"):
+        call_command("new_ids", live.slug, "f" * 24)

@@ -149,6 +149,8 @@ WRONG: list[tuple[str, str]] = [
     ("LOG_FORMAT", "xml"),
     ("PROJECT_CREATION_FEE", "25,00"),
     ("PROJECT_CREATION_FEE", "NaN"),
+    # It is charged as it was told: to the cent.
+    ("PROJECT_CREATION_FEE", "25.005"),
     ("PROJECT_RUNNING_FEE_PER_HOUR", "-1"),
     ("SNAPSHOT_FULL_EVERY_DAYS", "99999999"),
     ("ORPHAN_GRACE_HOURS", "9999999999"),
@@ -168,6 +170,12 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
         read(monkeypatch, **environment)
     assert refused.value.__cause__ is None
     return str(refused.value)
+
+
+def test_yen_have_no_fractions(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refusal(monkeypatch, CURRENCY="JPY", PROJECT_CREATION_FEE="25.50")
+    assert "PROJECT_CREATION_FEE" in said
+    assert read(monkeypatch, CURRENCY="JPY")["PROJECT_CREATION_FEE"] == 25
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG)

@@ -239,6 +239,28 @@ class TestWho:
         happen("proof.failed", project, reason=REASON, snapshot=SNAPSHOT)
         assert [delivery.kind for delivery in tell()] == ["proof"]
 
+    @pytest.mark.parametrize("change", [{"by_email": False}, {"wanted": ["missed"]}])
+    def test_not_by_mail_once_it_was_turned_off(
+        self, project: Project, choose: Choose, letters: Mailbox, change: dict[str, Any]
+    ) -> None:
+        happen("snapshot.failed", project, reason=REASON)
+        (made,) = plan_deliveries(timezone.now())
+        choose(**change)
+        deliver(made)
+        delivery = Delivery.objects.get()
+        assert (delivery.state, letters.messages) == (State.DROPPED, [])
+        assert "turned off" in delivery.reason
+
+    def test_no_webhook_of_what_nobody_wants_to_hear_any_more(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        choose(webhook=hook.url, by_email=False)
+        happen("snapshot.failed", project, reason=REASON)
+        (made,) = plan_deliveries(timezone.now())
+        choose(webhook=hook.url, by_email=False, wanted=["missed"])
+        deliver(made)
+        assert (Delivery.objects.get().state, hook.asked) == (State.DROPPED, [])
+
     def test_not_once_the_webhook_is_gone(
         self, project: Project, choose: Choose, hook: Receiver
     ) -> None:

@@ -131,6 +131,20 @@ class TestWhen:
         # And if it did not for weeks, there is one and not one per week.
         assert len(pass_time(DUE + 30 * DAY, DUE + 30 * DAY + MINUTE)) == 1
 
+    def test_no_week_twice_after_a_change_of_the_time_zone(
+        self, project: Project, digest: NotificationSettings, letters: Mailbox
+    ) -> None:
+        assert len(pass_time(DUE)) == 1
+        # In Los Angeles it is still Sunday when the next one is due in Berlin.
+        MainDatabase.objects.filter(pk=project.pk).update(backup_time_zone="America/Los_Angeles")
+        assert pass_time(DUE + 7 * DAY) == []
+        assert len(pass_time(DUE + 7 * DAY + 9 * HOUR)) == 1
+        subjects = AuditEvent.objects.filter(action="notifications.digest").order_by("pk")
+        assert list(subjects.values_list("subject", flat=True)) == [
+            "16 Nov 2026 to 22 Nov 2026",
+            "23 Nov 2026 to 29 Nov 2026",
+        ]
+
     def test_turning_it_on_waits_for_the_next_monday(
         self, project: Project, choose: Choose
     ) -> None:

@@ -158,12 +158,40 @@ class TestTheCommand:
             (("add", "second", "--url", "no url"), "cannot take projects"),
             (("add", "second", "--url", "mysql://u:p@h"), "write postgresql://"),
             (("add", "second", "--url", "postgresql://u:p/w@h"), "A port is a number"),
+            (("add", "second", "--url", " "), "^Give the server's address"),
+            (("add", "", "--url", settings.PROJECT_DATABASE_URL), "no visible characters"),
+            (("add", "a\nb", "--url", settings.PROJECT_DATABASE_URL), "line breaks"),
+            (
+                ("add", " second", "--url", settings.PROJECT_DATABASE_URL),
+                "begin or end with a space",
+            ),
+            (("add", "s" * 101, "--url", settings.PROJECT_DATABASE_URL), "at most 100 characters"),
+            (
+                ("add", "second", "--url", NOWHERE, "--max-projects", "2147483648"),
+                "from 0 .no limit. to 2147483647",
+            ),
         ],
     )
     def test_refuses_what_cannot_be(self, arguments: tuple[str, ...], message: str) -> None:
         with pytest.raises(CommandError, match=message):
             run(*arguments)
         assert not DatabaseServer.objects.exists()
+        assert not AuditEvent.objects.exists()
+
+    def test_what_changes_nothing_is_refused_and_not_written_down(self) -> None:
+        server("second")
+        with pytest.raises(CommandError, match=r"^Name what to change of “second”, such as"):
+            run("set", "second")
+        assert not AuditEvent.objects.exists()
+
+    def test_a_server_that_is_known_is_changed_by_being_added_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", StringIO(f"{settings.PROJECT_DATABASE_URL}\n" * 2))
+        run("add", "second")
+        run("add", "second")
+        events = AuditEvent.objects.order_by("pk").values_list("action", "details__address")
+        assert list(events) == [("server.added", "changed"), ("server.changed", "changed")]
 
     def test_an_error_does_not_repeat_the_password(self) -> None:
         for url in ("psql+x://u:s3cret@h/d", "postgresql://u:%s3cret@h/d", "x s3cret"):

@@ -1,5 +1,6 @@
 """Shutting a project down, and starting it again."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -82,6 +83,21 @@ def test_started_again_it_costs_again_and_is_backed_up(client: Client, project: 
     assert Charge.objects.filter(ends_at=None).count() == 1
     assert Charge.objects.count() == 2
     assert MainDatabase.objects.get().next_snapshot_at is not None
+
+
+def test_a_price_that_changed_since_the_page_was_shown_is_shown_first(
+    client: Client, project: Project, settings: Settings
+) -> None:
+    shut_down(client, project)
+    page = client.get(f"/projects/{project.slug}/").text
+    (quote,) = re.findall(r'name="quote" value="([^"]*)"', page)
+    settings.PROJECT_RUNNING_FEE_PER_HOUR *= 2
+    url = f"/projects/{project.slug}/start-again/"
+    said = client.post(url, {"quote": quote}, follow=True).text
+    assert "The price has changed since this page was shown." in said
+    assert Charge.objects.filter(ends_at=None).count() == 0
+    (quote,) = re.findall(r'name="quote" value="([^"]*)"', said)
+    assert "is running again" in client.post(url, {"quote": quote}, follow=True).text
 
 
 def test_after_the_grace_period_it_stays_shut_down(client: Client, project: Project) -> None:

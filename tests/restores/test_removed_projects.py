@@ -1,6 +1,7 @@
 """A project that was shut down: restorable for its grace period, then gone for good."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,6 +15,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
 from backups_portal.ops import project_removal
 from backups_portal.ops.project_removal import remove_if_over
+from backups_portal.ops.storage_probe import storage_works
 from backups_portal.ops.tasks import sweep
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.project_creation import check_name
@@ -122,6 +124,20 @@ def test_a_server_that_is_away_is_asked_again(
         assert not Membership.objects.filter(project=project).exists(), "nobody gets in meanwhile"
     assert remove_if_over(project.pk, over)
     assert databases() == others
+    assert stored(project) == []
+
+
+def test_an_empty_folder_in_place_of_the_storage_is_no_removal(
+    project: Project, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    storage_works()
+    over = end(project)
+    with monkeypatch.context() as unmounted:
+        unmounted.setattr(settings, "SNAPSHOT_STORAGE", f"file://{tmp_path / 'unmounted'}")
+        assert not remove_if_over(project.pk, over)
+    assert not AuditEvent.objects.filter(action="project.data_removed").exists()
+    assert stored(project)
+    assert remove_if_over(project.pk, over)
     assert stored(project) == []
 
 

@@ -226,6 +226,26 @@ def test_a_double_click_is_one_restore(
     assert Restore.objects.filter(name="Rescue me again", state="queued").exists()
 
 
+def test_charges_that_changed_since_the_page_was_shown_are_accepted_again(
+    client: Client, owner: Account, snapshot: Snapshot, queue: Queue, settings: Any
+) -> None:
+    client.force_login(owner)
+    url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
+    form = {"name": "Rescue", "accept_charges": "on", "quote": shown_quote(client.get(url))}
+    settings.PROJECT_RUNNING_FEE_PER_HOUR *= 2
+    refused = client.post(url, form)
+    assert refused.status_code == 400
+    assert "The charges have changed since this page was shown." in text_of(refused)
+    assert not Restore.objects.exists()
+    client.post(url, {**form, "quote": shown_quote(refused)})
+    assert Restore.objects.get().running_fee_per_hour == settings.PROJECT_RUNNING_FEE_PER_HOUR
+
+
+def shown_quote(page: Any) -> str:
+    (quote,) = re.findall(r'name="quote" value="([^"]*)"', page.text)
+    return str(quote)
+
+
 def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
     client: Client,
     owner: Account,

@@ -268,6 +268,16 @@ class TestCommand:
         assert MainDatabase.objects.get(pk=project.pk).warm_restore
         assert AuditEvent.objects.filter(action="warm_restore.changed").count() == 3
 
+    @pytest.mark.parametrize("state", [Project.State.SHUT_DOWN, Project.State.REMOVED])
+    def test_nothing_is_kept_of_a_project_that_does_not_run(
+        self, project: Project, state: str
+    ) -> None:
+        Project.objects.filter(pk=project.pk).update(state=state, shut_down_at=timezone.now())
+        with pytest.raises(CommandError, match="does not run, so no proof is made"):
+            call_command("warm_restore", project.slug, "on")
+        assert not MainDatabase.objects.get(pk=project.pk).warm_restore
+        call_command("warm_restore", project.slug, "off", stdout=StringIO())
+
     def test_without_proofs_there_is_nothing_to_keep(self, project: Project) -> None:
         MainDatabase.objects.filter(pk=project.pk).update(proof_policy="off")
         with pytest.raises(CommandError, match="Proof of backups"):

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -154,6 +155,14 @@ class TestPruneSnapshots:
         assert f"removed {old.id} of Trucks ({old.local_date}): older than" in printed
         assert "the newest good backup" in printed
         assert "1 removed, 1 kept past retention" in printed
+
+    def test_it_says_what_is_in_storage_still(self, settings: Any, tmp_path: Path) -> None:
+        settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'unmounted'}"
+        said = StringIO()
+        call_command("prune_snapshots", stdout=StringIO(), stderr=said)
+        assert "1 removed backups are in storage still, and are deleted" in said.getvalue()
+        document = json.loads(run("prune_snapshots", "--json"))
+        assert document["left_in_storage"] == 1
 
     def test_a_dry_run_removes_nothing(self) -> None:
         assert "1 would be removed" in run("prune_snapshots", "--dry-run")

@@ -61,6 +61,19 @@ def test_price_shows_every_digit_that_counts(amount: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("amount", "currency", "text"),
+    [
+        ("1234.5", "USD", "1,234.50 USD"),
+        ("1234", "JPY", "1,234 JPY"),
+        ("1234.5", "KWD", "1,234.500 KWD"),
+    ],
+)
+def test_money_has_the_digits_of_its_currency(amount: str, currency: str, text: str) -> None:
+    assert plain(formats.money(Decimal(amount), currency)) == text
+    assert plain(formats.price(Decimal(amount), currency)) == text
+
+
+@pytest.mark.parametrize(
     ("zone", "text"),
     [
         (None, "1 Jul 2026, 12:00:00 UTC"),

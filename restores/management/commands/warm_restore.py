@@ -33,6 +33,8 @@ class Command(OperatorCommand):
         if project is None:
             raise CommandError(f"There is no project {options['project']}.")
         is_on = options["switch"] == "on"
+        if is_on and project.state != Project.State.ACTIVE:
+            raise CommandError(f"{project.slug} does not run, so no proof is made to be kept.")
         if is_on and project.main_database.proof_policy == MainDatabase.ProofPolicy.OFF:
             raise CommandError(
                 f"Proof of backups is off for {project.slug}, so there is nothing to keep. Owners "

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.db_time import database_now
 from snapshots.engine.errors import StorageError
+from snapshots.models import Snapshot
 from snapshots.replication.copy_sweep import remove_all_copies
 from snapshots.retention.expiry import Pruned, prune_each
 
@@ -42,13 +43,21 @@ class Command(OperatorCommand):
             (removed if item.goes else kept).append(as_json(item))
             if not options["json"]:
                 self._print(item, dry_run)
+        left = Snapshot.objects.half_removed().count()
         if options["json"]:
-            self.stdout.write(json.dumps({"dry_run": dry_run, "removed": removed, "kept": kept}))
+            document = {"dry_run": dry_run, "removed": removed, "kept": kept}
+            self.stdout.write(json.dumps({**document, "left_in_storage": left}))
         else:
             verb = "would be removed" if dry_run else "removed"
             self.stdout.write(f"{len(removed)} {verb}, {len(kept)} kept past retention")
-        if not dry_run:
-            self._prune_copies()
+        if dry_run:
+            return
+        if left:
+            self.stderr.write(
+                f"{left} removed backups are in storage still, and are deleted by a later sweep; "
+                "the log says why."
+            )
+        self._prune_copies()
 
     def _prune_copies(self) -> None:
         try:

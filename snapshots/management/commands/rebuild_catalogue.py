@@ -8,9 +8,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.projectdb.provisioning import ProvisioningError
 from backups_portal.ui.visible_names import seen_name
 from snapshots.engine.errors import StorageError
-from snapshots.integrity.catalogue_rebuild import Rebuilt, rebuild_each
+from snapshots.integrity.catalogue_rebuild import RebuildingError, Rebuilt, rebuild_each
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 
@@ -44,7 +45,7 @@ class Command(OperatorCommand):
                 found.append(rebuilt)
                 if not options["json"]:
                     self._print(rebuilt)
-        except StorageError as error:
+        except (StorageError, ProvisioningError, RebuildingError) as error:
             raise CommandError(str(error)) from error
         added, damaged = sum(item.added for item in found), sum(len(item.damaged) for item in found)
         if options["json"]:

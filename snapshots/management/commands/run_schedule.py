@@ -1,31 +1,15 @@
 """`manage.py run_schedule`: what beat runs once a minute."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
 from snapshots.tasks import run_schedule
-
-
-def parse_moment(text: str) -> datetime:
-    """Read an ISO 8601 date and time; without an offset it is in UTC.
-
-    Raises:
-        CommandError: it is none.
-    """
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise CommandError(
-            f"“{text}” is not a time. Write it like 2026-11-23T03:00 (UTC) "
-            "or 2026-11-23T03:00+01:00."
-        ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class Command(OperatorCommand):
@@ -34,11 +18,16 @@ class Command(OperatorCommand):
     help = "Queue the backups that are due and send them to the workers, as beat does."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--at", metavar="TIME", help="act as if it were this time (ISO 8601)")
+        parser.add_argument(
+            "--at",
+            type=moment_argument,
+            metavar="TIME",
+            help="act as if it were this time (ISO 8601)",
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
-        now = parse_moment(options["at"]) if options["at"] else timezone.now()
+        now = options["at"] or timezone.now()
         try:
             ticked = run_schedule(now)
         except OperationalError as error:

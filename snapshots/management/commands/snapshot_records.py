@@ -2,13 +2,13 @@
 
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from snapshots.engine.device_export import csv_pieces, parquet_pieces
@@ -34,8 +34,10 @@ class Command(OperatorCommand):
         parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
         parser.add_argument("device", metavar="DEVICE", help="the device's id")
         parser.add_argument("--variable", action="append", help="only this one; may be repeated")
-        parser.add_argument("--since", type=_moment, help="from this time on (ISO 8601, UTC)")
-        parser.add_argument("--until", type=_moment, help="before this time")
+        parser.add_argument(
+            "--since", type=moment_argument, help="from this time on (ISO 8601, UTC)"
+        )
+        parser.add_argument("--until", type=moment_argument, help="before this time")
         parser.add_argument("--format", choices=["csv", "parquet"], default="csv")
         parser.add_argument(
             "--output", type=Path, metavar="FILE", help="a new file; else standard output"
@@ -84,11 +86,6 @@ def _pieces(opened: OpenDevice, options: dict[str, Any]) -> Iterator[bytes]:
     if options["format"] == "parquet":
         return parquet_pieces(opened.records, selection)
     return csv_pieces(opened.records, selection, opened.prefix)
-
-
-def _moment(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _record(snapshot: Snapshot, opened: OpenDevice, kind: str) -> None:

@@ -1,12 +1,13 @@
 """`manage.py undo_deletions --since TIME`: after somebody has deleted or overwritten backups."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.recorder import record
 from snapshots.engine.errors import StorageError
 from snapshots.object_lock.deletion_undo import find_changed, undo
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
@@ -23,7 +24,7 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--since",
-            type=_moment,
+            type=moment_argument,
             required=True,
             metavar="TIME",
             help="a time before the first of it happened, such as 2026-11-25T03:00Z",
@@ -36,19 +37,28 @@ class Command(OperatorCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         counts = {"deleted": 0, "overwritten": 0}
+        storage = None
         try:
             storage = copy_storage() if options["copy"] else snapshot_storage()
             if storage is None:
                 raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
             for changed in find_changed(storage, options["since"]):
                 what = "deleted" if changed.is_deleted else "overwritten"
-                counts[what] += 1
                 if options["yes"]:
                     undo(storage, changed)
+                counts[what] += 1
                 if not options["json"]:
                     self.stdout.write(f"{what}: {changed.key}")
         except StorageError as error:
             raise CommandError(str(error)) from error
+        finally:
+            if storage and options["yes"] and any(counts.values()):
+                record(
+                    action="storage.deletions_undone",
+                    actor=None,
+                    subject=storage.name,
+                    details={**counts, "since": options["since"].isoformat()},
+                )
         if options["json"]:
             self.stdout.write(json.dumps({**counts, "brought_back": options["yes"]}))
             return
@@ -56,8 +66,3 @@ class Command(OperatorCommand):
         self.stdout.write(
             f"{counts['deleted']} deleted, {counts['overwritten']} overwritten; {end}"
         )
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

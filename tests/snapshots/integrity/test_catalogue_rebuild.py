@@ -6,14 +6,17 @@ from io import StringIO
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 from django.utils import timezone
 
-from backups_portal.projects.models import Membership, Project
+from backups_portal.projects.models import DatabaseServer, Membership, Project
 from snapshots.engine.layout import manifest_key
 from snapshots.engine.storage import Storage
+from snapshots.integrity.catalogue_rebuild import REBUILD_LOCK
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
 from snapshots.retention.expiry import prune
@@ -137,6 +140,22 @@ def test_a_name_that_nobody_could_give_is_not_brought_back(
     rebuild()
     project = Project.objects.get()
     assert project.name == f"Project {project.prefix}"
+
+
+def test_a_second_rebuild_at_the_same_time_is_refused(lost: dict[str, Any]) -> None:
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [REBUILD_LOCK])
+        with pytest.raises(CommandError, match=r"^The catalogue is already being rebuilt\.$"):
+            rebuild()
+    assert not Project.objects.exists()
+    assert rebuild()[0]["added"] == 2
+
+
+def test_no_server_that_could_take_the_projects(lost: dict[str, Any]) -> None:
+    DatabaseServer.objects.update(is_open=False)
+    with pytest.raises(CommandError, match=r"^No database server is accepting new projects"):
+        rebuild()
+    assert not Project.objects.exists()
 
 
 def test_an_owner_that_nobody_knows(lost: dict[str, Any]) -> None:

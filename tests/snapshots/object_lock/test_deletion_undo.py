@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import EngineError, MissingObjectError
 from snapshots.engine.layout import PROBES, keys_folder
@@ -93,7 +94,12 @@ def test_what_was_deleted_and_overwritten_restores_equal(
     with pytest.raises(EngineError):
         verify(snapshot)
 
+    assert not AuditEvent.objects.filter(action="storage.deletions_undone").exists()
+
     assert undone(before, "--yes") == {**found, "brought_back": True}
+    event = AuditEvent.objects.get(action="storage.deletions_undone")
+    assert event.who.startswith("operator")
+    assert (event.subject, event.details["deleted"]) == ("The backup storage", found["deleted"])
     assert verify(snapshot).rows == snapshot.rows
     restored(snapshot)
     # The versions that are there now are locked again, too.

@@ -11,12 +11,14 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.utils import timezone
 
+from backups_portal.audit.models import AuditEvent
 from backups_portal.celery import app
 from backups_portal.projects.models import Project
 from snapshots.engine.storage import Storage
 from snapshots.integrity.verification import verify, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import queue_copies
+from snapshots.storages.configured_storages import copy_place
 from tests.factories import make_account, make_project_row, make_snapshot
 from tests.s3 import bucket_url
 from tests.snapshots.replication.copies import (
@@ -68,8 +70,12 @@ def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
     assert "bytes put back" in called("repair_snapshot", str(snapshot.pk))
     assert names(stored, live_project) == before
     assert verify(snapshot).rows == snapshot.rows
+    event = AuditEvent.objects.get(action="snapshot.repaired")
+    assert event.who.startswith("operator")
+    assert event.details["put_back_bytes"] > 0
     assert " 0 bytes put back" in called("repair_snapshot", "--all")
     assert "0 backups checked" in called("repair_snapshot", "--needed")
+    assert AuditEvent.objects.filter(action="snapshot.repaired").count() == 1
 
 
 def test_the_catalogue_comes_back_out_of_the_copy(
@@ -110,6 +116,31 @@ def test_keys_are_wrapped_anew_in_both(
     assert "You can remove master keys other than new" in told
     settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW}"
     assert verify(snapshot).rows == verify_copy(snapshot).rows == snapshot.rows
+
+
+@pytest.mark.parametrize("name", ["SNAPSHOT_STORAGE", "SNAPSHOT_COPY_STORAGE"])
+def test_no_key_may_go_while_an_empty_folder_is_in_place_of_a_storage(
+    live_project: Project,
+    stored: Storage,
+    second: Storage,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    settings.SNAPSHOT_MASTER_KEYS = f"old:{OLD}"
+    snapshot = taken(live_project)
+    copied(snapshot)
+    settings.SNAPSHOT_MASTER_KEYS = f"new:{NEW},old:{OLD}"
+    right = getattr(settings, name)
+    setattr(settings, name, f"file://{tmp_path / 'unmounted'}")
+    if name == "SNAPSHOT_COPY_STORAGE":
+        # As a folder that is not mounted has the address of the right one.
+        SnapshotCopy.objects.update(place=copy_place())
+    with pytest.raises(CommandError, match=r"could not be finished .* Keep every key"):
+        called("rotate_keys")
+    setattr(settings, name, right)
+    assert "You can remove master keys other than new" in called("rotate_keys")
 
 
 def test_what_lay_open_is_encrypted_in_both(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from snapshots.replication import copy_run
 from snapshots.replication.copy_run import copy, queue_copies
 from snapshots.replication.copy_sweep import remove_copies, sweep_copies
 from snapshots.retention.expiry import prune
+from snapshots.storages.configured_storages import copy_place
 from tests.projectdatabases import open_database
 from tests.snapshots.replication.copies import NOWHERE, OLD, State, age, copied, flip, names
 from tests.takensnapshots import taken
@@ -164,6 +166,17 @@ def test_a_removed_project_is_destroyed_in_both_and_each_by_itself(
     assert project_removal._delete_backups(live_project)
     assert names(second, live_project) == set()
     assert not SnapshotCopy.objects.exists()
+
+
+def test_an_empty_folder_in_place_of_the_second_storage_is_no_removal(
+    live_project: Project, second: Storage, settings: Any, tmp_path: Path
+) -> None:
+    copied(taken(live_project))
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'unmounted'}"
+    # As a folder that is not mounted has the address of the right one.
+    SnapshotCopy.objects.update(place=copy_place())
+    assert not project_removal._delete_backups(live_project)
+    assert SnapshotCopy.objects.exists()
 
 
 def test_a_first_storage_that_is_away_keeps_no_copy_from_being_destroyed(

@@ -13,7 +13,7 @@ from backups_portal.projects.models import MainDatabase, Project
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore
-from snapshots.engine.layout import segment_key
+from snapshots.engine.layout import MARKER, segment_key
 from snapshots.engine.storage import Storage
 from snapshots.errors import HoldRefusedError
 from snapshots.integrity.orphan_objects import sweep_project
@@ -44,7 +44,7 @@ def aged(project: Project, days: float, storage: Storage | None = None, **fields
 
 
 def keys(storage: Storage) -> set[str]:
-    return {item.key for item in storage.list("")}
+    return {item.key for item in storage.list("")} - {MARKER}
 
 
 def states() -> dict[uuid.UUID, str]:
@@ -166,6 +166,22 @@ def test_a_storage_that_is_away_is_asked_again_next_time(
     (tmp_path / "file").write_text("in the way")
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'file' / 'storage'}"
     assert prune(NOW)[0].goes
+    settings.SNAPSHOT_STORAGE = working
+    old.refresh_from_db()
+    assert (old.state, old.removed_at) == (State.EXPIRED, None)
+    prune(NOW)
+    assert old.manifest not in keys(storage)
+
+
+def test_an_empty_folder_in_place_of_the_storage_is_no_removal(
+    storage: Storage, settings: Any, tmp_path: Any
+) -> None:
+    project = make_project_row()
+    old = aged(project, 8, storage)
+    aged(project, 0, storage)
+    working = settings.SNAPSHOT_STORAGE
+    settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'unmounted'}"
+    prune(NOW)
     settings.SNAPSHOT_STORAGE = working
     old.refresh_from_db()
     assert (old.state, old.removed_at) == (State.EXPIRED, None)

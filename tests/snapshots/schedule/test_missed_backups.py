@@ -1,7 +1,7 @@
 """A backup that was not taken is told of: once a local date, and where nothing else says it."""
 
 import threading
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.db import connection
@@ -26,8 +26,11 @@ def now() -> datetime:
 
 @pytest.fixture
 def project(now: datetime) -> Project:
-    """One that has run for some days."""
-    return make_project_row(created_at=now - 9 * DAY)
+    """One that has run for some days, and that was due three hours ago."""
+    project = make_project_row(created_at=now - 9 * DAY)
+    at = (now - 3 * HOUR).time().replace(second=0, microsecond=0)
+    MainDatabase.objects.update(backup_time=at, backup_time_zone="UTC")
+    return project
 
 
 def missed(project: Project) -> list[AuditEvent]:
@@ -41,6 +44,16 @@ def test_the_newest_is_too_old(project: Project, now: datetime) -> None:
     (event,) = missed(project)
     assert event.subject == f"Backup of {now.date()}"
     assert "none is under way; the next one is not planned yet" in event.details["reason"]
+
+
+def test_nothing_is_missed_until_a_later_time_of_day_has_come() -> None:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    project = make_project_row(created_at=noon - 9 * DAY)
+    make_snapshot(project, taken_at=noon - 27 * HOUR)
+    # It was moved from 09:00 after that day's backup, whose day has no second one.
+    MainDatabase.objects.update(backup_time=time(17), backup_time_zone="UTC")
+    assert find_missed(noon) == find_missed(noon + 6 * HOUR) == 0
+    assert find_missed(noon + 7 * HOUR) == 1
 
 
 def test_there_is_none_at_all(project: Project, now: datetime) -> None:

@@ -9,11 +9,25 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.db import transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from backups_portal.ui.visible_names import name_problem
+
+
+@transaction.atomic
+def _store(account: Account) -> None:
+    """Store an account that can sign in, and write that down; all or nothing."""
+    account.save()
+    account.vouch_for_email()
+    record(
+        action="account.created",
+        actor=None,
+        subject=account.email,
+        details={"account": account.pk},
+    )
 
 
 class Command(OperatorCommand):
@@ -42,14 +56,7 @@ class Command(OperatorCommand):
             validate_password(password, account)
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
-        account.save()
-        account.vouch_for_email()
-        record(
-            action="account.created",
-            actor=None,
-            subject=account.email,
-            details={"account": account.pk},
-        )
+        _store(account)
         if options["json"]:
             self.stdout.write(json.dumps({"id": account.pk, "email": account.email}))
         else:

@@ -45,6 +45,6 @@ def _expected(text: str | None) -> tuple[int, str] | None:
     if text is None:
         return None
     position, _, seal = text.partition(":")
-    if not position.isdigit() or len(seal) != 64:
+    if not (position.isascii() and position.isdigit()) or len(seal) != 64:
         raise CommandError("Write the position and its seal as POSITION:SEAL, as this prints it.")
     return int(position), seal.lower()

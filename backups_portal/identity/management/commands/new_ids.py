@@ -10,6 +10,7 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.identity.id_lookup import find_variable, list_tokens
 from backups_portal.lib import pgsession
 from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.projects.models import Project
 from backups_portal.transfers.command_lookup import find_project
 
 
@@ -25,6 +26,8 @@ class Command(OperatorCommand):
 
     def handle(self, *args: object, **options: Any) -> None:
         project, old = find_project(options["project"]), options["old"]
+        if project.state == Project.State.REMOVED:
+            raise CommandError(f"{project.slug} was removed, with its database.")
         with pgsession.connect(project_dsn(project)) as connection:
             tokens = list_tokens(connection, old=old)
         variable = None if tokens else find_variable(project, old)

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 from django.core.management.base import CommandError
+from django.db import transaction
 from django.db.models import Count
 
 from backups_portal.audit.operator_command import OperatorCommand
@@ -18,6 +19,11 @@ from backups_portal.projects.errors import ServerRefusedError
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.project_creation import installation
 from backups_portal.projects.servers import check_address, check_servers, register_server
+from backups_portal.ui.visible_names import name_problem
+
+NAME_LENGTH = 100
+# What the column holds.
+MOST_PROJECTS = 2**31 - 1
 
 
 class Command(OperatorCommand):
@@ -69,32 +75,44 @@ class Command(OperatorCommand):
             self.stdout.write("PROJECT_DATABASE_URL.")
 
     def _change(self, options: dict[str, Any]) -> None:
-        fields = _fields(options)
-        if options["url"] is not None or options["what"] == "add":
-            _set_address(options, options["url"] or sys.stdin.readline().strip())
-        changed = DatabaseServer.objects.filter(name=options["name"])
-        if not (changed.update(**fields) if fields else changed.exists()):
-            raise CommandError(f"There is no database server “{options['name']}”.")
-        record(
-            action=f"server.{'added' if options['what'] == 'add' else 'changed'}",
-            actor=None,
-            subject=options["name"],
-            details={**fields, **({"address": "changed"} if options["url"] is not None else {})},
-        )
+        name, fields = options["name"], _fields(options)
+        is_known = DatabaseServer.objects.filter(name=name).exists()
+        if not is_known and options["what"] == "set":
+            raise CommandError(f"There is no database server “{name}”.")
+        url = _address(options)
+        if not fields and url is None:
+            raise CommandError(f"Name what to change of “{name}”, such as --weight 50.")
+        # All or nothing: an address must not be in use that the audit log does not tell of.
+        with transaction.atomic():
+            if url is not None:
+                register_server(name, url)
+            if fields:
+                DatabaseServer.objects.filter(name=name).update(**fields)
+            record(
+                action=f"server.{'changed' if is_known else 'added'}",
+                actor=None,
+                subject=name,
+                details={**fields, **({} if url is None else {"address": "changed"})},
+            )
 
 
-def _set_address(options: dict[str, Any], url: str) -> None:
-    """Store a server's address, once it was found to do.
+def _address(options: dict[str, Any]) -> str | None:
+    """Return the address to store, once it was found to do; None if it stays as it is.
 
     Raises:
-        CommandError: nothing was changed.
+        CommandError: it does not.
     """
-    name = options["name"]
+    name, url = options["name"], options["url"]
+    if options["what"] == "add":
+        _check_name(name)
+    elif url is None:
+        return None
     known = DatabaseServer.objects.filter(name=name).first()
-    if known is None and options["what"] == "set":
-        raise CommandError(f"There is no database server “{name}”.")
     try:
-        url = postgresql.normalized(url)
+        url = postgresql.normalized(url or sys.stdin.readline())
+        if not url:
+            # libpq would look for a server on this machine.
+            raise CommandError(f"Give the server's address, such as {postgresql.EXAMPLE}.")
         if known:
             check_address(known, url)
         prepare_server(url, installation())
@@ -102,7 +120,17 @@ def _set_address(options: dict[str, Any], url: str) -> None:
         raise CommandError(f"{error} Nothing was changed.") from error
     except (psycopg.Error, AddressError) as error:
         raise CommandError(f"The server cannot take projects: {str(error).strip()}") from error
-    register_server(name, url)
+    return str(url)
+
+
+def _check_name(name: str) -> None:
+    if problem := name_problem(name):
+        raise CommandError(problem)
+    if name != name.strip() or len(name) > NAME_LENGTH:
+        raise CommandError(
+            f"A server's name has at most {NAME_LENGTH} characters, and does not begin or end with "
+            "a space."
+        )
 
 
 def _fields(options: dict[str, Any]) -> dict[str, object]:
@@ -112,8 +140,10 @@ def _fields(options: dict[str, Any]) -> dict[str, object]:
             raise CommandError("A weight is a number from 1 to 32767.")
         fields["weight"] = weight
     if (most := options["max_projects"]) is not None:
-        if most < 0:
-            raise CommandError("The most databases of a server is 0 (no limit) or more.")
+        if not 0 <= most <= MOST_PROJECTS:
+            raise CommandError(
+                f"The most databases is a number from 0 (no limit) to {MOST_PROJECTS}."
+            )
         fields["max_projects"] = most or None
     if (most := options["max_snapshots"]) is not None:
         if not 0 <= most <= 32767:

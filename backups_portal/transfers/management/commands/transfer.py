@@ -3,13 +3,13 @@
 import json
 import uuid
 from argparse import ArgumentParser
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.core.management.base import CommandError
 from django.http import Http404
 
+from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.models import Project
@@ -47,8 +47,8 @@ class Command(OperatorCommand):
         add("--device", action="append", metavar="ID", help="only this device; repeatable")
         add("--no-devices", action="store_true", help="only what --kind names")
         add("--variable", action="append", metavar="NAME", help="only this variable; repeatable")
-        add("--since", type=_moment, metavar="TIME", help="from this time on (ISO 8601)")
-        add("--until", type=_moment, metavar="TIME", help="before this time")
+        add("--since", type=moment_argument, metavar="TIME", help="from this time on (ISO 8601)")
+        add("--until", type=moment_argument, metavar="TIME", help="before this time")
         add("--kind", action="append", choices=KINDS, default=[], help="also these resources")
         add("--rule", choices=[str(rule) for rule in Rule], default=str(Rule.SKIP),
             help="if a record exists with a different value (default: skip)")  # fmt: skip
@@ -166,8 +166,3 @@ def _choice(options: JsonObject) -> Choice:
         unmatched=Unmatched(options["unmatched"]),
         tag=options["tag"],
     )
-
-
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
