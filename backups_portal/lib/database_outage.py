@@ -23,10 +23,11 @@ def is_outage(error: BaseException | None) -> bool:
 
 
 def outage_in_words(error: Exception) -> str:
-    """Say which database is not responding, in a sentence that names no server.
+    """Say which database is not responding, or has refused, in a sentence that names no server.
 
     Args:
         error: One of `DJANGO_ERRORS` or `DRIVER_ERRORS`.
     """
     which = "The portal's database" if isinstance(error, DJANGO_ERRORS) else "A main database"
-    return f"{which} is not responding: {first_line(error)}."
+    what = "is not responding" if is_outage(error) else "has refused"
+    return f"{which} {what}: {first_line(error)}."

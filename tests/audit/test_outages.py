@@ -8,7 +8,9 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.db import connection
 
+from backups_portal.audit.operator_command import OperatorCommand
 from tests.factories import make_project_row
 
 AWAY = "postgresql://portal:hidden@127.0.0.1:1/portal"
@@ -41,3 +43,15 @@ def test_a_main_database_is_away(command: str) -> None:
         CommandError, match=r"^A main database is not responding: Connection refused\.$"
     ):
         call_command(command, make_project_row().slug, "5" * 24, stdout=StringIO())
+
+
+@pytest.mark.django_db
+def test_a_database_that_refuses_is_not_called_away() -> None:
+    class Slow(OperatorCommand):
+        def handle(self, *args: object, **options: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = 1")
+                cursor.execute("SELECT pg_sleep(5)")
+
+    with pytest.raises(CommandError, match=r"^The portal's database has refused: canceling stat"):
+        call_command(Slow())
