@@ -52,7 +52,7 @@ ROWS, NEW_ROWS = 1_000, 200
 # the workers are at work, on a machine that has other things to do.
 SLOWEST, STARTING = 5.0, 60.0
 EXPIRY, ORPHANS = (
-    "snapshots.retention.expiry.snapshot_storage",
+    "snapshots.retention.expiry.right_storage",
     "snapshots.integrity.orphan_objects.snapshot_storage",
 )
 PROJECTS = """
