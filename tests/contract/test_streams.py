@@ -223,6 +223,7 @@ class Cable:
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._is_cut = False
+        self._moved_at = time.monotonic()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -235,7 +236,18 @@ class Cable:
                 server = socket.create_connection(self._to)
                 self._pairs.append((client, server))
                 for one, other in ((client, server), (server, client)):
-                    threading.Thread(target=_copy, args=(one, other), daemon=True).start()
+                    threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+
+    def _copy(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(data)
+                self._moved_at = time.monotonic()
+            other.shutdown(socket.SHUT_RDWR)
+
+    def is_quiet(self) -> bool:
+        """Whether nothing was on its way for a while."""
+        return time.monotonic() - self._moved_at > 1
 
     def cut(self) -> None:
         self._is_cut = True
@@ -251,13 +263,6 @@ class Cable:
     def close(self) -> None:
         self.cut()
         self._listening.close()
-
-
-def _copy(one: socket.socket, other: socket.socket) -> None:
-    with suppress(OSError):
-        while data := one.recv(65536):
-            other.sendall(data)
-        other.shutdown(socket.SHUT_RDWR)
 
 
 def run_by_python() -> list[str]:
@@ -297,6 +302,8 @@ def test_five_external_analyses_run_again_after_their_network_was_cut(
             # They are about to listen: what comes before is kept for them.
             trigger(one, each, [number])
         eventually(lambda: all(len(console(one, each)) == 1 for each in made))
+        # A client that is cut off from the answer to its own request ends: it is not listening.
+        eventually(cable.is_quiet)
         cable.cut()
         for each in made:
             trigger(one, each, ["while it was cut"])
