@@ -20,6 +20,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.test import override_settings
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from pytest_django import Settings
 
 from backups_portal.celery import app
@@ -29,6 +31,9 @@ from tests.processes import end_group
 from tests.quick_hashing import hash_quickly
 
 WORKER_SECONDS = 60.0
+# How long an example takes says how busy the machine is.
+examples.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)
