@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connections
 from django.test import Client
 from pytest_django import Settings
 
@@ -112,7 +113,10 @@ class TestRowsThatAreThere:
 
         def press(_: int) -> int:
             ready.wait()
-            return bring_in(backup, owner, HEAD + ROW * 500).rows
+            try:
+                return bring_in(backup, owner, HEAD + ROW * 500).rows
+            finally:
+                connections.close_all()
 
         with ThreadPoolExecutor(2) as presses:
             assert sorted(presses.map(press, range(2))) == [0, 500]
