@@ -33,8 +33,8 @@ KEPT = {"instance", "profile", "run_settings"}
 EMPTYING = ";".join(
     [
         *(f"DELETE FROM {table.name}" for table in reversed(TABLES) if table.name not in KEPT),
-        "UPDATE profile SET settings = DEFAULT",
-        "UPDATE run_settings SET settings = DEFAULT",
+        "UPDATE profile SET settings = DEFAULT, created_at = DEFAULT, updated_at = DEFAULT",
+        "UPDATE run_settings SET settings = DEFAULT, updated_at = DEFAULT",
     ]
 )
 
