@@ -118,6 +118,9 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             log.warning("restore refused %s", refused, snapshot=self.snapshot.pk)
             for field, message in refused.errors.items():
                 form.add_error(field, message)
+            if "accept_charges" in refused.errors:
+                # What was accepted is not what is shown now.
+                form.data = {**form.data, "accept_charges": ""}
             return self.refuse(form, refused.status)
         if self.sought:
             restore.remember(self.sought)

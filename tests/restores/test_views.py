@@ -236,6 +236,8 @@ def test_charges_that_changed_since_the_page_was_shown_are_accepted_again(
     refused = client.post(url, form)
     assert refused.status_code == 400
     assert "The charges have changed since this page was shown." in text_of(refused)
+    (box,) = re.findall(r'<input[^>]*name="accept_charges"[^>]*>', refused.text)
+    assert "checked" not in box
     assert not Restore.objects.exists()
     client.post(url, {**form, "quote": shown_quote(refused)})
     assert Restore.objects.get().running_fee_per_hour == settings.PROJECT_RUNNING_FEE_PER_HOUR
