@@ -1,6 +1,7 @@
 """A project whose owner listens, and servers that receive."""
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +12,9 @@ from backups_portal.audit.hash_chain import seal_events
 from backups_portal.audit.recorder import record
 from backups_portal.notifications.delivery import deliver
 from backups_portal.notifications.message_queue import plan_deliveries
-from backups_portal.notifications.models import CHOSEN, Delivery
+from backups_portal.notifications.models import CHOSEN, Delivery, NotificationSettings
 from backups_portal.notifications.notification_settings import Choice, change_notifications
-from backups_portal.projects.models import Project
+from backups_portal.projects.models import MainDatabase, Project
 from tests import factories
 from tests.notifications.receivers import Mailbox, Receiver, mailbox, receiver
 
@@ -57,6 +58,9 @@ DEFAULTS = {
 }
 # Changes the settings of a project; what is not named has its default.
 Choose = Callable[..., str]
+# A Monday, 06:00 in Berlin; the digest is due at seven.
+MONDAY = datetime(2026, 11, 23, 5, tzinfo=UTC)
+DUE = MONDAY + timedelta(hours=1)
 
 
 @pytest.fixture
@@ -82,3 +86,21 @@ def tell() -> list[Delivery]:
     for delivery_id in made:
         deliver(delivery_id)
     return list(Delivery.objects.filter(pk__in=made).order_by("created_at", "channel"))
+
+
+@pytest.fixture
+def berlin(project: Project) -> None:
+    """The project keeps the time of Berlin, and is older than a digest."""
+    MainDatabase.objects.update(
+        backup_time_zone="Europe/Berlin", next_snapshot_at=MONDAY + timedelta(days=1)
+    )
+    Project.objects.update(created_at=MONDAY - timedelta(days=60))
+    project.refresh_from_db()
+
+
+@pytest.fixture
+def digest(berlin: None, choose: Choose) -> NotificationSettings:
+    """A project whose digest is due this Monday."""
+    choose(weekly_digest=True)
+    NotificationSettings.objects.update(next_digest_at=DUE)
+    return NotificationSettings.objects.get()

@@ -6,10 +6,8 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from django.test import Client
 from django.utils import timezone
 
-from backups_portal.accounts.models import Account
 from backups_portal.audit.audit_log import details_in_words
 from backups_portal.audit.hash_chain import seal_events
 from backups_portal.audit.models import AuditEvent
@@ -17,7 +15,6 @@ from backups_portal.billing.models import Charge
 from backups_portal.notifications import digest_schedule
 from backups_portal.notifications.delivery import deliver, send_again
 from backups_portal.notifications.digest_contents import digest_of, next_digest, week_before
-from backups_portal.notifications.digest_link import address_to_turn_off
 from backups_portal.notifications.digest_schedule import due_digests, queue_digest
 from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.models import Delivery, NotificationSettings
@@ -26,30 +23,12 @@ from backups_portal.projects.models import MainDatabase, Membership, Project
 from restores.models import Proof
 from tests import factories
 from tests.evidence.conftest import happen
-from tests.notifications.conftest import Choose, tell
+from tests.notifications.conftest import DUE, MONDAY, Choose, tell
 from tests.notifications.receivers import Mailbox
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("berlin")]
 State = Delivery.State
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
-# A Monday, 06:00 in Berlin; the digest is due at seven.
-MONDAY = datetime(2026, 11, 23, 5, tzinfo=UTC)
-DUE = MONDAY + HOUR
-
-
-@pytest.fixture(autouse=True)
-def _berlin(project: Project) -> None:
-    MainDatabase.objects.update(backup_time_zone="Europe/Berlin", next_snapshot_at=MONDAY + DAY)
-    Project.objects.update(created_at=MONDAY - 60 * DAY)
-    project.refresh_from_db()
-
-
-@pytest.fixture
-def digest(project: Project, choose: Choose) -> NotificationSettings:
-    """A project whose digest is due this Monday."""
-    choose(weekly_digest=True)
-    NotificationSettings.objects.update(next_digest_at=DUE)
-    return NotificationSettings.objects.get()
 
 
 def pass_time(*moments: datetime) -> list[Delivery]:
@@ -352,63 +331,3 @@ class TestContents:
         assert "Cold <Chain>" in plain
         assert "Cold &lt;Chain&gt;" in page
         assert "<Chain>" not in page
-
-
-class TestTurningItOff:
-    @pytest.fixture
-    def address(self, digest: NotificationSettings, project: Project, owner: Account) -> str:
-        return address_to_turn_off(project, owner)
-
-    def test_the_letter_has_it_for_people_and_mail_programs(
-        self, digest: NotificationSettings, address: str, letters: Mailbox
-    ) -> None:
-        pass_time(DUE)
-        (letter,) = letters.messages
-        link = f"https://portal.example.com{address}"
-        assert letter["List-Unsubscribe"].strip() == f"<{link}>"
-        assert letter["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-        assert all(link in part for part in parts(letter))
-
-    def test_one_click_without_signing_in(
-        self, client: Client, digest: NotificationSettings, address: str
-    ) -> None:
-        strict = Client(enforce_csrf_checks=True)
-        assert "Turn the weekly digest off?" in strict.get(address).text
-        digest.refresh_from_db()
-        assert digest.next_digest_at, "whoever only follows links turns nothing off"
-        for _ in range(2):
-            answer = strict.post(address, {"List-Unsubscribe": "One-Click"})
-            assert "The weekly digest is off" in answer.text
-        digest.refresh_from_db()
-        assert digest.next_digest_at is None
-        event = AuditEvent.objects.filter(action="notifications.changed").latest("pk")
-        assert event.account_email == "olivia@example.com"
-        assert event.details == {"weekly_digest": {"old": "on", "new": "off"}}
-
-    @pytest.mark.parametrize("method", ["get", "post"])
-    def test_not_by_who_owns_it_no_more(
-        self, client: Client, digest: NotificationSettings, address: str, method: str
-    ) -> None:
-        Membership.objects.update(role="collaborator")
-        assert getattr(client, method)(address).status_code == 404
-        digest.refresh_from_db()
-        assert digest.next_digest_at
-
-    def test_not_with_another_project_in_it(
-        self, client: Client, digest: NotificationSettings, address: str
-    ) -> None:
-        other = factories.make_project_row(owner=Account.objects.get(email="olivia@example.com"))
-        signature = address.rstrip("/").rpartition(":")[2]
-        forged = f"/digest/off/{other.pk.hex}-{other.created_by_id}:{signature}/"
-        assert client.post(forged).status_code == 404
-
-    def test_the_form_has_it_too(self, client: Client, owner: Account, project: Project) -> None:
-        client.force_login(owner)
-        page = "/projects/cold-chain/notifications/"
-        form = {"by_email": "on", "reminder_days": "7"}
-        client.post(page, {**form, "weekly_digest": "on"})
-        assert NotificationSettings.objects.get().next_digest_at
-        event = AuditEvent.objects.filter(action="notifications.changed").latest("pk")
-        assert event.details["weekly_digest"] == {"old": "off", "new": "on"}
-        client.post(page, form)
-        assert NotificationSettings.objects.get().next_digest_at is None
