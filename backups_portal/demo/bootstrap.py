@@ -60,22 +60,28 @@ def say(line: str) -> None:
 
 
 def _run(options: Options) -> int:
-    for port in (options.port, api_port(options.port)):
+    with opened(options.data_dir) as folder:
+        _check_ports(options.port)
+        return _run_in(folder, options)
+
+
+def _check_ports(first: int) -> None:
+    for port in (first, api_port(first)):
         if not is_free(port):
             raise DemoError(
-                f"Port {port} is in use, and the demo needs {options.port} and the one after it: "
+                f"Port {port} is in use, and the demo needs {first} and the one after it: "
                 "choose another one with --port."
             )
-    with (
-        opened(options.data_dir) as folder,
-        running(
-            folder,
-            database_url=os.environ.get("DATABASE_URL", ""),
-            redis_url=os.environ.get("REDIS_URL", ""),
-            durable=True,
-            say=say,
-        ) as services,
-    ):
+
+
+def _run_in(folder: DataFolder, options: Options) -> int:
+    with running(
+        folder,
+        database_url=os.environ.get("DATABASE_URL", ""),
+        redis_url=os.environ.get("REDIS_URL", ""),
+        durable=True,
+        say=say,
+    ) as services:
         _check(services)
         prepared = environment(folder, services, os.environ, port=options.port)
         write_whole(folder.path / "demo.env", shell_lines(prepared))
