@@ -120,7 +120,8 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
                 form.add_error(field, message)
             if "accept_charges" in refused.errors:
                 # What was accepted is not what is shown now.
-                form.data = {**form.data, "accept_charges": ""}
+                form.data = written = self.request.POST.copy()
+                written["accept_charges"] = ""
             return self.refuse(form, refused.status)
         if self.sought:
             restore.remember(self.sought)

@@ -25,6 +25,7 @@ from restores.sought_rows import SoughtRows
 from restores.tasks import run_restore
 from snapshots.models import Snapshot
 from tests import factories
+from tests.pageforms import form_of
 from tests.projectdatabases import DEVICE
 
 pytestmark = pytest.mark.django_db
@@ -231,21 +232,36 @@ def test_charges_that_changed_since_the_page_was_shown_are_accepted_again(
 ) -> None:
     client.force_login(owner)
     url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
-    form = {"name": "Rescue", "accept_charges": "on", "quote": shown_quote(client.get(url))}
+    form = {**form_of(client.get(url).text, url), "name": 'My "plant"', "accept_charges": "on"}
     settings.PROJECT_RUNNING_FEE_PER_HOUR *= 2
     refused = client.post(url, form)
     assert refused.status_code == 400
     assert "The charges have changed since this page was shown." in text_of(refused)
-    (box,) = re.findall(r'<input[^>]*name="accept_charges"[^>]*>', refused.text)
-    assert "checked" not in box
     assert not Restore.objects.exists()
-    client.post(url, {**form, "quote": shown_quote(refused)})
-    assert Restore.objects.get().running_fee_per_hour == settings.PROJECT_RUNNING_FEE_PER_HOUR
+    # What was written stays; what was accepted is asked for again.
+    shown = form_of(refused.text, url)
+    assert shown == {**without(form, "accept_charges"), "quote": shown["quote"]}
+    client.post(url, {**shown, "accept_charges": "on"})
+    restore = Restore.objects.get()
+    assert restore.name == 'My "plant"'
+    assert restore.running_fee_per_hour == settings.PROJECT_RUNNING_FEE_PER_HOUR
 
 
-def shown_quote(page: Any) -> str:
-    (quote,) = re.findall(r'name="quote" value="([^"]*)"', page.text)
-    return str(quote)
+def test_the_charges_are_accepted_at_the_second_try(
+    client: Client, owner: Account, snapshot: Snapshot, queue: Queue
+) -> None:
+    client.force_login(owner)
+    url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
+    form = {**form_of(client.get(url).text, url), "name": "Rescue"}
+    refused = client.post(url, form)
+    assert refused.status_code == 400
+    assert form_of(refused.text, url) == form
+    client.post(url, {**form_of(refused.text, url), "accept_charges": "on"})
+    assert Restore.objects.get().name == "Rescue"
+
+
+def without(form: dict[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in form.items() if key != name}
 
 
 def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
