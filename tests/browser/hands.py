@@ -7,6 +7,9 @@ from tests.browser.conftest import Enter
 # So often Tab is pressed before somebody gives up.
 PATIENCE = 120
 PHONE = {"width": 390, "height": 844}
+# Whether an element has the focus, once the page has given it: it does before it draws a frame.
+HAS_FOCUS = """element => new Promise(tell => requestAnimationFrame(
+  () => requestAnimationFrame(() => tell(element === document.activeElement))))"""
 # Whether an element has the focus, and its ring; it is gone where another one has its place.
 FOCUS = """element => {
   const { outlineStyle: outline, boxShadow: shadow } = getComputedStyle(element);
@@ -128,8 +131,10 @@ class Finger(Hand):
 
 
 def has_focus(target: Locator) -> bool:
-    """Whether keys that are pressed now go to it."""
-    return bool(target.evaluate("element => element === document.activeElement"))
+    """Whether keys go to it, once the page is there."""
+    target.wait_for()
+    target.page.wait_for_load_state()
+    return bool(target.evaluate(HAS_FOCUS))
 
 
 def hand(way: str, enter: Enter) -> Hand:
