@@ -78,29 +78,34 @@ def register_server(name: str, url: str) -> DatabaseServer:
     return server
 
 
-def check_address(server: DatabaseServer, url: str) -> None:
+def check_address(name: str, url: str) -> None:
     """Make sure that an address leads to a server's databases, with a role that owns them.
 
+    Args:
+        name: Of the server, which need not be registered yet.
+
     Raises:
-        ServerRefusedError: it does not; the sentence names what is missing.
+        ServerRefusedError: it does not, or leads to the databases of a server of another name; the
+            sentence says which.
         psycopg.Error: nobody is let in there.
     """
-    held = set(
-        Project.objects.with_database().filter(server=server).values_list("database", flat=True)
-    )
+    projects = Project.objects.with_database()
+    held = set(projects.filter(server__name=name).values_list("database", flat=True))
     with pgsession.connect(url, connect_timeout=CHECK_SECONDS) as connection:
         rows = connection.execute(
-            "SELECT datname FROM pg_database"
-            " WHERE datname = ANY(%s) AND pg_has_role(datdba, 'USAGE')",
-            [list(held)],
-        )
-        missing = sorted(held - {str(name) for (name,) in rows})
+            "SELECT datname, pg_has_role(datdba, 'USAGE') FROM pg_database"
+        ).fetchall()
+    missing = sorted(held - {str(database) for database, is_owned in rows if is_owned})
     if missing:
         shown = ", ".join(missing[:NAMED]) + (" …" if len(missing) > NAMED else "")
         raise ServerRefusedError(
-            f"{len(missing)} of {len(held)} databases of “{server.name}” are not there, or belong "
+            f"{len(missing)} of {len(held)} databases of “{name}” are not there, or belong "
             f"to another role: {shown}."
         )
+    # Under two names it would have twice the limits, and be chosen twice as often.
+    others = projects.exclude(server__name=name).filter(database__in=[row[0] for row in rows])
+    if other := others.values_list("server__name", flat=True).first():
+        raise ServerRefusedError(f"The databases of “{other}” are there: it is the same server.")
 
 
 def check_servers() -> dict[str, str]:

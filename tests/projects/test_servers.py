@@ -213,6 +213,16 @@ class TestTheCommand:
         run("add", "second", "--url", alias)
         assert server_url(DatabaseServer.objects.get()) == settings.PROJECT_DATABASE_URL
 
+    @pytest.mark.parametrize("command", ["add", "set"])
+    def test_a_server_has_one_name(self, live_project: Project, command: str) -> None:
+        if command == "set":
+            server("second")
+        with pytest.raises(CommandError, match="The databases of “main” are there"):
+            run(command, "second", "--url", settings.PROJECT_DATABASE_URL + "?sslmode=prefer")
+        known = DatabaseServer.objects.filter(name="second").first()
+        assert known is None or server_url(known) == NOWHERE
+        assert not AuditEvent.objects.exists()
+
     def test_refuses_numbers_that_mean_nothing(self) -> None:
         server("second")
         for arguments in (("--weight", "0"), ("--max-projects", "-1")):

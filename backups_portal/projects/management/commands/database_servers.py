@@ -107,14 +107,12 @@ def _address(options: dict[str, Any]) -> str | None:
         _check_name(name)
     elif url is None:
         return None
-    known = DatabaseServer.objects.filter(name=name).first()
     try:
         url = postgresql.normalized(url or sys.stdin.readline())
         if not url:
             # libpq would look for a server on this machine.
             raise CommandError(f"Give the server's address, such as {postgresql.EXAMPLE}.")
-        if known:
-            check_address(known, url)
+        check_address(name, url)
         prepare_server(url, installation())
     except ServerRefusedError as error:
         raise CommandError(f"{error} Nothing was changed.") from error
