@@ -1,15 +1,12 @@
 """Ways to use a page: with a mouse, with the keyboard alone, with a finger on a phone."""
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Enter
 
 # So often Tab is pressed before somebody gives up.
 PATIENCE = 120
 PHONE = {"width": 390, "height": 844}
-# Whether an element has the focus, once the page has given it: it does before it draws a frame.
-HAS_FOCUS = """element => new Promise(tell => requestAnimationFrame(
-  () => requestAnimationFrame(() => tell(element === document.activeElement))))"""
 # Whether an element has the focus, and its ring; it is gone where another one has its place.
 FOCUS = """element => {
   const { outlineStyle: outline, boxShadow: shadow } = getComputedStyle(element);
@@ -134,7 +131,10 @@ def has_focus(target: Locator) -> bool:
     """Whether keys go to it, once the page is there."""
     target.wait_for()
     target.page.wait_for_load_state()
-    return bool(target.evaluate(HAS_FOCUS))
+    if target.get_attribute("autofocus") is not None:
+        # The page gives it before it draws its first frame.
+        expect(target).to_be_focused()
+    return bool(target.evaluate("element => element === document.activeElement"))
 
 
 def hand(way: str, enter: Enter) -> Hand:
