@@ -30,10 +30,10 @@ from snapshots.replication.copy_sweep import (
 from snapshots.schedule.task_limit import too_long
 from snapshots.storages.configured_storages import (
     copy_place,
-    copy_storage,
     has_copies,
     snapshot_storage,
 )
+from snapshots.storages.storage_marker import right_copy_storage
 
 log = get_logger(__name__)
 
@@ -173,9 +173,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
 
     def _copy(self) -> tuple[Copied, datetime | None]:
         """Return what was copied, and until when it is locked."""
-        row, target = self.row, copy_storage()
-        if target is None:
-            raise StorageError("There is no longer a second storage.")
+        row, target = self.row, right_copy_storage()
         wait_for_copy_sweep(row.snapshot.project_id)
         last = _made_last(row)
         copied = copy_objects(

@@ -20,8 +20,8 @@ from snapshots.engine.object_sweep import Swept, delete_manifest, sweep
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
-from snapshots.storages.configured_storages import SECOND, copy_storage, has_copies
-from snapshots.storages.storage_marker import check_copies
+from snapshots.storages.configured_storages import SECOND, has_copies
+from snapshots.storages.storage_marker import right_copy_storage
 from snapshots.storages.storage_signs import copies_sign
 
 log = get_logger(__name__)
@@ -111,7 +111,6 @@ def destroy_copies(project_id: UUID) -> None:
     if not has_copies():
         return
     storage = _open()
-    check_copies(storage)
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):
             storage.delete(item.key)
@@ -156,10 +155,7 @@ def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
 def _open() -> Storage:
     if second_is_away():
         raise StorageError(f"{SECOND} did not answer a short while ago.")
-    storage = copy_storage()
-    if storage is None:
-        raise StorageError("There is no second storage.")
-    return storage
+    return right_copy_storage()
 
 
 def _key(project_id: UUID) -> int:
