@@ -13,6 +13,7 @@ from uuid import UUID
 from backups_portal.lib.thread_pool import run_parallel
 from snapshots.engine.encryption import data_keys
 from snapshots.engine.errors import EngineError, StorageError, UnkeptObjectError
+from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.layout import segment_folder
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.manifest_record import ManifestRecord
@@ -120,6 +121,8 @@ def _copy_object(source: Storage, target: Storage, item: Segment) -> int:
     try:
         target.read(item.key, check)
     except EngineError as error:
+        if is_away(error):
+            raise
         # If the source is what is damaged, this says so.
         source.read(item.key, check)
         raise _unkept(target, item.key) from error
@@ -132,9 +135,9 @@ def _copy_manifest(
     _put(target, record.key, source.get_stored(record.key))
     try:
         copied = record.load(target)
-    except StorageError:
-        raise
     except EngineError as error:
+        if is_away(error):
+            raise
         raise _unkept(target, record.key) from error
     if copied.sha256 != manifest.sha256:
         raise _unkept(target, record.key)
