@@ -76,7 +76,7 @@ def lock_copied(
     """Lock a copy that was just made; returns until when it is locked.
 
     Args:
-        written: Names of the objects that had to be written.
+        written: Names of what had to be written.
         last: The copy of the same project that was made before this one.
         on_object: As for `lock_taken`.
 
@@ -99,7 +99,7 @@ def lock_copied(
         storage,
         manifest,
         plan.until,
-        KnownLocks(shared, least=least if shared else None, new={*written, manifest.key}),
+        KnownLocks(shared, least=least if shared else None, new=written),
         on_object=on_object,
     )
     log.info("locked the copy", snapshot=snapshot.pk, until=until)

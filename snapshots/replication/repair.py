@@ -29,6 +29,9 @@ def repair(snapshot: Snapshot) -> Copied:
     if second is None:
         raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
     first = right_storage()
+    if first.lock:
+        # Before it writes, and again below: whoever is killed in between says nothing.
+        forget_locks(snapshot.project_id)
     with unswept(snapshot.project_id):
         repaired = copy_snapshot(
             second,
@@ -38,7 +41,7 @@ def repair(snapshot: Snapshot) -> Copied:
             on_object=_go_on,
             on_publish=lambda: _check_wanted(snapshot.pk),
         )
-    if repaired.new_bytes:
+    if repaired.written:
         forget_locks(snapshot.project_id)
         record(
             action="snapshot.repaired",
