@@ -15,9 +15,10 @@ from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
 from snapshots.object_lock.lock_extension import extend_locks
 from snapshots.replication.repair import repair
-from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.storages.configured_storages import master_keys, snapshot_storage
+from snapshots.storages.key_rotation import rotate_each
 from tests.lockserver import LockServer
-from tests.snapshots.object_lock.test_lock_extension import OLD, everything_of, locks_of, taken
+from tests.snapshots.object_lock.test_lock_extension import NEW, OLD, everything_of, locks_of, taken
 from tests.snapshots.replication.copies import copied
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +67,17 @@ def assert_locked_again(snapshot: Snapshot) -> None:
     found = locks_of(lock, snapshot)
     assert found.keys() == set(everything_of(snapshot))
     assert set(found.values()) == {snapshot.locked_until}
+
+
+def test_keys_that_are_rotated_by_two_runs(
+    snapshot: Snapshot, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SNAPSHOT_MASTER_KEYS = f"two:{NEW},one:{OLD}"
+    masters = master_keys()
+    assert masters
+    killed_after_a_write(monkeypatch, "put", lambda: list(rotate_each(masters)))
+    assert all(rotated.is_finished for rotated in rotate_each(masters))
+    assert_locked_again(snapshot)
 
 
 def test_objects_that_are_repaired_by_two_runs(
