@@ -16,7 +16,7 @@ from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.snapshot_copy import Copied
 from snapshots.engine.snapshot_copy import copy_snapshot as copy_objects
-from snapshots.engine.storage import Storage
+from snapshots.engine.storage import Storage, place_of
 from snapshots.integrity.damage import note_healed_copy
 from snapshots.integrity.recorded_manifests import load_manifest, record_of
 from snapshots.models import Snapshot, SnapshotCopy
@@ -68,6 +68,7 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
     Args:
         failed_before: Leave alone what failed after this.
     """
+    _forget_moved(project_ids)
     if not has_copies():
         return 0
     good = Snapshot.objects.good().filter(project__in=project_ids)
@@ -83,6 +84,23 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
     # They keep their reasons, which have the next attempt look at every object again.
     failed = known.filter(state=State.FAILED, finished_at__lte=failed_before)
     return len(rows) + moved + failed.update(**FRESH, lease_until=until)
+
+
+def _forget_moved(project_ids: Collection[UUID]) -> None:
+    """Forget copies in a place that is the first storage now, where they are the backups.
+
+    What was known of the place before does not hold there: locks are looked at again, and what has
+    expired is removed once more.
+    """
+    place = place_of(settings.SNAPSHOT_STORAGE)
+    moved = SnapshotCopy.objects.filter(snapshot__project__in=project_ids, place=place)
+    if not moved.exists():
+        return
+    with transaction.atomic():
+        here = Snapshot.objects.filter(project__in=moved.values("snapshot__project"))
+        here.update(locked_until=None)
+        here.filter(state=Snapshot.State.EXPIRED, copy__in=moved).update(removed_at=None)
+        moved.delete()
 
 
 def next_copy(snapshot_id: UUID) -> list[UUID]:
