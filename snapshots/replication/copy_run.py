@@ -33,7 +33,7 @@ from snapshots.storages.configured_storages import (
     has_copies,
     snapshot_storage,
 )
-from snapshots.storages.storage_marker import right_copy_storage
+from snapshots.storages.storage_marker import check_apart, right_copy_storage
 
 log = get_logger(__name__)
 
@@ -191,11 +191,12 @@ class CopyJob(LeasedJob[SnapshotCopy]):
 
     def _copy(self) -> tuple[Copied, datetime | None]:
         """Return what was copied, and until when it is locked."""
-        row, target = self.row, right_copy_storage()
+        row, source, target = self.row, snapshot_storage(), right_copy_storage()
+        check_apart(source, target)
         wait_for_copy_sweep(row.snapshot.project_id)
         last = _made_last(row)
         copied = copy_objects(
-            snapshot_storage(),
+            source,
             target,
             record_of(row.snapshot),
             trusted=_trusted(last, target) if _may_trust(row) else None,

@@ -4,19 +4,22 @@ A folder that is not mounted is empty: what is written to it is lost to the righ
 deleted or encrypted in it stays there as it was.
 """
 
+import secrets
 from collections.abc import Callable, Sequence
 
+from django.conf import settings
 from django.db.models import Q
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import MissingObjectError, StorageError
-from snapshots.engine.layout import MARKER
-from snapshots.engine.storage import Storage
+from snapshots.engine.layout import MARKER, PROBES
+from snapshots.engine.storage import Storage, place_of
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import copy_place, copy_storage, snapshot_storage
 
 log = get_logger(__name__)
+_apart: set[tuple[str, str]] = set()
 
 CONTENT = b'{"holds": "backups"}'
 # If there is no marker yet, one of so many backups must be there.
@@ -67,6 +70,31 @@ def check_copies(storage: Storage) -> None:
         StorageError: it is not, or cannot be read.
     """
     _check(storage, _wanted_copies, "copies that were made in it")
+
+
+def check_apart(first: Storage, second: Storage) -> None:
+    """Make sure, once in a process, that the second storage is another one than the first.
+
+    By a link, a mount or a second endpoint the same place has two addresses.
+
+    Raises:
+        StorageError: what is put into one is in both, or one of them is away.
+    """
+    places = (place_of(settings.SNAPSHOT_STORAGE), copy_place())
+    if places in _apart:
+        return
+    key = f"{PROBES}/{secrets.token_hex(8)}"
+    second.put_stored(key, CONTENT)
+    try:
+        is_in_both = _has(first, key)
+    finally:
+        second.delete(key)
+    if is_in_both:
+        raise StorageError(
+            f"{second.name} is the first one under another address, so nothing was copied. An "
+            "operator needs to name another place."
+        )
+    _apart.add(places)
 
 
 def _check(storage: Storage, wanted: Callable[[], Sequence[str]], what: str) -> None:

@@ -346,6 +346,19 @@ def test_a_copy_beside_the_original_is_refused(settings: Any) -> None:
     assert check_copy_storage() == []
 
 
+def test_another_address_of_the_first_storage_gets_no_copy(
+    live_project: Project, settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "storage")
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'elsewhere'}"
+    snapshot = taken(live_project)
+    copy(snapshot.pk)
+    row = SnapshotCopy.objects.get()
+    assert row.state == State.FAILED
+    assert "is the first one under another address" in row.reason
+    assert not [item.key for item in open_storage(settings.SNAPSHOT_STORAGE).list("probes/")]
+
+
 @pytest.mark.parametrize("fields", [{"state": "copied"}, {"state": "failed"}])
 def test_a_copy_has_its_moment_or_a_reason(fields: dict[str, str]) -> None:
     snapshot = make_snapshot(make_project_row())
