@@ -161,6 +161,9 @@ def _extend(
         except EngineError as error:
             if is_away(error):
                 raise
+            if not snapshots.filter(pk=snapshot.pk).exists():
+                log.info("removed before its lock was extended", snapshot=snapshot.pk)
+                continue
             log.error("could not extend a lock: %s", error, snapshot=snapshot.pk)
             failed = error
             continue
