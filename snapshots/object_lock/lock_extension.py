@@ -44,7 +44,9 @@ def lock_taken(
         return
     plan = plan_lock(manifest.taken_at, _retention(snapshot.project_id), timezone.now())
     base_until = _locked_until(base.snapshot_id) if base else None
-    is_shared_locked = base_until is not None and base_until >= plan.least
+    # A try that was killed may have written some of it again, and said so nowhere.
+    is_first_try = snapshot.attempts == 1
+    is_shared_locked = is_first_try and base_until is not None and base_until >= plan.least
     until = lock_snapshot(
         storage,
         manifest,

@@ -1,6 +1,7 @@
 """What is written again has no lock: each command that does it has the locks looked at."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
 from snapshots.object_lock.lock_extension import extend_locks
 from snapshots.replication.repair import repair
+from snapshots.run import snapshot_run
+from snapshots.run.snapshot_run import take
 from snapshots.storages.configured_storages import master_keys, snapshot_storage
 from snapshots.storages.key_rotation import rotate_each
+from tests.factories import make_snapshot
 from tests.lockserver import LockServer
 from tests.snapshots.object_lock.test_lock_extension import NEW, OLD, everything_of, locks_of, taken
 from tests.snapshots.replication.copies import copied
@@ -90,6 +94,32 @@ def test_objects_that_are_repaired_by_two_runs(
     repair(snapshot)
     assert verify(snapshot).rows == snapshot.rows
     assert_locked_again(snapshot)
+
+
+def test_objects_that_a_backup_heals_in_two_tries(
+    snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = snapshot_storage()
+    storage.delete(next(iter(storage.list(f"{snapshot.project_id}/segments/"))).key)
+    following = make_snapshot(
+        snapshot.project, taken_at=timezone.now() + timedelta(days=1), state=Snapshot.State.QUEUED
+    )
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        for name in ("lock_taken", "note_healed"):
+            patched.setattr(snapshot_run, name, killed)
+        with pytest.raises(KeyboardInterrupt):
+            take(following.pk)
+    Snapshot.objects.filter(pk=following.pk).update(lease_until=timezone.now())
+    take(following.pk)
+    following.refresh_from_db()
+    assert following.state == Snapshot.State.COMPLETED, following.reason
+    lock = storage.lock
+    assert lock
+    assert locks_of(lock, following).keys() == set(everything_of(following))
 
 
 @pytest.mark.parametrize("folder", ["manifests", "keys"])
