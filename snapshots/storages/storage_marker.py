@@ -49,7 +49,7 @@ def right_copy_storage() -> Storage:
     """
     storage = copy_storage()
     if storage is None:
-        raise StorageError("There is no second storage.")
+        raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
     check_copies(storage)
     return storage
 
@@ -126,7 +126,8 @@ def _wanted() -> Sequence[str]:
 
 
 def _wanted_copies() -> Sequence[str]:
-    copied = SnapshotCopy.objects.filter(state=SnapshotCopy.State.COPIED, place=copy_place())
+    # Also what failed since then: in an empty folder, everything does.
+    copied = SnapshotCopy.objects.filter(copied_at__isnull=False, place=copy_place())
     wanted = copied.order_by("-copied_at").values_list("snapshot__manifest", flat=True)
     return list(wanted[:LOOKED_FOR])
 

@@ -14,7 +14,7 @@ from backups_portal.ops.tasks import clean_copies, remove_expired_copies
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import StorageError
 from snapshots.engine.layout import MARKER
-from snapshots.integrity.verification import verify_copy
+from snapshots.integrity.verification import Unverified, verify_all, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import copy, queue_copies
 from snapshots.replication.repair import repair
@@ -92,6 +92,16 @@ def test_no_copy_is_called_lost_or_forgotten_because_of_it(
     clean_copies(None)
     assert not (folder / old.manifest).exists()
     assert verify_copy(new).rows == new.rows
+
+
+def test_reading_all_copies_calls_none_of_them_lost(live_project: Project, folder: Path) -> None:
+    copied(taken(live_project))
+    unmounted(folder)
+    assert [type(found) for found in verify_all(copies=True)] == [Unverified]
+    assert SnapshotCopy.objects.get().state == State.COPIED
+    # Nor does it become the right one where all copies have failed.
+    SnapshotCopy.objects.update(state=State.FAILED, reason="It was damaged.")
+    assert not copies_work()
 
 
 def test_copies_that_are_lost_for_good_are_made_again_where_the_marker_says_so(
