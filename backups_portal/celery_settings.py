@@ -35,7 +35,15 @@ SYSTEM_TASKS = {
     "backups_portal.accounts.tasks.send_reset_link": 50,
     "backups_portal.objectives.tasks.check_objectives": 300,
 }
-CELERY_TASK_ROUTES = {name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS}
+# The last of the priorities that Redis has: no backup waits behind copies to a slow storage.
+AFTER_ALL_OTHERS = 9
+CELERY_TASK_ROUTES: dict[str, dict[str, str | int]] = {
+    **{name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS},
+    "snapshots.tasks.copy_snapshot": {
+        "queue": CELERY_TASK_DEFAULT_QUEUE,
+        "priority": AFTER_ALL_OTHERS,
+    },
+}
 CELERY_BEAT_SCHEDULER = "backups_portal.lib.monotonic.SteadyScheduler"
 # Tasks of their own: a server that is away makes its caller wait.
 EACH_MINUTE = {

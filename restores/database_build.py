@@ -2,6 +2,8 @@
 
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -31,7 +33,8 @@ from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
 from snapshots.replication.copy_needs import note_need
 from snapshots.schedule.task_limit import limit_seconds
-from snapshots.storages.configured_storages import reading_storage
+from snapshots.storages.configured_storages import reading_storage, snapshot_storage
+from snapshots.storages.storage_marker import check_storage
 
 log = get_logger(__name__)
 
@@ -73,6 +76,22 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
         log.exception("could not drop database %s", database_name(prefix))
         return False
     return True
+
+
+@contextmanager
+def right_storage_lacks() -> Iterator[None]:
+    """Let an object be missing only if the storage is the right one.
+
+    A folder that is not mounted lacks everything, and that says nothing of a snapshot.
+
+    Raises:
+        StorageError: it is another one.
+    """
+    try:
+        yield
+    except MissingObjectError:
+        check_storage(snapshot_storage())
+        raise
 
 
 class LeftBehindError(EngineError):
@@ -142,6 +161,7 @@ class BuildJob(LeasedJob[RowT]):
         )
         self.reach(step)
 
+    @right_storage_lacks()
     def build(self, snapshot: Snapshot, *, name: str, server_name: str = "") -> Built:
         """Make the database, load the snapshot into it, and compare every row.
 

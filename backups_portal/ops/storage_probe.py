@@ -8,8 +8,8 @@ from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
 from snapshots.engine.layout import PROBES, is_data_key
 from snapshots.engine.storage import Storage
-from snapshots.storages.configured_storages import copy_storage, snapshot_storage
-from snapshots.storages.storage_marker import right_storage
+from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.storages.storage_marker import right_copy_storage, right_storage
 
 log = get_logger(__name__)
 
@@ -23,16 +23,14 @@ def storage_works() -> bool:
 
 
 def copies_work() -> bool:
-    """Tell whether the second storage takes an object and gives it back."""
-    return _works(copy_storage)
+    """Return if the second storage works; log the fault."""
+    return _works(right_copy_storage)
 
 
-def _works(opened: Callable[[], Storage | None]) -> bool:
+def _works(opened: Callable[[], Storage]) -> bool:
     key, content = f"{PROBES}/{secrets.token_hex(8)}", secrets.token_bytes(64)
     try:
         storage = opened()
-        if storage is None:
-            return False
         storage.put(key, content)
         found = storage.get(key)
         storage.delete(key)

@@ -13,8 +13,12 @@ from threading import Lock
 from typing import Any
 
 from backups_portal.lib.addresses.url import without_secrets
+from backups_portal.lib.loggers import get_logger
 from snapshots.engine.bucket_settings import OBJECT_LOCK, BucketSettings, LockMode, s3_client
 from snapshots.engine.errors import LockRefusedError, MissingObjectError, StorageError
+from snapshots.engine.storage_reasons import NO_ANSWER, in_full
+
+log = get_logger(__name__)
 
 Answer = dict[str, Any]
 
@@ -151,15 +155,18 @@ class BucketLock:
             MissingObjectError: there is no such object.
             StorageError: it does not answer, or something else.
         """
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore import exceptions
 
         try:
             yield
-        except ClientError as error:
+        except exceptions.ClientError as error:
             code = str(error.response.get("Error", {}).get("Code", ""))
             if code not in quiet:
                 raise self._refusal(what, code, key, error) from error
-        except BotoCoreError as error:
+        except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+            log.warning("%s %s: %s", self.name, what, in_full(error))
+            raise StorageError(f"{self.name} {what}: {NO_ANSWER}.") from error
+        except exceptions.BotoCoreError as error:
             raise StorageError(f"{self.name} {what}: {without_secrets(str(error))}") from error
 
     def _refusal(self, what: str, code: str, key: str, error: Exception) -> StorageError:

@@ -26,7 +26,7 @@ class Changed:
 
 
 def changed_since(lock: BucketLock, moment: datetime) -> Iterator[Changed]:
-    """Yield objects that were there at a moment and were changed since.
+    """Yield objects that were there at a moment and have other content now.
 
     Raises:
         StorageError: the server does not answer, or refuses.
@@ -37,6 +37,9 @@ def changed_since(lock: BucketLock, moment: datetime) -> Iterator[Changed]:
         if was is None or _is_marker(was) or was["IsLatest"]:
             continue
         latest = next((entry for entry in found if entry["IsLatest"]), was)
+        if _content(latest) == _content(was):
+            # It was brought back, by a run before this one.
+            continue
         yield Changed(key.removeprefix(lock.prefix), str(was["VersionId"]), _is_marker(latest))
 
 
@@ -74,6 +77,11 @@ def _newest(entries: list[Answer]) -> Answer | None:
         key=lambda entry: (entry["LastModified"], entry["IsLatest"], _is_marker(entry)),
         default=None,
     )
+
+
+def _content(entry: Answer) -> tuple[object, object]:
+    """Return what two versions have in common if one is a copy of the other."""
+    return entry.get("Size"), entry.get("ETag")
 
 
 def _is_marker(entry: Answer) -> bool:

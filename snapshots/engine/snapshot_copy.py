@@ -13,6 +13,7 @@ from uuid import UUID
 from backups_portal.lib.thread_pool import run_parallel
 from snapshots.engine.encryption import data_keys
 from snapshots.engine.errors import EngineError, StorageError, UnkeptObjectError
+from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.layout import segment_folder
 from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.manifest_record import ManifestRecord
@@ -29,9 +30,9 @@ class Copied:
 
     Attributes:
         objects: All that it names.
-        new_bytes: Bytes of those that were written.
-        written: The names of those.
-        healed: The names of those that should have been there already.
+        new_bytes: Bytes of what was written, with keys and manifest.
+        written: The names of that.
+        healed: The names of objects among them that should have been there already.
     """
 
     objects: int
@@ -62,7 +63,7 @@ def copy_snapshot(
         EngineError: a storage is away, or what is in the source is not what was recorded.
     """
     manifest = record.load(source)
-    copy_keys(source, target, manifest.project_id, compare=trusted is None)
+    written = copy_keys(source, target, manifest.project_id, compare=trusted is None)
     there = {item.key: item.size for item in target.list(segment_folder(manifest.project_id))}
 
     def is_there(item: Segment) -> bool:
@@ -77,19 +78,27 @@ def copy_snapshot(
 
     wanted = [item for item in manifest.objects.values() if not is_there(item)]
     sizes = run_parallel(wanted, copy, workers=COPIERS, resource=nullcontext)
+    written |= {item.key: size for item, size in zip(wanted, sizes, strict=True) if size}
     on_publish()
-    _copy_manifest(source, target, record, manifest)
-    written = frozenset(item.key for item, size in zip(wanted, sizes, strict=True) if size)
+    if trusted is not None or not _has_manifest(target, record, manifest):
+        written[record.key] = _copy_manifest(source, target, record, manifest)
     known = {*there, *(trusted or ())}
-    return Copied(len(manifest.objects), sum(sizes), written, written & known)
+    names = frozenset(written)
+    return Copied(len(manifest.objects), sum(written.values()), names, names & known)
 
 
-def copy_keys(source: Storage, target: Storage, project_id: UUID, *, compare: bool) -> None:
+def copy_keys(
+    source: Storage, target: Storage, project_id: UUID, *, compare: bool
+) -> dict[str, int]:
     """Copy the wrapped data keys of a project that the target lacks.
 
     Args:
         compare: Also those that the target has with other bytes: wrapped again, or damaged.
+
+    Returns:
+        The bytes that were written, by name.
     """
+    written = {}
     there = set(data_keys(target, project_id))
     for key in data_keys(source, project_id):
         stored = source.get_stored(key)
@@ -100,6 +109,8 @@ def copy_keys(source: Storage, target: Storage, project_id: UUID, *, compare: bo
         while (again := source.get_stored(key)) != stored:
             stored = again
             target.put_stored(key, stored)
+        written[key] = len(stored)
+    return written
 
 
 def is_good(storage: Storage, item: Segment) -> bool:
@@ -120,24 +131,31 @@ def _copy_object(source: Storage, target: Storage, item: Segment) -> int:
     try:
         target.read(item.key, check)
     except EngineError as error:
+        if is_away(error):
+            raise
         # If the source is what is damaged, this says so.
         source.read(item.key, check)
         raise _unkept(target, item.key) from error
     return len(stored)
 
 
+def _has_manifest(target: Storage, record: ManifestRecord, manifest: Manifest) -> bool:
+    try:
+        return record.load(target).sha256 == manifest.sha256
+    except EngineError as error:
+        if is_away(error):
+            raise
+        return False
+
+
 def _copy_manifest(
     source: Storage, target: Storage, record: ManifestRecord, manifest: Manifest
-) -> None:
-    _put(target, record.key, source.get_stored(record.key))
-    try:
-        copied = record.load(target)
-    except StorageError:
-        raise
-    except EngineError as error:
-        raise _unkept(target, record.key) from error
-    if copied.sha256 != manifest.sha256:
+) -> int:
+    stored = source.get_stored(record.key)
+    _put(target, record.key, stored)
+    if not _has_manifest(target, record, manifest):
         raise _unkept(target, record.key)
+    return len(stored)
 
 
 def _unkept(target: Storage, key: str) -> UnkeptObjectError:

@@ -44,7 +44,7 @@ from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.segment_store import SegmentStore, read_back
 from snapshots.engine.segments import Coverage, EncodedSegment, encode
 from snapshots.engine.snapshot_steps import Step
-from snapshots.engine.source_database import Instant, open_instant
+from snapshots.engine.source_database import Clock, Instant, open_instant
 from snapshots.engine.storage import Storage
 from snapshots.engine.time_bounds import EdgeCounter
 
@@ -68,12 +68,14 @@ class Source:
             variables are not what the base and the marks foretell. Every full snapshot, also if
             no base will do, reads the objects that are in storage already, and notes which of them
             it had to write again.
+        clock: As of `open_instant`.
     """
 
     dsn: str = field(repr=False)
     readers: int
     base: Manifest | None = None
     full: bool = False
+    clock: Clock | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def take_snapshot(source: Source, destination: Destination, listener: Listener) 
 
 
 def _take(source: Source, destination: Destination, listener: Listener) -> Manifest:
-    with open_instant(source.dsn) as (connection, instant):
+    with open_instant(source.dsn, clock=source.clock) as (connection, instant):
         check_schema(instant)
         columns, storage = kept_columns(instant), destination.storage
         resources = read_few(source.dsn, connection, instant)

@@ -1,8 +1,8 @@
 """Fix an instant of a project's database, and what is known of it then."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import psycopg
@@ -20,6 +20,7 @@ from snapshots.engine.pg_timestamps import CHUNK_OF_TIME, EPOCH, FIRST_CHUNK, LA
 log = get_logger(__name__)
 
 ColumnTypes = dict[str, dict[str, str]]
+Clock = Callable[[], datetime]
 PUBLIC = "public"
 
 INSTANCE = """
@@ -136,8 +137,13 @@ class Instant:
 
 
 @contextmanager
-def open_instant(dsn: str, *, read_only: bool = False) -> Iterator[tuple[Connection, Instant]]:
+def open_instant(
+    dsn: str, *, read_only: bool = False, clock: Clock | None = None
+) -> Iterator[tuple[Connection, Instant]]:
     """Open a database, and fix an instant of it while it is open.
+
+    Args:
+        clock: Tells when that was; None: the server's own does, which may be wrong.
 
     Raises:
         SourceError: the database does not answer, or refuses; also what the caller asks of it.
@@ -145,7 +151,10 @@ def open_instant(dsn: str, *, read_only: bool = False) -> Iterator[tuple[Connect
     with source_errors(), pgsession.connect(dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = read_only or None
-        yield connection, export_instant(connection)
+        # Before it is fixed: what was committed until then is in it.
+        taken_at = clock() if clock else None
+        instant = export_instant(connection)
+        yield connection, replace(instant, taken_at=taken_at) if taken_at else instant
 
 
 def export_instant(connection: Connection) -> Instant:

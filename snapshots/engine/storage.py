@@ -18,7 +18,7 @@ from obstore.store import LocalStore, ObjectStore
 
 from backups_portal.lib.addresses import object_storage
 from backups_portal.lib.addresses.object_storage import FOLDER, StorageAddress
-from backups_portal.lib.addresses.url import AddressError, without_secrets
+from backups_portal.lib.addresses.url import AddressError
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.bucket_lock import BucketLock
 from snapshots.engine.bucket_settings import read_settings
@@ -30,6 +30,7 @@ from snapshots.engine.errors import (
     StorageError,
 )
 from snapshots.engine.layout import is_manifest
+from snapshots.engine.storage_reasons import in_few_words, in_full
 
 log = get_logger(__name__)
 
@@ -214,17 +215,13 @@ class Storage:
         return self._cipher.seal(key, content) if self._cipher else content
 
     def _failed(self, what: str, error: Exception) -> StorageError:
-        return StorageError(f"{self.name} {what}: {_reason(error)}")
+        log.warning("%s %s: %s", self.name, what, in_full(error))
+        return StorageError(f"{self.name} {what}: {in_few_words(error)}.")
 
 
 def _is_unknown_to_server(error: Exception) -> bool:
     # obstore has no name for the 501 of a bucket that refuses the header If-None-Match.
     return isinstance(error, NotSupportedError) or "NotImplemented" in str(error)
-
-
-def _reason(error: Exception) -> str:
-    # What follows is for obstore's developers, and many lines long.
-    return without_secrets(str(error).partition("\n\nDebug source")[0].strip())
 
 
 def open_storage(url: str, name: str = "The backup storage") -> Storage:
@@ -269,7 +266,9 @@ def _why(error: Exception, url: str) -> str:
     """Say what is wrong with a storage's URL, without any value out of it."""
     if isinstance(error, AddressError):
         return str(error)
-    reason, address = _reason(error), object_storage.parse(url)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    reason, address = in_full(error), object_storage.parse(url)
     if isinstance(error, UnknownConfigurationKeyError):
         named = [name for name in address.parameters if f"'{name}'" in reason]
         if named and address.may_be_named(named[0]):

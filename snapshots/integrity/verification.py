@@ -7,7 +7,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.lib.loggers import get_logger
-from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.errors import EngineError
 from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.engine.snapshot_check import verify_snapshot
@@ -15,7 +15,8 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest, note_digest
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.retention.expiry import each_project_id
-from snapshots.storages.configured_storages import copy_storage, snapshot_storage
+from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.storages.storage_marker import right_copy_storage
 
 log = get_logger(__name__)
 
@@ -86,9 +87,7 @@ def verify_copy(
     Raises:
         EngineError: something is missing or was changed; the message says what.
     """
-    storage = copy_storage()
-    if storage is None:
-        raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
+    storage = right_copy_storage()
     copied = SnapshotCopy.objects.filter(pk=snapshot.pk, state=SnapshotCopy.State.COPIED)
     try:
         found = _verify(storage, snapshot, on_progress, seen)

@@ -31,10 +31,12 @@ def undo(storage: Storage, changed: Changed) -> None:
     Raises:
         StorageError: the storage does not answer, or refuses.
     """
-    bring_back(_lock_of(storage), changed)
-    if project_id := project_of(changed.key):
+    lock, project_id = _lock_of(storage), project_of(changed.key)
+    if project_id:
+        # First, since the run after one that was killed goes on with the next object.
         forget_locks(project_id)
         forget_copy_locks(project_id)
+    bring_back(lock, changed)
 
 
 def _lock_of(storage: Storage) -> BucketLock:

@@ -44,7 +44,9 @@ def lock_taken(
         return
     plan = plan_lock(manifest.taken_at, _retention(snapshot.project_id), timezone.now())
     base_until = _locked_until(base.snapshot_id) if base else None
-    is_shared_locked = base_until is not None and base_until >= plan.least
+    # A try that was killed may have written some of it again, and said so nowhere.
+    is_first_try = snapshot.attempts == 1
+    is_shared_locked = is_first_try and base_until is not None and base_until >= plan.least
     until = lock_snapshot(
         storage,
         manifest,
@@ -76,7 +78,7 @@ def lock_copied(
     """Lock a copy that was just made; returns until when it is locked.
 
     Args:
-        written: Names of the objects that had to be written.
+        written: Names of what had to be written.
         last: The copy of the same project that was made before this one.
         on_object: As for `lock_taken`.
 
@@ -99,7 +101,7 @@ def lock_copied(
         storage,
         manifest,
         plan.until,
-        KnownLocks(shared, least=least if shared else None, new={*written, manifest.key}),
+        KnownLocks(shared, least=least if shared else None, new=written),
         on_object=on_object,
     )
     log.info("locked the copy", snapshot=snapshot.pk, until=until)
@@ -161,6 +163,9 @@ def _extend(
         except EngineError as error:
             if is_away(error):
                 raise
+            if not snapshots.filter(pk=snapshot.pk).exists():
+                log.info("removed before its lock was extended", snapshot=snapshot.pk)
+                continue
             log.error("could not extend a lock: %s", error, snapshot=snapshot.pk)
             failed = error
             continue

@@ -16,7 +16,7 @@ from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.fallback_storage import is_away
 from snapshots.engine.snapshot_copy import Copied
 from snapshots.engine.snapshot_copy import copy_snapshot as copy_objects
-from snapshots.engine.storage import Storage
+from snapshots.engine.storage import Storage, place_of
 from snapshots.integrity.damage import note_healed_copy
 from snapshots.integrity.recorded_manifests import load_manifest, record_of
 from snapshots.models import Snapshot, SnapshotCopy
@@ -30,10 +30,10 @@ from snapshots.replication.copy_sweep import (
 from snapshots.schedule.task_limit import too_long
 from snapshots.storages.configured_storages import (
     copy_place,
-    copy_storage,
     has_copies,
     snapshot_storage,
 )
+from snapshots.storages.storage_marker import check_apart, right_copy_storage
 
 log = get_logger(__name__)
 
@@ -68,6 +68,7 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
     Args:
         failed_before: Leave alone what failed after this.
     """
+    _forget_moved(project_ids)
     if not has_copies():
         return 0
     good = Snapshot.objects.good().filter(project__in=project_ids)
@@ -83,6 +84,23 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
     # They keep their reasons, which have the next attempt look at every object again.
     failed = known.filter(state=State.FAILED, finished_at__lte=failed_before)
     return len(rows) + moved + failed.update(**FRESH, lease_until=until)
+
+
+def _forget_moved(project_ids: Collection[UUID]) -> None:
+    """Forget copies in a place that is the first storage now, where they are the backups.
+
+    What was known of the place before does not hold there: locks are looked at again, and what has
+    expired is removed once more.
+    """
+    place = place_of(settings.SNAPSHOT_STORAGE)
+    moved = SnapshotCopy.objects.filter(snapshot__project__in=project_ids, place=place)
+    if not moved.exists():
+        return
+    with transaction.atomic():
+        here = Snapshot.objects.filter(project__in=moved.values("snapshot__project"))
+        here.update(locked_until=None)
+        here.filter(state=Snapshot.State.EXPIRED, copy__in=moved).update(removed_at=None)
+        moved.delete()
 
 
 def next_copy(snapshot_id: UUID) -> list[UUID]:
@@ -173,13 +191,12 @@ class CopyJob(LeasedJob[SnapshotCopy]):
 
     def _copy(self) -> tuple[Copied, datetime | None]:
         """Return what was copied, and until when it is locked."""
-        row, target = self.row, copy_storage()
-        if target is None:
-            raise StorageError("There is no longer a second storage.")
+        row, source, target = self.row, snapshot_storage(), right_copy_storage()
+        check_apart(source, target)
         wait_for_copy_sweep(row.snapshot.project_id)
         last = _made_last(row)
         copied = copy_objects(
-            snapshot_storage(),
+            source,
             target,
             record_of(row.snapshot),
             trusted=_trusted(last, target) if _may_trust(row) else None,

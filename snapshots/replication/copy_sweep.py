@@ -1,7 +1,7 @@
 """Keeping the second storage as clean as the first: what is expired or nobody's goes there, too.
 
-Nothing of this keeps the first storage waiting: it runs in tasks of its own, and while the second
-storage is known to be away, nobody asks it.
+Nothing of this keeps the first storage waiting: it runs in tasks of its own. A round of them asks
+the storage itself: copies also fail while it is full, and only a round makes room.
 """
 
 from datetime import timedelta
@@ -20,8 +20,8 @@ from snapshots.engine.object_sweep import Swept, delete_manifest, sweep
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
-from snapshots.storages.configured_storages import SECOND, copy_storage, has_copies
-from snapshots.storages.storage_marker import check_copies
+from snapshots.storages.configured_storages import SECOND, has_copies
+from snapshots.storages.storage_marker import right_copy_storage
 from snapshots.storages.storage_signs import copies_sign
 
 log = get_logger(__name__)
@@ -56,7 +56,7 @@ def remove_copies(project_id: UUID) -> int:
     for row in expired.select_related("snapshot"):
         # Nothing is there of one whose snapshot never had a manifest.
         if row.snapshot.manifest:
-            delete_manifest(_open(), row.snapshot.manifest)
+            delete_manifest(right_copy_storage(), row.snapshot.manifest)
         row.delete()
         removed += 1
         log.info("copy removed", snapshot=row.pk, project=project_id)
@@ -87,7 +87,7 @@ def sweep_copies(project_id: UUID) -> Swept | None:
         running = copies.filter(state=SnapshotCopy.State.RUNNING)
         if not is_ours or running.exists():
             return None
-        storage = _open()
+        storage = right_copy_storage()
         _remove_forgotten(storage, project_id)
         copied = copies.filter(state=SnapshotCopy.State.COPIED).select_related("snapshot")
         swept = sweep(
@@ -110,8 +110,10 @@ def destroy_copies(project_id: UUID) -> None:
     """
     if not has_copies():
         return
-    storage = _open()
-    check_copies(storage)
+    if second_is_away():
+        # The sweep of the first storage asks for this, and does not wait.
+        raise StorageError(f"{SECOND} did not answer a short while ago.")
+    storage = right_copy_storage()
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):
             storage.delete(item.key)
@@ -151,15 +153,6 @@ def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
             cause=Cause.DAMAGED,
             finished_at=timezone.now(),
         )
-
-
-def _open() -> Storage:
-    if second_is_away():
-        raise StorageError(f"{SECOND} did not answer a short while ago.")
-    storage = copy_storage()
-    if storage is None:
-        raise StorageError("There is no second storage.")
-    return storage
 
 
 def _key(project_id: UUID) -> int:

@@ -12,7 +12,8 @@ from snapshots.integrity.orphan_objects import unswept
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.object_lock.lock_extension import forget_locks
-from snapshots.storages.configured_storages import copy_storage, snapshot_storage
+from snapshots.storages.configured_storages import copy_storage
+from snapshots.storages.storage_marker import right_storage
 
 
 def repair(snapshot: Snapshot) -> Copied:
@@ -27,7 +28,10 @@ def repair(snapshot: Snapshot) -> Copied:
     second = copy_storage()
     if second is None:
         raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
-    first = snapshot_storage()
+    first = right_storage()
+    if first.lock:
+        # Before it writes, and again below: whoever is killed in between says nothing.
+        forget_locks(snapshot.project_id)
     with unswept(snapshot.project_id):
         repaired = copy_snapshot(
             second,
@@ -37,7 +41,7 @@ def repair(snapshot: Snapshot) -> Copied:
             on_object=_go_on,
             on_publish=lambda: _check_wanted(snapshot.pk),
         )
-    if repaired.new_bytes:
+    if repaired.written:
         forget_locks(snapshot.project_id)
         record(
             action="snapshot.repaired",

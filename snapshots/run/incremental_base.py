@@ -40,10 +40,11 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Base:
     base is not sound everything is read again, and what storage has of it is verified.
 
     Raises:
-        StorageError: it is not the storage that holds the project's backups.
+        StorageError: it is not the storage that holds the backups.
     """
     newest = _newest_before(snapshot).first()
     if newest is None:
+        check_storage(storage)
         log.info("no base, reading everything", snapshot=snapshot.id)
         return Base()
     try:

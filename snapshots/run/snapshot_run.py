@@ -10,6 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from backups_portal.audit.recorder import record
+from backups_portal.lib.db_time import database_now
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.leased_job import GivenUpError, LeasedJob, Ran, back_off
 from backups_portal.lib.loggers import get_logger
@@ -168,6 +169,8 @@ class SnapshotJob(LeasedJob[Snapshot]):
                     readers=workers_for(settings.SNAPSHOT_READERS),
                     base=base.manifest,
                     full=base.is_full_due or not base.is_sound,
+                    # That of a database server would decide how long the backup is kept.
+                    clock=database_now,
                 ),
                 Destination(storage, snapshot.project_id, snapshot.id, _labels(snapshot)),
                 Listener(

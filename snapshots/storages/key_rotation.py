@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import Project
@@ -81,6 +82,9 @@ def _rotate_storage(url: str, name: str, masters: MasterKeys) -> Rotated:
         storage = open_storage(url, name)
         # In an empty folder nothing is left to do, and everything is in the storage it stands for.
         (check_storage if name == FIRST else check_copies)(storage)
+        if storage.lock:
+            # First, since the run after one that was killed finds keys that are wrapped already.
+            _forget_locks(rotated, Project.objects.all())
         for folder in storage.folders():
             _rotate_folder(storage, folder, masters, rotated)
     except StorageError as error:
@@ -103,13 +107,16 @@ def _rotate_folder(storage: Storage, folder: str, masters: MasterKeys, rotated: 
         log.exception("keys could not be rotated", folder=folder)
         rotated.failed[folder] = str(error)
     if project_id and rotated.rewrapped + rotated.encrypted > before:
-        # What was written again is not locked, if what it replaces was.
-        noted = (
-            SnapshotCopy.objects.filter(snapshot__project=project_id)
-            if rotated.name == SECOND
-            else Snapshot.objects.filter(project=project_id)
-        )
-        noted.update(locked_until=None)
+        # Again, since locks may have been looked at meanwhile.
+        _forget_locks(rotated, Project.objects.filter(pk=project_id))
+
+
+def _forget_locks(rotated: Rotated, projects: QuerySet[Project]) -> None:
+    """Have locks looked at: what is written again is not locked, if what it replaces was."""
+    if rotated.name == SECOND:
+        SnapshotCopy.objects.filter(snapshot__project__in=projects).update(locked_until=None)
+    else:
+        Snapshot.objects.filter(project__in=projects).update(locked_until=None)
 
 
 def _rewrap_keys(

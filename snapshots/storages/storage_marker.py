@@ -4,19 +4,22 @@ A folder that is not mounted is empty: what is written to it is lost to the righ
 deleted or encrypted in it stays there as it was.
 """
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 
+from django.conf import settings
 from django.db.models import Q
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import MissingObjectError, StorageError
-from snapshots.engine.layout import MARKER
-from snapshots.engine.storage import Storage
+from snapshots.engine.layout import MARKER, PROBES
+from snapshots.engine.storage import Storage, place_of
 from snapshots.models import Snapshot, SnapshotCopy
-from snapshots.storages.configured_storages import copy_place, snapshot_storage
+from snapshots.storages.configured_storages import copy_place, copy_storage, snapshot_storage
 
 log = get_logger(__name__)
+_apart: set[tuple[str, str]] = set()
 
 CONTENT = b'{"holds": "backups"}'
 # If there is no marker yet, one of so many backups must be there.
@@ -38,41 +41,79 @@ def right_storage() -> Storage:
     return storage
 
 
+def right_copy_storage() -> Storage:
+    """Open the second storage; see `check_copies`.
+
+    Raises:
+        StorageError: there is none, it cannot be opened, or is another one.
+    """
+    storage = copy_storage()
+    if storage is None:
+        raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
+    check_copies(storage)
+    return storage
+
+
 def check_storage(storage: Storage) -> None:
     """Check that it is the catalogue's storage; mark it at its first use.
 
     Raises:
         StorageError: it is not, or cannot be read.
     """
-    if _has(storage, MARKER):
-        return
-    wanted = _wanted()
-    if wanted and not any(_has(storage, key) for key in wanted):
-        log.error(
-            "the storage holds none of the recorded backups: it may be an empty folder in place of "
-            "the right one; if they are lost for good, an object %s there starts over",
-            MARKER,
-        )
-        raise StorageError(
-            "The backup storage has none of the earlier backups, so nothing was written to it. An "
-            "operator needs to check that it is the right one."
-        )
-    storage.put_stored(MARKER, CONTENT)
+    _check(storage, _wanted, "earlier backups")
 
 
 def check_copies(storage: Storage) -> None:
-    """Check that the second storage has one of the copies that were made there.
+    """Check that it is the storage of the copies; mark it at its first use.
 
     Raises:
-        StorageError: it has not, or cannot be read.
+        StorageError: it is not, or cannot be read.
     """
-    copied = SnapshotCopy.objects.filter(state=SnapshotCopy.State.COPIED, place=copy_place())
-    wanted = copied.order_by("-copied_at").values_list("snapshot__manifest", flat=True)
-    found = list(wanted[:LOOKED_FOR])
-    if found and not any(_has(storage, key) for key in found):
+    _check(storage, _wanted_copies, "copies that were made in it")
+
+
+def check_apart(first: Storage, second: Storage) -> None:
+    """Make sure, once in a process, that the second storage is another one than the first.
+
+    By a link, a mount or a second endpoint the same place has two addresses.
+
+    Raises:
+        StorageError: what is put into one is in both, or one of them is away.
+    """
+    places = (place_of(settings.SNAPSHOT_STORAGE), copy_place())
+    if places in _apart:
+        return
+    key = f"{PROBES}/{secrets.token_hex(8)}"
+    second.put_stored(key, CONTENT)
+    try:
+        is_in_both = _has(first, key)
+    finally:
+        second.delete(key)
+    if is_in_both:
         raise StorageError(
-            f"{storage.name} has none of the newest copies. Check that it is the right one."
+            f"{second.name} is the first one under another address, so nothing was copied. An "
+            "operator needs to name another place."
         )
+    _apart.add(places)
+
+
+def _check(storage: Storage, wanted: Callable[[], Sequence[str]], what: str) -> None:
+    if _has(storage, MARKER):
+        return
+    keys = wanted()
+    if keys and not any(_has(storage, key) for key in keys):
+        log.error(
+            "%s has none of the %s: it may be an empty folder in place of the right one; if they "
+            "are lost for good, an object %s there starts over",
+            storage.name,
+            what,
+            MARKER,
+        )
+        raise StorageError(
+            f"{storage.name} has none of the {what}, so nothing was written to it. An operator "
+            "needs to check that it is the right one."
+        )
+    storage.put_stored(MARKER, CONTENT)
 
 
 def _wanted() -> Sequence[str]:
@@ -82,6 +123,13 @@ def _wanted() -> Sequence[str]:
     going = Snapshot.objects.filter(HALF_REMOVED, state=Snapshot.State.EXPIRED)
     manifests = going.exclude(manifest="").order_by("-taken_at").values_list("manifest", flat=True)
     return list(manifests[:LOOKED_FOR])
+
+
+def _wanted_copies() -> Sequence[str]:
+    # Also what failed since then: in an empty folder, everything does.
+    copied = SnapshotCopy.objects.filter(copied_at__isnull=False, place=copy_place())
+    wanted = copied.order_by("-copied_at").values_list("snapshot__manifest", flat=True)
+    return list(wanted[:LOOKED_FOR])
 
 
 def _has(storage: Storage, key: str) -> bool:

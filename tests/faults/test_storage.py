@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from backups_portal.ops.tasks import sweep
+from backups_portal.ops.tasks import look_at_storage, sweep
 from backups_portal.projects.models import Project
 from restores.models import Restore
 from snapshots.models import Snapshot
@@ -48,8 +48,8 @@ def test_one_call_of_three_fails(
         until(finished([other, restore]))
         other.refresh_from_db()
         restore.refresh_from_db()
-        # It lists and deletes, which the two hardly do.
-        until(lambda: has_failed(*CALLS) or not sweep.delay())
+        # They list, write and delete, which the two hardly do.
+        until(lambda: has_failed(*CALLS) or not (sweep.delay() and look_at_storage.delay()))
     assert other.state == Snapshot.State.FAILED
     assert "The backup storage could not" in other.reason
     assert restore.state == Restore.State.FAILED

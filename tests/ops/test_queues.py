@@ -1,6 +1,7 @@
 """The schedule goes on while every worker is busy with backups of hours."""
 
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from redis import Redis
 from backups_portal.celery import app
 from backups_portal.lib import liveness
 from backups_portal.ops import tasks
+from snapshots.tasks import copy_snapshot, take_snapshot
 from tests.conftest import running_worker
 
 PATIENCE = 30.0
@@ -46,6 +48,19 @@ def test_short_tasks_have_a_queue_of_their_own_and_all_of_them_exist() -> None:
     assert queue_of("backups_portal.ops.tasks.sweep") == BACKUPS
     for name, seconds in settings.SYSTEM_TASKS.items():
         assert app.tasks[name].time_limit == seconds
+
+
+@pytest.mark.usefixtures("queues")
+def test_a_backup_does_not_wait_behind_copies_to_a_slow_storage() -> None:
+    for task in (copy_snapshot, copy_snapshot, take_snapshot):
+        task.delay(str(uuid.uuid4()))
+    with app.connection_for_read() as connection, connection.SimpleQueue(BACKUPS) as queue:
+        names = []
+        for _ in range(3):
+            message = queue.get(timeout=5)
+            message.ack()
+            names.append(message.headers["task"])
+    assert names == [take_snapshot.name, copy_snapshot.name, copy_snapshot.name]
 
 
 def test_what_beat_sends_each_minute_goes_there() -> None:

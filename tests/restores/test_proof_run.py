@@ -4,6 +4,7 @@ import logging
 import threading
 import uuid
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -116,6 +117,18 @@ def test_a_server_at_fault_says_nothing_of_the_snapshot(
     assert (proof.state, "timeout" in proof.reason) == (Proof.State.GIVEN_UP, True)
     assert snapshot.verdict == Verdict.UNPROVEN
     assert databases() == before
+
+
+def test_a_folder_that_is_not_mounted_says_nothing_of_the_snapshot(
+    snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    restore = ask(snapshot, snapshot.project.created_by)
+    monkeypatch.setattr(settings, "SNAPSHOT_STORAGE", f"file://{tmp_path / 'unmounted'}")
+    proof = prove(snapshot)
+    assert (proof.state, "the right one" in proof.reason) == (Proof.State.GIVEN_UP, True)
+    assert snapshot.verdict == Verdict.UNPROVEN
+    assert "the right one" in run(restore).reason
+    assert Proof.objects.get() == proof, "nothing speaks against it that another one would decide"
 
 
 def test_an_error_that_nobody_expected_leaves_nothing(

@@ -5,6 +5,7 @@ keys are pasted, and have plus signs, slashes and # in them.
 """
 
 from dataclasses import dataclass, field
+from posixpath import normpath
 from urllib.parse import quote, unquote
 
 from backups_portal.lib.addresses.url import AddressError
@@ -34,8 +35,9 @@ class StorageAddress:
 
     @property
     def place(self) -> str:
-        """Where it is, without what opens it."""
-        place = f"{self.scheme}://{self.bucket}{self.path}"
+        """Where it is, without what opens it, however its path is written."""
+        path = "" if self.path in ("", "/") else f"/{normpath(self.path).lstrip('/')}"
+        place = f"{self.scheme}://{self.bucket}{path}"
         endpoint = self.parameters.get("endpoint", "")
         return f"{place} at {endpoint}" if endpoint else place
 

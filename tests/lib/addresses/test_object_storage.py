@@ -121,3 +121,17 @@ def test_errors_of_requests_show_no_password_of_a_proxy(caplog: pytest.LogCaptur
 def test_the_settings_refuse_the_same(url: str) -> None:
     with pytest.raises(AddressError):
         object_storage.normalized(url)
+
+
+@pytest.mark.parametrize(
+    ("written", "place"),
+    [
+        ("s3://b/p/", "s3://b/p"),
+        ("s3://b/", "s3://b"),
+        ("s3://b/./p", "s3://b/p"),
+        ("file:///var/x/", "file:///var/x"),
+        ("file:////var//y/../x", "file:///var/x"),
+    ],
+)
+def test_a_place_has_one_name_however_it_is_written(written: str, place: str) -> None:
+    assert place_of(written) == place

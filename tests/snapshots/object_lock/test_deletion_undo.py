@@ -15,9 +15,11 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import EngineError, MissingObjectError
 from snapshots.engine.layout import PROBES, keys_folder
+from snapshots.engine.object_versions import bring_back
 from snapshots.engine.storage import Storage
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
+from snapshots.object_lock import deletion_undo
 from snapshots.object_lock.lock_extension import extend_locks
 from snapshots.retention.expiry import prune
 from snapshots.storages.configured_storages import snapshot_storage
@@ -36,11 +38,9 @@ def locking(stored: Storage, server: LockServer, settings: Any, prefix: str) -> 
 
 
 def a_moment() -> datetime:
-    """Now, with nothing else in its second: servers tell whole seconds."""
-    time.sleep(1.1)
-    moment = datetime.now(UTC).replace(microsecond=0)
-    time.sleep(1.1)
-    return moment
+    """Now, with nothing before it in its second: servers tell whole seconds."""
+    time.sleep(1.01 - time.time() % 1)
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def attack(server: LockServer, prefix: str) -> int:
@@ -110,6 +110,8 @@ def test_what_was_deleted_and_overwritten_restores_equal(
     snapshot.refresh_from_db()
     assert retention.until == snapshot.locked_until
 
+    assert undone(before) == {"deleted": 0, "overwritten": 0, "brought_back": False}
+
 
 def test_what_the_portal_itself_removed_stays_removed(
     live_project: Project, locking: Storage
@@ -141,3 +143,24 @@ def test_a_storage_without_versions_is_told(live_project: Project, stored: Stora
         call_command("undo_deletions", "--since", "2026-11-25T03:00Z")
     with pytest.raises(CommandError, match="no second storage"):
         call_command("undo_deletions", "--since", "2026-11-25T03:00Z", "--copy")
+
+
+def test_what_was_brought_back_is_locked_again_though_the_command_was_killed(
+    live_project: Project, locking: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = taken(live_project)
+    before = a_moment()
+    locking.delete(snapshot.manifest)
+
+    def killed(*arguments: Any) -> None:
+        bring_back(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deletion_undo, "bring_back", killed)
+        with pytest.raises(KeyboardInterrupt):
+            undone(before, "--yes")
+    undone(before, "--yes")
+    assert extend_locks(live_project.pk, timezone.now()) == 1
+    assert locking.lock
+    assert locking.lock.found(snapshot.manifest)

@@ -16,10 +16,12 @@ from snapshots.engine.bucket_lock import BucketLock, whole_second
 from snapshots.engine.bucket_settings import LockMode
 from snapshots.engine.encryption import keys_folder
 from snapshots.engine.errors import LockRefusedError, MissingObjectError
+from snapshots.engine.layout import MARKER
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.object_lock import lock_extension
 from snapshots.object_lock.lock_extension import extend_locks
 from snapshots.replication.copy_run import copy
 from snapshots.retention.expiry import prune
@@ -154,7 +156,9 @@ def test_the_server_refuses_to_delete_and_to_shorten(
 ) -> None:
     taken(live_project)
     # Content that two tables have in common is stored twice: the later version is what counts.
-    versions = [version for version in server.versions(prefix) if version["IsLatest"]]
+    latest = [version for version in server.versions(prefix) if version["IsLatest"]]
+    # The marker of the storage is of no backup.
+    versions = [version for version in latest if not version["Key"].endswith(MARKER)]
     assert len(versions) > 5
     for version in versions:
         named = {name: version[name] for name in ("Key", "VersionId")}
@@ -276,6 +280,23 @@ def test_snapshots_go_and_orphans_too_although_versions_stay(
     key = f"{prefix}/{first.manifest}"
     kinds = ["Size" in item for item in server.versions(prefix) if item["Key"] == key]
     assert sorted(kinds) == [False, True], "a delete marker, and the version that is locked"
+
+
+def test_what_retention_removes_meanwhile_is_no_failure(
+    live_project: Project, locking: BucketLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, _ = taken(live_project, 1), taken(live_project)
+    keep_for(live_project, 28)
+    load = lock_extension.load_manifest
+
+    def late(storage: Storage, snapshot: Snapshot) -> Manifest:
+        if snapshot.pk == gone.pk:
+            Snapshot.objects.filter(pk=gone.pk).update(state=Snapshot.State.EXPIRED)
+            storage.delete(gone.manifest)
+        return load(storage, snapshot)
+
+    monkeypatch.setattr(lock_extension, "load_manifest", late)
+    assert extend_locks(live_project.pk, timezone.now()) == 1
 
 
 @IN_BOTH_MODES

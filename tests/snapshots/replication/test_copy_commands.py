@@ -14,6 +14,7 @@ from django.utils import timezone
 from backups_portal.audit.models import AuditEvent
 from backups_portal.celery import app
 from backups_portal.projects.models import Project
+from snapshots.engine.layout import MARKER
 from snapshots.engine.storage import Storage
 from snapshots.integrity.verification import verify, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
@@ -66,6 +67,7 @@ def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
     copied(snapshot)
     before = names(stored, live_project)
     shutil.rmtree(tmp_path / "storage")
+    stored.put_stored(MARKER, b"")
     restored(snapshot)
     assert "bytes put back" in called("repair_snapshot", str(snapshot.pk))
     assert names(stored, live_project) == before
@@ -79,11 +81,12 @@ def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
 
 
 def test_the_catalogue_comes_back_out_of_the_copy(
-    live_project: Project, second: Storage, tmp_path: Path
+    live_project: Project, stored: Storage, second: Storage, tmp_path: Path
 ) -> None:
     snapshot = taken(live_project)
     copied(snapshot)
     shutil.rmtree(tmp_path / "storage")
+    stored.put_stored(MARKER, b"")
     Project.objects.all().delete()
     owner = make_account()
     assert "1 backups of 1 projects" in called(

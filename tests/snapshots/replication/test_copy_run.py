@@ -20,6 +20,7 @@ from restores.proof_run import run_proof
 from snapshots.apps import check_copy_storage
 from snapshots.archive_download import fetch_download
 from snapshots.engine.errors import EngineError, StorageError
+from snapshots.engine.layout import is_segment
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.integrity.orphan_objects import sweep_project
@@ -29,6 +30,7 @@ from snapshots.replication import copy_run
 from snapshots.replication.copy_run import copies_overlooked, copy, next_copy, queue_copies
 from snapshots.reports.contents import look_inside
 from snapshots.retention.expiry import prune
+from snapshots.storages.configured_storages import SECOND
 from snapshots.storages.storage_signs import copies_sign
 from tests.factories import make_account, make_project_row, make_snapshot
 from tests.s3 import bucket_url
@@ -276,6 +278,23 @@ def test_a_second_storage_that_is_away_keeps_no_backup_and_is_made_up_for(
     assert b"backups_portal_snapshots_without_copy 0.0" in exposition()
 
 
+def test_a_second_storage_that_goes_away_after_it_was_written_to_is_not_called_a_liar(
+    live_project: Project, second: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = taken(live_project)
+    read = Storage.get_stored
+
+    def away(self: Storage, key: str) -> bytes:
+        if self.name == SECOND and is_segment(key):
+            raise StorageError(f"{self.name} could not read {key}: timed out")
+        return read(self, key)
+
+    monkeypatch.setattr(Storage, "get_stored", away)
+    copy(snapshot.id)
+    assert SnapshotCopy.objects.get().reason.endswith("timed out")
+    assert liveness.is_in_trouble(copies_sign())
+
+
 def test_snapshots_from_before_the_setting_are_copied_too(
     live_project: Project, endpoint: str, settings: Any, tmp_path: Path
 ) -> None:
@@ -325,6 +344,19 @@ def test_a_copy_beside_the_original_is_refused(settings: Any) -> None:
     assert [error.id for error in check_copy_storage()] == ["snapshots.E002"]
     settings.SNAPSHOT_COPY_STORAGE = "s3://bucket/copies"
     assert check_copy_storage() == []
+
+
+def test_another_address_of_the_first_storage_gets_no_copy(
+    live_project: Project, settings: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").symlink_to(tmp_path / "storage")
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'elsewhere'}"
+    snapshot = taken(live_project)
+    copy(snapshot.pk)
+    row = SnapshotCopy.objects.get()
+    assert row.state == State.FAILED
+    assert "is the first one under another address" in row.reason
+    assert not [item.key for item in open_storage(settings.SNAPSHOT_STORAGE).list("probes/")]
 
 
 @pytest.mark.parametrize("fields", [{"state": "copied"}, {"state": "failed"}])

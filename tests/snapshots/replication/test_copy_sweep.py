@@ -14,7 +14,7 @@ from backups_portal.ops.tasks import clean_copies, remove_expired_copies, sweep
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from restores.snapshot_loader import Target
-from snapshots.engine.errors import EngineError
+from snapshots.engine.errors import EngineError, StorageError
 from snapshots.engine.storage import Storage
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.integrity.verification import verify_copy
@@ -87,6 +87,28 @@ def test_a_second_storage_that_is_away_does_not_stop_retention_in_the_first(
     remove_expired_copies(str(live_project.pk))
     assert old.manifest not in names(stored, live_project)
     assert SnapshotCopy.objects.filter(pk=old.pk).exists()
+
+
+def test_a_full_second_storage_is_cleaned_although_every_copy_fails(
+    live_project: Project, second: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would be full for good: copies are tried again and again."""
+    old, new = taken(live_project, 2), taken(live_project, 1)
+    for snapshot in (old, new):
+        copied(snapshot)
+    latest = taken(live_project)
+
+    def full(self: Storage, key: str, content: bytes) -> None:
+        raise StorageError(f"{self.name} could not write {key}: no space left on device")
+
+    monkeypatch.setattr(Storage, "put_stored", full)
+    copy(latest.pk)
+    assert "no space left" in SnapshotCopy.objects.get(pk=latest.pk).reason
+    age(old)
+    prune(timezone.now())
+    clean_copies(None)
+    assert old.manifest not in names(second, live_project)
+    assert new.manifest in names(second, live_project)
 
 
 def test_a_snapshot_that_expires_while_it_is_copied_does_not_come_back(

@@ -5,12 +5,17 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 
 from backups_portal.ops.metrics import exposition
+from backups_portal.ops.tasks import sweep
 from backups_portal.projects.models import Project
 from snapshots.engine.storage import Storage
 from snapshots.integrity.orphan_objects import sweep_project
-from tests.snapshots.replication.copies import add, copied, names, restored
+from snapshots.retention.expiry import prune
+from snapshots.storages.configured_storages import snapshot_storage
+from tests.lockserver import LockServer
+from tests.snapshots.replication.copies import add, age, copied, names, restored
 from tests.takensnapshots import taken
 
 pytestmark = pytest.mark.django_db
@@ -21,6 +26,13 @@ def verified(*options: str) -> str:
     out = StringIO()
     call_command("verify_snapshot", "--all", *options, stdout=out)
     return out.getvalue()
+
+
+def swept_all() -> None:
+    """Do a round of the sweep here and now."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sweep, "delay", lambda *_: None)
+        sweep(None)
 
 
 @pytest.mark.parametrize("next_copies", ["none", "the old place"])
@@ -56,3 +68,39 @@ def test_the_storage_of_the_copies_becomes_the_first_one(
         for snapshot in (first, latest, following):
             copied(snapshot)
         verified("--copy")
+
+
+def test_locks_of_the_old_place_are_not_taken_for_locks_of_the_new_one(
+    live_project: Project, server: LockServer, prefix: str, settings: Any
+) -> None:
+    settings.SNAPSHOT_STORAGE = server.url(prefix, object_lock="governance")
+    settings.SNAPSHOT_COPY_STORAGE = server.url(f"{prefix}-new")
+    snapshot = taken(live_project)
+    copied(snapshot)
+    assert snapshot.locked_until
+
+    settings.SNAPSHOT_STORAGE = server.url(f"{prefix}-new", object_lock="governance")
+    settings.SNAPSHOT_COPY_STORAGE = ""
+    swept_all()
+    snapshot.refresh_from_db()
+    lock = snapshot_storage().lock
+    assert lock
+    found = lock.found(snapshot.manifest)
+    assert found
+    assert found.until == snapshot.locked_until
+
+
+def test_an_expired_copy_goes_from_the_place_that_is_the_first_one_now(
+    live_project: Project, stored: Storage, second: Storage, settings: Any
+) -> None:
+    old, new = taken(live_project, 1), taken(live_project)
+    for snapshot in (old, new):
+        copied(snapshot)
+    age(old)
+    prune(timezone.now())
+    assert old.manifest in names(second, live_project)
+
+    settings.SNAPSHOT_STORAGE, settings.SNAPSHOT_COPY_STORAGE = settings.SNAPSHOT_COPY_STORAGE, ""
+    swept_all()
+    assert old.manifest not in names(second, live_project)
+    assert new.manifest in names(second, live_project)

@@ -1,0 +1,37 @@
+"""Say why a storage failed: in full for the log, and in a few words for an owner.
+
+The libraries' own words have addresses, paths and whole answers of servers in them.
+"""
+
+import re
+
+from backups_portal.lib.addresses.url import without_secrets
+
+# Of obstore, for all kinds of buckets: the status, and the answer behind it.
+STATUS = re.compile(r"status code: (\d{3}[^:<\n]*)")
+CODE = re.compile(r"<Code>(\w+)</Code>")
+# Of the operating system.
+OF_SYSTEM = re.compile(r"(?:^|: )([^:]+) \(os error \d+\)")
+NO_ANSWER = "the server did not answer"
+SIGNS = {
+    "error sending request": NO_ANSWER,
+    "body error": "the server's answer broke off",
+}
+IN_THE_LOG = "the operators' log has the details"
+
+
+def in_full(error: Exception) -> str:
+    """Return all that a library says, but for secrets and what is for its developers."""
+    return without_secrets(str(error).partition("\n\nDebug source")[0].strip())
+
+
+def in_few_words(error: Exception) -> str:
+    """Return what an owner may read, without a full stop."""
+    text = in_full(error)
+    if status := STATUS.search(text):
+        code = CODE.search(text)
+        return f"the server answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
+    if found := OF_SYSTEM.search(text):
+        return found[1]
+    known = [words for sign, words in SIGNS.items() if sign in text]
+    return known[0] if known else IN_THE_LOG if "/" in text else text
