@@ -165,6 +165,14 @@ class ProjectCipher:
         encrypted = size + OVERHEAD_BYTES
         return (encrypted, size) if self._masters.plain else (encrypted,)
 
+    def opens(self, key: str, stored: bytes) -> bool:
+        """Tell whether stored bytes are a data key that one of the master keys opens."""
+        try:
+            self._masters.unwrap(key, stored)
+        except EncryptionError:
+            return False
+        return True
+
     def _writing_key(self, key: str) -> str:
         project = _project(key)
         with self._lock:

@@ -93,7 +93,8 @@ def copy_keys(
     """Copy the wrapped data keys of a project that the target lacks.
 
     Args:
-        compare: Also those that the target has with other bytes: wrapped again, or damaged.
+        compare: Also those that the target has with other bytes: wrapped again, or damaged. One
+            that cannot be opened takes no other's place: without its key, nothing can be read.
 
     Returns:
         The bytes that were written, by name.
@@ -102,7 +103,7 @@ def copy_keys(
     there = set(data_keys(target, project_id))
     for key in data_keys(source, project_id):
         stored = source.get_stored(key)
-        if key in there and not (compare and target.get_stored(key) != stored):
+        if key in there and not (compare and _is_better(source, target, key, stored)):
             continue
         target.put_stored(key, stored)
         # A rotation wraps those of the source first: it sees this one in the target, or we see it.
@@ -111,6 +112,10 @@ def copy_keys(
             target.put_stored(key, stored)
         written[key] = len(stored)
     return written
+
+
+def _is_better(source: Storage, target: Storage, key: str, stored: bytes) -> bool:
+    return target.get_stored(key) != stored and source.opens(key, stored)
 
 
 def is_good(storage: Storage, item: Segment) -> bool:

@@ -62,6 +62,9 @@ class Cipher(Protocol):
     def sizes(self, size: int) -> tuple[int, ...]:
         """How many bytes an object with `size` bytes of content may have in storage."""
 
+    def opens(self, key: str, stored: bytes) -> bool:
+        """Whether this is a wrapped data key that can be opened."""
+
 
 class Storage:
     """A place for objects. Every failure is a StorageError whose message names the object.
@@ -184,6 +187,10 @@ class Storage:
     def sizes(self, size: int) -> tuple[int, ...]:
         """How many bytes an object with `size` bytes of content may have in a listing."""
         return self._cipher.sizes(size) if self._cipher else (size,)
+
+    def opens(self, key: str, stored: bytes) -> bool:
+        """Tell whether stored bytes are a wrapped data key that can be opened."""
+        return self._cipher is not None and self._cipher.opens(key, stored)
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is gone already is fine."""

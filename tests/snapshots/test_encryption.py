@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
@@ -23,7 +24,8 @@ from snapshots.engine.encryption import OVERHEAD_BYTES, MasterKeys, ProjectCiphe
 from snapshots.engine.errors import EncryptionError
 from snapshots.engine.layout import segment_key
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.storage import Storage
+from snapshots.engine.snapshot_copy import copy_keys
+from snapshots.engine.storage import Storage, open_storage
 from snapshots.engine.zip_archive import check_complete
 from snapshots.integrity.verification import verify
 from snapshots.models import Snapshot
@@ -51,6 +53,31 @@ def sealed(raw: Storage, keys: str) -> Storage:
 def key_of(raw: Storage) -> str:
     (name,) = [item.key for item in raw.list(f"{KEY.partition('/')[0]}/keys/")]
     return name
+
+
+def test_a_damaged_key_takes_no_good_ones_place(raw: Storage, tmp_path: Path) -> None:
+    """Whichever storage it is in: with both of them damaged, every backup is lost."""
+    project_id = UUID(KEY.partition("/")[0])
+    first = sealed(raw, f"2025:{OLD}")
+    first.put(KEY, b"content")
+    (tmp_path / "second").mkdir()
+    second = sealed(open_storage(f"file://{tmp_path / 'second'}"), f"2026:{NEW},2025:{OLD}")
+    copy_keys(first, second, project_id, compare=True)
+    name = key_of(raw)
+    good = first.get_stored(name)
+    for damaged in (b"", good[:-9] + b"AAAA" + good[-5:]):
+        second.put_stored(name, damaged)
+        assert copy_keys(second, first, project_id, compare=True) == {}
+        assert first.get_stored(name) == good
+        # The other way round it is mended.
+        assert copy_keys(first, second, project_id, compare=True) == {name: len(good)}
+    masters = MasterKeys.parse(f"2026:{NEW},2025:{OLD}")
+    assert masters
+    again = masters.wrap(name, masters.unwrap(name, good)[1])
+    second.put_stored(name, again)
+    # Wrapped again, it is another one and as good.
+    assert copy_keys(second, first, project_id, compare=True) == {name: len(again)}
+    assert sealed(raw, f"2026:{NEW}").get(KEY) == b"content"
 
 
 @pytest.mark.parametrize(
