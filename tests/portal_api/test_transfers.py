@@ -54,6 +54,7 @@ def test_the_same_key_asks_for_the_same_transfer(
     assert len(ids) == Transfer.objects.count() == 1
     other = {"target": "target", "kinds": ["action"]}
     problem = program.refused(422, "POST", TRANSFERS, other, **key)
+    assert problem["errors"][0]["field"] == "Idempotency-Key"
     assert problem["code"] == "idempotency_key_reused"
 
 
@@ -84,9 +85,12 @@ def test_a_choice_without_sense_is_refused(
     project: Project, target: Project, program: Program
 ) -> None:
     nothing = {"target": "target", "devices": []}
-    assert "Choose devices" in program.refused(422, "POST", TRANSFERS, nothing)["detail"]
+    problem = program.refused(422, "POST", TRANSFERS, nothing)
+    assert "Choose devices" in problem["detail"]
+    assert problem["errors"] == [{"field": "devices", "message": problem["detail"]}]
     turned = {"since": "2026-03-02T00:00:00Z", "until": "2026-03-01T00:00:00Z"}
-    program.refused(422, "POST", TRANSFERS, {"target": "target", **turned})
+    problem = program.refused(422, "POST", TRANSFERS, {"target": "target", **turned})
+    assert problem["errors"][0]["field"] == "until"
 
 
 def test_both_projects_are_asked_for(project: Project, owner: Account, program: Program) -> None:
