@@ -182,7 +182,7 @@ class Facts:
 def day_lines(period: Period, facts: Facts) -> list[DayLine]:
     """Judge every day of the period that has begun, the oldest first."""
     today = local_date(facts.now, period.zone)
-    begun = min([*facts.backups, local_date(facts.first_run, period.zone)])
+    begun = min([*facts.backups, _first_day(facts)])
     found = (_judge(day, period, facts, begun) for day in period.days(max(today, period.first)))
     return [line for line in found if line is not None]
 
@@ -251,6 +251,11 @@ def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
     if notes:
         return DayLine(day, Kind.MISSED, cause=NOT_TAKEN, reason=notes[0].reason)
     return DayLine(day, Kind.MISSED, cause=UNKNOWN)
+
+
+def _first_day(facts: Facts) -> date:
+    """Return the day of the first run, in the zone in which it was planned."""
+    return local_date(facts.first_run, zone_name(facts.history.at(facts.first_run)))
 
 
 def _end_of(day: date, period: Period) -> datetime:
