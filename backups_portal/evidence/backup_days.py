@@ -242,7 +242,7 @@ def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
             "The portal no longer has a record of it."
         )
         return DayLine(day, Kind.MISSED, cause=RECORD_GONE, reason=reason)
-    if facts.history.schedule_changes_on(day, period.zone):
+    if any(change.at >= run for change in facts.history.schedule_changes_on(day, period.zone)):
         reason = "The daily schedule was changed on this day, so that no backup was due after that."
         return DayLine(day, Kind.MISSED, cause=RESCHEDULED, reason=reason)
     # It is found missing up to a day later, and named after the day on which it was found.

@@ -65,6 +65,19 @@ def test_a_day_that_a_new_schedule_left_out_says_so(project: Project) -> None:
     assert "daily schedule was changed on this day" in reason
 
 
+def test_a_run_that_came_after_the_change_was_not_left_out(project: Project) -> None:
+    """From 02:00 to 23:00 at noon: the backup was due that night, and nothing ran."""
+    fill(project, FIRST, TODAY, without=(BAD,))
+    changed(project, RUN + 10 * HOUR, backup_time=("02:00", "23:00"))
+    changed(project, RUN + 34 * HOUR, backup_time=("23:00", "02:00"))
+    details = {"local_date": str(BAD), "reason": "The workers were down."}
+    happen(project, "snapshot.missed", RUN + 24 * HOUR, details=details)
+    assert the_bad_day(report_of(project)) == (
+        *("missed", "not taken when due"),
+        "The workers were down.",
+    )
+
+
 def test_a_late_backup_says_that_it_was(project: Project) -> None:
     fill(project, FIRST, TODAY)
     happen(
