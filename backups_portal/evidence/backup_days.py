@@ -219,7 +219,7 @@ def _judge(day: date, period: Period, facts: Facts, begun: date) -> DayLine | No
         return DayLine(day, Kind.COMING, reason="It is due now.")
     if any(period.has(run) for period in facts.stopped):
         return DayLine(day, Kind.NOT_DUE, reason="The project was shut down.")
-    return _missed(day, run, period, facts)
+    return _missed(day, run, facts)
 
 
 def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
@@ -233,7 +233,7 @@ def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
     return DayLine(day, kind, backup, reason=late[0] if kind in GOOD and late else "")
 
 
-def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
+def _missed(day: date, run: datetime, facts: Facts) -> DayLine:
     """Tell why a day whose backup was due has none."""
     name = day.isoformat()
     if name in facts.completed:
@@ -242,8 +242,8 @@ def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
             "The portal no longer has a record of it."
         )
         return DayLine(day, Kind.MISSED, cause=RECORD_GONE, reason=reason)
-    if any(change.at >= run for change in facts.history.schedule_changes_on(day, period.zone)):
-        reason = "The daily schedule was changed on this day, so that no backup was due after that."
+    if facts.history.left_out(day):
+        reason = "The daily schedule was changed, so that no backup was due on this day any more."
         return DayLine(day, Kind.MISSED, cause=RESCHEDULED, reason=reason)
     # It is found missing up to a day later, and named after the day on which it was found.
     notes = [note for note in facts.notes if run <= note.at <= run + OLDEST]
