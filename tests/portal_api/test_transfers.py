@@ -134,3 +134,15 @@ def test_verbs(
     response = program.ask("POST", f"/transfers/{transfer.pk}/{verb}")
     assert response.status_code == 202
     assert becomes.items() <= response.json().items()
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_dry_run_cannot_be_paused(
+    project: Project, target: Project, owner: Account, program: Program, state: str
+) -> None:
+    """It would stay so: what can be continued is a move."""
+    transfer = factories.make_transfer(project, target, requested_by=owner, state=state)
+    program.refused(409, "POST", f"/transfers/{transfer.pk}/pause")
+    transfer.refresh_from_db()
+    assert (transfer.state, transfer.wish) == (state, Transfer.Wish.GO_ON)
+    assert program.ask("POST", f"/transfers/{transfer.pk}/cancel").status_code == 202
