@@ -22,14 +22,11 @@ from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Project
 from restores.models import Restore
-from snapshots.engine.contents_index import CELLS
 from snapshots.models import Snapshot
-from snapshots.storages.configured_storages import snapshot_storage
 from tests import factories
 from tests.browser.scene import live_project, stored_backup
 from tests.conftest import database_of_this_test
 from tests.contract.server import running
-from tests.manifests import make_manifest, make_segment
 from tests.manual.pages import fence
 from tests.portal_api.conftest import Program
 
@@ -39,29 +36,6 @@ ACCEPTED = {"name": "Cold Chain again", "accept_charges": True}
 
 def restores_of(snapshot: Snapshot) -> str:
     return f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restores"
-
-
-@pytest.fixture
-def snapshot(project: Project) -> Snapshot:
-    """A backup of an empty database, whose manifest is in storage."""
-    pk = uuid.uuid4()
-    manifest = make_manifest(
-        project.pk,
-        snapshot_id=pk,
-        prefix=project.prefix,
-        segments=(make_segment(project.pk, "variable", {}),),
-        contents=(make_segment(project.pk, CELLS, {}, table=CELLS),),
-    )
-    snapshot_storage().put(manifest.key, manifest.to_json())
-    return factories.make_snapshot(
-        project,
-        id=pk,
-        manifest=manifest.key,
-        taken_at=manifest.taken_at,
-        rows=manifest.rows,
-        logical_bytes=manifest.logical_bytes,
-        stored_bytes=manifest.stored_bytes,
-    )
 
 
 @pytest.mark.django_db

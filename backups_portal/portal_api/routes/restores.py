@@ -21,6 +21,7 @@ from backups_portal.portal_api.routes.backups import BACKUP
 from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.portal_api.view_wrapper import ROOT
+from backups_portal.ui.curl_examples import example
 from restores.errors import ChargesChangedError, RestoreRefusedError
 from restores.models import Restore
 from restores.project_names import suggest_name
@@ -40,6 +41,7 @@ CHARGES_CHANGED = (
     f"{BACKUP}/restores",
     auth=Needs(Scope.RESTORES_WRITE),
     response={202: schemas.RestoreDetail},
+    openapi_extra=example({"accept_charges": True}),
 )
 def start_restore(
     request: ApiRequest,
