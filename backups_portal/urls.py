@@ -35,4 +35,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
 ]
 
+handler400 = "backups_portal.portal_api.view_wrapper.bad_request"
 handler500 = "backups_portal.portal_api.view_wrapper.server_error"

@@ -27,6 +27,10 @@ class RestoreRefusedError(Exception):
         self.errors = errors or {field: message}
 
 
+class ChargesChangedError(RestoreRefusedError):
+    """What was accepted is not what the new project costs now."""
+
+
 class CheckRefusedError(Exception):
     """A check that cannot be; nothing was saved.
 

@@ -11,7 +11,7 @@ from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.errors import NameRefusedError
 from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.project_creation import check_name
-from restores.errors import RestoreRefusedError
+from restores.errors import ChargesChangedError, RestoreRefusedError
 from restores.models import Restore
 from snapshots.engine.errors import EngineError
 from snapshots.integrity.recorded_manifests import load_manifest
@@ -62,7 +62,7 @@ def request_restore(
         return earlier
     wanted = replace(wanted, name=_check_request(actor, wanted.name, wanted.accepted_charges))
     if wanted.shown_terms and wanted.shown_terms != current_quote().terms:
-        raise RestoreRefusedError(CHARGES_CHANGED, field="accept_charges")
+        raise ChargesChangedError(CHARGES_CHANGED, field="accept_charges")
     _check_readable(snapshot)
     try:
         with transaction.atomic():

@@ -182,7 +182,7 @@ class Facts:
 def day_lines(period: Period, facts: Facts) -> list[DayLine]:
     """Judge every day of the period that has begun, the oldest first."""
     today = local_date(facts.now, period.zone)
-    begun = min([*facts.backups, local_date(facts.first_run, period.zone)])
+    begun = min([*facts.backups, _first_day(facts)])
     found = (_judge(day, period, facts, begun) for day in period.days(max(today, period.first)))
     return [line for line in found if line is not None]
 
@@ -219,7 +219,7 @@ def _judge(day: date, period: Period, facts: Facts, begun: date) -> DayLine | No
         return DayLine(day, Kind.COMING, reason="It is due now.")
     if any(period.has(run) for period in facts.stopped):
         return DayLine(day, Kind.NOT_DUE, reason="The project was shut down.")
-    return _missed(day, run, period, facts)
+    return _missed(day, run, facts)
 
 
 def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
@@ -233,7 +233,7 @@ def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
     return DayLine(day, kind, backup, reason=late[0] if kind in GOOD and late else "")
 
 
-def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
+def _missed(day: date, run: datetime, facts: Facts) -> DayLine:
     """Tell why a day whose backup was due has none."""
     name = day.isoformat()
     if name in facts.completed:
@@ -242,8 +242,8 @@ def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
             "The portal no longer has a record of it."
         )
         return DayLine(day, Kind.MISSED, cause=RECORD_GONE, reason=reason)
-    if facts.history.schedule_changes_on(day, period.zone):
-        reason = "The daily schedule was changed on this day, so that no backup was due after that."
+    if facts.history.left_out(day):
+        reason = "The daily schedule was changed, so that no backup was due on this day any more."
         return DayLine(day, Kind.MISSED, cause=RESCHEDULED, reason=reason)
     # It is found missing up to a day later, and named after the day on which it was found.
     notes = [note for note in facts.notes if run <= note.at <= run + OLDEST]
@@ -251,6 +251,11 @@ def _missed(day: date, run: datetime, period: Period, facts: Facts) -> DayLine:
     if notes:
         return DayLine(day, Kind.MISSED, cause=NOT_TAKEN, reason=notes[0].reason)
     return DayLine(day, Kind.MISSED, cause=UNKNOWN)
+
+
+def _first_day(facts: Facts) -> date:
+    """Return the day of the first run, in the zone in which it was planned."""
+    return local_date(facts.first_run, zone_name(facts.history.at(facts.first_run)))
 
 
 def _end_of(day: date, period: Period) -> datetime:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from uuid import UUID
 
 from backups_portal.audit.models import AuditEvent
-from backups_portal.evidence.evidence_period import Period
+from backups_portal.evidence.evidence_period import DAY, Period
 from backups_portal.lib.json_types import JsonObject
-from backups_portal.projects.due_times import local_date, parse_time
+from backups_portal.projects.due_times import parse_time, run_on
 from backups_portal.projects.models import MainDatabase, snapshot_of_settings
 
 ACTION = "settings.changed"
@@ -16,6 +16,7 @@ SCHEDULE = ("backup_time", "backup_time_zone")
 NAMES = (*SCHEDULE, "retention_days", "proof_policy")
 # More changes than a person makes; their number is told all the same.
 MAX_CHANGES = 1_000
+INSTANT = timedelta(microseconds=1)
 
 Settings = Mapping[str, object]
 
@@ -65,11 +66,18 @@ class SettingsHistory:
             found.update(change.new)
         return found
 
-    def schedule_changes_on(self, day: date, zone: str) -> list[SettingsChange]:
-        """Return the changes of the schedule on a day."""
-        return [
-            one for one in self.changes if one.is_of_schedule and local_date(one.at, zone) == day
-        ]
+    def left_out(self, day: date) -> bool:
+        """Tell whether a change of the schedule left a day without a backup that is due."""
+        near = (one for one in self.changes if abs(one.at.date() - day) <= 2 * DAY)
+        return any(one.is_of_schedule and self._leaves_out(one, day) for one in near)
+
+    def _leaves_out(self, change: SettingsChange, day: date) -> bool:
+        """Tell whether the new run of a day had passed by then, and the old one had not."""
+        before, after = (
+            run_on(day, time_of_day(settings), zone_name(settings))
+            for settings in (self.at(change.at - INSTANT), self.at(change.at))
+        )
+        return before is not None and after is not None and after <= change.at < before
 
 
 @dataclass

@@ -20,12 +20,14 @@ from django.db.models import (
     Value,
 )
 
+from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.loggers import get_logger
 from backups_portal.objectives.breach_events import record_met, record_missed
 from backups_portal.objectives.breach_rules import Spell
 from backups_portal.objectives.models import Breach, Objective
 from backups_portal.objectives.objective_verdicts import MEASURED, judge
 from backups_portal.projects.models import Project
+from backups_portal.projects.shutdown_periods import STARTED, STOPPED
 from snapshots.models import Snapshot
 
 log = get_logger(__name__)
@@ -93,16 +95,40 @@ def bring_up_to_date(rows: QuerySet[Objective], now: datetime) -> int:
 
     It belongs into a transaction in which they are locked.
     """
-    loaded = list(rows.select_related("project__main_database").order_by("pk"))
+    news = _shutdowns(now).filter(project_id=OuterRef("project_id"), at__gt=OuterRef("checked_at"))
+    of_rows = rows.select_related("project__main_database").annotate(has_news=Exists(news))
+    loaded = list(of_rows.order_by("pk"))
     _forget_future([one for one in loaded if one.checked_at > now + AHEAD], now)
     # Another scan may have judged some with a later time.
     found = [one for one in loaded if one.checked_at <= now]
+    for one in found:
+        if one.has_news:
+            _catch_up(one, now)
     running = [one for one in found if one.project.state == Project.State.ACTIVE]
     _stop([one for one in found if one.project.state != Project.State.ACTIVE], now)
     _resume([one for one in running if one.stopped_at], now)
-    judgements = judge(running, now)
-    _write(running, {pk: list(judgement.spells) for pk, judgement in judgements.items()}, now)
+    _judge(running, now)
     return len(found)
+
+
+def _shutdowns(now: datetime) -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(action__in=(STOPPED, STARTED), at__lte=now)
+
+
+def _catch_up(objective: Objective, now: datetime) -> None:
+    """Stop and resume when the project did, however long ago: beat may have been down."""
+    news = _shutdowns(now).filter(project_id=objective.project_id, at__gt=objective.checked_at)
+    for event in news.order_by("at", "pk").only("at", "action"):
+        if event.action == STOPPED and objective.stopped_at is None:
+            _judge([objective], event.at)
+            _stop([objective], event.at)
+        elif event.action == STARTED and objective.stopped_at:
+            _resume([objective], event.at)
+
+
+def _judge(objectives: Sequence[Objective], now: datetime) -> None:
+    judgements = judge(objectives, now)
+    _write(objectives, {pk: list(judgement.spells) for pk, judgement in judgements.items()}, now)
 
 
 def _forget_future(objectives: Sequence[Objective], now: datetime) -> None:
@@ -155,6 +181,8 @@ def _write(
         _tell_beginning(breach)
     judged = Objective.objects.filter(pk__in=[one.pk for one in objectives])
     judged.update(checked_at=now)
+    for objective in objectives:
+        objective.checked_at = now
 
 
 def _go_on(objective: Objective, breach: Breach, spells: list[Spell], now: datetime) -> None:

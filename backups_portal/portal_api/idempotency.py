@@ -1,7 +1,6 @@
 """Asking twice for one thing: the header `Idempotency-Key`, as the drafts of the IETF have it."""
 
 import uuid
-from http import HTTPStatus
 from typing import Annotated
 
 from ninja import Header
@@ -32,8 +31,8 @@ def check_same(*, is_same: bool) -> None:
         ProblemError: it was.
     """
     if not is_same:
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
+        raise ProblemError.of_field(
+            "Idempotency-Key",
             "This Idempotency-Key was already used for another request. Use a new one.",
             code="idempotency_key_reused",
         )

@@ -38,10 +38,10 @@ class ProblemError(Exception):
         self.more = more
 
     @classmethod
-    def of_field(cls, field: str, message: str) -> "ProblemError":
+    def of_field(cls, field: str, message: str, **more: object) -> "ProblemError":
         """Name the member of the body, or the header, that is wrong."""
         errors = [{"field": field, "message": message}]
-        return cls(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors)
+        return cls(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors, **more)
 
 
 def problem(status: int, detail: str, **more: object) -> HttpResponse:

@@ -255,17 +255,21 @@ class Quote(Schema):
     running_fee_per_hour: str
     projected_month: str = Field(description="The running fee of a month of 730 hours")
     currency: str
+    terms: str = Field(description="These prices; send them as accepted_terms with a restore")
     suggested_name: str
 
 
 class RestoreRequest(Body):
     """A new project to create from a backup."""
 
-    name: Text | None = Field(
-        None, description="Name of the new project; null for the suggested one"
-    )
+    name: Text | None = Field(None, description="Of the new project; null for the suggested one")
     accept_charges: StrictBool = Field(
         False, description="Must be true: you accept the charges that the quote lists"
+    )
+    accepted_terms: Text | None = Field(
+        None,
+        min_length=1,
+        description="Terms of the quote that you saw; 409 if prices have changed. null: any price",
     )
 
 

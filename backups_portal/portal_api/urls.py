@@ -10,8 +10,8 @@ _patterns, _app, _namespace = api.urls
 
 api_patterns = [
     *(wrap_view(pattern) for pattern in _patterns),
-    # Whatever else is asked for, is answered as a program expects it.
-    wrap_view(re_path(r"^(?P<path>.*)$", nothing_here, name="nothing-here")),
+    # Whatever else is asked for, line breaks too, is answered as a program expects it.
+    wrap_view(re_path("", nothing_here, name="nothing-here")),
 ]
 
 urlpatterns = [

@@ -25,6 +25,7 @@ ROOT = "/api/v1/"
 MAX_BODY_BYTES = 1_000_000
 NOTHING = "There is nothing at this address, or it belongs to a project you have no access to."
 DEFECT = "Something went wrong on our side. It was logged, and nothing was lost."
+DAMAGED = "The address or the headers of this request are not valid. Nothing was changed."
 OUTAGE = (
     "The portal's database is not responding. Nothing was lost; try again in "
     f"{RETRY_AFTER_SECONDS} seconds."
@@ -123,9 +124,16 @@ def _not_allowed(request: HttpRequest, response: HttpResponseBase, name: str) ->
     return answer
 
 
-def nothing_here(request: HttpRequest, path: str) -> HttpResponse:
+def nothing_here(request: HttpRequest) -> HttpResponse:
     """Raise Http404: no route has this address."""
     raise Http404
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what no view is given, such as a wrong host, in the form of the address."""
+    if request.path.startswith(ROOT):
+        return problem(HTTPStatus.BAD_REQUEST, DAMAGED)
+    return defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -72,11 +72,6 @@ _RECORD = {
 }
 
 
-def example(body: object) -> JsonObject:
-    """Show a body that a route takes; what to fill in is in capitals."""
-    return {"requestBody": {"content": {"application/json": {"example": body}}}}
-
-
 def _records(record: JsonObject) -> JsonObject:
     schema = {"anyOf": [_RECORD, {"type": "array", "items": _RECORD}]}
     content = {"application/json": {"schema": schema, "example": [record]}}

@@ -138,20 +138,23 @@ def retry_plan(*, transfer: Transfer, actor: Account, address: str | None = None
 def stop_move(
     *, transfer: Transfer, actor: Account, for_good: bool, address: str | None = None
 ) -> None:
-    """Pause or cancel a transfer: after the next batch, or at once if idle.
+    """Pause a move, or cancel a transfer: after the next batch, or at once if idle.
+
+    A dry run is not paused: only a move can be continued.
 
     Raises: as request_transfer.
     """
     check_owner(actor, transfer.source, transfer.target)
     resting = [State.READY, State.PAUSED, State.FAILED] if for_good else []
     ended = State.CANCELLED if for_good else State.PAUSED
-    rows = Transfer.objects.filter(pk=transfer.pk).exclude(work=Work.UNDO)
+    works = [Work.PLAN, Work.MOVE] if for_good else [Work.MOVE]
+    rows = Transfer.objects.filter(pk=transfer.pk, work__in=works)
     waiting = rows.filter(state=State.QUEUED, lease=None)
     at_work = rows.filter(state__in=[State.QUEUED, State.RUNNING])
     if for_good:
         stopped = (waiting | rows.filter(state__in=resting)).update(state=ended)
     else:
-        stopped = waiting.filter(work=Work.MOVE).update(state=ended)
+        stopped = waiting.update(state=ended)
     if not stopped:
         stopped = at_work.update(wish=Wish.CANCEL if for_good else Wish.PAUSE)
     if not stopped:

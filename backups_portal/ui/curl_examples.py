@@ -17,6 +17,11 @@ FORMATS = {
 }
 
 
+def example(body: object) -> dict[str, Any]:
+    """Show a body that a route takes; what to fill in is in capitals."""
+    return {"requestBody": {"content": {"application/json": {"example": body}}}}
+
+
 def curl_arguments(
     method: str, path: str, operation: Schema, components: Schema
 ) -> tuple[str, list[str]]:

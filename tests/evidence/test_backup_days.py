@@ -13,7 +13,17 @@ from backups_portal.evidence.evidence_summary import (
 )
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Hold, Snapshot
-from tests.evidence.conftest import FOUNDED, HOUR, NOW, ZONE, backup, fill, happen, report_of
+from tests.evidence.conftest import (
+    FOUNDED,
+    HOUR,
+    NOW,
+    ZONE,
+    backup,
+    changed,
+    fill,
+    happen,
+    report_of,
+)
 
 pytestmark = pytest.mark.django_db
 FIRST = date(2026, 10, 1)
@@ -172,6 +182,17 @@ def test_days_before_the_first_planned_backup_are_not_missed(project: Project) -
         details={"first_backup": f"{TODAY - 2 * DAY}T01:00:00+00:00"},
     )
     assert kinds(report_of(project)) == {TODAY - 2 * DAY: "missed"}
+
+
+def test_the_day_of_the_first_backup_is_that_of_the_zone_it_was_planned_in(
+    project: Project,
+) -> None:
+    """The first run of 1 October in Auckland is of 30 September in Berlin."""
+    fill(project, FIRST, TODAY)
+    happen(project, "project.created", FOUNDED, details={"first_backup": "2026-09-30T13:00:00Z"})
+    changed(project, RUN, backup_time_zone=("Pacific/Auckland", ZONE))
+    september = report_of(project, Period(FOUNDED.date(), TODAY, ZONE))
+    assert kinds(september) == {}
 
 
 def test_no_backup_is_due_while_a_project_is_shut_down(project: Project) -> None:

@@ -15,7 +15,7 @@ from backups_portal.evidence.evidence_summary import (
     recovery_point_sentence,
     recovery_time_sentence,
 )
-from backups_portal.projects.models import Project
+from backups_portal.projects.models import MainDatabase, Project
 from restores.models import Proof
 from snapshots.models import Snapshot
 from tests import factories
@@ -62,7 +62,33 @@ def test_a_day_that_a_new_schedule_left_out_says_so(project: Project) -> None:
     changed(project, RUN + 10 * HOUR, backup_time=("23:00", "02:00"))
     kind, cause, reason = the_bad_day(report_of(project))
     assert (kind, cause) == ("missed", "schedule changed")
-    assert "daily schedule was changed on this day" in reason
+    assert "no backup was due on this day any more" in reason
+
+
+def test_a_day_that_a_move_to_the_east_left_out_says_so(project: Project) -> None:
+    """At noon (UTC), 23:59 of the 3rd is over in Auckland, and is yet to come in New York."""
+    MainDatabase.objects.filter(pk=project.pk).update(
+        backup_time="23:59", backup_time_zone="Pacific/Auckland"
+    )
+    project = Project.objects.select_related("main_database").get(pk=project.pk)
+    fill(project, FIRST, TODAY, without=(BAD,))
+    zones = ("America/New_York", "Pacific/Auckland")
+    changed(project, datetime(2026, 11, 3, 12, tzinfo=UTC), backup_time_zone=zones)
+    report = report_of(project, Period(FIRST, TODAY, "Pacific/Auckland"))
+    assert the_bad_day(report)[:2] == ("missed", "schedule changed")
+
+
+def test_a_run_that_came_after_the_change_was_not_left_out(project: Project) -> None:
+    """From 02:00 to 23:00 at noon: the backup was due that night, and nothing ran."""
+    fill(project, FIRST, TODAY, without=(BAD,))
+    changed(project, RUN + 10 * HOUR, backup_time=("02:00", "23:00"))
+    changed(project, RUN + 34 * HOUR, backup_time=("23:00", "02:00"))
+    details = {"local_date": str(BAD), "reason": "The workers were down."}
+    happen(project, "snapshot.missed", RUN + 24 * HOUR, details=details)
+    assert the_bad_day(report_of(project)) == (
+        *("missed", "not taken when due"),
+        "The workers were down.",
+    )
 
 
 def test_a_late_backup_says_that_it_was(project: Project) -> None:

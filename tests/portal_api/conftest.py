@@ -1,6 +1,7 @@
 """Programs that ask the portal's API."""
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -9,7 +10,11 @@ from django.test import Client
 
 from backups_portal.accounts.models import Account
 from backups_portal.projects.models import Project
+from snapshots.engine.contents_index import CELLS
+from snapshots.models import Snapshot
+from snapshots.storages.configured_storages import snapshot_storage
 from tests import factories
+from tests.manifests import make_manifest, make_segment
 
 
 class Program:
@@ -61,3 +66,26 @@ def project(owner: Account, storage_url: str) -> Project:
 def program(owner: Account) -> Program:
     """One that may do everything that its account may."""
     return Program(factories.make_token(owner))
+
+
+@pytest.fixture
+def snapshot(project: Project) -> Snapshot:
+    """A backup of an empty database, whose manifest is in storage."""
+    pk = uuid.uuid4()
+    manifest = make_manifest(
+        project.pk,
+        snapshot_id=pk,
+        prefix=project.prefix,
+        segments=(make_segment(project.pk, "variable", {}),),
+        contents=(make_segment(project.pk, CELLS, {}, table=CELLS),),
+    )
+    snapshot_storage().put(manifest.key, manifest.to_json())
+    return factories.make_snapshot(
+        project,
+        id=pk,
+        manifest=manifest.key,
+        taken_at=manifest.taken_at,
+        rows=manifest.rows,
+        logical_bytes=manifest.logical_bytes,
+        stored_bytes=manifest.stored_bytes,
+    )

@@ -97,6 +97,7 @@ def test_the_quote_of_a_backup(project: Project, program: Program) -> None:
         "running_fee_per_hour": "0.068",
         "projected_month": "49.64",
         "currency": "USD",
+        "terms": "25 0.068 USD",
         "suggested_name": "Cold Chain restored 2026-03-20",
     }
 

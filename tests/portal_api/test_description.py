@@ -1,5 +1,6 @@
 """What the API says of itself, to programs and to people."""
 
+import json
 import re
 from typing import Any, get_args
 
@@ -9,11 +10,14 @@ from django.test import Client
 from backups_portal.access_tokens.scopes import Scope
 from backups_portal.objectives.standings import LABELS
 from backups_portal.portal_api import schemas
+from backups_portal.portal_api.api import api
 from backups_portal.projects.models import MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
+from backups_portal.ui.openapi_pages import groups_of
 from restores.models import Restore
 from snapshots.models import Snapshot
 from tests.factories import make_account
+from tests.portal_api.conftest import Program
 
 pytestmark = pytest.mark.django_db
 
@@ -63,6 +67,33 @@ def test_who_is_signed_in_reads_the_page_inside_the_portal(client: Client) -> No
     assert 'id="sidebar"' in page
     assert 'href="/account/tokens/"' in page
     assert "curl http://testserver/api/v1/projects " in page
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("PATCH", "settings"),
+        ("PATCH", "objectives"),
+        ("POST", "checks"),
+        ("POST", "backups/{backup_id}/restores"),
+    ],
+)
+def test_a_command_of_the_page_is_taken_as_it_is_printed(
+    snapshot: Snapshot, program: Program, method: str, path: str
+) -> None:
+    """Only the words in capitals are to be replaced."""
+    groups = groups_of(api, root="/api/v1")
+    address = f"/api/v1/projects/{{slug}}/{path}"
+    (found,) = (
+        one
+        for group in groups
+        for one in group.operations
+        if (one.method, one.path) == (method, address)
+    )
+    body = json.loads(found.example[1][-1].removeprefix("-d "))
+    asked = path.format(backup_id=snapshot.pk)
+    response = program.ask(method, f"/projects/cold-chain/{asked}", body)
+    assert response.status_code < 300, response.content
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +16,17 @@ from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
+from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.models import Charge
 from backups_portal.projectdb.provisioning import drop_database
 from backups_portal.projects.database_dsn import server_url
 from backups_portal.projects.models import Project
 from restores.models import Restore
-from snapshots.engine.contents_index import CELLS
 from snapshots.models import Snapshot
-from snapshots.storages.configured_storages import snapshot_storage
 from tests import factories
 from tests.browser.scene import live_project, stored_backup
 from tests.conftest import database_of_this_test
 from tests.contract.server import running
-from tests.manifests import make_manifest, make_segment
 from tests.manual.pages import fence
 from tests.portal_api.conftest import Program
 
@@ -37,29 +36,6 @@ ACCEPTED = {"name": "Cold Chain again", "accept_charges": True}
 
 def restores_of(snapshot: Snapshot) -> str:
     return f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restores"
-
-
-@pytest.fixture
-def snapshot(project: Project) -> Snapshot:
-    """A backup of an empty database, whose manifest is in storage."""
-    pk = uuid.uuid4()
-    manifest = make_manifest(
-        project.pk,
-        snapshot_id=pk,
-        prefix=project.prefix,
-        segments=(make_segment(project.pk, "variable", {}),),
-        contents=(make_segment(project.pk, CELLS, {}, table=CELLS),),
-    )
-    snapshot_storage().put(manifest.key, manifest.to_json())
-    return factories.make_snapshot(
-        project,
-        id=pk,
-        manifest=manifest.key,
-        taken_at=manifest.taken_at,
-        rows=manifest.rows,
-        logical_bytes=manifest.logical_bytes,
-        stored_bytes=manifest.stored_bytes,
-    )
 
 
 @pytest.mark.django_db
@@ -129,6 +105,8 @@ class TestAsking:
             ({"name": "COLD chain"}, "name"),
             ({"name": ["x"]}, "name"),
             ({"server": "other"}, "server"),
+            # What a script sends that found no terms in the quote.
+            ({"accepted_terms": ""}, "accepted_terms"),
         ],
     )
     def test_what_is_wrong_is_named(
@@ -143,6 +121,24 @@ class TestAsking:
     ) -> None:
         problem = program.refused(422, "POST", restores_of(snapshot), {})
         assert problem["detail"] == "Accept the charges to create a project from this backup."
+
+    def test_only_the_price_that_was_accepted_is_charged(
+        self, snapshot: Snapshot, program: Program, settings: Settings
+    ) -> None:
+        quote = program.get(f"/projects/cold-chain/backups/{snapshot.pk}/quote")
+        body = {**ACCEPTED, "accepted_terms": quote["terms"]}
+        settings.PROJECT_CREATION_FEE = Decimal(90)
+        problem = program.refused(409, "POST", restores_of(snapshot), body)
+        assert (problem["code"], problem["terms"]) == ("charges_changed", current_quote().terms)
+        assert not Restore.objects.exists()
+        key, body = {"Idempotency-Key": "once"}, {**body, "accepted_terms": problem["terms"]}
+        first = program.ask("POST", restores_of(snapshot), body, **key)
+        assert (first.status_code, first.json()["creation_fee"]) == (202, "90.00")
+        settings.PROJECT_CREATION_FEE = Decimal(95)
+        again = program.ask("POST", restores_of(snapshot), body, **key)
+        assert again.json()["id"] == first.json()["id"], "what was accepted stays so"
+        body["accepted_terms"] = quote["terms"]
+        program.refused(422, "POST", restores_of(snapshot), body, **key)
 
     @pytest.mark.parametrize(
         "fields",

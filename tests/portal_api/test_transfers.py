@@ -54,6 +54,7 @@ def test_the_same_key_asks_for_the_same_transfer(
     assert len(ids) == Transfer.objects.count() == 1
     other = {"target": "target", "kinds": ["action"]}
     problem = program.refused(422, "POST", TRANSFERS, other, **key)
+    assert problem["errors"][0]["field"] == "Idempotency-Key"
     assert problem["code"] == "idempotency_key_reused"
 
 
@@ -84,9 +85,12 @@ def test_a_choice_without_sense_is_refused(
     project: Project, target: Project, program: Program
 ) -> None:
     nothing = {"target": "target", "devices": []}
-    assert "Choose devices" in program.refused(422, "POST", TRANSFERS, nothing)["detail"]
+    problem = program.refused(422, "POST", TRANSFERS, nothing)
+    assert "Choose devices" in problem["detail"]
+    assert problem["errors"] == [{"field": "devices", "message": problem["detail"]}]
     turned = {"since": "2026-03-02T00:00:00Z", "until": "2026-03-01T00:00:00Z"}
-    program.refused(422, "POST", TRANSFERS, {"target": "target", **turned})
+    problem = program.refused(422, "POST", TRANSFERS, {"target": "target", **turned})
+    assert problem["errors"][0]["field"] == "until"
 
 
 def test_both_projects_are_asked_for(project: Project, owner: Account, program: Program) -> None:
@@ -130,3 +134,15 @@ def test_verbs(
     response = program.ask("POST", f"/transfers/{transfer.pk}/{verb}")
     assert response.status_code == 202
     assert becomes.items() <= response.json().items()
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_a_dry_run_cannot_be_paused(
+    project: Project, target: Project, owner: Account, program: Program, state: str
+) -> None:
+    """It would stay so: what can be continued is a move."""
+    transfer = factories.make_transfer(project, target, requested_by=owner, state=state)
+    program.refused(409, "POST", f"/transfers/{transfer.pk}/pause")
+    transfer.refresh_from_db()
+    assert (transfer.state, transfer.wish) == (state, Transfer.Wish.GO_ON)
+    assert program.ask("POST", f"/transfers/{transfer.pk}/cancel").status_code == 202

@@ -136,9 +136,24 @@ def test_no_method_makes_a_backup(program: Program, project: Project, method: st
     assert not project.snapshots.exists()
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/projects/", "/projects/a/backups/1", "/%00"])
+@pytest.mark.parametrize(
+    "path", ["/", "/nothing", "/projects/", "/projects/a/backups/1", "/%00", "/projects/a%0A"]
+)
 def test_other_addresses_are_answered_in_json(program: Program, path: str) -> None:
     assert program.refused(404, "GET", path)["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("query", "host"), [("a=1&" * 1_001, "testserver"), ("", "elsewhere.example"), ("", "a b")]
+)
+def test_what_no_view_is_given_is_refused_in_json(program: Program, query: str, host: str) -> None:
+    problem = program.refused(400, "GET", f"/projects?{query}", Host=host)
+    assert problem["code"] == "unreadable"
+    assert (
+        Client()
+        .get(f"/sign-in/?{query}", headers={"Host": host})["Content-Type"]
+        .startswith("text/html")
+    )
 
 
 def test_head_is_get_without_a_body(program: Program, project: Project) -> None:

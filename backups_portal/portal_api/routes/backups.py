@@ -64,6 +64,7 @@ def get_quote(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.Q
         running_fee_per_hour=schemas.money(quote.running_fee_per_hour),
         projected_month=schemas.money(quote.projected_month),
         currency=quote.currency,
+        terms=quote.terms,
         suggested_name=suggest_name(snapshot, request.auth.account),
     )
 

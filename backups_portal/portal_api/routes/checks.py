@@ -14,6 +14,7 @@ from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
+from backups_portal.ui.curl_examples import example
 from restores.checks.check_settings import WantedCheck, add_check, remove_check
 from restores.errors import CheckRefusedError
 from restores.models import Check
@@ -29,7 +30,12 @@ def list_checks(request: ApiRequest, slug: str, pages: Pages) -> Page[schemas.Ch
     return Page[schemas.Check](items=[_shown(check) for check in found], **about)
 
 
-@router.post(CHECKS, auth=Needs(Scope.SETTINGS_WRITE), response={201: schemas.Check})
+@router.post(
+    CHECKS,
+    auth=Needs(Scope.SETTINGS_WRITE),
+    response={201: schemas.Check},
+    openapi_extra=example({"kind": "devices", "at_least": 30}),
+)
 def create_check(
     request: ApiRequest, slug: str, body: schemas.CheckRequest
 ) -> Status[schemas.Check]:

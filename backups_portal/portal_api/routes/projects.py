@@ -14,6 +14,7 @@ from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import MainDatabase, Membership
+from backups_portal.ui.curl_examples import example
 from snapshots.errors import SettingsRefusedError
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings
@@ -77,6 +78,7 @@ def get_settings(request: ApiRequest, slug: str) -> schemas.Settings:
     auth=Needs(Scope.SETTINGS_WRITE),
     response=schemas.Settings,
     tags=["Settings"],
+    openapi_extra=example({"backup_time": "03:00"}),
 )
 def change_settings(
     request: ApiRequest, slug: str, body: schemas.SettingsChange

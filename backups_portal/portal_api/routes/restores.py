@@ -9,6 +9,8 @@ from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
+from backups_portal.billing.charge_ledger import current_quote
+from backups_portal.billing.prices import Quote
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.idempotency import Key, check_same, request_key
@@ -19,7 +21,8 @@ from backups_portal.portal_api.routes.backups import BACKUP
 from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.portal_api.view_wrapper import ROOT
-from restores.errors import RestoreRefusedError
+from backups_portal.ui.curl_examples import example
+from restores.errors import ChargesChangedError, RestoreRefusedError
 from restores.models import Restore
 from restores.project_names import suggest_name
 from restores.restore_requests import NewProject, request_restore, retry_restore
@@ -29,12 +32,16 @@ from snapshots.models import Snapshot
 
 router = Router(tags=["Restores"])
 RESTORE = "/restores/{uuid:restore_id}"
+CHARGES_CHANGED = (
+    "The prices are not those that you accepted. Check the quote, then accept its terms."
+)
 
 
 @router.post(
     f"{BACKUP}/restores",
     auth=Needs(Scope.RESTORES_WRITE),
     response={202: schemas.RestoreDetail},
+    openapi_extra=example({"accept_charges": True}),
 )
 def start_restore(
     request: ApiRequest,
@@ -44,7 +51,10 @@ def start_restore(
     body: schemas.RestoreRequest,
     idempotency_key: Key = None,
 ) -> schemas.RestoreDetail:
-    """Queue a restore into a new project, which costs what the quote says."""
+    """Queue a restore into a new project, which costs what the quote says.
+
+    With accepted_terms, prices that have changed since are a conflict (409, charges_changed).
+    """
     account = request.auth.account
     snapshot = backup_of(owned(request, slug), backup_id)
     try:
@@ -55,6 +65,7 @@ def start_restore(
                 name=suggest_name(snapshot, account) if body.name is None else body.name,
                 accepted_charges=body.accept_charges,
                 request_key=request_key(account, idempotency_key),
+                shown_terms=body.accepted_terms or "",
             ),
             address=address_of(request),
         )
@@ -105,10 +116,22 @@ def retry(request: ApiRequest, restore_id: uuid.UUID) -> schemas.RestoreDetail:
 
 def _is_same(restore: Restore, snapshot: Snapshot, body: schemas.RestoreRequest) -> bool:
     name = None if body.name is None else " ".join(body.name.split())
-    return restore.snapshot_id == snapshot.pk and name in (None, restore.name)
+    price = Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency)
+    return (
+        restore.snapshot_id == snapshot.pk
+        and name in (None, restore.name)
+        and body.accepted_terms in (None, price.terms)
+    )
 
 
 def _refusal(refused: RestoreRefusedError) -> ProblemError:
+    if isinstance(refused, ChargesChangedError):
+        return ProblemError(
+            HTTPStatus.CONFLICT,
+            CHARGES_CHANGED,
+            code="charges_changed",
+            terms=current_quote().terms,
+        )
     if refused.field and refused.status == HTTPStatus.BAD_REQUEST:
         errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
         return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, refused.message, errors=errors)

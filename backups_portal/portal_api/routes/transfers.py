@@ -153,7 +153,7 @@ def _choice(body: schemas.TransferRequest) -> Choice:
             tag=body.tag.strip(),
         )
     except ChoiceError as error:
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(error)) from error
+        raise ProblemError.of_field(error.field or "devices", str(error)) from error
 
 
 def _names(names: list[str] | None) -> tuple[str, ...] | None:

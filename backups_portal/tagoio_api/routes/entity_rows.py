@@ -17,7 +17,6 @@ from backups_portal.tagoio_api.auth.project_token_auth import (
     profile_deletes,
 )
 from backups_portal.tagoio_api.envelope import ApiError
-from backups_portal.tagoio_api.openapi import example
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import SentJson, SentObject
 from backups_portal.tagoio_api.requests.query_strings import MAX_AMOUNT, MAX_PAGE, Parsed
@@ -25,6 +24,7 @@ from backups_portal.tagoio_api.requests.time_expressions import parse_since
 from backups_portal.tagoio_api.resources.crud import read_resource
 from backups_portal.tagoio_api.resources.resource_kinds import Row
 from backups_portal.tagoio_api.routes.entities import ENTITY, OWN_FIELDS
+from backups_portal.ui.curl_examples import example
 
 DEFAULT_ROWS = 100
 MAX_ROWS = 10_000

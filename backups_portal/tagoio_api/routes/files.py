@@ -24,10 +24,10 @@ from backups_portal.tagoio_api.auth.project_token_auth import (
 from backups_portal.tagoio_api.envelope import ApiError, DeniedError, NotFoundError
 from backups_portal.tagoio_api.files.multipart_uploads import clean_path, upload_in_parts
 from backups_portal.tagoio_api.files.signed_urls import address, check_asker, read_path, sign_path
-from backups_portal.tagoio_api.openapi import example
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import SentJson, body_of, from_base64
 from backups_portal.tagoio_api.resources.resource_kinds import Row
+from backups_portal.ui.curl_examples import example
 
 PURPOSE = "file"
 PAIRS = [{"from": "plan.txt", "to": "plans/plan.txt"}]

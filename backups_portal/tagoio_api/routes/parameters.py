@@ -11,10 +11,11 @@ from backups_portal.projectdb.record_writer import UnknownDeviceError
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, device, profile
 from backups_portal.tagoio_api.data.device_data import find_device
 from backups_portal.tagoio_api.envelope import ApiError
-from backups_portal.tagoio_api.openapi import SENT, example
+from backups_portal.tagoio_api.openapi import SENT
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.resources.crud import REMOVED
 from backups_portal.tagoio_api.resources.resource_kinds import Row
+from backups_portal.ui.curl_examples import example
 
 UPDATED = "Params Successfully Updated"
 
