@@ -43,6 +43,8 @@ class PortalProvider(OpenIDConnectProvider):
     def extract_email_addresses(self, data: JsonObject) -> list[Any]:
         for claims in (data.get("userinfo") or {}, data.get("id_token") or {}):
             if email := claims.get(settings.OIDC_EMAIL_CLAIM):
+                if _is_lookalike(str(email)):
+                    return []
                 verified = claims.get("email_verified")
                 claims = {"email": email, "email_verified": verified}
                 return super().extract_email_addresses({"userinfo": claims})
@@ -190,6 +192,11 @@ def _addresses(sociallogin: SocialLogin) -> list[str]:
     """List the addresses that the provider has verified."""
     # allauth has dropped what is not an address.
     return [one.email for one in sociallogin.email_addresses if one.verified]
+
+
+def _is_lookalike(email: str) -> bool:
+    """Tell whether a letter becomes another person's in small letters, as the Kelvin sign does."""
+    return any(not letter.isascii() and letter.lower().isascii() for letter in email)
 
 
 def _away(request: HttpRequest, error: Exception) -> HttpResponse:
