@@ -11,7 +11,7 @@ from typing import Any
 from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.base import AuthError, AuthProcess
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
@@ -107,16 +107,27 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         if not email:
             text = f"{settings.OIDC_NAME} doesn't say that your e-mail is verified."
             raise ImmediateHttpResponse(_refuse(request, "e-mail not verified", text))
-        if not settings.OIDC_CREATE_ACCOUNTS or Account.objects.filter(email__iexact=email):
+        account = Account.objects.filter(email__iexact=email).first()
+        if account and _has_joined(account, token):
+            text = f"{email} belongs to another person at {settings.OIDC_NAME}. Ask the operator."
+            raise ImmediateHttpResponse(_refuse(request, "another person joined", text, email))
+        if account or not settings.OIDC_CREATE_ACCOUNTS:
             text = f"{email} has no account here. Ask the operator of this portal for one."
             raise ImmediateHttpResponse(_refuse(request, "no account", text, email))
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[Account, str] | None:
-        """Find the account of a verified address; letters that look alike are others."""
+        """Find the account of a verified address; letters that look alike are others.
+
+        An account that somebody else at the provider has joined stays theirs: providers give an
+        address to another person.
+        """
+        token = sociallogin.account.extra_data["id_token"]
         for email in _addresses(sociallogin):
             account = Account.objects.filter(email__iexact=email).first()
-            is_same = account and account.email.isascii() and email.isascii()
-            if account and (is_same or account.email == email):
+            is_same = account is not None and account.email.isascii() and email.isascii()
+            if not account or _has_joined(account, token):
+                continue
+            if is_same or account.email == email:
                 account.vouch_for_email()
                 return account, email
         return None
@@ -197,6 +208,12 @@ def _addresses(sociallogin: SocialLogin) -> list[str]:
 def _is_lookalike(email: str) -> bool:
     """Tell whether a letter becomes another person's in small letters, as the Kelvin sign does."""
     return any(not letter.isascii() and letter.lower().isascii() for letter in email)
+
+
+def _has_joined(account: Account, token: JsonObject) -> bool:
+    """Tell whether a person of the token's provider signs in to an account already."""
+    joined = SocialAccount.objects.filter(user=account)
+    return joined.filter(extra_data__id_token__iss=token.get("iss")).exists()
 
 
 def _away(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -136,6 +136,29 @@ def test_letters_that_look_alike_get_no_account(provider: Provider, settings: Se
     assert not Account.objects.exists()
 
 
+def test_whoever_gets_an_email_later_does_not_get_its_account(
+    client: Client, provider: Provider, account: Account
+) -> None:
+    provider.sign_in(client, "42")
+    provider.knows("42", email="olivia@married.example", email_verified=True)
+    provider.knows("43", email=EMAIL, email_verified=True)
+    successor = Client()
+    refused(provider.sign_in(successor, "43"), successor, "another person at Example ID")
+    assert provider.sign_in(Client(), "42")["Location"] == "/"
+
+
+def test_another_provider_has_other_ids(
+    provider: Provider, account: Account, settings: Settings
+) -> None:
+    provider.sign_in(Client(), "42")
+    with running_provider() as other:
+        other.knows("olivia", email=EMAIL, email_verified=True)
+        name_provider(settings, other.url)
+        visitor = Client()
+        other.sign_in(visitor, "olivia")
+        assert visitor.session["_auth_user_id"] == str(account.pk)
+
+
 def test_who_has_no_account_gets_none(client: Client, provider: Provider) -> None:
     refused(provider.sign_in(client, "42"), client, "has no account here")
     assert not Account.objects.exists()
