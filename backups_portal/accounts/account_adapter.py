@@ -121,12 +121,21 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def login(self, request: HttpRequest, user: Account) -> None:
-        # A password that was changed meanwhile ends a sign-in that waits for a code.
+        # What happened meanwhile ends a sign-in that waits for a code.
         if request.session.pop(PENDING, "") != user.get_session_auth_hash():
             raise ImmediateHttpResponse(redirect("account_login"))
+        if not user.is_active:
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
         super().login(request, user)
 
     def respond_user_inactive(self, request: HttpRequest, user: Account) -> HttpResponse:
+        record(
+            action="session.refused",
+            actor=None,
+            subject=user.email,
+            details={"reason": "account closed"},
+            address=address_of(request),
+        )
         messages.error(request, "This account is closed.")
         return redirect("account_login")
 

@@ -192,6 +192,21 @@ def test_a_closed_account_stays_closed(client: Client, provider: Provider) -> No
     assert provider.sign_in(client, "42")["Location"] == "/sign-in/"
     assert "This account is closed" in client.get("/sign-in/").text
     assert not is_in(client)
+    event = AuditEvent.objects.latest("pk")
+    assert (event.action, event.subject) == ("session.refused", EMAIL)
+    assert event.details == {"reason": "account closed"}
+
+
+def test_a_second_factor_is_still_asked_for(
+    client: Client, provider: Provider, account: Account
+) -> None:
+    sign_in(client, EMAIL)
+    turn_on(client, account)
+    visitor = Client()
+    assert provider.sign_in(visitor, "42")["Location"] == "/sign-in/code/"
+    assert not is_in(visitor)
+    visitor.post("/sign-in/code/", {"code": code_of(account)})
+    assert is_in(visitor)
 
 
 @pytest.mark.parametrize(
