@@ -1,5 +1,7 @@
 """Define the forms of accounts: allauth's in our words."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +20,7 @@ from django.http import HttpRequest
 from django.shortcuts import render
 
 from backups_portal.accounts.lockout_page import locked_page
+from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.accounts.second_factor import NO_PASSKEY, WRONG_CODE
 from backups_portal.accounts.sign_in_limits import CODE, RESET, take_for, whose
@@ -29,6 +32,8 @@ from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
+# What libraries raise for an answer that is wrong, or none.
+NOT_AN_ANSWER = (ValidationError, KeyError, TypeError, ValueError, RecursionError)
 NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
 
@@ -94,24 +99,38 @@ class PasswordForm(account.ReauthenticateForm):
         self.fields["password"].widget.attrs["autofocus"] = True
 
 
+@contextmanager
+def counted(account: Account, refused_as: str) -> Iterator[None]:
+    """Count a try of a second factor; what was wrong is written down.
+
+    Raises:
+        ImmediateHttpResponse: there were too many.
+    """
+    request = context.request
+    address = address_of(request)
+    # Counted with those at the projects' API, which allauth's own limit does not know.
+    if wait := take_for(CODE, account, address):
+        raise ImmediateHttpResponse(locked_page(request, wait))
+    try:
+        yield
+    except NOT_AN_ANSWER:
+        record(action=refused_as, actor=account, address=address)
+        raise
+    CODE.forget(str(account.pk))
+
+
 class CodeMixin(forms.Form):
-    """A code that is counted; what was wrong is written down."""
+    """A code that is counted."""
 
     user: Any = None
 
     def clean_code(self) -> str:
-        request = context.request
-        address = address_of(request)
-        # Counted with those at the projects' API, which allauth's own limit does not know.
-        if wait := take_for(CODE, self.user, address):
-            raise ImmediateHttpResponse(locked_page(request, wait))
         try:
-            code: str = super().clean_code()  # type: ignore[misc]
+            with counted(self.user, "session.code_refused"):
+                code: str = super().clean_code()  # type: ignore[misc]
         except ValidationError as refused:
-            record(action="session.code_refused", actor=self.user, address=address)
             is_wrong = refused.code == "incorrect_code"
             raise ValidationError(WRONG_CODE) if is_wrong else refused from None
-        CODE.forget(str(self.user.pk))
         return code
 
 
@@ -144,7 +163,7 @@ class PasskeyMixin(forms.Form):
     def full_clean(self) -> None:
         try:
             super().full_clean()
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except NOT_AN_ANSWER:
             self.add_error("credential", NO_PASSKEY)
 
 
@@ -152,11 +171,22 @@ class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
     """A passkey in place of the password."""
 
 
-class PasskeyForm(PasskeyMixin, passkeys.AuthenticateWebAuthnForm):
+class CountedPasskeyMixin(PasskeyMixin):
+    """An answer for an account that is known, which is counted as its codes are."""
+
+    user: Any = None
+
+    def clean_credential(self) -> Any:
+        """Refuse what is wrong, and write that down."""
+        with counted(self.user, "session.passkey_refused"):
+            return super().clean_credential()  # type: ignore[misc]
+
+
+class PasskeyForm(CountedPasskeyMixin, passkeys.AuthenticateWebAuthnForm):
     """A passkey after the password."""
 
 
-class PasskeyAgainForm(PasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
+class PasskeyAgainForm(CountedPasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
     """A passkey of somebody who confirms who they are."""
 
 

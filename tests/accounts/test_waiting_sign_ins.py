@@ -54,3 +54,15 @@ def test_an_account_that_was_closed_is_not_signed_in(waiting: Client, account: A
     assert "This account is closed." in page.text
     event = AuditEvent.objects.latest("pk")
     assert (event.action, event.subject) == ("session.refused", account.email)
+
+
+def test_a_passkey_that_is_refused_is_written_down(
+    waiting: Client, client: Client, account: Account
+) -> None:
+    for browser, address in (
+        (waiting, "/sign-in/code/"),
+        (client, "/account/password-again/passkey/"),
+    ):
+        browser.post(address, {"credential": '{"id": "x"}'})
+        event = AuditEvent.objects.latest("pk")
+        assert (event.action, event.account_id) == ("session.passkey_refused", account.pk)
