@@ -14,6 +14,7 @@ from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.webauthn import forms as passkeys
 from celery.exceptions import OperationalError
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import password_validators_help_texts
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -264,6 +265,17 @@ class TwiceMixin(forms.Form):
         if repeated != self.cleaned_data.get("password1", repeated):
             raise ValidationError("The passwords don't match. Type the new password again.")
         return repeated
+
+
+class ResetLinkForm(account.UserTokenForm):
+    """The link to a new password, which an account that is closed has no more."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse the link where nobody could sign in by the new password."""
+        cleaned: dict[str, Any] = super().clean()
+        if not (settings.PASSWORD_SIGN_IN and self.reset_user.is_active):
+            raise get_adapter().validation_error("invalid_password_reset")
+        return cleaned
 
 
 class NewPasswordForm(TwiceMixin, account.ResetPasswordKeyForm):

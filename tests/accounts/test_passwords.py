@@ -249,6 +249,26 @@ def test_a_link_is_too_old_after_an_hour(
     assert Client().get(link()).status_code == 410
 
 
+@pytest.mark.parametrize("over", ["account closed", "passwords off"])
+@pytest.mark.parametrize("when", ["opened", "sent"])
+def test_a_link_ends_with_the_account_and_with_passwords(
+    account: Account, letters: list[str], settings: Any, over: str, when: str
+) -> None:
+    forget(account.email)
+    visitor, address = Client(), link()
+    if when == "sent":
+        address = visitor.get(address)["Location"]
+    if over == "account closed":
+        Account.objects.update(is_active=False)
+    settings.PASSWORD_SIGN_IN = over != "passwords off"
+    sent = {"password1": NEW, "password2": NEW}
+    assert (
+        visitor.post(address, sent) if when == "sent" else visitor.get(address)
+    ).status_code == 410
+    account.refresh_from_db()
+    assert account.check_password(factories.PASSWORD)
+
+
 def test_a_portal_without_mail_says_whom_to_ask(settings: Any) -> None:
     settings.EMAIL_HOST = ""
     assert "Ask its operator" in Client().get("/sign-in/forgotten/").content.decode()
