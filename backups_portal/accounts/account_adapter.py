@@ -145,6 +145,10 @@ class AccountAdapter(DefaultAccountAdapter):
         if isinstance(account, Account):
             record(action="session.signed_out", actor=account, address=address_of(request))
 
+    def set_password(self, user: Account, password: str) -> None:
+        super().set_password(user, password)
+        user.end_email_change()
+
     def send_notification_mail(
         self,
         template_prefix: str,

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +10,7 @@ import pytest
 from allauth.account.utils import user_pk_to_url_str
 from celery.exceptions import OperationalError
 from django.core import mail
+from django.core.management import call_command
 from django.test import Client
 
 from backups_portal.accounts import tasks
@@ -335,6 +337,32 @@ def test_another_email_counts_once_it_is_confirmed(
     assert event.details == {"from": "olivia@example.com"}
     assert mail.outbox[-1].to == ["olivia@example.com"]
     assert "now signs in with olivia@elsewhere.example" in str(mail.outbox[-1].body)
+
+
+@pytest.mark.parametrize("way", ["changed", "forgotten", "by the operator"])
+def test_a_new_password_ends_a_change_of_the_email_that_waits(
+    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Or whoever was at the browser takes the account all the same, by their link."""
+    account.vouch_for_email()
+    confirm(client)
+    client.post("/account/email/", {"email": "mallory@example.com", "action_add": ""})
+    theirs = confirmation()
+    if way == "changed":
+        change(client, factories.PASSWORD)
+    elif way == "forgotten":
+        forget(account.email)
+        visitor = Client()
+        form = visitor.get(link())["Location"]
+        visitor.post(form, {"password1": NEW, "password2": NEW})
+    else:
+        monkeypatch.setattr("getpass.getpass", lambda *_, **__: NEW)
+        call_command("changepassword", account.email, stdout=StringIO())
+    account.refresh_from_db()
+    assert account.check_password(NEW)
+    Client().post(theirs)
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
 
 
 def test_the_email_of_another_is_taken_by_nobody(
