@@ -161,9 +161,10 @@ def remove(
         return None
     if member.account_id != actor.pk:
         hold_right(actor, Permission.MANAGE_PROJECT, project)
-    if not any(other.role == Membership.Role.OWNER for other in by_id.values()):
+    if not any(other.is_open_owner for other in by_id.values()):
         raise MembersRefusedError(
-            f"{member.account} is the only owner. Invite another owner before removing this one."
+            f"{member.account} is the only owner who can sign in. Invite another owner before "
+            "removing this one."
         )
     Membership.objects.filter(pk=member.pk).delete()
     record(

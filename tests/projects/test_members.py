@@ -248,6 +248,20 @@ def test_the_only_owner_is_not_offered_to_leave(
     assert "Invite another owner" not in page
 
 
+def test_an_owner_whose_account_is_closed_owns_nothing_alone(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    theirs = factories.make_membership(project, guest, "owner")
+    Account.objects.filter(pk=guest.pk).update(is_active=False)
+    page = acting(owner).get(f"/projects/{project.slug}/members/").text
+    assert "Remove yourself" not in page
+    assert f"Remove {guest}" in page
+    mine = Membership.objects.get(account=owner)
+    assert "is the only owner" in remove(owner, project, mine)
+    assert Membership.objects.filter(pk=mine.pk).exists()
+    assert "is no longer a member" in remove(owner, project, theirs)
+
+
 def test_an_owner_on_a_later_page_is_not_taken_for_the_only_one(
     owner: Account, project: Project
 ) -> None:
