@@ -94,19 +94,27 @@ def answer(
         return None
     invitation.delete()
     project = invitation.project
-    if accept:
-        Membership.objects.get_or_create(
-            project=project, account=account, defaults={"role": invitation.role}
-        )
+    role = _join(account, invitation) if accept else invitation.role
     record(
         action=ANSWERS[accept],
         actor=account,
         project=project,
         subject=account.email,
-        details={"role": invitation.role, "invitation": {"id": invitation_id}},
+        details={"role": role, "invitation": {"id": invitation_id}},
         address=address,
     )
     return project
+
+
+def _join(account: Account, invitation: Invitation) -> str:
+    """Make the account a member, in no smaller role than it has; return the role."""
+    member, is_new = Membership.objects.get_or_create(
+        project=invitation.project, account=account, defaults={"role": invitation.role}
+    )
+    if is_new or invitation.role != Membership.Role.OWNER:
+        return member.role
+    Membership.objects.filter(pk=member.pk).update(role=invitation.role)
+    return invitation.role
 
 
 def _check_inviter(invitation: Invitation) -> None:

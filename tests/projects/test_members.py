@@ -109,6 +109,21 @@ def test_an_answer_that_is_sent_twice_is_told_so(
     assert client.post(f"{url}0/{again}/").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("has", "offered", "gets"),
+    [("collaborator", "owner", "owner"), ("owner", "collaborator", "owner")],
+)
+def test_a_member_whose_new_address_is_invited_has_what_the_log_says(
+    owner: Account, project: Project, guest: Account, has: str, offered: str, gets: str
+) -> None:
+    factories.make_membership(project, guest, has)
+    invite(acting(owner), project, "new@example.com", offered)
+    Account.objects.filter(pk=guest.pk).update(email="new@example.com")
+    acting(guest).post(f"/invitations/{Invitation.objects.get().pk}/accept/")
+    assert Membership.objects.get(account=guest).role == gets
+    assert AuditEvent.objects.get(action="invitation.accepted").details["role"] == gets
+
+
 def test_an_accepted_invitation_leads_to_no_project_once_the_member_is_removed(
     owner: Account, project: Project, guest: Account
 ) -> None:
