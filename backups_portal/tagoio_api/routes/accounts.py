@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Router
 from psycopg import Connection
@@ -11,7 +12,8 @@ from pydantic import Field
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of, record
-from backups_portal.projectdb.tokens import TokenGrant, create_token
+from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
+from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Membership, Project
 from backups_portal.tagoio_api.auth.account_auth import BY_API, account_key, first_owner, sign_in
@@ -102,11 +104,13 @@ class TokenMaker:
     connection: Connection
 
     def make(self, name: str, permission: str, expires_at: datetime | None) -> Row:
-        """Make a token, record that, and return what clients are told of it."""
-        token = create_token(
-            self.connection,
-            TokenGrant("profile", name=name, permission=permission, expires_at=expires_at),
-            keys=keyring(),
+        """Make a token, record that, and return what clients are told of it.
+
+        Raises:
+            ApiError: the owner was removed while the password or the database was waited for.
+        """
+        token = self._create(
+            TokenGrant("profile", name=name, permission=permission, expires_at=expires_at)
         )
         record(
             action="token.created",
@@ -118,6 +122,16 @@ class TokenMaker:
         )
         expiry = dict.fromkeys(("expire_time", "expire_date"), expires_at or NEVER)
         return {"token": token.value, "permission": permission, **expiry}
+
+    def _create(self, grant: TokenGrant) -> NewToken:
+        try:
+            with transaction.atomic(), self.connection.transaction():
+                token = create_token(self.connection, grant, keys=keyring())
+                # Until both transactions have ended.
+                hold_right(self.owner, Permission.MANAGE_API, self.project)
+        except RightLostError as error:
+            raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN) from error
+        return token
 
 
 @router.put("/account", auth=profile, summary="Edit the account")
