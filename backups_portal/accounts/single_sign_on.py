@@ -9,6 +9,7 @@ import secrets
 from typing import Any
 
 from allauth.account.adapter import get_adapter as get_account_adapter
+from allauth.account.models import EmailAddress
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialLogin
@@ -114,6 +115,8 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         if account or not settings.OIDC_CREATE_ACCOUNTS:
             text = f"{email} has no account here. Ask the operator of this portal for one."
             raise ImmediateHttpResponse(_refuse(request, "no account", text, email))
+        # Whoever was about to change to this address is not whose it is.
+        EmailAddress.objects.filter(email=email, verified=False).delete()
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[Account, str] | None:
         """Find the account of a verified address; letters that look alike are others.

@@ -178,6 +178,17 @@ def test_who_has_no_account_gets_one_where_that_is_set(
     assert sign_in(Client(), EMAIL, "").status_code == 400
 
 
+def test_somebody_elses_change_of_email_keeps_nobody_out(
+    client: Client, provider: Provider, settings: Settings
+) -> None:
+    settings.OIDC_CREATE_ACCOUNTS = True
+    mallory = factories.make_account("mallory@example.com")
+    EmailAddress.objects.create(user=mallory, email=EMAIL)
+    assert provider.sign_in(client, "42")["Location"] == "/"
+    assert client.session["_auth_user_id"] == str(Account.objects.get(email=EMAIL).pk)
+    assert not EmailAddress.objects.filter(user=mallory, email=EMAIL)
+
+
 def test_another_claim_has_the_email(
     client: Client, provider: Provider, account: Account, settings: Settings
 ) -> None:
