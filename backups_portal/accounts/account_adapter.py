@@ -4,7 +4,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.authentication import get_authentication_records
-from allauth.account.models import EmailConfirmationHMAC
+from allauth.account.models import EmailAddress, EmailConfirmationHMAC
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
@@ -144,6 +144,10 @@ class AccountAdapter(DefaultAccountAdapter):
         super().logout(request)
         if isinstance(account, Account):
             record(action="session.signed_out", actor=account, address=address_of(request))
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        is_open = email_address.user.is_active
+        return is_open and bool(super().confirm_email(request, email_address))
 
     def set_password(self, user: Account, password: str) -> None:
         super().set_password(user, password)

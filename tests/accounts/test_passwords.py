@@ -365,6 +365,18 @@ def test_a_new_password_ends_a_change_of_the_email_that_waits(
     assert account.email == "olivia@example.com"
 
 
+def test_the_email_of_a_closed_account_stays(
+    client: Client, account: Account, letters: list[str]
+) -> None:
+    account.vouch_for_email()
+    confirm(client)
+    client.post("/account/email/", {"email": "olivia@elsewhere.example", "action_add": ""})
+    Account.objects.update(is_active=False)
+    Client().post(confirmation())
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
+
+
 def test_the_email_of_another_is_taken_by_nobody(
     client: Client, account: Account, letters: list[str]
 ) -> None:
