@@ -84,13 +84,16 @@ def answer(
     Raises:
         MembersRefusedError: the account that offered it may not let anybody in any more.
     """
-    found = Invitation.objects.filter(email=account.email.lower(), pk=invitation_id)
-    invitation = found.select_related("project", "invited_by").first()
+    own = Invitation.objects.filter(email=account.email.lower(), pk=invitation_id)
+    found = own.select_related("project", "invited_by")
+    invitation = found.first()
     if invitation is None:
         return None
     if accept:
         _check_inviter(invitation)
-    if found.select_for_update(of=("self",)).first() is None:
+    # Another role may have been offered while the inviter's right was waited for.
+    invitation = found.select_for_update(of=("self",)).first()
+    if invitation is None:
         return None
     invitation.delete()
     project = invitation.project

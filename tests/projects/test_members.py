@@ -1,9 +1,11 @@
 """Members of a project: inviting, accepting, removing."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -193,6 +195,32 @@ def test_inviting_twice_changes_the_role(owner: Account, project: Project, guest
     invite(acting(owner), project, guest.email)
     invite(acting(owner), project, guest.email, "owner")
     assert Invitation.objects.get().role == "owner"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_role_that_is_changed_at_this_moment_is_the_one_that_is_accepted(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    offered = members.invite(project=project, actor=owner, email=guest.email, role="owner")
+
+    def accept() -> None:
+        members.answer(account=guest, invitation_id=offered.pk, accept=True)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            members.invite(project=project, actor=owner, email=guest.email, role="collaborator")
+            accepting = pool.submit(accept)
+            while not is_somebody_waiting() and not accepting.done():
+                time.sleep(0.01)
+        accepting.result(5)
+    assert Membership.objects.get(account=guest).role == "collaborator"
+
+
+def is_somebody_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
 
 
 def test_an_invitation_exists_once(owner: Account, project: Project, guest: Account) -> None:
