@@ -64,15 +64,19 @@ def withdraw(
         Invitation.objects.select_for_update().filter(project=project, pk=invitation_id).first()
     )
     if invitation:
-        invitation.delete()
-        record(
-            action="invitation.withdrawn",
-            actor=actor,
-            project=project,
-            subject=invitation.email,
-            address=address,
-        )
+        _withdraw(invitation, actor, address)
     return invitation
+
+
+def _withdraw(invitation: Invitation, actor: Account, address: str | None) -> None:
+    invitation.delete()
+    record(
+        action="invitation.withdrawn",
+        actor=actor,
+        project=invitation.project,
+        subject=invitation.email,
+        address=address,
+    )
 
 
 @transaction.atomic
@@ -186,4 +190,7 @@ def remove(
         details={"role": member.role},
         address=address,
     )
+    # Of an address that the member has only had since.
+    for invitation in project.invitations.filter(email=member.account.email.lower()):
+        _withdraw(invitation, actor, address)
     return member

@@ -253,6 +253,19 @@ def test_who_is_removed_is_out_at_once(owner: Account, project: Project, guest: 
     assert "was already removed" in remove(owner, project, member)
 
 
+def test_who_is_removed_comes_back_by_no_older_invitation(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    """One of an address that they took since."""
+    member = factories.make_membership(project, guest)
+    for email in ("new@example.com", "other@example.com"):
+        invite(acting(owner), project, email)
+    Account.objects.filter(pk=guest.pk).update(email="new@example.com")
+    remove(owner, project, member)
+    assert Invitation.objects.get().email == "other@example.com"
+    assert AuditEvent.objects.get(action="invitation.withdrawn").subject == "new@example.com"
+
+
 def test_who_was_removed_a_moment_ago_removes_and_withdraws_nothing(
     owner: Account, project: Project, guest: Account
 ) -> None:
