@@ -2,7 +2,6 @@
 
 import re
 from datetime import timedelta
-from io import StringIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +9,6 @@ import pytest
 from allauth.account.utils import user_pk_to_url_str
 from celery.exceptions import OperationalError
 from django.core import mail
-from django.core.management import call_command
 from django.test import Client
 
 from backups_portal.accounts import tasks
@@ -21,7 +19,6 @@ from backups_portal.projects.models import Project
 from restores.models import Restore
 from snapshots.models import Snapshot
 from tests import factories
-from tests.accounts.test_security import confirm
 from tests.accounts.test_sign_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -124,21 +121,6 @@ def test_guesses_are_slowed_down(client: Client, account: Account) -> None:
         client.post("/account/password-again/", {"password": str(n)}).status_code for n in range(7)
     ]
     assert answers == [400] * 5 + [429] * 2
-
-
-@pytest.fixture
-def letters(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A portal that sends messages, whose worker is at once; the addresses that were asked for."""
-    settings.EMAIL_HOST = "mail.example.com"
-    settings.PORTAL_URL = "https://portal.example.com"
-    wanted: list[str] = []
-
-    def at_once(email: str) -> None:
-        wanted.append(email)
-        send_link(email)
-
-    monkeypatch.setattr(tasks.send_reset_link, "delay", at_once)
-    return wanted
 
 
 def link() -> str:
@@ -307,107 +289,3 @@ def test_changing_it_signs_the_others_out(client: Client, account: Account) -> N
 
 def test_an_open_browser_guesses_five_old_passwords(client: Client, account: Account) -> None:
     assert [change(client, str(n)).status_code for n in range(7)] == [400] * 5 + [429] * 2
-
-
-def confirmation() -> str:
-    assert "three days" in str(mail.outbox[-1].body)
-    return link()
-
-
-def test_another_email_counts_once_it_is_confirmed(
-    client: Client, account: Account, letters: list[str]
-) -> None:
-    account.vouch_for_email()
-    confirm(client)
-    new = {"email": "olivia@elsewhere.example", "action_add": ""}
-    assert client.post("/account/email/", new).status_code == 302
-    assert "sent a link to your new e-mail" in client.get("/account/email/").text
-    assert mail.outbox[-1].to == ["olivia@elsewhere.example"]
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com"
-    assert "Confirm your e-mail" in client.get(confirmation()).text
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com", "a mail scanner opens links, too"
-    client.post(confirmation())
-    account.refresh_from_db()
-    assert account.email == "olivia@elsewhere.example"
-    assert sign_in(Client(), "olivia@elsewhere.example").status_code == 302
-    assert sign_in(Client(), "olivia@example.com").status_code == 400
-    event = AuditEvent.objects.get(action="account.email_changed")
-    assert event.details == {"from": "olivia@example.com"}
-    assert mail.outbox[-1].to == ["olivia@example.com"]
-    assert "now signs in with olivia@elsewhere.example" in str(mail.outbox[-1].body)
-
-
-@pytest.mark.parametrize("way", ["changed", "forgotten", "by the operator"])
-def test_a_new_password_ends_a_change_of_the_email_that_waits(
-    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch, way: str
-) -> None:
-    """Or whoever was at the browser takes the account all the same, by their link."""
-    account.vouch_for_email()
-    confirm(client)
-    client.post("/account/email/", {"email": "mallory@example.com", "action_add": ""})
-    theirs = confirmation()
-    if way == "changed":
-        change(client, factories.PASSWORD)
-    elif way == "forgotten":
-        forget(account.email)
-        visitor = Client()
-        form = visitor.get(link())["Location"]
-        visitor.post(form, {"password1": NEW, "password2": NEW})
-    else:
-        monkeypatch.setattr("getpass.getpass", lambda *_, **__: NEW)
-        call_command("changepassword", account.email, stdout=StringIO())
-    account.refresh_from_db()
-    assert account.check_password(NEW)
-    Client().post(theirs)
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com"
-
-
-def test_the_email_of_a_closed_account_stays(
-    client: Client, account: Account, letters: list[str]
-) -> None:
-    account.vouch_for_email()
-    confirm(client)
-    client.post("/account/email/", {"email": "olivia@elsewhere.example", "action_add": ""})
-    Account.objects.update(is_active=False)
-    Client().post(confirmation())
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com"
-
-
-def test_the_email_of_another_is_taken_by_nobody(
-    client: Client, account: Account, letters: list[str]
-) -> None:
-    for one in (account, factories.make_account("mallory@example.com")):
-        one.vouch_for_email()
-    confirm(client)
-    answers = []
-    for email in ("mallory@example.com", "nobody@example.com"):
-        sent = client.post("/account/email/", {"email": email, "action_add": ""})
-        page = client.get("/account/email/").text.replace(email, "")
-        answers.append((sent.status_code, re.sub(r'(?:value|content)="[^"]*"', "", page)))
-    assert answers[0] == answers[1]
-    # Whoever reads that letter learns nothing, and changes nothing.
-    for message in mail.outbox:
-        (opened,) = re.findall(r"https://portal\.example\.com(\S+)", str(message.body))
-        reader = Client()
-        if message.to == ["mallory@example.com"]:
-            assert "no longer works" in reader.get(opened).text
-            reader.post(opened)
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com"
-
-
-def test_a_mail_server_that_is_away_is_said(
-    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(*_: Any, **__: Any) -> None:
-        raise ConnectionRefusedError
-
-    account.vouch_for_email()
-    confirm(client)
-    monkeypatch.setattr("django.core.mail.EmailMessage.send", away)
-    new = {"email": "olivia@elsewhere.example", "action_add": ""}
-    assert "send e-mail right now" in client.post("/account/email/", new, follow=True).text

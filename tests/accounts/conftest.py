@@ -1,0 +1,23 @@
+"""What tests of accounts share."""
+
+from typing import Any
+
+import pytest
+
+from backups_portal.accounts import tasks
+from backups_portal.accounts.password_reset import send_link
+
+
+@pytest.fixture
+def letters(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A portal that sends messages, whose worker is at once; the addresses that were asked for."""
+    settings.EMAIL_HOST = "mail.example.com"
+    settings.PORTAL_URL = "https://portal.example.com"
+    wanted: list[str] = []
+
+    def at_once(email: str) -> None:
+        wanted.append(email)
+        send_link(email)
+
+    monkeypatch.setattr(tasks.send_reset_link, "delay", at_once)
+    return wanted
