@@ -1,14 +1,17 @@
 """Single sign-on by OpenID Connect, with a provider that answers over HTTP."""
 
+import json
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
+from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import Settings
 
@@ -145,6 +148,25 @@ def test_whoever_gets_an_email_later_does_not_get_its_account(
     successor = Client()
     refused(provider.sign_in(successor, "43"), successor, "another person at Example ID")
     assert provider.sign_in(Client(), "42")["Location"] == "/"
+
+
+def test_an_operator_lets_another_id_of_the_provider_join(
+    provider: Provider, account: Account
+) -> None:
+    with pytest.raises(CommandError, match="Nobody has joined"):
+        call_command("reset_single_sign_on", EMAIL)
+    with pytest.raises(CommandError, match="no account"):
+        call_command("reset_single_sign_on", "nobody@example.com")
+    provider.sign_in(Client(), "42")
+    provider.knows("43", email=EMAIL, email_verified=True)
+    out = StringIO()
+    call_command("reset_single_sign_on", EMAIL.upper(), json=True, stdout=out)
+    assert json.loads(out.getvalue()) == {"email": EMAIL, "removed": ["42"]}
+    event = AuditEvent.objects.latest("pk")
+    assert (event.action, event.subject) == ("account.single_sign_on_reset", EMAIL)
+    visitor = Client()
+    provider.sign_in(visitor, "43")
+    assert visitor.session["_auth_user_id"] == str(account.pk)
 
 
 def test_another_provider_has_other_ids(
