@@ -180,6 +180,12 @@ def test_who_is_no_owner_makes_no_token(api: Api, project: Project, other_projec
         sent = {**body, "email": person.email}
         assert api.call("POST", "/account/profile/token", sent)[0] == status
         assert api.call("POST", own, sent)[0] == 403
+    refused = AuditEvent.objects.filter(action="access.refused", project_id=project.pk)
+    assert set(refused.values_list("account_id", "subject")) == {
+        (collaborator.pk, "POST /account/profile/token"),
+        (collaborator.pk, f"POST {own}"),
+        (stranger.pk, f"POST {own}"),
+    }
     # Nor does a token reach another project's.
     assert api_of(other_project).call("GET", own) == (404, "Profile Not Found")
     assert api.call("PUT", "/account", {"name": "x"})[0] == 403

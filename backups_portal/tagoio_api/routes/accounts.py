@@ -86,8 +86,6 @@ def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
     found = [one for one in memberships if one.project.profile_id == body.profile_id]
     if not found:
         raise NotFoundError("Profile")
-    if found[0].role != Membership.Role.OWNER:
-        raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN)
     project = running_project(pk=found[0].project.pk)
     maker = TokenMaker(request, account, project, borrow(request, project))
     made = maker.make(body.name, "full", expires_at)
@@ -96,10 +94,10 @@ def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
 
 @dataclass(frozen=True)
 class TokenMaker:
-    """An owner who makes tokens of a profile."""
+    """An account that makes tokens of a profile, if it owns the project."""
 
     request: HttpRequest
-    owner: Account
+    account: Account
     project: Project
     connection: Connection
 
@@ -107,14 +105,14 @@ class TokenMaker:
         """Make a token, record that, and return what clients are told of it.
 
         Raises:
-            ApiError: the owner was removed while the password or the database was waited for.
+            ApiError: the account owns the project no more, or never did.
         """
         token = self._create(
             TokenGrant("profile", name=name, permission=permission, expires_at=expires_at)
         )
         record(
             action="token.created",
-            actor=self.owner,
+            actor=self.account,
             project=self.project,
             subject=name,
             details={"last_four": token.last_four, "permission": permission, **BY_API},
@@ -128,8 +126,16 @@ class TokenMaker:
             with transaction.atomic(), self.connection.transaction():
                 token = create_token(self.connection, grant, keys=keyring())
                 # Until both transactions have ended.
-                hold_right(self.owner, Permission.MANAGE_API, self.project)
+                hold_right(self.account, Permission.MANAGE_API, self.project)
         except RightLostError as error:
+            record(
+                action="access.refused",
+                actor=self.account,
+                project=self.project,
+                subject=f"{self.request.method} {self.request.path}",
+                details=BY_API,
+                address=address_of(self.request),
+            )
             raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN) from error
         return token
 
