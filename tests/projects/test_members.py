@@ -253,6 +253,18 @@ def test_who_is_removed_is_out_at_once(owner: Account, project: Project, guest: 
     assert "was already removed" in remove(owner, project, member)
 
 
+def test_removing_an_owner_says_which_access_stays(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    member = factories.make_membership(project, guest, "owner")
+    url, said = f"/projects/{project.slug}/members/", f"API tokens that {guest} knows keep working"
+    page = " ".join(acting(owner).get(url).text.split())
+    assert page.count(said) == 1
+    assert f'href="/projects/{project.slug}/api/"' in page[page.index(said) :][:200]
+    Membership.objects.filter(pk=member.pk).update(role="collaborator")
+    assert said not in " ".join(acting(owner).get(url).text.split())
+
+
 def test_who_is_removed_comes_back_by_no_older_invitation(
     owner: Account, project: Project, guest: Account
 ) -> None:
