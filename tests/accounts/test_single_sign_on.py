@@ -1,46 +1,25 @@
 """Single sign-on by OpenID Connect, with a provider that answers over HTTP."""
 
-import json
 import time
-from collections.abc import Iterator
 from datetime import timedelta
-from io import StringIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.socialaccount.models import SocialAccount
-from django.core.management import CommandError, call_command
 from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.sign_in_settings import single_sign_on_app
 from tests import factories
-from tests.accounts.provider import PORTAL, Provider, running_provider
+from tests.accounts.provider import PORTAL, Provider, name_provider
 from tests.accounts.test_security import code_of, turn_on
 from tests.accounts.test_sign_in import sign_in
 
 pytestmark = pytest.mark.django_db
 EMAIL = "olivia@example.com"
-
-
-def name_provider(settings: Any, url: str) -> None:
-    settings.PORTAL_URL = PORTAL
-    settings.OIDC_PROVIDER_URL, settings.OIDC_NAME = url, "Example ID"
-    settings.SOCIALACCOUNT_PROVIDERS = single_sign_on_app(
-        name="Example ID", url=url, client_id="portal", secret="known to both"
-    )
-
-
-@pytest.fixture
-def provider(settings: Settings) -> Iterator[Provider]:
-    with running_provider() as running:
-        running.knows("42", email=EMAIL, email_verified=True, name="Olivia Owner")
-        name_provider(settings, running.url)
-        yield running
 
 
 @pytest.fixture
@@ -116,71 +95,6 @@ def test_an_email_that_is_not_verified_joins_nothing(
     assert Account.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    "email",
-    # The small letter of a Kelvin sign is a k.
-    ["ol\u0131via@example.com", "olivia@e\u017fample.com", "mar\u212a@example.com"],
-)
-def test_letters_that_look_alike_are_others(provider: Provider, email: str) -> None:
-    for other in ("olivia@esample.com", EMAIL, "mark@example.com"):
-        factories.make_account(other)
-    provider.knows("42", email=email, email_verified=True)
-    visitor = Client()
-    provider.sign_in(visitor, "42")
-    assert not is_in(visitor)
-
-
-def test_letters_that_look_alike_get_no_account(provider: Provider, settings: Settings) -> None:
-    """Or whoever has a Kelvin sign in their e-mail finds what mark@example.com is invited to."""
-    settings.OIDC_CREATE_ACCOUNTS = True
-    provider.knows("42", email="mar\u212a@example.com", email_verified=True)
-    visitor = Client()
-    refused(provider.sign_in(visitor, "42"), visitor, "say that your e-mail is verified")
-    assert not Account.objects.exists()
-
-
-def test_whoever_gets_an_email_later_does_not_get_its_account(
-    client: Client, provider: Provider, account: Account
-) -> None:
-    provider.sign_in(client, "42")
-    provider.knows("42", email="olivia@married.example", email_verified=True)
-    provider.knows("43", email=EMAIL, email_verified=True)
-    successor = Client()
-    refused(provider.sign_in(successor, "43"), successor, "another person at Example ID")
-    assert provider.sign_in(Client(), "42")["Location"] == "/"
-
-
-def test_an_operator_lets_another_id_of_the_provider_join(
-    provider: Provider, account: Account
-) -> None:
-    with pytest.raises(CommandError, match="Nobody has joined"):
-        call_command("reset_single_sign_on", EMAIL)
-    with pytest.raises(CommandError, match="no account"):
-        call_command("reset_single_sign_on", "nobody@example.com")
-    provider.sign_in(Client(), "42")
-    provider.knows("43", email=EMAIL, email_verified=True)
-    out = StringIO()
-    call_command("reset_single_sign_on", EMAIL.upper(), json=True, stdout=out)
-    assert json.loads(out.getvalue()) == {"email": EMAIL, "removed": ["42"]}
-    event = AuditEvent.objects.latest("pk")
-    assert (event.action, event.subject) == ("account.single_sign_on_reset", EMAIL)
-    visitor = Client()
-    provider.sign_in(visitor, "43")
-    assert visitor.session["_auth_user_id"] == str(account.pk)
-
-
-def test_another_provider_has_other_ids(
-    provider: Provider, account: Account, settings: Settings
-) -> None:
-    provider.sign_in(Client(), "42")
-    with running_provider() as other:
-        other.knows("olivia", email=EMAIL, email_verified=True)
-        name_provider(settings, other.url)
-        visitor = Client()
-        other.sign_in(visitor, "olivia")
-        assert visitor.session["_auth_user_id"] == str(account.pk)
-
-
 def test_who_has_no_account_gets_none(client: Client, provider: Provider) -> None:
     refused(provider.sign_in(client, "42"), client, "has no account here")
     assert not Account.objects.exists()
@@ -198,17 +112,6 @@ def test_who_has_no_account_gets_one_where_that_is_set(
     created = AuditEvent.objects.get(action="account.created")
     assert created.details == {"account": account.pk, "by": "single sign-on"}
     assert sign_in(Client(), EMAIL, "").status_code == 400
-
-
-def test_somebody_elses_change_of_email_keeps_nobody_out(
-    client: Client, provider: Provider, settings: Settings
-) -> None:
-    settings.OIDC_CREATE_ACCOUNTS = True
-    mallory = factories.make_account("mallory@example.com")
-    EmailAddress.objects.create(user=mallory, email=EMAIL)
-    assert provider.sign_in(client, "42")["Location"] == "/"
-    assert client.session["_auth_user_id"] == str(Account.objects.get(email=EMAIL).pk)
-    assert not EmailAddress.objects.filter(user=mallory, email=EMAIL)
 
 
 def test_another_claim_has_the_email(
