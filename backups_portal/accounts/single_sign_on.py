@@ -21,10 +21,11 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 from requests import RequestException
 
@@ -199,6 +200,10 @@ def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
         return _away(request, error)
     except (KeyError, TypeError, ValueError) as error:
         # What the provider answers is not of the form that its standard demands.
+        return _refuse(request, type(error).__name__)
+    except (IntegrityError, NoReverseMatch) as error:
+        # Of two answers at once the other has made the account; allauth would ask for another
+        # e-mail then, on a page that is not offered.
         return _refuse(request, type(error).__name__)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from io import StringIO
+from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -10,6 +11,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.single_sign_on import SingleSignOnAdapter
 from backups_portal.audit.models import AuditEvent
 from tests import factories
 from tests.accounts.provider import Provider, name_provider, running_provider
@@ -97,3 +99,26 @@ def test_somebody_elses_change_of_email_keeps_nobody_out(
     assert provider.sign_in(client, "42")["Location"] == "/"
     assert client.session["_auth_user_id"] == str(Account.objects.get(email=EMAIL).pk)
     assert not EmailAddress.objects.filter(user=mallory, email=EMAIL)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("step", ["is_open_for_signup", "save_user"])
+def test_an_answer_that_comes_twice_makes_one_account(
+    client: Client,
+    provider: Provider,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+) -> None:
+    """As of two presses of the button; the other one is faster."""
+    settings.OIDC_CREATE_ACCOUNTS = True
+    done = getattr(SingleSignOnAdapter, step)
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        factories.make_account(EMAIL)
+        return done(*arguments, **options)
+
+    monkeypatch.setattr(SingleSignOnAdapter, step, overtaken)
+    refused(provider.sign_in(client, "42"), client)
+    assert provider.sign_in(client, "42")["Location"] == "/"
+    assert Account.objects.count() == 1
