@@ -181,7 +181,12 @@ def test_an_address_that_gets_an_account_later_finds_its_invitation(
     assert client.get(f"/projects/{project.slug}/").status_code == 200
 
 
-@pytest.mark.parametrize("email", ["no address", ""])
+@pytest.mark.parametrize(
+    "email",
+    # In small letters the last one is twice as long.
+    ["no address", "", "a" * 243 + "@example.com", "\u0130" * 130 + "@example.com"],
+    ids=["no address", "nothing", "255 letters", "capitals with a dot"],
+)
 def test_whoever_cannot_be_invited_is_named(owner: Account, project: Project, email: str) -> None:
     assert invite(acting(owner), project, email) == 400
     assert not Invitation.objects.exists()
