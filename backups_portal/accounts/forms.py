@@ -24,9 +24,10 @@ from backups_portal.accounts.lockout_page import locked_page
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.accounts.second_factor import NO_PASSKEY, WRONG_CODE
-from backups_portal.accounts.sign_in_limits import CODE, RESET, take_for, whose
+from backups_portal.accounts.sign_in_limits import CODE, PASSKEY_TOLD, RESET, take_for, whose
 from backups_portal.accounts.tasks import send_reset_link
 from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.client_address import neighbourhood
 from backups_portal.lib.loggers import get_logger
 from backups_portal.ui.form_widgets import OnceInput
 from backups_portal.ui.visible_names import name_problem
@@ -170,6 +171,16 @@ class PasskeyMixin(forms.Form):
 
 class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
     """A passkey in place of the password."""
+
+    def clean_credential(self) -> Any:
+        """Refuse what is wrong, and write that down."""
+        try:
+            return super().clean_credential()
+        except NOT_AN_ANSWER:
+            address = address_of(context.request)
+            if not PASSKEY_TOLD.take(neighbourhood(address)):
+                record(action="session.passkey_refused", actor=None, address=address)
+            raise
 
 
 class CountedPasskeyMixin(PasskeyMixin):

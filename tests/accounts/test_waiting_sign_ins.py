@@ -66,3 +66,10 @@ def test_a_passkey_that_is_refused_is_written_down(
         browser.post(address, {"credential": '{"id": "x"}'})
         event = AuditEvent.objects.latest("pk")
         assert (event.action, event.account_id) == ("session.passkey_refused", account.pk)
+
+
+def test_a_passkey_of_nobody_is_written_down_and_fills_no_log(client: Client) -> None:
+    for _ in range(7):
+        client.post("/sign-in/passkey/", {"credential": '{"id": "x"}'})
+    refused = AuditEvent.objects.filter(action="session.passkey_refused", account_id=None)
+    assert [event.address for event in refused] == ["127.0.0.1"] * 5
