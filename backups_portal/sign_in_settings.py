@@ -31,6 +31,7 @@ ACCOUNT_FORMS = {
     "login": "backups_portal.accounts.forms.SignInForm",
     "reauthenticate": "backups_portal.accounts.forms.PasswordForm",
     "reset_password": "backups_portal.accounts.forms.ForgottenForm",
+    "user_token": "backups_portal.accounts.forms.ResetLinkForm",
     "reset_password_from_key": "backups_portal.accounts.forms.NewPasswordForm",
     "change_password": "backups_portal.accounts.forms.ChangePasswordForm",
     "set_password": "backups_portal.accounts.forms.FirstPasswordForm",

@@ -4,7 +4,7 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.authentication import get_authentication_records
-from allauth.account.models import EmailConfirmationHMAC
+from allauth.account.models import EmailAddress, EmailConfirmationHMAC
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
@@ -121,12 +121,21 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def login(self, request: HttpRequest, user: Account) -> None:
-        # A password that was changed meanwhile ends a sign-in that waits for a code.
+        # What happened meanwhile ends a sign-in that waits for a code.
         if request.session.pop(PENDING, "") != user.get_session_auth_hash():
             raise ImmediateHttpResponse(redirect("account_login"))
+        if not user.is_active:
+            raise ImmediateHttpResponse(self.respond_user_inactive(request, user))
         super().login(request, user)
 
     def respond_user_inactive(self, request: HttpRequest, user: Account) -> HttpResponse:
+        record(
+            action="session.refused",
+            actor=None,
+            subject=user.email,
+            details={"reason": "account closed"},
+            address=address_of(request),
+        )
         messages.error(request, "This account is closed.")
         return redirect("account_login")
 
@@ -135,6 +144,14 @@ class AccountAdapter(DefaultAccountAdapter):
         super().logout(request)
         if isinstance(account, Account):
             record(action="session.signed_out", actor=account, address=address_of(request))
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        is_open = email_address.user.is_active
+        return is_open and bool(super().confirm_email(request, email_address))
+
+    def set_password(self, user: Account, password: str) -> None:
+        super().set_password(user, password)
+        user.end_email_change()
 
     def send_notification_mail(
         self,

@@ -1,5 +1,7 @@
 """Define the forms of accounts: allauth's in our words."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -12,23 +14,28 @@ from allauth.mfa.totp.forms import ActivateTOTPForm
 from allauth.mfa.webauthn import forms as passkeys
 from celery.exceptions import OperationalError
 from django import forms
+from django.conf import settings
 from django.contrib.auth.password_validation import password_validators_help_texts
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.shortcuts import render
 
 from backups_portal.accounts.lockout_page import locked_page
+from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.accounts.second_factor import NO_PASSKEY, WRONG_CODE
-from backups_portal.accounts.sign_in_limits import CODE, RESET, take_for, whose
+from backups_portal.accounts.sign_in_limits import CODE, PASSKEY_TOLD, RESET, take_for, whose
 from backups_portal.accounts.tasks import send_reset_link
 from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.client_address import neighbourhood
 from backups_portal.lib.loggers import get_logger
 from backups_portal.ui.form_widgets import OnceInput
 from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
+# What libraries raise for an answer that is wrong, or none.
+NOT_AN_ANSWER = (ValidationError, KeyError, TypeError, ValueError, RecursionError)
 NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
 
@@ -94,24 +101,38 @@ class PasswordForm(account.ReauthenticateForm):
         self.fields["password"].widget.attrs["autofocus"] = True
 
 
+@contextmanager
+def counted(account: Account, refused_as: str) -> Iterator[None]:
+    """Count a try of a second factor; what was wrong is written down.
+
+    Raises:
+        ImmediateHttpResponse: there were too many.
+    """
+    request = context.request
+    address = address_of(request)
+    # Counted with those at the projects' API, which allauth's own limit does not know.
+    if wait := take_for(CODE, account, address):
+        raise ImmediateHttpResponse(locked_page(request, wait))
+    try:
+        yield
+    except NOT_AN_ANSWER:
+        record(action=refused_as, actor=account, address=address)
+        raise
+    CODE.forget(str(account.pk))
+
+
 class CodeMixin(forms.Form):
-    """A code that is counted; what was wrong is written down."""
+    """A code that is counted."""
 
     user: Any = None
 
     def clean_code(self) -> str:
-        request = context.request
-        address = address_of(request)
-        # Counted with those at the projects' API, which allauth's own limit does not know.
-        if wait := take_for(CODE, self.user, address):
-            raise ImmediateHttpResponse(locked_page(request, wait))
         try:
-            code: str = super().clean_code()  # type: ignore[misc]
+            with counted(self.user, "session.code_refused"):
+                code: str = super().clean_code()  # type: ignore[misc]
         except ValidationError as refused:
-            record(action="session.code_refused", actor=self.user, address=address)
             is_wrong = refused.code == "incorrect_code"
             raise ValidationError(WRONG_CODE) if is_wrong else refused from None
-        CODE.forget(str(self.user.pk))
         return code
 
 
@@ -144,19 +165,40 @@ class PasskeyMixin(forms.Form):
     def full_clean(self) -> None:
         try:
             super().full_clean()
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except NOT_AN_ANSWER:
             self.add_error("credential", NO_PASSKEY)
 
 
 class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
     """A passkey in place of the password."""
 
+    def clean_credential(self) -> Any:
+        """Refuse what is wrong, and write that down."""
+        try:
+            return super().clean_credential()
+        except NOT_AN_ANSWER:
+            address = address_of(context.request)
+            if not PASSKEY_TOLD.take(neighbourhood(address)):
+                record(action="session.passkey_refused", actor=None, address=address)
+            raise
 
-class PasskeyForm(PasskeyMixin, passkeys.AuthenticateWebAuthnForm):
+
+class CountedPasskeyMixin(PasskeyMixin):
+    """An answer for an account that is known, which is counted as its codes are."""
+
+    user: Any = None
+
+    def clean_credential(self) -> Any:
+        """Refuse what is wrong, and write that down."""
+        with counted(self.user, "session.passkey_refused"):
+            return super().clean_credential()  # type: ignore[misc]
+
+
+class PasskeyForm(CountedPasskeyMixin, passkeys.AuthenticateWebAuthnForm):
     """A passkey after the password."""
 
 
-class PasskeyAgainForm(PasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
+class PasskeyAgainForm(CountedPasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
     """A passkey of somebody who confirms who they are."""
 
 
@@ -234,6 +276,17 @@ class TwiceMixin(forms.Form):
         if repeated != self.cleaned_data.get("password1", repeated):
             raise ValidationError("The passwords don't match. Type the new password again.")
         return repeated
+
+
+class ResetLinkForm(account.UserTokenForm):
+    """The link to a new password, which an account that is closed has no more."""
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse the link where nobody could sign in by the new password."""
+        cleaned: dict[str, Any] = super().clean()
+        if not (settings.PASSWORD_SIGN_IN and self.reset_user.is_active):
+            raise get_adapter().validation_error("invalid_password_reset")
+        return cleaned
 
 
 class NewPasswordForm(TwiceMixin, account.ResetPasswordKeyForm):

@@ -44,6 +44,10 @@ class Account(AbstractBaseUser):
     def __str__(self) -> str:
         return seen_name(self.name) if is_seen(self.name) else self.email
 
+    def end_email_change(self) -> None:
+        """Let the link to a new address lead nowhere: a new password shuts others out."""
+        EmailAddress.objects.filter(user=self, verified=False).delete()
+
     def vouch_for_email(self) -> None:
         """Let allauth know the address as confirmed: who made the account vouches for it."""
         email = self.email.lower()

@@ -1,17 +1,26 @@
 """The page of an account's safety, and how a browser is signed out elsewhere."""
 
+from typing import Any
+
+from allauth.account.stages import LoginStageController
+from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.models import Authenticator
+from allauth.mfa.stages import AuthenticateStage
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.utils.decorators import method_decorator
 from django.views.generic import TemplateView, View
 from ua_parser import parse
 
 from backups_portal.accounts.account_adapter import codes_left
 from backups_portal.accounts.models import Account
+from backups_portal.accounts.second_factor import asks_for_code
 from backups_portal.audit.recorder import address_of, record
 
 
@@ -26,6 +35,20 @@ def device_of(user_agent: str) -> str:
     found = parse(user_agent)
     names = [part.family for part in (found.user_agent, found.os) if part]
     return " on ".join(names) or "Unknown browser"
+
+
+@method_decorator(login_not_required, name="dispatch")
+class CodeView(AuthenticateView):
+    """Asks for the second factor, if there still is one."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        stage = LoginStageController.enter(request, AuthenticateStage.key)
+        if stage and not (stage.login.user and asks_for_code(stage.login.user)):
+            # The operator took it off meanwhile, or the account: allauth's would lead here again.
+            messages.info(request, "Sign in once more.")
+            response: HttpResponse = stage.abort()
+            return response
+        return super().dispatch(request, *args, **kwargs)
 
 
 class SecurityView(TemplateView):

@@ -24,6 +24,8 @@ PASSWORD_AGAIN = Limit("password-again", 5, QUARTER)
 # Of an owner, by the API, which is told a password only: the right one of an owner counts as a
 # wrong one of those who are tried before.
 DOWNLOAD = Limit("download", 10, QUARTER)
+# Per address: nobody guesses a passkey, and nonsense must not fill the audit log.
+PASSKEY_TOLD = Limit("passkey-told", 5, QUARTER)
 RESET = Limit("reset", 3, 60 * 60)
 
 

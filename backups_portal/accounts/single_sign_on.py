@@ -9,9 +9,10 @@ import secrets
 from typing import Any
 
 from allauth.account.adapter import get_adapter as get_account_adapter
+from allauth.account.models import EmailAddress
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
-from allauth.socialaccount.models import SocialLogin
+from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.providers.base import AuthError, AuthProcess
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.oauth2.views import OAuth2CallbackView
@@ -20,10 +21,11 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.db import IntegrityError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 from requests import RequestException
 
@@ -43,6 +45,8 @@ class PortalProvider(OpenIDConnectProvider):
     def extract_email_addresses(self, data: JsonObject) -> list[Any]:
         for claims in (data.get("userinfo") or {}, data.get("id_token") or {}):
             if email := claims.get(settings.OIDC_EMAIL_CLAIM):
+                if _is_lookalike(str(email)):
+                    return []
                 verified = claims.get("email_verified")
                 claims = {"email": email, "email_verified": verified}
                 return super().extract_email_addresses({"userinfo": claims})
@@ -105,16 +109,29 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         if not email:
             text = f"{settings.OIDC_NAME} doesn't say that your e-mail is verified."
             raise ImmediateHttpResponse(_refuse(request, "e-mail not verified", text))
-        if not settings.OIDC_CREATE_ACCOUNTS or Account.objects.filter(email__iexact=email):
+        account = Account.objects.filter(email__iexact=email).first()
+        if account and _has_joined(account, token):
+            text = f"{email} belongs to another person at {settings.OIDC_NAME}. Ask the operator."
+            raise ImmediateHttpResponse(_refuse(request, "another person joined", text, email))
+        if account or not settings.OIDC_CREATE_ACCOUNTS:
             text = f"{email} has no account here. Ask the operator of this portal for one."
             raise ImmediateHttpResponse(_refuse(request, "no account", text, email))
+        # Whoever was about to change to this address is not whose it is.
+        EmailAddress.objects.filter(email=email, verified=False).delete()
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[Account, str] | None:
-        """Find the account of a verified address; letters that look alike are others."""
+        """Find the account of a verified address; letters that look alike are others.
+
+        An account that somebody else at the provider has joined stays theirs: providers give an
+        address to another person.
+        """
+        token = sociallogin.account.extra_data["id_token"]
         for email in _addresses(sociallogin):
             account = Account.objects.filter(email__iexact=email).first()
-            is_same = account and account.email.isascii() and email.isascii()
-            if account and (is_same or account.email == email):
+            is_same = account is not None and account.email.isascii() and email.isascii()
+            if not account or _has_joined(account, token):
+                continue
+            if is_same or account.email == email:
                 account.vouch_for_email()
                 return account, email
         return None
@@ -184,12 +201,27 @@ def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
     except (KeyError, TypeError, ValueError) as error:
         # What the provider answers is not of the form that its standard demands.
         return _refuse(request, type(error).__name__)
+    except (IntegrityError, NoReverseMatch) as error:
+        # Of two answers at once the other has made the account; allauth would ask for another
+        # e-mail then, on a page that is not offered.
+        return _refuse(request, type(error).__name__)
 
 
 def _addresses(sociallogin: SocialLogin) -> list[str]:
     """List the addresses that the provider has verified."""
     # allauth has dropped what is not an address.
     return [one.email for one in sociallogin.email_addresses if one.verified]
+
+
+def _is_lookalike(email: str) -> bool:
+    """Tell whether a letter becomes another person's in small letters, as the Kelvin sign does."""
+    return any(not letter.isascii() and letter.lower().isascii() for letter in email)
+
+
+def _has_joined(account: Account, token: JsonObject) -> bool:
+    """Tell whether a person of the token's provider signs in to an account already."""
+    joined = SocialAccount.objects.filter(user=account)
+    return joined.filter(extra_data__id_token__iss=token.get("iss")).exists()
 
 
 def _away(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.urls import path, re_path, reverse_lazy
 
 from backups_portal.accounts.password_reset import NewPasswordView, can_send
-from backups_portal.accounts.security_views import EndSessionView, SecurityView
+from backups_portal.accounts.security_views import CodeView, EndSessionView, SecurityView
 from backups_portal.accounts.single_sign_on import single_sign_on, single_sign_on_callback
 
 FORM, POST = ["get", "head", "post"], ["post"]
@@ -29,7 +29,7 @@ sign_out = account.LogoutView.as_view(http_method_names=POST)
 # Their names are those by which allauth finds them.
 urlpatterns = [
     path("sign-in/", sign_in, name="account_login"),
-    path("sign-in/code/", mfa.authenticate, name="mfa_authenticate"),
+    path("sign-in/code/", CodeView.as_view(), name="mfa_authenticate"),
     path("sign-in/passkey/", passkeys.login_webauthn, name="mfa_login_webauthn"),
     path("sign-in/single/", single_sign_on, name="single-sign-on"),
     path("sign-in/single/back/", single_sign_on_callback, name="single-sign-on-callback"),

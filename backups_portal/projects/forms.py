@@ -26,6 +26,7 @@ class InvitationForm(forms.Form):
 
     email = forms.EmailField(
         label="E-mail",
+        max_length=254,
         help_text="The address they sign in with, or will once they have an account.",
         error_messages={"required": "Enter the e-mail of the person to invite."},
         widget=forms.EmailInput(attrs={"autocomplete": "off"}),
@@ -36,6 +37,12 @@ class InvitationForm(forms.Form):
         initial=Membership.Role.COLLABORATOR,
         help_text="Collaborators see the project and its main database, but not its backups.",
     )
+
+    def clean_email(self) -> str:
+        """Return the address in small letters, which may be more of them."""
+        email = str(self.cleaned_data["email"]).lower()
+        self.fields["email"].run_validators(email)
+        return email
 
 
 class ShutDownForm(forms.Form):

@@ -23,8 +23,8 @@ MEMBERS = 25
 
 def _only_owner(page: Page[Membership]) -> int | None:
     """Return the only owner's membership, which cannot end."""
-    owners = [member.pk for member in page if member.role == Membership.Role.OWNER]
-    # Owners come first, so that the first page has two of them if there are two.
+    owners = [member.pk for member in page if member.is_open_owner]
+    # They come first, so that the first page has two of them if there are two.
     return owners[0] if page.number == 1 and len(owners) == 1 else None
 
 
@@ -38,7 +38,7 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         found = self.project.memberships.select_related("account")
-        ordered = found.order_by("-role", "account__email", "pk")
+        ordered = found.order_by("-role", "-account__is_active", "account__email", "pk")
         page = Paginator(ordered, MEMBERS).get_page(self.request.GET.get("page"))
         invitations = self.project.invitations.select_related("invited_by").order_by("email")
         return super().get_context_data(

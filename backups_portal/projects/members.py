@@ -64,15 +64,19 @@ def withdraw(
         Invitation.objects.select_for_update().filter(project=project, pk=invitation_id).first()
     )
     if invitation:
-        invitation.delete()
-        record(
-            action="invitation.withdrawn",
-            actor=actor,
-            project=project,
-            subject=invitation.email,
-            address=address,
-        )
+        _withdraw(invitation, actor, address)
     return invitation
+
+
+def _withdraw(invitation: Invitation, actor: Account, address: str | None) -> None:
+    invitation.delete()
+    record(
+        action="invitation.withdrawn",
+        actor=actor,
+        project=invitation.project,
+        subject=invitation.email,
+        address=address,
+    )
 
 
 @transaction.atomic
@@ -84,29 +88,40 @@ def answer(
     Raises:
         MembersRefusedError: the account that offered it may not let anybody in any more.
     """
-    found = Invitation.objects.filter(email=account.email.lower(), pk=invitation_id)
-    invitation = found.select_related("project", "invited_by").first()
+    own = Invitation.objects.filter(email=account.email.lower(), pk=invitation_id)
+    found = own.select_related("project", "invited_by")
+    invitation = found.first()
     if invitation is None:
         return None
     if accept:
         _check_inviter(invitation)
-    if found.select_for_update(of=("self",)).first() is None:
+    # Another role may have been offered while the inviter's right was waited for.
+    invitation = found.select_for_update(of=("self",)).first()
+    if invitation is None:
         return None
     invitation.delete()
     project = invitation.project
-    if accept:
-        Membership.objects.get_or_create(
-            project=project, account=account, defaults={"role": invitation.role}
-        )
+    role = _join(account, invitation) if accept else invitation.role
     record(
         action=ANSWERS[accept],
         actor=account,
         project=project,
         subject=account.email,
-        details={"role": invitation.role, "invitation": {"id": invitation_id}},
+        details={"role": role, "invitation": {"id": invitation_id}},
         address=address,
     )
     return project
+
+
+def _join(account: Account, invitation: Invitation) -> str:
+    """Make the account a member, in no smaller role than it has; return the role."""
+    member, is_new = Membership.objects.get_or_create(
+        project=invitation.project, account=account, defaults={"role": invitation.role}
+    )
+    if is_new or invitation.role != Membership.Role.OWNER:
+        return member.role
+    Membership.objects.filter(pk=member.pk).update(role=invitation.role)
+    return invitation.role
 
 
 def _check_inviter(invitation: Invitation) -> None:
@@ -161,9 +176,10 @@ def remove(
         return None
     if member.account_id != actor.pk:
         hold_right(actor, Permission.MANAGE_PROJECT, project)
-    if not any(other.role == Membership.Role.OWNER for other in by_id.values()):
+    if not any(other.is_open_owner for other in by_id.values()):
         raise MembersRefusedError(
-            f"{member.account} is the only owner. Invite another owner before removing this one."
+            f"{member.account} is the only owner who can sign in. Invite another owner before "
+            "removing this one."
         )
     Membership.objects.filter(pk=member.pk).delete()
     record(
@@ -174,4 +190,7 @@ def remove(
         details={"role": member.role},
         address=address,
     )
+    # Of an address that the member has only had since.
+    for invitation in project.invitations.filter(email=member.account.email.lower()):
+        _withdraw(invitation, actor, address)
     return member

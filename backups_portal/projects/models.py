@@ -160,6 +160,11 @@ class Membership(models.Model):
     def __str__(self) -> str:
         return f"{self.account} is {self.role} of {self.project}"
 
+    @property
+    def is_open_owner(self) -> bool:
+        """Tell whether this is an owner whose account is open."""
+        return self.role == self.Role.OWNER and self.account.is_active
+
 
 class Invitation(models.Model):
     """A membership that an owner offers to the account of an address.

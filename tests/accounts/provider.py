@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 from oidc_provider_mock._server import _threaded_server
 
+from backups_portal.sign_in_settings import single_sign_on_app
+
 PORTAL = "http://testserver"
 
 
@@ -94,3 +96,11 @@ def running_provider() -> Iterator[Provider]:
         with _threaded_server(app=app, host="127.0.0.1") as server:
             provider.url = f"http://127.0.0.1:{server.server_port}"
             yield provider
+
+
+def name_provider(settings: Any, url: str) -> None:
+    settings.PORTAL_URL = PORTAL
+    settings.OIDC_PROVIDER_URL, settings.OIDC_NAME = url, "Example ID"
+    settings.SOCIALACCOUNT_PROVIDERS = single_sign_on_app(
+        name="Example ID", url=url, client_id="portal", secret="known to both"
+    )

@@ -19,7 +19,6 @@ from backups_portal.projects.models import Project
 from restores.models import Restore
 from snapshots.models import Snapshot
 from tests import factories
-from tests.accounts.test_security import confirm
 from tests.accounts.test_sign_in import sign_in
 
 pytestmark = pytest.mark.django_db
@@ -122,21 +121,6 @@ def test_guesses_are_slowed_down(client: Client, account: Account) -> None:
         client.post("/account/password-again/", {"password": str(n)}).status_code for n in range(7)
     ]
     assert answers == [400] * 5 + [429] * 2
-
-
-@pytest.fixture
-def letters(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A portal that sends messages, whose worker is at once; the addresses that were asked for."""
-    settings.EMAIL_HOST = "mail.example.com"
-    settings.PORTAL_URL = "https://portal.example.com"
-    wanted: list[str] = []
-
-    def at_once(email: str) -> None:
-        wanted.append(email)
-        send_link(email)
-
-    monkeypatch.setattr(tasks.send_reset_link, "delay", at_once)
-    return wanted
 
 
 def link() -> str:
@@ -249,6 +233,26 @@ def test_a_link_is_too_old_after_an_hour(
     assert Client().get(link()).status_code == 410
 
 
+@pytest.mark.parametrize("over", ["account closed", "passwords off"])
+@pytest.mark.parametrize("when", ["opened", "sent"])
+def test_a_link_ends_with_the_account_and_with_passwords(
+    account: Account, letters: list[str], settings: Any, over: str, when: str
+) -> None:
+    forget(account.email)
+    visitor, address = Client(), link()
+    if when == "sent":
+        address = visitor.get(address)["Location"]
+    if over == "account closed":
+        Account.objects.update(is_active=False)
+    settings.PASSWORD_SIGN_IN = over != "passwords off"
+    sent = {"password1": NEW, "password2": NEW}
+    assert (
+        visitor.post(address, sent) if when == "sent" else visitor.get(address)
+    ).status_code == 410
+    account.refresh_from_db()
+    assert account.check_password(factories.PASSWORD)
+
+
 def test_a_portal_without_mail_says_whom_to_ask(settings: Any) -> None:
     settings.EMAIL_HOST = ""
     assert "Ask its operator" in Client().get("/sign-in/forgotten/").content.decode()
@@ -285,69 +289,3 @@ def test_changing_it_signs_the_others_out(client: Client, account: Account) -> N
 
 def test_an_open_browser_guesses_five_old_passwords(client: Client, account: Account) -> None:
     assert [change(client, str(n)).status_code for n in range(7)] == [400] * 5 + [429] * 2
-
-
-def confirmation() -> str:
-    assert "three days" in str(mail.outbox[-1].body)
-    return link()
-
-
-def test_another_email_counts_once_it_is_confirmed(
-    client: Client, account: Account, letters: list[str]
-) -> None:
-    account.vouch_for_email()
-    confirm(client)
-    new = {"email": "olivia@elsewhere.example", "action_add": ""}
-    assert client.post("/account/email/", new).status_code == 302
-    assert "sent a link to your new e-mail" in client.get("/account/email/").text
-    assert mail.outbox[-1].to == ["olivia@elsewhere.example"]
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com"
-    assert "Confirm your e-mail" in client.get(confirmation()).text
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com", "a mail scanner opens links, too"
-    client.post(confirmation())
-    account.refresh_from_db()
-    assert account.email == "olivia@elsewhere.example"
-    assert sign_in(Client(), "olivia@elsewhere.example").status_code == 302
-    assert sign_in(Client(), "olivia@example.com").status_code == 400
-    event = AuditEvent.objects.get(action="account.email_changed")
-    assert event.details == {"from": "olivia@example.com"}
-    assert mail.outbox[-1].to == ["olivia@example.com"]
-    assert "now signs in with olivia@elsewhere.example" in str(mail.outbox[-1].body)
-
-
-def test_the_email_of_another_is_taken_by_nobody(
-    client: Client, account: Account, letters: list[str]
-) -> None:
-    for one in (account, factories.make_account("mallory@example.com")):
-        one.vouch_for_email()
-    confirm(client)
-    answers = []
-    for email in ("mallory@example.com", "nobody@example.com"):
-        sent = client.post("/account/email/", {"email": email, "action_add": ""})
-        page = client.get("/account/email/").text.replace(email, "")
-        answers.append((sent.status_code, re.sub(r'(?:value|content)="[^"]*"', "", page)))
-    assert answers[0] == answers[1]
-    # Whoever reads that letter learns nothing, and changes nothing.
-    for message in mail.outbox:
-        (opened,) = re.findall(r"https://portal\.example\.com(\S+)", str(message.body))
-        reader = Client()
-        if message.to == ["mallory@example.com"]:
-            assert "no longer works" in reader.get(opened).text
-            reader.post(opened)
-    account.refresh_from_db()
-    assert account.email == "olivia@example.com"
-
-
-def test_a_mail_server_that_is_away_is_said(
-    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(*_: Any, **__: Any) -> None:
-        raise ConnectionRefusedError
-
-    account.vouch_for_email()
-    confirm(client)
-    monkeypatch.setattr("django.core.mail.EmailMessage.send", away)
-    new = {"email": "olivia@elsewhere.example", "action_add": ""}
-    assert "send e-mail right now" in client.post("/account/email/", new, follow=True).text

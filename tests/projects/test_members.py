@@ -1,9 +1,11 @@
 """Members of a project: inviting, accepting, removing."""
 
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -109,6 +111,21 @@ def test_an_answer_that_is_sent_twice_is_told_so(
     assert client.post(f"{url}0/{again}/").status_code == 404
 
 
+@pytest.mark.parametrize(
+    ("has", "offered", "gets"),
+    [("collaborator", "owner", "owner"), ("owner", "collaborator", "owner")],
+)
+def test_a_member_whose_new_address_is_invited_has_what_the_log_says(
+    owner: Account, project: Project, guest: Account, has: str, offered: str, gets: str
+) -> None:
+    factories.make_membership(project, guest, has)
+    invite(acting(owner), project, "new@example.com", offered)
+    Account.objects.filter(pk=guest.pk).update(email="new@example.com")
+    acting(guest).post(f"/invitations/{Invitation.objects.get().pk}/accept/")
+    assert Membership.objects.get(account=guest).role == gets
+    assert AuditEvent.objects.get(action="invitation.accepted").details["role"] == gets
+
+
 def test_an_accepted_invitation_leads_to_no_project_once_the_member_is_removed(
     owner: Account, project: Project, guest: Account
 ) -> None:
@@ -164,7 +181,12 @@ def test_an_address_that_gets_an_account_later_finds_its_invitation(
     assert client.get(f"/projects/{project.slug}/").status_code == 200
 
 
-@pytest.mark.parametrize("email", ["no address", ""])
+@pytest.mark.parametrize(
+    "email",
+    # In small letters the last one is twice as long.
+    ["no address", "", "a" * 243 + "@example.com", "\u0130" * 130 + "@example.com"],
+    ids=["no address", "nothing", "255 letters", "capitals with a dot"],
+)
 def test_whoever_cannot_be_invited_is_named(owner: Account, project: Project, email: str) -> None:
     assert invite(acting(owner), project, email) == 400
     assert not Invitation.objects.exists()
@@ -178,6 +200,32 @@ def test_inviting_twice_changes_the_role(owner: Account, project: Project, guest
     invite(acting(owner), project, guest.email)
     invite(acting(owner), project, guest.email, "owner")
     assert Invitation.objects.get().role == "owner"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_role_that_is_changed_at_this_moment_is_the_one_that_is_accepted(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    offered = members.invite(project=project, actor=owner, email=guest.email, role="owner")
+
+    def accept() -> None:
+        members.answer(account=guest, invitation_id=offered.pk, accept=True)
+        connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            members.invite(project=project, actor=owner, email=guest.email, role="collaborator")
+            accepting = pool.submit(accept)
+            while not is_somebody_waiting() and not accepting.done():
+                time.sleep(0.01)
+        accepting.result(5)
+    assert Membership.objects.get(account=guest).role == "collaborator"
+
+
+def is_somebody_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
+        return cursor.fetchone() is not None
 
 
 def test_an_invitation_exists_once(owner: Account, project: Project, guest: Account) -> None:
@@ -208,6 +256,31 @@ def test_who_is_removed_is_out_at_once(owner: Account, project: Project, guest: 
     assert "is no longer a member" in remove(owner, project, member)
     assert client.get(f"/projects/{project.slug}/").status_code == 404
     assert "was already removed" in remove(owner, project, member)
+
+
+def test_removing_an_owner_says_which_access_stays(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    member = factories.make_membership(project, guest, "owner")
+    url, said = f"/projects/{project.slug}/members/", f"API tokens that {guest} knows keep working"
+    page = " ".join(acting(owner).get(url).text.split())
+    assert page.count(said) == 1
+    assert f'href="/projects/{project.slug}/api/"' in page[page.index(said) :][:200]
+    Membership.objects.filter(pk=member.pk).update(role="collaborator")
+    assert said not in " ".join(acting(owner).get(url).text.split())
+
+
+def test_who_is_removed_comes_back_by_no_older_invitation(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    """One of an address that they took since."""
+    member = factories.make_membership(project, guest)
+    for email in ("new@example.com", "other@example.com"):
+        invite(acting(owner), project, email)
+    Account.objects.filter(pk=guest.pk).update(email="new@example.com")
+    remove(owner, project, member)
+    assert Invitation.objects.get().email == "other@example.com"
+    assert AuditEvent.objects.get(action="invitation.withdrawn").subject == "new@example.com"
 
 
 def test_who_was_removed_a_moment_ago_removes_and_withdraws_nothing(
@@ -246,6 +319,20 @@ def test_the_only_owner_is_not_offered_to_leave(
     page = acting(owner).get(url).text
     assert "Remove yourself" in page
     assert "Invite another owner" not in page
+
+
+def test_an_owner_whose_account_is_closed_owns_nothing_alone(
+    owner: Account, project: Project, guest: Account
+) -> None:
+    theirs = factories.make_membership(project, guest, "owner")
+    Account.objects.filter(pk=guest.pk).update(is_active=False)
+    page = acting(owner).get(f"/projects/{project.slug}/members/").text
+    assert "Remove yourself" not in page
+    assert f"Remove {guest}" in page
+    mine = Membership.objects.get(account=owner)
+    assert "is the only owner" in remove(owner, project, mine)
+    assert Membership.objects.filter(pk=mine.pk).exists()
+    assert "is no longer a member" in remove(owner, project, theirs)
 
 
 def test_an_owner_on_a_later_page_is_not_taken_for_the_only_one(

@@ -4,7 +4,8 @@ import base64
 import json
 import os
 import time
-from typing import ClassVar
+from types import ModuleType
+from typing import Any, ClassVar
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -12,12 +13,14 @@ from allauth.mfa.utils import encrypt
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from django.contrib.auth.hashers import MD5PasswordHasher
+from psycopg import Connection
 from pytest_django import Settings
 
 from backups_portal.accounts.second_factor import spend_app_code
 from backups_portal.accounts.sign_in_limits import take_sign_in
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Membership, Project
+from backups_portal.tagoio_api.routes import accounts, profile_tokens
 from tests.factories import PASSWORD, make_account, make_membership
 from tests.tagoio_api.conftest import Api, api_of
 
@@ -118,6 +121,37 @@ def test_signing_in_lists_running_projects_only(
     assert [one["id"] for one in profiles] == [project.profile_id]
 
 
+@pytest.mark.parametrize(
+    ("path", "routes", "step"),
+    [
+        ("/account/profile/token", accounts, "borrow"),
+        ("/profile/{}/token", profile_tokens, "parse_expiry"),
+    ],
+)
+def test_who_is_removed_while_it_is_waited_for_gets_no_token(
+    api: Api,
+    project: Project,
+    database: Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    routes: ModuleType,
+    step: str,
+) -> None:
+    """A connection to a busy database is waited for, after the look at who asks."""
+    done = getattr(routes, step)
+
+    def removed_meanwhile(*arguments: Any) -> Any:
+        Membership.objects.filter(project=project).delete()
+        return done(*arguments)
+
+    monkeypatch.setattr(routes, step, removed_meanwhile)
+    body = {**who(project), "profile_id": project.profile_id}
+    refused = (403, "Only the owners of a project can make tokens for it")
+    assert api.call("POST", path.format(project.profile_id), body) == refused
+    made = "SELECT count(*) FROM token WHERE name LIKE 'Generated%'"
+    assert database.execute(made).fetchone() == (0,)
+
+
 def test_an_owner_makes_lists_and_revokes_profile_tokens(api: Api, project: Project) -> None:
     path = f"/profile/{project.profile_id}/token"
     body = {**who(project), "name": "Script", "permission": "read", "expire_time": "1 day"}
@@ -146,6 +180,12 @@ def test_who_is_no_owner_makes_no_token(api: Api, project: Project, other_projec
         sent = {**body, "email": person.email}
         assert api.call("POST", "/account/profile/token", sent)[0] == status
         assert api.call("POST", own, sent)[0] == 403
+    refused = AuditEvent.objects.filter(action="access.refused", project_id=project.pk)
+    assert set(refused.values_list("account_id", "subject")) == {
+        (collaborator.pk, "POST /account/profile/token"),
+        (collaborator.pk, f"POST {own}"),
+        (stranger.pk, f"POST {own}"),
+    }
     # Nor does a token reach another project's.
     assert api_of(other_project).call("GET", own) == (404, "Profile Not Found")
     assert api.call("PUT", "/account", {"name": "x"})[0] == 403

@@ -1,6 +1,7 @@
 """Backups through the API: what a token alone does not open."""
 
 import pytest
+from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
@@ -36,6 +37,15 @@ def test_the_password_of_any_owner_will_do(api: Api, project: Project) -> None:
     assert answers == [409] * 12
     refused = AuditEvent.objects.filter(action="snapshot.download_refused")
     assert set(refused.values_list("account_id", flat=True)) == {second.pk}
+
+
+def test_where_passwords_are_off_none_is_good_for_a_backup(
+    api: Api, project: Project, settings: Settings
+) -> None:
+    settings.PASSWORD_SIGN_IN = False
+    path = f"/profile/current/backup/{make_snapshot(project).pk.hex[:24]}/download"
+    refused = (403, "Passwords are turned off: download the backup at the portal")
+    assert api.call("POST", path, {"password": PASSWORD}) == refused
 
 
 @pytest.mark.parametrize("lost", ["membership", "account", "token", "nothing"])

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
+from django.db import transaction
 from django.http import HttpRequest
 from ninja import Router
 from psycopg import Connection
@@ -11,7 +12,8 @@ from pydantic import Field
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of, record
-from backups_portal.projectdb.tokens import TokenGrant, create_token
+from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
+from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.database_dsn import keyring
 from backups_portal.projects.models import Membership, Project
 from backups_portal.tagoio_api.auth.account_auth import BY_API, account_key, first_owner, sign_in
@@ -84,8 +86,6 @@ def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
     found = [one for one in memberships if one.project.profile_id == body.profile_id]
     if not found:
         raise NotFoundError("Profile")
-    if found[0].role != Membership.Role.OWNER:
-        raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN)
     project = running_project(pk=found[0].project.pk)
     maker = TokenMaker(request, account, project, borrow(request, project))
     made = maker.make(body.name, "full", expires_at)
@@ -94,23 +94,25 @@ def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
 
 @dataclass(frozen=True)
 class TokenMaker:
-    """An owner who makes tokens of a profile."""
+    """An account that makes tokens of a profile, if it owns the project."""
 
     request: HttpRequest
-    owner: Account
+    account: Account
     project: Project
     connection: Connection
 
     def make(self, name: str, permission: str, expires_at: datetime | None) -> Row:
-        """Make a token, record that, and return what clients are told of it."""
-        token = create_token(
-            self.connection,
-            TokenGrant("profile", name=name, permission=permission, expires_at=expires_at),
-            keys=keyring(),
+        """Make a token, record that, and return what clients are told of it.
+
+        Raises:
+            ApiError: the account owns the project no more, or never did.
+        """
+        token = self._create(
+            TokenGrant("profile", name=name, permission=permission, expires_at=expires_at)
         )
         record(
             action="token.created",
-            actor=self.owner,
+            actor=self.account,
             project=self.project,
             subject=name,
             details={"last_four": token.last_four, "permission": permission, **BY_API},
@@ -118,6 +120,24 @@ class TokenMaker:
         )
         expiry = dict.fromkeys(("expire_time", "expire_date"), expires_at or NEVER)
         return {"token": token.value, "permission": permission, **expiry}
+
+    def _create(self, grant: TokenGrant) -> NewToken:
+        try:
+            with transaction.atomic(), self.connection.transaction():
+                token = create_token(self.connection, grant, keys=keyring())
+                # Until both transactions have ended.
+                hold_right(self.account, Permission.MANAGE_API, self.project)
+        except RightLostError as error:
+            record(
+                action="access.refused",
+                actor=self.account,
+                project=self.project,
+                subject=f"{self.request.method} {self.request.path}",
+                details=BY_API,
+                address=address_of(self.request),
+            )
+            raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN) from error
+        return token
 
 
 @router.put("/account", auth=profile, summary="Edit the account")

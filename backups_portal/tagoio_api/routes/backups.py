@@ -3,6 +3,7 @@
 import uuid
 from http import HTTPStatus
 
+from django.conf import settings
 from django.http import StreamingHttpResponse
 from ninja import Router
 from pydantic import Field
@@ -41,6 +42,7 @@ from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPassw
 from snapshots.models import Snapshot
 
 PURPOSE = "backup"
+PASSWORDS_OFF = "Passwords are turned off: download the backup at the portal"
 OPENED = Limit("backup-opened", 1, int(LIFETIME.total_seconds()))
 STATES = {
     Snapshot.State.QUEUED: "queued",
@@ -129,6 +131,8 @@ def download_backup(request: ApiRequest, profile_id: str, backup_id: str, body: 
 
 
 def _prove(request: ApiRequest, snapshot: Snapshot, proof: Proof) -> Account:
+    if not settings.PASSWORD_SIGN_IN:
+        raise ApiError(PASSWORDS_OFF, HTTPStatus.FORBIDDEN)
     snapshot.project = request.auth.project
     try:
         actor = check_download(

@@ -18,6 +18,7 @@ class Command(ByOperator, changepassword.Command):
     def handle(self, *args: Any, **options: Any) -> str | None:
         said = super().handle(*args, **options)
         account = Account.objects.get(email=options["username"] or getuser())
+        account.end_email_change()
         record(
             action="account.password_set",
             actor=None,

@@ -1,0 +1,122 @@
+"""Another e-mail for an account, which counts once its link was opened."""
+
+import re
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core import mail
+from django.core.management import call_command
+from django.test import Client
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from tests import factories
+from tests.accounts.test_passwords import NEW, change, forget, link
+from tests.accounts.test_security import confirm
+from tests.accounts.test_sign_in import sign_in
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def account(client: Client) -> Account:
+    account = factories.make_account("olivia@example.com")
+    account.vouch_for_email()
+    sign_in(client, account.email)
+    confirm(client)
+    return account
+
+
+def confirmation() -> str:
+    assert "three days" in str(mail.outbox[-1].body)
+    return link()
+
+
+def test_another_email_counts_once_it_is_confirmed(
+    client: Client, account: Account, letters: list[str]
+) -> None:
+    new = {"email": "olivia@elsewhere.example", "action_add": ""}
+    assert client.post("/account/email/", new).status_code == 302
+    assert "sent a link to your new e-mail" in client.get("/account/email/").text
+    assert mail.outbox[-1].to == ["olivia@elsewhere.example"]
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
+    assert "Confirm your e-mail" in client.get(confirmation()).text
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com", "a mail scanner opens links, too"
+    client.post(confirmation())
+    account.refresh_from_db()
+    assert account.email == "olivia@elsewhere.example"
+    assert sign_in(Client(), "olivia@elsewhere.example").status_code == 302
+    assert sign_in(Client(), "olivia@example.com").status_code == 400
+    event = AuditEvent.objects.get(action="account.email_changed")
+    assert event.details == {"from": "olivia@example.com"}
+    assert mail.outbox[-1].to == ["olivia@example.com"]
+    assert "now signs in with olivia@elsewhere.example" in str(mail.outbox[-1].body)
+
+
+@pytest.mark.parametrize("way", ["changed", "forgotten", "by the operator"])
+def test_a_new_password_ends_a_change_of_the_email_that_waits(
+    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Or whoever was at the browser takes the account all the same, by their link."""
+    client.post("/account/email/", {"email": "mallory@example.com", "action_add": ""})
+    theirs = confirmation()
+    if way == "changed":
+        change(client, factories.PASSWORD)
+    elif way == "forgotten":
+        forget(account.email)
+        visitor = Client()
+        form = visitor.get(link())["Location"]
+        visitor.post(form, {"password1": NEW, "password2": NEW})
+    else:
+        monkeypatch.setattr("getpass.getpass", lambda *_, **__: NEW)
+        call_command("changepassword", account.email, stdout=StringIO())
+    account.refresh_from_db()
+    assert account.check_password(NEW)
+    Client().post(theirs)
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
+
+
+def test_the_email_of_a_closed_account_stays(
+    client: Client, account: Account, letters: list[str]
+) -> None:
+    client.post("/account/email/", {"email": "olivia@elsewhere.example", "action_add": ""})
+    Account.objects.update(is_active=False)
+    Client().post(confirmation())
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
+
+
+def test_the_email_of_another_is_taken_by_nobody(
+    client: Client, account: Account, letters: list[str]
+) -> None:
+    factories.make_account("mallory@example.com").vouch_for_email()
+    answers = []
+    for email in ("mallory@example.com", "nobody@example.com"):
+        sent = client.post("/account/email/", {"email": email, "action_add": ""})
+        page = client.get("/account/email/").text.replace(email, "")
+        answers.append((sent.status_code, re.sub(r'(?:value|content)="[^"]*"', "", page)))
+    assert answers[0] == answers[1]
+    # Whoever reads that letter learns nothing, and changes nothing.
+    for message in mail.outbox:
+        (opened,) = re.findall(r"https://portal\.example\.com(\S+)", str(message.body))
+        reader = Client()
+        if message.to == ["mallory@example.com"]:
+            assert "no longer works" in reader.get(opened).text
+            reader.post(opened)
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
+
+
+def test_a_mail_server_that_is_away_is_said(
+    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr("django.core.mail.EmailMessage.send", away)
+    new = {"email": "olivia@elsewhere.example", "action_add": ""}
+    assert "send e-mail right now" in client.post("/account/email/", new, follow=True).text
