@@ -57,7 +57,8 @@ def request_restore(
     Raises:
         RestoreRefusedError: nothing was changed; its message is fit for a page.
     """
-    earlier = _earlier(wanted, actor)
+    wanted = replace(wanted, request_key=actor.key_of_its_own(wanted.request_key))
+    earlier = _earlier(wanted)
     if earlier is not None:
         return earlier
     wanted = replace(wanted, name=_check_request(actor, wanted.name, wanted.accepted_charges))
@@ -76,7 +77,7 @@ def request_restore(
                 address=address,
             )
     except IntegrityError as error:
-        same = _earlier(wanted, actor)
+        same = _earlier(wanted)
         if same is not None:  # of a moment ago
             return same
         raise RestoreRefusedError(
@@ -87,8 +88,9 @@ def request_restore(
     return restore
 
 
-def _earlier(wanted: NewProject, actor: Account) -> Restore | None:
-    return Restore.objects.filter(request_key=wanted.request_key, requested_by=actor).first()
+def _earlier(wanted: NewProject) -> Restore | None:
+    # Also if another owner has tried it again since, and it is theirs now.
+    return Restore.objects.filter(request_key=wanted.request_key).first()
 
 
 def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
@@ -188,14 +190,11 @@ def retry_restore(*, restore: Restore, actor: Account, address: str | None = Non
 
 def _queue_again(restore: Restore, actor: Account) -> bool:
     """Queue the restore if it still is a failed one; tell whether it was."""
-    # Keys are each account's own: that of the first owner cannot be the new one's.
-    key = restore.request_key if restore.requested_by_id == actor.pk else uuid.uuid4()
     queued = Restore.objects.filter(pk=restore.pk, state=Restore.State.FAILED).update(
         state=Restore.State.QUEUED,
         step=Restore.Step.WAITING,
         requested_by=actor,
         operator=operator(),
-        request_key=key,
         reason="",
         cause="",
         attempts=0,

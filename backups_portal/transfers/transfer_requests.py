@@ -61,7 +61,9 @@ def request_transfer(
     if source == target:
         raise TransferRefusedError("Choose another project to move data into.", field="target")
     _check_running(source, target)
-    earlier = Transfer.objects.filter(requested_by=actor, request_key=request_key).first()
+    request_key = actor.key_of_its_own(request_key)
+    # Also if another owner has pressed something since, and the work at hand is theirs.
+    earlier = Transfer.objects.filter(request_key=request_key).first()
     if earlier is not None:
         return earlier
     _check_names(source, choice)
@@ -184,8 +186,7 @@ def request_undo(*, transfer: Transfer, actor: Account, address: str | None = No
 def _queue(
     transfer: Transfer, actor: Account, work: str, states: Sequence[str], **fields: object
 ) -> None:
-    # The work at hand is the presser's; keys are each account's own, and stay behind.
-    key = transfer.request_key if transfer.requested_by_id == actor.pk else uuid.uuid4()
+    # The work at hand is the presser's.
     # Another tab may have pressed since the row was read, and its work may have ended by now.
     rows = Transfer.objects.filter(
         pk=transfer.pk,
@@ -199,7 +200,6 @@ def _queue(
         work=work,
         requested_by=actor,
         operator=operator(),
-        request_key=key,
         wish=Wish.GO_ON,
         reason="",
         cause="",

@@ -20,7 +20,7 @@ from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
-from restores.restore_requests import retry_restore
+from restores.restore_requests import NewProject, request_restore, retry_restore
 from restores.warm_restores import switch_warm_restore
 from snapshots.models import Snapshot
 from tests import factories
@@ -209,6 +209,18 @@ def test_another_owners_try_is_theirs(
     assert client.get(f"/projects/{done.project.slug}/").status_code == 404
     (event,) = AuditEvent.objects.filter(action="restore.completed")
     assert event.account_id == colleague.pk
+
+
+def test_who_asks_once_more_after_another_owners_try_gets_no_second_project(
+    snapshot: Snapshot, owner: Account, colleague: Account
+) -> None:
+    wanted = NewProject(name="Recovered", accepted_charges=True)
+    restore = request_restore(snapshot=snapshot, actor=owner, wanted=wanted)
+    Restore.objects.update(state=Restore.State.FAILED, reason="because")
+    restore.refresh_from_db()
+    retry_restore(restore=restore, actor=colleague)
+    assert request_restore(snapshot=snapshot, actor=owner, wanted=wanted) == restore
+    assert Restore.objects.get().requested_by == colleague
 
 
 def test_a_try_needs_a_name_that_is_free_for_who_presses(

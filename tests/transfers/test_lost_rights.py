@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,12 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.models import Membership, Project
 from backups_portal.transfers import transfer_run
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.transfer_requests import request_transfer, request_undo, start_move
+from backups_portal.transfers.transfer_requests import (
+    request_transfer,
+    request_undo,
+    retry_plan,
+    start_move,
+)
 from backups_portal.transfers.transfer_run import run_transfer
 from tests import factories
 from tests.transfers.projects import START, add_readings, count_rows
@@ -171,3 +177,20 @@ def test_keys_of_two_accounts_do_not_meet() -> None:
                 )
             )
     assert made[0] == made[1] != made[2] == made[3]
+
+
+@pytest.mark.django_db
+def test_who_asks_once_more_after_another_owners_press_gets_no_second_transfer() -> None:
+    owner, colleague = (factories.make_account(f"{n}@example.com") for n in ("owner", "colleague"))
+    source, target = (factories.make_project_row(owner=owner) for _ in range(2))
+    for project in (source, target):
+        factories.make_membership(project, colleague, "owner")
+    choice = factories.make_transfer(source, target, requested_by=owner).chosen()
+    asked = partial(request_transfer, choice=choice, request_key=uuid.uuid4())
+    transfer = asked(source=source, target=target, actor=owner)
+    Transfer.objects.filter(pk=transfer.pk).update(state=Transfer.State.FAILED, reason="because")
+    transfer.refresh_from_db()
+    retry_plan(transfer=transfer, actor=colleague)
+    assert asked(source=source, target=target, actor=owner) == transfer
+    transfer.refresh_from_db()
+    assert transfer.requested_by == colleague
