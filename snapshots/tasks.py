@@ -49,7 +49,9 @@ def take_snapshot(snapshot_id: str, *others: str) -> None:
 def copy_snapshot(snapshot_id: str) -> None:
     """Copy a snapshot to the second storage; a second delivery does nothing."""
     copied = copy(UUID(snapshot_id))
-    send_copy(UUID(snapshot_id))
+    if copied.is_claimed:
+        # As above: the copy that is under way sends the next one.
+        send_copy(UUID(snapshot_id))
     copied.tell_celery()
 
 

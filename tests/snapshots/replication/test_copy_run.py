@@ -3,6 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -32,6 +33,7 @@ from snapshots.reports.contents import look_inside
 from snapshots.retention.expiry import prune
 from snapshots.storages.configured_storages import SECOND
 from snapshots.storages.storage_signs import copies_sign
+from snapshots.tasks import copy_snapshot
 from tests.factories import make_account, make_project_row, make_snapshot
 from tests.s3 import bucket_url
 from tests.snapshots.replication.copies import (
@@ -102,6 +104,23 @@ def test_a_lost_first_storage_is_read_from_the_copy(
     with pytest.raises(EngineError):
         verify(snapshot)
     assert verify_copy(snapshot).rows == snapshot.rows
+
+
+def test_a_message_that_is_refused_sends_no_other(
+    live_project: Project, second: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of those would send each other without end."""
+    under_way, waiting = taken(live_project, 1), taken(live_project)
+    SnapshotCopy.objects.filter(pk=under_way.pk).update(
+        state=State.RUNNING, lease=uuid4(), lease_until=timezone.now() + timedelta(hours=1)
+    )
+    sent: list[str] = []
+    monkeypatch.setattr(copy_snapshot, "delay", sent.append)
+    copy_snapshot(str(under_way.pk))
+    assert sent == []
+    SnapshotCopy.objects.filter(pk=under_way.pk).update(state=State.QUEUED, lease=None)
+    copy_snapshot(str(under_way.pk))
+    assert sent == [str(waiting.pk)]
 
 
 HARMS = [
