@@ -101,7 +101,8 @@ def _check(storage: Storage, wanted: Callable[[], Sequence[str]], what: str) -> 
     if _has(storage, MARKER):
         return
     keys = wanted()
-    if keys and not any(_has(storage, key) for key in keys):
+    is_known = any(_has(storage, key) for key in keys)
+    if keys and not is_known:
         log.error(
             "%s has none of the %s: it may be an empty folder in place of the right one; if they "
             "are lost for good, an object %s there starts over",
@@ -113,7 +114,13 @@ def _check(storage: Storage, wanted: Callable[[], Sequence[str]], what: str) -> 
             f"{storage.name} has none of the {what}, so nothing was written to it. An operator "
             "needs to check that it is the right one."
         )
-    storage.put_stored(MARKER, CONTENT)
+    try:
+        storage.put_stored(MARKER, CONTENT)
+    except StorageError:
+        if not is_known:
+            raise
+        # It is the right one, full or not: what is expired there must go.
+        log.warning("%s cannot be marked", storage.name, exc_info=True)
 
 
 def _wanted() -> Sequence[str]:

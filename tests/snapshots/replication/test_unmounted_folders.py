@@ -14,6 +14,7 @@ from backups_portal.ops.tasks import clean_copies, remove_expired_copies
 from backups_portal.projects.models import Project
 from snapshots.engine.errors import StorageError
 from snapshots.engine.layout import MARKER
+from snapshots.engine.storage import Storage
 from snapshots.integrity.verification import Unverified, verify_all, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import copy, queue_copies
@@ -92,6 +93,31 @@ def test_no_copy_is_called_lost_or_forgotten_because_of_it(
     clean_copies(None)
     assert not (folder / old.manifest).exists()
     assert verify_copy(new).rows == new.rows
+
+
+def test_a_full_storage_without_a_marker_is_cleaned_all_the_same(
+    live_project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an update from a version that did not mark it."""
+    old, new = taken(live_project, 1), taken(live_project)
+    for snapshot in (old, new):
+        copied(snapshot)
+    (folder / MARKER).unlink()
+    put = Storage.put_stored
+
+    def full(self: Storage, key: str, content: bytes) -> None:
+        if key == MARKER:
+            raise StorageError("No space left on device")
+        put(self, key, content)
+
+    monkeypatch.setattr(Storage, "put_stored", full)
+    age(old)
+    prune(timezone.now())
+    remove_expired_copies(str(live_project.pk))
+    assert not (folder / old.manifest).exists()
+    assert verify_copy(new).rows == new.rows
+    SnapshotCopy.objects.update(state=State.QUEUED, copied_at=None)
+    assert "No space left" in attempted(new).reason
 
 
 def test_reading_all_copies_calls_none_of_them_lost(live_project: Project, folder: Path) -> None:
