@@ -1,9 +1,11 @@
 """Moving to another storage, as .github/docs/storage-and-keys.md has it."""
 
+from importlib import import_module
 from io import StringIO
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -12,8 +14,9 @@ from backups_portal.ops.tasks import sweep
 from backups_portal.projects.models import Project
 from snapshots.engine.storage import Storage
 from snapshots.integrity.orphan_objects import sweep_project
+from snapshots.models import SnapshotCopy
 from snapshots.retention.expiry import prune
-from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.storages.configured_storages import copy_place, snapshot_storage
 from tests.lockserver import LockServer
 from tests.snapshots.replication.copies import add, age, copied, names, restored
 from tests.takensnapshots import taken
@@ -104,3 +107,24 @@ def test_an_expired_copy_goes_from_the_place_that_is_the_first_one_now(
     swept_all()
     assert old.manifest not in names(second, live_project)
     assert new.manifest in names(second, live_project)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("file:///srv/second/", "file:///srv/second/"),
+        ("file:///srv//second/./x", "file:///srv//second/./x"),
+        ("s3://second/prefix/", "s3://second/prefix/"),
+        ("s3://second/", "s3://second/"),
+        ("s3://second?endpoint=http://h:9/", "s3://second at http://h:9/"),
+        ("s3://second/a%20at%20b/?endpoint=https://h", "s3://second/a at b/ at https://h"),
+    ],
+)
+def test_an_update_keeps_copies_in_their_place(
+    live_project: Project, settings: Any, address: str, place: str
+) -> None:
+    """What earlier versions called it, with all slashes, is what it is called now."""
+    SnapshotCopy.objects.create(snapshot=taken(live_project), place=place)
+    import_module("snapshots.migrations.0013_places").rewrite(apps, None)
+    settings.SNAPSHOT_COPY_STORAGE = address
+    assert SnapshotCopy.objects.get().place == copy_place()
