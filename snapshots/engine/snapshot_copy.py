@@ -93,8 +93,8 @@ def copy_keys(
     """Copy the wrapped data keys of a project that the target lacks.
 
     Args:
-        compare: Also those that the target has with other bytes: wrapped again, or damaged. One
-            that cannot be opened takes no other's place: without its key, nothing can be read.
+        compare: Also those that the target has and cannot open: wrapped with a master key that is
+            gone, or damaged. Any other stays: it may have been wrapped again, and the source's not.
 
     Returns:
         The bytes that were written, by name.
@@ -115,7 +115,8 @@ def copy_keys(
 
 
 def _is_better(source: Storage, target: Storage, key: str, stored: bytes) -> bool:
-    return target.get_stored(key) != stored and source.opens(key, stored)
+    there = target.get_stored(key)
+    return there != stored and source.opens(key, stored) and not target.opens(key, there)
 
 
 def is_good(storage: Storage, item: Segment) -> bool:
