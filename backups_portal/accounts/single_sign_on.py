@@ -4,6 +4,7 @@ allauth checks state, PKCE, issuer, audience and time. Ours are the token's sign
 that userinfo is of the same person, and whose address may join which account.
 """
 
+import hashlib
 import hmac
 import secrets
 from typing import Any
@@ -38,9 +39,16 @@ from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
+UID_LENGTH = SocialAccount._meta.get_field("uid").max_length
+
 
 class PortalProvider(OpenIDConnectProvider):
     """The provider of the settings, whose e-mail may be in another claim."""
+
+    def extract_uid(self, data: JsonObject) -> str:
+        # Ids are the issuer's: another one has other people under the same.
+        uid = f"{data['id_token']['iss']} {super().extract_uid(data)}"
+        return uid if len(uid) <= UID_LENGTH else hashlib.sha256(uid.encode()).hexdigest()
 
     def extract_email_addresses(self, data: JsonObject) -> list[Any]:
         for claims in (data.get("userinfo") or {}, data.get("id_token") or {}):

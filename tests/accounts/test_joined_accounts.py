@@ -70,7 +70,7 @@ def test_an_operator_lets_another_id_of_the_provider_join(
     provider.knows("43", email=EMAIL, email_verified=True)
     out = StringIO()
     call_command("reset_single_sign_on", EMAIL.upper(), json=True, stdout=out)
-    assert json.loads(out.getvalue()) == {"email": EMAIL, "removed": ["42"]}
+    assert json.loads(out.getvalue()) == {"email": EMAIL, "removed": [f"{provider.url} 42"]}
     event = AuditEvent.objects.latest("pk")
     assert (event.action, event.subject) == ("account.single_sign_on_reset", EMAIL)
     visitor = Client()
@@ -83,11 +83,28 @@ def test_another_provider_has_other_ids(
 ) -> None:
     provider.sign_in(Client(), "42")
     with running_provider() as other:
+        other.knows("42", email="mallory@example.com", email_verified=True)
         other.knows("olivia", email=EMAIL, email_verified=True)
         name_provider(settings, other.url)
+        mallory = Client()
+        refused(other.sign_in(mallory, "42"), mallory, "has no account here")
         visitor = Client()
         other.sign_in(visitor, "olivia")
         assert visitor.session["_auth_user_id"] == str(account.pk)
+    name_provider(settings, provider.url)
+    assert provider.sign_in(Client(), "42")["Location"] == "/"
+
+
+def test_all_ids_are_reset_where_the_provider_has_given_new_ones(
+    provider: Provider, account: Account
+) -> None:
+    out = StringIO()
+    call_command("reset_single_sign_on", all=True, stdout=out)
+    assert out.getvalue() == "Nobody has joined an account by single sign-on.\n"
+    provider.sign_in(Client(), "42")
+    call_command("reset_single_sign_on", all=True, stdout=StringIO())
+    provider.knows("43", email=EMAIL, email_verified=True)
+    assert provider.sign_in(Client(), "43")["Location"] == "/"
 
 
 def test_somebody_elses_change_of_email_keeps_nobody_out(

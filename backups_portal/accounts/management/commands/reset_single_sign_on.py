@@ -7,6 +7,7 @@ from typing import Any
 from allauth.socialaccount.models import SocialAccount
 from django.core.management.base import CommandError
 from django.db import transaction
+from django.db.models import QuerySet
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
@@ -19,27 +20,48 @@ class Command(OperatorCommand):
     help = "Let the next person that signs in with an account's verified e-mail join it."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("email", help="the e-mail address of the account")
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("email", nargs="?", help="the e-mail address of the account")
+        which.add_argument(
+            "--all", action="store_true", help="all accounts, if the provider has given new ids"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
-        account = Account.objects.filter(email__iexact=options["email"]).first()
-        if account is None:
-            raise CommandError(f"There is no account {options['email']}.")
-        joined = SocialAccount.objects.filter(user=account)
-        removed = sorted(joined.values_list("uid", flat=True))
-        if not removed:
-            raise CommandError(f"Nobody has joined {account.email} by single sign-on.")
-        joined.delete()
-        details = {"account": account.pk, "removed": ", ".join(removed)}
-        record(
-            action="account.single_sign_on_reset",
-            actor=None,
-            subject=account.email,
-            details=details,
-        )
+        accounts = [*_joined_accounts()] if options["all"] else [_account(options["email"])]
+        rows = [{"email": account.email, "removed": _reset(account)} for account in accounts]
         if options["json"]:
-            self.stdout.write(json.dumps({"email": account.email, "removed": removed}))
-        else:
-            self.stdout.write(f"Removed from {account.email}: {', '.join(removed)}.")
+            self.stdout.write(json.dumps(rows if options["all"] else rows[0]))
+            return
+        for row in rows:
+            self.stdout.write(f"Removed from {row['email']}: {', '.join(row['removed'])}.")
+        if not rows:
+            self.stdout.write("Nobody has joined an account by single sign-on.")
+
+
+def _joined_accounts() -> QuerySet[Account]:
+    joined = SocialAccount.objects.values("user")
+    return Account.objects.filter(pk__in=joined).order_by("email")
+
+
+def _account(email: str) -> Account:
+    account = Account.objects.filter(email__iexact=email).first()
+    if account is None:
+        raise CommandError(f"There is no account {email}.")
+    if not SocialAccount.objects.filter(user=account).exists():
+        raise CommandError(f"Nobody has joined {account.email} by single sign-on.")
+    return account
+
+
+def _reset(account: Account) -> list[str]:
+    joined = SocialAccount.objects.filter(user=account)
+    removed = sorted(joined.values_list("uid", flat=True))
+    joined.delete()
+    record(
+        action="account.single_sign_on_reset",
+        actor=None,
+        subject=account.email,
+        details={"account": account.pk, "removed": ", ".join(removed)},
+    )
+    return removed
