@@ -66,8 +66,9 @@ class Restore(Build):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     # The system user whose command asked for it in the owner's name; "" if the owner did.
     operator = models.CharField(max_length=64, blank=True, default="", db_default="")
-    # Sent with the form, so that a double click asks for one restore. Keys are each account's own.
-    request_key = models.UUIDField(default=uuid.uuid4, editable=False)
+    # Sent with the form, so that a double click asks for one restore. It is bound to the account
+    # that sent it (`Account.key_of_its_own`).
+    request_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
     name = models.CharField(max_length=100)
     # Where an operator wants the new project; None: where there is most room.
     wanted_server = models.ForeignKey(
@@ -100,9 +101,6 @@ class Restore(Build):
         constraints = [
             models.CheckConstraint(
                 condition=~Q(state="failed") | ~Q(reason=""), name="restore_failed_has_reason"
-            ),
-            models.UniqueConstraint(
-                fields=["requested_by", "request_key"], name="restore_key_unique_per_account"
             ),
             models.UniqueConstraint(
                 Lower("name"),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from ninja import Header
 
+from backups_portal.accounts.models import Account
 from backups_portal.portal_api.problem_details import ProblemError
 
 NAMESPACE = uuid.UUID("5f0d4f0c-3c0e-4a5b-9d0b-6a3c2f6f1b7e")
@@ -18,9 +19,9 @@ Key = Annotated[
 ]
 
 
-def request_key(key: str | None) -> uuid.UUID:
-    """Return what the caller's key stands for, or a new key if there is none."""
-    return uuid.uuid5(NAMESPACE, key) if key else uuid.uuid4()
+def request_key(account: Account, key: str | None) -> uuid.UUID:
+    """Derive a key from the caller's own; accounts never share keys."""
+    return uuid.uuid5(NAMESPACE, f"{account.pk} {key}") if key else uuid.uuid4()
 
 
 def check_same(*, is_same: bool) -> None:

@@ -262,7 +262,7 @@ class Quote(Schema):
 class RestoreRequest(Body):
     """A new project to create from a backup."""
 
-    name: Text | None = Field(None, description="Of the new project; null for the suggested one")
+    name: Text | None = Field(None, description="The project's name; null for the suggested one")
     accept_charges: StrictBool = Field(
         False, description="Must be true: you accept the charges that the quote lists"
     )

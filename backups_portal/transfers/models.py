@@ -73,8 +73,8 @@ class Transfer(Leased):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     # The system user whose command asked for it in the owner's name; "" if the owner did.
     operator = models.CharField(max_length=64, blank=True, default="", db_default="")
-    # Keys are each account's own.
-    request_key = models.UUIDField(default=uuid.uuid4, editable=False)
+    # Bound to the account that sent it (`Account.key_of_its_own`).
+    request_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     work = models.CharField(max_length=5, choices=Work.choices, default=Work.PLAN)
@@ -102,9 +102,6 @@ class Transfer(Leased):
     class Meta:
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(
-                fields=["requested_by", "request_key"], name="transfer_key_unique_per_account"
-            ),
             models.CheckConstraint(
                 condition=~Q(state="failed") | ~Q(reason=""), name="transfer_failed_has_reason"
             ),

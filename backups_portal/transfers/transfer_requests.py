@@ -70,8 +70,8 @@ def request_transfer(
     with transaction.atomic():
         transfer, is_new = Transfer.objects.get_or_create(
             request_key=request_key,
-            requested_by=actor,
             defaults={
+                "requested_by": actor,
                 "operator": operator(),
                 "source": source,
                 "target": target,

@@ -64,7 +64,7 @@ def start_restore(
             wanted=NewProject(
                 name=suggest_name(snapshot, account) if body.name is None else body.name,
                 accepted_charges=body.accept_charges,
-                request_key=request_key(idempotency_key),
+                request_key=request_key(account, idempotency_key),
                 shown_terms=body.accepted_terms or "",
             ),
             address=address_of(request),

@@ -73,7 +73,7 @@ def plan_transfer(
             target=target,
             actor=account,
             choice=choice,
-            request_key=request_key(idempotency_key),
+            request_key=request_key(account, idempotency_key),
             address=address_of(request),
         )
     except TransferRefusedError as refused:
