@@ -93,12 +93,15 @@ def answer(
     invitation = found.first()
     if invitation is None:
         return None
+    inviter = invitation.invited_by_id
     if accept:
         _check_inviter(invitation)
     # Another role may have been offered while the inviter's right was waited for.
     invitation = found.select_for_update(of=("self",)).first()
     if invitation is None:
         return None
+    if accept and invitation.invited_by_id != inviter:
+        _check_inviter(invitation)
     invitation.delete()
     project = invitation.project
     role = _join(account, invitation) if accept else invitation.role
@@ -190,7 +193,7 @@ def remove(
         details={"role": member.role},
         address=address,
     )
-    # Of an address that the member has only had since.
+    # They may have got this address only after somebody invited it.
     for invitation in project.invitations.filter(email=member.account.email.lower()):
         _withdraw(invitation, actor, address)
     return member
