@@ -183,7 +183,7 @@ class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
             raise
 
 
-class CountedPasskeyMixin(PasskeyMixin):
+class CountedPasskeyMixin:
     """An answer for an account that is known, which is counted as its codes are."""
 
     user: Any = None
@@ -194,11 +194,11 @@ class CountedPasskeyMixin(PasskeyMixin):
             return super().clean_credential()  # type: ignore[misc]
 
 
-class PasskeyForm(CountedPasskeyMixin, passkeys.AuthenticateWebAuthnForm):
+class PasskeyForm(CountedPasskeyMixin, PasskeyMixin, passkeys.AuthenticateWebAuthnForm):
     """A passkey after the password."""
 
 
-class PasskeyAgainForm(CountedPasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
+class PasskeyAgainForm(CountedPasskeyMixin, PasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
     """A passkey of somebody who confirms who they are."""
 
 

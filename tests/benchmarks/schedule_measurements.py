@@ -16,11 +16,13 @@ from django.utils import timezone
 
 from backups_portal.celery import app
 from backups_portal.projects.project_creation import BackupSettings
-from snapshots.engine.layout import manifest_folder
+from snapshots.engine.layout import MARKER, manifest_folder
 from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.models import Snapshot
 from snapshots.retention.expiry import each_project_id, prune_each, prune_project
 from snapshots.schedule.schedule_tick import due_rows, heal, queue_due
+from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.storages.storage_marker import CONTENT
 from snapshots.tasks import enqueue, run_schedule
 from tests.benchmarks import generated_storage as generated
 from tests.benchmarks.harness import MEGABYTE, Samples
@@ -194,6 +196,8 @@ def measure_end_to_end(samples: Samples, cluster: Cluster, projects: int) -> Non
     """
     forget_queued()
     _execute(SET_ASIDE)
+    # The backups that were generated are nowhere, and it is the right storage all the same.
+    snapshot_storage().put_stored(MARKER, CONTENT)
     # Today's run, so that the next one is tomorrow's.
     owner, due = make_account(), timezone.now().replace(second=0, microsecond=0)
     schedule = BackupSettings(due.time(), "UTC", 7, due)

@@ -21,7 +21,8 @@ def required_fields() -> Iterator[tuple[str, forms.Field]]:
     for module in MODULES:
         for form in vars(module).values():
             is_ours = isinstance(form, type) and form.__module__ == module.__name__
-            if is_ours and issubclass(form, forms.Form):
+            # What an address says, nobody types.
+            if is_ours and issubclass(form, forms.Form) and form is not accounts.ResetLinkForm:
                 for name, field in form.base_fields.items():
                     if field.required and type(field) is not forms.ChoiceField:
                         yield f"{form.__name__}.{name}", field
