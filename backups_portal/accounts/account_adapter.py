@@ -14,6 +14,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import HASH_SESSION_KEY, update_session_auth_hash
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -147,7 +148,15 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         is_open = email_address.user.is_active
-        return is_open and bool(super().confirm_email(request, email_address))
+        try:
+            with transaction.atomic():
+                return is_open and bool(super().confirm_email(request, email_address))
+        except IntegrityError:
+            # Another account has confirmed it at the same moment.
+            context = {"email": email_address.email}
+            failed = "account/messages/email_confirmation_failed.txt"
+            self.add_message(request, messages.ERROR, failed, context)
+            return False
 
     def set_password(self, user: Account, password: str) -> None:
         super().set_password(user, password)

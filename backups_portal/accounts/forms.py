@@ -7,6 +7,7 @@ from typing import Any
 
 from allauth.account import forms as account
 from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.base import forms as mfa
@@ -17,6 +18,7 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.password_validation import password_validators_help_texts
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 from django.shortcuts import render
 
@@ -312,4 +314,13 @@ class ChangePasswordForm(TwiceMixin, account.ChangePasswordForm):
 class NewEmailForm(account.AddEmailForm):
     """Another e-mail, which counts once its link was opened."""
 
+    user: Any = None
     email = email_field()
+
+    def save(self, request: HttpRequest) -> EmailAddress:
+        """Store the address and send its link; once for a double click."""
+        with transaction.atomic():
+            Account.objects.select_for_update().get(pk=self.user.pk)
+            mine = EmailAddress.objects.filter(user=self.user, email=self.cleaned_data["email"])
+            there: EmailAddress | None = mine.first()
+            return there or super().save(request)

@@ -5,6 +5,8 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from allauth.account.forms import AddEmailForm
+from allauth.account.models import EmailAddress
 from django.core import mail
 from django.core.management import call_command
 from django.test import Client
@@ -54,6 +56,46 @@ def test_another_email_counts_once_it_is_confirmed(
     assert event.details == {"from": "olivia@example.com"}
     assert mail.outbox[-1].to == ["olivia@example.com"]
     assert "now signs in with olivia@elsewhere.example" in str(mail.outbox[-1].body)
+
+
+def test_a_double_click_sends_one_link(
+    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = {"email": "olivia@elsewhere.example", "action_add": ""}
+    look = AddEmailForm.clean_email
+
+    def overtaken(form: AddEmailForm) -> str:
+        monkeypatch.setattr(AddEmailForm, "clean_email", look)
+        found = look(form)
+        assert client.post("/account/email/", new).status_code == 302
+        return found
+
+    monkeypatch.setattr(AddEmailForm, "clean_email", overtaken)
+    before = len(mail.outbox)
+    assert client.post("/account/email/", new).status_code == 302
+    assert len(mail.outbox) == before + 1
+    client.post(confirmation())
+    account.refresh_from_db()
+    assert account.email == "olivia@elsewhere.example"
+
+
+def test_of_two_accounts_one_confirms_an_address(
+    client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = "olivia@elsewhere.example"
+    client.post("/account/email/", {"email": email, "action_add": ""})
+    other, can = factories.make_account("other@example.com"), EmailAddress.can_set_verified
+
+    def overtaken(address: EmailAddress) -> bool:
+        monkeypatch.setattr(EmailAddress, "can_set_verified", can)
+        found = can(address)
+        EmailAddress.objects.create(user=other, email=email, verified=True)
+        return found
+
+    monkeypatch.setattr(EmailAddress, "can_set_verified", overtaken)
+    assert client.post(confirmation()).status_code < 500
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
 
 
 @pytest.mark.parametrize("way", ["changed", "forgotten", "by the operator"])
