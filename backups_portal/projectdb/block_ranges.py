@@ -9,12 +9,14 @@ taken its place (decisions 0002 and 0043).
 import time
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import Connection, sql
 
 # Any number will do, as long as it is ours: "bb" in ASCII.
 REBUILD_LOCK = 0x6262
 # How long the rebuild waits for sessions that began before; nobody waits for it meanwhile.
 PATIENCE_SECONDS = 30.0
+MAX_DEADLOCKS = 5
 LOOK_SECONDS = 0.2
 # The name of an index until it replaces the one in use.
 DRAFT = "{}_draft"
@@ -86,12 +88,25 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
     if row != (True,):
         raise BusyError("another session rebuilds them")
     # The lock ends with the session, which may be broken.
-    rebuilt = [index.name for index in BLOCK_RANGES if _replace(inside, index)]
+    rebuilt = [index.name for index in BLOCK_RANGES if _replace_again(inside, index)]
     if rebuilt:
         # The loader has looked at few rows only.
         inside.execute("ANALYZE variable")
     inside.execute("SELECT pg_advisory_unlock(%s)", [REBUILD_LOCK])
     return rebuilt
+
+
+def _replace_again(inside: Connection, index: BlockRanges) -> bool:
+    """Replace an index, again where a session that summarizes blocks waited for us and we for it.
+
+    The server ends one of the two; what an ended build left is taken up or dropped.
+    """
+    for _ in range(MAX_DEADLOCKS):
+        try:
+            return _replace(inside, index)
+        except psycopg.errors.DeadlockDetected:
+            continue
+    return _replace(inside, index)
 
 
 def _replace(inside: Connection, index: BlockRanges) -> bool:

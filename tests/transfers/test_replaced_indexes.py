@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import psycopg
 import pytest
+from psycopg import Connection
 
+from backups_portal.projectdb import block_ranges
 from backups_portal.projectdb.block_ranges import BLOCK_RANGES, rebuild_block_ranges
 from backups_portal.transfers.move.block_summaries import summarize_blocks
 from restores.snapshot_loader import Target
@@ -93,3 +96,23 @@ def test_a_rebuild_beside_summaries_stops_neither(target: Target) -> None:
             connection.execute(f"DROP INDEX {index.name}".encode())
         assert rebuild_block_ranges(connection) == [index.name for index in BLOCK_RANGES]
         beside.result()
+
+
+def test_a_rebuild_that_the_server_ends_for_a_deadlock_goes_on(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that wait for each other, the server ends either."""
+    create, ended = block_ranges._create, []
+
+    def deadlocked(connection: Connection, index: block_ranges.BlockRanges) -> None:
+        create(connection, index)
+        if not ended:
+            ended.append(index.name)
+            raise psycopg.errors.DeadlockDetected("deadlock detected")
+
+    with open_database(target) as connection:
+        for index in BLOCK_RANGES:
+            connection.execute(f"DROP INDEX {index.name}".encode())
+        monkeypatch.setattr(block_ranges, "_create", deadlocked)
+        assert rebuild_block_ranges(connection) == [index.name for index in BLOCK_RANGES]
+    assert ended
