@@ -18,6 +18,7 @@ from backups_portal.objectives.objective_settings import change_objectives, obje
 from backups_portal.projects.access import RightLostError
 from backups_portal.projects.models import MainDatabase, Membership, Project
 from tests import factories
+from tests.pageforms import form_of
 
 pytestmark = pytest.mark.django_db
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -58,14 +59,7 @@ def set_objective(project: Project, target: int, since: datetime, kind: str = "p
 
 
 def fields_of(response: Any) -> dict[str, str]:
-    """What the form would send as it is."""
-    (form,) = re.findall(rf'<form[^>]*{URL}"[^>]*>(.*?)</form>', response.text, re.DOTALL)
-    sent = {}
-    for field in re.findall(r"<input([^>]*)>", form):
-        name, value = (re.search(rf' {key}="([^"]*)"', field) for key in ("name", "value"))
-        if name:
-            sent[name[1]] = value[1] if value else ""
-    return {name: value for name, value in sent.items() if name != "csrfmiddlewaretoken"}
+    return form_of(response.text, URL)
 
 
 class TestSaving:

@@ -1,6 +1,5 @@
 """The settings on the Main Database page, as tests of it fill them in."""
 
-import re
 from datetime import UTC, datetime, time
 
 from django.http import HttpResponse
@@ -34,15 +33,6 @@ def save(client: Client, account: Account, project: Project, **changes: str) -> 
     client.force_login(account)
     values = {"backup_time": "03:00", "backup_time_zone": "America/Sao_Paulo"}
     return client.post(url(project), {**values, "retention_days": "7", **changes})
-
-
-def fields_of(page: str) -> dict[str, str]:
-    """What the form of the settings would send."""
-    (form,) = re.findall(r"<form[^>]*main-database/[^>]*>(.*?)</form>", page, re.DOTALL)
-    inputs = re.findall(r'<input[^>]*name="([\w-]+)"[^>]*?value="([^"]*)"', form)
-    chosen = re.findall(r'<option value="(\w+)" selected', form)
-    sent = {name: value for name, value in inputs if name != "csrfmiddlewaretoken"}
-    return {**sent, **({"proof_policy": chosen[0]} if chosen else {})}
 
 
 def settings_of(project: Project) -> tuple[time, str, int]:

@@ -18,7 +18,8 @@ from backups_portal.ui import moments
 from snapshots.models import Hold, Snapshot
 from tests import factories
 from tests.browser.scene import live_project
-from tests.snapshots.settingspage import fields_of, make_settings, read, save, settings_of, url
+from tests.pageforms import form_of
+from tests.snapshots.settingspage import make_settings, read, save, settings_of, url
 
 pytestmark = pytest.mark.django_db
 # Session, account, membership with project, settings and server, newest snapshot, growth, change,
@@ -291,7 +292,7 @@ class TestShorterRetention:
     ) -> None:
         asked = save(client, owner, project, retention_days="7", backup_time="04:30").text
         assert "Keep 30 days, save the rest" in " ".join(asked.split())
-        answer = client.post(url(project), {**fields_of(asked), "keep": "period"})
+        answer = client.post(url(project), {**form_of(asked, url(project)), "keep": "period"})
         assert answer.url == url(project)
         assert settings_of(project) == (time(4, 30), "America/Sao_Paulo", 30)
 

@@ -12,7 +12,8 @@ from backups_portal.audit.audit_log import LABELS
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
 from tests import factories
-from tests.snapshots.settingspage import fields_of, make_settings, read, save, settings_of, url
+from tests.pageforms import form_of
+from tests.snapshots.settingspage import make_settings, read, save, settings_of, url
 
 SETTINGS = [field.name for field in MainDatabase._meta.concrete_fields if field.name in LABELS]
 
@@ -45,7 +46,7 @@ def store(project: Project, *days_ago: int) -> None:
 
 def opened(client: Client, account: Account, project: Project) -> dict[str, str]:
     """What the form on the page would send as it is."""
-    return fields_of(read(client, account, project))
+    return form_of(read(client, account, project), url(project))
 
 
 def test_only_what_was_changed_on_the_form_is_saved(
@@ -99,7 +100,7 @@ def test_the_same_setting_is_asked_about_and_nothing_typed_is_lost(
     assert settings_of(project) == before
     (error,) = re.findall(rf'id="id_{name}_error">(.*?)</div>', answer.text, re.DOTALL)
     assert f"In the meantime, other@example.com changed this {said}" in error
-    again = fields_of(answer.text)
+    again = form_of(answer.text, url(project))
     assert {key: again[key] for key in form if not key.startswith("loaded-")} == {
         key: value for key, value in typed.items() if not key.startswith("loaded-")
     }
@@ -113,7 +114,7 @@ def test_saving_again_leaves_what_was_left(
     form = opened(client, owner, project)
     save(client, other, project, retention_days="30", backup_time="04:00")
     client.force_login(owner)
-    again = fields_of(client.post(url(project), {**form, "retention_days": "40"}).text)
+    again = form_of(client.post(url(project), {**form, "retention_days": "40"}).text, url(project))
     assert client.post(url(project), again).status_code == 302
     assert settings_of(project) == (time(4), "America/Sao_Paulo", 40)
 
@@ -133,7 +134,7 @@ def test_a_confirmation_carries_on_what_was_shown_at_first(
     store(project, 1, 6)
     form = opened(client, owner, project)
     client.force_login(owner)
-    asked = fields_of(client.post(url(project), {**form, "retention_days": "3"}).text)
+    asked = form_of(client.post(url(project), {**form, "retention_days": "3"}).text, url(project))
     save(client, other, project, backup_time="04:00")
     client.force_login(owner)
     assert client.post(url(project), asked).status_code == 302
