@@ -35,13 +35,13 @@ SYSTEM_TASKS = {
     "backups_portal.accounts.tasks.send_reset_link": 50,
     "backups_portal.objectives.tasks.check_objectives": 300,
 }
-# The last of the priorities that Redis has: no backup waits behind copies to a slow storage.
-AFTER_ALL_OTHERS = 9
+# The last that Celery has on Redis: no backup waits behind copies to a slow storage.
+LOWEST_PRIORITY = 9
 CELERY_TASK_ROUTES: dict[str, dict[str, str | int]] = {
     **{name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS},
     "snapshots.tasks.copy_snapshot": {
         "queue": CELERY_TASK_DEFAULT_QUEUE,
-        "priority": AFTER_ALL_OTHERS,
+        "priority": LOWEST_PRIORITY,
     },
 }
 CELERY_BEAT_SCHEDULER = "backups_portal.lib.monotonic.SteadyScheduler"

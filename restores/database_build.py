@@ -79,8 +79,8 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
 
 
 @contextmanager
-def right_storage_lacks() -> Iterator[None]:
-    """Let an object be missing only if the storage is the right one.
+def check_storage_on_missing() -> Iterator[None]:
+    """Check that the storage is the right one before calling an object missing.
 
     A folder that is not mounted lacks everything, and that says nothing of a snapshot.
 
@@ -161,7 +161,7 @@ class BuildJob(LeasedJob[RowT]):
         )
         self.reach(step)
 
-    @right_storage_lacks()
+    @check_storage_on_missing()
     def build(self, snapshot: Snapshot, *, name: str, server_name: str = "") -> Built:
         """Make the database, load the snapshot into it, and compare every row.
 

@@ -67,7 +67,7 @@ class Restore(Build):
     # The system user whose command asked for it in the owner's name; "" if the owner did.
     operator = models.CharField(max_length=64, blank=True, default="", db_default="")
     # Sent with the form, so that a double click asks for one restore. It is bound to the account
-    # that sent it (`Account.key_of_its_own`).
+    # that sent it (`Account.bind_request_key`).
     request_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
     name = models.CharField(max_length=100)
     # Where an operator wants the new project; None: where there is most room.

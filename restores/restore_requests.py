@@ -57,7 +57,7 @@ def request_restore(
     Raises:
         RestoreRefusedError: nothing was changed; its message is fit for a page.
     """
-    wanted = replace(wanted, request_key=actor.key_of_its_own(wanted.request_key))
+    wanted = replace(wanted, request_key=actor.bind_request_key(wanted.request_key))
     earlier = _earlier(wanted)
     if earlier is not None:
         return earlier

@@ -105,7 +105,7 @@ class PasswordForm(account.ReauthenticateForm):
 
 @contextmanager
 def counted(account: Account, refused_as: str) -> Iterator[None]:
-    """Count a try of a second factor; what was wrong is written down.
+    """Count an attempt at a second factor, and record a wrong one.
 
     Raises:
         ImmediateHttpResponse: there were too many.
@@ -186,7 +186,7 @@ class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
 
 
 class CountedPasskeyMixin:
-    """An answer for an account that is known, which is counted as its codes are."""
+    """A passkey of a known account, counted together with its codes."""
 
     user: Any = None
 

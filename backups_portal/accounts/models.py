@@ -45,12 +45,12 @@ class Account(AbstractBaseUser):
     def __str__(self) -> str:
         return seen_name(self.name) if is_seen(self.name) else self.email
 
-    def key_of_its_own(self, key: uuid.UUID) -> uuid.UUID:
-        """Return what a key of a request stands for if this account sends it, and no other."""
+    def bind_request_key(self, key: uuid.UUID) -> uuid.UUID:
+        """Bind a request's key to this account, so that no other one can use it up."""
         return uuid.uuid5(key, str(self.pk))
 
     def end_email_change(self) -> None:
-        """Let the link to a new address lead nowhere: a new password shuts others out."""
+        """Cancel a change of e-mail that waits for its link: a new password shuts others out."""
         EmailAddress.objects.filter(user=self, verified=False).delete()
 
     def vouch_for_email(self) -> None:

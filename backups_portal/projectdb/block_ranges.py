@@ -88,7 +88,7 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
     if row != (True,):
         raise BusyError("another session rebuilds them")
     # The lock ends with the session, which may be broken.
-    rebuilt = [index.name for index in BLOCK_RANGES if _replace_again(inside, index)]
+    rebuilt = [index.name for index in BLOCK_RANGES if _replace_with_retries(inside, index)]
     if rebuilt:
         # The loader has looked at few rows only.
         inside.execute("ANALYZE variable")
@@ -96,8 +96,8 @@ def rebuild_block_ranges(inside: Connection) -> list[str]:
     return rebuilt
 
 
-def _replace_again(inside: Connection, index: BlockRanges) -> bool:
-    """Replace an index, again where a session that summarizes blocks waited for us and we for it.
+def _replace_with_retries(inside: Connection, index: BlockRanges) -> bool:
+    """Replace an index; retry if a session that summarizes blocks deadlocked with us.
 
     The server ends one of the two; what an ended build left is taken up or dropped.
     """

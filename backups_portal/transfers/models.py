@@ -73,7 +73,7 @@ class Transfer(Leased):
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     # The system user whose command asked for it in the owner's name; "" if the owner did.
     operator = models.CharField(max_length=64, blank=True, default="", db_default="")
-    # Bound to the account that sent it (`Account.key_of_its_own`).
+    # Bound to the account that sent it (`Account.bind_request_key`).
     request_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)

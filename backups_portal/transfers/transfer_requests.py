@@ -61,7 +61,7 @@ def request_transfer(
     if source == target:
         raise TransferRefusedError("Choose another project to move data into.", field="target")
     _check_running(source, target)
-    request_key = actor.key_of_its_own(request_key)
+    request_key = actor.bind_request_key(request_key)
     # Also if another owner has pressed something since, and the work at hand is theirs.
     earlier = Transfer.objects.filter(request_key=request_key).first()
     if earlier is not None:

@@ -1,4 +1,4 @@
-"""Take the person of the provider of single sign-on off an account."""
+"""Unlink accounts from their people at the provider of single sign-on."""
 
 import json
 from argparse import ArgumentParser
@@ -15,9 +15,11 @@ from backups_portal.audit.recorder import record
 
 
 class Command(OperatorCommand):
-    """For an account whose person has another id at the provider now."""
+    """Needed when the provider has given somebody, or everybody, a new id."""
 
-    help = "Let the next person that signs in with an account's verified e-mail join it."
+    help = (
+        "Unlink an account from single sign-on; the next sign-in with its verified e-mail joins it."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
