@@ -177,4 +177,4 @@ def test_the_checks_find_their_command(script: str, ending: str) -> None:
     """Find the one line of the README that the script greps for and runs."""
     assert f"'{ending}$' README.md" in (ROOT / ".ci" / script).read_text()
     (command,) = [line for line in README.splitlines() if line.endswith(ending)]
-    assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    assert command.startswith("python3 -m venv --upgrade-deps .venv && .venv/bin/pip install ")
