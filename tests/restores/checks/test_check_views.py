@@ -6,6 +6,7 @@ import pytest
 from django.test import Client
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Membership, Project
 from restores.checks.check_settings import WantedCheck
 from restores.models import Check
@@ -114,6 +115,9 @@ def test_who_loses_the_right_while_the_form_is_open_is_refused(
     )
     assert add(browser, "devices", at_least="3").status_code == 403
     assert not Check.objects.exists()
+    event = AuditEvent.objects.get(action="access.refused")
+    assert (event.account_id, event.project_id) == (project.created_by_id, project.pk)
+    assert (event.subject, event.address) == (f"POST {PAGE}", "127.0.0.1")
 
 
 def test_every_page_says_what_failed(browser: Client, snapshot: Snapshot) -> None:
