@@ -12,6 +12,7 @@ from restores.checks.check_settings import WantedCheck
 from restores.models import Check
 from snapshots.models import Snapshot
 from tests import factories
+from tests.pageforms import form_of
 
 pytestmark = pytest.mark.django_db
 PAGE = "/projects/cold-chain/backups/checks/"
@@ -75,6 +76,46 @@ def test_a_check_that_goes_while_it_is_edited_is_said_to_be_gone(
     monkeypatch.setattr("restores.check_views.change_check", lambda **asked: None)
     browser.post(f"{PAGE}{check.pk}/", {"at_least": "31"})
     assert "That check was already removed" in page(browser)
+
+
+def test_another_tabs_change_is_not_overwritten_silently(browser: Client, project: Project) -> None:
+    for number in (30, 7):
+        add(browser, "devices", at_least=number)
+    check = Check.objects.get(at_least=30)
+    edit = f"{PAGE}{check.pk}/"
+    form = form_of(page(browser, edit), edit)
+    other = factories.make_account("other@example.com")
+    factories.make_membership(project, other, "owner")
+    theirs = Client()
+    theirs.force_login(other)
+    theirs.post(edit, {**form, "at_least": "31"})
+    # A change of another check tells nothing of this one.
+    browser.post(f"{PAGE}{Check.objects.get(at_least=7).pk}/", {"at_least": "8"})
+
+    answer = browser.post(edit, {**form, "at_least": "40"})
+    assert answer.status_code == 409
+    said = "other@example.com changed this from “At least 30 devices” to “At least 31 devices”"
+    assert said in answer.text
+    check.refresh_from_db()
+    assert check.at_least == 31
+    again = form_of(answer.text, edit)
+    assert again["at_least"] == "40"
+    assert browser.post(edit, again).status_code == 302
+    check.refresh_from_db()
+    assert check.at_least == 40
+
+
+def test_what_a_tab_left_as_it_was_stays_as_another_made_it(
+    browser: Client, project: Project
+) -> None:
+    odd = {"kind": "between", "variable": "a\n b", "low": 0, "high": 1}
+    check = Check.objects.create(project=project, **odd)
+    edit = f"{PAGE}{check.pk}/"
+    form = form_of(page(browser, edit), edit)
+    browser.post(edit, {**form, "high": "2"})
+    assert browser.post(edit, form).status_code == 302
+    check.refresh_from_db()
+    assert check.high == 2
 
 
 def test_what_is_wrong_is_said_and_nothing_typed_is_lost(browser: Client, project: Project) -> None:
