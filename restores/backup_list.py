@@ -21,14 +21,14 @@ from snapshots.storages.configured_storages import has_copies
 SHOWN = (
     *("state", "reason", "failures", "retry_at", "local_date", "scheduled_for", "started_at"),
     *("taken_at", "rows", "is_full", "stored_bytes", "new_bytes", "rows_done", "rows_total"),
-    *("bytes_done", "size_note", "verdict", "verdict_reason", "restore_seconds"),
+    *("bytes_done", "size_note", "verdict", "verdict_reason", "restore_seconds", "read_until"),
     *("checks_made", "checks_failed", "checks_not_run"),
     "hold__id",
 )
 SHOWN_OF_COPIES = ("copy__state", "copy__reason")
 KEPT_BECAUSE = {
     HELD: "Until you release it",
-    IN_USE: "While it is being restored or proven",
+    IN_USE: "While it is being restored, proven or downloaded",
     NEWEST: "Until a newer one is stored",
     OLD: "Being removed",
 }
@@ -110,7 +110,7 @@ def describe(
     """
     days = project.main_database.retention_days
     uses = {snapshot.pk: _uses_of(snapshot, reader) for snapshot in snapshots}
-    in_use = {pk for pk, found in uses.items() if any(found)}
+    in_use = {one.pk for one in snapshots if any(uses[one.pk]) or one.is_being_read(now)}
     reasons = _reasons(snapshots, newest, in_use, timedelta(days=days), now)
     return [
         Row(

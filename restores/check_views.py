@@ -21,6 +21,7 @@ from restores.checks.check_settings import MAX_CHECKS, add_check, change_check, 
 from restores.checks.check_targets import offered_names
 from restores.errors import CheckRefusedError
 from restores.models import Check
+from snapshots.errors import SettingsChangedMeanwhileError
 
 GONE = "That check was already removed."
 
@@ -105,8 +106,13 @@ class CheckView(CheckFormMixin):
                 actor=self.account,
                 check_id=self.kwargs["check"],
                 wanted=form.wanted(),
+                loaded=form.loaded,
                 address=address_of(self.request),
             )
+        except SettingsChangedMeanwhileError as refused:
+            del self.check
+            form.count_from(self.check, str(refused))
+            return self.refuse(form, 409)
         except CheckRefusedError as refused:
             form.refuse(refused)
             return self.form_invalid(form)

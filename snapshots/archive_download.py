@@ -14,6 +14,7 @@ from snapshots.engine.zip_archive import archive_snapshot, check_complete
 from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
+from snapshots.retention.reader_leases import lease_to_reader, with_lease
 from snapshots.storages.configured_storages import reading_storage
 
 log = get_logger(__name__)
@@ -106,7 +107,7 @@ def _begin(
 
 
 def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
-    if snapshot.state != Snapshot.State.COMPLETED:
+    if not lease_to_reader(snapshot):
         raise DownloadRefusedError(NOT_STORED)
     try:
         storage = reading_storage()
@@ -124,9 +125,10 @@ def _pieces(
     """Stream the archive; if it breaks off, so must the connection."""
     project = snapshot.project
     try:
-        yield from archive_snapshot(
+        archive = archive_snapshot(
             storage, manifest, project_name=project.name, profile_id=project.profile_id
         )
+        yield from with_lease(snapshot, archive)
     except EngineError as error:
         log.exception("download broke off", snapshot=snapshot.pk)
         _record(snapshot, actor, "snapshot.download_broken", address, reason=str(error))

@@ -97,6 +97,8 @@ class Snapshot(Leased):
     # The instant whose state it contains.
     taken_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
+    # Until when retention leaves it to who downloads it; see retention/reader_leases.py.
+    read_until = models.DateTimeField(null=True)
 
     manifest = models.CharField(max_length=200, blank=True)
     # Of its bytes before encryption, as it was published; empty if that was not recorded, or did
@@ -234,6 +236,10 @@ class Snapshot(Leased):
     def is_held(self) -> bool:
         """Tell whether an owner keeps it whatever its age."""
         return hasattr(self, "hold")
+
+    def is_being_read(self, now: datetime) -> bool:
+        """Tell whether somebody downloads it, or did until a moment ago."""
+        return self.read_until is not None and self.read_until > now
 
     def kept_until(self, retention_days: int) -> datetime | None:
         """Return when retention may remove it; None if there is nothing to keep."""

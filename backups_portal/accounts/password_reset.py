@@ -1,5 +1,7 @@
 """Replace a forgotten password by a link sent to the account's address."""
 
+from collections.abc import Callable
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
@@ -9,13 +11,15 @@ from allauth.account.utils import user_pk_to_url_str
 from allauth.account.views import PasswordResetFromKeyView
 from django.conf import settings
 from django.core.mail import send_mail
-from django.http import HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse_lazy
 from django.utils.cache import add_never_cache_headers
 
 from backups_portal.accounts.models import Account
 
+View = Callable[..., HttpResponseBase]
 SUBJECT = "Reset your Backups Portal password"
 
 
@@ -39,6 +43,18 @@ def send_link(email: str) -> bool:
     body = render_to_string("accounts/reset.txt", context)
     send_mail(SUBJECT, body, None, [account.email])
     return True
+
+
+def needs_passwords(view: View) -> View:
+    """Wrap a view that is not offered where passwords are turned off: it raises Http404."""
+
+    @wraps(view)
+    def enter(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        if not settings.PASSWORD_SIGN_IN:
+            raise Http404("passwords are turned off")
+        return view(request, *args, **kwargs)
+
+    return enter
 
 
 class NewPasswordView(PasswordResetFromKeyView):

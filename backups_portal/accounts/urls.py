@@ -9,7 +9,7 @@ from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
 from django.urls import path, re_path, reverse_lazy
 
-from backups_portal.accounts.password_reset import NewPasswordView, can_send
+from backups_portal.accounts.password_reset import NewPasswordView, can_send, needs_passwords
 from backups_portal.accounts.security_views import CodeView, EndSessionView, SecurityView
 from backups_portal.accounts.single_sign_on import single_sign_on, single_sign_on_callback
 
@@ -18,8 +18,13 @@ BACK = reverse_lazy("security")
 ASKED = {"settings": settings, "can_send": can_send}
 
 sign_in = account.LoginView.as_view(http_method_names=FORM, extra_context=ASKED)
-forgotten = account.PasswordResetView.as_view(http_method_names=FORM, extra_context=ASKED)
-new_password = NewPasswordView.as_view()
+forgotten = needs_passwords(
+    account.PasswordResetView.as_view(http_method_names=FORM, extra_context=ASKED)
+)
+new_password = NewPasswordView.as_view(extra_context=ASKED)
+link_sent = needs_passwords(account.password_reset_done)
+password_change = needs_passwords(account.password_change)
+first_password = needs_passwords(account.password_set)
 email = account.EmailView.as_view(http_method_names=FORM, extra_context=ASKED)
 end_others = ListUserSessionsView.as_view(http_method_names=POST, success_url=BACK)
 turn_off = totp.DeactivateTOTPView.as_view(success_url=BACK)
@@ -34,9 +39,7 @@ urlpatterns = [
     path("sign-in/single/", single_sign_on, name="single-sign-on"),
     path("sign-in/single/back/", single_sign_on_callback, name="single-sign-on-callback"),
     path("sign-in/forgotten/", forgotten, name="account_reset_password"),
-    path(
-        "sign-in/forgotten/sent/", account.password_reset_done, name="account_reset_password_done"
-    ),
+    path("sign-in/forgotten/sent/", link_sent, name="account_reset_password_done"),
     # Without its key, as the links of version 0.1 lead to.
     path("sign-in/new-password/", new_password, {"uidb36": "0", "key": "0"}, name="new-password"),
     re_path(
@@ -49,8 +52,8 @@ urlpatterns = [
     path("account/", SecurityView.as_view(), name="mfa_index"),
     path("account/email/", email, name="account_email"),
     path("account/email/<key>/", account.confirm_email, name="account_confirm_email"),
-    path("account/password/", account.password_change, name="account_change_password"),
-    path("account/password/first/", account.password_set, name="account_set_password"),
+    path("account/password/", password_change, name="account_change_password"),
+    path("account/password/first/", first_password, name="account_set_password"),
     path("account/password-again/", account.reauthenticate, name="account_reauthenticate"),
     path("account/password-again/code/", mfa.reauthenticate, name="mfa_reauthenticate"),
     path(

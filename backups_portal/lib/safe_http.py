@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import httpcore
@@ -25,6 +25,17 @@ TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"))
 
 class OutgoingError(Exception):
     """There was no answer; `str()` of it is fit for a page, and says nothing of the address."""
+
+
+class Answer(NamedTuple):
+    """What is looked at of an answer.
+
+    Attributes:
+        retry_after: Its header `Retry-After` as it came; "" without one.
+    """
+
+    status: int
+    retry_after: str = ""
 
 
 def host_of(url: str) -> str:
@@ -84,8 +95,8 @@ def send(
     to_private: bool,
     headers: Mapping[str, str] | None = None,
     content: bytes = b"",
-) -> int:
-    """Send a request, and give the status of its answer.
+) -> Answer:
+    """Send a request, and give what is looked at of its answer.
 
     Args:
         seconds: How long all of it may take.
@@ -103,7 +114,7 @@ def send(
                 method, url, headers=list((headers or {}).items()), content=content
             ) as response,
         ):
-            return response.status
+            return Answer(response.status, _retry_after(response.headers))
     except httpcore.TimeoutException as error:
         raise OutgoingError(f"There was no answer within {seconds:g} seconds.") from error
     except httpcore.ConnectError as error:
@@ -112,6 +123,11 @@ def send(
         raise OutgoingError("No connection could be made.") from error
     except (httpcore.NetworkError, httpcore.ProtocolError) as error:
         raise OutgoingError("The answer was not valid HTTP.") from error
+
+
+def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    found = (value.decode("latin-1") for name, value in headers if name.lower() == b"retry-after")
+    return next(found, "")
 
 
 def is_public(address: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from http import HTTPStatus
 
 from django.conf import settings
 from django.core.mail import EmailMessage, EmailMultiAlternatives
@@ -16,6 +17,7 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.digest_link import address_to_turn_off
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, Kind, NotificationSettings
+from backups_portal.notifications.retry_after import parse_retry_after
 from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_secret, webhook_url
 from backups_portal.notifications.webhook_signature import message_id, signed_headers
 from backups_portal.projects.models import Membership, Project
@@ -25,6 +27,8 @@ log = get_logger(__name__)
 # A receiver that does its work before it answers has time for it, and no worker waits for long.
 SECONDS = 10.0
 AGENT = "BackupsPortal"
+# The statuses of a receiver that may say when it wants to be asked again.
+BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def send(delivery: Delivery) -> None:
@@ -123,7 +127,7 @@ def _ask(
     delivery: Delivery, method: str, url: str, headers: dict[str, str], content: bytes
 ) -> None:
     try:
-        status = safe_http.send(
+        status, retry_after = safe_http.send(
             method,
             url,
             headers={"User-Agent": AGENT, **headers},
@@ -137,7 +141,8 @@ def _ask(
     if 300 <= status < 400:
         raise UndeliveredError(f"It answered {status}: redirects are not followed.")
     if not 200 <= status < 300:
-        raise UndeliveredError(f"It answered {status}.")
+        then = parse_retry_after(retry_after, timezone.now()) if status in BUSY else None
+        raise UndeliveredError(f"It answered {status}.", retry_at=then)
 
 
 def _wishes(delivery: Delivery) -> NotificationSettings:

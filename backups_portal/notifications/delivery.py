@@ -56,8 +56,14 @@ class DeliveryJob(LeasedJob[Delivery]):
             self._end(State.SENT, "")
 
     def retry_at(self, error: Exception) -> datetime | None:
-        tries = self.row.attempts - 1
-        return back_off(settings.NOTIFICATION_RETRY_MINUTES, tries, timezone.now())
+        now, tries = timezone.now(), self.row.attempts - 1
+        then = back_off(settings.NOTIFICATION_RETRY_MINUTES, tries, now)
+        asked = error.retry_at if isinstance(error, UndeliveredError) else None
+        if then is None or asked is None:
+            return then
+        # A receiver may put it off, but not beyond what all further tries would have waited.
+        left = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES[tries:]))
+        return min(max(then, asked), now + left)
 
     def too_long(self) -> str:
         return TOO_LONG

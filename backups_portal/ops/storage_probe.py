@@ -8,7 +8,6 @@ from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
 from snapshots.engine.layout import PROBES, is_data_key
 from snapshots.engine.storage import Storage
-from snapshots.storages.configured_storages import snapshot_storage
 from snapshots.storages.storage_marker import right_copy_storage, right_storage
 
 log = get_logger(__name__)
@@ -42,13 +41,12 @@ def _works(opened: Callable[[], Storage]) -> bool:
     return found == content
 
 
-def forget_probes(now: datetime) -> int:
+def forget_probes(storage: Storage, now: datetime) -> int:
     """Delete probes of killed processes; return the number of objects.
 
     Raises:
         StorageError: the storage does not answer.
     """
-    storage = snapshot_storage()
     old = [
         item.key
         for item in storage.list(f"{PROBES}/")

@@ -35,7 +35,7 @@ from snapshots.replication.copy_run import queue_copies
 from snapshots.replication.copy_sweep import remove_copies, second_is_away, sweep_copies
 from snapshots.retention.expiry import project_ids, prune_project, worth_pruning
 from snapshots.schedule.schedule_tick import tidy_plan
-from snapshots.storages.configured_storages import has_copies
+from snapshots.storages.configured_storages import copy_storage, has_copies, snapshot_storage
 from snapshots.storages.storage_signs import copies_sign, storage_sign
 from snapshots.tasks import run_schedule, send_copies_again
 
@@ -85,9 +85,19 @@ def look_at_copies() -> None:
 def tidy_storage() -> None:
     """Delete probes that tests of the storage have left."""
     try:
-        forget_probes(timezone.now())
+        forget_probes(snapshot_storage(), timezone.now())
     except EngineError:
         log.exception("could not tidy the backup storage")
+
+
+@app.task
+def tidy_copies() -> None:
+    """Do the same in the second storage, which may be away and make its caller wait."""
+    try:
+        if storage := copy_storage():
+            forget_probes(storage, timezone.now())
+    except EngineError:
+        log.exception("could not tidy the second backup storage")
 
 
 @app.task
@@ -106,6 +116,8 @@ def begin_sweep() -> None:
     forget_transfers.delay()
     forget_deliveries.delay()
     tidy_storage.delay()
+    if has_copies():
+        tidy_copies.delay()
     drop_strays.delay()
     sweep.delay(None, mark)
 

@@ -27,8 +27,10 @@ from backups_portal.portal_api.routes import (
     transfers,
 )
 from backups_portal.portal_api.schemas import Problem
-from backups_portal.portal_api.token_auth import Needs
+from backups_portal.portal_api.token_auth import Caller, Needs
 from backups_portal.portal_api.view_wrapper import NOTHING, no_token, refusal
+from backups_portal.projects.access import RightLostError
+from backups_portal.projects.permission_mixins import record_refusal
 
 ABOUT = (
     "Everything owners do on the portal's pages, for programs. Backups are created on a schedule, "
@@ -123,7 +125,10 @@ def nothing(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(PermissionDenied)
 def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    """Answer a member who may not do this."""
+    """Answer a member who may not do this; record a right that was lost a moment ago."""
+    caller: Caller | None = getattr(request, "caller", None)
+    if isinstance(error, RightLostError) and caller is not None:
+        record_refusal(request, caller.account, error.project)
     return problem(HTTPStatus.FORBIDDEN, str(error))
 
 

@@ -25,7 +25,8 @@ def refusals_recorded(request: ApiRequest, slug: str) -> Iterator[None]:
     try:
         yield
     except (Http404, PermissionDenied):
-        record_refusal(request, request.auth.account, slug)
+        project = Project.objects.filter(slug=slug).first()
+        record_refusal(request, request.auth.account, project)
         raise
 
 

@@ -3,15 +3,18 @@
 from django.urls import path, re_path
 
 from backups_portal.portal_api.api import api
+from backups_portal.portal_api.preconditions import query_parameters
 from backups_portal.portal_api.reference_page import reference
 from backups_portal.portal_api.view_wrapper import nothing_here, wrap_view
 
 _patterns, _app, _namespace = api.urls
 
+_described = query_parameters(api)
+
 api_patterns = [
-    *(wrap_view(pattern) for pattern in _patterns),
+    *(wrap_view(pattern, _described) for pattern in _patterns),
     # Whatever else is asked for, line breaks too, is answered as a program expects it.
-    wrap_view(re_path("", nothing_here, name="nothing-here")),
+    wrap_view(re_path("", nothing_here, name="nothing-here"), {}),
 ]
 
 urlpatterns = [

@@ -1,9 +1,9 @@
 """What every request to the API passes, so that whatever comes of it is JSON."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
 
 from django.contrib.auth.decorators import login_not_required
@@ -16,6 +16,11 @@ from django.views.decorators.csrf import csrf_exempt
 
 from backups_portal.audit.recorder import acting_by
 from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage
+from backups_portal.portal_api.preconditions import (
+    Parameters,
+    check_preconditions,
+    described_path,
+)
 from backups_portal.portal_api.problem_details import ProblemError, problem
 from backups_portal.portal_api.token_auth import NO_TOKEN, identify
 from backups_portal.projects.due_times import NOT_BY_HAND
@@ -36,22 +41,26 @@ MISSING = {("list_backups", "POST"): NOT_BY_HAND}
 View = Callable[..., HttpResponseBase]
 
 
-def wrap_view(pattern: URLPattern | URLResolver) -> URLPattern:
+def wrap_view(pattern: URLPattern | URLResolver, described: Mapping[str, Parameters]) -> URLPattern:
     """Wrap the view of an address, which no session and no form's token opens.
 
     A session is not even read, so that a page of another site, whose requests carry the cookie of a
     visitor who is signed in here, can do nothing.
+
+    Args:
+        described: The query parameters of each address of the API.
     """
     assert isinstance(pattern, URLPattern)  # noqa: S101 - there are no others
-    view = csrf_exempt(login_not_required(_wrapped(pattern.callback, pattern.name or "")))
+    known = described.get(described_path(pattern), {})
+    view = csrf_exempt(login_not_required(_wrapped(pattern.callback, pattern.name or "", known)))
     return URLPattern(pattern.pattern, view, pattern.default_args, pattern.name)
 
 
-def _wrapped(view: View, name: str) -> View:
+def _wrapped(view: View, name: str, known: Parameters) -> View:
     @wraps(view)
     def enter(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
-            response = _answer(view, request, *args, **kwargs)
+            response = _answer(partial(view, request, *args, **kwargs), request, known)
         except Http404:
             response = problem(HTTPStatus.NOT_FOUND, NOTHING)
         except ProblemError as error:
@@ -64,12 +73,14 @@ def _wrapped(view: View, name: str) -> View:
     return enter
 
 
-def _answer(view: View, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+def _answer(view: View, request: HttpRequest, known: Parameters) -> HttpResponseBase:
     _check_body(request)
     caller = identify(request)
+    if caller:
+        check_preconditions(request, known)
     request.caller = caller  # type: ignore[attr-defined]
     with acting_by(caller.means if caller else ""), _as_get(request):
-        return view(request, *args, **kwargs)
+        return view()
 
 
 @contextmanager

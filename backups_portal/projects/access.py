@@ -24,6 +24,10 @@ class RightLostError(PermissionDenied):
 
     cause = Cause.RIGHT_LOST
 
+    def __init__(self, message: str, project: Project | None = None) -> None:
+        super().__init__(message)
+        self.project = project
+
 
 class Permission(Enum):
     """What a member may be allowed to do."""
@@ -91,7 +95,8 @@ def hold_right(actor: Account, permission: Permission, *projects: Project) -> No
             closed.
     """
     if not Account.objects.filter(pk=actor.pk, is_active=True).exists():
-        raise RightLostError(f"The account of {actor.email} is closed, so this was stopped.")
+        closed = f"The account of {actor.email} is closed, so this was stopped."
+        raise RightLostError(closed, projects[0] if projects else None)
     roles = [role for role, granted in GRANTS.items() if permission in granted]
     # Always in one order: two transactions that wait for each other would both fail.
     for project in sorted(projects, key=lambda one: one.pk):
@@ -101,7 +106,8 @@ def hold_right(actor: Account, permission: Permission, *projects: Project) -> No
         if held.first() is None:
             raise RightLostError(
                 f"{actor.email} no longer owns {project.name}, so this was stopped. Another owner "
-                "can try again."
+                "can try again.",
+                project,
             )
 
 

@@ -7,6 +7,7 @@ counts as UTC (lib/timezones.py).
 """
 
 import re
+from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ from zoneinfo import ZoneInfo
 from backups_portal.lib.timezones import is_zone, zone_of
 
 DAY = timedelta(days=1)
+# From the beginning of a day to the end of the next: what one change of the time can leave.
+LONGEST_GAP = 2 * DAY
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 NOT_BY_HAND = (
@@ -103,6 +106,35 @@ def last_run(until: datetime, at: time, zone: str) -> Run:
         if moment is not None and moment <= until:
             return Run(day, moment)
         day -= DAY
+
+
+def plan_run(
+    now: datetime,
+    at: time,
+    zone: str,
+    *,
+    taken: Collection[date],
+    newest: datetime,
+    is_overdue: bool = False,
+) -> datetime:
+    """Return the next run (UTC) after a change of the schedule; not later than now if it is due.
+
+    A run that is overdue is not forgotten. Nor is a local date left out by one change after the
+    other: a run that would come more than `LONGEST_GAP` after the newest backup is made now, for
+    the local date whose time has just passed.
+
+    Args:
+        taken: Local dates that have had their run, of the last run until now and later.
+        newest: When there was a backup last.
+        is_overdue: A run of the schedule before the change is due.
+    """
+    run = last_run(now, at, zone)
+    moment = run.at if is_overdue else next_run(now, at, zone)
+    while last_run(moment, at, zone).local_date in taken:
+        moment = next_run(moment, at, zone)
+    if moment > now and moment - newest > LONGEST_GAP and not taken:
+        return now
+    return moment
 
 
 def _wall(moment: datetime, place: ZoneInfo) -> datetime:

@@ -17,13 +17,13 @@ from backups_portal.projects.models import Membership, Project
 log = get_logger(__name__)
 
 
-def record_refusal(request: HttpRequest, account: Account, slug: str) -> None:
+def record_refusal(request: HttpRequest, account: Account, project: Project | None) -> None:
     """Record that an account was not let into a project."""
     log.warning("refused %s %s", request.method, request.path, account=account.pk)
     record(
         action="access.refused",
         actor=account,
-        project=Project.objects.filter(slug=slug).first(),
+        project=project,
         subject=f"{request.method} {request.path}",
         address=address_of(request),
     )
@@ -53,7 +53,7 @@ class ProjectPermissionMixin(ContextMixin, View):
         try:
             self.membership = get_membership(self.account, slug, self.permission)
         except (Http404, PermissionDenied):
-            record_refusal(request, self.account, slug)
+            record_refusal(request, self.account, Project.objects.filter(slug=slug).first())
             raise
         self.project = self.membership.project
         return super().dispatch(request, *args, **kwargs)

@@ -12,6 +12,8 @@ from restores.models import Check
 # What the inputs for devices take their suggestions from.
 DEVICES = "check-devices"
 LONGEST_NAME = 400
+# The sentence that the check had when its page was shown.
+LOADED = "loaded"
 
 
 def _device(label: str, *, is_required: bool, placeholder: str = "") -> forms.CharField:
@@ -42,8 +44,10 @@ class CheckForm(forms.Form):
         check: Check | None = None,
         **kwargs: Any,
     ) -> None:
+        self.loaded = ""
         if check:
             kwargs["initial"] = self.values_of(check)
+            self.loaded = check.sentence if data is None else data.get(LOADED, "")
         # Several are on one page, and have fields of the same names.
         super().__init__(data, **{**kwargs, "auto_id": f"id_{self.kind}_%s"})
 
@@ -57,6 +61,11 @@ class CheckForm(forms.Form):
     def wanted(self) -> WantedCheck:
         """Return what a valid form asks for."""
         return WantedCheck(self.kind, **self.cleaned_data)
+
+    def count_from(self, check: Check, why: str) -> None:
+        """Take what is typed as meant in place of what the check is by now."""
+        self.loaded = check.sentence
+        self.add_error(None, why)
 
     def refuse(self, refused: CheckRefusedError) -> None:
         """Show at each field why its value cannot be."""

@@ -9,19 +9,21 @@ from uuid import UUID
 from django.db import transaction
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
+from backups_portal.audit.recorder import SUBJECT_LENGTH, record
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.models import MainDatabase, Project
 from restores.checks.check_targets import EVERY_DEVICE, Target, check_variable, find_device
 from restores.errors import CheckRefusedError
 from restores.models import Check
+from snapshots.schedule.edit_conflicts import RecordedSettings, only_meant
 
 # Each takes time in every proof.
 MAX_CHECKS = 20
 MAX_HOURS = 24 * 366
 MAX_DEVICES = 10_000_000
 MAX_VARIABLE = 200
+CHANGED, SENTENCE = "check.changed", "check"
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,16 @@ def change_check(
     actor: Account,
     check_id: UUID,
     wanted: WantedCheck,
+    loaded: str = "",
     address: str | None = None,
 ) -> Check | None:
     """Change what a check of the project is about; None if it is gone.
 
-    Raises: as `add_check`.
+    Args:
+        loaded: Its sentence as the actor saw it; "" changes it whatever it was.
+
+    Raises: as `add_check`, and
+        SettingsChangedMeanwhileError: somebody else changed it since `loaded`.
     """
     checks = Check.objects.filter(project=project)
     check = checks.filter(pk=check_id).first()
@@ -89,15 +96,33 @@ def change_check(
     check = checks.select_for_update().filter(pk=check_id).first()
     if check is None:
         return None
-    before = check.sentence
     _check_new(checks.exclude(pk=check_id), fields)
+    if _is_meant(check, Check(**fields), loaded, actor):
+        _change(check, fields, actor, address)
+    return check
+
+
+def _is_meant(check: Check, wanted: Check, loaded: str, actor: Account) -> bool:
+    """Tell whether a check is to be changed; False if somebody else changed what is left as shown.
+
+    Raises:
+        SettingsChangedMeanwhileError: somebody else changed what is not left.
+    """
+    now = _recorded(check)
+    shown = {SENTENCE: loaded} if loaded else now.values
+    meant = only_meant(now, actor, {SENTENCE: wanted.sentence}, shown)
+    # The same sentence may be about another device of the same name.
+    return bool(meant) or shown == now.values
+
+
+def _change(check: Check, fields: JsonObject, actor: Account, address: str | None) -> None:
+    before = check.sentence
     for name, value in fields.items():
         setattr(check, name, value)
     check.save(update_fields=[*fields])
     if check.sentence != before:
-        change = {"check": {"old": before, "new": check.sentence}}
-        _record("check.changed", actor, check, change, address)
-    return check
+        change = {SENTENCE: {"old": before, "new": check.sentence}}
+        _record(CHANGED, actor, check, change, address)
 
 
 @transaction.atomic
@@ -121,6 +146,18 @@ def remove_check(
 def _lock(project: Project) -> None:
     """Let two who add one at once come one after the other."""
     MainDatabase.objects.select_for_update().get(pk=project.pk)
+
+
+def _recorded(check: Check) -> RecordedSettings:
+    """Return a check as the one setting that its sentence is."""
+    return RecordedSettings(
+        project_id=check.project_id,
+        action=CHANGED,
+        values={SENTENCE: check.sentence},
+        labels={SENTENCE: "Check"},
+        in_words=lambda _, value: str(value),
+        subject=check.sentence[:SUBJECT_LENGTH],
+    )
 
 
 def _check_new(others: Any, fields: JsonObject) -> None:

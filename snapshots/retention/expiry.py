@@ -23,6 +23,7 @@ log = get_logger(__name__)
 
 BATCH = 500
 EXPIRABLE = (Snapshot.State.COMPLETED, Snapshot.State.FAILED)
+JUDGED = ("local_date", "state", "taken_at", "scheduled_for", "read_until", "verdict")
 
 
 @dataclass(frozen=True)
@@ -141,26 +142,30 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
         return []
     rows = list(
         Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
+        .select_related("hold")
         .order_by("scheduled_for")
-        .values_list("id", "local_date", "state", "taken_at", "scheduled_for", "hold", "verdict")
+        .only(*JUDGED, "hold__id")
     )
     in_use = snapshots_in_use(project_id)
-    kept = [
-        Kept(
-            id=snapshot_id,
-            taken_at=taken_at or scheduled_for,
-            good=state == Snapshot.State.COMPLETED and verdict != Snapshot.Verdict.FAILED,
-            held=hold is not None,
-            in_use=snapshot_id in in_use,
-        )
-        for snapshot_id, _, state, taken_at, scheduled_for, hold, verdict in rows
-    ]
+    kept = [_as_kept(row, row.pk in in_use or row.is_being_read(now)) for row in rows]
     period = timedelta(days=retention_days or database.retention_days)
+    name = database.project.name
     return [
-        Pruned(verdict.id, project_id, database.project.name, row[1], verdict.goes, verdict.reason)
+        Pruned(row.pk, project_id, name, row.local_date, verdict.goes, verdict.reason)
         for row, verdict in zip(rows, decide(kept, period, now), strict=True)
         if verdict.reason != YOUNG
     ]
+
+
+def _as_kept(row: Snapshot, is_in_use: bool) -> Kept:
+    """Return what retention has to know of a snapshot."""
+    return Kept(
+        id=row.pk,
+        taken_at=row.taken_at or row.scheduled_for,
+        good=row.is_good,
+        held=row.is_held,
+        in_use=is_in_use,
+    )
 
 
 def _remove_objects(project_id: UUID, now: datetime) -> None:

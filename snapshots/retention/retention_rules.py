@@ -8,7 +8,7 @@ from uuid import UUID
 YOUNG = "within the retention period"
 NEWEST = "the newest good backup"
 HELD = "on hold"
-IN_USE = "being restored or proven"
+IN_USE = "being restored, proven or downloaded"
 OLD = "older than the retention period"
 OLD_FAILURE = "failed, and older than the retention period"
 
@@ -21,7 +21,7 @@ class Kept:
         taken_at: The instant that it holds; of a failed one, when it was due.
         good: It is stored, and did not fail its proof.
         held: Somebody wishes to keep it whatever its age.
-        in_use: A restore or a proof is reading it.
+        in_use: A restore, a proof or a download is reading it.
     """
 
     id: UUID

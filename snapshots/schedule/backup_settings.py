@@ -11,7 +11,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, hold_right
-from backups_portal.projects.due_times import last_run, next_run, parse_time, parse_zone
+from backups_portal.projects.due_times import last_run, parse_time, parse_zone, plan_run
 from backups_portal.projects.models import MainDatabase, Project, snapshot_of_settings
 from snapshots.errors import SettingsRefusedError
 from snapshots.models import Snapshot
@@ -157,23 +157,22 @@ def parse_proof_policy(value: str) -> str:
 
 
 def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
-    """Find the next run whose local date has no snapshot; None if shut down.
-
-    A run that is overdue, because the schedule stood still, is not forgotten.
-    """
-    if database.project.state != Project.State.ACTIVE:
+    """Find the next run whose local date has no snapshot; None if shut down; see `plan_run`."""
+    project, planned = database.project, database.next_snapshot_at
+    if project.state != Project.State.ACTIVE:
         return None
     at, zone = database.backup_time, database.backup_time_zone
-    is_overdue = database.next_snapshot_at is not None and database.next_snapshot_at <= now
-    moment = last_run(now, at, zone).at if is_overdue else next_run(now, at, zone)
-    while _is_taken(database, moment):
-        moment = next_run(moment, at, zone)
-    return moment
-
-
-def _is_taken(database: MainDatabase, moment: datetime) -> bool:
-    run = last_run(moment, database.backup_time, database.backup_time_zone)
-    return Snapshot.objects.filter(project=database.pk, local_date=run.local_date).exists()
+    snapshots = Snapshot.objects.filter(project=project)
+    since = last_run(now, at, zone).local_date
+    newest = snapshots.newest_good()
+    return plan_run(
+        now,
+        at,
+        zone,
+        taken=set(snapshots.filter(local_date__gte=since).values_list("local_date", flat=True)),
+        newest=newest.taken_at if newest and newest.taken_at else project.created_at,
+        is_overdue=planned is not None and planned <= now,
+    )
 
 
 def _read_time(value: str | time) -> time:

@@ -21,6 +21,7 @@ class RecordedSettings:
         action: Of the events that have old and new values as details, by name.
         labels: What pages call each setting.
         in_words: Puts the value of a setting in words.
+        subject: Of the events, where several of a project have such settings; "" for any.
     """
 
     project_id: UUID
@@ -28,6 +29,7 @@ class RecordedSettings:
     values: Mapping[str, Any]
     labels: Mapping[str, str]
     in_words: Callable[[str, Any], str]
+    subject: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,8 @@ def change_of(settings: RecordedSettings, actor: Account, name: str, shown: Any)
     events = AuditEvent.objects.filter(
         project_id=settings.project_id, action=settings.action, details__has_key=name
     )
+    if settings.subject:
+        events = events.filter(subject=settings.subject)
     event = events.order_by("-at", "-pk").first()
     who = event.who if event else ""
     return Change(

@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.due_times import last_run, local_date, next_run
+from backups_portal.projects.due_times import LONGEST_GAP, last_run, local_date, next_run
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.ui.formats import day_and_time
 from snapshots.models import Snapshot
@@ -19,7 +19,8 @@ log = get_logger(__name__)
 BATCH = 500
 # A run that begins so much later than planned was missed: whoever waited for it waits no longer.
 LATE = timedelta(hours=2)
-# A day, and that: the alert BackupMissing counts the same.
+# A day, and that: the alert BackupMissing counts the same. No two runs of a schedule are further
+# apart, unless its time was moved.
 OLDEST = timedelta(days=1) + LATE
 ACTION = "snapshot.missed"
 
@@ -86,7 +87,7 @@ def _tell(project_id: UUID, now: datetime) -> bool:
     if database is None or not _without_backup(now).filter(pk=project_id).exists():
         return False
     newest = Snapshot.objects.good().filter(project=project_id).order_by("-taken_at").first()
-    if newest and _next_due(newest, database) > now - LATE:
+    if newest and _is_of_last_days(newest, now) and _next_due(newest, database) > now - LATE:
         # The schedule was changed, and the day of the newest backup has no second one.
         return False
     day = local_date(now, database.backup_time_zone)
@@ -100,6 +101,11 @@ def _tell(project_id: UUID, now: datetime) -> bool:
         return False
     record_missed(database.project, day, _reason(database, newest, now))
     return True
+
+
+def _is_of_last_days(newest: Snapshot, now: datetime) -> bool:
+    """Tell whether a change of the time of day explains how old the newest backup is."""
+    return newest.taken_at is not None and newest.taken_at > now - LONGEST_GAP - LATE
 
 
 def _next_due(newest: Snapshot, database: MainDatabase) -> datetime:

@@ -39,6 +39,7 @@ from snapshots.reports.device_reading import (
 )
 from snapshots.reports.variable_chart import TooManyError, values_in_backup, values_now
 from snapshots.reports.variable_lines import variable_lines
+from snapshots.retention.reader_leases import lease_to_reader, with_lease
 from snapshots.views.snapshot_mixins import SnapshotMixin
 
 log = get_logger(__name__)
@@ -246,7 +247,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         return super().head(request, *args, **kwargs)
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        if not self.is_stored:
+        if not lease_to_reader(self.snapshot):
             return _refused(HTTPStatus.CONFLICT, NOT_STORED)
         try:
             return self._file()
@@ -266,9 +267,10 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             return _refused(HTTPStatus.BAD_REQUEST, "The filter cannot be understood.")
         opened, selection = self.opened, form.selection()
         if kind == "parquet":
-            pieces = DeviceFile(parquet_pieces(opened.records, selection))
+            content = parquet_pieces(opened.records, selection)
         else:
-            pieces = DeviceFile(csv_pieces(opened.records, selection, opened.prefix))
+            content = csv_pieces(opened.records, selection, opened.prefix)
+        pieces = DeviceFile(with_lease(self.snapshot, content))
         note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {

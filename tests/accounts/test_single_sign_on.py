@@ -283,3 +283,30 @@ class TestWithoutPasswords:
         from backups_portal.accounts.password_reset import send_link
 
         assert not send_link(EMAIL)
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            *("/sign-in/forgotten/", "/sign-in/forgotten/sent/"),
+            *("/account/password/", "/account/password/first/"),
+        ],
+    )
+    def test_none_is_changed_or_reset(self, client: Client, account: Account, path: str) -> None:
+        client.force_login(account)
+        new = {
+            "oldpassword": factories.PASSWORD,
+            "password1": "a new one",
+            "password2": "a new one",
+        }
+        assert client.get(path).status_code == 404
+        assert client.post(path, {**new, "email": EMAIL}).status_code == 404
+        account.refresh_from_db()
+        assert account.check_password(factories.PASSWORD)
+
+    @pytest.mark.parametrize("page", ["/sign-in/", "/sign-in/new-password/1-x/", "/account/"])
+    def test_no_page_leads_there(self, client: Client, account: Account, page: str) -> None:
+        if page == "/account/":
+            client.force_login(account)
+        text = client.get(page, follow=True).text
+        assert "/sign-in/forgotten/" not in text
+        assert "/account/password/" not in text

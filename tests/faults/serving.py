@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
@@ -19,6 +18,7 @@ from backups_portal.celery import app
 from backups_portal.demo.ports import LOOPBACK, free_port
 from backups_portal.projects.models import Project
 from snapshots.models import Snapshot
+from tests.brokers import waiting_messages
 from tests.conftest import database_of_this_test
 from tests.factories import PASSWORD
 from tests.faults.laboratory import until
@@ -41,8 +41,7 @@ def running_beat(storage_url: str, log: Path, *, seconds: float = 1.0) -> Iterat
 def messages() -> int:
     """How many wait for a worker."""
     with app.connection_for_read() as broker:
-        redis = broker.default_channel.client
-        return sum(redis.llen(queue.name) for queue in settings.CELERY_TASK_QUEUES)
+        return waiting_messages(broker)
 
 
 def ticks_of(log: Path) -> int:

@@ -39,6 +39,7 @@ class Receiver:
     asked: list[Asked] = field(default_factory=list)
     answers: list[int] = field(default_factory=lambda: [204])
     location: str = ""
+    retry_after: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
     hang: float = 0.0
     drip: bool = False
@@ -66,6 +67,8 @@ def receiver() -> Iterator[Receiver]:
             self.send_response(said.take())
             if said.location:
                 self.send_header("Location", said.location)
+            if said.retry_after:
+                self.send_header("Retry-After", said.retry_after)
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -1,6 +1,8 @@
 """What does not arrive is tried again while that may help, and the reason is kept."""
 
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -67,6 +69,46 @@ class TestAgain:
         assert self.again(delivery).state == State.FAILED
         assert (delivery.reason, delivery.attempts) == ("It answered 503.", 3)
         assert send_again(timezone.now() + timedelta(days=1)) == []
+
+    @pytest.mark.parametrize(
+        ("answer", "retry_after", "minutes"),
+        [
+            (503, "600", 10),
+            (429, "600", 10),
+            (503, lambda now: format_datetime(now + timedelta(minutes=10), usegmt=True), 10),
+            # Never sooner than without it, nor later than the last of all tries would be.
+            (503, "1", 1),
+            (503, "Sun, 06 Nov 1994 08:49:37 GMT", 1),
+            (429, "999999999", 31),
+            (429, "Fri, 31 Dec 9999 23:59:59 GMT", 31),
+            (500, "600", 1),
+            (503, "9" * 30, 1),
+            (503, "soon", 1),
+            (503, f"Fri, 31 Dec {'9' * 20} 23:59:59 GMT", 1),
+            (503, "-5", 1),
+        ],
+    )
+    def test_a_receiver_says_when(
+        self,
+        project: Project,
+        choose: Choose,
+        hook: Receiver,
+        answer: int,
+        retry_after: str | Callable[[datetime], str],
+        minutes: int,
+    ) -> None:
+        choose(webhook=hook.url)
+        now = timezone.now()
+        said = retry_after if isinstance(retry_after, str) else retry_after(now)
+        hook.answers, hook.retry_after = [answer], said
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery,) = tell()
+        assert delivery.retry_at is not None
+        wait = (delivery.retry_at - now) / timedelta(minutes=1)
+        assert wait == pytest.approx(minutes, abs=0.2)
+        # It ends after as many tries.
+        self.again(delivery)
+        assert self.again(delivery).state == State.FAILED
 
     def test_a_mail_server_that_is_busy(
         self, project: Project, choose: Choose, letters: Mailbox

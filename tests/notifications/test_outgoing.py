@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backups_portal.lib.safe_http import (
+    Answer,
     OutgoingError,
     check_address,
     host_of,
@@ -29,13 +30,13 @@ def server() -> Iterator[Receiver]:
         yield running
 
 
-def ask(url: str, *, to_private: bool = True, seconds: float = 5.0, **options: Any) -> int:
+def ask(url: str, *, to_private: bool = True, seconds: float = 5.0, **options: Any) -> Answer:
     return send("POST", url, to_private=to_private, seconds=seconds, **options)
 
 
 def test_the_status_is_what_is_told(server: Receiver) -> None:
     server.answers = [202]
-    assert ask(server.url, content=b"{}", headers={"X-Name": "value"}) == 202
+    assert ask(server.url, content=b"{}", headers={"X-Name": "value"}).status == 202
     (asked,) = server.asked
     assert (asked.method, asked.path, asked.body) == ("POST", "/hook/T0PSECRET", b"{}")
     assert asked.headers["X-Name"] == "value"
@@ -43,7 +44,7 @@ def test_the_status_is_what_is_told(server: Receiver) -> None:
 
 def test_a_redirect_is_not_followed(server: Receiver) -> None:
     server.answers, server.location = [302], f"{server.url}/elsewhere"
-    assert ask(server.url) == 302
+    assert ask(server.url).status == 302
     assert len(server.asked) == 1
 
 

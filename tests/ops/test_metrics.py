@@ -171,6 +171,32 @@ class TestNone:
         )
         assert firing() == {"BackupMissing", "NothingProven"}
 
+    @pytest.mark.parametrize(
+        ("hours", "planned", "failed", "alerts"),
+        [
+            (30, 10, 0, set()),
+            (51, 10, 0, {"BackupMissing"}),
+            (30, -1, 0, {"BackupMissing"}),
+            (30, 10, 1, {"BackupMissing"}),
+        ],
+        ids=["time moved", "for too long", "not taken", "failed"],
+    )
+    def test_a_time_of_day_that_was_moved(
+        self, now: datetime, hours: int, planned: int, failed: int, alerts: set[str]
+    ) -> None:
+        project = self.project(400)
+        snapshot = self.backed_up(project)
+        then = now - timedelta(hours=hours)
+        Snapshot.objects.filter(pk=snapshot.pk).update(taken_at=then, local_date=then.date())
+        MainDatabase.objects.update(next_snapshot_at=now + timedelta(hours=planned))
+        for _ in range(failed):
+            day = then.date() + timedelta(days=1)
+            long_ago = now - timedelta(days=2)
+            factories.make_snapshot(
+                project, state="failed", local_date=day, taken_at=long_ago, finished_at=long_ago
+            )
+        assert firing() == alerts
+
     def test_never_proven(self, now: datetime) -> None:
         self.backed_up(self.project(400))
         self.backed_up(self.project(20), verdict="unproven", proven_at=None)

@@ -13,6 +13,7 @@ from backups_portal.celery import app
 from backups_portal.lib import liveness
 from backups_portal.ops import tasks
 from snapshots.tasks import copy_snapshot, take_snapshot
+from tests.brokers import waiting_messages
 from tests.conftest import running_worker
 
 PATIENCE = 30.0
@@ -48,6 +49,15 @@ def test_short_tasks_have_a_queue_of_their_own_and_all_of_them_exist() -> None:
     assert queue_of("backups_portal.ops.tasks.sweep") == BACKUPS
     for name, seconds in settings.SYSTEM_TASKS.items():
         assert app.tasks[name].time_limit == seconds
+
+
+@pytest.mark.usefixtures("queues")
+def test_what_waits_is_counted_in_every_queue_and_priority() -> None:
+    tasks.tick.delay()
+    for task in (take_snapshot, copy_snapshot):
+        task.delay(str(uuid.uuid4()))
+    with app.connection_for_read() as broker:
+        assert waiting_messages(broker) == 3
 
 
 @pytest.mark.usefixtures("queues")

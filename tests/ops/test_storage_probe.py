@@ -1,35 +1,69 @@
-"""Trying the backup storage, and what a try leaves whose process was killed."""
+"""Trying the backup storages, and what a try leaves whose process was killed."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from backups_portal.ops.storage_probe import LONGEST_TRY, forget_probes, storage_works
+from backups_portal.ops import tasks
+from backups_portal.ops.storage_probe import (
+    LONGEST_TRY,
+    copies_work,
+    forget_probes,
+    storage_works,
+)
 from snapshots.engine.layout import PROBES
-from snapshots.storages.configured_storages import snapshot_storage
+from snapshots.engine.storage import Storage
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 pytestmark = pytest.mark.django_db
+LEFT = f"{PROBES}/left"
 
 
 @pytest.fixture(autouse=True, params=["", f"a:{'ab' * 32}"], ids=["open", "encrypted"])
-def _keys(request: pytest.FixtureRequest, settings: Settings, storage_url: str) -> None:
+def _keys(
+    request: pytest.FixtureRequest, settings: Settings, storage_url: str, tmp_path: Path
+) -> None:
     settings.SNAPSHOT_MASTER_KEYS = request.param
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'copies'}"
 
 
-def probes() -> set[str]:
-    return {item.key for item in snapshot_storage().list(f"{PROBES}/")}
+def probes(storage: Storage) -> set[str]:
+    return {item.key for item in storage.list(f"{PROBES}/")}
 
 
-def test_what_a_killed_try_has_left_goes_when_it_is_old() -> None:
-    assert storage_works()
-    keys = probes()
-    snapshot_storage().put(f"{PROBES}/left", b"behind")
+@pytest.mark.parametrize(
+    ("opened", "works"), [(snapshot_storage, storage_works), (copy_storage, copies_work)]
+)
+def test_what_a_killed_try_has_left_goes_when_it_is_old(
+    opened: Callable[[], Storage], works: Callable[[], bool]
+) -> None:
+    assert works()
+    storage = opened()
+    keys = probes(storage)
+    storage.put(LEFT, b"behind")
     now = timezone.now()
 
-    assert forget_probes(now) == 0
-    assert probes() == {*keys, f"{PROBES}/left"}
-    assert forget_probes(now + LONGEST_TRY + timedelta(minutes=1)) == 1
-    assert probes() == keys
-    assert storage_works()
+    assert forget_probes(storage, now) == 0
+    assert probes(storage) == {*keys, LEFT}
+    assert forget_probes(storage, now + LONGEST_TRY + timedelta(minutes=1)) == 1
+    assert probes(storage) == keys
+    assert works()
+
+
+def test_each_round_of_the_sweep_tidies_both_storages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backups_portal.ops.storage_probe.LONGEST_TRY", -timedelta(minutes=1))
+    first, second = snapshot_storage(), copy_storage()
+    assert second
+    for storage, works in ((first, storage_works), (second, copies_work)):
+        assert works()
+        storage.put(LEFT, b"behind")
+    for task in (tasks.forget_transfers, tasks.forget_deliveries, tasks.drop_strays, tasks.sweep):
+        monkeypatch.setattr(task, "delay", lambda *_: None)
+    for task in (tasks.tidy_storage, tasks.tidy_copies):
+        monkeypatch.setattr(task, "delay", task)
+    tasks.begin_sweep()
+    assert LEFT not in {*probes(first), *probes(second)}

@@ -5,7 +5,9 @@ from uuid import uuid4
 
 import pytest
 
-from backups_portal.projects.models import Project
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import Membership, Project
+from restores.checks.check_settings import WantedCheck
 from restores.models import Check
 from tests import factories
 from tests.portal_api.conftest import Program
@@ -65,6 +67,20 @@ def test_the_same_again_and_one_too_many_are_conflicts(project: Project, program
     Check.objects.filter(at_least=20).delete()
     again = program.refused(409, "POST", CHECKS, {"kind": "devices", "at_least": 1})
     assert "already a check like this" in again["detail"]
+
+
+def test_a_right_that_is_lost_meanwhile_is_in_the_log(
+    project: Project, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losing(**fields: Any) -> WantedCheck:
+        Membership.objects.update(role="collaborator")
+        return WantedCheck(**fields)
+
+    monkeypatch.setattr("backups_portal.portal_api.routes.checks.WantedCheck", losing)
+    program.refused(403, "POST", CHECKS, {"kind": "devices", "at_least": 1})
+    event = AuditEvent.objects.get(action="access.refused")
+    assert (event.account_id, event.project_id) == (project.created_by_id, project.pk)
+    assert (event.subject, "via" in event.details) == (f"POST /api/v1{CHECKS}", True)
 
 
 def test_a_backup_says_what_its_checks_found(project: Project, program: Program) -> None:

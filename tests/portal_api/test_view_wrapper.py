@@ -15,6 +15,7 @@ from backups_portal.audit.models import AuditEvent
 from backups_portal.portal_api.view_wrapper import MAX_BODY_BYTES
 from backups_portal.projects.due_times import NOT_BY_HAND
 from backups_portal.projects.models import Project
+from snapshots.models import Snapshot
 from tests import factories
 from tests.portal_api.conftest import Program
 
@@ -154,6 +155,54 @@ def test_what_no_view_is_given_is_refused_in_json(program: Program, query: str, 
         .get(f"/sign-in/?{query}", headers={"Host": host})["Content-Type"]
         .startswith("text/html")
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "names"),
+    [
+        ("GET", "/projects?limt=5&page=1&&seite=2", ["limt", "seite"]),
+        ("HEAD", "/projects?limt=5", ["limt"]),
+        ("GET", "/projects/cold-chain?page=1", ["page"]),
+        ("GET", "/projects/cold-chain/backups?restorable=1&Page=2", ["Page"]),
+        ("GET", "/projects/cold-chain/evidence?from=2026-10-01&until=2026-10-02", ["until"]),
+        ("PATCH", "/projects/cold-chain/settings?accept_deletion=true", ["accept_deletion"]),
+    ],
+)
+def test_an_unknown_parameter_is_named(
+    program: Program, project: Project, method: str, path: str, names: list[str]
+) -> None:
+    answer = program.ask(method, path, {"retention_days": 1} if method == "PATCH" else None)
+    project.main_database.refresh_from_db()
+    assert (answer.status_code, project.main_database.retention_days) == (422, 7)
+    if method != "HEAD":
+        problem = answer.json()
+        assert problem["code"] == "invalid"
+        assert [error["field"] for error in problem["errors"]] == names
+        assert problem["detail"] == f"“{names[0]}” is no parameter of this address."
+
+
+def test_known_parameters_are_taken_by_the_name_that_is_described(
+    program: Program, snapshot: Snapshot
+) -> None:
+    found = program.get("/projects/cold-chain/backups", page=1, limit=5, restorable="true")
+    assert [one["id"] for one in found["items"]] == [str(snapshot.pk)]
+    days = dict.fromkeys(("from", "to"), timezone.now().date())
+    assert program.get("/projects/cold-chain/evidence", **days)["payload"]
+
+
+def test_without_a_token_it_is_not_said_what_is_wrong(project: Project) -> None:
+    headers = {"If-Match": "x"}
+    assert Client().get("/api/v1/projects?limt=5", headers=headers).status_code == 401
+
+
+def test_a_condition_that_cannot_be_met_is_not_ignored(program: Program, project: Project) -> None:
+    path, body = "/projects/cold-chain/settings", {"retention_days": 30}
+    for tags in ('"1"', 'W/"1", "2"', ""):
+        problem = program.refused(412, "PATCH", path, body, **{"If-Match": tags})
+        assert problem["code"] == "precondition_failed"
+    project.main_database.refresh_from_db()
+    assert project.main_database.retention_days == 7
+    assert program.ask("PATCH", path, body, **{"If-Match": "*"}).status_code == 200
 
 
 def test_head_is_get_without_a_body(program: Program, project: Project) -> None:

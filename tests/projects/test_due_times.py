@@ -17,6 +17,7 @@ from backups_portal.projects.due_times import (
     next_run,
     parse_time,
     parse_zone,
+    plan_run,
     run_on,
 )
 
@@ -117,6 +118,46 @@ def test_now_lies_between_the_last_run_and_the_next(zone: str, at: time, moment:
     assert last.at <= moment < following
     assert next_run(last.at, at, zone) == following
     assert following - last.at <= timedelta(hours=50)
+
+
+def backups_of(
+    zone: str, at: time, start: datetime, changes: list[tuple[timedelta, time]]
+) -> list[datetime]:
+    """When backups are taken if the time of day is changed to others, so long after each other."""
+    now = next_run(start, at, zone)
+    made, dates = [now], {last_run(now, at, zone).local_date}
+    planned = next_run(now, at, zone)
+    for later, new in changes:
+        now += later
+        while planned <= now:
+            made.append(planned)
+            dates.add(last_run(planned, at, zone).local_date)
+            planned = next_run(planned, at, zone)
+        at = new
+        since = last_run(now, at, zone).local_date
+        taken = {day for day in dates if day >= since}
+        planned = plan_run(now, at, zone, taken=taken, newest=made[-1])
+    return [*made, planned]
+
+
+@given(
+    zone=zones,
+    at=times,
+    start=moments,
+    changes=st.lists(
+        st.tuples(st.integers(1, 72 * 60).map(lambda count: timedelta(minutes=count)), times),
+        max_size=6,
+    ),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_changes_of_the_time_leave_more_than_two_days_between_backups(
+    zone: str, at: time, start: datetime, changes: list[tuple[timedelta, time]]
+) -> None:
+    made = backups_of(zone, at, start, changes)
+    gaps = [later - earlier for earlier, later in pairwise(made)]
+    # Of which one may have 25 hours, or 26 in Antarctica.
+    assert max(gaps) <= timedelta(hours=50)
+    assert min(gaps) > timedelta()
 
 
 SECOND, QUARTER, DAY = timedelta(seconds=1), timedelta(minutes=15), timedelta(days=1)

@@ -29,6 +29,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, open_storage
 from snapshots.models import Snapshot
 from snapshots.retention.expiry import prune_project
+from snapshots.retention.retention_rules import IN_USE
 from snapshots.run.incremental_base import find_base
 from snapshots.run.snapshot_run import take
 from tests.factories import make_snapshot
@@ -310,7 +311,7 @@ def test_a_snapshot_being_proven_is_not_removed(project: Project, snapshot: Snap
     make_snapshot(project, taken_at=now)
     assert queue_proof(snapshot.pk) is not None
     (verdict,) = prune_project(project.pk, now)
-    assert (verdict.goes, verdict.reason) == (False, "being restored or proven")
+    assert (verdict.goes, verdict.reason) == (False, IN_USE)
     Proof.objects.all().delete()
     assert prune_project(project.pk, now)[0].goes
 

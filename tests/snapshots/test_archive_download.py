@@ -2,20 +2,28 @@
 
 import io
 import zipfile
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 import pytest
 from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import Project
+from snapshots.archive_download import open_download
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
+from snapshots.errors import DownloadRefusedError
+from snapshots.integrity.orphan_objects import sweep_project
 from snapshots.models import Snapshot
+from snapshots.retention import reader_leases
+from snapshots.retention.expiry import prune_project
 from snapshots.run.snapshot_run import take
 from tests.factories import PASSWORD, age_sign_in, make_snapshot
+from tests.projectdatabases import DEVICE
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +108,64 @@ def test_a_damaged_part_breaks_the_download_off(
     with pytest.raises(Exception, match="was changed in storage"):
         received(response.streaming_content)
     assert events() == ["snapshot.downloaded", "snapshot.download_broken"]
+
+
+def zip_of(client: Client, snapshot: Snapshot) -> Iterator[bytes]:
+    return iter(client.post(url(snapshot)).streaming_content)
+
+
+def parquet_of(client: Client, snapshot: Snapshot) -> Iterator[bytes]:
+    backup = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}"
+    answer = client.get(f"{backup}/devices/{DEVICE}/export/?format=parquet")
+    return iter(answer.streaming_content)
+
+
+def let_expire(snapshot: Snapshot, now: datetime) -> bool:
+    """Let retention and the sweep have their turn a month later; tell whether it is removed."""
+    Snapshot.objects.filter(pk=snapshot.pk).update(taken_at=now - timedelta(days=30))
+    newer = make_snapshot(snapshot.project, taken_at=now, local_date=now + timedelta(days=1))
+    (pruned,) = prune_project(snapshot.project_id, now)
+    newer.delete()
+    sweep_project(snapshot.project_id)
+    return pruned.goes
+
+
+@pytest.mark.parametrize("begin", [zip_of, parquet_of])
+def test_retention_waits_for_a_download_that_has_begun(
+    client: Client,
+    snapshot: Snapshot,
+    settings: Settings,
+    begin: Callable[[Client, Snapshot], Iterator[bytes]],
+) -> None:
+    settings.ORPHAN_GRACE = timedelta()
+    pieces = begin(client, snapshot)
+    next(pieces)
+    assert not let_expire(snapshot, timezone.now())
+    assert b"".join(pieces)
+
+
+def test_retention_waits_for_a_client_that_reads_slowly(
+    client: Client, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_leases, "RENEWAL_SECONDS", -1)
+    pieces, now = zip_of(client, snapshot), timezone.now()
+    next(pieces)
+    Snapshot.objects.update(read_until=now)
+    next(pieces)
+    assert not let_expire(snapshot, now)
+
+
+def test_a_download_that_was_killed_keeps_no_backup(client: Client, snapshot: Snapshot) -> None:
+    next(zip_of(client, snapshot))
+    assert let_expire(snapshot, timezone.now() + reader_leases.LEASE)
+
+
+def test_a_backup_that_has_just_expired_is_not_downloaded(
+    snapshot: Snapshot,
+) -> None:
+    Snapshot.objects.update(state=Snapshot.State.EXPIRED)
+    with pytest.raises(DownloadRefusedError, match="Only a stored backup"):
+        open_download(snapshot=snapshot, actor=snapshot.project.created_by)
 
 
 @pytest.mark.parametrize("state", ["queued", "failed", "expired"])

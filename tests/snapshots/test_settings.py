@@ -9,7 +9,9 @@ import pytest
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.errors import SettingsRefusedError
+from snapshots.models import Snapshot
 from snapshots.schedule.backup_settings import change_backup_settings
+from snapshots.schedule.schedule_tick import queue_due
 from tests.factories import make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +86,16 @@ def test_a_later_time_on_a_day_that_has_its_snapshot_waits_for_the_next_day(
 ) -> None:
     make_snapshot(database.project, taken_at=utc("2026-11-23 03:00"))
     assert change(database, backup_time="12:30").next_snapshot_at == utc("2026-11-24 12:30")
+
+
+def test_a_second_change_leaves_no_day_out(database: MainDatabase) -> None:
+    """The first one moved the run of the 22nd, which had its backup, to the end of the 23rd."""
+    MainDatabase.objects.update(backup_time=time(12), next_snapshot_at=utc("2026-11-23 12:00"))
+    make_snapshot(database.project, taken_at=utc("2026-11-22 03:00"))
+    assert change(database, backup_time="09:00").next_snapshot_at == NOW
+    (snapshot_id,) = queue_due(NOW)
+    assert Snapshot.objects.get(pk=snapshot_id).local_date == NOW.date()
+    assert not AuditEvent.objects.filter(action="snapshot.missed").exists()
 
 
 def test_a_zone_that_is_a_day_behind_skips_every_local_date_that_has_a_snapshot(

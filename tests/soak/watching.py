@@ -11,12 +11,14 @@ from uuid import UUID
 import psycopg
 import requests
 from django.utils import timezone
+from kombu import Connection
 from redis import Redis
 
 from backups_portal.demo.ports import LOOPBACK
 from snapshots.models import Snapshot
 from tests.benchmarks.harness import MEGABYTE, Samples, divide
 from tests.benchmarks.machine import resident_bytes
+from tests.brokers import waiting_messages
 from tests.soak.days import as_it_was
 from tests.soak.ingest import Truth
 from tests.soak.processes import PREFIX, Outages, Portal, Servers
@@ -78,7 +80,8 @@ class Gauges:
         with Redis.from_url(self.servers.redis_url, socket_timeout=5) as client:
             self.samples.add("Redis MB", client.info("memory")["used_memory"] / MEGABYTE)
             self.samples.add("Redis clients", client.info("clients")["connected_clients"])
-            self.samples.add("messages waiting", client.llen("celery"))
+        with Connection(self.servers.redis_url) as broker:
+            self.samples.add("messages waiting", waiting_messages(broker))
 
 
 @dataclass

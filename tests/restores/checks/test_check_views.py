@@ -6,11 +6,13 @@ import pytest
 from django.test import Client
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Membership, Project
 from restores.checks.check_settings import WantedCheck
 from restores.models import Check
 from snapshots.models import Snapshot
 from tests import factories
+from tests.pageforms import form_of
 
 pytestmark = pytest.mark.django_db
 PAGE = "/projects/cold-chain/backups/checks/"
@@ -76,6 +78,46 @@ def test_a_check_that_goes_while_it_is_edited_is_said_to_be_gone(
     assert "That check was already removed" in page(browser)
 
 
+def test_another_tabs_change_is_not_overwritten_silently(browser: Client, project: Project) -> None:
+    for number in (30, 7):
+        add(browser, "devices", at_least=number)
+    check = Check.objects.get(at_least=30)
+    edit = f"{PAGE}{check.pk}/"
+    form = form_of(page(browser, edit), edit)
+    other = factories.make_account("other@example.com")
+    factories.make_membership(project, other, "owner")
+    theirs = Client()
+    theirs.force_login(other)
+    theirs.post(edit, {**form, "at_least": "31"})
+    # A change of another check tells nothing of this one.
+    browser.post(f"{PAGE}{Check.objects.get(at_least=7).pk}/", {"at_least": "8"})
+
+    answer = browser.post(edit, {**form, "at_least": "40"})
+    assert answer.status_code == 409
+    said = "other@example.com changed this from “At least 30 devices” to “At least 31 devices”"
+    assert said in answer.text
+    check.refresh_from_db()
+    assert check.at_least == 31
+    again = form_of(answer.text, edit)
+    assert again["at_least"] == "40"
+    assert browser.post(edit, again).status_code == 302
+    check.refresh_from_db()
+    assert check.at_least == 40
+
+
+def test_what_a_tab_left_as_it_was_stays_as_another_made_it(
+    browser: Client, project: Project
+) -> None:
+    odd = {"kind": "between", "variable": "a\n b", "low": 0, "high": 1}
+    check = Check.objects.create(project=project, **odd)
+    edit = f"{PAGE}{check.pk}/"
+    form = form_of(page(browser, edit), edit)
+    browser.post(edit, {**form, "high": "2"})
+    assert browser.post(edit, form).status_code == 302
+    check.refresh_from_db()
+    assert check.high == 2
+
+
 def test_what_is_wrong_is_said_and_nothing_typed_is_lost(browser: Client, project: Project) -> None:
     answer = add(browser, "newest", device=NASTY, hours="soon")
     assert answer.status_code == 400
@@ -114,6 +156,9 @@ def test_who_loses_the_right_while_the_form_is_open_is_refused(
     )
     assert add(browser, "devices", at_least="3").status_code == 403
     assert not Check.objects.exists()
+    event = AuditEvent.objects.get(action="access.refused")
+    assert (event.account_id, event.project_id) == (project.created_by_id, project.pk)
+    assert (event.subject, event.address) == (f"POST {PAGE}", "127.0.0.1")
 
 
 def test_every_page_says_what_failed(browser: Client, snapshot: Snapshot) -> None:

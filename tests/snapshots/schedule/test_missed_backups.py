@@ -56,6 +56,16 @@ def test_nothing_is_missed_until_a_later_time_of_day_has_come() -> None:
     assert find_missed(noon + 7 * HOUR) == 1
 
 
+def test_another_zone_explains_two_days_and_no_more() -> None:
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    project = make_project_row(created_at=noon - 9 * DAY)
+    # It was the 24th already in Kiritimati, and the 25th ends in Pago Pago on the 26th.
+    make_snapshot(project, taken_at=noon, local_date=noon.date() + DAY)
+    MainDatabase.objects.update(backup_time=time(23, 30), backup_time_zone="Pacific/Pago_Pago")
+    assert find_missed(noon + 49 * HOUR) == 0
+    assert find_missed(noon + 51 * HOUR) == 1
+
+
 def test_there_is_none_at_all(project: Project, now: datetime) -> None:
     planned = now + 3 * HOUR
     MainDatabase.objects.update(next_snapshot_at=planned)
