@@ -57,6 +57,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     return (yield)
 
 
+def pytest_report_header() -> str:
+    """Say what a run's time depends on most: a disk takes up to twice as long."""
+    folder = tempfile.gettempdir()
+    return f"files: in {folder}, {'in memory' if folder.startswith(MEMORY) else 'on a disk'}"
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Three processes for two cores, since a third of the time is waiting; one for a part."""
