@@ -39,7 +39,7 @@ from snapshots.reports.device_reading import (
 )
 from snapshots.reports.variable_chart import TooManyError, values_in_backup, values_now
 from snapshots.reports.variable_lines import variable_lines
-from snapshots.retention.reader_leases import lease_to_reader, with_lease
+from snapshots.retention.reader_leases import LeasedFile, lease_to_reader
 from snapshots.views.snapshot_mixins import SnapshotMixin
 
 log = get_logger(__name__)
@@ -247,7 +247,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         return super().head(request, *args, **kwargs)
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        if not lease_to_reader(self.snapshot):
+        if not self.is_stored:
             return _refused(HTTPStatus.CONFLICT, NOT_STORED)
         try:
             return self._file()
@@ -270,13 +270,18 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             content = parquet_pieces(opened.records, selection)
         else:
             content = csv_pieces(opened.records, selection, opened.prefix)
-        pieces = DeviceFile(with_lease(self.snapshot, content))
+        file = DeviceFile(content)
+        lease = lease_to_reader(self.snapshot)
+        if lease is None:
+            file.close()
+            return _refused(HTTPStatus.CONFLICT, NOT_STORED)
         note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",
         }
+        pieces = LeasedFile(lease, file)
         return StreamingHttpResponse(pieces, content_type=self.content_type, headers=headers)
 
 
