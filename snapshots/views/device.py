@@ -1,6 +1,7 @@
 """Pages of a device inside a backup: its records, its variables, and both as a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -262,27 +263,29 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             return _refused(status, f"{obstacle.title}. {obstacle.reason} {obstacle.advice}")
 
     def _file(self) -> HttpResponseBase:
-        kind, form = self.kind, self.form()
+        kind, form, opened = self.kind, self.form(), self.opened
         if not form.is_valid():
             return _refused(HTTPStatus.BAD_REQUEST, "The filter cannot be understood.")
-        opened, selection = self.opened, form.selection()
-        if kind == "parquet":
-            content = parquet_pieces(opened.records, selection)
-        else:
-            content = csv_pieces(opened.records, selection, opened.prefix)
-        file = DeviceFile(content)
-        lease = lease_to_reader(self.snapshot)
-        if lease is None:
-            file.close()
-            return _refused(HTTPStatus.CONFLICT, NOT_STORED)
-        note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
+        # What fails before the response is made gives back both the place and the lease.
+        with ExitStack() as undo:
+            file = undo.enter_context(closing(DeviceFile(self._content(form.selection()))))
+            lease = lease_to_reader(self.snapshot)
+            if lease is None:
+                return _refused(HTTPStatus.CONFLICT, NOT_STORED)
+            pieces = undo.enter_context(closing(LeasedFile(lease, file)))
+            note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
+            undo.pop_all()
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",
         }
-        pieces = LeasedFile(lease, file)
         return StreamingHttpResponse(pieces, content_type=self.content_type, headers=headers)
+
+    def _content(self, selection: Selection) -> Iterator[bytes]:
+        if self.kind == "parquet":
+            return parquet_pieces(self.opened.records, selection)
+        return csv_pieces(self.opened.records, selection, self.opened.prefix)
 
 
 def _refused(status: int, reason: str) -> HttpResponse:

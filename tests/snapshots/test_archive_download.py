@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 from django.core.signals import request_finished
-from django.db import close_old_connections
+from django.db import OperationalError, close_old_connections
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -206,8 +206,14 @@ def test_what_was_only_asked_for_keeps_no_backup(
     check_download(snapshot=snapshot, owners=[owner], password=PASSWORD)
     assert client.get(export_url(snapshot, "?since=never")).status_code == 400
     full = Bulkhead(running=1, waiting=0, seconds=7)
-    with patch("snapshots.reports.device_reading.FILES", full), full.entered():
-        assert client.get(export_url(snapshot)).status_code == 503
+    with patch("snapshots.reports.device_reading.FILES", full):
+        with full.entered():
+            assert client.get(export_url(snapshot)).status_code == 503
+        fault = patch("snapshots.views.device.note_export", side_effect=OperationalError)
+        with fault, pytest.raises(OperationalError):
+            client.get(export_url(snapshot))
+        with full.entered():
+            pass
     stored.delete(Manifest.load(stored, snapshot.manifest).of("variable")[0].key)
     assert client.post(url(snapshot)).status_code == 409
     assert not is_kept(snapshot)
