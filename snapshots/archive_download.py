@@ -14,7 +14,7 @@ from snapshots.engine.zip_archive import archive_snapshot, check_complete
 from snapshots.errors import DownloadRefusedError, TooManyTriesError, WrongPasswordError
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
-from snapshots.retention.reader_leases import lease_to_reader, with_lease
+from snapshots.retention.reader_leases import LeasedFile, lease_to_reader
 from snapshots.storages.configured_storages import reading_storage
 
 log = get_logger(__name__)
@@ -40,11 +40,10 @@ def open_download(*, snapshot: Snapshot, actor: Account, address: str | None = N
         DownloadRefusedError: it is not stored, or storage does not have all of it.
     """
     try:
-        storage, manifest = _open(snapshot)
+        return fetch_download(snapshot=snapshot, actor=actor, address=address)
     except DownloadRefusedError as refused:
         _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
         raise
-    return _begin(snapshot, actor, storage, manifest, address)
 
 
 def check_download(
@@ -79,7 +78,15 @@ def fetch_download(*, snapshot: Snapshot, actor: Account, address: str | None = 
         DownloadRefusedError: it is not stored any more, or storage does not have all of it.
     """
     storage, manifest = _open(snapshot)
-    return _begin(snapshot, actor, storage, manifest, address)
+    # Retention may have come first: from here on it waits.
+    lease = lease_to_reader(snapshot)
+    if lease is None:
+        raise DownloadRefusedError(NOT_STORED)
+    _record(snapshot, actor, "snapshot.downloaded", address, rows=manifest.rows)
+    return Download(
+        f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
+        LeasedFile(lease, _pieces(snapshot, actor, storage, manifest, address)),
+    )
 
 
 def _whose(password: str, accounts: Sequence[Account], address: str | None) -> Account:
@@ -96,18 +103,8 @@ def _whose(password: str, accounts: Sequence[Account], address: str | None) -> A
     raise WrongPasswordError(WRONG_PASSWORD)
 
 
-def _begin(
-    snapshot: Snapshot, actor: Account, storage: Storage, manifest: Manifest, address: str | None
-) -> Download:
-    _record(snapshot, actor, "snapshot.downloaded", address, rows=manifest.rows)
-    return Download(
-        f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
-        _pieces(snapshot, actor, storage, manifest, address),
-    )
-
-
 def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
-    if not lease_to_reader(snapshot):
+    if snapshot.state != Snapshot.State.COMPLETED:
         raise DownloadRefusedError(NOT_STORED)
     try:
         storage = reading_storage()
@@ -125,10 +122,9 @@ def _pieces(
     """Stream the archive; if it breaks off, so must the connection."""
     project = snapshot.project
     try:
-        archive = archive_snapshot(
+        yield from archive_snapshot(
             storage, manifest, project_name=project.name, profile_id=project.profile_id
         )
-        yield from with_lease(snapshot, archive)
     except EngineError as error:
         log.exception("download broke off", snapshot=snapshot.pk)
         _record(snapshot, actor, "snapshot.download_broken", address, reason=str(error))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
@@ -38,7 +39,8 @@ PROJECTS = "SELECT state, count(*) FROM projects_project GROUP BY state"
 # The newest of each project, by the index of stored snapshots; of those that are removed for good
 # there are none. One that was never backed up, or never proven, waits since it was created. Where
 # its owner wants no proofs, none is waited for. A change of the time of day leaves up to two
-# days between backups, in which none is missing; as find_missed of snapshots/schedule counts.
+# days between backups, in which none is missing before the next one is due, nor while that waits
+# or is being taken, for as long as the backups of other days may take beyond 24 hours.
 NEWEST = """
 SELECT p.state,
        extract(epoch FROM %s - min(coalesce(newest.taken_at, p.created_at))),
@@ -48,7 +50,9 @@ SELECT p.state,
            AND NOT (coalesce(m.next_snapshot_at > %s, false)
                AND newest.taken_at > %s - interval '50 hours'
                AND NOT EXISTS (SELECT FROM snapshots_snapshot later WHERE later.project_id = p.id
-                   AND later.local_date > newest.local_date)))
+                   AND later.local_date > newest.local_date
+                   AND NOT (later.state IN ('queued', 'running')
+                       AND later.scheduled_for > %s - interval '2 hours'))))
 FROM projects_project p
 LEFT JOIN projects_maindatabase m ON m.project_id = p.id
 LEFT JOIN LATERAL (
@@ -192,7 +196,8 @@ def _servers(now: datetime) -> Iterator[Metric]:
 
 
 def _newest(now: datetime) -> Iterator[Metric]:
-    found = {state: rest for state, *rest in _rows(NEWEST, *[now] * 6)}
+    moments = [*[now] * 5, now - settings.SNAPSHOT_SPREAD, now]
+    found = {state: rest for state, *rest in _rows(NEWEST, *moments)}
     of_state = [(state, *found.get(state, (None, None, 0))) for state in WITH_BACKUPS]
     yield labelled(
         "newest_backup_age_seconds",

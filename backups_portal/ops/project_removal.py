@@ -36,7 +36,8 @@ def remove_if_over(project_id: UUID, now: datetime) -> bool:
 
     Returns whether nothing of it is left.
 
-    A restore, a proof, a snapshot or a transfer that is under way is waited for. Safe to repeat.
+    A restore, a proof, a snapshot, a download or a transfer that is under way is waited for. Safe
+    to repeat.
     """
     project = _retire(project_id, now)
     if project is None:
@@ -64,7 +65,7 @@ def _retire(project_id: UUID, now: datetime) -> Project | None:
     # The locks wait for a restore that is being requested, and keep the next one out.
     snapshots = Snapshot.objects.filter(project=project)
     list(snapshots.order_by("id").select_for_update().values_list("id"))
-    if until is None or now < until or _is_in_use(project):
+    if until is None or now < until or _is_in_use(project, now):
         return None
     _make_nobodys(project, now)
     return project
@@ -89,9 +90,10 @@ def _make_nobodys(project: Project, now: datetime) -> None:
     )
 
 
-def _is_in_use(project: Project) -> bool:
+def _is_in_use(project: Project, now: datetime) -> bool:
     under_way = (
         Snapshot.objects.unfinished().filter(project=project),
+        Snapshot.objects.filter(project=project, read_until__gt=now),
         Restore.objects.unfinished().filter(snapshot__project=project),
         Proof.objects.unfinished().filter(snapshot__project=project),
         Transfer.objects.all().unfinished().filter(Q(source=project) | Q(target=project)),

@@ -93,6 +93,8 @@ def tidy_storage() -> None:
 @app.task
 def tidy_copies() -> None:
     """Do the same in the second storage, which may be away and make its caller wait."""
+    if second_is_away():
+        return
     try:
         if storage := copy_storage():
             forget_probes(storage, timezone.now())

@@ -1,4 +1,7 @@
-"""The pages' own gate, asked by the API; a refusal is logged and audited as theirs is."""
+"""The pages' own gate, asked by the API; a refusal is logged and audited as theirs is.
+
+Whoever has passed it is told what of the request would be ignored.
+"""
 
 import uuid
 from collections.abc import Iterator
@@ -8,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
+from backups_portal.portal_api.preconditions import check_preconditions
 from backups_portal.portal_api.token_auth import ApiRequest
 from backups_portal.projects.access import Permission, get_membership
 from backups_portal.projects.models import Membership, Project
@@ -33,13 +37,17 @@ def refusals_recorded(request: ApiRequest, slug: str) -> Iterator[None]:
 def member(request: ApiRequest, slug: str) -> Membership:
     """Return the caller's membership; raise Http404 for a stranger."""
     with refusals_recorded(request, slug):
-        return get_membership(request.auth.account, slug, Permission.VIEW_PROJECT)
+        found = get_membership(request.auth.account, slug, Permission.VIEW_PROJECT)
+    check_preconditions(request)
+    return found
 
 
 def owned(request: ApiRequest, slug: str) -> Project:
     """Return the project if the caller manages its backups."""
     with refusals_recorded(request, slug):
-        return get_membership(request.auth.account, slug, Permission.MANAGE_BACKUPS).project
+        found = get_membership(request.auth.account, slug, Permission.MANAGE_BACKUPS)
+    check_preconditions(request)
+    return found.project
 
 
 def backup_of(project: Project, backup_id: uuid.UUID) -> Snapshot:
@@ -62,4 +70,6 @@ def transfer_for(request: ApiRequest, transfer_id: uuid.UUID) -> Transfer:
     """Return a transfer between two of the caller's projects."""
     source = Transfer.objects.filter(pk=transfer_id).values_list("source__slug", flat=True)
     with refusals_recorded(request, source.first() or ""):
-        return find_transfer(request.auth.account, transfer_id)
+        found = find_transfer(request.auth.account, transfer_id)
+    check_preconditions(request)
+    return found

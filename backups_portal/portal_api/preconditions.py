@@ -9,16 +9,14 @@ from collections.abc import Mapping
 from functools import cache
 from http import HTTPStatus
 
-from django.http import HttpRequest
 from django.urls import URLPattern
 from ninja import NinjaAPI
 
 from backups_portal.portal_api.problem_details import ProblemError
+from backups_portal.portal_api.token_auth import ApiRequest, Parameters
 
 NO_VERSIONS = "Nothing here has an ETag, so no If-Match can match. Nothing was changed."
 CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
-# The query parameters of an address, by method.
-Parameters = Mapping[str, frozenset[str]]
 
 
 @cache
@@ -40,17 +38,14 @@ def described_path(pattern: URLPattern) -> str:
     return "/" + CONVERTER.sub(r"{\1}", str(pattern.pattern))
 
 
-def check_preconditions(request: HttpRequest, known: Parameters) -> None:
-    """Refuse what would be ignored.
-
-    Args:
-        known: Without the method, the request is refused for that.
+def check_preconditions(request: ApiRequest) -> None:
+    """Refuse what would be ignored; only to callers whose right is known.
 
     Raises:
         ProblemError: names each unknown parameter, or says that there are no versions.
     """
-    method = "GET" if request.method == "HEAD" else request.method or ""
-    unknown = [name for name in request.GET if name not in known.get(method, request.GET)]
+    known = request.parameters[request.method or ""]
+    unknown = [name for name in request.GET if name not in known]
     if unknown:
         errors = [
             {"field": name, "message": f"“{name}” is no parameter of this address."}

@@ -1,5 +1,6 @@
 """Who asks: the account of the token in `Authorization: Bearer`, and never a session."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -24,6 +25,8 @@ from backups_portal.portal_api.problem_details import ProblemError
 MINUTE = 60
 NO_TOKEN = "Send “Authorization: Bearer bp_…”. Create a token on your Security page."  # noqa: S105
 UNKNOWN = "There is no such token."
+# The query parameters of an address, by method.
+Parameters = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,14 @@ class Caller:
 
 
 class ApiRequest(HttpRequest):
-    """A request that was let in."""
+    """A request that was let in.
+
+    Attributes:
+        parameters: What its address takes as a query.
+    """
 
     auth: Caller
+    parameters: Parameters
 
 
 def identify(request: HttpRequest) -> Caller | None:

@@ -16,13 +16,9 @@ from django.views.decorators.csrf import csrf_exempt
 
 from backups_portal.audit.recorder import acting_by
 from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage
-from backups_portal.portal_api.preconditions import (
-    Parameters,
-    check_preconditions,
-    described_path,
-)
+from backups_portal.portal_api.preconditions import described_path
 from backups_portal.portal_api.problem_details import ProblemError, problem
-from backups_portal.portal_api.token_auth import NO_TOKEN, identify
+from backups_portal.portal_api.token_auth import NO_TOKEN, Parameters, identify
 from backups_portal.projects.due_times import NOT_BY_HAND
 
 ROOT = "/api/v1/"
@@ -76,9 +72,8 @@ def _wrapped(view: View, name: str, known: Parameters) -> View:
 def _answer(view: View, request: HttpRequest, known: Parameters) -> HttpResponseBase:
     _check_body(request)
     caller = identify(request)
-    if caller:
-        check_preconditions(request, known)
     request.caller = caller  # type: ignore[attr-defined]
+    request.parameters = known  # type: ignore[attr-defined]
     with acting_by(caller.means if caller else ""), _as_get(request):
         return view()
 

@@ -121,7 +121,8 @@ def plan_run(
 
     A run that is overdue is not forgotten. Nor is a local date left out by one change after the
     other: a run that would come more than `LONGEST_GAP` after the newest backup is made now, for
-    the local date whose time has just passed.
+    the local date whose time has just passed. A run that failed was its date's, too, and was
+    told.
 
     Args:
         taken: Local dates that have had their run, of the last run until now and later.

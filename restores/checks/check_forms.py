@@ -6,13 +6,14 @@ from typing import Any
 from django import forms
 
 from restores.checks.check_settings import MAX_HOURS, MAX_VARIABLE, WantedCheck
+from restores.checks.shown_check import ShownCheck
 from restores.errors import CheckRefusedError
 from restores.models import Check
 
 # What the inputs for devices take their suggestions from.
 DEVICES = "check-devices"
 LONGEST_NAME = 400
-# The sentence that the check had when its page was shown.
+# What the check was when its page was shown.
 LOADED = "loaded"
 
 
@@ -44,10 +45,12 @@ class CheckForm(forms.Form):
         check: Check | None = None,
         **kwargs: Any,
     ) -> None:
-        self.loaded = ""
+        self.loaded: ShownCheck | None = None
         if check:
             kwargs["initial"] = self.values_of(check)
-            self.loaded = check.sentence if data is None else data.get(LOADED, "")
+            self.loaded = (
+                ShownCheck.of(check) if data is None else ShownCheck.parse(data.get(LOADED, ""))
+            )
         # Several are on one page, and have fields of the same names.
         super().__init__(data, **{**kwargs, "auto_id": f"id_{self.kind}_%s"})
 
@@ -60,11 +63,15 @@ class CheckForm(forms.Form):
 
     def wanted(self) -> WantedCheck:
         """Return what a valid form asks for."""
-        return WantedCheck(self.kind, **self.cleaned_data)
+        asked, shown = self.cleaned_data, self.loaded
+        if shown and asked.get("device") == shown.device_name.strip():
+            # It may have got another name since.
+            asked = {**asked, "device": shown.device_id}
+        return WantedCheck(self.kind, **asked)
 
     def count_from(self, check: Check, why: str) -> None:
         """Take what is typed as meant in place of what the check is by now."""
-        self.loaded = check.sentence
+        self.loaded = ShownCheck.of(check)
         self.add_error(None, why)
 
     def refuse(self, refused: CheckRefusedError) -> None:

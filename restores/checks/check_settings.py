@@ -14,6 +14,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.access import Permission, hold_right
 from backups_portal.projects.models import MainDatabase, Project
 from restores.checks.check_targets import EVERY_DEVICE, Target, check_variable, find_device
+from restores.checks.shown_check import ShownCheck
 from restores.errors import CheckRefusedError
 from restores.models import Check
 from snapshots.schedule.edit_conflicts import RecordedSettings, only_meant
@@ -77,13 +78,13 @@ def change_check(
     actor: Account,
     check_id: UUID,
     wanted: WantedCheck,
-    loaded: str = "",
+    loaded: ShownCheck | None = None,
     address: str | None = None,
 ) -> Check | None:
     """Change what a check of the project is about; None if it is gone.
 
     Args:
-        loaded: Its sentence as the actor saw it; "" changes it whatever it was.
+        loaded: As the actor saw it; None changes it whatever it was.
 
     Raises: as `add_check`, and
         SettingsChangedMeanwhileError: somebody else changed it since `loaded`.
@@ -102,7 +103,7 @@ def change_check(
     return check
 
 
-def _is_meant(check: Check, wanted: Check, loaded: str, actor: Account) -> bool:
+def _is_meant(check: Check, wanted: Check, loaded: ShownCheck | None, actor: Account) -> bool:
     """Tell whether a check is to be changed; False if somebody else changed what is left as shown.
 
     Raises:
@@ -110,9 +111,7 @@ def _is_meant(check: Check, wanted: Check, loaded: str, actor: Account) -> bool:
     """
     now = _recorded(check)
     shown = {SENTENCE: loaded} if loaded else now.values
-    meant = only_meant(now, actor, {SENTENCE: wanted.sentence}, shown)
-    # The same sentence may be about another device of the same name.
-    return bool(meant) or shown == now.values
+    return bool(only_meant(now, actor, {SENTENCE: ShownCheck.of(wanted)}, shown))
 
 
 def _change(check: Check, fields: JsonObject, actor: Account, address: str | None) -> None:
@@ -153,9 +152,9 @@ def _recorded(check: Check) -> RecordedSettings:
     return RecordedSettings(
         project_id=check.project_id,
         action=CHANGED,
-        values={SENTENCE: check.sentence},
+        values={SENTENCE: ShownCheck.of(check)},
         labels={SENTENCE: "Check"},
-        in_words=lambda _, value: str(value),
+        in_words=lambda _, value: str(value.sentence),
         subject=check.sentence[:SUBJECT_LENGTH],
     )
 

@@ -107,7 +107,10 @@ def prune_project(project_id: UUID, now: datetime, *, dry_run: bool = False) -> 
 
 
 def preview_retention(project_id: UUID, retention_days: int, now: datetime) -> list[Pruned]:
-    """Tell what another period would remove, and what would stay."""
+    """Tell what another period would remove, and what would stay.
+
+    What is only being read goes when that has ended, so it counts as if that were so.
+    """
     return _judge(project_id, now, retention_days=retention_days)
 
 
@@ -136,7 +139,7 @@ def _expire(project_id: UUID, now: datetime) -> list[Pruned]:
 
 
 def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None) -> list[Pruned]:
-    """Judge everything that is older than the period."""
+    """Judge everything that is older than the period; for a preview, than `retention_days`."""
     database = MainDatabase.objects.select_related("project").filter(pk=project_id).first()
     if database is None:
         return []
@@ -146,8 +149,8 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
         .order_by("scheduled_for")
         .only(*JUDGED, "hold__id")
     )
-    in_use = snapshots_in_use(project_id)
-    kept = [_as_kept(row, row.pk in in_use or row.is_being_read(now)) for row in rows]
+    in_use = set() if retention_days else _in_use(project_id, rows, now)
+    kept = [_as_kept(row, row.pk in in_use) for row in rows]
     period = timedelta(days=retention_days or database.retention_days)
     name = database.project.name
     return [
@@ -155,6 +158,10 @@ def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None
         for row, verdict in zip(rows, decide(kept, period, now), strict=True)
         if verdict.reason != YOUNG
     ]
+
+
+def _in_use(project_id: UUID, rows: Sequence[Snapshot], now: datetime) -> set[UUID]:
+    return snapshots_in_use(project_id) | {row.pk for row in rows if row.is_being_read(now)}
 
 
 def _as_kept(row: Snapshot, is_in_use: bool) -> Kept:

@@ -32,10 +32,15 @@ ONE_DAY_AHEAD = timedelta(hours=26)
 
 @dataclass(frozen=True)
 class Due:
-    """A project whose run has come, and the run after it."""
+    """A project whose run has come, and the run after it.
+
+    Attributes:
+        since: When it was due; later than its run if a change of the settings made it due.
+    """
 
     project_id: UUID
     run: Run
+    since: datetime
     following: datetime
 
 
@@ -129,7 +134,9 @@ def _due(row: MainDatabase, now: datetime) -> Due:
     at, zone = row.backup_time, row.backup_time_zone
     if not row.has_known_zone:
         log.warning("time zone unknown, UTC taken instead", project=row.pk, zone=zone)
-    return Due(row.pk, last_run(now, at, zone), next_run(now, at, zone))
+    run = last_run(now, at, zone)
+    since = max(run.at, row.next_snapshot_at or run.at)
+    return Due(row.pk, run, since, next_run(now, at, zone))
 
 
 def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
@@ -138,7 +145,7 @@ def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
         Snapshot(
             project_id=item.project_id,
             local_date=item.run.local_date,
-            scheduled_for=item.run.at,
+            scheduled_for=item.since,
             lease_until=_turn(item) if _turn(item) > now else now + message_counts_for(),
         )
         for item in due

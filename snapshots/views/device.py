@@ -1,6 +1,7 @@
 """Pages of a device inside a backup: its records, its variables, and both as a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
 from datetime import timedelta
 from http import HTTPStatus
 
@@ -39,7 +40,7 @@ from snapshots.reports.device_reading import (
 )
 from snapshots.reports.variable_chart import TooManyError, values_in_backup, values_now
 from snapshots.reports.variable_lines import variable_lines
-from snapshots.retention.reader_leases import lease_to_reader, with_lease
+from snapshots.retention.reader_leases import LeasedFile, lease_to_reader
 from snapshots.views.snapshot_mixins import SnapshotMixin
 
 log = get_logger(__name__)
@@ -247,7 +248,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         return super().head(request, *args, **kwargs)
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
-        if not lease_to_reader(self.snapshot):
+        if not self.is_stored:
             return _refused(HTTPStatus.CONFLICT, NOT_STORED)
         try:
             return self._file()
@@ -262,22 +263,29 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             return _refused(status, f"{obstacle.title}. {obstacle.reason} {obstacle.advice}")
 
     def _file(self) -> HttpResponseBase:
-        kind, form = self.kind, self.form()
+        kind, form, opened = self.kind, self.form(), self.opened
         if not form.is_valid():
             return _refused(HTTPStatus.BAD_REQUEST, "The filter cannot be understood.")
-        opened, selection = self.opened, form.selection()
-        if kind == "parquet":
-            content = parquet_pieces(opened.records, selection)
-        else:
-            content = csv_pieces(opened.records, selection, opened.prefix)
-        pieces = DeviceFile(with_lease(self.snapshot, content))
-        note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
+        # What fails before the response is made gives back both the place and the lease.
+        with ExitStack() as undo:
+            file = undo.enter_context(closing(DeviceFile(self._content(form.selection()))))
+            lease = lease_to_reader(self.snapshot)
+            if lease is None:
+                return _refused(HTTPStatus.CONFLICT, NOT_STORED)
+            pieces = undo.enter_context(closing(LeasedFile(lease, file)))
+            note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
+            undo.pop_all()
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {
             "Content-Disposition": f'attachment; filename="{name}"',
             "Cache-Control": "no-store",
         }
         return StreamingHttpResponse(pieces, content_type=self.content_type, headers=headers)
+
+    def _content(self, selection: Selection) -> Iterator[bytes]:
+        if self.kind == "parquet":
+            return parquet_pieces(self.opened.records, selection)
+        return csv_pieces(self.opened.records, selection, self.opened.prefix)
 
 
 def _refused(status: int, reason: str) -> HttpResponse:

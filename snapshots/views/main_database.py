@@ -110,7 +110,7 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
             wanted=values,
             loaded=form.loaded,
         )
-        messages.success(self.request, "Your backup settings are saved.")
+        messages.success(self.request, _said_of(saved))
         left = {name: value for name, value in loaded.items() if name not in meant}
         for change in changed_of(backup_settings_of(saved), self.account, left):
             messages.info(self.request, STAYS.format(change=change))
@@ -129,6 +129,13 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
         shortening = preview_shortening(self.project.main_database, days, timezone.now())
         agreed = self.request.POST.get("agree", "")
         return None if shortening is None or shortening.is_agreed(agreed) else shortening
+
+
+def _said_of(saved: MainDatabase) -> str:
+    planned = saved.next_snapshot_at
+    is_due = planned is not None and planned <= timezone.now()
+    due = " A backup is due now and starts shortly." if is_due else ""
+    return f"Your backup settings are saved.{due}"
 
 
 def planned_runs(database: MainDatabase) -> list[datetime]:

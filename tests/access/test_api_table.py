@@ -82,7 +82,9 @@ class ApiWorld(World):
             return factories.make_token(self.accounts["owner"], *other_scopes(method, template))
         return self.tokens.get(actor)
 
-    def call(self, actor: str, method: str, template: str, **changes: Any) -> HttpResponse:
+    def call(
+        self, actor: str, method: str, template: str, query: str = "", **changes: Any
+    ) -> HttpResponse:
         """One request of an actor, with a body that is good where one is needed."""
         self.client.cookies.clear()
         if actor == "session":
@@ -94,7 +96,7 @@ class ApiWorld(World):
             body = {"target": self.second.slug}
         return self.client.generic(
             method,
-            self.path(template, **changes),
+            self.path(template, **changes) + query,
             data=json.dumps(body) if body else "",
             content_type="application/json",
             headers={"Authorization": f"Bearer {token}"} if token else {},
@@ -163,6 +165,22 @@ def test_answers_hold_and_refusals_change_nothing(
         with subtests.test(template), world.undone():
             assert answers(world, actor, template) == dict(API_TABLE[template][actor])
             assert actor == "owner" or state() == before
+
+
+@pytest.mark.parametrize("actor", ["owner", "collaborator"])
+def test_who_has_the_right_is_refused_an_unknown_parameter(
+    world: ApiWorld, actor: str, subtests: pytest.Subtests
+) -> None:
+    before = state()
+    for template, row in API_TABLE.items():
+        for method in paths()[template]:
+            status = row[actor][method.upper()]
+            expected = status if status in (403, 404) else 422
+            with subtests.test(template, method=method):
+                response = world.call(actor, method.upper(), template, "?x=1")
+                assert response.status_code == expected
+                assert expected != 422 or "“x” is no" in response.json()["detail"]
+    assert state() == before
 
 
 @pytest.mark.parametrize("actor", ["collaborator", "stranger"])

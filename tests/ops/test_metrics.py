@@ -172,29 +172,40 @@ class TestNone:
         assert firing() == {"BackupMissing", "NothingProven"}
 
     @pytest.mark.parametrize(
-        ("hours", "planned", "failed", "alerts"),
+        ("hours", "planned", "following", "alerts"),
         [
-            (30, 10, 0, set()),
-            (51, 10, 0, {"BackupMissing"}),
-            (30, -1, 0, {"BackupMissing"}),
-            (30, 10, 1, {"BackupMissing"}),
+            (30, 10, None, set()),
+            (51, 10, None, {"BackupMissing"}),
+            (30, -1, None, {"BackupMissing"}),
+            # A failure of the last day would be told by another alert.
+            (30, 10, ("failed", 48), {"BackupMissing"}),
+            (36, 23, ("queued", 0), set()),
+            (36, 23, ("running", 1), set()),
+            (36, 23, ("running", 3), {"BackupMissing"}),
+            (51, 23, ("running", 1), {"BackupMissing"}),
         ],
-        ids=["time moved", "for too long", "not taken", "failed"],
+        ids=[
+            *("time moved", "for too long", "not taken", "failed"),
+            *("waits", "under way", "under way for too long", "under way too late"),
+        ],
     )
     def test_a_time_of_day_that_was_moved(
-        self, now: datetime, hours: int, planned: int, failed: int, alerts: set[str]
+        self,
+        now: datetime,
+        hours: int,
+        planned: int,
+        following: tuple[str, int] | None,
+        alerts: set[str],
     ) -> None:
         project = self.project(400)
         snapshot = self.backed_up(project)
         then = now - timedelta(hours=hours)
         Snapshot.objects.filter(pk=snapshot.pk).update(taken_at=then, local_date=then.date())
         MainDatabase.objects.update(next_snapshot_at=now + timedelta(hours=planned))
-        for _ in range(failed):
-            day = then.date() + timedelta(days=1)
-            long_ago = now - timedelta(days=2)
-            factories.make_snapshot(
-                project, state="failed", local_date=day, taken_at=long_ago, finished_at=long_ago
-            )
+        if following:
+            state, ago = following
+            day, due = then.date() + timedelta(days=1), now - timedelta(hours=ago)
+            factories.make_snapshot(project, state=state, local_date=day, taken_at=due)
         assert firing() == alerts
 
     def test_never_proven(self, now: datetime) -> None:

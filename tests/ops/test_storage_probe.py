@@ -17,6 +17,7 @@ from backups_portal.ops.storage_probe import (
 )
 from snapshots.engine.layout import PROBES
 from snapshots.engine.storage import Storage
+from snapshots.replication.copy_sweep import note_away
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 pytestmark = pytest.mark.django_db
@@ -67,3 +68,14 @@ def test_each_round_of_the_sweep_tidies_both_storages(monkeypatch: pytest.Monkey
         monkeypatch.setattr(task, "delay", task)
     tasks.begin_sweep()
     assert LEFT not in {*probes(first), *probes(second)}
+
+
+def test_a_second_storage_that_is_away_keeps_no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backups_portal.ops.storage_probe.LONGEST_TRY", -timedelta(minutes=1))
+    storage = copy_storage()
+    assert storage
+    storage.put(LEFT, b"behind")
+    note_away()
+    tasks.tidy_copies()
+    assert LEFT in probes(storage)
+    assert tasks.tidy_copies.time_limit

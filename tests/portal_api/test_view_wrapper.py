@@ -190,6 +190,23 @@ def test_known_parameters_are_taken_by_the_name_that_is_described(
     assert program.get("/projects/cold-chain/evidence", **days)["payload"]
 
 
+def test_the_right_is_asked_before_what_would_be_ignored(
+    project: Project, program: Program
+) -> None:
+    collaborator = factories.make_account()
+    factories.make_membership(project, collaborator)
+    theirs = Program(factories.make_token(collaborator))
+    for query, tags in (("?x=1", "*"), ("", '"1"')):
+        headers = {"If-Match": tags}
+        for path in ("/projects/none/settings", f"/restores/{project.pk}", "/nothing"):
+            program.refused(404, "GET", f"{path}{query}", **headers)
+        path = f"/projects/cold-chain/settings{query}"
+        program.refused(405, "DELETE", path, **headers)
+        theirs.refused(403, "GET", path, **headers)
+    refused = AuditEvent.objects.filter(action="access.refused", account_id=collaborator.pk)
+    assert refused.count() == 2
+
+
 def test_without_a_token_it_is_not_said_what_is_wrong(project: Project) -> None:
     headers = {"If-Match": "x"}
     assert Client().get("/api/v1/projects?limt=5", headers=headers).status_code == 401

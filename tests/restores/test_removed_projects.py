@@ -28,6 +28,7 @@ from snapshots.models import Snapshot
 from snapshots.retention.holds import place_hold
 from snapshots.run.snapshot_run import SnapshotJob, take
 from snapshots.schedule.schedule_tick import queue_due
+from tests.factories import make_project_row, make_snapshot
 from tests.restores.conftest import DUE
 from tests.restores.test_restore_run import ask, databases, run
 
@@ -104,6 +105,18 @@ def test_what_is_under_way_is_waited_for(
     assert not remove_if_over(project.pk, over)
     assert run(restore).state == Restore.State.COMPLETED
     assert remove_if_over(project.pk, over)
+
+
+@pytest.mark.django_db
+def test_a_download_is_waited_for() -> None:
+    project = make_project_row(state="shut_down", shut_down_at=timezone.now())
+    over = project.removed_after
+    read_until = over + timedelta(hours=1)
+    make_snapshot(project, read_until=read_until)
+    for now, state in ((over, "shut_down"), (read_until, "removed")):
+        remove_if_over(project.pk, now)
+        project.refresh_from_db()
+        assert project.state == state
 
 
 @pytest.mark.parametrize("away", ["server", "storage"])

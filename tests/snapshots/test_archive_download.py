@@ -2,18 +2,23 @@
 
 import io
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import datetime, timedelta
+from typing import Any
+from unittest.mock import patch
 from urllib.parse import quote
 
 import pytest
+from django.core.signals import request_finished
+from django.db import OperationalError, close_old_connections
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.bulkhead import Bulkhead
 from backups_portal.projects.models import Project
-from snapshots.archive_download import open_download
+from snapshots.archive_download import check_download, open_download
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.errors import DownloadRefusedError
@@ -110,14 +115,29 @@ def test_a_damaged_part_breaks_the_download_off(
     assert events() == ["snapshot.downloaded", "snapshot.download_broken"]
 
 
-def zip_of(client: Client, snapshot: Snapshot) -> Iterator[bytes]:
-    return iter(client.post(url(snapshot)).streaming_content)
-
-
-def parquet_of(client: Client, snapshot: Snapshot) -> Iterator[bytes]:
+def export_url(snapshot: Snapshot, query: str = "") -> str:
     backup = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}"
-    answer = client.get(f"{backup}/devices/{DEVICE}/export/?format=parquet")
-    return iter(answer.streaming_content)
+    return f"{backup}/devices/{DEVICE}/export/{query}"
+
+
+def pieces_of(response: Any) -> Generator[bytes]:
+    """Receive a file; closing it closes the response, as the web server does."""
+    try:
+        yield from response.streaming_content
+    finally:
+        # It would close the connection, and with it the test's own transaction.
+        request_finished.disconnect(close_old_connections)
+        with patch.object(request_finished, "connect"):
+            response.close()
+        request_finished.connect(close_old_connections)
+
+
+def zip_of(client: Client, snapshot: Snapshot) -> Generator[bytes]:
+    return pieces_of(client.post(url(snapshot)))
+
+
+def parquet_of(client: Client, snapshot: Snapshot) -> Generator[bytes]:
+    return pieces_of(client.get(export_url(snapshot, "?format=parquet")))
 
 
 def let_expire(snapshot: Snapshot, now: datetime) -> bool:
@@ -135,7 +155,7 @@ def test_retention_waits_for_a_download_that_has_begun(
     client: Client,
     snapshot: Snapshot,
     settings: Settings,
-    begin: Callable[[Client, Snapshot], Iterator[bytes]],
+    begin: Callable[[Client, Snapshot], Generator[bytes]],
 ) -> None:
     settings.ORPHAN_GRACE = timedelta()
     pieces = begin(client, snapshot)
@@ -156,8 +176,74 @@ def test_retention_waits_for_a_client_that_reads_slowly(
 
 
 def test_a_download_that_was_killed_keeps_no_backup(client: Client, snapshot: Snapshot) -> None:
-    next(zip_of(client, snapshot))
+    killed = zip_of(client, snapshot)
+    next(killed)
+    assert is_kept(snapshot)
     assert let_expire(snapshot, timezone.now() + reader_leases.LEASE)
+
+
+def is_kept(snapshot: Snapshot) -> bool:
+    return Snapshot.objects.get(pk=snapshot.pk).is_being_read(timezone.now())
+
+
+@pytest.mark.parametrize("begin", [zip_of, parquet_of])
+def test_a_download_that_has_ended_keeps_no_backup(
+    client: Client, snapshot: Snapshot, begin: Callable[[Client, Snapshot], Generator[bytes]]
+) -> None:
+    assert b"".join(begin(client, snapshot))
+    assert not is_kept(snapshot)
+    broken_off = begin(client, snapshot)
+    next(broken_off)
+    assert is_kept(snapshot)
+    broken_off.close()
+    assert not is_kept(snapshot)
+
+
+def test_what_was_only_asked_for_keeps_no_backup(
+    client: Client, snapshot: Snapshot, stored: Storage
+) -> None:
+    owner = snapshot.project.created_by
+    check_download(snapshot=snapshot, owners=[owner], password=PASSWORD)
+    assert client.get(export_url(snapshot, "?since=never")).status_code == 400
+    full = Bulkhead(running=1, waiting=0, seconds=7)
+    with patch("snapshots.reports.device_reading.FILES", full):
+        with full.entered():
+            assert client.get(export_url(snapshot)).status_code == 503
+        fault = patch("snapshots.views.device.note_export", side_effect=OperationalError)
+        with fault, pytest.raises(OperationalError):
+            client.get(export_url(snapshot))
+        with full.entered():
+            pass
+    stored.delete(Manifest.load(stored, snapshot.manifest).of("variable")[0].key)
+    assert client.post(url(snapshot)).status_code == 409
+    assert not is_kept(snapshot)
+
+
+def test_one_download_keeps_a_backup_when_another_has_ended(
+    client: Client, snapshot: Snapshot
+) -> None:
+    first, second = zip_of(client, snapshot), parquet_of(client, snapshot)
+    next(first), next(second)
+    second.close()
+    assert is_kept(snapshot)
+    first.close()
+    third, fourth = zip_of(client, snapshot), parquet_of(client, snapshot)
+    next(third), next(fourth)
+    third.close()
+    assert is_kept(snapshot)
+    fourth.close()
+
+
+def test_no_client_is_waited_for_longer_than_the_limit(
+    client: Client, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_leases, "RENEWAL_SECONDS", -1)
+    pieces = zip_of(client, snapshot)
+    next(pieces)
+    monkeypatch.setattr(reader_leases, "LONGEST", timedelta(minutes=10))
+    next(pieces)
+    snapshot.refresh_from_db()
+    assert not snapshot.is_being_read(timezone.now() + timedelta(minutes=10))
 
 
 def test_a_backup_that_has_just_expired_is_not_downloaded(

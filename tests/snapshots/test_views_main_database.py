@@ -182,6 +182,18 @@ def test_owner_saves(client: Client, owner: Account, project: Project) -> None:
     assert "Your backup settings are saved." in client.get(url(project)).content.decode()
 
 
+@pytest.mark.parametrize(("hours", "is_due"), [(49, True), (1, False)])
+def test_a_backup_that_a_change_makes_due_is_told(
+    client: Client, owner: Account, project: Project, hours: int, is_due: bool
+) -> None:
+    now = timezone.now()
+    factories.make_snapshot(project, taken_at=now - timedelta(hours=hours))
+    later = now + timedelta(minutes=5)
+    save(client, owner, project, backup_time=f"{later:%H:%M}", backup_time_zone="UTC")
+    text = client.get(url(project)).content.decode()
+    assert ("saved. A backup is due now and starts shortly." in text) == is_due
+
+
 def test_proof_policy_is_saved_and_kept(client: Client, owner: Account, project: Project) -> None:
     save(client, owner, project, proof_policy="every")
     assert MainDatabase.objects.get().proof_policy == "every"

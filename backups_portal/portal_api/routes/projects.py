@@ -10,6 +10,7 @@ from backups_portal.audit.recorder import address_of
 from backups_portal.overview.project_overview import hide_origins, with_overview
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import member, owned
+from backups_portal.portal_api.preconditions import check_preconditions
 from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
@@ -31,6 +32,7 @@ PROJECT = "/projects/{slug:slug}"
 )
 def list_projects(request: ApiRequest, pages: Pages) -> Page[schemas.Project]:
     """List the projects that the account is a member of, by name."""
+    check_preconditions(request)
     mine = Membership.objects.filter(account=request.auth.account)
     rows, about = cut(with_overview(mine).order_by("project__name", "project_id"), pages)
     hide_origins(request.auth.account, rows)

@@ -118,6 +118,27 @@ def test_what_a_tab_left_as_it_was_stays_as_another_made_it(
     assert check.high == 2
 
 
+def test_a_new_name_of_its_device_is_no_change_of_a_check(
+    browser: Client, project: Project
+) -> None:
+    odd = {"kind": "newest", "device_id": "ab" * 12, "device_name": "Truck 07", "hours": 26}
+    check = Check.objects.create(project=project, **odd)
+    edit = f"{PAGE}{check.pk}/"
+    form = form_of(page(browser, edit), edit)
+    Check.objects.update(device_name="Truck 7")
+    assert browser.post(edit, {**form, "hours": "30"}).status_code == 302
+    check.refresh_from_db()
+    assert (check.device_name, check.hours) == ("Truck 7", 30)
+
+
+def test_what_no_page_has_shown_is_not_compared(browser: Client, project: Project) -> None:
+    check = Check.objects.create(project=project, kind="devices", at_least=30)
+    forged = {"loaded": '{"kind": "devices"}', "at_least": "31"}
+    assert browser.post(f"{PAGE}{check.pk}/", forged).status_code == 302
+    check.refresh_from_db()
+    assert check.at_least == 31
+
+
 def test_what_is_wrong_is_said_and_nothing_typed_is_lost(browser: Client, project: Project) -> None:
     answer = add(browser, "newest", device=NASTY, hours="soon")
     assert answer.status_code == 400

@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db import connection
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
 from restores.errors import RestoreRefusedError
-from restores.models import Restore
+from restores.models import Proof, Restore
 from restores.restore_requests import NewProject, request_restore
 from snapshots.engine.layout import MARKER, segment_key
 from snapshots.engine.storage import Storage
@@ -21,7 +22,13 @@ from snapshots.models import Snapshot
 from snapshots.retention import expiry, retention_rules
 from snapshots.retention.expiry import each_project_id, preview_retention, prune, prune_each
 from snapshots.retention.holds import place_hold, release_hold
-from tests.factories import make_account, make_project_row, make_restore, make_snapshot
+from snapshots.retention.retention_preview import preview_shortening
+from tests.factories import (
+    make_account,
+    make_project_row,
+    make_restore,
+    make_snapshot,
+)
 from tests.manifests import make_manifest
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +127,29 @@ def test_the_preview_of_a_shorter_period_tells_what_it_would_remove() -> None:
     going = [item for item in preview_retention(project.id, 4, NOW) if item.goes]
     assert [item.snapshot_id for item in going] == old
     assert set(states().values()) == {State.COMPLETED}
+
+
+def read_it(snapshot: Snapshot) -> None:
+    Snapshot.objects.filter(pk=snapshot.pk).update(read_until=NOW + timedelta(hours=1))
+
+
+def restore_it(snapshot: Snapshot) -> None:
+    make_restore(snapshot, requested_by=snapshot.project.created_by, state="running")
+
+
+def prove_it(snapshot: Snapshot) -> None:
+    Proof.objects.create(snapshot=snapshot, state="running")
+
+
+@pytest.mark.parametrize("use", [read_it, restore_it, prove_it])
+def test_what_is_only_in_use_is_agreed_to_as_well(use: Callable[[Snapshot], None]) -> None:
+    project = make_project_row()
+    MainDatabase.objects.filter(pk=project.pk).update(retention_days=30)
+    use(aged(project, 20))
+    aged(project, 0)
+    shortening = preview_shortening(MainDatabase.objects.get(pk=project.pk), 7, NOW)
+    assert shortening
+    assert shortening.answer == "7:1"
 
 
 @pytest.mark.parametrize("state", ["queued", "running"])

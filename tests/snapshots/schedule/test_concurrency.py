@@ -34,8 +34,9 @@ def queued(number: int) -> list[UUID]:
     """As many snapshots, each of a project of its own on the same server, as the tick left them."""
     now = timezone.now()
     for place in range(number):
+        due = now - timedelta(minutes=number - place)
         MainDatabase.objects.filter(pk=make_project_row().pk).update(
-            next_snapshot_at=now, backup_time=(now - timedelta(minutes=number - place)).time()
+            next_snapshot_at=due, backup_time=due.time()
         )
     queue_due(now)
     waiting = Snapshot.objects.filter(state=QUEUED).order_by("scheduled_for")
