@@ -115,13 +115,16 @@ def _is_meant(check: Check, wanted: Check, loaded: ShownCheck | None, actor: Acc
 
 
 def _change(check: Check, fields: JsonObject, actor: Account, address: str | None) -> None:
-    before = check.sentence
+    old, before = check.sentence, ShownCheck.of(check)
     for name, value in fields.items():
         setattr(check, name, value)
     check.save(update_fields=[*fields])
-    if check.sentence != before:
-        change = {SENTENCE: {"old": before, "new": check.sentence}}
-        _record(CHANGED, actor, check, change, address)
+    if ShownCheck.of(check) != before:
+        new = check.sentence
+        if new == old:
+            # Another device of the same name.
+            old, new = f"{old} ({before.device_id})", f"{new} ({check.device_id})"
+        _record(CHANGED, actor, check, {SENTENCE: {"old": old, "new": new}}, address)
 
 
 @transaction.atomic

@@ -46,8 +46,9 @@ class ReaderLease:
         if found[0] != self._until:
             self._others = found[0]
         until = min(timezone.now() + LEASE, self._since + LONGEST)
-        self._until = max(until, self._others or until)
-        rows.update(read_until=self._until)
+        until = max(until, self._others or until)
+        rows.update(read_until=until)
+        self._until = until
         return True
 
     def renew(self) -> None:

@@ -163,6 +163,19 @@ def test_a_change_may_keep_a_device_that_is_gone(world: tuple[Project, Account])
         change_check(project=project, actor=owner, check_id=check.pk, wanted=newest("Lost"))
 
 
+def test_another_device_of_the_same_name_is_a_change(world: tuple[Project, Account]) -> None:
+    project, owner = world
+    check = Check.objects.create(
+        project=project, kind="newest", device_id="9" * 24, device_name="Twin", hours=3
+    )
+    change_check(project=project, actor=owner, check_id=check.pk, wanted=newest(TWINS[1], 3))
+    event = AuditEvent.objects.get(action="check.changed")
+    assert event.details["check"] == {
+        "old": f"Twin has a record younger than 3 hours ({'9' * 24})",
+        "new": f"Twin has a record younger than 3 hours ({TWINS[1]})",
+    }
+
+
 @pytest.mark.django_db
 class TestWithoutABackup:
     @pytest.fixture
