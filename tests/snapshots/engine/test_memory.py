@@ -7,19 +7,19 @@ import sys
 import pytest
 from django.conf import settings
 
-# With the interpreter and the libraries, which are 140 MB of it; loaders that work at the same
-# moment are most of the rest, and how often they meet depends on the machine.
-MOST = 450 << 20
+# 390 to 520 MB were seen, whatever there was to read: the interpreter and its libraries are 160 of
+# it, and how often loaders work at the same moment is the rest. Read whole it is 770 MB and more.
+MOST = 620_000_000
 
 
 @pytest.mark.parametrize(("kind", "length"), [("text", 2_000), ("metadata", 20_000)])
 def test_long_texts_are_read_and_loaded_in_parts(kind: str, length: int) -> None:
     command = [
         *(sys.executable, "-m", "tests.benchmarks.texts", "--kind", kind),
-        *("--megabytes", "64", "--length", str(length), "--server", settings.PROJECT_DATABASE_URL),
+        *("--megabytes", "160", "--length", str(length), "--server", settings.PROJECT_DATABASE_URL),
     ]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     found = json.loads(ran.stdout)
-    assert found["logical bytes"] > 60_000_000
+    assert found["logical bytes"] > 150_000_000
     assert found["segments"] >= 22
     assert max(size for name, size in found.items() if name.endswith("peak bytes")) < MOST
