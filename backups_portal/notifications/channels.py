@@ -17,6 +17,7 @@ from backups_portal.notifications.digest_link import address_to_turn_off
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, Kind, NotificationSettings
 from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_secret, webhook_url
+from backups_portal.notifications.silent_receivers import unless_silent
 from backups_portal.notifications.webhook_signature import message_id, signed_headers
 from backups_portal.projects.models import Membership, Project
 
@@ -56,12 +57,13 @@ def _send_email(delivery: Delivery) -> None:
     if not can_send():
         raise UnwantedError("This portal no longer sends e-mail.")
     message = _email_of(delivery, account)
-    try:
-        message.send()
-    except OSError as error:
-        # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
-        log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
-        raise UndeliveredError("The mail server refused it.") from error
+    with unless_silent(f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"):
+        try:
+            message.send()
+        except OSError as error:
+            # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
+            log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
+            raise UndeliveredError("The mail server refused it.") from error
 
 
 def _email_of(delivery: Delivery, account: Account) -> EmailMessage:
@@ -123,17 +125,23 @@ def _ask(
     delivery: Delivery, method: str, url: str, headers: dict[str, str], content: bytes
 ) -> None:
     try:
-        status = safe_http.send(
-            method,
-            url,
-            headers={"User-Agent": AGENT, **headers},
-            content=content,
-            seconds=SECONDS,
-            to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
-        )
+        host = safe_http.host_of(url)
+        with unless_silent(host):
+            status = safe_http.send(
+                method,
+                url,
+                headers={"User-Agent": AGENT, **headers},
+                content=content,
+                seconds=SECONDS,
+                to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
+            )
+            log.info("asked", delivery=delivery.pk, host=host, status=status)
+            _check_taken(status)
     except safe_http.OutgoingError as error:
         raise UndeliveredError(str(error)) from error
-    log.info("asked", delivery=delivery.pk, host=safe_http.host_of(url), status=status)
+
+
+def _check_taken(status: int) -> None:
     if 300 <= status < 400:
         raise UndeliveredError(f"It answered {status}: redirects are not followed.")
     if not 200 <= status < 300:

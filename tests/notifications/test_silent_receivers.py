@@ -1,0 +1,95 @@
+"""A receiver that does not answer keeps no other message waiting."""
+
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from backups_portal.accounts.models import Account
+from backups_portal.lib import liveness
+from backups_portal.notifications import channels, silent_receivers
+from backups_portal.notifications.models import Delivery
+from backups_portal.notifications.notification_settings import Choice, change_notifications
+from backups_portal.projects.models import Project
+from tests import factories
+from tests.notifications.conftest import DEFAULTS, Choose, happen, tell
+from tests.notifications.receivers import Mailbox, Receiver, receiver
+
+pytestmark = pytest.mark.django_db
+State = Delivery.State
+MESSAGES = 5
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    monkeypatch.setattr(channels, "SECONDS", 0.2)
+    monkeypatch.setattr(silent_receivers, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
+    settings.EMAIL_TIMEOUT = 0.2
+    settings.NOTIFICATION_RETRY_MINUTES = [1]
+
+
+def fail(project: Project, times: int = 1) -> None:
+    for _ in range(times):
+        happen("snapshot.failed", project, reason="The main database did not answer.")
+
+
+def test_one_message_waits_for_it_and_the_others_are_sent_later(
+    project: Project, choose: Choose, hook: Receiver
+) -> None:
+    choose(webhook=hook.url)
+    hook.hang = 30
+    fail(project, MESSAGES)
+    first, *others = tell()
+    assert len(hook.asked) == 1
+    assert first.reason == "There was no answer within 0.2 seconds."
+    for delivery in others:
+        assert (delivery.state, delivery.reason) == (State.QUEUED, silent_receivers.SILENT)
+        assert delivery.retry_at is not None
+        assert delivery.retry_at > timezone.now() + silent_receivers.PAUSE - timedelta(seconds=5)
+
+
+def test_those_of_other_receivers_are_sent_meanwhile(
+    project: Project, owner: Account, choose: Choose, hook: Receiver
+) -> None:
+    choose(webhook=hook.url)
+    hook.hang = 30
+    other = factories.make_project_row(owner=owner)
+    with receiver() as good:
+        change_notifications(
+            project=other, actor=owner, choice=Choice(**{**DEFAULTS, "webhook": good.url})
+        )
+        fail(project, MESSAGES)
+        fail(other)
+        *_, sent = tell()
+    assert sent.state == State.SENT
+
+
+def test_one_that_refuses_at_once_is_asked_each_time(
+    project: Project, choose: Choose, hook: Receiver
+) -> None:
+    choose(webhook=hook.url)
+    hook.answers = [500]
+    fail(project, MESSAGES)
+    tell()
+    assert len(hook.asked) == MESSAGES
+
+
+@pytest.fixture
+def silence() -> Iterator[socket.socket]:
+    """A mail server that takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def test_a_mail_server_that_says_nothing(
+    project: Project, letters: Mailbox, settings: Any, silence: socket.socket
+) -> None:
+    settings.EMAIL_PORT = silence.getsockname()[1]
+    fail(project, MESSAGES)
+    first, *others = tell()
+    assert first.reason == "The mail server refused it."
+    assert {delivery.reason for delivery in others} == {silent_receivers.SILENT}
