@@ -22,7 +22,7 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -155,6 +155,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         account.name = "" if name_problem(name) else name
         return account
 
+    @transaction.atomic
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Any:
         account = super().save_user(request, sociallogin, form)
         details = {"account": account.pk, "by": "single sign-on"}

@@ -43,8 +43,9 @@ def remove_if_over(project_id: UUID, now: datetime) -> bool:
         return False
     if not (_drop_database(project) and _delete_backups(project)):
         return False
-    if Project.objects.filter(pk=project.pk, removed_at=None).update(removed_at=now):
-        record(action="project.data_removed", actor=None, project=project)
+    with transaction.atomic():
+        if Project.objects.filter(pk=project.pk, removed_at=None).update(removed_at=now):
+            record(action="project.data_removed", actor=None, project=project)
     return True
 
 

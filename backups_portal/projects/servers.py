@@ -5,6 +5,7 @@ from datetime import datetime
 
 import psycopg
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count, F, FloatField, Q
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -137,6 +138,7 @@ def _trouble(server: DatabaseServer) -> str:
     return ""
 
 
+@transaction.atomic
 def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
     """Store what was seen; log and audit what has changed."""
     was_away = server.unreachable_since is not None

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.recorder import record
 from backups_portal.lib.json_types import JsonObject
 from snapshots.engine.errors import EngineError
 from snapshots.management.snapshot_arguments import stored_snapshot
@@ -34,6 +35,13 @@ class Command(OperatorCommand):
     def handle(self, *args: object, **options: Any) -> None:
         failed = 0
         snapshots = _chosen(options)
+        if snapshots:
+            # One that is killed has put objects back, and tells of none.
+            record(
+                action="snapshot.repair_started",
+                actor=None,
+                subject=", ".join(str(snapshot.pk) for snapshot in snapshots),
+            )
         for snapshot in snapshots:
             try:
                 repaired = repair(snapshot)
