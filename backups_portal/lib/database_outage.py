@@ -12,14 +12,18 @@ DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell whether an exception says that a database server is away.
+    """Tell whether an exception says that a database server is away, or has no room.
 
     A statement that was refused, or took too long, is no outage: it would fail again.
     """
+    return _cause(error) in (Cause.DATABASE_UNREACHABLE, Cause.NO_ROOM)
+
+
+def _cause(error: BaseException | None) -> Cause | None:
     if isinstance(error, DJANGO_ERRORS):
         # Without a cause Django itself has noticed that its connection is closed.
-        return error.__cause__ is None or is_outage(error.__cause__)
-    return isinstance(error, DRIVER_ERRORS) and driver_cause(error) is Cause.DATABASE_UNREACHABLE
+        return _cause(error.__cause__) if error.__cause__ else Cause.DATABASE_UNREACHABLE
+    return driver_cause(error) if isinstance(error, DRIVER_ERRORS) else None
 
 
 def outage_in_words(error: Exception) -> str:
@@ -29,5 +33,6 @@ def outage_in_words(error: Exception) -> str:
         error: One of `DJANGO_ERRORS` or `DRIVER_ERRORS`.
     """
     which = "The portal's database" if isinstance(error, DJANGO_ERRORS) else "A main database"
-    what = "is not responding" if is_outage(error) else "has refused"
+    is_away = _cause(error) is Cause.DATABASE_UNREACHABLE
+    what = "is not responding" if is_away else "has refused"
     return f"{which} {what}: {first_line(error)}."
