@@ -13,11 +13,11 @@ from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.lib import safe_http
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.silent_hosts import SilentError, unless_silent
 from backups_portal.notifications.digest_link import address_to_turn_off
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, Kind, NotificationSettings
 from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_secret, webhook_url
-from backups_portal.notifications.silent_receivers import unless_silent
 from backups_portal.notifications.webhook_signature import message_id, signed_headers
 from backups_portal.projects.models import Membership, Project
 
@@ -57,13 +57,14 @@ def _send_email(delivery: Delivery) -> None:
     if not can_send():
         raise UnwantedError("This portal no longer sends e-mail.")
     message = _email_of(delivery, account)
-    with unless_silent(f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"):
-        try:
-            message.send()
-        except OSError as error:
-            # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
-            log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
-            raise UndeliveredError("The mail server refused it.") from error
+    try:
+        message.send()
+    except SilentError as error:
+        raise UndeliveredError(str(error)) from error
+    except OSError as error:
+        # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
+        log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
+        raise UndeliveredError("The mail server refused it.") from error
 
 
 def _email_of(delivery: Delivery, account: Account) -> EmailMessage:
@@ -137,7 +138,7 @@ def _ask(
             )
             log.info("asked", delivery=delivery.pk, host=host, status=status)
             _check_taken(status)
-    except safe_http.OutgoingError as error:
+    except (safe_http.OutgoingError, SilentError) as error:
         raise UndeliveredError(str(error)) from error
 
 

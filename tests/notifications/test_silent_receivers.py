@@ -9,8 +9,9 @@ import pytest
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.lib import liveness
-from backups_portal.notifications import channels, silent_receivers
+from backups_portal.accounts.password_reset import send_link
+from backups_portal.lib import liveness, silent_hosts
+from backups_portal.notifications import channels
 from backups_portal.notifications.models import Delivery
 from backups_portal.notifications.notification_settings import Choice, change_notifications
 from backups_portal.projects.models import Project
@@ -21,12 +22,13 @@ from tests.notifications.receivers import Mailbox, Receiver, receiver
 pytestmark = pytest.mark.django_db
 State = Delivery.State
 MESSAGES = 5
+SILENT = str(silent_hosts.SilentError())
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(channels, "SECONDS", 0.2)
-    monkeypatch.setattr(silent_receivers, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.1)
     monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
     settings.EMAIL_TIMEOUT = 0.2
     settings.NOTIFICATION_RETRY_MINUTES = [1]
@@ -47,9 +49,9 @@ def test_one_message_waits_for_it_and_the_others_are_sent_later(
     assert len(hook.asked) == 1
     assert first.reason == "There was no answer within 0.2 seconds."
     for delivery in others:
-        assert (delivery.state, delivery.reason) == (State.QUEUED, silent_receivers.SILENT)
+        assert (delivery.state, delivery.reason) == (State.QUEUED, SILENT)
         assert delivery.retry_at is not None
-        assert delivery.retry_at > timezone.now() + silent_receivers.PAUSE - timedelta(seconds=5)
+        assert delivery.retry_at > timezone.now() + silent_hosts.PAUSE - timedelta(seconds=5)
 
 
 def test_those_of_other_receivers_are_sent_meanwhile(
@@ -92,4 +94,15 @@ def test_a_mail_server_that_says_nothing(
     fail(project, MESSAGES)
     first, *others = tell()
     assert first.reason == "The mail server refused it."
-    assert {delivery.reason for delivery in others} == {silent_receivers.SILENT}
+    assert {delivery.reason for delivery in others} == {SILENT}
+
+
+def test_links_for_new_passwords_do_not_wait_for_it_in_turn(
+    owner: Account, letters: Mailbox, settings: Any, silence: socket.socket
+) -> None:
+    """They are sent by the worker that also does the minute's tick."""
+    settings.EMAIL_PORT = silence.getsockname()[1]
+    with pytest.raises(OSError, match="timed out"):
+        send_link(owner.email)
+    with pytest.raises(silent_hosts.SilentError):
+        send_link(owner.email)
