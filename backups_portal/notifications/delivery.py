@@ -19,6 +19,9 @@ State = Delivery.State
 KEPT = timedelta(days=30)
 AT_A_TIME = 1_000
 TOO_LONG = "It took too long."
+# A message that ends its worker each time, perhaps when it was sent, must not do so without end.
+MOST_ATTEMPTS = 10
+INTERRUPTED = f"Sending it was interrupted {MOST_ATTEMPTS} times. It may have arrived."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
 
 
@@ -36,6 +39,7 @@ class DeliveryJob(LeasedJob[Delivery]):
     name = "delivery"
     told = (UndeliveredError,)
     unexpected = UNEXPECTED
+    interrupted = INTERRUPTED
 
     def facts(self) -> dict[str, object]:
         return {**super().facts(), "project": self.row.project_id}
@@ -46,6 +50,10 @@ class DeliveryJob(LeasedJob[Delivery]):
     def claim(self) -> UUID | None:
         waiting = Delivery.objects.without_early(timezone.now())
         return waiting.claim(self.pk, lease=settings.LEASE)
+
+    def begin(self) -> None:
+        self.max_attempts = len(settings.NOTIFICATION_RETRY_MINUTES) + MOST_ATTEMPTS
+        super().begin()
 
     def work(self) -> None:
         try:
