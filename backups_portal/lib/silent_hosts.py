@@ -1,20 +1,29 @@
-"""Hosts that let somebody wait in vain, and are left alone for a while.
+"""Hosts that let somebody wait in vain, and are asked by one caller at a time until they answer.
 
 A thousand messages to one that does not answer would take ten seconds each from the workers that
 take backups. (M. Nygard, Release It!, "Circuit Breaker".)
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from backups_portal.lib import liveness
+from redis import Redis
+from redis.exceptions import RedisError
 
+from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.redis_client import redis_client
+
+log = get_logger(__name__)
+
+KEY = "backups-portal:silent"
 # A refusal that comes sooner costs nobody much.
 PATIENCE_SECONDS = 3.0
 # Over before a message that was not sent is tried for the first time again.
 PAUSE = timedelta(minutes=1)
+# Nobody has asked for so long: the first who does so need not be alone.
+FORGOTTEN_AFTER = timedelta(minutes=10)
 
 
 class SilentError(OSError):
@@ -25,14 +34,18 @@ class SilentError(OSError):
 
 
 @contextmanager
-def unless_silent(host: str) -> Iterator[None]:
+def unless_silent(host: str, pause: timedelta = PAUSE) -> Iterator[None]:
     """Ask a host inside, unless it was silent a short while ago.
 
+    Args:
+        pause: Once in so long one caller tries whether it answers again.
+
     Raises:
-        SilentError: it was.
+        SilentError: it was, and this is not the caller who tries.
     """
-    sign = f"host:{host}"
-    if liveness.is_in_trouble(sign):
+    doubt, turn = f"{KEY}:{host}", f"{KEY}:{host}:turn"
+    is_doubted = bool(_ask(lambda redis: redis.exists(doubt)))
+    if is_doubted and not _ask(lambda redis: redis.set(turn, 1, nx=True, ex=pause)):
         raise SilentError
     began, is_done = time.monotonic(), False
     try:
@@ -41,4 +54,16 @@ def unless_silent(host: str) -> Iterator[None]:
     finally:
         # However it ended: the time limit of a task may have been first.
         if not is_done and time.monotonic() - began > PATIENCE_SECONDS:
-            liveness.note_trouble(sign, PAUSE)
+            _ask(lambda redis: redis.set(doubt, 1, ex=FORGOTTEN_AFTER))
+            _ask(lambda redis: redis.set(turn, 1, ex=pause))
+        elif is_doubted:
+            _ask(lambda redis: redis.delete(doubt, turn))
+
+
+def _ask(question: Callable[[Redis], object]) -> object:
+    """Ask Redis; None while it does not answer, as if nothing was known of the host."""
+    try:
+        return question(redis_client())
+    except RedisError:
+        log.warning("Redis does not answer", exc_info=True)
+        return None

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import send_link
-from backups_portal.lib import liveness, silent_hosts
+from backups_portal.lib import silent_hosts
 from backups_portal.notifications import channels
 from backups_portal.notifications.models import Delivery
 from backups_portal.notifications.notification_settings import Choice, change_notifications
@@ -29,7 +29,7 @@ SILENT = str(silent_hosts.SilentError())
 def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(channels, "SECONDS", 0.2)
     monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.1)
-    monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
+    monkeypatch.setattr(silent_hosts, "KEY", f"test:{timezone.now()}")
     settings.EMAIL_TIMEOUT = 0.2
     settings.NOTIFICATION_RETRY_MINUTES = [1]
 
