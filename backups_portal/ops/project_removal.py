@@ -18,7 +18,7 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.models import Delivery, NotificationSettings
 from backups_portal.objectives.models import Objective
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.database_dsn import server_url
+from backups_portal.projects.database_dsn import answering_url
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Proof, Restore
@@ -108,7 +108,7 @@ def _is_in_use(project: Project) -> bool:
 
 def _drop_database(project: Project) -> bool:
     try:
-        drop_database(server_url(project.server), prefix=project.prefix)
+        drop_database(answering_url(project.server), prefix=project.prefix)
     except psycopg.Error:
         log.warning("could not drop the database", project=project.pk, exc_info=True)
         return False

@@ -6,7 +6,7 @@ from datetime import datetime
 import psycopg
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, FloatField, Q
+from django.db.models import Count, F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -122,6 +122,11 @@ def check_servers() -> dict[str, str]:
     for server, trouble in zip(servers, found, strict=True):
         _note(server, trouble, now)
     return {server.name: trouble for server, trouble in zip(servers, found, strict=True)}
+
+
+def away_servers(now: datetime) -> QuerySet[DatabaseServer]:
+    """Return the servers that did not answer when they were looked at last."""
+    return DatabaseServer.objects.filter(_away(now))
 
 
 def _away(now: datetime) -> Q:
