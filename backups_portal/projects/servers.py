@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from datetime import datetime
+from typing import NoReturn
 
 import psycopg
 from django.conf import settings
@@ -17,7 +18,12 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.provisioning import ProvisioningError
-from backups_portal.projects.database_dsn import SERVER_PURPOSE, keyring, server_url
+from backups_portal.projects.database_dsn import (
+    SERVER_PURPOSE,
+    ServerDownError,
+    keyring,
+    server_url,
+)
 from backups_portal.projects.errors import ServerRefusedError
 from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer, Project
 
@@ -39,7 +45,7 @@ def choose_server(name: str = "") -> DatabaseServer:
 
     Raises:
         ProvisioningError: there is none of that name, or it, or all of them, are closed, full or
-            away.
+            away; its cause is a ServerDownError where one that is away would take it.
     """
     if not DatabaseServer.objects.exists():
         register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
@@ -50,21 +56,22 @@ def choose_server(name: str = "") -> DatabaseServer:
         servers = servers.filter(name=name)
         if not servers.exists():
             raise ProvisioningError(f"There is no database server “{name}”.", cause=Cause.REMOVED)
-    taking = servers.filter(
-        ~_away(timezone.now()),
-        Q(max_projects=None) | Q(max_projects__gt=F("held")),
-        is_open=True,
-    )
+    with_room = servers.filter(Q(max_projects=None) | Q(max_projects__gt=F("held")), is_open=True)
     load = (F("held") + 1) / Cast("weight", FloatField())
-    server = taking.order_by(load, "id").first()
+    server = with_room.exclude(_away(timezone.now())).order_by(load, "id").first()
     if server is None:
-        raise ProvisioningError(
-            f"The database server “{name}” is not accepting new projects right now."
-            if name
-            else "No database server is accepting new projects right now.",
-            cause=Cause.NO_ROOM,
-        )
+        _refuse(name, away=with_room.first())
     return server
+
+
+def _refuse(name: str, *, away: DatabaseServer | None) -> NoReturn:
+    """Say why no server takes a project; `away` would, if it answered."""
+    none = f"The database server “{name}” is not" if name else "No database server is"
+    if away is None:
+        raise ProvisioningError(f"{none} accepting new projects right now.", cause=Cause.NO_ROOM)
+    raise ProvisioningError(
+        f"{none} responding right now.", cause=Cause.DATABASE_UNREACHABLE
+    ) from ServerDownError(away.trouble)
 
 
 def register_server(name: str, url: str) -> DatabaseServer:
