@@ -32,7 +32,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
-from requests import RequestException, Response, Session
+from requests import RequestException, Response, Session, TooManyRedirects
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of, record
@@ -248,7 +248,7 @@ def _has_joined(account: Account, token: JsonObject) -> bool:
 
 def _ask_provider(ask: Callable[..., Response], method: str, url: str, **options: Any) -> Response:
     try:
-        with unless_silent(urlsplit(url).netloc, PAUSE):
+        with unless_silent(urlsplit(url).netloc, answers=(TooManyRedirects,), pause=PAUSE):
             return ask(method, url, **options)
     except SilentError as error:
         raise RequestException(str(error)) from error

@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from celery.exceptions import SoftTimeLimitExceeded
 from redis import Redis
 from redis.exceptions import RedisError
 
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.redis_client import redis_client
+from backups_portal.lib.safe_http import OutgoingError
 
 log = get_logger(__name__)
 
@@ -24,6 +26,8 @@ PATIENCE_SECONDS = 3.0
 PAUSE = timedelta(minutes=1)
 # Nobody has asked for so long: the first who does so need not be alone.
 FORGOTTEN_AFTER = timedelta(minutes=10)
+# Of sockets, and of the libraries that use them; the time limit of a task may come first.
+SILENCE = (OSError, OutgoingError, SoftTimeLimitExceeded)
 
 
 class SilentError(OSError):
@@ -34,10 +38,13 @@ class SilentError(OSError):
 
 
 @contextmanager
-def unless_silent(host: str, pause: timedelta = PAUSE) -> Iterator[None]:
+def unless_silent(
+    host: str, *, answers: tuple[type[Exception], ...] = (), pause: timedelta = PAUSE
+) -> Iterator[None]:
     """Ask a host inside, unless it was silent a short while ago.
 
     Args:
+        answers: Errors that say what the host has answered, however late.
         pause: Once in so long one caller tries whether it answers again.
 
     Raises:
@@ -47,13 +54,16 @@ def unless_silent(host: str, pause: timedelta = PAUSE) -> Iterator[None]:
     is_doubted = bool(_ask(lambda redis: redis.exists(doubt)))
     if is_doubted and not _ask(lambda redis: redis.set(turn, 1, nx=True, ex=pause)):
         raise SilentError
-    began, is_done = time.monotonic(), False
+    began, is_silent = time.monotonic(), False
     try:
         yield
-        is_done = True
+    except answers:
+        raise
+    except SILENCE:
+        is_silent = time.monotonic() - began > PATIENCE_SECONDS
+        raise
     finally:
-        # However it ended: the time limit of a task may have been first.
-        if not is_done and time.monotonic() - began > PATIENCE_SECONDS:
+        if is_silent:
             _ask(lambda redis: redis.set(doubt, 1, ex=FORGOTTEN_AFTER))
             _ask(lambda redis: redis.set(turn, 1, ex=pause))
         elif is_doubted:

@@ -136,10 +136,10 @@ def _ask(
                 seconds=SECONDS,
                 to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
             )
-            log.info("asked", delivery=delivery.pk, host=host, status=status)
-            _check_taken(status)
     except (safe_http.OutgoingError, SilentError) as error:
         raise UndeliveredError(str(error)) from error
+    log.info("asked", delivery=delivery.pk, host=host, status=status)
+    _check_taken(status)
 
 
 def _check_taken(status: int) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from backups_portal.lib import silent_hosts
 from backups_portal.lib.redis_client import redis_client
-from backups_portal.lib.silent_hosts import KEY, SilentError, unless_silent
+from backups_portal.lib.safe_http import OutgoingError
+from backups_portal.lib.silent_hosts import KEY, unless_silent
 
 
 @pytest.fixture
@@ -14,15 +15,19 @@ def host() -> str:
     return f"{uuid4()}.example.com"
 
 
+class RefusedError(OSError):
+    """The host has answered, and refused."""
+
+
 def is_asked(host: str, failure: type[Exception] | None = None) -> bool:
     """Whether a caller gets to the host, which then fails so."""
     asked = False
     try:
-        with unless_silent(host):
+        with unless_silent(host, answers=(RefusedError,)):
             asked = True
             if failure:
                 raise failure
-    except (SilentError, TimeoutError):
+    except (OSError, OutgoingError, ValueError):
         pass
     return asked
 
@@ -48,6 +53,25 @@ def test_one_that_fails_at_once_is_asked_again(host: str) -> None:
 def test_a_silent_one_is_not_asked(silent: str) -> None:
     assert not is_asked(silent)
     assert 50 < redis_client().ttl(f"{KEY}:{silent}:turn") <= 60
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_silence"),
+    [
+        (TimeoutError, True),
+        (ConnectionResetError, True),
+        (OutgoingError, True),
+        (RefusedError, False),
+        (ValueError, False),
+    ],
+)
+def test_only_no_answer_is_silence(
+    host: str, monkeypatch: pytest.MonkeyPatch, failure: type[Exception], is_silence: bool
+) -> None:
+    """A refusal that comes late is an answer, and our own fault is nothing of the host's."""
+    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+    assert is_asked(host, failure)
+    assert is_asked(host) is not is_silence
 
 
 def test_one_caller_tries_while_the_others_do_not_wait(silent: str) -> None:

@@ -3,9 +3,11 @@
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
 from typing import Any
 
 import pytest
+from django.core.mail import send_mail
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
@@ -70,7 +72,16 @@ def test_those_of_other_receivers_are_sent_meanwhile(
     assert sent.state == State.SENT
 
 
-def test_one_that_refuses_at_once_is_asked_each_time(
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    """Every answer takes longer than silence is put up with, and comes in time."""
+    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(channels, "SECONDS", 10.0)
+    settings.EMAIL_TIMEOUT = 10.0
+
+
+@pytest.mark.usefixtures("slow")
+def test_one_that_refuses_is_asked_each_time(
     project: Project, choose: Choose, hook: Receiver
 ) -> None:
     choose(webhook=hook.url)
@@ -78,6 +89,15 @@ def test_one_that_refuses_at_once_is_asked_each_time(
     fail(project, MESSAGES)
     tell()
     assert len(hook.asked) == MESSAGES
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_mail_server_that_refuses_somebody_is_asked_for_the_next(letters: Mailbox) -> None:
+    letters.unknown = "nobody@example.com"
+    with pytest.raises(SMTPRecipientsRefused):
+        send_mail("Hello", "", None, [letters.unknown])
+    send_mail("Hello", "", None, ["ada@example.com"])
+    assert len(letters.messages) == 1
 
 
 @pytest.fixture
