@@ -248,7 +248,8 @@ def _has_joined(account: Account, token: JsonObject) -> bool:
 
 def _ask_provider(ask: Callable[..., Response], method: str, url: str, **options: Any) -> Response:
     try:
-        with unless_silent(urlsplit(url).netloc, answers=(TooManyRedirects,), pause=PAUSE):
+        host = urlsplit(url).netloc
+        with unless_silent("sign-in", host, answers=(TooManyRedirects,), pause=PAUSE):
             return ask(method, url, **options)
     except SilentError as error:
         raise RequestException(str(error)) from error

@@ -21,5 +21,5 @@ class EmailBackend(smtp.EmailBackend):
             SilentError: the server let somebody wait in vain a short while ago.
             OSError: it did not take them (smtplib's errors are OSErrors).
         """
-        with unless_silent(f"{self.host}:{self.port}", answers=ANSWERS):
+        with unless_silent("mail", f"{self.host}:{self.port}", answers=ANSWERS):
             return super().send_messages(email_messages)

@@ -39,18 +39,25 @@ class SilentError(OSError):
 
 @contextmanager
 def unless_silent(
-    host: str, *, answers: tuple[type[Exception], ...] = (), pause: timedelta = PAUSE
+    purpose: str,
+    host: str,
+    *,
+    answers: tuple[type[Exception], ...] = (),
+    pause: timedelta = PAUSE,
 ) -> Iterator[None]:
     """Ask a host inside, unless it was silent a short while ago.
 
     Args:
+        purpose: What it is asked for, and by whom if others would suffer: only there it counts as
+            silent.
         answers: Errors that say what the host has answered, however late.
         pause: Once in so long one caller tries whether it answers again.
 
     Raises:
         SilentError: it was, and this is not the caller who tries.
     """
-    doubt, turn = f"{KEY}:{host}", f"{KEY}:{host}:turn"
+    doubt = f"{KEY}:{purpose}:{host}"
+    turn = f"{doubt}:turn"
     is_doubted = bool(_ask(lambda redis: redis.exists(doubt)))
     if is_doubted and not _ask(lambda redis: redis.set(turn, 1, nx=True, ex=pause)):
         raise SilentError

@@ -127,7 +127,8 @@ def _ask(
 ) -> None:
     try:
         host = safe_http.host_of(url)
-        with unless_silent(host):
+        # A webhook that hangs must not stop another owner's on the same host.
+        with unless_silent(f"{delivery.channel}:{delivery.project_id}", host):
             status = safe_http.send(
                 method,
                 url,

@@ -23,7 +23,7 @@ def is_asked(host: str, failure: type[Exception] | None = None) -> bool:
     """Whether a caller gets to the host, which then fails so."""
     asked = False
     try:
-        with unless_silent(host, answers=(RefusedError,)):
+        with unless_silent("test", host, answers=(RefusedError,)):
             asked = True
             if failure:
                 raise failure
@@ -42,7 +42,7 @@ def silent(host: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def end_pause(host: str) -> None:
-    redis_client().delete(f"{KEY}:{host}:turn")
+    redis_client().delete(f"{KEY}:test:{host}:turn")
 
 
 def test_one_that_fails_at_once_is_asked_again(host: str) -> None:
@@ -52,7 +52,7 @@ def test_one_that_fails_at_once_is_asked_again(host: str) -> None:
 
 def test_a_silent_one_is_not_asked(silent: str) -> None:
     assert not is_asked(silent)
-    assert 50 < redis_client().ttl(f"{KEY}:{silent}:turn") <= 60
+    assert 50 < redis_client().ttl(f"{KEY}:test:{silent}:turn") <= 60
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_only_no_answer_is_silence(
 
 def test_one_caller_tries_while_the_others_do_not_wait(silent: str) -> None:
     end_pause(silent)
-    with unless_silent(silent):
+    with unless_silent("test", silent):
         assert not is_asked(silent)
     assert is_asked(silent), "it has answered"
 

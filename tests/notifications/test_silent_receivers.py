@@ -19,7 +19,7 @@ from backups_portal.notifications.notification_settings import Choice, change_no
 from backups_portal.projects.models import Project
 from tests import factories
 from tests.notifications.conftest import DEFAULTS, Choose, happen, tell
-from tests.notifications.receivers import Mailbox, Receiver, receiver
+from tests.notifications.receivers import Mailbox, Receiver
 
 pytestmark = pytest.mark.django_db
 State = Delivery.State
@@ -56,20 +56,54 @@ def test_one_message_waits_for_it_and_the_others_are_sent_later(
         assert delivery.retry_at > timezone.now() + silent_hosts.PAUSE - timedelta(seconds=5)
 
 
-def test_those_of_other_receivers_are_sent_meanwhile(
-    project: Project, owner: Account, choose: Choose, hook: Receiver
+def test_those_of_another_project_are_sent_to_the_same_host_meanwhile(
+    project: Project,
+    owner: Account,
+    choose: Choose,
+    hook: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     choose(webhook=hook.url)
     hook.hang = 30
+    fail(project)
+    tell()
+    hook.hang = 0
+    monkeypatch.setattr(channels, "SECONDS", 10.0)
     other = factories.make_project_row(owner=owner)
-    with receiver() as good:
-        change_notifications(
-            project=other, actor=owner, choice=Choice(**{**DEFAULTS, "webhook": good.url})
-        )
-        fail(project, MESSAGES)
-        fail(other)
-        *_, sent = tell()
-    assert sent.state == State.SENT
+    change_notifications(
+        project=other, actor=owner, choice=Choice(**{**DEFAULTS, "webhook": hook.url})
+    )
+    fail(project)
+    fail(other)
+    here, there = tell()
+    assert (here.reason, there.state) == (SILENT, State.SENT)
+
+
+@pytest.fixture
+def silence() -> Iterator[socket.socket]:
+    """A mail server that takes connections, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+def test_a_silent_webhook_stops_no_mail(
+    project: Project,
+    choose: Choose,
+    letters: Mailbox,
+    settings: Any,
+    silence: socket.socket,
+) -> None:
+    """Its address may be that of the mail server."""
+    settings.WEBHOOK_PRIVATE_ADDRESSES = True
+    settings.EMAIL_PORT = silence.getsockname()[1]
+    choose(webhook=f"http://127.0.0.1:{settings.EMAIL_PORT}/", by_email=False)
+    fail(project)
+    (waiting,) = tell()
+    assert waiting.reason == "There was no answer within 0.2 seconds."
+    choose(by_email=True)
+    fail(project)
+    (letter,) = tell()
+    assert letter.reason == "The mail server refused it."
 
 
 @pytest.fixture
@@ -98,13 +132,6 @@ def test_a_mail_server_that_refuses_somebody_is_asked_for_the_next(letters: Mail
         send_mail("Hello", "", None, [letters.unknown])
     send_mail("Hello", "", None, ["ada@example.com"])
     assert len(letters.messages) == 1
-
-
-@pytest.fixture
-def silence() -> Iterator[socket.socket]:
-    """A mail server that takes connections, and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield listening
 
 
 def test_a_mail_server_that_says_nothing(
