@@ -33,6 +33,7 @@ def send(delivery: Delivery) -> None:
 
     Raises:
         UndeliveredError: it did not arrive.
+        SilentError: it was not sent, as its server did not answer a short while ago.
         UnwantedError: nobody is there for it any more.
     """
     _check_wanted(delivery)
@@ -59,8 +60,8 @@ def _send_email(delivery: Delivery) -> None:
     message = _email_of(delivery, account)
     try:
         message.send()
-    except SilentError as error:
-        raise UndeliveredError(str(error)) from error
+    except SilentError:
+        raise
     except OSError as error:
         # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
         log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
@@ -137,7 +138,7 @@ def _ask(
                 seconds=SECONDS,
                 to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
             )
-    except (safe_http.OutgoingError, SilentError) as error:
+    except safe_http.OutgoingError as error:
         raise UndeliveredError(str(error)) from error
     log.info("asked", delivery=delivery.pk, host=host, status=status)
     _check_taken(status)

@@ -9,6 +9,7 @@ from django.utils import timezone
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.silent_hosts import PAUSE, SilentError
 from backups_portal.notifications.channels import send
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery
@@ -60,8 +61,20 @@ class DeliveryJob(LeasedJob[Delivery]):
             send(self.row)
         except UnwantedError as error:
             self._end(State.DROPPED, str(error))
+        except SilentError as error:
+            self._wait(error)
         else:
             self._end(State.SENT, "")
+
+    def _wait(self, error: SilentError) -> None:
+        """Wait for a server without counting an attempt, for as long as all of them would take."""
+        waits = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES))
+        now = timezone.now()
+        if now > self.row.created_at + waits:
+            raise UndeliveredError(str(error)) from error
+        then = now + PAUSE
+        self.postpone(then, reason=str(error), attempts=self.row.attempts - 1)
+        log.info("notification waits for its server", delivery=self.pk, at=then)
 
     def retry_at(self, error: Exception) -> datetime | None:
         tries = self.row.attempts - 1

@@ -14,6 +14,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import send_link
 from backups_portal.lib import silent_hosts
 from backups_portal.notifications import channels
+from backups_portal.notifications.delivery import deliver
 from backups_portal.notifications.models import Delivery
 from backups_portal.notifications.notification_settings import Choice, change_notifications
 from backups_portal.projects.models import Project
@@ -34,7 +35,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(silent_hosts, "KEY", f"test:{timezone.now()}")
     settings.EMAIL_TIMEOUT = 0.2
-    settings.NOTIFICATION_RETRY_MINUTES = [1]
+    settings.NOTIFICATION_RETRY_MINUTES = [1, 4]
 
 
 def fail(project: Project, times: int = 1) -> None:
@@ -55,6 +56,38 @@ def test_one_message_waits_for_it_and_the_others_are_sent_later(
         assert (delivery.state, delivery.reason) == (State.QUEUED, SILENT)
         assert delivery.retry_at is not None
         assert delivery.retry_at > timezone.now() + silent_hosts.PAUSE - timedelta(seconds=5)
+
+
+class TestOneThatWaits:
+    @pytest.fixture
+    def waiting(self, project: Project, choose: Choose, hook: Receiver) -> Delivery:
+        """A message that was not sent, since an earlier one waited in vain."""
+        choose(webhook=hook.url)
+        hook.hang = 30
+        fail(project, 2)
+        tried, waiting = tell()
+        assert (tried.attempts, waiting.reason) == (1, SILENT)
+        Delivery.objects.filter(pk=tried.pk).delete()
+        return waiting
+
+    def again(self, waiting: Delivery) -> Delivery:
+        Delivery.objects.update(retry_at=timezone.now(), lease_until=timezone.now())
+        deliver(waiting.pk)
+        return Delivery.objects.get()
+
+    def test_has_used_up_no_attempt(self, waiting: Delivery) -> None:
+        for _ in range(3):
+            waiting = self.again(waiting)
+        assert (waiting.state, waiting.attempts) == (State.QUEUED, 0)
+        assert waiting.retry_at is not None
+        assert waiting.retry_at < timezone.now() + silent_hosts.PAUSE
+
+    def test_does_so_once_all_attempts_would_be_over(self, waiting: Delivery) -> None:
+        Delivery.objects.update(created_at=timezone.now() - timedelta(minutes=6))
+        waiting = self.again(waiting)
+        assert (waiting.state, waiting.attempts) == (State.QUEUED, 1)
+        assert self.again(waiting).state == State.QUEUED
+        assert self.again(waiting).state == State.FAILED
 
 
 def test_those_of_another_project_are_sent_to_the_same_host_meanwhile(
