@@ -66,9 +66,11 @@ def choose_server(name: str = "") -> DatabaseServer:
 
 def _refuse(name: str, *, away: DatabaseServer | None) -> NoReturn:
     """Say why no server takes a project; `away` would, if it answered."""
-    none = f"The database server “{name}” is not" if name else "No database server is"
+    named = f"The database server “{name}” is not"
     if away is None:
+        none = named if name else "No database server is"
         raise ProvisioningError(f"{none} accepting new projects right now.", cause=Cause.NO_ROOM)
+    none = named if name else "No database server with room is"
     raise ProvisioningError(
         f"{none} responding right now.", cause=Cause.DATABASE_UNREACHABLE
     ) from ServerDownError(away.trouble)

@@ -71,7 +71,7 @@ def test_a_server_that_is_known_to_be_away_is_waited_for(
     DatabaseServer.objects.update(unreachable_since=now, checked_at=now, trouble="refused")
     waiting = run(ask(snapshot, owner))
     assert (waiting.state, waiting.cause) == (Restore.State.QUEUED, Cause.DATABASE_UNREACHABLE)
-    assert waiting.reason == "No database server is responding right now."
+    assert waiting.reason == "No database server with room is responding right now."
     DatabaseServer.objects.update(unreachable_since=None)
     assert run(waiting).state == Restore.State.COMPLETED
 
