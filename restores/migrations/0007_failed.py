@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    # Killed in the middle, it leaves an index, perhaps half of one: made again, it begins anew.
+    # Killed in the middle, it leaves an index, perhaps half of one: made again, it builds a new one.
     atomic = False
 
     dependencies = [

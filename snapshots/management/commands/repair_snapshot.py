@@ -36,7 +36,7 @@ class Command(OperatorCommand):
         failed = 0
         snapshots = _chosen(options)
         if snapshots:
-            # One that is killed has put objects back, and tells of none.
+            # One that is killed has put objects back, and leaves no line.
             record(
                 action="snapshot.repair_started",
                 actor=None,

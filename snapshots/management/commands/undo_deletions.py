@@ -44,7 +44,7 @@ class Command(OperatorCommand):
             if storage is None:
                 raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
             if options["yes"]:
-                # One that is killed has brought objects back, and tells of none.
+                # One that is killed has brought objects back, and leaves no line.
                 _record("storage.undo_started", storage, since=since)
             for changed in find_changed(storage, options["since"]):
                 what = "deleted" if changed.is_deleted else "overwritten"
