@@ -5,7 +5,7 @@ from functools import partial
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -150,3 +150,19 @@ def test_what_changes_a_storage_is_told_of_before_it_begins(
     with pytest.raises(KilledError):
         call_command(*command, stdout=StringIO())
     assert AuditEvent.objects.filter(action=action, details__via="command").count() == 1
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_repair_says_which_backups_or_how_many(storage_url: str, *, by_id: bool) -> None:
+    """A subject has no room for all their ids."""
+    snapshots = [factories.make_snapshot(factories.make_project_row()) for _ in range(6)]
+    for snapshot in snapshots:
+        SnapshotCopy.objects.create(
+            snapshot=snapshot, state="copied", place="s3://copies", copied_at=timezone.now()
+        )
+    which = str(snapshots[0].pk) if by_id else "--all"
+    with pytest.raises(CommandError, match="could not be repaired"):
+        call_command("repair_snapshot", which, stdout=StringIO())
+    begun = AuditEvent.objects.get(action="snapshot.repair_started")
+    details = [begun.details.get(name) for name in ("option", "backups")]
+    assert (begun.subject, *details) == ((which, "", 1) if by_id else ("", "--all", 6))

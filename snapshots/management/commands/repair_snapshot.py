@@ -36,12 +36,7 @@ class Command(OperatorCommand):
         failed = 0
         snapshots = _chosen(options)
         if snapshots:
-            # One that is killed has put objects back, and leaves no line.
-            record(
-                action="snapshot.repair_started",
-                actor=None,
-                subject=", ".join(str(snapshot.pk) for snapshot in snapshots),
-            )
+            _record_start(options, len(snapshots))
         for snapshot in snapshots:
             try:
                 repaired = repair(snapshot)
@@ -72,3 +67,14 @@ def _chosen(options: JsonObject) -> list[Snapshot]:
         return needing_repair()
     rows = Snapshot.objects.completed().filter(copy__state="copied").defer("table_rows")
     return list(rows.order_by("taken_at"))
+
+
+def _record_start(options: JsonObject, backups: int) -> None:
+    """Record what begins: one that is killed has put objects back, and leaves no line."""
+    option = next((f"--{name}" for name in ("needed", "all") if options[name]), "")
+    record(
+        action="snapshot.repair_started",
+        actor=None,
+        subject=str(options["snapshot"] or ""),
+        details={"option": option, "backups": backups},
+    )
