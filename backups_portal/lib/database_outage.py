@@ -2,6 +2,7 @@
 
 import psycopg
 from django.db import InterfaceError, OperationalError
+from psycopg import errors
 
 from backups_portal.lib.failure_causes import Cause, driver_cause, first_line
 
@@ -9,14 +10,26 @@ RETRY_AFTER_SECONDS = 30
 # Django's exceptions are none of psycopg's: they have those as their cause.
 DJANGO_ERRORS = (OperationalError, InterfaceError)
 DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError)
+# What a server that answers has run out of. Class 53 also has limits of one statement.
+SHORTAGES: dict[type[psycopg.Error], str] = {
+    errors.DiskFull: "cannot store anything right now",
+    errors.OutOfMemory: "has too little memory right now",
+    errors.TooManyConnections: "takes no more connections right now",
+}
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell whether an exception says that a database server is away, or has no room.
+    """Tell whether an exception says that a database server is away, or has run out of something.
 
     A statement that was refused, or took too long, is no outage: it would fail again.
     """
-    return _cause(error) in (Cause.DATABASE_UNREACHABLE, Cause.NO_ROOM)
+    return bool(shortage(error)) or _cause(error) is Cause.DATABASE_UNREACHABLE
+
+
+def shortage(error: BaseException | None) -> str:
+    """Say what a server that answers cannot do, as in SHORTAGES; "" if it is none of that."""
+    driver_error = error.__cause__ if isinstance(error, DJANGO_ERRORS) else error
+    return next((words for kind, words in SHORTAGES.items() if isinstance(driver_error, kind)), "")
 
 
 def _cause(error: BaseException | None) -> Cause | None:
