@@ -15,9 +15,10 @@ from django.db.models import Q, QuerySet
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.provisioning import database_name, drop_database, unsettled
-from backups_portal.projects.database_dsn import server_url
+from backups_portal.projects.database_dsn import answering_url
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.project_creation import Instance, installation, settle_instance
+from backups_portal.projects.servers import away_servers
 from restores.database_build import drop_build
 from restores.models import Build, Proof, Restore
 from restores.warm_restores import unwanted
@@ -44,7 +45,9 @@ def _leftovers(now: datetime) -> list[QuerySet[Build]]:
     idle = Q(lease_until=None) | Q(lease_until__lt=now)
     proofs = Proof.objects.exclude(state__in=Proof.UNFINISHED).filter(is_kept=False)
     restores = Restore.objects.filter(state=Restore.State.FAILED)
-    return [rows.filter(idle).exclude(prefix="") for rows in (proofs, restores)]
+    # Asked every minute, a server that is away would keep workers waiting all the time.
+    reachable = ~Q(server__in=away_servers(now))
+    return [rows.filter(idle, reachable).exclude(prefix="") for rows in (proofs, restores)]
 
 
 def _drop_left(rows: QuerySet[Build]) -> list[str]:
@@ -70,8 +73,8 @@ def drop_strays() -> list[str]:
 def _drop(server: DatabaseServer) -> list[str]:
     # No task is at work for longer than its limit.
     older_than = DAY + settings.TASK_LIMIT
-    url = server_url(server)
     try:
+        url = answering_url(server)
         begun = unsettled(url, made_by=installation(), older_than=older_than)
         return [database_name(prefix) for prefix in begun if _drop_one(server, url, prefix)]
     except psycopg.Error:

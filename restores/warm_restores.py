@@ -23,7 +23,7 @@ from backups_portal.projectdb.sealed_databases import (
     take_over_database,
 )
 from backups_portal.projectdb.tokens import renew_tokens
-from backups_portal.projects.database_dsn import keyring, server_url
+from backups_portal.projects.database_dsn import answering_url, keyring, server_url
 from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.projects.project_creation import Instance, installation, new_password
 from restores.build_steps import Step
@@ -69,7 +69,7 @@ def kept_for(snapshot: Snapshot) -> Proof | None:
     if proof is None or proof.server is None:
         return None
     try:
-        check_seal(server_url(proof.server), prefix=proof.prefix, seal=Seal(**proof.seal))
+        check_seal(answering_url(proof.server), prefix=proof.prefix, seal=Seal(**proof.seal))
     except (SealBrokenError, psycopg.Error) as error:
         log.warning("a restore of snapshot %s would be cold: %s", snapshot.pk, error)
         return None

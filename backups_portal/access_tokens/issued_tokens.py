@@ -46,6 +46,7 @@ def tokens_of(account: Account) -> QuerySet[AccessToken]:
     return AccessToken.objects.unrevoked().filter(account=account)
 
 
+@transaction.atomic
 def make_access_token(
     *,
     account: Account,
@@ -91,6 +92,7 @@ def make_access_token(
     return NewAccessToken(row, value)
 
 
+@transaction.atomic
 def revoke_access_token(
     *, account: Account, token_id: int, address: str | None = None
 ) -> AccessToken | None:

@@ -237,6 +237,7 @@ class AccountAdapter(DefaultAccountAdapter):
 class SessionsAdapter(DefaultUserSessionsAdapter):
     """Writes down that browsers were signed out."""
 
+    @transaction.atomic
     def end_sessions(self, sessions: list[UserSession]) -> None:
         super().end_sessions(sessions)
         for session in sessions[:1]:

@@ -30,6 +30,7 @@ from backups_portal.accounts.sign_in_limits import CODE, PASSKEY_TOLD, RESET, ta
 from backups_portal.accounts.tasks import send_reset_link
 from backups_portal.audit.recorder import address_of, record
 from backups_portal.lib.client_address import neighbourhood
+from backups_portal.lib.leased_job import check_broker
 from backups_portal.lib.loggers import get_logger
 from backups_portal.ui.form_widgets import OnceInput
 from backups_portal.ui.visible_names import name_problem
@@ -244,6 +245,7 @@ class ForgottenForm(account.ResetPasswordForm):
         if not RESET.take(whose(email)):
             record(action="account.link_wanted", actor=None, subject=email, address=address)
             try:
+                check_broker()
                 send_reset_link.delay(email)
             except OperationalError:
                 log.exception("the queue takes no messages")

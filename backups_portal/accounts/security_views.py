@@ -11,6 +11,7 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
@@ -85,13 +86,14 @@ class EndSessionView(View):
         account = account_of(request)
         found = UserSession.objects.filter(user=account, pk=session).first()
         if found and not found.is_current():
-            found.end()
-            record(
-                action="session.ended",
-                actor=account,
-                subject=device_of(found.user_agent),
-                details={"from": found.ip},
-                address=address_of(request),
-            )
+            with transaction.atomic():
+                found.end()
+                record(
+                    action="session.ended",
+                    actor=account,
+                    subject=device_of(found.user_agent),
+                    details={"from": found.ip},
+                    address=address_of(request),
+                )
         messages.success(request, "That browser was signed out.")
         return redirect("security")

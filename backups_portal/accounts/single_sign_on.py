@@ -7,7 +7,11 @@ that userinfo is of the same person, and whose address may join which account.
 import hashlib
 import hmac
 import secrets
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import get_adapter as get_account_adapter
 from allauth.account.models import EmailAddress
@@ -22,23 +26,26 @@ from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOA
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_not_required
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
-from requests import RequestException
+from requests import RequestException, Response, Session, TooManyRedirects
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of, record
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.silent_hosts import SilentError, unless_silent
 from backups_portal.sign_in_settings import PROVIDER
 from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
+# People wait at the door meanwhile.
+PAUSE = timedelta(seconds=10)
 UID_LENGTH = SocialAccount._meta.get_field("uid").max_length
 
 
@@ -88,6 +95,12 @@ class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     """Decides who comes in by the provider, and says why not."""
+
+    def get_requests_session(self) -> Session:
+        """Return a session in which not every thread waits for a provider that is silent."""
+        session: Session = super().get_requests_session()
+        session.request = partial(_ask_provider, session.request)  # type: ignore[method-assign]
+        return session
 
     def on_authentication_error(
         self,
@@ -155,6 +168,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         account.name = "" if name_problem(name) else name
         return account
 
+    @transaction.atomic
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Any:
         account = super().save_user(request, sociallogin, form)
         details = {"account": account.pk, "by": "single sign-on"}
@@ -230,6 +244,15 @@ def _has_joined(account: Account, token: JsonObject) -> bool:
     """Tell whether a person of the token's provider signs in to an account already."""
     joined = SocialAccount.objects.filter(user=account)
     return joined.filter(extra_data__id_token__iss=token.get("iss")).exists()
+
+
+def _ask_provider(ask: Callable[..., Response], method: str, url: str, **options: Any) -> Response:
+    try:
+        host = urlsplit(url).netloc
+        with unless_silent("sign-in", host, answers=(TooManyRedirects,), pause=PAUSE):
+            return ask(method, url, **options)
+    except SilentError as error:
+        raise RequestException(str(error)) from error
 
 
 def _away(request: HttpRequest, error: Exception) -> HttpResponse:

@@ -1,5 +1,6 @@
 """Health of a web process, for load balancers: it lives, and what it needs answers."""
 
+from datetime import timedelta
 from http import HTTPStatus
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from backups_portal.lib.redis_client import TASK_SECONDS, redis_client
 
 log = get_logger(__name__)
 
+PROBE = "backups-portal:probe"
 OK, UNAVAILABLE, UNKNOWN = "ok", "unavailable", "unknown"
 
 
@@ -29,7 +31,7 @@ def readiness(parts: dict[str, str]) -> JsonResponse:
 
 
 def servers() -> dict[str, str]:
-    """Ask PostgreSQL and Redis whether they answer."""
+    """Ask PostgreSQL and Redis whether they work."""
     answers = {"database": database_answers(), "redis": redis_answers()}
     return {name: OK if works else UNAVAILABLE for name, works in answers.items()}
 
@@ -58,10 +60,10 @@ def database_answers() -> bool:
 
 
 def redis_answers() -> bool:
-    """Tell whether Redis answers."""
+    """Tell whether Redis answers, and takes what is written: one that is full queues nothing."""
     try:
-        redis_client(TASK_SECONDS).ping()
+        redis_client(TASK_SECONDS).set(PROBE, 1, ex=timedelta(minutes=1))
     except RedisError as error:
-        log.error("Redis does not answer", error=error)
+        log.error("Redis does not answer, or takes nothing", error=error)
         return False
     return True

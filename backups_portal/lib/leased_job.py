@@ -18,11 +18,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
+from redis.exceptions import RedisError
 from structlog.contextvars import bound_contextvars
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.leases import QUEUED, Leased, LeaseLostError, LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.redis_client import redis_client
 
 log = get_logger(__name__)
 
@@ -328,11 +330,24 @@ def may_wait(what: str) -> Iterator[None]:
         log.warning("broker is away, to be sent later: %s", what, exc_info=True)
 
 
+def check_broker() -> None:
+    """Make sure that Redis answers now: a page does not wait as long as a message may.
+
+    Raises:
+        BrokerError: it does not.
+    """
+    try:
+        redis_client().ping()
+    except RedisError as error:
+        raise BrokerError(str(error)) from error
+
+
 def send_on_commit(task: Task, pk: uuid.UUID) -> None:
     """Send a queued row to the workers once it is committed; see `may_wait`."""
 
     def send() -> None:
         with may_wait(f"{task.name} {pk}"):
+            check_broker()
             task.delay(str(pk))
 
     transaction.on_commit(send)

@@ -14,6 +14,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.lib import safe_http
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.silent_hosts import SilentError, unless_silent
 from backups_portal.notifications.digest_link import address_to_turn_off
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, Kind, NotificationSettings
@@ -36,6 +37,7 @@ def send(delivery: Delivery) -> None:
 
     Raises:
         UndeliveredError: it did not arrive.
+        SilentError: it was not sent, as its server did not answer a short while ago.
         UnwantedError: nobody is there for it any more.
     """
     _check_wanted(delivery)
@@ -62,6 +64,8 @@ def _send_email(delivery: Delivery) -> None:
     message = _email_of(delivery, account)
     try:
         message.send()
+    except SilentError:
+        raise
     except OSError as error:
         # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
         log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
@@ -127,21 +131,29 @@ def _ask(
     delivery: Delivery, method: str, url: str, headers: dict[str, str], content: bytes
 ) -> None:
     try:
-        status, retry_after = safe_http.send(
-            method,
-            url,
-            headers={"User-Agent": AGENT, **headers},
-            content=content,
-            seconds=SECONDS,
-            to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
-        )
+        host = safe_http.host_of(url)
+        # A webhook that hangs must not stop another owner's on the same host.
+        with unless_silent(f"{delivery.channel}:{delivery.project_id}", host):
+            answer = safe_http.send(
+                method,
+                url,
+                headers={"User-Agent": AGENT, **headers},
+                content=content,
+                seconds=SECONDS,
+                to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
+            )
     except safe_http.OutgoingError as error:
         raise UndeliveredError(str(error)) from error
-    log.info("asked", delivery=delivery.pk, host=safe_http.host_of(url), status=status)
+    log.info("asked", delivery=delivery.pk, host=host, status=answer.status)
+    _check_taken(answer)
+
+
+def _check_taken(answer: safe_http.Answer) -> None:
+    status = answer.status
     if 300 <= status < 400:
         raise UndeliveredError(f"It answered {status}: redirects are not followed.")
     if not 200 <= status < 300:
-        then = parse_retry_after(retry_after, timezone.now()) if status in BUSY else None
+        then = parse_retry_after(answer.retry_after, timezone.now()) if status in BUSY else None
         raise UndeliveredError(f"It answered {status}.", retry_at=then)
 
 

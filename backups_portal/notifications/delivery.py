@@ -9,6 +9,7 @@ from django.utils import timezone
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.silent_hosts import PAUSE, SilentError
 from backups_portal.notifications.channels import send
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery
@@ -19,6 +20,9 @@ State = Delivery.State
 KEPT = timedelta(days=30)
 AT_A_TIME = 1_000
 TOO_LONG = "It took too long."
+# A message that ends its worker each time, perhaps when it was sent, must not do so without end.
+MOST_ATTEMPTS = 10
+INTERRUPTED = f"Sending it was interrupted {MOST_ATTEMPTS} times. It may have arrived."
 UNEXPECTED = "Something went wrong on our side. The operators' log has the details."
 
 
@@ -36,6 +40,7 @@ class DeliveryJob(LeasedJob[Delivery]):
     name = "delivery"
     told = (UndeliveredError,)
     unexpected = UNEXPECTED
+    interrupted = INTERRUPTED
 
     def facts(self) -> dict[str, object]:
         return {**super().facts(), "project": self.row.project_id}
@@ -47,13 +52,29 @@ class DeliveryJob(LeasedJob[Delivery]):
         waiting = Delivery.objects.without_early(timezone.now())
         return waiting.claim(self.pk, lease=settings.LEASE)
 
+    def begin(self) -> None:
+        self.max_attempts = len(settings.NOTIFICATION_RETRY_MINUTES) + MOST_ATTEMPTS
+        super().begin()
+
     def work(self) -> None:
         try:
             send(self.row)
         except UnwantedError as error:
             self._end(State.DROPPED, str(error))
+        except SilentError as error:
+            self._wait(error)
         else:
             self._end(State.SENT, "")
+
+    def _wait(self, error: SilentError) -> None:
+        """Wait for a server without counting an attempt, for as long as all of them would take."""
+        waits = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES))
+        now = timezone.now()
+        if now > self.row.created_at + waits:
+            raise UndeliveredError(str(error)) from error
+        then = now + PAUSE
+        self.postpone(then, reason=str(error), attempts=self.row.attempts - 1)
+        log.info("notification waits for its server", delivery=self.pk, at=then)
 
     def retry_at(self, error: Exception) -> datetime | None:
         now, tries = timezone.now(), self.row.attempts - 1

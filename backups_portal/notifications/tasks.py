@@ -6,7 +6,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from backups_portal.celery import app
-from backups_portal.lib.leased_job import JobFailedError, may_wait
+from backups_portal.lib.leased_job import JobFailedError, check_broker, may_wait
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications import delivery
 from backups_portal.notifications.digest_schedule import due_digests, queue_digest
@@ -64,4 +64,5 @@ def enqueue(delivery_ids: Iterable[UUID]) -> None:
 def enqueue_soon(delivery_ids: Iterable[UUID]) -> None:
     """Enqueue for a page, which need not fail when the broker is away."""
     with may_wait("notifications"):
+        check_broker()
         enqueue(delivery_ids)

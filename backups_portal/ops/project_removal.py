@@ -18,7 +18,7 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.models import Delivery, NotificationSettings
 from backups_portal.objectives.models import Objective
 from backups_portal.projectdb.provisioning import drop_database
-from backups_portal.projects.database_dsn import server_url
+from backups_portal.projects.database_dsn import answering_url
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Proof, Restore
@@ -44,8 +44,9 @@ def remove_if_over(project_id: UUID, now: datetime) -> bool:
         return False
     if not (_drop_database(project) and _delete_backups(project)):
         return False
-    if Project.objects.filter(pk=project.pk, removed_at=None).update(removed_at=now):
-        record(action="project.data_removed", actor=None, project=project)
+    with transaction.atomic():
+        if Project.objects.filter(pk=project.pk, removed_at=None).update(removed_at=now):
+            record(action="project.data_removed", actor=None, project=project)
     return True
 
 
@@ -109,7 +110,7 @@ def _is_in_use(project: Project, now: datetime) -> bool:
 
 def _drop_database(project: Project) -> bool:
     try:
-        drop_database(server_url(project.server), prefix=project.prefix)
+        drop_database(answering_url(project.server), prefix=project.prefix)
     except psycopg.Error:
         log.warning("could not drop the database", project=project.pk, exc_info=True)
         return False

@@ -15,7 +15,7 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from backups_portal.audit.recorder import acting_by
-from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage
+from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage, shortage
 from backups_portal.portal_api.preconditions import described_path
 from backups_portal.portal_api.problem_details import ProblemError, problem
 from backups_portal.portal_api.token_auth import NO_TOKEN, Parameters, identify
@@ -28,7 +28,7 @@ NOTHING = "There is nothing at this address, or it belongs to a project you have
 DEFECT = "Something went wrong on our side. It was logged, and nothing was lost."
 DAMAGED = "The address or the headers of this request are not valid. Nothing was changed."
 OUTAGE = (
-    "The portal's database is not responding. Nothing was lost; try again in "
+    "The portal's database {words}. Nothing was lost; try again in "
     f"{RETRY_AFTER_SECONDS} seconds."
 )
 # By the name of an address and a method: why it is missing, if that needs more words.
@@ -145,19 +145,21 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def server_error(request: HttpRequest) -> HttpResponse:
     """Answer a defect, or an outage, in the form that belongs to the address."""
     # Django calls this while it handles the exception.
-    if is_outage(sys.exception()):
-        return _outage(request)
+    error = sys.exception()
+    if is_outage(error):
+        return _outage(request, shortage(error) or "is not responding")
     if request.path.startswith(ROOT):
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
     return defaults.server_error(request)
 
 
-def _outage(request: HttpRequest) -> HttpResponse:
+def _outage(request: HttpRequest, words: str) -> HttpResponse:
     if request.path.startswith(ROOT):
-        response = problem(HTTPStatus.SERVICE_UNAVAILABLE, OUTAGE)
+        response = problem(HTTPStatus.SERVICE_UNAVAILABLE, OUTAGE.format(words=words))
     else:
         # Without the request: what pages are told of it asks the database.
-        page = loader.get_template("503.html").render({"seconds": RETRY_AFTER_SECONDS})
+        context = {"seconds": RETRY_AFTER_SECONDS, "words": words}
+        page = loader.get_template("503.html").render(context)
         response = HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE)
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     response["Cache-Control"] = "no-store"

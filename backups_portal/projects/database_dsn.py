@@ -32,6 +32,19 @@ def server_url(server: DatabaseServer) -> str:
     return keyring().open(server.sealed_url, SERVER_PURPOSE)
 
 
+def answering_url(server: DatabaseServer) -> str:
+    """Return the same of a server that is not known to be away.
+
+    Raises:
+        ServerDownError: it is; each statement would wait for it in vain.
+    """
+    if since := server.down_since:
+        raise ServerDownError(
+            f"The database server has not answered since {day_and_time(since)} UTC."
+        )
+    return server_url(server)
+
+
 def admin_dsn(project: Project, *, statement_seconds: int | None = None) -> str:
     """Return the URL of a project's database for the role that made it.
 
@@ -42,7 +55,9 @@ def admin_dsn(project: Project, *, statement_seconds: int | None = None) -> str:
         ServerDownError: its server is known not to answer.
     """
     return database_url(
-        _answering(project.server), database=project.database, statement_seconds=statement_seconds
+        answering_url(project.server),
+        database=project.database,
+        statement_seconds=statement_seconds,
     )
 
 
@@ -56,21 +71,12 @@ def project_dsn(project: Project, *, statement_seconds: int | None = None) -> st
         ServerDownError: its server is known not to answer.
     """
     return database_url(
-        _answering(project.server),
+        answering_url(project.server),
         database=project.database,
         user=project.role,
         password=keyring().open(project.sealed_password, PASSWORD_PURPOSE),
         statement_seconds=statement_seconds,
     )
-
-
-def _answering(server: DatabaseServer) -> str:
-    """Return the server's URL, unless the server is known to be away."""
-    if since := server.down_since:
-        raise ServerDownError(
-            f"The database server has not answered since {day_and_time(since)} UTC."
-        )
-    return server_url(server)
 
 
 def why_silent(project: Project, error: psycopg.Error, *, of_rows: bool = False) -> str:

@@ -65,19 +65,19 @@ def make_token(
         )
         # Until both transactions have ended.
         hold_right(actor, Permission.MANAGE_API, project)
-    details = {
-        "last_four": token.last_four,
-        "permission": permission,
-        "expires_at": expires_at.isoformat() if expires_at else "never",
-    }
-    record(
-        action="token.created",
-        actor=actor,
-        project=project,
-        subject=name,
-        details=details,
-        address=address,
-    )
+        details = {
+            "last_four": token.last_four,
+            "permission": permission,
+            "expires_at": expires_at.isoformat() if expires_at else "never",
+        }
+        record(
+            action="token.created",
+            actor=actor,
+            project=project,
+            subject=name,
+            details=details,
+            address=address,
+        )
     return token
 
 
@@ -89,17 +89,17 @@ def revoke_token(
     Raises:
         DatabaseUnreachableError: the main database does not answer.
     """
-    with _database(project) as connection:
+    with transaction.atomic(), _database(project) as connection, connection.transaction():
         token = profile_tokens.delete_profile_token(connection, token_id)
-    if token is not None:
-        record(
-            action="token.revoked",
-            actor=actor,
-            project=project,
-            subject=token.name,
-            details={"last_four": token.last_four},
-            address=address,
-        )
+        if token is not None:
+            record(
+                action="token.revoked",
+                actor=actor,
+                project=project,
+                subject=token.name,
+                details={"last_four": token.last_four},
+                address=address,
+            )
     return token
 
 

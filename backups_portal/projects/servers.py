@@ -2,10 +2,12 @@
 
 from contextlib import nullcontext
 from datetime import datetime
+from typing import NoReturn
 
 import psycopg
 from django.conf import settings
-from django.db.models import Count, F, FloatField, Q
+from django.db import transaction
+from django.db.models import Count, F, FloatField, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -16,7 +18,12 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.provisioning import ProvisioningError
-from backups_portal.projects.database_dsn import SERVER_PURPOSE, keyring, server_url
+from backups_portal.projects.database_dsn import (
+    SERVER_PURPOSE,
+    ServerDownError,
+    keyring,
+    server_url,
+)
 from backups_portal.projects.errors import ServerRefusedError
 from backups_portal.projects.models import SEEN_COUNTS_FOR, DatabaseServer, Project
 
@@ -38,7 +45,7 @@ def choose_server(name: str = "") -> DatabaseServer:
 
     Raises:
         ProvisioningError: there is none of that name, or it, or all of them, are closed, full or
-            away.
+            away; its cause is a ServerDownError where one that is away would take it.
     """
     if not DatabaseServer.objects.exists():
         register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
@@ -49,21 +56,24 @@ def choose_server(name: str = "") -> DatabaseServer:
         servers = servers.filter(name=name)
         if not servers.exists():
             raise ProvisioningError(f"There is no database server “{name}”.", cause=Cause.REMOVED)
-    taking = servers.filter(
-        ~_away(timezone.now()),
-        Q(max_projects=None) | Q(max_projects__gt=F("held")),
-        is_open=True,
-    )
+    with_room = servers.filter(Q(max_projects=None) | Q(max_projects__gt=F("held")), is_open=True)
     load = (F("held") + 1) / Cast("weight", FloatField())
-    server = taking.order_by(load, "id").first()
+    server = with_room.exclude(_away(timezone.now())).order_by(load, "id").first()
     if server is None:
-        raise ProvisioningError(
-            f"The database server “{name}” is not accepting new projects right now."
-            if name
-            else "No database server is accepting new projects right now.",
-            cause=Cause.NO_ROOM,
-        )
+        _refuse(name, away=with_room.first())
     return server
+
+
+def _refuse(name: str, *, away: DatabaseServer | None) -> NoReturn:
+    """Say why no server takes a project; `away` would, if it answered."""
+    named = f"The database server “{name}” is not"
+    if away is None:
+        none = named if name else "No database server is"
+        raise ProvisioningError(f"{none} accepting new projects right now.", cause=Cause.NO_ROOM)
+    none = named if name else "No database server with room is"
+    raise ProvisioningError(
+        f"{none} responding right now.", cause=Cause.DATABASE_UNREACHABLE
+    ) from ServerDownError(away.trouble)
 
 
 def register_server(name: str, url: str) -> DatabaseServer:
@@ -123,6 +133,11 @@ def check_servers() -> dict[str, str]:
     return {server.name: trouble for server, trouble in zip(servers, found, strict=True)}
 
 
+def away_servers(now: datetime) -> QuerySet[DatabaseServer]:
+    """Return the servers that did not answer when they were looked at last."""
+    return DatabaseServer.objects.filter(_away(now))
+
+
 def _away(now: datetime) -> Q:
     return Q(unreachable_since__isnull=False, checked_at__gt=now - SEEN_COUNTS_FOR)
 
@@ -137,6 +152,7 @@ def _trouble(server: DatabaseServer) -> str:
     return ""
 
 
+@transaction.atomic
 def _note(server: DatabaseServer, trouble: str, now: datetime) -> None:
     """Store what was seen; log and audit what has changed."""
     was_away = server.unreachable_since is not None

@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from backups_portal.lib.database_outage import is_outage
+from backups_portal.lib.database_outage import SHORTAGES, is_outage
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.projectdb.record_writer import UnknownDeviceError
@@ -108,7 +108,7 @@ def portal_away(request: HttpRequest, error: Exception) -> HttpResponse:
     """Answer while the portal's own database is away; anything else is a defect."""
     if not is_outage(error):
         raise error
-    log.warning("the portal's database does not answer: %s", error)
+    log.warning("the portal's database has an outage: %s", error)
     return outage(error)
 
 
@@ -125,6 +125,10 @@ ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
     UnknownDeviceError: (UNKNOWN, HTTPStatus.NOT_FOUND),
     psycopg.DataError: (UNSTORABLE, HTTPStatus.BAD_REQUEST),
     psycopg.errors.LockNotAvailable: (LOCKED, HTTPStatus.SERVICE_UNAVAILABLE),
+    **{
+        kind: (f"The project's database {words}", HTTPStatus.SERVICE_UNAVAILABLE)
+        for kind, words in SHORTAGES.items()
+    },
     psycopg.OperationalError: UNAVAILABLE,
     psycopg.InterfaceError: UNAVAILABLE,
     PoolBusyError: UNAVAILABLE,

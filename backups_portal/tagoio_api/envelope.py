@@ -12,7 +12,7 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from ninja.renderers import BaseRenderer
 
-from backups_portal.lib.database_outage import DJANGO_ERRORS, RETRY_AFTER_SECONDS
+from backups_portal.lib.database_outage import DJANGO_ERRORS, RETRY_AFTER_SECONDS, shortage
 
 JSON = "application/json"
 DENIED = "Authorization Denied"
@@ -92,9 +92,9 @@ def unavailable(message: str) -> HttpResponse:
 
 
 def outage(error: BaseException | None) -> HttpResponse:
-    """Make the answer for a database that is away, the portal's or the project's."""
+    """Make the answer for an outage of a database, the portal's or the project's."""
     whose = "portal" if isinstance(error, DJANGO_ERRORS) else "project"
-    return unavailable(f"The {whose}'s database does not answer")
+    return unavailable(f"The {whose}'s database {shortage(error) or 'does not answer'}")
 
 
 class EnvelopeRenderer(BaseRenderer):

@@ -110,6 +110,7 @@ def _check_names(source: Project, choice: Choice) -> None:
         raise TransferRefusedError(unknown.message, field=unknown.field)
 
 
+@transaction.atomic
 def start_move(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
     """Queue the move of a transfer after its dry run, or after a stop.
 
@@ -123,6 +124,7 @@ def start_move(*, transfer: Transfer, actor: Account, address: str | None = None
     _record("transfer.started", transfer, actor, address)
 
 
+@transaction.atomic
 def retry_plan(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
     """Queue the dry run again, before anything is moved.
 
@@ -137,6 +139,7 @@ def retry_plan(*, transfer: Transfer, actor: Account, address: str | None = None
     _record("transfer.planned", transfer, actor, address)
 
 
+@transaction.atomic
 def stop_move(
     *, transfer: Transfer, actor: Account, for_good: bool, address: str | None = None
 ) -> None:
@@ -165,6 +168,7 @@ def stop_move(
     _record(verb, transfer, actor, address)
 
 
+@transaction.atomic
 def request_undo(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
     """Queue the undoing of a transfer; only the target must still run.
 

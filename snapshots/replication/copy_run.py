@@ -253,8 +253,8 @@ def _complete(job: CopyJob, copied: Copied, locked_until: datetime | None) -> No
             new_bytes=copied.new_bytes,
             locked_until=locked_until,
         )
-    if copied.healed:
-        note_healed_copy(snapshot, copied.healed)
+        if copied.healed:
+            note_healed_copy(snapshot, copied.healed)
     if is_wanted:
         log.info("copied", snapshot=job.pk, new_bytes=copied.new_bytes)
     else:

@@ -1,5 +1,6 @@
 """Single sign-on by OpenID Connect, with a provider that answers over HTTP."""
 
+import socket
 import time
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib import silent_hosts
 from tests import factories
 from tests.accounts.provider import PORTAL, Provider, name_provider
 from tests.accounts.test_security import code_of, turn_on
@@ -240,6 +242,23 @@ def test_without_the_provider_a_password_signs_in(
     assert "reach Example ID right now. Sign in with your password" in page
     assert time.monotonic() - began < 10
     assert sign_in(client, EMAIL)["Location"] == "/"
+
+
+def test_not_everybody_waits_for_a_provider_that_says_nothing(
+    client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take the threads that other pages need."""
+    settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.3
+    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silence:
+        name_provider(settings, f"http://127.0.0.1:{silence.getsockname()[1]}")
+        for _ in range(3):
+            assert client.get("/sign-in/single/")["Location"] == "/sign-in/"
+        silence.accept()[0].close()
+        silence.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silence.accept()
+    assert "reach Example ID right now" in client.get("/sign-in/").text
 
 
 def test_who_has_no_password_confirms_by_the_provider(

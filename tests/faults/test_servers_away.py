@@ -7,17 +7,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
+from uuid import uuid4
 
 import psycopg
 import pytest
 from django.conf import settings
+from django.db import connection
+from pytest_django import Settings
 
 from backups_portal.celery import app
 from backups_portal.demo.child_processes import Child
 from backups_portal.demo.data_folder import DataFolder, opened
 from backups_portal.demo.redis import start_redis
+from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.projects.models import Project
 from restores.models import Restore
+from restores.tasks import run_restore
 from snapshots.models import Snapshot
 from snapshots.schedule.schedule_tick import queue_due
 from snapshots.tasks import enqueue
@@ -121,6 +127,15 @@ class Broker:
         os.kill(self._child.pid, signal.SIGKILL)
         until(lambda: self._child.exit_code() is not None, ticking=False)
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Connections are taken, and nothing is answered, as behind a cut network."""
+        os.kill(self._child.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._child.pid, signal.SIGCONT)
+
     def start_again(self) -> None:
         """Empty, at the same address."""
         self._child, _ = self._start()
@@ -155,6 +170,28 @@ def _send_to(url: str) -> None:
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = url
     # Connections and producers of before are forgotten with it.
     app._after_fork()
+
+
+def test_a_click_does_not_wait_for_a_redis_that_hangs(
+    db: None, broker: Broker, settings: Settings
+) -> None:
+    def click() -> None:
+        send_on_commit(run_restore, uuid4())
+        connection.close()
+
+    settings.REDIS_URL = broker.url
+    run_restore.delay(str(uuid4()))
+    with broker.hanging():
+        clicking = Thread(target=click, daemon=True)
+        clicking.start()
+        clicking.join(5)
+        is_waiting = clicking.is_alive()
+    clicking.join()
+    assert not is_waiting
+    with app.connection_for_write() as queue:
+        client = queue.default_channel.client
+        # What workers send among themselves is not waited for without end, either.
+        assert client.connection_pool.connection_kwargs["socket_timeout"] == 5
 
 
 def test_redis_is_killed_and_comes_back_empty(

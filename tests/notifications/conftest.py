@@ -41,7 +41,7 @@ def hook(settings: Any) -> Iterator[Receiver]:
 def letters(settings: Any) -> Iterator[Mailbox]:
     """A mail server that the portal sends through."""
     with mailbox() as box:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_BACKEND = "backups_portal.lib.mail_backend.EmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_PORT = box.host, box.port
         settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
         settings.EMAIL_USE_TLS = settings.EMAIL_USE_SSL = False

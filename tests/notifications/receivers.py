@@ -96,12 +96,22 @@ def receiver() -> Iterator[Receiver]:
 
 @dataclass
 class Mailbox:
-    """A mail server: what it took, and whether it takes anything."""
+    """A mail server: what it took, whom it does not know, and whether it takes anything."""
 
     host: str = "127.0.0.1"
     port: int = 0
     messages: list[EmailMessage] = field(default_factory=list)
+    unknown: str = ""
     refuses: bool = False
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        """What aiosmtpd calls with a recipient."""
+        if address == self.unknown:
+            return "550 No such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
         """What aiosmtpd calls with a message."""

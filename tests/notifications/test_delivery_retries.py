@@ -4,12 +4,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.utils import timezone
 from standardwebhooks import Webhook
 
-from backups_portal.notifications.delivery import deliver, send_again
+from backups_portal.notifications.delivery import MOST_ATTEMPTS, deliver, send_again
+from backups_portal.notifications.message_queue import plan_deliveries
 from backups_portal.notifications.models import Delivery
 from backups_portal.projects.models import Project
 from tests.notifications.conftest import Choose, happen, tell
@@ -109,6 +111,20 @@ class TestAgain:
         # It ends after as many tries.
         self.again(delivery)
         assert self.again(delivery).state == State.FAILED
+
+    def test_one_that_ends_its_worker_each_time_is_given_up(
+        self, project: Project, choose: Choose, hook: Receiver
+    ) -> None:
+        """As while the portal's database takes nothing: it may have been sent each time."""
+        choose(webhook=hook.url)
+        happen("snapshot.failed", project, reason=REASON)
+        (delivery_id,) = plan_deliveries(timezone.now())
+        lost = {"state": State.RUNNING, "lease": uuid4(), "lease_until": timezone.now()}
+        Delivery.objects.update(**lost, attempts=MOST_ATTEMPTS + 2)
+        deliver(delivery_id)
+        delivery = Delivery.objects.get()
+        assert (delivery.state, hook.asked) == (State.FAILED, [])
+        assert "It may have arrived." in delivery.reason
 
     def test_a_mail_server_that_is_busy(
         self, project: Project, choose: Choose, letters: Mailbox

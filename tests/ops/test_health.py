@@ -1,7 +1,7 @@
 """What load balancers ask."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from backups_portal.lib import liveness
+from backups_portal.lib.redis_client import redis_client
 from backups_portal.ops import storage_state
 from backups_portal.ops.liveness_metrics import SIGNS
 from backups_portal.ops.storage_probe import storage_works
@@ -184,6 +185,22 @@ def test_not_ready_without_redis(client: Client, settings: Settings) -> None:
     # Redis is lost, and with it what the others say: not they.
     unknown = dict.fromkeys([*SIGNS, "storage"], "unknown")
     assert response.json() == {"database": "ok", "redis": "unavailable", **unknown}
+
+
+@pytest.fixture
+def full_redis() -> Iterator[None]:
+    """Redis reads, and takes nothing that needs memory."""
+    client = redis_client()
+    client.config_set("maxmemory", 1)
+    yield
+    client.config_set("maxmemory", 0)
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("signs", "full_redis")
+def test_not_ready_while_redis_takes_nothing(client: Client) -> None:
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()["redis"]) == (503, "unavailable")
 
 
 @pytest.mark.django_db

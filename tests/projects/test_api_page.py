@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -77,6 +78,26 @@ def test_who_was_removed_while_the_database_was_waited_for_gets_no_token(
         )
     assert profile_tokens.list_tokens(live_project) == []
     assert not AuditEvent.objects.filter(action="token.created").exists()
+
+
+def test_what_the_log_cannot_tell_of_is_not_done(
+    owner: Client, live_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(owner, live_project)
+    (token,) = profile_tokens.list_tokens(live_project)
+
+    def fail(**_: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(AuditEvent.objects, "create", fail)
+    actor = live_project.created_by
+    with pytest.raises(OperationalError):
+        profile_tokens.revoke_token(project=live_project, actor=actor, token_id=token.id)
+    with pytest.raises(OperationalError):
+        profile_tokens.make_token(
+            project=live_project, actor=actor, name="late", permission="full", expires_at=None
+        )
+    assert profile_tokens.list_tokens(live_project) == [token]
 
 
 def test_its_value_is_shown_once(owner: Client, live_project: Project) -> None:

@@ -106,6 +106,13 @@ class TestAServerThatIsAway:
         with pytest.raises(ServerDownError, match="has not answered since"):
             project_dsn(project)
 
+    def test_may_be_the_only_one_with_room(self, project: Project) -> None:
+        DatabaseServer.objects.filter(name="main").update(max_projects=0)
+        check_servers()
+        message = "^No database server with room is responding right now"
+        with pytest.raises(ProvisioningError, match=message):
+            choose_server()
+
     def test_is_shown_to_its_members_alone(self, project: Project, client: Client) -> None:
         check_servers()
         other = make_project_row(

@@ -1,6 +1,7 @@
 """A proof shows that a snapshot restores to what it recorded, and leaves nothing behind."""
 
 import logging
+import socket
 import threading
 import uuid
 from datetime import timedelta
@@ -15,13 +16,14 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projectdb.check_role import READ_ONLY, make_check_role
 from backups_portal.projectdb.provisioning import create_database
-from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.models import DatabaseServer, MainDatabase, Project
 from backups_portal.projects.project_creation import installation
+from backups_portal.projects.servers import register_server
 from restores import database_build
 from restores.errors import RestoreRefusedError
 from restores.index_build import BareTable
 from restores.models import Proof, Restore
-from restores.orphan_databases import drop_leftovers, has_leftovers
+from restores.orphan_databases import drop_leftovers, drop_strays, has_leftovers
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
 from snapshots.engine.errors import StorageError
@@ -241,6 +243,31 @@ def test_a_database_that_could_not_be_dropped_is_dropped_later(
     assert drop_leftovers(timezone.now()) == [proof.database]
     assert databases() == before
     assert not has_leftovers(timezone.now())
+
+
+def test_a_server_that_is_away_is_not_waited_for_every_minute(snapshot: Snapshot) -> None:
+    """Each database that it holds would take ten seconds of a worker."""
+    now = timezone.now()
+    with socket.create_server(("127.0.0.1", 0)) as silence:
+        server = register_server("away", f"postgresql://p@127.0.0.1:{silence.getsockname()[1]}/p")
+        DatabaseServer.objects.filter(pk=server.pk).update(unreachable_since=now, checked_at=now)
+        Proof.objects.create(
+            snapshot=snapshot,
+            state=Proof.State.GIVEN_UP,
+            server=server,
+            prefix="0a0a0a0a",
+            database="bp_0a0a0a0a",
+            reason="The server went away.",
+            finished_at=now,
+        )
+        assert not has_leftovers(now)
+        assert drop_leftovers(now) == []
+        assert drop_strays() == []
+        silence.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silence.accept()
+    DatabaseServer.objects.filter(pk=server.pk).update(unreachable_since=None)
+    assert has_leftovers(now), "when it is back"
 
 
 class TestAfterAFailure:

@@ -11,7 +11,9 @@ from pytest_django import Settings
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.ops.tasks import send_restores_again
+from backups_portal.projects.models import DatabaseServer
 from restores.models import Restore
 from restores.restore_run import may_pass
 from snapshots.engine.errors import EngineError, StorageError
@@ -59,6 +61,19 @@ def test_it_waits_for_its_minutes_only(
     monkeypatch.setattr("restores.snapshot_loader._copy_variables", away)
     assert run(restore).state == Restore.State.QUEUED
     assert run(restore).state == Restore.State.FAILED
+
+
+def test_a_server_that_is_known_to_be_away_is_waited_for(
+    snapshot: Snapshot, owner: Account
+) -> None:
+    """It is noticed within a minute, and the first retry comes after one."""
+    now = timezone.now()
+    DatabaseServer.objects.update(unreachable_since=now, checked_at=now, trouble="refused")
+    waiting = run(ask(snapshot, owner))
+    assert (waiting.state, waiting.cause) == (Restore.State.QUEUED, Cause.DATABASE_UNREACHABLE)
+    assert waiting.reason == "No database server with room is responding right now."
+    DatabaseServer.objects.update(unreachable_since=None)
+    assert run(waiting).state == Restore.State.COMPLETED
 
 
 def test_the_tick_takes_it_up_when_its_time_has_come(

@@ -71,7 +71,7 @@ def test_a_project_moves_to_another_server_and_one_that_is_away_hurts_only_its_o
         assert elsewhere.server == project.server
         refused = restore(snapshot, "Nowhere", other)
         assert (refused.state, refused.project) == (Restore.State.FAILED, None)
-        assert "“second” is not accepting new projects" in refused.reason
+        assert "“second” is not responding" in refused.reason
 
     assert not any(check_servers().values())
     stored = backup(moved, days=3)

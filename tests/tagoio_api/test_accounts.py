@@ -13,6 +13,7 @@ from allauth.mfa.utils import encrypt
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from django.contrib.auth.hashers import MD5PasswordHasher
+from django.db import OperationalError
 from psycopg import Connection
 from pytest_django import Settings
 
@@ -169,6 +170,23 @@ def test_an_owner_makes_lists_and_revokes_profile_tokens(api: Api, project: Proj
     assert {*AuditEvent.objects.values_list("action", flat=True)} >= {
         *("token.created", "token.revoked")
     }
+
+
+def test_what_the_log_cannot_tell_of_is_not_done(
+    api: Api, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/profile/{project.profile_id}/token"
+    made = api.post(path, {**who(project), "name": "Script"})
+    before = api.get(path)
+
+    def fail(**_: object) -> None:
+        raise OperationalError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AuditEvent.objects, "create", fail)
+        assert api.call("POST", path, {**who(project), "name": "Another"})[0] == 503
+        assert api.call("DELETE", f"{path}/{made['token']}")[0] == 503
+    assert {one["id"] for one in api.get(path)} == {one["id"] for one in before}
 
 
 def test_who_is_no_owner_makes_no_token(api: Api, project: Project, other_project: Project) -> None:

@@ -7,6 +7,7 @@ from unittest import mock
 
 import pytest
 from django.core.management import call_command
+from django.db import OperationalError
 from django.template.response import TemplateResponse
 from django.test import Client
 from pytest_django import Settings
@@ -75,6 +76,19 @@ def test_all_or_nothing_or_the_good_rows(backup: Project, owner: Account) -> Non
     done = import_csv(backup, DEVICE, file, Wishes(good_only=True), actor=owner)
     assert (done.rows, done.bad) == (2, 1)
     assert count_rows(backup) == before + 2
+
+
+def test_what_the_log_cannot_tell_of_is_not_imported(
+    backup: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(AuditEvent.objects, "create", fail)
+    before = count_rows(backup)
+    with pytest.raises(OperationalError):
+        import_csv(backup, DEVICE, io.BytesIO(f"{HEAD}a,1,,,,,\n".encode()), actor=owner)
+    assert count_rows(backup) == before
 
 
 def test_an_export_is_an_import(

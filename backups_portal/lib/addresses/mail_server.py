@@ -82,6 +82,7 @@ def _server(parts: Parts) -> dict[str, object]:
         raise AddressError("Port 465 is TLS from the first byte: write smtps:// for it.")
     return _settings(
         "smtp",
+        EMAIL_BACKEND="backups_portal.lib.mail_backend.EmailBackend",
         EMAIL_HOST=parts.host,
         EMAIL_PORT=parts.port or port,
         EMAIL_HOST_USER=parts.user,

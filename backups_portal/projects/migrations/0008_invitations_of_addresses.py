@@ -17,11 +17,11 @@ def find_accounts(apps, schema_editor):
     invitations = apps.get_model("projects", "Invitation").objects
     invitations.update(account_id=Subquery(account.values("pk")[:1]))
     invitations.filter(account=None).delete()
+    # What waits for the end of the transaction keeps the table from being changed.
+    schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
 
 
 class Migration(migrations.Migration):
-    # Rows are changed and then the table: each step is a transaction of its own.
-    atomic = False
     dependencies = [("projects", "0007_shorter_proof_policy"), ("accounts", "0003_access_tokens")]
     operations = [
         migrations.AddField("invitation", "email", models.EmailField(max_length=254, default="")),

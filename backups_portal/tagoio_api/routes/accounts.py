@@ -110,14 +110,6 @@ class TokenMaker:
         token = self._create(
             TokenGrant("profile", name=name, permission=permission, expires_at=expires_at)
         )
-        record(
-            action="token.created",
-            actor=self.account,
-            project=self.project,
-            subject=name,
-            details={"last_four": token.last_four, "permission": permission, **BY_API},
-            address=address_of(self.request),
-        )
         expiry = dict.fromkeys(("expire_time", "expire_date"), expires_at or NEVER)
         return {"token": token.value, "permission": permission, **expiry}
 
@@ -127,17 +119,26 @@ class TokenMaker:
                 token = create_token(self.connection, grant, keys=keyring())
                 # Until both transactions have ended.
                 hold_right(self.account, Permission.MANAGE_API, self.project)
+                self._record(
+                    "token.created",
+                    subject=grant.name,
+                    last_four=token.last_four,
+                    permission=grant.permission,
+                )
         except RightLostError as error:
-            record(
-                action="access.refused",
-                actor=self.account,
-                project=self.project,
-                subject=f"{self.request.method} {self.request.path}",
-                details=BY_API,
-                address=address_of(self.request),
-            )
+            self._record("access.refused", subject=f"{self.request.method} {self.request.path}")
             raise ApiError(OWNERS_ONLY, HTTPStatus.FORBIDDEN) from error
         return token
+
+    def _record(self, action: str, *, subject: str, **details: str) -> None:
+        record(
+            action=action,
+            actor=self.account,
+            project=self.project,
+            subject=subject,
+            details={**details, **BY_API},
+            address=address_of(self.request),
+        )
 
 
 @router.put("/account", auth=profile, summary="Edit the account")

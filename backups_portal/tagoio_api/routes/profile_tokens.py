@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from django.db import transaction
 from ninja import Router
 from pydantic import Field
 
@@ -63,15 +64,16 @@ def revoke(request: ApiRequest, profile_id: str, token: str) -> str:
     caller = request.auth
     own(caller, profile_id)
     found = find_token(caller.connection, token, keys=caller.keys)
-    revoked = delete_profile_token(caller.connection, found.id if found else token)
-    if revoked is None:
-        raise NotFoundError("Token")
-    record(
-        action="token.revoked",
-        actor=None,
-        project=caller.project,
-        subject=revoked.name,
-        details={"last_four": revoked.last_four, **BY_API},
-        address=address_of(request),
-    )
+    with transaction.atomic(), caller.connection.transaction():
+        revoked = delete_profile_token(caller.connection, found.id if found else token)
+        if revoked is None:
+            raise NotFoundError("Token")
+        record(
+            action="token.revoked",
+            actor=None,
+            project=caller.project,
+            subject=revoked.name,
+            details={"last_four": revoked.last_four, **BY_API},
+            address=address_of(request),
+        )
     return "Token Successfully Removed"

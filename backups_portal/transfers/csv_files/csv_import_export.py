@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from functools import partial
 from typing import IO
 
 import psycopg
@@ -87,33 +86,38 @@ def import_csv(
         TransferRefusedError: the file or the device is refused, or another session locks it.
     """
     get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
+
+    @contextmanager
+    def published() -> Iterator[None]:
+        with transaction.atomic():
+            hold_right(actor, Permission.MANAGE_BACKUPS, project)
+            if not wishes.is_preview:
+                _record_import(project, name, done, actor, address)
+            yield
+
     try:
         with (
             pgsession.connect(
                 project_dsn(project), autocommit=True, settings=pgsession.PAGE
             ) as connection,
-            guarded(connection, partial(_right, actor, project)),
+            guarded(connection, published),
         ):
             name = device_name(connection, device)
             done = import_file(connection, device, file, wishes)
     except psycopg.errors.LockNotAvailable as error:
         held = who_holds(project, of_rows=True)
         raise TransferRefusedError(f"Nothing was imported: {LOCKED} {held}".strip()) from error
-    if not wishes.is_preview:
-        record(
-            action="data.imported",
-            actor=actor,
-            project=project,
-            subject=name,
-            details={"rows": done.rows, "already there": done.known, "bad": done.bad},
-            address=address,
-        )
     return done
 
 
-@contextmanager
-def _right(actor: Account, project: Project) -> Iterator[None]:
-    """Hold the right to import into a project."""
-    with transaction.atomic():
-        hold_right(actor, Permission.MANAGE_BACKUPS, project)
-        yield
+def _record_import(
+    project: Project, device: str, done: Imported, actor: Account, address: str | None
+) -> None:
+    record(
+        action="data.imported",
+        actor=actor,
+        project=project,
+        subject=device,
+        details={"rows": done.rows, "already there": done.known, "bad": done.bad},
+        address=address,
+    )

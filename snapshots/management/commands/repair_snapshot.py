@@ -7,6 +7,7 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.recorder import record
 from backups_portal.lib.json_types import JsonObject
 from snapshots.engine.errors import EngineError
 from snapshots.management.snapshot_arguments import stored_snapshot
@@ -34,6 +35,8 @@ class Command(OperatorCommand):
     def handle(self, *args: object, **options: Any) -> None:
         failed = 0
         snapshots = _chosen(options)
+        if snapshots:
+            _record_start(options, len(snapshots))
         for snapshot in snapshots:
             try:
                 repaired = repair(snapshot)
@@ -64,3 +67,14 @@ def _chosen(options: JsonObject) -> list[Snapshot]:
         return needing_repair()
     rows = Snapshot.objects.completed().filter(copy__state="copied").defer("table_rows")
     return list(rows.order_by("taken_at"))
+
+
+def _record_start(options: JsonObject, backups: int) -> None:
+    """Record what begins: one that is killed has put objects back, and leaves no line."""
+    option = next((f"--{name}" for name in ("needed", "all") if options[name]), "")
+    record(
+        action="snapshot.repair_started",
+        actor=None,
+        subject=str(options["snapshot"] or ""),
+        details={"option": option, "backups": backups},
+    )

@@ -31,6 +31,8 @@ class Command(OperatorCommand):
         masters = master_keys()
         if masters is None:
             raise CommandError("SNAPSHOT_MASTER_KEYS is empty: backups are not encrypted.")
+        # One that is killed has wrapped keys, and leaves no line.
+        record(action="keys.rotation_started", actor=None, subject=masters.current)
         storages = []
         for rotated in rotate_each(masters):
             storages.append(rotated)

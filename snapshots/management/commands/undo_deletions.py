@@ -9,6 +9,7 @@ from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from snapshots.engine.errors import StorageError
+from snapshots.engine.storage import Storage
 from snapshots.object_lock.deletion_undo import find_changed, undo
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
@@ -36,12 +37,15 @@ class Command(OperatorCommand):
         parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
-        counts = {"deleted": 0, "overwritten": 0}
+        counts, since = {"deleted": 0, "overwritten": 0}, options["since"].isoformat()
         storage = None
         try:
             storage = copy_storage() if options["copy"] else snapshot_storage()
             if storage is None:
                 raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
+            if options["yes"]:
+                # One that is killed has brought objects back, and leaves no line.
+                _record("storage.undo_started", storage, since=since)
             for changed in find_changed(storage, options["since"]):
                 what = "deleted" if changed.is_deleted else "overwritten"
                 if options["yes"]:
@@ -53,12 +57,7 @@ class Command(OperatorCommand):
             raise CommandError(str(error)) from error
         finally:
             if storage and options["yes"] and any(counts.values()):
-                record(
-                    action="storage.deletions_undone",
-                    actor=None,
-                    subject=storage.name,
-                    details={**counts, "since": options["since"].isoformat()},
-                )
+                _record("storage.deletions_undone", storage, **counts, since=since)
         if options["json"]:
             self.stdout.write(json.dumps({**counts, "brought_back": options["yes"]}))
             return
@@ -66,3 +65,7 @@ class Command(OperatorCommand):
         self.stdout.write(
             f"{counts['deleted']} deleted, {counts['overwritten']} overwritten; {end}"
         )
+
+
+def _record(action: str, storage: Storage, **details: object) -> None:
+    record(action=action, actor=None, subject=storage.name, details=details)

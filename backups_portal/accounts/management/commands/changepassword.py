@@ -4,6 +4,7 @@ from getpass import getuser
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
+from django.db import transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import ByOperator
@@ -15,6 +16,7 @@ class Command(ByOperator, changepassword.Command):
 
     help = "Change an account's password. You are asked for the new one twice."
 
+    @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> str | None:
         said = super().handle(*args, **options)
         account = Account.objects.get(email=options["username"] or getuser())

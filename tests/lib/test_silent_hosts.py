@@ -1,0 +1,88 @@
+"""A host that is silent is asked by one caller in a while, until it answers."""
+
+from uuid import uuid4
+
+import pytest
+
+from backups_portal.lib import silent_hosts
+from backups_portal.lib.redis_client import redis_client
+from backups_portal.lib.safe_http import OutgoingError
+from backups_portal.lib.silent_hosts import KEY, unless_silent
+
+
+@pytest.fixture
+def host() -> str:
+    return f"{uuid4()}.example.com"
+
+
+class RefusedError(OSError):
+    """The host has answered, and refused."""
+
+
+def is_asked(host: str, failure: type[Exception] | None = None) -> bool:
+    """Whether a caller gets to the host, which then fails so."""
+    asked = False
+    try:
+        with unless_silent("test", host, answers=(RefusedError,)):
+            asked = True
+            if failure:
+                raise failure
+    except (OSError, OutgoingError, ValueError):
+        pass
+    return asked
+
+
+@pytest.fixture
+def silent(host: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """One that has let somebody wait."""
+    with monkeypatch.context() as patched:
+        patched.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+        assert is_asked(host, TimeoutError)
+    return host
+
+
+def end_pause(host: str) -> None:
+    redis_client().delete(f"{KEY}:test:{host}:turn")
+
+
+def test_one_that_fails_at_once_is_asked_again(host: str) -> None:
+    assert is_asked(host, TimeoutError)
+    assert is_asked(host)
+
+
+def test_a_silent_one_is_not_asked(silent: str) -> None:
+    assert not is_asked(silent)
+    assert 50 < redis_client().ttl(f"{KEY}:test:{silent}:turn") <= 60
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_silence"),
+    [
+        (TimeoutError, True),
+        (ConnectionResetError, True),
+        (OutgoingError, True),
+        (RefusedError, False),
+        (ValueError, False),
+    ],
+)
+def test_only_no_answer_is_silence(
+    host: str, monkeypatch: pytest.MonkeyPatch, failure: type[Exception], is_silence: bool
+) -> None:
+    """A refusal that comes late is an answer, and our own fault is nothing of the host's."""
+    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+    assert is_asked(host, failure)
+    assert is_asked(host) is not is_silence
+
+
+def test_one_caller_tries_while_the_others_do_not_wait(silent: str) -> None:
+    end_pause(silent)
+    with unless_silent("test", silent):
+        assert not is_asked(silent)
+    assert is_asked(silent), "it has answered"
+
+
+def test_it_stays_silent(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    end_pause(silent)
+    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+    assert is_asked(silent, TimeoutError)
+    assert not is_asked(silent)
