@@ -56,6 +56,7 @@ WORDS = {
     "snapshot.missed": "Backup missed",
     "snapshot.objects_missing": "Backup incomplete in storage",
     "snapshot.released": "Backup released",
+    "snapshot.repair_started": "Repair of backups begun",
     "snapshot.repaired": "Backup repaired from its copy",
     "snapshot.size_anomaly": "Backup unusually small",
     "snapshot.storage_healed": "Damaged parts of backups repaired",

@@ -1,4 +1,4 @@
-"""`manage.py rebuild_catalogue --owner EMAIL`: the portal's rows anew, from the storage."""
+"""`manage.py rebuild_catalogue --owner EMAIL`: rebuild the portal's rows from the storage."""
 
 import json
 from dataclasses import asdict
