@@ -36,15 +36,15 @@ from requests import RequestException, Response, Session, TooManyRedirects
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.circuit_breaker import SilentError, unless_silent
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
-from backups_portal.lib.silent_hosts import SilentError, unless_silent
 from backups_portal.sign_in_settings import PROVIDER
 from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
-# People wait at the door meanwhile.
+# Somebody waits on the sign-in page meanwhile.
 PAUSE = timedelta(seconds=10)
 UID_LENGTH = SocialAccount._meta.get_field("uid").max_length
 

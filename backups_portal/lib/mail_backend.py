@@ -1,4 +1,4 @@
-"""Django's backend for mail servers, which leaves one alone that does not answer."""
+"""Django's SMTP backend behind a circuit breaker."""
 
 from collections.abc import Sequence
 from smtplib import SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseException
@@ -6,7 +6,7 @@ from smtplib import SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseEx
 from django.core.mail import EmailMessage
 from django.core.mail.backends import smtp
 
-from backups_portal.lib.silent_hosts import unless_silent
+from backups_portal.lib.circuit_breaker import unless_silent
 
 ANSWERS = (SMTPResponseException, SMTPRecipientsRefused, SMTPNotSupportedError)
 

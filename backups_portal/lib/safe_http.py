@@ -28,7 +28,7 @@ class OutgoingError(Exception):
 
 
 class Answer(NamedTuple):
-    """What is looked at of an answer.
+    """The parts of an answer that callers use.
 
     Attributes:
         retry_after: Its header `Retry-After` as it came; "" without one.
@@ -96,7 +96,7 @@ def send(
     headers: Mapping[str, str] | None = None,
     content: bytes = b"",
 ) -> Answer:
-    """Send a request, and give what is looked at of its answer.
+    """Send a request, and return the parts of its answer that callers use.
 
     Args:
         seconds: How long all of it may take.

@@ -13,8 +13,8 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.lib import safe_http
+from backups_portal.lib.circuit_breaker import SilentError, unless_silent
 from backups_portal.lib.loggers import get_logger
-from backups_portal.lib.silent_hosts import SilentError, unless_silent
 from backups_portal.notifications.digest_link import address_to_turn_off
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, Kind, NotificationSettings

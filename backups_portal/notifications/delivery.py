@@ -6,10 +6,10 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
+from backups_portal.lib.circuit_breaker import PAUSE, SilentError
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
-from backups_portal.lib.silent_hosts import PAUSE, SilentError
 from backups_portal.notifications.channels import send
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery

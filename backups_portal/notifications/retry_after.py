@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-# More is no wait, but an error.
+# A longer wait is taken for an error.
 MAX_DIGITS = 9
 
 

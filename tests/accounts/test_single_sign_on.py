@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
-from backups_portal.lib import silent_hosts
+from backups_portal.lib import circuit_breaker
 from tests import factories
 from tests.accounts.provider import PORTAL, Provider, name_provider
 from tests.accounts.test_security import code_of, turn_on
@@ -249,7 +249,7 @@ def test_not_everybody_waits_for_a_provider_that_says_nothing(
 ) -> None:
     """They take the threads that other pages need."""
     settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.3
-    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silence:
         name_provider(settings, f"http://127.0.0.1:{silence.getsockname()[1]}")
         for _ in range(3):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import send_link
-from backups_portal.lib import silent_hosts
+from backups_portal.lib import circuit_breaker
 from backups_portal.notifications import channels
 from backups_portal.notifications.delivery import deliver
 from backups_portal.notifications.models import Delivery
@@ -25,15 +25,15 @@ from tests.notifications.receivers import Mailbox, Receiver
 pytestmark = pytest.mark.django_db
 State = Delivery.State
 MESSAGES = 5
-SILENT = str(silent_hosts.SilentError())
+SILENT = str(circuit_breaker.SilentError())
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Too short for an answer of a busy machine: those that expect one are `patient`."""
     monkeypatch.setattr(channels, "SECONDS", 0.2)
-    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(silent_hosts, "KEY", f"test:{timezone.now()}")
+    monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(circuit_breaker, "KEY", f"test:{timezone.now()}")
     settings.EMAIL_TIMEOUT = 0.2
     settings.NOTIFICATION_RETRY_MINUTES = [1, 4]
 
@@ -55,7 +55,7 @@ def test_one_message_waits_for_it_and_the_others_are_sent_later(
     for delivery in others:
         assert (delivery.state, delivery.reason) == (State.QUEUED, SILENT)
         assert delivery.retry_at is not None
-        assert delivery.retry_at > timezone.now() + silent_hosts.PAUSE - timedelta(seconds=5)
+        assert delivery.retry_at > timezone.now() + circuit_breaker.PAUSE - timedelta(seconds=5)
 
 
 class TestOneThatWaits:
@@ -80,7 +80,7 @@ class TestOneThatWaits:
             waiting = self.again(waiting)
         assert (waiting.state, waiting.attempts) == (State.QUEUED, 0)
         assert waiting.retry_at is not None
-        assert waiting.retry_at < timezone.now() + silent_hosts.PAUSE
+        assert waiting.retry_at < timezone.now() + circuit_breaker.PAUSE
 
     def test_does_so_once_all_attempts_would_be_over(self, waiting: Delivery) -> None:
         Delivery.objects.update(created_at=timezone.now() - timedelta(minutes=6))
@@ -184,5 +184,5 @@ def test_links_for_new_passwords_do_not_wait_for_it_in_turn(
     settings.EMAIL_PORT = silence.getsockname()[1]
     with pytest.raises(OSError, match="timed out"):
         send_link(owner.email)
-    with pytest.raises(silent_hosts.SilentError):
+    with pytest.raises(circuit_breaker.SilentError):
         send_link(owner.email)

@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from backups_portal.lib import silent_hosts
+from backups_portal.lib import circuit_breaker
+from backups_portal.lib.circuit_breaker import KEY, unless_silent
 from backups_portal.lib.redis_client import redis_client
 from backups_portal.lib.safe_http import OutgoingError
-from backups_portal.lib.silent_hosts import KEY, unless_silent
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def is_asked(host: str, failure: type[Exception] | None = None) -> bool:
 def silent(host: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """One that has let somebody wait."""
     with monkeypatch.context() as patched:
-        patched.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+        patched.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
         assert is_asked(host, TimeoutError)
     return host
 
@@ -69,7 +69,7 @@ def test_only_no_answer_is_silence(
     host: str, monkeypatch: pytest.MonkeyPatch, failure: type[Exception], is_silence: bool
 ) -> None:
     """A refusal that comes late is an answer, and our own fault is nothing of the host's."""
-    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
     assert is_asked(host, failure)
     assert is_asked(host) is not is_silence
 
@@ -83,6 +83,6 @@ def test_one_caller_tries_while_the_others_do_not_wait(silent: str) -> None:
 
 def test_it_stays_silent(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     end_pause(silent)
-    monkeypatch.setattr(silent_hosts, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
     assert is_asked(silent, TimeoutError)
     assert not is_asked(silent)

@@ -1,7 +1,7 @@
-"""Hosts that let somebody wait in vain, and are asked by one caller at a time until they answer.
+"""A circuit breaker: a host that timed out is asked by one caller at a time until it responds.
 
 A thousand messages to one that does not answer would take ten seconds each from the workers that
-take backups. (M. Nygard, Release It!, "Circuit Breaker".)
+take backups. (M. Nygard, Release It!)
 """
 
 import time
@@ -20,11 +20,11 @@ from backups_portal.lib.safe_http import OutgoingError
 log = get_logger(__name__)
 
 KEY = "backups-portal:silent"
-# A refusal that comes sooner costs nobody much.
+# A failure that comes sooner holds nobody up.
 PATIENCE_SECONDS = 3.0
 # Over before a message that was not sent is tried for the first time again.
 PAUSE = timedelta(minutes=1)
-# Nobody has asked for so long: the first who does so need not be alone.
+# After so long without a call, callers need not take turns any more.
 FORGOTTEN_AFTER = timedelta(minutes=10)
 # Of sockets, and of the libraries that use them; the time limit of a task may come first.
 SILENCE = (OSError, OutgoingError, SoftTimeLimitExceeded)
