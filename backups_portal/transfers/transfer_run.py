@@ -204,11 +204,15 @@ class TransferJob(LeasedJob[Transfer]):
     def _undo(self) -> None:
         undone = Undone.from_json(self.row.report.get("undone"))
 
+        @contextmanager
+        def noted() -> Iterator[None]:
+            # With each batch: whoever goes on after a kill finds no trace of what was taken back.
+            with self._right():
+                self.store(report={**self.row.report, "undone": undone.as_json()})
+                yield
+
         def on_batch() -> None:
-            self.heartbeat.report(
-                report={**self.row.report, "undone": undone.as_json()},
-                rows_done=undone.removed + undone.left,
-            )
+            self.heartbeat.report(rows_done=undone.removed + undone.left)
             if self._watch:
                 self._watch(undone.removed + undone.left, total)
             self._project("target")
@@ -217,7 +221,7 @@ class TransferJob(LeasedJob[Transfer]):
             before = undone.removed + undone.left
             total = before + count_stored(target, str(self.pk))
             self.store(rows_total=total, rows_before=before, moving_since=timezone.now())
-            undo(target, str(self.pk), undone, on_batch, self._right)
+            undo(target, str(self.pk), undone, on_batch, noted)
         self._end(
             Transfer.State.UNDONE,
             report={**self.row.report, "undone": undone.as_json()},

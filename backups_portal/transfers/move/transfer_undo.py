@@ -130,7 +130,7 @@ def undo(
     """Take everything back, batch by batch, the last one first.
 
     Args:
-        done: Is added to.
+        done: Is added to, in front of each commit.
         on_batch: Called after each; may raise to stop there.
         guard: Entered for each commit.
 
@@ -148,8 +148,8 @@ def undo(
             removed = _take_back(target, transfer, entry, done, has_later=has_later)
             for forgotten in FORGET:
                 target.execute(forgotten, [transfer, entry.number])
-        done.removed += removed
-        done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
+            done.removed += removed
+            done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
         on_batch()
     if done.removed > MANY:
         # Later searches, and the next ones here, would go through all that is gone.

@@ -1,0 +1,149 @@
+"""A worker that moves data, or a command, is killed by SIGKILL; the next one goes on."""
+
+import io
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.models import AuditEvent
+from backups_portal.ops.tasks import send_transfers_again
+from backups_portal.projects.models import Project
+from backups_portal.transfers.csv_files.csv_import_export import import_csv
+from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.transfer_requests import request_undo, start_move
+from backups_portal.transfers.transfer_run import run_transfer
+from tests.killed import is_killed
+from tests.transfers.projects import DEVICE, START, add_readings, add_truck, count_rows
+from tests.transfers.test_transfer_run import ask
+
+MOVE = "backups_portal.transfers.move"
+RUN = "backups_portal.transfers.transfer_run"
+ROWS = 14
+PLAN_PLACES = [f"before {RUN}.make_plan", f"behind {RUN}.make_plan"]
+MOVE_PLACES = [
+    f"behind {MOVE}.move_run.place",
+    # In the middle of a batch, in front of its commit, and behind that.
+    f"behind {MOVE}.move_run.move_batch 2",
+    f"behind {MOVE}.move_run.end_batch 2",
+    f"behind {MOVE}.parallel_batches._finish_one 2",
+    # Its line is written, and not committed.
+    f"behind {RUN}.record",
+]
+UNDO_PLACES = [
+    f"behind {MOVE}.transfer_undo._take_back 2",
+    f"before {MOVE}.transfer_undo._undo_resources",
+    f"behind {RUN}.record",
+]
+
+
+@pytest.fixture(autouse=True)
+def _small_batches(settings: Settings) -> None:
+    settings.TRANSFER_BATCH_ROWS = 3
+
+
+@pytest.fixture
+def backup(backup: Project) -> Project:
+    """Fourteen readings, of which four are days apart and so in several batches."""
+    for day in range(4):
+        add_readings(backup, 1, variable="daily", time=START + timedelta(days=1 + day))
+    return backup
+
+
+@pytest.fixture
+def page(client: Client, owner: Account, live: Project) -> Callable[[Transfer], str]:
+    """What the owner sees of a transfer."""
+    client.force_login(owner)
+
+    def read(transfer: Transfer) -> str:
+        answer = client.get(f"/projects/{live.slug}/transfers/{transfer.pk}/")
+        assert answer.status_code == 200
+        return answer.text
+
+    return read
+
+
+def go_on(transfer: Transfer) -> Transfer:
+    """Let the lease run out, and the tick send it to another worker."""
+    Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert send_transfers_again(timezone.now()) == [transfer.pk]
+    run_transfer(transfer.pk)
+    return Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
+
+
+def lines(transfer: Transfer, action: str) -> int:
+    return AuditEvent.objects.filter(action=action, details__transfer=str(transfer.pk)).count()
+
+
+def planned(backup: Project, live: Project, owner: Account) -> Transfer:
+    transfer = ask(backup, live, owner)
+    run_transfer(transfer.pk)
+    transfer.refresh_from_db()
+    assert len(transfer.planned().slices) > 2
+    return transfer
+
+
+def test_a_dry_run(
+    backup: Project, live: Project, owner: Account, page: Callable[[Transfer], str]
+) -> None:
+    for place in PLAN_PLACES:
+        transfer = ask(backup, live, owner)
+        assert is_killed(partial(run_transfer, transfer.pk), place)
+        assert "Dry run" in page(transfer)
+        transfer = go_on(transfer)
+        assert (transfer.state, transfer.rows_total, count_rows(live)) == ("ready", ROWS, 0)
+
+
+def test_a_move(
+    backup: Project, live: Project, owner: Account, page: Callable[[Transfer], str]
+) -> None:
+    for place in MOVE_PLACES:
+        transfer = planned(backup, live, owner)
+        start_move(transfer=transfer, actor=owner)
+        assert is_killed(partial(run_transfer, transfer.pk), place), place
+        assert "Moving data" in page(transfer)
+        transfer = go_on(transfer)
+        assert (transfer.state, count_rows(live)) == ("completed", ROWS), place
+        sums = [transfer.summary[name] for name in ("chosen", "stored", "found", "is_equal")]
+        assert sums == [ROWS, ROWS, ROWS, True], place
+        assert lines(transfer, "transfer.completed") == 1, place
+        request_undo(transfer=transfer, actor=owner)
+        run_transfer(transfer.pk)
+
+
+def test_an_undo(
+    backup: Project, live: Project, owner: Account, page: Callable[[Transfer], str]
+) -> None:
+    for place in UNDO_PLACES:
+        transfer = planned(backup, live, owner)
+        start_move(transfer=transfer, actor=owner)
+        run_transfer(transfer.pk)
+        transfer.refresh_from_db()
+        request_undo(transfer=transfer, actor=owner)
+        assert is_killed(partial(run_transfer, transfer.pk), place), place
+        assert "Undoing" in page(transfer)
+        transfer = go_on(transfer)
+        assert (transfer.state, count_rows(live)) == ("undone", 0), place
+        undone = transfer.report["undone"]
+        assert (undone["removed"], undone["left"], undone["resources"]) == (ROWS, 0, 1), place
+        assert lines(transfer, "transfer.undone") == 1, place
+
+
+CSV = "backups_portal.transfers.csv_files.csv_import_export"
+
+
+@pytest.mark.parametrize("place", [f"behind {CSV}.import_file", f"behind {CSV}.record"])
+def test_an_import(live: Project, owner: Account, place: str) -> None:
+    """Of a page or a command: all or nothing, and whoever asked asks again."""
+    add_truck(live)
+    file = b"variable,value,time\n" + b"".join(b"t,1,2026-03-0%d\n" % day for day in range(1, 4))
+    work = partial(import_csv, live, DEVICE, io.BytesIO(file), actor=owner)
+    assert is_killed(work, place)
+    assert (count_rows(live), AuditEvent.objects.filter(action="data.imported").count()) == (0, 0)
+    assert work().rows == 3
+    assert (count_rows(live), AuditEvent.objects.filter(action="data.imported").count()) == (3, 1)
