@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from django.db import transaction
 from django.utils import timezone
 
 from backups_portal.audit.recorder import record
@@ -43,6 +44,17 @@ def repair(snapshot: Snapshot) -> Copied:
         )
     if repaired.written:
         forget_locks(snapshot.project_id)
+    if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
+        delete_manifest(first, snapshot.manifest)
+    _end(snapshot, repaired)
+    return repaired
+
+
+@transaction.atomic
+def _end(snapshot: Snapshot, repaired: Copied) -> None:
+    """Record the repair of a snapshot that needed it, also if a killed one has written it all."""
+    needed = SnapshotCopy.objects.filter(pk=snapshot.pk, needed_at__isnull=False)
+    if needed.update(needed_at=None) or repaired.written:
         record(
             action="snapshot.repaired",
             actor=None,
@@ -50,10 +62,6 @@ def repair(snapshot: Snapshot) -> Copied:
             subject=f"Backup of {snapshot.local_date}",
             details={"snapshot": str(snapshot.pk), "put_back_bytes": repaired.new_bytes},
         )
-    if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
-        delete_manifest(first, snapshot.manifest)
-    SnapshotCopy.objects.filter(pk=snapshot.pk).update(needed_at=None)
-    return repaired
 
 
 def needing_repair() -> list[Snapshot]:

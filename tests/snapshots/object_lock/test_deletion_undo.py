@@ -23,6 +23,8 @@ from snapshots.object_lock import deletion_undo
 from snapshots.object_lock.lock_extension import extend_locks
 from snapshots.retention.expiry import prune
 from snapshots.storages.configured_storages import snapshot_storage
+from tests.conftest import database_of_this_test
+from tests.killed import is_command_killed
 from tests.lockserver import LOCKING, LockServer
 from tests.snapshots.object_lock.test_lock_extension import DAY, OLD, add, age, restored, taken
 
@@ -143,6 +145,33 @@ def test_a_storage_without_versions_is_told(live_project: Project, stored: Stora
         call_command("undo_deletions", "--since", "2026-11-25T03:00Z")
     with pytest.raises(CommandError, match="no second storage"):
         call_command("undo_deletions", "--since", "2026-11-25T03:00Z", "--copy")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_is_killed_goes_on(
+    live_project: Project, locking: Storage, server: LockServer, prefix: str, settings: Any
+) -> None:
+    snapshot = taken(live_project)
+    before = a_moment()
+    for version in server.versions(prefix):
+        server.admin.delete_object(Bucket=LOCKING, Key=version["Key"])
+    lost = undone(before)["deleted"]
+    environment = {
+        **database_of_this_test(),
+        "SNAPSHOT_STORAGE": settings.SNAPSHOT_STORAGE,
+        "SNAPSHOT_MASTER_KEYS": settings.SNAPSHOT_MASTER_KEYS,
+    }
+    assert is_command_killed(
+        environment,
+        ["behind snapshots.object_lock.deletion_undo.bring_back 2"],
+        *("undo_deletions", "--since", before.isoformat(), "--yes"),
+    )
+    assert undone(before, "--yes")["deleted"] == lost - 2
+    assert undone(before)["deleted"] == 0
+    assert verify(snapshot).rows == snapshot.rows
+    assert extend_locks(live_project.pk, timezone.now()) == 1
+    assert AuditEvent.objects.filter(action="storage.undo_started").count() == 2
+    assert AuditEvent.objects.get(action="storage.deletions_undone").details["deleted"] == lost - 2
 
 
 def test_what_was_brought_back_is_locked_again_though_the_command_was_killed(

@@ -20,7 +20,9 @@ from snapshots.integrity.verification import verify, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.replication.copy_run import queue_copies
 from snapshots.storages.configured_storages import copy_place
+from tests.conftest import database_of_this_test
 from tests.factories import make_account, make_project_row, make_snapshot
+from tests.killed import is_command_killed
 from tests.s3 import bucket_url
 from tests.snapshots.replication.copies import (
     NEW,
@@ -77,6 +79,36 @@ def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
     assert event.details["put_back_bytes"] > 0
     assert " 0 bytes put back" in called("repair_snapshot", "--all")
     assert "0 backups checked" in called("repair_snapshot", "--needed")
+    assert AuditEvent.objects.filter(action="snapshot.repaired").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_repair_that_is_killed_goes_on(
+    live_project: Project, stored: Storage, settings: Any, tmp_path: Path
+) -> None:
+    """In front of the manifest, and behind all that it writes, but for its line."""
+    settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'copies'}"
+    snapshot = taken(live_project)
+    copied(snapshot)
+    before = names(stored, live_project)
+    SnapshotCopy.objects.update(needed_at=timezone.now())
+    for key in before:
+        stored.delete(key)
+    environment = {
+        **database_of_this_test(),
+        "SNAPSHOT_STORAGE": settings.SNAPSHOT_STORAGE,
+        "SNAPSHOT_COPY_STORAGE": settings.SNAPSHOT_COPY_STORAGE,
+    }
+    places = [
+        "before snapshots.engine.snapshot_copy._copy_manifest",
+        "before snapshots.replication.repair.record",
+    ]
+    assert is_command_killed(environment, places, "repair_snapshot", "--needed")
+    assert "bytes put back" in called("repair_snapshot", "--needed")
+    assert "0 backups checked" in called("repair_snapshot", "--needed")
+    assert names(stored, live_project) == before
+    assert verify(snapshot).rows == snapshot.rows
+    assert AuditEvent.objects.filter(action="snapshot.repair_started").count() == 3
     assert AuditEvent.objects.filter(action="snapshot.repaired").count() == 1
 
 
