@@ -34,17 +34,16 @@ from backups_portal.lib.loggers import get_logger
 
 log = get_logger(__name__)
 
-# What allauth would write a letter about is an event of the audit log.
+# What allauth would write a letter about is an event of the audit log. Of what it tells only after
+# the commit (TurnOnView, NewCodesView) the line is written before.
 EVENTS = {
     "account/email/password_changed": "account.password_changed",
     "account/email/password_set": "account.password_changed",
     "account/email/password_reset": "account.password_reset",
     "account/email/email_changed": "account.email_changed",
-    "mfa/email/totp_activated": "account.second_factor_on",
     "mfa/email/totp_deactivated": "account.second_factor_off",
     "mfa/email/webauthn_added": "account.passkey_added",
     "mfa/email/webauthn_removed": "account.passkey_removed",
-    "mfa/email/recovery_codes_generated": "account.recovery_codes_renewed",
     "socialaccount/email/account_connected": "account.single_sign_on_joined",
 }
 WAYS = {
@@ -140,6 +139,7 @@ class AccountAdapter(DefaultAccountAdapter):
         messages.error(request, "This account is closed.")
         return redirect("account_login")
 
+    @transaction.atomic
     def logout(self, request: HttpRequest) -> None:
         account = request.user
         super().logout(request)

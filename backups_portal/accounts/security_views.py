@@ -5,7 +5,9 @@ from typing import Any
 from allauth.account.stages import LoginStageController
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
 from allauth.mfa.stages import AuthenticateStage
+from allauth.mfa.totp.views import ActivateTOTPView
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
 from django.conf import settings
@@ -50,6 +52,26 @@ class CodeView(AuthenticateView):
             response: HttpResponse = stage.abort()
             return response
         return super().dispatch(request, *args, **kwargs)
+
+
+class TurnOnView(ActivateTOTPView):
+    """Turn two-factor authentication on, with its line in one transaction."""
+
+    @transaction.atomic
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        _record_change(self.request, "account.second_factor_on")
+        return response
+
+
+class NewCodesView(GenerateRecoveryCodesView):
+    """Replace the recovery codes, with the line of it in one transaction."""
+
+    @transaction.atomic
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        _record_change(self.request, "account.recovery_codes_renewed")
+        return response
 
 
 class SecurityView(TemplateView):
@@ -97,3 +119,7 @@ class EndSessionView(View):
                 )
         messages.success(request, "That browser was signed out.")
         return redirect("security")
+
+
+def _record_change(request: HttpRequest, action: str) -> None:
+    record(action=action, actor=account_of(request), address=address_of(request))

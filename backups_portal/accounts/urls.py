@@ -7,10 +7,17 @@ from allauth.mfa.totp import views as totp
 from allauth.mfa.webauthn import views as passkeys
 from allauth.usersessions.views import ListUserSessionsView
 from django.conf import settings
+from django.db import transaction
 from django.urls import path, re_path, reverse_lazy
 
 from backups_portal.accounts.password_reset import NewPasswordView, can_send, needs_passwords
-from backups_portal.accounts.security_views import CodeView, EndSessionView, SecurityView
+from backups_portal.accounts.security_views import (
+    CodeView,
+    EndSessionView,
+    NewCodesView,
+    SecurityView,
+    TurnOnView,
+)
 from backups_portal.accounts.single_sign_on import single_sign_on, single_sign_on_callback
 
 FORM, POST = ["get", "head", "post"], ["post"]
@@ -21,14 +28,16 @@ sign_in = account.LoginView.as_view(http_method_names=FORM, extra_context=ASKED)
 forgotten = needs_passwords(
     account.PasswordResetView.as_view(http_method_names=FORM, extra_context=ASKED)
 )
-new_password = NewPasswordView.as_view(extra_context=ASKED)
 link_sent = needs_passwords(account.password_reset_done)
-password_change = needs_passwords(account.password_change)
-first_password = needs_passwords(account.password_set)
+# A change and its line in the audit log are one transaction.
+new_password = transaction.atomic(NewPasswordView.as_view(extra_context=ASKED))
+password_change = transaction.atomic(needs_passwords(account.password_change))
+first_password = transaction.atomic(needs_passwords(account.password_set))
+turn_off = transaction.atomic(totp.DeactivateTOTPView.as_view(success_url=BACK))
+add_passkey = transaction.atomic(passkeys.add_webauthn)
+remove_passkey = transaction.atomic(passkeys.RemoveWebAuthnView.as_view(success_url=BACK))
 email = account.EmailView.as_view(http_method_names=FORM, extra_context=ASKED)
 end_others = ListUserSessionsView.as_view(http_method_names=POST, success_url=BACK)
-turn_off = totp.DeactivateTOTPView.as_view(success_url=BACK)
-remove_passkey = passkeys.RemoveWebAuthnView.as_view(success_url=BACK)
 sign_out = account.LogoutView.as_view(http_method_names=POST)
 
 # Their names are those by which allauth finds them.
@@ -61,20 +70,16 @@ urlpatterns = [
         passkeys.reauthenticate_webauthn,
         name="mfa_reauthenticate_webauthn",
     ),
-    path("account/second-factor/", totp.activate_totp, name="mfa_activate_totp"),
+    path("account/second-factor/", TurnOnView.as_view(), name="mfa_activate_totp"),
     path("account/second-factor/off/", turn_off, name="mfa_deactivate_totp"),
-    path("account/passkeys/new/", passkeys.add_webauthn, name="mfa_add_webauthn"),
+    path("account/passkeys/new/", add_passkey, name="mfa_add_webauthn"),
     path("account/passkeys/<int:pk>/remove/", remove_passkey, name="mfa_remove_webauthn"),
     path(
         "account/recovery-codes/",
         recovery_codes.view_recovery_codes,
         name="mfa_view_recovery_codes",
     ),
-    path(
-        "account/recovery-codes/new/",
-        recovery_codes.generate_recovery_codes,
-        name="mfa_generate_recovery_codes",
-    ),
+    path("account/recovery-codes/new/", NewCodesView.as_view(), name="mfa_generate_recovery_codes"),
     path("account/sessions/end-others/", end_others, name="usersessions_list"),
     path("account/sessions/<int:session>/end/", EndSessionView.as_view(), name="session-end"),
 ]
