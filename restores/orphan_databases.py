@@ -12,6 +12,7 @@ import psycopg
 from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from backups_portal.audit.models import AuditEvent
 from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.provisioning import database_name, drop_database, unsettled
@@ -27,6 +28,7 @@ log = get_logger(__name__)
 
 DAY = timedelta(days=1)
 AT_A_TIME = 20
+DROPPED = "database.stray_dropped"
 
 
 def drop_leftovers(now: datetime) -> list[str]:
@@ -89,13 +91,13 @@ def _drop_one(server: DatabaseServer, url: str, prefix: str) -> bool:
     if any(rows.filter(prefix=prefix).exists() for rows in (Restore.objects, Proof.objects)):
         # Its row names it; drop_leftovers drops it.
         return False
+    _record_drop(server, database_name(prefix))
     drop_database(url, prefix=prefix)
-    name = database_name(prefix)
-    log.warning("dropped a database that no row names", database=name, server=server.name)
-    record(
-        action="database.stray_dropped",
-        actor=None,
-        subject=name,
-        details={"server": server.name},
-    )
+    log.warning("dropped a database that no row names", database=database_name(prefix))
     return True
+
+
+def _record_drop(server: DatabaseServer, name: str) -> None:
+    """Record a drop, once: the next sweep drops what a killed one has only recorded."""
+    if not AuditEvent.objects.filter(project_id=None, action=DROPPED, subject=name).exists():
+        record(action=DROPPED, actor=None, subject=name, details={"server": server.name})

@@ -71,6 +71,28 @@ def test_what_no_row_names_goes_when_it_is_old(server: DatabaseServer) -> None:
     assert (event.subject, event.details) == (f"bp_{old}", {"server": "main"})
 
 
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_its_line_is_written_once_though_the_worker_was_killed(
+    server: DatabaseServer, monkeypatch: pytest.MonkeyPatch, *, is_gone: bool
+) -> None:
+    """Before the database goes, or behind it."""
+    prefix = made(server)
+    age(prefix)
+
+    def killed(url: str, *, prefix: str) -> None:
+        if is_gone:
+            drop_database(url, prefix=prefix)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("restores.orphan_databases.drop_database", killed)
+        with pytest.raises(KeyboardInterrupt):
+            drop_strays()
+    drop_strays()
+    assert not {name for name in databases() if prefix in name}
+    assert AuditEvent.objects.filter(action="database.stray_dropped").count() == 1
+
+
 def test_a_role_whose_database_was_never_made_goes(server: DatabaseServer) -> None:
     prefix = secrets.token_hex(4)
     prepare_server(settings.PROJECT_DATABASE_URL, installation())
