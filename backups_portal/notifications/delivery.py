@@ -6,7 +6,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils import timezone
 
-from backups_portal.lib.circuit_breaker import PAUSE, SilentError
+from backups_portal.lib.circuit_breaker import FORGOTTEN_AFTER, PAUSE, SilentError
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
 from backups_portal.lib.leases import LeaseQuerySet
 from backups_portal.lib.loggers import get_logger
@@ -67,8 +67,12 @@ class DeliveryJob(LeasedJob[Delivery]):
             self._end(State.SENT, "")
 
     def _wait(self, error: SilentError) -> None:
-        """Wait for a server without counting an attempt, for as long as all of them would take."""
-        waits = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES))
+        """Wait for a server without counting an attempt, for as long as all of them would take.
+
+        If that is short or none, it waits until the pause of its server is over.
+        """
+        attempts = timedelta(minutes=sum(settings.NOTIFICATION_RETRY_MINUTES))
+        waits = max(attempts, FORGOTTEN_AFTER)
         now = timezone.now()
         if now > self.row.created_at + waits:
             raise UndeliveredError(str(error)) from error

@@ -13,6 +13,7 @@ from django.utils import timezone
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import send_link
 from backups_portal.lib import circuit_breaker
+from backups_portal.lib.redis_client import redis_client
 from backups_portal.notifications import channels
 from backups_portal.notifications.delivery import deliver
 from backups_portal.notifications.models import Delivery
@@ -35,7 +36,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(circuit_breaker, "KEY", f"test:{timezone.now()}")
     settings.EMAIL_TIMEOUT = 0.2
-    settings.NOTIFICATION_RETRY_MINUTES = [1, 4]
+    settings.NOTIFICATION_RETRY_MINUTES = [1, 19]
 
 
 def fail(project: Project, times: int = 1) -> None:
@@ -83,11 +84,45 @@ class TestOneThatWaits:
         assert waiting.retry_at < timezone.now() + circuit_breaker.PAUSE
 
     def test_does_so_once_all_attempts_would_be_over(self, waiting: Delivery) -> None:
-        Delivery.objects.update(created_at=timezone.now() - timedelta(minutes=6))
+        Delivery.objects.update(created_at=timezone.now() - timedelta(minutes=21))
         waiting = self.again(waiting)
         assert (waiting.state, waiting.attempts) == (State.QUEUED, 1)
         assert self.again(waiting).state == State.QUEUED
         assert self.again(waiting).state == State.FAILED
+
+
+class TestWithoutFurtherAttempts:
+    @pytest.fixture
+    def waiting(self, project: Project, choose: Choose, hook: Receiver, settings: Any) -> Delivery:
+        """A message that was not sent, since an earlier one waited in vain and has failed."""
+        settings.NOTIFICATION_RETRY_MINUTES = []
+        choose(webhook=hook.url)
+        hook.hang = 30
+        fail(project, 2)
+        tried, waiting = tell()
+        assert (tried.state, waiting.state) == (State.FAILED, State.QUEUED)
+        Delivery.objects.filter(pk=tried.pk).delete()
+        return waiting
+
+    def again(self, waiting: Delivery) -> Delivery:
+        """Let the pause end."""
+        for key in redis_client().scan_iter(f"{circuit_breaker.KEY}:*:turn"):
+            redis_client().delete(key)
+        Delivery.objects.update(retry_at=timezone.now(), lease_until=timezone.now())
+        deliver(waiting.pk)
+        return Delivery.objects.get()
+
+    def test_it_is_sent_when_the_pause_ends(
+        self, waiting: Delivery, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hook.hang = 0
+        monkeypatch.setattr(channels, "SECONDS", 10.0)
+        assert self.again(waiting).state == State.SENT
+
+    def test_or_it_has_failed_as_the_receiver_did(self, waiting: Delivery) -> None:
+        waiting = self.again(waiting)
+        assert waiting.state == State.FAILED
+        assert waiting.reason == "There was no answer within 0.2 seconds."
 
 
 def test_those_of_another_project_are_sent_to_the_same_host_meanwhile(
