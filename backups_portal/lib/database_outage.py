@@ -2,7 +2,6 @@
 
 import psycopg
 from django.db import InterfaceError, OperationalError
-from psycopg import errors
 
 from backups_portal.lib.failure_causes import Cause, driver_cause, first_line
 
@@ -10,26 +9,46 @@ RETRY_AFTER_SECONDS = 30
 # Django's exceptions are none of psycopg's: they have those as their cause.
 DJANGO_ERRORS = (OperationalError, InterfaceError)
 DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError)
-# What a server that answers has run out of. Class 53 also has limits of one statement.
-SHORTAGES: dict[type[psycopg.Error], str] = {
-    errors.DiskFull: "cannot store anything right now",
-    errors.OutOfMemory: "has too little memory right now",
-    errors.TooManyConnections: "takes no more connections right now",
+# What is wrong with a server that answers, by its SQLSTATE or the class of that (PostgreSQL,
+# Appendix A).
+FAULTS = {
+    "53": "lacks something that it needs right now",
+    "53100": "cannot store anything right now",
+    "53200": "has too little memory right now",
+    "53300": "takes no more connections right now",
+    "57": "ended the connection",
+    "57P03": "is starting or shutting down",
+    "58": "has a fault on its server",
+}
+# In those classes, what is wrong with one statement: the same one would fail again.
+LIMITS = {
+    "53400": "allows no request so much temporary space: ask for less at a time",
+    "57014": "took too long: ask for less at a time",
 }
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell whether an exception says that a database server is away, or has run out of something.
+    """Tell whether an exception says that a database server is away, or in no state to answer.
 
     A statement that was refused, or took too long, is no outage: it would fail again.
     """
-    return bool(shortage(error)) or _cause(error) is Cause.DATABASE_UNREACHABLE
+    return bool(server_fault(error)) or _cause(error) is Cause.DATABASE_UNREACHABLE
 
 
-def shortage(error: BaseException | None) -> str:
-    """Say what a server that answers cannot do, as in SHORTAGES; "" if it is none of that."""
+def server_fault(error: BaseException | None) -> str:
+    """Say what is wrong with a server that answers, as in FAULTS; "" if it is none of that."""
+    code = _sqlstate(error)
+    return "" if code in LIMITS else FAULTS.get(code) or FAULTS.get(code[:2], "")
+
+
+def statement_limit(error: BaseException | None) -> str:
+    """Say which limit a statement has reached, as in LIMITS; "" if it is none of those."""
+    return LIMITS.get(_sqlstate(error), "")
+
+
+def _sqlstate(error: BaseException | None) -> str:
     driver_error = error.__cause__ if isinstance(error, DJANGO_ERRORS) else error
-    return next((words for kind, words in SHORTAGES.items() if isinstance(driver_error, kind)), "")
+    return str(getattr(driver_error, "sqlstate", None) or "")
 
 
 def _cause(error: BaseException | None) -> Cause | None:

@@ -15,7 +15,7 @@ from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
 from backups_portal.audit.recorder import acting_by
-from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage, shortage
+from backups_portal.lib.database_outage import RETRY_AFTER_SECONDS, is_outage, server_fault
 from backups_portal.portal_api.preconditions import described_path
 from backups_portal.portal_api.problem_details import ProblemError, problem
 from backups_portal.portal_api.token_auth import NO_TOKEN, Parameters, identify
@@ -147,7 +147,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     # Django calls this while it handles the exception.
     error = sys.exception()
     if is_outage(error):
-        return _outage(request, shortage(error) or "is not responding")
+        return _outage(request, server_fault(error) or "is not responding")
     if request.path.startswith(ROOT):
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, DEFECT)
     return defaults.server_error(request)

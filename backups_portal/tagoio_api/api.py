@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
-from backups_portal.lib.database_outage import SHORTAGES, is_outage
+from backups_portal.lib.database_outage import is_outage, server_fault, statement_limit
 from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.projectdb.record_writer import UnknownDeviceError
@@ -125,10 +125,6 @@ ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
     UnknownDeviceError: (UNKNOWN, HTTPStatus.NOT_FOUND),
     psycopg.DataError: (UNSTORABLE, HTTPStatus.BAD_REQUEST),
     psycopg.errors.LockNotAvailable: (LOCKED, HTTPStatus.SERVICE_UNAVAILABLE),
-    **{
-        kind: (f"The project's database {words}", HTTPStatus.SERVICE_UNAVAILABLE)
-        for kind, words in SHORTAGES.items()
-    },
     psycopg.OperationalError: UNAVAILABLE,
     psycopg.InterfaceError: UNAVAILABLE,
     PoolBusyError: UNAVAILABLE,
@@ -139,14 +135,22 @@ ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
 
 
 def stopped(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Answer as the nearest class of the exception in ANSWERS says."""
-    message, status = next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
+    """Answer as the database's SQLSTATE, or the nearest class of the exception in ANSWERS, says."""
+    message, status = _answer(error)
     # What clients did wrong is no warning to the operator.
     level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
     log.log(level, "a request was stopped: %s: %s", message, error)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         return unavailable(message)
     return failure(message, status)
+
+
+def _answer(error: Exception) -> tuple[str, HTTPStatus]:
+    if fault := server_fault(error):
+        return f"The project's database {fault}", HTTPStatus.SERVICE_UNAVAILABLE
+    if limit := statement_limit(error):
+        return f"The project's database {limit}", HTTPStatus.BAD_REQUEST
+    return next(ANSWERS[kind] for kind in type(error).__mro__ if kind in ANSWERS)
 
 
 for stopping in ANSWERS:

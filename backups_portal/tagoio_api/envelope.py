@@ -12,7 +12,7 @@ import orjson
 from django.http import HttpRequest, HttpResponse
 from ninja.renderers import BaseRenderer
 
-from backups_portal.lib.database_outage import DJANGO_ERRORS, RETRY_AFTER_SECONDS, shortage
+from backups_portal.lib.database_outage import DJANGO_ERRORS, RETRY_AFTER_SECONDS, server_fault
 
 JSON = "application/json"
 DENIED = "Authorization Denied"
@@ -94,7 +94,7 @@ def unavailable(message: str) -> HttpResponse:
 def outage(error: BaseException | None) -> HttpResponse:
     """Make the answer for an outage of a database, the portal's or the project's."""
     whose = "portal" if isinstance(error, DJANGO_ERRORS) else "project"
-    return unavailable(f"The {whose}'s database {shortage(error) or 'does not answer'}")
+    return unavailable(f"The {whose}'s database {server_fault(error) or 'does not answer'}")
 
 
 class EnvelopeRenderer(BaseRenderer):

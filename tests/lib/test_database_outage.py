@@ -15,11 +15,32 @@ from backups_portal.portal_api.view_wrapper import server_error
 from backups_portal.tagoio_api.api import stopped
 from backups_portal.tagoio_api.envelope import outage
 
-SHORTAGES = [
-    (errors.DiskFull, "cannot store anything right now"),
-    (errors.OutOfMemory, "has too little memory right now"),
-    (errors.TooManyConnections, "takes no more connections right now"),
-]
+ENDED, FAULTY = "ended the connection", "has a fault on its server"
+# By SQLSTATE; those of None are not the server's, but one statement's.
+STATES = {
+    "53000": "lacks something that it needs right now",
+    "53100": "cannot store anything right now",
+    "53200": "has too little memory right now",
+    "53300": "takes no more connections right now",
+    "53400": None,
+    "57000": ENDED,
+    "57014": None,
+    "57P01": ENDED,
+    "57P02": ENDED,
+    "57P03": "is starting or shutting down",
+    "57P04": ENDED,
+    "57P05": ENDED,
+    "58000": FAULTY,
+    "58030": FAULTY,
+    "58P01": FAULTY,
+    "58P02": FAULTY,
+    "58P03": FAULTY,
+}
+FAULTS = [(code, words) for code, words in STATES.items() if words]
+LIMITS = {
+    "53400": "allows no request so much temporary space: ask for less at a time",
+    "57014": "took too long: ask for less at a time",
+}
 
 
 def as_django(cause: psycopg.Error) -> OperationalError:
@@ -57,8 +78,15 @@ def test_a_command_does_not_call_it_away() -> None:
     assert said == "The portal's database has refused: could not extend file."
 
 
-@pytest.mark.parametrize(("kind", "words"), SHORTAGES)
-def test_one_that_answers_is_not_called_silent(kind: type[psycopg.Error], words: str) -> None:
+def test_every_code_of_these_classes_is_known_here() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+    codes = {kind.sqlstate or "" for kind in kinds if issubclass(kind, psycopg.Error)}
+    assert {code for code in codes if code[:2] in ("53", "57", "58")} == STATES.keys()
+
+
+@pytest.mark.parametrize(("code", "words"), FAULTS)
+def test_one_that_answers_is_not_called_silent(code: str, words: str) -> None:
+    kind = errors.lookup(code)
     error = as_django(kind("no more of it"))
     assert f"The database {words}</h1>" in page("/", error).text
     problem = json.loads(page("/api/v1/projects", error).text)
@@ -73,8 +101,13 @@ def test_one_that_answers_is_not_called_silent(kind: type[psycopg.Error], words:
         assert json.loads(answer.text)["message"] == f"The {whose}'s database {words}"
 
 
-def test_a_limit_of_one_statement_is_no_outage() -> None:
+@pytest.mark.parametrize(("code", "words"), LIMITS.items())
+def test_a_limit_of_one_statement_is_no_outage(code: str, words: str) -> None:
     """The same statement would reach it again."""
-    error = as_django(errors.ConfigurationLimitExceeded("temporary file size exceeds it"))
+    kind = errors.lookup(code)
+    error = as_django(kind("temporary file size exceeds it"))
     assert not is_outage(error)
     assert page("/", error).status_code == 500
+    answer = stopped(RequestFactory().post("/data"), kind())
+    assert (answer.status_code, answer.headers.get("Retry-After")) == (400, None)
+    assert json.loads(answer.text)["message"] == f"The project's database {words}"
