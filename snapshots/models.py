@@ -56,6 +56,10 @@ class SnapshotQuerySet(LeaseQuerySet):
         """Select snapshots that are waiting or being taken."""
         return self.filter(state__in=Snapshot.UNFINISHED)
 
+    def never_stored(self) -> "SnapshotQuerySet":
+        """Select snapshots that failed before they were stored."""
+        return self.filter(state=Snapshot.State.FAILED, taken_at=None)
+
     def half_removed(self) -> "SnapshotQuerySet":
         """Select snapshots that have expired and are in storage still."""
         return self.filter(state=Snapshot.State.EXPIRED, removed_at=None)

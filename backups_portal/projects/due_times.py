@@ -121,12 +121,12 @@ def plan_run(
 
     A run that is overdue is not forgotten. Nor is a local date left out by one change after the
     other: a run that would come more than `LONGEST_GAP` after the newest backup is made now, for
-    the local date whose time has just passed. A run that failed was its date's, too, and was
-    told.
+    the local date whose time has just passed.
 
     Args:
-        taken: Local dates that have had their run, of the last run until now and later.
-        newest: When there was a backup last.
+        taken: Local dates that have a backup, or one under way, of the last run until now and
+            later.
+        newest: When there was a good backup last.
         is_overdue: A run of the schedule before the change is due.
     """
     run = last_run(now, at, zone)

@@ -157,19 +157,23 @@ def parse_proof_policy(value: str) -> str:
 
 
 def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
-    """Find the next run whose local date has no snapshot; None if shut down; see `plan_run`."""
+    """Find the next run whose local date has no backup, or None if shut down; see `plan_run`.
+
+    A date whose backup failed has another run if the schedule comes by it once more.
+    """
     project, planned = database.project, database.next_snapshot_at
     if project.state != Project.State.ACTIVE:
         return None
     at, zone = database.backup_time, database.backup_time_zone
     snapshots = Snapshot.objects.filter(project=project)
     since = last_run(now, at, zone).local_date
+    dates = snapshots.filter(local_date__gte=since).exclude(pk__in=snapshots.never_stored())
     newest = snapshots.newest_good()
     return plan_run(
         now,
         at,
         zone,
-        taken=set(snapshots.filter(local_date__gte=since).values_list("local_date", flat=True)),
+        taken=set(dates.values_list("local_date", flat=True)),
         newest=newest.taken_at if newest and newest.taken_at else project.created_at,
         is_overdue=planned is not None and planned <= now,
     )

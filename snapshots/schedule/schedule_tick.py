@@ -49,7 +49,7 @@ def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
 
     Several may run at once: each project is claimed by one of them. However many runs were
     missed, a project gets one snapshot, that of its latest run, and none where that run's local
-    date has one already.
+    date has one already, unless that one failed.
 
     Returns:
         The new snapshots whose turn it is, for the caller to enqueue; where backups are spread, a
@@ -146,7 +146,7 @@ def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
             project_id=item.project_id,
             local_date=item.run.local_date,
             scheduled_for=item.since,
-            lease_until=_turn(item) if _turn(item) > now else now + message_counts_for(),
+            lease_until=_waits_until(item, now),
         )
         for item in due
     ]
@@ -158,7 +158,35 @@ def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
             log.info("snapshot queued", project=row.project_id, snapshot=row.id)
         else:
             log.info("local date has a snapshot %s", row.local_date, project=row.project_id)
-    return [row for row in rows if row.id in new]
+    kept = {row.project_id for row in rows if row.id in new}
+    again = _queue_failed([item for item in due if item.project_id not in kept], now)
+    return [*(row for row in rows if row.id in new), *again]
+
+
+def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
+    """Queue snapshots again that failed before the schedule was moved to later on their date."""
+    queued = []
+    for item in due:
+        failed = Snapshot.objects.never_stored().filter(
+            project=item.project_id, local_date=item.run.local_date, scheduled_for__lt=item.since
+        )
+        fresh = {"reason": "", "cause": "", "failures": 0, "attempts": 0, "finished_at": None}
+        if failed.update(
+            state=Snapshot.State.QUEUED,
+            scheduled_for=item.since,
+            lease_until=_waits_until(item, now),
+            retry_at=None,
+            **fresh,
+        ):
+            log.info("failed snapshot queued again", project=item.project_id)
+            queued.append(
+                Snapshot.objects.get(project=item.project_id, local_date=item.run.local_date)
+            )
+    return queued
+
+
+def _waits_until(due: Due, now: datetime) -> datetime:
+    return _turn(due) if _turn(due) > now else now + message_counts_for()
 
 
 def _turn(due: Due) -> datetime:

@@ -11,7 +11,7 @@ from backups_portal.projects.models import MainDatabase, Project
 from snapshots.errors import SettingsRefusedError
 from snapshots.models import Snapshot
 from snapshots.schedule.backup_settings import change_backup_settings
-from snapshots.schedule.schedule_tick import queue_due
+from snapshots.schedule.schedule_tick import heal, queue_due
 from tests.factories import make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +98,43 @@ def test_a_second_change_leaves_no_day_out(database: MainDatabase) -> None:
     # Not for 9:00: it has not waited since.
     assert (snapshot.local_date, snapshot.scheduled_for) == (NOW.date(), NOW)
     assert not AuditEvent.objects.filter(action="snapshot.missed").exists()
+
+
+@pytest.mark.parametrize(
+    ("at", "run"), [("23:00", utc("2026-11-23 23:00")), ("09:00", NOW)], ids=["later", "earlier"]
+)
+def test_a_date_whose_backup_failed_has_another_run(
+    database: MainDatabase, at: str, run: datetime
+) -> None:
+    """The next one would come sixty-eight hours, or fifty-four, after the last good backup."""
+    make_snapshot(database.project, taken_at=utc("2026-11-22 03:00"))
+    failed = make_snapshot(
+        database.project, taken_at=utc("2026-11-23 03:00"), state="failed", failures=3, attempts=4
+    )
+    assert change(database, backup_time=at).next_snapshot_at == run
+    assert queue_due(run) == [failed.pk]
+    failed.refresh_from_db()
+    assert (failed.state, failed.reason, failed.failures, failed.attempts) == ("queued", "", 0, 0)
+    assert (failed.local_date, failed.scheduled_for) == (NOW.date(), run)
+    assert queue_due(run) == []
+
+
+def test_a_backup_that_fails_after_the_schedule_was_moved_has_another_run(
+    database: MainDatabase,
+) -> None:
+    make_snapshot(database.project, taken_at=utc("2026-11-22 03:00"))
+    last_try = make_snapshot(database.project, taken_at=utc("2026-11-23 03:00"), state="running")
+    assert change(database, backup_time="23:00").next_snapshot_at == utc("2026-11-24 23:00")
+    Snapshot.objects.filter(pk=last_try.pk).update(state="failed", reason="It did not answer.")
+    heal(NOW)
+    database.refresh_from_db()
+    assert database.next_snapshot_at == utc("2026-11-23 23:00")
+
+
+def test_a_backup_that_was_stored_and_lost_keeps_its_date(database: MainDatabase) -> None:
+    make_snapshot(database.project, taken_at=utc("2026-11-23 03:00"))
+    Snapshot.objects.update(state="failed", reason="Parts of it are missing.")
+    assert change(database, backup_time="23:00").next_snapshot_at == utc("2026-11-24 23:00")
 
 
 def test_a_zone_that_is_a_day_behind_skips_every_local_date_that_has_a_snapshot(
