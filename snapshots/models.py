@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -103,6 +104,8 @@ class Snapshot(Leased):
     removed_at = models.DateTimeField(null=True)
     # Until when retention leaves it to who downloads it; see retention/reader_leases.py.
     read_until = models.DateTimeField(null=True)
+    # Until when each of them has it; the latest is `read_until`.
+    reader_leases = ArrayField(models.DateTimeField(), default=list, db_default=[])
 
     manifest = models.CharField(max_length=200, blank=True)
     # Of its bytes before encryption, as it was published; empty if that was not recorded, or did

@@ -1,8 +1,7 @@
 """Leases of readers: retention waits for a backup that is being downloaded.
 
-A reader whose process was killed renews nothing, and its lease runs out. A row has room for the
-longest lease: of two readers, the one that ends leaves that of the other. At worst, one that has
-ended already is left until it runs out.
+A reader whose process was killed renews nothing, and its lease runs out. A row has a lease for each
+reader, known by its end: if two end at once, it does not matter which of them is released.
 """
 
 import time
@@ -15,7 +14,7 @@ from django.utils import timezone
 
 from backups_portal.lib.database_outage import DJANGO_ERRORS
 from backups_portal.lib.loggers import get_logger
-from snapshots.models import Snapshot
+from snapshots.models import Snapshot, SnapshotQuerySet
 
 log = get_logger(__name__)
 
@@ -33,23 +32,11 @@ class ReaderLease:
         self._snapshot = snapshot
         self._since = timezone.now()
         self._until: datetime | None = None
-        self._others: datetime | None = None
 
-    @transaction.atomic
     def extend(self) -> bool:
         """Keep the snapshot for a while; False if it is not stored any more."""
-        # The row's lock lets retention come first or see the lease.
-        rows = Snapshot.objects.completed().filter(pk=self._snapshot.pk)
-        found = list(rows.select_for_update(no_key=True).values_list("read_until", flat=True))
-        if not found:
-            return False
-        if found[0] != self._until:
-            self._others = found[0]
         until = min(timezone.now() + LEASE, self._since + LONGEST)
-        until = max(until, self._others or until)
-        rows.update(read_until=until)
-        self._until = until
-        return True
+        return self._replace(Snapshot.objects.completed(), [until])
 
     def renew(self) -> None:
         """Keep the snapshot for another while, if the control database responds."""
@@ -61,11 +48,26 @@ class ReaderLease:
 
     def release(self) -> None:
         """Leave the snapshot to retention, unless somebody else reads it."""
-        rows = Snapshot.objects.filter(pk=self._snapshot.pk, read_until=self._until)
         try:
-            rows.update(read_until=self._others)
+            self._replace(Snapshot.objects.all(), [])
         except DJANGO_ERRORS:
             self._give_up("could not release a reader's lease")
+
+    @transaction.atomic
+    def _replace(self, rows: SnapshotQuerySet, leases: list[datetime]) -> bool:
+        """Replace this reader's lease, if the snapshot is among the rows; tell whether it is."""
+        rows = rows.filter(pk=self._snapshot.pk)
+        # The row's lock lets retention come first or see the lease.
+        locked = rows.select_for_update(no_key=True).only("reader_leases").first()
+        if locked is None:
+            return False
+        if self._until in locked.reader_leases:
+            locked.reader_leases.remove(self._until)
+        now = timezone.now()
+        kept = [until for until in locked.reader_leases if until > now] + leases
+        rows.update(reader_leases=kept, read_until=max(kept, default=None))
+        self._until = leases[0] if leases else None
+        return True
 
     def _give_up(self, what: str) -> None:
         log.warning(what, snapshot=self._snapshot.pk, exc_info=True)

@@ -234,6 +234,27 @@ def test_one_download_keeps_a_backup_when_another_has_ended(
     fourth.close()
 
 
+@pytest.mark.parametrize("renews", [False, True])
+def test_downloads_that_overlap_leave_no_lease_behind(
+    client: Client, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, *, renews: bool
+) -> None:
+    """The second ends between renewals of the first, or the first before it."""
+    monkeypatch.setattr(reader_leases, "RENEWAL_SECONDS", -1)
+    first, second = zip_of(client, snapshot), parquet_of(client, snapshot)
+    next(first), next(second)
+    if renews:
+        next(first)
+    second.close()
+    assert is_kept(snapshot)
+    first.close()
+    assert not is_kept(snapshot)
+    third, fourth = zip_of(client, snapshot), parquet_of(client, snapshot)
+    next(third), next(fourth)
+    third.close()
+    fourth.close()
+    assert not is_kept(snapshot)
+
+
 def test_no_client_is_waited_for_longer_than_the_limit(
     client: Client, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
