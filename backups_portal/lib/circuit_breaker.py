@@ -24,7 +24,7 @@ KEY = "backups-portal:silent"
 PATIENCE_SECONDS = 3.0
 # Over before a message that was not sent is tried for the first time again.
 PAUSE = timedelta(minutes=1)
-# After so long without a call, callers need not take turns any more.
+# After so long without a call, callers need not take turns any more. Longer than any pause.
 FORGOTTEN_AFTER = timedelta(minutes=10)
 # Of sockets, and of the libraries that use them; the time limit of a task may come first.
 SILENCE = (OSError, OutgoingError, SoftTimeLimitExceeded)
@@ -44,6 +44,7 @@ def unless_silent(
     *,
     answers: tuple[type[Exception], ...] = (),
     pause: timedelta = PAUSE,
+    longest: timedelta | None = None,
 ) -> Iterator[None]:
     """Ask a host inside, unless it was silent a short while ago.
 
@@ -52,13 +53,15 @@ def unless_silent(
             silent.
         answers: Errors that say what the host has answered, however late.
         pause: Once in so long one caller tries whether it answers again.
+        longest: Each try in vain doubles the pause, up to this one; None leaves it as it is.
 
     Raises:
         SilentError: it was, and this is not the caller who tries.
     """
     doubt = f"{KEY}:{purpose}:{host}"
     turn = f"{doubt}:turn"
-    is_doubted = bool(_ask(lambda redis: redis.exists(doubt)))
+    last = _ask(lambda redis: redis.get(doubt))
+    is_doubted = last is not None
     if is_doubted and not _ask(lambda redis: redis.set(turn, 1, nx=True, ex=pause)):
         raise SilentError
     began, is_silent = time.monotonic(), False
@@ -71,10 +74,18 @@ def unless_silent(
         raise
     finally:
         if is_silent:
-            _ask(lambda redis: redis.set(doubt, 1, ex=FORGOTTEN_AFTER))
+            pause = _next_pause(last, pause, longest)
+            _ask(lambda redis: redis.set(doubt, int(pause.total_seconds()), ex=FORGOTTEN_AFTER))
             _ask(lambda redis: redis.set(turn, 1, ex=pause))
         elif is_doubted:
             _ask(lambda redis: redis.delete(doubt, turn))
+
+
+def _next_pause(last: object, pause: timedelta, longest: timedelta | None) -> timedelta:
+    """Return the pause after another try in vain; `last` is the one before it, in seconds."""
+    if longest is None or not isinstance(last, bytes):
+        return pause
+    return min(max(pause, 2 * timedelta(seconds=int(last))), longest)
 
 
 def _ask(question: Callable[[Redis], object]) -> object:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from http import HTTPStatus
 
 from django.conf import settings
@@ -28,6 +29,9 @@ log = get_logger(__name__)
 # A receiver that does its work before it answers has time for it, and no worker waits for long.
 SECONDS = 10.0
 AGENT = "BackupsPortal"
+# A limit that all projects share would be used up by one of them: each waits longer and longer
+# instead, and a thousand webhooks that hang keep twenty workers at most, not a hundred and sixty.
+LONGEST_PAUSE = timedelta(minutes=8)
 # The statuses of a receiver that may say when it wants to be asked again.
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -133,7 +137,8 @@ def _ask(
     try:
         host = safe_http.host_of(url)
         # A webhook that hangs must not stop another owner's on the same host.
-        with unless_silent(f"{delivery.channel}:{delivery.project_id}", host):
+        purpose = f"{delivery.channel}:{delivery.project_id}"
+        with unless_silent(purpose, host, longest=LONGEST_PAUSE):
             answer = safe_http.send(
                 method,
                 url,

@@ -125,6 +125,25 @@ class TestWithoutFurtherAttempts:
         assert waiting.reason == "There was no answer within 0.2 seconds."
 
 
+def test_a_webhook_that_stays_silent_is_tried_less_and_less(
+    project: Project, choose: Choose, hook: Receiver
+) -> None:
+    """However many projects have one there, they keep few workers."""
+    choose(webhook=hook.url)
+    hook.hang = 30
+    fail(project)
+    tell()
+    pauses = []
+    for _ in range(6):
+        (turn,) = redis_client().scan_iter(f"{circuit_breaker.KEY}:*:turn")
+        pauses.append(round(redis_client().ttl(turn) / 60))
+        redis_client().delete(turn)
+        Delivery.objects.update(state=State.QUEUED, attempts=0, lease_until=None, retry_at=None)
+        deliver(Delivery.objects.get().pk)
+    assert pauses == [1, 2, 4, 8, 8, 8]
+    assert channels.LONGEST_PAUSE < circuit_breaker.FORGOTTEN_AFTER
+
+
 def test_those_of_another_project_are_sent_to_the_same_host_meanwhile(
     project: Project,
     owner: Account,
