@@ -34,6 +34,7 @@ SYSTEM_TASKS = {
     "backups_portal.ops.tasks.look_at_servers": 50,
     "backups_portal.ops.tasks.look_at_storage": 50,
     "backups_portal.ops.tasks.look_at_copies": 50,
+    "backups_portal.ops.tasks.tidy_storage": 50,
     "backups_portal.ops.tasks.tidy_copies": 50,
     "backups_portal.accounts.tasks.send_reset_link": 50,
     "backups_portal.objectives.tasks.check_objectives": 300,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from celery import Task
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -78,4 +79,9 @@ def test_a_second_storage_that_is_away_keeps_no_worker(monkeypatch: pytest.Monke
     note_away()
     tasks.tidy_copies()
     assert LEFT in probes(storage)
-    assert tasks.tidy_copies.time_limit
+
+
+@pytest.mark.parametrize("task", [tasks.tidy_storage, tasks.tidy_copies])
+def test_no_storage_keeps_a_worker_for_hours(task: Task) -> None:
+    """What was deleted until then is gone, and the next round goes on."""
+    assert task.time_limit
