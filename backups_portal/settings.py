@@ -165,9 +165,6 @@ PROJECT_DATABASE_URL = env.address(
 )
 
 AUTH_USER_MODEL = "accounts.Account"
-LOGIN_URL = "account_login"
-LOGIN_REDIRECT_URL = "projects"
-LOGOUT_REDIRECT_URL = "account_login"
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -302,6 +299,8 @@ SNAPSHOT_FULL_EVERY = timedelta(
 SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5, 15, 45])
 # The same for restores and the faults that pass by themselves: a server or the storage was away.
 RESTORE_RETRY_MINUTES = env.list("RESTORE_RETRY_MINUTES", cast=int, default=[1, 5])
+# Restores that one owner may have under way; 0: any number.
+RESTORES_AT_ONCE = env.int("RESTORES_AT_ONCE", default=20)
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24, most=MOST_HOURS))
 # How many records a mutable device may hold, by the API and by transfers; 0: any number.
 MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)

@@ -1,4 +1,4 @@
-"""Settings of django-allauth that no operator changes: how people sign in."""
+"""Settings that no operator changes: how people sign in, most of them of django-allauth."""
 
 # Of allauth; what is ours is decided in backups_portal/accounts.
 SIGN_IN_APPS = [
@@ -11,6 +11,9 @@ SIGN_IN_APPS = [
 ]
 QUARTER_SECONDS = 15 * 60
 
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "projects"
+LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_ADAPTER = "backups_portal.accounts.account_adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]

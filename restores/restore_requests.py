@@ -13,6 +13,7 @@ from backups_portal.projects.models import DatabaseServer
 from backups_portal.projects.project_creation import check_name
 from restores.errors import ChargesChangedError, RestoreRefusedError
 from restores.models import Restore
+from restores.restore_limit import limit_reached
 from snapshots.engine.errors import EngineError
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
@@ -134,6 +135,7 @@ def _check_state(snapshot: Snapshot) -> None:
 
 
 def _create(snapshot: Snapshot, actor: Account, wanted: NewProject) -> Restore:
+    _check_limit(actor, wanted.request_key)
     # The lock keeps retention from removing the snapshot between this check and the insert.
     locked = Snapshot.objects.select_for_update(of=("self",)).get(pk=snapshot.pk)
     _check_state(locked)
@@ -152,13 +154,21 @@ def _create(snapshot: Snapshot, actor: Account, wanted: NewProject) -> Restore:
     )
 
 
+def _check_limit(actor: Account, request_key: uuid.UUID) -> None:
+    """Refuse one restore too many; two requests at once are counted one after the other."""
+    Account.objects.select_for_update(no_key=True).get(pk=actor.pk)
+    if reached := limit_reached(actor, request_key=request_key):
+        raise RestoreRefusedError(reached, status=CONFLICT)
+
+
 def retry_restore(*, restore: Restore, actor: Account, address: str | None = None) -> Restore:
     """Queue a failed restore again, with its name and its price.
 
     The actor accepts the price and owns the new project, also if another owner asked first.
 
     Raises:
-        RestoreRefusedError: it has not failed, or its name or its snapshot has gone meanwhile.
+        RestoreRefusedError: it has not failed, its name or its snapshot has gone meanwhile, or the
+            actor has too many others under way.
     """
     if restore.state != Restore.State.FAILED:
         raise RestoreRefusedError(NOT_FAILED, status=CONFLICT)
@@ -166,6 +176,7 @@ def retry_restore(*, restore: Restore, actor: Account, address: str | None = Non
     _check_readable(restore.snapshot)
     try:
         with transaction.atomic():
+            _check_limit(actor, restore.request_key)
             snapshot = Snapshot.objects.select_for_update(of=("self",)).get(pk=restore.snapshot_id)
             _check_state(snapshot)
             if _queue_again(restore, actor):

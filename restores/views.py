@@ -24,6 +24,7 @@ from restores.errors import RestoreRefusedError
 from restores.forms import RestoreForm
 from restores.models import Restore
 from restores.project_names import suggest_name
+from restores.restore_limit import limit_reached
 from restores.restore_requests import NewProject, request_restore, retry_restore
 from restores.restore_steps import COUNTED, pace_of, step_lines, time_taken, waits_until
 from restores.shown_restores import restores_for
@@ -84,6 +85,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             contents=contents_of(self.snapshot.table_rows),
             left_out=self._left_out(),
             quote=current_quote(),
+            limit_reached=limit_reached(self.account),
             is_warm=kept_for(self.snapshot) is not None,
             others=restores_for(self.account, shown.order_by("-created_at")[:OTHERS]),
             zone=self.project.main_database.backup_time_zone,

@@ -5,8 +5,11 @@ import uuid
 
 import pytest
 from django.conf import settings
+from django.test import Client
+from pytest_django import Settings
 
 from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import acting_by_command
 from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
 from restores.errors import RestoreRefusedError
@@ -103,6 +106,49 @@ def test_the_same_name_is_not_restored_twice_at_once(
     with pytest.raises(RestoreRefusedError, match="already restoring") as refusal:
         ask(snapshot, owner, name="RECOVERED")
     assert refusal.value.status == 409
+
+
+def test_so_many_at_a_time_and_no_more(
+    project: Project,
+    snapshot: Snapshot,
+    owner: Account,
+    client: Client,
+    settings: Settings,
+) -> None:
+    settings.RESTORES_AT_ONCE = 2
+    client.force_login(owner)
+    page = f"/projects/{project.slug}/backups/{snapshot.pk}/restore/"
+    first, _ = ask(snapshot, owner, name="One"), ask(snapshot, owner, name="Two")
+    said = "You have 2 restores under way, the most that you can have at a time."
+    assert said in client.get(page).text
+    with pytest.raises(RestoreRefusedError, match=said) as refusal:
+        ask(snapshot, owner, name="Three")
+    assert refusal.value.status == 409
+    with acting_by_command("root"):
+        ask(snapshot, owner, name="Three")
+    Restore.objects.filter(pk=first.pk).update(state="failed", reason="It broke.")
+    first.refresh_from_db()
+    with pytest.raises(RestoreRefusedError, match=said):
+        retry_restore(restore=first, actor=owner)
+    Restore.objects.filter(name="Three").delete()
+    assert said not in client.get(page).text
+    retry_restore(restore=first, actor=owner)
+
+
+def test_a_second_click_on_the_last_restore_finds_it(
+    project: Project,
+    snapshot: Snapshot,
+    owner: Account,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also one that came before the first was committed."""
+    settings.RESTORES_AT_ONCE = 1
+    key = uuid.uuid4()
+    first = ask(snapshot, owner, request_key=key)
+    answers = iter([None, first])
+    monkeypatch.setattr("restores.restore_requests._earlier", lambda _: next(answers))
+    assert ask(snapshot, owner, request_key=key) == first
 
 
 def test_only_a_failed_restore_is_tried_again(

@@ -348,6 +348,7 @@ def test_pages_ask_as_often_with_much_around_them(
     # Session, account, restore with what belongs to it, membership.
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
-    # Session, account, membership, snapshot, its restores, whether the name is free or asked for.
-    with django_assert_num_queries(7):
+    # Session, account, membership, snapshot, its restores, whether the name is free or asked for,
+    # and how many restores the account has under way.
+    with django_assert_num_queries(8):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")

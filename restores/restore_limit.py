@@ -1,0 +1,33 @@
+"""A limit on the restores that an owner has under way, each of which makes a database."""
+
+from uuid import UUID
+
+from django.conf import settings
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.recorder import operator
+from backups_portal.ui.formats import count
+from restores.models import Restore
+
+
+def limit_reached(account: Account, *, request_key: UUID | None = None) -> str:
+    """Say that an account can ask for no further restore now; "" if it can.
+
+    An operator who restores in an owner's name has no limit.
+
+    Args:
+        request_key: Of the restore that is asked for, which is not counted: a second click may
+            find it under way.
+    """
+    most = settings.RESTORES_AT_ONCE
+    if not most or operator():
+        return ""
+    under_way = Restore.objects.unfinished().filter(requested_by=account)
+    if request_key:
+        under_way = under_way.exclude(request_key=request_key)
+    if under_way.count() < most:
+        return ""
+    return (
+        f"You have {count(most, 'restore')} under way, the most that you can have at a time. "
+        "Ask again when one has ended."
+    )
