@@ -32,6 +32,8 @@ from backups_portal.projectdb.lock_holders import find_visitor
 BASE = "backups_portal_base"
 # Whether a project's role can make large objects here.
 OPEN_LARGE_OBJECTS = "SELECT has_function_privilege('public', 'lo_create(oid)', 'EXECUTE')"
+# Through the log: the other way copies files, between two checkpoints that all writers wait for.
+STRATEGY = "wal_log"
 # Any number will do, as long as it is ours: "bp" in ASCII.
 TEMPLATE_LOCK = 0x6270
 # Of pairs, with a prefix: "bd".
@@ -212,13 +214,15 @@ def create_database(
                 create_role(connection, name, password, group_role(installation))
                 _comment(connection, name, f"{_mark(installation)}{datetime.now(UTC).isoformat()}")
             for statement in (
-                "CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log",
+                "CREATE DATABASE {name} TEMPLATE {template} STRATEGY {strategy}",
                 "REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC",
                 "GRANT CONNECT ON DATABASE {name} TO {name}",
             ):
                 connection.execute(
                     sql.SQL(statement).format(
-                        name=sql.Identifier(name), template=sql.Identifier(template)
+                        name=sql.Identifier(name),
+                        template=sql.Identifier(template),
+                        strategy=sql.Identifier(STRATEGY),
                     )
                 )
         with pgsession.connect(database_url(url, database=name)) as inside:

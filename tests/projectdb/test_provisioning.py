@@ -17,6 +17,7 @@ from backups_portal.projectdb.check_role import drop_check_role, make_check_role
 from backups_portal.projectdb.cluster_names import group_role, template_name
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import (
+    STRATEGY,
     ProvisioningError,
     _close_to_the_public,
     create_database,
@@ -91,6 +92,17 @@ def test_the_server_never_sees_a_password(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(made) == 2
     for statement in made:
         assert VERIFIER.search(statement), statement
+
+
+def test_a_new_database_makes_nobody_wait_for_a_checkpoint() -> None:
+    last = "SELECT checkpoint_lsn FROM pg_control_checkpoint()"
+    with (
+        psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as server,
+        mock.patch("backups_portal.projectdb.provisioning.STRATEGY", STRATEGY),
+    ):
+        before = server.execute(last).fetchone()
+        with main_database():
+            assert server.execute(last).fetchone() == before
 
 
 def test_a_new_database_says_whose_it_is(target: Target) -> None:
