@@ -6,7 +6,7 @@ compared as they lie in the table, which needs no index (decision 0043).
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 
 from psycopg import Connection
@@ -29,9 +29,10 @@ class Sessions:
     def __init__(self, dsn: str, instant: Instant, resources: ExitStack) -> None:
         self._dsn, self._instant, self._resources = dsn, instant, resources
 
-    def builder(self) -> AbstractContextManager[Connection]:
-        """Open a session that builds an index; few threads build more than one."""
-        return pgsession.connect(self._dsn, autocommit=True)
+    @cached_property
+    def builder(self) -> Connection:
+        """Open what builds indexes; it is kept, like the reader."""
+        return self._resources.enter_context(pgsession.connect(self._dsn, autocommit=True))
 
     @cached_property
     def reader(self) -> Reader:
@@ -88,8 +89,8 @@ def complete_and_compare(
 def _built(build: Callable[[Connection], None]) -> Job:
     def run(sessions: Sessions) -> None:
         # Here and not around all of it: what a comparison raises is told in other words.
-        with load_errors(), sessions.builder() as connection:
-            build(connection)
+        with load_errors():
+            build(sessions.builder)
 
     return run
 

@@ -28,6 +28,7 @@ from backups_portal.demo.system_user import (
     service_user,
 )
 from backups_portal.lib import pgsession
+from backups_portal.lib.scram import make_verifier
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import (
     BASE,
@@ -77,13 +78,6 @@ class Programs:
             # The provider built into PostgreSQL.
             return ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         return ("--locale=C.UTF-8",)
-
-    @property
-    def settings(self) -> dict[str, str]:
-        """What not every supported server knows."""
-        # Passwords are 24 random bytes: hashing them 4,096 times guards nothing, and is half of the
-        # time that a connection takes.
-        return {"scram_iterations": "1"} if self.major >= 16 else {}
 
 
 def programs_in(folder: Path) -> Programs:
@@ -266,7 +260,6 @@ def _program(
         "timezone": "UTC",
         "log_timezone": "UTC",
         **(DURABLE if durable else THROWAWAY),
-        **programs.settings,
     }
     return Program(
         name="postgres",
@@ -330,7 +323,7 @@ def _prepare(folder: DataFolder, url: str) -> None:
             # It is no superuser: the portal only needs to make databases and roles.
             server.execute(
                 sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
-                    role, sql.Literal(password)
+                    role, sql.Literal(make_verifier(password))
                 )
             )
         # The portal ends the sessions of a database that is dropped.

@@ -14,8 +14,9 @@ from types import MappingProxyType
 from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
+from backups_portal.lib.scram import make_verifier
 from backups_portal.projectdb.database_url import database_url
-from backups_portal.projectdb.provisioning import checks_role, database_name, hash_once
+from backups_portal.projectdb.provisioning import checks_role, database_name
 
 # All that checks read.
 READABLE: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -70,14 +71,14 @@ def make_check_role(url: str, *, prefix: str, settings: Mapping[str, str]) -> st
         psycopg.Error: the server refuses, or is gone.
     """
     names, password = _names(prefix), secrets.token_urlsafe(24)
+    verifier = sql.Literal(make_verifier(password))
     until = (datetime.now(UTC) + VALID_FOR).isoformat()
     with _inside(url, prefix) as connection, connection.transaction():
-        hash_once(connection)
         connection.execute(
             sql.SQL(
                 "CREATE ROLE {role} LOGIN NOINHERIT CONNECTION LIMIT 1 PASSWORD {password}"
                 " VALID UNTIL {until}"
-            ).format(**names, password=sql.Literal(password), until=sql.Literal(until))
+            ).format(**names, password=verifier, until=sql.Literal(until))
         )
         for name, value in settings.items():
             # Whoever else might sign in with it is held to the same.

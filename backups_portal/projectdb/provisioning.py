@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import Cause, driver_cause
+from backups_portal.lib.scram import make_verifier
 from backups_portal.projectdb.catalogue import SCHEMA_VERSION
 from backups_portal.projectdb.cluster_names import (
     GRANTS,
@@ -31,9 +32,8 @@ from backups_portal.projectdb.lock_holders import find_visitor
 BASE = "backups_portal_base"
 # Whether a project's role can make large objects here.
 OPEN_LARGE_OBJECTS = "SELECT has_function_privilege('public', 'lo_create(oid)', 'EXECUTE')"
-# How often the server and each client hash a role's password, against those who guess. Nobody
-# guesses 24 random bytes, and 4,096 times took half of every connection: 5 of 10 ms.
-ITERATIONS, ITERATIONS_SINCE = "1", 160_000
+# Through the log: the other way copies files, between two checkpoints that all writers wait for.
+STRATEGY = "wal_log"
 # Any number will do, as long as it is ours: "bp" in ASCII.
 TEMPLATE_LOCK = 0x6270
 # Of pairs, with a prefix: "bd".
@@ -214,13 +214,15 @@ def create_database(
                 create_role(connection, name, password, group_role(installation))
                 _comment(connection, name, f"{_mark(installation)}{datetime.now(UTC).isoformat()}")
             for statement in (
-                "CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log",
+                "CREATE DATABASE {name} TEMPLATE {template} STRATEGY {strategy}",
                 "REVOKE CONNECT, TEMPORARY ON DATABASE {name} FROM PUBLIC",
                 "GRANT CONNECT ON DATABASE {name} TO {name}",
             ):
                 connection.execute(
                     sql.SQL(statement).format(
-                        name=sql.Identifier(name), template=sql.Identifier(template)
+                        name=sql.Identifier(name),
+                        template=sql.Identifier(template),
+                        strategy=sql.Identifier(STRATEGY),
                     )
                 )
         with pgsession.connect(database_url(url, database=name)) as inside:
@@ -272,18 +274,11 @@ def create_role(connection: Connection, name: str, password: str, group: str) ->
         group: The role that holds these rights.
         password: Of random bytes, and not one that somebody thought of: it is hashed once.
     """
-    hash_once(connection)
     connection.execute(
         sql.SQL("CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}").format(
-            sql.Identifier(name), sql.Literal(password), sql.Identifier(group)
+            sql.Identifier(name), sql.Literal(make_verifier(password)), sql.Identifier(group)
         )
     )
-
-
-def hash_once(connection: Connection) -> None:
-    """Let this session's new roles have passwords that are hashed once, if the server can."""
-    if connection.info.server_version >= ITERATIONS_SINCE:
-        connection.execute("SELECT set_config('scram_iterations', %s, false)", [ITERATIONS])
 
 
 def settle_database(url: str, *, prefix: str) -> None:

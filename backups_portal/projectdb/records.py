@@ -57,6 +57,8 @@ class Record(NamedTuple):
     metadata: str | None
 
 
+# Without the constructor of named tuples, which is written in Python and takes as long again.
+_new_tuple = tuple.__new__
 # What a client sent as variable, unit and group.
 Names = tuple[object, object, object]
 
@@ -94,16 +96,19 @@ class RecordParser:
         except (KeyError, TypeError):
             variable, unit, group = self._check(names)
         moment, location, metadata = get("time"), get("location"), get("metadata")
-        return Record(
-            variable,
-            kind,
-            unit,
-            number,
-            text,
-            group,
-            self._now if moment is None else parse_moment(moment),
-            None if location is None else _location(location),
-            None if metadata is None else _metadata(metadata),
+        return _new_tuple(
+            Record,
+            (
+                variable,
+                kind,
+                unit,
+                number,
+                text,
+                group,
+                self._now if moment is None else parse_moment(moment),
+                None if location is None else _location(location),
+                None if metadata is None else _metadata(metadata),
+            ),
         )
 
     def _check(self, names: Names) -> tuple[str, str | None, str]:

@@ -1,5 +1,6 @@
 """A project's role enters its own database and no other one."""
 
+import re
 import secrets
 import threading
 from collections.abc import Iterator
@@ -12,20 +13,22 @@ import pytest
 from django.conf import settings
 from psycopg import sql
 
+from backups_portal.projectdb.check_role import drop_check_role, make_check_role
 from backups_portal.projectdb.cluster_names import group_role, template_name
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.provisioning import (
-    ITERATIONS_SINCE,
+    STRATEGY,
     ProvisioningError,
     _close_to_the_public,
     create_database,
-    create_role,
     database_name,
     drop_database,
     on_server,
 )
 from backups_portal.projects.project_creation import installation
 from tests.projectdatabases import Target, main_database
+
+VERIFIER = re.compile(r" PASSWORD 'SCRAM-SHA-256\$1:[\w+/=]{24}\$[\w+/=]{44}:[\w+/=]{44}'")
 
 
 def as_project(target: Target, database: str) -> str:
@@ -63,14 +66,43 @@ def test_the_role_reads_and_writes_but_changes_no_schema(target: Target) -> None
             connection.execute("DROP TABLE variable")
 
 
-def test_a_random_password_is_hashed_once(target: Target) -> None:
-    role = f"bp_{secrets.token_hex(4)}"
-    with on_server(settings.PROJECT_DATABASE_URL) as connection:
-        create_role(connection, role, secrets.token_urlsafe(24), group_role(installation()))
-        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
-        if connection.info.server_version < ITERATIONS_SINCE:
-            pytest.skip("this server hashes every password 4,096 times")
-        assert connection.execute("SHOW scram_iterations").fetchone() == ("1",)
+def test_its_password_lets_in_and_no_other_does(target: Target) -> None:
+    owner = as_project(target, database_name(target.prefix))
+    psycopg.connect(owner).close()
+    for wrong in ("", "Secret", "secre", "secret ", f"SCRAM-SHA-256${'x' * 24}"):
+        with pytest.raises(psycopg.OperationalError, match="password"):
+            psycopg.connect(owner, password=wrong)
+
+
+def test_the_server_never_sees_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It writes statements into its log: those that fail, and all others if it is told to."""
+    said: list[str] = []
+    execute = psycopg.Connection.execute
+
+    def noting(self: Any, query: Any, *args: Any, **options: Any) -> Any:
+        said.append(query.as_string(self) if isinstance(query, sql.Composable) else str(query))
+        return execute(self, query, *args, **options)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", noting)
+    with main_database() as target:
+        server = settings.PROJECT_DATABASE_URL
+        make_check_role(server, prefix=target.prefix, settings={})
+        drop_check_role(server, prefix=target.prefix)
+    made = [statement for statement in said if " PASSWORD " in statement]
+    assert len(made) == 2
+    for statement in made:
+        assert VERIFIER.search(statement), statement
+
+
+def test_a_new_database_makes_nobody_wait_for_a_checkpoint() -> None:
+    last = "SELECT checkpoint_lsn FROM pg_control_checkpoint()"
+    with (
+        psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as server,
+        mock.patch("backups_portal.projectdb.provisioning.STRATEGY", STRATEGY),
+    ):
+        before = server.execute(last).fetchone()
+        with main_database():
+            assert server.execute(last).fetchone() == before
 
 
 def test_a_new_database_says_whose_it_is(target: Target) -> None:
