@@ -25,6 +25,7 @@ from backups_portal.transfers.move.database_pair import open_source, open_target
 from backups_portal.transfers.move.lane_digests import ROW_HASH, Slice
 from backups_portal.transfers.move.ledger import read_entries
 from backups_portal.transfers.move.series_map import Routes, Side, read_lanes, read_routes
+from backups_portal.transfers.plan.dry_run import Plan
 from restores.models import Restore
 from restores.snapshot_loader import number_segments
 from snapshots.engine.segments import read_segment
@@ -133,7 +134,7 @@ def variables_of_transfer(transfer: Transfer, *, old_id: str | None = None) -> P
 def _batches(
     left: Connection, right: Connection, transfer: Transfer, moment: datetime | None
 ) -> Iterator[tuple[list[Hashed], list[Hashed]]]:
-    plan = transfer.planned()
+    plan = Plan.from_json(transfer.plan)
     lanes = read_lanes(left, right, plan.pairs, limit=0, now=timezone.now())
     routes = read_routes(left, right, lanes, transfer.chosen(), make=False)
     entries = {entry.number: entry for entry in read_entries(right, str(transfer.pk))}

@@ -13,7 +13,6 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import Project
 from backups_portal.projects.redaction import ANOTHER
-from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.ui.eta import Pace, pace
 
@@ -127,10 +126,6 @@ class Transfer(Leased):
     def chosen(self) -> Choice:
         """Read what is to be moved."""
         return Choice.from_json(self.choice)
-
-    def planned(self) -> Plan:
-        """Read what the dry run found."""
-        return Plan.from_json(self.plan)
 
     @property
     def pace(self) -> Pace:

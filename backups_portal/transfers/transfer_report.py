@@ -120,7 +120,7 @@ def transfer_json(transfer: Transfer) -> JsonObject:
         "undo_until": transfer.ledger_until.isoformat()
         if transfer.has_ledger and transfer.ledger_until
         else None,
-        "dry_run": dry_run_json(transfer.planned()) if transfer.plan else None,
+        "dry_run": dry_run_json(Plan.from_json(transfer.plan)) if transfer.plan else None,
         "report": report_of(transfer) or None,
     }
 

@@ -143,7 +143,7 @@ class TransferJob(LeasedJob[Transfer]):
 
     def _move(self) -> None:
         source, target = self._project("source"), self._project("target")
-        plan, transfer, began = self.row.planned(), str(self.pk), time.monotonic()
+        plan, transfer, began = Plan.from_json(self.row.plan), str(self.pk), time.monotonic()
         self._check_devices(source, plan)
         self.store(
             started_at=self.row.started_at or timezone.now(),

@@ -21,6 +21,7 @@ from backups_portal.transfers import transfer_run
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.ledger_retention import forget_transfers
 from backups_portal.transfers.models import Transfer
+from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import Choice, Rule
 from backups_portal.transfers.transfer_requests import (
     request_transfer,
@@ -71,7 +72,7 @@ def test_lost_rows_come_back_with_their_device(
     transfer = run(ask(backup, live, owner))
     assert transfer.state == Transfer.State.READY
     assert count_rows(live) == 0
-    assert (transfer.planned().cost, transfer.planned().tokens) == (10, 1)
+    assert (Plan.from_json(transfer.plan).cost, Plan.from_json(transfer.plan).tokens) == (10, 1)
 
     start_move(transfer=transfer, actor=owner)
     transfer = run(transfer)
@@ -154,7 +155,7 @@ def test_what_was_not_created_after_all_is_said(
     assert (transfer.state, transfer.summary["created"]) == ("completed", 0)
     (device,), (dictionary,) = transfer.report["devices"], transfer.report["resources"]
     assert (device["how"], device["is_equal"], dictionary["fate"]) == ("id", True, "conflict")
-    assert transfer.planned().placements[0].fate == "conflict"
+    assert Plan.from_json(transfer.plan).placements[0].fate == "conflict"
 
 
 def test_pause_continue_and_cancel(

@@ -220,7 +220,7 @@ class TransferPage(TransferMixin, TemplateView):
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         kwargs.pop("transfer", None)
         transfer = self.transfer or self.get_transfer()
-        plan = transfer.planned() if transfer.plan else None
+        plan = Plan.from_json(transfer.plan) if transfer.plan else None
         return super().get_context_data(
             transfer=transfer,
             plan=plan,

@@ -18,6 +18,7 @@ from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.pages.outcome_sentences import counted
 from backups_portal.transfers.pages.shown_transfers import transfers_for
+from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import KINDS, Choice, ChoiceError, Rule, Unmatched
 from backups_portal.transfers.transfer_report import describe_plan, report_csv, transfer_json
 from backups_portal.transfers.transfer_requests import (
@@ -94,7 +95,7 @@ class Command(OperatorCommand):
         )
         transfer = self._run(transfer, options)
         if not (options["json"] or options["csv"]):
-            self.stdout.write("\n".join(describe_plan(transfer.planned())))
+            self.stdout.write("\n".join(describe_plan(Plan.from_json(transfer.plan))))
         if options["yes"]:
             start_move(transfer=transfer, actor=actor)
             transfer = self._run(transfer, options)
