@@ -202,17 +202,20 @@ class TransferJob(LeasedJob[Transfer]):
             )
 
     def _undo(self) -> None:
-        undone = Undone.from_json(self.row.report.get("undone"))
+        undone = Undone.from_json(self.row.undone or self.row.report.get("undone"))
 
         @contextmanager
         def noted() -> Iterator[None]:
             # With each batch: whoever goes on after a kill finds no trace of what was taken back.
             with self._right():
-                self.store(report={**self.row.report, "undone": undone.as_json()})
+                self.store(undone=undone.as_json())
                 yield
 
         def on_batch() -> None:
-            self.heartbeat.report(rows_done=undone.removed + undone.left)
+            self.heartbeat.report(
+                report={**self.row.report, "undone": undone.as_json()},
+                rows_done=undone.removed + undone.left,
+            )
             if self._watch:
                 self._watch(undone.removed + undone.left, total)
             self._project("target")
