@@ -38,7 +38,7 @@ STATES = {
 }
 FAULTS = [(code, words) for code, words in STATES.items() if words]
 LIMITS = {
-    "53400": "allows no request so much temporary space: ask for less at a time",
+    "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",
 }
 
