@@ -221,8 +221,11 @@ class TransferJob(LeasedJob[Transfer]):
             self._project("target")
 
         with open_target(self._project("target")) as target:
+            found = undone.removed + undone.left + count_stored(target, str(self.pk))
+            total = self.row.rows_total or found
+            # Of an attempt that was killed when the target had committed, and the portal had not.
+            undone.removed += max(0, total - found)
             before = undone.removed + undone.left
-            total = before + count_stored(target, str(self.pk))
             self.store(rows_total=total, rows_before=before, moving_since=timezone.now())
             undo(target, str(self.pk), undone, on_batch, noted)
         self._end(
