@@ -91,9 +91,10 @@ def _drop_one(server: DatabaseServer, url: str, prefix: str) -> bool:
     if any(rows.filter(prefix=prefix).exists() for rows in (Restore.objects, Proof.objects)):
         # Its row names it; drop_leftovers drops it.
         return False
-    _record_drop(server, database_name(prefix))
+    name = database_name(prefix)
+    _record_drop(server, name)
     drop_database(url, prefix=prefix)
-    log.warning("dropped a database that no row names", database=database_name(prefix))
+    log.warning("dropped a database that no row names", database=name, server=server.name)
     return True
 
 

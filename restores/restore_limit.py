@@ -13,7 +13,7 @@ from restores.models import Restore
 def limit_reached(account: Account, *, request_key: UUID | None = None) -> str:
     """Say that an account can ask for no further restore now; "" if it can.
 
-    An operator who restores in an owner's name has no limit.
+    An operator who restores in an owner's name has no limit, and takes none of the owner's places.
 
     Args:
         request_key: Of the restore that is asked for, which is not counted: a second click may
@@ -22,12 +22,13 @@ def limit_reached(account: Account, *, request_key: UUID | None = None) -> str:
     most = settings.RESTORES_AT_ONCE
     if not most or operator():
         return ""
-    under_way = Restore.objects.unfinished().filter(requested_by=account)
+    rows = Restore.objects.unfinished().filter(requested_by=account, operator="")
     if request_key:
-        under_way = under_way.exclude(request_key=request_key)
-    if under_way.count() < most:
+        rows = rows.exclude(request_key=request_key)
+    under_way = rows.count()
+    if under_way < most:
         return ""
     return (
-        f"You have {count(most, 'restore')} under way, the most that you can have at a time. "
+        f"You have {count(under_way, 'restore')} under way, and can have {most:,} at a time. "
         "Ask again when one has ended."
     )

@@ -27,7 +27,6 @@ STYLES = {
     "default_transaction_isolation": "serializable",
     "default_transaction_read_only": "on",
     "default_transaction_deferrable": "on",
-    "password_encryption": "md5",
 }
 # What ends sessions, or hides tables from them.
 LIMITS = {

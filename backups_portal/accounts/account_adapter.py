@@ -34,8 +34,8 @@ from backups_portal.lib.loggers import get_logger
 
 log = get_logger(__name__)
 
-# What allauth would write a letter about is an event of the audit log. Of what it tells only after
-# the commit (TurnOnView, NewCodesView) the line is written before.
+# What allauth would write a letter about is an event of the audit log. Two more it tells of only
+# after the commit; TurnOnView and NewCodesView write those lines.
 EVENTS = {
     "account/email/password_changed": "account.password_changed",
     "account/email/password_set": "account.password_changed",

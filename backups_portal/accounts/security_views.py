@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.stages import LoginStageController
+from allauth.account.views import PasswordChangeView
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.views import GenerateRecoveryCodesView
@@ -52,6 +53,18 @@ class CodeView(AuthenticateView):
             response: HttpResponse = stage.abort()
             return response
         return super().dispatch(request, *args, **kwargs)
+
+
+class ChangePasswordView(PasswordChangeView):
+    """Change the password, with its line in one transaction.
+
+    The form is checked outside it: a lockout raises an exception behind its line, which stays.
+    """
+
+    @transaction.atomic
+    def form_valid(self, form: Any) -> HttpResponse:
+        response: HttpResponse = super().form_valid(form)
+        return response
 
 
 class TurnOnView(ActivateTOTPView):

@@ -12,6 +12,7 @@ from django.urls import path, re_path, reverse_lazy
 
 from backups_portal.accounts.password_reset import NewPasswordView, can_send, needs_passwords
 from backups_portal.accounts.security_views import (
+    ChangePasswordView,
     CodeView,
     EndSessionView,
     NewCodesView,
@@ -31,7 +32,7 @@ forgotten = needs_passwords(
 link_sent = needs_passwords(account.password_reset_done)
 # A change and its line in the audit log are one transaction.
 new_password = transaction.atomic(NewPasswordView.as_view(extra_context=ASKED))
-password_change = transaction.atomic(needs_passwords(account.password_change))
+password_change = needs_passwords(ChangePasswordView.as_view())
 first_password = transaction.atomic(needs_passwords(account.password_set))
 turn_off = transaction.atomic(totp.DeactivateTOTPView.as_view(success_url=BACK))
 add_passkey = transaction.atomic(passkeys.add_webauthn)

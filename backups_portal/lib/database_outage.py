@@ -22,7 +22,7 @@ FAULTS = {
 }
 # In those classes, what is wrong with one statement: the same one would fail again.
 LIMITS = {
-    "53400": "allows no request so much temporary space: ask for less at a time",
+    "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",
 }
 

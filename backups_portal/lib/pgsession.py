@@ -38,8 +38,6 @@ FIXED: Mapping[str, str] = MappingProxyType(
         "default_transaction_isolation": "read committed",
         "default_transaction_read_only": "off",
         "default_transaction_deferrable": "off",
-        # Roles of projects sign in with what this makes.
-        "password_encryption": "scram-sha-256",
     }
 )
 # Not of the portal's own database, whose tables are in the schema that its operator chose.

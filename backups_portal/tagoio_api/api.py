@@ -121,6 +121,7 @@ def unreadable_record(request: HttpRequest, error: RecordError) -> HttpResponse:
 # What else stops a request, and what clients are told; with 503 they may try again.
 UNSTORABLE = "A value cannot be stored: it is too large, or holds a NUL character"
 UNAVAILABLE = ("The project's database does not answer", HTTPStatus.SERVICE_UNAVAILABLE)
+SLOW = "The project's database took too long. Nothing was changed; try again later"
 ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
     UnknownDeviceError: (UNKNOWN, HTTPStatus.NOT_FOUND),
     psycopg.DataError: (UNSTORABLE, HTTPStatus.BAD_REQUEST),
@@ -136,7 +137,7 @@ ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
 
 def stopped(request: HttpRequest, error: Exception) -> HttpResponse:
     """Answer as the database's SQLSTATE, or the nearest class of the exception in ANSWERS, says."""
-    message, status = _answer(error)
+    message, status = _answer(request, error)
     # What clients did wrong is no warning to the operator.
     level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
     log.log(level, "a request was stopped: %s: %s", message, error)
@@ -145,7 +146,10 @@ def stopped(request: HttpRequest, error: Exception) -> HttpResponse:
     return failure(message, status)
 
 
-def _answer(error: Exception) -> tuple[str, HTTPStatus]:
+def _answer(request: HttpRequest, error: Exception) -> tuple[str, HTTPStatus]:
+    if isinstance(error, psycopg.errors.QueryCanceled) and request.method in ("POST", "PUT"):
+        # What one request may store is bounded: it was not too much, the server was slow.
+        return SLOW, HTTPStatus.SERVICE_UNAVAILABLE
     if fault := server_fault(error):
         return f"The project's database {fault}", HTTPStatus.SERVICE_UNAVAILABLE
     if limit := statement_limit(error):

@@ -85,6 +85,8 @@ class Transfer(Leased):
     choice = models.JSONField()
     plan = models.JSONField(default=dict)
     report = models.JSONField(default=dict)
+    # What an undo has done, stored with each of its commits; the report, which is long, follows.
+    undone = models.JSONField(null=True)
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)

@@ -202,24 +202,30 @@ class TransferJob(LeasedJob[Transfer]):
             )
 
     def _undo(self) -> None:
-        undone = Undone.from_json(self.row.report.get("undone"))
+        undone = Undone.from_json(self.row.undone or self.row.report.get("undone"))
 
         @contextmanager
         def noted() -> Iterator[None]:
             # With each batch: whoever goes on after a kill finds no trace of what was taken back.
             with self._right():
-                self.store(report={**self.row.report, "undone": undone.as_json()})
+                self.store(undone=undone.as_json())
                 yield
 
         def on_batch() -> None:
-            self.heartbeat.report(rows_done=undone.removed + undone.left)
+            self.heartbeat.report(
+                report={**self.row.report, "undone": undone.as_json()},
+                rows_done=undone.removed + undone.left,
+            )
             if self._watch:
                 self._watch(undone.removed + undone.left, total)
             self._project("target")
 
         with open_target(self._project("target")) as target:
+            found = undone.removed + undone.left + count_stored(target, str(self.pk))
+            total = self.row.rows_total or found
+            # Of an attempt that was killed when the target had committed, and the portal had not.
+            undone.removed += max(0, total - found)
             before = undone.removed + undone.left
-            total = before + count_stored(target, str(self.pk))
             self.store(rows_total=total, rows_before=before, moving_since=timezone.now())
             undo(target, str(self.pk), undone, on_batch, noted)
         self._end(

@@ -170,7 +170,8 @@ def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
         failed = Snapshot.objects.never_stored().filter(
             project=item.project_id, local_date=item.run.local_date, scheduled_for__lt=item.since
         )
-        fresh = {"reason": "", "cause": "", "failures": 0, "attempts": 0, "finished_at": None}
+        # Not its first attempt: the next one removes what an earlier one may have published.
+        fresh = {"reason": "", "cause": "", "failures": 0, "attempts": 1, "finished_at": None}
         if failed.update(
             state=Snapshot.State.QUEUED,
             scheduled_for=item.since,

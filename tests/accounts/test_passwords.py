@@ -289,3 +289,5 @@ def test_changing_it_signs_the_others_out(client: Client, account: Account) -> N
 
 def test_an_open_browser_guesses_five_old_passwords(client: Client, account: Account) -> None:
     assert [change(client, str(n)).status_code for n in range(7)] == [400] * 5 + [429] * 2
+    assert AuditEvent.objects.filter(action="account.password_refused").count() == 5
+    assert AuditEvent.objects.filter(action="session.locked").count() == 1

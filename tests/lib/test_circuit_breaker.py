@@ -1,5 +1,7 @@
 """A host that is silent is asked by one caller in a while, until it answers."""
 
+from contextlib import suppress
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -86,3 +88,19 @@ def test_it_stays_silent(silent: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
     assert is_asked(silent, TimeoutError)
     assert not is_asked(silent)
+
+
+def test_a_pause_that_doubled_is_short_again_after_an_answer(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
+    pauses = []
+    for failure in (TimeoutError, TimeoutError, None, TimeoutError):
+        end_pause(host)
+        with suppress(TimeoutError), unless_silent("test", host, longest=timedelta(minutes=8)):
+            if failure:
+                raise failure
+        # -2: there is none.
+        pauses.append(redis_client().ttl(f"{KEY}:test:{host}:turn"))
+    one, two = pytest.approx(60, abs=9), pytest.approx(120, abs=9)
+    assert pauses == [one, two, -2, one]

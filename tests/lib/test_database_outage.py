@@ -38,7 +38,7 @@ STATES = {
 }
 FAULTS = [(code, words) for code, words in STATES.items() if words]
 LIMITS = {
-    "53400": "allows no request so much temporary space: ask for less at a time",
+    "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",
 }
 
@@ -108,6 +108,14 @@ def test_a_limit_of_one_statement_is_no_outage(code: str, words: str) -> None:
     error = as_django(kind("temporary file size exceeds it"))
     assert not is_outage(error)
     assert page("/", error).status_code == 500
-    answer = stopped(RequestFactory().post("/data"), kind())
+    answer = stopped(RequestFactory().get("/data"), kind())
     assert (answer.status_code, answer.headers.get("Retry-After")) == (400, None)
     assert json.loads(answer.text)["message"] == f"The project's database {words}"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_what_took_too_long_to_be_stored_may_be_sent_again(method: str) -> None:
+    """The server was slow: a device that was refused with 400 would drop its readings."""
+    answer = stopped(RequestFactory().generic(method, "/data"), errors.QueryCanceled())
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert "Nothing was changed; try again later" in json.loads(answer.text)["message"]

@@ -61,7 +61,9 @@ def is_there(prefix: str) -> bool:
     return databases() >= {f"bp_{prefix}", f"bp_{prefix} role"}
 
 
-def test_what_no_row_names_goes_when_it_is_old(server: DatabaseServer) -> None:
+def test_what_no_row_names_goes_when_it_is_old(
+    server: DatabaseServer, caplog: pytest.LogCaptureFixture
+) -> None:
     young, old = made(server), made(server)
     age(old)
     assert drop_strays() == [f"bp_{old}"]
@@ -69,6 +71,7 @@ def test_what_no_row_names_goes_when_it_is_old(server: DatabaseServer) -> None:
     assert not {name for name in databases() if old in name}
     event = AuditEvent.objects.get(action="database.stray_dropped")
     assert (event.subject, event.details) == (f"bp_{old}", {"server": "main"})
+    assert f"dropped a database that no row names database=bp_{old} server=main" in caplog.text
 
 
 @pytest.mark.parametrize("is_gone", [False, True])

@@ -1,10 +1,14 @@
 """What a request for a restore is refused for; a refusal changes nothing."""
 
 import dataclasses
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -14,6 +18,7 @@ from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
 from restores.errors import RestoreRefusedError
 from restores.models import Restore
+from restores.restore_limit import limit_reached
 from restores.restore_requests import NewProject, request_restore, retry_restore
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
@@ -119,20 +124,55 @@ def test_so_many_at_a_time_and_no_more(
     client.force_login(owner)
     page = f"/projects/{project.slug}/backups/{snapshot.pk}/restore/"
     first, _ = ask(snapshot, owner, name="One"), ask(snapshot, owner, name="Two")
-    said = "You have 2 restores under way, the most that you can have at a time."
+    said = "You have 2 restores under way, and can have 2 at a time."
     assert said in client.get(page).text
     with pytest.raises(RestoreRefusedError, match=said) as refusal:
         ask(snapshot, owner, name="Three")
     assert refusal.value.status == 409
     with acting_by_command("root"):
         ask(snapshot, owner, name="Three")
+    settings.RESTORES_AT_ONCE = 1
+    assert "You have 2 restores under way, and can have 1 at a time." in client.get(page).text
+    settings.RESTORES_AT_ONCE = 2
     Restore.objects.filter(pk=first.pk).update(state="failed", reason="It broke.")
     first.refresh_from_db()
+    assert said not in client.get(page).text, "an operator's takes none of the owner's places"
+    ask(snapshot, owner, name="Four")
     with pytest.raises(RestoreRefusedError, match=said):
         retry_restore(restore=first, actor=owner)
-    Restore.objects.filter(name="Three").delete()
-    assert said not in client.get(page).text
+    Restore.objects.filter(name="Four").delete()
     retry_restore(restore=first, actor=owner)
+
+
+def test_two_that_ask_at_once_for_the_last_place(
+    project: Project,
+    snapshot: Snapshot,
+    owner: Account,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.RESTORES_AT_ONCE = 1
+    counted = threading.Barrier(2)
+
+    def slowly(account: Account, **options: uuid.UUID) -> str:
+        answer = limit_reached(account, **options)
+        with suppress(threading.BrokenBarrierError):
+            counted.wait(timeout=1)
+        return answer
+
+    def request(name: str) -> str:
+        try:
+            return ask(snapshot, owner, name=name).name
+        except RestoreRefusedError as refused:
+            return refused.message
+        finally:
+            connection.close()
+
+    monkeypatch.setattr("restores.restore_requests.limit_reached", slowly)
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(request, ["One", "Two"]))
+    assert Restore.objects.count() == 1
+    assert sum(answer.startswith("You have 1 restore under way") for answer in answers) == 1
 
 
 def test_a_second_click_on_the_last_restore_finds_it(

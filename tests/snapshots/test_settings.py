@@ -114,7 +114,7 @@ def test_a_date_whose_backup_failed_has_another_run(
     assert change(database, backup_time=at).next_snapshot_at == run
     assert queue_due(run) == [failed.pk]
     failed.refresh_from_db()
-    assert (failed.state, failed.reason, failed.failures, failed.attempts) == ("queued", "", 0, 0)
+    assert (failed.state, failed.reason, failed.failures, failed.attempts) == ("queued", "", 0, 1)
     assert (failed.local_date, failed.scheduled_for) == (NOW.date(), run)
     assert queue_due(run) == []
 

@@ -1,9 +1,11 @@
 """A worker that moves data, or a command, is killed by SIGKILL; the next one goes on."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from itertools import count
 
 import pytest
 from django.test import Client
@@ -18,7 +20,7 @@ from backups_portal.transfers.csv_files.csv_import_export import import_csv
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move
-from backups_portal.transfers.transfer_run import run_transfer
+from backups_portal.transfers.transfer_run import TransferJob, run_transfer
 from tests.killed import is_killed
 from tests.transfers.projects import DEVICE, START, add_readings, add_truck, count_rows
 from tests.transfers.test_transfer_run import ask
@@ -133,6 +135,37 @@ def test_an_undo(
         undone = transfer.report["undone"]
         assert (undone["removed"], undone["left"], undone["resources"]) == (ROWS, 0, 1), place
         assert lines(transfer, "transfer.undone") == 1, place
+
+
+class KilledError(BaseException):
+    """Nothing of ours catches it."""
+
+
+def test_an_undo_between_the_commits_of_the_two_databases(
+    backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The target has lost a batch that the portal's database does not know of."""
+    transfer = planned(backup, live, owner)
+    start_move(transfer=transfer, actor=owner)
+    run_transfer(transfer.pk)
+    request_undo(transfer=Transfer.objects.get(pk=transfer.pk), actor=owner)
+    hold, holds = TransferJob._right, count()
+
+    @contextmanager
+    def killed(job: TransferJob) -> Iterator[None]:
+        with hold(job):
+            yield
+            # The first one only asks whether the work may begin.
+            if next(holds) == 2:
+                raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TransferJob, "_right", killed)
+        with pytest.raises(KilledError):
+            run_transfer(transfer.pk)
+    transfer = go_on(transfer)
+    assert (transfer.state, count_rows(live)) == ("undone", 0)
+    assert (transfer.report["undone"]["removed"], transfer.report["undone"]["left"]) == (ROWS, 0)
 
 
 CSV = "backups_portal.transfers.csv_files.csv_import_export"

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.exceptions import PermissionDenied
+from django.db import connection
 from django.http import Http404
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -116,6 +118,21 @@ def test_undo_leaves_later_changes_alone(backup: Project, live: Project, owner: 
     assert count_rows(live) == 4
     with pytest.raises(TransferRefusedError, match="nothing to undo"):
         request_undo(transfer=transfer, actor=owner)
+
+
+def test_an_undo_writes_the_long_report_once_and_not_with_each_commit(
+    backup: Project, live: Project, owner: Account, settings: Settings
+) -> None:
+    """It has a line for each device: its writing would take longer than undoing a thousand."""
+    settings.TRANSFER_BATCH_ROWS = 3
+    transfer = move(backup, live, owner)
+    request_undo(transfer=transfer, actor=owner)
+    with CaptureQueriesContext(connection) as queries:
+        transfer = run(transfer)
+    written = [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert sum('"report" = ' in sql for sql in written) == 1
+    assert sum('"undone" = ' in sql for sql in written) > 1
+    assert transfer.report["undone"] == transfer.undone
 
 
 def test_undo_puts_replaced_values_back_and_removes_the_device(

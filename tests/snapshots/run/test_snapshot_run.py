@@ -226,6 +226,27 @@ def test_a_project_that_was_shut_down_is_not_read(live_project: Project) -> None
     assert failed(snapshot) == SHUT_DOWN
 
 
+def test_one_that_is_queued_again_removes_what_its_failed_attempt_could_not(
+    live_project: Project, stored: Storage
+) -> None:
+    """The storage was away when the manifest had to go."""
+    now = timezone.now()
+    MainDatabase.objects.update(next_snapshot_at=now)
+    (snapshot_id,) = queue_due(now)
+    stored.put(f"{live_project.id}/manifests/{snapshot_id}.json", b"{}")
+    Snapshot.objects.update(
+        state=State.FAILED,
+        reason="The storage is away.",
+        attempts=4,
+        scheduled_for=now - timedelta(hours=1),
+    )
+    MainDatabase.objects.update(next_snapshot_at=now)
+    assert queue_due(now) == [snapshot_id]
+    take(snapshot_id)
+    snapshot = Snapshot.objects.get()
+    assert (snapshot.state, snapshot.reason) == (State.COMPLETED, "")
+
+
 def test_a_snapshot_that_kills_its_workers_is_given_up(live_project: Project) -> None:
     snapshot = queued(live_project)
     Snapshot.objects.update(attempts=MOST_ATTEMPTS)
