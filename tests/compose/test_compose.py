@@ -29,8 +29,6 @@ RECORDS = 1_000
 NEW_FILES = ("/new", "/etc/new", "/usr/bin/new")
 # Of the portal's own part; python:3.12-slim has 125 MB itself.
 MAX_IMAGE_BYTES = 325_000_000
-# Long enough for a worker and a server to end what they do; docker kills after ten.
-STOP_SECONDS = 10
 
 ASKED = os.environ.get("TEST_COMPOSE", "")
 if not ASKED:
@@ -165,10 +163,11 @@ def test_no_secret_is_in_an_environment_or_on_a_command_line(installation: Insta
 def test_a_service_stops_when_it_is_told_to_and_comes_back(
     installation: Installation, service: str
 ) -> None:
-    installation.shell(f"docker-compose stop {service}")
+    container = installation.container(service)
+    installation.engine.run("stop", container)
     # Killed, it would have 137.
     assert installation.inspect(service)["State"]["ExitCode"] == 0
-    installation.shell(f"docker-compose start {service}")
+    installation.engine.run("start", container)
     installation.wait_until_ready()
 
 
