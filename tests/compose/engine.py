@@ -19,6 +19,10 @@ class CommandError(AssertionError):
     """A command that should succeed did not."""
 
 
+class EngineStartError(CommandError):
+    """This machine lets no engine start, as inside most containers."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """An engine that answers at an address."""
@@ -86,6 +90,9 @@ def own_engine(folder: Path, layers: Path) -> Iterator[Engine]:
     """Start an engine that keeps what it builds in one folder, and the rest in another.
 
     Its containers end with it.
+
+    Raises:
+        EngineStartError: it does not start.
     """
     engine = Engine(f"unix://{folder}/docker.sock")
     places = {"data-root": layers, "exec-root": folder / "exec", "pidfile": folder / "pid"}
@@ -101,7 +108,7 @@ def own_engine(folder: Path, layers: Path) -> Iterator[Engine]:
             deadline = time.monotonic() + START_SECONDS
             while not engine.answers():
                 if process.poll() is not None or time.monotonic() > deadline:
-                    raise CommandError((folder / "engine.log").read_text()[-8000:])
+                    raise EngineStartError((folder / "engine.log").read_text()[-8000:])
                 time.sleep(0.2)
             # Of a run that was killed.
             engine.clear()

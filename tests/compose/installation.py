@@ -50,9 +50,9 @@ class Installation:
             text = re.sub(rf"^#?{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
         env.write_text(text)
 
-    def up(self) -> None:
+    def up(self, *, build: bool = False) -> None:
         """Start what the checkout has, and wait until it says that it is ready."""
-        self.shell("docker-compose up --detach --build")
+        self.shell(f"docker-compose up --detach{' --build' * build}")
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
@@ -63,10 +63,19 @@ class Installation:
                 is_right=lambda said: said[0] == 200,
             )
 
+    def container(self, service: str) -> str:
+        """Return the id of a service's container, which may have stopped."""
+        label = f"label=com.docker.compose.service={service}"
+        (found,) = self.engine.run("ps", "--all", "--quiet", "--filter", label).split()
+        return found
+
+    def run_inside(self, service: str, script: str) -> str:
+        """Run a script in a service's container; return what it prints."""
+        return self.engine.run("exec", self.container(service), "sh", "-c", script)
+
     def inspect(self, service: str) -> Any:
         """Return what the engine knows of a service's container."""
-        (container,) = self.shell(f"docker-compose ps --quiet {service}").split()
-        return json.loads(self.engine.run("inspect", container))[0]
+        return json.loads(self.engine.run("inspect", self.container(service)))[0]
 
     def health(self, service: str) -> str:
         """Return what the last health check of a service said."""
