@@ -18,7 +18,7 @@ T = TypeVar("T")
 EMAIL = "you@example.com"
 PASSWORD = "a long enough passphrase"
 # On a machine that does much else.
-READY_SECONDS = 180
+READY_SECONDS = 300
 
 
 @dataclass
