@@ -1,17 +1,20 @@
 """Outages of a database: how they are recognised, told, and when a client may try again."""
 
 import psycopg
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 
 from backups_portal.lib.failure_causes import Cause, driver_cause, first_line
 
 RETRY_AFTER_SECONDS = 30
 # Django's exceptions are none of psycopg's: they have those as their cause.
-DJANGO_ERRORS = (OperationalError, InterfaceError)
-DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError)
+DJANGO_ERRORS = (OperationalError, InterfaceError, InternalError)
+DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 # What is wrong with a server that answers, by its SQLSTATE or the class of that (PostgreSQL,
 # Appendix A).
 FAULTS = {
+    # Of a session that waited within a transaction, or whose transaction took too long.
+    "25P03": "ended the connection",
+    "25P04": "ended the connection",
     "53": "lacks something that it needs right now",
     "53100": "cannot store anything right now",
     "53200": "has too little memory right now",

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 import psycopg
 from django.core.exceptions import RequestDataTooBig
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -103,6 +103,7 @@ def contradicting(request: HttpRequest, error: psycopg.IntegrityError) -> HttpRe
 
 
 @api.exception_handler(InterfaceError)
+@api.exception_handler(InternalError)
 @api.exception_handler(OperationalError)
 def portal_away(request: HttpRequest, error: Exception) -> HttpResponse:
     """Answer while the portal's own database is away; anything else is a defect."""
@@ -126,6 +127,9 @@ ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
     UnknownDeviceError: (UNKNOWN, HTTPStatus.NOT_FOUND),
     psycopg.DataError: (UNSTORABLE, HTTPStatus.BAD_REQUEST),
     psycopg.errors.LockNotAvailable: (LOCKED, HTTPStatus.SERVICE_UNAVAILABLE),
+    psycopg.errors.DeadlockDetected: (LOCKED, HTTPStatus.SERVICE_UNAVAILABLE),
+    psycopg.errors.IdleInTransactionSessionTimeout: UNAVAILABLE,
+    psycopg.errors.TransactionTimeout: UNAVAILABLE,
     psycopg.OperationalError: UNAVAILABLE,
     psycopg.InterfaceError: UNAVAILABLE,
     PoolBusyError: UNAVAILABLE,

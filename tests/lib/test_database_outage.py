@@ -4,7 +4,7 @@ import json
 
 import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import DatabaseError, InternalError, OperationalError
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from psycopg import errors
@@ -12,7 +12,7 @@ from psycopg import errors
 from backups_portal.audit.models import AuditEvent
 from backups_portal.lib.database_outage import is_outage, outage_in_words
 from backups_portal.portal_api.view_wrapper import server_error
-from backups_portal.tagoio_api.api import stopped
+from backups_portal.tagoio_api.api import api, stopped
 from backups_portal.tagoio_api.envelope import outage
 
 ENDED, FAULTY = "ended the connection", "has a fault on its server"
@@ -36,21 +36,24 @@ STATES = {
     "58P02": FAULTY,
     "58P03": FAULTY,
 }
-FAULTS = [(code, words) for code, words in STATES.items() if words]
+# Of other classes, those that end a session.
+ENDING = {"25P03": ENDED, "25P04": ENDED}
+FAULTS = [(code, words) for code, words in (STATES | ENDING).items() if words]
 LIMITS = {
     "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",
 }
 
 
-def as_django(cause: psycopg.Error) -> OperationalError:
+def as_django(cause: psycopg.Error) -> DatabaseError:
     """What Django makes of it."""
-    error = OperationalError("could not extend file")
+    kind = InternalError if isinstance(cause, psycopg.InternalError) else OperationalError
+    error = kind("could not extend file")
     error.__cause__ = cause
     return error
 
 
-def full_disk() -> OperationalError:
+def full_disk() -> DatabaseError:
     return as_django(errors.DiskFull("could not extend file: No space left on device"))
 
 
@@ -58,7 +61,7 @@ def page(path: str, error: Exception) -> HttpResponse:
     """What Django answers while it handles the error."""
     try:
         raise error
-    except OperationalError:
+    except DatabaseError:
         return server_error(RequestFactory().get(path))
 
 
@@ -119,3 +122,16 @@ def test_what_took_too_long_to_be_stored_may_be_sent_again(method: str) -> None:
     answer = stopped(RequestFactory().generic(method, "/data"), errors.QueryCanceled())
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     assert "Nothing was changed; try again later" in json.loads(answer.text)["message"]
+
+
+def test_what_two_requests_wait_for_may_be_sent_again() -> None:
+    answer = stopped(RequestFactory().post("/data"), errors.DeadlockDetected())
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert "Another session has locked" in json.loads(answer.text)["message"]
+
+
+@pytest.mark.parametrize(
+    "kind", [errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout]
+)
+def test_the_api_handles_a_session_that_was_ended(kind: type[psycopg.Error]) -> None:
+    assert api.on_exception(RequestFactory().get("/data"), kind("ended")).status_code == 503
