@@ -1,4 +1,4 @@
-"""The page of an account's safety, and how a browser is signed out elsewhere."""
+"""Show how an account is protected, and sign its other browsers out."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ class CodeView(AuthenticateView):
 
 
 class TurnOnView(ActivateTOTPView):
-    """Turn two-factor authentication on, with its line in one transaction."""
+    """Turn two-factor authentication on and record it, in one transaction."""
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
@@ -65,7 +65,7 @@ class TurnOnView(ActivateTOTPView):
 
 
 class NewCodesView(GenerateRecoveryCodesView):
-    """Replace the recovery codes, with the line of it in one transaction."""
+    """Replace the recovery codes and record it, in one transaction."""
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
