@@ -1,4 +1,7 @@
-"""Every setting of the portal, read once and typed; nothing else reads the environment."""
+"""Every setting of the portal, read once and typed; nothing else reads the environment.
+
+What no operator changes is in celery_settings, page_settings and sign_in_settings.
+"""
 
 import os
 import re
@@ -6,9 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from django_guid.integrations import CeleryIntegration
 
 from backups_portal.celery_settings import *  # noqa: F403 - settings are names of a module
 from backups_portal.celery_settings import SYSTEM_TASKS
@@ -22,6 +23,7 @@ from backups_portal.lib.addresses import (
 from backups_portal.lib.crypto import Keyring, parse_master_keys
 from backups_portal.lib.environment import Environment, checked
 from backups_portal.lib.logs import log_settings
+from backups_portal.page_settings import *  # noqa: F403 - settings are names of a module
 from backups_portal.sign_in_settings import *  # noqa: F403 - settings are names of a module
 from backups_portal.sign_in_settings import SIGN_IN_APPS, shared_cache, single_sign_on_app
 
@@ -81,44 +83,8 @@ INSTALLED_APPS = [
     "backups_portal.notifications",
 ]
 
-# Log lines of a request, and the tasks that it sends, have its id or that of a proxy.
-DJANGO_GUID = {
-    "GUID_HEADER_NAME": "X-Request-ID",
-    "EXPOSE_HEADER": False,
-    "INTEGRATIONS": [CeleryIntegration()],
-}
-
-MIDDLEWARE = [
-    "django_guid.middleware.guid_middleware",
-    "backups_portal.ops.health_middleware.HealthMiddleware",
-    "backups_portal.lib.client_address.ClientAddressMiddleware",
-    "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    "backups_portal.ui.compression.PageCompressionMiddleware",
-    "csp.middleware.CSPMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
-    "backups_portal.lib.body_limit.BodyLimitMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "allauth.account.middleware.AccountMiddleware",
-    "backups_portal.accounts.middleware.AccountRequiredMiddleware",
-    "backups_portal.accounts.middleware.SeenSessionMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
-    "backups_portal.ui.htmx_middleware.LivePartsMiddleware",
-    "backups_portal.ui.viewer_time_zone.ViewersZoneMiddleware",
-    "backups_portal.ui.method_page.MethodPageMiddleware",
-    "backups_portal.ui.form_views.RefusedFormMiddleware",
-]
-
 ROOT_URLCONF = "backups_portal.urls"
 WSGI_APPLICATION = "backups_portal.wsgi.application"
-# In an address an id stands behind these names, and a token, which logs do not show, elsewhere.
-NAMES_BEFORE_IDS = ("backups", "checks", "restores", "transfers")
-# Their views refuse large bodies themselves, in words for programs.
-NAMESPACES_WITH_OWN_BODY_LIMIT = ("portal-api",)
 
 # Every page is Jinja's; Django's own language is there for the templates of other packages.
 CONTEXT_PROCESSORS = [
@@ -142,7 +108,6 @@ TEMPLATES = [
         "OPTIONS": {"context_processors": CONTEXT_PROCESSORS},
     },
 ]
-FORM_RENDERER = "django.forms.renderers.Jinja2"
 
 env.required(
     "DATABASE_URL",
@@ -197,16 +162,6 @@ WHITENOISE_USE_FINDERS = True
 # Pages name files with a hash; those without would be compressed as well.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
-CONTENT_SECURITY_POLICY = {
-    "DIRECTIVES": {
-        **dict.fromkeys(("default-src", "frame-ancestors", "base-uri"), (NONE,)),
-        **dict.fromkeys(("script-src", "style-src", "font-src", "manifest-src"), (SELF,)),
-        **dict.fromkeys(("connect-src", "form-action"), (SELF,)),
-        "img-src": [SELF, "data:"],
-    }
-}
-SECURE_CONTENT_TYPE_NOSNIFF = True
-SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=SECURE_COOKIES)
@@ -223,7 +178,6 @@ if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # How many proxies append to X-Forwarded-For, the last at the portal's door; 0: none is believed.
 PROXY_HOPS = env.int("PROXY_HOPS", default=int(BEHIND_PROXY))
-X_FRAME_OPTIONS = "DENY"
 
 env.required(
     "REDIS_URL", "Name the Redis server, such as redis://host:6379/0, or start with the demo."
@@ -323,8 +277,6 @@ CSRF_TRUSTED_ORIGINS = [
     *env.list("CSRF_TRUSTED_ORIGINS", cast=website.origin, default=[]),
     website.origin_of(PORTAL_URL),
 ]
-DEFAULT_EXCEPTION_REPORTER_FILTER = "backups_portal.lib.exception_reporter.AddressHidingFilter"
-CSRF_FAILURE_VIEW = "backups_portal.ui.csrf_failure.refused"
 # The one that messages name.
 HOST = urlsplit(PORTAL_URL).hostname or _HOST
 # The mail server, such as smtp+tls://user:password@mail.example.com:587; empty: no messages.

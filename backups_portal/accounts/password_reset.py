@@ -1,4 +1,4 @@
-"""Replace a forgotten password by a link sent to the account's address."""
+"""Reset a forgotten password by a link that is sent to the account's address."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -29,7 +29,7 @@ def can_send() -> bool:
 
 
 def send_link(email: str) -> bool:
-    """Send a link, which works for an hour; False if there is no account.
+    """Send a link that works for an hour; return False if there is no account.
 
     Raises:
         OSError: the mail server did not take the message (smtplib's errors are OSErrors).
@@ -58,7 +58,7 @@ def needs_passwords(view: View) -> View:
 
 
 class NewPasswordView(PasswordResetFromKeyView):
-    """Where the link leads. allauth moves its key into the session, out of the address."""
+    """Asks for the new password; allauth moves the link's key into the session."""
 
     success_url = reverse_lazy("account_login")
 

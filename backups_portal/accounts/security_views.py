@@ -1,4 +1,4 @@
-"""The page of an account's safety, and how a browser is signed out elsewhere."""
+"""Show how an account is protected, and sign its other browsers out."""
 
 from typing import Any
 
@@ -68,7 +68,7 @@ class ChangePasswordView(PasswordChangeView):
 
 
 class TurnOnView(ActivateTOTPView):
-    """Turn two-factor authentication on, with its line in one transaction."""
+    """Turn two-factor authentication on and record it, in one transaction."""
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
@@ -78,7 +78,7 @@ class TurnOnView(ActivateTOTPView):
 
 
 class NewCodesView(GenerateRecoveryCodesView):
-    """Replace the recovery codes, with the line of it in one transaction."""
+    """Replace the recovery codes and record it, in one transaction."""
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Tasks of accounts."""
+"""Send the link of a forgotten password in a worker."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ WAIT_SECONDS = 60
 
 @app.task(bind=True, max_retries=TRIES)
 def send_reset_link(self: Any, email: str) -> None:
-    """Send a link for a new password, which no message of the queue has."""
+    """Send a link for a new password. It is made here, so that no queued message has it."""
     try:
         is_sent = send_link(email)
     except OSError as error:

@@ -2,8 +2,8 @@
 
 Seals are HMACs with a key that the database does not have, so that nobody who can change rows can
 make them fit. Events are sealed within a minute after they happened, so that nothing waits for the
-lock of the chain. A seal that was noted elsewhere shows that a tail was cut off; each sealing
-writes its last one into the log.
+lock of the chain. Only a seal that was noted elsewhere shows that the newest events were cut off;
+each sealing writes its last seal to the application's log.
 """
 
 import json
@@ -34,7 +34,7 @@ class Verdict:
         sealed: How many events it holds, as far as it is whole.
         seal: The last of the seals that fit, in hex digits.
         unsealed: Events that wait for their seal.
-        broken: What is wrong with the first event that does not fit; empty where all do.
+        broken: What is wrong with the first event that does not fit; empty if all do.
     """
 
     sealed: int

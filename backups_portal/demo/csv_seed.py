@@ -16,7 +16,7 @@ from backups_portal.projectdb.record_writer import MAX_RECORDS, send
 
 
 def fill_archive(connection: Connection, *, keys: Keyring, folder: Path) -> int:
-    """Load every CSV file below a folder; returns how many records.
+    """Load every CSV file below a folder; return the number of records.
 
     Raises:
         FileNotFoundError: there is no CSV file below it.

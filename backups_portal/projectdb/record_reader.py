@@ -1,7 +1,6 @@
 """Read data records: pages of them as JSON, and aggregates.
 
-PostgreSQL writes the JSON: taking rows apart and putting them together here would cost as much
-again as reading them.
+PostgreSQL writes the JSON: taking rows apart here and writing them again would double the time.
 """
 
 import re
@@ -57,7 +56,7 @@ PLACE = re.compile(r'\{"id":"([0-9a-f]+)".*?,"time":"([^"]+)"', re.DOTALL)
 
 
 class Device(NamedTuple):
-    """A device and those of its series that a request is about."""
+    """A device, and the series of it that a request asks for."""
 
     id: str
     prefix: str
@@ -65,7 +64,7 @@ class Device(NamedTuple):
     series: list[Series]
 
     def of_types(self, types: Sequence[str]) -> "Device":
-        """Return it with its series of some types only."""
+        """Return the device with its series of some types only."""
         return self._replace(series=[item for item in self.series if item.type in types])
 
 
@@ -77,7 +76,7 @@ class Wanted(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Records in order: each one's JSON."""
+    """Records in order, each as JSON."""
 
     records: list[str]
 

@@ -1,8 +1,8 @@
 """Bring main databases of older versions up to this one's schema.
 
-What is here adds, and takes away what no version reads: one that is still running meanwhile goes on
-working. The exception is its backups of a database whose change marks are closed: they fail, and
-are tried again.
+Steps only add, or remove what no version reads, so that an older version that is still running goes
+on working. One exception: its backups of a database whose change marks are already closed to it
+fail, and are tried again.
 """
 
 from collections.abc import Callable
@@ -39,9 +39,9 @@ class Step:
     """Something that databases made by an older version lack.
 
     Attributes:
-        name: What it is called when it was added.
-        lacks: A query; whether the database lacks it.
-        make: Makes it, in a transaction of its own.
+        name: What the command prints when it has added it.
+        lacks: A query that returns whether the database lacks it.
+        make: Adds it, in a transaction of its own.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Step:
 
 
 def _track(inside: Connection) -> None:
-    """Track by whole days, and read everything once: chunks have changed."""
+    """Track changes by whole days, and let the next backup read everything once."""
     inside.execute(TRACKING.read_bytes())
     inside.execute("INSERT INTO change_mark (chunk, rows) VALUES (NULL, 0)")
 
@@ -92,14 +92,14 @@ def has_open_large_objects(inside: Connection) -> bool:
 
 
 def upgrade_database(inside: Connection, installation: str) -> list[str]:
-    """Make what is missing, and clean what is there; returns what was done.
+    """Add what is missing, and remove excluded settings; return what was done.
 
     Safe to repeat and to race.
 
     Args:
-        inside: Outside a transaction, opened by the role that made the database; it gets our limit
-            for locks.
-        installation: Whose the database is.
+        inside: A connection outside a transaction, opened by the role that made the database; its
+            `lock_timeout` is set.
+        installation: The id of the installation that the database belongs to.
     """
     inside.execute("SELECT set_config('lock_timeout', %s, false)", [LOCK_TIMEOUT])
     made = [step.name for step in STEPS if _make(inside, step)]
@@ -138,8 +138,8 @@ def _move_to_own_group(inside: Connection, installation: str) -> bool:
         }
         for statement in LEAVE_GROUP:
             inside.execute(sql.SQL(statement).format(**names))
-        # Of what another role of PostgreSQL's has made, only that one takes members away; the group
-        # has no rights here any more.
+        # Only the role that granted the membership may revoke it. If that was another one, the
+        # membership stays, and means nothing: the group has no rights here any more.
         with suppress(psycopg.errors.InsufficientPrivilege), inside.transaction():
             inside.execute(sql.SQL("REVOKE {shared} FROM {role}").format(**names))
     return True

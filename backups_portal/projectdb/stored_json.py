@@ -1,4 +1,4 @@
-"""JSON of a project's database as answers can hold it, whatever wrote it.
+"""Read JSON of a project's database so that answers can hold it, whatever wrote it.
 
 SQL can store what the API would not take: numbers beyond 64 bits or double precision, a thousand
 levels of lists. Each is answered as it stands in the database.
@@ -18,7 +18,7 @@ from backups_portal.lib.json_types import JsonObject
 # orjson writes 254 in all.
 DEEPEST = 200
 _ROOM = 254 - DEEPEST
-# Digits enough for a number that 64 bits or double precision lack; jsonb writes no exponents.
+# So many digits may be more than 64 bits or double precision hold; jsonb writes no exponents.
 _LONG_NUMBER = re.compile(rb"[\d.]{17}")
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]', re.DOTALL)
 
@@ -35,7 +35,7 @@ def is_too_deep(value: object) -> bool:
 
 
 def may_be_deep(text: bytes) -> bool:
-    """Tell whether a JSON text has brackets enough for so many levels."""
+    """Tell whether a JSON text has enough brackets for more than DEEPEST levels."""
     return text.count(b"[") + text.count(b"{") > DEEPEST
 
 
@@ -55,7 +55,7 @@ def dump_json(value: object) -> bytes:
 
 
 def _number(text: str) -> Any:
-    """Read a number; its text if Python would make it another one."""
+    """Read a number; keep its text if Python would change its value."""
     number = float(text) if "." in text else int(text) if len(text) < 19 else None
     return number if str(number) == text else orjson.Fragment(text)
 
@@ -64,7 +64,7 @@ _AS_TEXT: Any = {"parse_int": _number, "parse_float": _number}
 
 
 def _members(text: str) -> Any:
-    """Read an object whose values stay JSON texts; else keep the whole text."""
+    """Read an object and keep its values as JSON text; keep anything else as text."""
     if not text.startswith("{"):
         return orjson.Fragment(text)
     members: JsonObject = {}
@@ -86,7 +86,7 @@ def _members(text: str) -> Any:
 
 
 def as_object(value: object) -> dict[str, object]:
-    """Read a column that holds an object; empty if it holds something else."""
+    """Return the object of a column; an empty one if it holds something else."""
     return dict(value) if isinstance(value, dict) else {}
 
 

@@ -1,10 +1,10 @@
-"""Files that arrive in parts: the parts wait as files that no list shows."""
+"""Receive files in parts, which wait as files that no list shows."""
 
 from psycopg import Connection
 
 from backups_portal.projectdb.files import ANYTHING, WAITING, find_file, put_file
 
-# An upload that was not ended after this is given up.
+# An upload that has not ended after this is given up.
 PATIENCE = "1 day"
 
 
@@ -15,7 +15,7 @@ def _place(upload_id: str, number: int) -> str:
 def begin(
     connection: Connection, upload_id: str, *, path: str, content_type: str, public: bool
 ) -> None:
-    """Take note of a file to come; parts that were given up make room."""
+    """Begin an upload, and delete the parts of those that were given up."""
     connection.execute(
         "DELETE FROM file WHERE starts_with(path, %s) AND updated_at < now() - %s::interval",
         [WAITING, PATIENCE],
@@ -30,12 +30,12 @@ def begin(
 
 
 def has_begun(connection: Connection, upload_id: str) -> bool:
-    """Tell whether there is an upload with this id that has not ended."""
+    """Tell whether an upload with this id has begun and not ended."""
     return find_file(connection, _place(upload_id, 0)) is not None
 
 
 def put_part(connection: Connection, upload_id: str, number: int, content: bytes) -> str:
-    """Keep one part, from 1; returns its MD5."""
+    """Store a part, the first with number 1; return its MD5."""
     put_file(connection, path=_place(upload_id, number), content=content, content_type=ANYTHING)
     found = find_file(connection, _place(upload_id, number))
     return found.md5 if found else ""
@@ -51,7 +51,7 @@ def parts_of(connection: Connection, upload_id: str) -> dict[int, tuple[str, int
 
 
 def join(connection: Connection, upload_id: str) -> str:
-    """Join the parts to a file in the caller's transaction; returns its path."""
+    """Join the parts into a file in the caller's transaction; return its path."""
     rows = connection.execute(
         "SELECT content, content_type, public FROM file WHERE starts_with(path, %s) ORDER BY path",
         [f"{WAITING}{upload_id}/"],

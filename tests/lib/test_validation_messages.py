@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from backups_portal.lib.validation_messages import OTHERWISE, name_of, sentence
-from backups_portal.portal_api import schemas
+from backups_portal.portal_api import record_schemas, schemas
 from backups_portal.tagoio_api import routes
 
 LIBRARY = re.compile(
@@ -28,7 +28,7 @@ def models() -> Iterator[type[BaseModel]]:
         importlib.import_module(f"{routes.__name__}.{one.name}")
         for one in pkgutil.iter_modules(routes.__path__)
     ]
-    for module in (*modules, schemas):
+    for module in (*modules, schemas, record_schemas):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, BaseModel) and value.model_fields:
                 yield value

@@ -20,7 +20,7 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 FEW, MANY = 1, 40
 # Pages of an account, of a project, of one of its backups.
-OF_ACCOUNT = ("projects", "security")
+OF_ACCOUNT = ("projects", "security", "all-charges")
 OF_PROJECT = (
     *("project", "main-database", "objectives", "backups", "backups-find", "backups-checks"),
     *("transfers", "data", "ids", "members", "charges", "evidence", "activity", "shut-down"),

@@ -12,7 +12,7 @@ from ninja import Field, Query, Router, Schema
 from backups_portal.access_tokens.scopes import Scope
 from backups_portal.audit.recorder import address_of
 from backups_portal.lib.bulkhead import FullError
-from backups_portal.portal_api import schemas
+from backups_portal.portal_api import record_schemas, schemas
 from backups_portal.portal_api.permissions import backup_of, owned
 from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.routes.backups import BACKUP
@@ -59,13 +59,13 @@ class WantedDevices(Schema):
     limit: int = Field(100, ge=1, le=MAX_RECORDS, description="Devices per page")
 
 
-@router.get(f"{BACKUP}/devices", auth=Needs(Scope.RECORDS_READ), response=schemas.Devices)
+@router.get(f"{BACKUP}/devices", auth=Needs(Scope.RECORDS_READ), response=record_schemas.Devices)
 def list_devices(
     request: ApiRequest,
     slug: str,
     backup_id: uuid.UUID,
     wanted: Annotated[WantedDevices, Query()],
-) -> schemas.Devices:
+) -> record_schemas.Devices:
     """List the devices inside a backup, by name."""
     snapshot = _stored(backup_of(owned(request, slug), backup_id))
     with _problems(snapshot), READERS.entered():
@@ -75,11 +75,11 @@ def list_devices(
     page = found[start : start + wanted.limit]
     same = ("name", "variables", "rows", "first", "last")
     items = [
-        schemas.Device(id=one.device_id, **{name: getattr(one, name) for name in same})
+        record_schemas.Device(id=one.device_id, **{name: getattr(one, name) for name in same})
         for one in page
     ]
     has_more = start + wanted.limit < len(found)
-    return schemas.Devices(items=items, cursor=page[-1].device_id if has_more else None)
+    return record_schemas.Devices(items=items, cursor=page[-1].device_id if has_more else None)
 
 
 def _after(devices: Sequence[DeviceLine], cursor: str | None) -> int:
@@ -95,7 +95,7 @@ def _after(devices: Sequence[DeviceLine], cursor: str | None) -> int:
 @router.get(
     f"{BACKUP}/devices/{{str:device_id}}/records",
     auth=Needs(Scope.RECORDS_READ),
-    response=schemas.Records,
+    response=record_schemas.Records,
 )
 def list_records(
     request: ApiRequest,
@@ -103,7 +103,7 @@ def list_records(
     backup_id: uuid.UUID,
     device_id: str,
     wanted: Annotated[Wanted, Query()],
-) -> schemas.Records:
+) -> record_schemas.Records:
     """List the records of a device inside a backup, newest first."""
     before = _place(wanted.cursor)
     snapshot = _stored(backup_of(owned(request, slug), backup_id))
@@ -113,7 +113,7 @@ def list_records(
         page = opened.records.newest(selection, before=before, limit=wanted.limit)
         items = [_shown(one) for one in records_of(page.rows, selection.series, opened.prefix)]
     _note(request, snapshot, opened)
-    return schemas.Records(items=items, cursor=str(page.after) if page.after else None)
+    return record_schemas.Records(items=items, cursor=str(page.after) if page.after else None)
 
 
 def _stored(snapshot: Snapshot) -> Snapshot:
@@ -164,12 +164,12 @@ def _unreadable(snapshot: Snapshot, error: EngineError) -> ProblemError:
     return ProblemError(status, detail, cause=str(error.cause))
 
 
-def _shown(record: Record) -> schemas.Record:
+def _shown(record: Record) -> record_schemas.Record:
     location = None
     if record.latitude is not None and record.longitude is not None:
-        location = schemas.Location(latitude=record.latitude, longitude=record.longitude)
+        location = record_schemas.Location(latitude=record.latitude, longitude=record.longitude)
     metadata: Any = load_json(record.metadata) if record.metadata else None
     same = ("id", "variable", "type", "value", "unit", "group", "time")
-    return schemas.Record(
+    return record_schemas.Record(
         **{name: getattr(record, name) for name in same}, location=location, metadata=metadata
     )

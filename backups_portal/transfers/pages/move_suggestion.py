@@ -26,7 +26,7 @@ NOT_HERE = "The link moves data between two other projects. Check both below."
 
 
 def local_text(moment: datetime | None, zone: str) -> str:
-    """Write a moment as fields of date and time have it, on the clocks of a zone."""
+    """Write a moment for a field of date and time, in a time zone."""
     if moment is None:
         return ""
     there = local(moment, zone).replace(tzinfo=None)
@@ -69,7 +69,7 @@ class Suggestion:
 def read_suggestion(
     asked: QueryDict, choices: Sequence[ProjectChoice], project: UUID, zone: str
 ) -> Suggestion:
-    """Read a link's parameters; what is wrong, or not the reader's, is ignored and said so.
+    """Read a link's parameters; name and ignore what is wrong or not the reader's.
 
     Args:
         choices: The projects that the reader owns.

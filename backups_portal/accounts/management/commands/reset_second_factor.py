@@ -1,4 +1,4 @@
-"""Take a lost second factor off an account."""
+"""Remove a lost second factor from an account."""
 
 import json
 from argparse import ArgumentParser
@@ -14,7 +14,7 @@ from backups_portal.audit.recorder import record
 
 
 class Command(OperatorCommand):
-    """For who has lost phone and recovery codes. The password is asked for as before."""
+    """For people who have lost their phone and recovery codes; the password stays."""
 
     help = "Remove an account's authenticator app, passkeys and recovery codes."
 
