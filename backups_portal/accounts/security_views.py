@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
-from django.views.generic import TemplateView, View
+from django.views.generic import FormView, TemplateView, View
 from ua_parser import parse
 
 from backups_portal.accounts.account_adapter import codes_left
@@ -67,24 +67,29 @@ class ChangePasswordView(PasswordChangeView):
         return response
 
 
-class TurnOnView(ActivateTOTPView):
-    """Turn two-factor authentication on and record it, in one transaction."""
+class RecordedFormView(FormView):
+    """Does what a form asks for, and records it as `action`, in one transaction."""
+
+    action: str
 
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
-        response: HttpResponse = super().form_valid(form)
-        _record_change(self.request, "account.second_factor_on")
+        response = super().form_valid(form)
+        actor, address = account_of(self.request), address_of(self.request)
+        record(action=self.action, actor=actor, address=address)
         return response
 
 
-class NewCodesView(GenerateRecoveryCodesView):
-    """Replace the recovery codes and record it, in one transaction."""
+class TurnOnView(RecordedFormView, ActivateTOTPView):
+    """Turns two-factor authentication on."""
 
-    @transaction.atomic
-    def form_valid(self, form: Any) -> HttpResponse:
-        response: HttpResponse = super().form_valid(form)
-        _record_change(self.request, "account.recovery_codes_renewed")
-        return response
+    action = "account.second_factor_on"
+
+
+class NewCodesView(RecordedFormView, GenerateRecoveryCodesView):
+    """Replaces the recovery codes."""
+
+    action = "account.recovery_codes_renewed"
 
 
 class SecurityView(TemplateView):
@@ -132,7 +137,3 @@ class EndSessionView(View):
                 )
         messages.success(request, "That browser was signed out.")
         return redirect("security")
-
-
-def _record_change(request: HttpRequest, action: str) -> None:
-    record(action=action, actor=account_of(request), address=address_of(request))

@@ -1,7 +1,7 @@
-"""The verifier that PostgreSQL stores of a role's password, made on this side.
+"""Make the SCRAM verifier that PostgreSQL stores in place of a role's password.
 
-A server that is sent a password can write it into its log, with the statement; and before version
-16 it hashes every password 4,096 times, and so do both sides at each connection.
+A server that is sent the password can write it into its log, with the statement. Before version 16
+it also hashes every password 4,096 times, as both sides then do at each connection.
 """
 
 import base64

@@ -159,7 +159,7 @@ def parse_proof_policy(value: str) -> str:
 def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
     """Find the next run whose local date has no backup, or None if shut down; see `plan_run`.
 
-    A date whose backup failed has another run if the schedule comes by it once more.
+    A date whose backup failed is run again if the new time has not passed yet.
     """
     project, planned = database.project, database.next_snapshot_at
     if project.state != Project.State.ACTIVE:

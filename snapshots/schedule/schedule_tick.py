@@ -170,14 +170,17 @@ def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
         failed = Snapshot.objects.never_stored().filter(
             project=item.project_id, local_date=item.run.local_date, scheduled_for__lt=item.since
         )
-        # Not its first attempt: the next one removes what an earlier one may have published.
-        fresh = {"reason": "", "cause": "", "failures": 0, "attempts": 1, "finished_at": None}
         if failed.update(
             state=Snapshot.State.QUEUED,
             scheduled_for=item.since,
             lease_until=_waits_until(item, now),
+            # Not the first: the next one removes what an earlier one may have published.
+            attempts=1,
+            failures=0,
+            reason="",
+            cause="",
             retry_at=None,
-            **fresh,
+            finished_at=None,
         ):
             log.info("failed snapshot queued again", project=item.project_id)
             queued.append(

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.template.loader import render_to_string
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from backups_portal.accounts.models import Account
+from restores.models import Restore
 from tests.access.table import TABLE
 from tests.accounts.test_security import shown_by_app
 from tests.browser.conftest import LEAST_SHIFT, Enter, Portal, open_context
 from tests.browser.page_states import STATES
 from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
+from tests.factories import make_restore
 
 # Answers of these are no pages: for programs, for a page's own refresh, or to be saved.
 NO_PAGES = {
@@ -142,6 +145,19 @@ def test_page_of_the_table(look: Look, scene: Scene, name: str) -> None:
 def test_page_in_another_state(look: Look, scene: Scene, name: str) -> None:
     account, address = STATES[name]
     look(account(scene), address(scene))
+
+
+def test_restore_at_the_limit(window: Open, portal: Portal, scene: Scene) -> None:
+    more = [
+        make_restore(scene.snapshot, requested_by=scene.owner)
+        for _ in range(settings.RESTORES_AT_ONCE)
+    ]
+    try:
+        window(scene.owner).inspect(portal, scene.url("restore-confirm"))
+        said = window(scene.owner).page.get_by_text(f"can have {len(more)} at a time.")
+        expect(said).to_be_visible()
+    finally:
+        Restore.objects.filter(pk__in=[one.pk for one in more]).delete()
 
 
 @pytest.mark.parametrize(
