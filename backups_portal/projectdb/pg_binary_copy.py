@@ -32,6 +32,8 @@ NULL = -1
 # Rows of rarer shapes are written one by one, which takes less than making an array of them, and
 # so are longer ones: finding their bytes in an array takes eight times their size.
 MANY, LONG = 32, 4_096
+# Rows of one shape that are put together at a time: they stay in the cache of a core.
+BLOCK_ROWS = 4_096
 # Of rows that are written one by one, how many bytes together.
 BLOCK_BYTES = 4 << 20
 MAX_SHAPES = 1 << 40
@@ -78,6 +80,8 @@ class _Texts:
     @property
     def lengths(self) -> Lengths:
         """Bytes of each text; NULL if there is none."""
+        if self.are_alike:
+            return np.broadcast_to(self.offsets[1] - self.offsets[0], len(self.offsets) - 1)
         lengths = np.diff(self.offsets)
         if self.valid is not None:
             lengths[~self.valid] = NULL
@@ -162,7 +166,8 @@ def encode_table(
         of: The columns that are copied, if some are left out.
     """
     columns = [_column(rows, column) for column in of]
-    lengths = [column.lengths for column in columns]
+    missing = np.broadcast_to(np.int64(NULL), rows.num_rows)
+    lengths = [missing if column is None else column.lengths for column in columns]
     yield BEGIN
     rare: list[int] = []
     for alike in _by_shape(lengths):
@@ -170,7 +175,9 @@ def encode_table(
         if len(alike) < MANY or sum(shape) > LONG:
             rare += alike.tolist()
         else:
-            yield _encode_alike(columns, shape, alike)
+            template = _template(shape)
+            for start in range(0, len(alike), BLOCK_ROWS):
+                yield _encode_alike(columns, template, alike[start : start + BLOCK_ROWS])
     yield from _in_blocks(_encode_row(columns, lengths, row) for row in rare)
     yield END
 
@@ -186,7 +193,10 @@ def _in_blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield b"".join(held)
 
 
-def _column(rows: pa.Table, column: Column) -> _Numbers | _Texts:
+def _column(rows: pa.Table, column: Column) -> _Numbers | _Texts | None:
+    """Return a column's values; None if there are none."""
+    if all(rows[name].null_count == rows.num_rows for name in column.segment_names):
+        return None
     if column.type == ColumnType.POINT:
         return _points(*(rows[name] for name in column.segment_names))
     values = rows[column.name]
@@ -226,6 +236,9 @@ def _by_shape(lengths: list[Lengths]) -> Iterator[Rows]:
     """Group rows by their combination of lengths."""
     shapes, count = np.zeros(len(lengths[0]), np.int64), 1
     for length in lengths:
+        if not length.strides[0]:
+            # They are all the same.
+            continue
         low, span = int(length.min()), int(np.ptp(length)) + 1
         if count * span > MAX_SHAPES:
             _, shapes = np.unique(shapes, return_inverse=True)
@@ -238,25 +251,34 @@ def _by_shape(lengths: list[Lengths]) -> Iterator[Rows]:
     yield from np.split(order, np.flatnonzero(np.diff(keys[order])) + 1)
 
 
-def _encode_alike(columns: list[_Numbers | _Texts], lengths: list[int], rows: Rows) -> memoryview:
-    fields: list[tuple[str, str]] = [("fields", ">i2")]
+def _template(lengths: list[int]) -> npt.NDArray[np.void]:
+    """Make a row without its values: the number of fields, and the length of each."""
+    kinds: list[tuple[str, str]] = [("fields", ">i2")]
     for number, length in enumerate(lengths):
-        fields.append((f"length {number}", ">i4"))
+        kinds.append((f"length {number}", ">i4"))
         if length > 0:
-            fields.append((f"value {number}", f"V{length}"))
-    records = np.empty(len(rows), np.dtype(fields))
-    records["fields"] = len(columns)
-    for number, (column, length) in enumerate(zip(columns, lengths, strict=True)):
-        records[f"length {number}"] = length
-        if length > 0:
-            records[f"value {number}"] = column.take(rows, length)
+            kinds.append((f"value {number}", f"V{length}"))
+    row = np.zeros(1, np.dtype(kinds))
+    row["fields"] = len(lengths)
+    for number, length in enumerate(lengths):
+        row[f"length {number}"] = length
+    return row
+
+
+def _encode_alike(
+    columns: list[_Numbers | _Texts | None], template: npt.NDArray[np.void], rows: Rows
+) -> memoryview:
+    records = np.repeat(template, len(rows))
+    for number, column in enumerate(columns):
+        if column and (name := f"value {number}") in (records.dtype.names or ()):
+            records[name] = column.take(rows, records.dtype[name].itemsize)
     return records.view(np.uint8).data
 
 
-def _encode_row(columns: list[_Numbers | _Texts], lengths: list[Lengths], row: int) -> bytes:
+def _encode_row(columns: list[_Numbers | _Texts | None], lengths: list[Lengths], row: int) -> bytes:
     parts = [struct.pack(">h", len(columns))]
     for column, length in zip(columns, lengths, strict=True):
         parts.append(struct.pack(">i", length[row]))
-        if length[row] > 0:
+        if column and length[row] > 0:
             parts.append(column.bytes_of(row))
     return b"".join(parts)

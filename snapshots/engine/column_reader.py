@@ -195,26 +195,23 @@ def _equally_long(data: npt.NDArray[np.uint8], rows: int, length: int) -> pa.Arr
 
 
 def _texts_of_any_length(data: npt.NDArray[np.uint8], rows: int, known: int) -> pa.Array:
-    kept = data[data > MISSING]
-    delimiters = np.flatnonzero(data == DELIMITER)
-    missing = np.flatnonzero(data == MISSING)
-    if len(delimiters) != rows - 1 or len(missing) != rows - known:
-        raise IrregularError
-    if known == 0:
+    if known == 0 and len(data) == 2 * rows - 1:
         return pa.nulls(rows, pa.string())
-    bounds = np.concatenate(([-1], delimiters, [len(data)]))
-    lengths = np.diff(bounds) - 1
-    valid = np.ones(rows, bool)
-    if len(missing):
-        places = np.searchsorted(delimiters, missing)
-        lengths[places] = 0
-        valid[places] = False
-    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
-    if offsets[-1] != len(kept):
+    delimiters = np.flatnonzero(data == DELIMITER)
+    if len(delimiters) != rows - 1:
         raise IrregularError
+    starts = np.concatenate(([0], delimiters + 1))
+    lengths = np.diff(starts, append=len(data) + 1) - 1
+    # An empty last text begins behind the end.
+    is_missing = (lengths == 1) & (data[np.minimum(starts, len(data) - 1)] == MISSING)
+    missing = int(np.count_nonzero(is_missing))
+    if missing != rows - known or missing != np.count_nonzero(data == MISSING):
+        raise IrregularError
+    lengths[is_missing] = 0
+    offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int32)
     buffers = [
-        pa.py_buffer(np.packbits(valid, bitorder="little")) if len(missing) else None,
+        pa.py_buffer(np.packbits(~is_missing, bitorder="little")) if missing else None,
         pa.py_buffer(offsets),
-        pa.py_buffer(kept),
+        pa.py_buffer(data[data > MISSING]),
     ]
-    return pa.StringArray.from_buffers(rows, buffers[1], buffers[2], buffers[0], len(missing))
+    return pa.StringArray.from_buffers(rows, buffers[1], buffers[2], buffers[0], missing)

@@ -9,6 +9,7 @@ import adbc_driver_postgresql.dbapi as adbc
 import numpy as np
 import psycopg
 import pyarrow as pa
+import pyarrow.compute as pc
 from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
@@ -289,7 +290,7 @@ def _sorted_variables(table: pa.Table) -> pa.Table:
     moments = table["time"].cast(pa.int64()).to_numpy()
     order = pa.array(np.lexsort((table["id"].to_numpy(), moments, series)))
     columns = [
-        column if column.null_count == table.num_rows else column.take(order)
+        column if column.null_count == table.num_rows else pc.take(column, order, boundscheck=False)
         for column in table.columns
     ]
     return pa.table(columns, names=table.column_names)

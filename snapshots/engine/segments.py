@@ -136,8 +136,9 @@ def _is_delta(column: pa.ChunkedArray) -> bool:
     if column.null_count or not len(column):
         return True
     values = column.cast(pa.int64()).combine_chunks().to_numpy()
-    steps = np.diff(values[:SAMPLE_ROWS])
-    if len(np.unique(steps)) <= len(steps) * REGULAR:
+    # Sorted, which is several times as fast as numpy's hash tables of so few.
+    steps = np.sort(np.diff(values[:SAMPLE_ROWS]))
+    if np.count_nonzero(steps[1:] != steps[:-1]) + 1 <= len(steps) * REGULAR:
         return True
     return _distinct(values) > len(values) / 2
 
