@@ -1,9 +1,10 @@
 """Load a snapshot into a database that the same restore has made."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import psycopg
@@ -38,6 +39,8 @@ log = get_logger(__name__)
 
 # What PostgreSQL says of rows that a table cannot hold: classes of SQLSTATE (its Appendix A).
 DATA_EXCEPTION, INTEGRITY_VIOLATION = "22", "23"
+# So few variables are loaded sooner than a second connection is there.
+FEW_ROWS = 32_768
 
 
 class LoadError(EngineError):
@@ -107,14 +110,18 @@ def load_rows(
         EngineError: storage or the database failed, or the snapshot is damaged or too new.
     """
     _check_schema(manifest)
-    with load_errors(), pgsession.connect(target.dsn) as connection:
+    with load_errors(), _open_loader(target) as connection:
         _check_target(connection, target)
-        bare = _strip(connection)
-        for table in RESOURCE_TABLES:
-            _load_resources(connection, storage, manifest, table, target, keys)
-        connection.commit()
-        _load_variables(manifest, storage, target, loaders, on_progress)
+        with connection.transaction():
+            bare = _strip(connection)
+        load = _Load(manifest, storage, target, keys=keys, on_progress=on_progress)
+        load.run(connection, loaders)
     return bare
+
+
+def _open_loader(target: Target) -> Connection:
+    # Nobody can lose what is not published: only the last commit has to be on disk.
+    return pgsession.connect(target.dsn, autocommit=True, settings={"synchronous_commit": "off"})
 
 
 def _check_schema(manifest: Manifest) -> None:
@@ -165,6 +172,8 @@ def _load_resources(
 
 
 def _copy(connection: Connection, table: str, rows: pa.Table) -> None:
+    if not rows.num_rows:
+        return
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
     )
@@ -214,36 +223,72 @@ def number_segments(segments: list[Segment]) -> list[LoadJob]:
     return jobs
 
 
-def _load_variables(
-    manifest: Manifest, storage: Storage, target: Target, loaders: int, on_progress: OnProgress
-) -> None:
-    lock = threading.Lock()
-    segments = manifest.of(VARIABLE.name)
-    total_bytes = sum(segment.bytes for segment in manifest.segments)
-    done = manifest.rows - sum(segment.rows for segment in segments)
-    done_bytes = total_bytes - sum(segment.bytes for segment in segments)
+class _Load:
+    """Loads all tables, over some connections at a time."""
 
-    def load(connection: Connection, job: LoadJob) -> None:
-        nonlocal done, done_bytes
+    def __init__(
+        self,
+        manifest: Manifest,
+        storage: Storage,
+        target: Target,
+        *,
+        keys: Keyring,
+        on_progress: OnProgress,
+    ) -> None:
+        self._manifest, self._storage, self._target = manifest, storage, target
+        self._keys, self._on_progress = keys, on_progress
+        self._lock = threading.Lock()
+        self._done = self._done_bytes = 0
+        self._total_bytes = sum(segment.bytes for segment in manifest.segments)
+
+    def run(self, connection: Connection, loaders: int) -> None:
+        """Load everything, over a connection that there is and others."""
+        segments = self._manifest.of(VARIABLE.name)
+        is_small = sum(segment.rows for segment in segments) <= FEW_ROWS
+        jobs = [self._load_resources, *map(self._job, number_segments(segments))]
+        run_parallel(
+            jobs,
+            lambda loader, job: job(loader),
+            workers=1 if is_small else loaders,
+            resource=partial(self._next_loader, [connection]),
+        )
+
+    def _next_loader(self, free: list[Connection]) -> AbstractContextManager[Connection]:
+        try:
+            return nullcontext(free.pop())
+        except IndexError:
+            return _open_loader(self._target)
+
+    def _job(self, job: LoadJob) -> Callable[[Connection], None]:
+        return partial(self._load_variables, job)
+
+    def _load_resources(self, connection: Connection) -> None:
+        others = [one for one in self._manifest.segments if one.table != VARIABLE.name]
+        with connection.transaction():
+            for table in RESOURCE_TABLES:
+                _load_resources(
+                    connection, self._storage, self._manifest, table, self._target, self._keys
+                )
+        self._count(others)
+
+    def _load_variables(self, job: LoadJob, connection: Connection) -> None:
         if job.segment.rows:
-            with load_errors():
-                _copy_variables(connection, _numbered(storage, job))
-        with lock:
-            done += job.segment.rows
-            done_bytes += job.segment.bytes
-            on_progress(Progress(done, manifest.rows, Step.LOADING, done_bytes, total_bytes))
+            _copy_variables(connection, _numbered(self._storage, job))
+        self._count([job.segment])
 
-    run_parallel(
-        number_segments(segments),
-        load,
-        workers=loaders,
-        resource=lambda: pgsession.connect(
-            # Nobody can lose what is not published: only the last commit has to be on disk.
-            target.dsn,
-            autocommit=True,
-            settings={"synchronous_commit": "off"},
-        ),
-    )
+    def _count(self, segments: list[Segment]) -> None:
+        with self._lock:
+            self._done += sum(segment.rows for segment in segments)
+            self._done_bytes += sum(segment.bytes for segment in segments)
+            self._on_progress(
+                Progress(
+                    self._done,
+                    self._manifest.rows,
+                    Step.LOADING,
+                    self._done_bytes,
+                    self._total_bytes,
+                )
+            )
 
 
 def _copy_variables(connection: Connection, rows: pa.Table) -> None:
