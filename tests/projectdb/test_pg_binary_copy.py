@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from backups_portal.projectdb import pg_binary_copy
 from backups_portal.projectdb.pg_binary_copy import COPY_TABLE, MANY, encode_table
 from tests.projectdatabases import Target, add_device, main_database, open_database
 
@@ -75,6 +76,12 @@ def copy(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def test_rows_of_many_shapes(seed: int) -> None:
     chance = random.Random(seed)  # noqa: S311
     rows = [any_row(number, chance) for number in range(600)]
+    assert copy(rows) == [tuple(item.get(name) for name in SCHEMA.names) for item in rows]
+
+
+def test_rows_alike_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pg_binary_copy, "BLOCK_ROWS", MANY // 3)
+    rows = [row(number, number_value=number / 8) for number in range(2 * MANY)]
     assert copy(rows) == [tuple(item.get(name) for name in SCHEMA.names) for item in rows]
 
 

@@ -52,6 +52,17 @@ def test_digests_of_parts_add_up(
     assert digest(some) + digest(more) == digest(some + more)
 
 
+def test_rows_in_several_blocks_have_the_digest_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A column without a value, one with few, and one with most.
+    values: list[tuple[object, ...]] = [
+        (None, "few" if number % 5 == 0 else None, number % 7 != 0 or None, None, bytes([number]))
+        for number in range(50)
+    ]
+    once = digest(values)
+    monkeypatch.setattr(digest_module, "BLOCK_ROWS", 16)
+    assert digest(values) == once == sum((digest([value]) for value in values), Digest())
+
+
 @given(rows, row)
 def test_one_more_row_is_another_digest(
     values: list[tuple[object, ...]], extra: tuple[object, ...]
