@@ -158,7 +158,7 @@ def test_other_answers_are_no_arrival(
 def test_who_hangs_is_left(
     project: Project, choose: Choose, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backups_portal.notifications.channels.SECONDS", 1.0)
+    monkeypatch.setattr("backups_portal.notifications.webhook_request.SECONDS", 1.0)
     choose(webhook=hook.url)
     hook.hang = 30
     happen("snapshot.failed", project, reason=REASON)

@@ -14,7 +14,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import send_link
 from backups_portal.lib import circuit_breaker
 from backups_portal.lib.redis_client import redis_client
-from backups_portal.notifications import channels
+from backups_portal.notifications import webhook_request
 from backups_portal.notifications.delivery import deliver
 from backups_portal.notifications.models import Delivery
 from backups_portal.notifications.notification_settings import Choice, change_notifications
@@ -32,7 +32,7 @@ SILENT = str(circuit_breaker.SilentError())
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Too short for an answer of a busy machine: those that expect one are `patient`."""
-    monkeypatch.setattr(channels, "SECONDS", 0.2)
+    monkeypatch.setattr(webhook_request, "SECONDS", 0.2)
     monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(circuit_breaker, "KEY", f"test:{timezone.now()}")
     settings.EMAIL_TIMEOUT = 0.2
@@ -116,7 +116,7 @@ class TestWithoutFurtherAttempts:
         self, waiting: Delivery, hook: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         hook.hang = 0
-        monkeypatch.setattr(channels, "SECONDS", 10.0)
+        monkeypatch.setattr(webhook_request, "SECONDS", 10.0)
         assert self.again(waiting).state == State.SENT
 
     def test_or_it_has_failed_as_the_receiver_did(self, waiting: Delivery) -> None:
@@ -141,7 +141,7 @@ def test_a_webhook_that_stays_silent_is_tried_less_and_less(
         Delivery.objects.update(state=State.QUEUED, attempts=0, lease_until=None, retry_at=None)
         deliver(Delivery.objects.get().pk)
     assert pauses == [1, 2, 4, 8, 8, 8]
-    assert channels.LONGEST_PAUSE < circuit_breaker.FORGOTTEN_AFTER
+    assert webhook_request.LONGEST_PAUSE < circuit_breaker.FORGOTTEN_AFTER
 
 
 def test_those_of_another_project_are_sent_to_the_same_host_meanwhile(
@@ -156,7 +156,7 @@ def test_those_of_another_project_are_sent_to_the_same_host_meanwhile(
     fail(project)
     tell()
     hook.hang = 0
-    monkeypatch.setattr(channels, "SECONDS", 10.0)
+    monkeypatch.setattr(webhook_request, "SECONDS", 10.0)
     other = factories.make_project_row(owner=owner)
     change_notifications(
         project=other, actor=owner, choice=Choice(**{**DEFAULTS, "webhook": hook.url})
@@ -197,7 +197,7 @@ def test_a_silent_webhook_stops_no_mail(
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     """Every answer comes in time, though it takes longer than `PATIENCE_SECONDS`."""
-    monkeypatch.setattr(channels, "SECONDS", 10.0)
+    monkeypatch.setattr(webhook_request, "SECONDS", 10.0)
     settings.EMAIL_TIMEOUT = 10.0
 
 

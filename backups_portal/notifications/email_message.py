@@ -1,0 +1,73 @@
+"""Write and send the e-mail of a delivery."""
+
+from django.conf import settings
+from django.core.mail import EmailMessage, EmailMultiAlternatives
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from backups_portal.accounts.models import Account
+from backups_portal.accounts.password_reset import can_send
+from backups_portal.lib.circuit_breaker import SilentError
+from backups_portal.lib.loggers import get_logger
+from backups_portal.notifications.digest_link import address_to_turn_off
+from backups_portal.notifications.errors import UndeliveredError, UnwantedError
+from backups_portal.notifications.models import Delivery, Kind, NotificationSettings
+from backups_portal.projects.models import Membership, Project
+
+log = get_logger(__name__)
+
+
+def send_email(delivery: Delivery, chosen: NotificationSettings) -> None:
+    """Send the e-mail of a delivery; raises as `channels.send` does."""
+    account, project = delivery.account, delivery.project
+    owners = Membership.objects.filter(role=Membership.Role.OWNER, account__is_active=True)
+    if account is None or not owners.filter(project=project, account=account).exists():
+        raise UnwantedError("The account no longer owns this project.")
+    if not can_send():
+        raise UnwantedError("This portal no longer sends e-mail.")
+    if delivery.kind == Kind.DIGEST:
+        _check_digest(delivery, chosen)
+    message = _email_of(delivery, account)
+    try:
+        message.send()
+    except SilentError:
+        raise
+    except OSError as error:
+        # smtplib's errors are OSErrors; what they say may name the server, and is for the log.
+        log.warning("the mail server took no message", delivery=delivery.pk, exc_info=True)
+        raise UndeliveredError("The mail server refused it.") from error
+
+
+def _email_of(delivery: Delivery, account: Account) -> EmailMessage:
+    """Write the e-mail of a delivery."""
+    said, project = delivery.message["data"], delivery.project
+    choose = f"{settings.PORTAL_URL}{reverse('notifications', args=[project.slug])}"
+    context = {**said, "choose": choose, "turn_off": ""}
+    headers = {
+        # The same at every try, so that a mailbox shows once what was sent twice.
+        "Message-ID": f"<{delivery.pk}@{settings.HOST}>",
+        "Auto-Submitted": "auto-generated",
+    }
+    if delivery.kind == Kind.DIGEST:
+        context["turn_off"] = f"{settings.PORTAL_URL}{address_to_turn_off(project, account)}"
+        headers["List-Unsubscribe"] = f"<{context['turn_off']}>"
+        # RFC 8058: a mailbox may send the form of that page itself.
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message = EmailMultiAlternatives(
+        f"{said['title']}: {said['project']['name']}",
+        render_to_string("notifications/message.txt", context),
+        to=[account.email],
+        headers=headers,
+    )
+    if delivery.kind == Kind.DIGEST:
+        page = render_to_string("notifications/digest.html", context)
+        message.attach_alternative(page, "text/html")
+    return message
+
+
+def _check_digest(delivery: Delivery, chosen: NotificationSettings) -> None:
+    """Raise UnwantedError for a digest that came too late to be wanted."""
+    if delivery.project.state != Project.State.ACTIVE:
+        raise UnwantedError("The project was shut down.")
+    if chosen.next_digest_at is None:
+        raise UnwantedError("The weekly digest was turned off.")

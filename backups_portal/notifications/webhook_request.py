@@ -1,0 +1,79 @@
+"""Post a signed webhook, and ping a heartbeat."""
+
+import json
+from datetime import timedelta
+from http import HTTPStatus
+
+from django.conf import settings
+from django.utils import timezone
+
+from backups_portal.lib import safe_http
+from backups_portal.lib.circuit_breaker import unless_silent
+from backups_portal.lib.loggers import get_logger
+from backups_portal.notifications.errors import UndeliveredError, UnwantedError
+from backups_portal.notifications.models import Delivery, NotificationSettings
+from backups_portal.notifications.retry_after import parse_retry_after
+from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_secret, webhook_url
+from backups_portal.notifications.webhook_signature import message_id, signed_headers
+
+log = get_logger(__name__)
+
+# A receiver that does its work before it answers has time for it, and no worker waits for long.
+SECONDS = 10.0
+AGENT = "BackupsPortal"
+# A limit that all projects share would be used up by one of them: each waits longer and longer
+# instead, and a thousand webhooks that hang keep twenty workers at most, not a hundred and sixty.
+LONGEST_PAUSE = timedelta(minutes=8)
+# The statuses of a receiver that may say when it wants to be asked again.
+BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def post_webhook(delivery: Delivery, chosen: NotificationSettings) -> None:
+    """Post a message to the project's webhook; raises as `channels.send` does."""
+    url = webhook_url(chosen)
+    if not url:
+        raise UnwantedError("The webhook was removed.")
+    content = json.dumps(delivery.message, ensure_ascii=False, separators=(",", ":"))
+    signed = signed_headers(
+        webhook_secret(chosen), message_id(delivery.pk), content, timezone.now()
+    )
+    _ask(delivery, "POST", url, {"Content-Type": "application/json", **signed}, content.encode())
+
+
+def ping_heartbeat(delivery: Delivery, chosen: NotificationSettings) -> None:
+    """Ask for the project's heartbeat address; raises as `channels.send` does."""
+    url = heartbeat_url(chosen)
+    if not url:
+        raise UnwantedError("The heartbeat was removed.")
+    _ask(delivery, "GET", url, {}, b"")
+
+
+def _ask(
+    delivery: Delivery, method: str, url: str, headers: dict[str, str], content: bytes
+) -> None:
+    try:
+        host = safe_http.host_of(url)
+        # A webhook that hangs must not stop another owner's on the same host.
+        purpose = f"{delivery.channel}:{delivery.project_id}"
+        with unless_silent(purpose, host, longest=LONGEST_PAUSE):
+            answer = safe_http.send(
+                method,
+                url,
+                headers={"User-Agent": AGENT, **headers},
+                content=content,
+                seconds=SECONDS,
+                to_private=settings.WEBHOOK_PRIVATE_ADDRESSES,
+            )
+    except safe_http.OutgoingError as error:
+        raise UndeliveredError(str(error)) from error
+    log.info("asked", delivery=delivery.pk, host=host, status=answer.status)
+    _check_taken(answer)
+
+
+def _check_taken(answer: safe_http.Answer) -> None:
+    status = answer.status
+    if 300 <= status < 400:
+        raise UndeliveredError(f"It answered {status}: redirects are not followed.")
+    if not 200 <= status < 300:
+        then = parse_retry_after(answer.retry_after, timezone.now()) if status in BUSY else None
+        raise UndeliveredError(f"It answered {status}.", retry_at=then)
