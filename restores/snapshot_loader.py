@@ -17,7 +17,6 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.catalogue import (
     RESOURCE_TABLES,
-    SCHEMA_VERSION,
     VARIABLE,
     Table,
     digest_columns,
@@ -104,9 +103,8 @@ def load_rows(
         What an `IndexBuild` makes the database ready for queries with.
 
     Raises:
-        EngineError: storage or the database failed, or the snapshot is damaged or too new.
+        EngineError: storage or the database failed, or the snapshot is damaged.
     """
-    _check_schema(manifest)
     with load_errors(), pgsession.connect(target.dsn) as connection:
         _check_target(connection, target)
         bare = _strip(connection)
@@ -115,15 +113,6 @@ def load_rows(
         connection.commit()
         _load_variables(manifest, storage, target, loaders, on_progress)
     return bare
-
-
-def _check_schema(manifest: Manifest) -> None:
-    if manifest.schema_version > SCHEMA_VERSION:
-        raise LoadError(
-            f"This backup has schema version {manifest.schema_version}; this version of Backups "
-            f"Portal restores up to version {SCHEMA_VERSION}. Upgrade it first.",
-            cause=Cause.VERSION,
-        )
 
 
 def _check_target(connection: Connection, target: Target) -> None:
