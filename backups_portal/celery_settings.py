@@ -37,6 +37,7 @@ SYSTEM_TASKS = {
     "backups_portal.ops.tasks.tidy_storage": 50,
     "backups_portal.ops.tasks.tidy_copies": 50,
     "backups_portal.accounts.tasks.send_reset_link": 50,
+    "backups_portal.accounts.tasks.send_notice": 50,
     "backups_portal.objectives.tasks.check_objectives": 300,
 }
 # The last that Celery has on Redis: no backup waits behind copies to a slow storage.
