@@ -16,6 +16,8 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000
 # celery.py does it instead, as CONN_MAX_AGE says.
 CELERY_DB_REUSE_MAX = sys.maxsize
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A worker lives on if Redis refuses a command, as one does that is out of memory.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 # In seconds. Without them, whoever sends a message waits without end for a Redis that hangs.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 CELERY_TIMEZONE = "UTC"
