@@ -207,15 +207,16 @@ def _due(
     retention, newest = _retention(project_id), _newest(project_id)
     found = []
     rows = list(snapshots.select_related("hold").defer("table_rows", "untracked"))
-    ours = noted.filter(pk__in=[row.pk for row in rows])
-    moment = mark(ours.filter(locked_until=None))
-    ends = dict(ours.values_list("pk", "locked_until"))
+    ends = dict(noted.filter(pk__in=[row.pk for row in rows]).values_list("pk", "locked_until"))
     for row in rows:
         plan = _plan(row, retention, now, newest=newest)
-        end = ends.get(row.pk) or moment
-        if plan.until > now and end < plan.least:
-            found.append(Due(row, plan.until, end))
-    return sorted(found, key=lambda due: due.until, reverse=True)
+        end = ends.get(row.pk)
+        if plan.until > now and (end is None or end < plan.least):
+            found.append((row, plan.until, end))
+    unnoted = [row.pk for row, _, end in found if end is None]
+    moment = mark(noted.filter(pk__in=unnoted, locked_until=None))
+    due = [Due(row, until, end or moment) for row, until, end in found]
+    return sorted(due, key=lambda one: one.until, reverse=True)
 
 
 def _plan(
