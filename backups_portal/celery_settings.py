@@ -16,6 +16,8 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000
 # celery.py does it instead, as CONN_MAX_AGE says.
 CELERY_DB_REUSE_MAX = sys.maxsize
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A worker lives on if Redis refuses a command, as one does that is out of memory.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 # In seconds. Without them, whoever sends a message waits without end for a Redis that hangs.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 CELERY_TIMEZONE = "UTC"
@@ -37,6 +39,7 @@ SYSTEM_TASKS = {
     "backups_portal.ops.tasks.tidy_storage": 50,
     "backups_portal.ops.tasks.tidy_copies": 50,
     "backups_portal.accounts.tasks.send_reset_link": 50,
+    "backups_portal.accounts.tasks.send_notice": 50,
     "backups_portal.objectives.tasks.check_objectives": 300,
 }
 # The last that Celery has on Redis: no backup waits behind copies to a slow storage.

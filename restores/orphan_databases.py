@@ -7,6 +7,7 @@ says which installation began it, and when.
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 
 import psycopg
 from django.conf import settings
@@ -78,10 +79,20 @@ def _drop(server: DatabaseServer) -> list[str]:
     try:
         url = answering_url(server)
         begun = unsettled(url, made_by=installation(), older_than=older_than)
-        return [database_name(prefix) for prefix in begun if _drop_one(server, url, prefix)]
     except psycopg.Error:
         log.warning("could not look for strays", server=server.name, exc_info=True)
         return []
+    dropped = []
+    for prefix in begun:
+        try:
+            if _drop_one(server, url, prefix):
+                dropped.append(database_name(prefix))
+        except psycopg.Error as error:
+            log.warning("could not drop %s", database_name(prefix), exc_info=True)
+            if error.sqlstate is None:
+                # The server does not answer any more: the others would wait for it, one by one.
+                break
+    return dropped
 
 
 def _drop_one(server: DatabaseServer, url: str, prefix: str) -> bool:
@@ -92,13 +103,12 @@ def _drop_one(server: DatabaseServer, url: str, prefix: str) -> bool:
         # Its row names it; drop_leftovers drops it.
         return False
     name = database_name(prefix)
-    _record_drop(server, name)
-    drop_database(url, prefix=prefix)
+    drop_database(url, prefix=prefix, on_dropped=partial(_record_drop, server, name))
     log.warning("dropped a database that no row names", database=name, server=server.name)
     return True
 
 
 def _record_drop(server: DatabaseServer, name: str) -> None:
-    """Record a drop, once: the next sweep drops what a killed one has only recorded."""
+    """Record a drop, once: the next sweep comes again if a killed one has left the role."""
     if not AuditEvent.objects.filter(project_id=None, action=DROPPED, subject=name).exists():
         record(action=DROPPED, actor=None, subject=name, details={"server": server.name})

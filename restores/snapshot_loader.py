@@ -18,7 +18,6 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import run_parallel
 from backups_portal.projectdb.catalogue import (
     RESOURCE_TABLES,
-    SCHEMA_VERSION,
     VARIABLE,
     Table,
     digest_columns,
@@ -107,9 +106,8 @@ def load_rows(
         What an `IndexBuild` makes the database ready for queries with.
 
     Raises:
-        EngineError: storage or the database failed, or the snapshot is damaged or too new.
+        EngineError: storage or the database failed, or the snapshot is damaged.
     """
-    _check_schema(manifest)
     with load_errors(), _open_loader(target) as connection:
         _check_target(connection, target)
         with connection.transaction():
@@ -122,15 +120,6 @@ def load_rows(
 def _open_loader(target: Target) -> Connection:
     # Nobody can lose what is not published: only the last commit has to be on disk.
     return pgsession.connect(target.dsn, autocommit=True, settings={"synchronous_commit": "off"})
-
-
-def _check_schema(manifest: Manifest) -> None:
-    if manifest.schema_version > SCHEMA_VERSION:
-        raise LoadError(
-            f"This backup has schema version {manifest.schema_version}; this version of Backups "
-            f"Portal restores up to version {SCHEMA_VERSION}. Upgrade it first.",
-            cause=Cause.VERSION,
-        )
 
 
 def _check_target(connection: Connection, target: Target) -> None:

@@ -1,5 +1,6 @@
 """Where allauth asks the portal: limits, sentences, addresses and the audit log."""
 
+from functools import partial
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -19,6 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from kombu.exceptions import OperationalError
 
 from backups_portal.accounts.lockout_page import locked_page
 from backups_portal.accounts.models import Account
@@ -29,7 +31,9 @@ from backups_portal.accounts.sign_in_limits import (
     take_for,
     take_sign_in,
 )
+from backups_portal.accounts.tasks import send_notice
 from backups_portal.audit.recorder import address_of, record
+from backups_portal.lib.leased_job import check_broker
 from backups_portal.lib.loggers import get_logger
 
 log = get_logger(__name__)
@@ -175,7 +179,7 @@ class AccountAdapter(DefaultAccountAdapter):
             record(action=action, actor=user, details=details, address=address)
         if email and settings.EMAIL_HOST:
             # Whoever changed the address of another is noticed by them.
-            self.send_mail(template_prefix, email, context or {})
+            transaction.on_commit(partial(_tell, template_prefix, email, context or {}))
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         try:
@@ -243,6 +247,15 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
         for session in sessions[:1]:
             details = {"sessions": len(sessions)}
             record(action="session.others_ended", actor=session.user, details=details)
+
+
+def _tell(template_prefix: str, email: str, context: dict[str, Any]) -> None:
+    """Have a worker send a message: what it tells is done, and no page waits for it."""
+    try:
+        check_broker()
+        send_notice.delay(template_prefix, email, context)
+    except OperationalError:
+        log.exception("the queue takes no messages, nobody is told: %s", template_prefix)
 
 
 def codes_left(account: Account) -> int:

@@ -1,6 +1,6 @@
 """Make and drop the databases of projects."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -349,10 +349,13 @@ def _open_databases(connection: Connection) -> list[str]:
     return [str(name) for (name,) in rows]
 
 
-def drop_database(url: str, *, prefix: str) -> None:
+def drop_database(url: str, *, prefix: str, on_dropped: Callable[[], None] = lambda: None) -> None:
     """Remove the database and the roles of a prefix, if there are any.
 
     Several may do it at once: who ends a proof, and a tick that has found its database.
+
+    Args:
+        on_dropped: Called when the database is gone and its role, by which sweeps find it, is not.
 
     Raises:
         psycopg.Error: the server cannot be reached or refuses.
@@ -363,6 +366,7 @@ def drop_database(url: str, *, prefix: str) -> None:
         number = int.from_bytes(bytes.fromhex(prefix), signed=True)
         connection.execute("SELECT pg_advisory_lock(%s, %s)", [DROP_LOCK, number])
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        on_dropped()
         # The database's own role last: as long as it is there, sweeps find what else is left.
         checks = sql.Identifier(checks_role(prefix))
         for role in (checks, name):

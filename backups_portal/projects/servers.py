@@ -95,8 +95,8 @@ def check_address(name: str, url: str) -> None:
         name: Of the server, which need not be registered yet.
 
     Raises:
-        ServerRefusedError: it does not, or leads to the databases of a server of another name; the
-            sentence says which.
+        ServerRefusedError: it does not, or leads to a server of another name; the sentence says
+            which.
         psycopg.Error: nobody is let in there.
     """
     projects = Project.objects.with_database()
@@ -105,6 +105,7 @@ def check_address(name: str, url: str) -> None:
         rows = connection.execute(
             "SELECT datname, pg_has_role(datdba, 'USAGE') FROM pg_database"
         ).fetchall()
+        started = _started_at(connection)
     missing = sorted(held - {str(database) for database, is_owned in rows if is_owned})
     if missing:
         shown = ", ".join(missing[:NAMED]) + (" …" if len(missing) > NAMED else "")
@@ -116,6 +117,27 @@ def check_address(name: str, url: str) -> None:
     others = projects.exclude(server__name=name).filter(database__in=[row[0] for row in rows])
     if other := others.values_list("server__name", flat=True).first():
         raise ServerRefusedError(f"The databases of “{other}” are there: it is the same server.")
+    empty = DatabaseServer.objects.exclude(name=name).exclude(pk__in=projects.values("server"))
+    for one in empty:
+        if _is_same(one, started):
+            raise ServerRefusedError(f"“{one}” is the same server.")
+
+
+def _is_same(server: DatabaseServer, started: object) -> bool:
+    try:
+        with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
+            return _started_at(connection) == started
+    except psycopg.Error:
+        # One that does not answer is taken for another one than that which just did.
+        return False
+
+
+def _started_at(connection: psycopg.Connection) -> object:
+    """Return when a server was started, to the microsecond: no two are at once.
+
+    Its system identifier would need rights, and machines that were cloned share theirs.
+    """
+    return connection.execute("SELECT pg_postmaster_start_time()").fetchone()
 
 
 def check_servers() -> dict[str, str]:

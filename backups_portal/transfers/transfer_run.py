@@ -10,6 +10,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from psycopg import Connection
 
 from backups_portal.audit.recorder import acting_by_command, record
 from backups_portal.lib.failure_causes import Cause
@@ -27,7 +28,13 @@ from backups_portal.transfers.move.database_pair import in_words, open_source, o
 from backups_portal.transfers.move.ledger import read_placed
 from backups_portal.transfers.move.move_run import MoveJob, move
 from backups_portal.transfers.move.transfer_check import Line, compare
-from backups_portal.transfers.move.transfer_undo import Undone, count_stored, undo
+from backups_portal.transfers.move.transfer_undo import (
+    Step,
+    Undone,
+    count_stored,
+    is_taken_back,
+    undo,
+)
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
 from backups_portal.transfers.plan.source_names import find_unknown, lacking_devices
 from snapshots.schedule.task_limit import too_long
@@ -202,13 +209,14 @@ class TransferJob(LeasedJob[Transfer]):
             )
 
     def _undo(self) -> None:
-        undone = Undone.from_json(self.row.undone or self.row.report.get("undone"))
-
         @contextmanager
-        def noted() -> Iterator[None]:
-            # With each batch: whoever goes on after a kill finds no trace of what was taken back.
+        def noted(step: Step) -> Iterator[None]:
+            # Whoever goes on after a kill finds no trace of what was taken back. What is so if the
+            # target commits is stored before it does: its ledger tells whether it did.
+            self.store(undone={**before, "step": step, "then": undone.as_json()})
             with self._right():
-                self.store(undone=undone.as_json())
+                before.update(undone.as_json())
+                self.store(undone=before)
                 yield
 
         def on_batch() -> None:
@@ -221,18 +229,23 @@ class TransferJob(LeasedJob[Transfer]):
             self._project("target")
 
         with open_target(self._project("target")) as target:
-            found = undone.removed + undone.left + count_stored(target, str(self.pk))
-            total = self.row.rows_total or found
-            # Of an attempt that was killed when the target had committed, and the portal had not.
-            undone.removed += max(0, total - found)
-            before = undone.removed + undone.left
-            self.store(rows_total=total, rows_before=before, moving_since=timezone.now())
+            undone = self._undone_before(target)
+            before, rows = undone.as_json(), undone.removed + undone.left
+            total = self.row.rows_total or rows + count_stored(target, str(self.pk))
+            self.store(rows_total=total, rows_before=rows, moving_since=timezone.now())
             undo(target, str(self.pk), undone, on_batch, noted)
         self._end(
             Transfer.State.UNDONE,
             report={**self.row.report, "undone": undone.as_json()},
             has_ledger=False,
         )
+
+    def _undone_before(self, target: Connection) -> Undone:
+        """Return what attempts before this one have taken back."""
+        saved = dict(self.row.undone or self.row.report.get("undone") or {})
+        step, then = saved.pop("step", None), saved.pop("then", None)
+        is_later = step and is_taken_back(target, str(self.pk), tuple(step))
+        return Undone.from_json(then if is_later else saved)
 
     def _project(self, side: str) -> Project:
         """Return one of the two projects as it is now."""

@@ -7,6 +7,7 @@ what was recorded.
 import hashlib
 import json
 from base64 import b64decode
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC
 from typing import Annotated
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter
 
+from backups_portal.projectdb.catalogue import SCHEMA_VERSION
 from snapshots.engine.errors import DamagedSnapshotError, UnsupportedFormatError
 from snapshots.engine.layout import manifest_key
 from snapshots.engine.manifest_consistency import check_consistency, load_unambiguous
@@ -206,7 +208,7 @@ class Manifest:
             DamagedSnapshotError: it is no manifest.
         """
         try:
-            _check_format(load_unambiguous(content)["format"])
+            _check_version(load_unambiguous(content))
             manifest = _PARSER.validate_json(content, strict=True)
             check_consistency(manifest)
             taken_at = manifest.taken_at.astimezone(UTC)
@@ -235,17 +237,21 @@ class Manifest:
 _PARSER = TypeAdapter(Manifest)
 
 
-def _check_format(number: object) -> None:
-    if type(number) is not int:
-        raise TypeError("the format is not a number")
-    if number > FORMAT:
+def _check_version(document: Mapping[str, object]) -> None:
+    """Refuse what another version wrote, before its unknown parts are taken for damage."""
+    form, schema = document["format"], document["schema_version"]
+    if type(form) is not int or type(schema) is not int:
+        raise TypeError("its version is not a number")
+    for name, number, newest in (("format", form, FORMAT), ("schema", schema, SCHEMA_VERSION)):
+        if number > newest:
+            raise UnsupportedFormatError(
+                "This backup was made by a newer version of Backups Portal: it has "
+                f"{name} {number}, and this version knows up to {newest}. Update Backups Portal "
+                "to read it."
+            )
+    if form < OLDEST_FORMAT:
         raise UnsupportedFormatError(
-            f"This backup has format {number}; this version reads up to format {FORMAT}. "
-            "Upgrade Backups Portal to restore it."
-        )
-    if number < OLDEST_FORMAT:
-        raise UnsupportedFormatError(
-            f"This backup has format {number}, which was never released and is no longer supported."
+            f"This backup has format {form}, which was never released and is no longer supported."
         )
 
 

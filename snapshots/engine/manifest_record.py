@@ -4,13 +4,14 @@ In a storage without encryption everybody who can write can put another manifest
 name: yesterday's, a stranger's, or one from which segments were cut away.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from backups_portal.ui.formats import day_and_time
-from snapshots.engine.errors import DamagedSnapshotError
+from snapshots.engine.errors import DamagedSnapshotError, UnsupportedFormatError
 from snapshots.engine.manifest import CHANGED, Manifest
 from snapshots.engine.storage import Storage
 
@@ -49,7 +50,13 @@ class ManifestRecord:
 
     def check(self, content: bytes) -> Manifest:
         """Parse a manifest's bytes; raises as `load` does if they differ."""
-        manifest = Manifest.from_json(content)
+        try:
+            manifest = Manifest.from_json(content)
+        except UnsupportedFormatError as error:
+            # A forgery that claims another version is none that this software ever took.
+            if self.sha256 and self.sha256 != hashlib.sha256(content).hexdigest():
+                raise DamagedSnapshotError(CHANGED) from error
+            raise
         if manifest.project_id != self.project_id:
             raise DamagedSnapshotError(
                 "The manifest in storage is not the one that was recorded: it belongs to another "

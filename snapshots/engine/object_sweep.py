@@ -29,6 +29,7 @@ class Swept:
         broken: By the manifest's key, why a snapshot cannot be restored, in a sentence.
         unreadable: Manifests that cannot be read for now, by a key that is missing say, or that
             belong to no recorded snapshot.
+        newer: Manifests of another version of this software, which reads them.
         is_empty: All recorded manifests are gone: rather another storage than a loss.
     """
 
@@ -37,6 +38,7 @@ class Swept:
     missing: tuple[str, ...]
     broken: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+    newer: tuple[str, ...] = ()
     is_empty: bool = False
 
     @property
@@ -71,9 +73,10 @@ def sweep(
             be lost during a long sweep.
     """
     records = {record.key: record for record in recorded}
-    manifests, broken, unreadable = _read_manifests(storage, project_id, records)
-    named = {key for manifest in manifests.values() for key in manifest}
-    is_sure = not (broken or unreadable)
+    read = _read_manifests(storage, project_id, records)
+    broken = read.broken
+    named = {key for objects in read.objects.values() for key in objects}
+    is_sure = not (broken or read.unreadable or read.newer)
     removed = removed_bytes = 0
     found: set[str] = set()
     latest = datetime.now(UTC) - grace
@@ -84,39 +87,49 @@ def sweep(
             storage.delete(item.key)
             removed += 1
             removed_bytes += item.size
-    broken |= {key: IN_PARTS for key, objects in manifests.items() if objects - found}
+    broken |= {key: IN_PARTS for key, objects in read.objects.items() if objects - found}
     return Swept(
         removed=removed,
         removed_bytes=removed_bytes,
         missing=tuple(sorted(named - found)),
         broken=broken,
-        unreadable=unreadable,
+        unreadable=tuple(read.unreadable),
+        newer=tuple(read.newer),
         is_empty=bool(records) and all(broken.get(key) == GONE for key in records),
     )
 
 
+@dataclass
+class _Read:
+    """What manifests name, by their keys, and those of which that is unknown; see `Swept`."""
+
+    objects: dict[str, set[str]] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+    newer: list[str] = field(default_factory=list)
+
+
 def _read_manifests(
     storage: Storage, project_id: UUID, records: Mapping[str, ManifestRecord]
-) -> tuple[dict[str, set[str]], dict[str, str], tuple[str, ...]]:
-    """Read what manifests name, which are broken, and which unreadable."""
-    manifests: dict[str, set[str]] = {}
-    broken: dict[str, str] = {}
-    unreadable = []
+) -> _Read:
+    read = _Read()
     listed = {item.key for item in storage.list(manifest_folder(project_id))}
     for key in sorted({key for key in listed if is_manifest(key)} | records.keys()):
         record = records.get(key)
         try:
             manifest = record.load(storage) if record else Manifest.load(storage, key)
-            manifests[key] = set(manifest.objects)
+            read.objects[key] = set(manifest.objects)
         except MissingObjectError:
             if record:
-                broken[key] = GONE
+                read.broken[key] = GONE
         except DamagedSnapshotError as error:
             if record:
-                broken[key] = str(error)
+                read.broken[key] = str(error)
             else:
-                unreadable.append(key)
-        except (EncryptionError, UnsupportedFormatError):
-            # Settings or versions are at fault, not the backup.
-            unreadable.append(key)
-    return manifests, broken, tuple(unreadable)
+                read.unreadable.append(key)
+        except EncryptionError:
+            # Settings are at fault, not the backup.
+            read.unreadable.append(key)
+        except UnsupportedFormatError:
+            read.newer.append(key)
+    return read

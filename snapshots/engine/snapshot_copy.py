@@ -49,6 +49,7 @@ def copy_snapshot(
     trusted: Collection[str] | None,
     on_object: Callable[[], None],
     on_publish: Callable[[], None],
+    on_write: Callable[[], None] = lambda: None,
 ) -> Copied:
     """Copy every object of a snapshot that the target lacks.
 
@@ -58,29 +59,39 @@ def copy_snapshot(
             need no second look while they have their size; None: everything is looked at again.
         on_object: Called from the copying threads before each object; what it raises ends the run.
         on_publish: The same before the manifest is written.
+        on_write: Called before something is written, though not before each object.
 
     Raises:
         EngineError: a storage is away, or what is in the source is not what was recorded.
     """
     manifest = record.load(source)
-    written = copy_keys(source, target, manifest.project_id, compare=trusted is None)
+    written = copy_keys(
+        source, target, manifest.project_id, compare=trusted is None, on_write=on_write
+    )
     there = {item.key: item.size for item in target.list(segment_folder(manifest.project_id))}
 
     def is_there(item: Segment) -> bool:
         is_trusted = trusted is not None and item.key in trusted
         return is_trusted and there.get(item.key) in target.sizes(item.bytes)
 
+    def is_lacking(_: None, item: Segment) -> bool:
+        on_object()
+        return item.key not in there or not is_good(target, item)
+
     def copy(_: None, item: Segment) -> int:
         on_object()
-        if item.key in there and is_good(target, item):
-            return 0
         return _copy_object(source, target, item)
 
-    wanted = [item for item in manifest.objects.values() if not is_there(item)]
+    unsure = [item for item in manifest.objects.values() if not is_there(item)]
+    lacking = run_parallel(unsure, is_lacking, workers=COPIERS, resource=nullcontext)
+    wanted = [item for item, lacks in zip(unsure, lacking, strict=True) if lacks]
+    if wanted:
+        on_write()
     sizes = run_parallel(wanted, copy, workers=COPIERS, resource=nullcontext)
-    written |= {item.key: size for item, size in zip(wanted, sizes, strict=True) if size}
+    written |= {item.key: size for item, size in zip(wanted, sizes, strict=True)}
     on_publish()
     if trusted is not None or not _has_manifest(target, record, manifest):
+        on_write()
         written[record.key] = _copy_manifest(source, target, record, manifest)
     known = {*there, *(trusted or ())}
     names = frozenset(written)
@@ -88,13 +99,19 @@ def copy_snapshot(
 
 
 def copy_keys(
-    source: Storage, target: Storage, project_id: UUID, *, compare: bool
+    source: Storage,
+    target: Storage,
+    project_id: UUID,
+    *,
+    compare: bool,
+    on_write: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Copy the wrapped data keys of a project that the target lacks.
 
     Args:
         compare: Also those that the target has and cannot open: wrapped with a master key that is
             gone, or damaged. Any other stays: it may have been wrapped again, and the source's not.
+        on_write: Called before each is written.
 
     Returns:
         The bytes that were written, by name.
@@ -105,6 +122,7 @@ def copy_keys(
         stored = source.get_stored(key)
         if key in there and not (compare and _is_better(source, target, key, stored)):
             continue
+        on_write()
         target.put_stored(key, stored)
         # A rotation wraps those of the source first: it sees this one in the target, or we see it.
         while (again := source.get_stored(key)) != stored:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.utils import timezone
 
+from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
 from snapshots.engine.fallback_storage import is_away
@@ -92,7 +93,7 @@ def verify_copy(
     try:
         found = _verify(storage, snapshot, on_progress, seen)
     except EngineError as error:
-        if not is_away(error):
+        if not is_away(error) and error.cause != Cause.VERSION:
             copied.update(
                 state=SnapshotCopy.State.FAILED,
                 reason=str(error),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from uuid import UUID
 
 from backups_portal.projects.models import Project
 from snapshots.engine.bucket_lock import BucketLock
@@ -32,11 +33,17 @@ def undo(storage: Storage, changed: Changed) -> None:
         StorageError: the storage does not answer, or refuses.
     """
     lock, project_id = _lock_of(storage), project_of(changed.key)
+    # First, since the run after one that was killed goes on with the next object; and behind it,
+    # since locks may just be set, on the version that was there.
+    _forget(project_id)
+    bring_back(lock, changed)
+    _forget(project_id)
+
+
+def _forget(project_id: UUID | None) -> None:
     if project_id:
-        # First, since the run after one that was killed goes on with the next object.
         forget_locks(project_id)
         forget_copy_locks(project_id)
-    bring_back(lock, changed)
 
 
 def _lock_of(storage: Storage) -> BucketLock:

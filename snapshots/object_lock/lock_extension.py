@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import QuerySet
@@ -16,6 +17,7 @@ from snapshots.engine.snapshot_lock import KnownLocks, lock_snapshot
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.object_lock.lock_notes import Noted, mark, note
 from snapshots.object_lock.lock_plan import LockPlan, plan_lock
 from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
@@ -43,6 +45,8 @@ def lock_taken(
     if storage.lock is None:
         return
     plan = plan_lock(manifest.taken_at, _retention(snapshot.project_id), timezone.now())
+    row = Snapshot.objects.filter(pk=snapshot.pk)
+    marked = mark(row)
     base_until = _locked_until(base.snapshot_id) if base else None
     # A try that was killed may have written some of it again, and said so nowhere.
     is_first_try = snapshot.attempts == 1
@@ -58,7 +62,7 @@ def lock_taken(
         ),
         on_object=on_object,
     )
-    Snapshot.objects.filter(pk=snapshot.pk).update(locked_until=until)
+    note(row, marked, until)
     log.info("locked", snapshot=snapshot.pk, until=until)
 
 
@@ -74,8 +78,8 @@ def lock_copied(
     last: SnapshotCopy | None,
     *,
     on_object: Callable[[], None],
-) -> datetime | None:
-    """Lock a copy that was just made; returns until when it is locked.
+) -> None:
+    """Lock a copy that was just made until it expires, and note until when.
 
     Args:
         written: Names of what had to be written.
@@ -85,14 +89,14 @@ def lock_copied(
     Raises:
         EngineError: something could not be locked.
     """
-    if storage.lock is None:
-        return None
-    now = timezone.now()
+    row = SnapshotCopy.objects.filter(pk=snapshot.pk)
+    marked, now = mark(row), timezone.now()
     plan = _plan(snapshot, _retention(snapshot.project_id), now, newest=None)
-    if plan.until <= now:
-        return None
+    if storage.lock is None or plan.until <= now:
+        note(row, marked, None)
+        return
     shared: frozenset[str] = frozenset()
-    least = last.locked_until if last else None
+    least = _copy_locked_until(last) if last else None
     if last and least and least >= plan.least:
         before = load_manifest(storage, last.snapshot).objects
         shared = frozenset(before) - frozenset(written)
@@ -104,8 +108,22 @@ def lock_copied(
         KnownLocks(shared, least=least if shared else None, new=written),
         on_object=on_object,
     )
+    note(row, marked, until)
     log.info("locked the copy", snapshot=snapshot.pk, until=until)
-    return until
+
+
+def _copy_locked_until(copy: SnapshotCopy) -> datetime | None:
+    """Ask again: since it was read, locks may have been forgotten."""
+    rows = SnapshotCopy.objects.filter(pk=copy.pk)
+    return rows.values_list("locked_until", flat=True).first()
+
+
+class Due(NamedTuple):
+    """A snapshot to be locked for longer, and what `lock_notes.mark` has left on its row."""
+
+    snapshot: Snapshot
+    until: datetime
+    marked: datetime
 
 
 def extend_locks(project_id: UUID, now: datetime) -> int:
@@ -143,7 +161,7 @@ def _extend(
     storage: Storage,
     project_id: UUID,
     snapshots: QuerySet[Snapshot],
-    noted: "QuerySet[Snapshot] | QuerySet[SnapshotCopy]",
+    noted: Noted,
     now: datetime,
 ) -> int:
     """Extend the locks of some snapshots of a project.
@@ -156,7 +174,7 @@ def _extend(
     failed: EngineError | None = None
     extended = 0
     done: set[str] = set()
-    for snapshot, until in _due(project_id, snapshots, noted, now):
+    for snapshot, until, marked in _due(project_id, snapshots, noted, now):
         try:
             manifest = load_manifest(storage, snapshot)
             locked = lock_snapshot(storage, manifest, until, KnownLocks(done))
@@ -171,9 +189,9 @@ def _extend(
             continue
         # Those that follow are locked for less long.
         done.update(manifest.objects)
-        noted.filter(pk=snapshot.pk).update(locked_until=locked)
-        extended += 1
-        log.info("lock extended", snapshot=snapshot.pk, until=locked)
+        if note(noted.filter(pk=snapshot.pk), marked, locked):
+            extended += 1
+            log.info("lock extended", snapshot=snapshot.pk, until=locked)
     if failed:
         raise failed
     return extended
@@ -182,10 +200,10 @@ def _extend(
 def _due(
     project_id: UUID,
     snapshots: QuerySet[Snapshot],
-    noted: "QuerySet[Snapshot] | QuerySet[SnapshotCopy]",
+    noted: Noted,
     now: datetime,
-) -> list[tuple[Snapshot, datetime]]:
-    """Find snapshots whose lock ends too early, with its new end; longest first."""
+) -> list["Due"]:
+    """Find and mark the snapshots whose lock ends too early; the new longest first."""
     retention, newest = _retention(project_id), _newest(project_id)
     found = []
     rows = list(snapshots.select_related("hold").defer("table_rows", "untracked"))
@@ -194,8 +212,11 @@ def _due(
         plan = _plan(row, retention, now, newest=newest)
         end = ends.get(row.pk)
         if plan.until > now and (end is None or end < plan.least):
-            found.append((row, plan.until))
-    return sorted(found, key=lambda item: item[1], reverse=True)
+            found.append((row, plan.until, end))
+    unnoted = [row.pk for row, _, end in found if end is None]
+    moment = mark(noted.filter(pk__in=unnoted, locked_until=None))
+    due = [Due(row, until, end or moment) for row, until, end in found]
+    return sorted(due, key=lambda one: one.until, reverse=True)
 
 
 def _plan(

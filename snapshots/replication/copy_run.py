@@ -167,12 +167,12 @@ class CopyJob(LeasedJob[SnapshotCopy]):
 
     def work(self) -> None:
         try:
-            copied, locked_until = self._copy()
+            copied = self._copy()
         except EngineError as error:
             if is_away(error):
                 note_away()
             raise
-        _complete(self, copied, locked_until)
+        _complete(self, copied)
 
     def retry_at(self, error: Exception) -> datetime | None:
         if not isinstance(error, StorageError):
@@ -189,8 +189,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, retry_at=then, failures=F("failures") + 1, **fields)
 
-    def _copy(self) -> tuple[Copied, datetime | None]:
-        """Return what was copied, and until when it is locked."""
+    def _copy(self) -> Copied:
         row, source, target = self.row, snapshot_storage(), right_copy_storage()
         check_apart(source, target)
         wait_for_copy_sweep(row.snapshot.project_id)
@@ -203,10 +202,8 @@ class CopyJob(LeasedJob[SnapshotCopy]):
             on_object=self.heartbeat.check,
             on_publish=self.renew,
         )
-        locked_until = lock_copied(
-            row.snapshot, target, copied.written, last, on_object=self.heartbeat.check
-        )
-        return copied, locked_until
+        lock_copied(row.snapshot, target, copied.written, last, on_object=self.heartbeat.check)
+        return copied
 
 
 def _made_last(row: SnapshotCopy) -> SnapshotCopy | None:
@@ -238,7 +235,7 @@ def _trusted(last: SnapshotCopy | None, target: Storage) -> frozenset[str]:
         return frozenset()
 
 
-def _complete(job: CopyJob, copied: Copied, locked_until: datetime | None) -> None:
+def _complete(job: CopyJob, copied: Copied) -> None:
     snapshot, now = job.row.snapshot, timezone.now()
     with transaction.atomic():
         # Retention does not wait for copies: what it removed meanwhile is not to come back.
@@ -251,7 +248,6 @@ def _complete(job: CopyJob, copied: Copied, locked_until: datetime | None) -> No
             copied_at=now,
             verified_at=now,
             new_bytes=copied.new_bytes,
-            locked_until=locked_until,
         )
         if copied.healed:
             note_healed_copy(snapshot, copied.healed)

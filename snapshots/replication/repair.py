@@ -41,6 +41,7 @@ def repair(snapshot: Snapshot) -> Copied:
             trusted=None,
             on_object=_go_on,
             on_publish=lambda: _check_wanted(snapshot.pk),
+            on_write=lambda: _note_need(snapshot.pk),
         )
     if repaired.written:
         forget_locks(snapshot.project_id)
@@ -72,6 +73,12 @@ def needing_repair() -> list[Snapshot]:
 
 def _go_on() -> None:
     """Nobody else does this work."""
+
+
+def _note_need(snapshot_id: UUID) -> None:
+    """Note that it needs its copy: one that is killed leaves its line to the next repair."""
+    copies = SnapshotCopy.objects.filter(pk=snapshot_id, needed_at=None)
+    copies.update(needed_at=timezone.now())
 
 
 def _check_wanted(snapshot_id: UUID) -> None:

@@ -117,7 +117,7 @@ def find_obstacle(snapshot: Snapshot, error: EngineError) -> Obstacle:
     return Obstacle(
         title=_title(error),
         reason=str(error),
-        advice="Try again in a few minutes." if is_passing else _advice(snapshot),
+        advice="Try again in a few minutes." if is_passing else _advice(snapshot, error),
         is_passing=is_passing,
     )
 
@@ -129,14 +129,16 @@ def _title(error: EngineError) -> str:
         return "A part of this backup is missing in storage"
     titles = {
         Cause.ENCRYPTION_KEY: "This backup is locked with a key that the portal does not have",
-        Cause.VERSION: "This version of Backups Portal cannot read the format of this backup",
+        Cause.VERSION: "This version of Backups Portal cannot read this backup",
         Cause.DAMAGED: "A part of this backup is damaged",
     }
     return titles.get(error.cause, "This backup cannot be read")
 
 
-def _advice(snapshot: Snapshot) -> str:
+def _advice(snapshot: Snapshot, error: EngineError) -> str:
     """Tell what the second storage has; what it could give was tried already."""
+    if error.cause == Cause.VERSION:
+        return "It can be read again once the operator has updated Backups Portal."
     copy = SnapshotCopy.objects.filter(snapshot=snapshot).first()
     if not has_copies():
         return "There is no copy in a second storage. Other backups may have the same records."

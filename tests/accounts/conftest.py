@@ -23,6 +23,7 @@ def letters(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         send_link(email)
 
     monkeypatch.setattr(tasks.send_reset_link, "delay", at_once)
+    monkeypatch.setattr(tasks.send_notice, "delay", tasks.send_notice)
     return wanted
 
 

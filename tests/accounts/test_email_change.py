@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 from allauth.account.forms import AddEmailForm
 from allauth.account.models import EmailAddress
+from django.contrib.messages import SUCCESS
 from django.core import mail
+from django.core.mail import EmailMessage
 from django.core.management import call_command
+from django.db import IntegrityError
+from django.http import HttpRequest
 from django.test import Client
 
+from backups_portal.accounts import tasks
+from backups_portal.accounts.account_adapter import AccountAdapter
 from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from tests import factories
@@ -36,7 +42,10 @@ def confirmation() -> str:
 
 
 def test_another_email_counts_once_it_is_confirmed(
-    client: Client, account: Account, letters: list[str]
+    client: Client,
+    account: Account,
+    letters: list[str],
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
     new = {"email": "olivia@elsewhere.example", "action_add": ""}
     assert client.post("/account/email/", new).status_code == 302
@@ -47,7 +56,8 @@ def test_another_email_counts_once_it_is_confirmed(
     assert "Confirm your e-mail" in client.get(confirmation()).text
     account.refresh_from_db()
     assert account.email == "olivia@example.com", "a mail scanner opens links, too"
-    client.post(confirmation())
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(confirmation())
     account.refresh_from_db()
     assert account.email == "olivia@elsewhere.example"
     assert sign_in(Client(), "olivia@elsewhere.example").status_code == 302
@@ -56,6 +66,62 @@ def test_another_email_counts_once_it_is_confirmed(
     assert event.details == {"from": "olivia@example.com"}
     assert mail.outbox[-1].to == ["olivia@example.com"]
     assert "now signs in with olivia@elsewhere.example" in str(mail.outbox[-1].body)
+
+
+def test_the_old_address_is_told_by_a_worker_once_the_change_is_committed(
+    client: Client,
+    account: Account,
+    letters: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    send, slow = EmailMessage.send, [TimeoutError(), TimeoutError()]
+
+    def sending(message: EmailMessage) -> int:
+        if slow:
+            raise slow.pop()
+        return send(message)
+
+    client.post("/account/email/", {"email": "olivia@elsewhere.example", "action_add": ""})
+    url = confirmation()
+    sent: list[tuple[object, ...]] = []
+    monkeypatch.setattr(tasks.send_notice, "delay", lambda *arguments: sent.append(arguments))
+    monkeypatch.setattr(EmailMessage, "send", sending)
+    with django_capture_on_commit_callbacks() as waiting:
+        assert client.post(url).status_code == 302
+    assert sent == []
+    for callback in waiting:
+        callback()
+    account.refresh_from_db()
+    assert account.email == "olivia@elsewhere.example"
+    (arguments,) = sent
+    assert tasks.send_notice.apply(arguments).successful()
+    assert slow == []
+    assert mail.outbox[-1].to == ["olivia@example.com"]
+
+
+def test_a_change_that_is_rolled_back_tells_nobody(
+    client: Client,
+    account: Account,
+    letters: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    client.post("/account/email/", {"email": "olivia@elsewhere.example", "action_add": ""})
+    url, before = confirmation(), len(mail.outbox)
+    say = AccountAdapter.add_message
+
+    def late(adapter: AccountAdapter, request: HttpRequest, level: int, *rest: Any) -> None:
+        if level == SUCCESS:
+            raise IntegrityError
+        say(adapter, request, level, *rest)
+
+    monkeypatch.setattr(AccountAdapter, "add_message", late)
+    with django_capture_on_commit_callbacks(execute=True):
+        client.post(url)
+    account.refresh_from_db()
+    assert account.email == "olivia@example.com"
+    assert len(mail.outbox) == before
 
 
 def test_a_double_click_sends_one_link(

@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from pytest_django import Settings
+from redis import Redis
 
 from backups_portal.celery import app
 from backups_portal.demo.child_processes import Child
@@ -136,6 +137,16 @@ class Broker:
         finally:
             os.kill(self._child.pid, signal.SIGCONT)
 
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """It reads and forgets, and takes nothing that needs memory."""
+        with Redis.from_url(self.url) as client:
+            client.config_set("maxmemory", 1)
+            try:
+                yield
+            finally:
+                client.config_set("maxmemory", 0)
+
     def start_again(self) -> None:
         """Empty, at the same address."""
         self._child, _ = self._start()
@@ -194,7 +205,18 @@ def test_a_click_does_not_wait_for_a_redis_that_hangs(
         assert client.connection_pool.connection_kwargs["socket_timeout"] == 5
 
 
-def test_redis_is_killed_and_comes_back_empty(
+def test_a_click_is_taken_while_redis_is_full(
+    transactional_db: None, broker: Broker, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.REDIS_URL = broker.url
+    with broker.full():
+        clicked = time.monotonic()
+        send_on_commit(run_restore, uuid4())
+    assert time.monotonic() - clicked < 2
+    assert "broker is away, to be sent later" in caplog.text
+
+
+def test_redis_is_full_then_killed_and_comes_back_empty(
     broker: Broker,
     laboratory: Laboratory,
     snapshot: Snapshot,
@@ -206,16 +228,24 @@ def test_redis_is_killed_and_comes_back_empty(
     restore = ask(snapshot, "Asked before")
     Snapshot.objects.filter(pk=other.pk).update(lease_until=DUE)
     held = laboratory.hold_at(restore.pk, "loading")
+    log = tmp_path / "worker.log"
     faults = {"FAULTS": str(laboratory.folder), "REDIS_URL": broker.url}
     with running_worker(
         settings.SNAPSHOT_STORAGE,
-        tmp_path / "worker.log",
+        log,
         application="tests.faults.faulty",
         environment={**WORKER_ENVIRONMENT, **faults},
-    ):
+    ) as worker:
+        # It gets a message that it cannot note as taken, and lives on.
+        worker.send_signal(signal.SIGSTOP)
+        enqueue([other.pk])
+        with broker.full():
+            worker.send_signal(signal.SIGCONT)
+            until(lambda: "OutOfMemoryError" in log.read_text(), ticking=False)
         # One is at work, the other waits behind it.
         send(restore)
-        held.wait()
+        until(lambda: held.is_reached or worker.poll() is not None, ticking=False)
+        assert held.is_reached
         enqueue([other.pk])
         broker.kill()
         held.let_go()
@@ -224,6 +254,7 @@ def test_redis_is_killed_and_comes_back_empty(
         until(finished([other]))
         other.refresh_from_db()
         restore.refresh_from_db()
+        assert worker.poll() is None
         assert other.state == Snapshot.State.COMPLETED, other.reason
         assert restore.state == Restore.State.COMPLETED, restore.reason
         check_that_all_is_well(projects=3)

@@ -230,6 +230,19 @@ class TestTheCommand:
         assert known is None or server_url(known) == NOWHERE
         assert not AuditEvent.objects.exists()
 
+    @pytest.mark.parametrize("command", ["add", "set"])
+    def test_one_without_projects_has_one_name_too(self, command: str) -> None:
+        server("away")
+        server("broken", url="psql+x://u:s3cret@h/d")
+        register_server("main", settings.PROJECT_DATABASE_URL)
+        if command == "set":
+            server("second")
+        other = settings.PROJECT_DATABASE_URL + "?sslmode=prefer"
+        with pytest.raises(CommandError, match="“main” is the same server"):
+            run(command, "second", "--url", other)
+        run("set", "main", "--url", other)
+        assert server_url(DatabaseServer.objects.get(name="main")) == other
+
     def test_refuses_numbers_that_mean_nothing(self) -> None:
         server("second")
         for arguments in (("--weight", "0"), ("--max-projects", "-1")):

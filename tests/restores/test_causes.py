@@ -115,7 +115,7 @@ def different(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
 
 
 def newer_schema(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:
-    patch.setattr("restores.snapshot_loader.SCHEMA_VERSION", 0)
+    patch.setattr("snapshots.engine.manifest.SCHEMA_VERSION", 0)
 
 
 def newer_format(snapshot: Snapshot, patch: pytest.MonkeyPatch, _: Any) -> None:

@@ -1,7 +1,7 @@
 """A database that nobody wrote down goes; one that anybody may need stays."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -82,9 +82,9 @@ def test_its_line_is_written_once_though_the_worker_was_killed(
     prefix = made(server)
     age(prefix)
 
-    def killed(url: str, *, prefix: str) -> None:
+    def killed(url: str, *, prefix: str, on_dropped: Callable[[], None]) -> None:
         if is_gone:
-            drop_database(url, prefix=prefix)
+            drop_database(url, prefix=prefix, on_dropped=on_dropped)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
@@ -94,6 +94,36 @@ def test_its_line_is_written_once_though_the_worker_was_killed(
     drop_strays()
     assert not {name for name in databases() if prefix in name}
     assert AuditEvent.objects.filter(action="database.stray_dropped").count() == 1
+
+
+def test_one_that_cannot_be_dropped_keeps_no_other_and_has_no_line(server: DatabaseServer) -> None:
+    """The server refuses to drop a template, which is the first in the order."""
+    held, free = sorted([made(server), made(server)])
+    for prefix in (held, free):
+        age(prefix)
+    template = sql.SQL("ALTER DATABASE {} IS_TEMPLATE {}")
+    name = sql.Identifier(f"bp_{held}")
+    with psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as connection:
+        connection.execute(template.format(name, sql.SQL("true")))
+        assert drop_strays() == [f"bp_{free}"]
+        lines = AuditEvent.objects.filter(action="database.stray_dropped")
+        assert list(lines.values_list("subject", flat=True)) == [f"bp_{free}"]
+        connection.execute(template.format(name, sql.SQL("false")))
+    assert drop_strays() == [f"bp_{held}"]
+    assert lines.filter(subject=f"bp_{held}").count() == 1
+
+
+def test_a_role_that_cannot_be_dropped_takes_no_second_line(server: DatabaseServer) -> None:
+    prefix = made(server)
+    age(prefix)
+    role, name = sql.Identifier(f"bp_{prefix}"), f"bp_{prefix}"
+    with psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA in_the_way")
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA in_the_way TO {}").format(role))
+        assert drop_strays() == []
+        connection.execute("DROP SCHEMA in_the_way")
+    assert drop_strays() == [name]
+    assert AuditEvent.objects.filter(action="database.stray_dropped", subject=name).count() == 1
 
 
 def test_a_role_whose_database_was_never_made_goes(server: DatabaseServer) -> None:

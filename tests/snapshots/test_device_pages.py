@@ -1,6 +1,7 @@
 """An owner looks at the records of a device inside a backup, and takes them as a file."""
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterator
@@ -251,13 +252,14 @@ def test_damage_and_a_newer_format_are_said_to_be(
     assert "A part of this backup is damaged" in read(client, snapshot)
     newer = re.sub(rb'"format":\d', b'"format":%d' % (FORMAT + 1), stored.get(snapshot.manifest))
     stored.put(snapshot.manifest, newer)
+    Snapshot.objects.update(manifest_sha256=hashlib.sha256(newer).hexdigest())
     device_reading._recalled.cache_clear()
     page = read(client, snapshot)
-    assert "cannot read the format of this backup" in page
-    assert "Upgrade Backups Portal" in page
+    assert "This version of Backups Portal cannot read this backup" in page
+    assert "made by a newer version of Backups Portal" in page
     response = client.get(address(snapshot, "export/"))
     assert response.status_code == 409
-    assert "Upgrade" in response.content.decode()
+    assert "newer version" in response.content.decode()
 
 
 def test_a_lost_key_is_said_to_be(client: Client, live_project: Project, settings: Any) -> None:

@@ -22,7 +22,14 @@ from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.transfer_requests import request_undo, start_move
 from backups_portal.transfers.transfer_run import TransferJob, run_transfer
 from tests.killed import is_killed
-from tests.transfers.projects import DEVICE, START, add_readings, add_truck, count_rows
+from tests.transfers.projects import (
+    DEVICE,
+    START,
+    add_readings,
+    add_truck,
+    count_rows,
+    open_project,
+)
 from tests.transfers.test_transfer_run import ask
 
 MOVE = "backups_portal.transfers.move"
@@ -141,13 +148,19 @@ class KilledError(BaseException):
     """Nothing of ours catches it."""
 
 
+@pytest.mark.parametrize("step", ["a batch", "the device"])
 def test_an_undo_between_the_commits_of_the_two_databases(
-    backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch
+    backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """The target has lost a batch that the portal's database does not know of."""
+    """The target has lost something that the portal's database does not know of."""
     transfer = planned(backup, live, owner)
     start_move(transfer=transfer, actor=owner)
     run_transfer(transfer.pk)
+    batches = len(Plan.from_json(transfer.plan).slices)
+    with open_project(live) as connection:
+        connection.execute(
+            "UPDATE variable SET number_value = 99 WHERE time = (SELECT max(time) FROM variable)"
+        )
     request_undo(transfer=Transfer.objects.get(pk=transfer.pk), actor=owner)
     hold, holds = TransferJob._right, count()
 
@@ -156,7 +169,7 @@ def test_an_undo_between_the_commits_of_the_two_databases(
         with hold(job):
             yield
             # The first one only asks whether the work may begin.
-            if next(holds) == 2:
+            if next(holds) == (1 if step == "a batch" else batches + 1):
                 raise KilledError
 
     with monkeypatch.context() as patched:
@@ -164,8 +177,14 @@ def test_an_undo_between_the_commits_of_the_two_databases(
         with pytest.raises(KilledError):
             run_transfer(transfer.pk)
     transfer = go_on(transfer)
-    assert (transfer.state, count_rows(live)) == ("undone", 0)
-    assert (transfer.report["undone"]["removed"], transfer.report["undone"]["left"]) == (ROWS, 0)
+    assert (transfer.state, count_rows(live)) == ("undone", 1)
+    assert transfer.report["undone"] == {
+        "removed": ROWS - 1,
+        "restored": 0,
+        "left": 1,
+        "resources": 0,
+        "kept": [{"kind": "device", "id": DEVICE, "reason": "it has received records since"}],
+    }
 
 
 CSV = "backups_portal.transfers.csv_files.csv_import_export"

@@ -1,8 +1,9 @@
 """Take back what a transfer did, but for what was changed since."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Self
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from psycopg import Connection, sql
 
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.catalogue import variable_columns
-from backups_portal.transfers.commit_guard import Guard, guarded
+from backups_portal.transfers.commit_guard import guarded
 from backups_portal.transfers.move.batches import STORED
 from backups_portal.transfers.move.block_summaries import (
     search_by_number,
@@ -86,6 +87,11 @@ FORGET = (
 )
 
 
+# What one transaction takes back: a batch by its number, or a resource by kind and id.
+Step = tuple[str, ...]
+StepGuard = Callable[[Step], AbstractContextManager[object]]
+
+
 @dataclass
 class Undone:
     """What undo has done.
@@ -120,19 +126,30 @@ def count_stored(target: Connection, transfer: str) -> int:
     return sum(outcome.rows(fate) for outcome in outcomes for fate in STORED)
 
 
+def is_taken_back(target: Connection, transfer: str, step: Step) -> bool:
+    """Tell whether a step's transaction was committed: its row of the ledger went with it."""
+    table, key = ("batch", "number::text") if len(step) == 1 else ("resource", "kind, id::text")
+    statement = sql.SQL("SELECT FROM {} WHERE transfer_id = %s AND ({}) = ({})").format(
+        sql.Identifier(f"transfer_{table}"),
+        sql.SQL(key),
+        sql.SQL(", ").join(sql.Placeholder() * len(step)),
+    )
+    return target.execute(statement, [transfer, *step]).fetchone() is None
+
+
 def undo(
     target: Connection,
     transfer: str,
     done: Undone,
     on_batch: Callable[[], None],
-    guard: Guard = nullcontext,
+    guard: StepGuard = nullcontext,
 ) -> None:
     """Take everything back, batch by batch, the last one first.
 
     Args:
         done: Is added to, in front of each commit.
         on_batch: Called after each; may raise to stop there.
-        guard: Entered for each commit.
+        guard: Entered for each commit, with what is committed.
 
     Each batch and its row in the ledger go in one transaction: killed at any point, it goes on
     where it stopped. The head of the ledger is closed first, so that a worker that comes late adds
@@ -143,7 +160,7 @@ def undo(
     row = target.execute(HAS_LATER, [transfer]).fetchone()
     has_later = bool(row and row[0])
     for entry in reversed(read_entries(target, transfer)):
-        with guarded(target, guard):
+        with guarded(target, partial(guard, (str(entry.number),))):
             search_by_number(target)
             removed = _take_back(target, transfer, entry, done, has_later=has_later)
             for forgotten in FORGET:
@@ -194,14 +211,14 @@ def _bring_back(target: Connection, owner: UUID | None, batch: int | None) -> in
     return len(rows)
 
 
-def _undo_resources(target: Connection, transfer: str, done: Undone, guard: Guard) -> None:
+def _undo_resources(target: Connection, transfer: str, done: Undone, guard: StepGuard) -> None:
     rows = target.execute(
         """SELECT kind, id, written FROM transfer_resource WHERE transfer_id = %s
            ORDER BY kind = 'device', kind, id""",
         [transfer],
     ).fetchall()
     for kind, resource, written in rows:
-        with guarded(target, guard):
+        with guarded(target, partial(guard, (kind, resource))):
             reason = _why_kept(target, kind, resource, written)
             reason = reason or _undo_resource(target, transfer, BY_KIND[kind], resource)
             if reason:

@@ -180,7 +180,7 @@ def test_a_changed_segment_is_reported(backups: Backups, source: Connection, dam
 def test_a_manifest_of_a_newer_format_is_refused(backups: Backups, source: Connection) -> None:
     document = json.loads(backups.take().to_json())
     document["format"] = 99
-    with pytest.raises(UnsupportedFormatError, match="Upgrade"):
+    with pytest.raises(UnsupportedFormatError, match="newer version"):
         Manifest.from_json(json.dumps(document).encode())
 
 

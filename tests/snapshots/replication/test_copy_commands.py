@@ -18,7 +18,9 @@ from snapshots.engine.layout import MARKER
 from snapshots.engine.storage import Storage
 from snapshots.integrity.verification import verify, verify_copy
 from snapshots.models import Snapshot, SnapshotCopy
+from snapshots.replication import repair
 from snapshots.replication.copy_run import queue_copies
+from snapshots.replication.repair import needing_repair
 from snapshots.storages.configured_storages import copy_place
 from tests.conftest import database_of_this_test
 from tests.factories import make_account, make_project_row, make_snapshot
@@ -110,6 +112,36 @@ def test_a_repair_that_is_killed_goes_on(
     assert verify(snapshot).rows == snapshot.rows
     assert AuditEvent.objects.filter(action="snapshot.repair_started").count() == 3
     assert AuditEvent.objects.filter(action="snapshot.repaired").count() == 1
+
+
+@pytest.mark.parametrize("lost", ["keys", "segments", "manifests"])
+def test_a_repair_by_hand_that_ends_before_its_line_gets_it_from_the_next(
+    live_project: Project,
+    stored: Storage,
+    second: Storage,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    lost: str,
+) -> None:
+    settings.SNAPSHOT_MASTER_KEYS = f"one:{OLD}"
+    snapshot = taken(live_project)
+    copied(snapshot)
+    assert "0 bytes put back" in called("repair_snapshot", str(snapshot.pk))
+    lines = AuditEvent.objects.filter(action="snapshot.repaired", project_id=live_project.pk)
+    assert (lines.count(), needing_repair()) == (0, [])
+    stored.delete(next(iter(stored.list(f"{live_project.pk}/{lost}/"))).key)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(repair, "_end", killed)
+        with pytest.raises(KeyboardInterrupt):
+            called("repair_snapshot", str(snapshot.pk))
+    assert verify(snapshot).rows == snapshot.rows
+    assert (lines.count(), needing_repair()) == (0, [snapshot])
+    assert "0 bytes put back" in called("repair_snapshot", str(snapshot.pk))
+    assert (lines.count(), needing_repair()) == (1, [])
 
 
 def test_the_catalogue_comes_back_out_of_the_copy(
