@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from unittest.mock import patch
 
 # What a web server and a worker import and can be imported without Django's settings.
 LIBRARIES = (
@@ -44,7 +46,9 @@ class ModuleProcess:
         """
         arguments = (list(command), str(log), dict(environment))
         self._process = _context.Process(target=_become, args=arguments, daemon=True)
-        self._process.start()
+        # Whoever starts it is no part of it, be it pytest or a benchmark.
+        with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
+            self._process.start()
         self.pid: int = self._process.pid or 0
 
     def poll(self) -> int | None:
