@@ -44,6 +44,8 @@ class ModuleProcess:
             log: Where its output goes.
             environment: All of it.
         """
+        # Whoever reads it does not wait for the process.
+        log.write_bytes(b"")
         arguments = (list(command), str(log), dict(environment))
         self._process = _context.Process(target=_become, args=arguments, daemon=True)
         # Whoever starts it is no part of it, be it pytest or a benchmark.
@@ -75,7 +77,7 @@ class ModuleProcess:
 def _become(command: Sequence[str], log: str, environment: Mapping[str, str]) -> None:
     """Be the module from here on."""
     os.setpgid(0, 0)
-    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    stream = os.open(log, os.O_WRONLY)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     os.close(stream)
