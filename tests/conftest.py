@@ -2,8 +2,6 @@
 
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +26,7 @@ from pytest_django import Settings
 from backups_portal.celery import app
 from tests import forced_sign_ins  # noqa: F401 - it listens
 from tests.emptying import empty_by_row
+from tests.forked_modules import ModuleProcess
 from tests.processes import end_group
 from tests.quick_hashing import hash_quickly
 
@@ -130,7 +129,7 @@ def storage_url(settings: Settings, tmp_path: Path) -> str:
 @pytest.fixture
 def celery_worker(
     transactional_db: None, storage_url: str, tmp_path: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
+) -> Iterator[ModuleProcess]:
     """A real worker on the test database and this test's storage; it has answered a ping."""
     with running_worker(storage_url, tmp_path / "worker.log") as worker:
         yield worker
@@ -146,7 +145,7 @@ def running_worker(
     queues: str = "",
     purge: bool = True,
     environment: Mapping[str, str] = MappingProxyType({}),
-) -> Iterator["subprocess.Popen[bytes]"]:
+) -> Iterator[ModuleProcess]:
     """The same with more to choose.
 
     Args:
@@ -155,27 +154,23 @@ def running_worker(
     if purge:
         app.control.purge()
     node = f"{log.stem}@{socket.gethostname()}"
-    with log.open("wb") as stream:
-        worker = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "celery", "-A", application, "worker"),
-                *(f"--concurrency={processes}", "--without-gossip", "--without-mingle"),
-                *("--loglevel=INFO", f"--hostname={node}"),
-                *([f"--queues={queues}"] if queues else []),
-            ],
-            env={
-                **os.environ,
-                "SNAPSHOT_STORAGE": storage_url,
-                # They import every page, which takes as long as all the rest of its start.
-                "CELERY_SKIP_CHECKS": "1",
-                **database_of_this_test(),
-                **environment,
-            },
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            # Of its own, so that a test can kill it with all its processes.
-            process_group=0,
-        )
+    worker = ModuleProcess(
+        [
+            *("celery", "-A", application, "worker"),
+            *(f"--concurrency={processes}", "--without-gossip", "--without-mingle"),
+            *("--loglevel=INFO", f"--hostname={node}"),
+            *([f"--queues={queues}"] if queues else []),
+        ],
+        log,
+        {
+            **os.environ,
+            "SNAPSHOT_STORAGE": storage_url,
+            # They import every page, which takes as long as all the rest of its start.
+            "CELERY_SKIP_CHECKS": "1",
+            **database_of_this_test(),
+            **environment,
+        },
+    )
     try:
         _wait_for(worker, log, node)
         yield worker
@@ -194,7 +189,7 @@ def database_of_this_test() -> dict[str, str]:
     }
 
 
-def _wait_for(worker: "subprocess.Popen[bytes]", log: Path, node: str) -> None:
+def _wait_for(worker: ModuleProcess, log: Path, node: str) -> None:
     deadline = time.monotonic() + WORKER_SECONDS
     while time.monotonic() < deadline and worker.poll() is None:
         if app.control.ping([node], timeout=0.5):

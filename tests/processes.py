@@ -10,22 +10,25 @@ from contextlib import suppress
 import psutil
 
 from backups_portal.demo.process_identity import start_mark
+from tests.forked_modules import ModuleProcess
 
 # How long PostgreSQL's processes may take to notice that the first of them is gone.
 NOTICE_SECONDS = 10.0
 
 
-def end_group(process: "subprocess.Popen[bytes]") -> None:
+def end_group(process: "subprocess.Popen[bytes] | ModuleProcess") -> None:
     """Kill a process that leads a group, with all its processes.
 
     Ending by itself takes a worker or a server seconds, and nothing is left to be finished.
     """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    # One that has only begun leads no group yet.
+    process.kill()
     process.wait()
 
 
-def end_in_order(process: "subprocess.Popen[bytes]") -> None:
+def end_in_order(process: "subprocess.Popen[bytes] | ModuleProcess") -> None:
     """Ask a process to end, as an operator does, and wait until it has."""
     process.terminate()
     try:

@@ -15,6 +15,8 @@ import shutil
 import tempfile
 from collections.abc import Generator
 from contextlib import ExitStack
+from functools import partial
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import psutil
@@ -41,7 +43,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     memory = _memory()
     folder = Path(tempfile.mkdtemp(prefix="backups-portal-tests-", dir=memory))
     (folder / "static").mkdir()
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # The last of all: forked modules have theirs in it, which multiprocessing removes at the end.
+    Finalize(None, partial(shutil.rmtree, folder, ignore_errors=True), exitpriority=-1000)
     if memory:
         # Whatever tests and their processes make for a while; tmp_path as well.
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)

@@ -41,9 +41,7 @@ class Unverified:
     error: str
 
 
-def verify_all(
-    on_progress: OnProgress | None = None, *, copies: bool = False
-) -> Iterator[Verified | Unverified]:
+def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
     """Verify every stored snapshot; objects that several name are read once.
 
     Args:
@@ -56,7 +54,7 @@ def verify_all(
             rows = rows.filter(copy__state=SnapshotCopy.State.COPIED)
         for snapshot in rows.select_related("project"):
             try:
-                yield (verify_copy if copies else verify)(snapshot, on_progress, seen)
+                yield (verify_copy if copies else verify)(snapshot, seen=seen)
             except EngineError as error:
                 if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
                     log.info("removed while it was being read", snapshot=snapshot.id)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import flask
@@ -10,6 +11,7 @@ import jwt
 import oidc_provider_mock
 import pytest
 import requests
+from authlib import jose
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.test import Client
 from oidc_provider_mock._server import _threaded_server
@@ -81,16 +83,29 @@ class Provider:
         jwk = flask.g.oidc_provider_mock_storage.jwk.as_dict(is_private=True)
         key = jwt.PyJWK(jwk, algorithm="RS256").key
         if self.forges:
-            key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+            key = made_up_key()
         return jwt.encode(kept, key, algorithm="RS256", headers=key_id)
 
 
+@cache
+def made_up_key() -> rsa.RSAPrivateKey:
+    """Nobody's: to make one takes longer than all that a test does with it."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def key_of(name: str) -> jose.RSAKey:
+    """A provider's own, in all tests."""
+    return jose.RSAKey.generate_key(is_private=True)
+
+
 @contextmanager
-def running_provider() -> Iterator[Provider]:
+def running_provider(name: str = "first") -> Iterator[Provider]:
     """A provider that answers."""
-    provider = Provider()
+    provider, key = Provider(), key_of(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
+        patch.setattr(jose.RSAKey, "generate_key", lambda **options: key)
         app = oidc_provider_mock.app(require_nonce=True)
         app.after_request(provider.spoil)
         with _threaded_server(app=app, host="127.0.0.1") as server:

@@ -82,7 +82,7 @@ def test_another_provider_has_other_ids(
     provider: Provider, account: Account, settings: Settings
 ) -> None:
     provider.sign_in(Client(), "42")
-    with running_provider() as other:
+    with running_provider("second") as other:
         other.knows("42", email="mallory@example.com", email_verified=True)
         other.knows("olivia", email=EMAIL, email_verified=True)
         name_provider(settings, other.url)

@@ -1,8 +1,6 @@
 """The projects' API and the portal as visitors meet them: a gunicorn, on this test's databases."""
 
 import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from backups_portal.demo.ports import free_port
+from tests.forked_modules import ModuleProcess
 from tests.processes import end_group
 
 START_SECONDS = 60.0
@@ -28,26 +27,21 @@ def running(
     application: str,
     environment: dict[str, str],
     log: Path,
-    end: Callable[["subprocess.Popen[bytes]"], None] = end_group,
+    end: Callable[[ModuleProcess], None] = end_group,
 ) -> Iterator[str]:
     """The base URL of a server of an ASGI module; it answers."""
     port = free_port()
-    with log.open("wb") as stream:
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "gunicorn", application),
-                f"--bind=127.0.0.1:{port}",
-                "--worker-class=backups_portal.lib.gunicorn_worker.Worker",
-                *("--workers=1", "--no-control-socket", "--graceful-timeout=2"),
-                *("--limit-request-line=8190", "--access-logfile=-"),
-                "--logger-class=backups_portal.lib.access_log.AccessLogger",
-            ],
-            env={**os.environ, **environment},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            # Of its own, so that its workers end with it.
-            process_group=0,
-        )
+    server = ModuleProcess(
+        [
+            *("gunicorn", application, f"--bind=127.0.0.1:{port}"),
+            "--worker-class=backups_portal.lib.gunicorn_worker.Worker",
+            *("--workers=1", "--no-control-socket", "--graceful-timeout=2"),
+            *("--limit-request-line=8190", "--access-logfile=-"),
+            "--logger-class=backups_portal.lib.access_log.AccessLogger",
+        ],
+        log,
+        {**os.environ, **environment},
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         _wait_for(server, url, log)
@@ -56,7 +50,7 @@ def running(
         end(server)
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+def _wait_for(server: ModuleProcess, url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         try:

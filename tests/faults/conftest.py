@@ -1,7 +1,6 @@
 """A worker that can be broken at any step, and projects to back up with it."""
 
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, time, timedelta
@@ -25,6 +24,7 @@ from tests import realprojects
 from tests.conftest import running_worker
 from tests.factories import make_account
 from tests.faults.laboratory import LEASE_SECONDS, Laboratory, databases
+from tests.forked_modules import ModuleProcess
 
 SETTINGS = BackupSettings(time(3), "UTC", 30, datetime(2026, 3, 1, 3, tzinfo=UTC))
 DUE = datetime(2026, 3, 1, 3, 0, 30, tzinfo=UTC)
@@ -36,8 +36,6 @@ WORKER_ENVIRONMENT = {
     "SNAPSHOT_RETRY_MINUTES": "0,0,0",
     "RESTORE_RETRY_MINUTES": "0,0",
 }
-
-Worker = subprocess.Popen[bytes]
 
 
 @pytest.fixture(autouse=True)
@@ -103,9 +101,9 @@ class SharedWorker:
     def __init__(self, workshop: Path) -> None:
         self._workshop = workshop
         self._stack = ExitStack()
-        self._process: Worker | None = None
+        self._process: ModuleProcess | None = None
 
-    def start(self) -> Worker:
+    def start(self) -> ModuleProcess:
         """Start it, unless it runs; no message of another test waits for it."""
         if self._process is None or self._process.poll() is not None:
             self.end()
@@ -162,7 +160,7 @@ def worker(
     storage_url: str,
     laboratory: Laboratory,
     shared_worker: SharedWorker,
-) -> Iterator[Worker]:
+) -> Iterator[ModuleProcess]:
     """A worker of two processes; it does nothing any more before the databases go."""
     yield shared_worker.start()
     laboratory.clear()

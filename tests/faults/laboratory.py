@@ -32,6 +32,7 @@ from snapshots.models import Snapshot
 from snapshots.schedule.schedule_tick import heal, queue_due
 from snapshots.tasks import enqueue
 from tests.faults.faulty import KILL, STORAGE, WAIT, fault_at, reached
+from tests.forked_modules import ModuleProcess
 from tests.projectdatabases import main_database, restore_into
 
 # Fast enough for a test, slow enough for a busy machine.
@@ -157,7 +158,7 @@ def send(*restores: Restore) -> None:
         run_restore.delay(str(restore.pk))
 
 
-def kill_all_of(worker: "subprocess.Popen[bytes]") -> None:
+def kill_all_of(worker: ModuleProcess) -> None:
     """Kill a worker with all its processes at once: nobody is left to give its messages back."""
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()

@@ -2,8 +2,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,13 +20,14 @@ from tests.brokers import waiting_messages
 from tests.conftest import database_of_this_test
 from tests.factories import PASSWORD
 from tests.faults.laboratory import until
+from tests.forked_modules import ModuleProcess
+from tests.processes import end_group
 
 COOKIES = ("sessionid", "csrftoken")
-Process = "subprocess.Popen[bytes]"
 
 
 @contextmanager
-def running_beat(storage_url: str, log: Path, *, seconds: float = 1.0) -> Iterator[Process]:
+def running_beat(storage_url: str, log: Path, *, seconds: float = 1.0) -> Iterator[ModuleProcess]:
     """A beat that ticks so often instead of once a minute."""
     command = [
         *("celery", "-A", "tests.faults.faulty", "beat"),
@@ -50,7 +49,7 @@ def ticks_of(log: Path) -> int:
 
 
 @contextmanager
-def running_web(storage_url: str, log: Path) -> Iterator[tuple[Process, int]]:
+def running_web(storage_url: str, log: Path) -> Iterator[tuple[ModuleProcess, int]]:
     """A web server as a deployment has it, that is ready; and its port."""
     port = free_port()
     command = [
@@ -72,26 +71,23 @@ def _answers(port: int) -> bool:
 @contextmanager
 def _running(
     command: list[str], storage_url: str, log: Path, **environment: str
-) -> Iterator[Process]:
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env={
-                **os.environ,
-                "SNAPSHOT_STORAGE": storage_url,
-                # A beat imports every page for them, which takes as long as all the rest.
-                "CELERY_SKIP_CHECKS": "1",
-                **database_of_this_test(),
-                **environment,
-            },
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-        )
+) -> Iterator[ModuleProcess]:
+    process = ModuleProcess(
+        command,
+        log,
+        {
+            **os.environ,
+            "SNAPSHOT_STORAGE": storage_url,
+            # A beat imports every page for them, which takes as long as all the rest.
+            "CELERY_SKIP_CHECKS": "1",
+            **database_of_this_test(),
+            **environment,
+        },
+    )
     try:
         yield process
     finally:
-        process.kill()
-        process.wait()
+        end_group(process)
 
 
 def restore_request(snapshot: Snapshot, name: str) -> tuple[bytes, bytes]:

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -40,6 +39,7 @@ from tests.faults.laboratory import (
     until,
 )
 from tests.faults.servers import ServerOfThisRun, answers
+from tests.forked_modules import ModuleProcess
 
 
 def crash_postgres() -> None:
@@ -261,7 +261,7 @@ def test_redis_is_full_then_killed_and_comes_back_empty(
 
 
 def test_the_queue_is_emptied(
-    laboratory: Laboratory, snapshot: Snapshot, worker: "subprocess.Popen[bytes]"
+    laboratory: Laboratory, snapshot: Snapshot, worker: ModuleProcess
 ) -> None:
     restore, waiting = ask(snapshot, "First"), ask(snapshot, "Second")
     behind = ask(snapshot, "Third")

@@ -1,6 +1,5 @@
 """A storage that fails now and then, keeps half of what it is given, or is full."""
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from tests.faults.laboratory import (
     small_disk,
     until,
 )
+from tests.forked_modules import ModuleProcess
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_half_of_one_object_of_three_is_kept(
 
 
 def test_a_full_disk_is_a_reason_and_the_next_run_needs_nobody(
-    worker: "subprocess.Popen[bytes]", snapshot: Snapshot, settings: Settings, tmp_path: Path
+    worker: ModuleProcess, snapshot: Snapshot, settings: Settings, tmp_path: Path
 ) -> None:
     (pk,) = queue_due(DUE.replace(day=2))
     good = settings.SNAPSHOT_STORAGE

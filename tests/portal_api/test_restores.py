@@ -27,6 +27,7 @@ from tests import factories
 from tests.browser.scene import live_project, stored_backup
 from tests.conftest import database_of_this_test
 from tests.contract.server import running
+from tests.forked_modules import ModuleProcess
 from tests.manual.pages import fence
 from tests.portal_api.conftest import Program
 
@@ -192,7 +193,7 @@ def wait_for_the_end(restore: Restore) -> None:
 
 
 @pytest.fixture
-def real_project(celery_worker: "subprocess.Popen[bytes]") -> Iterator[Project]:
+def real_project(celery_worker: ModuleProcess) -> Iterator[Project]:
     """A project with a database of ten readings and a stored backup; all is dropped again."""
     owner = factories.make_account()
     project = live_project(owner, "Cold Chain")

@@ -1,6 +1,5 @@
 """CSV files of devices, asked for with the Python SDK and made by a real worker."""
 
-import subprocess
 import time
 from typing import Any
 
@@ -9,6 +8,7 @@ from tagoio_sdk import Resources
 
 from tests.contract.conftest import Endpoint
 from tests.contract.python.test_migration import record, resources
+from tests.forked_modules import ModuleProcess
 
 Pair = tuple[Endpoint, Endpoint]
 SECONDS = 60.0
@@ -17,7 +17,7 @@ KEPT = ("variable", "value", "unit", "group", "time", "location", "metadata")
 
 
 @pytest.fixture
-def project(endpoints: Pair, celery_worker: "subprocess.Popen[bytes]") -> Resources:
+def project(endpoints: Pair, celery_worker: ModuleProcess) -> Resources:
     return resources(endpoints[0])
 
 
