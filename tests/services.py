@@ -1,8 +1,8 @@
 """Starts PostgreSQL and Redis once per process of a test run, before Django's settings are read.
 
 A plugin of pytest (see `addopts`): a conftest would be read after the settings. A run of everything
-is spread over one process per core; each has servers of its own, so that no test meets another's
-databases or queues. Servers that DATABASE_URL and REDIS_URL name are for one process.
+is spread over three processes for two cores; each has servers of its own, so that no test meets
+another's databases or queues. Servers that DATABASE_URL and REDIS_URL name are for one process.
 TEST_POSTGRES_BIN names the folder of another PostgreSQL's programs, such as
 /usr/lib/postgresql/15/bin.
 """
