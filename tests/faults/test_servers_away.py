@@ -237,10 +237,10 @@ def test_redis_is_full_then_killed_and_comes_back_empty(
         environment={**WORKER_ENVIRONMENT, **faults},
     ) as worker:
         # It gets a message that it cannot note as taken, and lives on.
-        worker.send_signal(signal.SIGSTOP)
+        os.kill(worker.pid, signal.SIGSTOP)
         enqueue([other.pk])
         with broker.full():
-            worker.send_signal(signal.SIGCONT)
+            os.kill(worker.pid, signal.SIGCONT)
             until(lambda: "OutOfMemoryError" in log.read_text(), ticking=False)
         # One is at work, the other waits behind it.
         send(restore)
