@@ -90,7 +90,7 @@ def _drop(server: DatabaseServer) -> list[str]:
         except psycopg.Error as error:
             log.warning("could not drop %s", database_name(prefix), exc_info=True)
             if error.sqlstate is None:
-                # The server does not answer any more: the others would wait for it, one by one.
+                # The server no longer answers: each of the others would wait for it.
                 break
     return dropped
 

@@ -38,7 +38,7 @@ log = get_logger(__name__)
 
 # What PostgreSQL says of rows that a table cannot hold: classes of SQLSTATE (its Appendix A).
 DATA_EXCEPTION, INTEGRITY_VIOLATION = "22", "23"
-# So few variables are loaded sooner than a second connection is there.
+# So few variables are loaded before a second connection would be open.
 FEW_ROWS = 32_768
 
 
@@ -231,7 +231,7 @@ class _Load:
         self._total_bytes = sum(segment.bytes for segment in manifest.segments)
 
     def run(self, connection: Connection, loaders: int) -> None:
-        """Load everything, over a connection that there is and others."""
+        """Load everything, over an open connection and further ones."""
         segments = self._manifest.of(VARIABLE.name)
         is_small = sum(segment.rows for segment in segments) <= FEW_ROWS
         jobs = [self._load_resources, *map(self._job, number_segments(segments))]

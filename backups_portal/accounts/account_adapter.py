@@ -1,5 +1,6 @@
 """Where allauth asks the portal: limits, sentences, addresses and the audit log."""
 
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -250,12 +251,15 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
 
 
 def _tell(template_prefix: str, email: str, context: dict[str, Any]) -> None:
-    """Have a worker send a message: what it tells is done, and no page waits for it."""
+    """Have a worker send a message, so that no page waits; without a queue, send it here."""
     try:
         check_broker()
         send_notice.delay(template_prefix, email, context)
     except OperationalError:
-        log.exception("the queue takes no messages, nobody is told: %s", template_prefix)
+        log.warning("the queue takes no messages: %s is sent at once", template_prefix)
+        # It logs the error itself; what it tells is done, whether the message goes out or not.
+        with suppress(OSError):
+            send_notice(template_prefix, email, context)
 
 
 def codes_left(account: Account) -> int:

@@ -60,7 +60,11 @@ GOOD = (Kind.PROVEN, Kind.STORED)
 
 @dataclass(frozen=True)
 class DayBackup:
-    """What is known of a snapshot, and of its copy."""
+    """What is known of a snapshot, and of its copy.
+
+    Attributes:
+        locked_until: Until when nobody can delete it in storage; None if no lock is in force.
+    """
 
     id: UUID
     local_date: date

@@ -159,7 +159,7 @@ def make_report(scope: Scope) -> Report:
         holds_now=_holds(scope),
         deletions=events.section(DELETIONS),
         access=events.section(ACCESS),
-        places=places(list(backups.values()), scope.now),
+        places=places(list(backups.values())),
         seal=_seal(scope, sum(events.counts.values())),
     )
 
@@ -174,6 +174,10 @@ def _backups(scope: Scope) -> dict[date, DayBackup]:
         copy_state=F("copy__state"),
         copied_at=F("copy__copied_at"),
     )
+    for row in rows:
+        if row["locked_until"] and row["locked_until"] <= scope.now:
+            # It is over, or a mark of `lock_notes`, and nothing was ever locked until then.
+            row["locked_until"] = None
     return {row["local_date"]: DayBackup(**row) for row in rows}
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.conf import settings
 
@@ -34,7 +33,7 @@ class Places:
     reads_plain: bool
 
 
-def places(backups: Sequence[DayBackup], now: datetime) -> Places:
+def places(backups: Sequence[DayBackup]) -> Places:
     """Count where the backups of a period are."""
     stored = [one for one in backups if one.state == Snapshot.State.COMPLETED]
     masters = master_keys()
@@ -43,7 +42,7 @@ def places(backups: Sequence[DayBackup], now: datetime) -> Places:
         second=copy_place() if has_copies() else "",
         stored=len(stored),
         copied=sum(one.copy_state == SnapshotCopy.State.COPIED for one in stored),
-        locked=sum(one.locked_until is not None and one.locked_until > now for one in stored),
+        locked=sum(one.locked_until is not None for one in stored),
         key_id=masters.current if masters else "",
         reads_plain=masters.plain if masters else False,
     )

@@ -1,9 +1,9 @@
 """Encode rows of `variable` in PostgreSQL's binary COPY format.
 
-Both are made here instead of by psycopg's `write_row`, which finds out every value's type again. A
-record takes a third of that time. Of columns, rows of one shape (which values are missing, and how
-long the texts are) are one array: 0.15 µs for each row instead of 0.7 µs. Format:
-https://www.postgresql.org/docs/18/sql-copy.html.
+Records and columns are encoded here instead of by psycopg's `write_row`, which finds out every
+value's type again. A record takes a third of that time. The rows of columns that have one shape
+(which values are missing, and how long the texts are) become one array: 0.15 µs for each row
+instead of 0.7 µs. Format: https://www.postgresql.org/docs/18/sql-copy.html.
 """
 
 import struct

@@ -128,12 +128,12 @@ def _is_same(server: DatabaseServer, started: object) -> bool:
         with pgsession.connect(server_url(server), connect_timeout=CHECK_SECONDS) as connection:
             return _started_at(connection) == started
     except psycopg.Error:
-        # One that does not answer is taken for another one than that which just did.
+        # One that does not answer is not the one that just did.
         return False
 
 
 def _started_at(connection: psycopg.Connection) -> object:
-    """Return when a server was started, to the microsecond: no two are at once.
+    """Return when a server was started, to the microsecond, which no other shares.
 
     Its system identifier would need rights, and machines that were cloned share theirs.
     """

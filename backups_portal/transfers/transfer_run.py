@@ -211,8 +211,8 @@ class TransferJob(LeasedJob[Transfer]):
     def _undo(self) -> None:
         @contextmanager
         def noted(step: Step) -> Iterator[None]:
-            # Whoever goes on after a kill finds no trace of what was taken back. What is so if the
-            # target commits is stored before it does: its ledger tells whether it did.
+            # Whoever goes on after a kill finds no trace of what was taken back. So what holds once
+            # the target has committed is stored before it does; its ledger tells whether it did.
             self.store(undone={**before, "step": step, "then": undone.as_json()})
             with self._right():
                 before.update(undone.as_json())

@@ -239,19 +239,28 @@ _PARSER = TypeAdapter(Manifest)
 
 def _check_version(document: Mapping[str, object]) -> None:
     """Refuse what another version wrote, before its unknown parts are taken for damage."""
-    form, schema = document["format"], document["schema_version"]
-    if type(form) is not int or type(schema) is not int:
-        raise TypeError("its version is not a number")
-    for name, number, newest in (("format", form, FORMAT), ("schema", schema, SCHEMA_VERSION)):
-        if number > newest:
-            raise UnsupportedFormatError(
-                "This backup was made by a newer version of Backups Portal: it has "
-                f"{name} {number}, and this version knows up to {newest}. Update Backups Portal "
-                "to read it."
-            )
+    form = _number(document["format"])
+    _check_known("format", form, FORMAT)
     if form < OLDEST_FORMAT:
         raise UnsupportedFormatError(
             f"This backup has format {form}, which was never released and is no longer supported."
+        )
+    # Only now: another format may have other names.
+    _check_known("schema", _number(document["schema_version"]), SCHEMA_VERSION)
+
+
+def _number(value: object) -> int:
+    # True is an int, too, to Python.
+    if type(value) is not int:
+        raise TypeError("its version is not a number")
+    return value
+
+
+def _check_known(name: str, number: int, newest: int) -> None:
+    if number > newest:
+        raise UnsupportedFormatError(
+            f"This backup was made by a newer version of Backups Portal: it has {name} {number}, "
+            f"and this version knows up to {newest}. Update Backups Portal to read it."
         )
 
 

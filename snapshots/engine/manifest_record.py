@@ -53,7 +53,7 @@ class ManifestRecord:
         try:
             manifest = Manifest.from_json(content)
         except UnsupportedFormatError as error:
-            # A forgery that claims another version is none that this software ever took.
+            # It is not what was recorded: a forgery that claims another version.
             if self.sha256 and self.sha256 != hashlib.sha256(content).hexdigest():
                 raise DamagedSnapshotError(CHANGED) from error
             raise

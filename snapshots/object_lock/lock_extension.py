@@ -202,8 +202,8 @@ def _due(
     snapshots: QuerySet[Snapshot],
     noted: Noted,
     now: datetime,
-) -> list["Due"]:
-    """Find and mark the snapshots whose lock ends too early; the new longest first."""
+) -> list[Due]:
+    """Find and mark the snapshots whose lock ends too early; the one to be locked longest first."""
     retention, newest = _retention(project_id), _newest(project_id)
     found = []
     rows = list(snapshots.select_related("hold").defer("table_rows", "untracked"))

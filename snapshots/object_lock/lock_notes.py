@@ -1,4 +1,4 @@
-"""Until when rows are noted as locked: nothing is noted that was written again meanwhile.
+"""Note until when rows are locked, unless an object was written again meanwhile.
 
 Whoever writes an object again forgets the locks of its project before and behind it
 (`lock_extension.forget_locks`), since the new version has none. So whoever locks leaves a mark

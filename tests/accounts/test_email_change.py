@@ -100,6 +100,34 @@ def test_the_old_address_is_told_by_a_worker_once_the_change_is_committed(
     assert mail.outbox[-1].to == ["olivia@example.com"]
 
 
+def test_the_old_address_is_told_while_redis_is_away(
+    client: Client,
+    account: Account,
+    letters: list[str],
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    send, waiting = EmailMessage.send, []
+
+    def away(_: EmailMessage) -> int:
+        raise ConnectionRefusedError
+
+    for email in ("first@elsewhere.example", "second@elsewhere.example"):
+        client.post("/account/email/", {"email": email, "action_add": ""})
+        with django_capture_on_commit_callbacks() as callbacks:
+            client.post(confirmation())
+        waiting.append(callbacks)
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    before = len(mail.outbox)
+    for sending, callbacks in zip((send, away), waiting, strict=True):
+        monkeypatch.setattr(EmailMessage, "send", sending)
+        for callback in callbacks:
+            callback()
+    (told,) = mail.outbox[before:]
+    assert told.to == ["olivia@example.com"]
+
+
 def test_a_change_that_is_rolled_back_tells_nobody(
     client: Client,
     account: Account,

@@ -1,5 +1,6 @@
 """What evidence says of the days, restores, holds and deletions of a period."""
 
+import json
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from backups_portal.accounts.models import Account
 from backups_portal.audit.hash_chain import seal_events, verify
 from backups_portal.evidence.backup_days import Kind
+from backups_portal.evidence.evidence_document import payload_of
 from backups_portal.evidence.evidence_period import Period
 from backups_portal.evidence.evidence_report import Report
 from backups_portal.evidence.evidence_summary import (
@@ -279,3 +281,19 @@ def test_asks_as_often_for_many_as_for_one(project: Project, owner: Account) -> 
     for number in range(1, 40):
         add(FIRST + number * DAY)
     assert queries() == few
+
+
+def test_a_lock_that_is_over_is_told_as_none(project: Project) -> None:
+    """Nor is the mark of an extension that was killed: a moment at which nothing was locked."""
+    fill(project, FIRST, TODAY)
+    of_day = Snapshot.objects.filter(project=project)
+    of_day.filter(local_date=BAD).update(locked_until=NOW - HOUR)
+    of_day.filter(local_date=BAD + DAY).update(locked_until=NOW)
+    of_day.filter(local_date=TODAY).update(locked_until=NOW + DAY)
+    report = report_of(project)
+    document = json.loads(payload_of(report, made_by="olivia@example.com"))
+    told = {day["day"]: day["backup"]["locked_until"] for day in document["days"]}
+    assert {day: until for day, until in told.items() if until} == {
+        str(TODAY): "2026-11-30T09:00:00Z"
+    }
+    assert report.places.locked == 1

@@ -79,8 +79,9 @@ def test_rows_of_many_shapes(seed: int) -> None:
     assert copy(rows) == [tuple(item.get(name) for name in SCHEMA.names) for item in rows]
 
 
-def test_rows_alike_in_several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pg_binary_copy, "BLOCK_ROWS", MANY // 3)
+@pytest.mark.parametrize("block_rows", [MANY // 3, MANY, 2 * MANY - 1, 2 * MANY])
+def test_rows_alike_in_several_blocks(monkeypatch: pytest.MonkeyPatch, block_rows: int) -> None:
+    monkeypatch.setattr(pg_binary_copy, "BLOCK_ROWS", block_rows)
     rows = [row(number, number_value=number / 8) for number in range(2 * MANY)]
     assert copy(rows) == [tuple(item.get(name) for name in SCHEMA.names) for item in rows]
 

@@ -61,12 +61,18 @@ def another_format(document: Document) -> None:
     document["format"] = 99
 
 
+def a_format_of_other_words(document: Document) -> None:
+    document["format"] = 99
+    document["schema"] = document.pop("schema_version")
+
+
 NEWER: list[Callable[[Document], None]] = [
     only_the_number,
     a_column,
     a_table,
     another_shape,
     another_format,
+    a_format_of_other_words,
 ]
 
 

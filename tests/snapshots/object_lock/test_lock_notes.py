@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from backups_portal.lib import liveness
@@ -122,3 +123,26 @@ def test_an_undo_beside_a_backup_and_its_copy(
     for url, extend in ((first, extend_locks), (second, extend_copy_locks)):
         assert extend(snapshot.project_id, timezone.now()) == 2
         assert unlocked(url, following) == []
+
+
+def test_an_extension_that_is_killed_is_told_nowhere_and_made_again(
+    snapshot: Snapshot, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, rows = snapshot.project, Snapshot.objects.filter(pk=snapshot.pk)
+    forget_locks(project.pk)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    client.force_login(project.created_by)
+    page = f"/projects/{project.slug}/backups/{snapshot.pk}/"
+    with monkeypatch.context() as patched:
+        patched.setattr(lock_extension, "lock_snapshot", killed)
+        with pytest.raises(KeyboardInterrupt):
+            extend_locks(project.pk, timezone.now())
+    marked = rows.get().locked_until
+    assert marked
+    assert marked < timezone.now()
+    assert "Locked in storage" not in client.get(page).text
+    assert extend_locks(project.pk, timezone.now()) == 1
+    assert "Locked in storage" in client.get(page).text

@@ -1,0 +1,158 @@
+"""Resources and variables are loaded side by side: progress, errors and limits."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import psycopg
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+
+from restores import snapshot_loader
+from restores.snapshot_loader import Target, UnloadableError, load_rows
+from snapshots.engine.manifest import Manifest
+from snapshots.engine.run_progress import Progress
+from snapshots.engine.storage import Storage, open_storage
+from tests.projectdatabases import KEYS, Backups, add_device, add_rows, main_database, open_database
+
+DAYS, ROWS = 6, 20
+
+
+@dataclass
+class Backup:
+    manifest: Manifest
+    storage: Storage
+
+    def load(self, target: Target, loaders: int) -> list[Progress]:
+        """Load it; how far it was, each time."""
+        told: list[Progress] = []
+        load_rows(
+            self.manifest,
+            self.storage,
+            target,
+            keys=KEYS,
+            loaders=loaders,
+            on_progress=told.append,
+        )
+        return told
+
+
+@pytest.fixture(autouse=True)
+def _few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("snapshots.engine.segment_plan.TARGET_ROWS", ROWS)
+    monkeypatch.setattr(snapshot_loader, "FEW_ROWS", 0)
+
+
+def taken(storage_url: str, *, days: int) -> Backup:
+    """A backup of a device with records on some days, each of which is a segment."""
+    storage = open_storage(storage_url)
+    with main_database() as source:
+        with open_database(source) as connection:
+            add_device(connection)
+            for day in range(days):
+                add_rows(connection, day, ROWS)
+        return Backup(Backups(source, storage).take(), storage)
+
+
+@pytest.fixture
+def backup(storage_url: str) -> Backup:
+    made = taken(storage_url, days=DAYS)
+    assert len(made.manifest.of("variable")) == DAYS
+    return made
+
+
+@pytest.fixture
+def target() -> Iterator[Target]:
+    with main_database() as made:
+        yield made
+
+
+def loaders_left() -> int:
+    return sum("ThreadPoolExecutor" in thread.name for thread in threading.enumerate())
+
+
+def rows_of(target: Target, table: str) -> int:
+    with open_database(target) as connection:
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,)
+    return int(count)
+
+
+@pytest.mark.parametrize("loaders", [1, 2, 3])
+def test_progress_goes_up_to_the_total(backup: Backup, target: Target, loaders: int) -> None:
+    told = backup.load(target, loaders)
+    done = [(one.rows_done, one.bytes_done) for one in told]
+    assert done == sorted(done)
+    assert done[-1] == (told[-1].rows_total, told[-1].bytes_total)
+    assert told[-1].rows_total == backup.manifest.rows
+    assert rows_of(target, "variable") == DAYS * ROWS
+
+
+def test_a_backup_without_records(storage_url: str, target: Target) -> None:
+    backup = taken(storage_url, days=0)
+    told = backup.load(target, 2)[-1]
+    assert (told.rows_done, told.bytes_done) == (told.rows_total, told.bytes_total)
+    assert rows_of(target, "device") == 1
+
+
+def test_an_error_in_resources_ends_the_other_loaders(
+    backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_copying, is_failing = threading.Event(), threading.Event()
+    copies, copy = [], snapshot_loader._copy_variables
+
+    def copying(*arguments: Any) -> None:
+        copies.append(arguments)
+        is_copying.set()
+        assert is_failing.wait(30)
+        copy(*arguments)
+
+    def failing(*_: Any) -> None:
+        assert is_copying.wait(30)
+        is_failing.set()
+        raise psycopg.errors.UniqueViolation("twice")
+
+    monkeypatch.setattr(snapshot_loader, "_copy_variables", copying)
+    monkeypatch.setattr(snapshot_loader, "_load_tokens", failing)
+    with pytest.raises(UnloadableError, match=r"^The new database could not be filled: twice$"):
+        backup.load(target, 2)
+    assert len(copies) <= 2
+    assert loaders_left() == 0
+    assert rows_of(target, "device") == 0, "resources come together or not at all"
+
+
+def test_a_time_limit_ends_all_loaders(
+    backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = []
+    is_over, copy = threading.Event(), snapshot_loader._copy_variables
+    main = threading.get_ident()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *arguments: Any, **options: Any) -> None:
+            is_over.set()
+            super().shutdown(*arguments, **options)
+
+    def copying(*arguments: Any) -> None:
+        copies.append(arguments)
+        if len(copies) == 1:
+            signal.pthread_kill(main, signal.SIGUSR1)
+        assert is_over.wait(30)
+        copy(*arguments)
+
+    def limit(_signal: int, _frame: FrameType | None) -> None:
+        raise SoftTimeLimitExceeded
+
+    before = signal.signal(signal.SIGUSR1, limit)
+    monkeypatch.setattr(snapshot_loader, "_copy_variables", copying)
+    monkeypatch.setattr("backups_portal.lib.thread_pool.ThreadPoolExecutor", Pool)
+    try:
+        with pytest.raises(SoftTimeLimitExceeded):
+            backup.load(target, 2)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(copies) <= 2
+    assert loaders_left() == 0
