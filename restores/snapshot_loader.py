@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -231,22 +231,22 @@ class _Load:
         self._total_bytes = sum(segment.bytes for segment in manifest.segments)
 
     def run(self, connection: Connection, loaders: int) -> None:
-        """Load everything, over an open connection and further ones."""
+        """Load everything, over a connection that there is and others."""
         segments = self._manifest.of(VARIABLE.name)
         is_small = sum(segment.rows for segment in segments) <= FEW_ROWS
         jobs = [self._load_resources, *map(self._job, number_segments(segments))]
-        run_parallel(
-            jobs,
-            lambda loader, job: job(loader),
-            workers=1 if is_small else loaders,
-            resource=partial(self._next_loader, [connection]),
-        )
-
-    def _next_loader(self, free: list[Connection]) -> AbstractContextManager[Connection]:
-        try:
-            return nullcontext(free.pop())
-        except IndexError:
-            return _open_loader(self._target)
+        workers = 1 if is_small else min(loaders, len(jobs))
+        with ExitStack() as others:
+            # Before the first row: a session that finds the disk full is refused without a
+            # SQLSTATE, and would be taken for a server that is away.
+            free = [others.enter_context(_open_loader(self._target)) for _ in range(workers - 1)]
+            free.append(connection)
+            run_parallel(
+                jobs,
+                lambda loader, job: job(loader),
+                workers=workers,
+                resource=lambda: nullcontext(free.pop()),
+            )
 
     def _job(self, job: LoadJob) -> Callable[[Connection], None]:
         return partial(self._load_variables, job)
