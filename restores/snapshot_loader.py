@@ -213,7 +213,7 @@ def number_segments(segments: list[Segment]) -> list[LoadJob]:
 
 
 class _Load:
-    """Loads all tables, over some connections at a time."""
+    """Loads all tables of a snapshot, several at a time."""
 
     def __init__(
         self,
@@ -231,7 +231,7 @@ class _Load:
         self._total_bytes = sum(segment.bytes for segment in manifest.segments)
 
     def run(self, connection: Connection, loaders: int) -> None:
-        """Load everything, over a connection that there is and others."""
+        """Load everything over the given connection and others beside it."""
         segments = self._manifest.of(VARIABLE.name)
         is_small = sum(segment.rows for segment in segments) <= FEW_ROWS
         jobs = [self._load_resources, *map(self._job, number_segments(segments))]

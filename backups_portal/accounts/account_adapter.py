@@ -180,7 +180,7 @@ class AccountAdapter(DefaultAccountAdapter):
             record(action=action, actor=user, details=details, address=address)
         if email and settings.EMAIL_HOST:
             # Whoever changed the address of another is noticed by them.
-            transaction.on_commit(partial(_tell, template_prefix, email, context or {}))
+            transaction.on_commit(partial(_notify, template_prefix, email, context or {}))
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         try:
@@ -250,7 +250,7 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
             record(action="session.others_ended", actor=session.user, details=details)
 
 
-def _tell(template_prefix: str, email: str, context: dict[str, Any]) -> None:
+def _notify(template_prefix: str, email: str, context: dict[str, Any]) -> None:
     """Have a worker send a message, so that no page waits; without a queue, send it here."""
     try:
         check_broker()

@@ -134,7 +134,7 @@ def column_words(column: pa.ChunkedArray) -> Words:
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if 2 * array.null_count > len(array):
-        # As texts are beside numbers: what is not there is not looked at.
+        # Texts beside numbers are mostly missing: hash only those that exist.
         words = np.full(len(array), NULL)
         words[np.asarray(array.is_valid())] = _plain_words(array.drop_null())
         return words

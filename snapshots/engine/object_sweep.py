@@ -29,7 +29,7 @@ class Swept:
         broken: By the manifest's key, why a snapshot cannot be restored, in a sentence.
         unreadable: Manifests that cannot be read for now, by a key that is missing say, or that
             belong to no recorded snapshot.
-        newer: Manifests of another version of this software, which reads them.
+        unsupported: Manifests of a version that this software does not read.
         is_empty: All recorded manifests are gone: rather another storage than a loss.
     """
 
@@ -38,7 +38,7 @@ class Swept:
     missing: tuple[str, ...]
     broken: Mapping[str, str] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
-    newer: tuple[str, ...] = ()
+    unsupported: tuple[str, ...] = ()
     is_empty: bool = False
 
     @property
@@ -76,7 +76,7 @@ def sweep(
     read = _read_manifests(storage, project_id, records)
     broken = read.broken
     named = {key for objects in read.objects.values() for key in objects}
-    is_sure = not (broken or read.unreadable or read.newer)
+    is_sure = not (broken or read.unreadable or read.unsupported)
     removed = removed_bytes = 0
     found: set[str] = set()
     latest = datetime.now(UTC) - grace
@@ -94,19 +94,19 @@ def sweep(
         missing=tuple(sorted(named - found)),
         broken=broken,
         unreadable=tuple(read.unreadable),
-        newer=tuple(read.newer),
+        unsupported=tuple(read.unsupported),
         is_empty=bool(records) and all(broken.get(key) == GONE for key in records),
     )
 
 
 @dataclass
 class _Read:
-    """What manifests name, by their keys, and those of which that is unknown; see `Swept`."""
+    """The objects that each manifest names, and the manifests that could not be read (`Swept`)."""
 
     objects: dict[str, set[str]] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
-    newer: list[str] = field(default_factory=list)
+    unsupported: list[str] = field(default_factory=list)
 
 
 def _read_manifests(
@@ -131,5 +131,5 @@ def _read_manifests(
             # Settings are at fault, not the backup.
             read.unreadable.append(key)
         except UnsupportedFormatError:
-            read.newer.append(key)
+            read.unsupported.append(key)
     return read

@@ -53,8 +53,10 @@ def sweep_project(project_id: UUID) -> Swept | None:
     log.info("swept", project=project_id, removed=swept.removed, bytes=swept.removed_bytes)
     for key in swept.missing:
         log.error("storage lacks an object that a backup names", project=project_id, key=key)
-    for key in swept.newer:
-        log.warning("nothing removed: a newer version made a backup", project=project_id, key=key)
+    for key in swept.unsupported:
+        log.warning(
+            "nothing removed: a backup is of an unsupported version", project=project_id, key=key
+        )
     for key in (*swept.broken, *swept.unreadable):
         log.error("a manifest is missing, broken or unreadable", project=project_id, key=key)
     return swept

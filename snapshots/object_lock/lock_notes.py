@@ -1,8 +1,8 @@
 """Note until when rows are locked, unless an object was written again meanwhile.
 
-Whoever writes an object again forgets the locks of its project before and behind it
-(`lock_extension.forget_locks`), since the new version has none. So whoever locks leaves a mark
-first, which the forgetting takes away, and notes only where the mark is still there.
+Writing an object again forgets the locks of its project, before and afterwards
+(`lock_extension.forget_locks`), since the new version has none. Locking therefore leaves a mark
+first, which forgetting removes, and notes an end only if the mark is still there.
 """
 
 from datetime import datetime
@@ -16,12 +16,12 @@ Noted = QuerySet[Snapshot] | QuerySet[SnapshotCopy]
 
 
 def mark(rows: Noted) -> datetime:
-    """Mark rows as being locked; the mark is a moment that is over: no lock is relied on."""
+    """Mark rows as being locked, by a moment that has passed: it claims no lock."""
     moment = timezone.now()
     rows.update(locked_until=moment)
     return moment
 
 
 def note(rows: Noted, marked: datetime, until: datetime | None) -> bool:
-    """Note until when rows are locked, where `marked` is still there; tell whether it was."""
+    """Note until when rows are locked if `marked` is still there; tell whether it was."""
     return bool(rows.filter(locked_until=marked).update(locked_until=until))

@@ -139,7 +139,7 @@ def test_a_sweep_leaves_it_and_its_project_as_they_are(scene: Scene, settings: A
     swept = sweep_project(scene.project.pk)
     assert swept
     assert (swept.removed, swept.broken, swept.unreadable) == (0, {}, ())
-    assert swept.newer == (scene.today.manifest,)
+    assert swept.unsupported == (scene.today.manifest,)
     assert {item.key for item in scene.first.list("")} == before
     scene.today.refresh_from_db()
     assert scene.today.is_good

@@ -71,6 +71,29 @@ def target() -> Iterator[Target]:
         yield made
 
 
+def test_every_connection_is_open_before_the_first_row(
+    backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that comes when the disk is full is refused as if the server were away."""
+    events: list[str] = []
+
+    def noted(name: str) -> None:
+        original = getattr(snapshot_loader, name)
+
+        def calling(*arguments: Any) -> Any:
+            events.append(name)
+            return original(*arguments)
+
+        monkeypatch.setattr(snapshot_loader, name, calling)
+
+    for name in ("_open_loader", "_load_resources", "_copy_variables"):
+        noted(name)
+    backup.load(target, loaders=4)
+    assert events[:4] == ["_open_loader"] * 4
+    assert events.count("_open_loader") == 4
+    assert events.count("_copy_variables") == DAYS
+
+
 def loaders_left() -> int:
     return sum("ThreadPoolExecutor" in thread.name for thread in threading.enumerate())
 
