@@ -260,7 +260,7 @@ def _check_known(name: str, number: int, newest: int) -> None:
     if number > newest:
         raise UnsupportedFormatError(
             f"This backup was made by a newer version of Backups Portal: it has {name} {number}, "
-            f"and this version knows up to {newest}. Update Backups Portal to read it."
+            f"and this version knows up to {newest}. Backups Portal must be updated to read it."
         )
 
 

@@ -138,7 +138,7 @@ def _title(error: EngineError) -> str:
 def _advice(snapshot: Snapshot, error: EngineError) -> str:
     """Tell what the second storage has; what it could give was tried already."""
     if error.cause == Cause.VERSION:
-        return "It can be read again once the operator has updated Backups Portal."
+        return "Other backups may have the same records."
     copy = SnapshotCopy.objects.filter(snapshot=snapshot).first()
     if not has_copies():
         return "There is no copy in a second storage. Other backups may have the same records."

@@ -113,7 +113,8 @@ def test_every_reader_says_so_and_pages_advise_to_update(scene: Scene) -> None:
         load_manifest(scene.first, scene.today)
     obstacle = find_obstacle(scene.today, caught.value)
     assert obstacle.title == "This version of Backups Portal cannot read this backup"
-    assert obstacle.advice == "It can be read again once the operator has updated Backups Portal."
+    assert "Backups Portal must be updated to read it." in obstacle.reason
+    assert obstacle.advice == "Other backups may have the same records."
     assert not obstacle.is_passing
 
 
