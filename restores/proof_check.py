@@ -10,6 +10,7 @@ import pyarrow as pa
 from psycopg import Connection
 
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.thread_pool import check_stopped
 from backups_portal.projectdb.catalogue import BY_NAME, VARIABLE, Table
 from restores.build_steps import Step
 from snapshots.engine.digest import Digest, Words, row_words, words_digest
@@ -207,7 +208,7 @@ def count_blocks(connection: Connection) -> int:
 
 
 class ProofProgress:
-    """Reports how far a comparison is; a quiet one waits for `start`."""
+    """Reports how far a comparison is; a quiet one is still indexing until `start`."""
 
     def __init__(
         self, manifest: Manifest, on_progress: OnProgress, *, is_quiet: bool = False
@@ -218,11 +219,11 @@ class ProofProgress:
         self._total_bytes = sum(segment.bytes for segment in manifest.segments)
 
     def add(self, rows: int) -> None:
-        """Count rows that were compared."""
+        """Count rows that were compared; what the report raises ends the run."""
+        check_stopped()
         with self._lock:
             self._rows += rows
-            if not self._is_quiet:
-                self._tell()
+            self._tell()
 
     def start(self) -> None:
         """Tell from now on."""
@@ -231,6 +232,9 @@ class ProofProgress:
             self._tell()
 
     def _tell(self) -> None:
+        if self._is_quiet:
+            self._on_progress(Progress(self._total, self._total, Step.INDEXING))
+            return
         done_bytes = self._total_bytes * self._rows // max(self._total, 1)
         self._on_progress(
             Progress(self._rows, self._total, Step.PROVING, done_bytes, self._total_bytes)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import psycopg
@@ -15,7 +16,7 @@ from backups_portal.lib import pgsession
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.failure_causes import LOCKED_OUT, Cause, driver_cause, first_line
 from backups_portal.lib.loggers import get_logger
-from backups_portal.lib.thread_pool import run_parallel
+from backups_portal.lib.thread_pool import check_stopped, run_parallel
 from backups_portal.projectdb.catalogue import (
     RESOURCE_TABLES,
     VARIABLE,
@@ -40,6 +41,8 @@ log = get_logger(__name__)
 DATA_EXCEPTION, INTEGRITY_VIOLATION = "22", "23"
 # So few variables are loaded before a second connection would be open.
 FEW_ROWS = 32_768
+# Rows of resources between two looks at whether the load is to end: a tenth of a second.
+BLOCK_ROWS = 4_096
 
 
 class LoadError(EngineError):
@@ -58,6 +61,13 @@ class Target:
 
     dsn: str
     prefix: str
+
+
+class Loaded(NamedTuple):
+    """What was loaded: rows, and the bytes of segments that are complete."""
+
+    rows: int
+    bytes: int = 0
 
 
 def drop_excluded(target: Target) -> None:
@@ -147,22 +157,25 @@ def _load_resources(
     table: Table,
     target: Target,
     keys: Keyring,
-) -> None:
+) -> Iterator[Loaded]:
+    """Load a table block by block, and yield each once it is sent."""
     for segment in manifest.of(table.name):
         rows = read_segment(storage, segment)
         noted = table.noted() if table.name == "token" else ()
         check_columns(rows, (*manifest.columns[table.name], *noted), table.name)
-        if table.name == "token":
-            _load_tokens(connection, rows, target, keys)
-        else:
-            # A snapshot of an older schema lacks columns; they get the defaults of this one.
-            known = [name for name in table.columns if name in rows.column_names]
-            _copy(connection, table.name, rows.select(known))
+        # A snapshot of an older schema lacks columns; they get the defaults of this one.
+        known = [name for name in table.columns if name in rows.column_names]
+        for first in range(0, rows.num_rows, BLOCK_ROWS):
+            block = rows.slice(first, BLOCK_ROWS)
+            if table.name == "token":
+                _load_tokens(connection, block, target, keys)
+            else:
+                _copy(connection, table.name, block.select(known))
+            yield Loaded(block.num_rows)
+        yield Loaded(0, segment.bytes)
 
 
 def _copy(connection: Connection, table: str, rows: pa.Table) -> None:
-    if not rows.num_rows:
-        return
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, rows.column_names))
     )
@@ -252,23 +265,23 @@ class _Load:
         return partial(self._load_variables, job)
 
     def _load_resources(self, connection: Connection) -> None:
-        others = [one for one in self._manifest.segments if one.table != VARIABLE.name]
         with connection.transaction():
             for table in RESOURCE_TABLES:
-                _load_resources(
+                for loaded in _load_resources(
                     connection, self._storage, self._manifest, table, self._target, self._keys
-                )
-        self._count(others)
+                ):
+                    self._count(loaded)
 
     def _load_variables(self, job: LoadJob, connection: Connection) -> None:
         if job.segment.rows:
             _copy_variables(connection, _numbered(self._storage, job))
-        self._count([job.segment])
+        self._count(Loaded(job.segment.rows, job.segment.bytes))
 
-    def _count(self, segments: list[Segment]) -> None:
+    def _count(self, loaded: Loaded) -> None:
+        check_stopped()
         with self._lock:
-            self._done += sum(segment.rows for segment in segments)
-            self._done_bytes += sum(segment.bytes for segment in segments)
+            self._done += loaded.rows
+            self._done_bytes += loaded.bytes
             self._on_progress(
                 Progress(
                     self._done,

@@ -6,12 +6,31 @@ import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from contextvars import copy_context
+from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
 Job = TypeVar("Job")
 Resource = TypeVar("Resource")
 Result = TypeVar("Result")
+
+
+# Set once the threads of a run are to end.
+_stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
+
+
+class StoppedError(Exception):
+    """A job ended early because its run ends, whose caller gets the reason instead."""
+
+
+def check_stopped() -> None:
+    """End the job at hand if its run has ended; long jobs call it between their parts.
+
+    Raises:
+        StoppedError: another job failed, or the caller of `run_parallel` was told to stop.
+    """
+    stop = _stop.get()
+    if stop is not None and stop.is_set():
+        raise StoppedError
 
 
 def workers_for(setting: int) -> int:
@@ -33,7 +52,7 @@ def run_parallel(
 
     Raises:
         The first error of a job, or what is raised in this thread meanwhile, such as the limit of
-        a task; the others end after the job at hand.
+        a task; the others end after the job at hand, or where it calls `check_stopped`.
     """
     numbered = list(enumerate(jobs))
     pending: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
@@ -43,6 +62,7 @@ def run_parallel(
     stop = threading.Event()
 
     def drain() -> None:
+        _stop.set(stop)
         with resource() as held:
             while not stop.is_set():
                 try:

@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.lib.thread_pool import run_parallel
+from backups_portal.lib.thread_pool import check_stopped, run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE
 from snapshots.engine.contents_index import (
     CELLS,
@@ -221,9 +221,12 @@ class _Looking:
         rows, digest = 0, Digest()
         for part in reader.rows(job.table):
             rows, digest = rows + part.num_rows, digest + table_digest(part, columns)
+            # The total is that of the variables.
+            self._count(0)
         self.tables[job.table.name] = TableState(rows, digest, columns)
 
     def _count(self, rows: int) -> None:
+        check_stopped()
         with self.lock:
             self.rows += rows
             total = max(self.rows_total, self.rows)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from psycopg import Connection
 
 from backups_portal.lib.loggers import get_logger
-from backups_portal.lib.thread_pool import run_parallel
+from backups_portal.lib.thread_pool import check_stopped, run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE, Table
 from snapshots.engine.contents_index import (
     EXCLUDED,
@@ -352,6 +352,7 @@ class _Run:
         return self._segment_store.put(encoded)
 
     def _count(self, rows: int, size: int) -> None:
+        check_stopped()
         with self._lock:
             self._rows_done += rows
             self._bytes_done += size

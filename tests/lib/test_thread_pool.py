@@ -1,13 +1,14 @@
 """Work that is spread over threads ends soon when somebody wants it to."""
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 
-from backups_portal.lib.thread_pool import run_parallel
+from backups_portal.lib.thread_pool import check_stopped, run_parallel
 
 JOB_SECONDS = 0.02
 JOBS = 1000
@@ -61,6 +62,25 @@ def test_the_first_error_ends_the_others_after_the_job_at_hand() -> None:
     with pytest.raises(TooLateError):
         run_parallel(range(JOBS), work, workers=2, resource=nothing)
     assert len(done) < JOBS / 2
+
+
+def test_a_long_job_ends_where_it_looks_and_the_error_is_told() -> None:
+    has_begun, looks = threading.Event(), []
+
+    def work(_: None, job: str) -> None:
+        if job == "failing":
+            assert has_begun.wait(30)
+            raise TooLateError
+        for look in range(JOBS):
+            has_begun.set()
+            check_stopped()
+            looks.append(look)
+            time.sleep(JOB_SECONDS)
+
+    with pytest.raises(TooLateError):
+        run_parallel(["long", "failing"], work, workers=2, resource=nothing)
+    assert len(looks) < JOBS / 2
+    check_stopped()
 
 
 def test_results_are_in_the_order_of_the_jobs() -> None:

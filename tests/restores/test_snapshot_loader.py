@@ -1,23 +1,29 @@
 """Resources and variables are loaded side by side: progress, errors and limits."""
 
-import signal
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any
 
 import psycopg
 import pytest
-from celery.exceptions import SoftTimeLimitExceeded
 
+from backups_portal.lib.leases import LeaseLostError
 from restores import snapshot_loader
 from restores.snapshot_loader import Target, UnloadableError, load_rows
 from snapshots.engine.manifest import Manifest
-from snapshots.engine.run_progress import Progress
+from snapshots.engine.run_progress import OnProgress, Progress
 from snapshots.engine.storage import Storage, open_storage
-from tests.projectdatabases import KEYS, Backups, add_device, add_rows, main_database, open_database
+from tests.projectdatabases import (
+    KEYS,
+    Backups,
+    add_device,
+    add_rows,
+    main_database,
+    open_database,
+    quiet,
+)
+from tests.softlimit import soft_limit
 
 DAYS, ROWS = 6, 20
 
@@ -27,16 +33,21 @@ class Backup:
     manifest: Manifest
     storage: Storage
 
-    def load(self, target: Target, loaders: int) -> list[Progress]:
+    def load(self, target: Target, loaders: int, on_progress: OnProgress = quiet) -> list[Progress]:
         """Load it; how far it was, each time."""
         told: list[Progress] = []
+
+        def report(progress: Progress) -> None:
+            told.append(progress)
+            on_progress(progress)
+
         load_rows(
             self.manifest,
             self.storage,
             target,
             keys=KEYS,
             loaders=loaders,
-            on_progress=told.append,
+            on_progress=report,
         )
         return told
 
@@ -133,13 +144,13 @@ def test_an_error_in_resources_ends_the_other_loaders(
         assert is_failing.wait(30)
         copy(*arguments)
 
-    def failing(*_: Any) -> None:
+    def failing(_connection: Any, _table: str, _rows: Any) -> None:
         assert is_copying.wait(30)
         is_failing.set()
         raise psycopg.errors.UniqueViolation("twice")
 
     monkeypatch.setattr(snapshot_loader, "_copy_variables", copying)
-    monkeypatch.setattr(snapshot_loader, "_load_tokens", failing)
+    monkeypatch.setattr(snapshot_loader, "_copy", failing)
     with pytest.raises(UnloadableError, match=r"^The new database could not be filled: twice$"):
         backup.load(target, 2)
     assert len(copies) <= 2
@@ -150,32 +161,57 @@ def test_an_error_in_resources_ends_the_other_loaders(
 def test_a_time_limit_ends_all_loaders(
     backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copies = []
-    is_over, copy = threading.Event(), snapshot_loader._copy_variables
-    main = threading.get_ident()
+    copies, copy = [], snapshot_loader._copy_variables
+    with soft_limit() as limit:
 
-    class Pool(ThreadPoolExecutor):
-        def shutdown(self, *arguments: Any, **options: Any) -> None:
-            is_over.set()
-            super().shutdown(*arguments, **options)
+        def copying(*arguments: Any) -> None:
+            copies.append(arguments)
+            limit.reach() if len(copies) == 1 else limit.is_over.wait(30)
+            copy(*arguments)
 
-    def copying(*arguments: Any) -> None:
-        copies.append(arguments)
-        if len(copies) == 1:
-            signal.pthread_kill(main, signal.SIGUSR1)
-        assert is_over.wait(30)
-        copy(*arguments)
-
-    def limit(_signal: int, _frame: FrameType | None) -> None:
-        raise SoftTimeLimitExceeded
-
-    before = signal.signal(signal.SIGUSR1, limit)
-    monkeypatch.setattr(snapshot_loader, "_copy_variables", copying)
-    monkeypatch.setattr("backups_portal.lib.thread_pool.ThreadPoolExecutor", Pool)
-    try:
-        with pytest.raises(SoftTimeLimitExceeded):
-            backup.load(target, 2)
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+        monkeypatch.setattr(snapshot_loader, "_copy_variables", copying)
+        backup.load(target, 2)
     assert len(copies) <= 2
-    assert loaders_left() == 0
+
+
+def test_a_time_limit_ends_resources_after_the_block_at_hand(
+    backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_loader, "BLOCK_ROWS", 1)
+    copied, copy = [], snapshot_loader._copy
+    with soft_limit() as limit:
+
+        def copying(connection: Any, table: str, rows: Any) -> None:
+            copy(connection, table, rows)
+            copied.append(table)
+            if copied.count("series") == 2:
+                limit.reach()
+
+        monkeypatch.setattr(snapshot_loader, "_copy", copying)
+        backup.load(target, 1)
+    assert copied[-2:] == ["series"] * 2, "and the third series is not loaded"
+    assert rows_of(target, "device") == 0
+
+
+def test_a_lost_lease_ends_resources_after_the_block_at_hand(
+    backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_loader, "BLOCK_ROWS", 1)
+    told: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        told.append(progress)
+        if len(told) == 3:
+            raise LeaseLostError("a restore")
+
+    with pytest.raises(LeaseLostError):
+        backup.load(target, 1, report)
+    assert told[-1].rows_done <= 3
+
+
+def test_blocks_hold_all_resources(
+    backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_loader, "BLOCK_ROWS", 2)
+    backup.load(target, 1)
+    assert rows_of(target, "series") == 3
