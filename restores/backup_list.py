@@ -22,7 +22,7 @@ SHOWN = (
     *("state", "reason", "failures", "retry_at", "local_date", "scheduled_for", "started_at"),
     *("taken_at", "rows", "is_full", "stored_bytes", "new_bytes", "rows_done", "rows_total"),
     *("bytes_done", "size_note", "verdict", "verdict_reason", "restore_seconds", "read_until"),
-    *("checks_made", "checks_failed", "checks_not_run"),
+    *("checks_made", "checks_failed", "checks_not_run", "schema_version"),
     "hold__id",
 )
 SHOWN_OF_COPIES = ("copy__state", "copy__reason")

@@ -33,7 +33,6 @@ from restores.tasks import run_restore
 from restores.warm_restores import kept_for
 from snapshots.engine.errors import EngineError
 from snapshots.forms import FindForm
-from snapshots.models import Snapshot
 from snapshots.reports.contents import ExcludedLine, contents_of, left_out, recall_inside
 from snapshots.views.snapshot_mixins import SnapshotMixin
 
@@ -54,7 +53,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
     http_method_names = ["get", "head", "post"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        status = 200 if self.snapshot.is_good else 409
+        status = 200 if self.snapshot.is_restorable else 409
         return self.render_to_response(self.get_context_data(), status=status)
 
     def get_initial(self) -> dict[str, object]:
@@ -64,7 +63,9 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
     def sought(self) -> SoughtRows | None:
         """Return what the address says was lost, if this backup has such a device."""
         form = FindForm(self.request.GET)
-        if "device" not in self.request.GET or not (self.snapshot.is_good and form.is_valid()):
+        if "device" not in self.request.GET or not (
+            self.snapshot.is_restorable and form.is_valid()
+        ):
             return None
         device_id, day = form.cleaned_data["device"], form.cleaned_data["day"]
         try:
@@ -93,7 +94,7 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         )
 
     def _left_out(self) -> list[ExcludedLine]:
-        if self.snapshot.state != Snapshot.State.COMPLETED:
+        if not self.snapshot.is_restorable:
             return []
         try:
             return left_out(self.snapshot)

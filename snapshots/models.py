@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from backups_portal.lib.failure_causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
+from backups_portal.projectdb.catalogue import SCHEMA_VERSION
 from backups_portal.projects.models import Project
 from backups_portal.ui import moments
 
@@ -46,8 +47,12 @@ class SnapshotQuerySet(LeaseQuerySet):
         return self.filter(state=Snapshot.State.COMPLETED)
 
     def good(self) -> "SnapshotQuerySet":
-        """Select stored snapshots with no failed proof; only these are restored."""
+        """Select stored snapshots with no failed proof."""
         return self.completed().exclude(verdict=Snapshot.Verdict.FAILED)
+
+    def known(self) -> "SnapshotQuerySet":
+        """Leave out what only a newer version of the portal reads."""
+        return self.exclude(schema_version__gt=SCHEMA_VERSION)
 
     def listed(self) -> "SnapshotQuerySet":
         """Select what a Backups page shows: all that has not expired."""
@@ -238,6 +243,19 @@ class Snapshot(Leased):
     def is_good(self) -> bool:
         """Tell whether it is stored and has no failed proof."""
         return self.state == self.State.COMPLETED and self.verdict != self.Verdict.FAILED
+
+    @property
+    def is_newer(self) -> bool:
+        """Tell whether a newer version of the portal made it, and has to read it.
+
+        As far as the row knows: of the same schema in another format, only the manifest tells.
+        """
+        return self.schema_version is not None and self.schema_version > SCHEMA_VERSION
+
+    @property
+    def is_restorable(self) -> bool:
+        """Tell whether a restore may be offered."""
+        return self.is_good and not self.is_newer
 
     @property
     def is_held(self) -> bool:

@@ -54,7 +54,7 @@ class Holding:
     @property
     def is_restorable(self) -> bool:
         """Tell whether restoring the backup brings rows back."""
-        return bool(self.rows) and self.snapshot.is_good
+        return bool(self.rows) and self.snapshot.is_restorable
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,16 @@ def test_what_is_known_of_a_backup(project: Project, program: Program) -> None:
     assert detail == {**newest, "table_rows": {"device": 3}, "check_results": []}
 
 
+def test_a_backup_of_a_newer_version_is_not_restorable(project: Project, program: Program) -> None:
+    newer, other = backups(project, 2)
+    Snapshot.objects.filter(pk=newer.pk).update(schema_version=99)
+    found = program.get(BACKUPS)["items"]
+    assert [one["is_restorable"] for one in found] == [False, True]
+    restorable = program.get(BACKUPS, restorable="true")["items"]
+    assert [one["id"] for one in restorable] == [str(other.pk)]
+    assert program.get(f"{BACKUPS}/{newer.pk}/quote")["is_restorable"] is False
+
+
 def test_the_quote_of_a_backup(project: Project, program: Program) -> None:
     (made,) = backups(project, 1)
     assert program.get(f"{BACKUPS}/{made.pk}/quote") == {

@@ -41,7 +41,7 @@ def list_backups(
     """List the backups that have not expired, newest first."""
     project = owned(request, slug)
     rows = with_uses(Snapshot.objects.filter(project=project).listed()).select_related("hold")
-    found, about = cut((rows.good() if restorable else rows).defer("table_rows"), pages)
+    found, about = cut((rows.good().known() if restorable else rows).defer("table_rows"), pages)
     items = [schemas.Backup(**_shown(row)) for row in _described(project, found)]
     return Page[schemas.Backup](items=items, **about)
 
@@ -59,7 +59,7 @@ def get_quote(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas.Q
     snapshot = backup_of(owned(request, slug), backup_id)
     quote = current_quote()
     return schemas.Quote(
-        is_restorable=snapshot.is_good,
+        is_restorable=snapshot.is_restorable,
         creation_fee=schemas.money(quote.creation_fee),
         running_fee_per_hour=schemas.money(quote.running_fee_per_hour),
         projected_month=schemas.money(quote.projected_month),
@@ -111,7 +111,7 @@ def _shown(row: Row) -> dict[str, Any]:
     )
     return {
         **{name: getattr(snapshot, name) for name in same},
-        "is_restorable": snapshot.is_good,
+        "is_restorable": snapshot.is_restorable,
         "checks": snapshot.checks and schemas.CheckCounts(**snapshot.checks._asdict()),
         "kept_until": row.kept_until,
         "kept_because": row.kept_because,
