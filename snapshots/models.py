@@ -7,7 +7,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from backups_portal.lib.failure_causes import CAUSE_LENGTH
@@ -50,13 +50,24 @@ class SnapshotQuerySet(LeaseQuerySet):
         """Select stored snapshots with no failed proof."""
         return self.completed().exclude(verdict=Snapshot.Verdict.FAILED)
 
+    def bad(self) -> "SnapshotQuerySet":
+        """Select stored snapshots that are known not to restore to what they recorded."""
+        return self.completed().filter(verdict=Snapshot.Verdict.FAILED)
+
+    def replaceable(self) -> "SnapshotQuerySet":
+        """Select bad snapshots whose local date can have another one."""
+        replaced = Snapshot.objects.filter(
+            project=OuterRef("project"), local_date=OuterRef("local_date"), is_replaced=True
+        )
+        return self.bad().exclude(Exists(replaced))
+
     def known(self) -> "SnapshotQuerySet":
         """Leave out what only a newer version of the portal reads."""
         return self.exclude(schema_version__gt=SCHEMA_VERSION)
 
     def listed(self) -> "SnapshotQuerySet":
         """Select what a Backups page shows: all that has not expired."""
-        return self.exclude(state=Snapshot.State.EXPIRED).order_by("-local_date")
+        return self.exclude(state=Snapshot.State.EXPIRED).order_by("-local_date", "is_replaced")
 
     def unfinished(self) -> "SnapshotQuerySet":
         """Select snapshots that are waiting or being taken."""
@@ -102,6 +113,8 @@ class Snapshot(Leased):
     failures = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
     local_date = models.DateField()
+    # It is bad, and its local date has another one; see schedule/replacements.py.
+    is_replaced = models.BooleanField(default=False, db_default=False)
     scheduled_for = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     # The instant whose state it contains.
@@ -156,7 +169,14 @@ class Snapshot(Leased):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["project", "local_date"], name="snapshot_once_per_local_date"
+                fields=["project", "local_date"],
+                condition=Q(is_replaced=False),
+                name="snapshot_once_per_local_date",
+            ),
+            models.UniqueConstraint(
+                fields=["project", "local_date"],
+                condition=Q(is_replaced=True),
+                name="snapshot_replaced_once",
             ),
             models.CheckConstraint(
                 condition=~Q(state="completed") | (Q(taken_at__isnull=False) & ~Q(manifest="")),

@@ -64,6 +64,7 @@ class DayBackup:
 
     Attributes:
         locked_until: Until when nobody can delete it in storage; None if no lock is in force.
+        why_replaced: Why one before it, of the same day, failed its proof; "" if there was none.
     """
 
     id: UUID
@@ -86,6 +87,7 @@ class DayBackup:
     is_held: bool
     copy_state: str | None
     copied_at: datetime | None
+    why_replaced: str = ""
 
     @property
     def was_stored(self) -> bool:
@@ -233,8 +235,12 @@ def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
         return DayLine(day, kind, backup, cause, backup.reason)
     if kind == Kind.FAILED_PROOF:
         return DayLine(day, kind, backup, reason=backup.verdict_reason)
-    late = [note.reason for note in facts.notes if note.day == day.isoformat()]
-    return DayLine(day, kind, backup, reason=late[0] if kind in GOOD and late else "")
+    if kind not in GOOD:
+        return DayLine(day, kind, backup)
+    reasons = [note.reason for note in facts.notes if note.day == day.isoformat()][:1]
+    if backup.why_replaced:
+        reasons.append(f"An earlier backup of this day failed its proof: {backup.why_replaced}")
+    return DayLine(day, kind, backup, reason=" ".join(reasons))
 
 
 def _missed(day: date, run: datetime, facts: Facts) -> DayLine:

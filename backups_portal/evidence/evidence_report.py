@@ -168,17 +168,22 @@ def _backups(scope: Scope) -> dict[date, DayBackup]:
     of_period = Snapshot.objects.filter(
         project=scope.project, local_date__range=(scope.period.first, scope.period.last)
     )
-    rows = of_period.order_by("local_date").values(
+    # What was replaced comes first: the day is that of the other one, which tells of it.
+    rows = of_period.order_by("local_date", "-is_replaced").values(
         *OF_SNAPSHOT,
         is_held=ExpressionWrapper(Q(hold__isnull=False), output_field=BooleanField()),
         copy_state=F("copy__state"),
         copied_at=F("copy__copied_at"),
     )
+    found: dict[date, DayBackup] = {}
     for row in rows:
         if row["locked_until"] and row["locked_until"] <= scope.now:
             # It is over, or a mark of `lock_notes`, and nothing was ever locked until then.
             row["locked_until"] = None
-    return {row["local_date"]: DayBackup(**row) for row in rows}
+        replaced = found.get(row["local_date"])
+        why = replaced.verdict_reason if replaced else ""
+        found[row["local_date"]] = DayBackup(**row, why_replaced=why)
+    return found
 
 
 def _facts(

@@ -10,6 +10,7 @@ from backups_portal.lib.loggers import get_logger
 from snapshots.engine.manifest import Manifest
 from snapshots.integrity.recorded_manifests import note_digest
 from snapshots.models import CheckTally, Snapshot
+from snapshots.schedule.replacements import lock_schedule, plan_replacement
 
 log = get_logger(__name__)
 
@@ -51,12 +52,18 @@ def fail_snapshot(
 ) -> None:
     """Note that it does not restore to what it recorded; nothing uses it then.
 
+    The schedule takes another one if it is the newest.
+
     Args:
         action: What the audit log calls it.
     """
+    now = now or timezone.now()
+    database = lock_schedule(snapshot.project_id)
     Snapshot.objects.filter(pk=snapshot.pk).update(
-        verdict=Snapshot.Verdict.FAILED, verdict_reason=reason, proven_at=now or timezone.now()
+        verdict=Snapshot.Verdict.FAILED, verdict_reason=reason, proven_at=now
     )
+    if database:
+        plan_replacement(database, snapshot, now)
     record(
         action=action,
         actor=None,

@@ -93,7 +93,8 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
     today = local_date(now, database.backup_time_zone)
     first = today - (database.retention_days - 1) * DAY
     found = Snapshot.objects.filter(project=project, local_date__range=(first, today))
-    rows = found.order_by("local_date").values_list(*Day._fields)
+    # A day is that of the last one, and what was replaced comes first.
+    rows = found.order_by("local_date", "-is_replaced").values_list(*Day._fields)
     days = [Day(*row) for row in rows]
     proven = [day for day in days if day.kind == PROVEN]
     sizes = [

@@ -159,7 +159,8 @@ def parse_proof_policy(value: str) -> str:
 def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
     """Find the next run whose local date has no backup, or None if shut down; see `plan_run`.
 
-    A date whose backup failed is run again if the new time has not passed yet.
+    A date whose backup failed or turned out to be bad is run again if the new time has not passed
+    yet.
     """
     project, planned = database.project, database.next_snapshot_at
     if project.state != Project.State.ACTIVE:
@@ -168,6 +169,7 @@ def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
     snapshots = Snapshot.objects.filter(project=project)
     since = last_run(now, at, zone).local_date
     dates = snapshots.filter(local_date__gte=since).exclude(pk__in=snapshots.never_stored())
+    dates = dates.exclude(pk__in=snapshots.replaceable())
     newest = snapshots.newest_good()
     return plan_run(
         now,

@@ -87,8 +87,7 @@ def _tell(project_id: UUID, now: datetime) -> bool:
     if database is None or not _without_backup(now).filter(pk=project_id).exists():
         return False
     newest = Snapshot.objects.good().filter(project=project_id).order_by("-taken_at").first()
-    if newest and _is_of_last_days(newest, now) and _next_due(newest, database) > now - LATE:
-        # The schedule was changed, and the day of the newest backup has no second one.
+    if newest and _is_explained(newest, database, now):
         return False
     day = local_date(now, database.backup_time_zone)
     told = AuditEvent.objects.filter(
@@ -103,9 +102,15 @@ def _tell(project_id: UUID, now: datetime) -> bool:
     return True
 
 
-def _is_of_last_days(newest: Snapshot, now: datetime) -> bool:
-    """Tell whether a change of the time of day explains how old the newest backup is."""
-    return newest.taken_at is not None and newest.taken_at > now - LONGEST_GAP - LATE
+def _is_explained(newest: Snapshot, database: MainDatabase, now: datetime) -> bool:
+    """Tell whether a change of the schedule explains how old the newest good backup is.
+
+    Its day has no second one. But where there was a later one that is bad, nothing is explained.
+    """
+    if newest.taken_at is None or newest.taken_at <= now - LONGEST_GAP - LATE:
+        return False
+    later = Snapshot.objects.bad().filter(project=database.pk, local_date__gt=newest.local_date)
+    return not later.exists() and _next_due(newest, database) > now - LATE
 
 
 def _next_due(newest: Snapshot, database: MainDatabase) -> datetime:

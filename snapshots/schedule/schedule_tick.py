@@ -21,6 +21,7 @@ from snapshots.models import Snapshot
 from snapshots.schedule.backup_settings import plan_next
 from snapshots.schedule.concurrency import full_servers
 from snapshots.schedule.missed_backups import LATE, record_late
+from snapshots.schedule.replacements import release_date
 
 log = get_logger(__name__)
 
@@ -49,7 +50,7 @@ def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
 
     Several may run at once: each project is claimed by one of them. However many runs were
     missed, a project gets one snapshot, that of its latest run, and none where that run's local
-    date has one already, unless that one failed.
+    date has one already, unless that one failed or turned out to be bad.
 
     Returns:
         The new snapshots whose turn it is, for the caller to enqueue; where backups are spread, a
@@ -141,15 +142,7 @@ def _due(row: MainDatabase, now: datetime) -> Due:
 
 def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
     """Insert the snapshots, and return the new ones: not those whose project and date exist."""
-    rows = [
-        Snapshot(
-            project_id=item.project_id,
-            local_date=item.run.local_date,
-            scheduled_for=item.since,
-            lease_until=_waits_until(item, now),
-        )
-        for item in due
-    ]
+    rows = [_queued(item, now) for item in due]
     Snapshot.objects.bulk_create(rows, ignore_conflicts=True)
     ids = [row.id for row in rows]
     new = set(Snapshot.objects.filter(id__in=ids).values_list("id", flat=True))
@@ -159,8 +152,26 @@ def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
         else:
             log.info("local date has a snapshot %s", row.local_date, project=row.project_id)
     kept = {row.project_id for row in rows if row.id in new}
-    again = _queue_failed([item for item in due if item.project_id not in kept], now)
+    others = [item for item in due if item.project_id not in kept]
+    again = [*_queue_failed(others, now), *_replace_bad(others, now)]
     return [*(row for row in rows if row.id in new), *again]
+
+
+def _queued(item: Due, now: datetime) -> Snapshot:
+    return Snapshot(
+        project_id=item.project_id,
+        local_date=item.run.local_date,
+        scheduled_for=item.since,
+        lease_until=_waits_until(item, now),
+    )
+
+
+def _replace_bad(due: Sequence[Due], now: datetime) -> list[Snapshot]:
+    """Queue snapshots of local dates whose stored one turned out to be bad."""
+    rows = [
+        _queued(item, now) for item in due if release_date(item.project_id, item.run.local_date)
+    ]
+    return Snapshot.objects.bulk_create(rows)
 
 
 def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
@@ -184,7 +195,9 @@ def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
         ):
             log.info("failed snapshot queued again", project=item.project_id)
             queued.append(
-                Snapshot.objects.get(project=item.project_id, local_date=item.run.local_date)
+                Snapshot.objects.get(
+                    project=item.project_id, local_date=item.run.local_date, is_replaced=False
+                )
             )
     return queued
 

@@ -247,3 +247,17 @@ def test_two_backups_of_one_calendar_day_belong_to_two_days(project: Project) ->
     report = report_of(project)
     assert kinds(report) == {BAD: "stored", BAD + DAY: "stored"}
     assert report.good == 60
+
+
+def test_a_bad_backup_that_was_replaced_is_told_with_the_day(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    bad = Snapshot.objects.get(project=project, local_date=BAD)
+    is_bad = {"is_replaced": True, "verdict": "failed", "verdict_reason": "3 rows differ."}
+    Snapshot.objects.filter(pk=bad.pk).update(**is_bad)
+    other = backup(project, BAD)
+    # The row that was written last is read last, unless it is asked for in another order.
+    Snapshot.objects.filter(pk=bad.pk).update(rows=1)
+    (line,) = [one for one in report_of(project).days if one.day == BAD]
+    assert line.backup
+    assert (line.kind, line.backup.id) == (Kind.STORED, other.pk)
+    assert line.reason == "An earlier backup of this day failed its proof: 3 rows differ."

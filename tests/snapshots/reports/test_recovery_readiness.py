@@ -76,6 +76,15 @@ class TestStrip:
         assert (named.kind, len(named.cells), named.more) == (MISSED, 10, 20)
         assert named.cells[0].day == TODAY
 
+    def test_a_day_is_that_of_the_backup_that_replaced_a_bad_one(self, project: Project) -> None:
+        bad = back_up(project, 0, verdict="failed", verdict_reason="x", proven_at=NOON)
+        Snapshot.objects.filter(pk=bad.pk).update(is_replaced=True)
+        other = back_up(project, 0, state="queued")
+        assert kinds(project)["coming"] == 1
+        Snapshot.objects.filter(pk=other.pk).update(state="completed", manifest="m", taken_at=NOON)
+        Snapshot.objects.filter(pk=bad.pk).update(rows=1)
+        assert kinds(project)["stored"] == 1
+
     def test_a_failed_proof_counts_as_failed(self, project: Project) -> None:
         back_up(project, 0, verdict="failed", verdict_reason="3 rows differ.", proven_at=NOON)
         assert kinds(project)["failed"] == 1

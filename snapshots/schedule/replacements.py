@@ -1,0 +1,46 @@
+"""A backup that turns out to be bad is replaced on its own day, once.
+
+Once, since what made it bad may make the next one bad too: that one keeps the date, and the next
+day has its own.
+"""
+
+from datetime import date, datetime
+from uuid import UUID
+
+from backups_portal.lib.loggers import get_logger
+from backups_portal.projects.due_times import last_run
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.models import Snapshot
+from snapshots.schedule.backup_settings import plan_next
+
+log = get_logger(__name__)
+
+
+def lock_schedule(project_id: UUID) -> MainDatabase | None:
+    """Lock a running project's schedule, in the caller's transaction.
+
+    Before the backup's row, as the tick does: the two would wait for each other.
+    """
+    rows = MainDatabase.objects.select_for_update(of=("self",))
+    return rows.filter(pk=project_id, project__state=Project.State.ACTIVE).first()
+
+
+def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) -> None:
+    """Make a project due earlier if the bad backup holds the local date at hand, or a later one.
+
+    Now; or at the date's new time, if the schedule was moved to later since.
+    """
+    at_hand = last_run(now, database.backup_time, database.backup_time_zone).local_date
+    is_replaceable = Snapshot.objects.replaceable().filter(pk=snapshot.pk).exists()
+    if snapshot.local_date < at_hand or not is_replaceable:
+        return
+    moment = now if snapshot.local_date == at_hand else plan_next(database, now)
+    rows = MainDatabase.objects.filter(pk=database.pk, next_snapshot_at__gt=moment)
+    if rows.update(next_snapshot_at=moment):
+        log.info("bad backup will be replaced", project=database.pk, at=moment)
+
+
+def release_date(project_id: UUID, day: date) -> bool:
+    """Take a local date from its bad backup; tell whether there was one to take it from."""
+    bad = Snapshot.objects.replaceable().filter(project=project_id, local_date=day)
+    return bool(bad.update(is_replaced=True))

@@ -1,0 +1,168 @@
+"""A bad backup does not hold its day: another one is taken, once, and gaps are told of."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+
+import pytest
+from django.db import IntegrityError, transaction
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.integrity.verdicts import fail_snapshot, pass_snapshot
+from snapshots.models import Snapshot
+from snapshots.schedule.backup_settings import plan_next
+from snapshots.schedule.missed_backups import find_missed
+from snapshots.schedule.schedule_tick import queue_due
+from tests.factories import make_project_row, make_snapshot
+from tests.manifests import make_manifest
+
+pytestmark = pytest.mark.django_db
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+START = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+@pytest.fixture
+def project() -> Project:
+    """One with a run at 02:00, and a good backup of the day before."""
+    project = make_project_row(created_at=START - 9 * DAY)
+    make_snapshot(project, taken_at=START - 22 * HOUR)
+    MainDatabase.objects.update(
+        backup_time=time(2), backup_time_zone="UTC", next_snapshot_at=START + 2 * HOUR
+    )
+    return project
+
+
+@dataclass
+class Days:
+    """Hours of a project: backups are stored at once, and each found bad or not some hours later.
+
+    Attributes:
+        verdicts: By date, of each backup after the other: hours until it is found bad; None: good.
+        moves: Hours since START at which the owner moves the time of day, and to which hour.
+    """
+
+    project: Project
+    verdicts: dict[int, list[int | None]]
+    moves: dict[int, int] = field(default_factory=dict)
+    missed_at: list[int] = field(default_factory=list)
+
+    def go(self, hours: int) -> None:
+        found_bad: dict[int, Snapshot] = {}
+        for hour in range(hours):
+            now = START + hour * HOUR
+            if hour in self.moves:
+                self._move(now, self.moves[hour])
+            if snapshot := found_bad.pop(hour, None):
+                fail_snapshot(snapshot, reason="Rows are missing.", now=now)
+            for pk in queue_due(now):
+                snapshot = self._store(pk, now)
+                verdicts = self.verdicts.get(snapshot.local_date.day, [])
+                if verdicts and (later := verdicts.pop(0)) is not None:
+                    found_bad[hour + later] = snapshot
+            if find_missed(now):
+                self.missed_at.append(hour)
+
+    def _move(self, now: datetime, hour: int) -> None:
+        MainDatabase.objects.update(backup_time=time(hour))
+        database = MainDatabase.objects.get()
+        MainDatabase.objects.update(next_snapshot_at=plan_next(database, now))
+
+    def _store(self, pk: object, now: datetime) -> Snapshot:
+        Snapshot.objects.filter(pk=pk).update(
+            state="completed", taken_at=now, manifest=f"{pk}", lease_until=None
+        )
+        return Snapshot.objects.get(pk=pk)
+
+    @property
+    def longest_gap(self) -> timedelta:
+        moments = Snapshot.objects.good().order_by("taken_at").values_list("taken_at", flat=True)
+        return max(later - earlier for earlier, later in pairwise(moments))
+
+    @property
+    def dates(self) -> list[int]:
+        rows = Snapshot.objects.order_by("taken_at").values_list("local_date", flat=True)
+        return [day.day for day in rows]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "moves", "dates", "longest", "missed_at"),
+    [
+        # Nothing is bad: one a day.
+        ({}, {}, [22, 23, 24, 25], 24, []),
+        # Found bad after an hour, or late in the day: another one of that day at once.
+        ({23: [1]}, {}, [22, 23, 23, 24, 25], 25, []),
+        ({23: [20]}, {}, [22, 23, 23, 24, 25], 44, []),
+        # That one is bad, too: it keeps the day, which is told of.
+        ({23: [1, 1]}, {}, [22, 23, 23, 24, 25], 48, [5, 24]),
+        ({23: [1, 1], 24: [1, 1]}, {}, [22, 23, 23, 24, 24, 25], 72, [5, 24, 48]),
+        # Found bad when the next day has its own: nothing is replaced.
+        ({23: [24]}, {}, [22, 23, 24, 25], 48, []),
+        # The time is moved to 23:00, before or after it is found: no reason to leave out the day.
+        ({23: [1]}, {10: 23}, [22, 23, 23, 24], 44, []),
+        ({23: [8]}, {9: 23}, [22, 23, 23, 24], 45, [10]),
+        ({23: [1, 1]}, {10: 23}, [22, 23, 23, 24], 69, [5, 24]),
+    ],
+)
+def test_days_with_bad_backups(
+    project: Project,
+    verdicts: dict[int, list[int | None]],
+    moves: dict[int, int],
+    dates: list[int],
+    longest: int,
+    missed_at: list[int],
+) -> None:
+    days = Days(project, {day: list(found) for day, found in verdicts.items()}, moves)
+    days.go(52)
+    assert days.dates == dates
+    assert days.longest_gap == longest * HOUR
+    assert days.missed_at == missed_at
+
+
+def bad(project: Project, taken_at: datetime, **fields: object) -> Snapshot:
+    found = {"verdict": "failed", "verdict_reason": "Rows are missing.", "proven_at": taken_at}
+    return make_snapshot(project, taken_at=taken_at, **{**found, **fields})
+
+
+def test_a_moved_schedule_runs_on_the_day_that_is_bad(project: Project) -> None:
+    bad(project, START + 2 * HOUR)
+    MainDatabase.objects.update(backup_time=time(23), next_snapshot_at=START + 26 * HOUR)
+    planned = plan_next(MainDatabase.objects.get(), START + 10 * HOUR)
+    assert planned == START + 23 * HOUR
+    MainDatabase.objects.update(next_snapshot_at=planned)
+    (pk,) = queue_due(START + 23 * HOUR)
+    assert Snapshot.objects.get(pk=pk).local_date == START.date()
+
+
+def test_a_bad_one_that_passes_after_all_stays_beside_the_other(project: Project) -> None:
+    """Its storage was repaired, say."""
+    first = make_snapshot(project, taken_at=START + 2 * HOUR)
+    MainDatabase.objects.update(next_snapshot_at=START + 26 * HOUR)
+    fail_snapshot(first, reason="Rows are missing.", now=START + 3 * HOUR)
+    assert len(queue_due(START + 3 * HOUR)) == 1
+    pass_snapshot(first, make_manifest(project.pk), restore_seconds=1)
+    listed = Snapshot.objects.filter(project=project).listed()
+    assert [one.is_replaced for one in listed] == [False, True, False]
+    assert first in Snapshot.objects.good()
+
+
+@pytest.mark.parametrize("state", ["shut_down", "removed"])
+def test_nothing_is_replaced_of_a_project_that_does_not_run(project: Project, state: str) -> None:
+    snapshot = make_snapshot(project, taken_at=START + 2 * HOUR)
+    MainDatabase.objects.update(next_snapshot_at=None)
+    Project.objects.update(state=state)
+    fail_snapshot(snapshot, reason="Rows are missing.", now=START + 3 * HOUR)
+    assert MainDatabase.objects.get().next_snapshot_at is None
+    assert AuditEvent.objects.filter(action="proof.failed").exists()
+
+
+@pytest.mark.parametrize(
+    ("is_replaced", "name"),
+    [(False, "snapshot_once_per_local_date"), (True, "snapshot_replaced_once")],
+)
+def test_the_database_refuses_a_third(project: Project, is_replaced: bool, name: str) -> None:
+    day = date(2026, 11, 23)
+    for replaced in (False, True):
+        make_snapshot(project, local_date=day, is_replaced=replaced)
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        make_snapshot(project, local_date=day, is_replaced=is_replaced)
