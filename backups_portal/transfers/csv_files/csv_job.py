@@ -87,6 +87,12 @@ class CsvJob(LeasedJob[CsvRequest]):
         self.counts: JsonObject = {}
 
     @property
+    def mark(self) -> str:
+        """Return the file that is stored with an import's rows, and says how many."""
+        # Earlier versions named it by the 24 digits of a job.
+        return f"{WAITING}jobs/{self.pk.hex[-24:]}"
+
+    @property
     def is_export(self) -> bool:
         """Tell whether the file is written."""
         return bool(self.row.work == CsvRequest.Work.EXPORT)
@@ -138,9 +144,11 @@ class CsvJob(LeasedJob[CsvRequest]):
         return {"reason": " ".join(filter(None, said)), "cause": cause}
 
     def give_up(self, error: Exception, **fields: object) -> None:
-        self.counts = NOTHING_EXPORTED if self.is_export else NOTHING_IMPORTED
+        stored = self._stored_before()
+        self.counts = stored or (NOTHING_EXPORTED if self.is_export else NOTHING_IMPORTED)
         self._end()
-        self._tell_why()
+        if stored is None:
+            self._tell_why()
 
     def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, reason=self.failure)
@@ -187,17 +195,37 @@ class CsvJob(LeasedJob[CsvRequest]):
         A mark is stored with them: a worker that was killed before it could record them is
         followed by one that only does that.
         """
-        # Earlier versions named it by the 24 digits of a job.
-        mark = f"{WAITING}jobs/{self.pk.hex[-24:]}"
         # A worker that lost its lease may still be at it.
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [mark])
-        if find_file(connection, mark):
-            with spool_file(connection, mark) as file:
-                return dict(json.loads(file.read() or b"{}"))
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self.mark])
+        stored = self._read_mark(connection)
+        if stored is not None:
+            return stored
         done = self._store(connection)
         counts = {"rows": done.rows, "already there": done.known, "bad": done.bad}
-        put_file(connection, path=mark, content=json.dumps(counts).encode())
+        put_file(connection, path=self.mark, content=json.dumps(counts).encode())
         return counts
+
+    def _read_mark(self, connection: Connection) -> JsonObject | None:
+        if find_file(connection, self.mark) is None:
+            return None
+        with spool_file(connection, self.mark) as file:
+            return dict(json.loads(file.read() or b"{}"))
+
+    def _stored_before(self) -> JsonObject | None:
+        """Return what a killed attempt has stored but not recorded, if that can be read.
+
+        The right, the device or the project may be gone since: the rows came before.
+        """
+        asked = self.row
+        if self.is_export or asked.attempts < 2 or asked.project.state == Project.State.REMOVED:
+            return None
+        try:
+            dsn = project_dsn(asked.project)
+            with pgsession.connect(dsn, settings=pgsession.PAGE) as connection:
+                return self._read_mark(connection)
+        except psycopg.Error:
+            log.warning("what was imported before is not known", csv=self.pk, exc_info=True)
+            return None
 
     def _store(self, connection: Connection) -> Imported:
         """Store the records, and say in files beside theirs what kept rows out."""

@@ -200,7 +200,8 @@ class TestTwice:
             assert second.result().failure == ""
         assert (count_rows(backup), events()) == (10, [{"rows": 7}])
 
-    def test_what_was_stored_but_not_recorded_is_only_recorded(
+    @pytest.fixture
+    def _unrecorded(
         self, backup: Project, request_row: CsvRequest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The portal's own database goes away just behind the commit of the project's."""
@@ -213,6 +214,27 @@ class TestTwice:
             with pytest.raises(OperationalError):
                 csv_job.run_csv(request_row.pk)
         assert (count_rows(backup), events()) == (13, [])
+
+    @pytest.mark.usefixtures("_unrecorded")
+    @pytest.mark.parametrize("gone", ["device", "project", "attempts"])
+    def test_what_was_stored_is_recorded_also_if_the_next_attempt_is_refused(
+        self, backup: Project, request_row: CsvRequest, gone: str
+    ) -> None:
+        if gone == "device":
+            with open_project(backup) as database:
+                database.execute("DELETE FROM device WHERE id = %s", [DEVICE])
+        elif gone == "project":
+            Project.objects.update(state=Project.State.SHUT_DOWN)
+        else:
+            CsvRequest.objects.update(attempts=MAX_ATTEMPTS)
+        run_late(request_row)
+        assert events() == [{"rows": 3, "already there": 0, "bad": 0}]
+        assert (CsvRequest.objects.count(), said(backup)) == (0, None)
+
+    @pytest.mark.usefixtures("_unrecorded")
+    def test_what_was_stored_but_not_recorded_is_only_recorded(
+        self, backup: Project, request_row: CsvRequest
+    ) -> None:
         run_late(request_row)
         assert (count_rows(backup), events()) == (
             *(13, [{"rows": 3, "already there": 0, "bad": 0}]),
