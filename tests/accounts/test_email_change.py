@@ -100,6 +100,31 @@ def test_the_old_address_is_told_by_a_worker_once_the_change_is_committed(
     assert mail.outbox[-1].to == ["olivia@example.com"]
 
 
+@pytest.mark.usefixtures("letters")
+@pytest.mark.parametrize("minutes", [[1, 5, 30, 120], [90], [], [0, 31]])
+def test_a_notice_waits_for_a_mail_server_as_long_as_notifications_do(
+    minutes: list[int], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.NOTIFICATION_RETRY_MINUTES = minutes
+    waits, again = [], tasks.send_notice.signature_from_request
+
+    def waiting(*arguments: Any, **options: Any) -> Any:
+        waits.append(options["countdown"])
+        return again(*arguments, **options)
+
+    def away(_: EmailMessage) -> int:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(EmailMessage, "send", away)
+    monkeypatch.setattr(tasks.send_notice, "signature_from_request", waiting)
+    arguments = ("account/email/email_changed", "olivia@example.com", {})
+    assert isinstance(tasks.send_notice.apply(arguments).result, ConnectionRefusedError)
+    # The last one is made before it is seen that there are enough.
+    assert sum(waits[: len(tasks.notice_waits())]) == 60 * sum(minutes)
+    # Redis hands a message out again that a worker has had for an hour.
+    assert max([seconds for seconds in waits if seconds], default=0) < 3600
+
+
 def test_the_old_address_is_told_while_redis_is_away(
     client: Client,
     account: Account,
