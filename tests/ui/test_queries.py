@@ -1,5 +1,6 @@
 """A page asks the database as often for many rows as for one, whatever it lists."""
 
+import secrets
 from datetime import datetime, timedelta
 
 import pytest
@@ -9,9 +10,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from backups_portal.access_tokens.models import AccessToken
+from backups_portal.access_tokens.scopes import Scope
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
 from backups_portal.billing.models import Charge
+from backups_portal.notifications.models import Delivery
 from backups_portal.objectives.models import Breach, Objective
 from backups_portal.projects.models import Invitation, Project
 from snapshots.models import Hold, Snapshot
@@ -20,11 +24,11 @@ from tests import factories
 pytestmark = pytest.mark.django_db
 FEW, MANY = 1, 40
 # Pages of an account, of a project, of one of its backups.
-OF_ACCOUNT = ("projects", "security", "all-charges")
+OF_ACCOUNT = ("projects", "security", "all-charges", "access-tokens")
 OF_PROJECT = (
     *("project", "main-database", "objectives", "backups", "backups-find", "backups-checks"),
     *("transfers", "data", "ids", "members", "charges", "evidence", "activity", "shut-down"),
-    *("api", "tokens", "api-reference"),
+    *("api", "tokens", "api-reference", "notifications"),
 )
 OF_SNAPSHOT = (
     *("snapshot", "snapshot-devices", "snapshot-excluded", "snapshot-restores"),
@@ -77,6 +81,35 @@ class Filled:
         self._miss(moment)
         record(action="backup.held", actor=self.owner, project=self.project, subject="A backup")
         Client().force_login(self.owner)
+        self._grant(place)
+        self._notify(place)
+
+    def _grant(self, place: int) -> None:
+        AccessToken.objects.create(
+            account=self.owner,
+            name=f"Script {place}",
+            digest=secrets.token_bytes(32),
+            last_four="0000",
+            scopes=Scope.values[: 1 + place % 2],
+            last_used_at=timezone.now(),
+        )
+
+    def _notify(self, place: int) -> None:
+        """Tell everybody who owns the project, and the webhook."""
+        other = factories.make_account()
+        factories.make_membership(self.project, other, role="owner")
+        for channel, account in (("email", self.owner), ("email", other), ("webhook", None)):
+            Delivery.objects.create(
+                project=self.project,
+                event_id=place,
+                kind="restore",
+                channel=channel,
+                account=account,
+                message={"data": {"subject": other.name}},
+                state="failed",
+                finished_at=timezone.now(),
+                reason="The server did not answer.",
+            )
 
     def _miss(self, moment: datetime) -> None:
         for kind in Objective.Kind.values:
