@@ -57,6 +57,7 @@ class Selection:
         values: Text forms, so that `7` is the number 7.
         compared: A name of OPERATORS and the number that a value is compared with.
         located: Only those with a location.
+        valued: Only those with a value: records of any type can lack it.
         after: Only those that come later than this position in the order that is asked for.
     """
 
@@ -67,6 +68,7 @@ class Selection:
     end: datetime | None = None
     compared: tuple[str, float] | None = None
     located: bool = False
+    valued: bool = False
     after: Position | None = None
     descending: bool = True
 
@@ -88,6 +90,7 @@ class Selection:
             ("time <= %(end)s", {"end": self.end}) if self.end else None,
             _compares(*self.compared) if self.compared else None,
             ("location IS NOT NULL", {}) if self.located else None,
+            ("num_nonnulls(number_value, text_value) > 0", {}) if self.valued else None,
             self._is_after(self.after) if self.after else None,
         )
 

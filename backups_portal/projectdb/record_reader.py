@@ -32,8 +32,7 @@ RECORD = f"""concat('{{"id":"', %(prefix)s::text, lpad(to_hex(id), 16, '0'), '",
     %(device)s::text, head, to_char(time, {STAMP}), '","group":', to_json(group_key),
     CASE type WHEN 'number' THEN ',"value":' || to_json(number_value)
               WHEN 'string' THEN ',"value":' || to_json(text_value)
-              WHEN 'boolean' THEN CASE number_value WHEN 0 THEN ',"value":false'
-                                                    ELSE ',"value":true' END END,
+              WHEN 'boolean' THEN ',"value":' || to_json(number_value <> 0) END,
     ',"location":{{"type":"Point","coordinates":[' || to_json(location[0]) || ','
         || to_json(location[1]) || ']}}',
     ',"metadata":' || metadata, ',"created_at":"', to_char({CREATED}, {STAMP}), '"}}')"""
@@ -244,14 +243,14 @@ def aggregate_by(
     function: str,
     interval: str,
 ) -> list[tuple[datetime, float]]:
-    """Compute one number for each interval, by its start; newest first."""
+    """Compute one number for each interval that has numbers, by its start; newest first."""
     device = device.of_types(NUMERIC)
     where, values = selection.conditions()
     bucket = f"date_trunc('{_checked(interval, INTERVALS)}', time, 'UTC')"
     number = f"{_checked(function, AGGREGATES)}(number_value)"
     statement = (
         f"SELECT {bucket}, {number} FROM {FROM}{where}"  # noqa: S608 - words that were checked
-        f" GROUP BY 1 ORDER BY 1 DESC LIMIT {MAX_BUCKETS}"
+        f" GROUP BY 1 HAVING count(number_value) > 0 ORDER BY 1 DESC LIMIT {MAX_BUCKETS}"
     )
     return _over(connection, device, statement, values)
 

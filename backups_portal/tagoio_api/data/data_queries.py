@@ -22,6 +22,7 @@ SINGLE = {
     "first": False,
 }
 EXTREME = {"min": "number_value", "max": "number_value DESC"}
+OF_VALUES = ("last_value", "first_value")
 QUERIES = frozenset({*SINGLE, *EXTREME, DEFAULT, *("count", "avg", "sum"),
                      *("aggregate", "conditional")})  # fmt: skip
 
@@ -59,7 +60,7 @@ class DataQuery:
         """Return the types of values that the query looks at."""
         if self.query in EXTREME:
             return NUMERIC
-        return VALUED if self.query in ("last_value", "first_value") else TYPES
+        return VALUED if self.query in OF_VALUES else TYPES
 
     @property
     def order(self) -> str:
@@ -102,6 +103,7 @@ def parse_data_query(text: str, prefix: str) -> DataQuery:
         end=parse_since(end, "end_date") if end else None,
         compared=_compared(asked, function) if query == "conditional" else None,
         located=query in ("last_location", "first_location"),
+        valued=query in (*EXTREME, *OF_VALUES),
         descending=SINGLE.get(query, _descending(query_strings.text(asked.get("ordination")))),
     )
     return DataQuery(

@@ -16,13 +16,16 @@ from psycopg import Connection
 from backups_portal.transfers.move.series_map import Side
 
 # Most records are a number and nothing else, and making a row of columns costs more than hashing.
-# A zone by its name would be looked up for each row.
+# A zone by its name would be looked up for each row. PostgreSQL's hash of zero is the seed, and
+# that of a missing value in a row 0: without another seed, no value and no place would be like
+# zeros. All other rows keep the hash that the ledgers of transfers under way have of them.
 ROW_HASH = """hashtextextended(v.group_key, timestamp_hash_extended(
     v.time AT TIME ZONE INTERVAL '0',
     CASE WHEN v.text_value IS NULL AND v.location IS NULL AND v.metadata IS NULL
-    THEN coalesce(hashfloat8extended(v.number_value, 0), 0)
+    THEN coalesce(hashfloat8extended(v.number_value, 0), 1)
     ELSE hash_record_extended(ROW(v.number_value, v.text_value, v.location[0], v.location[1],
-        v.metadata::text), 0) END))"""
+        v.metadata::text),
+        CASE WHEN 0 IN (v.number_value, v.location[0], v.location[1]) THEN 1 ELSE 0 END) END))"""
 SERIES = """unnest(%(series)s::integer[], %(lanes)s::integer[], %(seeds)s::bigint[])
     AS s (id, lane, seed)"""
 IN_SLICE = "v.time >= %(since)s AND v.time < %(until)s"
