@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from backups_portal.lib.failure_causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
-from backups_portal.projectdb.catalogue import SCHEMA_VERSION
+from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from backups_portal.projects.models import Project
 from backups_portal.ui import moments
 

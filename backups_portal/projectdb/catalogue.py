@@ -11,8 +11,6 @@ from enum import Enum
 
 from backups_portal.projectdb.columns import Column, ColumnType
 
-SCHEMA_VERSION = 1
-
 
 class Treatment(Enum):
     """What happens to a column on the way from a database through a snapshot into a new one."""

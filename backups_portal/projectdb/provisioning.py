@@ -11,7 +11,6 @@ from psycopg import Connection, sql
 from backups_portal.lib import pgsession
 from backups_portal.lib.failure_causes import Cause, driver_cause
 from backups_portal.lib.scram import make_verifier
-from backups_portal.projectdb.catalogue import SCHEMA_VERSION
 from backups_portal.projectdb.cluster_names import (
     GRANTS,
     INTERNAL_TABLES,
@@ -27,6 +26,7 @@ from backups_portal.projectdb.cluster_names import (
 )
 from backups_portal.projectdb.database_url import database_url
 from backups_portal.projectdb.lock_holders import find_visitor
+from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 
 # What templates are copied from if a superuser has made it (large_objects.sql).
 BASE = "backups_portal_base"

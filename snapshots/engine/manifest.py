@@ -15,7 +15,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter
 
-from backups_portal.projectdb.catalogue import SCHEMA_VERSION
+from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from snapshots.engine.errors import DamagedSnapshotError, UnsupportedFormatError
 from snapshots.engine.layout import manifest_key
 from snapshots.engine.manifest_consistency import check_consistency, load_unambiguous

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from backups_portal.projectdb.catalogue import (
     BY_NAME,
-    SCHEMA_VERSION,
     VARIABLE,
     Table,
     digest_columns,
 )
+from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from snapshots.engine.layout import segment_key
 
 if TYPE_CHECKING:

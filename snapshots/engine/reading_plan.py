@@ -9,11 +9,11 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.catalogue import (
     RESOURCE_TABLES,
-    SCHEMA_VERSION,
     VARIABLE,
     Table,
     digest_columns,
 )
+from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from snapshots.engine.contents_index import KeptCells, keep_cells, keep_nothing
 from snapshots.engine.day_device_counts import SeriesDevices
 from snapshots.engine.errors import EngineError, SourceError

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from backups_portal.lib import liveness
 from backups_portal.lib.failure_causes import Cause
-from backups_portal.projectdb.catalogue import SCHEMA_VERSION
+from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from backups_portal.projects.database_dsn import admin_dsn
 from backups_portal.projects.models import DatabaseServer, Project
 from snapshots.engine.encryption import keys_folder
