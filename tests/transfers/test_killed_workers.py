@@ -43,12 +43,12 @@ MOVE_PLACES = [
     f"behind {MOVE}.move_run.end_batch 2",
     f"behind {MOVE}.parallel_batches._finish_one 2",
     # Its line is written, and not committed.
-    f"behind {RUN}.record",
+    f"behind {RUN}.record_transfer",
 ]
 UNDO_PLACES = [
     f"behind {MOVE}.transfer_undo._take_back 2",
     f"before {MOVE}.transfer_undo._undo_resources",
-    f"behind {RUN}.record",
+    f"behind {RUN}.record_transfer",
 ]
 
 
