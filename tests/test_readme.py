@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
 
 ROOT = Path(settings.BASE_DIR)
 README = (ROOT / "README.md").read_text()
@@ -163,6 +163,23 @@ def test_every_command_is_described() -> None:
     }
     # The demo has a page of its own.
     assert first_column(section("commands.md", "Commands")) == ours - {"demo"}
+
+
+# Their parts, such as `snapshots diff`, take options of their own.
+WITH_PARTS = {"database_servers", "snapshots"}
+
+
+def test_the_commands_that_print_no_json_are_named() -> None:
+    page = section("commands.md", "Commands")
+    (sentence,) = re.findall(r"^All but (.*) take `--json`", page, flags=re.MULTILINE)
+    others = {name for name in first_column(page) - WITH_PARTS if "--json" not in usage(name)}
+    assert set(re.findall(r"`(\w+)`", sentence)) == others
+
+
+def usage(name: str) -> str:
+    """Return what a command says of itself with `--help`."""
+    command = load_command_class(get_commands()[name], name)
+    return command.create_parser("manage.py", name).format_help()
 
 
 def test_the_readme_is_short() -> None:
