@@ -8,6 +8,8 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
+from backups_portal.notifications.messages import KINDS
+
 ROOT = Path(settings.BASE_DIR)
 README = (ROOT / "README.md").read_text()
 DOCS = ROOT / ".github" / "docs"
@@ -180,6 +182,15 @@ def usage(name: str) -> str:
     """Return what a command says of itself with `--help`."""
     command = load_command_class(get_commands()[name], name)
     return command.create_parser("manage.py", name).format_help()
+
+
+# A heartbeat says that a backup is stored, and the weekly digest is an e-mail.
+NO_WEBHOOKS = {"snapshot.completed", "notifications.digest"}
+
+
+def test_every_type_of_a_webhook_is_described() -> None:
+    page = section("notifications.md", "Notifications")
+    assert set(re.findall(r"`(\w+\.\w+)`", page)) == KINDS.keys() - NO_WEBHOOKS
 
 
 def test_the_readme_is_short() -> None:
