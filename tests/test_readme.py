@@ -117,6 +117,12 @@ def test_every_setting_is_described_with_its_default() -> None:
     assert rows() == {name: shown(name, default) for name, default in reads().items()}
 
 
+def test_the_settings_that_are_required_are_named() -> None:
+    (sentence,) = re.findall(r"[^.]* (?:is|are) required", section("settings.md", "Settings"))
+    wanted = re.findall(r'^(?:\w+ = )?env\.required\(\s*"(\w+)"', SETTINGS, flags=re.MULTILINE)
+    assert re.findall(r"`(\w+)`", sentence) == wanted
+
+
 def composed() -> dict[str, str | None]:
     """What compose gives the portal's containers: a default, or None where it has none."""
     block = COMPOSE.split("environment: &environment\n", 1)[1].split("\nservices:", 1)[0]
