@@ -2,13 +2,36 @@
 
 import ast
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.core.management import get_commands, load_command_class
 
+from backups_portal.accounts.sign_in_limits import (
+    ACCOUNT,
+    ADDRESS,
+    DOWNLOAD,
+    PASSWORD_AGAIN,
+    SIGN_IN,
+)
+from backups_portal.evidence.evidence_report import MAX_ROWS
+from backups_portal.evidence.restore_history import MAX_RESTORES
+from backups_portal.evidence.settings_history import MAX_CHANGES
+from backups_portal.lib.asgi_client import BODY_SECONDS
+from backups_portal.lib.gunicorn_worker import HEAD_SECONDS
+from backups_portal.lib.wsgi_bridge import WAITING_THREADS
+from backups_portal.notifications.delivery import KEPT
 from backups_portal.notifications.messages import KINDS
+from backups_portal.notifications.webhook_request import LONGEST_PAUSE
+from backups_portal.notifications.webhook_request import SECONDS as WEBHOOK_SECONDS
+from backups_portal.portal_api.result_pages import MAX_ITEMS
+from backups_portal.portal_api.routes.backup_records import MAX_RECORDS
+from backups_portal.portal_api.view_wrapper import MAX_BODY_BYTES
+from backups_portal.tagoio_api.streams.events import MAX_KEPT, MAX_KEPT_BYTES
+from snapshots.engine.bucket_settings import CONNECTION, RETRIES
+from snapshots.engine.full_reread import MAX_COUNTED_ROWS
 
 ROOT = Path(settings.BASE_DIR)
 README = (ROOT / "README.md").read_text()
@@ -197,6 +220,42 @@ NO_WEBHOOKS = {"snapshot.completed", "notifications.digest"}
 def test_every_type_of_a_webhook_is_described() -> None:
     page = section("notifications.md", "Notifications")
     assert set(re.findall(r"`(\w+\.\w+)`", page)) == KINDS.keys() - NO_WEBHOOKS
+
+
+IN_WORDS = {8: "eight", 10: "ten"}
+MINUTE = timedelta(minutes=1)
+NUMBERS = {
+    "notifications.md": (
+        f"not answered with 2xx within {IN_WORDS[int(WEBHOOK_SECONDS)]} seconds",
+        f"down to every {IN_WORDS[LONGEST_PAUSE // MINUTE]} minutes",
+        f"what was sent in the last {KEPT.days} days",
+    ),
+    "portal-api.md": (
+        f"`limit` up to {MAX_ITEMS}, `next_page`",
+        f"newest first, up to {MAX_RECORDS:,} a page",
+        f"Bodies have at most {MAX_BODY_BYTES // 10**6} MB",
+    ),
+    "storage-and-keys.md": (
+        f"up to {MAX_ROWS:,} of a list ({MAX_RESTORES:,} restores, {MAX_CHANGES:,} changes of",
+        *(f"| `{name}` | `{value}` |" for name, value in RETRIES.items()),
+        *(f"| `{name}` | `{CONNECTION[name]}` |" for name in ("read_timeout", "timeout")),
+    ),
+    "tagoio-clients.md": (f"({MAX_KEPT} events of up to {MAX_KEPT_BYTES // 1000} kB each)",),
+    "operating.md": (f"up to {WAITING_THREADS} more that wait for slow clients",),
+    "../SECURITY.md": (
+        f"{SIGN_IN.tries} tries of an account from an address in a quarter of an hour",
+        f"{ADDRESS.tries} of an address, {ACCOUNT.tries} of an account an hour",
+        f"{PASSWORD_AGAIN.tries} tries in a quarter of an hour in a browser, {DOWNLOAD.tries} of",
+        f"in {MAX_COUNTED_ROWS:,} rows more",
+        f"headers have {HEAD_SECONDS:g} seconds and bodies {BODY_SECONDS:g}",
+    ),
+}
+
+
+@pytest.mark.parametrize("page", NUMBERS)
+def test_the_limits_of_a_page_are_those_of_the_code(page: str) -> None:
+    text = (DOCS / page).read_text()
+    assert [phrase for phrase in NUMBERS[page] if phrase not in text] == []
 
 
 def test_the_readme_is_short() -> None:
