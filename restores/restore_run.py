@@ -140,11 +140,12 @@ class RestoreJob(BuildJob[Restore]):
         self.renew()
         self._hold_right()
         restore, source = self.row, self.row.snapshot.project
+        backups = _settings_of(source)
         project = publish_project(
             instance=instance,
             name=check_name(restore.name, restore.requested_by),
             owner=restore.requested_by,
-            settings=_settings_of(source),
+            settings=backups,
             quote=Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
             reason=f"Restored from {source.name}"[:200],
         )
@@ -161,14 +162,23 @@ class RestoreJob(BuildJob[Restore]):
             indexes_due_at=timezone.now() + AGAIN,
             **({"rows_done": rows} if rows else {}),
         )
+        self._record_project(project, source, backups.first_run)
+        log.info("restore %s made project %s", self.pk, project.pk)
+
+    def _record_project(self, project: Project, source: Project, first_run: datetime) -> None:
+        """Write what became of the restore, and in the new project where it comes from."""
+        actor, restore = self.row.requested_by, {"restore": str(self.pk)}
         record(
             action="restore.completed",
-            actor=restore.requested_by,
+            actor=actor,
             project=source,
             subject=project.name,
-            details={"restore": str(self.pk), "new_project": str(project.pk)},
+            details={**restore, "new_project": str(project.pk)},
         )
-        log.info("restore %s made project %s", self.pk, project.pk)
+        origin = {"restored_from": source.name, "first_backup": first_run.isoformat()}
+        record(
+            action="project.created", actor=actor, project=project, details={**restore, **origin}
+        )
 
     def _record(self, action: str, actor: Account | None, **details: str) -> None:
         record(

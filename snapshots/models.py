@@ -77,6 +77,25 @@ class SnapshotQuerySet(LeaseQuerySet):
         """Select snapshots that failed before they were stored."""
         return self.filter(state=Snapshot.State.FAILED, taken_at=None)
 
+    def queue_again(self, since: datetime, *, lease_until: datetime) -> int:
+        """Queue snapshots that have failed, with all their tries; return a count.
+
+        Args:
+            since: When they are due now.
+        """
+        return self.update(
+            state=Snapshot.State.QUEUED,
+            scheduled_for=since,
+            lease_until=lease_until,
+            # Not the first: the next one removes what an earlier one may have published.
+            attempts=1,
+            failures=0,
+            reason="",
+            cause="",
+            retry_at=None,
+            finished_at=None,
+        )
+
     def half_removed(self) -> "SnapshotQuerySet":
         """Select snapshots that have expired and are in storage still."""
         return self.filter(state=Snapshot.State.EXPIRED, removed_at=None)

@@ -2,11 +2,36 @@
 
 import ast
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import get_commands
+from django.core.management import get_commands, load_command_class
+
+from backups_portal.accounts.sign_in_limits import (
+    ACCOUNT,
+    ADDRESS,
+    DOWNLOAD,
+    PASSWORD_AGAIN,
+    SIGN_IN,
+)
+from backups_portal.evidence.evidence_report import MAX_ROWS
+from backups_portal.evidence.restore_history import MAX_RESTORES
+from backups_portal.evidence.settings_history import MAX_CHANGES
+from backups_portal.lib.asgi_client import BODY_SECONDS
+from backups_portal.lib.gunicorn_worker import HEAD_SECONDS
+from backups_portal.lib.wsgi_bridge import WAITING_THREADS
+from backups_portal.notifications.delivery import KEPT
+from backups_portal.notifications.messages import KINDS
+from backups_portal.notifications.webhook_request import LONGEST_PAUSE
+from backups_portal.notifications.webhook_request import SECONDS as WEBHOOK_SECONDS
+from backups_portal.portal_api.result_pages import MAX_ITEMS
+from backups_portal.portal_api.routes.backup_records import MAX_RECORDS
+from backups_portal.portal_api.view_wrapper import MAX_BODY_BYTES
+from backups_portal.tagoio_api.streams.events import MAX_KEPT, MAX_KEPT_BYTES
+from snapshots.engine.bucket_settings import CONNECTION, RETRIES
+from snapshots.engine.full_reread import MAX_COUNTED_ROWS
 
 ROOT = Path(settings.BASE_DIR)
 README = (ROOT / "README.md").read_text()
@@ -115,6 +140,12 @@ def test_every_setting_is_described_with_its_default() -> None:
     assert rows() == {name: shown(name, default) for name, default in reads().items()}
 
 
+def test_the_settings_that_are_required_are_named() -> None:
+    (sentence,) = re.findall(r"[^.]* (?:is|are) required", section("settings.md", "Settings"))
+    wanted = re.findall(r'^(?:\w+ = )?env\.required\(\s*"(\w+)"', SETTINGS, flags=re.MULTILINE)
+    assert re.findall(r"`(\w+)`", sentence) == wanted
+
+
 def composed() -> dict[str, str | None]:
     """What compose gives the portal's containers: a default, or None where it has none."""
     block = COMPOSE.split("environment: &environment\n", 1)[1].split("\nservices:", 1)[0]
@@ -163,6 +194,68 @@ def test_every_command_is_described() -> None:
     }
     # The demo has a page of its own.
     assert first_column(section("commands.md", "Commands")) == ours - {"demo"}
+
+
+# Their parts, such as `snapshots diff`, take options of their own.
+WITH_PARTS = {"database_servers", "snapshots"}
+
+
+def test_the_commands_that_print_no_json_are_named() -> None:
+    page = section("commands.md", "Commands")
+    (sentence,) = re.findall(r"^All but (.*) take `--json`", page, flags=re.MULTILINE)
+    others = {name for name in first_column(page) - WITH_PARTS if "--json" not in usage(name)}
+    assert set(re.findall(r"`(\w+)`", sentence)) == others
+
+
+def usage(name: str) -> str:
+    """Return what a command says of itself with `--help`."""
+    command = load_command_class(get_commands()[name], name)
+    return command.create_parser("manage.py", name).format_help()
+
+
+# A heartbeat says that a backup is stored, and the weekly digest is an e-mail.
+NO_WEBHOOKS = {"snapshot.completed", "notifications.digest"}
+
+
+def test_every_type_of_a_webhook_is_described() -> None:
+    page = section("notifications.md", "Notifications")
+    assert set(re.findall(r"`(\w+\.\w+)`", page)) == KINDS.keys() - NO_WEBHOOKS
+
+
+IN_WORDS = {8: "eight", 10: "ten"}
+MINUTE = timedelta(minutes=1)
+NUMBERS = {
+    "notifications.md": (
+        f"not answered with 2xx within {IN_WORDS[int(WEBHOOK_SECONDS)]} seconds",
+        f"down to every {IN_WORDS[LONGEST_PAUSE // MINUTE]} minutes",
+        f"what was sent in the last {KEPT.days} days",
+    ),
+    "portal-api.md": (
+        f"`limit` up to {MAX_ITEMS}, `next_page`",
+        f"newest first, up to {MAX_RECORDS:,} a page",
+        f"Bodies have at most {MAX_BODY_BYTES // 10**6} MB",
+    ),
+    "storage-and-keys.md": (
+        f"up to {MAX_ROWS:,} of a list ({MAX_RESTORES:,} restores, {MAX_CHANGES:,} changes of",
+        *(f"| `{name}` | `{value}` |" for name, value in RETRIES.items()),
+        *(f"| `{name}` | `{CONNECTION[name]}` |" for name in ("read_timeout", "timeout")),
+    ),
+    "tagoio-clients.md": (f"({MAX_KEPT} events of up to {MAX_KEPT_BYTES // 1000} kB each)",),
+    "operating.md": (f"up to {WAITING_THREADS} more that wait for slow clients",),
+    "../SECURITY.md": (
+        f"{SIGN_IN.tries} tries of an account from an address in a quarter of an hour",
+        f"{ADDRESS.tries} of an address, {ACCOUNT.tries} of an account an hour",
+        f"{PASSWORD_AGAIN.tries} tries in a quarter of an hour in a browser, {DOWNLOAD.tries} of",
+        f"in {MAX_COUNTED_ROWS:,} rows more",
+        f"headers have {HEAD_SECONDS:g} seconds and bodies {BODY_SECONDS:g}",
+    ),
+}
+
+
+@pytest.mark.parametrize("page", NUMBERS)
+def test_the_limits_of_a_page_are_those_of_the_code(page: str) -> None:
+    text = (DOCS / page).read_text()
+    assert [phrase for phrase in NUMBERS[page] if phrase not in text] == []
 
 
 def test_the_readme_is_short() -> None:

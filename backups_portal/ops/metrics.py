@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from prometheus_client.core import Metric
 
@@ -191,8 +192,15 @@ def _undelivered(now: datetime) -> Iterator[Metric]:
 
 
 def _servers(now: datetime) -> Iterator[Metric]:
-    down = DatabaseServer.objects.filter(unreachable_since__isnull=False).count()
-    yield gauge("database_servers_down", "Database servers that do not answer.", down)
+    away = DatabaseServer.objects.filter(unreachable_since__isnull=False)
+    # One that died for good is closed; nobody misses it once no project runs there.
+    running = Project.objects.active().filter(server=OuterRef("pk"))
+    down = away.filter(Q(is_open=True) | Exists(running)).count()
+    yield gauge(
+        "database_servers_down",
+        "Database servers that do not answer, but for those that are closed and run no project.",
+        down,
+    )
 
 
 def _newest(now: datetime) -> Iterator[Metric]:

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from backups_portal.lib import liveness
 from backups_portal.lib.health import OK, UNAVAILABLE, UNKNOWN
 from backups_portal.lib.loggers import get_logger
+from snapshots.storages.storage_signs import back_sign
 
 log = get_logger(__name__)
 
@@ -27,6 +28,7 @@ def probe(sign: str, works: Callable[[], bool]) -> None:
         sign: Of `storage_signs`.
     """
     tried, failing = _tried(sign), _failing(sign)
+    since = None
     try:
         last, since = liveness.last_signs(tried, failing)
         if since is None or last is None or _is_old(last):
@@ -36,6 +38,8 @@ def probe(sign: str, works: Callable[[], bool]) -> None:
     liveness.note(tried)
     if works():
         liveness.forget(failing)
+        if since is not None:
+            liveness.note(back_sign(sign))
 
 
 def storage_state(sign: str) -> str:

@@ -33,8 +33,8 @@ from backups_portal.projects.access import RightLostError
 from backups_portal.projects.permission_mixins import record_refusal
 
 ABOUT = (
-    "Everything owners do on the portal's pages, for programs. Backups are created on a schedule, "
-    "so no request creates one. Times are in UTC; amounts of money are strings."
+    "What owners do with backups on the portal's pages, for programs. Backups are created on a "
+    "schedule, so no request creates one. Times are in UTC; amounts of money are strings."
 )
 SCHEME = "AccessToken"
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from django.http import Http404
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import operator, record
+from backups_portal.audit.recorder import operator
 from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, get_project
@@ -18,6 +18,7 @@ from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.source_names import find_unknown
+from backups_portal.transfers.transfer_events import record_transfer
 
 log = get_logger(__name__)
 
@@ -81,7 +82,7 @@ def request_transfer(
             },
         )
         if is_new:
-            _record("transfer.requested", transfer, actor, address)
+            record_transfer("transfer.requested", transfer, actor, address=address)
     return transfer
 
 
@@ -121,7 +122,7 @@ def start_move(*, transfer: Transfer, actor: Account, address: str | None = None
     if not (transfer.state == State.READY or transfer.can_continue):
         raise TransferRefusedError("This transfer cannot be started now.", status=CONFLICT)
     _queue(transfer, actor, Work.MOVE, [State.READY, State.PAUSED, State.FAILED])
-    _record("transfer.started", transfer, actor, address)
+    record_transfer("transfer.started", transfer, actor, address=address)
 
 
 @transaction.atomic
@@ -136,7 +137,7 @@ def retry_plan(*, transfer: Transfer, actor: Account, address: str | None = None
         raise TransferRefusedError("This transfer has already begun.", status=CONFLICT)
     resting = [State.READY, State.FAILED]
     _queue(transfer, actor, Work.PLAN, resting, rows_done=0, rows_total=None)
-    _record("transfer.planned", transfer, actor, address)
+    record_transfer("transfer.planned", transfer, actor, address=address)
 
 
 @transaction.atomic
@@ -165,7 +166,7 @@ def stop_move(
     if not stopped:
         raise TransferRefusedError("This transfer is not running.", status=CONFLICT)
     verb = "transfer.cancelled" if for_good else "transfer.paused"
-    _record(verb, transfer, actor, address)
+    record_transfer(verb, transfer, actor, address=address)
 
 
 @transaction.atomic
@@ -184,7 +185,7 @@ def request_undo(*, transfer: Transfer, actor: Account, address: str | None = No
         )
     resting = [State.COMPLETED, State.PAUSED, State.CANCELLED, State.FAILED]
     _queue(transfer, actor, Work.UNDO, resting, rows_done=0, rows_total=None)
-    _record("transfer.undo_requested", transfer, actor, address)
+    record_transfer("transfer.undo_requested", transfer, actor, address=address)
 
 
 def _queue(
@@ -217,20 +218,6 @@ def _queue(
     if not queued:
         raise TransferRefusedError("The transfer has changed in the meantime.", status=CONFLICT)
     transfer.refresh_from_db()
-
-
-def _record(action: str, transfer: Transfer, actor: Account, address: str | None) -> None:
-    """Record an action in the logs of both projects."""
-    for project in (transfer.source, transfer.target):
-        if project is not None:
-            record(
-                action=action,
-                actor=actor,
-                project=project,
-                subject=f"{transfer.source_name} → {transfer.target_name}",
-                details={"transfer": str(transfer.pk)},
-                address=address,
-            )
 
 
 def find_transfer(actor: Account, transfer_id: uuid.UUID) -> Transfer:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 from psycopg import Connection
 
-from backups_portal.audit.recorder import acting_by_command, record
+from backups_portal.audit.recorder import acting_by_command
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.leased_job import LeasedJob, Ran, back_off
@@ -37,6 +37,7 @@ from backups_portal.transfers.move.transfer_undo import (
 )
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
 from backups_portal.transfers.plan.source_names import find_unknown, lacking_devices
+from backups_portal.transfers.transfer_events import record_transfer
 from snapshots.schedule.task_limit import too_long
 
 log = get_logger(__name__)
@@ -275,12 +276,11 @@ class TransferJob(LeasedJob[Transfer]):
         with transaction.atomic():
             self.finish(state=state, wish=Transfer.Wish.GO_ON, **{"reason": "", **fields})
             if self.row.work != Transfer.Work.PLAN:
-                record(
-                    action=f"transfer.{state}",
-                    actor=self.row.requested_by,
-                    project=self.row.target,
-                    subject=f"{self.row.source_name} → {self.row.target_name}",
-                    details={"transfer": str(self.pk), "reason": fields.get("reason", "")},
+                record_transfer(
+                    f"transfer.{state}",
+                    self.row,
+                    self.row.requested_by,
+                    reason=str(fields.get("reason", "")),
                 )
 
 

@@ -105,7 +105,7 @@ def plan_full(chunk_rows: Mapping[int, int]) -> Plan:
 
 
 def plan_incremental(base: Iterable[Segment], changes: Mapping[int, int]) -> Plan:
-    """Read the ranges in which a chunk changed, and take over all other segments.
+    """Read the ranges in which a chunk changed, the largest first, and take over all others.
 
     Args:
         base: The segments of variables of the snapshot that the changes are relative to.
@@ -118,4 +118,6 @@ def plan_incremental(base: Iterable[Segment], changes: Mapping[int, int]) -> Pla
             read += split(whole, count_rows(segments, inside))
         else:
             reused += segments
-    return Plan(read=read, reused=reused)
+    # The largest range takes the longest: a reader that came to it last would leave the others
+    # waiting.
+    return Plan(read=sorted(read, key=lambda part: part.rows, reverse=True), reused=reused)

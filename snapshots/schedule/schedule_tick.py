@@ -181,18 +181,7 @@ def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
         failed = Snapshot.objects.never_stored().filter(
             project=item.project_id, local_date=item.run.local_date, scheduled_for__lt=item.since
         )
-        if failed.update(
-            state=Snapshot.State.QUEUED,
-            scheduled_for=item.since,
-            lease_until=_waits_until(item, now),
-            # Not the first: the next one removes what an earlier one may have published.
-            attempts=1,
-            failures=0,
-            reason="",
-            cause="",
-            retry_at=None,
-            finished_at=None,
-        ):
+        if failed.queue_again(item.since, lease_until=_waits_until(item, now)):
             log.info("failed snapshot queued again", project=item.project_id)
             queued.append(
                 Snapshot.objects.get(

@@ -23,5 +23,10 @@ def copies_sign() -> str:
     return _of(COPIES, settings.SNAPSHOT_COPY_STORAGE)
 
 
+def back_sign(sign: str) -> str:
+    """Name the sign that a storage works again after it did not."""
+    return f"{sign}:back"
+
+
 def _of(name: str, url: str) -> str:
     return f"{name}:{sha256(place_of(url).encode()).hexdigest()[:16]}"

@@ -58,6 +58,19 @@ def test_a_new_password_is_given_and_written_down(monkeypatch: pytest.MonkeyPatc
     assert (event.action, event.subject) == ("account.password_set", account.email)
 
 
+def test_an_account_is_found_by_its_email_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Account.objects.create_user("ada@example.com", "correct horse battery")
+    monkeypatch.setattr("getpass.getpass", lambda prompt="": "another horse battery")
+    call_command("changepassword", "Ada@Example.com", stdout=io.StringIO())
+    account.refresh_from_db()
+    assert account.check_password("another horse battery")
+
+
+def test_an_account_has_an_email_and_no_user_name() -> None:
+    with pytest.raises(CommandError, match="required: EMAIL"):
+        call_command("changepassword")
+
+
 def test_what_was_not_changed_is_not_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
     account = Account.objects.create_user("ada@example.com", "correct horse battery")
     monkeypatch.setattr("getpass.getpass", lambda prompt="": "short")

@@ -195,7 +195,7 @@ def test_lost_data_moves_to_where_it_belongs_and_back(enter: Enter, scene: Scene
     person.clicks = 1
     person.press("Find lost rows", role="link")
     person.write("Device", "Truck")
-    person.press("Look into all backups")
+    person.press("Search all backups")
     page = person.page
     answer = page.get_by_role("heading", name=re.compile("^Now: 7 rows; most in .*: 10$"))
     expect(answer).to_be_focused()

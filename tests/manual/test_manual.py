@@ -33,6 +33,7 @@ ELSEWHERE = {
     ),
     f"{MANAGE} …": "stands for all commands, whose words are tried below",
     ".docker/make-secrets.sh .docker/kubernetes/secrets": "tests/kubernetes",
+    "kubectl apply --kustomize .docker/kubernetes": "tests/kubernetes",
     "api=https://portal.example.com/api/v1/projects/": "tests/portal_api/test_restores.py",
     'records="$api/$backup/devices/': "tests/portal_api/test_backup_records.py",
     "checks=https://portal.example.com/api/v1/": "tests/portal_api/test_backup_records.py",

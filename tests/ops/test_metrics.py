@@ -19,7 +19,7 @@ from backups_portal.ops import metrics
 from backups_portal.ops.liveness_metrics import SIGNS
 from backups_portal.ops.metrics import WITH_BACKUPS, exposition
 from backups_portal.ops.storage_state import probe
-from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.projects.models import DatabaseServer, MainDatabase, Project
 from restores.models import Proof
 from snapshots.models import SnapshotCopy
 from snapshots.storages.storage_signs import storage_sign
@@ -65,6 +65,17 @@ def test_an_empty_portal_has_figures() -> None:
     assert ("builds_last_day", "proof", "failed") in none
     assert ("notifications_failed_last_day", "email") in none
     assert ("checks_last_day", "failed") in none
+
+
+def test_a_server_that_died_for_good_counts_until_it_is_closed_and_holds_nothing() -> None:
+    project = factories.make_project_row()
+    servers = DatabaseServer.objects.filter(pk=project.server_id)
+    servers.update(unreachable_since=timezone.now(), is_open=True)
+    assert figures()["database_servers_down",] == 1
+    servers.update(is_open=False)
+    assert figures()["database_servers_down",] == 1
+    Project.objects.update(state=Project.State.SHUT_DOWN)
+    assert figures()["database_servers_down",] == 0
 
 
 # What has a value only where there is something.

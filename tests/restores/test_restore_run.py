@@ -7,6 +7,7 @@ from datetime import timedelta
 import psycopg
 import pytest
 from django.conf import settings
+from django.test import Client
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
@@ -23,7 +24,7 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import open_storage
 from snapshots.integrity.catalogue_rebuild import rebuild_each
 from snapshots.models import Snapshot
-from tests.factories import make_account
+from tests.factories import make_account, make_membership
 from tests.projectdatabases import Target, contents
 
 
@@ -80,6 +81,26 @@ def test_every_row_arrives_in_a_project_of_its_own(
     assert (membership.account, membership.role) == (owner, Membership.Role.OWNER)
     assert made.main_database.next_snapshot_at > timezone.now()
     assert AuditEvent.objects.filter(action="restore.completed", subject="Recovered").exists()
+
+
+def test_the_new_project_says_where_it_came_from(
+    project: Project, snapshot: Snapshot, owner: Account, client: Client
+) -> None:
+    made = run(ask(snapshot, owner)).project
+    assert made is not None
+    event = AuditEvent.objects.get(action="project.created", project_id=made.pk)
+    assert event.account_id == owner.pk
+    assert event.details["first_backup"] == made.main_database.next_snapshot_at.isoformat()
+    client.force_login(owner)
+    url = f"/projects/{made.slug}/activity/"
+    assert f"Restored from: {project.name}" in client.get(url).content.decode()
+    # Another owner of the new project need not know the old one.
+    colleague = make_account()
+    make_membership(made, colleague, role=Membership.Role.OWNER)
+    client.force_login(colleague)
+    page = client.get(url).content.decode()
+    assert "Restored from: another project" in page
+    assert project.name not in page
 
 
 def test_the_creation_and_the_running_are_charged_once(

@@ -43,12 +43,12 @@ MOVE_PLACES = [
     f"behind {MOVE}.move_run.end_batch 2",
     f"behind {MOVE}.parallel_batches._finish_one 2",
     # Its line is written, and not committed.
-    f"behind {RUN}.record",
+    f"behind {RUN}.record_transfer",
 ]
 UNDO_PLACES = [
     f"behind {MOVE}.transfer_undo._take_back 2",
     f"before {MOVE}.transfer_undo._undo_resources",
-    f"behind {RUN}.record",
+    f"behind {RUN}.record_transfer",
 ]
 
 
@@ -86,8 +86,12 @@ def go_on(transfer: Transfer) -> Transfer:
     return Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
 
 
-def lines(transfer: Transfer, action: str) -> int:
-    return AuditEvent.objects.filter(action=action, details__transfer=str(transfer.pk)).count()
+def lines(transfer: Transfer, action: str) -> list[int]:
+    """How many events there are of an action, in the source and in the target."""
+    found = AuditEvent.objects.filter(action=action, details__transfer=str(transfer.pk))
+    return [
+        found.filter(project_id=one).count() for one in (transfer.source_id, transfer.target_id)
+    ]
 
 
 def planned(backup: Project, live: Project, owner: Account) -> Transfer:
@@ -121,7 +125,7 @@ def test_a_move(
         assert (transfer.state, count_rows(live)) == ("completed", ROWS), place
         sums = [transfer.summary[name] for name in ("chosen", "stored", "found", "is_equal")]
         assert sums == [ROWS, ROWS, ROWS, True], place
-        assert lines(transfer, "transfer.completed") == 1, place
+        assert lines(transfer, "transfer.completed") == [1, 1], place
         request_undo(transfer=transfer, actor=owner)
         run_transfer(transfer.pk)
 
@@ -141,7 +145,7 @@ def test_an_undo(
         assert (transfer.state, count_rows(live)) == ("undone", 0), place
         undone = transfer.report["undone"]
         assert (undone["removed"], undone["left"], undone["resources"]) == (ROWS, 0, 1), place
-        assert lines(transfer, "transfer.undone") == 1, place
+        assert lines(transfer, "transfer.undone") == [1, 1], place
 
 
 class KilledError(BaseException):

@@ -19,7 +19,10 @@ from snapshots.models import Snapshot
 class Command(OperatorCommand):
     """Also for one that failed its proof earlier: when it passes, the mark goes."""
 
-    help = "Restore a snapshot into a scratch database, compare every row, and drop it."
+    help = (
+        "Restore a snapshot into a scratch database, compare every row, make the owner's checks, "
+        "and drop it."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("snapshot", type=uuid.UUID, metavar="ID", help="the snapshot's id")

@@ -28,7 +28,7 @@ class Command(OperatorCommand):
             type=moment_argument,
             required=True,
             metavar="TIME",
-            help="a time before the first of it happened, such as 2026-11-25T03:00Z",
+            help="a time before that happened, such as 2026-11-25T03:00Z",
         )
         parser.add_argument(
             "--copy", action="store_true", help="look in the second storage instead"

@@ -59,3 +59,10 @@ def test_a_changed_chunk_is_read_and_every_other_one_is_covered_once(
         assert sum(piece.holds(chunk) for piece in covered) == 1
     for chunk in changes:
         assert any(piece.holds(chunk) for piece in plan.read)
+
+
+def test_the_largest_of_the_changed_ranges_is_read_first() -> None:
+    rows = {1: 40_000, 2: 60_000, 3: 90_000, 4: 50_000}
+    base = as_segments(plan_full(rows).read, rows)
+    plan = plan_incremental(base, {1: 0, 3: 1, 4: 0})
+    assert [part.rows for part in plan.read] == [90_001, 50_000, 40_000]

@@ -1,10 +1,11 @@
 """Give an account a new password; Django's own command, written down in the audit log."""
 
-from getpass import getuser
+from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth.management.commands import changepassword
-from django.db import transaction
+from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS, transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import ByOperator
@@ -16,10 +17,18 @@ class Command(ByOperator, changepassword.Command):
 
     help = "Change an account's password. You are asked for the new one twice."
 
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        # Django's own takes the system user's name if none is given, and any database.
+        parser.add_argument("username", metavar="EMAIL", help="the e-mail address of the account")
+        parser.set_defaults(database=DEFAULT_DB_ALIAS)
+
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> str | None:
-        said = super().handle(*args, **options)
-        account = Account.objects.get(email=options["username"] or getuser())
+        email = options.pop("username")
+        account = Account.objects.filter(email__iexact=email).first()
+        if account is None:
+            raise CommandError(f"There is no account {email}.")
+        said = super().handle(*args, username=account.email, **options)
         account.end_email_change()
         record(
             action="account.password_set",

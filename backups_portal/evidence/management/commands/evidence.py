@@ -26,7 +26,7 @@ class Command(OperatorCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("project", metavar="PROJECT", help="the project's address (slug)")
+        parser.add_argument("project", metavar="PROJECT", help="the project's slug")
         day = partial(parser.add_argument, type=_day, metavar="DAY")
         day("--from", dest="first", help="first day, such as 2026-10-01")
         day("--to", dest="last", help="last day; both are days in the project's time zone")

@@ -1,0 +1,72 @@
+"""Close an account, or open it again."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import CommandError
+from django.db import transaction
+
+from backups_portal.accounts.models import Account
+from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.audit.recorder import record
+from backups_portal.projects.models import Membership, Project
+
+
+class Command(OperatorCommand):
+    """For people who leave: browsers and API tokens end with it, memberships stay."""
+
+    help = (
+        "Close an account: nobody can sign in to it, its browsers are signed out, and its API "
+        "tokens stop working. Its projects go on."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("email", help="the e-mail address of the account")
+        parser.add_argument("--reopen", action="store_true", help="open a closed account again")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        account = _set_open(options["email"], is_open=options["reopen"])
+        slugs = _without_owner(account)
+        if options["json"]:
+            told = {"email": account.email, "is_open": account.is_active}
+            self.stdout.write(json.dumps({**told, "projects_without_owner": slugs}))
+            return
+        self.stdout.write(f"The account {account.email} is {_state(account.is_active)}.")
+        if slugs:
+            self.stdout.write(
+                f"Nobody who can sign in owns these projects now: {', '.join(slugs)}."
+            )
+
+
+@transaction.atomic
+def _set_open(email: str, *, is_open: bool) -> Account:
+    """Close or open an account and record it; raise CommandError if it is so already."""
+    account = Account.objects.select_for_update().filter(email__iexact=email).first()
+    if account is None:
+        raise CommandError(f"There is no account {email}.")
+    if account.is_active == is_open:
+        raise CommandError(f"The account {account.email} is {_state(is_open)} already.")
+    account.is_active = is_open
+    account.save(update_fields=["is_active"])
+    record(
+        action="account.reopened" if is_open else "account.closed",
+        actor=None,
+        subject=account.email,
+        details={"account": account.pk},
+    )
+    return account
+
+
+def _state(is_open: bool) -> str:
+    return "open" if is_open else "closed"
+
+
+def _without_owner(account: Account) -> list[str]:
+    """List the account's projects that no open account owns, by slug."""
+    owners = Membership.objects.filter(role=Membership.Role.OWNER)
+    owned = owners.filter(account__is_active=True).values("project")
+    projects = Project.objects.filter(pk__in=owners.filter(account=account).values("project"))
+    left = projects.exclude(state=Project.State.REMOVED).exclude(pk__in=owned)
+    return list(left.order_by("slug").values_list("slug", flat=True))

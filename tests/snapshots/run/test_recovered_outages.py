@@ -1,0 +1,127 @@
+"""Backups that failed while a server or the storage was away are taken once it is back."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from redis.exceptions import ConnectionError as RedisAwayError
+
+from backups_portal.audit.models import AuditEvent
+from backups_portal.lib import liveness
+from backups_portal.lib.failure_causes import Cause
+from backups_portal.ops import storage_state
+from backups_portal.projects.models import MainDatabase, Project
+from snapshots.models import Snapshot
+from snapshots.run.recovered_outages import queue_failed
+from snapshots.storages.storage_signs import storage_sign
+from snapshots.tasks import run_schedule, take_snapshot
+from tests.factories import make_project_row, make_snapshot
+
+pytestmark = pytest.mark.django_db
+# So that no test depends on the hour at which it runs.
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+State = Snapshot.State
+
+
+@pytest.fixture(autouse=True)
+def _signs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(liveness, "KEY", f"test:{uuid4()}")
+
+
+def failed(cause: Cause, **fields: Any) -> Snapshot:
+    """The snapshot of a new project, which failed for the last time two hours before noon."""
+    project = make_project_row()
+    return make_snapshot(
+        project, taken_at=NOON - 2 * HOUR, state="failed", cause=cause, failures=3, **fields
+    )
+
+
+def server_back(at: datetime = NOON - HOUR) -> None:
+    AuditEvent.objects.create(action="server.back", subject="factory", at=at)
+
+
+def storage_back(monkeypatch: pytest.MonkeyPatch, at: datetime = NOON - HOUR) -> None:
+    """A try of the storage that fails, and one that succeeds then."""
+    monkeypatch.setattr(liveness.timezone, "now", lambda: at)
+    for works in (False, True):
+        storage_state.probe(storage_sign(), lambda works=works: works)  # type: ignore[misc]
+
+
+def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
+    snapshot = failed(Cause.DATABASE_UNREACHABLE)
+    assert queue_failed(NOON) == []
+    server_back()
+    assert queue_failed(NOON) == [snapshot.pk]
+    snapshot.refresh_from_db()
+    assert (snapshot.state, snapshot.failures, snapshot.cause) == (State.QUEUED, 0, "")
+    assert (snapshot.scheduled_for, snapshot.reason, snapshot.finished_at) == (NOON, "", None)
+    assert queue_failed(NOON) == []
+    # What fails after that has another reason.
+    Snapshot.objects.update(
+        state=State.FAILED, reason="x", cause=Cause.DATABASE_UNREACHABLE, finished_at=NOON
+    )
+    assert queue_failed(NOON + HOUR) == []
+
+
+def test_a_storage_that_is_back_has_its_backups_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = failed(Cause.STORAGE)
+    storage_state.probe(storage_sign(), lambda: True)
+    assert queue_failed(NOON) == []
+    storage_back(monkeypatch)
+    assert queue_failed(NOON) == [snapshot.pk]
+
+
+def test_each_waits_for_what_it_lacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, read = failed(Cause.STORAGE), failed(Cause.DATABASE_UNREACHABLE)
+    # Its server was back before it failed.
+    server_back(NOON - 3 * HOUR)
+    storage_back(monkeypatch)
+    sent: list[str] = []
+    monkeypatch.setattr(take_snapshot, "apply_async", lambda ids, **_: sent.extend(ids))
+    assert run_schedule(NOON).queued == [stored.pk]
+    assert sent == [str(stored.pk)]
+    read.refresh_from_db()
+    assert read.state == State.FAILED
+
+
+def unchanged(snapshot: Snapshot) -> None:
+    pass
+
+
+def shut_down(snapshot: Snapshot) -> None:
+    Project.objects.update(state=Project.State.SHUT_DOWN)
+
+
+def next_day(snapshot: Snapshot) -> None:
+    """Where it is tomorrow already, tomorrow's backup is due or taken."""
+    MainDatabase.objects.update(backup_time_zone="Pacific/Kiritimati")
+
+
+@pytest.mark.parametrize(
+    ("cause", "change"),
+    [
+        (Cause.STORAGE, unchanged),
+        (Cause.UNEXPECTED, unchanged),
+        (Cause.DATABASE_UNREACHABLE, shut_down),
+        (Cause.DATABASE_UNREACHABLE, next_day),
+    ],
+)
+def test_nothing_else_is_queued(cause: Cause, change: Callable[[Snapshot], None]) -> None:
+    snapshot = failed(cause)
+    change(snapshot)
+    server_back()
+    assert queue_failed(NOON) == []
+
+
+def test_without_redis_servers_count_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = failed(Cause.DATABASE_UNREACHABLE)
+    server_back()
+
+    def away(*_: object) -> None:
+        raise RedisAwayError
+
+    monkeypatch.setattr(liveness, "last_signs", away)
+    assert queue_failed(NOON) == [snapshot.pk]
