@@ -58,9 +58,10 @@ def _describe_healed(snapshot: Snapshot, healed: Collection[str]) -> str:
         return text
     failed = any(row.verdict == Snapshot.Verdict.FAILED for row in shared)
     again = " A backup that had failed its proof is offered again once an operator proves it."
+    have = "it has" if len(shared) == 1 else "they have"
     return (
-        f"{text} So {_names(shared)} can be restored again, unless they have other "
-        f"damage.{again if failed else ''}"
+        f"{text} So {_names(shared)} can be restored again, unless {have} other damage."
+        f"{again if failed else ''}"
     )
 
 

@@ -27,6 +27,12 @@ from tests import factories
 from tests.access.test_table import patterns
 from tests.projectdatabases import DEVICE, Target, add_device, add_rows, open_database
 
+# As storage tells it: an object's name, in which a line cannot be broken.
+DAMAGED = (
+    f"A part of this backup (variable, {'0f' * 18}/segments/c2/{'c2' * 32}.parquet) was changed in "
+    "storage after it was written."
+)
+
 
 def live_project(owner: Account, name: str, rows: int = 10) -> Project:
     """A project with a real database of some readings, whose next backup is tomorrow's."""
@@ -96,7 +102,7 @@ class Scene:
             requested_by=self.owner,
             name=self.wordy.name,
             state="failed",
-            reason="The database server has no space left.",
+            reason=DAMAGED,
         )
         self._notifications()
         self._objectives()
@@ -194,7 +200,7 @@ class Scene:
         make(
             taken_at=now - timedelta(days=5),
             verdict="failed",
-            verdict_reason="A row differs.",
+            verdict_reason=DAMAGED,
             proven_at=now,
         )
         make(taken_at=now - timedelta(days=6), verdict="passed", proven_at=now, restore_seconds=2.5)
@@ -203,7 +209,7 @@ class Scene:
         make = partial(factories.make_restore, self.snapshot, requested_by=self.owner)
         restores = {
             "completed": make(name="Cold Chain again"),
-            "failed": make(state="failed", reason="The database server has no space left."),
+            "failed": make(state="failed", reason=DAMAGED),
             "running": make(
                 state="running",
                 step="loading",

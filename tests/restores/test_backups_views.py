@@ -178,7 +178,12 @@ def test_a_proven_backup(client: Client, project: Project) -> None:
 
 def test_a_backup_that_failed_its_proof_is_loudly_marked(client: Client, project: Project) -> None:
     snapshot = factories.make_snapshot(
-        project, verdict="failed", proven_at=timezone.now(), verdict_reason="42 rows differ."
+        project,
+        verdict="failed",
+        proven_at=timezone.now(),
+        verdict_reason="42 rows differ.",
+        # Of an earlier proof, which passed.
+        restore_seconds=8.0,
     )
     page = read(client, project)
     assert "A backup failed its proof" in page
@@ -187,6 +192,9 @@ def test_a_backup_that_failed_its_proof_is_loudly_marked(client: Client, project
     assert "New project from backup" not in text
     assert "btn-restore" not in text
     assert "None yet" in page
+    summary = client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/").content.decode()
+    assert "This backup failed its proof" in summary
+    assert "restores in" not in summary.lower()
 
 
 def test_what_retention_removed_is_not_listed(client: Client, project: Project) -> None:

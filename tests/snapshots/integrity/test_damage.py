@@ -122,6 +122,7 @@ def test_after_a_failed_proof_the_next_backup_says_what_to_do(
     flip(stored, Manifest.load(stored, first.manifest).of("variable")[0].key)
     fail_snapshot(first, reason="A part of this backup was changed.")
     second = taken(live_project)
+    assert "can be restored again, unless it has other damage." in second.storage_note
     assert "once an operator proves it" in second.storage_note
     client.force_login(live_project.created_by)
     page = client.get(f"/projects/{live_project.slug}/backups/{second.pk}/").content.decode()
