@@ -2,8 +2,6 @@
 
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,8 +31,8 @@ from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
 from snapshots.replication.copy_needs import note_need
 from snapshots.schedule.task_limit import limit_seconds
-from snapshots.storages.configured_storages import reading_storage, snapshot_storage
-from snapshots.storages.storage_marker import check_storage
+from snapshots.storages.configured_storages import reading_storage
+from snapshots.storages.storage_marker import check_storage_on_missing
 
 log = get_logger(__name__)
 
@@ -76,22 +74,6 @@ def drop_build(server: DatabaseServer | None, prefix: str) -> bool:
         log.exception("could not drop database %s", database_name(prefix))
         return False
     return True
-
-
-@contextmanager
-def check_storage_on_missing() -> Iterator[None]:
-    """Check that the storage is the right one before calling an object missing.
-
-    A folder that is not mounted lacks everything, and that says nothing of a snapshot.
-
-    Raises:
-        StorageError: it is another one.
-    """
-    try:
-        yield
-    except MissingObjectError:
-        check_storage(snapshot_storage())
-        raise
 
 
 class LeftBehindError(EngineError):

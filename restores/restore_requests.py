@@ -18,6 +18,7 @@ from snapshots.engine.errors import EngineError
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import reading_storage
+from snapshots.storages.storage_marker import check_storage_on_missing
 
 CONFLICT = 409
 CHARGES_CHANGED = (
@@ -113,7 +114,8 @@ def _check_readable(snapshot: Snapshot) -> None:
     """Refuse what cannot be restored now, before the owner waits for it."""
     _check_state(snapshot)
     try:
-        load_manifest(reading_storage(), snapshot)
+        with check_storage_on_missing():
+            load_manifest(reading_storage(), snapshot)
     except EngineError as error:
         raise RestoreRefusedError(str(error), status=CONFLICT) from error
 

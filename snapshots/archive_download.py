@@ -16,6 +16,7 @@ from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
 from snapshots.retention.reader_leases import LeasedFile, lease_to_reader
 from snapshots.storages.configured_storages import reading_storage
+from snapshots.storages.storage_marker import check_storage_on_missing
 
 log = get_logger(__name__)
 
@@ -108,8 +109,9 @@ def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
         raise DownloadRefusedError(NOT_STORED)
     try:
         storage = reading_storage()
-        manifest = load_manifest(storage, snapshot)
-        check_complete(storage, manifest)
+        with check_storage_on_missing():
+            manifest = load_manifest(storage, snapshot)
+            check_complete(storage, manifest)
     except EngineError as error:
         log.exception("cannot be downloaded", snapshot=snapshot.pk)
         raise DownloadRefusedError(f"Nothing was downloaded. {error}") from error

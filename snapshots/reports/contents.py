@@ -25,6 +25,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest, record_of
 from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import reading_storage
+from snapshots.storages.storage_marker import check_storage_on_missing
 
 EXCLUDED_LABELS = {
     "script": "analysis scripts",
@@ -118,6 +119,7 @@ def _recalled(_storage_url: str, record: ManifestRecord) -> Inside:
     return _read_inside(record)
 
 
+@check_storage_on_missing()
 def _read_inside(record: ManifestRecord) -> Inside:
     storage = _storage()
     manifest = record.load(storage)

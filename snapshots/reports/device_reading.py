@@ -22,6 +22,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import has_copies, reading_storage
+from snapshots.storages.storage_marker import check_storage_on_missing
 
 # How long a page and a call of the API may read.
 PAGE_SECONDS = 10.0
@@ -102,6 +103,7 @@ def _places() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=RECALLED)
+@check_storage_on_missing()
 def _recalled(
     _places: tuple[str, ...], record: ManifestRecord
 ) -> tuple[Manifest, dict[str, Device]]:

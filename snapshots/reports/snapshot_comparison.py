@@ -20,6 +20,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import load_manifest
 from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import reading_storage
+from snapshots.storages.storage_marker import check_storage_on_missing
 
 # A page waits for no more than this: about a second of reading. A command reads whatever it takes.
 MAX_ROWS_OF_PAGE = 1_000_000
@@ -48,6 +49,7 @@ class Compared:
     reading: Reading | None = None
 
 
+@check_storage_on_missing()
 def compare_snapshots(before: Snapshot, after: Snapshot) -> Compared:
     """Compare two stored snapshots of a project without their segments.
 
@@ -62,6 +64,7 @@ def compare_snapshots(before: Snapshot, after: Snapshot) -> Compared:
     return Compared(find_difference(storage, *states), time.monotonic() - begun)
 
 
+@check_storage_on_missing()
 def compare_with_now(
     before: Snapshot, *, most_rows: int | None = None, on_progress: OnProgress | None = None
 ) -> Compared:

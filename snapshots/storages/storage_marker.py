@@ -5,7 +5,8 @@ deleted or encrypted in it stays there as it was.
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from django.conf import settings
 from django.db.models import Q
@@ -61,6 +62,23 @@ def check_storage(storage: Storage) -> None:
         StorageError: it is not, or cannot be read.
     """
     _check(storage, _wanted, "earlier backups")
+
+
+@contextmanager
+def check_storage_on_missing() -> Iterator[None]:
+    """Check that the storage is the right one before calling an object missing.
+
+    A folder that is not mounted lacks everything, and that says nothing of a snapshot. A context,
+    or what decorates a function.
+
+    Raises:
+        StorageError: it is another one.
+    """
+    try:
+        yield
+    except MissingObjectError:
+        check_storage(snapshot_storage())
+        raise
 
 
 def check_copies(storage: Storage) -> None:

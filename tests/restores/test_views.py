@@ -23,12 +23,10 @@ from backups_portal.projects.models import Project
 from restores.models import Restore
 from restores.sought_rows import SoughtRows
 from restores.tasks import run_restore
-from snapshots.engine.contents_index import CELLS
-from snapshots.engine.manifest import ExcludedTotal
+from snapshots.engine.layout import MARKER
 from snapshots.engine.storage import open_storage
 from snapshots.models import Snapshot
 from tests import factories
-from tests.manifests import make_manifest, make_segment
 from tests.pageforms import form_of
 from tests.projectdatabases import DEVICE
 
@@ -98,28 +96,6 @@ class TestConfirmation:
             assert part in text
         assert "Analysis: Analysis console logs and code." in text
         assert "Files: uploaded files and file attachments." in text
-
-    def test_what_was_left_out_of_this_backup(
-        self, client: Client, project: Project, storage_url: str
-    ) -> None:
-        excluded = {"script": ExcludedTotal(2, 1_126), "file": ExcludedTotal(1, 281)}
-        parts = {
-            "segments": (make_segment(project.pk, "variable", {}),),
-            "contents": (make_segment(project.pk, CELLS, {}, table=CELLS),),
-        }
-        manifest = make_manifest(project.pk, excluded=excluded, **parts)
-        open_storage(storage_url).put_new(manifest.key, manifest.to_json())
-        snapshot = factories.make_snapshot(
-            project,
-            pk=manifest.snapshot_id,
-            manifest=manifest.key,
-            taken_at=manifest.taken_at,
-            rows=manifest.rows,
-            logical_bytes=manifest.logical_bytes,
-            stored_bytes=manifest.stored_bytes,
-        )
-        told = "Left out of this one: analysis scripts (2, 1.1 KiB), uploaded files (1, 281 bytes)."
-        assert told in text_of(client.get(self.url(snapshot)))
 
     def test_other_restores_of_the_same_backup(
         self, client: Client, project: Project, owner: Account
@@ -224,8 +200,13 @@ class TestConfirmation:
         assert "This form was damaged on the way." in text_of(response)
 
     def test_a_backup_that_storage_lost(
-        self, client: Client, project: Project, caplog: pytest.LogCaptureFixture
+        self,
+        client: Client,
+        project: Project,
+        storage_url: str,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
+        open_storage(storage_url).put_new(MARKER, b"")
         url = self.url(factories.make_snapshot(project))
         response = client.post(url, {"name": "Rescue", "accept_charges": "on"})
         assert response.status_code == 409
