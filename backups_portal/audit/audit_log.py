@@ -70,14 +70,17 @@ WORDS = {
     "project.data_removed": "Database and backups removed",
     "project.started_again": "Project started again",
 }
-# What pages call a setting, if that is not its name.
+# What pages call a setting or a figure, if that is not its name.
 LABELS = {
     "backup_time": "Daily backup schedule",
     "backup_time_zone": "Time zone",
+    "compare_seconds": "Compared in",
     "max_loss_hours": "Data lost at most",
     "max_restore_minutes": "Back within",
     "proof_policy": "Proof of backups",
+    "restore_seconds": "Restored in",
     "retention_days": "Backup retention period",
+    "stored_bytes": "Stored size",
 }
 # Ids mean nothing to readers of the page, and what an event is about is in its name or its reason;
 # the CSV has them.

@@ -119,9 +119,10 @@ def test_words() -> None:
 
 def test_amounts_in_words_of_people() -> None:
     assert details_in_words({"stored_bytes": 1_387_695, "rows": 455_094}) == [
-        "Stored bytes: 1.3\N{NO-BREAK SPACE}MiB",
+        "Stored size: 1.3\N{NO-BREAK SPACE}MiB",
         "Rows: 455,094",
     ]
+    assert details_in_words({"restore_seconds": 2.3}) == ["Restored in: 2.3\N{NO-BREAK SPACE}s"]
     changed = {"retention_days": {"old": 30, "new": 1}, "warm_restore": {"old": False, "new": True}}
     assert details_in_words(changed) == [
         "Backup retention period: 30 days → 1 day",
