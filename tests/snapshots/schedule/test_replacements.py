@@ -146,6 +146,16 @@ def test_a_bad_one_that_passes_after_all_stays_beside_the_other(project: Project
     assert first in Snapshot.objects.good()
 
 
+def test_a_moved_schedule_takes_again_what_failed_to_replace_a_bad_one(project: Project) -> None:
+    bad(project, START + 2 * HOUR, is_replaced=True)
+    failed = make_snapshot(project, taken_at=START + 4 * HOUR, state="failed")
+    MainDatabase.objects.update(backup_time=time(23), next_snapshot_at=START + 26 * HOUR)
+    planned = plan_next(MainDatabase.objects.get(), START + 10 * HOUR)
+    assert planned == START + 23 * HOUR
+    MainDatabase.objects.update(next_snapshot_at=planned)
+    assert queue_due(START + 23 * HOUR) == [failed.pk]
+
+
 @pytest.mark.parametrize("state", ["shut_down", "removed"])
 def test_nothing_is_replaced_of_a_project_that_does_not_run(project: Project, state: str) -> None:
     snapshot = make_snapshot(project, taken_at=START + 2 * HOUR)
