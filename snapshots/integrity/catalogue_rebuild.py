@@ -34,7 +34,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import catalogue_fields, load_manifest
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.schedule.backup_settings import LONGEST_DAYS
-from snapshots.schedule.replacements import release_date
+from snapshots.schedule.replacements import release_dates
 from snapshots.storages.configured_storages import copy_place
 
 log = get_logger(__name__)
@@ -266,7 +266,7 @@ def _free_date(project: Project, manifest: Manifest) -> tuple[date, bool]:
     A date has room for two; the nearest one before that has room is taken.
     """
     day = _labelled_date(manifest)
-    release_date(project.pk, day)
+    release_dates({project.pk: day})
     rows = Snapshot.objects.filter(project=project)
     while True:
         taken = set(rows.filter(local_date=day).values_list("is_replaced", flat=True))
