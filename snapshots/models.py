@@ -141,7 +141,7 @@ class Snapshot(Leased):
     failures = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
     local_date = models.DateField()
-    # It is bad, and its local date has another one; see schedule/replacements.py.
+    # Its local date has another one, for it was found bad; see schedule/replacements.py.
     is_replaced = models.BooleanField(default=False, db_default=False)
     scheduled_for = models.DateTimeField()
     started_at = models.DateTimeField(null=True)

@@ -29,11 +29,15 @@ def lock_schedule(project_id: UUID) -> MainDatabase | None:
 def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) -> None:
     """Make a project due earlier if the bad backup holds the local date at hand, or a later one.
 
-    Now; or at the date's new time, if the schedule was moved to later since.
+    Now; or at the date's new time, if the schedule was moved to later since. Not if a good one came
+    after it, as where the time zone has changed.
     """
     at_hand = last_run(now, database.backup_time, database.backup_time_zone).local_date
     is_replaceable = Snapshot.objects.replaceable().filter(pk=snapshot.pk).exists()
     if snapshot.local_date < at_hand or not is_replaceable:
+        return
+    good = Snapshot.objects.good().filter(project=database.pk)
+    if good.filter(taken_at__gt=snapshot.taken_at).exists():
         return
     moment = now if snapshot.local_date == at_hand else plan_next(database, now)
     rows = MainDatabase.objects.filter(pk=database.pk, next_snapshot_at__gt=moment)

@@ -176,6 +176,15 @@ def test_many_are_replaced_in_as_many_queries_as_one(
         assert len(queue_due(START + 27 * HOUR)) == 4
 
 
+def test_nothing_is_replaced_that_a_good_one_came_after(project: Project) -> None:
+    """The time zone was moved west, so that the date of an older one is at hand again."""
+    first = make_snapshot(project, taken_at=START + 2 * HOUR)
+    make_snapshot(project, taken_at=START + 14 * HOUR, local_date=START.date() + DAY)
+    MainDatabase.objects.update(next_snapshot_at=START + 50 * HOUR)
+    fail_snapshot(first, reason="Rows are missing.", now=START + 15 * HOUR)
+    assert queue_due(START + 15 * HOUR) == []
+
+
 @pytest.mark.parametrize("state", ["shut_down", "removed"])
 def test_nothing_is_replaced_of_a_project_that_does_not_run(project: Project, state: str) -> None:
     snapshot = make_snapshot(project, taken_at=START + 2 * HOUR)
