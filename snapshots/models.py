@@ -7,7 +7,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
 from django.utils import timezone
 
 from backups_portal.lib.failure_causes import CAUSE_LENGTH
@@ -68,6 +68,15 @@ class SnapshotQuerySet(LeaseQuerySet):
     def listed(self) -> "SnapshotQuerySet":
         """Select what a Backups page shows: all that has not expired."""
         return self.exclude(state=Snapshot.State.EXPIRED).order_by("-local_date", "is_replaced")
+
+    def by_day(self) -> "SnapshotQuerySet":
+        """Order by local date; of two, that by which the day is judged comes last.
+
+        It is the one that replaced the other, unless only the other is good: it passed later.
+        """
+        is_good = Q(taken_at__isnull=False) & ~Q(verdict=Snapshot.Verdict.FAILED)
+        rank = ExpressionWrapper(is_good, output_field=BooleanField())
+        return self.order_by("local_date", rank, "-is_replaced")
 
     def unfinished(self) -> "SnapshotQuerySet":
         """Select snapshots that are waiting or being taken."""
@@ -132,7 +141,7 @@ class Snapshot(Leased):
     failures = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
     local_date = models.DateField()
-    # It is bad, and its local date has another one; see schedule/replacements.py.
+    # Its local date has another one, for it was found bad; see schedule/replacements.py.
     is_replaced = models.BooleanField(default=False, db_default=False)
     scheduled_for = models.DateTimeField()
     started_at = models.DateTimeField(null=True)

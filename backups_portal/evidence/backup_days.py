@@ -64,7 +64,7 @@ class DayBackup:
 
     Attributes:
         locked_until: Until when nobody can delete it in storage; None if no lock is in force.
-        why_replaced: Why one before it, of the same day, failed its proof; "" if there was none.
+        why_other_failed: Why another one of the same day failed its proof; "" if none did.
     """
 
     id: UUID
@@ -87,7 +87,7 @@ class DayBackup:
     is_held: bool
     copy_state: str | None
     copied_at: datetime | None
-    why_replaced: str = ""
+    why_other_failed: str = ""
 
     @property
     def was_stored(self) -> bool:
@@ -238,8 +238,8 @@ def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
     if kind not in GOOD:
         return DayLine(day, kind, backup)
     reasons = [note.reason for note in facts.notes if note.day == day.isoformat()][:1]
-    if backup.why_replaced:
-        reasons.append(f"An earlier backup of this day failed its proof: {backup.why_replaced}")
+    if backup.why_other_failed:
+        reasons.append(f"Another backup of this day failed its proof: {backup.why_other_failed}")
     return DayLine(day, kind, backup, reason=" ".join(reasons))
 
 

@@ -168,8 +168,7 @@ def _backups(scope: Scope) -> dict[date, DayBackup]:
     of_period = Snapshot.objects.filter(
         project=scope.project, local_date__range=(scope.period.first, scope.period.last)
     )
-    # What was replaced comes first: the day is that of the other one, which tells of it.
-    rows = of_period.order_by("local_date", "-is_replaced").values(
+    rows = of_period.by_day().values(
         *OF_SNAPSHOT,
         is_held=ExpressionWrapper(Q(hold__isnull=False), output_field=BooleanField()),
         copy_state=F("copy__state"),
@@ -180,9 +179,9 @@ def _backups(scope: Scope) -> dict[date, DayBackup]:
         if row["locked_until"] and row["locked_until"] <= scope.now:
             # It is over, or a mark of `lock_notes`, and nothing was ever locked until then.
             row["locked_until"] = None
-        replaced = found.get(row["local_date"])
-        why = replaced.verdict_reason if replaced else ""
-        found[row["local_date"]] = DayBackup(**row, why_replaced=why)
+        other = found.get(row["local_date"])
+        why = other.verdict_reason if other else ""
+        found[row["local_date"]] = DayBackup(**row, why_other_failed=why)
     return found
 
 

@@ -194,7 +194,10 @@ class Backup(Schema):
     id: uuid.UUID
     state: Literal["queued", "running", "completed", "failed", "expired"]
     is_restorable: bool
-    local_date: date = Field(description="The day of the backup, in the project's time zone")
+    local_date: date = Field(
+        description="The day of the backup, in the project's time zone; a day has two if one of "
+        "them turned out to be bad"
+    )
     scheduled_for: datetime
     taken_at: datetime | None = Field(description="The instant whose state it contains")
     finished_at: datetime | None

@@ -34,6 +34,7 @@ from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import catalogue_fields, load_manifest
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.schedule.backup_settings import LONGEST_DAYS
+from snapshots.schedule.replacements import release_dates
 from snapshots.storages.configured_storages import copy_place
 
 log = get_logger(__name__)
@@ -109,7 +110,8 @@ def _rebuild(storage: Storage, project_id: UUID, owner: Account, *, is_copy: boo
     with transaction.atomic():
         project = project or _bring_back(manifests[-1], owner)
         rebuilt.name = project.name
-        for manifest in manifests:
+        # The newest first: of two of one date it is the one that counts.
+        for manifest in reversed(manifests):
             if known := Snapshot.objects.filter(pk=manifest.snapshot_id).first():
                 _hold(storage, manifest, known, rebuilt)
             else:
@@ -232,11 +234,13 @@ def _free_name(name: str, owner: Account) -> str:
 
 
 def _add(project: Project, manifest: Manifest) -> None:
+    day, is_replaced = _free_date(project, manifest)
     Snapshot.objects.create(
         id=manifest.snapshot_id,
         project=project,
         state=Snapshot.State.COMPLETED,
-        local_date=_free_date(project, manifest),
+        local_date=day,
+        is_replaced=is_replaced,
         scheduled_for=manifest.taken_at,
         started_at=manifest.taken_at,
         finished_at=manifest.taken_at,
@@ -256,12 +260,19 @@ def _add_copy(manifest: Manifest) -> None:
     )
 
 
-def _free_date(project: Project, manifest: Manifest) -> date:
-    """Return the local date that it had, or the nearest free one before."""
+def _free_date(project: Project, manifest: Manifest) -> tuple[date, bool]:
+    """Return the local date that it had and whether another one replaced it there.
+
+    A date has room for two; the nearest one before that has room is taken.
+    """
     day = _labelled_date(manifest)
-    while Snapshot.objects.filter(project=project, local_date=day).exists():
+    release_dates({project.pk: day})
+    rows = Snapshot.objects.filter(project=project)
+    while True:
+        taken = set(rows.filter(local_date=day).values_list("is_replaced", flat=True))
+        if len(taken) < 2:
+            return day, False in taken
         day -= timedelta(days=1)
-    return day
 
 
 def _labelled_date(manifest: Manifest) -> date:

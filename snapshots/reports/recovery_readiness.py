@@ -93,15 +93,14 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
     today = local_date(now, database.backup_time_zone)
     first = today - (database.retention_days - 1) * DAY
     found = Snapshot.objects.filter(project=project, local_date__range=(first, today))
-    # A day is that of the last one, and what was replaced comes first.
-    rows = found.order_by("local_date", "-is_replaced").values_list(*Day._fields)
-    days = [Day(*row) for row in rows]
+    days = [Day(*row) for row in found.by_day().values_list(*Day._fields)]
     proven = [day for day in days if day.kind == PROVEN]
-    sizes = [
+    # Of two of one day, the older one may come last.
+    sizes = sorted(
         (day.taken_at, day.stored_bytes)
         for day in days
         if day.state == Snapshot.State.COMPLETED and day.taken_at and day.stored_bytes is not None
-    ]
+    )
     strip = _strip(database, days, first, today, now)
     return Readiness(
         proven=proven[-1] if proven else None,

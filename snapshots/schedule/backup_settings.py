@@ -168,7 +168,8 @@ def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
     at, zone = database.backup_time, database.backup_time_zone
     snapshots = Snapshot.objects.filter(project=project)
     since = last_run(now, at, zone).local_date
-    dates = snapshots.filter(local_date__gte=since).exclude(pk__in=snapshots.never_stored())
+    dates = snapshots.filter(local_date__gte=since, is_replaced=False)
+    dates = dates.exclude(pk__in=snapshots.never_stored())
     dates = dates.exclude(pk__in=snapshots.replaceable())
     newest = snapshots.newest_good()
     return plan_run(

@@ -4,6 +4,7 @@ Once, since what made it bad may make the next one bad too: that one keeps the d
 day has its own.
 """
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from uuid import UUID
 
@@ -28,11 +29,15 @@ def lock_schedule(project_id: UUID) -> MainDatabase | None:
 def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) -> None:
     """Make a project due earlier if the bad backup holds the local date at hand, or a later one.
 
-    Now; or at the date's new time, if the schedule was moved to later since.
+    Now; or at the date's new time, if the schedule was moved to later since. Not if a good one came
+    after it, as where the time zone has changed.
     """
     at_hand = last_run(now, database.backup_time, database.backup_time_zone).local_date
     is_replaceable = Snapshot.objects.replaceable().filter(pk=snapshot.pk).exists()
     if snapshot.local_date < at_hand or not is_replaceable:
+        return
+    good = Snapshot.objects.good().filter(project=database.pk)
+    if good.filter(taken_at__gt=snapshot.taken_at).exists():
         return
     moment = now if snapshot.local_date == at_hand else plan_next(database, now)
     rows = MainDatabase.objects.filter(pk=database.pk, next_snapshot_at__gt=moment)
@@ -40,7 +45,18 @@ def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) 
         log.info("bad backup will be replaced", project=database.pk, at=moment)
 
 
-def release_date(project_id: UUID, day: date) -> bool:
-    """Take a local date from its bad backup; tell whether there was one to take it from."""
-    bad = Snapshot.objects.replaceable().filter(project=project_id, local_date=day)
-    return bool(bad.update(is_replaced=True))
+def release_dates(days: Mapping[UUID, date]) -> set[UUID]:
+    """Take local dates from their bad backups, in the caller's transaction.
+
+    Args:
+        days: The date of each project.
+
+    Returns:
+        The projects that had one to take it from.
+    """
+    bad = Snapshot.objects.replaceable().filter(project__in=days, local_date__in=set(days.values()))
+    # Locked: a proof that passes at this moment comes before or after all of it.
+    rows = bad.select_for_update(of=("self",)).values_list("pk", "project_id", "local_date")
+    found = {pk: project_id for pk, project_id, day in rows if days[project_id] == day}
+    Snapshot.objects.filter(pk__in=found).update(is_replaced=True)
+    return set(found.values())

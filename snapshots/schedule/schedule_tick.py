@@ -21,7 +21,7 @@ from snapshots.models import Snapshot
 from snapshots.schedule.backup_settings import plan_next
 from snapshots.schedule.concurrency import full_servers
 from snapshots.schedule.missed_backups import LATE, record_late
-from snapshots.schedule.replacements import release_date
+from snapshots.schedule.replacements import release_dates
 
 log = get_logger(__name__)
 
@@ -168,17 +168,22 @@ def _queued(item: Due, now: datetime) -> Snapshot:
 
 def _replace_bad(due: Sequence[Due], now: datetime) -> list[Snapshot]:
     """Queue snapshots of local dates whose stored one turned out to be bad."""
-    rows = [
-        _queued(item, now) for item in due if release_date(item.project_id, item.run.local_date)
-    ]
+    released = release_dates({item.project_id: item.run.local_date for item in due})
+    rows = [_queued(item, now) for item in due if item.project_id in released]
     return Snapshot.objects.bulk_create(rows)
 
 
 def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
     """Queue snapshots again that failed before the schedule was moved to later on their date."""
     queued = []
+    never_stored = Snapshot.objects.never_stored()
+    # One query tells of all that most have none.
+    found = never_stored.filter(project__in=[item.project_id for item in due])
+    dates = set(found.values_list("project_id", "local_date"))
     for item in due:
-        failed = Snapshot.objects.never_stored().filter(
+        if (item.project_id, item.run.local_date) not in dates:
+            continue
+        failed = never_stored.filter(
             project=item.project_id, local_date=item.run.local_date, scheduled_for__lt=item.since
         )
         if failed.queue_again(item.since, lease_until=_waits_until(item, now)):

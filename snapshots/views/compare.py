@@ -57,7 +57,8 @@ class CompareView(SnapshotMixin, TemplateView):
     @cached_property
     def newest(self) -> list[Snapshot]:
         """Return the choices of the form, and one more if there are more."""
-        return list(self.stored.only("local_date", "taken_at")[: MAX_CHOICES + 1])
+        shown = ("local_date", "taken_at", "state", "verdict")
+        return list(self.stored.only(*shown)[: MAX_CHOICES + 1])
 
     @cached_property
     def other(self) -> Snapshot | None:

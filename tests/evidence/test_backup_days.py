@@ -260,4 +260,26 @@ def test_a_bad_backup_that_was_replaced_is_told_with_the_day(project: Project) -
     (line,) = [one for one in report_of(project).days if one.day == BAD]
     assert line.backup
     assert (line.kind, line.backup.id) == (Kind.STORED, other.pk)
-    assert line.reason == "An earlier backup of this day failed its proof: 3 rows differ."
+    assert line.reason == "Another backup of this day failed its proof: 3 rows differ."
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"state": "failed", "reason": "It did not answer."}, ""),
+        (
+            {"verdict": "failed", "verdict_reason": "1 row differs.", "proven_at": RUN},
+            "Another backup of this day failed its proof: 1 row differs.",
+        ),
+    ],
+)
+def test_a_replaced_backup_that_passed_after_all_is_that_of_its_day(
+    project: Project, fields: dict[str, object], reason: str
+) -> None:
+    fill(project, FIRST, TODAY)
+    Snapshot.objects.filter(project=project, local_date=BAD).update(is_replaced=True)
+    backup(project, BAD, **fields)
+    report = report_of(project)
+    (line,) = [one for one in report.days if one.day == BAD]
+    assert (line.kind, line.reason) == (Kind.PROVEN, reason)
+    assert report.good == 60

@@ -81,6 +81,39 @@ def test_a_second_run_changes_nothing(lost: dict[str, Any]) -> None:
     assert Snapshot.objects.count() == 2
 
 
+def two_of_today(lost: dict[str, Any], stored: Storage) -> tuple[UUID, UUID]:
+    """Give the older backup the newer one's date, as one has that was replaced on its own day."""
+    older, newer = lost["rows"]
+    document = json.loads(stored.get(older["manifest"]))
+    document["labels"]["local_date"] = newer["local_date"].isoformat()
+    stored.put(older["manifest"], json.dumps(document).encode())
+    return older["id"], newer["id"]
+
+
+def test_a_replaced_backup_comes_back_behind_the_one_of_its_day(
+    lost: dict[str, Any], stored: Storage
+) -> None:
+    older, newer = two_of_today(lost, stored)
+    rebuild()
+    today = lost["rows"][1]["local_date"]
+    found = Snapshot.objects.listed().values_list("id", "local_date", "is_replaced")
+    assert list(found) == [(newer, today, False), (older, today, True)]
+
+
+def test_a_replaced_backup_leaves_the_date_if_only_the_other_was_forgotten(
+    lost: dict[str, Any], stored: Storage
+) -> None:
+    older, newer = two_of_today(lost, stored)
+    rebuild()
+    Snapshot.objects.get(pk=newer).delete()
+    now = timezone.now()
+    is_bad = {"verdict": "failed", "verdict_reason": "x", "proven_at": now}
+    Snapshot.objects.filter(pk=older).update(is_replaced=False, **is_bad)
+    rebuild()
+    assert list(Snapshot.objects.listed().values_list("id", flat=True)) == [newer, older]
+    assert Snapshot.objects.get(pk=newer).local_date == lost["rows"][1]["local_date"]
+
+
 def test_a_name_that_the_owner_has_already(lost: dict[str, Any]) -> None:
     owner = make_account(email="other@example.com")
     make_project_row(owner=owner, name=lost["name"].upper())

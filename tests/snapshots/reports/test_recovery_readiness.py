@@ -85,6 +85,24 @@ class TestStrip:
         Snapshot.objects.filter(pk=bad.pk).update(rows=1)
         assert kinds(project)["stored"] == 1
 
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"state": "failed"},
+            {"state": "running"},
+            {"verdict": "failed", "verdict_reason": "x", "proven_at": NOON},
+        ],
+    )
+    def test_a_day_is_that_of_a_replaced_one_if_only_that_is_good(
+        self, project: Project, fields: dict[str, object]
+    ) -> None:
+        """Its storage was repaired, say, and it was proven again."""
+        back_up(project, 0, verdict="passed", proven_at=NOON, is_replaced=True)
+        back_up(project, 0, **fields)
+        readiness = readiness_of(project, NOON)
+        assert kinds(project)["proven"] == 1
+        assert not readiness.unprotected
+
     def test_a_failed_proof_counts_as_failed(self, project: Project) -> None:
         back_up(project, 0, verdict="failed", verdict_reason="3 rows differ.", proven_at=NOON)
         assert kinds(project)["failed"] == 1

@@ -162,6 +162,18 @@ class TestPage:
             assert "The database now" in page
             assert "stat-value" not in page
 
+    def test_two_of_one_day_are_told_apart(
+        self, client: Client, pair: tuple[Snapshot, Snapshot]
+    ) -> None:
+        first, second = pair
+        is_bad = {"verdict": "failed", "verdict_reason": "x", "proven_at": timezone.now()}
+        Snapshot.objects.filter(pk=second.pk).update(is_replaced=True, **is_bad)
+        taken(first.project, 1)
+        page = compare(client, first, "")
+        options = [words(one) for one in re.findall(r"<option.*?</option>", page, re.DOTALL)]
+        name = f"Backup of {second.day_name}"
+        assert options[2:] == [name, f"{name}, which failed its proof"]
+
     def test_one_of_very_many_is_found_by_its_day(
         self, client: Client, pair: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
@@ -144,6 +146,43 @@ def test_a_bad_one_that_passes_after_all_stays_beside_the_other(project: Project
     listed = Snapshot.objects.filter(project=project).listed()
     assert [one.is_replaced for one in listed] == [False, True, False]
     assert first in Snapshot.objects.good()
+
+
+def test_a_moved_schedule_takes_again_what_failed_to_replace_a_bad_one(project: Project) -> None:
+    bad(project, START + 2 * HOUR, is_replaced=True)
+    failed = make_snapshot(project, taken_at=START + 4 * HOUR, state="failed")
+    MainDatabase.objects.update(backup_time=time(23), next_snapshot_at=START + 26 * HOUR)
+    planned = plan_next(MainDatabase.objects.get(), START + 10 * HOUR)
+    assert planned == START + 23 * HOUR
+    MainDatabase.objects.update(next_snapshot_at=planned)
+    assert queue_due(START + 23 * HOUR) == [failed.pk]
+
+
+def test_many_are_replaced_in_as_many_queries_as_one(
+    project: Project, django_assert_num_queries: Any
+) -> None:
+    """A storage that fails may make the backups of all projects bad at once."""
+    bad(project, START + 2 * HOUR)
+    MainDatabase.objects.update(next_snapshot_at=START + 3 * HOUR)
+    with CaptureQueriesContext(connection) as of_one:
+        assert len(queue_due(START + 3 * HOUR)) == 1
+    for _ in range(3):
+        other = make_project_row(created_at=START - 9 * DAY)
+        bad(other, START + 26 * HOUR)
+        MainDatabase.objects.filter(pk=other.pk).update(backup_time=time(2))
+    bad(project, START + 26 * HOUR)
+    MainDatabase.objects.update(next_snapshot_at=START + 27 * HOUR)
+    with django_assert_num_queries(len(of_one)):
+        assert len(queue_due(START + 27 * HOUR)) == 4
+
+
+def test_nothing_is_replaced_that_a_good_one_came_after(project: Project) -> None:
+    """The time zone was moved west, so that the date of an older one is at hand again."""
+    first = make_snapshot(project, taken_at=START + 2 * HOUR)
+    make_snapshot(project, taken_at=START + 14 * HOUR, local_date=START.date() + DAY)
+    MainDatabase.objects.update(next_snapshot_at=START + 50 * HOUR)
+    fail_snapshot(first, reason="Rows are missing.", now=START + 15 * HOUR)
+    assert queue_due(START + 15 * HOUR) == []
 
 
 @pytest.mark.parametrize("state", ["shut_down", "removed"])
