@@ -37,6 +37,8 @@ def test_a_closed_account_is_shut_out_at_once_until_it_is_opened_again(client: C
     assert Membership.objects.filter(project=project, account=account).exists()
 
     run("ada@example.com", reopen=True)
+    # The browser that was left signed in does not come back with it.
+    assert client.get("/").status_code == 302
     assert bearer_status(token) == 200
     assert signs_in(account) is True
     found = AuditEvent.objects.filter(action__in=EVENTS).order_by("pk")
