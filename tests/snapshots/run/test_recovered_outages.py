@@ -61,9 +61,21 @@ def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
     assert queue_failed(NOON) == []
     # What fails after that has another reason.
     Snapshot.objects.update(
-        state=State.FAILED, reason="x", cause=Cause.DATABASE_UNREACHABLE, finished_at=NOON
+        state=State.FAILED,
+        reason="x",
+        cause=Cause.DATABASE_UNREACHABLE,
+        started_at=NOON,
+        finished_at=NOON,
     )
     assert queue_failed(NOON + HOUR) == []
+
+
+def test_an_attempt_that_began_in_an_outage_may_fail_after_it() -> None:
+    """Calls to a storage or server that is away hang for minutes before they fail."""
+    snapshot = failed(Cause.DATABASE_UNREACHABLE)
+    Snapshot.objects.update(finished_at=NOON - HOUR / 2)
+    server_back()
+    assert queue_failed(NOON) == [snapshot.pk]
 
 
 def test_a_storage_that_is_back_has_its_backups_queued(monkeypatch: pytest.MonkeyPatch) -> None:
