@@ -15,7 +15,7 @@ from backups_portal.ops import storage_state
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.run.recovered_outages import queue_failed
-from snapshots.storages.storage_signs import storage_sign
+from snapshots.storages.storage_signs import copies_sign, storage_sign
 from snapshots.tasks import run_schedule, take_snapshot
 from tests.factories import make_project_row, make_snapshot
 
@@ -43,11 +43,11 @@ def server_back(at: datetime = NOON - HOUR) -> None:
     AuditEvent.objects.create(action="server.back", subject="factory", at=at)
 
 
-def storage_back(monkeypatch: pytest.MonkeyPatch, at: datetime = NOON - HOUR) -> None:
-    """A try of the storage that fails, and one that succeeds then."""
-    monkeypatch.setattr(liveness.timezone, "now", lambda: at)
+def storage_back(monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    """A try of a storage that fails, and one that succeeds, an hour before noon."""
+    monkeypatch.setattr(liveness.timezone, "now", lambda: NOON - HOUR)
     for works in (False, True):
-        storage_state.probe(storage_sign(), lambda works=works: works)  # type: ignore[misc]
+        storage_state.probe(sign, lambda works=works: works)  # type: ignore[misc]
 
 
 def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
@@ -78,11 +78,15 @@ def test_an_attempt_that_began_in_an_outage_may_fail_after_it() -> None:
     assert queue_failed(NOON) == [snapshot.pk]
 
 
-def test_a_storage_that_is_back_has_its_backups_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storage_that_is_back_has_its_backups_queued(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.SNAPSHOT_COPY_STORAGE = "file:///copies"
     snapshot = failed(Cause.STORAGE)
     storage_state.probe(storage_sign(), lambda: True)
+    storage_back(monkeypatch, copies_sign())
     assert queue_failed(NOON) == []
-    storage_back(monkeypatch)
+    storage_back(monkeypatch, storage_sign())
     assert queue_failed(NOON) == [snapshot.pk]
 
 
@@ -90,7 +94,7 @@ def test_each_waits_for_what_it_lacked(monkeypatch: pytest.MonkeyPatch) -> None:
     stored, read = failed(Cause.STORAGE), failed(Cause.DATABASE_UNREACHABLE)
     # Its server was back before it failed.
     server_back(NOON - 3 * HOUR)
-    storage_back(monkeypatch)
+    storage_back(monkeypatch, storage_sign())
     sent: list[str] = []
     monkeypatch.setattr(take_snapshot, "apply_async", lambda ids, **_: sent.extend(ids))
     assert run_schedule(NOON).queued == [stored.pk]
