@@ -59,8 +59,8 @@ def _is_over(now: datetime) -> Q:
     over = Q(pk__in=[])
     for name, back in _servers_back(now).items():
         over |= Q(cause=Cause.DATABASE_UNREACHABLE, project__server__name=name, started_at__lt=back)
-    if back := _storage_back():
-        over |= Q(cause=Cause.STORAGE, started_at__lt=back)
+    if storage := _storage_back():
+        over |= Q(cause=Cause.STORAGE, started_at__lt=storage)
     return over
 
 
