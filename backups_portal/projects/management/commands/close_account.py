@@ -52,9 +52,7 @@ def _set_open(email: str, *, is_open: bool) -> Account:
     account.is_active = is_open
     account.save(update_fields=["is_active"])
     if not is_open:
-        # It could be used again as soon as the account is reopened.
-        for session in UserSession.objects.filter(user=account):
-            session.end()
+        _shut_out(account)
     record(
         action="account.reopened" if is_open else "account.closed",
         actor=None,
@@ -62,6 +60,13 @@ def _set_open(email: str, *, is_open: bool) -> Account:
         details={"account": account.pk},
     )
     return account
+
+
+def _shut_out(account: Account) -> None:
+    """End what would let somebody in again as soon as the account is reopened."""
+    for session in UserSession.objects.filter(user=account):
+        session.end()
+    account.end_email_change()
 
 
 def _state(is_open: bool) -> str:
