@@ -25,6 +25,7 @@ log = get_logger(__name__)
 
 DAY = timedelta(days=1)
 SERVER_BACK = "server.back"
+ZONE = "project__main_database__backup_time_zone"
 
 
 def queue_failed(now: datetime) -> list[UUID]:
@@ -37,10 +38,9 @@ def queue_failed(now: datetime) -> list[UUID]:
     """
     if not _failed(now).exists():
         return []
-    failed = _failed(now).filter(_is_over(now))
-    zone = "project__main_database__backup_time_zone"
-    rows = failed.values_list("pk", "local_date", zone)
-    return _queue([pk for pk, day, zone in rows if day == local_date(now, zone)], now)
+    rows = _failed(now).filter(_is_over(now)).values_list("pk", "local_date", ZONE)
+    ids = [pk for pk, day, zone in rows if day == local_date(now, zone)]
+    return _queue(ids, now) if ids else []
 
 
 def _failed(now: datetime) -> SnapshotQuerySet:

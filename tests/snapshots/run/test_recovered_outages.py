@@ -1,11 +1,13 @@
 """Backups that failed while a server or the storage was away are taken once it is back."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from redis.exceptions import ConnectionError as RedisAwayError
 
 from backups_portal.audit.models import AuditEvent
@@ -141,3 +143,37 @@ def test_without_redis_servers_count_all_the_same(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(liveness, "last_signs", away)
     assert queue_failed(NOON) == [snapshot.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ticks_at_once_queue_each_snapshot_once() -> None:
+    wanted = {failed(Cause.DATABASE_UNREACHABLE).pk for _ in range(20)}
+    server_back()
+    queued: list[UUID] = []
+    start = threading.Barrier(4)
+
+    def tick() -> None:
+        start.wait()
+        queued.extend(queue_failed(NOON))
+        connection.close()
+
+    ticks = [threading.Thread(target=tick) for _ in range(4)]
+    for one in ticks:
+        one.start()
+    for one in ticks:
+        one.join()
+    # What one tick had locked while another looked is found in the next minute.
+    queued += queue_failed(NOON)
+    assert (len(queued), set(queued)) == (len(wanted), wanted)
+
+
+def test_an_outage_over_midnight_locks_nothing(
+    django_assert_max_num_queries: Any,
+) -> None:
+    """It is looked for once a minute until a day later."""
+    for _ in range(3):
+        next_day(failed(Cause.DATABASE_UNREACHABLE))
+    server_back()
+    with django_assert_max_num_queries(6) as asked:
+        assert queue_failed(NOON) == []
+    assert not [one["sql"] for one in asked if "FOR UPDATE" in one["sql"]]
