@@ -91,6 +91,7 @@ class SnapshotQuerySet(LeaseQuerySet):
 
         Args:
             since: When they are due now.
+            lease_until: Until when their message counts.
         """
         return self.update(
             state=Snapshot.State.QUEUED,

@@ -50,7 +50,7 @@ class Account(AbstractBaseUser):
         return uuid.uuid5(key, str(self.pk))
 
     def end_email_change(self) -> None:
-        """Cancel a change of e-mail that waits for its link: a new password shuts others out."""
+        """Cancel a change of e-mail that waits for its link, so that nobody gets in by it."""
         EmailAddress.objects.filter(user=self, verified=False).delete()
 
     def vouch_for_email(self) -> None:

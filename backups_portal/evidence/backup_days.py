@@ -11,6 +11,7 @@ from backups_portal.evidence.settings_history import SettingsHistory, time_of_da
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projects.due_times import local_date, run_on
 from backups_portal.projects.shutdown_periods import ShutdownPeriod
+from backups_portal.ui.formats import day_and_time
 from snapshots.models import Snapshot
 from snapshots.schedule.missed_backups import LATE, OLDEST
 
@@ -157,8 +158,12 @@ class Span:
 
 
 @dataclass(frozen=True)
-class MissedNote:
-    """What the schedule wrote down when it found that a backup was missing."""
+class DayNote:
+    """What the audit log says of the backup of a day.
+
+    Attributes:
+        day: In ISO format.
+    """
 
     at: datetime
     day: str
@@ -173,6 +178,7 @@ class Facts:
         first_run: When the first backup was planned; before its day none was due.
         stopped: When the project did not run: from when until when; None if that has not ended.
         notes: That backups were missed, the oldest first.
+        failures: That backups failed, though some were taken later, the oldest first.
         completed: Days whose backup the audit log calls stored, in ISO format.
     """
 
@@ -181,7 +187,8 @@ class Facts:
     history: SettingsHistory
     backups: Mapping[date, DayBackup]
     stopped: Sequence[ShutdownPeriod] = ()
-    notes: Sequence[MissedNote] = ()
+    notes: Sequence[DayNote] = ()
+    failures: Sequence[DayNote] = ()
     completed: Mapping[str, datetime] = field(default_factory=dict)
 
 
@@ -235,12 +242,20 @@ def _of_backup(day: date, backup: DayBackup, facts: Facts) -> DayLine:
         return DayLine(day, kind, backup, cause, backup.reason)
     if kind == Kind.FAILED_PROOF:
         return DayLine(day, kind, backup, reason=backup.verdict_reason)
-    if kind not in GOOD:
-        return DayLine(day, kind, backup)
-    reasons = [note.reason for note in facts.notes if note.day == day.isoformat()][:1]
-    if backup.why_other_failed:
-        reasons.append(f"Another backup of this day failed its proof: {backup.why_other_failed}")
-    return DayLine(day, kind, backup, reason=" ".join(reasons))
+    return DayLine(day, kind, backup, reason=_before(backup, facts) if kind in GOOD else "")
+
+
+def _before(backup: DayBackup, facts: Facts) -> str:
+    """Tell what else went wrong on a day that has a good backup."""
+    name = backup.local_date.isoformat()
+    late = [note.reason for note in facts.notes if note.day == name]
+    failed = [
+        f"It had failed before, the last time on {day_and_time(note.at)} UTC: {note.reason}"
+        for note in facts.failures
+        if note.day == name
+    ]
+    other = [f"Another backup of this day failed its proof: {backup.why_other_failed}"]
+    return " ".join([*late[:1], *failed[-1:], *(other if backup.why_other_failed else [])])
 
 
 def _missed(day: date, run: datetime, facts: Facts) -> DayLine:

@@ -12,9 +12,9 @@ from backups_portal.evidence.backup_days import (
     GOOD,
     DayBackup,
     DayLine,
+    DayNote,
     Facts,
     Kind,
-    MissedNote,
     Span,
     day_lines,
     spans,
@@ -26,6 +26,7 @@ from backups_portal.evidence.project_events import (
     COMPLETED,
     CREATED,
     DELETIONS,
+    FAILED,
     HOLDS,
     MISSED,
     RETRIED,
@@ -198,13 +199,19 @@ def _facts(
         backups=backups,
         stopped=pair_shutdowns(events.telling),
         notes=[
-            MissedNote(one.at, one.details.get("local_date", ""), one.details.get("reason", ""))
+            DayNote(one.at, one.details.get("local_date", ""), one.details.get("reason", ""))
             for one in events.telling_of(MISSED)
         ],
-        completed={
-            one.subject.removeprefix("Backup of "): one.at for one in events.telling_of(COMPLETED)
-        },
+        failures=[
+            DayNote(one.at, _day_of(one), one.details.get("reason", ""))
+            for one in events.telling_of(FAILED)
+        ],
+        completed={_day_of(one): one.at for one in events.telling_of(COMPLETED)},
     )
+
+
+def _day_of(event: AuditEvent) -> str:
+    return event.subject.removeprefix("Backup of ")
 
 
 def _first_run(scope: Scope, events: ProjectEvents) -> datetime:

@@ -21,7 +21,8 @@ ACCESS = (
     *("restore.requested", "restore.retried"),
     *("evidence.viewed", "evidence.downloaded", "access.refused"),
 )
-COMPLETED, MISSED, RETRIED = "snapshot.completed", "snapshot.missed", "restore.retried"
+COMPLETED, MISSED, FAILED = "snapshot.completed", "snapshot.missed", "snapshot.failed"
+RETRIED = "restore.retried"
 CREATED = "project.created"
 # There are a few a day at most; nothing that is written by the thousand is among them.
 MAX_TELLING = 20_000
@@ -86,7 +87,9 @@ class ProjectEvents:
         ever = of_project.filter(action__in=(CREATED, STOPPED, STARTED, RETRIED))
         period = self.scope.period
         lately = of_project.filter(
-            action__in=(COMPLETED, MISSED), at__gte=period.begins_at, at__lt=self.scope.told_until
+            action__in=(COMPLETED, MISSED, FAILED),
+            at__gte=period.begins_at,
+            at__lt=self.scope.told_until,
         )
         fields = ("at", "action", "subject", "details")
         found = ever.order_by().only(*fields).union(lately.order_by().only(*fields), all=True)

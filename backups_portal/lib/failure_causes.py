@@ -7,8 +7,6 @@ drivers raise is told apart by its SQLSTATE. A text is never looked at.
 import re
 from enum import StrEnum
 
-import psycopg
-
 
 class Cause(StrEnum):
     """The cause for which a snapshot, copy, restore, proof or transfer failed.
@@ -50,6 +48,9 @@ LOCKED_OUT = "another session kept a table locked for too long"
 LOCK_NOT_AVAILABLE, OBJECT_IN_USE = "55P03", "55006"
 # Of two that wait for each other the server ends one at once.
 DEADLOCK_DETECTED = "40P01"
+# What a driver raises when a connection fails: psycopg and ADBC have classes of their own, with
+# these names (PEP 249).
+AWAY = {"OperationalError", "InterfaceError"}
 
 
 # In what PostgreSQL's client library says, what tells of the inside of the platform.
@@ -71,7 +72,7 @@ def first_line(error: Exception) -> str:
 def driver_cause(error: Exception) -> Cause:
     """Return the cause behind what psycopg or ADBC raised.
 
-    A connection that failed has no SQLSTATE, whatever the server said: libpq keeps it to itself.
+    A connection that failed, or broke, has no SQLSTATE: libpq keeps to itself what a server said.
     """
     code = getattr(error, "sqlstate", None) or ""
     if code == QUERY_CANCELED:
@@ -82,5 +83,5 @@ def driver_cause(error: Exception) -> Cause:
         return Cause.NO_ROOM
     if code[:2] in {CONNECTION_EXCEPTION, OPERATOR_INTERVENTION}:
         return Cause.DATABASE_UNREACHABLE
-    is_away = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    is_away = not AWAY.isdisjoint(one.__name__ for one in type(error).__mro__)
     return Cause.DATABASE_UNREACHABLE if is_away and not code else Cause.DATABASE_REFUSED

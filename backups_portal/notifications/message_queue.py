@@ -20,6 +20,7 @@ from backups_portal.lib.leases import message_counts_for
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.messages import KINDS, compose
 from backups_portal.notifications.models import Cursor, Delivery, Kind, NotificationSettings
+from backups_portal.notifications.repeated_failures import repeated_failures
 from backups_portal.overview.event_redaction import mentions_in, redacted
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.redaction import readers_of
@@ -80,6 +81,8 @@ def make_deliveries(
         only_for: The account that gets the e-mails, in place of all owners.
     """
     told = [event for event in events if event.action in KINDS and event.project_id]
+    repeated = repeated_failures(told)
+    told = [event for event in told if event.pk not in repeated]
     found = _Wanted(told, only_for)
     rows = [
         Delivery(

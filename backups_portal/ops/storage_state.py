@@ -22,7 +22,8 @@ log = get_logger(__name__)
 def probe(sign: str, works: Callable[[], bool]) -> None:
     """Try a storage, and record what came of it.
 
-    The beginning is recorded as well: a probe that hangs is killed, and records no end.
+    The beginning is recorded as well: a probe that hangs is killed, and records no end. So is the
+    moment at which it works again, for the backups that failed meanwhile (`recovered_outages`).
 
     Args:
         sign: Of `storage_signs`.

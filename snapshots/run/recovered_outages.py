@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q
 from redis.exceptions import RedisError
 
 from backups_portal.audit.models import AuditEvent
@@ -24,10 +25,11 @@ log = get_logger(__name__)
 
 DAY = timedelta(days=1)
 SERVER_BACK = "server.back"
+ZONE = "project__main_database__backup_time_zone"
 
 
 def queue_failed(now: datetime) -> list[UUID]:
-    """Queue the snapshots of this local day that failed before what they lacked came back.
+    """Queue the snapshots of this local day that failed for want of what has come back since.
 
     A snapshot that fails again afterwards is not queued until there was another outage.
 
@@ -36,8 +38,9 @@ def queue_failed(now: datetime) -> list[UUID]:
     """
     if not _failed(now).exists():
         return []
-    servers, storage = _servers_back(now), _storage_back()
-    return _queue(now, servers, storage) if servers or storage else []
+    rows = _failed(now).filter(_is_over(now)).values_list("pk", "local_date", ZONE)
+    ids = [pk for pk, day, zone in rows if day == local_date(now, zone)]
+    return _queue(ids, now) if ids else []
 
 
 def _failed(now: datetime) -> SnapshotQuerySet:
@@ -48,20 +51,28 @@ def _failed(now: datetime) -> SnapshotQuerySet:
     )
 
 
+def _is_over(now: datetime) -> Q:
+    """Select what was last tried before the server or storage was back.
+
+    Not what had failed by then: a call to something that is away can hang for minutes.
+    """
+    over = Q(pk__in=[])
+    for name, back in _servers_back(now).items():
+        over |= Q(cause=Cause.DATABASE_UNREACHABLE, project__server__name=name, started_at__lt=back)
+    if storage := _storage_back():
+        over |= Q(cause=Cause.STORAGE, started_at__lt=storage)
+    return over
+
+
 @transaction.atomic
-def _queue(now: datetime, servers: dict[str, datetime], storage: datetime | None) -> list[UUID]:
-    rows = _failed(now).select_related("project__server", "project__main_database")
-    ids = []
-    for row in rows.select_for_update(skip_locked=True, of=("self",)):
-        is_storage = row.cause == Cause.STORAGE
-        back = storage if is_storage else servers.get(row.project.server.name)
-        is_over = back is not None and row.finished_at is not None and row.finished_at < back
-        zone = row.project.main_database.backup_time_zone
-        if is_over and row.local_date == local_date(now, zone):
-            log.info("failed snapshot queued again", project=row.project_id, snapshot=row.pk)
-            ids.append(row.pk)
-    Snapshot.objects.filter(pk__in=ids).queue_again(now, lease_until=now + message_counts_for())
-    return ids
+def _queue(ids: list[UUID], now: datetime) -> list[UUID]:
+    """Queue those that have still failed and no other tick is queuing."""
+    failed = _failed(now).filter(pk__in=ids).select_for_update(skip_locked=True, of=("self",))
+    locked = list(failed.values_list("pk", flat=True))
+    Snapshot.objects.filter(pk__in=locked).queue_again(now, lease_until=now + message_counts_for())
+    for pk in locked:
+        log.info("failed snapshot queued again", snapshot=pk)
+    return locked
 
 
 def _servers_back(now: datetime) -> dict[str, datetime]:

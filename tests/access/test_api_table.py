@@ -13,6 +13,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from backups_portal.access_tokens.scopes import Scope, allows
 from backups_portal.audit.models import AuditEvent
 from backups_portal.portal_api.api import api
+from snapshots.engine.layout import MARKER
+from snapshots.engine.storage import open_storage
 from tests import factories
 from tests.access.api_table import ACTORS, API_TABLE, BACKUP
 from tests.access.table import METHODS
@@ -117,6 +119,8 @@ def other_scopes(method: str, template: str) -> list[str]:
 
 @pytest.fixture
 def world(storage_url: str) -> ApiWorld:
+    # The right storage, which lacks the backups of this world.
+    open_storage(storage_url).put_new(MARKER, b"")
     return ApiWorld()
 
 

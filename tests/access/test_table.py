@@ -25,6 +25,8 @@ from backups_portal.objectives.models import Objective
 from backups_portal.projects.models import Invitation, MainDatabase, Membership, Project
 from backups_portal.transfers.models import Transfer
 from restores.models import Check, Restore
+from snapshots.engine.layout import MARKER
+from snapshots.engine.storage import open_storage
 from snapshots.models import Hold, Snapshot
 from tests import factories
 from tests.access.table import METHODS, TABLE
@@ -205,6 +207,8 @@ class World:
 def world(storage_url: str, settings: Settings) -> World:
     # Nothing runs beside these tests, which may take longer than monitoring waits.
     settings.SIGNS_SILENT_AFTER = timedelta(days=365)
+    # The right storage, which lacks the backups of this world.
+    open_storage(storage_url).put_new(MARKER, b"")
     return World()
 
 

@@ -18,6 +18,7 @@ from backups_portal.evidence.evidence_summary import (
     recovery_time_sentence,
 )
 from backups_portal.projects.models import MainDatabase, Project
+from backups_portal.ui.formats import day_and_time
 from restores.models import Proof
 from snapshots.models import Snapshot
 from tests import factories
@@ -103,6 +104,20 @@ def test_a_late_backup_says_that_it_was(project: Project) -> None:
     )
     (line,) = (line for line in report_of(project).days if line.reason)
     assert (line.day, line.kind, line.reason) == (BAD, "proven", "The workers were down.")
+
+
+def test_a_backup_that_was_taken_after_it_had_failed_says_so(project: Project) -> None:
+    fill(project, FIRST, TODAY)
+    for hours, reason in ((1, "Connection refused."), (3, "The storage did not answer.")):
+        details = {"snapshot": "x", "reason": reason}
+        subject = f"Backup of {BAD}"
+        happen(project, "snapshot.failed", RUN + hours * HOUR, subject=subject, details=details)
+    (line,) = (line for line in report_of(project).days if line.reason)
+    assert (line.day, line.kind) == (BAD, "proven")
+    moment = day_and_time(RUN + 3 * HOUR)
+    assert line.reason == (
+        f"It had failed before, the last time on {moment} UTC: The storage did not answer."
+    )
 
 
 def test_days_of_one_outage_are_joined(project: Project) -> None:

@@ -1,6 +1,9 @@
 """What a database driver raises is told apart by its class and its SQLSTATE."""
 
 import os
+import socket
+import stat
+from contextlib import suppress
 
 import adbc_driver_postgresql.dbapi as adbc
 import psycopg
@@ -73,6 +76,35 @@ def test_the_other_driver_is_asked_the_same(statement: str, cause: Cause) -> Non
         with pytest.raises(AdbcError) as raised:
             _ask(cursor, statement)
         assert driver_cause(raised.value) == cause
+
+
+def test_a_server_that_dies_while_it_sends_rows() -> None:
+    before = sockets()
+    with adbc.connect(os.environ["DATABASE_URL"]) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT repeat('x', 1000) FROM generate_series(1, 100000)")
+        for inode, number in sockets().items():
+            if inode not in before:
+                cut_off(number)
+        with pytest.raises(AdbcError) as raised:
+            cursor.fetchall()
+        assert driver_cause(raised.value) == Cause.DATABASE_UNREACHABLE
+
+
+def sockets() -> dict[int, int]:
+    """Return this process's sockets, which the driver keeps to itself, by inode."""
+    found = {}
+    for number in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError):
+            status = os.fstat(number)
+            if stat.S_ISSOCK(status.st_mode):
+                found[status.st_ino] = number
+    return found
+
+
+def cut_off(number: int) -> None:
+    """End a connection as it ends when the server is killed."""
+    with socket.socket(fileno=os.dup(number)) as connection:
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _ask(cursor: adbc.Cursor, statement: str) -> None:

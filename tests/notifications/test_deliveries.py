@@ -101,6 +101,25 @@ def test_every_action_that_is_told_has_words() -> None:
     }
 
 
+def test_a_backup_that_fails_again_after_an_outage_is_told_once(
+    project: Project, choose: Choose, hook: Receiver
+) -> None:
+    choose(webhook=hook.url)
+    for _ in range(2):
+        happen("snapshot.failed", project, snapshot=SNAPSHOT, reason=REASON)
+        happen("snapshot.failed", project, snapshot=SNAPSHOT, reason="Connection refused.")
+        tell()
+    assert len(hook.asked) == 1
+    # Its owner has moved the schedule to later on the day, and waits for what comes of it.
+    happen("settings.changed", project, backup_time={"old": "03:00", "new": "14:00"})
+    happen("snapshot.failed", project, snapshot=SNAPSHOT, reason=REASON)
+    # The backup of another day.
+    happen("snapshot.failed", project, snapshot=RESTORE, reason=REASON)
+    happen("snapshot.failed", factories.make_project_row(), snapshot=RESTORE, reason=REASON)
+    tell()
+    assert len(hook.asked) == 3
+
+
 def test_what_was_changed_on_the_way_is_not_accepted(
     project: Project, choose: Choose, hook: Receiver
 ) -> None:

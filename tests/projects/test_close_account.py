@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
 from django.test import Client
 
@@ -37,12 +38,22 @@ def test_a_closed_account_is_shut_out_at_once_until_it_is_opened_again(client: C
     assert Membership.objects.filter(project=project, account=account).exists()
 
     run("ada@example.com", reopen=True)
+    # The browser that was left signed in does not come back with it.
+    assert client.get("/").status_code == 302
     assert bearer_status(token) == 200
     assert signs_in(account) is True
     found = AuditEvent.objects.filter(action__in=EVENTS).order_by("pk")
     assert [(one.action, one.subject, one.account_id) for one in found] == [
         (action, "ada@example.com", None) for action in EVENTS
     ]
+
+
+def test_a_change_of_email_that_waits_for_its_link_is_over() -> None:
+    account = factories.make_account("ada@example.com")
+    EmailAddress.objects.create(user=account, email="thief@example.com", verified=False)
+    run("ada@example.com")
+    run("ada@example.com", reopen=True)
+    assert not EmailAddress.objects.filter(user=account, verified=False).exists()
 
 
 def bearer_status(token: str) -> int:

@@ -1,11 +1,13 @@
 """Backups that failed while a server or the storage was away are taken once it is back."""
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
 from redis.exceptions import ConnectionError as RedisAwayError
 
 from backups_portal.audit.models import AuditEvent
@@ -15,7 +17,7 @@ from backups_portal.ops import storage_state
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.run.recovered_outages import queue_failed
-from snapshots.storages.storage_signs import storage_sign
+from snapshots.storages.storage_signs import copies_sign, storage_sign
 from snapshots.tasks import run_schedule, take_snapshot
 from tests.factories import make_project_row, make_snapshot
 
@@ -43,11 +45,11 @@ def server_back(at: datetime = NOON - HOUR) -> None:
     AuditEvent.objects.create(action="server.back", subject="factory", at=at)
 
 
-def storage_back(monkeypatch: pytest.MonkeyPatch, at: datetime = NOON - HOUR) -> None:
-    """A try of the storage that fails, and one that succeeds then."""
-    monkeypatch.setattr(liveness.timezone, "now", lambda: at)
+def storage_back(monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
+    """A try of a storage that fails, and one that succeeds, an hour before noon."""
+    monkeypatch.setattr(liveness.timezone, "now", lambda: NOON - HOUR)
     for works in (False, True):
-        storage_state.probe(storage_sign(), lambda works=works: works)  # type: ignore[misc]
+        storage_state.probe(sign, lambda works=works: works)  # type: ignore[misc]
 
 
 def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
@@ -61,16 +63,32 @@ def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
     assert queue_failed(NOON) == []
     # What fails after that has another reason.
     Snapshot.objects.update(
-        state=State.FAILED, reason="x", cause=Cause.DATABASE_UNREACHABLE, finished_at=NOON
+        state=State.FAILED,
+        reason="x",
+        cause=Cause.DATABASE_UNREACHABLE,
+        started_at=NOON,
+        finished_at=NOON,
     )
     assert queue_failed(NOON + HOUR) == []
 
 
-def test_a_storage_that_is_back_has_its_backups_queued(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attempt_that_began_in_an_outage_may_fail_after_it() -> None:
+    """Calls to a storage or server that is away hang for minutes before they fail."""
+    snapshot = failed(Cause.DATABASE_UNREACHABLE)
+    Snapshot.objects.update(finished_at=NOON - HOUR / 2)
+    server_back()
+    assert queue_failed(NOON) == [snapshot.pk]
+
+
+def test_a_storage_that_is_back_has_its_backups_queued(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.SNAPSHOT_COPY_STORAGE = "file:///copies"
     snapshot = failed(Cause.STORAGE)
     storage_state.probe(storage_sign(), lambda: True)
+    storage_back(monkeypatch, copies_sign())
     assert queue_failed(NOON) == []
-    storage_back(monkeypatch)
+    storage_back(monkeypatch, storage_sign())
     assert queue_failed(NOON) == [snapshot.pk]
 
 
@@ -78,7 +96,7 @@ def test_each_waits_for_what_it_lacked(monkeypatch: pytest.MonkeyPatch) -> None:
     stored, read = failed(Cause.STORAGE), failed(Cause.DATABASE_UNREACHABLE)
     # Its server was back before it failed.
     server_back(NOON - 3 * HOUR)
-    storage_back(monkeypatch)
+    storage_back(monkeypatch, storage_sign())
     sent: list[str] = []
     monkeypatch.setattr(take_snapshot, "apply_async", lambda ids, **_: sent.extend(ids))
     assert run_schedule(NOON).queued == [stored.pk]
@@ -125,3 +143,37 @@ def test_without_redis_servers_count_all_the_same(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(liveness, "last_signs", away)
     assert queue_failed(NOON) == [snapshot.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_ticks_at_once_queue_each_snapshot_once() -> None:
+    wanted = {failed(Cause.DATABASE_UNREACHABLE).pk for _ in range(20)}
+    server_back()
+    queued: list[UUID] = []
+    start = threading.Barrier(4)
+
+    def tick() -> None:
+        start.wait()
+        queued.extend(queue_failed(NOON))
+        connection.close()
+
+    ticks = [threading.Thread(target=tick) for _ in range(4)]
+    for one in ticks:
+        one.start()
+    for one in ticks:
+        one.join()
+    # What one tick had locked while another looked is found in the next minute.
+    queued += queue_failed(NOON)
+    assert (len(queued), set(queued)) == (len(wanted), wanted)
+
+
+def test_an_outage_over_midnight_locks_nothing(
+    django_assert_max_num_queries: Any,
+) -> None:
+    """It is looked for once a minute until a day later."""
+    for _ in range(3):
+        next_day(failed(Cause.DATABASE_UNREACHABLE))
+    server_back()
+    with django_assert_max_num_queries(6) as asked:
+        assert queue_failed(NOON) == []
+    assert not [one["sql"] for one in asked if "FOR UPDATE" in one["sql"]]

@@ -4,6 +4,7 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
+from allauth.usersessions.models import UserSession
 from django.core.management.base import CommandError
 from django.db import transaction
 
@@ -14,11 +15,11 @@ from backups_portal.projects.models import Membership, Project
 
 
 class Command(OperatorCommand):
-    """For people who leave: browsers and API tokens end with it, memberships stay."""
+    """For people who leave: their browsers are signed out; their memberships stay."""
 
     help = (
         "Close an account: nobody can sign in to it, its browsers are signed out, and its API "
-        "tokens stop working. Its projects go on."
+        "tokens do not work until it is reopened. Its projects go on."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -50,6 +51,8 @@ def _set_open(email: str, *, is_open: bool) -> Account:
         raise CommandError(f"The account {account.email} is {_state(is_open)} already.")
     account.is_active = is_open
     account.save(update_fields=["is_active"])
+    if not is_open:
+        _shut_out(account)
     record(
         action="account.reopened" if is_open else "account.closed",
         actor=None,
@@ -57,6 +60,13 @@ def _set_open(email: str, *, is_open: bool) -> Account:
         details={"account": account.pk},
     )
     return account
+
+
+def _shut_out(account: Account) -> None:
+    """End what would let somebody in again as soon as the account is reopened."""
+    for session in UserSession.objects.filter(user=account):
+        session.end()
+    account.end_email_change()
 
 
 def _state(is_open: bool) -> str:
