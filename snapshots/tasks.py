@@ -9,7 +9,7 @@ from backups_portal.celery import app
 from backups_portal.lib.leased_job import JobFailedError, may_wait
 from backups_portal.lib.loggers import get_logger
 from snapshots.replication.copy_run import copies_overlooked, copy, next_copy
-from snapshots.run.recovered_outages import queue_failed
+from snapshots.run.recovered_outages import queue_after_outages
 from snapshots.run.snapshot_run import take
 from snapshots.schedule.concurrency import next_in_line
 from snapshots.schedule.schedule_tick import heal, queue_due
@@ -84,7 +84,7 @@ def run_schedule(now: datetime) -> Ticked:
     Raises:
         kombu.exceptions.OperationalError: the broker is away; a later tick sends what is queued.
     """
-    ticked = Ticked(queued=[*queue_due(now), *queue_failed(now)], sent_again=heal(now))
+    ticked = Ticked(queued=[*queue_due(now), *queue_after_outages(now)], sent_again=heal(now))
     enqueue([*ticked.queued, *ticked.sent_again])
     return ticked
 

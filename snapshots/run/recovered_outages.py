@@ -28,7 +28,7 @@ SERVER_BACK = "server.back"
 ZONE = "project__main_database__backup_time_zone"
 
 
-def queue_failed(now: datetime) -> list[UUID]:
+def queue_after_outages(now: datetime) -> list[UUID]:
     """Queue the snapshots of this local day that failed for want of what has come back since.
 
     A snapshot that fails again afterwards is not queued until there was another outage.

@@ -16,7 +16,7 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.ops import storage_state
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
-from snapshots.run.recovered_outages import queue_failed
+from snapshots.run.recovered_outages import queue_after_outages
 from snapshots.storages.storage_signs import copies_sign, storage_sign
 from snapshots.tasks import run_schedule, take_snapshot
 from tests.factories import make_project_row, make_snapshot
@@ -54,13 +54,13 @@ def storage_back(monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
 
 def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
     snapshot = failed(Cause.DATABASE_UNREACHABLE)
-    assert queue_failed(NOON) == []
+    assert queue_after_outages(NOON) == []
     server_back()
-    assert queue_failed(NOON) == [snapshot.pk]
+    assert queue_after_outages(NOON) == [snapshot.pk]
     snapshot.refresh_from_db()
     assert (snapshot.state, snapshot.failures, snapshot.cause) == (State.QUEUED, 0, "")
     assert (snapshot.scheduled_for, snapshot.reason, snapshot.finished_at) == (NOON, "", None)
-    assert queue_failed(NOON) == []
+    assert queue_after_outages(NOON) == []
     # What fails after that has another reason.
     Snapshot.objects.update(
         state=State.FAILED,
@@ -69,7 +69,7 @@ def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
         started_at=NOON,
         finished_at=NOON,
     )
-    assert queue_failed(NOON + HOUR) == []
+    assert queue_after_outages(NOON + HOUR) == []
 
 
 def test_an_attempt_that_began_in_an_outage_may_fail_after_it() -> None:
@@ -77,7 +77,7 @@ def test_an_attempt_that_began_in_an_outage_may_fail_after_it() -> None:
     snapshot = failed(Cause.DATABASE_UNREACHABLE)
     Snapshot.objects.update(finished_at=NOON - HOUR / 2)
     server_back()
-    assert queue_failed(NOON) == [snapshot.pk]
+    assert queue_after_outages(NOON) == [snapshot.pk]
 
 
 def test_a_storage_that_is_back_has_its_backups_queued(
@@ -87,9 +87,9 @@ def test_a_storage_that_is_back_has_its_backups_queued(
     snapshot = failed(Cause.STORAGE)
     storage_state.probe(storage_sign(), lambda: True)
     storage_back(monkeypatch, copies_sign())
-    assert queue_failed(NOON) == []
+    assert queue_after_outages(NOON) == []
     storage_back(monkeypatch, storage_sign())
-    assert queue_failed(NOON) == [snapshot.pk]
+    assert queue_after_outages(NOON) == [snapshot.pk]
 
 
 def test_each_waits_for_what_it_lacked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_nothing_else_is_queued(cause: Cause, change: Callable[[Snapshot], None]
     snapshot = failed(cause)
     change(snapshot)
     server_back()
-    assert queue_failed(NOON) == []
+    assert queue_after_outages(NOON) == []
 
 
 def test_without_redis_servers_count_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_without_redis_servers_count_all_the_same(monkeypatch: pytest.MonkeyPatc
         raise RedisAwayError
 
     monkeypatch.setattr(liveness, "last_signs", away)
-    assert queue_failed(NOON) == [snapshot.pk]
+    assert queue_after_outages(NOON) == [snapshot.pk]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -154,7 +154,7 @@ def test_ticks_at_once_queue_each_snapshot_once() -> None:
 
     def tick() -> None:
         start.wait()
-        queued.extend(queue_failed(NOON))
+        queued.extend(queue_after_outages(NOON))
         connection.close()
 
     ticks = [threading.Thread(target=tick) for _ in range(4)]
@@ -163,7 +163,7 @@ def test_ticks_at_once_queue_each_snapshot_once() -> None:
     for one in ticks:
         one.join()
     # What one tick had locked while another looked is found in the next minute.
-    queued += queue_failed(NOON)
+    queued += queue_after_outages(NOON)
     assert (len(queued), set(queued)) == (len(wanted), wanted)
 
 
@@ -175,5 +175,5 @@ def test_an_outage_over_midnight_locks_nothing(
         next_day(failed(Cause.DATABASE_UNREACHABLE))
     server_back()
     with django_assert_max_num_queries(6) as asked:
-        assert queue_failed(NOON) == []
+        assert queue_after_outages(NOON) == []
     assert not [one["sql"] for one in asked if "FOR UPDATE" in one["sql"]]
