@@ -81,7 +81,7 @@ def _size(event: AuditEvent, project: Project) -> Words:
 def _proof(event: AuditEvent, project: Project) -> Words:
     text = (
         f"{_subject(event)} does not restore to what it recorded, so it is no longer "
-        f"offered. {_reason(event)} Tell your operator. Other backups are not affected."
+        f"offered. {_reason(event)} Tell your operator, and restore another backup if you need one."
     )
     return "Proof failed", text, _of_snapshot(event, project)
 

@@ -120,6 +120,18 @@ def test_a_backup_that_fails_again_after_an_outage_is_told_once(
     assert len(hook.asked) == 3
 
 
+def test_a_failed_proof_promises_nothing_of_other_backups(
+    project: Project, choose: Choose, hook: Receiver
+) -> None:
+    """They may share what is damaged."""
+    choose(webhook=hook.url)
+    happen("proof.failed", project, snapshot=SNAPSHOT, reason=REASON)
+    tell()
+    (asked,) = hook.asked
+    text = json.loads(asked.body)["data"]["text"]
+    assert text.endswith(" Tell your operator, and restore another backup if you need one.")
+
+
 def test_what_was_changed_on_the_way_is_not_accepted(
     project: Project, choose: Choose, hook: Receiver
 ) -> None:
