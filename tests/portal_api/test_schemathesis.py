@@ -15,6 +15,8 @@ from schemathesis import GenerationMode
 
 from backups_portal.portal_api.api import api
 from backups_portal.portal_api.preconditions import query_parameters
+from snapshots.engine.layout import MARKER
+from snapshots.engine.storage import open_storage
 from tests.access.api_table import API_TABLE
 from tests.access.test_api_table import ApiWorld
 from tests.tagoio_api.test_schemathesis import in_this_transaction
@@ -46,6 +48,8 @@ def bounded(most: int) -> Any:
 @pytest.fixture
 def world(storage_url: str, settings: Settings) -> ApiWorld:
     settings.PORTAL_API_REQUESTS_PER_MINUTE = 0
+    # The right storage, which lacks the backups of this world.
+    open_storage(storage_url).put_new(MARKER, b"")
     return ApiWorld()
 
 
