@@ -61,7 +61,7 @@ class SnapshotQuerySet(LeaseQuerySet):
         )
         return self.bad().exclude(Exists(replaced))
 
-    def known(self) -> "SnapshotQuerySet":
+    def not_newer(self) -> "SnapshotQuerySet":
         """Leave out what only a newer version of the portal reads."""
         return self.exclude(schema_version__gt=SCHEMA_VERSION)
 

@@ -50,7 +50,7 @@ class CompareView(SnapshotMixin, TemplateView):
     @cached_property
     def stored(self) -> SnapshotQuerySet:
         """Return the backups that it can be compared with, the newest first."""
-        stored = Snapshot.objects.completed().known().filter(project=self.project)
+        stored = Snapshot.objects.completed().not_newer().filter(project=self.project)
         others = stored.exclude(pk=self.snapshot.pk)
         return others.defer("table_rows").order_by("-taken_at", "-id")
 

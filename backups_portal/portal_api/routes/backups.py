@@ -41,7 +41,7 @@ def list_backups(
     """List the backups that have not expired, newest first."""
     project = owned(request, slug)
     rows = with_uses(Snapshot.objects.filter(project=project).listed()).select_related("hold")
-    found, about = cut((rows.good().known() if restorable else rows).defer("table_rows"), pages)
+    found, about = cut((rows.good().not_newer() if restorable else rows).defer("table_rows"), pages)
     items = [schemas.Backup(**_shown(row)) for row in _described(project, found)]
     return Page[schemas.Backup](items=items, **about)
 
