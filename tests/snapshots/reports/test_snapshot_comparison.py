@@ -172,7 +172,7 @@ class TestPage:
         page = compare(client, first, "")
         options = [words(one) for one in re.findall(r"<option.*?</option>", page, re.DOTALL)]
         name = f"Backup of {second.day_name}"
-        assert options[2:] == [name, f"{name}, which failed its proof"]
+        assert options[2:] == [name, f"{name} (failed its proof)"]
 
     def test_one_of_very_many_is_found_by_its_day(
         self, client: Client, pair: tuple[Snapshot, Snapshot], monkeypatch: pytest.MonkeyPatch
