@@ -11,7 +11,7 @@ from backups_portal.lib.loggers import get_logger
 
 log = get_logger(__name__)
 
-# Who waits for a link asks for another one.
+# People who wait for a link ask for another one.
 TRIES = 3
 WAIT_SECONDS = 60
 # A worker that waits longer gets the same message again from Redis, which takes it for lost.

@@ -11,7 +11,7 @@ from uuid import UUID
 from backups_portal.audit.models import AuditEvent
 
 FAILED = "snapshot.failed"
-# Who has changed these waits for what comes of it.
+# An owner who has changed these wants to hear what comes of it.
 CHANGES = ("settings.changed", "notifications.changed")
 # What fails again has failed on the same local day.
 BEFORE = timedelta(days=2)

@@ -54,7 +54,7 @@ def read_rows(
         cursor.adapters.register_loader("timestamptz", MicrosecondsLoader)
         texts = [place for place, field in enumerate(schema) if _is_long(field.type)]
         # A stream holds the connection's lock, which the end of the transaction waits for: a caller
-        # that takes no further part would wait for ever.
+        # that takes no further part would wait forever.
         stream = cast(Generator[TupleRow], cursor.stream(query))
         with closing(stream) as rows:
             table = _table(_take(rows, texts), schema)
