@@ -1,12 +1,10 @@
 """The tick and the workers, with processes and connections of their own."""
 
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from backups_portal.audit.hash_chain import seal_events
@@ -18,6 +16,7 @@ from backups_portal.ops.project_removal import remove_if_over
 from backups_portal.ops.tasks import tick
 from backups_portal.projects.models import Project
 from backups_portal.projects.shutdown import shut_down
+from tests.at_once import at_once
 from tests.conftest import running_worker
 from tests.notifications.conftest import Choose
 from tests.notifications.receivers import Receiver
@@ -25,24 +24,6 @@ from tests.ops.test_metrics import figures
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECONDS = 30.0
-
-
-def at_once(*works: Any) -> None:
-    """Run them in threads that begin together."""
-    together = threading.Barrier(len(works))
-
-    def run(work: Any) -> None:
-        try:
-            together.wait(10)
-            work()
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def fail(project: Project, times: int = 1) -> None:

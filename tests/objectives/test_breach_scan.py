@@ -1,6 +1,5 @@
 """Breaches are found by rounds, written down once, and told of once."""
 
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from backups_portal.projects.models import MainDatabase, Project
 from backups_portal.projects.shutdown import shut_down, start_again
 from snapshots.models import Snapshot
 from tests import factories
+from tests.at_once import at_once
 from tests.objectives.conftest import HOUR, at, make_objective, spells_of
 
 pytestmark = pytest.mark.django_db
@@ -339,19 +339,6 @@ def test_a_clock_that_ran_ahead_is_forgotten(project: Project) -> None:
 def test_two_rounds_at_once_tell_once(project: Project) -> None:
     make_objective(project)
     store(project, 0)
-    together = threading.Barrier(2)
-
-    def scan() -> None:
-        try:
-            together.wait(10)
-            find_breaches(at(27))
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=scan) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*[lambda: find_breaches(at(27))] * 2)
     assert spells_of(project) == [(26, None, "")]
     assert told(project) == ["missed"]

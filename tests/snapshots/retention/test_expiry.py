@@ -1,13 +1,12 @@
 """Retention applied: what goes, what stays, and what happens at the same time."""
 
-import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
 
 from backups_portal.audit.models import AuditEvent
 from backups_portal.projects.models import MainDatabase, Project
@@ -23,6 +22,7 @@ from snapshots.retention import expiry, retention_rules
 from snapshots.retention.expiry import each_project_id, preview_retention, prune, prune_each
 from snapshots.retention.holds import place_hold, release_hold
 from snapshots.retention.retention_preview import preview_shortening
+from tests.at_once import at_once
 from tests.factories import (
     make_account,
     make_project_row,
@@ -255,51 +255,18 @@ class TestRaces:
             assert (old.manifest in keys(storage)) == restoring
 
     def race(self, old: Snapshot) -> None:
-        start = threading.Barrier(2)
-
         def restore() -> None:
-            start.wait()
-            try:
-                request_restore(
-                    snapshot=old,
-                    actor=old.project.created_by,
-                    wanted=NewProject(
-                        name=f"Copy {old.id}",
-                        accepted_charges=True,
-                    ),
-                )
-            except RestoreRefusedError:
-                pass
-            finally:
-                connection.close()
+            wanted = NewProject(name=f"Copy {old.id}", accepted_charges=True)
+            with suppress(RestoreRefusedError):
+                request_restore(snapshot=old, actor=old.project.created_by, wanted=wanted)
 
-        def expire() -> None:
-            start.wait()
-            expiry.prune_project(old.project_id, NOW)
-            connection.close()
-
-        threads = [threading.Thread(target=work) for work in (restore, expire)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(restore, lambda: expiry.prune_project(old.project_id, NOW))
 
     def test_two_rounds_at_once_remove_each_snapshot_once(self) -> None:
         project = make_project_row()
         for days in range(20):
             aged(project, days)
-        start = threading.Barrier(3)
-
-        def expire() -> None:
-            start.wait()
-            expiry.prune_project(project.id, NOW)
-            connection.close()
-
-        threads = [threading.Thread(target=expire) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*[lambda: expiry.prune_project(project.id, NOW)] * 3)
         assert Snapshot.objects.completed().count() == 7
         assert AuditEvent.objects.filter(action="snapshot.expired").count() == 13
 

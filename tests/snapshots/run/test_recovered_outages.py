@@ -1,13 +1,11 @@
 """Backups that failed while a server or the storage was away are taken once it is back."""
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
 from redis.exceptions import ConnectionError as RedisAwayError
 
 from backups_portal.audit.models import AuditEvent
@@ -19,6 +17,7 @@ from snapshots.models import Snapshot
 from snapshots.run.recovered_outages import queue_after_outages
 from snapshots.storages.storage_signs import copies_sign, storage_sign
 from snapshots.tasks import run_schedule, take_snapshot
+from tests.at_once import at_once
 from tests.factories import make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -150,18 +149,7 @@ def test_ticks_at_once_queue_each_snapshot_once() -> None:
     wanted = {failed(Cause.DATABASE_UNREACHABLE).pk for _ in range(20)}
     server_back()
     queued: list[UUID] = []
-    start = threading.Barrier(4)
-
-    def tick() -> None:
-        start.wait()
-        queued.extend(queue_after_outages(NOON))
-        connection.close()
-
-    ticks = [threading.Thread(target=tick) for _ in range(4)]
-    for one in ticks:
-        one.start()
-    for one in ticks:
-        one.join()
+    at_once(*[lambda: queued.extend(queue_after_outages(NOON))] * 4)
     # What one tick had locked while another looked is found in the next minute.
     queued += queue_after_outages(NOON)
     assert (len(queued), set(queued)) == (len(wanted), wanted)

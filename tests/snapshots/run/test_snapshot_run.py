@@ -1,14 +1,12 @@
 """A queued snapshot is taken once, by one worker, and says what became of it."""
 
 import logging
-import threading
 import uuid
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
@@ -23,6 +21,7 @@ from snapshots.models import Snapshot
 from snapshots.run import snapshot_run
 from snapshots.run.snapshot_run import INTERRUPTED, MOST_ATTEMPTS, SHUT_DOWN, take
 from snapshots.schedule.schedule_tick import queue_due
+from tests.at_once import at_once
 from tests.factories import make_snapshot
 from tests.projectdatabases import add_rows, open_database
 
@@ -109,18 +108,7 @@ def test_a_row_that_has_gone_is_normal(db: None) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_with_the_same_message_take_it_once(live_project: Project) -> None:
     snapshot = queued(live_project)
-    start = threading.Barrier(2)
-
-    def work() -> None:
-        start.wait()
-        take(snapshot.id)
-        connection.close()
-
-    workers = [threading.Thread(target=work) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    at_once(*[lambda: take(snapshot.id)] * 2)
     snapshot.refresh_from_db()
     assert (snapshot.state, snapshot.attempts) == (State.COMPLETED, 1)
     assert AuditEvent.objects.count() == 1

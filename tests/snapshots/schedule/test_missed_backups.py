@@ -1,10 +1,8 @@
 """A backup that was not taken is told of: once a local date, and where nothing else says it."""
 
-import threading
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from backups_portal.audit.models import AuditEvent
@@ -13,6 +11,7 @@ from backups_portal.projects.shutdown import shut_down, start_again
 from snapshots.models import Snapshot
 from snapshots.schedule.missed_backups import find_missed
 from snapshots.schedule.schedule_tick import queue_due
+from tests.at_once import at_once
 from tests.factories import make_account, make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
@@ -177,18 +176,5 @@ class TestLate:
 def test_two_scans_at_once_tell_once() -> None:
     now = timezone.now()
     project = make_project_row(created_at=now - 9 * DAY)
-    together = threading.Barrier(2)
-
-    def scan() -> None:
-        try:
-            together.wait(10)
-            find_missed(now)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=scan) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*[lambda: find_missed(now)] * 2)
     assert len(missed(project)) == 1

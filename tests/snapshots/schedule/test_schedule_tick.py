@@ -1,7 +1,6 @@
 """One snapshot per project and local date, whatever happens to the clock and to beat."""
 
 import logging
-import threading
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +16,7 @@ from backups_portal.lib.leases import message_counts_for
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.models import Snapshot
 from snapshots.schedule.schedule_tick import heal, queue_due, tidy_plan
+from tests.at_once import at_once
 from tests.factories import make_account, make_project_row, make_snapshot
 
 MINUTE = timedelta(minutes=1)
@@ -223,18 +223,7 @@ class TestAtTheSameTime:
         owner = make_account()
         projects = [make_due(owner=owner) for _ in range(40)]
         queued: list[list] = []
-        start = threading.Barrier(4)
-
-        def tick() -> None:
-            start.wait()
-            queued.append(queue_due(DUE, batch=7))
-            connection.close()
-
-        threads = [threading.Thread(target=tick) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*[lambda: queued.append(queue_due(DUE, batch=7))] * 4)
         # What one tick had locked while another looked is due in the next minute.
         queued.append(queue_due(DUE + MINUTE))
         ids = [snapshot_id for part in queued for snapshot_id in part]
