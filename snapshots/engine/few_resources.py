@@ -10,13 +10,10 @@ from psycopg import Connection
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, Table
 from snapshots.engine.day_device_counts import SeriesDevices
 from snapshots.engine.digest import table_digest
-from snapshots.engine.instant_reader import Reader
+from snapshots.engine.instant_reader import TOGETHER_BYTES, Reader
 from snapshots.engine.inventory import NOTED
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.source_database import Instant
-
-# Bytes of all tables as the server has them, some of it compressed: they are in memory at once.
-FEW_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -55,10 +52,10 @@ def _digest(part: pa.Table, columns: tuple[str, ...]) -> tuple[int, str]:
 
 
 def read_few(dsn: str, connection: Connection, instant: Instant) -> Resources | None:
-    """Read the resources over the connection that fixed the instant; None if they are many."""
+    """Read the resources together over the connection that fixed the instant; None if many."""
     tables = [table for table in RESOURCE_TABLES if table.name in instant.types]
     found = instant.find(table.name for table in tables)
-    if sum(relation.row_bytes for relation in found) > FEW_BYTES:
+    if sum(relation.row_bytes for relation in found) > TOGETHER_BYTES:
         return None
     with ExitStack() as resources:
         reader = Reader(dsn, instant, resources, connection=connection)

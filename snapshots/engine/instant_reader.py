@@ -1,9 +1,10 @@
 """Read the rows of an instant as Arrow tables."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 
 import adbc_driver_postgresql.dbapi as adbc
 import numpy as np
@@ -20,7 +21,7 @@ from backups_portal.projectdb.excluded_settings import SETTINGS, settings_withou
 from snapshots.engine.column_reader import Columns, IrregularError, read_arrays
 from snapshots.engine.row_reader import no_rows, read_rows, read_together
 from snapshots.engine.segment_plan import ChunkRange
-from snapshots.engine.source_database import Instant, chunk_start, source_errors
+from snapshots.engine.source_database import Instant, Relation, chunk_start, source_errors
 
 log = get_logger(__name__)
 
@@ -37,9 +38,9 @@ BATCH_BYTES = 8 << 20
 KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
 LARGE_ROWS = 32_768
 
-# Tables of so few bytes at the server are read together: whatever it compressed is far less than
-# the part of a large table that is in memory.
-SMALL_TABLE_BYTES = 64 << 10
+# Small tables are read together up to so many bytes as the server has them: with all that it
+# compressed they are still less than the part of a large table that is in memory.
+TOGETHER_BYTES = 256 << 10
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,11 @@ class Reader:
         *,
         as_stored: bool = False,
         connection: Connection | None = None,
+        free: list[Connection] | None = None,
     ) -> None:
         self._dsn, self._instant, self._resources = dsn, instant, resources
+        # Connections that see the instant, for the first readers that need one.
+        self._free = [] if free is None else free
         # With the settings that are excluded: a backup of an older version may hold some.
         self._as_stored = as_stored
         self._arrays = connection
@@ -80,11 +84,7 @@ class Reader:
         wanted = list(tables)
         known = {one.name: one for one in self._instant.find(table.name for table in wanted)}
         empty = [table for table in wanted if known[table.name].is_empty]
-        small = [
-            table
-            for table in wanted
-            if table not in empty and known[table.name].row_bytes <= SMALL_TABLE_BYTES
-        ]
+        small = _read_together([table for table in wanted if table not in empty], known)
         yield from ((table, no_rows(self._types_of(table))) for table in empty)
         if small:
             with source_errors():
@@ -160,8 +160,12 @@ class Reader:
 
     def _array_connection(self) -> Connection:
         if self._arrays is None:
-            self._arrays = self._resources.enter_context(pgsession.connect(self._dsn))
-            self._arrays.execute(";".join(_settings(self._instant)).encode())
+            try:
+                self._arrays, settings = self._free.pop(), PLANS
+            except IndexError:
+                self._arrays = self._resources.enter_context(pgsession.connect(self._dsn))
+                settings = _settings(self._instant)
+            self._arrays.execute(";".join(settings).encode())
         return self._arrays
 
     def _row_connection(self) -> adbc.Connection:
@@ -184,6 +188,16 @@ class Reader:
     def _types_of(self, table: Table) -> dict[str, str]:
         types = self._instant.types[table.name]
         return {name: types[name] for name in table.stored() if name in types}
+
+
+def _read_together(tables: list[Table], known: Mapping[str, Relation]) -> list[Table]:
+    """Choose the smallest tables, as many as may be in memory at once, in their order."""
+    by_size = sorted(tables, key=lambda table: known[table.name].row_bytes)
+    totals = accumulate(known[table.name].row_bytes for table in by_size)
+    chosen = [
+        table for table, total in zip(by_size, totals, strict=True) if total <= TOGETHER_BYTES
+    ]
+    return [table for table in tables if table in chosen]
 
 
 @cache
@@ -313,37 +327,19 @@ def split_location(table: pa.Table) -> pa.Table:
 
 
 @contextmanager
-def open_reader(dsn: str, instant: Instant, *, as_stored: bool = False) -> Iterator[Reader]:
+def open_reader(
+    dsn: str,
+    instant: Instant,
+    *,
+    as_stored: bool = False,
+    free: list[Connection] | None = None,
+) -> Iterator[Reader]:
     """Open a reader whose transactions see exactly the instant.
 
     Args:
         as_stored: With settings that backups exclude, if the database has some.
+        free: Connections that see the instant; readers share them, and take one when they need
+            it. Its plans are those of a reader from then on, until `PLANS_AS_BEFORE` are executed.
     """
     with source_errors(), ExitStack() as resources:
-        yield Reader(dsn, instant, resources, as_stored=as_stored)
-
-
-@contextmanager
-def reuse_connection(dsn: str, connection: Connection, instant: Instant) -> Iterator[Reader]:
-    """Read over the connection that fixed the instant, if there is too little to open another.
-
-    Its plans are those of a reader from then on, until `PLANS_AS_BEFORE` are executed.
-    """
-    with source_errors(), ExitStack() as resources:
-        connection.execute(";".join(PLANS).encode())
-        yield Reader(dsn, instant, resources, connection=connection)
-
-
-def next_reader(
-    dsn: str, instant: Instant, free: list[Connection]
-) -> AbstractContextManager[Reader]:
-    """Open a reader over a connection that is free, or else over one of its own.
-
-    Args:
-        free: Connections that see the instant; the one that is used is taken from them. Threads
-            may share it.
-    """
-    try:
-        return reuse_connection(dsn, free.pop(), instant)
-    except IndexError:
-        return open_reader(dsn, instant)
+        yield Reader(dsn, instant, resources, as_stored=as_stored, free=free)

@@ -25,7 +25,7 @@ from snapshots.engine.digest import row_words, table_digest, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
 from snapshots.engine.few_resources import Resources, read_few
 from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
-from snapshots.engine.instant_reader import Reader, next_reader, reuse_connection
+from snapshots.engine.instant_reader import Reader, open_reader
 from snapshots.engine.inventory import DeviceNotes, note_devices, note_excluded, note_series
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
@@ -227,22 +227,21 @@ class _Run:
             UntrackedError: a range that is not read has other rows than it had.
         """
         counted = choose_counted(reading.plan.reused)
+        ranges = [ReadJob(VARIABLE, chunks) for chunks in reading.plan.read]
         jobs: list[ResourcesJob | ReadJob | CountJob] = [
+            # The largest range takes the longest, and begins over the connection that is there.
+            *ranges[:1],
             ResourcesJob(tuple(table for table in RESOURCE_TABLES if table.name in self._columns)),
-            *(ReadJob(VARIABLE, chunks) for chunks in reading.plan.read),
+            *ranges[1:],
             # What takes least comes last, so that all readers end at about the same time.
             *map(CountJob, counted),
         ]
+        reader = partial(open_reader, source.dsn, reading.instant, free=[connection])
         if self._rows_total + sum(chunks.rows for chunks in counted) <= FEW_ROWS:
-            with reuse_connection(source.dsn, connection, reading.instant) as reader:
-                read = [self._read(reader, job) for job in jobs]
+            with reader() as alone:
+                read = [self._read(alone, job) for job in jobs]
         else:
-            read = run_parallel(
-                jobs,
-                self._read,
-                workers=source.readers,
-                resource=partial(next_reader, source.dsn, reading.instant, [connection]),
-            )
+            read = run_parallel(jobs, self._read, workers=source.readers, resource=reader)
         segments = [segment for part in read for segment in part]
         return sorted([*segments, *reading.plan.reused], key=_load_order)
 

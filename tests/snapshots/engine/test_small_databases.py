@@ -44,11 +44,11 @@ def fill(source: Connection) -> None:
         add_rows(source, day, 50)
     source.execute(
         """UPDATE device SET settings = jsonb_build_object('notes', (
-               SELECT string_agg(md5(n::text), '') FROM generate_series(1, 8000) n))"""
+               SELECT string_agg(md5(n::text), '') FROM generate_series(1, 16000) n))"""
     )
     size = source.execute("SELECT pg_table_size('device')").fetchone()
     assert size
-    assert size[0] > instant_reader.SMALL_TABLE_BYTES
+    assert size[0] > instant_reader.TOGETHER_BYTES
     source.commit()
 
 

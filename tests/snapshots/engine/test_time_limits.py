@@ -22,7 +22,7 @@ def test_a_snapshot_ends_after_the_part_at_hand(
     backups: Backups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot_writer, "FEW_ROWS", -1)
-    monkeypatch.setattr(instant_reader, "SMALL_TABLE_BYTES", 0)
+    monkeypatch.setattr(instant_reader, "TOGETHER_BYTES", 0)
     parts: list[Progress] = []
     with soft_limit() as limit:
 
