@@ -61,7 +61,7 @@ class UnsupportedFormatError(EngineError):
 
 
 class UntrackedError(EngineError):
-    """The variables are not what the base and the marks foretell; everything must be read."""
+    """What a base and the marks foretell does not hold; everything must be read."""
 
 
 class SourceError(EngineError):

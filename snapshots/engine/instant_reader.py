@@ -220,7 +220,7 @@ def _select(table: Table, types: dict[str, str], as_stored: bool) -> sql.Compose
     return sql.SQL("SELECT {} FROM {}").format(columns, sql.Identifier(table.name))
 
 
-PLANS = (
+PLANS: tuple[str, ...] = (
     # Readers share the cores already; a plan with workers of its own is slower.
     "SET LOCAL max_parallel_workers_per_gather = 0",
     "SET LOCAL jit = off",

@@ -14,10 +14,10 @@ from backups_portal.projectdb.catalogue import (
     digest_columns,
 )
 from backups_portal.projectdb.schema_version import SCHEMA_VERSION
-from snapshots.engine.contents_index import KeptCells, keep_cells, keep_nothing
+from snapshots.engine.contents_index import KeptCells, keep_cells
 from snapshots.engine.day_device_counts import SeriesDevices
-from snapshots.engine.errors import EngineError, SourceError
-from snapshots.engine.full_reread import plan_reread
+from snapshots.engine.errors import EngineError, SourceError, UntrackedError
+from snapshots.engine.full_reread import choose_counted, plan_reread
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.orphan_rows import chunks_of_orphans
 from snapshots.engine.segment_plan import ChunkRange, Plan, plan_full, plan_incremental
@@ -43,10 +43,39 @@ class ResourcesJob:
 
 
 @dataclass(frozen=True)
+class KeepJob:
+    """Contents of the base to open, and take over but for the ranges that are read again.
+
+    Attributes:
+        same_devices: As for `keep_cells`.
+    """
+
+    base: Manifest
+    read: list[ChunkRange]
+    same_devices: bool
+
+    def open(self, storage: Storage) -> KeptCells:
+        """Read what is taken over.
+
+        Raises:
+            UntrackedError: an object that must be opened is missing or damaged.
+        """
+        try:
+            return keep_cells(
+                storage, self.base.contents, self.read, same_devices=self.same_devices
+            )
+        except EngineError as error:
+            raise UntrackedError(f"The contents of {self.base.key} cannot be used.") from error
+
+
+@dataclass(frozen=True)
 class CountJob:
     """A range of the variables that is taken over, and is to have the rows that it had."""
 
     chunks: ChunkRange
+
+
+Job = ReadJob | ResourcesJob | KeepJob | CountJob
 
 
 def check_schema(instant: Instant) -> None:
@@ -138,39 +167,50 @@ class Reading:
     Attributes:
         base: The snapshot that it is built upon; None if it reads everything.
         reread: A snapshot whose foretelling is checked by reading everything.
-        kept: What it takes over of the cells of the base.
+        same_devices: Its devices, their names and their moments are those of the base.
     """
 
     instant: Instant
     base: Manifest | None
     reread: Manifest | None
     plan: Plan
-    kept: KeptCells
+    same_devices: bool
 
 
 def plan_snapshot(
     connection: Connection,
-    storage: Storage,
     instant: Instant,
     base: Manifest | None,
     *,
     full: bool,
     same: Collection[str] = (),
 ) -> Reading:
-    """Plan what a snapshot reads; everything, if its base is damaged.
+    """Plan what a snapshot reads.
 
     Args:
         instant, base: As `find_start` returns them.
         same: As for `find_start`.
     """
     reread, base = (base, None) if full else (None, base)
-    if base is not None:
-        plan = plan_reading(connection, instant, reread, base)
-        try:
-            is_same = not plan.read and {"device", "series"} <= {*same}
-            kept = keep_cells(storage, base.contents, plan.read, same_devices=is_same)
-            return Reading(instant, base, reread, plan, kept)
-        except EngineError:
-            log.exception("the contents of %s cannot be used, reading everything", base.key)
-    plan = plan_reading(connection, instant, reread, None)
-    return Reading(instant, None, reread, plan, keep_nothing())
+    plan = plan_reading(connection, instant, reread, base)
+    same_devices = base is not None and not plan.read and {"device", "series"} <= {*same}
+    return Reading(instant, base, reread, plan, same_devices)
+
+
+def plan_jobs(reading: Reading, tables: tuple[Table, ...]) -> list[Job]:
+    """List what readers do, in the order in which they shall begin it.
+
+    Args:
+        tables: Those of resources.
+    """
+    base, read = reading.base, reading.plan.read
+    ranges = [ReadJob(VARIABLE, chunks) for chunks in read]
+    return [
+        # The largest range takes the longest, and begins over the connection that is there.
+        *ranges[:1],
+        ResourcesJob(tables),
+        *([KeepJob(base, read, reading.same_devices)] if base else []),
+        *ranges[1:],
+        # What takes least comes last, so that all readers end at about the same time.
+        *map(CountJob, choose_counted(reading.plan.reused)),
+    ]

@@ -14,29 +14,32 @@ from backups_portal.lib.thread_pool import check_stopped, run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE, Table
 from snapshots.engine.contents_index import (
     EXCLUDED,
-    KeptCells,
     encode_cells,
     encode_devices,
     excluded_totals,
+    keep_nothing,
     rows_table,
 )
 from snapshots.engine.day_device_counts import SeriesDevices, add_cells, count_cells, rows_of_chunks
 from snapshots.engine.digest import row_words, table_digest, words_digest
 from snapshots.engine.errors import ExistingObjectError, UntrackedError
 from snapshots.engine.few_resources import Resources, read_few
-from snapshots.engine.full_reread import choose_counted, untracked_changes, wrong_counts
+from snapshots.engine.full_reread import untracked_changes, wrong_counts
 from snapshots.engine.instant_reader import Reader, open_reader
 from snapshots.engine.inventory import DeviceNotes, note_devices, note_excluded, note_series
 from snapshots.engine.manifest import Manifest, Segment, UntrackedChange
 from snapshots.engine.orphan_rows import drop_orphans
 from snapshots.engine.reading_plan import (
     CountJob,
+    Job,
+    KeepJob,
     Reading,
     ReadJob,
     ResourcesJob,
     check_schema,
     find_start,
     kept_columns,
+    plan_jobs,
     plan_snapshot,
 )
 from snapshots.engine.run_progress import OnProgress, Progress
@@ -119,7 +122,7 @@ def take_snapshot(source: Source, destination: Destination, listener: Listener) 
         return _take(source, destination, listener)
     except UntrackedError:
         log.exception(
-            "tracking missed changes, reading everything", snapshot=destination.snapshot_id
+            "the base cannot be built upon, reading everything", snapshot=destination.snapshot_id
         )
         return _take(replace(source, full=True), destination, listener)
 
@@ -132,7 +135,7 @@ def _take(source: Source, destination: Destination, listener: Listener) -> Manif
         devices = resources.series_devices() if resources else note_series(connection)
         same = resources.same_as(source.base, columns) if resources and source.base else ()
         instant, base = find_start(connection, storage, source.base, instant, devices, same)
-        reading = plan_snapshot(connection, storage, instant, base, full=source.full, same=same)
+        reading = plan_snapshot(connection, instant, base, full=source.full, same=same)
         run = _Run(
             destination,
             listener,
@@ -216,6 +219,7 @@ class _Run:
         self._cells: list[pa.Table] = []
         self._edges = EdgeCounter(devices)
         self._notes = DeviceNotes()
+        self._kept = keep_nothing()
 
     def read_all(self, source: Source, reading: Reading, connection: Connection) -> list[Segment]:
         """Store what is to be read; returns all segments, also reused ones.
@@ -224,20 +228,14 @@ class _Run:
             connection: The one that fixed the instant.
 
         Raises:
-            UntrackedError: a range that is not read has other rows than it had.
+            UntrackedError: a range that is not read has other rows than it had, or the contents of
+                the base cannot be used.
         """
-        counted = choose_counted(reading.plan.reused)
-        ranges = [ReadJob(VARIABLE, chunks) for chunks in reading.plan.read]
-        jobs: list[ResourcesJob | ReadJob | CountJob] = [
-            # The largest range takes the longest, and begins over the connection that is there.
-            *ranges[:1],
-            ResourcesJob(tuple(table for table in RESOURCE_TABLES if table.name in self._columns)),
-            *ranges[1:],
-            # What takes least comes last, so that all readers end at about the same time.
-            *map(CountJob, counted),
-        ]
+        tables = tuple(table for table in RESOURCE_TABLES if table.name in self._columns)
+        jobs = plan_jobs(reading, tables)
+        counted = sum(job.chunks.rows for job in jobs if isinstance(job, CountJob))
         reader = partial(open_reader, source.dsn, reading.instant, free=[connection])
-        if self._rows_total + sum(chunks.rows for chunks in counted) <= FEW_ROWS:
+        if self._rows_total + counted <= FEW_ROWS:
             with reader() as alone:
                 read = [self._read(alone, job) for job in jobs]
         else:
@@ -252,8 +250,8 @@ class _Run:
         project_id, instant = self._destination.project_id, reading.instant
         excluded = note_excluded(connection, instant, segments)
         contents = [
-            *self._store_cells(reading.kept),
-            *(reading.kept.same or [self._store_devices(connection, reading)]),
+            *self._store_cells(),
+            *(self._kept.same or [self._store_devices(connection, reading)]),
             self._store_whole(EXCLUDED, rows_table(EXCLUDED, excluded)),
         ]
         stored = [item.key for item in [*segments, *contents] if not item.inline]
@@ -280,7 +278,10 @@ class _Run:
         total = max(self._rows_total, self._rows_done)
         self._listener.on_progress(Progress(self._rows_done, total, step, self._bytes_done))
 
-    def _read(self, reader: Reader, job: ResourcesJob | ReadJob | CountJob) -> list[Segment]:
+    def _read(self, reader: Reader, job: Job) -> list[Segment]:
+        if isinstance(job, KeepJob):
+            self._kept = job.open(self._destination.storage)
+            return []
         if isinstance(job, CountJob):
             _check_count(reader, job.chunks)
             return []
@@ -289,13 +290,13 @@ class _Run:
             return [self._read_resources(table, part) for table, part in parts]
         return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
-    def _store_cells(self, kept: KeptCells) -> list[Segment]:
+    def _store_cells(self) -> list[Segment]:
         """Store the cells of what was read, with those that are kept of the rest."""
         written = [
             self._store(encode_cells(self._destination.project_id, chunks, cells))
-            for chunks, cells in kept.with_new(add_cells(self._cells))
+            for chunks, cells in self._kept.with_new(add_cells(self._cells))
         ]
-        return sorted([*kept.objects, *written], key=_load_order)
+        return sorted([*self._kept.objects, *written], key=_load_order)
 
     def _read_resources(self, table: Table, part: pa.Table) -> Segment:
         self._notes.add(table.name, part)
@@ -332,7 +333,7 @@ class _Run:
         devices = note_devices(
             connection,
             self._notes,
-            base=reading.kept.devices,
+            base=self._kept.devices,
             read=reading.plan.read,
             edges=self._edges.edges(),
         )
