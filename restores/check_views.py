@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.functional import cached_property
 from django.views.generic import View
 
-from backups_portal.audit.recorder import address_of
 from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView
@@ -66,12 +65,7 @@ class ChecksView(CheckFormMixin):
 
     def form_valid(self, form: CheckForm) -> HttpResponse:
         try:
-            check = add_check(
-                project=self.project,
-                actor=self.account,
-                wanted=form.wanted(),
-                address=address_of(self.request),
-            )
+            check = add_check(project=self.project, actor=self.account, wanted=form.wanted())
         except CheckRefusedError as refused:
             form.refuse(refused)
             return self.form_invalid(form)
@@ -107,7 +101,6 @@ class CheckView(CheckFormMixin):
                 check_id=self.kwargs["check"],
                 wanted=form.wanted(),
                 loaded=form.loaded,
-                address=address_of(self.request),
             )
         except SettingsChangedMeanwhileError as refused:
             del self.check
@@ -130,12 +123,7 @@ class CheckRemoveView(ProjectPermissionMixin, View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, check: UUID, **kwargs: object) -> HttpResponseBase:
-        removed = remove_check(
-            project=self.project,
-            actor=self.account,
-            check_id=check,
-            address=address_of(request),
-        )
+        removed = remove_check(project=self.project, actor=self.account, check_id=check)
         if removed is None:
             messages.info(request, GONE)
         else:

@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import TemplateView, View
 
-from backups_portal.audit.recorder import address_of
 from backups_portal.ui.pagination import PagedView
 from restores.backup_list import describe
 from restores.checks.check_results import bad_in_words, results_of
@@ -103,7 +102,7 @@ class HoldView(BackMixin, SnapshotPage):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
-            place_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
+            place_hold(snapshot=self.snapshot, actor=self.account)
         except HoldRefusedError as refused:
             return self.render_to_response(self.get_context_data(refusal=str(refused)), status=409)
         name = self.snapshot.day_name
@@ -117,7 +116,7 @@ class ReleaseView(BackMixin, View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        release_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
+        release_hold(snapshot=self.snapshot, actor=self.account)
         name = self.snapshot.day_name
         messages.success(request, f"The backup of {name} is released.")
         return self.back()

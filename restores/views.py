@@ -11,7 +11,6 @@ from django.utils.functional import cached_property
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.prices import Quote
 from backups_portal.lib.leased_job import send_on_commit
@@ -115,7 +114,6 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
                     request_key=key_of_request(values["request_key"], values["name"].split()),
                     shown_terms=values["quote"],
                 ),
-                address=address_of(self.request),
             )
         except RestoreRefusedError as refused:
             log.warning("restore refused %s", refused, snapshot=self.snapshot.pk)
@@ -198,7 +196,7 @@ class RetryView(RestorePage, RecentPasswordMixin):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
-            retry_restore(restore=self.restore, actor=self.account, address=address_of(request))
+            retry_restore(restore=self.restore, actor=self.account)
         except RestoreRefusedError as refused:
             log.warning("retry refused %s", refused, restore=self.restore.pk)
             context = self.get_context_data(refusal=refused.message)

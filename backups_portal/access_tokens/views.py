@@ -15,7 +15,6 @@ from backups_portal.access_tokens.issued_tokens import (
 )
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.accounts.security_views import account_of
-from backups_portal.audit.recorder import address_of
 from backups_portal.ui.form_views import RefusingFormView
 
 
@@ -44,7 +43,6 @@ class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
                 name=values["name"],
                 scopes=values["scopes"],
                 expires_at=form.expires_at(),
-                address=address_of(self.request),
             )
         except NameTakenError as refused:
             form.add_error("name", str(refused))
@@ -61,9 +59,7 @@ class RevokeAccessTokenView(View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, access_token: int) -> HttpResponse:
-        token = revoke_access_token(
-            account=account_of(request), token_id=access_token, address=address_of(request)
-        )
+        token = revoke_access_token(account=account_of(request), token_id=access_token)
         if token is None:
             messages.info(request, "That token was already revoked.")
         else:

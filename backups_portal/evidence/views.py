@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.views.generic import TemplateView
 
 from backups_portal.audit.audit_log import details_in_words, in_words, subject_in_words
-from backups_portal.audit.recorder import address_of
 from backups_portal.evidence.evidence_key import public_key
 from backups_portal.evidence.evidence_period import (
     OutsideError,
@@ -104,7 +103,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
         scope = self.scope(period)
         found = self._shown(make_report(scope))
         if self.request.method == "GET":
-            note_look(scope, self.account, address_of(self.request))
+            note_look(scope, self.account)
         return HTTPStatus.OK, {"period": period, **found}
 
     def _choice(self, form: DaysForm, period: object) -> dict[str, object]:
@@ -147,12 +146,7 @@ class EvidenceFileView(EvidenceMixin, ExportedFileView):
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
             scope = self.scope(self.period(DaysForm(request.GET)))
-            file = make_file(
-                scope,
-                actor=self.account,
-                made_by=self.account.email,
-                address=address_of(request),
-            )
+            file = make_file(scope, actor=self.account, made_by=self.account.email)
         except PeriodRefusedError as error:
             return HttpResponse(str(error), content_type=TEXT, status=HTTPStatus.BAD_REQUEST)
         except FullError as full:

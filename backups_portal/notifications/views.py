@@ -12,7 +12,6 @@ from django.utils.cache import add_never_cache_headers, patch_vary_headers
 from django.views.generic import FormView, View
 
 from backups_portal.accounts.password_reset import can_send
-from backups_portal.audit.recorder import address_of
 from backups_portal.notifications.delivery import KEPT
 from backups_portal.notifications.errors import NotificationsRefusedError
 from backups_portal.notifications.forms import NotificationsForm
@@ -84,10 +83,7 @@ class NotificationsView(NotificationsPage):
     def form_valid(self, form: NotificationsForm) -> HttpResponse:
         try:
             secret = change_notifications(
-                project=self.project,
-                actor=self.account,
-                choice=Choice(**form.cleaned_data),
-                address=address_of(self.request),
+                project=self.project, actor=self.account, choice=Choice(**form.cleaned_data)
             )
         except NotificationsRefusedError as refused:
             form.add_error(refused.field, str(refused))
@@ -107,7 +103,7 @@ class RenewSecretView(NotificationsPage):
     http_method_names = ["post", "options"]
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        secret = renew_secret(project=self.project, actor=self.account, address=address_of(request))
+        secret = renew_secret(project=self.project, actor=self.account)
         form = NotificationsForm(initial=self.get_initial())
         if not secret:
             refusal = "There is no webhook to sign messages for."
@@ -123,9 +119,7 @@ class SendTestView(ProjectPermissionMixin, View):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
-            made = request_test(
-                project=self.project, actor=self.account, address=address_of(request)
-            )
+            made = request_test(project=self.project, actor=self.account)
         except NotificationsRefusedError as refused:
             messages.error(request, str(refused))
             return redirect("notifications", self.project.slug)

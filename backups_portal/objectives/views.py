@@ -9,7 +9,6 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from backups_portal.audit.audit_log import last_change_of_settings
-from backups_portal.audit.recorder import address_of
 from backups_portal.objectives.forms import ObjectivesForm
 from backups_portal.objectives.objective_report import breaches_of
 from backups_portal.objectives.objective_settings import (
@@ -77,11 +76,7 @@ class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
         if impossible := self._to_agree_with(new):
             return self.render_to_response(self.get_context_data(form=form, impossible=impossible))
         change_objectives(
-            project=self.project,
-            actor=self.account,
-            wanted=wanted,
-            loaded=form.loaded,
-            address=address_of(self.request),
+            project=self.project, actor=self.account, wanted=wanted, loaded=form.loaded
         )
         messages.success(self.request, "Your recovery objectives are saved.")
         left = {name: value for name, value in loaded.items() if name not in meant}

@@ -10,7 +10,6 @@ from django.shortcuts import redirect
 from django.views.generic import FormView, View
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.projectdb.profile_tokens import NAME_LENGTH
 from backups_portal.projectdb.tokens import NewToken
 from backups_portal.projects.access import Permission, projects_with
@@ -64,7 +63,6 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
                 name=values["name"],
                 permission=values["permission"],
                 expires_at=form.expires_at(),
-                address=address_of(self.request),
             )
         except TokenRefusedError as refused:
             form.add_error("name", str(refused))
@@ -117,12 +115,7 @@ class RevokeTokenView(ProjectPermissionMixin, View):
 
     def post(self, request: HttpRequest, token: str, **kwargs: object) -> HttpResponseBase:
         try:
-            revoked = revoke_token(
-                project=self.project,
-                actor=self.account,
-                token_id=token,
-                address=address_of(request),
-            )
+            revoked = revoke_token(project=self.project, actor=self.account, token_id=token)
         except DatabaseUnreachableError as error:
             messages.error(request, f"{error} Nothing was revoked.")
             return self.back()

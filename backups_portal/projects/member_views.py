@@ -9,7 +9,6 @@ from django.shortcuts import redirect
 from django.views.generic import View
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of
 from backups_portal.projects import members
 from backups_portal.projects.access import Permission
 from backups_portal.projects.errors import MembersRefusedError
@@ -53,10 +52,7 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
     def form_valid(self, form: InvitationForm) -> HttpResponse:
         try:
             invitation = members.invite(
-                project=self.project,
-                actor=self.account,
-                address=address_of(self.request),
-                **form.cleaned_data,
+                project=self.project, actor=self.account, **form.cleaned_data
             )
         except MembersRefusedError as refused:
             form.add_error("email", str(refused))
@@ -86,12 +82,7 @@ class RemoveView(MembersAction):
 
     def post(self, request: HttpRequest, member: int, **kwargs: object) -> HttpResponseBase:
         try:
-            removed = members.remove(
-                project=self.project,
-                actor=self.account,
-                member_id=member,
-                address=address_of(request),
-            )
+            removed = members.remove(project=self.project, actor=self.account, member_id=member)
         except MembersRefusedError as refused:
             messages.error(request, str(refused))
             return self.back()
@@ -107,10 +98,7 @@ class WithdrawView(MembersAction):
 
     def post(self, request: HttpRequest, invitation: int, **kwargs: object) -> HttpResponseBase:
         withdrawn = members.withdraw(
-            project=self.project,
-            actor=self.account,
-            invitation_id=invitation,
-            address=address_of(request),
+            project=self.project, actor=self.account, invitation_id=invitation
         )
         if withdrawn is None:
             messages.info(request, "That invitation was already answered or withdrawn.")
@@ -130,10 +118,7 @@ class AnswerView(View):
             raise PermissionDenied("Sign in first.")
         try:
             project = members.answer(
-                account=request.user,
-                invitation_id=invitation,
-                accept=self.accept,
-                address=address_of(request),
+                account=request.user, invitation_id=invitation, accept=self.accept
             )
         except MembersRefusedError as refused:
             messages.error(request, str(refused))

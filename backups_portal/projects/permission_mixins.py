@@ -9,7 +9,7 @@ from django.views.generic import View
 from django.views.generic.base import ContextMixin
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, get_membership
 from backups_portal.projects.models import Membership, Project
@@ -25,7 +25,6 @@ def record_refusal(request: HttpRequest, account: Account, project: Project | No
         actor=account,
         project=project,
         subject=f"{request.method} {request.path}",
-        address=address_of(request),
     )
 
 

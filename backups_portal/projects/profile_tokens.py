@@ -36,13 +36,7 @@ def list_tokens(project: Project) -> list[ProfileToken]:
 
 
 def make_token(
-    *,
-    project: Project,
-    actor: Account,
-    name: str,
-    permission: str,
-    expires_at: datetime | None,
-    address: str | None = None,
+    *, project: Project, actor: Account, name: str, permission: str, expires_at: datetime | None
 ) -> NewToken:
     """Make a token of the project's profile; its value is shown once.
 
@@ -70,20 +64,11 @@ def make_token(
             "permission": permission,
             "expires_at": expires_at.isoformat() if expires_at else "never",
         }
-        record(
-            action="token.created",
-            actor=actor,
-            project=project,
-            subject=name,
-            details=details,
-            address=address,
-        )
+        record(action="token.created", actor=actor, project=project, subject=name, details=details)
     return token
 
 
-def revoke_token(
-    *, project: Project, actor: Account, token_id: str, address: str | None = None
-) -> ProfileToken | None:
+def revoke_token(*, project: Project, actor: Account, token_id: str) -> ProfileToken | None:
     """Revoke a profile token; None if it is gone already.
 
     Raises:
@@ -98,7 +83,6 @@ def revoke_token(
                 project=project,
                 subject=token.name,
                 details={"last_four": token.last_four},
-                address=address,
             )
     return token
 

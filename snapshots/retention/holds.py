@@ -12,7 +12,7 @@ from snapshots.models import Hold, Snapshot
 
 
 @transaction.atomic
-def place_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> Hold:
+def place_hold(*, snapshot: Snapshot, actor: Account) -> Hold:
     """Keep a stored snapshot until the hold is released; safe to repeat.
 
     Raises:
@@ -25,12 +25,12 @@ def place_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None
         raise HoldRefusedError("Only a stored backup can be held.")
     hold, is_new = Hold.objects.get_or_create(snapshot=row, defaults={"account": actor})
     if is_new:
-        _record("snapshot.held", row, actor, address)
+        _record("snapshot.held", row, actor)
     return hold
 
 
 @transaction.atomic
-def release_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> None:
+def release_hold(*, snapshot: Snapshot, actor: Account) -> None:
     """Leave a snapshot to retention again, if it is on hold.
 
     Raises:
@@ -42,7 +42,7 @@ def release_hold(*, snapshot: Snapshot, actor: Account, address: str | None = No
         return
     deleted, _ = Hold.objects.filter(snapshot=row).delete()
     if deleted:
-        _record("snapshot.released", row, actor, address)
+        _record("snapshot.released", row, actor)
 
 
 def _locked(snapshot_id: UUID) -> Snapshot | None:
@@ -51,12 +51,11 @@ def _locked(snapshot_id: UUID) -> Snapshot | None:
     return rows.filter(pk=snapshot_id).first()
 
 
-def _record(action: str, row: Snapshot, actor: Account, address: str | None) -> None:
+def _record(action: str, row: Snapshot, actor: Account) -> None:
     record(
         action=action,
         actor=actor,
         project=row.project,
         subject=f"Backup of {row.local_date}",
         details={"snapshot": str(row.id)},
-        address=address,
     )

@@ -12,7 +12,6 @@ from django.utils.functional import cached_property
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.loggers import get_logger
 from backups_portal.ui import formats
@@ -112,7 +111,7 @@ class DevicePage(DeviceMixin, RecentPasswordMixin, TemplateView):
         except FullError as full:
             return HTTPStatus.SERVICE_UNAVAILABLE, {"busy": full.seconds}
         if self.request.method == "GET":
-            note_look(self.snapshot, self.account, self.opened.device, address_of(self.request))
+            note_look(self.snapshot, self.account, self.opened.device)
         is_wrong = getattr(found.get("form"), "errors", None)
         status = HTTPStatus.BAD_REQUEST if is_wrong else HTTPStatus.OK
         return status, {**found, "is_from_copy": self.opened.is_from_copy}
@@ -273,7 +272,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             if lease is None:
                 return _refused(HTTPStatus.CONFLICT, NOT_STORED)
             pieces = undo.enter_context(closing(LeasedFile(lease, file)))
-            note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
+            note_export(self.snapshot, self.account, opened.device, kind)
             undo.pop_all()
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {

@@ -10,7 +10,6 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from backups_portal.audit.audit_log import last_change_of_settings
-from backups_portal.audit.recorder import address_of
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE
 from backups_portal.projects.access import Permission
 from backups_portal.projects.database_size import database_size
@@ -104,11 +103,7 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
             others = {name for name, value in meant.items() if getattr(database, name) != value}
             return self._ask(form, shortening, others - {"retention_days"})
         saved = change_backup_settings(
-            database=database,
-            actor=self.account,
-            address=address_of(self.request),
-            wanted=values,
-            loaded=form.loaded,
+            database=database, actor=self.account, wanted=values, loaded=form.loaded
         )
         messages.success(self.request, _said_of(saved))
         left = {name: value for name, value in loaded.items() if name not in meant}

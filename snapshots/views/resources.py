@@ -5,7 +5,6 @@ from django.http import HttpRequest, HttpResponse
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
@@ -60,9 +59,7 @@ class ResourcesView(SnapshotMixin, RecentPasswordMixin, TemplateView):
         except FullError as full:
             return {"busy": full.seconds}
         if kind and self.request.method == "GET":
-            note_look_at_resources(
-                self.snapshot, self.account, kind.label, address_of(self.request)
-            )
+            note_look_at_resources(self.snapshot, self.account, kind.label)
         sought = self.request.GET.get("q", "").strip()
         found = [one for one in lines if sought.casefold() in f"{one.title} {one.id}".casefold()]
         return {

@@ -8,7 +8,6 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.evidence.evidence_period import PeriodRefusedError
 from backups_portal.evidence.evidence_requests import make_file, period_of, scope_for
 from backups_portal.lib.bulkhead import FullError
@@ -43,10 +42,7 @@ def get_evidence(
     try:
         period = period_of(project, days.first, days.last, now=now)
         file = make_file(
-            scope_for([account], project, period, now),
-            actor=account,
-            made_by=account.email,
-            address=address_of(request),
+            scope_for([account], project, period, now), actor=account, made_by=account.email
         )
     except PeriodRefusedError as refused:
         raise ProblemError.of_field(refused.field, str(refused)) from refused

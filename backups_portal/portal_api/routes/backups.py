@@ -9,7 +9,6 @@ from django.utils import timezone
 from ninja import Query, Router, Status
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import backup_of, owned
@@ -75,7 +74,7 @@ def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas
     project = owned(request, slug)
     snapshot = backup_of(project, backup_id)
     try:
-        place_hold(snapshot=snapshot, actor=request.auth.account, address=address_of(request))
+        place_hold(snapshot=snapshot, actor=request.auth.account)
     except HoldRefusedError as refused:
         raise ProblemError(HTTPStatus.CONFLICT, str(refused)) from refused
     return _detail(project, backup_of(project, backup_id))
@@ -85,7 +84,7 @@ def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas
 def release_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> Status[None]:
     """Release a backup to its retention period; safe to repeat."""
     snapshot = backup_of(owned(request, slug), backup_id)
-    release_hold(snapshot=snapshot, actor=request.auth.account, address=address_of(request))
+    release_hold(snapshot=snapshot, actor=request.auth.account)
     return Status(204, None)
 
 

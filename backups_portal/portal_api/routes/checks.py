@@ -7,7 +7,6 @@ from django.http import Http404
 from ninja import Router, Status
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
 from backups_portal.portal_api.problem_details import ProblemError
@@ -48,10 +47,7 @@ def create_check(
     texts = {name: given[name] or "" for name in ("device", "variable")}
     try:
         check = add_check(
-            project=project,
-            actor=request.auth.account,
-            wanted=WantedCheck(**{**given, **texts}),
-            address=address_of(request),
+            project=project, actor=request.auth.account, wanted=WantedCheck(**{**given, **texts})
         )
     except CheckRefusedError as refused:
         raise _problem(refused) from refused
@@ -64,10 +60,7 @@ def create_check(
 def delete_check(request: ApiRequest, slug: str, check_id: uuid.UUID) -> Status[None]:
     """Remove a check; what proofs have found stays with the backups."""
     removed = remove_check(
-        project=owned(request, slug),
-        actor=request.auth.account,
-        check_id=check_id,
-        address=address_of(request),
+        project=owned(request, slug), actor=request.auth.account, check_id=check_id
     )
     if removed is None:
         raise Http404("no such check")

@@ -6,7 +6,6 @@ from django.utils import timezone
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.objectives.objective_settings import (
     KINDS,
     LOSS,
@@ -44,10 +43,7 @@ def change_recovery_objectives(
     project = owned(request, slug)
     try:
         change_objectives(
-            project=project,
-            actor=request.auth.account,
-            wanted=body.model_dump(exclude_unset=True),
-            address=address_of(request),
+            project=project, actor=request.auth.account, wanted=body.model_dump(exclude_unset=True)
         )
     except SettingsRefusedError as refused:
         errors = [{"field": name, "message": text} for name, text in refused.errors.items()]

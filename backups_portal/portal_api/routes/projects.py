@@ -6,7 +6,6 @@ from django.utils import timezone
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.overview.project_overview import hide_origins, with_overview
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import member, owned
@@ -104,7 +103,6 @@ def change_settings(
         changed = change_backup_settings(
             database=database,
             actor=request.auth.account,
-            address=address_of(request),
             # What is not named stays, also where somebody changes it at this moment.
             loaded={name: value for name, value in loaded.items() if name not in named},
             wanted=wanted,

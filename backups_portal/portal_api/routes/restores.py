@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.prices import Quote
 from backups_portal.lib.leased_job import send_on_commit
@@ -67,7 +66,6 @@ def start_restore(
                 request_key=request_key(account, idempotency_key),
                 shown_terms=body.accepted_terms or "",
             ),
-            address=address_of(request),
         )
     except RestoreRefusedError as refused:
         raise _refusal(refused) from refused
@@ -107,7 +105,7 @@ def retry(request: ApiRequest, restore_id: uuid.UUID) -> schemas.RestoreDetail:
     """
     restore = restore_for(request, restore_id)
     try:
-        retry_restore(restore=restore, actor=request.auth.account, address=address_of(request))
+        retry_restore(restore=restore, actor=request.auth.account)
     except RestoreRefusedError as refused:
         raise _refusal(refused) from refused
     send_on_commit(run_restore, restore.pk)

@@ -10,7 +10,6 @@ from django.http import HttpResponse
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.idempotency import Key, check_same, request_key
@@ -74,7 +73,6 @@ def plan_transfer(
             actor=account,
             choice=choice,
             request_key=request_key(account, idempotency_key),
-            address=address_of(request),
         )
     except TransferRefusedError as refused:
         raise _refusal(refused) from refused
@@ -131,7 +129,7 @@ def _act(
     """Ask a service for something; `is_work`: for something that a worker does."""
     transfer = transfer_for(request, transfer_id)
     try:
-        verb(transfer=transfer, actor=request.auth.account, address=address_of(request))
+        verb(transfer=transfer, actor=request.auth.account)
     except TransferRefusedError as refused:
         raise _refusal(refused) from refused
     if is_work:

@@ -16,9 +16,9 @@ from ninja.security.base import AuthBase
 from psycopg import Connection
 from psycopg.abc import QueryNoTemplate
 
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.lib.access_log import masked
-from backups_portal.lib.client_address import neighbourhood
+from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.limits import Limit
 from backups_portal.projectdb.tokens import RIGHTS, TokenIdentity, find_token, note_use
@@ -215,12 +215,12 @@ def note_refusal(request: HttpRequest) -> None:
     trying tokens fills no log.
     """
     project = find_project(presented(request))
-    where = address_of(request)
-    if project is None or REFUSED_THERE.take(f"{project.pk} {neighbourhood(where)}"):
+    where = neighbourhood(client_address())
+    if project is None or REFUSED_THERE.take(f"{project.pk} {where}"):
         return
     if not REFUSED.take(str(project.pk)):
         subject = f"{request.method} {masked(request.path)}"
-        record(action="token.refused", actor=None, project=project, subject=subject, address=where)
+        record(action="token.refused", actor=None, project=project, subject=subject)
 
 
 def release(request: HttpRequest) -> None:

@@ -5,7 +5,6 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission
 from backups_portal.projects.database_dsn import why_silent
@@ -104,7 +103,6 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
                     is_preview="preview" in self.request.POST,
                 ),
                 actor=self.account,
-                address=address_of(self.request),
             )
         except TransferRefusedError as refused:
             form.add_error(refused.field, refused.message)
@@ -127,9 +125,7 @@ class ExportView(ProjectPermissionMixin, ExportedFileView):
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         device = str(kwargs["device"])
         try:
-            parts = export_csv(
-                self.project, device, actor=self.account, address=address_of(request)
-            )
+            parts = export_csv(self.project, device, actor=self.account)
         except TransferRefusedError as refused:
             raise Http404(refused.message) from refused
         except psycopg.Error as error:

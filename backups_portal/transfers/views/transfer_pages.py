@@ -13,7 +13,6 @@ from django.utils.functional import cached_property
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import running_charge
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.lib.loggers import get_logger
@@ -182,7 +181,6 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
                     *(values["request_key"], values["source"].pk, values["target"].pk),
                     values["choice"].as_json(),
                 ),
-                address=address_of(self.request),
             )
         except TransferRefusedError as refused:
             form.add_error(refused.field, refused.message)
@@ -302,9 +300,7 @@ class ReportView(TransferMixin, ExportedFileView):
 class Verb(Protocol):
     """What an owner asks of a transfer, as transfer_requests has it."""
 
-    def __call__(
-        self, *, transfer: Transfer, actor: Account, address: str | None = None
-    ) -> None: ...
+    def __call__(self, *, transfer: Transfer, actor: Account) -> None: ...
 
 
 class ActionView(TransferPage):
@@ -321,7 +317,7 @@ class ActionView(TransferPage):
         self.transfer = transfer = self.get_transfer()
         try:
             if self.verb:
-                self.verb(transfer=transfer, actor=self.account, address=address_of(request))
+                self.verb(transfer=transfer, actor=self.account)
         except TransferRefusedError as refused:
             if self._is_asked(transfer):
                 return redirect("transfer", self.project.slug, transfer.pk)
