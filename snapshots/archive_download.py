@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.sign_in_limits import DOWNLOAD, take_for
-from backups_portal.audit.recorder import record
 from backups_portal.lib.client_address import asked_from, client_address
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
@@ -44,7 +43,7 @@ def open_download(*, snapshot: Snapshot, actor: Account) -> Download:
     try:
         return fetch_download(snapshot=snapshot, actor=actor)
     except DownloadRefusedError as refused:
-        _record(snapshot, actor, "snapshot.download_refused", reason=str(refused))
+        snapshot.record("snapshot.download_refused", actor, reason=str(refused))
         raise
 
 
@@ -66,7 +65,7 @@ def check_download(*, snapshot: Snapshot, owners: Sequence[Account], password: s
         actor = _whose(password, owners)
         _open(snapshot)
     except DownloadRefusedError as refused:
-        _record(snapshot, actor, "snapshot.download_refused", reason=str(refused))
+        snapshot.record("snapshot.download_refused", actor, reason=str(refused))
         raise
     return actor
 
@@ -82,7 +81,7 @@ def fetch_download(*, snapshot: Snapshot, actor: Account) -> Download:
     lease = lease_to_reader(snapshot)
     if lease is None:
         raise DownloadRefusedError(NOT_STORED)
-    _record(snapshot, actor, "snapshot.downloaded", rows=manifest.rows)
+    snapshot.record("snapshot.downloaded", actor, rows=manifest.rows)
     return Download(
         f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
         LeasedFile(lease, _pieces(snapshot, actor, storage, manifest, client_address())),
@@ -130,15 +129,5 @@ def _pieces(
         log.exception("download broke off", snapshot=snapshot.pk)
         # The request has its answer by now.
         with asked_from(address):
-            _record(snapshot, actor, "snapshot.download_broken", reason=str(error))
+            snapshot.record("snapshot.download_broken", actor, reason=str(error))
         raise
-
-
-def _record(snapshot: Snapshot, actor: Account | None, action: str, **details: object) -> None:
-    record(
-        action=action,
-        actor=actor,
-        project=snapshot.project,
-        subject=f"Backup of {snapshot.local_date}",
-        details={"snapshot": str(snapshot.pk), **details},
-    )

@@ -5,7 +5,6 @@ from uuid import UUID
 from django.db import transaction
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
 from backups_portal.projects.access import Permission, hold_right
 from snapshots.errors import HoldRefusedError
 from snapshots.models import Hold, Snapshot
@@ -25,7 +24,7 @@ def place_hold(*, snapshot: Snapshot, actor: Account) -> Hold:
         raise HoldRefusedError("Only a stored backup can be held.")
     hold, is_new = Hold.objects.get_or_create(snapshot=row, defaults={"account": actor})
     if is_new:
-        _record("snapshot.held", row, actor)
+        row.record("snapshot.held", actor)
     return hold
 
 
@@ -42,20 +41,10 @@ def release_hold(*, snapshot: Snapshot, actor: Account) -> None:
         return
     deleted, _ = Hold.objects.filter(snapshot=row).delete()
     if deleted:
-        _record("snapshot.released", row, actor)
+        row.record("snapshot.released", actor)
 
 
 def _locked(snapshot_id: UUID) -> Snapshot | None:
     """Lock the row, so that retention cannot expire it meanwhile."""
     rows = Snapshot.objects.select_for_update(of=("self",)).select_related("project")
     return rows.filter(pk=snapshot_id).first()
-
-
-def _record(action: str, row: Snapshot, actor: Account) -> None:
-    record(
-        action=action,
-        actor=actor,
-        project=row.project,
-        subject=f"Backup of {row.local_date}",
-        details={"snapshot": str(row.id)},
-    )
