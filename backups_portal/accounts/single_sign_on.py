@@ -171,8 +171,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     @transaction.atomic
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Any:
         account = super().save_user(request, sociallogin, form)
-        details = {"account": account.pk, "by": "single sign-on"}
-        record(action="account.created", actor=None, subject=account.email, details=details)
+        account.record("account.created", by="single sign-on")
         return account
 
 

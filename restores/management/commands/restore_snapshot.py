@@ -1,6 +1,5 @@
 """Restore a snapshot into a new project, from a terminal."""
 
-import json
 import uuid
 from argparse import ArgumentParser
 from typing import Any
@@ -33,7 +32,6 @@ class Command(OperatorCommand):
             "--accept-charges", action="store_true", help="agree to the charges of a new project"
         )
         parser.add_argument("--server", help="the database server that takes the new project")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
@@ -77,7 +75,7 @@ class Command(OperatorCommand):
                 "slug": restore.project.slug,
                 "table_rows": restore.report["table_rows"],
             }
-            self.stdout.write(json.dumps(result))
+            self.write_json(result)
             return
         rows = sum(restore.report["table_rows"].values())
         self.stdout.write(

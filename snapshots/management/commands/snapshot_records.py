@@ -28,6 +28,7 @@ class Command(OperatorCommand):
     """Write the records of one device straight from storage; nothing is restored."""
 
     help = "Write the records of a device in a backup as CSV (which import_csv takes) or Parquet."
+    has_json = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")

@@ -14,7 +14,7 @@ from backups_portal.audit.operator_command import OperatorCommand, system_user
 from backups_portal.evidence.evidence_period import PeriodRefusedError
 from backups_portal.evidence.evidence_requests import make_file, owners_of, period_of, scope_for
 from backups_portal.lib.bulkhead import FullError
-from backups_portal.transfers.command_lookup import find_project
+from backups_portal.projects.command_lookup import find_project
 
 
 class Command(OperatorCommand):
@@ -24,6 +24,7 @@ class Command(OperatorCommand):
         "Write the backup evidence of a project as signed JSON: what was backed up, proven, "
         "restored and deleted in a period, and who had access. Without days: the current quarter."
     )
+    has_json = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", metavar="PROJECT", help="the project's slug")

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.transfers.command_lookup import find_project, owner_of
+from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.transfers.csv_files.csv_import_export import export_csv
 from backups_portal.transfers.errors import TransferRefusedError
 
@@ -15,6 +15,7 @@ class Command(OperatorCommand):
     """Streams, whatever the size."""
 
     help = "Write the records of a device as CSV in TagoIO's format to standard output."
+    has_json = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", metavar="SLUG")

@@ -1,6 +1,5 @@
 """Move data from a project into another, from a terminal."""
 
-import json
 import uuid
 from argparse import ArgumentParser
 from typing import Any
@@ -12,8 +11,8 @@ from django.http import Http404
 from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.projects.models import Project
-from backups_portal.transfers.command_lookup import find_project, owner_of
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.pages.outcome_sentences import counted
@@ -61,7 +60,6 @@ class Command(OperatorCommand):
             help="continue a transfer that stopped")  # fmt: skip
         add("--undo", type=uuid.UUID, metavar="ID", help="undo a transfer")
         add("--csv", action="store_true", help="print the report as CSV")
-        add("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         try:
@@ -104,7 +102,7 @@ class Command(OperatorCommand):
     def _print(self, transfer: Transfer, options: JsonObject) -> None:
         if options["json"]:
             transfers_for(transfer.requested_by, [transfer])
-            self.stdout.write(json.dumps(transfer_json(transfer)))
+            self.write_json(transfer_json(transfer))
         elif options["csv"]:
             self.stdout.write("".join(report_csv(transfer)), ending="")
         elif transfer.state == Transfer.State.READY:
