@@ -42,11 +42,9 @@ class SnapshotPage(SnapshotMixin, TemplateView):
         return super().get_context_data(
             row=row,
             now=now,
-            snapshot=self.snapshot,
             check_results=checked,
             bad_checks=bad_in_words(checked),
             contents=contents_of(self.snapshot.table_rows),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 
@@ -78,9 +76,7 @@ class RestoresView(SnapshotMixin, PagedView):
         context = super().get_context_data(**kwargs)
         return {
             **context,
-            "snapshot": self.snapshot,
             "restores": restores_for(self.account, context["object_list"]),
-            "zone": self.project.main_database.backup_time_zone,
         }
 
 

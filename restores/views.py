@@ -80,7 +80,6 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)
         shown = others.only("name", "state", "created_at", "project", "requested_by")
         return super().get_context_data(
-            snapshot=self.snapshot,
             sought=self.sought,
             contents=contents_of(self.snapshot.table_rows),
             left_out=self._left_out(),
@@ -88,7 +87,6 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             limit_reached=limit_reached(self.account),
             is_warm=kept_for(self.snapshot) is not None,
             others=restores_for(self.account, shown.order_by("-created_at")[:OTHERS]),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 
@@ -181,7 +179,6 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
             "missing": restore.report.get("missing", {}),
             "quote": Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
             "api_url": settings.API_URL,
-            "zone": self.project.main_database.backup_time_zone,
         }
 
 

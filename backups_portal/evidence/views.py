@@ -112,7 +112,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
         offered = quarters(local_date(self.now, zone), founded_on(self.project))
         if isinstance(period, Period):
             form = DaysForm({"from": period.first, "to": period.last})
-        return {"form": form, "quarters": offered, "zone": zone}
+        return {"form": form, "quarters": offered}
 
     def _shown(self, report: Report) -> dict[str, object]:
         return {

@@ -60,7 +60,6 @@ class NotificationsPage(ProjectPermissionMixin, FormView):
             has_webhook=NotificationSettings.objects.filter(
                 pk=self.project.pk, sealed_webhook_url__isnull=False
             ).exists(),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 

@@ -51,7 +51,6 @@ class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
             standings={one.objective.kind: one for one in standings},
             page=Paginator(past, BREACHES).get_page(self.request.GET.get("page")),
             database=database,
-            zone=database.backup_time_zone,
             days=HISTORY.days,
             change=last_change_of_settings(self.project.pk, action=ACTION),
             **{"impossible": {}, **kwargs},

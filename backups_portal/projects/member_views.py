@@ -45,7 +45,6 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
             members=page.object_list,
             only_owner=_only_owner(page),
             invitations=list(invitations),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 

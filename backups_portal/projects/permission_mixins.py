@@ -32,7 +32,8 @@ class ProjectPermissionMixin(ContextMixin, View):
     """Lets members with `permission` in, and nobody else.
 
     Sets `account`, `membership` and `project` before the view runs. The template gets
-    `project`, `role` and `is_owner`. A refusal is logged and audited.
+    `project`, `role`, `is_owner` and `zone`, on whose clocks the project's moments are shown. A
+    refusal is logged and audited.
     """
 
     permission = Permission.VIEW_PROJECT
@@ -62,5 +63,6 @@ class ProjectPermissionMixin(ContextMixin, View):
             project=self.project,
             role=self.membership.get_role_display(),
             is_owner=self.membership.role == Membership.Role.OWNER,
+            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )

@@ -32,7 +32,6 @@ class ShutDownView(ProjectPermissionMixin, RecentPasswordMixin, RefusingFormView
             statement=statement(self.project.pk, timezone.now()),
             quote=current_quote(),
             grace_days=settings.PROJECT_GRACE.days,
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 

@@ -19,10 +19,5 @@ class DevicesView(InsideMixin, TemplateView):
         found = search_devices(self.inside.devices if self.inside else [], self.sought)
         return {
             **super().get_context_data(**kwargs),
-            "snapshot": self.snapshot,
-            "inside": self.inside,
-            "unreadable": self.unreadable,
-            "sought": self.sought,
             "devices": Paginator(found, LINES).get_page(self.request.GET.get("page")),
-            "zone": self.project.main_database.backup_time_zone,
         }

@@ -21,13 +21,6 @@ class DownloadView(SnapshotMixin, RecentPasswordMixin, TemplateView):
         is_stored = self.snapshot.state == Snapshot.State.COMPLETED
         return self.render_to_response(self.get_context_data(), status=200 if is_stored else 409)
 
-    def get_context_data(self, **kwargs: object) -> dict[str, object]:
-        return {
-            **super().get_context_data(**kwargs),
-            "snapshot": self.snapshot,
-            "zone": self.project.main_database.backup_time_zone,
-        }
-
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             download = open_download(snapshot=self.snapshot, actor=self.account)

@@ -37,7 +37,6 @@ class FindView(ProjectPermissionMixin, TemplateView):
             **super().get_context_data(**kwargs),
             "form": form,
             "now": timezone.now(),
-            "zone": self.project.main_database.backup_time_zone,
             **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
         }
 

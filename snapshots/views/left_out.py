@@ -19,9 +19,5 @@ class ExcludedView(InsideMixin, TemplateView):
         excluded = search_excluded(self.inside.excluded if self.inside else [], self.sought)
         return {
             **super().get_context_data(**kwargs),
-            "snapshot": self.snapshot,
-            "inside": self.inside,
-            "unreadable": self.unreadable,
-            "sought": self.sought,
             "excluded": Paginator(excluded, LINES).get_page(self.request.GET.get("page")),
         }
