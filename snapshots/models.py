@@ -14,7 +14,7 @@ from backups_portal.audit.recorder import Actor, record
 from backups_portal.lib.leases import LeaseQuerySet, Retried
 from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from backups_portal.projects.models import Project
-from backups_portal.ui import moments
+from backups_portal.ui import formats, moments
 
 
 class CheckTally(NamedTuple):
@@ -31,7 +31,7 @@ class CheckTally(NamedTuple):
 
     def __str__(self) -> str:
         """Say what became of them, the worst first: 1 of 3 checks failed."""
-        of = f"{self.made} check{'' if self.made == 1 else 's'}"
+        of = formats.count(self.made, "check")
         if self.is_clean:
             return f"{of} passed"
         bad = [(self.failed, "failed"), (self.not_run, "could not be run")]

@@ -88,15 +88,11 @@ class FindView(ProjectPermissionMixin, TemplateView):
 
 def _summary(found: Found) -> str:
     """Say in a line how many rows there are now, and where most of them are."""
-    now = "Now: not known" if found.now is None else f"Now: {_rows(found.now)}"
+    now = "Now: not known" if found.now is None else f"Now: {formats.count(found.now, 'row')}"
     if found.best is None:
         return f"{now}; no backup that can be restored has any"
     most = found.best.rows or 0
     return f"{now}; most in the backup of {moments.day(found.best.snapshot.local_date)}: {most:,}"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s'[: count != 1]}"
 
 
 def _missing(found: Found) -> int | None:

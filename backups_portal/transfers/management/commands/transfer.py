@@ -15,7 +15,6 @@ from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.projects.models import Project
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.pages.outcome_sentences import counted
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.transfers.plan.selection import KINDS, Choice, ChoiceError, Rule, Unmatched
@@ -27,6 +26,7 @@ from backups_portal.transfers.transfer_requests import (
     start_move,
 )
 from backups_portal.transfers.transfer_run import run_transfer
+from backups_portal.ui.formats import count
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.run_progress import Progress
 
@@ -110,16 +110,16 @@ class Command(OperatorCommand):
         elif transfer.state == Transfer.State.UNDONE:
             undone = transfer.report["undone"]
             self.stdout.write(
-                f"Undone: {counted(undone['removed'], 'record')} and"
-                f" {counted(undone['resources'], 'resource')} removed,"
-                f" {counted(undone['restored'], 'replaced record')} put back."
-                f" {counted(undone['left'], 'record')} changed since then and stayed."
+                f"Undone: {count(undone['removed'], 'record')} and"
+                f" {count(undone['resources'], 'resource')} removed,"
+                f" {count(undone['restored'], 'replaced record')} put back."
+                f" {count(undone['left'], 'record')} changed since then and stayed."
             )
         else:
             summary = transfer.summary
             equal = "Both sides agree." if summary.get("is_equal") else "The sides differ."
             self.stdout.write(
-                f"Moved {summary['stored']:,} of {counted(summary['chosen'], 'record')} in"
+                f"Moved {summary['stored']:,} of {count(summary['chosen'], 'record')} in"
                 f" {summary['seconds']} s. {equal}\n"
                 f"Undo it until {transfer.ledger_until:%F} with --undo {transfer.pk}."
             )
