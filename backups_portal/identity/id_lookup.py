@@ -15,7 +15,6 @@ import numpy.typing as npt
 from django.utils import timezone
 from psycopg import Connection
 
-from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import variable_id, variable_number
 from backups_portal.projects.database_dsn import keyring
@@ -62,15 +61,13 @@ class NewToken:
     new_last_four: str
 
 
-def list_tokens(
-    connection: Connection, *, old: str | None = None, keys: Keyring | None = None
-) -> list[NewToken]:
+def list_tokens(connection: Connection, *, old: str | None = None) -> list[NewToken]:
     """List the tokens that replaced others, or the one for an old token.
 
     Args:
         old: The old token itself; only its keyed hash is compared.
     """
-    hashed = (keys or keyring()).digest(old) if old else None
+    hashed = keyring().digest(old) if old else None
     rows = connection.execute(
         """SELECT kind, coalesce(device_id::text, analysis_id::text, ''), name, old_last_four,
                   last_four

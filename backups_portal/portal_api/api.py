@@ -13,6 +13,7 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
+from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.portal_api.problem_details import MEDIA_TYPE, ProblemError, problem
@@ -115,6 +116,14 @@ def refused(request: HttpRequest, error: ProblemError) -> HttpResponse:
 def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     """Answer a request without a token."""
     return no_token()
+
+
+@api.exception_handler(FullError)
+def full(request: HttpRequest, error: FullError) -> HttpResponse:
+    """Answer who has to wait for a place."""
+    return refusal(
+        ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=error.seconds)
+    )
 
 
 @api.exception_handler(Http404)

@@ -1,7 +1,6 @@
 """Backup evidence of a period, signed."""
 
 from datetime import date
-from http import HTTPStatus
 from typing import Annotated
 
 from django.utils import timezone
@@ -10,7 +9,6 @@ from ninja import Field, Query, Router, Schema
 from backups_portal.access_tokens.scopes import Scope
 from backups_portal.evidence.evidence_period import PeriodRefusedError
 from backups_portal.evidence.evidence_requests import make_file, period_of, scope_for
-from backups_portal.lib.bulkhead import FullError
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
 from backups_portal.portal_api.problem_details import ProblemError
@@ -46,8 +44,4 @@ def get_evidence(
         )
     except PeriodRefusedError as refused:
         raise ProblemError.of_field(refused.field, str(refused)) from refused
-    except FullError as full:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE, str(full), retry_after=full.seconds
-        ) from full
     return schemas.Evidence(**file.members)

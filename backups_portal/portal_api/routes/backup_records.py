@@ -10,7 +10,6 @@ from django.http import Http404
 from ninja import Field, Query, Router, Schema
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.lib.bulkhead import FullError
 from backups_portal.portal_api import record_schemas, schemas
 from backups_portal.portal_api.permissions import backup_of, owned
 from backups_portal.portal_api.problem_details import ProblemError
@@ -128,10 +127,6 @@ def _problems(snapshot: Snapshot) -> Iterator[None]:
         yield
     except UnknownDeviceError as error:
         raise Http404("no such device") from error
-    except FullError as full:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE, str(full), retry_after=full.seconds
-        ) from full
     except EngineError as error:
         raise _unreadable(snapshot, error) from error
 

@@ -70,8 +70,7 @@ def delete_check(request: ApiRequest, slug: str, check_id: uuid.UUID) -> Status[
 def _problem(refused: CheckRefusedError) -> ProblemError:
     if None in refused.errors:
         return ProblemError(HTTPStatus.CONFLICT, str(refused))
-    errors = [{"field": str(name), "message": text} for name, text in refused.errors.items()]
-    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors)
+    return ProblemError.of_fields(str(refused), refused.errors)
 
 
 def _shown(check: Check) -> schemas.Check:

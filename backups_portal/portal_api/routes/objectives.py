@@ -1,7 +1,5 @@
 """Recovery objectives, and whether they are met."""
 
-from http import HTTPStatus
-
 from django.utils import timezone
 from ninja import Router
 
@@ -46,10 +44,7 @@ def change_recovery_objectives(
             project=project, actor=request.auth.account, wanted=body.model_dump(exclude_unset=True)
         )
     except SettingsRefusedError as refused:
-        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors
-        ) from refused
+        raise ProblemError.of_fields(str(refused), refused.errors) from refused
     return _objectives(project)
 
 

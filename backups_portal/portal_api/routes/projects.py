@@ -108,10 +108,7 @@ def change_settings(
             wanted=wanted,
         )
     except SettingsRefusedError as refused:
-        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors
-        ) from refused
+        raise ProblemError.of_fields(str(refused), refused.errors) from refused
     return _settings(changed)
 
 

@@ -131,8 +131,7 @@ def _refusal(refused: RestoreRefusedError) -> ProblemError:
             terms=current_quote().terms,
         )
     if refused.field and refused.status == HTTPStatus.BAD_REQUEST:
-        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
-        return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, refused.message, errors=errors)
+        return ProblemError.of_fields(refused.message, refused.errors)
     return ProblemError(HTTPStatus(refused.status), refused.message)
 
 
