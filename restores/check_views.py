@@ -11,7 +11,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.functional import cached_property
 from django.views.generic import View
 
-from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView
 from restores.checks.check_forms import DEVICES, FORMS, CheckForm, blank_forms
@@ -28,7 +27,6 @@ GONE = "That check was already removed."
 class CheckFormMixin(ProjectPermissionMixin, RefusingFormView):
     """A page with forms of checks, and the names of devices that they offer."""
 
-    permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head", "post"]
 
     def get_context_data(self, **kwargs: object) -> dict[str, Any]:
@@ -119,7 +117,6 @@ class CheckView(CheckFormMixin):
 class CheckRemoveView(ProjectPermissionMixin, View):
     """Removes a check; what proofs have found stays with them."""
 
-    permission = Permission.MANAGE_BACKUPS
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, check: UUID, **kwargs: object) -> HttpResponseBase:

@@ -52,8 +52,6 @@ class SnapshotPage(SnapshotMixin, TemplateView):
 class SnapshotView(SnapshotPage):
     """The summary of a snapshot."""
 
-    http_method_names = ["get", "head"]
-
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         is_gone = self.snapshot.state == Snapshot.State.EXPIRED
         return self.render_to_response(self.get_context_data(), status=404 if is_gone else 200)
@@ -62,7 +60,6 @@ class SnapshotView(SnapshotPage):
 class RestoresView(SnapshotMixin, PagedView):
     """The restores of a snapshot, with the names that the account may read."""
 
-    http_method_names = ["get", "head"]
     template_name = "snapshots/restores.html"
     paginate_by = LINES
 

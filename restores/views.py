@@ -15,7 +15,7 @@ from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.prices import Quote
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission, is_member
+from backups_portal.projects.access import is_member
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView, key_of_request
@@ -144,7 +144,6 @@ def _move_query(restore: Restore, into: Project) -> str:
 class RestorePage(ProjectPermissionMixin, TemplateView):
     """A page about a restore, for the owners of the project that it came from."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "restores/restore.html"
     restore: Restore
 

@@ -34,7 +34,6 @@ from backups_portal.evidence.forms import DaysForm
 from backups_portal.evidence.project_events import EventSection
 from backups_portal.evidence.signed_envelope import fingerprint, pem
 from backups_portal.lib.bulkhead import FullError
-from backups_portal.projects.access import Permission
 from backups_portal.projects.due_times import local_date
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import formats
@@ -48,9 +47,6 @@ TEXT = "text/plain; charset=utf-8"
 
 class EvidenceMixin(ProjectPermissionMixin):
     """What concerns a project and the period that the address names."""
-
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
 
     def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
         super().setup(request, *args, **kwargs)
@@ -163,8 +159,6 @@ class EvidenceFileView(EvidenceMixin, ExportedFileView):
 class PublicKeyView(ProjectPermissionMixin, ExportedFileView):
     """The public key of the installation, by which its evidence is verified."""
 
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
     content_type = PEM
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

@@ -17,7 +17,6 @@ from backups_portal.identity.id_lookup import (
 )
 from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.database_dsn import project_dsn, why_silent
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
@@ -41,7 +40,6 @@ class OldIdForm(forms.Form):
 class IdsView(ProjectPermissionMixin, RefusingFormView):
     """What took the place of an old id or token."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "identity/ids.html"
     form_class = OldIdForm
     http_method_names = ["get", "head", "post"]
@@ -69,9 +67,6 @@ class IdsView(ProjectPermissionMixin, RefusingFormView):
 
 class VariablesCsvView(ProjectPermissionMixin, ExportedFileView):
     """The map of variable ids as a file, of the restore and of the transfers."""
-
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         lines = (f"{old},{new}\r\n" for old, new in _all_variables(self.project))

@@ -94,7 +94,6 @@ class TokensCsvView(ProjectPermissionMixin, ExportedFileView):
     """The checklist: each token with the last characters of the old one and its own, no values."""
 
     permission = Permission.MANAGE_API
-    http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:

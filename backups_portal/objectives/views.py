@@ -21,7 +21,6 @@ from backups_portal.objectives.objective_settings import (
 )
 from backups_portal.objectives.objective_warnings import warnings_of
 from backups_portal.objectives.standings import standings_of
-from backups_portal.projects.access import Permission
 from snapshots.schedule.edit_conflicts import only_meant
 from snapshots.views.main_database import MainDatabaseView
 from snapshots.views.settings_view import SettingsView
@@ -33,7 +32,6 @@ BREACHES = 15
 class ObjectivesView(SettingsView):
     """Shows the objectives, how they stand and when they were missed; saves them."""
 
-    permission = Permission.MANAGE_BACKUPS
     form_class = ObjectivesForm
     template_name = "objectives/objectives.html"
     http_method_names = ["get", "head", "post"]

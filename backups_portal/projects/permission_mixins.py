@@ -36,7 +36,9 @@ class ProjectPermissionMixin(ContextMixin, View):
     refusal is logged and audited.
     """
 
-    permission = Permission.VIEW_PROJECT
+    # Owners read, unless a view says otherwise.
+    permission = Permission.MANAGE_BACKUPS
+    http_method_names = ["get", "head"]
     account: Account
     membership: Membership
     project: Project

@@ -43,7 +43,6 @@ class CompareView(SnapshotMixin, TemplateView):
     devices of one day.
     """
 
-    http_method_names = ["get", "head"]
     template_name = "snapshots/compare.html"
     failure = ""
 

@@ -204,7 +204,6 @@ class DeviceChartView(DevicePage):
 class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
     """The records of a device as a file: `?format=csv` or `parquet`, filtered as the page is."""
 
-    http_method_names = ["get", "head"]
     password_for = ("GET",)
     seconds = FILE_SECONDS
 

@@ -12,7 +12,6 @@ LINES = 25
 class DevicesView(InsideMixin, TemplateView):
     """Every device in a snapshot, with its rows and the time that they span."""
 
-    http_method_names = ["get", "head"]
     template_name = "snapshots/devices.html"
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:

@@ -8,7 +8,6 @@ from django.utils import timezone
 from django.views.generic import TemplateView
 
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import formats, moments
 from backups_portal.ui.viewer_time_zone import viewers_zone
@@ -24,8 +23,6 @@ ON_A_PAGE = 25
 class FindView(ProjectPermissionMixin, TemplateView):
     """Every stored backup with the rows that it has of a device, on a day or on all days."""
 
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
     template_name = "snapshots/find.html"
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:

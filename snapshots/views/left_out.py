@@ -12,7 +12,6 @@ LINES = 25
 class ExcludedView(InsideMixin, TemplateView):
     """Everything that a snapshot leaves out, by name."""
 
-    http_method_names = ["get", "head"]
     template_name = "snapshots/excluded.html"
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:

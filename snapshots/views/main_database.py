@@ -30,6 +30,7 @@ READING = ("GET", "HEAD")
 class MainDatabaseView(SettingsView):
     """Members see the database; owners see its backup settings and change them."""
 
+    permission = Permission.VIEW_PROJECT
     template_name = "snapshots/main_database.html"
     form_class = BackupSettingsForm
     http_method_names = ["get", "head", "post"]

@@ -12,7 +12,6 @@ from django.views.generic import TemplateView
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from snapshots.engine.errors import EngineError
 from snapshots.models import Snapshot, SnapshotQuerySet
@@ -24,8 +23,6 @@ log = get_logger(__name__)
 
 class SnapshotMixin(ProjectPermissionMixin):
     """A page about a snapshot, fetched through the project that its address names."""
-
-    permission = Permission.MANAGE_BACKUPS
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -75,7 +72,6 @@ class InsideMixin(SnapshotMixin):
 class ReadingPage(SnapshotMixin, RecentPasswordMixin, TemplateView):
     """A page that reads a stored backup; whatever keeps it from that, it says."""
 
-    http_method_names = ["get", "head"]
     password_for = ("GET",)
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

@@ -6,7 +6,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.database_dsn import why_silent
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
@@ -44,7 +43,6 @@ class ImportForm(forms.Form):
 class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
     """Export and import of a device's records; `?device=` opens the import into one."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "transfers/data.html"
     list_template_name = "transfers/_data_devices.html"
     form_class = ImportForm
@@ -118,9 +116,6 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
 
 class ExportView(ProjectPermissionMixin, ExportedFileView):
     """A device's records as a file."""
-
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         device = str(kwargs["device"])

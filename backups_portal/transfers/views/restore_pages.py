@@ -23,8 +23,6 @@ NOTHING = "There is no running project with rows that were looked for."
 class RestoreView(RestorePage):
     """The progress of a restore, what became of it, and what was moved back."""
 
-    http_method_names = ["get", "head"]
-
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(moved=self._moved(), **kwargs)
 

@@ -16,7 +16,6 @@ from backups_portal.accounts.models import Account
 from backups_portal.billing.charge_ledger import running_charge
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.database_dsn import why_silent
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
@@ -73,7 +72,6 @@ SHOWN = (
 class TransfersView(ProjectPermissionMixin, RefusingFormView):
     """The transfers of a project, and a form for another one; see move_suggestion.py for links."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "transfers/transfers.html"
     form_class = TransferForm
     http_method_names = ["get", "head", "post"]
@@ -196,9 +194,6 @@ def _as_posted(posted: QueryDict) -> dict[str, object]:
 
 class TransferMixin(ProjectPermissionMixin):
     """A view of a transfer, for accounts that own both of its projects."""
-
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
 
     def get_transfer(self) -> Transfer:
         """Find the transfer, if it is this project's."""
