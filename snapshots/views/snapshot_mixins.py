@@ -37,7 +37,8 @@ class SnapshotMixin(ProjectPermissionMixin):
         return found.select_related("hold__account", "copy")
 
     def get_context_data(self, **kwargs: object) -> dict[str, Any]:
-        return super().get_context_data(snapshot=self.snapshot, **kwargs)
+        # The address gives the template its own `snapshot`, an id.
+        return {**super().get_context_data(**kwargs), "snapshot": self.snapshot}
 
 
 class InsideMixin(SnapshotMixin):
