@@ -17,7 +17,6 @@ from restores.checks.check_forms import DEVICES, FORMS, CheckForm, blank_forms
 from restores.checks.check_results import newest_results
 from restores.checks.check_settings import MAX_CHECKS, add_check, change_check, remove_check
 from restores.checks.check_targets import offered_names
-from restores.errors import CheckRefusedError
 from restores.models import Check
 from snapshots.errors import SettingsChangedMeanwhileError
 
@@ -62,11 +61,7 @@ class ChecksView(CheckFormMixin):
         }
 
     def form_valid(self, form: CheckForm) -> HttpResponse:
-        try:
-            check = add_check(project=self.project, actor=self.account, wanted=form.wanted())
-        except CheckRefusedError as refused:
-            form.refuse(refused)
-            return self.form_invalid(form)
+        check = add_check(project=self.project, actor=self.account, wanted=form.wanted())
         messages.success(self.request, f"“{check}” is checked in every proof from now on.")
         return redirect("backups-checks", self.project.slug)
 
@@ -104,9 +99,6 @@ class CheckView(CheckFormMixin):
             del self.check
             form.count_from(self.check, str(refused))
             return self.refuse(form, 409)
-        except CheckRefusedError as refused:
-            form.refuse(refused)
-            return self.form_invalid(form)
         if check is None:
             messages.info(self.request, GONE)
         else:

@@ -97,9 +97,7 @@ def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
     if not accepted_charges:
         errors["accept_charges"] = "Accept the charges to create a project from this backup."
     if errors:
-        raise RestoreRefusedError(
-            " ".join(errors.values()), field=next(iter(errors)), errors=errors
-        )
+        raise RestoreRefusedError(errors=errors)
     return name
 
 

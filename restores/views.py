@@ -115,13 +115,11 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             )
         except RestoreRefusedError as refused:
             log.warning("restore refused %s", refused, snapshot=self.snapshot.pk)
-            for field, message in refused.errors.items():
-                form.add_error(field, message)
             if "accept_charges" in refused.errors:
                 # What was accepted is not what is shown now.
                 form.data = written = self.request.POST.copy()
                 written["accept_charges"] = ""
-            return self.refuse(form, refused.status)
+            raise
         if self.sought:
             restore.remember(self.sought)
         send_on_commit(run_restore, restore.pk)

@@ -17,6 +17,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.limits import Limit
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.refusals import RefusedError
 
 log = get_logger(__name__)
 
@@ -30,8 +31,8 @@ TOLD_SECONDS = 15 * 60
 NAME_TAKEN = "access_token_name_unique_per_account"
 
 
-class NameTakenError(Exception):
-    """Another token of the account has this name; fit for a page."""
+class NameTakenError(RefusedError):
+    """Another token of the account has this name."""
 
 
 class NewAccessToken(NamedTuple):
@@ -70,7 +71,8 @@ def make_access_token(
         if NAME_TAKEN not in str(error):
             raise
         raise NameTakenError(
-            f"You already have a token named “{name}”. Revoke it, or choose another name."
+            f"You already have a token named “{name}”. Revoke it, or choose another name.",
+            field="name",
         ) from error
     details = {
         "last_four": row.last_four,

@@ -8,7 +8,6 @@ from django.views.generic import TemplateView, View
 
 from backups_portal.access_tokens.forms import AccessTokenForm
 from backups_portal.access_tokens.issued_tokens import (
-    NameTakenError,
     make_access_token,
     revoke_access_token,
     tokens_of,
@@ -37,16 +36,12 @@ class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
 
     def form_valid(self, form: AccessTokenForm) -> HttpResponse:
         values = form.cleaned_data
-        try:
-            token = make_access_token(
-                account=account_of(self.request),
-                name=values["name"],
-                scopes=values["scopes"],
-                expires_at=form.expires_at(),
-            )
-        except NameTakenError as refused:
-            form.add_error("name", str(refused))
-            return self.form_invalid(form)
+        token = make_access_token(
+            account=account_of(self.request),
+            name=values["name"],
+            scopes=values["scopes"],
+            expires_at=form.expires_at(),
+        )
         context = {"token": token.row, "value": token.value}
         response = render(self.request, "access_tokens/made.html", context)
         add_never_cache_headers(response)

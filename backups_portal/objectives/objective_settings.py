@@ -118,7 +118,7 @@ def read_objectives(wanted: Mapping[str, Any]) -> dict[str, int | None]:
     """
     values, errors = _read(wanted)
     if errors:
-        raise SettingsRefusedError(errors)
+        raise SettingsRefusedError(errors=errors)
     return values
 
 

@@ -15,6 +15,7 @@ from ninja.renderers import BaseRenderer
 
 from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.lib.refusals import RefusedError
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.portal_api.problem_details import MEDIA_TYPE, ProblemError, problem
 from backups_portal.portal_api.routes import (
@@ -110,6 +111,14 @@ for routes in ROUTES:
 def refused(request: HttpRequest, error: ProblemError) -> HttpResponse:
     """Answer a wrong request with what is wrong."""
     return refusal(error)
+
+
+@api.exception_handler(RefusedError)
+def not_granted(request: HttpRequest, error: RefusedError) -> HttpResponse:
+    """Answer what cannot be, with the wrong members of the body if some are."""
+    if error.field and error.status == HTTPStatus.BAD_REQUEST:
+        return refusal(ProblemError.of_fields(error.message, error.errors))
+    return refusal(ProblemError(HTTPStatus(error.status), error.message))
 
 
 @api.exception_handler(AuthenticationError)

@@ -49,13 +49,7 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
         )
 
     def form_valid(self, form: InvitationForm) -> HttpResponse:
-        try:
-            invitation = members.invite(
-                project=self.project, actor=self.account, **form.cleaned_data
-            )
-        except MembersRefusedError as refused:
-            form.add_error("email", str(refused))
-            return self.form_invalid(form)
+        invitation = members.invite(project=self.project, actor=self.account, **form.cleaned_data)
         messages.success(
             self.request,
             f"{invitation.email} is invited. Whoever signs in with this address finds the "

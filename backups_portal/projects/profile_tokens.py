@@ -50,7 +50,8 @@ def make_token(
         connection.execute("LOCK TABLE token IN SHARE ROW EXCLUSIVE MODE")
         if profile_tokens.has_profile_token(connection, name):
             raise TokenRefusedError(
-                f"There is already a token named “{name}”. Revoke it, or choose another name."
+                f"There is already a token named “{name}”. Revoke it, or choose another name.",
+                field="name",
             )
         token = create_token(
             connection,

@@ -26,7 +26,8 @@ def shut_down(*, project: Project, actor: Account, typed_name: str) -> Project:
     shown = seen_name(project.name)
     if " ".join(typed_name.split()) not in (project.name, shown):
         raise ShutDownRefusedError(
-            f"That is not this project's name. Type “{shown}” exactly as shown here."
+            f"That is not this project's name. Type “{shown}” exactly as shown here.",
+            field="name",
         )
     hold_right(actor, Permission.MANAGE_PROJECT, project)
     row = _locked(project)

@@ -36,13 +36,7 @@ class ShutDownView(ProjectPermissionMixin, RecentPasswordMixin, RefusingFormView
         )
 
     def form_valid(self, form: ShutDownForm) -> HttpResponse:
-        try:
-            shut_down(
-                project=self.project, actor=self.account, typed_name=form.cleaned_data["name"]
-            )
-        except ShutDownRefusedError as refused:
-            form.add_error("name", str(refused))
-            return self.form_invalid(form)
+        shut_down(project=self.project, actor=self.account, typed_name=form.cleaned_data["name"])
         messages.success(
             self.request, f"{self.project} is shut down, and no longer costs anything."
         )

@@ -34,11 +34,6 @@ class LoadedForm(forms.Form):
         """Take what is typed of some settings as meant in place of what they are by now."""
         self._newer = _as_sent(values, names)
 
-    def refuse(self, errors: Mapping[str, str]) -> None:
-        """Show at each field why its value cannot be."""
-        for name, message in errors.items():
-            self.add_error(name, message)
-
 
 def _as_sent(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: "" if values[name] is None else values[name] for name in names}

@@ -61,7 +61,8 @@ def add_check(*, project: Project, actor: Account, wanted: WantedCheck) -> Check
     checks = Check.objects.filter(project=project)
     if checks.count() >= MAX_CHECKS:
         raise CheckRefusedError(
-            {None: f"A project has up to {MAX_CHECKS} checks. Remove one before you add another."}
+            f"A project has up to {MAX_CHECKS} checks. Remove one before you add another.",
+            status=409,
         )
     _check_new(checks, fields)
     check = Check.objects.create(project=project, **fields)
@@ -160,7 +161,7 @@ def _recorded(check: Check) -> RecordedSettings:
 def _check_new(others: Any, fields: JsonObject) -> None:
     same = {name: value for name, value in fields.items() if name != "device_name"}
     if others.filter(**same).exists():
-        raise CheckRefusedError({None: "There is already a check like this."})
+        raise CheckRefusedError("There is already a check like this.", status=409)
 
 
 def _record(action: str, actor: Account, check: Check, details: JsonObject) -> None:
@@ -179,7 +180,7 @@ class _Reader:
     def read(self) -> JsonObject:
         """Return the fields; raises CheckRefusedError."""
         if self._wanted.kind not in Check.Kind.values:
-            raise CheckRefusedError({None: f"Choose one of {', '.join(Check.Kind.values)}."})
+            raise CheckRefusedError(f"Choose one of {', '.join(Check.Kind.values)}.")
         read = {
             Check.Kind.NEWEST: self._newest,
             Check.Kind.DEVICES: self._devices,
@@ -189,7 +190,7 @@ class _Reader:
         numbers = dict.fromkeys(("hours", "at_least", "low", "high"))
         fields = {"kind": self._wanted.kind, **nothing, **numbers, **read()}
         if self._errors:
-            raise CheckRefusedError(self._errors)
+            raise CheckRefusedError(errors=self._errors)
         return fields
 
     def _newest(self) -> JsonObject:

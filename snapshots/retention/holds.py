@@ -21,7 +21,7 @@ def place_hold(*, snapshot: Snapshot, actor: Account) -> Hold:
     hold_right(actor, Permission.MANAGE_BACKUPS, snapshot.project)
     row = _locked(snapshot.pk)
     if row is None or row.state != Snapshot.State.COMPLETED:
-        raise HoldRefusedError("Only a stored backup can be held.")
+        raise HoldRefusedError("Only a stored backup can be held.", status=409)
     hold, is_new = Hold.objects.get_or_create(snapshot=row, defaults={"account": actor})
     if is_new:
         row.record("snapshot.held", actor)

@@ -89,7 +89,7 @@ def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str
     given = {name: value for name, value in wanted.items() if value is not None}
     values, errors = _read(given, kept_zone)
     if errors:
-        raise SettingsRefusedError(errors)
+        raise SettingsRefusedError(errors=errors)
     return values
 
 

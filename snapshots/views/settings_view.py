@@ -8,7 +8,7 @@ from django.http import HttpResponse
 
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView
-from snapshots.errors import SettingsChangedMeanwhileError, SettingsRefusedError
+from snapshots.errors import SettingsChangedMeanwhileError
 from snapshots.schedule.edit_conflicts import RecordedSettings, changed_of
 
 STAYS = (
@@ -29,11 +29,7 @@ class SettingsView(ProjectPermissionMixin, RefusingFormView):
         except SettingsChangedMeanwhileError as refused:
             self.project.main_database.refresh_from_db()
             form.count_from(self.current(), refused.errors)
-            form.refuse(refused.errors)
-            return self.refuse(form, 409)
-        except SettingsRefusedError as refused:
-            form.refuse(refused.errors)
-            return self.form_invalid(form)
+            raise
 
     def current(self) -> dict[str, Any]:
         """Return what the form shows of the settings by now."""

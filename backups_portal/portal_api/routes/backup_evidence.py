@@ -7,11 +7,9 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.evidence.evidence_period import PeriodRefusedError
 from backups_portal.evidence.evidence_requests import make_file, period_of, scope_for
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
-from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 
@@ -37,11 +35,7 @@ def get_evidence(
     """
     project, now = owned(request, slug), timezone.now()
     account = request.auth.account
-    try:
-        period = period_of(project, days.first, days.last, now=now)
-        file = make_file(
-            scope_for([account], project, period, now), actor=account, made_by=account.email
-        )
-    except PeriodRefusedError as refused:
-        raise ProblemError.of_field(refused.field, str(refused)) from refused
+    period = period_of(project, days.first, days.last, now=now)
+    scope = scope_for([account], project, period, now)
+    file = make_file(scope, actor=account, made_by=account.email)
     return schemas.Evidence(**file.members)

@@ -15,7 +15,6 @@ from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import MainDatabase, Membership
 from backups_portal.ui.curl_examples import example
-from snapshots.errors import SettingsRefusedError
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings
 
@@ -99,16 +98,13 @@ def change_settings(
     wanted = {**loaded, **named}
     if not body.accept_deletion:
         _check_deletion(database, wanted["retention_days"])
-    try:
-        changed = change_backup_settings(
-            database=database,
-            actor=request.auth.account,
-            # What is not named stays, also where somebody changes it at this moment.
-            loaded={name: value for name, value in loaded.items() if name not in named},
-            wanted=wanted,
-        )
-    except SettingsRefusedError as refused:
-        raise ProblemError.of_fields(str(refused), refused.errors) from refused
+    changed = change_backup_settings(
+        database=database,
+        actor=request.auth.account,
+        # What is not named stays, also where somebody changes it at this moment.
+        loaded={name: value for name, value in loaded.items() if name not in named},
+        wanted=wanted,
+    )
     return _settings(changed)
 
 

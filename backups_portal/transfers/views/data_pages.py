@@ -102,9 +102,6 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
                 ),
                 actor=self.account,
             )
-        except TransferRefusedError as refused:
-            form.add_error(refused.field, refused.message)
-            return self.form_invalid(form)
         except psycopg.Error as error:
             form.add_error(None, why_silent(self.project, error))
             return self.form_invalid(form)

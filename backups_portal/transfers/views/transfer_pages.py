@@ -165,24 +165,20 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
 
     def form_valid(self, form: TransferForm) -> HttpResponse:
         values = form.cleaned_data
-        try:
-            if self.project not in (values["source"], values["target"]):
-                raise TransferRefusedError(
-                    f"One of the two projects must be {self.project.name}.", field="source"
-                )
-            transfer = request_transfer(
-                source=values["source"],
-                target=values["target"],
-                actor=self.account,
-                choice=values["choice"],
-                request_key=key_of_request(
-                    *(values["request_key"], values["source"].pk, values["target"].pk),
-                    values["choice"].as_json(),
-                ),
+        if self.project not in (values["source"], values["target"]):
+            raise TransferRefusedError(
+                f"One of the two projects must be {self.project.name}.", field="source"
             )
-        except TransferRefusedError as refused:
-            form.add_error(refused.field, refused.message)
-            return self.refuse(form, refused.status)
+        transfer = request_transfer(
+            source=values["source"],
+            target=values["target"],
+            actor=self.account,
+            choice=values["choice"],
+            request_key=key_of_request(
+                *(values["request_key"], values["source"].pk, values["target"].pk),
+                values["choice"].as_json(),
+            ),
+        )
         send_on_commit(run_transfer, transfer.pk)
         return redirect("transfer", self.project.slug, transfer.pk)
 

@@ -10,7 +10,6 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
-from backups_portal.transfers.errors import TransferRefusedError
 
 
 class Command(OperatorCommand):
@@ -46,8 +45,6 @@ class Command(OperatorCommand):
                 )
         except OSError as error:
             raise CommandError(str(error)) from error
-        except TransferRefusedError as error:
-            raise CommandError(error.message) from error
         self._print(done, as_json=options["json"])
         if done.is_refused and not options["preview"]:
             raise CommandError(done.in_words())

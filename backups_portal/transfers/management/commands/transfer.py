@@ -13,11 +13,10 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.projects.models import Project
-from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
-from backups_portal.transfers.plan.selection import KINDS, Choice, ChoiceError, Rule, Unmatched
+from backups_portal.transfers.plan.selection import KINDS, Choice, Rule, Unmatched
 from backups_portal.transfers.transfer_report import describe_plan, report_csv, transfer_json
 from backups_portal.transfers.transfer_requests import (
     find_transfer,
@@ -68,10 +67,6 @@ class Command(OperatorCommand):
             raise CommandError("There is no such project or transfer of this owner.") from error
         except PermissionDenied as error:
             raise CommandError(str(error)) from error
-        except ChoiceError as error:
-            raise CommandError(str(error)) from error
-        except TransferRefusedError as error:
-            raise CommandError(error.message) from error
         self._print(transfer, options)
 
     def _do(self, options: JsonObject) -> Transfer:
