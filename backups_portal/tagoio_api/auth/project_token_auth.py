@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 
 import psycopg
 from django.conf import settings
@@ -26,8 +27,7 @@ from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.tagoio_api.auth.project_lookup import running_project_of
 from backups_portal.tagoio_api.connection_pools import Pools
-from backups_portal.tagoio_api.envelope import NotFoundError
-from backups_portal.tagoio_api.rate_limit import check_limit
+from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
 
 # A UUID; behind `p-` for a profile and `a-` for an analysis without its last two digits, which
 # older tokens have.
@@ -156,10 +156,21 @@ def _identify(request: HttpRequest, value: str) -> Caller | None:
     token = find_token(connection, value, keys=keyring())
     if token is None:
         return None
-    check_limit(token.id)
+    _check_limit(token.id)
     if token.use_is_due:
         note_use(connection, token.id)
     return Caller(project, token, connection)
+
+
+def _check_limit(token_id: str) -> None:
+    """Count one request of a token, if the operator limits them; raise ApiError for one too many.
+
+    Migrations need none.
+    """
+    max_requests = settings.API_REQUESTS_PER_MINUTE
+    if max_requests and (wait := Limit("api-requests", max_requests, 60).take(token_id)):
+        message = f"Too many requests (Retry-After: {wait})"
+        raise ApiError(message, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def is_known(request: HttpRequest) -> bool:
