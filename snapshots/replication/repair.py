@@ -6,7 +6,6 @@ from django.db import transaction
 from django.utils import timezone
 
 from snapshots.engine.errors import EngineError, StorageError
-from snapshots.engine.object_sweep import delete_manifest
 from snapshots.engine.snapshot_copy import Copied, copy_snapshot
 from snapshots.integrity.orphan_objects import unswept
 from snapshots.integrity.recorded_manifests import record_of
@@ -45,7 +44,7 @@ def repair(snapshot: Snapshot) -> Copied:
     if repaired.written:
         forget_locks(snapshot.project_id)
     if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
-        delete_manifest(first, snapshot.manifest)
+        first.delete(snapshot.manifest)
     _end(snapshot, repaired)
     return repaired
 
