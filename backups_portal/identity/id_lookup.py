@@ -15,9 +15,10 @@ import numpy.typing as npt
 from django.utils import timezone
 from psycopg import Connection
 
+from backups_portal.lib import pgsession
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import variable_id, variable_number
-from backups_portal.projects.database_dsn import keyring
+from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.database_pair import open_source, open_target
@@ -77,6 +78,18 @@ def list_tokens(connection: Connection, *, old: str | None = None) -> list[NewTo
         {"hash": hashed},
     )
     return [NewToken(*row) for row in rows]
+
+
+def find_new(project: Project, old: str) -> tuple[list[NewToken], str | None]:
+    """Find what took the place of an old token, or else of an old variable id.
+
+    Raises:
+        psycopg.Error: a database cannot be read.
+    """
+    with pgsession.connect(project_dsn(project), settings=pgsession.PAGE) as connection:
+        if tokens := list_tokens(connection, old=old):
+            return tokens, None
+    return [], find_variable(project, old)
 
 
 def variables_of_restore(restore: Restore) -> Pairs:

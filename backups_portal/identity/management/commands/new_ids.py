@@ -6,10 +6,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.identity.id_lookup import find_variable, list_tokens
-from backups_portal.lib import pgsession
+from backups_portal.identity.id_lookup import find_new
 from backups_portal.projects.command_lookup import find_project
-from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 
 
@@ -26,9 +24,7 @@ class Command(OperatorCommand):
         project, old = find_project(options["project"]), options["old"]
         if project.state == Project.State.REMOVED:
             raise CommandError(f"{project.slug} was removed, with its database.")
-        with pgsession.connect(project_dsn(project)) as connection:
-            tokens = list_tokens(connection, old=old)
-        variable = None if tokens else find_variable(project, old)
+        tokens, variable = find_new(project, old)
         if not tokens and variable is None:
             raise CommandError(f"Nothing in {project.slug} replaces this id or token.")
         if options["json"]:
