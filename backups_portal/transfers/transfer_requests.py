@@ -17,7 +17,7 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice
-from backups_portal.transfers.plan.source_names import find_unknown
+from backups_portal.transfers.plan.source_names import check_names
 from backups_portal.transfers.transfer_events import record_transfer
 
 log = get_logger(__name__)
@@ -96,13 +96,10 @@ def _check_names(source: Project, choice: Choice) -> None:
         with pgsession.connect(
             project_dsn(source), settings=pgsession.PAGE, patience=CONNECT_SECONDS
         ) as connection:
-            unknown = find_unknown(connection, choice, source.name)
+            check_names(connection, choice, source.name)
     except psycopg.Error:
         # The dry run asks again, and says that the database does not answer.
         log.warning("names could not be looked up", project=source.pk, exc_info=True)
-        return
-    if unknown is not None:
-        raise TransferRefusedError(unknown.message, field=unknown.field)
 
 
 @transaction.atomic
