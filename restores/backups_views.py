@@ -13,7 +13,6 @@ from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.views.decorators.vary import vary_on_headers
 
-from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.pagination import PagedView
 from restores.backup_list import Row, describe, listed
@@ -33,8 +32,6 @@ AWAITED = timedelta(minutes=10)
 class BackupsView(ProjectPermissionMixin, PagedView):
     """The page, and for its own refresh the part of it that changes."""
 
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
     template_name = "snapshots/backups.html"
     # Two weeks on a page; most periods are shorter.
     paginate_by = 14

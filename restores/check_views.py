@@ -11,15 +11,12 @@ from django.shortcuts import get_object_or_404, redirect
 from django.utils.functional import cached_property
 from django.views.generic import View
 
-from backups_portal.audit.recorder import address_of
-from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView
 from restores.checks.check_forms import DEVICES, FORMS, CheckForm, blank_forms
 from restores.checks.check_results import newest_results
 from restores.checks.check_settings import MAX_CHECKS, add_check, change_check, remove_check
 from restores.checks.check_targets import offered_names
-from restores.errors import CheckRefusedError
 from restores.models import Check
 from snapshots.errors import SettingsChangedMeanwhileError
 
@@ -29,7 +26,6 @@ GONE = "That check was already removed."
 class CheckFormMixin(ProjectPermissionMixin, RefusingFormView):
     """A page with forms of checks, and the names of devices that they offer."""
 
-    permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head", "post"]
 
     def get_context_data(self, **kwargs: object) -> dict[str, Any]:
@@ -65,16 +61,7 @@ class ChecksView(CheckFormMixin):
         }
 
     def form_valid(self, form: CheckForm) -> HttpResponse:
-        try:
-            check = add_check(
-                project=self.project,
-                actor=self.account,
-                wanted=form.wanted(),
-                address=address_of(self.request),
-            )
-        except CheckRefusedError as refused:
-            form.refuse(refused)
-            return self.form_invalid(form)
+        check = add_check(project=self.project, actor=self.account, wanted=form.wanted())
         messages.success(self.request, f"“{check}” is checked in every proof from now on.")
         return redirect("backups-checks", self.project.slug)
 
@@ -107,15 +94,11 @@ class CheckView(CheckFormMixin):
                 check_id=self.kwargs["check"],
                 wanted=form.wanted(),
                 loaded=form.loaded,
-                address=address_of(self.request),
             )
         except SettingsChangedMeanwhileError as refused:
             del self.check
             form.count_from(self.check, str(refused))
             return self.refuse(form, 409)
-        except CheckRefusedError as refused:
-            form.refuse(refused)
-            return self.form_invalid(form)
         if check is None:
             messages.info(self.request, GONE)
         else:
@@ -126,16 +109,10 @@ class CheckView(CheckFormMixin):
 class CheckRemoveView(ProjectPermissionMixin, View):
     """Removes a check; what proofs have found stays with them."""
 
-    permission = Permission.MANAGE_BACKUPS
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, check: UUID, **kwargs: object) -> HttpResponseBase:
-        removed = remove_check(
-            project=self.project,
-            actor=self.account,
-            check_id=check,
-            address=address_of(request),
-        )
+        removed = remove_check(project=self.project, actor=self.account, check_id=check)
         if removed is None:
             messages.info(request, GONE)
         else:

@@ -12,7 +12,7 @@ from backups_portal.lib.failure_causes import CAUSE_LENGTH
 from backups_portal.lib.leases import Leased, LeaseQuerySet
 from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.redaction import ANOTHER
-from backups_portal.ui.formats import MINUS
+from backups_portal.ui.formats import MINUS, count
 from backups_portal.ui.visible_names import seen_name
 from restores.build_steps import Step
 from restores.sought_rows import SoughtRows
@@ -265,18 +265,12 @@ class Check(models.Model):
         """Return in words what is checked, without a full stop."""
         device = seen_name(self.device_name) if self.device_id else "every device"
         if self.kind == self.Kind.NEWEST:
-            return f"{device} has a record younger than {in_hours(self.hours or 0)}"
+            return f"{device} has a record younger than {count(self.hours or 0, 'hour')}"
         if self.kind == self.Kind.DEVICES:
-            number = self.at_least or 0
-            return f"At least {number:,} device{'' if number == 1 else 's'}"
+            return f"At least {count(self.at_least or 0, 'device')}"
         low, high = in_digits(self.low or 0.0), in_digits(self.high or 0.0)
-        period = f" in the last {in_hours(self.hours)}" if self.hours else ""
+        period = f" in the last {count(self.hours, 'hour')}" if self.hours else ""
         return f"{seen_name(self.variable)} of {device} is between {low} and {high}{period}"
-
-
-def in_hours(hours: int) -> str:
-    """Write a number of hours."""
-    return f"{hours:,} hour{'' if hours == 1 else 's'}"
 
 
 def in_digits(value: float) -> str:

@@ -138,7 +138,7 @@ class Comparison:
         for table in piece.tables:
             columns = self._columns[table.name]
             for part in reader.rows(table, piece.blocks, numbers=False):
-                check_columns(part, columns, table.name)
+                check_columns(part.column_names, columns, table.name)
                 words = row_words(part, columns)
                 self._add(table, part, words)
 

@@ -5,7 +5,6 @@ import uuid
 
 from django.db import transaction
 
-from backups_portal.audit.recorder import record
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.leased_job import GivenUpError, Ran
 from backups_portal.lib.leases import LeaseQuerySet
@@ -109,21 +108,11 @@ class ProofJob(BuildJob[Proof]):
                 restore_seconds=built.restore_seconds,
                 checks=tally_of(checked.results),
             )
-            self._record_pass(built)
+            snapshot.record(
+                "proof.passed",
+                restore_seconds=round(built.restore_seconds, 3),
+                compare_seconds=round(built.compare_seconds, 3),
+            )
             settle_checks(snapshot, checked)
         if seal is None and (gone := self.clean_up()):
             Proof.objects.filter(pk=self.pk, prefix=self.prefix).update(**gone)
-
-    def _record_pass(self, built: Built) -> None:
-        snapshot = self.row.snapshot
-        record(
-            action="proof.passed",
-            actor=None,
-            project=snapshot.project,
-            subject=f"Backup of {snapshot.local_date}",
-            details={
-                "snapshot": str(snapshot.pk),
-                "restore_seconds": round(built.restore_seconds, 3),
-                "compare_seconds": round(built.compare_seconds, 3),
-            },
-        )

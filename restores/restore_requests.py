@@ -44,13 +44,7 @@ class NewProject:
     shown_terms: str = ""
 
 
-def request_restore(
-    *,
-    snapshot: Snapshot,
-    actor: Account,
-    wanted: NewProject,
-    address: str | None = None,
-) -> Restore:
+def request_restore(*, snapshot: Snapshot, actor: Account, wanted: NewProject) -> Restore:
     """Queue a restore of a snapshot into a new project of `actor`.
 
     Asking again with the same `wanted.request_key` returns the same restore. The caller enqueues
@@ -76,7 +70,6 @@ def request_restore(
                 project=snapshot.project,
                 subject=wanted.name,
                 details={"restore": str(restore.pk), "snapshot": str(snapshot.pk)},
-                address=address,
             )
     except IntegrityError as error:
         same = _earlier(wanted)
@@ -104,9 +97,7 @@ def _check_request(actor: Account, name: str, accepted_charges: bool) -> str:
     if not accepted_charges:
         errors["accept_charges"] = "Accept the charges to create a project from this backup."
     if errors:
-        raise RestoreRefusedError(
-            " ".join(errors.values()), field=next(iter(errors)), errors=errors
-        )
+        raise RestoreRefusedError(errors=errors)
     return name
 
 
@@ -163,7 +154,7 @@ def _check_limit(actor: Account, request_key: uuid.UUID) -> None:
         raise RestoreRefusedError(reached, status=CONFLICT)
 
 
-def retry_restore(*, restore: Restore, actor: Account, address: str | None = None) -> Restore:
+def retry_restore(*, restore: Restore, actor: Account) -> Restore:
     """Queue a failed restore again, with its name and its price.
 
     The actor accepts the price and owns the new project, also if another owner asked first.
@@ -188,7 +179,6 @@ def retry_restore(*, restore: Restore, actor: Account, address: str | None = Non
                     project=snapshot.project,
                     subject=restore.name,
                     details={"restore": str(restore.pk)},
-                    address=address,
                 )
     except IntegrityError as error:
         raise RestoreRefusedError(

@@ -162,7 +162,7 @@ def _load_resources(
     for segment in manifest.of(table.name):
         rows = read_segment(storage, segment)
         noted = table.noted() if table.name == "token" else ()
-        check_columns(rows, (*manifest.columns[table.name], *noted), table.name)
+        check_columns(rows.column_names, (*manifest.columns[table.name], *noted), table.name)
         # A snapshot of an older schema lacks columns; they get the defaults of this one.
         known = [name for name in table.columns if name in rows.column_names]
         for first in range(0, rows.num_rows, BLOCK_ROWS):
@@ -301,6 +301,6 @@ def _copy_variables(connection: Connection, rows: pa.Table) -> None:
 
 def _numbered(storage: Storage, job: LoadJob) -> pa.Table:
     rows = read_segment(storage, job.segment)
-    check_columns(rows, ("id", *digest_columns(VARIABLE)), VARIABLE.name)
+    check_columns(rows.column_names, ("id", *digest_columns(VARIABLE)), VARIABLE.name)
     numbers = np.arange(job.first_number, job.first_number + rows.num_rows, dtype=np.int64)
     return rows.set_column(rows.column_names.index("id"), "id", pa.array(numbers))

@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.generic import TemplateView, View
 
-from backups_portal.audit.recorder import address_of
 from backups_portal.ui.pagination import PagedView
 from restores.backup_list import describe
 from restores.checks.check_results import bad_in_words, results_of
@@ -43,19 +42,15 @@ class SnapshotPage(SnapshotMixin, TemplateView):
         return super().get_context_data(
             row=row,
             now=now,
-            snapshot=self.snapshot,
             check_results=checked,
             bad_checks=bad_in_words(checked),
             contents=contents_of(self.snapshot.table_rows),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 
 
 class SnapshotView(SnapshotPage):
     """The summary of a snapshot."""
-
-    http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         is_gone = self.snapshot.state == Snapshot.State.EXPIRED
@@ -65,7 +60,6 @@ class SnapshotView(SnapshotPage):
 class RestoresView(SnapshotMixin, PagedView):
     """The restores of a snapshot, with the names that the account may read."""
 
-    http_method_names = ["get", "head"]
     template_name = "snapshots/restores.html"
     paginate_by = LINES
 
@@ -79,9 +73,7 @@ class RestoresView(SnapshotMixin, PagedView):
         context = super().get_context_data(**kwargs)
         return {
             **context,
-            "snapshot": self.snapshot,
             "restores": restores_for(self.account, context["object_list"]),
-            "zone": self.project.main_database.backup_time_zone,
         }
 
 
@@ -103,7 +95,7 @@ class HoldView(BackMixin, SnapshotPage):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
-            place_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
+            place_hold(snapshot=self.snapshot, actor=self.account)
         except HoldRefusedError as refused:
             return self.render_to_response(self.get_context_data(refusal=str(refused)), status=409)
         name = self.snapshot.day_name
@@ -117,7 +109,7 @@ class ReleaseView(BackMixin, View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        release_hold(snapshot=self.snapshot, actor=self.account, address=address_of(request))
+        release_hold(snapshot=self.snapshot, actor=self.account)
         name = self.snapshot.day_name
         messages.success(request, f"The backup of {name} is released.")
         return self.back()

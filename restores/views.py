@@ -11,12 +11,11 @@ from django.utils.functional import cached_property
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.prices import Quote
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission, is_member
+from backups_portal.projects.access import is_member
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView, key_of_request
@@ -81,7 +80,6 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
         others = Restore.objects.filter(snapshot=self.snapshot).exclude(state=Restore.State.FAILED)
         shown = others.only("name", "state", "created_at", "project", "requested_by")
         return super().get_context_data(
-            snapshot=self.snapshot,
             sought=self.sought,
             contents=contents_of(self.snapshot.table_rows),
             left_out=self._left_out(),
@@ -89,7 +87,6 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             limit_reached=limit_reached(self.account),
             is_warm=kept_for(self.snapshot) is not None,
             others=restores_for(self.account, shown.order_by("-created_at")[:OTHERS]),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 
@@ -115,17 +112,14 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
                     request_key=key_of_request(values["request_key"], values["name"].split()),
                     shown_terms=values["quote"],
                 ),
-                address=address_of(self.request),
             )
         except RestoreRefusedError as refused:
             log.warning("restore refused %s", refused, snapshot=self.snapshot.pk)
-            for field, message in refused.errors.items():
-                form.add_error(field, message)
             if "accept_charges" in refused.errors:
                 # What was accepted is not what is shown now.
                 form.data = written = self.request.POST.copy()
                 written["accept_charges"] = ""
-            return self.refuse(form, refused.status)
+            raise
         if self.sought:
             restore.remember(self.sought)
         send_on_commit(run_restore, restore.pk)
@@ -148,7 +142,6 @@ def _move_query(restore: Restore, into: Project) -> str:
 class RestorePage(ProjectPermissionMixin, TemplateView):
     """A page about a restore, for the owners of the project that it came from."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "restores/restore.html"
     restore: Restore
 
@@ -183,7 +176,6 @@ class RestorePage(ProjectPermissionMixin, TemplateView):
             "missing": restore.report.get("missing", {}),
             "quote": Quote(restore.creation_fee, restore.running_fee_per_hour, restore.currency),
             "api_url": settings.API_URL,
-            "zone": self.project.main_database.backup_time_zone,
         }
 
 
@@ -198,7 +190,7 @@ class RetryView(RestorePage, RecentPasswordMixin):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
-            retry_restore(restore=self.restore, actor=self.account, address=address_of(request))
+            retry_restore(restore=self.restore, actor=self.account)
         except RestoreRefusedError as refused:
             log.warning("retry refused %s", refused, restore=self.restore.pk)
             context = self.get_context_data(refusal=refused.message)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.sign_in_limits import DOWNLOAD, take_for
-from backups_portal.audit.recorder import record
+from backups_portal.lib.client_address import asked_from, client_address
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import EngineError
 from snapshots.engine.manifest import Manifest
@@ -32,7 +32,7 @@ class Download:
     pieces: Iterator[bytes]
 
 
-def open_download(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> Download:
+def open_download(*, snapshot: Snapshot, actor: Account) -> Download:
     """Begin the download of a snapshot of a project that `actor` owns.
 
     Both are audited: that it was begun, and that it was refused.
@@ -41,15 +41,13 @@ def open_download(*, snapshot: Snapshot, actor: Account, address: str | None = N
         DownloadRefusedError: it is not stored, or storage does not have all of it.
     """
     try:
-        return fetch_download(snapshot=snapshot, actor=actor, address=address)
+        return fetch_download(snapshot=snapshot, actor=actor)
     except DownloadRefusedError as refused:
-        _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
+        snapshot.record("snapshot.download_refused", actor, reason=str(refused))
         raise
 
 
-def check_download(
-    *, snapshot: Snapshot, owners: Sequence[Account], password: str, address: str | None = None
-) -> Account:
+def check_download(*, snapshot: Snapshot, owners: Sequence[Account], password: str) -> Account:
     """See whether a snapshot could be downloaded with this password; returns whose it is.
 
     For a client that proves itself first and fetches the file by another request.
@@ -64,15 +62,15 @@ def check_download(
     """
     actor = None
     try:
-        actor = _whose(password, owners, address)
+        actor = _whose(password, owners)
         _open(snapshot)
     except DownloadRefusedError as refused:
-        _record(snapshot, actor, "snapshot.download_refused", address, reason=str(refused))
+        snapshot.record("snapshot.download_refused", actor, reason=str(refused))
         raise
     return actor
 
 
-def fetch_download(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> Download:
+def fetch_download(*, snapshot: Snapshot, actor: Account) -> Download:
     """Begin a download that `check_download` has let `actor` have.
 
     Raises:
@@ -83,18 +81,18 @@ def fetch_download(*, snapshot: Snapshot, actor: Account, address: str | None = 
     lease = lease_to_reader(snapshot)
     if lease is None:
         raise DownloadRefusedError(NOT_STORED)
-    _record(snapshot, actor, "snapshot.downloaded", address, rows=manifest.rows)
+    snapshot.record("snapshot.downloaded", actor, rows=manifest.rows)
     return Download(
         f"{snapshot.project.slug}-{manifest.taken_at:%Y-%m-%d}.zip",
-        LeasedFile(lease, _pieces(snapshot, actor, storage, manifest, address)),
+        LeasedFile(lease, _pieces(snapshot, actor, storage, manifest, client_address())),
     )
 
 
-def _whose(password: str, accounts: Sequence[Account], address: str | None) -> Account:
+def _whose(password: str, accounts: Sequence[Account]) -> Account:
     """Find the first account with this password; each one counts a try."""
     waits = []
     for account in accounts:
-        if wait := take_for(DOWNLOAD, account, address):
+        if wait := take_for(DOWNLOAD, account):
             waits.append(wait)
         elif account.check_password(password):
             DOWNLOAD.forget(str(account.pk))
@@ -129,18 +127,7 @@ def _pieces(
         )
     except EngineError as error:
         log.exception("download broke off", snapshot=snapshot.pk)
-        _record(snapshot, actor, "snapshot.download_broken", address, reason=str(error))
+        # The request has its answer by now.
+        with asked_from(address):
+            snapshot.record("snapshot.download_broken", actor, reason=str(error))
         raise
-
-
-def _record(
-    snapshot: Snapshot, actor: Account | None, action: str, address: str | None, **details: object
-) -> None:
-    record(
-        action=action,
-        actor=actor,
-        project=snapshot.project,
-        subject=f"Backup of {snapshot.local_date}",
-        details={"snapshot": str(snapshot.pk), **details},
-        address=address,
-    )

@@ -1,29 +1,17 @@
 """What the verbs of this app refuse, in sentences that are fit for a page."""
 
+from backups_portal.lib.refusals import RefusedError
 
-class SettingsRefusedError(Exception):
-    """Backup settings that cannot be; nothing was saved.
 
-    Attributes:
-        errors: The field (`backup_time`, `backup_time_zone`, `retention_days` or `proof_policy`)
-            and its sentence.
-    """
-
-    def __init__(self, errors: dict[str, str]) -> None:
-        super().__init__(" ".join(errors.values()))
-        self.errors = errors
-
-    @property
-    def field(self) -> str:
-        """The first field that was refused, in the order of the page."""
-        return next(iter(self.errors))
+class SettingsRefusedError(RefusedError):
+    """Settings that cannot be; nothing was saved."""
 
 
 class SettingsChangedMeanwhileError(SettingsRefusedError):
     """Somebody else changed the same settings since they were shown; nothing was saved."""
 
 
-class HoldRefusedError(Exception):
+class HoldRefusedError(RefusedError):
     """A hold that cannot be placed, such as on a backup that is not stored."""
 
 

@@ -13,6 +13,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.timezones import zone_names, zone_of
 from backups_portal.projects.models import MainDatabase
 from backups_portal.ui.form_widgets import LongSelect
+from backups_portal.ui.loaded_form import LoadedForm
 from backups_portal.ui.visible_names import seen_name
 from snapshots.engine.series_search import VALUE_TYPES, Selection, Series, micros
 from snapshots.schedule.backup_settings import LONGEST_DAYS, SHORTEST_DAYS
@@ -21,7 +22,6 @@ ZONE_LIST = "time-zones"
 # Longer than any zone's name; a longer text is no use in a message either.
 LONGEST_TEXT = 64
 # What the names of hidden fields begin with that tell what a form showed.
-LOADED = "loaded-"
 # As browsers send them, with seconds only if there are some.
 MOMENTS = [
     *("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"),
@@ -30,7 +30,7 @@ MOMENTS = [
 MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
 
-class BackupSettingsForm(forms.Form):
+class BackupSettingsForm(LoadedForm):
     """A main database's settings: a daily time in a zone, a number of days, what is proven."""
 
     backup_time = forms.CharField(
@@ -75,46 +75,9 @@ class BackupSettingsForm(forms.Form):
         required=False,
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._newer: dict[str, Any] = {}
-
-    @property
-    def loaded(self) -> dict[str, Any]:
-        """The settings as this form showed them first, as far as its sender tells."""
-        if not self.is_bound:
-            return dict(self.initial)
-        sent = {name: self.data.get(LOADED + name) for name in self.fields}
-        return {name: value for name, value in sent.items() if value is not None} | self._newer
-
-    def hidden_loaded(self) -> SafeString:
-        """Render hidden fields that browsers do not fill in from an older page."""
-        line = '<input type="hidden" name="{}" value="{}" autocomplete="off">'
-        return format_html_join("", line, ((LOADED + k, v) for k, v in self.loaded.items()))
-
-    def count_from(self, database: MainDatabase, names: Iterable[str]) -> None:
-        """Take what is typed of some settings as meant in place of what they are by now."""
-        now = self.values_of(database)
-        self._newer = {name: now[name] for name in names}
-
-    @staticmethod
-    def values_of(database: MainDatabase) -> dict[str, Any]:
-        """Return what the form shows of the current settings."""
-        return {
-            "backup_time": f"{database.backup_time:%H:%M}",
-            "backup_time_zone": database.backup_time_zone,
-            "retention_days": database.retention_days,
-            "proof_policy": database.proof_policy,
-        }
-
     def clean_proof_policy(self) -> str | None:
         """None leaves the policy as it is, for a form that does not name it."""
         return self.cleaned_data["proof_policy"] or None
-
-    def refuse(self, errors: dict[str, str]) -> None:
-        """Show at each field why its value cannot be."""
-        for name, message in errors.items():
-            self.add_error(name, message)
 
     def zone_options(self) -> SafeString:
         """List the zones to choose from: places and UTC; others are accepted."""

@@ -10,11 +10,11 @@ from django.db import models
 from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q
 from django.utils import timezone
 
-from backups_portal.lib.failure_causes import CAUSE_LENGTH
-from backups_portal.lib.leases import Leased, LeaseQuerySet
+from backups_portal.audit.recorder import Actor, record
+from backups_portal.lib.leases import LeaseQuerySet, Retried
 from backups_portal.projectdb.schema_version import SCHEMA_VERSION
 from backups_portal.projects.models import Project
-from backups_portal.ui import moments
+from backups_portal.ui import formats, moments
 
 
 class CheckTally(NamedTuple):
@@ -31,7 +31,7 @@ class CheckTally(NamedTuple):
 
     def __str__(self) -> str:
         """Say what became of them, the worst first: 1 of 3 checks failed."""
-        of = f"{self.made} check{'' if self.made == 1 else 's'}"
+        of = formats.count(self.made, "check")
         if self.is_clean:
             return f"{of} passed"
         bad = [(self.failed, "failed"), (self.not_run, "could not be run")]
@@ -78,10 +78,6 @@ class SnapshotQuerySet(LeaseQuerySet):
         rank = ExpressionWrapper(is_good, output_field=BooleanField())
         return self.order_by("local_date", rank, "-is_replaced")
 
-    def unfinished(self) -> "SnapshotQuerySet":
-        """Select snapshots that are waiting or being taken."""
-        return self.filter(state__in=Snapshot.UNFINISHED)
-
     def never_stored(self) -> "SnapshotQuerySet":
         """Select snapshots that failed before they were stored."""
         return self.filter(state=Snapshot.State.FAILED, taken_at=None)
@@ -118,7 +114,7 @@ class SnapshotQuerySet(LeaseQuerySet):
         return found
 
 
-class Snapshot(Leased):
+class Snapshot(Retried):
     """The state of a main database at one instant, stored outside it."""
 
     class State(models.TextChoices):
@@ -137,10 +133,6 @@ class Snapshot(Leased):
     project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     # The reason for programs; empty also if it failed before that was recorded.
-    cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
-    # How often it failed and was queued again, and not to be tried before when.
-    failures = models.PositiveSmallIntegerField(default=0)
-    retry_at = models.DateTimeField(null=True)
     local_date = models.DateField()
     # Its local date has another one, for it was found bad; see schedule/replacements.py.
     is_replaced = models.BooleanField(default=False, db_default=False)
@@ -311,6 +303,16 @@ class Snapshot(Leased):
         """Tell whether an owner keeps it whatever its age."""
         return hasattr(self, "hold")
 
+    def record(self, action: str, actor: Actor | None = None, **details: object) -> None:
+        """Record in the audit log what happened to this backup, as `record` does."""
+        record(
+            action=action,
+            actor=actor,
+            project=self.project,
+            subject=f"Backup of {self.local_date}",
+            details={"snapshot": str(self.pk), **details},
+        )
+
     def is_being_read(self, now: datetime) -> bool:
         """Tell whether somebody downloads it, or did until a moment ago."""
         return self.read_until is not None and self.read_until > now
@@ -322,7 +324,7 @@ class Snapshot(Leased):
         return self.taken_at + timedelta(days=retention_days)
 
 
-class SnapshotCopy(Leased):
+class SnapshotCopy(Retried):
     """What is known of a snapshot's copy in the second storage.
 
     As long as there is a row, something of it may lie there: that of an expired snapshot goes once
@@ -339,10 +341,6 @@ class SnapshotCopy(Leased):
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     # Where it is, without what opens it: if the setting names another place, it is copied there.
     place = models.CharField(max_length=500)
-    cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
-    # How often it failed and was queued again, and not to be tried before when.
-    failures = models.PositiveSmallIntegerField(default=0)
-    retry_at = models.DateTimeField(null=True)
     copied_at = models.DateTimeField(null=True)
     # When each of its objects had been read back, by copying or by a later look; not known of one
     # that was found when the catalogue was rebuilt.

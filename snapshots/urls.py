@@ -10,11 +10,10 @@ from snapshots.views.device import (
     DeviceRecordsView,
     DeviceVariablesView,
 )
-from snapshots.views.devices import DevicesView
 from snapshots.views.download import DownloadView
 from snapshots.views.find import FindView
-from snapshots.views.left_out import ExcludedView
 from snapshots.views.resources import ResourcesView
+from snapshots.views.snapshot_lists import DevicesView, ExcludedView
 
 PROJECT = "projects/<slug:slug>/"
 SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"

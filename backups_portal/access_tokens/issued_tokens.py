@@ -17,6 +17,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.limits import Limit
 from backups_portal.lib.loggers import get_logger
+from backups_portal.lib.refusals import RefusedError
 
 log = get_logger(__name__)
 
@@ -30,8 +31,8 @@ TOLD_SECONDS = 15 * 60
 NAME_TAKEN = "access_token_name_unique_per_account"
 
 
-class NameTakenError(Exception):
-    """Another token of the account has this name; fit for a page."""
+class NameTakenError(RefusedError):
+    """Another token of the account has this name."""
 
 
 class NewAccessToken(NamedTuple):
@@ -48,12 +49,7 @@ def tokens_of(account: Account) -> QuerySet[AccessToken]:
 
 @transaction.atomic
 def make_access_token(
-    *,
-    account: Account,
-    name: str,
-    scopes: Collection[str],
-    expires_at: datetime | None,
-    address: str | None = None,
+    *, account: Account, name: str, scopes: Collection[str], expires_at: datetime | None
 ) -> NewAccessToken:
     """Make a token, which acts for the account within its scopes.
 
@@ -75,27 +71,20 @@ def make_access_token(
         if NAME_TAKEN not in str(error):
             raise
         raise NameTakenError(
-            f"You already have a token named “{name}”. Revoke it, or choose another name."
+            f"You already have a token named “{name}”. Revoke it, or choose another name.",
+            field="name",
         ) from error
     details = {
         "last_four": row.last_four,
         "scopes": ", ".join(row.scopes),
         "expires_at": expires_at.isoformat() if expires_at else "never",
     }
-    record(
-        action="account.token_created",
-        actor=account,
-        subject=name,
-        details=details,
-        address=address,
-    )
+    record(action="account.token_created", actor=account, subject=name, details=details)
     return NewAccessToken(row, value)
 
 
 @transaction.atomic
-def revoke_access_token(
-    *, account: Account, token_id: int, address: str | None = None
-) -> AccessToken | None:
+def revoke_access_token(*, account: Account, token_id: int) -> AccessToken | None:
     """Revoke one of the account's tokens; None if it is gone already."""
     row = tokens_of(account).filter(pk=token_id).first()
     live = AccessToken.objects.unrevoked().filter(pk=token_id, account=account)
@@ -106,7 +95,6 @@ def revoke_access_token(
         actor=account,
         subject=row.name,
         details={"last_four": row.last_four},
-        address=address,
     )
     return row
 
@@ -136,9 +124,7 @@ def note_use(token: AccessToken) -> None:
         AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
 
 
-def record_refused_use(
-    token: AccessToken | None, reason: str, *, who: str, address: str | None
-) -> None:
+def record_refused_use(token: AccessToken | None, reason: str, *, who: str) -> None:
     """Record a refused token, once per interval for each `who`.
 
     Args:
@@ -153,7 +139,6 @@ def record_refused_use(
         actor=token.account if token else None,
         subject=token.name if token else "an unknown token",
         details={"reason": reason, **({"last_four": token.last_four} if token else {})},
-        address=address,
     )
 
 

@@ -8,14 +8,12 @@ from django.views.generic import TemplateView, View
 
 from backups_portal.access_tokens.forms import AccessTokenForm
 from backups_portal.access_tokens.issued_tokens import (
-    NameTakenError,
     make_access_token,
     revoke_access_token,
     tokens_of,
 )
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
 from backups_portal.accounts.security_views import account_of
-from backups_portal.audit.recorder import address_of
 from backups_portal.ui.form_views import RefusingFormView
 
 
@@ -38,17 +36,12 @@ class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
 
     def form_valid(self, form: AccessTokenForm) -> HttpResponse:
         values = form.cleaned_data
-        try:
-            token = make_access_token(
-                account=account_of(self.request),
-                name=values["name"],
-                scopes=values["scopes"],
-                expires_at=form.expires_at(),
-                address=address_of(self.request),
-            )
-        except NameTakenError as refused:
-            form.add_error("name", str(refused))
-            return self.form_invalid(form)
+        token = make_access_token(
+            account=account_of(self.request),
+            name=values["name"],
+            scopes=values["scopes"],
+            expires_at=form.expires_at(),
+        )
         context = {"token": token.row, "value": token.value}
         response = render(self.request, "access_tokens/made.html", context)
         add_never_cache_headers(response)
@@ -61,9 +54,7 @@ class RevokeAccessTokenView(View):
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, access_token: int) -> HttpResponse:
-        token = revoke_access_token(
-            account=account_of(request), token_id=access_token, address=address_of(request)
-        )
+        token = revoke_access_token(account=account_of(request), token_id=access_token)
         if token is None:
             messages.info(request, "That token was already revoked.")
         else:

@@ -33,7 +33,8 @@ from backups_portal.accounts.sign_in_limits import (
     take_sign_in,
 )
 from backups_portal.accounts.tasks import send_notice
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
+from backups_portal.lib.client_address import client_address
 from backups_portal.lib.leased_job import check_broker
 from backups_portal.lib.loggers import get_logger
 
@@ -77,26 +78,25 @@ class AccountAdapter(DefaultAccountAdapter):
         if not settings.PASSWORD_SIGN_IN:
             raise PermissionDenied("Passwords are turned off here. Sign in another way.")
         # Before the password is checked, so that right ones are found no faster than wrong ones.
-        if wait := take_sign_in(credentials["email"], address_of(request)):
+        if wait := take_sign_in(credentials["email"]):
             raise ImmediateHttpResponse(locked_page(request, wait))
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> Any:
         account = super().authenticate(request, **credentials)
         if account:
-            forgive_sign_in(credentials["email"], address_of(request))
+            forgive_sign_in(credentials["email"])
         return account
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
         email = credentials["email"]
-        record(action="session.refused", actor=None, subject=email, address=address_of(request))
+        record(action="session.refused", actor=None, subject=email)
 
     def reauthenticate(self, user: Account, password: str) -> bool:
         """Check the password of somebody who is signed in, so often and no oftener."""
-        address = address_of(self.request)
-        if wait := take_for(PASSWORD_AGAIN, user, address):
+        if wait := take_for(PASSWORD_AGAIN, user):
             raise ImmediateHttpResponse(locked_page(self.request, wait))
         if not user.check_password(password):
-            record(action="account.password_refused", actor=user, address=address)
+            record(action="account.password_refused", actor=user)
             return False
         PASSWORD_AGAIN.forget(str(user.pk))
         # Checking a password that an older hasher stored hashes it again, which changes this hash.
@@ -114,8 +114,7 @@ class AccountAdapter(DefaultAccountAdapter):
                 details["code"] = kind
         if details.get("code") == "recovery":
             details["recovery_codes_left"] = codes_left(user)
-        address = address_of(request)
-        record(action="session.signed_in", actor=user, details=details, address=address)
+        record(action="session.signed_in", actor=user, details=details)
         return response
 
     def pre_login(
@@ -139,7 +138,6 @@ class AccountAdapter(DefaultAccountAdapter):
             actor=None,
             subject=user.email,
             details={"reason": "account closed"},
-            address=address_of(request),
         )
         messages.error(request, "This account is closed.")
         return redirect("account_login")
@@ -149,7 +147,7 @@ class AccountAdapter(DefaultAccountAdapter):
         account = request.user
         super().logout(request)
         if isinstance(account, Account):
-            record(action="session.signed_out", actor=account, address=address_of(request))
+            record(action="session.signed_out", actor=account)
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         is_open = email_address.user.is_active
@@ -176,8 +174,7 @@ class AccountAdapter(DefaultAccountAdapter):
     ) -> None:
         if action := EVENTS.get(template_prefix):
             details = {"from": email} if email else None
-            address = address_of(self.request)
-            record(action=action, actor=user, details=details, address=address)
+            record(action=action, actor=user, details=details)
         if email and settings.EMAIL_HOST:
             # Whoever changed the address of another is noticed by them.
             transaction.on_commit(partial(_notify, template_prefix, email, context or {}))
@@ -192,7 +189,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_client_ip(self, request: HttpRequest) -> str:
         # Behind a socket file there is none.
-        return address_of(request) or "::"
+        return client_address() or "::"
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False

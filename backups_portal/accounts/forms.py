@@ -28,8 +28,8 @@ from backups_portal.accounts.password_reset import can_send
 from backups_portal.accounts.second_factor import NO_PASSKEY, WRONG_CODE
 from backups_portal.accounts.sign_in_limits import CODE, PASSKEY_TOLD, RESET, take_for, whose
 from backups_portal.accounts.tasks import send_reset_link
-from backups_portal.audit.recorder import address_of, record
-from backups_portal.lib.client_address import neighbourhood
+from backups_portal.audit.recorder import record
+from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.leased_job import check_broker
 from backups_portal.lib.loggers import get_logger
 from backups_portal.ui.form_widgets import OnceInput
@@ -112,14 +112,13 @@ def counted(account: Account, refused_as: str) -> Iterator[None]:
         ImmediateHttpResponse: there were too many.
     """
     request = context.request
-    address = address_of(request)
     # Counted with those at the projects' API, which allauth's own limit does not know.
-    if wait := take_for(CODE, account, address):
+    if wait := take_for(CODE, account):
         raise ImmediateHttpResponse(locked_page(request, wait))
     try:
         yield
     except NOT_AN_ANSWER:
-        record(action=refused_as, actor=account, address=address)
+        record(action=refused_as, actor=account)
         raise
     CODE.forget(str(account.pk))
 
@@ -180,9 +179,8 @@ class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
         try:
             return super().clean_credential()
         except NOT_AN_ANSWER:
-            address = address_of(context.request)
-            if not PASSKEY_TOLD.take(neighbourhood(address)):
-                record(action="session.passkey_refused", actor=None, address=address)
+            if not PASSKEY_TOLD.take(neighbourhood(client_address())):
+                record(action="session.passkey_refused", actor=None)
             raise
 
 
@@ -240,10 +238,10 @@ class ForgottenForm(account.ResetPasswordForm):
 
     def save(self, request: HttpRequest, **_: object) -> str:
         """Let a worker look for the account: here nobody shall see how long that takes."""
-        email, address = self.cleaned_data["email"], address_of(request)
+        email = self.cleaned_data["email"]
         # A few per account an hour: a visitor who asks again already has a message.
         if not RESET.take(whose(email)):
-            record(action="account.link_wanted", actor=None, subject=email, address=address)
+            record(action="account.link_wanted", actor=None, subject=email)
             try:
                 check_broker()
                 send_reset_link.delay(email)

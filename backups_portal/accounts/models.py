@@ -9,6 +9,7 @@ from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
 
+from backups_portal.audit.recorder import record
 from backups_portal.ui.visible_names import is_seen, seen_name
 
 
@@ -48,6 +49,11 @@ class Account(AbstractBaseUser):
     def bind_request_key(self, key: uuid.UUID) -> uuid.UUID:
         """Bind a request's key to this account, so that no other one can use it up."""
         return uuid.uuid5(key, str(self.pk))
+
+    def record(self, action: str, **details: object) -> None:
+        """Record in the audit log what an operator, or the portal, did to this account."""
+        details = {"account": self.pk, **details}
+        record(action=action, actor=None, subject=self.email, details=details)
 
     def end_email_change(self) -> None:
         """Cancel a change of e-mail that waits for its link, so that nobody gets in by it."""

@@ -25,7 +25,7 @@ from ua_parser import parse
 from backups_portal.accounts.account_adapter import codes_left
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.second_factor import asks_for_code
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 
 
 def account_of(request: HttpRequest) -> Account:
@@ -75,8 +75,7 @@ class RecordedFormView(FormView):
     @transaction.atomic
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
-        actor, address = account_of(self.request), address_of(self.request)
-        record(action=self.action, actor=actor, address=address)
+        record(action=self.action, actor=account_of(self.request))
         return response
 
 
@@ -133,7 +132,6 @@ class EndSessionView(View):
                     actor=account,
                     subject=device_of(found.user_agent),
                     details={"from": found.ip},
-                    address=address_of(request),
                 )
         messages.success(request, "That browser was signed out.")
         return redirect("security")

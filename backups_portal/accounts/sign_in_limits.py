@@ -6,7 +6,7 @@ from allauth.usersessions.models import UserSession
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
-from backups_portal.lib.client_address import neighbourhood
+from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.limits import Limit
 
 QUARTER = 15 * 60
@@ -29,23 +29,23 @@ PASSKEY_TOLD = Limit("passkey-told", 5, QUARTER)
 RESET = Limit("reset", 3, 60 * 60)
 
 
-def take_sign_in(email: str, address: str | None) -> int:
+def take_sign_in(email: str) -> int:
     """Count a sign-in; return 0 or the seconds until its password is tried."""
-    name, where = whose(email), neighbourhood(address)
+    name, where = whose(email), neighbourhood(client_address())
     return (
-        _take(SIGN_IN, f"{name} {where}", email, address)
-        or _take(ADDRESS, where, email, address)
+        _take(SIGN_IN, f"{name} {where}", email)
+        or _take(ADDRESS, where, email)
         # Tries from elsewhere must not lock out an owner who is known at this address.
-        or (0 if _is_known(email, address) else _take(ACCOUNT, name, email, address))
+        or (0 if _is_known(email) else _take(ACCOUNT, name, email))
     )
 
 
-def forgive_sign_in(email: str, address: str | None) -> None:
-    """Forget the tries of an account from an address: the password was right.
+def forgive_sign_in(email: str) -> None:
+    """Forget the tries of an account from this address: the password was right.
 
     Tries of the address go on counting: an account of one's own is no way out.
     """
-    SIGN_IN.forget(f"{whose(email)} {neighbourhood(address)}")
+    SIGN_IN.forget(f"{whose(email)} {neighbourhood(client_address())}")
 
 
 def whose(email: str) -> str:
@@ -64,14 +64,12 @@ def _plain(email: str) -> str:
     return email.replace("\0", "").strip()
 
 
-def take_for(limit: Limit, account: Account, address: str | None) -> int:
+def take_for(limit: Limit, account: Account) -> int:
     """Count a try of an account that has signed in; return 0 or the seconds."""
-    return _take(limit, str(account.pk), account.email, address, account)
+    return _take(limit, str(account.pk), account.email, account)
 
 
-def _take(
-    limit: Limit, who: str, email: str, address: str | None, account: Account | None = None
-) -> int:
+def _take(limit: Limit, who: str, email: str, account: Account | None = None) -> int:
     wait = limit.take(who)
     # Once per lockout: an attack must not fill the audit log.
     if wait and not Limit(f"{limit.name}-told", 1, limit.seconds).take(who):
@@ -80,7 +78,6 @@ def _take(
             actor=account,
             subject=email,
             details={"limit": limit.name, "minutes": minutes(wait)},
-            address=address,
         )
     return wait
 
@@ -90,5 +87,6 @@ def minutes(seconds: int) -> int:
     return -(-seconds // 60)
 
 
-def _is_known(email: str, address: str | None) -> bool:
-    return UserSession.objects.filter(user__email__iexact=_plain(email), ip=address).exists()
+def _is_known(email: str) -> bool:
+    sessions = UserSession.objects.filter(user__email__iexact=_plain(email))
+    return sessions.filter(ip=client_address()).exists()

@@ -35,7 +35,7 @@ from django.views.decorators.http import require_safe
 from requests import RequestException, Response, Session, TooManyRedirects
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.lib.circuit_breaker import SilentError, unless_silent
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
@@ -171,15 +171,7 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
     @transaction.atomic
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> Any:
         account = super().save_user(request, sociallogin, form)
-        details = {"account": account.pk, "by": "single sign-on"}
-        address = address_of(request)
-        record(
-            action="account.created",
-            actor=None,
-            subject=account.email,
-            details=details,
-            address=address,
-        )
+        account.record("account.created", by="single sign-on")
         return account
 
 
@@ -267,7 +259,6 @@ def _away(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _refuse(request: HttpRequest, why: str, text: str = "", email: str = "") -> HttpResponse:
     details = {"by": "single sign-on", "reason": why}
-    address = address_of(request)
-    record(action="session.refused", actor=None, subject=email, details=details, address=address)
+    record(action="session.refused", actor=None, subject=email, details=details)
     messages.error(request, text or "You weren't signed in. Start again.")
     return redirect("account_login")

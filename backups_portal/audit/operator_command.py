@@ -3,13 +3,17 @@
 An account that a command names, with `--owner` say, is whom the result belongs to. It did nothing.
 """
 
+import json
 import os
 import pwd
+from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from backups_portal.audit.recorder import acting_by_command
+from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.database_outage import DJANGO_ERRORS, DRIVER_ERRORS, outage_in_words
+from backups_portal.lib.refusals import RefusedError
 from backups_portal.lib.startup import SETTINGS
 
 
@@ -22,6 +26,8 @@ class ByOperator(BaseCommand):
                 return super().execute(*args, **options)
             except (*DJANGO_ERRORS, *DRIVER_ERRORS) as error:
                 raise CommandError(outage_in_words(error)) from error
+            except (RefusedError, FullError) as error:
+                raise CommandError(str(error)) from error
 
 
 class OperatorCommand(ByOperator):
@@ -29,6 +35,18 @@ class OperatorCommand(ByOperator):
 
     # The others look for mistakes of developers, and load every page for it: half of a start.
     requires_system_checks = [SETTINGS]
+    # Whether it prints JSON if it is told to; one with actions gives the option to each of them.
+    has_json = True
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if self.has_json:
+            parser.add_argument("--json", action="store_true", help="print JSON")
+        return parser
+
+    def write_json(self, document: object) -> None:
+        """Print what JSON can hold; ids and moments as text."""
+        self.stdout.write(json.dumps(document, default=str))
 
 
 def system_user() -> str:

@@ -7,9 +7,8 @@ from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Protocol
 
-from django.http import HttpRequest
-
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.client_address import client_address
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.lib.loggers import get_logger
 
@@ -85,7 +84,6 @@ def record(
     project: Subject | None = None,
     subject: str = "",
     details: JsonObject | None = None,
-    address: str | None = None,
 ) -> AuditEvent:
     """Append one event, and write it to the log too.
 
@@ -94,7 +92,6 @@ def record(
         actor: None if the system acted by itself; a command's events are the operator's.
         subject: what it was about, in a few words; cut at 200 characters.
         details: plain values that JSON can hold; never a secret.
-        address: the IP address that the request came from.
     """
     project_id: uuid.UUID | None = project.id if project else None
     via = {"via": means} if (means := _means.get()) else {}
@@ -111,7 +108,7 @@ def record(
         # PostgreSQL holds no NUL in text, and a refused sign-in may bring one.
         subject=subject.replace("\0", "")[:SUBJECT_LENGTH],
         details={**(details or {}), **via},
-        address=address,
+        address=client_address(),
     )
     log.info(
         "%s",
@@ -121,8 +118,3 @@ def record(
         subject=event.subject,
     )
     return event
-
-
-def address_of(request: HttpRequest) -> str | None:
-    """Return a request's IP address; None behind a socket file."""
-    return request.META.get("REMOTE_ADDR") or None

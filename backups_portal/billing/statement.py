@@ -54,11 +54,6 @@ def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
     return list(prices.by_month(price, currency, charge.starts_at, charge.ends_at, now))
 
 
-def _running(charges: Iterable[Charge]) -> list[Charge]:
-    """Select the charges that count now; a constraint allows one a project."""
-    return [c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None]
-
-
 def _projected(running: Iterable[Charge]) -> list[Total]:
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for charge in running:
@@ -73,7 +68,31 @@ def statement(project_id: uuid.UUID, now: datetime) -> Statement:
 
 def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statement:
     """Return the statement of several projects as one, in one query."""
-    return _statement(list(Charge.objects.filter(project_id__in=list(project_ids))), now)
+    charges = list(Charge.objects.filter(project_id__in=list(project_ids)))
+    by_month: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    by_currency: dict[str, Decimal] = defaultdict(Decimal)
+    lines = []
+    for charge in charges:
+        parts = parts_of(charge, now)
+        lines.append(Line(charge, sum((part for _, part in parts), Decimal("0.00"))))
+        for month, part in parts:
+            by_month[month, charge.currency] += part
+            by_currency[charge.currency] += part
+    months = [
+        Total(currency, total, month)
+        for (month, currency), total in sorted(by_month.items(), reverse=True)
+    ]
+    first_day = now.astimezone(UTC).date().replace(day=1)
+    # A constraint allows one a project.
+    running = [c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None]
+    return Statement(
+        lines=lines,
+        months=months,
+        totals=[Total(currency, total) for currency, total in sorted(by_currency.items())],
+        this_month=[total for total in months if total.month == first_day],
+        projected=_projected(running),
+        running=running[0] if running else None,
+    )
 
 
 def this_month_by_project(lines: Iterable[Line], now: datetime) -> dict[uuid.UUID, list[Total]]:
@@ -102,29 +121,3 @@ def cost_between(project_id: uuid.UUID, since: datetime, until: datetime) -> lis
         elif charge.starts_at >= since:
             sums[charge.currency] += rounded(charge.unit_price, charge.currency)
     return [Total(currency, amount) for currency, amount in sorted(sums.items())]
-
-
-def _statement(charges: Sequence[Charge], now: datetime) -> Statement:
-    by_month: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
-    by_currency: dict[str, Decimal] = defaultdict(Decimal)
-    lines = []
-    for charge in charges:
-        parts = parts_of(charge, now)
-        lines.append(Line(charge, sum((part for _, part in parts), Decimal("0.00"))))
-        for month, part in parts:
-            by_month[month, charge.currency] += part
-            by_currency[charge.currency] += part
-    months = [
-        Total(currency, total, month)
-        for (month, currency), total in sorted(by_month.items(), reverse=True)
-    ]
-    first_day = now.astimezone(UTC).date().replace(day=1)
-    running = _running(charges)
-    return Statement(
-        lines=lines,
-        months=months,
-        totals=[Total(currency, total) for currency, total in sorted(by_currency.items())],
-        this_month=[total for total in months if total.month == first_day],
-        projected=_projected(running),
-        running=running[0] if running else None,
-    )

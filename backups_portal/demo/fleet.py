@@ -13,13 +13,12 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb import (
     analyses,
     credentials,
-    dashboards,
     devices,
-    dictionaries,
     entities,
     files,
     resource_writer,
 )
+from backups_portal.projectdb.ids import new_resource_id
 
 TRUCKS, ALERTS = 36, 40
 WEEK = timedelta(weeks=1)
@@ -182,8 +181,24 @@ def _create_analyses(connection: Connected, keys: Keyring) -> None:
     )
 
 
+def _create_dashboard(
+    connection: Connected, *, label: str, widgets: list[JsonObject], **values: object
+) -> None:
+    """Make a dashboard with widgets, placed one below the other."""
+    ids = [new_resource_id() for _ in widgets]
+    places = [
+        {"widget_id": widget, "x": 0, "y": row, "width": 4, "height": 2}
+        for row, widget in enumerate(ids)
+    ]
+    board = resource_writer.create(
+        connection, "dashboard", label=label, arrangement=places, **values
+    )
+    for widget, shown in zip(ids, widgets, strict=True):
+        resource_writer.create(connection, "widget", id=widget, dashboard_id=board, settings=shown)
+
+
 def _create_dashboards(connection: Connected, device_ids: list[str]) -> None:
-    dashboards.create_dashboard(
+    _create_dashboard(
         connection,
         label="Fleet overview",
         tags=[{"key": "audience", "value": "dispatch"}],
@@ -197,7 +212,7 @@ def _create_dashboards(connection: Connected, device_ids: list[str]) -> None:
             for number, device_id in enumerate(device_ids[:6])
         ],
     )
-    dashboards.create_dashboard(
+    _create_dashboard(
         connection,
         label="Depot",
         widgets=[
@@ -215,16 +230,15 @@ def _create_people(connection: Connected) -> None:
         permissions=[{"effect": "allow", "action": ["access"], "resource": ["device"]}],
         targets=[["run_user", "tag_match", "role", "driver"]],
     )
-    dictionaries.create_dictionary(
-        connection,
-        name="Portal texts",
-        slug="PORTAL",
-        fallback="en-US",
-        languages={
-            "en-US": {"DOOR": "Door", "TEMPERATURE": "Temperature"},
-            "de-DE": {"DOOR": "Tür", "TEMPERATURE": "Temperatur"},
-        },
+    dictionary = resource_writer.create(
+        connection, "dictionary", name="Portal texts", slug="PORTAL", fallback="en-US"
     )
+    for code, texts in (
+        ("en-US", {"DOOR": "Door", "TEMPERATURE": "Temperature"}),
+        ("de-DE", {"DOOR": "Tür", "TEMPERATURE": "Temperatur"}),
+    ):
+        values = {"dictionary_id": dictionary, "code": code, "texts": texts}
+        resource_writer.create(connection, "dictionary_language", **values)
     for name in ("Ana Silva", "Ben Okafor", "Chiara Rossi"):
         credentials.create_run_user(
             connection,
@@ -256,12 +270,17 @@ def _create_files(connection: Connected, device_id: str) -> None:
         content="\n".join(lines).encode(),
         content_type="text/csv",
     )
-    files.attach_file(
+    resource_writer.insert(
         connection,
-        device_id=device_id,
-        name="delivery-note.txt",
-        content=DELIVERY_NOTE,
-        content_type="text/plain",
+        "attachment",
+        {
+            "id": new_resource_id(),
+            "device_id": device_id,
+            "name": "delivery-note.txt",
+            "content_type": "text/plain",
+            "size": len(DELIVERY_NOTE),
+            "content": DELIVERY_NOTE,
+        },
     )
 
 
@@ -295,8 +314,9 @@ def _date_work(connection: Connected, start: datetime, end: datetime) -> None:
 
 
 def _create_entities(connection: Connected) -> None:
-    entity = entities.create_entity(
+    entity = resource_writer.create(
         connection,
+        "entity",
         name="Trips",
         schema={"truck": {"type": "string", "required": True}, "km": {"type": "int"}},
     )

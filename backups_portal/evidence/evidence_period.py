@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
+from backups_portal.lib.refusals import RefusedError
 from backups_portal.projects.due_times import run_on
 from backups_portal.ui import formats
 
@@ -17,16 +18,8 @@ QUARTER = re.compile(r"(\d{4})-Q([1-4])", re.ASCII)
 QUARTERS_OFFERED = 8
 
 
-class PeriodRefusedError(ValueError):
-    """There is no evidence for these days; the message is fit for a page.
-
-    Attributes:
-        field: Which of the two days is wrong: "from" or "to".
-    """
-
-    def __init__(self, message: str, field: str = "from") -> None:
-        super().__init__(message)
-        self.field = field
+class PeriodRefusedError(RefusedError):
+    """There is no evidence for these days; the field is "from", "to" or "quarter"."""
 
 
 class OutsideError(PeriodRefusedError):
@@ -87,16 +80,18 @@ def check_period(first: date, last: date, *, zone: str, today: date, founded: da
         OutsideError: the period has not begun, or was over before the project existed.
     """
     if last < first:
-        raise PeriodRefusedError("The last day is before the first day.", "to")
+        raise PeriodRefusedError("The last day is before the first day.", field="to")
     if (last - first).days >= LONGEST_DAYS:
-        raise PeriodRefusedError(f"Choose two years at most ({LONGEST_DAYS} days).", "to")
+        raise PeriodRefusedError(f"Choose two years at most ({LONGEST_DAYS} days).", field="to")
     if first > today:
         raise OutsideError(
-            f"This period has not begun: it is {formats.day(today)} in the project's time zone."
+            f"This period has not begun: it is {formats.day(today)} in the project's time zone.",
+            field="from",
         )
     if last < founded:
         raise OutsideError(
-            f"This project was created on {formats.day(founded)}, after this period had ended."
+            f"This project was created on {formats.day(founded)}, after this period had ended.",
+            field="from",
         )
     return Period(first, last, zone)
 
@@ -109,7 +104,7 @@ def parse_quarter(text: str) -> tuple[date, date]:
     """
     found = QUARTER.fullmatch(text)
     if found is None or int(found[1]) < date.min.year:
-        raise PeriodRefusedError("Write a quarter as 2026-Q4.", "quarter")
+        raise PeriodRefusedError("Write a quarter as 2026-Q4.", field="quarter")
     return quarter_days(int(found[1]), int(found[2]))
 
 

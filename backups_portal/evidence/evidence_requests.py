@@ -81,9 +81,7 @@ def owners_of(project: Project) -> list[Account]:
     return [one.account for one in owned.select_related("account")]
 
 
-def make_file(
-    scope: Scope, *, actor: Account | None, made_by: str, address: str | None = None
-) -> EvidenceFile:
+def make_file(scope: Scope, *, actor: Account | None, made_by: str) -> EvidenceFile:
     """Gather, sign and record a file of evidence.
 
     Raises:
@@ -92,17 +90,17 @@ def make_file(
     with MAKERS.entered():
         payload = payload_of(make_report(scope), made_by=made_by)
         members = seal_evidence(payload, signing_key())
-    _record("evidence.downloaded", scope, actor, address)
+    _record("evidence.downloaded", scope, actor)
     return EvidenceFile(f"evidence-{scope.project.slug}-{scope.period.file_name}.json", members)
 
 
-def note_look(scope: Scope, actor: Account, address: str | None) -> None:
+def note_look(scope: Scope, actor: Account) -> None:
     """Record who looks at the evidence of a period."""
     if not TOLD_ONCE.take(f"{actor.pk} {scope.project.pk} {scope.period.file_name}"):
-        _record("evidence.viewed", scope, actor, address)
+        _record("evidence.viewed", scope, actor)
 
 
-def _record(action: str, scope: Scope, actor: Account | None, address: str | None) -> None:
+def _record(action: str, scope: Scope, actor: Account | None) -> None:
     period = scope.period
     record(
         action=action,
@@ -110,5 +108,4 @@ def _record(action: str, scope: Scope, actor: Account | None, address: str | Non
         project=scope.project,
         subject=f"Backup evidence, {period.name}",
         details={"first_day": str(period.first), "last_day": str(period.last)},
-        address=address,
     )

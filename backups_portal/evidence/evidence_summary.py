@@ -32,7 +32,7 @@ def recovery_time_sentence(report: Report) -> str:
     found = report.recovery_time
     if found.median is None or found.worst is None:
         return "No recovery time was measured in this period."
-    counted = [_counted(found.count(by), by) for by in Measured if found.count(by)]
+    counted = [formats.count(found.count(by), by) for by in Measured if found.count(by)]
     return (
         f"Recovery took {formats.duration(found.median)} (median) and at worst "
         f"{formats.duration(found.worst.length)}, measured by {' and '.join(counted)}."
@@ -65,7 +65,3 @@ def _missed(missed: int, causes: Sequence[tuple[str, int]]) -> list[str]:
     if more := sum(count for _, count in causes[MAX_CAUSES:]):
         named.append(f"{more} for other causes")
     return [f"{missed} missed: {', '.join(named)}"]
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

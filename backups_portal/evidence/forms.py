@@ -35,4 +35,4 @@ class DaysForm(forms.Form):
 
     def refuse(self, error: PeriodRefusedError) -> None:
         """Show at its field what is wrong with the period."""
-        self.add_error(self.FIELDS.get(error.field), str(error))
+        self.add_error(self.FIELDS.get(error.field or ""), str(error))

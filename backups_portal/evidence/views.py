@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.views.generic import TemplateView
 
 from backups_portal.audit.audit_log import details_in_words, in_words, subject_in_words
-from backups_portal.audit.recorder import address_of
 from backups_portal.evidence.evidence_key import public_key
 from backups_portal.evidence.evidence_period import (
     OutsideError,
@@ -35,7 +34,6 @@ from backups_portal.evidence.forms import DaysForm
 from backups_portal.evidence.project_events import EventSection
 from backups_portal.evidence.signed_envelope import fingerprint, pem
 from backups_portal.lib.bulkhead import FullError
-from backups_portal.projects.access import Permission
 from backups_portal.projects.due_times import local_date
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import formats
@@ -49,9 +47,6 @@ TEXT = "text/plain; charset=utf-8"
 
 class EvidenceMixin(ProjectPermissionMixin):
     """What concerns a project and the period that the address names."""
-
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
 
     def setup(self, request: HttpRequest, *args: object, **kwargs: object) -> None:
         super().setup(request, *args, **kwargs)
@@ -104,7 +99,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
         scope = self.scope(period)
         found = self._shown(make_report(scope))
         if self.request.method == "GET":
-            note_look(scope, self.account, address_of(self.request))
+            note_look(scope, self.account)
         return HTTPStatus.OK, {"period": period, **found}
 
     def _choice(self, form: DaysForm, period: object) -> dict[str, object]:
@@ -113,7 +108,7 @@ class EvidenceView(EvidenceMixin, TemplateView):
         offered = quarters(local_date(self.now, zone), founded_on(self.project))
         if isinstance(period, Period):
             form = DaysForm({"from": period.first, "to": period.last})
-        return {"form": form, "quarters": offered, "zone": zone}
+        return {"form": form, "quarters": offered}
 
     def _shown(self, report: Report) -> dict[str, object]:
         return {
@@ -147,12 +142,7 @@ class EvidenceFileView(EvidenceMixin, ExportedFileView):
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         try:
             scope = self.scope(self.period(DaysForm(request.GET)))
-            file = make_file(
-                scope,
-                actor=self.account,
-                made_by=self.account.email,
-                address=address_of(request),
-            )
+            file = make_file(scope, actor=self.account, made_by=self.account.email)
         except PeriodRefusedError as error:
             return HttpResponse(str(error), content_type=TEXT, status=HTTPStatus.BAD_REQUEST)
         except FullError as full:
@@ -169,8 +159,6 @@ class EvidenceFileView(EvidenceMixin, ExportedFileView):
 class PublicKeyView(ProjectPermissionMixin, ExportedFileView):
     """The public key of the installation, by which its evidence is verified."""
 
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
     content_type = PEM
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

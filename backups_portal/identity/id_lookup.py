@@ -15,10 +15,10 @@ import numpy.typing as npt
 from django.utils import timezone
 from psycopg import Connection
 
-from backups_portal.lib.crypto import Keyring
+from backups_portal.lib import pgsession
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import variable_id, variable_number
-from backups_portal.projects.database_dsn import keyring
+from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.database_pair import open_source, open_target
@@ -62,15 +62,13 @@ class NewToken:
     new_last_four: str
 
 
-def list_tokens(
-    connection: Connection, *, old: str | None = None, keys: Keyring | None = None
-) -> list[NewToken]:
+def list_tokens(connection: Connection, *, old: str | None = None) -> list[NewToken]:
     """List the tokens that replaced others, or the one for an old token.
 
     Args:
         old: The old token itself; only its keyed hash is compared.
     """
-    hashed = (keys or keyring()).digest(old) if old else None
+    hashed = keyring().digest(old) if old else None
     rows = connection.execute(
         """SELECT kind, coalesce(device_id::text, analysis_id::text, ''), name, old_last_four,
                   last_four
@@ -80,6 +78,18 @@ def list_tokens(
         {"hash": hashed},
     )
     return [NewToken(*row) for row in rows]
+
+
+def find_new(project: Project, old: str) -> tuple[list[NewToken], str | None]:
+    """Find what took the place of an old token, or else of an old variable id.
+
+    Raises:
+        psycopg.Error: a database cannot be read.
+    """
+    with pgsession.connect(project_dsn(project), settings=pgsession.PAGE) as connection:
+        if tokens := list_tokens(connection, old=old):
+            return tokens, None
+    return [], find_variable(project, old)
 
 
 def variables_of_restore(restore: Restore) -> Pairs:

@@ -1,6 +1,7 @@
 """Show what replaced an old id or token, and export the map of all ids."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 import psycopg
 from django import forms
@@ -8,17 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from backups_portal.identity.id_lookup import (
-    NewToken,
-    find_variable,
-    list_tokens,
+    find_new,
     transfers_into,
     variables_of_restore,
     variables_of_transfer,
 )
-from backups_portal.lib import pgsession
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
-from backups_portal.projects.database_dsn import project_dsn, why_silent
+from backups_portal.projects.database_dsn import why_silent
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui.form_views import RefusingFormView
@@ -41,7 +38,6 @@ class OldIdForm(forms.Form):
 class IdsView(ProjectPermissionMixin, RefusingFormView):
     """What took the place of an old id or token."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "identity/ids.html"
     form_class = OldIdForm
     http_method_names = ["get", "head", "post"]
@@ -49,7 +45,7 @@ class IdsView(ProjectPermissionMixin, RefusingFormView):
     def form_valid(self, form: OldIdForm) -> HttpResponse:
         # Posted, so that a token stands in no address and no log.
         try:
-            tokens, variable = _find(self.project, form.cleaned_data["old"])
+            tokens, variable = find_new(self.project, form.cleaned_data["old"])
         except psycopg.Error as error:
             log.warning("ids cannot be looked up", project=self.project.pk, exc_info=True)
             form.add_error(None, why_silent(self.project, error))
@@ -70,12 +66,9 @@ class IdsView(ProjectPermissionMixin, RefusingFormView):
 class VariablesCsvView(ProjectPermissionMixin, ExportedFileView):
     """The map of variable ids as a file, of the restore and of the transfers."""
 
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
-
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         lines = (f"{old},{new}\r\n" for old, new in _all_variables(self.project))
-        return csv_response("variables.csv", _headed("old,new", lines))
+        return csv_response("variables.csv", chain(["old,new\r\n"], lines))
 
 
 def _all_variables(project: Project) -> Iterator[tuple[str, str]]:
@@ -85,15 +78,3 @@ def _all_variables(project: Project) -> Iterator[tuple[str, str]]:
         yield from variables_of_restore(restore)
     for transfer in transfers_into(project):
         yield from variables_of_transfer(transfer)
-
-
-def _find(project: Project, old: str) -> tuple[list[NewToken], str | None]:
-    with pgsession.connect(project_dsn(project), settings=pgsession.PAGE) as connection:
-        if tokens := list_tokens(connection, old=old):
-            return tokens, None
-    return [], find_variable(project, old)
-
-
-def _headed(headers: str, lines: Iterator[str]) -> Iterator[str]:
-    yield f"{headers}\r\n"
-    yield from lines

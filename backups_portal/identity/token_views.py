@@ -11,7 +11,7 @@ from django.views.generic import TemplateView
 from psycopg import Connection
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.identity.token_list import (
     ListedToken,
     all_tokens,
@@ -64,7 +64,6 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
             project=self.project,
             subject=token.resource or token.name,
             details={"kind": token.kind, "last_four": token.new_last_four},
-            address=address_of(request),
         )
         return self.show(revealed=token, value=value)
 
@@ -95,7 +94,6 @@ class TokensCsvView(ProjectPermissionMixin, ExportedFileView):
     """The checklist: each token with the last characters of the old one and its own, no values."""
 
     permission = Permission.MANAGE_API
-    http_method_names = ["get", "head"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:

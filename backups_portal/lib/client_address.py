@@ -10,7 +10,9 @@ log says so.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -27,8 +29,29 @@ IPV6_NETWORK_BITS = 64
 WITH_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::\d{1,5})?")
 
 
+_client: ContextVar[str | None] = ContextVar("client", default=None)
+
+
+def client_address() -> str | None:
+    """Return the IP address that the request being answered came from.
+
+    None behind a socket file, and where no request is answered.
+    """
+    return _client.get()
+
+
+@contextmanager
+def asked_from(address: str | None) -> Iterator[None]:
+    """Answer a request from this address in between."""
+    before = _client.set(address)
+    try:
+        yield
+    finally:
+        _client.reset(before)
+
+
 class ClientAddressMiddleware:
-    """Puts the client's own address into REMOTE_ADDR, which everything else reads."""
+    """Puts the client's own address into REMOTE_ADDR, and where `client_address` finds it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -40,7 +63,8 @@ class ClientAddressMiddleware:
                 request.META["REMOTE_ADDR"] = found
             else:
                 _tell_once()
-        return self._get_response(request)
+        with asked_from(request.META.get("REMOTE_ADDR") or None):
+            return self._get_response(request)
 
 
 def client_of(forwarded: str, hops: int) -> str:

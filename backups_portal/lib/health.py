@@ -1,13 +1,19 @@
 """Health of a web process, for load balancers: it lives, and what it needs answers."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 
 from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls import URLPattern, path
 from django.utils.crypto import constant_time_compare
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST
 from redis.exceptions import RedisError
 
 from backups_portal.lib.loggers import get_logger
@@ -19,15 +25,36 @@ PROBE = "backups-portal:probe"
 OK, UNAVAILABLE, UNKNOWN = "ok", "unavailable", "unknown"
 
 
-def alive() -> HttpResponse:
-    """Answer that this process lives; restart it if it does not answer."""
-    return HttpResponse("ok", content_type="text/plain")
+def health_paths(
+    parts: Callable[[], dict[str, str]], figures: Callable[[], bytes]
+) -> list[URLPattern]:
+    """Route the addresses of load balancers and monitoring, which need no sign-in.
 
+    Args:
+        parts: Tells the state of each part that the process needs.
+        figures: Gathers what Prometheus reads with its token.
+    """
 
-def readiness(parts: dict[str, str]) -> JsonResponse:
-    """Answer 200, or 503 if a part is unavailable; the body says which."""
-    is_down = UNAVAILABLE in parts.values()
-    return JsonResponse(parts, status=HTTPStatus.SERVICE_UNAVAILABLE if is_down else HTTPStatus.OK)
+    def healthz(request: HttpRequest) -> HttpResponse:
+        # Restart the process if it does not answer.
+        return HttpResponse("ok", content_type="text/plain")
+
+    def readyz(request: HttpRequest) -> JsonResponse:
+        states = parts()
+        is_down = UNAVAILABLE in states.values()
+        status = HTTPStatus.SERVICE_UNAVAILABLE if is_down else HTTPStatus.OK
+        return JsonResponse(states, status=status)
+
+    def metrics(request: HttpRequest) -> HttpResponse:
+        if not may_read_metrics(request):
+            status = HTTPStatus.NOT_FOUND
+            return HttpResponse("Not found\n", status=status, content_type="text/plain")
+        return HttpResponse(figures(), content_type=CONTENT_TYPE_LATEST)
+
+    return [
+        path(view.__name__, login_not_required(require_safe(never_cache(view))), name=view.__name__)
+        for view in (healthz, readyz, metrics)
+    ]
 
 
 def servers() -> dict[str, str]:
@@ -41,11 +68,6 @@ def may_read_metrics(request: HttpRequest) -> bool:
     sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
     wanted: str = settings.METRICS_TOKEN
     return bool(wanted) and constant_time_compare(sent, wanted)
-
-
-def no_metrics() -> HttpResponse:
-    """Answer as if there were no metrics."""
-    return HttpResponse("Not found\n", status=HTTPStatus.NOT_FOUND, content_type="text/plain")
 
 
 def database_answers() -> bool:

@@ -9,6 +9,8 @@ from django.db import models, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from backups_portal.lib.failure_causes import CAUSE_LENGTH
+
 # States that every row with a lease knows; in the others nothing is left to do.
 QUEUED, RUNNING = "queued", "running"
 
@@ -109,6 +111,18 @@ class Leased(models.Model):
     # Why it failed, in a sentence that an owner understands; of a waiting row, why it did last.
     reason = models.TextField(blank=True)
     finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        abstract = True
+
+
+class Retried(Leased):
+    """A leased row that is queued again some time after it failed."""
+
+    cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
+    # How often it failed and was queued again, and not to be tried before when.
+    failures = models.PositiveSmallIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)
 
     class Meta:
         abstract = True

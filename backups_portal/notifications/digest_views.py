@@ -7,7 +7,6 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import TemplateView
 
-from backups_portal.audit.recorder import address_of
 from backups_portal.notifications.digest_link import reader_of_link
 from backups_portal.notifications.notification_settings import settings_of, turn_off_digest
 
@@ -34,5 +33,5 @@ class DigestOffView(TemplateView):
         if self._reader is None:
             raise Http404("no such link")
         account, project = self._reader
-        turn_off_digest(project=project, actor=account, address=address_of(request))
+        turn_off_digest(project=project, actor=account)
         return self.render_to_response(self.get_context_data())

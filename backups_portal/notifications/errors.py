@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from backups_portal.lib.refusals import RefusedError
+
 
 class UndeliveredError(Exception):
     """It did not arrive, and may the next time.
@@ -19,13 +21,5 @@ class UnwantedError(Exception):
     """It needs not arrive any more."""
 
 
-class NotificationsRefusedError(Exception):
-    """The settings cannot be like this.
-
-    Attributes:
-        field: The field of the form that is wrong.
-    """
-
-    def __init__(self, message: str, *, field: str) -> None:
-        super().__init__(message)
-        self.field = field
+class NotificationsRefusedError(RefusedError):
+    """The settings cannot be like this, or a test must wait."""

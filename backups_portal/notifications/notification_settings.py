@@ -58,9 +58,7 @@ class Choice:
 
 
 @transaction.atomic
-def change_notifications(
-    *, project: Project, actor: Account, choice: Choice, address: str | None = None
-) -> str:
+def change_notifications(*, project: Project, actor: Account, choice: Choice) -> str:
     """Save which events are reported and where, and record what differs.
 
     Addresses are recorded by their hosts only.
@@ -84,7 +82,7 @@ def change_notifications(
         if url != old[name] and name not in changes:
             changes[name] = {"old": host_of(url), "new": f"{host_of(url)}, another address"}
     if changes:
-        _record("notifications.changed", project, actor, address, changes)
+        _record("notifications.changed", project, actor, changes)
     return secret
 
 
@@ -107,7 +105,7 @@ def _take_over(row: NotificationSettings, choice: Choice) -> str:
 
 
 @transaction.atomic
-def turn_off_digest(*, project: Project, actor: Account, address: str | None = None) -> bool:
+def turn_off_digest(*, project: Project, actor: Account) -> bool:
     """Stop the weekly digest of a project; tell whether it was on."""
     row = _locked(project)
     if row.next_digest_at is None:
@@ -115,12 +113,12 @@ def turn_off_digest(*, project: Project, actor: Account, address: str | None = N
     row.next_digest_at = None
     row.save(update_fields=["next_digest_at"])
     changes: dict[str, object] = {"weekly_digest": {"old": "on", "new": "off"}}
-    _record("notifications.changed", project, actor, address, changes)
+    _record("notifications.changed", project, actor, changes)
     return True
 
 
 @transaction.atomic
-def renew_secret(*, project: Project, actor: Account, address: str | None = None) -> str:
+def renew_secret(*, project: Project, actor: Account) -> str:
     """Make a new secret for the webhook; return "" if there is no webhook.
 
     It counts from the next message on.
@@ -135,11 +133,11 @@ def renew_secret(*, project: Project, actor: Account, address: str | None = None
     secret = new_secret()
     row.sealed_webhook_secret = seal(secret, WEBHOOK_SECRET)
     row.save(update_fields=["sealed_webhook_secret"])
-    _record("notifications.secret_renewed", project, actor, address, {})
+    _record("notifications.secret_renewed", project, actor, {})
     return secret
 
 
-def request_test(*, project: Project, actor: Account, address: str | None = None) -> list[UUID]:
+def request_test(*, project: Project, actor: Account) -> list[UUID]:
     """Make a test message for the asking owner and the webhook.
 
     Returns:
@@ -152,11 +150,11 @@ def request_test(*, project: Project, actor: Account, address: str | None = None
     if seconds := TESTS.take(str(project.pk)):
         minutes = -(-seconds // 60)
         raise NotificationsRefusedError(
-            f"Too many tests were sent. Try again in {minutes} minutes.", field=""
+            f"Too many tests were sent. Try again in {minutes} minutes."
         )
     with transaction.atomic():
         hold_right(actor, Permission.MANAGE_NOTIFICATIONS, project)
-        event = _record("notifications.tested", project, actor, address, {})
+        event = _record("notifications.tested", project, actor, {})
         return make_deliveries([event], timezone.now(), only_for=actor.pk)
 
 
@@ -198,14 +196,7 @@ def _changes(before: Mapping[str, object], after: Mapping[str, object]) -> dict[
     }
 
 
-def _record(
-    action: str, project: Project, actor: Account, address: str | None, details: dict[str, object]
-) -> Any:
+def _record(action: str, project: Project, actor: Account, details: dict[str, object]) -> Any:
     return record(
-        action=action,
-        actor=actor,
-        project=project,
-        subject="Notifications",
-        details=details,
-        address=address,
+        action=action, actor=actor, project=project, subject="Notifications", details=details
     )

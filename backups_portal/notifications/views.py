@@ -9,10 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.cache import add_never_cache_headers, patch_vary_headers
-from django.views.generic import FormView, View
+from django.views.generic import View
 
 from backups_portal.accounts.password_reset import can_send
-from backups_portal.audit.recorder import address_of
 from backups_portal.notifications.delivery import KEPT
 from backups_portal.notifications.errors import NotificationsRefusedError
 from backups_portal.notifications.forms import NotificationsForm
@@ -27,12 +26,13 @@ from backups_portal.notifications.notification_settings import (
 from backups_portal.notifications.tasks import enqueue_soon
 from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.ui.form_views import RefusingFormView
 
 DELIVERIES = 15
 CONFLICT = 409
 
 
-class NotificationsPage(ProjectPermissionMixin, FormView):
+class NotificationsPage(ProjectPermissionMixin, RefusingFormView):
     """The page, and for its own refresh the list of what was sent."""
 
     permission = Permission.MANAGE_NOTIFICATIONS
@@ -61,7 +61,6 @@ class NotificationsPage(ProjectPermissionMixin, FormView):
             has_webhook=NotificationSettings.objects.filter(
                 pk=self.project.pk, sealed_webhook_url__isnull=False
             ).exists(),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 
@@ -82,23 +81,16 @@ class NotificationsView(NotificationsPage):
         return self.show()
 
     def form_valid(self, form: NotificationsForm) -> HttpResponse:
-        try:
-            secret = change_notifications(
-                project=self.project,
-                actor=self.account,
-                choice=Choice(**form.cleaned_data),
-                address=address_of(self.request),
-            )
-        except NotificationsRefusedError as refused:
-            form.add_error(refused.field, str(refused))
-            return self.form_invalid(form)
+        secret = change_notifications(
+            project=self.project, actor=self.account, choice=Choice(**form.cleaned_data)
+        )
         if secret:
             return self.show(secret=secret, form=form)
         messages.success(self.request, "Your notification settings are saved.")
         return redirect("notifications", self.project.slug)
 
-    def form_invalid(self, form: NotificationsForm) -> HttpResponse:
-        return self.show(status=400, form=form)
+    def refuse(self, form: NotificationsForm, status: int = 400) -> HttpResponse:
+        return self.show(status=status, form=form)
 
 
 class RenewSecretView(NotificationsPage):
@@ -107,7 +99,7 @@ class RenewSecretView(NotificationsPage):
     http_method_names = ["post", "options"]
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        secret = renew_secret(project=self.project, actor=self.account, address=address_of(request))
+        secret = renew_secret(project=self.project, actor=self.account)
         form = NotificationsForm(initial=self.get_initial())
         if not secret:
             refusal = "There is no webhook to sign messages for."
@@ -123,9 +115,7 @@ class SendTestView(ProjectPermissionMixin, View):
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
-            made = request_test(
-                project=self.project, actor=self.account, address=address_of(request)
-            )
+            made = request_test(project=self.project, actor=self.account)
         except NotificationsRefusedError as refused:
             messages.error(request, str(refused))
             return redirect("notifications", self.project.slug)

@@ -1,7 +1,8 @@
 """Post a signed webhook, and ping a heartbeat."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from django.conf import settings
@@ -12,7 +13,6 @@ from backups_portal.lib.circuit_breaker import unless_silent
 from backups_portal.lib.loggers import get_logger
 from backups_portal.notifications.errors import UndeliveredError, UnwantedError
 from backups_portal.notifications.models import Delivery, NotificationSettings
-from backups_portal.notifications.retry_after import parse_retry_after
 from backups_portal.notifications.sealed_addresses import heartbeat_url, webhook_secret, webhook_url
 from backups_portal.notifications.webhook_signature import message_id, signed_headers
 
@@ -26,6 +26,8 @@ AGENT = "BackupsPortal"
 LONGEST_PAUSE = timedelta(minutes=8)
 # The statuses of a receiver that may say when it wants to be asked again.
 BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+# A longer wait in seconds is taken for an error.
+MAX_DIGITS = 9
 
 
 def post_webhook(delivery: Delivery, chosen: NotificationSettings) -> None:
@@ -75,5 +77,17 @@ def _check_taken(answer: safe_http.Answer) -> None:
     if 300 <= status < 400:
         raise UndeliveredError(f"It answered {status}: redirects are not followed.")
     if not 200 <= status < 300:
-        then = parse_retry_after(answer.retry_after, timezone.now()) if status in BUSY else None
+        then = _parse_retry_after(answer.retry_after, timezone.now()) if status in BUSY else None
         raise UndeliveredError(f"It answered {status}.", retry_at=then)
+
+
+def _parse_retry_after(text: str, now: datetime) -> datetime | None:
+    """Read the header `Retry-After`, in seconds or as a date; None if it says neither."""
+    text = text.strip()
+    if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS:
+        return now + timedelta(seconds=int(text))
+    try:
+        then = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return then if then.tzinfo else then.replace(tzinfo=UTC)

@@ -44,7 +44,6 @@ def change_objectives(
     actor: Account,
     wanted: Mapping[str, Any],
     loaded: Mapping[str, Any] | None = None,
-    address: str | None = None,
     now: datetime | None = None,
 ) -> dict[str, int | None]:
     """Save the objectives that differ, and record old and new ones.
@@ -82,7 +81,6 @@ def change_objectives(
                     name: {"old": before[name] or NONE, "new": target or NONE}
                     for name, target in changed.items()
                 },
-                address=address,
             )
     return {**before, **changed}
 
@@ -120,7 +118,7 @@ def read_objectives(wanted: Mapping[str, Any]) -> dict[str, int | None]:
     """
     values, errors = _read(wanted)
     if errors:
-        raise SettingsRefusedError(errors)
+        raise SettingsRefusedError(errors=errors)
     return values
 
 

@@ -9,7 +9,6 @@ from django.shortcuts import redirect
 from django.utils import timezone
 
 from backups_portal.audit.audit_log import last_change_of_settings
-from backups_portal.audit.recorder import address_of
 from backups_portal.objectives.forms import ObjectivesForm
 from backups_portal.objectives.objective_report import breaches_of
 from backups_portal.objectives.objective_settings import (
@@ -22,26 +21,22 @@ from backups_portal.objectives.objective_settings import (
 )
 from backups_portal.objectives.objective_warnings import warnings_of
 from backups_portal.objectives.standings import standings_of
-from backups_portal.projects.access import Permission
-from backups_portal.projects.permission_mixins import ProjectPermissionMixin
-from backups_portal.ui.form_views import RefusingFormView
-from snapshots.errors import SettingsChangedMeanwhileError, SettingsRefusedError
-from snapshots.schedule.edit_conflicts import changed_of, only_meant
-from snapshots.views.main_database import STAYS, MainDatabaseView
+from snapshots.schedule.edit_conflicts import only_meant
+from snapshots.views.main_database import MainDatabaseView
+from snapshots.views.settings_view import SettingsView
 
 HISTORY = timedelta(days=90)
 BREACHES = 15
 
 
-class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
+class ObjectivesView(SettingsView):
     """Shows the objectives, how they stand and when they were missed; saves them."""
 
-    permission = Permission.MANAGE_BACKUPS
     form_class = ObjectivesForm
     template_name = "objectives/objectives.html"
     http_method_names = ["get", "head", "post"]
 
-    def get_initial(self) -> dict[str, int | None]:
+    def current(self) -> dict[str, int | None]:
         return objectives_of(self.project.pk)
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
@@ -52,24 +47,12 @@ class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
             standings={one.objective.kind: one for one in standings},
             page=Paginator(past, BREACHES).get_page(self.request.GET.get("page")),
             database=database,
-            zone=database.backup_time_zone,
             days=HISTORY.days,
             change=last_change_of_settings(self.project.pk, action=ACTION),
             **{"impossible": {}, **kwargs},
         )
 
-    def form_valid(self, form: ObjectivesForm) -> HttpResponse:
-        try:
-            return self._change(form)
-        except SettingsChangedMeanwhileError as refused:
-            form.count_from(objectives_of(self.project.pk), refused.errors)
-            form.refuse(refused.errors)
-            return self.refuse(form, 409)
-        except SettingsRefusedError as refused:
-            form.refuse(refused.errors)
-            return self.form_invalid(form)
-
-    def _change(self, form: ObjectivesForm) -> HttpResponse:
+    def change(self, form: ObjectivesForm) -> HttpResponse:
         wanted, loaded = read_objectives(form.cleaned_data), read_loaded(form.loaded)
         now = recorded_objectives(self.project.pk)
         meant = only_meant(now, self.account, wanted, loaded)
@@ -77,16 +60,10 @@ class ObjectivesView(ProjectPermissionMixin, RefusingFormView):
         if impossible := self._to_agree_with(new):
             return self.render_to_response(self.get_context_data(form=form, impossible=impossible))
         change_objectives(
-            project=self.project,
-            actor=self.account,
-            wanted=wanted,
-            loaded=form.loaded,
-            address=address_of(self.request),
+            project=self.project, actor=self.account, wanted=wanted, loaded=form.loaded
         )
         messages.success(self.request, "Your recovery objectives are saved.")
-        left = {name: value for name, value in loaded.items() if name not in meant}
-        for change in changed_of(recorded_objectives(self.project.pk), self.account, left):
-            messages.info(self.request, STAYS.format(change=change))
+        self.tell_what_stays(recorded_objectives(self.project.pk), loaded, meant)
         return redirect("objectives", self.project.slug)
 
     def _to_agree_with(self, new: dict[str, int | None]) -> dict[str, str]:

@@ -1,11 +1,7 @@
 """Route the addresses of load balancers and monitoring."""
 
-from django.urls import path
+from backups_portal.lib.health import health_paths
+from backups_portal.ops.metrics import exposition
+from backups_portal.ops.readiness import parts
 
-from backups_portal.ops import views
-
-urlpatterns = [
-    path("healthz", views.healthz, name="healthz"),
-    path("readyz", views.readyz, name="readyz"),
-    path("metrics", views.metrics, name="metrics"),
-]
+urlpatterns = health_paths(parts, exposition)

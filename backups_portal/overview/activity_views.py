@@ -68,7 +68,6 @@ class ActivityView(Filtered, PagedView):
             "rows": rows,
             "form": self.form,
             "is_filtered": any(self.form.cleaned_data.values()) or bool(self.form.errors),
-            "zone": self.project.main_database.backup_time_zone,
         }
 
 

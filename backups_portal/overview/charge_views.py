@@ -18,7 +18,6 @@ from backups_portal.billing.statement import (
     statement,
     this_month_by_project,
 )
-from backups_portal.projects.access import Permission
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.projects.redaction import hide, reader_of
@@ -33,7 +32,6 @@ class ChargesView(ProjectPermissionMixin, TemplateView):
     """What a project has cost, line by line and month by month."""
 
     template_name = "billing/charges.html"
-    permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head", "options"]
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
@@ -77,7 +75,6 @@ def _owned(account: Account) -> QuerySet[Project]:
 class ChargesCsvView(ProjectPermissionMixin, ExportedFileView):
     """The months of each charge as CSV."""
 
-    permission = Permission.MANAGE_BACKUPS
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:

@@ -15,6 +15,7 @@ from backups_portal.objectives.standings import standings_of
 from backups_portal.overview.attention import attention_of
 from backups_portal.overview.event_redaction import events_for
 from backups_portal.overview.project_overview import hide_origins, with_overview
+from backups_portal.projects.access import Permission
 from backups_portal.projects.models import Invitation, Membership
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import moments
@@ -60,6 +61,7 @@ class ProjectListView(PagedView):
 class ProjectView(ProjectPermissionMixin, TemplateView):
     """A project at a glance; what concerns backups and money is for its owners."""
 
+    permission = Permission.VIEW_PROJECT
     template_name = "projects/project.html"
     http_method_names = ["get", "head", "options"]
 

@@ -13,7 +13,9 @@ from ninja.operation import Operation
 from ninja.parser import Parser
 from ninja.renderers import BaseRenderer
 
+from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.lib.refusals import RefusedError
 from backups_portal.lib.validation_messages import request_sentence
 from backups_portal.portal_api.problem_details import MEDIA_TYPE, ProblemError, problem
 from backups_portal.portal_api.routes import (
@@ -111,10 +113,26 @@ def refused(request: HttpRequest, error: ProblemError) -> HttpResponse:
     return refusal(error)
 
 
+@api.exception_handler(RefusedError)
+def not_granted(request: HttpRequest, error: RefusedError) -> HttpResponse:
+    """Answer what cannot be, with the wrong members of the body if some are."""
+    if error.field and error.status == HTTPStatus.BAD_REQUEST:
+        return refusal(ProblemError.of_fields(error.message, error.errors))
+    return refusal(ProblemError(HTTPStatus(error.status), error.message))
+
+
 @api.exception_handler(AuthenticationError)
 def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
     """Answer a request without a token."""
     return no_token()
+
+
+@api.exception_handler(FullError)
+def full(request: HttpRequest, error: FullError) -> HttpResponse:
+    """Answer who has to wait for a place."""
+    return refusal(
+        ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=error.seconds)
+    )
 
 
 @api.exception_handler(Http404)

@@ -47,11 +47,8 @@ def check_preconditions(request: ApiRequest) -> None:
     known = request.parameters[request.method or ""]
     unknown = [name for name in request.GET if name not in known]
     if unknown:
-        errors = [
-            {"field": name, "message": f"“{name}” is no parameter of this address."}
-            for name in unknown
-        ]
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, errors[0]["message"], errors=errors)
+        messages = {name: f"“{name}” is no parameter of this address." for name in unknown}
+        raise ProblemError.of_fields(messages[unknown[0]], messages)
     # RFC 9110, 13.1.1: an asterisk asks only that the thing exists.
     if request.headers.get("If-Match", "*").strip() != "*":
         raise ProblemError(HTTPStatus.PRECONDITION_FAILED, NO_VERSIONS)

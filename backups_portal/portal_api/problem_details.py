@@ -1,6 +1,8 @@
 """Errors as programs and people read them: problem details (RFC 9457), with a sentence."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any, Self
 
 import orjson
 from django.http import HttpResponse
@@ -39,10 +41,15 @@ class ProblemError(Exception):
         self.more = more
 
     @classmethod
-    def of_field(cls, field: str, message: str, **more: object) -> "ProblemError":
+    def of_fields(cls, detail: str, messages: Mapping[Any, str], **more: object) -> Self:
+        """Refuse values that were sent, each with a message."""
+        errors = [{"field": str(name), "message": text} for name, text in messages.items()]
+        return cls(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors, **more)
+
+    @classmethod
+    def of_field(cls, field: str, message: str, **more: object) -> Self:
         """Name the member of the body, or the header, that is wrong."""
-        errors = [{"field": field, "message": message}]
-        return cls(HTTPStatus.UNPROCESSABLE_ENTITY, message, errors=errors, **more)
+        return cls.of_fields(message, {field: message}, **more)
 
 
 def problem(status: int, detail: str, **more: object) -> HttpResponse:

@@ -17,8 +17,7 @@ from backups_portal.access_tokens.issued_tokens import (
 from backups_portal.access_tokens.models import AccessToken
 from backups_portal.access_tokens.scopes import Scope, allows
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of
-from backups_portal.lib.client_address import neighbourhood
+from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.limits import Limit
 from backups_portal.portal_api.problem_details import ProblemError
 
@@ -111,6 +110,5 @@ def _throttle(token: AccessToken) -> None:
 
 
 def _refuse(request: HttpRequest, token: AccessToken | None, reason: str) -> None:
-    address = address_of(request)
-    who = f"{token.pk} {reason}" if token else neighbourhood(address)
-    record_refused_use(token, reason, who=who, address=address)
+    who = f"{token.pk} {reason}" if token else neighbourhood(client_address())
+    record_refused_use(token, reason, who=who)

@@ -1,19 +1,10 @@
-"""Write entities: tables that a project's owner defines, and their rows."""
+"""Write the rows of entities, the tables that a project's owner defines."""
 
 import uuid
 from collections.abc import Mapping, Sequence
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
-
-from backups_portal.projectdb.resource_writer import create
-
-
-def create_entity(
-    connection: Connection, *, name: str, schema: Mapping[str, object], **values: object
-) -> str:
-    """Make an entity without rows; `schema` gives its fields and their types."""
-    return create(connection, "entity", name=name, schema=dict(schema), **values)
 
 
 def add_rows(

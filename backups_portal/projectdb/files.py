@@ -1,4 +1,4 @@
-"""Uploaded files, and files attached to records."""
+"""Uploaded files."""
 
 import hashlib
 import tempfile
@@ -8,9 +8,6 @@ from typing import IO
 
 from psycopg import Connection
 from psycopg.rows import class_row
-
-from backups_portal.projectdb.ids import new_resource_id
-from backups_portal.projectdb.resource_writer import insert
 
 ANYTHING = "application/octet-stream"
 COLUMNS = "path, content_type, size, md5, public, updated_at"
@@ -147,23 +144,3 @@ def set_public(connection: Connection, path: str, public: bool) -> bool:
     """Let anybody read a file, or not; False if there is no such file."""
     changed = connection.execute("UPDATE file SET public = %s WHERE path = %s", [public, path])
     return changed.rowcount > 0
-
-
-def attach_file(
-    connection: Connection, *, device_id: str, name: str, content: bytes, content_type: str
-) -> str:
-    """Store a file attached to records; returns the id for their metadata."""
-    attachment_id = new_resource_id()
-    insert(
-        connection,
-        "attachment",
-        {
-            "id": attachment_id,
-            "device_id": device_id,
-            "name": name,
-            "content_type": content_type,
-            "size": len(content),
-            "content": content,
-        },
-    )
-    return attachment_id

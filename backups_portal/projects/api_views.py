@@ -7,10 +7,9 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.views.generic import FormView, View
+from django.views.generic import View
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.projectdb.profile_tokens import NAME_LENGTH
 from backups_portal.projectdb.tokens import NewToken
 from backups_portal.projects.access import Permission, projects_with
@@ -19,11 +18,12 @@ from backups_portal.projects.client_configuration import (
     environment_of,
     snippets,
 )
-from backups_portal.projects.errors import DatabaseUnreachableError, TokenRefusedError
+from backups_portal.projects.errors import DatabaseUnreachableError
 from backups_portal.projects.forms import TokenForm
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.projects.profile_tokens import list_tokens, make_token, revoke_token
 from backups_portal.ui.deferred_list import ListBehindMixin
+from backups_portal.ui.form_views import RefusingFormView
 
 UNREACHABLE = 503
 # In the command line's configuration, besides this project.
@@ -31,7 +31,7 @@ MAX_ENVIRONMENTS = 100
 FILLED_IN = ("name", "permission", "lifetime")
 
 
-class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, FormView):
+class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, RefusingFormView):
     """Lists profile tokens and makes new ones; a new one's value is shown once."""
 
     # To look at the list needs no password.
@@ -64,18 +64,14 @@ class ApiView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, Form
                 name=values["name"],
                 permission=values["permission"],
                 expires_at=form.expires_at(),
-                address=address_of(self.request),
             )
-        except TokenRefusedError as refused:
-            form.add_error("name", str(refused))
-            return self.form_invalid(form)
         except DatabaseUnreachableError as error:
             return self.show(status=UNREACHABLE, failure=str(error), form=form)
         # An empty form again, so that the next token does not begin with this one's name.
         return self.show(new_token=token, new_name=values["name"], form=TokenForm())
 
-    def form_invalid(self, form: TokenForm) -> HttpResponse:
-        return self.show(status=400, form=form)
+    def refuse(self, form: TokenForm, status: int = 400) -> HttpResponse:
+        return self.show(status=status, form=form)
 
     def show(
         self, *, status: int | None = None, new_token: NewToken | None = None, **context: object
@@ -117,12 +113,7 @@ class RevokeTokenView(ProjectPermissionMixin, View):
 
     def post(self, request: HttpRequest, token: str, **kwargs: object) -> HttpResponseBase:
         try:
-            revoked = revoke_token(
-                project=self.project,
-                actor=self.account,
-                token_id=token,
-                address=address_of(request),
-            )
+            revoked = revoke_token(project=self.project, actor=self.account, token_id=token)
         except DatabaseUnreachableError as error:
             messages.error(request, f"{error} Nothing was revoked.")
             return self.back()

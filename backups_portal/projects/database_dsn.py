@@ -79,14 +79,11 @@ def project_dsn(project: Project, *, statement_seconds: int | None = None) -> st
     )
 
 
-def why_silent(project: Project, error: psycopg.Error, *, of_rows: bool = False) -> str:
-    """Tell whether a main database is away or locked by a session.
-
-    Args: as `find_holder`.
-    """
+def why_silent(project: Project, error: psycopg.Error) -> str:
+    """Tell whether a main database is away or locked by a session."""
     if not isinstance(error, psycopg.errors.LockNotAvailable):
         return UNREACHABLE
-    return f"{LOCKED} {who_holds(project, of_rows=of_rows)}".strip() + " Then try again."
+    return f"{LOCKED} {who_holds(project)}".strip() + " Then try again."
 
 
 def who_holds(project: Project, *, of_rows: bool = False) -> str:

@@ -1,15 +1,16 @@
 """What can be wrong with a request for a project."""
 
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.refusals import RefusedError
 
 
-class NameRefusedError(Exception):
+class NameRefusedError(RefusedError):
     """The name cannot be a project's; the message says why and is fit for a page."""
 
     cause = Cause.NAME_REFUSED
 
 
-class TokenRefusedError(Exception):
+class TokenRefusedError(RefusedError):
     """A token cannot be made like this; the message says why and is fit for a page."""
 
 
@@ -17,11 +18,11 @@ class DatabaseUnreachableError(Exception):
     """The project's main database does not answer at the moment; fit for a page."""
 
 
-class MembersRefusedError(Exception):
+class MembersRefusedError(RefusedError):
     """The members cannot be changed like this; the message says why and is fit for a page."""
 
 
-class ShutDownRefusedError(Exception):
+class ShutDownRefusedError(RefusedError):
     """The project cannot be shut down or started again; the message is fit for a page."""
 
 

@@ -9,7 +9,6 @@ from django.shortcuts import redirect
 from django.views.generic import View
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of
 from backups_portal.projects import members
 from backups_portal.projects.access import Permission
 from backups_portal.projects.errors import MembersRefusedError
@@ -46,21 +45,11 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
             members=page.object_list,
             only_owner=_only_owner(page),
             invitations=list(invitations),
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 
     def form_valid(self, form: InvitationForm) -> HttpResponse:
-        try:
-            invitation = members.invite(
-                project=self.project,
-                actor=self.account,
-                address=address_of(self.request),
-                **form.cleaned_data,
-            )
-        except MembersRefusedError as refused:
-            form.add_error("email", str(refused))
-            return self.form_invalid(form)
+        invitation = members.invite(project=self.project, actor=self.account, **form.cleaned_data)
         messages.success(
             self.request,
             f"{invitation.email} is invited. Whoever signs in with this address finds the "
@@ -86,12 +75,7 @@ class RemoveView(MembersAction):
 
     def post(self, request: HttpRequest, member: int, **kwargs: object) -> HttpResponseBase:
         try:
-            removed = members.remove(
-                project=self.project,
-                actor=self.account,
-                member_id=member,
-                address=address_of(request),
-            )
+            removed = members.remove(project=self.project, actor=self.account, member_id=member)
         except MembersRefusedError as refused:
             messages.error(request, str(refused))
             return self.back()
@@ -107,10 +91,7 @@ class WithdrawView(MembersAction):
 
     def post(self, request: HttpRequest, invitation: int, **kwargs: object) -> HttpResponseBase:
         withdrawn = members.withdraw(
-            project=self.project,
-            actor=self.account,
-            invitation_id=invitation,
-            address=address_of(request),
+            project=self.project, actor=self.account, invitation_id=invitation
         )
         if withdrawn is None:
             messages.info(request, "That invitation was already answered or withdrawn.")
@@ -130,10 +111,7 @@ class AnswerView(View):
             raise PermissionDenied("Sign in first.")
         try:
             project = members.answer(
-                account=request.user,
-                invitation_id=invitation,
-                accept=self.accept,
-                address=address_of(request),
+                account=request.user, invitation_id=invitation, accept=self.accept
             )
         except MembersRefusedError as refused:
             messages.error(request, str(refused))

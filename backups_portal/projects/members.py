@@ -19,9 +19,7 @@ REMEMBERED = timedelta(days=7)
 
 
 @transaction.atomic
-def invite(
-    *, project: Project, actor: Account, email: str, role: str, address: str | None = None
-) -> Invitation:
+def invite(*, project: Project, actor: Account, email: str, role: str) -> Invitation:
     """Offer a membership to an e-mail address, with or without account.
 
     Whether somebody does is not told, and takes the same time either way. Offering it again
@@ -35,25 +33,20 @@ def invite(
     email = email.strip().lower()
     member = Membership.objects.filter(project=project, account__email__iexact=email).first()
     if member:
-        raise MembersRefusedError(f"{member.account} is already a member of this project.")
+        raise MembersRefusedError(
+            f"{member.account} is already a member of this project.", field="email"
+        )
     invitation, _ = Invitation.objects.update_or_create(
         project=project, email=email, defaults={"role": role, "invited_by": actor}
     )
     record(
-        action="member.invited",
-        actor=actor,
-        project=project,
-        subject=email,
-        details={"role": role},
-        address=address,
+        action="member.invited", actor=actor, project=project, subject=email, details={"role": role}
     )
     return invitation
 
 
 @transaction.atomic
-def withdraw(
-    *, project: Project, actor: Account, invitation_id: int, address: str | None = None
-) -> Invitation | None:
+def withdraw(*, project: Project, actor: Account, invitation_id: int) -> Invitation | None:
     """Withdraw an invitation; None if it is gone already.
 
     Raises:
@@ -64,25 +57,22 @@ def withdraw(
         Invitation.objects.select_for_update().filter(project=project, pk=invitation_id).first()
     )
     if invitation:
-        _withdraw(invitation, actor, address)
+        _withdraw(invitation, actor)
     return invitation
 
 
-def _withdraw(invitation: Invitation, actor: Account, address: str | None) -> None:
+def _withdraw(invitation: Invitation, actor: Account) -> None:
     invitation.delete()
     record(
         action="invitation.withdrawn",
         actor=actor,
         project=invitation.project,
         subject=invitation.email,
-        address=address,
     )
 
 
 @transaction.atomic
-def answer(
-    *, account: Account, invitation_id: int, accept: bool, address: str | None = None
-) -> Project | None:
+def answer(*, account: Account, invitation_id: int, accept: bool) -> Project | None:
     """Accept or decline an own invitation; None if there is no such one.
 
     Raises:
@@ -111,7 +101,6 @@ def answer(
         project=project,
         subject=account.email,
         details={"role": role, "invitation": {"id": invitation_id}},
-        address=address,
     )
     return project
 
@@ -162,9 +151,7 @@ def answered(*, account: Account, invitation_id: int) -> Answered | None:
 
 
 @transaction.atomic
-def remove(
-    *, project: Project, actor: Account, member_id: int, address: str | None = None
-) -> Membership | None:
+def remove(*, project: Project, actor: Account, member_id: int) -> Membership | None:
     """End a membership, also one's own; None if it has ended already.
 
     Raises:
@@ -191,9 +178,8 @@ def remove(
         project=project,
         subject=member.account.email,
         details={"role": member.role},
-        address=address,
     )
     # They may have got this address only after somebody invited it.
     for invitation in project.invitations.filter(email=member.account.email.lower()):
-        _withdraw(invitation, actor, address)
+        _withdraw(invitation, actor)
     return member

@@ -9,7 +9,7 @@ from django.views.generic import View
 from django.views.generic.base import ContextMixin
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, get_membership
 from backups_portal.projects.models import Membership, Project
@@ -25,7 +25,6 @@ def record_refusal(request: HttpRequest, account: Account, project: Project | No
         actor=account,
         project=project,
         subject=f"{request.method} {request.path}",
-        address=address_of(request),
     )
 
 
@@ -33,10 +32,13 @@ class ProjectPermissionMixin(ContextMixin, View):
     """Lets members with `permission` in, and nobody else.
 
     Sets `account`, `membership` and `project` before the view runs. The template gets
-    `project`, `role` and `is_owner`. A refusal is logged and audited.
+    `project`, `role`, `is_owner` and `zone`, on whose clocks the project's moments are shown. A
+    refusal is logged and audited.
     """
 
-    permission = Permission.VIEW_PROJECT
+    # Owners read, unless a view says otherwise.
+    permission = Permission.MANAGE_BACKUPS
+    http_method_names = ["get", "head"]
     account: Account
     membership: Membership
     project: Project
@@ -63,5 +65,6 @@ class ProjectPermissionMixin(ContextMixin, View):
             project=self.project,
             role=self.membership.get_role_display(),
             is_owner=self.membership.role == Membership.Role.OWNER,
+            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )

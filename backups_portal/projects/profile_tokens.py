@@ -36,13 +36,7 @@ def list_tokens(project: Project) -> list[ProfileToken]:
 
 
 def make_token(
-    *,
-    project: Project,
-    actor: Account,
-    name: str,
-    permission: str,
-    expires_at: datetime | None,
-    address: str | None = None,
+    *, project: Project, actor: Account, name: str, permission: str, expires_at: datetime | None
 ) -> NewToken:
     """Make a token of the project's profile; its value is shown once.
 
@@ -56,7 +50,8 @@ def make_token(
         connection.execute("LOCK TABLE token IN SHARE ROW EXCLUSIVE MODE")
         if profile_tokens.has_profile_token(connection, name):
             raise TokenRefusedError(
-                f"There is already a token named “{name}”. Revoke it, or choose another name."
+                f"There is already a token named “{name}”. Revoke it, or choose another name.",
+                field="name",
             )
         token = create_token(
             connection,
@@ -70,20 +65,11 @@ def make_token(
             "permission": permission,
             "expires_at": expires_at.isoformat() if expires_at else "never",
         }
-        record(
-            action="token.created",
-            actor=actor,
-            project=project,
-            subject=name,
-            details=details,
-            address=address,
-        )
+        record(action="token.created", actor=actor, project=project, subject=name, details=details)
     return token
 
 
-def revoke_token(
-    *, project: Project, actor: Account, token_id: str, address: str | None = None
-) -> ProfileToken | None:
+def revoke_token(*, project: Project, actor: Account, token_id: str) -> ProfileToken | None:
     """Revoke a profile token; None if it is gone already.
 
     Raises:
@@ -98,7 +84,6 @@ def revoke_token(
                 project=project,
                 subject=token.name,
                 details={"last_four": token.last_four},
-                address=address,
             )
     return token
 

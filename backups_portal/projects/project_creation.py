@@ -150,7 +150,6 @@ def create_project(
     name: str,
     owner: Account,
     settings: BackupSettings,
-    quote: Quote | None = None,
     server_name: str = "",
 ) -> Project:
     """Make a project with an empty main database.
@@ -172,7 +171,7 @@ def create_project(
                 name=name,
                 owner=owner,
                 settings=settings,
-                quote=quote or current_quote(),
+                quote=current_quote(),
                 reason="New project",
             )
             first_backup = {"first_backup": settings.first_run.isoformat()}

@@ -14,9 +14,7 @@ from backups_portal.ui.visible_names import seen_name
 
 
 @transaction.atomic
-def shut_down(
-    *, project: Project, actor: Account, typed_name: str, address: str | None = None
-) -> Project:
+def shut_down(*, project: Project, actor: Account, typed_name: str) -> Project:
     """Shut a project down: end its charge, API and backups, remove nothing.
 
     Doing it again changes nothing: the grace period counts from the first time.
@@ -28,7 +26,8 @@ def shut_down(
     shown = seen_name(project.name)
     if " ".join(typed_name.split()) not in (project.name, shown):
         raise ShutDownRefusedError(
-            f"That is not this project's name. Type “{shown}” exactly as shown here."
+            f"That is not this project's name. Type “{shown}” exactly as shown here.",
+            field="name",
         )
     hold_right(actor, Permission.MANAGE_PROJECT, project)
     row = _locked(project)
@@ -39,14 +38,12 @@ def shut_down(
     row.save(update_fields=["state", "shut_down_at"])
     MainDatabase.objects.filter(project=row).update(next_snapshot_at=None)
     stop_running(project=row, at=now)
-    record(action=STOPPED, actor=actor, project=row, address=address)
+    record(action=STOPPED, actor=actor, project=row)
     return row
 
 
 @transaction.atomic
-def start_again(
-    *, project: Project, actor: Account, shown_terms: str = "", address: str | None = None
-) -> Project:
+def start_again(*, project: Project, actor: Account, shown_terms: str = "") -> Project:
     """Start a project that was shut down again, and charge it again.
 
     Its next backup is due at once, and is left out where this day has one.
@@ -76,7 +73,7 @@ def start_again(
     row.save(update_fields=["state", "shut_down_at"])
     MainDatabase.objects.filter(project=row).update(next_snapshot_at=now)
     start_running(project=row, quote=quote, reason="Started again")
-    record(action=STARTED, actor=actor, project=row, address=address)
+    record(action=STARTED, actor=actor, project=row)
     return row
 
 

@@ -9,7 +9,6 @@ from django.utils import timezone
 from django.views.generic import View
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.statement import statement
 from backups_portal.projects.access import Permission
@@ -33,21 +32,11 @@ class ShutDownView(ProjectPermissionMixin, RecentPasswordMixin, RefusingFormView
             statement=statement(self.project.pk, timezone.now()),
             quote=current_quote(),
             grace_days=settings.PROJECT_GRACE.days,
-            zone=self.project.main_database.backup_time_zone,
             **kwargs,
         )
 
     def form_valid(self, form: ShutDownForm) -> HttpResponse:
-        try:
-            shut_down(
-                project=self.project,
-                actor=self.account,
-                typed_name=form.cleaned_data["name"],
-                address=address_of(self.request),
-            )
-        except ShutDownRefusedError as refused:
-            form.add_error("name", str(refused))
-            return self.form_invalid(form)
+        shut_down(project=self.project, actor=self.account, typed_name=form.cleaned_data["name"])
         messages.success(
             self.request, f"{self.project} is shut down, and no longer costs anything."
         )
@@ -63,10 +52,7 @@ class StartAgainView(ProjectPermissionMixin, View):
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
             start_again(
-                project=self.project,
-                actor=self.account,
-                shown_terms=request.POST.get("quote", ""),
-                address=address_of(request),
+                project=self.project, actor=self.account, shown_terms=request.POST.get("quote", "")
             )
         except ShutDownRefusedError as refused:
             messages.error(request, str(refused))

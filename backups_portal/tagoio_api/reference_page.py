@@ -34,7 +34,6 @@ class ProjectReferenceView(ProjectPermissionMixin, TemplateView):
     """The same as a tab of a project's API page."""
 
     permission = Permission.MANAGE_API
-    http_method_names = ["get", "head"]
     template_name = "tagoio_api/project_reference.html"
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:

@@ -1,23 +1,13 @@
 """Define what can be wrong with a transfer."""
 
 from backups_portal.lib.failure_causes import Cause
+from backups_portal.lib.refusals import RefusedError
 
 DEVICE_GONE = "A device of the target was deleted in the meantime."
 
 
-class TransferRefusedError(Exception):
-    """The request cannot be granted; the message is fit for a page.
-
-    Attributes:
-        field: The form field that is wrong, if one is.
-        status: The HTTP status that fits.
-    """
-
-    def __init__(self, message: str, *, field: str | None = None, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.field = field
-        self.status = status
+class TransferRefusedError(RefusedError):
+    """A transfer, an import or an export that cannot be."""
 
 
 class TransferError(Exception):

@@ -5,9 +5,7 @@ from backups_portal.audit.recorder import record
 from backups_portal.transfers.models import Transfer
 
 
-def record_transfer(
-    action: str, transfer: Transfer, actor: Account, *, address: str | None = None, **details: str
-) -> None:
+def record_transfer(action: str, transfer: Transfer, actor: Account, **details: str) -> None:
     """Record an action in the logs of both projects, as far as they are still there."""
     for project in (transfer.source, transfer.target):
         if project is not None:
@@ -17,5 +15,4 @@ def record_transfer(
                 project=project,
                 subject=f"{transfer.source_name} → {transfer.target_name}",
                 details={"transfer": str(transfer.pk), **details},
-                address=address,
             )

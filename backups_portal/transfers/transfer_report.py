@@ -9,12 +9,12 @@ from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.move.batches import FATES, PRESENT, STORED
 from backups_portal.transfers.pages.outcome_sentences import (
     FUTURE,
-    counted,
     outcome_notes,
     outcome_sentence,
 )
 from backups_portal.transfers.plan.dry_run import Plan
 from backups_portal.ui.csv_escaping import csv_line
+from backups_portal.ui.formats import count
 
 COLUMNS = ("device", "name", "target", "matched by", "chosen", *FATES, "found", "equal")
 
@@ -91,7 +91,7 @@ def describe_plan(plan: Plan) -> list[str]:
     said = [outcome_sentence(lines, resources, FUTURE), *outcome_notes(lines, plan.tokens)]
     said += [f"{line['name']} ({line['source']}): {_describe(line)}" for line in changed]
     if unchanged := len(lines) - len(changed):
-        said.append(f"{counted(unchanged, 'device')} unchanged")
+        said.append(f"{count(unchanged, 'device')} unchanged")
     return said + [f"{item.kind} {item.name}: {item.fate}" for item in plan.placements]
 
 

@@ -17,7 +17,7 @@ from backups_portal.projects.models import Project
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice
-from backups_portal.transfers.plan.source_names import find_unknown
+from backups_portal.transfers.plan.source_names import check_names
 from backups_portal.transfers.transfer_events import record_transfer
 
 log = get_logger(__name__)
@@ -42,13 +42,7 @@ def check_owner(actor: Account, *projects: Project | None) -> None:
 
 
 def request_transfer(
-    *,
-    source: Project,
-    target: Project,
-    actor: Account,
-    choice: Choice,
-    request_key: uuid.UUID,
-    address: str | None = None,
+    *, source: Project, target: Project, actor: Account, choice: Choice, request_key: uuid.UUID
 ) -> Transfer:
     """Queue the dry run of a transfer; the caller enqueues it after commit.
 
@@ -82,7 +76,7 @@ def request_transfer(
             },
         )
         if is_new:
-            record_transfer("transfer.requested", transfer, actor, address=address)
+            record_transfer("transfer.requested", transfer, actor)
     return transfer
 
 
@@ -102,17 +96,14 @@ def _check_names(source: Project, choice: Choice) -> None:
         with pgsession.connect(
             project_dsn(source), settings=pgsession.PAGE, patience=CONNECT_SECONDS
         ) as connection:
-            unknown = find_unknown(connection, choice, source.name)
+            check_names(connection, choice, source.name)
     except psycopg.Error:
         # The dry run asks again, and says that the database does not answer.
         log.warning("names could not be looked up", project=source.pk, exc_info=True)
-        return
-    if unknown is not None:
-        raise TransferRefusedError(unknown.message, field=unknown.field)
 
 
 @transaction.atomic
-def start_move(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
+def start_move(*, transfer: Transfer, actor: Account) -> None:
     """Queue the move of a transfer after its dry run, or after a stop.
 
     Raises: as request_transfer.
@@ -122,11 +113,11 @@ def start_move(*, transfer: Transfer, actor: Account, address: str | None = None
     if not (transfer.state == State.READY or transfer.can_continue):
         raise TransferRefusedError("This transfer cannot be started now.", status=CONFLICT)
     _queue(transfer, actor, Work.MOVE, [State.READY, State.PAUSED, State.FAILED])
-    record_transfer("transfer.started", transfer, actor, address=address)
+    record_transfer("transfer.started", transfer, actor)
 
 
 @transaction.atomic
-def retry_plan(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
+def retry_plan(*, transfer: Transfer, actor: Account) -> None:
     """Queue the dry run again, before anything is moved.
 
     Raises: as request_transfer.
@@ -137,13 +128,11 @@ def retry_plan(*, transfer: Transfer, actor: Account, address: str | None = None
         raise TransferRefusedError("This transfer has already begun.", status=CONFLICT)
     resting = [State.READY, State.FAILED]
     _queue(transfer, actor, Work.PLAN, resting, rows_done=0, rows_total=None)
-    record_transfer("transfer.planned", transfer, actor, address=address)
+    record_transfer("transfer.planned", transfer, actor)
 
 
 @transaction.atomic
-def stop_move(
-    *, transfer: Transfer, actor: Account, for_good: bool, address: str | None = None
-) -> None:
+def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
     """Pause a move, or cancel a transfer: after the next batch, or at once if idle.
 
     A dry run is not paused: only a move can be continued.
@@ -166,11 +155,11 @@ def stop_move(
     if not stopped:
         raise TransferRefusedError("This transfer is not running.", status=CONFLICT)
     verb = "transfer.cancelled" if for_good else "transfer.paused"
-    record_transfer(verb, transfer, actor, address=address)
+    record_transfer(verb, transfer, actor)
 
 
 @transaction.atomic
-def request_undo(*, transfer: Transfer, actor: Account, address: str | None = None) -> None:
+def request_undo(*, transfer: Transfer, actor: Account) -> None:
     """Queue the undoing of a transfer; only the target must still run.
 
     Raises: as request_transfer.
@@ -185,7 +174,7 @@ def request_undo(*, transfer: Transfer, actor: Account, address: str | None = No
         )
     resting = [State.COMPLETED, State.PAUSED, State.CANCELLED, State.FAILED]
     _queue(transfer, actor, Work.UNDO, resting, rows_done=0, rows_total=None)
-    record_transfer("transfer.undo_requested", transfer, actor, address=address)
+    record_transfer("transfer.undo_requested", transfer, actor)
 
 
 def _queue(

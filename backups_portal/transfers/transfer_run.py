@@ -21,7 +21,12 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.database_dsn import keyring, who_holds
 from backups_portal.projects.models import Project
-from backups_portal.transfers.errors import LockedOutError, StoppedError, TransferError
+from backups_portal.transfers.errors import (
+    LockedOutError,
+    StoppedError,
+    TransferError,
+    TransferRefusedError,
+)
 from backups_portal.transfers.models import LEDGER_KEPT, Transfer, TransferQuerySet
 from backups_portal.transfers.move.batches import FATES, STORED
 from backups_portal.transfers.move.database_pair import in_words, open_source, open_target
@@ -36,7 +41,7 @@ from backups_portal.transfers.move.transfer_undo import (
     undo,
 )
 from backups_portal.transfers.plan.dry_run import OnRows, Plan, Planning, chosen_rows, make_plan
-from backups_portal.transfers.plan.source_names import find_unknown, lacking_devices
+from backups_portal.transfers.plan.source_names import check_names, lacking_devices
 from backups_portal.transfers.transfer_events import record_transfer
 from snapshots.schedule.task_limit import too_long
 
@@ -132,8 +137,10 @@ class TransferJob(LeasedJob[Transfer]):
         source, target = self._project("source"), self._project("target")
         choice = self.row.chosen()
         with open_source(source) as left, open_target(target) as right:
-            if unknown := find_unknown(left, choice, source.name):
-                raise TransferError(unknown.message, cause=Cause.REMOVED)
+            try:
+                check_names(left, choice, source.name)
+            except TransferRefusedError as error:
+                raise TransferError(error.message, cause=Cause.REMOVED) from error
             plan = make_plan(
                 left,
                 right,

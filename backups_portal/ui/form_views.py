@@ -11,6 +11,8 @@ from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.views.generic import FormView
 
+from backups_portal.lib.refusals import RefusedError
+
 
 def key_of_request(page_key: uuid.UUID, *wanted: object) -> uuid.UUID:
     """Return the key of what a form asks for: the same for a second click, and for nothing else.
@@ -25,7 +27,22 @@ def key_of_request(page_key: uuid.UUID, *wanted: object) -> uuid.UUID:
 
 
 class RefusingFormView(FormView):
-    """A form whose refusal has the status of an error, and not of a page that is fine."""
+    """A form whose refusal has the status of an error, and not of a page that is fine.
+
+    What `form_valid` raises as RefusedError is shown at its fields.
+    """
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        """Do what a valid form asks for."""
+        form = self.get_form()
+        if not form.is_valid():
+            return self.form_invalid(form)
+        try:
+            return self.form_valid(form)
+        except RefusedError as refused:
+            for field, message in refused.errors.items():
+                form.add_error(field, message)
+            return self.refuse(form, refused.status)
 
     def form_invalid(self, form: Any) -> HttpResponse:
         """Refuse what is filled in wrong."""

@@ -7,7 +7,6 @@ from django import forms
 
 from restores.checks.check_settings import MAX_HOURS, MAX_VARIABLE, WantedCheck
 from restores.checks.shown_check import ShownCheck
-from restores.errors import CheckRefusedError
 from restores.models import Check
 
 # What the inputs for devices take their suggestions from.
@@ -73,11 +72,6 @@ class CheckForm(forms.Form):
         """Take what is typed as meant in place of what the check is by now."""
         self.loaded = ShownCheck.of(check)
         self.add_error(None, why)
-
-    def refuse(self, refused: CheckRefusedError) -> None:
-        """Show at each field why its value cannot be."""
-        for name, message in refused.errors.items():
-            self.add_error(name, message)
 
 
 class NewestForm(CheckForm):

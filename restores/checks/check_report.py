@@ -1,6 +1,5 @@
 """What follows from the checks of a proof: new names of devices, and an event that is told."""
 
-from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from restores.checks.check_results import bad_in_words, tally_of
 from restores.checks.check_run import Checked
@@ -23,17 +22,11 @@ def settle_checks(snapshot: Snapshot, checked: Checked) -> None:
     tally = tally_of(checked.results)
     if tally.is_clean:
         return
-    record(
-        action=ACTION,
-        actor=None,
-        project=snapshot.project,
-        subject=f"Backup of {snapshot.local_date}",
-        details={
-            "snapshot": str(snapshot.pk),
-            "checks": str(tally),
-            "failed": tally.failed,
-            "not_run": tally.not_run,
-            "reason": bad_in_words(checked.results),
-        },
+    snapshot.record(
+        ACTION,
+        checks=str(tally),
+        failed=tally.failed,
+        not_run=tally.not_run,
+        reason=bad_in_words(checked.results),
     )
     log.warning("%s", tally, snapshot=snapshot.pk, project=snapshot.project_id)

@@ -17,9 +17,9 @@ from psycopg import Connection
 from backups_portal.lib.failure_causes import first_line
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projectdb.check_role import check_session
-from backups_portal.ui.formats import day_and_time, duration
+from backups_portal.ui.formats import count, day_and_time, duration
 from restores.checks.check_results import CheckResult, Outcome
-from restores.models import Check, in_digits, in_hours
+from restores.models import Check, in_digits
 
 log = get_logger(__name__)
 
@@ -166,9 +166,9 @@ class _Run:
         return (Outcome.PASSED if is_young else Outcome.FAILED), found
 
     def _devices(self) -> tuple[Outcome, str]:
-        (count,) = self._look(DEVICES)
-        is_enough = count >= (self._check.at_least or 0)
-        return (Outcome.PASSED if is_enough else Outcome.FAILED), f"the backup has {count:,}"
+        (found,) = self._look(DEVICES)
+        is_enough = found >= (self._check.at_least or 0)
+        return (Outcome.PASSED if is_enough else Outcome.FAILED), f"the backup has {found:,}"
 
     def _between(self) -> tuple[Outcome, str]:
         of_device: LiteralString = OF_DEVICE if self._check.device_id else ""
@@ -184,7 +184,7 @@ class _Run:
         span = f"from {in_digits(low)} to {in_digits(high)}" if low is not None else "all NaN"
         notes = [f"; {nan:,} {'is' if nan == 1 else 'are'} NaN"] if nan and low is not None else []
         if others:
-            notes.append(f"; {others:,} record{'' if others == 1 else 's'} without a number")
+            notes.append(f"; {count(others, 'record')} without a number")
         if not outside:
             return Outcome.PASSED, f"{numbers:,} values, {span}{''.join(notes)}"
         newest = f"the last of them on {day_and_time(last)} UTC"
@@ -192,7 +192,7 @@ class _Run:
         return Outcome.FAILED, found + "".join(notes)
 
     def _without_numbers(self, others: int) -> str:
-        period = f" of the last {in_hours(self._check.hours)}" if self._check.hours else ""
+        period = f" of the last {count(self._check.hours, 'hour')}" if self._check.hours else ""
         if others:
             return f"none of its {others:,} records{period} holds a number"
         return f"it has no records{period}"

@@ -47,9 +47,7 @@ class WantedCheck:
 
 
 @transaction.atomic
-def add_check(
-    *, project: Project, actor: Account, wanted: WantedCheck, address: str | None = None
-) -> Check:
+def add_check(*, project: Project, actor: Account, wanted: WantedCheck) -> Check:
     """Add a check, which proofs make from now on.
 
     Raises:
@@ -63,11 +61,12 @@ def add_check(
     checks = Check.objects.filter(project=project)
     if checks.count() >= MAX_CHECKS:
         raise CheckRefusedError(
-            {None: f"A project has up to {MAX_CHECKS} checks. Remove one before you add another."}
+            f"A project has up to {MAX_CHECKS} checks. Remove one before you add another.",
+            status=409,
         )
     _check_new(checks, fields)
     check = Check.objects.create(project=project, **fields)
-    _record("check.added", actor, check, {}, address)
+    _record("check.added", actor, check, {})
     return check
 
 
@@ -79,7 +78,6 @@ def change_check(
     check_id: UUID,
     wanted: WantedCheck,
     loaded: ShownCheck | None = None,
-    address: str | None = None,
 ) -> Check | None:
     """Change what a check of the project is about; None if it is gone.
 
@@ -99,7 +97,7 @@ def change_check(
         return None
     _check_new(checks.exclude(pk=check_id), fields)
     if _is_meant(check, Check(**fields), loaded, actor):
-        _change(check, fields, actor, address)
+        _change(check, fields, actor)
     return check
 
 
@@ -114,7 +112,7 @@ def _is_meant(check: Check, wanted: Check, loaded: ShownCheck | None, actor: Acc
     return bool(only_meant(now, actor, {SENTENCE: ShownCheck.of(wanted)}, shown))
 
 
-def _change(check: Check, fields: JsonObject, actor: Account, address: str | None) -> None:
+def _change(check: Check, fields: JsonObject, actor: Account) -> None:
     old, before = check.sentence, ShownCheck.of(check)
     for name, value in fields.items():
         setattr(check, name, value)
@@ -124,13 +122,11 @@ def _change(check: Check, fields: JsonObject, actor: Account, address: str | Non
         if new == old:
             # Another device of the same name.
             old, new = f"{old} ({before.device_id})", f"{new} ({check.device_id})"
-        _record(CHANGED, actor, check, {SENTENCE: {"old": old, "new": new}}, address)
+        _record(CHANGED, actor, check, {SENTENCE: {"old": old, "new": new}})
 
 
 @transaction.atomic
-def remove_check(
-    *, project: Project, actor: Account, check_id: UUID, address: str | None = None
-) -> Check | None:
+def remove_check(*, project: Project, actor: Account, check_id: UUID) -> Check | None:
     """Remove a check of the project; None if it is gone.
 
     Raises:
@@ -141,7 +137,7 @@ def remove_check(
     check = found.first()
     if check:
         found.delete()
-        _record("check.removed", actor, check, {}, address)
+        _record("check.removed", actor, check, {})
     return check
 
 
@@ -165,19 +161,12 @@ def _recorded(check: Check) -> RecordedSettings:
 def _check_new(others: Any, fields: JsonObject) -> None:
     same = {name: value for name, value in fields.items() if name != "device_name"}
     if others.filter(**same).exists():
-        raise CheckRefusedError({None: "There is already a check like this."})
+        raise CheckRefusedError("There is already a check like this.", status=409)
 
 
-def _record(
-    action: str, actor: Account, check: Check, details: JsonObject, address: str | None
-) -> None:
+def _record(action: str, actor: Account, check: Check, details: JsonObject) -> None:
     record(
-        action=action,
-        actor=actor,
-        project=check.project,
-        subject=check.sentence,
-        details=details,
-        address=address,
+        action=action, actor=actor, project=check.project, subject=check.sentence, details=details
     )
 
 
@@ -191,7 +180,7 @@ class _Reader:
     def read(self) -> JsonObject:
         """Return the fields; raises CheckRefusedError."""
         if self._wanted.kind not in Check.Kind.values:
-            raise CheckRefusedError({None: f"Choose one of {', '.join(Check.Kind.values)}."})
+            raise CheckRefusedError(f"Choose one of {', '.join(Check.Kind.values)}.")
         read = {
             Check.Kind.NEWEST: self._newest,
             Check.Kind.DEVICES: self._devices,
@@ -201,7 +190,7 @@ class _Reader:
         numbers = dict.fromkeys(("hours", "at_least", "low", "high"))
         fields = {"kind": self._wanted.kind, **nothing, **numbers, **read()}
         if self._errors:
-            raise CheckRefusedError(self._errors)
+            raise CheckRefusedError(errors=self._errors)
         return fields
 
     def _newest(self) -> JsonObject:

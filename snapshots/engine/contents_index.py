@@ -159,14 +159,11 @@ def encode_cells(project_id: UUID, chunks: ChunkRange, cells: pa.Table) -> Encod
     return _encode(project_id, CELLS, cells, Coverage(chunks))
 
 
-def encode_devices(project_id: UUID, devices: Iterable[Device]) -> EncodedSegment:
-    """Encode the object that names the devices."""
-    return _encode(project_id, DEVICES, rows_table(DEVICES, devices))
-
-
-def encode_excluded(project_id: UUID, excluded: Iterable[Excluded]) -> EncodedSegment:
-    """Encode the object that names what was left out."""
-    return _encode(project_id, EXCLUDED, rows_table(EXCLUDED, excluded))
+def encode_rows(
+    project_id: UUID, name: str, rows: "Iterable[Device] | Iterable[Excluded]"
+) -> EncodedSegment:
+    """Encode the object that names the devices, or what was left out."""
+    return _encode(project_id, name, rows_table(name, rows))
 
 
 def rows_table(name: str, rows: "Iterable[Device] | Iterable[Excluded]") -> pa.Table:

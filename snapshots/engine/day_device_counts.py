@@ -17,9 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from snapshots.engine.digest import Words
+from snapshots.engine.pg_timestamps import DAY
 from snapshots.engine.segment_plan import ChunkRange
 
-MICROSECONDS_PER_CHUNK = 86_400_000_000
 DIGEST_MASK = np.uint64(0xFFFFFFFF)
 
 CELL_SCHEMA = pa.schema(
@@ -65,7 +65,7 @@ class SeriesDevices:
 def chunks_of(table: pa.Table) -> Numbers:
     """Return the chunk of each row of a table of variables."""
     moments: Numbers = table["time"].cast(pa.int64()).to_numpy()
-    return moments // MICROSECONDS_PER_CHUNK
+    return moments // DAY
 
 
 def rows_of_chunks(table: pa.Table) -> dict[int, int]:

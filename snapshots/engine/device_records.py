@@ -94,7 +94,9 @@ class DeviceRecords:
         found = []
         for segment in self._manifest.of("series"):
             table = read_segment(self._storage, segment)
-            check_columns(table, ("id", "device_id", "variable", "type", "unit"), "series")
+            check_columns(
+                table.column_names, ("id", "device_id", "variable", "type", "unit"), "series"
+            )
             of_device = table.filter(pc.equal(table["device_id"], self.device.device_id))
             found += [
                 Series(row["id"], row["variable"], row["type"], row["unit"])

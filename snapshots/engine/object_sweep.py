@@ -47,11 +47,6 @@ class Swept:
         return self.is_empty or bool(self.unreadable)
 
 
-def delete_manifest(storage: Storage, key: str) -> None:
-    """Make a snapshot unreadable before any of its segments goes."""
-    storage.delete(key)
-
-
 def sweep(
     storage: Storage,
     project_id: UUID,

@@ -56,7 +56,7 @@ def chunks_of_orphans(
 def _series_in(storage: Storage, segment: Segment) -> Numbers:
     """Read the numbers of series; DamagedSnapshotError if there are none."""
     rows = read_segment(storage, segment)
-    check_columns(rows, ("id",), segment.table)
+    check_columns(rows.column_names, ("id",), segment.table)
     if not pa.types.is_integer(rows["id"].type):
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}, {segment.key}) holds something else."

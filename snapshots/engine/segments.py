@@ -174,9 +174,9 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
     return table
 
 
-def check_columns(table: pa.Table, columns: Iterable[str], name: str) -> None:
-    """Raise DamagedSnapshotError if rows lack a column of their table."""
-    if missing := sorted({*columns} - {*table.column_names}):
+def check_columns(found: Iterable[str], columns: Iterable[str], name: str) -> None:
+    """Raise DamagedSnapshotError if a column of a table is not among those found."""
+    if missing := sorted({*columns} - {*found}):
         raise DamagedSnapshotError(
             f"A part of this backup ({name}) lacks the columns {', '.join(missing)}."
         )

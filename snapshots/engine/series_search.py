@@ -19,7 +19,7 @@ from snapshots.engine.errors import DamagedSnapshotError
 from snapshots.engine.manifest import Segment
 from snapshots.engine.pg_timestamps import DAY, EPOCH, FIRST_CHUNK, LAST_CHUNK
 from snapshots.engine.segment_plan import ChunkRange
-from snapshots.engine.segments import read_bytes
+from snapshots.engine.segments import check_columns, read_bytes
 from snapshots.engine.storage import Storage
 
 TYPES = {
@@ -196,11 +196,7 @@ class _File:
 
     def read(self, group: int, columns: Sequence[str]) -> pa.Table:
         """Read columns of a row group."""
-        if missing := sorted({*columns} - self._names):
-            raise DamagedSnapshotError(
-                f"A part of this backup ({self._segment.table}) lacks the columns "
-                f"{', '.join(missing)}."
-            )
+        check_columns(self._names, columns, self._segment.table)
         with self._damage():
             found = self._file.read_row_group(group, columns=list(columns), use_threads=False)
             return found.select(list(columns)).cast(_schema(columns))

@@ -48,7 +48,7 @@ def verify_snapshot(
 def verify_segment(storage: Storage, segment: Segment, columns: tuple[str, ...]) -> None:
     """Verify one segment, whose digest is over `columns`."""
     rows = read_segment(storage, segment)
-    check_columns(rows, columns, segment.table)
+    check_columns(rows.column_names, columns, segment.table)
     digest = table_digest(rows, columns)
     if str(digest) != segment.digest:
         raise DamagedSnapshotError(

@@ -13,9 +13,10 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.lib.thread_pool import check_stopped, run_parallel
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, TABLES, VARIABLE, Table
 from snapshots.engine.contents_index import (
+    DEVICES,
     EXCLUDED,
     encode_cells,
-    encode_devices,
+    encode_rows,
     excluded_totals,
     keep_nothing,
     rows_table,
@@ -337,7 +338,7 @@ class _Run:
             read=reading.plan.read,
             edges=self._edges.edges(),
         )
-        encoded = encode_devices(self._destination.project_id, devices)
+        encoded = encode_rows(self._destination.project_id, DEVICES, devices)
         return encoded.in_line() or self._store(encoded)
 
     def _store_whole(self, name: str, table: pa.Table) -> Segment:

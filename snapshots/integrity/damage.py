@@ -37,13 +37,7 @@ def note_healed(snapshot: Snapshot, healed: Collection[str]) -> None:
         Snapshot.objects.filter(project=snapshot.project_id).exclude(pk=snapshot.pk).update(
             locked_until=None
         )
-        record(
-            action="snapshot.storage_healed",
-            actor=None,
-            project=snapshot.project,
-            subject=f"Backup of {snapshot.local_date}",
-            details={"snapshot": str(snapshot.pk), "reason": text, "objects": sorted(healed)[:20]},
-        )
+        snapshot.record("snapshot.storage_healed", reason=text, objects=sorted(healed)[:20])
 
 
 def _describe_healed(snapshot: Snapshot, healed: Collection[str]) -> str:

@@ -5,7 +5,6 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.manifest import Manifest
 from snapshots.integrity.recorded_manifests import note_digest
@@ -64,13 +63,7 @@ def fail_snapshot(
     )
     if database:
         plan_replacement(database, snapshot, now)
-    record(
-        action=action,
-        actor=None,
-        project=snapshot.project,
-        subject=f"Backup of {snapshot.local_date}",
-        details={"snapshot": str(snapshot.pk), "reason": reason},
-    )
+    snapshot.record(action, reason=reason)
     log.error(
         "snapshot cannot be restored: %s: %s",
         action,

@@ -4,7 +4,9 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
+from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 
 def stored_snapshot(snapshot_id: UUID) -> Snapshot:
@@ -19,3 +21,11 @@ def stored_snapshot(snapshot_id: UUID) -> Snapshot:
     if snapshot.state != Snapshot.State.COMPLETED:
         raise CommandError(f"Snapshot {snapshot.id} is {snapshot.state}, not stored.")
     return snapshot
+
+
+def chosen_storage(*, is_copy: bool) -> Storage:
+    """Open the first storage, or the second; raise CommandError if there is none."""
+    storage = copy_storage() if is_copy else snapshot_storage()
+    if storage is None:
+        raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
+    return storage

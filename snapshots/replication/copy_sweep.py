@@ -16,7 +16,7 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.loggers import get_logger
 from snapshots.engine.errors import StorageError
 from snapshots.engine.layout import keys_folder, manifest_folder
-from snapshots.engine.object_sweep import Swept, delete_manifest, sweep
+from snapshots.engine.object_sweep import Swept, sweep
 from snapshots.engine.storage import Storage
 from snapshots.integrity.recorded_manifests import record_of
 from snapshots.models import Snapshot, SnapshotCopy
@@ -56,7 +56,7 @@ def remove_copies(project_id: UUID) -> int:
     for row in expired.select_related("snapshot"):
         # Nothing is there of one whose snapshot never had a manifest.
         if row.snapshot.manifest:
-            delete_manifest(right_copy_storage(), row.snapshot.manifest)
+            right_copy_storage().delete(row.snapshot.manifest)
         row.delete()
         removed += 1
         log.info("copy removed", snapshot=row.pk, project=project_id)
@@ -135,7 +135,7 @@ def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
         project=project_id, state=Snapshot.State.EXPIRED, manifest__in=keys, copy=None
     )
     for key in expired.values_list("manifest", flat=True):
-        delete_manifest(storage, key)
+        storage.delete(key)
 
 
 def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:

@@ -5,9 +5,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from backups_portal.audit.recorder import record
 from snapshots.engine.errors import EngineError, StorageError
-from snapshots.engine.object_sweep import delete_manifest
 from snapshots.engine.snapshot_copy import Copied, copy_snapshot
 from snapshots.integrity.orphan_objects import unswept
 from snapshots.integrity.recorded_manifests import record_of
@@ -46,7 +44,7 @@ def repair(snapshot: Snapshot) -> Copied:
     if repaired.written:
         forget_locks(snapshot.project_id)
     if not Snapshot.objects.completed().filter(pk=snapshot.pk).exists():
-        delete_manifest(first, snapshot.manifest)
+        first.delete(snapshot.manifest)
     _end(snapshot, repaired)
     return repaired
 
@@ -56,13 +54,7 @@ def _end(snapshot: Snapshot, repaired: Copied) -> None:
     """Record the repair of a snapshot that needed it, also if a killed one has written it all."""
     needed = SnapshotCopy.objects.filter(pk=snapshot.pk, needed_at__isnull=False)
     if needed.update(needed_at=None) or repaired.written:
-        record(
-            action="snapshot.repaired",
-            actor=None,
-            project=snapshot.project,
-            subject=f"Backup of {snapshot.local_date}",
-            details={"snapshot": str(snapshot.pk), "put_back_bytes": repaired.new_bytes},
-        )
+        snapshot.record("snapshot.repaired", put_back_bytes=repaired.new_bytes)
 
 
 def needing_repair() -> list[Snapshot]:

@@ -8,7 +8,6 @@ from functools import lru_cache
 from django.conf import settings
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
 from backups_portal.lib.bulkhead import Bulkhead
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.limits import Limit
@@ -149,50 +148,26 @@ def _advice(snapshot: Snapshot, error: EngineError) -> str:
     return f"Its copy in {copy.place} was tried too, and does not have this part either."
 
 
-def note_look(
-    snapshot: Snapshot, actor: Account, device: Device, address: str | None = None
-) -> None:
+def note_look(snapshot: Snapshot, actor: Account, device: Device) -> None:
     """Record who looks at a device's records; once for all pages of a quarter of an hour."""
     if TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {device.device_id}"):
         return
-    _record("snapshot.looked_inside", snapshot, actor, address, device=_name(device))
+    snapshot.record("snapshot.looked_inside", actor, device=_name(device))
 
 
-def note_look_at_resources(
-    snapshot: Snapshot, actor: Account, kind: str, address: str | None = None
-) -> None:
+def note_look_at_resources(snapshot: Snapshot, actor: Account, kind: str) -> None:
     """Record who looks at resources; once for each kind in a quarter of an hour."""
     if not TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {kind}"):
-        _record("snapshot.looked_inside", snapshot, actor, address, resources=kind)
+        snapshot.record("snapshot.looked_inside", actor, resources=kind)
 
 
-def note_export(
-    snapshot: Snapshot, actor: Account, device: Device, kind: str, address: str | None = None
-) -> None:
+def note_export(snapshot: Snapshot, actor: Account, device: Device, kind: str) -> None:
     """Record who takes a device's records away as a file."""
-    details = {"device": _name(device), "format": kind}
-    _record("snapshot.device_exported", snapshot, actor, address, **details)
+    snapshot.record("snapshot.device_exported", actor, device=_name(device), format=kind)
 
 
 def _name(device: Device) -> str:
     return device.name or device.device_id
-
-
-def _record(
-    action: str,
-    snapshot: Snapshot,
-    actor: Account,
-    address: str | None,
-    **details: str,
-) -> None:
-    record(
-        action=action,
-        actor=actor,
-        project=snapshot.project,
-        subject=f"Backup of {snapshot.local_date}",
-        details={"snapshot": str(snapshot.pk), **details},
-        address=address,
-    )
 
 
 class DeviceFile:

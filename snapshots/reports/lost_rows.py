@@ -249,7 +249,7 @@ class _Library:
 
 
 def _variables_in(series: pa.Table, device_id: str) -> Iterable[tuple[str, str]]:
-    check_columns(series, ("device_id", "variable"), "series")
+    check_columns(series.column_names, ("device_id", "variable"), "series")
     own = series.filter(pc.equal(series["device_id"], device_id))
     return ((device_id, name) for name in own["variable"].to_pylist())
 

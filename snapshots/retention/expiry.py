@@ -13,7 +13,6 @@ from backups_portal.audit.recorder import record
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.engine.errors import StorageError
-from snapshots.engine.object_sweep import delete_manifest
 from snapshots.models import Snapshot
 from snapshots.retention.in_use import snapshots_in_use
 from snapshots.retention.retention_rules import YOUNG, Kept, decide
@@ -181,7 +180,8 @@ def _remove_objects(project_id: UUID, now: datetime) -> None:
     for row in rows.order_by("scheduled_for"):
         try:
             if row.manifest:
-                delete_manifest(right_storage(), row.manifest)
+                # Before any of its segments goes.
+                right_storage().delete(row.manifest)
         except StorageError:
             log.exception("could not remove", snapshot=row.id, project=project_id)
             continue

@@ -5,14 +5,13 @@ from uuid import UUID
 from django.db import transaction
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import record
 from backups_portal.projects.access import Permission, hold_right
 from snapshots.errors import HoldRefusedError
 from snapshots.models import Hold, Snapshot
 
 
 @transaction.atomic
-def place_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> Hold:
+def place_hold(*, snapshot: Snapshot, actor: Account) -> Hold:
     """Keep a stored snapshot until the hold is released; safe to repeat.
 
     Raises:
@@ -22,15 +21,15 @@ def place_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None
     hold_right(actor, Permission.MANAGE_BACKUPS, snapshot.project)
     row = _locked(snapshot.pk)
     if row is None or row.state != Snapshot.State.COMPLETED:
-        raise HoldRefusedError("Only a stored backup can be held.")
+        raise HoldRefusedError("Only a stored backup can be held.", status=409)
     hold, is_new = Hold.objects.get_or_create(snapshot=row, defaults={"account": actor})
     if is_new:
-        _record("snapshot.held", row, actor, address)
+        row.record("snapshot.held", actor)
     return hold
 
 
 @transaction.atomic
-def release_hold(*, snapshot: Snapshot, actor: Account, address: str | None = None) -> None:
+def release_hold(*, snapshot: Snapshot, actor: Account) -> None:
     """Leave a snapshot to retention again, if it is on hold.
 
     Raises:
@@ -42,21 +41,10 @@ def release_hold(*, snapshot: Snapshot, actor: Account, address: str | None = No
         return
     deleted, _ = Hold.objects.filter(snapshot=row).delete()
     if deleted:
-        _record("snapshot.released", row, actor, address)
+        row.record("snapshot.released", actor)
 
 
 def _locked(snapshot_id: UUID) -> Snapshot | None:
     """Lock the row, so that retention cannot expire it meanwhile."""
     rows = Snapshot.objects.select_for_update(of=("self",)).select_related("project")
     return rows.filter(pk=snapshot_id).first()
-
-
-def _record(action: str, row: Snapshot, actor: Account, address: str | None) -> None:
-    record(
-        action=action,
-        actor=actor,
-        project=row.project,
-        subject=f"Backup of {row.local_date}",
-        details={"snapshot": str(row.id)},
-        address=address,
-    )

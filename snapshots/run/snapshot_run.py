@@ -9,7 +9,6 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from backups_portal.audit.recorder import record
 from backups_portal.lib.db_time import database_now
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.leased_job import GivenUpError, LeasedJob, Ran, back_off
@@ -145,11 +144,11 @@ class SnapshotJob(LeasedJob[Snapshot]):
 
     def give_up(self, error: Exception, **fields: object) -> None:
         super().give_up(error, **fields)
-        self._record("snapshot.failed", reason=fields["reason"])
+        self.row.record("snapshot.failed", reason=fields["reason"])
 
     def postpone(self, then: datetime, **fields: object) -> None:
         super().postpone(then, retry_at=then, failures=F("failures") + 1, **fields)
-        self._record("snapshot.retried", reason=fields["reason"], again_at=then.isoformat())
+        self.row.record("snapshot.retried", reason=fields["reason"], again_at=then.isoformat())
 
     def _run_engine(self) -> Manifest:
         snapshot, storage = self.row, snapshot_storage()
@@ -209,25 +208,18 @@ class SnapshotJob(LeasedJob[Snapshot]):
             untracked=untracked,
             **catalogue_fields(manifest),
         )
-        self._record("snapshot.completed", rows=manifest.rows, stored_bytes=manifest.stored_bytes)
+        self.row.record(
+            "snapshot.completed", rows=manifest.rows, stored_bytes=manifest.stored_bytes
+        )
         if size_note:
             log.warning("snapshot is unusually small: %s", size_note, snapshot=snapshot.pk)
-            self._record("snapshot.size_anomaly", reason=size_note)
+            self.row.record("snapshot.size_anomaly", reason=size_note)
         now = timezone.now()
         queue_copies([snapshot.project_id], now, failed_before=now)
         if untracked:
             # The snapshot is good: all of it was read. Those since the last full one may not be.
             log.error("tracking missed changes %s", untracked, snapshot=snapshot.pk)
-            self._record("snapshot.untracked_change", changes=untracked[:MAX_NAMED])
-
-    def _record(self, action: str, **details: object) -> None:
-        record(
-            action=action,
-            actor=None,
-            project=self.row.project,
-            subject=f"Backup of {self.row.local_date}",
-            details={"snapshot": str(self.pk), **details},
-        )
+            self.row.record("snapshot.untracked_change", changes=untracked[:MAX_NAMED])
 
     def _remove_manifest(self) -> None:
         snapshot_storage().delete(manifest_key(self.row.project_id, self.pk))

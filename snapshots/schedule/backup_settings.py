@@ -29,7 +29,6 @@ def change_backup_settings(
     actor: Account,
     wanted: Mapping[str, Any],
     loaded: Mapping[str, Any] | None = None,
-    address: str | None = None,
     now: datetime | None = None,
 ) -> MainDatabase:
     """Save the settings that differ, plan the next run, and record old and new values.
@@ -54,16 +53,14 @@ def change_backup_settings(
             row = MainDatabase.objects.select_for_update().get(pk=database.pk)
             shown = read_loaded(loaded or {}, row.backup_time_zone)
             meant = only_meant(backup_settings_of(row), actor, values, shown)
-            _save(row, actor, meant, address, now or timezone.now())
+            _save(row, actor, meant, now or timezone.now())
     except SettingsRefusedError as refused:
         log.warning("settings refused %s", refused.errors, project=database.pk)
         raise
     return row
 
 
-def _save(
-    row: MainDatabase, actor: Account, wanted: dict[str, Any], address: str | None, now: datetime
-) -> None:
+def _save(row: MainDatabase, actor: Account, wanted: dict[str, Any], now: datetime) -> None:
     before = snapshot_of_settings(row)
     changed = {name for name, value in wanted.items() if getattr(row, name) != value}
     if not changed:
@@ -74,7 +71,7 @@ def _save(
         row.next_snapshot_at = plan_next(row, now)
         changed.add("next_snapshot_at")
     row.save(update_fields=changed)
-    _record(row, actor, before, address)
+    _record(row, actor, before)
 
 
 def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str, Any]:
@@ -92,7 +89,7 @@ def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str
     given = {name: value for name, value in wanted.items() if value is not None}
     values, errors = _read(given, kept_zone)
     if errors:
-        raise SettingsRefusedError(errors)
+        raise SettingsRefusedError(errors=errors)
     return values
 
 
@@ -186,7 +183,7 @@ def _read_time(value: str | time) -> time:
     return value.replace(second=0, microsecond=0) if isinstance(value, time) else parse_time(value)
 
 
-def _record(row: MainDatabase, actor: Account, before: dict[str, Any], address: str | None) -> None:
+def _record(row: MainDatabase, actor: Account, before: dict[str, Any]) -> None:
     after = snapshot_of_settings(row)
     record(
         action="settings.changed",
@@ -198,5 +195,4 @@ def _record(row: MainDatabase, actor: Account, before: dict[str, Any], address: 
             for name in after
             if before[name] != after[name]
         },
-        address=address,
     )

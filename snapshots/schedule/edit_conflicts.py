@@ -73,7 +73,7 @@ def only_meant(
         if name in loaded and settings.values[name] not in (loaded[name], value)
     }
     if errors:
-        raise SettingsChangedMeanwhileError(errors)
+        raise SettingsChangedMeanwhileError(errors=errors, status=409)
     return meant
 
 

@@ -43,7 +43,6 @@ class CompareView(SnapshotMixin, TemplateView):
     devices of one day.
     """
 
-    http_method_names = ["get", "head"]
     template_name = "snapshots/compare.html"
     failure = ""
 
@@ -116,7 +115,6 @@ class CompareView(SnapshotMixin, TemplateView):
         before, after = self.pair
         return {
             **super().get_context_data(**kwargs),
-            "snapshot": self.snapshot,
             "others": self.choices,
             "has_more": len(self.newest) > MAX_CHOICES,
             "chosen": self.chosen,
@@ -126,7 +124,6 @@ class CompareView(SnapshotMixin, TemplateView):
             "compared": compared,
             "failure": self.failure,
             "most_rows": MAX_ROWS_OF_PAGE,
-            "zone": self.project.main_database.backup_time_zone,
             **(self.lines(compared.difference) if compared else {}),
         }
 

@@ -9,10 +9,8 @@ from django.http import Http404, HttpRequest, HttpResponse, QueryDict, Streaming
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.views.generic import TemplateView
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.loggers import get_logger
 from backups_portal.ui import formats
@@ -29,7 +27,6 @@ from snapshots.models import Snapshot
 from snapshots.reports.device_reading import (
     FILE_SECONDS,
     PAGE_SECONDS,
-    READERS,
     DeviceFile,
     OpenDevice,
     UnknownDeviceError,
@@ -41,7 +38,7 @@ from snapshots.reports.device_reading import (
 from snapshots.reports.variable_chart import TooManyError, values_in_backup, values_now
 from snapshots.reports.variable_lines import variable_lines
 from snapshots.retention.reader_leases import LeasedFile, lease_to_reader
-from snapshots.views.snapshot_mixins import SnapshotMixin
+from snapshots.views.snapshot_mixins import ReadingPage, SnapshotMixin
 
 log = get_logger(__name__)
 
@@ -80,46 +77,25 @@ class DeviceMixin(SnapshotMixin):
         return RecordsForm(self.request.GET, series=records.series, zone=self.clocks)
 
 
-class DevicePage(DeviceMixin, RecentPasswordMixin, TemplateView):
-    """A page that reads records; whatever keeps it from that, it says."""
+class DevicePage(DeviceMixin, ReadingPage):
+    """A page that reads records."""
 
-    http_method_names = ["get", "head"]
-    password_for = ("GET",)
+    def not_stored(self) -> tuple[int, dict[str, object]]:
+        return HTTPStatus.CONFLICT, {"refusal": NOT_STORED}
 
-    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        status, found = self._look()
-        context = self.get_context_data(
-            snapshot=self.snapshot,
-            device_id=self.kwargs["device"],
-            zone=self.project.main_database.backup_time_zone,
-            **found,
-        )
-        response = self.render_to_response(context, status=status)
-        if isinstance(busy := found.get("busy"), int):
-            response["Retry-After"] = str(busy)
-        response["Cache-Control"] = "no-store"
-        return response
-
-    def _look(self) -> tuple[int, Mapping[str, object]]:
-        if not self.is_stored:
-            return HTTPStatus.CONFLICT, {"refusal": NOT_STORED}
-        try:
-            with READERS.entered():
-                found = {"device": self.opened.device, **self.look()}
-        except EngineError as error:
-            log.exception("a device cannot be read", snapshot=self.snapshot.pk)
-            return HTTPStatus.OK, {"obstacle": find_obstacle(self.snapshot, error)}
-        except FullError as full:
-            return HTTPStatus.SERVICE_UNAVAILABLE, {"busy": full.seconds}
-        if self.request.method == "GET":
-            note_look(self.snapshot, self.account, self.opened.device, address_of(self.request))
-        is_wrong = getattr(found.get("form"), "errors", None)
-        status = HTTPStatus.BAD_REQUEST if is_wrong else HTTPStatus.OK
-        return status, {**found, "is_from_copy": self.opened.is_from_copy}
+    def read(self) -> dict[str, object]:
+        found = {"device": self.opened.device, **self.look()}
+        return {**found, "is_from_copy": self.opened.is_from_copy}
 
     def look(self) -> dict[str, object]:
         """Read what the page shows; raise EngineError."""
         raise NotImplementedError
+
+    def note(self, found: Mapping[str, object]) -> None:
+        note_look(self.snapshot, self.account, self.opened.device)
+
+    def get_context_data(self, **kwargs: object) -> dict[str, object]:
+        return super().get_context_data(device_id=self.kwargs["device"], **kwargs)
 
 
 class DeviceRecordsView(DevicePage):
@@ -228,7 +204,6 @@ class DeviceChartView(DevicePage):
 class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
     """The records of a device as a file: `?format=csv` or `parquet`, filtered as the page is."""
 
-    http_method_names = ["get", "head"]
     password_for = ("GET",)
     seconds = FILE_SECONDS
 
@@ -273,7 +248,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
             if lease is None:
                 return _refused(HTTPStatus.CONFLICT, NOT_STORED)
             pieces = undo.enter_context(closing(LeasedFile(lease, file)))
-            note_export(self.snapshot, self.account, opened.device, kind, address_of(self.request))
+            note_export(self.snapshot, self.account, opened.device, kind)
             undo.pop_all()
         name = f"{opened.device.device_id}-{self.snapshot.local_date}.{kind}"
         headers = {

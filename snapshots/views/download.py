@@ -5,7 +5,6 @@ from django.http.response import HttpResponseBase
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.reauthentication import RecentPasswordMixin
-from backups_portal.audit.recorder import address_of
 from snapshots.archive_download import open_download
 from snapshots.errors import DownloadRefusedError
 from snapshots.models import Snapshot
@@ -22,18 +21,9 @@ class DownloadView(SnapshotMixin, RecentPasswordMixin, TemplateView):
         is_stored = self.snapshot.state == Snapshot.State.COMPLETED
         return self.render_to_response(self.get_context_data(), status=200 if is_stored else 409)
 
-    def get_context_data(self, **kwargs: object) -> dict[str, object]:
-        return {
-            **super().get_context_data(**kwargs),
-            "snapshot": self.snapshot,
-            "zone": self.project.main_database.backup_time_zone,
-        }
-
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         try:
-            download = open_download(
-                snapshot=self.snapshot, actor=self.account, address=address_of(request)
-            )
+            download = open_download(snapshot=self.snapshot, actor=self.account)
         except DownloadRefusedError as refused:
             return self.render_to_response(self.get_context_data(refusal=str(refused)), status=409)
         response = StreamingHttpResponse(download.pieces, content_type="application/zip")

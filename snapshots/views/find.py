@@ -8,7 +8,6 @@ from django.utils import timezone
 from django.views.generic import TemplateView
 
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from backups_portal.ui import formats, moments
 from backups_portal.ui.viewer_time_zone import viewers_zone
@@ -24,8 +23,6 @@ ON_A_PAGE = 25
 class FindView(ProjectPermissionMixin, TemplateView):
     """Every stored backup with the rows that it has of a device, on a day or on all days."""
 
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
     template_name = "snapshots/find.html"
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
@@ -37,7 +34,6 @@ class FindView(ProjectPermissionMixin, TemplateView):
             **super().get_context_data(**kwargs),
             "form": form,
             "now": timezone.now(),
-            "zone": self.project.main_database.backup_time_zone,
             **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
         }
 
@@ -89,15 +85,11 @@ class FindView(ProjectPermissionMixin, TemplateView):
 
 def _summary(found: Found) -> str:
     """Say in a line how many rows there are now, and where most of them are."""
-    now = "Now: not known" if found.now is None else f"Now: {_rows(found.now)}"
+    now = "Now: not known" if found.now is None else f"Now: {formats.count(found.now, 'row')}"
     if found.best is None:
         return f"{now}; no backup that can be restored has any"
     most = found.best.rows or 0
     return f"{now}; most in the backup of {moments.day(found.best.snapshot.local_date)}: {most:,}"
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'s'[: count != 1]}"
 
 
 def _missing(found: Found) -> int | None:

@@ -1,7 +1,6 @@
 """The Main Database page: what the database is, and when it is backed up."""
 
 from datetime import datetime
-from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -10,34 +9,28 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from backups_portal.audit.audit_log import last_change_of_settings
-from backups_portal.audit.recorder import address_of
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES, VARIABLE
 from backups_portal.projects.access import Permission
 from backups_portal.projects.database_size import database_size
 from backups_portal.projects.due_times import runs_from
 from backups_portal.projects.errors import DatabaseUnreachableError
-from backups_portal.projects.models import MainDatabase
-from backups_portal.projects.permission_mixins import ProjectPermissionMixin
+from backups_portal.projects.models import MainDatabase, snapshot_of_settings
 from backups_portal.ui.charts import trend
-from backups_portal.ui.form_views import RefusingFormView
-from snapshots.errors import SettingsChangedMeanwhileError, SettingsRefusedError
 from snapshots.forms import BackupSettingsForm
 from snapshots.reports.database_growth import growth_of
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings, read_loaded, read_settings
-from snapshots.schedule.edit_conflicts import backup_settings_of, changed_of, only_meant
+from snapshots.schedule.edit_conflicts import backup_settings_of, only_meant
+from snapshots.views.settings_view import SettingsView
 
 RUNS = 3
 READING = ("GET", "HEAD")
-STAYS = (
-    "In the meantime, {change.who} changed “{change.label}” from “{change.old}” to "
-    "“{change.new}”. That stays."
-)
 
 
-class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
+class MainDatabaseView(SettingsView):
     """Members see the database; owners see its backup settings and change them."""
 
+    permission = Permission.VIEW_PROJECT
     template_name = "snapshots/main_database.html"
     form_class = BackupSettingsForm
     http_method_names = ["get", "head", "post"]
@@ -62,9 +55,6 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
         except DatabaseUnreachableError as error:
             return {"size_failure": str(error)}
 
-    def get_initial(self) -> dict[str, Any]:
-        return BackupSettingsForm.values_of(self.project.main_database)
-
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         database = self.project.main_database
         growth = growth_of(self.project)
@@ -80,20 +70,11 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
             **kwargs,
         )
 
-    def form_valid(self, form: BackupSettingsForm) -> HttpResponse:
-        database = self.project.main_database
-        try:
-            return self._change(form, database)
-        except SettingsChangedMeanwhileError as refused:
-            database.refresh_from_db()
-            form.count_from(database, refused.errors)
-            form.refuse(refused.errors)
-            return self.refuse(form, 409)
-        except SettingsRefusedError as refused:
-            form.refuse(refused.errors)
-            return self.form_invalid(form)
+    def current(self) -> dict[str, object]:
+        return snapshot_of_settings(self.project.main_database)
 
-    def _change(self, form: BackupSettingsForm, database: MainDatabase) -> HttpResponse:
+    def change(self, form: BackupSettingsForm) -> HttpResponse:
+        database = self.project.main_database
         values, zone = form.cleaned_data, database.backup_time_zone
         loaded = read_loaded(form.loaded, zone)
         if "keep" in self.request.POST:
@@ -104,16 +85,10 @@ class MainDatabaseView(ProjectPermissionMixin, RefusingFormView):
             others = {name for name, value in meant.items() if getattr(database, name) != value}
             return self._ask(form, shortening, others - {"retention_days"})
         saved = change_backup_settings(
-            database=database,
-            actor=self.account,
-            address=address_of(self.request),
-            wanted=values,
-            loaded=form.loaded,
+            database=database, actor=self.account, wanted=values, loaded=form.loaded
         )
         messages.success(self.request, _said_of(saved))
-        left = {name: value for name, value in loaded.items() if name not in meant}
-        for change in changed_of(backup_settings_of(saved), self.account, left):
-            messages.info(self.request, STAYS.format(change=change))
+        self.tell_what_stays(backup_settings_of(saved), loaded, meant)
         return redirect("main-database", self.project.slug)
 
     def _ask(

@@ -1,22 +1,28 @@
 """What views of one snapshot share."""
 
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.functional import cached_property
+from django.views.generic import TemplateView
 
+from backups_portal.accounts.reauthentication import RecentPasswordMixin
+from backups_portal.lib.bulkhead import FullError
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
 from snapshots.engine.errors import EngineError
 from snapshots.models import Snapshot, SnapshotQuerySet
 from snapshots.reports.contents import Inside, recall_inside
+from snapshots.reports.device_reading import READERS, find_obstacle
 
 log = get_logger(__name__)
 
 
 class SnapshotMixin(ProjectPermissionMixin):
     """A page about a snapshot, fetched through the project that its address names."""
-
-    permission = Permission.MANAGE_BACKUPS
 
     @cached_property
     def snapshot(self) -> Snapshot:
@@ -29,6 +35,10 @@ class SnapshotMixin(ProjectPermissionMixin):
         """Select the project's snapshots, with what the page shows."""
         found = Snapshot.objects.filter(project=self.project)
         return found.select_related("hold__account", "copy")
+
+    def get_context_data(self, **kwargs: object) -> dict[str, Any]:
+        # The address gives the template its own `snapshot`, an id.
+        return {**super().get_context_data(**kwargs), "snapshot": self.snapshot}
 
 
 class InsideMixin(SnapshotMixin):
@@ -52,3 +62,51 @@ class InsideMixin(SnapshotMixin):
     def sought(self) -> str:
         """Return what was searched for."""
         return self.request.GET.get("q", "").strip()
+
+    def get_context_data(self, **kwargs: object) -> dict[str, Any]:
+        # What is unreadable is known once the inside was looked for.
+        return super().get_context_data(
+            inside=self.inside, unreadable=self.unreadable, sought=self.sought, **kwargs
+        )
+
+
+class ReadingPage(SnapshotMixin, RecentPasswordMixin, TemplateView):
+    """A page that reads a stored backup; whatever keeps it from that, it says."""
+
+    password_for = ("GET",)
+
+    def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
+        status, found = self._look()
+        response = self.render_to_response(self.get_context_data(**found), status=status)
+        if isinstance(busy := found.get("busy"), int):
+            response["Retry-After"] = str(busy)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def _look(self) -> tuple[int, dict[str, object]]:
+        if self.snapshot.state != Snapshot.State.COMPLETED:
+            return self.not_stored()
+        try:
+            with READERS.entered():
+                found = self.read()
+        except EngineError as error:
+            log.exception("a backup cannot be read", snapshot=self.snapshot.pk)
+            return HTTPStatus.OK, {"obstacle": find_obstacle(self.snapshot, error)}
+        except FullError as full:
+            return HTTPStatus.SERVICE_UNAVAILABLE, {"busy": full.seconds}
+        if self.request.method == "GET":
+            self.note(found)
+        is_wrong = getattr(found.get("form"), "errors", None)
+        return HTTPStatus.BAD_REQUEST if is_wrong else HTTPStatus.OK, found
+
+    def not_stored(self) -> tuple[int, dict[str, object]]:
+        """Return the status and the context of a page about a backup that is not stored."""
+        raise NotImplementedError
+
+    def read(self) -> dict[str, object]:
+        """Read what the page shows; raise EngineError."""
+        raise NotImplementedError
+
+    def note(self, found: Mapping[str, object]) -> None:
+        """Record who looked at what was found."""
+        raise NotImplementedError

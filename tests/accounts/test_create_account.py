@@ -8,7 +8,6 @@ from allauth.account.models import EmailAddress
 from django.core.management import CommandError, call_command
 from django.test import Client
 
-from backups_portal.accounts.management.commands import create_account
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.second_factor import asks_for_code
 from backups_portal.audit.models import AuditEvent
@@ -41,7 +40,7 @@ def test_a_command_that_is_cut_short_leaves_no_account(monkeypatch: pytest.Monke
     def cut(**_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(create_account, "record", cut)
+    monkeypatch.setattr("backups_portal.accounts.models.record", cut)
     with pytest.raises(KeyboardInterrupt):
         create("ada@example.com", "correct horse battery", monkeypatch)
     assert not Account.objects.exists()

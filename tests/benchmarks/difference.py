@@ -16,10 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from snapshots.engine.contents_index import (
+    DEVICES,
+    EXCLUDED,
     Device,
     encode_cells,
-    encode_devices,
-    encode_excluded,
+    encode_rows,
     keep_nothing,
 )
 from snapshots.engine.day_device_counts import CELL_SCHEMA, rows_by_chunk
@@ -58,8 +59,8 @@ def store(
     trucks = [Device(f"{n:024x}", n * 5 + 1, f"Truck {n}", 5, None, None) for n in range(devices)]
     encoded = [
         *(encode_cells(project_id, *part) for part in keep_nothing().with_new(cells)),
-        encode_devices(project_id, trucks),
-        encode_excluded(project_id, []),
+        encode_rows(project_id, DEVICES, trucks),
+        encode_rows(project_id, EXCLUDED, []),
     ]
     for item in encoded:
         storage.put(item.segment.key, item.content)

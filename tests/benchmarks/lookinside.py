@@ -23,10 +23,11 @@ import pyarrow as pa
 
 from snapshots.engine.chart_points import chart_points
 from snapshots.engine.contents_index import (
+    DEVICES,
+    EXCLUDED,
     Device,
     encode_cells,
-    encode_devices,
-    encode_excluded,
+    encode_rows,
     keep_nothing,
 )
 from snapshots.engine.day_device_counts import CELL_SCHEMA
@@ -172,14 +173,15 @@ def _contents(project: uuid.UUID, size: Size) -> Iterator[EncodedSegment]:
     first = EPOCH + timedelta(days=FIRST_DAY)
     last = first + timedelta(days=size.days) - timedelta(microseconds=1)
     yield from (encode_cells(project, *part) for part in keep_nothing().with_new(cells))
-    yield encode_devices(
+    yield encode_rows(
         project,
+        DEVICES,
         [
             Device(f"{n:024x}", n * size.variables + 1, f"Truck {n}", size.variables, first, last)
             for n in range(size.devices)
         ],
     )
-    yield encode_excluded(project, [])
+    yield encode_rows(project, EXCLUDED, [])
 
 
 def opened(storage: Storage, key: str) -> DeviceRecords:

@@ -9,7 +9,7 @@ from backups_portal.projectdb.analyses import create_analysis, upload_script
 from backups_portal.projectdb.catalogue import BY_NAME
 from backups_portal.projectdb.credentials import create_run_user, create_secret
 from backups_portal.projectdb.devices import create_device, set_parameters
-from backups_portal.projectdb.entities import add_rows, create_entity
+from backups_portal.projectdb.entities import add_rows
 from backups_portal.projectdb.files import put_file
 from backups_portal.projectdb.resource_writer import UnknownResourceError, create, edit, fold
 from tests.projectdatabases import KEYS, Connection
@@ -105,7 +105,7 @@ def test_a_file_of_the_same_path_is_replaced(database: Connection) -> None:
 
 
 def test_rows_of_an_entity(database: Connection) -> None:
-    entity = create_entity(database, name="Trips", schema={"km": {"type": "int"}})
+    entity = create(database, "entity", name="Trips", schema={"km": {"type": "int"}})
     ids = add_rows(database, entity_id=entity, rows=[{"km": 1}, {"km": 2}])
     assert dict(rows(database, "SELECT id, data FROM entity_record")) == dict(
         zip(ids, [{"km": 1}, {"km": 2}], strict=True)

@@ -295,7 +295,7 @@ def test_the_copy_is_read_and_said_to_be(
 
 def test_readers_beyond_the_limit_are_asked_to_wait(client: Client, snapshot: Snapshot) -> None:
     full = Bulkhead(running=1, waiting=0, seconds=7)
-    with patch("snapshots.views.device.READERS", full), full.entered():
+    with patch("snapshots.views.snapshot_mixins.READERS", full), full.entered():
         response = client.get(address(snapshot))
     assert (response.status_code, response["Retry-After"]) == (503, "7")
     assert "Others are looking into backups" in response.content.decode()

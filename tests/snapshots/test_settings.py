@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from backups_portal.audit.models import AuditEvent
+from backups_portal.lib.client_address import asked_from
 from backups_portal.projects.models import MainDatabase, Project
 from snapshots.errors import SettingsRefusedError
 from snapshots.models import Snapshot
@@ -32,13 +33,13 @@ def database() -> MainDatabase:
 
 def change(database: MainDatabase, **fields: Any) -> MainDatabase:
     wanted = {"backup_time": "03:00", "backup_time_zone": "UTC", "retention_days": "7"}
-    return change_backup_settings(
-        database=database,
-        actor=database.project.created_by,
-        address="192.0.2.1",
-        now=NOW,
-        wanted={**wanted, **fields},
-    )
+    with asked_from("192.0.2.1"):
+        return change_backup_settings(
+            database=database,
+            actor=database.project.created_by,
+            now=NOW,
+            wanted={**wanted, **fields},
+        )
 
 
 @pytest.mark.parametrize("days", ["1", "365", 30])

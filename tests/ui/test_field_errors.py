@@ -23,7 +23,7 @@ MODULES = (
     *("backups_portal.notifications.forms", "backups_portal.transfers.forms", "snapshots.forms"),
     *("backups_portal.identity.id_views", "backups_portal.evidence.forms"),
     *("backups_portal.objectives.forms", "backups_portal.access_tokens.forms"),
-    "backups_portal.ui.token_form",
+    *("backups_portal.ui.loaded_form", "backups_portal.ui.token_form"),
     "backups_portal.transfers.views.data_pages",
     "restores.checks.check_forms",
 )

@@ -1,20 +1,15 @@
 """Backup evidence of a period, signed."""
 
 from datetime import date
-from http import HTTPStatus
 from typing import Annotated
 
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
-from backups_portal.evidence.evidence_period import PeriodRefusedError
 from backups_portal.evidence.evidence_requests import make_file, period_of, scope_for
-from backups_portal.lib.bulkhead import FullError
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
-from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 
@@ -40,18 +35,7 @@ def get_evidence(
     """
     project, now = owned(request, slug), timezone.now()
     account = request.auth.account
-    try:
-        period = period_of(project, days.first, days.last, now=now)
-        file = make_file(
-            scope_for([account], project, period, now),
-            actor=account,
-            made_by=account.email,
-            address=address_of(request),
-        )
-    except PeriodRefusedError as refused:
-        raise ProblemError.of_field(refused.field, str(refused)) from refused
-    except FullError as full:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE, str(full), retry_after=full.seconds
-        ) from full
+    period = period_of(project, days.first, days.last, now=now)
+    scope = scope_for([account], project, period, now)
+    file = make_file(scope, actor=account, made_by=account.email)
     return schemas.Evidence(**file.members)

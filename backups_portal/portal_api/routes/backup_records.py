@@ -10,8 +10,6 @@ from django.http import Http404
 from ninja import Field, Query, Router, Schema
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
-from backups_portal.lib.bulkhead import FullError
 from backups_portal.portal_api import record_schemas, schemas
 from backups_portal.portal_api.permissions import backup_of, owned
 from backups_portal.portal_api.problem_details import ProblemError
@@ -129,10 +127,6 @@ def _problems(snapshot: Snapshot) -> Iterator[None]:
         yield
     except UnknownDeviceError as error:
         raise Http404("no such device") from error
-    except FullError as full:
-        raise ProblemError(
-            HTTPStatus.SERVICE_UNAVAILABLE, str(full), retry_after=full.seconds
-        ) from full
     except EngineError as error:
         raise _unreadable(snapshot, error) from error
 
@@ -154,7 +148,7 @@ def _selection(wanted: Wanted, series: tuple[Series, ...]) -> Selection:
 
 
 def _note(request: ApiRequest, snapshot: Snapshot, opened: OpenDevice) -> None:
-    note_look(snapshot, request.auth.account, opened.device, address_of(request))
+    note_look(snapshot, request.auth.account, opened.device)
 
 
 def _unreadable(snapshot: Snapshot, error: EngineError) -> ProblemError:

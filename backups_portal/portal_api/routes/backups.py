@@ -2,18 +2,15 @@
 
 import uuid
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any
 
 from django.utils import timezone
 from ninja import Query, Router, Status
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import backup_of, owned
-from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
@@ -22,7 +19,6 @@ from restores.backup_list import Row, describe
 from restores.checks.check_results import results_of
 from restores.project_names import suggest_name
 from restores.snapshot_uses import with_uses
-from snapshots.errors import HoldRefusedError
 from snapshots.models import Snapshot
 from snapshots.retention.holds import place_hold, release_hold
 
@@ -74,10 +70,7 @@ def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas
     """Hold a backup, so that it is kept until you release it; safe to repeat."""
     project = owned(request, slug)
     snapshot = backup_of(project, backup_id)
-    try:
-        place_hold(snapshot=snapshot, actor=request.auth.account, address=address_of(request))
-    except HoldRefusedError as refused:
-        raise ProblemError(HTTPStatus.CONFLICT, str(refused)) from refused
+    place_hold(snapshot=snapshot, actor=request.auth.account)
     return _detail(project, backup_of(project, backup_id))
 
 
@@ -85,7 +78,7 @@ def hold_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> schemas
 def release_backup(request: ApiRequest, slug: str, backup_id: uuid.UUID) -> Status[None]:
     """Release a backup to its retention period; safe to repeat."""
     snapshot = backup_of(owned(request, slug), backup_id)
-    release_hold(snapshot=snapshot, actor=request.auth.account, address=address_of(request))
+    release_hold(snapshot=snapshot, actor=request.auth.account)
     return Status(204, None)
 
 

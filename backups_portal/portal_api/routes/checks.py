@@ -1,22 +1,18 @@
 """Checks that are made in every proof of a project's backups."""
 
 import uuid
-from http import HTTPStatus
 
 from django.http import Http404
 from ninja import Router, Status
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
-from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.ui.curl_examples import example
 from restores.checks.check_settings import WantedCheck, add_check, remove_check
-from restores.errors import CheckRefusedError
 from restores.models import Check
 
 router = Router(tags=["Checks"])
@@ -46,15 +42,8 @@ def create_check(
     project = owned(request, slug)
     given = body.model_dump()
     texts = {name: given[name] or "" for name in ("device", "variable")}
-    try:
-        check = add_check(
-            project=project,
-            actor=request.auth.account,
-            wanted=WantedCheck(**{**given, **texts}),
-            address=address_of(request),
-        )
-    except CheckRefusedError as refused:
-        raise _problem(refused) from refused
+    wanted = WantedCheck(**{**given, **texts})
+    check = add_check(project=project, actor=request.auth.account, wanted=wanted)
     return Status(201, _shown(check))
 
 
@@ -64,21 +53,11 @@ def create_check(
 def delete_check(request: ApiRequest, slug: str, check_id: uuid.UUID) -> Status[None]:
     """Remove a check; what proofs have found stays with the backups."""
     removed = remove_check(
-        project=owned(request, slug),
-        actor=request.auth.account,
-        check_id=check_id,
-        address=address_of(request),
+        project=owned(request, slug), actor=request.auth.account, check_id=check_id
     )
     if removed is None:
         raise Http404("no such check")
     return Status(204, None)
-
-
-def _problem(refused: CheckRefusedError) -> ProblemError:
-    if None in refused.errors:
-        return ProblemError(HTTPStatus.CONFLICT, str(refused))
-    errors = [{"field": str(name), "message": text} for name, text in refused.errors.items()]
-    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors)
 
 
 def _shown(check: Check) -> schemas.Check:

@@ -1,12 +1,9 @@
 """Recovery objectives, and whether they are met."""
 
-from http import HTTPStatus
-
 from django.utils import timezone
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.objectives.objective_settings import (
     KINDS,
     LOSS,
@@ -18,10 +15,8 @@ from backups_portal.objectives.objective_warnings import warnings_of
 from backups_portal.objectives.standings import Standing, standings_of
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import owned
-from backups_portal.portal_api.problem_details import ProblemError
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import Project
-from snapshots.errors import SettingsRefusedError
 
 router = Router(tags=["Settings"])
 OBJECTIVES = "/projects/{slug:slug}/objectives"
@@ -42,18 +37,8 @@ def change_recovery_objectives(
     One that cannot be met is saved; `warnings` says why it cannot.
     """
     project = owned(request, slug)
-    try:
-        change_objectives(
-            project=project,
-            actor=request.auth.account,
-            wanted=body.model_dump(exclude_unset=True),
-            address=address_of(request),
-        )
-    except SettingsRefusedError as refused:
-        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors
-        ) from refused
+    wanted = body.model_dump(exclude_unset=True)
+    change_objectives(project=project, actor=request.auth.account, wanted=wanted)
     return _objectives(project)
 
 

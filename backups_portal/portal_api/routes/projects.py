@@ -6,7 +6,6 @@ from django.utils import timezone
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.overview.project_overview import hide_origins, with_overview
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.permissions import member, owned
@@ -16,7 +15,6 @@ from backups_portal.portal_api.result_pages import Page, Pages, cut
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.projects.models import MainDatabase, Membership
 from backups_portal.ui.curl_examples import example
-from snapshots.errors import SettingsRefusedError
 from snapshots.retention.retention_preview import Shortening, preview_shortening
 from snapshots.schedule.backup_settings import change_backup_settings
 
@@ -100,20 +98,13 @@ def change_settings(
     wanted = {**loaded, **named}
     if not body.accept_deletion:
         _check_deletion(database, wanted["retention_days"])
-    try:
-        changed = change_backup_settings(
-            database=database,
-            actor=request.auth.account,
-            address=address_of(request),
-            # What is not named stays, also where somebody changes it at this moment.
-            loaded={name: value for name, value in loaded.items() if name not in named},
-            wanted=wanted,
-        )
-    except SettingsRefusedError as refused:
-        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
-        raise ProblemError(
-            HTTPStatus.UNPROCESSABLE_ENTITY, str(refused), errors=errors
-        ) from refused
+    changed = change_backup_settings(
+        database=database,
+        actor=request.auth.account,
+        # What is not named stays, also where somebody changes it at this moment.
+        loaded={name: value for name, value in loaded.items() if name not in named},
+        wanted=wanted,
+    )
     return _settings(changed)
 
 

@@ -8,7 +8,6 @@ from django.http import HttpResponse
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.billing.prices import Quote
 from backups_portal.lib.leased_job import send_on_commit
@@ -22,7 +21,7 @@ from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.portal_api.view_wrapper import ROOT
 from backups_portal.ui.curl_examples import example
-from restores.errors import ChargesChangedError, RestoreRefusedError
+from restores.errors import ChargesChangedError
 from restores.models import Restore
 from restores.project_names import suggest_name
 from restores.restore_requests import NewProject, request_restore, retry_restore
@@ -67,10 +66,14 @@ def start_restore(
                 request_key=request_key(account, idempotency_key),
                 shown_terms=body.accepted_terms or "",
             ),
-            address=address_of(request),
         )
-    except RestoreRefusedError as refused:
-        raise _refusal(refused) from refused
+    except ChargesChangedError as refused:
+        raise ProblemError(
+            HTTPStatus.CONFLICT,
+            CHARGES_CHANGED,
+            code="charges_changed",
+            terms=current_quote().terms,
+        ) from refused
     check_same(is_same=_is_same(restore, snapshot, body))
     send_on_commit(run_restore, restore.pk)
     response["Location"] = f"{ROOT}restores/{restore.pk}"
@@ -106,10 +109,7 @@ def retry(request: ApiRequest, restore_id: uuid.UUID) -> schemas.RestoreDetail:
     The caller accepts the charges, and the new project is theirs.
     """
     restore = restore_for(request, restore_id)
-    try:
-        retry_restore(restore=restore, actor=request.auth.account, address=address_of(request))
-    except RestoreRefusedError as refused:
-        raise _refusal(refused) from refused
+    retry_restore(restore=restore, actor=request.auth.account)
     send_on_commit(run_restore, restore.pk)
     return _detail(request, restore)
 
@@ -122,20 +122,6 @@ def _is_same(restore: Restore, snapshot: Snapshot, body: schemas.RestoreRequest)
         and name in (None, restore.name)
         and body.accepted_terms in (None, price.terms)
     )
-
-
-def _refusal(refused: RestoreRefusedError) -> ProblemError:
-    if isinstance(refused, ChargesChangedError):
-        return ProblemError(
-            HTTPStatus.CONFLICT,
-            CHARGES_CHANGED,
-            code="charges_changed",
-            terms=current_quote().terms,
-        )
-    if refused.field and refused.status == HTTPStatus.BAD_REQUEST:
-        errors = [{"field": name, "message": text} for name, text in refused.errors.items()]
-        return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, refused.message, errors=errors)
-    return ProblemError(HTTPStatus(refused.status), refused.message)
 
 
 def _detail(request: ApiRequest, restore: Restore) -> schemas.RestoreDetail:

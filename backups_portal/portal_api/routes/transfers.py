@@ -3,14 +3,12 @@
 import uuid
 from collections.abc import Callable
 from functools import partial
-from http import HTTPStatus
 from typing import Any
 
 from django.http import HttpResponse
 from ninja import Router
 
 from backups_portal.access_tokens.scopes import Scope
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.portal_api import schemas
 from backups_portal.portal_api.idempotency import Key, check_same, request_key
@@ -21,7 +19,6 @@ from backups_portal.portal_api.routes.projects import PROJECT
 from backups_portal.portal_api.token_auth import ApiRequest, Needs
 from backups_portal.portal_api.view_wrapper import ROOT
 from backups_portal.projects.models import Project
-from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.selection import Choice, ChoiceError
@@ -67,17 +64,13 @@ def plan_transfer(
     account = request.auth.account
     source, target = owned(request, slug), owned(request, body.target)
     choice = _choice(body)
-    try:
-        transfer = request_transfer(
-            source=source,
-            target=target,
-            actor=account,
-            choice=choice,
-            request_key=request_key(account, idempotency_key),
-            address=address_of(request),
-        )
-    except TransferRefusedError as refused:
-        raise _refusal(refused) from refused
+    transfer = request_transfer(
+        source=source,
+        target=target,
+        actor=account,
+        choice=choice,
+        request_key=request_key(account, idempotency_key),
+    )
     wanted = (source.pk, target.pk, choice)
     check_same(is_same=(transfer.source_id, transfer.target_id, transfer.chosen()) == wanted)
     send_on_commit(run_transfer, transfer.pk)
@@ -130,10 +123,7 @@ def _act(
 ) -> schemas.TransferDetail:
     """Ask a service for something; `is_work`: for something that a worker does."""
     transfer = transfer_for(request, transfer_id)
-    try:
-        verb(transfer=transfer, actor=request.auth.account, address=address_of(request))
-    except TransferRefusedError as refused:
-        raise _refusal(refused) from refused
+    verb(transfer=transfer, actor=request.auth.account)
     if is_work:
         send_on_commit(run_transfer, transfer.pk)
     transfer.refresh_from_db()
@@ -158,12 +148,6 @@ def _choice(body: schemas.TransferRequest) -> Choice:
 
 def _names(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
-
-
-def _refusal(refused: TransferRefusedError) -> ProblemError:
-    if refused.field and refused.status == HTTPStatus.BAD_REQUEST:
-        return ProblemError.of_field(refused.field, refused.message)
-    return ProblemError(HTTPStatus(refused.status), refused.message)
 
 
 def _detail(request: ApiRequest, transfer: Transfer) -> schemas.TransferDetail:

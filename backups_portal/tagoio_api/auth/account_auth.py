@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.second_factor import asks_for_code, spend_app_code
 from backups_portal.accounts.sign_in_limits import CODE, forgive_sign_in, take_for, take_sign_in
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.projects.models import Membership, Project
 from backups_portal.tagoio_api.envelope import ApiError, BusyError
 
@@ -53,17 +53,17 @@ def sign_in(
         BusyError: there were too many tries, here or at the portal's own sign-in.
     """
     # PostgreSQL knows no NUL, nor does any e-mail.
-    email, where = email.replace("\0", ""), address_of(request)
+    email = email.replace("\0", "")
     if not settings.PASSWORD_SIGN_IN:
         raise ApiError("Passwords are turned off: make a token at the portal", HTTPStatus.FORBIDDEN)
     # Before the password is looked at: right ones are found out no faster than wrong ones.
-    if wait := take_sign_in(email, where):
+    if wait := take_sign_in(email):
         raise BusyError(wait)
     account = authenticate(request, username=email, password=password)
     if not isinstance(account, Account):
-        record(action="session.refused", actor=None, subject=email, details=BY_API, address=where)
+        record(action="session.refused", actor=None, subject=email, details=BY_API)
         raise ApiError(WRONG, HTTPStatus.UNAUTHORIZED)
-    forgive_sign_in(email, where)
+    forgive_sign_in(email)
     check_code(request, account, code, spend_code=spend_code)
     return account
 
@@ -83,14 +83,9 @@ def check_code(
         return
     if not code:
         raise ApiError(CODE_WANTED, HTTPStatus.BAD_REQUEST)
-    if wait := take_for(CODE, account, address_of(request)):
+    if wait := take_for(CODE, account):
         raise BusyError(wait)
     if not spend_app_code(account, code, keep=not spend_code):
-        record(
-            action="session.code_refused",
-            actor=account,
-            details=BY_API,
-            address=address_of(request),
-        )
+        record(action="session.code_refused", actor=account, details=BY_API)
         raise ApiError("Invalid code", HTTPStatus.UNAUTHORIZED)
     CODE.forget(str(account.pk))

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 
 import psycopg
 from django.conf import settings
@@ -16,9 +17,9 @@ from ninja.security.base import AuthBase
 from psycopg import Connection
 from psycopg.abc import QueryNoTemplate
 
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.lib.access_log import masked
-from backups_portal.lib.client_address import neighbourhood
+from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.crypto import Keyring
 from backups_portal.lib.limits import Limit
 from backups_portal.projectdb.tokens import RIGHTS, TokenIdentity, find_token, note_use
@@ -26,8 +27,7 @@ from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.tagoio_api.auth.project_lookup import running_project_of
 from backups_portal.tagoio_api.connection_pools import Pools
-from backups_portal.tagoio_api.envelope import NotFoundError
-from backups_portal.tagoio_api.rate_limit import check_limit
+from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
 
 # A UUID; behind `p-` for a profile and `a-` for an analysis without its last two digits, which
 # older tokens have.
@@ -156,10 +156,21 @@ def _identify(request: HttpRequest, value: str) -> Caller | None:
     token = find_token(connection, value, keys=keyring())
     if token is None:
         return None
-    check_limit(token.id)
+    _check_limit(token.id)
     if token.use_is_due:
         note_use(connection, token.id)
     return Caller(project, token, connection)
+
+
+def _check_limit(token_id: str) -> None:
+    """Count one request of a token, if the operator limits them; raise ApiError for one too many.
+
+    Migrations need none.
+    """
+    max_requests = settings.API_REQUESTS_PER_MINUTE
+    if max_requests and (wait := Limit("api-requests", max_requests, 60).take(token_id)):
+        message = f"Too many requests (Retry-After: {wait})"
+        raise ApiError(message, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 def is_known(request: HttpRequest) -> bool:
@@ -215,12 +226,12 @@ def note_refusal(request: HttpRequest) -> None:
     trying tokens fills no log.
     """
     project = find_project(presented(request))
-    where = address_of(request)
-    if project is None or REFUSED_THERE.take(f"{project.pk} {neighbourhood(where)}"):
+    where = neighbourhood(client_address())
+    if project is None or REFUSED_THERE.take(f"{project.pk} {where}"):
         return
     if not REFUSED.take(str(project.pk)):
         subject = f"{request.method} {masked(request.path)}"
-        record(action="token.refused", actor=None, project=project, subject=subject, address=where)
+        record(action="token.refused", actor=None, project=project, subject=subject)
 
 
 def release(request: HttpRequest) -> None:

@@ -11,7 +11,7 @@ from psycopg import Connection
 from pydantic import Field
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.projectdb.tokens import NewToken, TokenGrant, create_token
 from backups_portal.projects.access import Permission, RightLostError, hold_right
 from backups_portal.projects.database_dsn import keyring
@@ -58,7 +58,7 @@ def login(request: ApiRequest, body: SignIn) -> Row:
     """Return the account, and its running projects as profiles."""
     # The token is asked for next, with the same code.
     account = sign_in(request, body.email, body.password, body.pin_code, spend_code=False)
-    record(action="session.signed_in", actor=account, address=address_of(request), details=BY_API)
+    record(action="session.signed_in", actor=account, details=BY_API)
     return {
         "type": "user",
         "id": account_key(account),
@@ -137,7 +137,6 @@ class TokenMaker:
             project=self.project,
             subject=subject,
             details={**details, **BY_API},
-            address=address_of(self.request),
         )
 
 

@@ -9,7 +9,6 @@ from ninja import Router
 from pydantic import Field
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.limits import Limit
 from backups_portal.projectdb.tokens import hold_token
 from backups_portal.projects.access import REFUSAL
@@ -136,10 +135,7 @@ def _prove(request: ApiRequest, snapshot: Snapshot, proof: Proof) -> Account:
     snapshot.project = request.auth.project
     try:
         actor = check_download(
-            snapshot=snapshot,
-            owners=owners(request.auth.project),
-            password=proof.password,
-            address=address_of(request),
+            snapshot=snapshot, owners=owners(request.auth.project), password=proof.password
         )
     except WrongPasswordError as error:
         raise ApiError("Invalid password", HTTPStatus.UNAUTHORIZED) from error
@@ -171,7 +167,7 @@ def backup_file(request: ApiRequest, signed: str) -> StreamingHttpResponse:
     if OPENED.take(signed):
         raise ApiError("This address was used: ask for a new one", HTTPStatus.GONE)
     try:
-        download = fetch_download(snapshot=snapshot, actor=actor, address=address_of(request))
+        download = fetch_download(snapshot=snapshot, actor=actor)
     except DownloadRefusedError as error:
         raise ApiError(str(error), HTTPStatus.CONFLICT) from error
     response = StreamingHttpResponse(download.pieces, content_type="application/zip")

@@ -3,7 +3,6 @@
 from ninja import Router
 from psycopg.types.json import Jsonb
 
-from backups_portal.projectdb.entities import create_entity
 from backups_portal.projectdb.stored_json import as_object
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, profile
 from backups_portal.tagoio_api.envelope import ApiError, DeniedError
@@ -11,8 +10,8 @@ from backups_portal.tagoio_api.requests.json_bodies import Named, Renamed, SentO
 from backups_portal.tagoio_api.resources.crud import (
     Doing,
     add_routes,
+    create_resource,
     edit_resource,
-    folded,
     read_resource,
 )
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
@@ -54,9 +53,7 @@ def _create(caller: Caller, values: Row) -> Row:
         if name not in OWN_FIELDS
     }
     index = {name: _index(about) for name, about in _objects(values, "index").items()}
-    values = folded(ENTITY, values)
-    entity_id = create_entity(caller.connection, schema=fields, index=index, **values)
-    return {"id": entity_id}
+    return create_resource(caller, ENTITY, {**values, "schema": fields, "index": index})
 
 
 def _edit(caller: Caller, entity_id: str, values: Row) -> None:

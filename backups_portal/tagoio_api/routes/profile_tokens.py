@@ -6,7 +6,7 @@ from django.db import transaction
 from ninja import Router
 from pydantic import Field
 
-from backups_portal.audit.recorder import address_of, record
+from backups_portal.audit.recorder import record
 from backups_portal.projectdb.profile_tokens import delete_profile_token, list_profile_tokens
 from backups_portal.projectdb.tokens import find_token
 from backups_portal.tagoio_api.auth.account_auth import BY_API, sign_in
@@ -74,6 +74,5 @@ def revoke(request: ApiRequest, profile_id: str, token: str) -> str:
             project=caller.project,
             subject=revoked.name,
             details={"last_four": revoked.last_four, **BY_API},
-            address=address_of(request),
         )
     return "Token Successfully Removed"

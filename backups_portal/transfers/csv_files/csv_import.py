@@ -29,6 +29,7 @@ from backups_portal.transfers.csv_files.csv_format import (
     read_rows,
 )
 from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.ui.formats import count
 
 ROWS_AT_ONCE = 10_000
 # How many bad lines are listed one by one.
@@ -86,20 +87,16 @@ class Imported:
             empty = "" if self.bad else ": the file has no rows"
             said = [f"Nothing {would_be or 'was'} imported{empty}."]
         else:
-            said = [f"{_rows(self.rows)} {would_be or _were(self.rows)} imported."]
+            said = [f"{count(self.rows, 'row')} {would_be or _were(self.rows)} imported."]
         if self.known and not self.is_refused:
             exist = "exists" if self.known == 1 else "exist"
             skipped = would_be or _were(self.known)
-            said.append(f"{_rows(self.known)} already {exist} and {skipped} skipped.")
+            said.append(f"{count(self.known, 'row')} already {exist} and {skipped} skipped.")
         if self.is_refused:
-            said.append(f"{_rows(self.bad)} {'is' if self.bad == 1 else 'are'} bad.")
+            said.append(f"{count(self.bad, 'row')} {'is' if self.bad == 1 else 'are'} bad.")
         elif self.bad:
-            said.append(f"{_rows(self.bad, 'bad row')} {would_be or _were(self.bad)} skipped.")
+            said.append(f"{count(self.bad, 'bad row')} {would_be or _were(self.bad)} skipped.")
         return " ".join(said)
-
-
-def _rows(number: int, noun: str = "row") -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _were(number: int) -> str:

@@ -25,9 +25,7 @@ DEFAULT = Wishes()
 LOCKED = "another session keeps data locked."
 
 
-def export_csv(
-    project: Project, device: str, *, actor: Account, address: str | None = None
-) -> Iterator[str]:
+def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str]:
     """Export a device's records as CSV, oldest first, in pieces.
 
     Raises:
@@ -41,7 +39,7 @@ def export_csv(
     except BaseException:
         connection.close()
         raise
-    record(action="data.exported", actor=actor, project=project, subject=name, address=address)
+    record(action="data.exported", actor=actor, project=project, subject=name)
     return write_rows(_read(connection, records))
 
 
@@ -70,13 +68,7 @@ def _read(connection: Connection, records: ServerCursor) -> Iterator[RecordRow]:
 
 
 def import_csv(
-    project: Project,
-    device: str,
-    file: IO[bytes],
-    wishes: Wishes = DEFAULT,
-    *,
-    actor: Account,
-    address: str | None = None,
+    project: Project, device: str, file: IO[bytes], wishes: Wishes = DEFAULT, *, actor: Account
 ) -> Imported:
     """Store the records of a CSV file, or preview that; see csv_import.py.
 
@@ -92,7 +84,7 @@ def import_csv(
         with transaction.atomic():
             hold_right(actor, Permission.MANAGE_BACKUPS, project)
             if not wishes.is_preview:
-                _record_import(project, name, done, actor, address)
+                _record_import(project, name, done, actor)
             yield
 
     try:
@@ -110,14 +102,11 @@ def import_csv(
     return done
 
 
-def _record_import(
-    project: Project, device: str, done: Imported, actor: Account, address: str | None
-) -> None:
+def _record_import(project: Project, device: str, done: Imported, actor: Account) -> None:
     record(
         action="data.imported",
         actor=actor,
         project=project,
         subject=device,
         details={"rows": done.rows, "already there": done.known, "bad": done.bad},
-        address=address,
     )

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from psycopg import Connection
@@ -11,11 +11,11 @@ from psycopg import Connection
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.projectdb.record_writer import make_series
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
-from backups_portal.transfers.move.device_retention import kept_since
 from backups_portal.transfers.plan.selection import Choice
 
 # What SQL calls the fields of places, side by side.
 ARRAYS = ("series", "lanes", "slots", "seeds", "targets")
+MONTHS = {"month": 1, "quarter": 3}
 # A series: variable, type, unit.
 Series = tuple[str, str, str | None]
 
@@ -173,7 +173,7 @@ def read_lanes(
                 known_as,
                 device,
                 is_mutable,
-                None if is_mutable else kept_since(now, period, retention),
+                None if is_mutable else _kept_since(now, period, retention),
                 max(0, limit - held.get(device, 0)) if limit and is_mutable else None,
             )
         )
@@ -195,3 +195,20 @@ def _count_rows(target: Connection, devices: list[str]) -> dict[str, int]:
         [devices],
     )
     return dict(rows)
+
+
+def _kept_since(now: datetime, period: str, retention: int) -> datetime:
+    """Return the begin of the oldest chunk that an immutable device keeps.
+
+    Args:
+        now: In UTC.
+        period: day, week, month or quarter.
+    """
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if period == "day":
+        return today - timedelta(days=retention)
+    if period == "week":
+        return today - timedelta(days=today.weekday(), weeks=retention)
+    length = MONTHS[period]
+    month = today.year * 12 + (today.month - 1) // length * length - retention * length
+    return today.replace(year=month // 12, month=month % 12 + 1, day=1)

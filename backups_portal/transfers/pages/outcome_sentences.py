@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import seen_name
 
 # Names of so many devices are read at a glance.
@@ -43,7 +44,7 @@ def outcome_sentence(
     receivers = sum(bool(line["fates"].get("add")) for line in devices)
     created = sum(line["how"] == "created" for line in devices)
     parts = (
-        (sums["add"], f"record{_s(sums['add'])} of {counted(receivers, 'device')}", "added"),
+        (sums["add"], f"record{_s(sums['add'])} of {count(receivers, 'device')}", "added"),
         (sums["replace"], f"record{_s(sums['replace'])}", "replaced"),
         (created, f"device{_s(created)}", "created"),
         (fates["created"], f"other resource{_s(fates['created'])}", "created"),
@@ -64,12 +65,12 @@ def outcome_notes(devices: Sequence[JsonObject], tokens: int) -> list[str]:
         sums[fate] for fate in ("present", "conflict", "refused", "full")
     )
     notes = (
-        (present, f"{counted(present, 'record')} already there."),
-        (conflict, f"{counted(conflict, 'record')} there with a different value, which stays."),
-        (refused, f"{counted(refused, 'record')} left out: older than the device keeps."),
-        (full, f"{counted(full, 'record')} left out: the device is full."),
-        (skipped, f"{counted(skipped, 'device')} left out; the list below says why."),
-        (tokens, f"{counted(tokens, 'new token')}: update whatever uses the old ones."),
+        (present, f"{count(present, 'record')} already there."),
+        (conflict, f"{count(conflict, 'record')} there with a different value, which stays."),
+        (refused, f"{count(refused, 'record')} left out: older than the device keeps."),
+        (full, f"{count(full, 'record')} left out: the device is full."),
+        (skipped, f"{count(skipped, 'device')} left out; the list below says why."),
+        (tokens, f"{count(tokens, 'new token')}: update whatever uses the old ones."),
     )
     return [sentence for count, sentence in notes if count]
 
@@ -88,12 +89,7 @@ def chosen_devices(chosen: Sequence[str] | None, lines: Sequence[JsonObject]) ->
         return "No devices"
     if len(chosen) <= MAX_NAMED and set(chosen) <= names.keys():
         return _listed([names[device] for device in chosen])
-    return counted(len(chosen), "device")
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number with its noun."""
-    return f"{number:,} {noun}{_s(number)}"
+    return count(len(chosen), "device")
 
 
 def _s(number: int) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pydantic import TypeAdapter
 
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.lib.refusals import RefusedError
 
 
 class Rule(StrEnum):
@@ -39,16 +40,8 @@ KINDS = (
 )
 
 
-class ChoiceError(ValueError):
-    """The choice makes no sense; the message is fit for a page.
-
-    Attributes:
-        field: Of the form that is wrong, if it is one.
-    """
-
-    def __init__(self, message: str, field: str | None = None) -> None:
-        super().__init__(message)
-        self.field = field
+class ChoiceError(RefusedError):
+    """The choice makes no sense."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +68,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if self.since and self.until and self.since >= self.until:
-            raise ChoiceError("The period ends before it begins.", "until")
+            raise ChoiceError("The period ends before it begins.", field="until")
         if unknown := sorted(set(self.kinds) - set(KINDS)):
             raise ChoiceError(f"There is no kind of resource called {', '.join(unknown)}.")
         if self.devices == () and not self.kinds:

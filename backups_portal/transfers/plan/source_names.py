@@ -1,34 +1,27 @@
 """Find names in a choice that the source does not have."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from psycopg import Connection
 
+from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.plan.selection import Choice
 
 # How many of them a message names.
 MAX_NAMED = 5
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """What is wrong with a choice: the field of it, and a sentence."""
-
-    field: str
-    message: str
-
-
-def find_unknown(source: Connection, choice: Choice, project_name: str) -> Unknown | None:
-    """Find chosen devices or variables that the source does not have."""
+def check_names(source: Connection, choice: Choice, project_name: str) -> None:
+    """Raise TransferRefusedError for chosen devices or variables that the source does not have."""
     if choice.devices and (lacking := lacking_devices(source, choice.devices)):
         noun = "device" if len(lacking) == 1 else "devices"
-        return Unknown("devices", f"{project_name} has no {noun} {_listed(lacking)}.")
+        told = f"{project_name} has no {noun} {_listed(lacking)}."
+        raise TransferRefusedError(told, field="devices")
     if choice.variables and (lacking := _lacking_variables(source, choice)):
         noun = "a variable" if len(lacking) == 1 else "variables"
         who = "None of the chosen devices" if choice.devices else "No device"
-        return Unknown("variables", f"{who} of {project_name} has {noun} {_listed(lacking)}.")
-    return None
+        told = f"{who} of {project_name} has {noun} {_listed(lacking)}."
+        raise TransferRefusedError(told, field="variables")
 
 
 def lacking_devices(source: Connection, ids: Iterable[str]) -> list[str]:

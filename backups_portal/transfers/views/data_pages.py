@@ -5,9 +5,7 @@ from django import forms
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.database_dsn import why_silent
 from backups_portal.projects.models import Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
@@ -45,7 +43,6 @@ class ImportForm(forms.Form):
 class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
     """Export and import of a device's records; `?device=` opens the import into one."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "transfers/data.html"
     list_template_name = "transfers/_data_devices.html"
     form_class = ImportForm
@@ -104,11 +101,7 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
                     is_preview="preview" in self.request.POST,
                 ),
                 actor=self.account,
-                address=address_of(self.request),
             )
-        except TransferRefusedError as refused:
-            form.add_error(refused.field, refused.message)
-            return self.form_invalid(form)
         except psycopg.Error as error:
             form.add_error(None, why_silent(self.project, error))
             return self.form_invalid(form)
@@ -121,15 +114,10 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
 class ExportView(ProjectPermissionMixin, ExportedFileView):
     """A device's records as a file."""
 
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
-
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         device = str(kwargs["device"])
         try:
-            parts = export_csv(
-                self.project, device, actor=self.account, address=address_of(request)
-            )
+            parts = export_csv(self.project, device, actor=self.account)
         except TransferRefusedError as refused:
             raise Http404(refused.message) from refused
         except psycopg.Error as error:

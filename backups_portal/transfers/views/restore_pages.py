@@ -5,7 +5,6 @@ import uuid
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 
-from backups_portal.audit.recorder import address_of
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.models import Project
@@ -23,8 +22,6 @@ NOTHING = "There is no running project with rows that were looked for."
 
 class RestoreView(RestorePage):
     """The progress of a restore, what became of it, and what was moved back."""
-
-    http_method_names = ["get", "head"]
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(moved=self._moved(), **kwargs)
@@ -72,7 +69,6 @@ class MoveBackView(RestoreView):
             actor=self.account,
             choice=Choice(devices=(sought.device,), since=sought.since, until=sought.until),
             request_key=_key(self.request.POST.get("request_key", "")),
-            address=address_of(self.request),
         )
 
 

@@ -13,11 +13,9 @@ from django.utils.functional import cached_property
 from django.views.generic import TemplateView
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import address_of
 from backups_portal.billing.charge_ledger import running_charge
 from backups_portal.lib.leased_job import send_on_commit
 from backups_portal.lib.loggers import get_logger
-from backups_portal.projects.access import Permission
 from backups_portal.projects.database_dsn import why_silent
 from backups_portal.projects.models import Membership, Project
 from backups_portal.projects.permission_mixins import ProjectPermissionMixin
@@ -74,7 +72,6 @@ SHOWN = (
 class TransfersView(ProjectPermissionMixin, RefusingFormView):
     """The transfers of a project, and a form for another one; see move_suggestion.py for links."""
 
-    permission = Permission.MANAGE_BACKUPS
     template_name = "transfers/transfers.html"
     form_class = TransferForm
     http_method_names = ["get", "head", "post"]
@@ -168,25 +165,20 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
 
     def form_valid(self, form: TransferForm) -> HttpResponse:
         values = form.cleaned_data
-        try:
-            if self.project not in (values["source"], values["target"]):
-                raise TransferRefusedError(
-                    f"One of the two projects must be {self.project.name}.", field="source"
-                )
-            transfer = request_transfer(
-                source=values["source"],
-                target=values["target"],
-                actor=self.account,
-                choice=values["choice"],
-                request_key=key_of_request(
-                    *(values["request_key"], values["source"].pk, values["target"].pk),
-                    values["choice"].as_json(),
-                ),
-                address=address_of(self.request),
+        if self.project not in (values["source"], values["target"]):
+            raise TransferRefusedError(
+                f"One of the two projects must be {self.project.name}.", field="source"
             )
-        except TransferRefusedError as refused:
-            form.add_error(refused.field, refused.message)
-            return self.refuse(form, refused.status)
+        transfer = request_transfer(
+            source=values["source"],
+            target=values["target"],
+            actor=self.account,
+            choice=values["choice"],
+            request_key=key_of_request(
+                *(values["request_key"], values["source"].pk, values["target"].pk),
+                values["choice"].as_json(),
+            ),
+        )
         send_on_commit(run_transfer, transfer.pk)
         return redirect("transfer", self.project.slug, transfer.pk)
 
@@ -198,9 +190,6 @@ def _as_posted(posted: QueryDict) -> dict[str, object]:
 
 class TransferMixin(ProjectPermissionMixin):
     """A view of a transfer, for accounts that own both of its projects."""
-
-    permission = Permission.MANAGE_BACKUPS
-    http_method_names = ["get", "head"]
 
     def get_transfer(self) -> Transfer:
         """Find the transfer, if it is this project's."""
@@ -302,9 +291,7 @@ class ReportView(TransferMixin, ExportedFileView):
 class Verb(Protocol):
     """What an owner asks of a transfer, as transfer_requests has it."""
 
-    def __call__(
-        self, *, transfer: Transfer, actor: Account, address: str | None = None
-    ) -> None: ...
+    def __call__(self, *, transfer: Transfer, actor: Account) -> None: ...
 
 
 class ActionView(TransferPage):
@@ -321,7 +308,7 @@ class ActionView(TransferPage):
         self.transfer = transfer = self.get_transfer()
         try:
             if self.verb:
-                self.verb(transfer=transfer, actor=self.account, address=address_of(request))
+                self.verb(transfer=transfer, actor=self.account)
         except TransferRefusedError as refused:
             if self._is_asked(transfer):
                 return redirect("transfer", self.project.slug, transfer.pk)

@@ -1,6 +1,5 @@
 """Prove a snapshot now, from a terminal."""
 
-import json
 import uuid
 from argparse import ArgumentParser
 from typing import Any
@@ -13,7 +12,7 @@ from restores.checks.check_results import CheckResult
 from restores.models import Proof
 from restores.proof_queue import queue_proof
 from restores.proof_run import run_proof
-from snapshots.models import Snapshot
+from snapshots.management.snapshot_arguments import stored_snapshot
 
 
 class Command(OperatorCommand):
@@ -26,14 +25,9 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("snapshot", type=uuid.UUID, metavar="ID", help="the snapshot's id")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
-        snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
-        if snapshot is None:
-            raise CommandError(f"There is no snapshot {options['snapshot']}.")
-        if snapshot.state != Snapshot.State.COMPLETED:
-            raise CommandError(f"Snapshot {snapshot.pk} is {snapshot.state}, not stored.")
+        snapshot = stored_snapshot(options["snapshot"])
         proof = queue_proof(snapshot.pk)
         if proof is None:
             raise CommandError(f"Snapshot {snapshot.pk} is already being proven.")
@@ -43,7 +37,7 @@ class Command(OperatorCommand):
 
     def _report(self, proof: Proof, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(_as_json(proof)))
+            self.write_json(_as_json(proof))
         if proof.state in Proof.UNFINISHED:
             raise CommandError(f"A worker is already proving snapshot {proof.snapshot_id}.")
         if proof.state != Proof.State.PASSED:

@@ -1,6 +1,5 @@
 """Restore a snapshot into a new project, from a terminal."""
 
-import json
 import uuid
 from argparse import ArgumentParser
 from typing import Any
@@ -11,7 +10,6 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.billing.charge_ledger import current_quote
 from backups_portal.projects.models import DatabaseServer, Membership
 from backups_portal.ui.progress import progress_bar
-from restores.errors import RestoreRefusedError
 from restores.models import Restore
 from restores.restore_requests import NewProject, request_restore
 from restores.restore_run import run_restore
@@ -33,7 +31,6 @@ class Command(OperatorCommand):
             "--accept-charges", action="store_true", help="agree to the charges of a new project"
         )
         parser.add_argument("--server", help="the database server that takes the new project")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
@@ -46,18 +43,15 @@ class Command(OperatorCommand):
                 f"{quote.running_fee_per_hour} {quote.currency} an hour. "
                 "Repeat the command with --accept-charges to agree."
             )
-        try:
-            restore = request_restore(
-                snapshot=snapshot,
-                actor=_owner(snapshot, options["owner"]),
-                wanted=NewProject(
-                    name=options["name"],
-                    accepted_charges=True,
-                    server=_server(options["server"]),
-                ),
-            )
-        except RestoreRefusedError as error:
-            raise CommandError(error.message) from error
+        restore = request_restore(
+            snapshot=snapshot,
+            actor=_owner(snapshot, options["owner"]),
+            wanted=NewProject(
+                name=options["name"],
+                accepted_charges=True,
+                server=_server(options["server"]),
+            ),
+        )
         with progress_bar(self.stderr, silent=options["json"]) as on_progress:
             run_restore(restore.pk, on_progress)
         self._report(Restore.objects.select_related("project").get(pk=restore.pk), options["json"])
@@ -77,7 +71,7 @@ class Command(OperatorCommand):
                 "slug": restore.project.slug,
                 "table_rows": restore.report["table_rows"],
             }
-            self.stdout.write(json.dumps(result))
+            self.write_json(result)
             return
         rows = sum(restore.report["table_rows"].values())
         self.stdout.write(

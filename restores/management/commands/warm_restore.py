@@ -1,6 +1,5 @@
 """Switch warm restores of a project on or off."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -8,6 +7,7 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from backups_portal.audit.operator_command import OperatorCommand
+from backups_portal.projects.command_lookup import find_project
 from backups_portal.projects.models import MainDatabase, Project
 from restores.orphan_databases import drop_leftovers
 from restores.warm_restores import switch_warm_restore
@@ -24,14 +24,9 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", metavar="SLUG", help="the project's slug")
         parser.add_argument("switch", choices=["on", "off"])
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
-        project = (
-            Project.objects.select_related("main_database").filter(slug=options["project"]).first()
-        )
-        if project is None:
-            raise CommandError(f"There is no project {options['project']}.")
+        project = find_project(options["project"])
         is_on = options["switch"] == "on"
         if is_on and project.state != Project.State.ACTIVE:
             raise CommandError(f"{project.slug} does not run, so no proof is made to be kept.")
@@ -44,7 +39,7 @@ class Command(OperatorCommand):
         dropped = [] if is_on else drop_leftovers(timezone.now())
         if options["json"]:
             result = {"project": project.slug, "warm_restore": is_on, "dropped": dropped}
-            self.stdout.write(json.dumps(result))
+            self.write_json(result)
             return
         self.stdout.write(
             f"{project.slug}: the database of the next proof is kept for a restore"

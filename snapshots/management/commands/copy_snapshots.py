@@ -1,10 +1,9 @@
 """`manage.py copy_snapshots`: have every backup copied that has no copy, now."""
 
-import json
 from typing import Any
 
 from celery.exceptions import OperationalError
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError
 from django.db.models import Count
 from django.utils import timezone
 
@@ -26,9 +25,6 @@ class Command(OperatorCommand):
         "workers do this by themselves within a day."
     )
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print JSON")
-
     def handle(self, *args: object, **options: Any) -> None:
         if not has_copies():
             raise CommandError("SNAPSHOT_COPY_STORAGE is empty: backups are not copied.")
@@ -49,7 +45,7 @@ class Command(OperatorCommand):
 
     def _print(self, found: JsonObject, *, as_json: bool) -> None:
         if as_json:
-            self.stdout.write(json.dumps(found))
+            self.write_json(found)
             return
         counts = ", ".join(f"{count} {state}" for state, count in found["states"].items())
         self.stdout.write(f"{found['queued']} copies queued; in all: {counts or 'none'}")

@@ -1,6 +1,5 @@
 """`manage.py prune_snapshots`: apply every project's retention now."""
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -33,7 +32,6 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="only print what would be removed"
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         dry_run: bool = options["dry_run"]
@@ -46,7 +44,7 @@ class Command(OperatorCommand):
         left = Snapshot.objects.half_removed().count()
         if options["json"]:
             document = {"dry_run": dry_run, "removed": removed, "kept": kept}
-            self.stdout.write(json.dumps({**document, "left_in_storage": left}))
+            self.write_json({**document, "left_in_storage": left})
         else:
             verb = "would be removed" if dry_run else "removed"
             self.stdout.write(f"{len(removed)} {verb}, {len(kept)} kept past retention")

@@ -1,6 +1,5 @@
 """`manage.py rebuild_catalogue --owner EMAIL`: rebuild the portal's rows from the storage."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +11,7 @@ from backups_portal.projectdb.provisioning import ProvisioningError
 from backups_portal.ui.visible_names import seen_name
 from snapshots.engine.errors import StorageError
 from snapshots.integrity.catalogue_rebuild import RebuildingError, Rebuilt, rebuild_each
-from snapshots.storages.configured_storages import copy_storage, snapshot_storage
+from snapshots.management.snapshot_arguments import chosen_storage
 
 
 class Command(OperatorCommand):
@@ -30,7 +29,6 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--from-copy", action="store_true", help="read the second storage, if the first is lost"
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         owner = Account.objects.filter(email__iexact=options["owner"]).first()
@@ -38,9 +36,7 @@ class Command(OperatorCommand):
             raise CommandError(f"There is no account {options['owner']}.")
         found: list[Rebuilt] = []
         try:
-            storage = copy_storage() if options["from_copy"] else snapshot_storage()
-            if storage is None:
-                raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
+            storage = chosen_storage(is_copy=options["from_copy"])
             for rebuilt in rebuild_each(storage, owner, is_copy=options["from_copy"]):
                 found.append(rebuilt)
                 if not options["json"]:
@@ -49,7 +45,7 @@ class Command(OperatorCommand):
             raise CommandError(str(error)) from error
         added, damaged = sum(item.added for item in found), sum(len(item.damaged) for item in found)
         if options["json"]:
-            self.stdout.write(json.dumps([asdict(item) for item in found], default=str))
+            self.write_json([asdict(item) for item in found])
         else:
             self.stdout.write(
                 f"{added} backups of {len(found)} projects brought back, {damaged} cannot be read"

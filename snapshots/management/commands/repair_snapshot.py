@@ -1,6 +1,5 @@
 """`manage.py repair_snapshot ID` or `--needed`: put back what the first storage has lost."""
 
-import json
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +29,6 @@ class Command(OperatorCommand):
             "--needed", action="store_true", help="backups whose restore or proof needed the copy"
         )
         which.add_argument("--all", action="store_true", help="every backup that has a copy")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         failed = 0
@@ -51,7 +49,7 @@ class Command(OperatorCommand):
                 failed += 1
                 result, text = {"error": str(error)}, f"not repaired: {error}"
             if options["json"]:
-                self.stdout.write(json.dumps({"snapshot_id": str(snapshot.pk), **result}))
+                self.write_json({"snapshot_id": str(snapshot.pk), **result})
             else:
                 self.stdout.write(f"snapshot {snapshot.pk}: {text}")
         if failed:

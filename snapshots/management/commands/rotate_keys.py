@@ -1,10 +1,9 @@
 """`manage.py rotate_keys`: wrap every project's data key with the first master key."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
@@ -23,9 +22,6 @@ class Command(OperatorCommand):
         "is among the keys, unencrypted objects are encrypted. Prints a verdict for each storage, "
         "and fails unless all are finished: until then, remove no key."
     )
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         masters = master_keys()
@@ -62,7 +58,7 @@ class Command(OperatorCommand):
                 "left_out": left_out,
                 "old_keys_may_go": not failed,
             }
-            self.stdout.write(json.dumps(document))
+            self.write_json(document)
         if failed:
             raise CommandError(_refusal(storages))
         if not options["json"]:

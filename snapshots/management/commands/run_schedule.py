@@ -1,6 +1,5 @@
 """`manage.py run_schedule`: what beat runs once a minute."""
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -24,7 +23,6 @@ class Command(OperatorCommand):
             metavar="TIME",
             help="act as if it were this time (ISO 8601)",
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         now = options["at"] or timezone.now()
@@ -36,14 +34,12 @@ class Command(OperatorCommand):
                 "the next tick sends it."
             ) from error
         if options["json"]:
-            self.stdout.write(
-                json.dumps(
-                    {
-                        "now": now.isoformat(),
-                        "queued": [str(item) for item in ticked.queued],
-                        "sent_again": [str(item) for item in ticked.sent_again],
-                    }
-                )
+            self.write_json(
+                {
+                    "now": now.isoformat(),
+                    "queued": [str(item) for item in ticked.queued],
+                    "sent_again": [str(item) for item in ticked.sent_again],
+                }
             )
             return
         for snapshot_id in ticked.queued:

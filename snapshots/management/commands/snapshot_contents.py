@@ -1,6 +1,5 @@
 """`manage.py snapshot_contents ID`: what a stored snapshot holds."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -22,7 +21,6 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         snapshot = stored_snapshot(options["snapshot"])
@@ -31,7 +29,7 @@ class Command(OperatorCommand):
         except EngineError as error:
             raise CommandError(f"The contents of {snapshot.id} cannot be read: {error}") from error
         if options["json"]:
-            self.stdout.write(json.dumps(_document(snapshot, inside), default=str))
+            self.write_json(_document(snapshot, inside))
         else:
             self._print(snapshot, inside)
 

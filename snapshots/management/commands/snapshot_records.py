@@ -10,7 +10,6 @@ from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.audit.recorder import record
 from snapshots.engine.device_export import csv_pieces, parquet_pieces
 from snapshots.engine.errors import EngineError
 from snapshots.engine.series_search import Selection, micros
@@ -29,6 +28,7 @@ class Command(OperatorCommand):
     """Write the records of one device straight from storage; nothing is restored."""
 
     help = "Write the records of a device in a backup as CSV (which import_csv takes) or Parquet."
+    has_json = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("snapshot", type=UUID, metavar="ID", help="the snapshot's id")
@@ -89,15 +89,5 @@ def _pieces(opened: OpenDevice, options: dict[str, Any]) -> Iterator[bytes]:
 
 
 def _record(snapshot: Snapshot, opened: OpenDevice, kind: str) -> None:
-    record(
-        action="snapshot.device_exported",
-        actor=None,
-        project=snapshot.project,
-        subject=f"Backup of {snapshot.local_date}",
-        details={
-            "snapshot": str(snapshot.pk),
-            "device": opened.device.name or opened.device.device_id,
-            "format": kind,
-            "via": "snapshot_records",
-        },
-    )
+    device = opened.device.name or opened.device.device_id
+    snapshot.record("snapshot.device_exported", device=device, format=kind, via="snapshot_records")

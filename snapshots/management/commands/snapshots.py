@@ -1,6 +1,5 @@
 """`manage.py snapshots diff A B` and `manage.py snapshots find PROJECT DEVICE`."""
 
-import json
 from argparse import ArgumentTypeError
 from dataclasses import asdict
 from datetime import date
@@ -10,7 +9,7 @@ from uuid import UUID
 from django.core.management.base import CommandError, CommandParser
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.projects.models import Project
+from backups_portal.projects.command_lookup import find_project
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.difference import Difference
 from snapshots.engine.errors import EngineError
@@ -25,6 +24,7 @@ class Command(OperatorCommand):
     """Look into stored backups without opening their segments."""
 
     help = "Compare stored backups, or find out which of them have a device's rows."
+    has_json = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -64,7 +64,7 @@ class Command(OperatorCommand):
         except EngineError as error:
             raise CommandError(f"They cannot be compared: {error}") from error
         if as_json:
-            self.stdout.write(json.dumps(_document(compared), default=str))
+            self.write_json(_document(compared))
         else:
             self._print(compared)
 
@@ -87,9 +87,7 @@ class Command(OperatorCommand):
         self.stdout.write(_summary(compared))
 
     def _find(self, slug: str, text: str, day: date | None, as_json: bool) -> None:
-        project = Project.objects.select_related("server").filter(slug=slug).first()
-        if project is None:
-            raise CommandError(f"There is no project {slug}.")
+        project = find_project(slug)
         try:
             matching = find_devices(project, text)
             devices = matching.devices
@@ -106,7 +104,7 @@ class Command(OperatorCommand):
                 else f"No stored backup has a device “{text}”."
             )
         if as_json:
-            self.stdout.write(json.dumps(_found_document(devices[0].device_id, found), default=str))
+            self.write_json(_found_document(devices[0].device_id, found))
             return
         for item in found.holdings:
             rows = item.error if item.rows is None else f"{item.rows:,} rows"

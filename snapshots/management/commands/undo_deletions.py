@@ -1,6 +1,5 @@
 """`manage.py undo_deletions --since TIME`: after somebody has deleted or overwritten backups."""
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -10,8 +9,8 @@ from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.audit.recorder import record
 from snapshots.engine.errors import StorageError
 from snapshots.engine.storage import Storage
+from snapshots.management.snapshot_arguments import chosen_storage
 from snapshots.object_lock.deletion_undo import find_changed, undo
-from snapshots.storages.configured_storages import copy_storage, snapshot_storage
 
 
 class Command(OperatorCommand):
@@ -34,15 +33,12 @@ class Command(OperatorCommand):
             "--copy", action="store_true", help="look in the second storage instead"
         )
         parser.add_argument("--yes", action="store_true", help="bring them back")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         counts, since = {"deleted": 0, "overwritten": 0}, options["since"].isoformat()
         storage = None
         try:
-            storage = copy_storage() if options["copy"] else snapshot_storage()
-            if storage is None:
-                raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")
+            storage = chosen_storage(is_copy=options["copy"])
             if options["yes"]:
                 # One that is killed has brought objects back, and leaves no line.
                 _record("storage.undo_started", storage, since=since)
@@ -59,7 +55,7 @@ class Command(OperatorCommand):
             if storage and options["yes"] and any(counts.values()):
                 _record("storage.deletions_undone", storage, **counts, since=since)
         if options["json"]:
-            self.stdout.write(json.dumps({**counts, "brought_back": options["yes"]}))
+            self.write_json({**counts, "brought_back": options["yes"]})
             return
         end = "brought back" if options["yes"] else "can be brought back with --yes"
         self.stdout.write(

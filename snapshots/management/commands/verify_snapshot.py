@@ -1,6 +1,5 @@
 """`manage.py verify_snapshot ID` or `--all`: read stored snapshots again, whole."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.errors import EngineError
 from snapshots.integrity.verification import Unverified, verify, verify_all, verify_copy
+from snapshots.management.snapshot_arguments import stored_snapshot
 from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import has_copies
 
@@ -42,7 +42,6 @@ class Command(OperatorCommand):
         parser.add_argument(
             "--copy", action="store_true", help="read the copy in the second storage instead"
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         if options["all"]:
@@ -57,7 +56,7 @@ class Command(OperatorCommand):
             is_bad = isinstance(result, Unverified)
             bad += is_bad
             if as_json:
-                self._print_json({**asdict(result), "ok": not is_bad})
+                self.write_json({**asdict(result), "ok": not is_bad})
             elif isinstance(result, Unverified):
                 self.stdout.write(
                     f"snapshot {result.snapshot_id} of {result.project} cannot be restored: "
@@ -69,11 +68,7 @@ class Command(OperatorCommand):
             raise CommandError(f"{bad} of {found} backups cannot be restored from there.")
 
     def _verify(self, options: JsonObject) -> None:
-        snapshot = Snapshot.objects.filter(pk=options["snapshot"]).first()
-        if snapshot is None:
-            raise CommandError(f"There is no snapshot {options['snapshot']}.")
-        if snapshot.state != Snapshot.State.COMPLETED:
-            raise CommandError(f"Snapshot {snapshot.id} is {snapshot.state}, not stored.")
+        snapshot = stored_snapshot(options["snapshot"])
         check = verify_copy if options["copy"] else verify
         try:
             with progress_bar(self.stderr, silent=options["json"]) as on_progress:
@@ -81,12 +76,12 @@ class Command(OperatorCommand):
         except EngineError as error:
             if options["json"]:
                 failed = {"snapshot_id": snapshot.id, "ok": False, "error": str(error)}
-                self._print_json({**failed, "copy": state_of_copy(snapshot)})
+                self.write_json({**failed, "copy": state_of_copy(snapshot)})
             else:
                 self._print_copy(snapshot)
             raise CommandError(f"Snapshot {snapshot.id} cannot be restored: {error}") from error
         if options["json"]:
-            self._print_json({**asdict(found), "ok": True, "copy": state_of_copy(snapshot)})
+            self.write_json({**asdict(found), "ok": True, "copy": state_of_copy(snapshot)})
         else:
             self.stdout.write(
                 f"snapshot {found.snapshot_id}: {found.rows} rows in {found.objects} objects "
@@ -97,6 +92,3 @@ class Command(OperatorCommand):
     def _print_copy(self, snapshot: Snapshot) -> None:
         if state := state_of_copy(snapshot):
             self.stdout.write(f"copy in the second storage: {state}")
-
-    def _print_json(self, document: JsonObject) -> None:
-        self.stdout.write(json.dumps(document, default=str))

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 import pyarrow.parquet as pq
 import pytest
 
-from backups_portal.projectdb.dashboards import create_dashboard
 from backups_portal.projectdb.devices import set_parameters
-from backups_portal.projectdb.dictionaries import create_dictionary
 from backups_portal.projectdb.resource_writer import create
 from backups_portal.projectdb.tokens import TokenGrant, create_token
 from snapshots.engine.errors import DamagedSnapshotError, EngineError, MissingObjectError
@@ -86,8 +84,12 @@ def test_resources_as_a_tagoio_backup_has_them(backups: Backups, source: Connect
     parameters = [{"key": "interval", "value": "5"}]
     set_parameters(source, device_id=DEVICE, parameters=parameters)
     source.execute("UPDATE device SET network_id = repeat('c', 24), settings = '{\"rssi\": -7}'")
-    board = create_dashboard(source, label="Cold", widgets=[{"label": "Now", "type": "card"}])
-    create_dictionary(source, name="Texts", slug="TXT", languages={"en-US": {"HI": "Hello"}})
+    card = "d" * 24
+    board = create(source, "dashboard", label="Cold", arrangement=[{"widget_id": card}])
+    create(source, "widget", id=card, dashboard_id=board, settings={"label": "Now", "type": "card"})
+    words = create(source, "dictionary", name="Texts", slug="TXT")
+    values = {"dictionary_id": words, "code": "en-US", "texts": {"HI": "Hello"}}
+    create(source, "dictionary_language", **values)
     create(source, "run_user", name="Ada", email="ada@example.com", password_hash="HASH")
     create(source, "secret", key="KEY", sealed_value=b"SEALED", value_length=3)
     create(source, "access_rule", name="All", permissions=[{"effect": "allow"}])

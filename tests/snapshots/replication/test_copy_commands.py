@@ -103,7 +103,7 @@ def test_a_repair_that_is_killed_goes_on(
     }
     places = [
         "before snapshots.engine.snapshot_copy._copy_manifest",
-        "before snapshots.replication.repair.record",
+        "before snapshots.models.record",
     ]
     assert is_command_killed(environment, places, "repair_snapshot", "--needed")
     assert "bytes put back" in called("repair_snapshot", "--needed")

@@ -169,7 +169,7 @@ def test_a_hold_keeps_a_snapshot_until_it_is_released() -> None:
     old = aged(project, 8)
     aged(project, 0)
     for _ in range(2):
-        place_hold(snapshot=old, actor=project.created_by, address="192.0.2.1")
+        place_hold(snapshot=old, actor=project.created_by)
     assert prune(NOW)[0].reason == retention_rules.HELD
     for _ in range(2):
         release_hold(snapshot=old, actor=project.created_by)

@@ -9,7 +9,6 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import ByOperator
-from backups_portal.audit.recorder import record
 
 
 class Command(ByOperator, changepassword.Command):
@@ -30,10 +29,5 @@ class Command(ByOperator, changepassword.Command):
             raise CommandError(f"There is no account {email}.")
         said = super().handle(*args, username=account.email, **options)
         account.end_email_change()
-        record(
-            action="account.password_set",
-            actor=None,
-            subject=account.email,
-            details={"account": account.pk},
-        )
+        account.record("account.password_set")
         return said

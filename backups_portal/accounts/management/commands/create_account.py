@@ -1,6 +1,5 @@
 """Create an account that can sign in."""
 
-import json
 import sys
 from argparse import ArgumentParser
 from getpass import getpass
@@ -13,7 +12,6 @@ from django.db import transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.audit.recorder import record
 from backups_portal.ui.visible_names import name_problem
 
 
@@ -22,12 +20,7 @@ def _store(account: Account) -> None:
     """Store an account that can sign in, and write that down; all or nothing."""
     account.save()
     account.vouch_for_email()
-    record(
-        action="account.created",
-        actor=None,
-        subject=account.email,
-        details={"account": account.pk},
-    )
+    account.record("account.created")
 
 
 class Command(OperatorCommand):
@@ -38,7 +31,6 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", help="the e-mail address to sign in with")
         parser.add_argument("--name", default="", help="the person's name")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if Account.objects.filter(email__iexact=options["email"]).exists():
@@ -58,6 +50,6 @@ class Command(OperatorCommand):
             raise CommandError(" ".join(error.messages)) from error
         _store(account)
         if options["json"]:
-            self.stdout.write(json.dumps({"id": account.pk, "email": account.email}))
+            self.write_json({"id": account.pk, "email": account.email})
         else:
             self.stdout.write(f"Created the account {account.email}.")

@@ -1,6 +1,5 @@
 """Remove a lost second factor from an account."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -10,7 +9,6 @@ from django.db import transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.audit.recorder import record
 
 
 class Command(OperatorCommand):
@@ -20,7 +18,6 @@ class Command(OperatorCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", help="the e-mail address of the account")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -32,14 +29,8 @@ class Command(OperatorCommand):
         if not removed:
             raise CommandError(f"The account {account.email} has no second factor.")
         factors.delete()
-        details = {"account": account.pk, "removed": ", ".join(removed)}
-        record(
-            action="account.second_factor_reset",
-            actor=None,
-            subject=account.email,
-            details=details,
-        )
+        account.record("account.second_factor_reset", removed=", ".join(removed))
         if options["json"]:
-            self.stdout.write(json.dumps({"email": account.email, "removed": removed}))
+            self.write_json({"email": account.email, "removed": removed})
         else:
             self.stdout.write(f"Removed from {account.email}: {', '.join(removed)}.")

@@ -1,6 +1,5 @@
 """Unlink accounts from their people at the provider of single sign-on."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -11,7 +10,6 @@ from django.db.models import QuerySet
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.audit.recorder import record
 
 
 class Command(OperatorCommand):
@@ -27,14 +25,13 @@ class Command(OperatorCommand):
         which.add_argument(
             "--all", action="store_true", help="all accounts, if the provider has given new ids"
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
         accounts = [*_joined_accounts()] if options["all"] else [_account(options["email"])]
         rows = [{"email": account.email, "removed": _reset(account)} for account in accounts]
         if options["json"]:
-            self.stdout.write(json.dumps(rows if options["all"] else rows[0]))
+            self.write_json(rows if options["all"] else rows[0])
             return
         for row in rows:
             self.stdout.write(f"Removed from {row['email']}: {', '.join(row['removed'])}.")
@@ -60,10 +57,5 @@ def _reset(account: Account) -> list[str]:
     joined = SocialAccount.objects.filter(user=account)
     removed = sorted(joined.values_list("uid", flat=True))
     joined.delete()
-    record(
-        action="account.single_sign_on_reset",
-        actor=None,
-        subject=account.email,
-        details={"account": account.pk, "removed": ", ".join(removed)},
-    )
+    account.record("account.single_sign_on_reset", removed=", ".join(removed))
     return removed

@@ -1,6 +1,5 @@
 """Compare the audit log with its seals."""
 
-import json
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
@@ -25,12 +24,11 @@ class Command(OperatorCommand):
                 "the end"
             ),
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         verdict = verify(_expected(options["expect"]))
         if options["json"]:
-            self.stdout.write(json.dumps(asdict(verdict)))
+            self.write_json(asdict(verdict))
         else:
             self.stdout.write(
                 f"{verdict.sealed} events match their seals, {verdict.unsealed} are not sealed "

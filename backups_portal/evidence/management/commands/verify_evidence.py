@@ -1,6 +1,5 @@
 """`manage.py verify_evidence FILE`: whether a file of evidence is what was signed, and by whom."""
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,6 @@ class Command(OperatorCommand):
             action="store_true",
             help="print the public key of this installation, and check nothing",
         )
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         if options["print_key"]:
@@ -50,7 +48,7 @@ class Command(OperatorCommand):
         except CheckError as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(json.dumps(_as_json(evidence)))
+            self.write_json(_as_json(evidence))
         else:
             self.stdout.write(
                 verdict(evidence, f"the key in {key}" if key else "this installation")

@@ -1,17 +1,14 @@
 """Look up what became of old ids and tokens."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.identity.id_lookup import find_variable, list_tokens
-from backups_portal.lib import pgsession
-from backups_portal.projects.database_dsn import project_dsn
+from backups_portal.identity.id_lookup import find_new
+from backups_portal.projects.command_lookup import find_project
 from backups_portal.projects.models import Project
-from backups_portal.transfers.command_lookup import find_project
 
 
 class Command(OperatorCommand):
@@ -22,20 +19,17 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("project", metavar="SLUG")
         parser.add_argument("old", metavar="ID|TOKEN")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         project, old = find_project(options["project"]), options["old"]
         if project.state == Project.State.REMOVED:
             raise CommandError(f"{project.slug} was removed, with its database.")
-        with pgsession.connect(project_dsn(project)) as connection:
-            tokens = list_tokens(connection, old=old)
-        variable = None if tokens else find_variable(project, old)
+        tokens, variable = find_new(project, old)
         if not tokens and variable is None:
             raise CommandError(f"Nothing in {project.slug} replaces this id or token.")
         if options["json"]:
             result = {"variable": variable, "tokens": [vars(token) for token in tokens]}
-            self.stdout.write(json.dumps(result))
+            self.write_json(result)
         elif variable:
             self.stdout.write(variable)
         for token in [] if options["json"] else tokens:

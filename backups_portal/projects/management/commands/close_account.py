@@ -1,6 +1,5 @@
 """Close an account, or open it again."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -10,7 +9,6 @@ from django.db import transaction
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.audit.recorder import record
 from backups_portal.projects.models import Membership, Project
 
 
@@ -25,14 +23,13 @@ class Command(OperatorCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", help="the e-mail address of the account")
         parser.add_argument("--reopen", action="store_true", help="open a closed account again")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         account = _set_open(options["email"], is_open=options["reopen"])
         slugs = _without_owner(account)
         if options["json"]:
             told = {"email": account.email, "is_open": account.is_active}
-            self.stdout.write(json.dumps({**told, "projects_without_owner": slugs}))
+            self.write_json({**told, "projects_without_owner": slugs})
             return
         self.stdout.write(f"The account {account.email} is {_state(account.is_active)}.")
         if slugs:
@@ -53,12 +50,7 @@ def _set_open(email: str, *, is_open: bool) -> Account:
     account.save(update_fields=["is_active"])
     if not is_open:
         _shut_out(account)
-    record(
-        action="account.reopened" if is_open else "account.closed",
-        actor=None,
-        subject=account.email,
-        details={"account": account.pk},
-    )
+    account.record("account.reopened" if is_open else "account.closed")
     return account
 
 

@@ -1,6 +1,5 @@
 """Create a project with an empty main database and a daily backup schedule."""
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
@@ -33,7 +32,6 @@ class Command(OperatorCommand):
             help="backup retention period in days, 1 to 365",
         )
         parser.add_argument("--server", default="", help="the database server that takes it")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         owner = Account.objects.filter(email__iexact=options["owner"]).first()
@@ -52,9 +50,7 @@ class Command(OperatorCommand):
         except (NameRefusedError, ProvisioningError, ValueError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
-            self.stdout.write(
-                json.dumps({"id": str(project.pk), "slug": project.slug, "name": project.name})
-            )
+            self.write_json({"id": str(project.pk), "slug": project.slug, "name": project.name})
         else:
             self.stdout.write(
                 f"Created project “{project.name}” ({project.slug}); its first backup runs at "

@@ -1,6 +1,5 @@
 """List, register, change and look at the PostgreSQL servers that hold main databases."""
 
-import json
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -30,6 +29,7 @@ class Command(OperatorCommand):
     """What a server holds is never moved by it: it says only where new projects go."""
 
     help = "Manage the PostgreSQL servers that hold the projects' databases."
+    has_json = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="what", required=True)
@@ -66,7 +66,7 @@ class Command(OperatorCommand):
             self._change(options)
         rows = [_facts(server) for server in _servers(options.get("name"))]
         if options["json"]:
-            self.stdout.write(json.dumps(rows, default=str))
+            self.write_json(rows)
             return
         for row in rows:
             self.stdout.write(_line(row))

@@ -1,7 +1,5 @@
 """Bring the databases of all projects up to this version's schema."""
 
-import json
-from argparse import ArgumentParser
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,9 +26,6 @@ class Command(OperatorCommand):
 
     help = "Bring the projects' databases up to this version. Run it after migrate."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print JSON")
-
     def handle(self, *args: object, **options: Any) -> None:
         outcome = Outcome()
         projects = list(Project.objects.with_database().select_related("server"))
@@ -43,7 +38,7 @@ class Command(OperatorCommand):
         for server in DatabaseServer.objects.order_by("name"):
             _tidy(server)
         if options["json"]:
-            self.stdout.write(json.dumps(asdict(outcome)))
+            self.write_json(asdict(outcome))
         else:
             self._tell(outcome.added)
             self._warn(outcome.open_large_objects)

@@ -1,6 +1,5 @@
 """Read a device's records from CSV."""
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from backups_portal.audit.operator_command import OperatorCommand
-from backups_portal.transfers.command_lookup import find_project, owner_of
+from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.transfers.csv_files.csv_import import Imported, Wishes
 from backups_portal.transfers.csv_files.csv_import_export import import_csv
-from backups_portal.transfers.errors import TransferRefusedError
 
 
 class Command(OperatorCommand):
@@ -29,7 +27,6 @@ class Command(OperatorCommand):
             "--again", action="store_true", help="also import rows that the device already has"
         )
         parser.add_argument("--owner", help="e-mail of an owner; needed if there are several")
-        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         project = find_project(options["project"])
@@ -48,8 +45,6 @@ class Command(OperatorCommand):
                 )
         except OSError as error:
             raise CommandError(str(error)) from error
-        except TransferRefusedError as error:
-            raise CommandError(error.message) from error
         self._print(done, as_json=options["json"])
         if done.is_refused and not options["preview"]:
             raise CommandError(done.in_words())
@@ -58,7 +53,7 @@ class Command(OperatorCommand):
         errors = [{"line": line.number, "reason": line.reason} for line in done.errors]
         if as_json:
             counts = {"rows": done.rows, "already_there": done.known, "bad": done.bad}
-            self.stdout.write(json.dumps({**counts, "errors": errors}))
+            self.write_json({**counts, "errors": errors})
             return
         for item in done.preview if done.wishes.is_preview else []:
             value = item.text if item.number is None else item.number

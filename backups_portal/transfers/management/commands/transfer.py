@@ -1,6 +1,5 @@
 """Move data from a project into another, from a terminal."""
 
-import json
 import uuid
 from argparse import ArgumentParser
 from typing import Any
@@ -12,14 +11,12 @@ from django.http import Http404
 from backups_portal.audit.moment_argument import moment_argument
 from backups_portal.audit.operator_command import OperatorCommand
 from backups_portal.lib.json_types import JsonObject
+from backups_portal.projects.command_lookup import find_project, owner_of
 from backups_portal.projects.models import Project
-from backups_portal.transfers.command_lookup import find_project, owner_of
-from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.models import Transfer
-from backups_portal.transfers.pages.outcome_sentences import counted
 from backups_portal.transfers.pages.shown_transfers import transfers_for
 from backups_portal.transfers.plan.dry_run import Plan
-from backups_portal.transfers.plan.selection import KINDS, Choice, ChoiceError, Rule, Unmatched
+from backups_portal.transfers.plan.selection import KINDS, Choice, Rule, Unmatched
 from backups_portal.transfers.transfer_report import describe_plan, report_csv, transfer_json
 from backups_portal.transfers.transfer_requests import (
     find_transfer,
@@ -28,6 +25,7 @@ from backups_portal.transfers.transfer_requests import (
     start_move,
 )
 from backups_portal.transfers.transfer_run import run_transfer
+from backups_portal.ui.formats import count
 from backups_portal.ui.progress import progress_bar
 from snapshots.engine.run_progress import Progress
 
@@ -61,7 +59,6 @@ class Command(OperatorCommand):
             help="continue a transfer that stopped")  # fmt: skip
         add("--undo", type=uuid.UUID, metavar="ID", help="undo a transfer")
         add("--csv", action="store_true", help="print the report as CSV")
-        add("--json", action="store_true", help="print JSON")
 
     def handle(self, *args: object, **options: Any) -> None:
         try:
@@ -70,10 +67,6 @@ class Command(OperatorCommand):
             raise CommandError("There is no such project or transfer of this owner.") from error
         except PermissionDenied as error:
             raise CommandError(str(error)) from error
-        except ChoiceError as error:
-            raise CommandError(str(error)) from error
-        except TransferRefusedError as error:
-            raise CommandError(error.message) from error
         self._print(transfer, options)
 
     def _do(self, options: JsonObject) -> Transfer:
@@ -104,7 +97,7 @@ class Command(OperatorCommand):
     def _print(self, transfer: Transfer, options: JsonObject) -> None:
         if options["json"]:
             transfers_for(transfer.requested_by, [transfer])
-            self.stdout.write(json.dumps(transfer_json(transfer)))
+            self.write_json(transfer_json(transfer))
         elif options["csv"]:
             self.stdout.write("".join(report_csv(transfer)), ending="")
         elif transfer.state == Transfer.State.READY:
@@ -112,16 +105,16 @@ class Command(OperatorCommand):
         elif transfer.state == Transfer.State.UNDONE:
             undone = transfer.report["undone"]
             self.stdout.write(
-                f"Undone: {counted(undone['removed'], 'record')} and"
-                f" {counted(undone['resources'], 'resource')} removed,"
-                f" {counted(undone['restored'], 'replaced record')} put back."
-                f" {counted(undone['left'], 'record')} changed since then and stayed."
+                f"Undone: {count(undone['removed'], 'record')} and"
+                f" {count(undone['resources'], 'resource')} removed,"
+                f" {count(undone['restored'], 'replaced record')} put back."
+                f" {count(undone['left'], 'record')} changed since then and stayed."
             )
         else:
             summary = transfer.summary
             equal = "Both sides agree." if summary.get("is_equal") else "The sides differ."
             self.stdout.write(
-                f"Moved {summary['stored']:,} of {counted(summary['chosen'], 'record')} in"
+                f"Moved {summary['stored']:,} of {count(summary['chosen'], 'record')} in"
                 f" {summary['seconds']} s. {equal}\n"
                 f"Undo it until {transfer.ledger_until:%F} with --undo {transfer.pk}."
             )

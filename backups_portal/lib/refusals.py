@@ -1,0 +1,34 @@
+"""Why what somebody asks for is not done, in sentences that are fit for a page."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+
+class RefusedError(Exception):
+    """The request cannot be granted; nothing was saved.
+
+    Attributes:
+        message: What is wrong, of every field.
+        errors: Each wrong field of form or body with its sentence; None for the request as a whole.
+        status: The HTTP status that fits: 400 for bad input, 409 for a state that forbids it.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        field: str | None = None,
+        errors: Mapping[Any, str] | None = None,
+        status: int = HTTPStatus.BAD_REQUEST,
+    ) -> None:
+        self.errors: Mapping[Any, str] = errors or {field: message}
+        self.message = message or " ".join(self.errors.values())
+        self.status = status
+        super().__init__(self.message)
+
+    @property
+    def field(self) -> str | None:
+        """The first field that is wrong, in the order of the page."""
+        first: str | None = next(iter(self.errors))
+        return first
