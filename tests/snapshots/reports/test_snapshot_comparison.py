@@ -289,6 +289,18 @@ class TestFind:
         page = find(client, pair[0].project, "device=truck")
         assert "No backup could be searched" in page
 
+    def test_who_does_not_know_what_is_lost_is_shown_all_that_changed(
+        self, client: Client, pair: tuple[Snapshot, Snapshot]
+    ) -> None:
+        newest = pair[1]
+        address = f"/projects/{newest.project.slug}/backups/{newest.pk}/compare/?with=now"
+        for query in ("", "device=nobody", "device=truck"):
+            page = find(client, newest.project, query)
+            assert "Not sure what is lost?" in page
+            assert f'href="{address}"' in page
+        Snapshot.objects.all().delete()
+        assert "Not sure what is lost?" not in find(client, newest.project, "")
+
     def test_wrong_input(self, client: Client, live_project: Project) -> None:
         client.force_login(live_project.created_by)
         assert "Enter part of the name or ID." in find(client, live_project, "device=&day=")
