@@ -38,6 +38,13 @@ LABELS = {
     "run": ("Run", "run_settings"),
     "profile": ("Profile", "profile"),
 }
+# Which of them shows the rows of a table.
+SHOWN_AS = {
+    **{table: kind for kind, (_, table) in LABELS.items()},
+    "device_parameter": "devices",
+    "widget": "dashboards",
+    "dictionary_language": "dictionaries",
+}
 # Settings by these names open something. TagoIO's own are not kept at all; these are of others.
 OPENING = re.compile(r"secret|passw|token|api_?-?key|authorization|private_?key|credential", re.I)
 HIDDEN = "not shown"

@@ -117,6 +117,10 @@ class TestPage:
         assert found == ["Zeppelin", "Truck", "Aeroplane"]
         assert effects(page) == ["Lost", "Gained"]
         assert "The device is gone" in page
+        # What they were is inside the older backup.
+        inside = f"/projects/{live_project.slug}/backups/{first.pk}/resources/?kind=devices"
+        assert f'href="{inside}"' in page
+        assert client.get(inside).status_code == 200
 
     def test_other_values_are_told_and_what_is_the_same_is_folded(
         self, client: Client, live_project: Project, source: Connection
