@@ -122,6 +122,28 @@ class TestPage:
         assert f'href="{inside}"' in page
         assert client.get(inside).status_code == 200
 
+    def test_a_device_that_came_back_is_not_said_to_have_lost_rows(
+        self, client: Client, live_project: Project, source: Connection
+    ) -> None:
+        client.force_login(live_project.created_by)
+        first = taken(live_project, 1)
+        rows = "SELECT 9, time, number_value, group_key FROM kept"
+        source.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM variable")
+        source.execute("DELETE FROM variable")
+        source.execute("DELETE FROM device")
+        source.execute(
+            "INSERT INTO device (id, name, type) VALUES (%s, 'Truck', 'mutable')", [DEVICE]
+        )
+        source.execute(
+            "INSERT INTO series (id, device_id, variable, type, unit)"
+            " VALUES (9, %s, 'temperature_1', 'number', 'C')",
+            [DEVICE],
+        )
+        source.execute(f"INSERT INTO variable (series_id, time, number_value, group_key) {rows}")
+        page = compare(client, first, "with=now")
+        assert sums(page) == ["0", "0"]
+        assert "Deleted and made again since" in page
+
     def test_other_values_are_told_and_what_is_the_same_is_folded(
         self, client: Client, live_project: Project, source: Connection
     ) -> None:
