@@ -181,7 +181,7 @@ def _setting(name: str, label: str, value: object, budget: Iterator[int], depth:
         if all(isinstance(one, str | int | float | bool) for one in value):
             return Setting(label, ", ".join(_text(one) for one in value))
         return Setting(label, inner=_items(value, budget, depth + 1))
-    if name.endswith("_at") and (moment := _moment(value)):
+    if (name.endswith("_at") or name.startswith("last_")) and (moment := _moment(value)):
         return Setting(label, moment=moment)
     return Setting(label, _text(value))
 

@@ -33,7 +33,10 @@ def snapshot(live_project: Project, client: Client, token: list[str]) -> Snapsho
     device_reading._recalled.cache_clear()
     with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
         source.execute("INSERT INTO dashboard (id, label) VALUES (repeat('a', 24), 'Fleet <b>')")
-        source.execute("UPDATE device SET tags = %s", [Jsonb([{"key": "fleet", "value": "north"}])])
+        source.execute(
+            "UPDATE device SET last_input = '2026-03-01', tags = %s",
+            [Jsonb([{"key": "fleet", "value": "north"}])],
+        )
         source.execute(
             "INSERT INTO device_parameter (id, device_id, key, value, sent) VALUES"
             " (repeat('1', 24), %(device)s, 'depot', 'Kiel', true),"
@@ -108,6 +111,7 @@ def test_devices_with_their_tags_and_parameters(client: Client, snapshot: Snapsh
     for text in ("Truck", DEVICE, "Tags fleet north", "Configuration parameters depot Kiel"):
         assert text in shown
     assert shown.count("depot") == 1
+    assert re.search("Last input 1 Mar 2026|Last input 1 Mar, ", shown)
     assert SECRETS[0] not in page
 
 
