@@ -29,8 +29,8 @@ VERBS = {
     "undo": request_undo,
 }
 
-# What a second press of a button finds done, or being done: it is no mistake. A dry run that is done
-# can be made again, so that what is refused then has another reason, which its owner has to read.
+# What a second press of a button finds done, or being done: it is no mistake. A dry run that is
+# done can be made again, so that a refusal then has another reason, which its owner has to read.
 AGAIN: dict[str, tuple[str, tuple[str, ...]]] = {
     "start": (Transfer.Work.MOVE, (Transfer.State.COMPLETED,)),
     "plan": (Transfer.Work.PLAN, ()),
