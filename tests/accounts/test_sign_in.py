@@ -83,7 +83,9 @@ def test_anonymous_goes_to_sign_in_and_back(client: Client, account: Account) ->
 
 def test_whose_session_ended_reads_that_nothing_was_done(client: Client, account: Account) -> None:
     asked = client.post("/projects/fleet/shut-down/", {"name": "Fleet"})
-    assert "Your session has ended, so nothing was changed." in client.get(asked["Location"]).text
+    page = client.get(asked["Location"]).text
+    assert "Your session has ended, so nothing was changed." in page
+    assert "Sign in to continue." not in page
     # Said once, and only to who has sent something.
     asked = client.get("/projects/fleet/shut-down/")
     assert "session has ended" not in client.get(asked["Location"]).text
