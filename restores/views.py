@@ -32,6 +32,7 @@ from restores.tasks import run_restore
 from restores.warm_restores import kept_for
 from snapshots.engine.errors import EngineError
 from snapshots.forms import FindForm
+from snapshots.models import Snapshot
 from snapshots.reports.contents import ExcludedLine, contents_of, left_out, recall_inside
 from snapshots.views.snapshot_mixins import SnapshotMixin
 
@@ -86,9 +87,16 @@ class ConfirmView(SnapshotMixin, RecentPasswordMixin, RefusingFormView):
             quote=current_quote(),
             limit_reached=limit_reached(self.account),
             is_warm=kept_for(self.snapshot) is not None,
+            measured=self._measured(),
             others=restores_for(self.account, shown.order_by("-created_at")[:OTHERS]),
             **kwargs,
         )
+
+    def _measured(self) -> Snapshot | None:
+        """Return a backup that tells how long a restore takes: this one, or another."""
+        if self.snapshot.restore_time:
+            return self.snapshot
+        return Snapshot.objects.filter(project=self.project).newest_measured()
 
     def _left_out(self) -> list[ExcludedLine]:
         if not self.snapshot.is_restorable:

@@ -113,6 +113,12 @@ class SnapshotQuerySet(LeaseQuerySet):
         found: Snapshot | None = good.only(*shown).first()
         return found
 
+    def newest_measured(self) -> "Snapshot | None":
+        """Return the newest one of which it is known how long a restore takes."""
+        measured = self.good().exclude(restore_seconds=None).order_by("-taken_at", "-id")
+        found: Snapshot | None = measured.only("local_date", "rows", "restore_seconds").first()
+        return found
+
 
 class Snapshot(Retried):
     """The state of a main database at one instant, stored outside it."""

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from allauth.usersessions.models import UserSession
+from django.contrib import messages
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseRedirect
@@ -16,6 +17,7 @@ from django.utils.cache import add_never_cache_headers
 SEEN = "seen_at"
 # A request within this interval writes nothing; allauth's own middleware writes at each.
 EVERY = timedelta(minutes=5)
+ENDED = "Your session has ended, so nothing was changed. Sign in, then do it again."
 
 
 class SeenSessionMiddleware:
@@ -70,6 +72,8 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
         """Lead to the sign-in, and from there back: after a form to the page that it stood on."""
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
+        # The page that they come back to looks as if it had been done.
+        messages.warning(request, ENDED)
         page = urlsplit(request.headers.get("Referer", ""))
         is_ours = page.netloc == request.get_host() and page.path.startswith("/")
         return redirect_to_login(

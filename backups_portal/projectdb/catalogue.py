@@ -200,7 +200,7 @@ TABLES: tuple[Table, ...] = (
         "configuration parameters",
         columns("id device_id key value sent"),
     ),
-    Table("series", "series", columns("id device_id variable type unit")),
+    Table("series", "variable names of devices", columns("id device_id variable type unit")),
     Table(
         "variable",
         "variables",

@@ -4,6 +4,7 @@ from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.refusals import RefusedError
 
 DEVICE_GONE = "A device of the target was deleted in the meantime."
+SHUT_DOWN = "{name} is shut down. Start it again on its Overview page, then try again."
 
 
 class TransferRefusedError(RefusedError):

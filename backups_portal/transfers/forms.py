@@ -31,9 +31,8 @@ OPTIONS = {
     "rule": Rule.SKIP.value,
     "unmatched": Unmatched.CREATE.value,
     "tag": "",
-    "kinds": None,
-    "without_devices": None,
 }
+RESOURCES = {"kinds": None, "without_devices": None}
 
 
 class ProjectField(forms.ModelChoiceField):
@@ -161,11 +160,19 @@ class TransferForm(forms.Form):
         return self.clock_zone.replace("_", " ")
 
     @property
-    def is_open(self) -> bool:
+    def has_options(self) -> bool:
         """Whether something among the options is wrong, or not as usual."""
+        return self._differs(OPTIONS)
+
+    @property
+    def has_resources(self) -> bool:
+        """Whether other resources than devices are chosen, or chosen wrongly."""
+        return self._differs(RESOURCES)
+
+    def _differs(self, folded: Mapping[str, str | None]) -> bool:
         return any(
             (self.is_bound and self[name].errors) or (self[name].value() or usual) != usual
-            for name, usual in OPTIONS.items()
+            for name, usual in folded.items()
         )
 
     def clean(self) -> JsonObject:

@@ -14,7 +14,7 @@ from backups_portal.lib.loggers import get_logger
 from backups_portal.projects.access import Permission, get_project
 from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
-from backups_portal.transfers.errors import TransferRefusedError
+from backups_portal.transfers.errors import SHUT_DOWN, TransferRefusedError
 from backups_portal.transfers.models import Transfer
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.source_names import check_names
@@ -85,7 +85,7 @@ def _check_running(*projects: Project | None) -> None:
         if project is None or project.state == Project.State.REMOVED:
             raise TransferRefusedError("One of the projects was removed.", status=CONFLICT)
         if project.state != Project.State.ACTIVE:
-            raise TransferRefusedError(f"{project.name} is shut down.", status=CONFLICT)
+            raise TransferRefusedError(SHUT_DOWN.format(name=project.name), status=CONFLICT)
 
 
 def _check_names(source: Project, choice: Choice) -> None:

@@ -22,6 +22,7 @@ from backups_portal.projects.access import Permission, RightLostError, hold_righ
 from backups_portal.projects.database_dsn import keyring, who_holds
 from backups_portal.projects.models import Project
 from backups_portal.transfers.errors import (
+    SHUT_DOWN,
     LockedOutError,
     StoppedError,
     TransferError,
@@ -262,7 +263,7 @@ class TransferJob(LeasedJob[Transfer]):
         if project is None or project.state == Project.State.REMOVED:
             raise TransferError(f"{name} was removed.", cause=Cause.REMOVED)
         if project.state != Project.State.ACTIVE:
-            raise TransferError(f"{name} is shut down.", cause=Cause.SHUT_DOWN)
+            raise TransferError(SHUT_DOWN.format(name=name), cause=Cause.SHUT_DOWN)
         return project
 
     def _check_wish(self) -> None:

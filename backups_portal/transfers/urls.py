@@ -29,10 +29,11 @@ VERBS = {
     "undo": request_undo,
 }
 
-# What a second press of a button finds done, or being done: it is no mistake.
-AGAIN = {
+# What a second press of a button finds done, or being done: it is no mistake. A dry run that is
+# done can be made again, so that a refusal then has another reason, which its owner has to read.
+AGAIN: dict[str, tuple[str, tuple[str, ...]]] = {
     "start": (Transfer.Work.MOVE, (Transfer.State.COMPLETED,)),
-    "plan": (Transfer.Work.PLAN, (Transfer.State.READY,)),
+    "plan": (Transfer.Work.PLAN, ()),
     "undo": (Transfer.Work.UNDO, (Transfer.State.UNDONE,)),
 }
 QUEUING = (start_move, retry_plan, request_undo)

@@ -98,7 +98,7 @@ def _iso(text: str) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _object(row: Row) -> Row:
+def api_object(row: Row) -> Row:
     """Write a row as the API's object: `settings` are keys beside the others."""
     columns = {
         RENAMED.get(name, name): value
@@ -109,7 +109,7 @@ def _object(row: Row) -> Row:
 
 
 def _plain(table: str) -> Callable[[Rows], list[Row]]:
-    return lambda rows: [_object(row) for row in rows(table)]
+    return lambda rows: [api_object(row) for row in rows(table)]
 
 
 def _grouped(rows: Iterable[Row], by: str) -> dict[str, list[Row]]:
@@ -123,7 +123,7 @@ def _devices(rows: Rows) -> list[Row]:
     parameters = _grouped(rows("device_parameter"), "device_id")
     return [
         {
-            **_object(row),
+            **api_object(row),
             "params": [
                 {key: item[key] for key in ("id", "key", "value", "sent")}
                 for item in parameters.get(row["id"], [])
@@ -141,7 +141,10 @@ def _devices(rows: Rows) -> list[Row]:
 def _dashboards(rows: Rows) -> list[Row]:
     widgets = _grouped(rows("widget"), "dashboard_id")
     return [
-        {**_object(row), "widgets": [_object(widget) for widget in widgets.get(row["id"], [])]}
+        {
+            **api_object(row),
+            "widgets": [api_object(widget) for widget in widgets.get(row["id"], [])],
+        }
         for row in rows("dashboard")
     ]
 
@@ -150,7 +153,7 @@ def _dictionaries(rows: Rows) -> list[Row]:
     languages = _grouped(rows("dictionary_language"), "dictionary_id")
     return [
         {
-            **_object(row),
+            **api_object(row),
             "languages": [
                 {
                     "dictionary": row["id"],
@@ -166,17 +169,17 @@ def _dictionaries(rows: Rows) -> list[Row]:
 
 
 def _secrets(rows: Rows) -> list[Row]:
-    return [{**_object(row), "value": None} for row in rows("secret")]
+    return [{**api_object(row), "value": None} for row in rows("secret")]
 
 
 def _profile(rows: Rows) -> Row | None:
-    found = [_object(row) for row in rows("profile")]
+    found = [api_object(row) for row in rows("profile")]
     allocation = dict.fromkeys(ALLOCATION, 0)
     return {**found[0], "account": None, "resource_allocation": allocation} if found else None
 
 
 def _run(rows: Rows) -> Row | None:
-    found = [_object(row) for row in rows("run_settings")]
+    found = [api_object(row) for row in rows("run_settings")]
     return found[0] if found else None
 
 

@@ -10,7 +10,7 @@ object of cells needs no list of ids. In snapshots of older versions, rows whose
 deleted have the number 0; now they are left out (orphan_rows.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +150,19 @@ def _is_in(cells: pa.Table, part: ChunkRange) -> npt.NDArray[np.bool_]:
     if part.end is not None:
         found &= chunks < part.end
     return found
+
+
+def renumber(cells: pa.Table, numbers: Mapping[int, int]) -> pa.Table:
+    """Give devices other numbers; `numbers` has the new ones by the old ones."""
+    if not numbers or not cells.num_rows:
+        return cells
+    old = np.array(sorted(numbers), np.int64)
+    new = np.array([numbers[number] for number in old.tolist()], np.int64)
+    devices = cells["device"].to_numpy().astype(np.int64)
+    places = np.minimum(np.searchsorted(old, devices), len(old) - 1)
+    renumbered = np.where(old[places] == devices, new[places], devices)
+    place = cells.schema.get_field_index("device")
+    return cells.set_column(place, CELL_SCHEMA.field(place), pa.array(renumbered, pa.int32()))
 
 
 def rows_by_chunk(cells: pa.Table) -> dict[int, int]:

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from snapshots.engine.day_device_counts import (
     SeriesDevices,
     add_cells,
     count_cells,
+    renumber,
     rows_by_chunk,
 )
 from snapshots.engine.difference import Difference, State, TableState, compare_states
@@ -122,9 +123,24 @@ def find_difference(storage: Storage, before: State, after: State) -> Difference
             "they cannot be compared.",
             cause=Cause.VERSION,
         )
-    return compare_states(
-        before, after, _cells_alone(storage, before, after), _cells_alone(storage, after, before)
+    numbers = _numbers_before(before, after)
+    difference = compare_states(
+        before,
+        after,
+        _cells_alone(storage, before, after),
+        renumber(_cells_alone(storage, after, before), numbers),
     )
+    return replace(difference, remade=frozenset(after.numbers[number] for number in numbers))
+
+
+def _numbers_before(before: State, after: State) -> dict[int, int]:
+    """Return the older numbers of devices that were deleted and made again, by their new ones."""
+    known = {device_id: number for number, device_id in before.numbers.items()}
+    return {
+        number: known[device_id]
+        for number, device_id in after.numbers.items()
+        if known.get(device_id, number) != number
+    }
 
 
 def _cells_alone(storage: Storage, state: State, other: State) -> pa.Table:

@@ -177,6 +177,7 @@ class Difference:
         unlocated: Ranges of chunks that differ although all of their cells look the same.
         same_devices: Names of the devices that both have, with the same rows.
         same_tables: Names of the tables that have the same rows.
+        remade: Ids of devices that were deleted and made again, so that no digest is the same.
     """
 
     tables: list[TableChange]
@@ -186,6 +187,7 @@ class Difference:
     unlocated: list[ChunkRange]
     same_devices: list[str] = field(default_factory=list, repr=False)
     same_tables: list[str] = field(default_factory=list)
+    remade: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:

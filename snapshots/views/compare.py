@@ -17,6 +17,7 @@ from snapshots.engine.errors import EngineError
 from snapshots.models import Snapshot, SnapshotQuerySet
 from snapshots.reports.contents import NO_DEVICE, label_of, labels_of
 from snapshots.reports.lost_rows import chunk_of, day_of
+from snapshots.reports.resource_lines import SHOWN_AS
 from snapshots.reports.snapshot_comparison import (
     MAX_ROWS_OF_PAGE,
     Compared,
@@ -147,6 +148,7 @@ class CompareView(SnapshotMixin, TemplateView):
             "groups": _grouped(page, names),
             "device_name": names.get(device_id or "", NO_DEVICE),
             "day": day,
+            "shown_as": SHOWN_AS,
             "tables": labels_of(_worst_first(difference.tables)),
             "unlocated": difference.unlocated,
             "devices_by_effect": Counter(change.effect for change in difference.devices),

@@ -13,6 +13,7 @@ from backups_portal.ui import formats, moments
 from backups_portal.ui.viewer_time_zone import viewers_zone
 from snapshots.engine.errors import EngineError
 from snapshots.forms import SearchForm
+from snapshots.models import Snapshot
 from snapshots.reports.lost_rows import MAX_DEVICES, Found, find_devices, find_rows
 
 log = get_logger(__name__)
@@ -33,6 +34,7 @@ class FindView(ProjectPermissionMixin, TemplateView):
         return {
             **super().get_context_data(**kwargs),
             "form": form,
+            "newest": Snapshot.objects.filter(project=self.project).not_newer().newest_good(),
             "now": timezone.now(),
             **(self.answer(**form.cleaned_data) if is_asked and form.is_valid() else {}),
         }

@@ -105,13 +105,15 @@
   });
 
   // What was sent after the session had ended is in its form again after signing in, but for what
-  // is accepted by a tick. Forms without the mark, as those with passwords, keep nothing.
+  // is accepted by a tick. Forms without the mark, as those with passwords, keep nothing. What a form
+  // had loaded is kept, too: by it the portal sees what others have changed meanwhile.
   const KEPT = "form:";
+  const HIDDEN = "[type=hidden]:not([name^=loaded])";
   const keyOf = (form) => `${KEPT}${location.pathname}#${form.id}`;
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || !("keep" in form.dataset)) return;
-    const isKept = ([name]) => !form.elements[name]?.matches?.("[type=hidden], [type=checkbox][required]");
+    const isKept = ([name]) => !form.elements[name]?.matches?.(`${HIDDEN}, [type=checkbox][required]`);
     const fields = [...new FormData(form)].filter(isKept);
     sessionStorage.setItem(keyOf(form), JSON.stringify(fields));
   });
@@ -128,7 +130,7 @@
   const refill = () => {
     waiting = waiting.filter((entry) => {
       const { form, name, value } = entry;
-      const fields = [...form.querySelectorAll(`[name="${CSS.escape(name)}"]:not([type=hidden])`)];
+      const fields = [...form.querySelectorAll(`[name="${CSS.escape(name)}"]:not(${HIDDEN})`)];
       const field = fields.find((one) => one.type !== "checkbox" || one.value === value);
       if (!field) {
         entry.standIn ??= standIn(form, name, value);
@@ -143,9 +145,15 @@
       return false;
     });
   };
+  const untick = (form, fields) => {
+    for (const box of form.querySelectorAll("[type=checkbox]")) {
+      box.checked &&= fields.some(([name, value]) => name === box.name && value === box.value);
+    }
+  };
   if (!isSignIn(location.pathname)) {
     for (const form of hasSignedIn ? document.querySelectorAll("form[data-keep]") : []) {
       const fields = JSON.parse(sessionStorage.getItem(keyOf(form)) ?? "[]");
+      if (fields.length) untick(form, fields);
       waiting.push(...fields.map(([name, value]) => ({ form, name, value })));
     }
     for (const key of Object.keys(sessionStorage)) if (key.startsWith(KEPT)) sessionStorage.removeItem(key);

@@ -81,6 +81,16 @@ def test_anonymous_goes_to_sign_in_and_back(client: Client, account: Account) ->
     assert response["Location"] == "/projects/fleet/charges/?page=2"
 
 
+def test_whose_session_ended_reads_that_nothing_was_done(client: Client, account: Account) -> None:
+    asked = client.post("/projects/fleet/shut-down/", {"name": "Fleet"})
+    page = client.get(asked["Location"]).text
+    assert "Your session has ended, so nothing was changed." in page
+    assert "Sign in to continue." not in page
+    # Said once, and only to who has sent something.
+    asked = client.get("/projects/fleet/shut-down/")
+    assert "session has ended" not in client.get(asked["Location"]).text
+
+
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example/", "javascript:x"])
 def test_sign_in_never_leads_elsewhere(client: Client, account: Account, elsewhere: str) -> None:
     assert sign_in(client, account.email, next=elsewhere)["Location"] == "/"

@@ -173,6 +173,40 @@ def test_devices_that_were_ticked_outlive_the_session(enter: Enter, scene: Scene
     expect(page.locator("input[type=hidden][name=devices]")).to_have_count(0)
 
 
+def test_settings_that_were_typed_outlive_the_session(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    project = factories.make_project_row(owner=scene.owner, name="Typed settings")
+    page.goto(f"/projects/{project.slug}/main-database/")
+    page.get_by_label("Backup retention period").fill("30")
+    # A colleague changes another setting meanwhile, which must stay.
+    MainDatabase.objects.filter(project=project).update(proof_policy="off")
+    end_session(page)
+    page.get_by_role("button", name="Save backup settings").click()
+    expect(page.get_by_text("nothing was changed")).to_be_visible()
+    sign_in_again(page, scene.owner)
+    expect(page.get_by_label("Backup retention period")).to_have_value("30")
+    page.get_by_role("button", name="Save backup settings").click()
+    expect(page.get_by_text("Your backup settings are saved.")).to_be_visible()
+    saved = MainDatabase.objects.get(project=project)
+    assert (saved.retention_days, saved.proof_policy) == (30, "off")
+
+
+def test_boxes_that_were_unticked_outlive_the_session(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    project = factories.make_project_row(owner=scene.owner, name="Unticked")
+    page.goto(f"/projects/{project.slug}/notifications/")
+    boxes = page.locator("input[name=wanted]")
+    ticked = "all => all.map((one) => one.checked)"
+    wanted = [False, *boxes.evaluate_all(ticked)[1:]]
+    assert any(wanted)
+    boxes.first.uncheck()
+    end_session(page)
+    page.get_by_role("button", name="Save notifications").click()
+    sign_in_again(page, scene.owner)
+    expect(boxes.first).not_to_be_checked()
+    assert boxes.evaluate_all(ticked) == wanted
+
+
 def test_nothing_is_seen_after_signing_out(enter: Enter, scene: Scene) -> None:
     page = enter(scene.owner).new_page()
     page.goto(f"/projects/{scene.project.slug}/backups/")

@@ -20,6 +20,7 @@ from backups_portal.accounts.models import Account
 from backups_portal.audit.models import AuditEvent
 from backups_portal.billing.models import Charge
 from backups_portal.projects.models import Project
+from backups_portal.ui import moments
 from restores.models import Restore
 from restores.sought_rows import SoughtRows
 from restores.tasks import run_restore
@@ -96,6 +97,22 @@ class TestConfirmation:
             assert part in text
         assert "Analysis: Analysis console logs and code." in text
         assert "Files: uploaded files and file attachments." in text
+
+    def test_how_long_it_takes_is_told_by_another_backup_if_its_own_was_not_measured(
+        self, client: Client, project: Project
+    ) -> None:
+        now = timezone.now()
+        asked = factories.make_snapshot(project, taken_at=now - timedelta(days=3))
+        assert "took" not in text_of(client.get(self.url(asked)))
+        for days, seconds in ((1, 90), (2, 30)):
+            measured = factories.make_snapshot(project, taken_at=now - timedelta(days=days))
+            Snapshot.objects.filter(pk=measured.pk).update(restore_seconds=seconds, rows=2_000)
+        other = factories.make_project_row(owner=project.created_by)
+        elsewhere = factories.make_snapshot(other, taken_at=now)
+        Snapshot.objects.filter(pk=elsewhere.pk).update(restore_seconds=5)
+        day = moments.day((now - timedelta(days=1)).date())
+        said = f"The backup of {day}, with 2,000 rows, was restored in 1 min 30 s"
+        assert said in text_of(client.get(self.url(asked)))
 
     def test_other_restores_of_the_same_backup(
         self, client: Client, project: Project, owner: Account
@@ -356,6 +373,6 @@ def test_pages_ask_as_often_with_much_around_them(
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
     # Session, account, membership, snapshot, its restores, whether the name is free or asked for,
-    # and how many restores the account has under way.
-    with django_assert_num_queries(8):
+    # how many restores the account has under way, and how long another backup took.
+    with django_assert_num_queries(9):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")

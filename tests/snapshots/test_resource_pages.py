@@ -1,5 +1,7 @@
 """An owner reads the resources inside a backup; what opens something is not shown."""
 
+import re
+
 import psycopg
 import pytest
 from django.test import Client
@@ -12,7 +14,7 @@ from backups_portal.projects.models import Project
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 from snapshots.models import Snapshot
-from snapshots.reports import device_reading
+from snapshots.reports import device_reading, resource_lines
 from tests.projectdatabases import DEVICE
 from tests.takensnapshots import taken
 
@@ -31,6 +33,16 @@ def snapshot(live_project: Project, client: Client, token: list[str]) -> Snapsho
     device_reading._recalled.cache_clear()
     with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
         source.execute("INSERT INTO dashboard (id, label) VALUES (repeat('a', 24), 'Fleet <b>')")
+        source.execute(
+            "UPDATE device SET last_input = '2026-03-01', tags = %s",
+            [Jsonb([{"key": "fleet", "value": "north"}])],
+        )
+        source.execute(
+            "INSERT INTO device_parameter (id, device_id, key, value, sent) VALUES"
+            " (repeat('1', 24), %(device)s, 'depot', 'Kiel', true),"
+            " (repeat('2', 24), %(device)s, 'wifi_password', %(secret)s, true)",
+            {"device": DEVICE, "secret": SECRETS[0]},
+        )
         source.execute(
             "INSERT INTO widget (id, dashboard_id, settings)"
             " VALUES (repeat('b', 24), repeat('a', 24), %s)",
@@ -91,6 +103,22 @@ def test_settings_of_an_action_without_what_opens_something(
         assert text in page
     for secret in SECRETS:
         assert secret not in page
+
+
+def test_devices_with_their_tags_and_parameters(client: Client, snapshot: Snapshot) -> None:
+    page = read(client, snapshot, "devices")
+    shown = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    for text in ("Truck", DEVICE, "Tags fleet north", "Configuration parameters depot Kiel"):
+        assert text in shown
+    assert shown.count("depot") == 1
+    assert re.search("Last input 1 Mar 2026|Last input 1 Mar, ", shown)
+    assert SECRETS[0] not in page
+
+
+def test_two_tags_of_one_key_are_both_shown() -> None:
+    tags = [{"key": "fleet", "value": "north"}, {"key": "fleet", "value": "south"}]
+    (shown,) = resource_lines._settings({"tags": tags}, iter(range(10)), 0)
+    assert [one.label for one in shown.inner] == ["1. fleet", "2. fleet"]
 
 
 def test_texts_of_a_dictionary(client: Client, snapshot: Snapshot) -> None:

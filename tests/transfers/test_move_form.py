@@ -212,6 +212,36 @@ class TestDevicesToMove:
         assert "(the source)" not in page
         assert not Transfer.objects.exists()
 
+    @pytest.mark.parametrize(
+        ("chosen", "opened"),
+        [
+            ({}, [False, False]),
+            ({"kinds": ["dashboard"]}, [True, False]),
+            ({"without_devices": "on"}, [True, False]),
+            ({"variables": "humidity"}, [False, True]),
+        ],
+    )
+    def test_what_is_chosen_is_not_folded_away(
+        self,
+        visitor: Client,
+        backup: Project,
+        live: Project,
+        chosen: dict[str, Any],
+        opened: list[bool],
+    ) -> None:
+        page = self.ask(visitor, posted(backup, live, show="1", **chosen), backup)
+        folds = re.findall(r'<details class="options"([^>]*)>\s*<summary>([^<]*)<', page)
+        assert [title for _, title in folds] == [
+            "Dashboards, actions and other resources",
+            "Options",
+        ]
+        assert ["open" in attributes for attributes, _ in folds] == opened
+
+    def test_a_zone_is_not_said_to_be_the_viewers_that_is_the_projects(
+        self, visitor: Client, backup: Project
+    ) -> None:
+        assert "Times are in UTC." in visitor.get(page_of(backup)).text
+
     def test_a_refused_form_keeps_what_was_ticked(
         self, visitor: Client, backup: Project, live: Project
     ) -> None:

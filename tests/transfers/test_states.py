@@ -276,6 +276,22 @@ def test_a_second_press_finds_what_the_first_began(
     assert transfer.attempts == 0
 
 
+@pytest.mark.parametrize("verb", ["start", "plan"])
+def test_what_a_project_that_is_shut_down_refuses_is_said_with_the_cure(
+    client: Client, verb: str
+) -> None:
+    owner = factories.make_account()
+    client.force_login(owner)
+    target = factories.make_project_row(owner=owner)
+    source = factories.make_project_row(
+        owner=owner, name="Rescued", state="shut_down", shut_down_at=timezone.now()
+    )
+    transfer = factories.make_transfer(source, target, requested_by=owner, **READY)
+    answer = client.post(f"/projects/{source.slug}/transfers/{transfer.pk}/{verb}/")
+    assert answer.status_code == 409
+    assert "Rescued is shut down. Start it again on its Overview page" in text(answer.content)
+
+
 READY = {"work": "plan", "state": "ready", "plan": PLAN}
 FAILED = {"state": "failed", "reason": "A database refused."}
 

@@ -247,7 +247,10 @@ def test_a_target_that_is_shut_down_in_the_middle(
     start_move(transfer=transfer, actor=owner)
     Project.objects.filter(pk=live.pk).update(state=Project.State.SHUT_DOWN)
     transfer = run(transfer)
-    assert (transfer.state, transfer.reason) == ("failed", "Cold Chain is shut down.")
+    assert (transfer.state, transfer.reason) == (
+        "failed",
+        "Cold Chain is shut down. Start it again on its Overview page, then try again.",
+    )
     with pytest.raises(TransferRefusedError, match="shut down"):
         start_move(transfer=transfer, actor=owner)
     Project.objects.filter(pk=live.pk).update(state=Project.State.ACTIVE)

@@ -146,6 +146,34 @@ def test_a_device_that_was_deleted_and_one_with_another_name(
     ]
 
 
+@pytest.mark.parametrize("seven", [9, 5])
+def test_a_device_that_was_made_again_has_lost_nothing(
+    backups: Backups, source: Connection, before: Manifest, seven: int
+) -> None:
+    """A move brings a deleted device back under its id, and its rows under other series."""
+    add_van(source)
+    add_rows(source, 0, 2, series=7)
+    first = backups.take()
+    source.execute("DELETE FROM variable WHERE series_id = 7")
+    source.execute("DELETE FROM device WHERE id = %s", [VAN])
+    source.execute("INSERT INTO device (id, name, type) VALUES (%s, 'Van', 'mutable')", [VAN])
+    source.execute(
+        "INSERT INTO series (id, device_id, variable, type) VALUES (%s, %s, 'speed', 'number')",
+        [seven, VAN],
+    )
+    add_rows(source, 0, 2, series=seven)
+    for difference in (
+        compare_with_now(backups, first, first),
+        compare(backups, first, backups.take()),
+    ):
+        assert difference.devices == [DeviceChange(VAN, "Van", Change.CHANGED, days=1)]
+        assert (difference.lost, difference.gained) == (0, 0)
+        assert difference.of_device(VAN) == [CellChange(DAY, VAN, 2, 2)]
+        assert difference.remade == {VAN}
+    add_rows(source, 1, 3, series=seven)
+    assert compare_with_now(backups, first, first).gained == 3
+
+
 def test_only_objects_that_one_of_them_has_alone_are_opened(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,32 @@ class TestPage:
         assert found == ["Zeppelin", "Truck", "Aeroplane"]
         assert effects(page) == ["Lost", "Gained"]
         assert "The device is gone" in page
+        # What they were is inside the older backup.
+        inside = f"/projects/{live_project.slug}/backups/{first.pk}/resources/?kind=devices"
+        assert f'href="{inside}"' in page
+        assert client.get(inside).status_code == 200
+
+    def test_a_device_that_came_back_is_not_said_to_have_lost_rows(
+        self, client: Client, live_project: Project, source: Connection
+    ) -> None:
+        client.force_login(live_project.created_by)
+        first = taken(live_project, 1)
+        rows = "SELECT 9, time, number_value, group_key FROM kept"
+        source.execute("CREATE TEMPORARY TABLE kept AS SELECT * FROM variable")
+        source.execute("DELETE FROM variable")
+        source.execute("DELETE FROM device")
+        source.execute(
+            "INSERT INTO device (id, name, type) VALUES (%s, 'Truck', 'mutable')", [DEVICE]
+        )
+        source.execute(
+            "INSERT INTO series (id, device_id, variable, type, unit)"
+            " VALUES (9, %s, 'temperature_1', 'number', 'C')",
+            [DEVICE],
+        )
+        source.execute(f"INSERT INTO variable (series_id, time, number_value, group_key) {rows}")
+        page = compare(client, first, "with=now")
+        assert sums(page) == ["0", "0"]
+        assert "Deleted and made again since" in page
 
     def test_other_values_are_told_and_what_is_the_same_is_folded(
         self, client: Client, live_project: Project, source: Connection
@@ -288,6 +314,18 @@ class TestFind:
         settings.SNAPSHOT_STORAGE = "nowhere://"
         page = find(client, pair[0].project, "device=truck")
         assert "No backup could be searched" in page
+
+    def test_who_does_not_know_what_is_lost_is_shown_all_that_changed(
+        self, client: Client, pair: tuple[Snapshot, Snapshot]
+    ) -> None:
+        newest = pair[1]
+        address = f"/projects/{newest.project.slug}/backups/{newest.pk}/compare/?with=now"
+        for query in ("", "device=nobody", "device=truck"):
+            page = find(client, newest.project, query)
+            assert "Not sure what is lost?" in page
+            assert f'href="{address}"' in page
+        Snapshot.objects.all().delete()
+        assert "Not sure what is lost?" not in find(client, newest.project, "")
 
     def test_wrong_input(self, client: Client, live_project: Project) -> None:
         client.force_login(live_project.created_by)
