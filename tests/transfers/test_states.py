@@ -63,7 +63,7 @@ FOUND = "No records match what you selected."
 STATES: list[tuple[str, str, dict[str, Any], Collection[str], Collection[str]]] = [
     ("plan", "queued", {}, ["Dry run queued", "Nothing is moved yet"], [AGREE, FOUND]),
     ("plan", "running", {}, ["Cancel"], [AGREE, FOUND, "Pause"]),
-    ("plan", "ready", {"plan": PLAN}, ["Ready to move", FOUND], [AGREE, "Nothing was"]),
+    ("plan", "ready", {"plan": PLAN}, ["Nothing to move", FOUND], [AGREE, "Nothing was", "Ready"]),
     ("plan", "failed", {"reason": "No."}, ["Dry run failed", "Dry run again"], [AGREE]),
     ("plan", "cancelled", {"plan": PLAN}, ["Cancelled", "Nothing was moved."], [AGREE]),
     ("plan", "cancelled", {}, ["Cancelled", "Nothing was moved.", "Move data again"], [AGREE]),
