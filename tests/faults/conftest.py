@@ -122,6 +122,10 @@ class SharedWorker:
     def leave(self) -> None:
         """Take its messages away, and let it live if it does nothing soon."""
         app.control.purge()
+        if self._process is None or self._process.poll() is not None:
+            # It would be asked for ten seconds what it does.
+            self.end()
+            return
         deadline = monotonic() + IDLE_SECONDS
         while not self._is_idle():
             if monotonic() > deadline:

@@ -18,6 +18,8 @@ from backups_portal.projectdb.provisioning import database_name
 from tests.hostile import LIMITS, SINCE_17, STYLES, hostile
 from tests.projectdatabases import main_database
 
+pytestmark = pytest.mark.server_version
+
 ROOT = Path(__file__).parents[2]
 # Where a session may be opened without pgsession.connect, and the one call there.
 ELSEWHERE = {

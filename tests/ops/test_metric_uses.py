@@ -17,7 +17,7 @@ from restores.models import Proof
 from tests import factories
 from tests.ops.test_alert_rules import RULES
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
 ROOT = Path(__file__).parents[2]
 ALERTS_PAGE = ROOT / ".github" / "docs" / "alerts-and-causes.md"
 

@@ -26,7 +26,7 @@ from snapshots.storages.storage_signs import storage_sign
 from tests import factories
 from tests.ops.test_alert_rules import RULES
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
 
 
 def figures() -> dict[tuple[str, ...], float]:

@@ -15,7 +15,7 @@ from snapshots.models import Snapshot, SnapshotCopy
 from tests import factories
 from tests.ops.test_metrics import figures, firing
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
 
 
 class TestNone:

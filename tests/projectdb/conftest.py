@@ -8,7 +8,7 @@ from tests.projectdatabases import Connection, Target, main_database, open_datab
 
 
 @pytest.fixture
-def target() -> Iterator[Target]:
+def target(project_server: str) -> Iterator[Target]:
     with main_database() as made:
         yield made
 

@@ -188,6 +188,7 @@ def test_one_whose_maker_was_killed_goes_with_its_database(
     assert roles_of(filled.prefix) == set()
 
 
+@pytest.mark.usefixtures("project_server")
 def test_a_portal_that_is_no_superuser_makes_and_drops_it(second_portal: tuple[str, str]) -> None:
     url, other = second_portal
     prefix = secrets.token_hex(4)

@@ -11,6 +11,8 @@ from backups_portal.projectdb import pg_binary_copy
 from backups_portal.projectdb.pg_binary_copy import COPY_TABLE, MANY, encode_table
 from tests.projectdatabases import Target, add_device, main_database, open_database
 
+pytestmark = pytest.mark.usefixtures("project_server")
+
 SCHEMA = pa.schema(
     [
         ("series_id", pa.int32()),

@@ -28,6 +28,8 @@ from backups_portal.projectdb.provisioning import (
 from backups_portal.projects.project_creation import installation
 from tests.projectdatabases import Target, main_database
 
+pytestmark = pytest.mark.usefixtures("project_server")
+
 VERIFIER = re.compile(r" PASSWORD 'SCRAM-SHA-256\$1:[\w+/=]{24}\$[\w+/=]{44}:[\w+/=]{44}'")
 
 

@@ -16,6 +16,8 @@ from backups_portal.projectdb.schema_upgrade import upgrade_database
 from backups_portal.projects.project_creation import installation
 from tests.projectdatabases import DEVICE, Connection, add_device, main_database, open_database
 
+pytestmark = pytest.mark.usefixtures("project_server")
+
 # What makes marks say less than happened, or the next backup take over what it should read.
 TRACKING = [
     "INSERT INTO change_mark VALUES (1, 1)",

@@ -27,7 +27,7 @@ from backups_portal.projects.models import DatabaseServer, Project
 from backups_portal.projects.servers import check_servers, choose_server, register_server
 from tests.factories import NOWHERE, make_account, make_project_row
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
 
 
 def server(name: str, *, url: str = NOWHERE, **fields: Any) -> DatabaseServer:

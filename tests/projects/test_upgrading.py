@@ -20,6 +20,8 @@ from backups_portal.projects.project_creation import installation
 from tests.factories import make_project_row
 from tests.projectdatabases import Connection, Target, main_database, open_database
 
+pytestmark = pytest.mark.server_version
+
 LACKING = (
     "DROP INDEX device_name",
     "DROP TABLE transfer_resource CASCADE",

@@ -26,7 +26,7 @@ def owner(transactional_db: None) -> Account:
 
 
 @pytest.fixture
-def project(owner: Account, storage_url: str) -> Iterator[Project]:
+def project(owner: Account, storage_url: str, project_server: str) -> Iterator[Project]:
     """A project with a real database of ten readings; it and its restores are dropped."""
     project = create_project(name="Cold Chain", owner=owner, settings=SETTINGS)
     with open_database(Target(project_dsn(project), project.prefix)) as connection:

@@ -61,7 +61,7 @@ def rebuild(target: Target) -> list[str]:
 
 
 @pytest.fixture
-def backups(storage_url: str) -> Iterator[Backups]:
+def backups(storage_url: str, project_server: str) -> Iterator[Backups]:
     """Backups of a database of three days."""
     with main_database() as source:
         with open_database(source) as connection:

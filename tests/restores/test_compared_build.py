@@ -28,6 +28,8 @@ from tests.projectdatabases import (
 )
 from tests.softlimit import soft_limit
 
+pytestmark = pytest.mark.usefixtures("project_server")
+
 # What holds the moment, what builds, and what reads.
 CONNECTIONS = 3
 

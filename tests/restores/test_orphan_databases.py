@@ -32,7 +32,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=3)
 
 
 @pytest.fixture
-def server(transactional_db: None) -> Iterator[DatabaseServer]:
+def server(transactional_db: None, project_server: str) -> Iterator[DatabaseServer]:
     """Whatever a test leaves on it is dropped."""
     server = register_server("main", settings.PROJECT_DATABASE_URL)
     before = databases()

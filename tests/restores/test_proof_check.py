@@ -25,7 +25,7 @@ DAYS = 24
 
 @pytest.fixture
 def manifest_and_restored(
-    storage_url: str, monkeypatch: pytest.MonkeyPatch
+    storage_url: str, project_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Manifest, Target]]:
     """A backup in which every day is a range, and its restore, of several blocks."""
     monkeypatch.setattr(segment_plan, "TARGET_ROWS", 1)

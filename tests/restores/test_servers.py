@@ -51,6 +51,7 @@ def backup(project: Project, *, days: int) -> Snapshot:
     return Snapshot.objects.filter(project=project).latest("scheduled_for")
 
 
+@pytest.mark.server_version
 def test_a_project_moves_to_another_server_and_one_that_is_away_hurts_only_its_own(
     second: Cluster, project: Project, snapshot: Snapshot, client: Client, tmp_path: Path
 ) -> None:

@@ -70,14 +70,14 @@ def taken(storage_url: str, *, days: int) -> Backup:
 
 
 @pytest.fixture
-def backup(storage_url: str) -> Backup:
+def backup(storage_url: str, project_server: str) -> Backup:
     made = taken(storage_url, days=DAYS)
     assert len(made.manifest.of("variable")) == DAYS
     return made
 
 
 @pytest.fixture
-def target() -> Iterator[Target]:
+def target(project_server: str) -> Iterator[Target]:
     with main_database() as made:
         yield made
 

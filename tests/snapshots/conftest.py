@@ -23,7 +23,9 @@ def stored(settings: Any, tmp_path: Path) -> Storage:
 
 
 @pytest.fixture
-def live_project(db: None, settings: Any, stored: Storage) -> Iterator[Project]:
+def live_project(
+    db: None, settings: Any, stored: Storage, project_server: str
+) -> Iterator[Project]:
     """A project whose main database exists and holds one device with ten readings."""
     with main_database() as target:
         with open_database(target) as connection:
@@ -33,7 +35,7 @@ def live_project(db: None, settings: Any, stored: Storage) -> Iterator[Project]:
             prefix=target.prefix,
             database=f"bp_{target.prefix}",
             role=f"bp_{target.prefix}",
-            server=register_server("main", settings.PROJECT_DATABASE_URL),
+            server=register_server("main", project_server),
             sealed_password=keyring().seal("secret", PASSWORD_PURPOSE),
         )
 

@@ -332,6 +332,7 @@ def lines_of(page: str) -> list[str]:
     return [part.partition('points="')[2].partition('"')[0] for part in page.split("<polyline")[1:]]
 
 
+@pytest.mark.server_version
 def test_a_chart_shows_the_loss_beside_the_backup(client: Client, snapshot: Snapshot) -> None:
     page = read(client, snapshot, CHART)
     (line,) = lines_of(page)

@@ -78,6 +78,8 @@ def test_the_page_does_not_wait_for_the_size_of_the_database(
     assert not asked
 
 
+@pytest.mark.server_version
+@pytest.mark.usefixtures("project_server")
 @pytest.mark.parametrize("role", ["owner", "collaborator"])
 def test_the_size_of_the_database_is_measured_now(client: Client, role: str) -> None:
     account = factories.make_account()

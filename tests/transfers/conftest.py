@@ -21,7 +21,7 @@ EMPTIED = (
 
 
 @pytest.fixture(scope="package")
-def databases() -> Iterator[tuple[Target, Target]]:
+def databases(project_server: str) -> Iterator[tuple[Target, Target]]:
     """A source and a target."""
     with main_database() as source, main_database() as target:
         yield source, target
@@ -52,7 +52,7 @@ def owner(transactional_db: None) -> Account:
 
 
 @pytest.fixture
-def backup(owner: Account) -> Iterator[Project]:
+def backup(owner: Account, project_server: str) -> Iterator[Project]:
     """A project with a truck of ten readings; it and every other project are dropped."""
     project = make_project(owner, "Cold Chain (restored)")
     add_truck(project)

@@ -104,7 +104,7 @@ def source(backup: Project) -> Project:
 
 
 @pytest.fixture
-def source_and_target() -> Iterator[tuple[Target, Target]]:
+def source_and_target(project_server: str) -> Iterator[tuple[Target, Target]]:
     """The same rows without a portal around them, and an empty database."""
     with main_database() as source, main_database() as target:
         add_device(source, DEVICE, "Truck")

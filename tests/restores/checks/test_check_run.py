@@ -47,7 +47,7 @@ ODD = [
 
 
 @pytest.fixture(scope="module")
-def target() -> Iterator[Target]:
+def target(project_server: str) -> Iterator[Target]:
     """Ten readings from 0 to 1.125 at the start, and what is odd on another device."""
     with main_database() as made, open_database(made) as connection:
         add_device(connection)

@@ -15,7 +15,7 @@ def storage(tmp_path: Path) -> Storage:
 
 
 @pytest.fixture
-def backups(storage: Storage) -> Iterator[Backups]:
+def backups(storage: Storage, project_server: str) -> Iterator[Backups]:
     with main_database() as source:
         yield Backups(source, storage)
 

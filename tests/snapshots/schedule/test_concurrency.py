@@ -152,9 +152,11 @@ def test_many_workers_at_once_do_not_exceed_it() -> None:
 
 
 @pytest.fixture
-def source_databases(transactional_db: None, storage_url: str) -> Iterator[list[Target]]:
+def source_databases(
+    transactional_db: None, storage_url: str, project_server: str
+) -> Iterator[list[Target]]:
     """Main databases of three projects on a server that takes one snapshot at a time."""
-    server = register_server("main", settings.PROJECT_DATABASE_URL)
+    server = register_server("main", project_server)
     DatabaseServer.objects.update(max_snapshots=1)
     with ExitStack() as stack:
         targets = [stack.enter_context(main_database()) for _ in range(3)]
