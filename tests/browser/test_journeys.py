@@ -8,11 +8,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.conf import settings
 from django.utils import timezone
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, expect
 
-from backups_portal.accounts.models import Account
 from backups_portal.billing.models import Charge
 from backups_portal.evidence.evidence_key import public_key
 from backups_portal.evidence.signed_envelope import read_evidence
@@ -79,17 +77,6 @@ def wait_for(hand: Hand, result: Locator) -> None:
     expect(result).to_be_visible(timeout=SOON)
 
 
-def end_session(page: Page) -> None:
-    """Make the browser as it is once its session has ended."""
-    page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
-
-
-def sign_in_again(page: Page, account: Account) -> None:
-    page.get_by_label("E-mail").fill(account.email)
-    page.get_by_label("Password").fill(factories.PASSWORD)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-
-
 @pytest.mark.parametrize("way", WAYS)
 def test_from_the_first_sign_in_to_the_empty_state(enter: Enter, scene: Scene, way: str) -> None:
     person = hand(way, enter)
@@ -143,78 +130,6 @@ def test_who_goes_back_after_a_restore_has_accepted_nothing_again(
     page.go_back()
     expect(accept).not_to_be_checked()
     expect(page.get_by_text("This is not the first restore of this backup")).to_be_visible()
-
-
-def test_what_was_typed_outlives_the_session(enter: Enter, scene: Scene) -> None:
-    page = enter(scene.owner).new_page()
-    page.goto(scene.url("restore-confirm"))
-    page.get_by_label("Name of the new project").fill("Typed before")
-    page.get_by_label("I accept these charges").check()
-    end_session(page)
-    page.get_by_role("button", name="Create project from backup").click()
-    sign_in_again(page, scene.owner)
-    expect(page.get_by_label("Name of the new project")).to_have_value("Typed before")
-    expect(page.get_by_label("I accept these charges")).not_to_be_checked()
-    page.goto(scene.url("restore-confirm"))
-    expect(page.get_by_label("Name of the new project")).not_to_have_value("Typed before")
-
-
-def test_devices_that_were_ticked_outlive_the_session(enter: Enter, scene: Scene) -> None:
-    page = enter(scene.owner).new_page()
-    page.goto(f"/projects/{scene.project.slug}/transfers/")
-    page.get_by_role("checkbox", name=re.compile("^Truck")).check()
-    page.locator("#id_since").fill("2026-11-01T10:00")
-    end_session(page)
-    page.get_by_role("button", name="Start the dry run").click()
-    sign_in_again(page, scene.owner)
-    expect(page.get_by_role("checkbox", name=re.compile("^Truck"))).to_be_checked()
-    expect(page.locator("#id_since")).to_have_value("2026-11-01T10:00")
-    # Nothing is left of what stood for it until the list was there.
-    expect(page.locator("input[type=hidden][name=devices]")).to_have_count(0)
-
-
-def test_settings_that_were_typed_outlive_the_session(enter: Enter, scene: Scene) -> None:
-    page = enter(scene.owner).new_page()
-    project = factories.make_project_row(owner=scene.owner, name="Typed settings")
-    page.goto(f"/projects/{project.slug}/main-database/")
-    page.get_by_label("Backup retention period").fill("30")
-    # A colleague changes another setting meanwhile, which must stay.
-    MainDatabase.objects.filter(project=project).update(proof_policy="off")
-    end_session(page)
-    page.get_by_role("button", name="Save backup settings").click()
-    expect(page.get_by_text("nothing was changed")).to_be_visible()
-    sign_in_again(page, scene.owner)
-    expect(page.get_by_label("Backup retention period")).to_have_value("30")
-    page.get_by_role("button", name="Save backup settings").click()
-    expect(page.get_by_text("Your backup settings are saved.")).to_be_visible()
-    saved = MainDatabase.objects.get(project=project)
-    assert (saved.retention_days, saved.proof_policy) == (30, "off")
-
-
-def test_boxes_that_were_unticked_outlive_the_session(enter: Enter, scene: Scene) -> None:
-    page = enter(scene.owner).new_page()
-    project = factories.make_project_row(owner=scene.owner, name="Unticked")
-    page.goto(f"/projects/{project.slug}/notifications/")
-    boxes = page.locator("input[name=wanted]")
-    ticked = "all => all.map((one) => one.checked)"
-    wanted = [False, *boxes.evaluate_all(ticked)[1:]]
-    assert any(wanted)
-    boxes.first.uncheck()
-    end_session(page)
-    page.get_by_role("button", name="Save notifications").click()
-    sign_in_again(page, scene.owner)
-    expect(boxes.first).not_to_be_checked()
-    assert boxes.evaluate_all(ticked) == wanted
-
-
-def test_nothing_is_seen_after_signing_out(enter: Enter, scene: Scene) -> None:
-    page = enter(scene.owner).new_page()
-    page.goto(f"/projects/{scene.project.slug}/backups/")
-    end_session(page)
-    page.goto("/sign-in/")
-    page.go_back()
-    expect(page.get_by_label("Password")).to_be_visible()
-    expect(page.get_by_text(scene.project.name)).to_have_count(0)
 
 
 @pytest.mark.parametrize("way", WAYS)
