@@ -1,5 +1,6 @@
 """Read the states that are compared: snapshots, and a database as it is."""
 
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -123,24 +124,31 @@ def find_difference(storage: Storage, before: State, after: State) -> Difference
             "they cannot be compared.",
             cause=Cause.VERSION,
         )
-    numbers = _numbers_before(before, after)
+    numbers = _numbers_as_before(before, after)
+    names = {numbers.get(number, number): device for number, device in after.numbers.items()}
     difference = compare_states(
         before,
-        after,
+        replace(after, numbers=names),
         _cells_alone(storage, before, after),
         renumber(_cells_alone(storage, after, before), numbers),
     )
-    return replace(difference, remade=frozenset(after.numbers[number] for number in numbers))
+    remade = (after.numbers[number] for number, old in numbers.items() if old in before.numbers)
+    return replace(difference, remade=frozenset(remade))
 
 
-def _numbers_before(before: State, after: State) -> dict[int, int]:
-    """Return the older numbers of devices that were deleted and made again, by their new ones."""
-    known = {device_id: number for number, device_id in before.numbers.items()}
-    return {
-        number: known[device_id]
-        for number, device_id in after.numbers.items()
-        if known.get(device_id, number) != number
+def _numbers_as_before(before: State, after: State) -> dict[int, int]:
+    """Return other numbers for devices of `after`, by their own.
+
+    One that was deleted and made again has the older number, and a new one a free number if its own
+    was another device's.
+    """
+    known = {device: number for number, device in before.numbers.items()}
+    free = itertools.count(max([*before.numbers, *after.numbers], default=0) + 1)
+    numbers = {
+        number: known.get(device) or (next(free) if number in before.numbers else number)
+        for number, device in after.numbers.items()
     }
+    return {own: number for own, number in numbers.items() if own != number}
 
 
 def _cells_alone(storage: Storage, state: State, other: State) -> pa.Table:

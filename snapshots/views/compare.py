@@ -146,6 +146,7 @@ class CompareView(SnapshotMixin, TemplateView):
             "view": view,
             "page": page,
             "groups": _grouped(page, names),
+            "device_id": device_id,
             "device_name": names.get(device_id or "", NO_DEVICE),
             "day": day,
             "shown_as": SHOWN_AS,

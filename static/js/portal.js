@@ -105,15 +105,17 @@
   });
 
   // What was sent after the session had ended is in its form again after signing in, but for what
-  // is accepted by a tick. Forms without the mark, as those with passwords, keep nothing. What a form
-  // had loaded is kept, too: by it the portal sees what others have changed meanwhile.
+  // is accepted by a tick, and for web addresses, which may hold a secret. Forms without the mark, as
+  // those with passwords, keep nothing. What a form had loaded is kept, too: by it the portal sees
+  // what others have changed meanwhile. Whoever signs in next with another account sees none of it.
   const KEPT = "form:";
   const HIDDEN = "[type=hidden]:not([name^=loaded])";
-  const keyOf = (form) => `${KEPT}${location.pathname}#${form.id}`;
+  const NOT_KEPT = `${HIDDEN}, [type=checkbox][required], [type=url]`;
+  const keyOf = (form) => `${KEPT}${document.body.dataset.account}:${location.pathname}#${form.id}`;
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || !("keep" in form.dataset)) return;
-    const isKept = ([name]) => !form.elements[name]?.matches?.(`${HIDDEN}, [type=checkbox][required]`);
+    const isKept = ([name]) => !form.elements[name]?.matches?.(NOT_KEPT);
     const fields = [...new FormData(form)].filter(isKept);
     sessionStorage.setItem(keyOf(form), JSON.stringify(fields));
   });

@@ -1,4 +1,4 @@
-"""After a session what was typed is there again for who typed it, and nothing else to see."""
+"""What becomes of a page whose session ends while somebody has it open."""
 
 import re
 
@@ -7,7 +7,7 @@ from django.conf import settings
 from playwright.sync_api import Page, expect
 
 from backups_portal.accounts.models import Account
-from backups_portal.projects.models import MainDatabase
+from backups_portal.projects.models import MainDatabase, Membership
 from tests import factories
 from tests.browser.conftest import Enter, Portal
 from tests.browser.scene import Scene
@@ -89,6 +89,38 @@ def test_boxes_that_were_unticked_outlive_the_session(enter: Enter, scene: Scene
     sign_in_again(page, scene.owner)
     expect(boxes.first).not_to_be_checked()
     assert boxes.evaluate_all(ticked) == wanted
+
+
+def test_who_signs_in_next_does_not_see_what_another_typed(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    project = factories.make_project_row(owner=scene.owner, name="Two owners")
+    other = factories.make_account("other-owner@example.com")
+    factories.make_membership(project, other, Membership.Role.OWNER)
+    page.goto(f"/projects/{project.slug}/members/")
+    page.get_by_label("E-mail").fill("secret-hire@example.com")
+    end_session(page)
+    page.get_by_role("button", name="Invite").click()
+    sign_in_again(page, other)
+    expect(page.get_by_role("button", name="Invite")).to_be_visible()
+    expect(page.get_by_label("E-mail")).to_have_value("")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_an_address_that_may_hold_a_secret_is_not_kept(enter: Enter, scene: Scene) -> None:
+    page = enter(scene.owner).new_page()
+    project = factories.make_project_row(owner=scene.owner, name="Secret address")
+    page.goto(f"/projects/{project.slug}/notifications/")
+    page.get_by_label("Webhook").fill("https://user:open-sesame@example.com/")
+    page.get_by_label("Remind about a restored project").fill("9")
+    end_session(page)
+    page.get_by_role("button", name="Save notifications").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    kept = page.evaluate("JSON.stringify(sessionStorage)")
+    assert "reminder_days" in kept
+    assert "open-sesame" not in kept
+    sign_in_again(page, scene.owner)
+    expect(page.get_by_label("Remind about a restored project")).to_have_value("9")
+    expect(page.get_by_label("Webhook")).to_have_value("")
 
 
 def test_nothing_is_seen_after_signing_out(enter: Enter, scene: Scene) -> None:

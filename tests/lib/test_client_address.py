@@ -1,5 +1,6 @@
 """Whose address is believed behind proxies, however they write it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -11,6 +12,12 @@ from pytest_django import Settings
 
 from backups_portal.lib import client_address
 from backups_portal.lib.client_address import ClientAddressMiddleware, client_of
+
+
+def asked_by(address: str) -> HttpRequest:
+    request = HttpRequest()
+    request.META = {"REMOTE_ADDR": address}
+    return request
 
 
 @pytest.mark.parametrize(
@@ -105,3 +112,25 @@ def test_the_log_says_that_everybody_counts_as_the_proxy(
     (said,) = [record.getMessage() for record in caplog.records]
     assert "PROXY_HOPS=1" in said
     assert "nonsense" not in said
+
+
+@pytest.mark.parametrize(("address", "known"), [("2001:db8::1", "2001:db8::1"), ("", None)])
+def test_an_address_is_known_as_long_as_its_request_is_answered(
+    address: str, known: str | None
+) -> None:
+    seen: list[str | None] = []
+
+    def answer(_: HttpRequest) -> HttpResponse:
+        seen.append(client_address.client_address())
+        if len(seen) == 1:
+            ClientAddressMiddleware(answer)(asked_by("192.0.2.9"))
+            with ThreadPoolExecutor(1) as threads:
+                seen.append(threads.submit(client_address.client_address).result())
+            seen.append(client_address.client_address())
+            raise ConnectionError
+        return HttpResponse()
+
+    with pytest.raises(ConnectionError):
+        ClientAddressMiddleware(answer)(asked_by(address))
+    seen.append(client_address.client_address())
+    assert seen == [known, "192.0.2.9", None, known, None]

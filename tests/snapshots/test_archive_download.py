@@ -113,6 +113,8 @@ def test_a_damaged_part_breaks_the_download_off(
     with pytest.raises(Exception, match="was changed in storage"):
         received(response.streaming_content)
     assert events() == ["snapshot.downloaded", "snapshot.download_broken"]
+    addresses = AuditEvent.objects.filter(action__startswith="snapshot.download")
+    assert set(addresses.values_list("address", flat=True)) == {"127.0.0.1"}
 
 
 def export_url(snapshot: Snapshot, query: str = "") -> str:

@@ -77,6 +77,10 @@ class Command(OperatorCommand):
                 f"device {device.change}: {device.name} ({device.device_id}), "
                 f"{device.gained:,} rows gained, {device.lost:,} lost, {device.days:,} days"
             )
+        for device_id in sorted(difference.remade):
+            self.stdout.write(
+                f"{device_id} was deleted and made again: its rows are counted, but not compared"
+            )
         for day in difference.chunks:
             self.stdout.write(
                 f"{day_of(day.chunk)} {day.change}: {day.before:,} rows before, {day.after:,} "
@@ -150,6 +154,7 @@ def _document(compared: Compared) -> dict[str, object]:
         "tables": [asdict(item) for item in difference.tables],
         "devices": [asdict(item) for item in difference.devices],
         "days": [{"day": day_of(item.chunk), **asdict(item)} for item in difference.chunks],
+        "remade": sorted(difference.remade),
         "cells": difference.cells.to_pylist(),
         "unlocated": [asdict(part) for part in difference.unlocated],
         "seconds": compared.seconds,

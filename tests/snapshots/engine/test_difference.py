@@ -174,6 +174,37 @@ def test_a_device_that_was_made_again_has_lost_nothing(
     assert compare_with_now(backups, first, first).gained == 3
 
 
+@pytest.mark.parametrize("is_new", [False, True])
+def test_devices_that_go_by_numbers_of_others_are_told_apart(
+    backups: Backups, source: Connection, before: Manifest, is_new: bool
+) -> None:
+    """Somebody put series back by hand under numbers that another device had."""
+    add_van(source)
+    add_rows(source, 0, 2, series=7)
+    first = backups.take()
+    third = "c" * 24 if is_new else DEVICE
+    if is_new:
+        source.execute("INSERT INTO device (id, name, type) VALUES (%s, 'New', 'mutable')", [third])
+    source.execute("UPDATE series SET id = id + 10 WHERE device_id = %s", [DEVICE])
+    source.execute("UPDATE series SET device_id = %s WHERE id = 7", [third])
+    source.execute("UPDATE variable SET series_id = 11 WHERE series_id = 1")
+    source.execute(
+        "INSERT INTO series (id, device_id, variable, type) VALUES (1, %s, 'speed', 'number')",
+        [VAN],
+    )
+    source.execute("UPDATE variable SET series_id = 1 WHERE series_id = 7")
+    add_rows(source, 0, 3, series=7)
+    difference = compare(backups, first, backups.take())
+    assert difference.of_device(VAN) == [CellChange(DAY, VAN, 2, 2)]
+    if is_new:
+        assert difference.of_device(third) == [CellChange(DAY, third, 0, 3)]
+        assert CellChange(DAY, DEVICE, 5, 5) in difference.of_device(DEVICE)
+    else:
+        assert CellChange(DAY, DEVICE, 5, 8) in difference.of_device(DEVICE)
+    assert (difference.lost, difference.gained) == (0, 3)
+    assert difference.remade == {DEVICE, VAN}
+
+
 def test_only_objects_that_one_of_them_has_alone_are_opened(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,7 +142,17 @@ class TestPage:
         source.execute(f"INSERT INTO variable (series_id, time, number_value, group_key) {rows}")
         page = compare(client, first, "with=now")
         assert sums(page) == ["0", "0"]
-        assert "Deleted and made again since" in page
+        # Wherever its rows are said to be as many as before, but not the same.
+        for view in ("", f"&device={DEVICE}", "&day=2026-03-01", "&by=days"):
+            page = compare(client, first, f"with=now{view}")
+            assert "Same number, different content" in page
+            assert "eleted and made again" in page
+        printed = StringIO()
+        call_command("snapshots", "diff", str(first.pk), "now", stdout=printed)
+        assert f"{DEVICE} was deleted and made again" in printed.getvalue()
+        printed = StringIO()
+        call_command("snapshots", "diff", str(first.pk), "now", "--json", stdout=printed)
+        assert json.loads(printed.getvalue())["remade"] == [DEVICE]
 
     def test_other_values_are_told_and_what_is_the_same_is_folded(
         self, client: Client, live_project: Project, source: Connection
