@@ -4,7 +4,7 @@ from backups_portal.lib.refusals import RefusedError
 
 
 class RestoreRefusedError(RefusedError):
-    """A restore that does not begin."""
+    """The restore cannot begin."""
 
 
 class ChargesChangedError(RestoreRefusedError):

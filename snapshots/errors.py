@@ -4,7 +4,7 @@ from backups_portal.lib.refusals import RefusedError
 
 
 class SettingsRefusedError(RefusedError):
-    """Settings that cannot be; nothing was saved."""
+    """The settings are not allowed; nothing was saved."""
 
 
 class SettingsChangedMeanwhileError(SettingsRefusedError):

@@ -72,7 +72,7 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
         """Lead to the sign-in, and from there back: after a form to the page that it stood on."""
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
-        # The page that they come back to looks as if it had been done.
+        # After signing in they are on the form's page again, which looks as if it had been saved.
         messages.warning(request, ENDED)
         page = urlsplit(request.headers.get("Referer", ""))
         is_ours = page.netloc == request.get_host() and page.path.startswith("/")

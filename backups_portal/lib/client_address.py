@@ -42,7 +42,7 @@ def client_address() -> str | None:
 
 @contextmanager
 def asked_from(address: str | None) -> Iterator[None]:
-    """Answer a request from this address in between."""
+    """Remember the client's address while its request is answered."""
     before = _client.set(address)
     try:
         yield
@@ -51,7 +51,7 @@ def asked_from(address: str | None) -> Iterator[None]:
 
 
 class ClientAddressMiddleware:
-    """Puts the client's own address into REMOTE_ADDR, and where `client_address` finds it."""
+    """Puts the client's own address into REMOTE_ADDR, and lets `client_address` return it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

@@ -1,4 +1,4 @@
-"""Why what somebody asks for is not done, in sentences that are fit for a page."""
+"""Refusals of requests, with sentences to show to the person who asked."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -9,7 +9,7 @@ class RefusedError(Exception):
     """The request cannot be granted; nothing was saved.
 
     Attributes:
-        message: What is wrong, of every field.
+        message: What is wrong, in all fields together.
         errors: Each wrong field of form or body with its sentence; None for the request as a whole.
         status: The HTTP status that fits: 400 for bad input, 409 for a state that forbids it.
     """

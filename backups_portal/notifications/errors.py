@@ -22,4 +22,4 @@ class UnwantedError(Exception):
 
 
 class NotificationsRefusedError(RefusedError):
-    """The settings cannot be like this, or a test must wait."""
+    """The settings are not allowed, or a test message has to wait."""

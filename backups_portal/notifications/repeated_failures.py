@@ -1,4 +1,4 @@
-"""Failures of one backup again and again, while a server or storage comes and goes.
+"""Repeated failures of one backup, while a server or storage comes and goes.
 
 Each time that it is back, the backup of the day is tried again, and has another line in the audit
 log if it fails (snapshots/run/recovered_outages.py). One message a day tells its owners enough.

@@ -115,7 +115,7 @@ def refused(request: HttpRequest, error: ProblemError) -> HttpResponse:
 
 @api.exception_handler(RefusedError)
 def not_granted(request: HttpRequest, error: RefusedError) -> HttpResponse:
-    """Answer what cannot be, with the wrong members of the body if some are."""
+    """Answer a refused request, and name the wrong members of its body."""
     if error.field and error.status == HTTPStatus.BAD_REQUEST:
         return refusal(ProblemError.of_fields(error.message, error.errors))
     return refusal(ProblemError(HTTPStatus(error.status), error.message))
@@ -129,7 +129,7 @@ def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
 
 @api.exception_handler(FullError)
 def full(request: HttpRequest, error: FullError) -> HttpResponse:
-    """Answer who has to wait for a place."""
+    """Ask a client to come back later when all places are taken."""
     return refusal(
         ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=error.seconds)
     )

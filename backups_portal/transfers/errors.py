@@ -8,7 +8,7 @@ SHUT_DOWN = "{name} is shut down. Start it again on its Overview page, then try 
 
 
 class TransferRefusedError(RefusedError):
-    """A transfer, an import or an export that cannot be."""
+    """The transfer, import or export cannot be done."""
 
 
 class TransferError(Exception):

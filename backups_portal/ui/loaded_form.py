@@ -19,7 +19,7 @@ class LoadedForm(forms.Form):
 
     @property
     def loaded(self) -> dict[str, Any]:
-        """The settings as this form showed them first, as far as its sender tells."""
+        """The settings as the form first showed them, as far as they were sent along."""
         if not self.is_bound:
             return _as_sent(self.initial, self.initial)
         sent = {name: self.data.get(LOADED + name) for name in self.fields}
@@ -31,7 +31,7 @@ class LoadedForm(forms.Form):
         return format_html_join("", line, ((LOADED + k, v) for k, v in self.loaded.items()))
 
     def count_from(self, values: Mapping[str, Any], names: Iterable[str]) -> None:
-        """Take what is typed of some settings as meant in place of what they are by now."""
+        """Let the typed values replace these newer ones when the form is sent again."""
         self._newer = _as_sent(values, names)
 
 

@@ -61,7 +61,7 @@ class UnsupportedFormatError(EngineError):
 
 
 class UntrackedError(EngineError):
-    """What a base and the marks foretell does not hold; everything must be read."""
+    """The base cannot be built upon: everything must be read."""
 
 
 class SourceError(EngineError):

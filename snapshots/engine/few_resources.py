@@ -52,7 +52,7 @@ def _digest(part: pa.Table, columns: tuple[str, ...]) -> tuple[int, str]:
 
 
 def read_few(dsn: str, connection: Connection, instant: Instant) -> Resources | None:
-    """Read the resources together over the connection that fixed the instant; None if many."""
+    """Read all resources in one round trip at the instant; None if they are too large."""
     tables = [table for table in RESOURCE_TABLES if table.name in instant.types]
     found = instant.find(table.name for table in tables)
     if sum(relation.row_bytes for relation in found) > TOGETHER_BYTES:

@@ -38,8 +38,8 @@ BATCH_BYTES = 8 << 20
 KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
 LARGE_ROWS = 32_768
 
-# Small tables are read together up to so many bytes as the server has them: with all that it
-# compressed they are still less than the part of a large table that is in memory.
+# Small tables are read together up to this many bytes on the server. Even uncompressed they are
+# less than the part of a large table that is in memory.
 TOGETHER_BYTES = 256 << 10
 
 

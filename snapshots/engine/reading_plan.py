@@ -44,7 +44,7 @@ class ResourcesJob:
 
 @dataclass(frozen=True)
 class KeepJob:
-    """Contents of the base to open, and take over but for the ranges that are read again.
+    """Contents of the base to read and take over, except for ranges that are read again.
 
     Attributes:
         same_devices: As for `keep_cells`.
@@ -198,7 +198,7 @@ def plan_snapshot(
 
 
 def plan_jobs(reading: Reading, tables: tuple[Table, ...]) -> list[Job]:
-    """List what readers do, in the order in which they shall begin it.
+    """List the readers' jobs in the order in which they are started.
 
     Args:
         tables: Those of resources.

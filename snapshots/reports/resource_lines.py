@@ -74,7 +74,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class ResourceLine:
-    """A resource; its settings are put in words when they are shown: of 10,000 in 1.5 s."""
+    """A resource; its settings are formatted only when shown, since 10,000 take 1.5 s."""
 
     title: str
     id: str

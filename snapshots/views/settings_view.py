@@ -1,4 +1,4 @@
-"""What pages share that change settings of a project, which others may change meanwhile."""
+"""Base of the pages that change settings and notice what others changed meanwhile."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ STAYS = (
 
 
 class SettingsView(ProjectPermissionMixin, RefusingFormView):
-    """A LoadedForm; what was changed since it was loaded is shown, not overwritten."""
+    """A page with a LoadedForm: it shows what others changed since, and overwrites none of it."""
 
     def get_initial(self) -> dict[str, Any]:
         return self.current()
@@ -36,13 +36,13 @@ class SettingsView(ProjectPermissionMixin, RefusingFormView):
         raise NotImplementedError
 
     def change(self, form: Any) -> HttpResponse:
-        """Save what is meant; raise SettingsRefusedError."""
+        """Save the settings; raise SettingsRefusedError."""
         raise NotImplementedError
 
     def tell_what_stays(
         self, saved: RecordedSettings, loaded: Mapping[str, Any], meant: Mapping[str, Any]
     ) -> None:
-        """Say what others have changed of the settings that were not meant."""
+        """Say what others changed in settings that this person left alone."""
         left = {name: value for name, value in loaded.items() if name not in meant}
         for change in changed_of(saved, self.account, left):
             messages.info(self.request, STAYS.format(change=change))

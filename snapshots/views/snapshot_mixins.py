@@ -71,7 +71,7 @@ class InsideMixin(SnapshotMixin):
 
 
 class ReadingPage(SnapshotMixin, RecentPasswordMixin, TemplateView):
-    """A page that reads a stored backup; whatever keeps it from that, it says."""
+    """A page that reads a stored backup, and says what keeps it from doing so."""
 
     password_for = ("GET",)
 

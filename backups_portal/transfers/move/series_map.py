@@ -198,7 +198,7 @@ def _count_rows(target: Connection, devices: list[str]) -> dict[str, int]:
 
 
 def _kept_since(now: datetime, period: str, retention: int) -> datetime:
-    """Return the begin of the oldest chunk that an immutable device keeps.
+    """Return the start of the oldest chunk that an immutable device keeps.
 
     Args:
         now: In UTC.

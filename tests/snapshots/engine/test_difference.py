@@ -51,6 +51,16 @@ def add_van(source: Connection) -> None:
     )
 
 
+def lose_van(backups: Backups, source: Connection) -> Manifest:
+    """Delete a device that has records; return the snapshot that has both."""
+    add_van(source)
+    add_rows(source, 0, 2, series=7)
+    first = backups.take()
+    source.execute("DELETE FROM variable WHERE series_id = 7")
+    source.execute("DELETE FROM device WHERE id = %s", [VAN])
+    return first
+
+
 def days(difference: Difference) -> dict[int, tuple[str, int, int, int, int]]:
     return {
         item.chunk - DAY: (item.change, item.before, item.after, item.gained, item.lost)
@@ -133,11 +143,7 @@ def test_the_same_rows_in_other_segments_do_not_differ(
 def test_a_device_that_was_deleted_and_one_with_another_name(
     backups: Backups, source: Connection
 ) -> None:
-    add_van(source)
-    add_rows(source, 0, 2, series=7)
-    first = backups.take()
-    source.execute("DELETE FROM variable WHERE series_id = 7")
-    source.execute("DELETE FROM device WHERE id = %s", [VAN])
+    first = lose_van(backups, source)
     source.execute("UPDATE device SET name = 'Lorry'")
     difference = compare(backups, first, backups.take())
     assert difference.devices == [
@@ -151,11 +157,7 @@ def test_a_device_that_was_made_again_has_lost_nothing(
     backups: Backups, source: Connection, before: Manifest, seven: int
 ) -> None:
     """A move brings a deleted device back under its id, and its rows under other series."""
-    add_van(source)
-    add_rows(source, 0, 2, series=7)
-    first = backups.take()
-    source.execute("DELETE FROM variable WHERE series_id = 7")
-    source.execute("DELETE FROM device WHERE id = %s", [VAN])
+    first = lose_van(backups, source)
     source.execute("INSERT INTO device (id, name, type) VALUES (%s, 'Van', 'mutable')", [VAN])
     source.execute(
         "INSERT INTO series (id, device_id, variable, type) VALUES (%s, %s, 'speed', 'number')",
