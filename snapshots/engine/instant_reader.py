@@ -69,6 +69,7 @@ class Reader:
         self._free = [] if free is None else free
         # With the settings that are excluded: a backup of an older version may hold some.
         self._as_stored = as_stored
+        # Lent with the plans that it has, which its owner goes on with.
         self._arrays = connection
         self._rows: adbc.Connection | None = None
         # Whether the last variables had a location or metadata: the next ones then have, too.
@@ -84,7 +85,7 @@ class Reader:
         wanted = list(tables)
         known = {one.name: one for one in self._instant.find(table.name for table in wanted)}
         empty = [table for table in wanted if known[table.name].is_empty]
-        small = _read_together([table for table in wanted if table not in empty], known)
+        small = _smallest_tables([table for table in wanted if table not in empty], known)
         yield from ((table, no_rows(self._types_of(table))) for table in empty)
         if small:
             with source_errors():
@@ -190,7 +191,7 @@ class Reader:
         return {name: types[name] for name in table.stored() if name in types}
 
 
-def _read_together(tables: list[Table], known: Mapping[str, Relation]) -> list[Table]:
+def _smallest_tables(tables: list[Table], known: Mapping[str, Relation]) -> list[Table]:
     """Choose the smallest tables, as many as may be in memory at once, in their order."""
     by_size = sorted(tables, key=lambda table: known[table.name].row_bytes)
     totals = accumulate(known[table.name].row_bytes for table in by_size)
