@@ -1,16 +1,22 @@
 """Every chunk is read or taken over exactly once, whatever the counts say."""
 
+from typing import cast
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapshots.engine.manifest import Segment
+from backups_portal.projectdb.catalogue import VARIABLE
+from snapshots.engine.manifest import Manifest, Segment
+from snapshots.engine.reading_plan import CountJob, Reading, ReadJob, ResourcesJob, plan_jobs
 from snapshots.engine.segment_plan import (
     TARGET_ROWS,
     ChunkRange,
+    Plan,
     plan_full,
     plan_incremental,
     split,
 )
+from snapshots.engine.source_database import Instant
 
 chunks = st.integers(-5_000, 30_000)
 counts = st.dictionaries(chunks, st.integers(-10, 3 * TARGET_ROWS), max_size=40)
@@ -66,3 +72,14 @@ def test_the_largest_of_the_changed_ranges_is_read_first() -> None:
     base = as_segments(plan_full(rows).read, rows)
     plan = plan_incremental(base, {1: 0, 3: 1, 4: 0})
     assert [part.rows for part in plan.read] == [90_001, 50_000, 40_000]
+
+
+def test_the_largest_range_is_begun_first_and_counting_comes_last() -> None:
+    changed = [ChunkRange(3, 4, 900), ChunkRange(0, 1, 5)]
+    reused = as_segments([ChunkRange(None, 0), ChunkRange(1, 3)], {-1: 7, 1: 8})
+    reading = Reading(cast(Instant, None), cast(Manifest, None), None, Plan(changed, reused), False)
+    first, *between, second, third, last = plan_jobs(reading, ())
+    assert (first, second) == (ReadJob(VARIABLE, changed[0]), ReadJob(VARIABLE, changed[1]))
+    assert [type(job) for job in between] == [ResourcesJob]
+    assert isinstance(third, CountJob)
+    assert isinstance(last, CountJob)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,44 @@ def test_one_connection_reads_what_several_read(
     many = backups.take(full=True)
     assert len(sessions) > 1
     assert recorded(few) == recorded(many)
+
+
+@pytest.mark.parametrize("few_rows", [snapshot_writer.FEW_ROWS, -1])
+def test_a_reader_takes_the_connection_that_is_there(
+    backups: Backups,
+    source: Connection,
+    sessions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    few_rows: int,
+) -> None:
+    fill(source)
+    monkeypatch.setattr(snapshot_writer, "FEW_ROWS", few_rows)
+    sessions.clear()
+    backups.take(full=True, readers=1)
+    assert len(sessions) == 1
+
+
+def test_small_tables_are_read_together_up_to_a_limit_for_all_of_them(
+    backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit for each would let two dozen of them be in memory at once."""
+    fill(source)
+    asked: list[int] = []
+    read = instant_reader.read_together
+
+    def counted(connection: Connection, queries: Sequence[tuple[bytes, dict[str, str]]]) -> Any:
+        asked.append(len(queries))
+        return read(connection, queries)
+
+    monkeypatch.setattr(instant_reader, "read_together", counted)
+    together = recorded(backups.take(full=True))
+    (several,) = asked
+    assert several > 1
+    page = 8 << 10
+    monkeypatch.setattr(instant_reader, "TOGETHER_BYTES", page)
+    apart = recorded(backups.take(full=True))
+    assert asked == [several, 1]
+    assert apart == together
 
 
 def test_an_unchanged_database_stores_a_manifest_alone(
