@@ -39,19 +39,19 @@ def signs_and_sweeps(now: datetime) -> Iterator[Metric]:
         ages, since_sweep = [NONE] * len(SIGNS), NONE
     yield gauge(
         "projects_in_doubt",
-        "Projects of which the sweep could not make sure that their backups are there; NaN: no "
-        "sweep has looked at all of them yet, or Redis does not tell.",
+        "Projects whose backups the sweep could not confirm in storage; NaN: no sweep has finished "
+        "yet, or Redis does not respond.",
         doubts,
     )
     yield gauge(
         "sweep_age_seconds",
-        "Since when no sweep has come to its end; +Inf: none ever has; NaN: Redis does not tell.",
+        "Time since a sweep last finished; +Inf: never; NaN: Redis does not respond.",
         since_sweep,
     )
     yield labelled(
         "sign_of_life_age_seconds",
-        "Since when no worker, no worker of short tasks (system) and no beat has been seen, and no "
-        "tick of the schedule has come to its end; +Inf: never; NaN: Redis does not tell.",
+        "Time since a worker, a worker for short tasks (system) and beat were last seen, and since "
+        "a tick of the schedule last finished; +Inf: never; NaN: Redis does not respond.",
         ["of"],
         list(zip(SIGNS, ages, strict=True)),
     )

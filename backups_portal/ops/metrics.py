@@ -165,7 +165,9 @@ def _figures(now: datetime) -> Iterator[Metric]:
             found = _what_there_is(figures, now)
             missing -= bool(found)
             yield from found
-    yield gauge("figures_missing", "Groups of figures that the database did not give.", missing)
+    yield gauge(
+        "figures_missing", "Groups of metrics missing because the database did not answer.", missing
+    )
     yield from signs_and_sweeps(now)
 
 
@@ -185,7 +187,7 @@ def _projects(now: datetime) -> Iterator[Metric]:
 def _undelivered(now: datetime) -> Iterator[Metric]:
     yield counted(
         "notifications_failed_last_day",
-        "Notifications of the last day that did not arrive, after all tries.",
+        "Notifications of the last day that were not delivered after all attempts.",
         _rows(UNDELIVERED, now - DAY),
         channel=Delivery.Channel,
     )
@@ -198,7 +200,7 @@ def _servers(now: datetime) -> Iterator[Metric]:
     down = away.filter(Q(is_open=True) | Exists(running)).count()
     yield gauge(
         "database_servers_down",
-        "Database servers that do not answer, but for those that are closed and run no project.",
+        "Database servers that do not respond, except closed ones without running projects.",
         down,
     )
 
@@ -209,8 +211,8 @@ def _newest(now: datetime) -> Iterator[Metric]:
     of_state = [(state, *found.get(state, (None, None, 0))) for state in WITH_BACKUPS]
     yield labelled(
         "newest_backup_age_seconds",
-        "Age of a project's newest backup, and of its newest proven one, where it is oldest; of "
-        "one that has none, since it was created. NaN: there is no project that should have one.",
+        "Age of the newest backup, and of the newest proven one, of the project where it is "
+        "oldest; a project without any counts from its creation. NaN: no project needs backups.",
         ["project_state", "proven"],
         [
             (state, is_proven, NONE if age is None else age)
@@ -221,7 +223,7 @@ def _newest(now: datetime) -> Iterator[Metric]:
     overdue = sum(count for state, _, _, count in of_state if state == Project.State.ACTIVE)
     yield gauge(
         "projects_without_backup",
-        "Running projects without one for 26 hours, though one was due.",
+        "Running projects without a backup for 26 hours although one was due.",
         overdue,
     )
 
@@ -234,18 +236,18 @@ def _snapshots(now: datetime) -> Iterator[Metric]:
     )
     nothing = ("completed", 0, 0, 0, NONE, NONE, 0)
     done = next((row for row in rows if row[0] == "completed"), nothing)
-    yield gauge("snapshot_new_bytes_last_day", "Bytes that the last day added.", done[2])
+    yield gauge("snapshot_new_bytes_last_day", "Bytes added in the last day.", done[2])
     yield gauge("snapshot_rows_last_day", "Rows in the backups of the last day.", done[3])
     yield labelled(
         "snapshot_duration_seconds",
-        "How long taking one took, in the last day; NaN: none was taken.",
+        "How long backups of the last day took; NaN: none was taken.",
         ["of"],
         [("average", done[4]), ("longest", done[5])],
     )
     yield gauge(
         "snapshots_healing_last_day",
-        "Backups of the last day that found objects of earlier ones lost or damaged in the first "
-        "storage, and wrote them again.",
+        "Backups of the last day that rewrote objects of earlier ones that were lost or damaged "
+        "in the first storage.",
         done[6],
     )
 
@@ -254,14 +256,14 @@ def _work(now: datetime) -> Iterator[Metric]:
     rows = _rows(WORK, now)
     yield counted(
         "work",
-        "What waits or is at work.",
+        "Jobs that are queued or running.",
         [row[:3] for row in rows],
         kind=("snapshot", "restore", "proof"),
         state=Snapshot.UNFINISHED,
     )
     yield labelled(
         "work_age_seconds",
-        "How long ago the oldest of it was due; no figure where there is none.",
+        "How long ago the oldest of these jobs was due; no sample without jobs.",
         ["kind", "state"],
         [(kind, state, age) for kind, state, _, age in rows],
     )
@@ -280,7 +282,7 @@ def _builds(now: datetime) -> Iterator[Metric]:
     ((average, longest),) = _rows(RESTORE_SECONDS, since)
     yield labelled(
         "restore_seconds",
-        "How long restoring took when it was proven, in the last day; NaN: none was.",
+        "How long restoring took in the proofs of the last day; NaN: no proof.",
         ["of"],
         [("average", average), ("longest", longest)],
     )
@@ -290,8 +292,7 @@ def _checks(now: datetime) -> Iterator[Metric]:
     ((failed, not_run),) = _rows(CHECKS, now - DAY)
     yield labelled(
         "checks_last_day",
-        "Owners' checks that did not pass in proofs of the last day: they failed, or could not be "
-        "run.",
+        "Owners' checks that failed, or could not be run, in proofs of the last day.",
         ["outcome"],
         [("failed", failed), ("not_run", not_run)],
     )
@@ -301,8 +302,8 @@ def _failures(now: datetime) -> Iterator[Metric]:
     found = _rows(FAILURES, since=now - DAY)
     yield counted(
         "failures_last_day",
-        "What failed in the last day, or waits for its next try after it failed, by the cause of "
-        "its last try. What has worked since is not counted.",
+        "Jobs that failed in the last day or wait for a retry, by the cause of the last attempt. "
+        "Jobs that have succeeded since are not counted.",
         [(kind, cause or UNKNOWN, count) for kind, cause, count in found],
         kind=FAILING,
         cause=(*Cause, UNKNOWN),
@@ -313,12 +314,12 @@ def _copies(now: datetime) -> Iterator[Metric]:
     without, needing = _rows(COPIES, now - TIME_TO_COPY)[0] if has_copies() else (0, 0)
     yield gauge(
         "snapshots_without_copy",
-        "Backups that are in the first storage only, three hours after they were taken.",
+        "Backups without a copy in the second storage three hours after they were taken.",
         without,
     )
     yield gauge(
         "snapshots_needing_copy",
-        "Backups of which the first storage has lost or damaged something.",
+        "Backups with objects that are lost or damaged in the first storage.",
         needing,
     )
 
@@ -349,7 +350,7 @@ def _objectives(now: datetime) -> Iterator[Metric]:
     )
     yield labelled(
         "objective_missed_seconds",
-        "For how long the one missed for the longest has been; NaN: none is missed.",
+        "How long the objective missed for the longest has been missed; NaN: none is missed.",
         ["kind"],
         [(kind, NONE if age is None else age) for kind, _, _, age in of_kind],
     )

@@ -52,8 +52,8 @@ class MembersView(ProjectPermissionMixin, RefusingFormView):
         invitation = members.invite(project=self.project, actor=self.account, **form.cleaned_data)
         messages.success(
             self.request,
-            f"{invitation.email} is invited. Whoever signs in with this address finds the "
-            "invitation on their Projects page.",
+            f"{invitation.email} is invited. They find the invitation on their Projects page when "
+            "they sign in with this address.",
         )
         return redirect("members", self.project.slug)
 

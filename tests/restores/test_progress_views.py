@@ -171,7 +171,7 @@ class TestProgress:
         response = client.get(f"/restores/{restore.pk}/")
         text = text_of(response)
         assert "A segment is damaged." in text
-        assert "It had not begun to make a database." in text
+        assert "No database had been created yet." in text
         assert "No project was created and no charge was made." in text
         assert f'action="/restores/{restore.pk}/retry/"' in response.content.decode()
         assert 'class="run-step is-failed"' in response.content.decode()
@@ -179,7 +179,7 @@ class TestProgress:
     @pytest.mark.parametrize(
         ("fields", "what"),
         [
-            ({"prefix": ""}, "The unfinished database and its role are removed again."),
+            ({"prefix": ""}, "The unfinished database and its role were removed."),
             (
                 {"prefix": "0123abcd", "database": "bp_0123abcd"},
                 "The unfinished database bp_0123abcd could not be removed yet.",

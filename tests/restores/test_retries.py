@@ -45,7 +45,7 @@ def test_a_storage_that_is_away_for_a_while_costs_time_and_nothing_else(
     assert timedelta(minutes=4) < waiting.lease_until - timezone.now() <= timedelta(minutes=5)
     assert databases() == before
     client.force_login(owner)
-    assert "It is tried again by itself" in client.get(f"/restores/{restore.pk}/").content.decode()
+    assert "It is retried automatically" in client.get(f"/restores/{restore.pk}/").content.decode()
     assert AuditEvent.objects.filter(action="restore.postponed").count() == 1
     assert run(restore).state == Restore.State.COMPLETED
     assert Charge.objects.filter(project_name="Recovered", kind="creation").count() == 1
