@@ -1,7 +1,7 @@
-"""The access log: each request on a line like those of the application's own log.
+"""The access log: one line per request, in the format of the application's own log.
 
-For gunicorn's `--logger-class`. A line has no query and no part of a path that opens something by
-itself, as a link for a new password or a download does: logs are read and kept by many.
+For gunicorn's `--logger-class`. A line leaves out the query and any part of a path that grants
+access, such as a password reset or download link: many people and systems read and keep logs.
 """
 
 import logging
@@ -22,40 +22,43 @@ log = get_logger("gunicorn.access")
 
 MASK = "***"
 UUID = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-# Where an address begins to say what is asked for, and not what for.
+# The query and fragment of an address.
 QUERY = re.compile(r"[?#]\S*")
-# A claim that django.core.signing has signed: the value, the time, the signature.
+# A value signed by django.core.signing: the value, the time, the signature.
 SIGNED = re.compile(r"(?<=/)[\w.=-]+:[\w-]+:[\w-]{20,}")
-# Of a link for a new password: the account, the time, the signature.
+# The token of a password reset link: the account, the time, the signature.
 RESET = re.compile(r"(?<=/)[0-9a-z]+-[0-9a-z]+-[0-9a-f]{32}(?=/|$)")
-# Those of profiles and analyses lack the last two digits, but for older ones.
+# Tokens of profiles and analyses lack the last two digits, except older ones.
 TOKEN = rf"/(?:{UUID}|[ap]-{UUID[:-4]}{{10,12}})(?![\w-])"
 KEPT = "/:@!$&'()*+,;=~"
 
 
 def masked(text: str) -> str:
-    """Mask what opens something by itself in a path or in a sentence with one."""
+    """Mask whatever grants access in a path, or in a sentence with one."""
     return _token_pattern().sub(f"/{MASK}", RESET.sub(MASK, SIGNED.sub(MASK, QUERY.sub("", text))))
 
 
 @cache
 def _token_pattern() -> re.Pattern[str]:
-    """Return what finds tokens, which look like ids, but behind names that ids alone follow."""
+    """Return the pattern of tokens, except after names that only ids follow.
+
+    Tokens look like ids.
+    """
     before = "".join(rf"(?<!/{name})" for name in _portal_settings().NAMES_BEFORE_IDS)
     return re.compile(before + TOKEN)
 
 
 def _portal_settings() -> ModuleType:
-    # Not django.conf.settings: which ones these are is said by the module that is served.
+    # Not django.conf.settings: gunicorn logs before the served module has chosen its settings.
     return import_module("backups_portal.settings")
 
 
 class MaskingFilter(logging.Filter):
-    """Takes secrets out of the addresses that frameworks write down."""
+    """Masks secrets in the addresses that frameworks log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name.startswith(("django.", "gunicorn.")):
-            # The request itself, as Django hands it on, has its address with the query.
+            # Django attaches the request object, whose address includes the query.
             record.__dict__.pop("request", None)
             if isinstance(record.args, tuple):
                 record.args = tuple(
@@ -67,7 +70,7 @@ class MaskingFilter(logging.Filter):
 
 
 class AccessLogger(Logger):
-    """Gunicorn's logger with the application's formats (LOG_FORMAT), and without secrets."""
+    """Gunicorn's logger in the application's format (LOG_FORMAT), without secrets."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -81,7 +84,7 @@ class AccessLogger(Logger):
             handler.addFilter(MaskingFilter())
 
     def access(self, *about: Any) -> None:
-        """Leave requests to the bridge, which knows their clients' own addresses."""
+        """Log nothing here: the bridge logs requests with the clients' own addresses."""
 
 
 def note_request(
@@ -91,22 +94,22 @@ def note_request(
     sent: int,
     seconds: float,
 ) -> None:
-    """Write one request down, if gunicorn was told to have an access log."""
+    """Log one request, if gunicorn's access log is switched on."""
     named = {name.lower(): value for name, value in headers}
     log.info(
         f"{environ['REQUEST_METHOD']} {_path(environ)}",
         status=str(status),
         bytes=sent,
         seconds=round(seconds, 3),
-        # The client's own: the middleware has put it there.
+        # The client's own address, set by ClientAddressMiddleware.
         address=environ.get("REMOTE_ADDR") or "-",
         agent=environ.get("HTTP_USER_AGENT", "-"),
-        # The request is over, and what it was called is in its answer only.
+        # The request is over, so only the answer's header still has its id.
         extra={"request_id": named.get("x-request-id", "-"), "task_id": "-"},
     )
 
 
 def _path(environ: Mapping[str, object]) -> str:
-    """Return the path as it was sent, without secrets; %0A stays on its line."""
+    """Return the path as sent, without secrets; %0A stays encoded, on one line."""
     sent = QUERY.sub("", str(environ.get("RAW_URI", "")))
     return quote(masked(unquote(sent)), safe=KEPT)

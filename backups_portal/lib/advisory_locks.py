@@ -1,4 +1,4 @@
-"""Locks in the control database that outlast a transaction: none stays open meanwhile."""
+"""Session-level locks in the control database, which need no open transaction."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from django.db import connection
 
 @contextmanager
 def session_lock(key: int) -> Iterator[bool]:
-    """Try to take a lock meanwhile; yield whether it was free."""
+    """Try to hold a lock for the block; yield whether it was free."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
         is_ours = bool(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""The client of a request, as an asynchronous server hands it on, with limits of time."""
+"""The client of an ASGI request, with timeouts for reading and sending."""
 
 import asyncio
 import time
@@ -9,13 +9,13 @@ from typing import Any
 
 Message = MutableMapping[str, Any]
 
-# A body may take so long, and longer the more of it has come: a slow client gets through that
-# sends a few kilobytes a second, and none that only keeps a connection.
+# The time for a body grows with the bytes received: a client that sends a few kilobytes a second
+# succeeds, one that only keeps the connection open does not.
 BODY_SECONDS = 20.0
 SLOWEST_BYTES_PER_SECOND = 4096
-# How long a body is read that nobody wants, and how long it may pause.
+# How long an unwanted body is read, and how long it may pause.
 DISCARD_SECONDS, PAUSE_SECONDS = 5.0, 0.5
-# For a piece of an answer.
+# The timeout for sending one piece of an answer.
 SEND_SECONDS = 30.0
 
 
@@ -31,7 +31,7 @@ class Client:
     """Reads from, and writes to, the client of one request.
 
     Args:
-        receive, send: Those of ASGI.
+        receive, send: ASGI's callables.
     """
 
     def __init__(
@@ -46,19 +46,19 @@ class Client:
         self._is_read = False
         self._failure: ClientError | None = None
         self.is_gone = False
-        # Of answers, in bytes.
+        # Bytes of the answer's body.
         self.sent = 0
 
     def check(self) -> None:
-        """Raise ClientError where the client failed while a thread waited for it."""
+        """Raise ClientError if the client failed while a thread waited for it."""
         if self._failure is not None:
             raise self._failure
 
     async def read(self) -> bytes:
-        """Read the next piece of the body; nothing at its end.
+        """Read the next piece of the body; b"" at its end.
 
         Raises:
-            TooSlowError: it did not come in time.
+            TooSlowError: the piece did not arrive in time.
             ClientError: the client has left.
         """
         piece = b""
@@ -85,7 +85,7 @@ class Client:
         return message
 
     async def discard(self) -> None:
-        """Read on for a moment where an answer came before the end of the body.
+        """Read on for a moment if the answer is ready before the body ends.
 
         A client that is still sending when the connection ends may not see the answer.
         """
@@ -97,7 +97,7 @@ class Client:
                     self._is_read = not message.get("more_body", False)
 
     async def read_all(self, length: int) -> bytes:
-        """Read a body of so many bytes; raises as `read` does."""
+        """Read a body of `length` bytes; raises as `read` does."""
         pieces = []
         while length > 0 and (piece := await self.read()):
             pieces.append(piece)
@@ -115,7 +115,7 @@ class Client:
         """Send a piece of the answer.
 
         Raises:
-            ClientError: the client has gone, or takes nothing any more.
+            ClientError: the client has gone, or has stopped reading.
         """
         if self.is_gone:
             raise ClientError
@@ -133,7 +133,7 @@ class Client:
         self.sent += len(piece)
 
     async def refuse(self, status: int) -> None:
-        """Answer with nothing but a status; the connection ends."""
+        """Answer with a status alone and close the connection."""
         text = f"{status} {HTTPStatus(status).phrase}\n".encode()
         headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(text)))]
         await self.start(status, [*headers, ("Connection", "close")])

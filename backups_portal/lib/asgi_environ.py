@@ -1,4 +1,4 @@
-"""The environ of WSGI (PEP 3333) for requests of an asynchronous server."""
+"""The WSGI environ (PEP 3333) of ASGI requests."""
 
 import sys
 from collections.abc import Mapping
@@ -7,14 +7,14 @@ from urllib.parse import unquote_to_bytes
 
 
 def environ_of(scope: Mapping[str, Any]) -> dict[str, object]:
-    """Make the environ of an ASGI request, still without its body."""
+    """Make the environ of an ASGI request, without its body."""
     raw_path = bytes(scope["raw_path"]).partition(b"?")[0]
     query = scope["query_string"].decode("latin-1")
     host, port = (scope.get("server") or ("localhost", 80))[:2]
     environ = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
-        # Each byte of the path as one character.
+        # PEP 3333 wants each byte of the path as one character.
         "PATH_INFO": unquote_to_bytes(raw_path).decode("latin-1"),
         "QUERY_STRING": query,
         "RAW_URI": raw_path.decode("latin-1") + (f"?{query}" if query else ""),
@@ -28,7 +28,7 @@ def environ_of(scope: Mapping[str, Any]) -> dict[str, object]:
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        # The server knows where a body ends, also one that comes in chunks.
+        # The server knows where a body ends, even a chunked one.
         "wsgi.input_terminated": True,
     }
     for name, value in scope["headers"]:

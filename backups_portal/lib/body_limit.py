@@ -1,6 +1,6 @@
-"""The limit of request bodies: a visitor who is not signed in can fill no memory and no disk.
+"""The size limit of request bodies, so that anonymous visitors cannot fill memory or disks.
 
-Looking for a form's token reads all of the body, so this stands before it.
+Checking the CSRF token reads the whole body, so this middleware comes first.
 """
 
 from collections.abc import Callable
@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 
-# Of a form; the largest has some hundred bytes.
+# For forms, the largest of which has some hundred bytes.
 MAX_BYTES = 1_000_000
 
 
 class BodyLimitMiddleware:
-    """Refuses large bodies unread. A view class may take more, as its `max_body_bytes`."""
+    """Refuses large bodies unread. A view class may raise the limit by `max_body_bytes`."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -30,7 +30,7 @@ class BodyLimitMiddleware:
         match = request.resolver_match
         if match and match.namespace in settings.NAMESPACES_WITH_OWN_BODY_LIMIT:
             return None
-        # Its end is only known when it has come.
+        # The size of a chunked body is unknown until it has been read.
         if "HTTP_TRANSFER_ENCODING" in request.META:
             return _refuse(request, MAX_BYTES, HTTPStatus.LENGTH_REQUIRED)
         most = _most(request, view)

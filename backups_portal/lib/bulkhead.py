@@ -1,7 +1,7 @@
-"""A limit on how much of one kind of work a process does at a time, so that all other work goes on.
+"""A limit on concurrent work of one kind in a process, so that other work is not held up.
 
 Some requests read much and need memory. A few of them run, a few more wait for a moment, and the
-rest is refused at once: a thread that waits serves no page. (M. Nygard, Release It!, "Bulkheads".)
+rest are refused at once: a waiting thread serves no page. (M. Nygard, Release It!, "Bulkheads".)
 """
 
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ from threading import BoundedSemaphore
 
 
 class FullError(Exception):
-    """As many are at work or wait as may.
+    """All places, running and waiting, are taken.
 
     Attributes:
-        seconds: When to try again.
+        seconds: How long to wait before a retry.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -22,17 +22,17 @@ class FullError(Exception):
 
 
 class Lane:
-    """Places for requests of one kind, which are taken before a request gets a thread.
+    """Places for requests of one kind, taken before a request gets a thread.
 
-    Whoever comes when all are taken is refused by the server's loop, so that a crowd neither waits
-    in front of other pages nor costs more than its refusals.
+    Once all are taken, the server's loop refuses further requests, so that a crowd neither queues
+    ahead of other pages nor costs more than its refusals.
     """
 
     def __init__(self, places: int) -> None:
         self._places = BoundedSemaphore(places)
 
     def enter(self) -> bool:
-        """Take a place, which `leave` gives back; False if there is none."""
+        """Take a place, which `leave` gives back; return False if none is free."""
         return self._places.acquire(blocking=False)
 
     def leave(self) -> None:
@@ -41,15 +41,15 @@ class Lane:
 
 
 class Bulkhead:
-    """Lets so many in at a time.
+    """Limits how many callers run and wait at a time.
 
     Args:
-        running: How many work at a time.
-        waiting: How many may wait for one of them to end.
+        running: How many run at a time.
+        waiting: How many more may wait for one of them to end.
         seconds: How long these wait.
 
     Attributes:
-        lane: As many places, for a server that refuses the rest before they get a thread.
+        lane: The same number of places, for a server that refuses the rest without a thread.
     """
 
     def __init__(self, *, running: int, waiting: int, seconds: int) -> None:
@@ -60,7 +60,7 @@ class Bulkhead:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """Work inside; raise FullError if there is no place."""
+        """Hold a place for the block; raise FullError if none is free."""
         if not self._places.acquire(blocking=False):
             raise FullError(self.seconds)
         try:

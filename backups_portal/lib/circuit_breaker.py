@@ -1,7 +1,7 @@
-"""A circuit breaker: a host that timed out is asked by one caller at a time until it responds.
+"""A circuit breaker: only one caller at a time tries a host that timed out, until it responds.
 
-A thousand messages to one that does not answer would take ten seconds each from the workers that
-take backups. (M. Nygard, Release It!)
+Otherwise a thousand messages to an unresponsive host would each take ten seconds from the workers
+that make backups. (M. Nygard, Release It!)
 """
 
 import time
@@ -20,18 +20,18 @@ from backups_portal.lib.safe_http import OutgoingError
 log = get_logger(__name__)
 
 KEY = "backups-portal:silent"
-# A failure that comes sooner holds nobody up.
+# A faster failure holds nobody up.
 PATIENCE_SECONDS = 3.0
-# Over before a message that was not sent is tried for the first time again.
+# Over before the first retry of an unsent message.
 PAUSE = timedelta(minutes=1)
-# After so long without a call, callers need not take turns any more. Longer than any pause.
+# After this long without another failure the circuit closes by itself. Longer than any pause.
 FORGOTTEN_AFTER = timedelta(minutes=10)
-# Of sockets, and of the libraries that use them; the time limit of a task may come first.
+# Errors of sockets and of libraries that use them; a task's time limit may come first.
 SILENCE = (OSError, OutgoingError, SoftTimeLimitExceeded)
 
 
 class SilentError(OSError):
-    """The host was silent a short while ago; fit for a page."""
+    """The host did not respond recently; the message is fit for a page."""
 
     def __init__(self) -> None:
         super().__init__("Its server did not answer a short while ago.")
@@ -46,17 +46,17 @@ def unless_silent(
     pause: timedelta = PAUSE,
     longest: timedelta | None = None,
 ) -> Iterator[None]:
-    """Ask a host inside, unless it was silent a short while ago.
+    """Call a host in the block, unless it timed out recently.
 
     Args:
-        purpose: What it is asked for, and by whom if others would suffer: only there it counts as
-            silent.
-        answers: Errors that say what the host has answered, however late.
-        pause: Once in so long one caller tries whether it answers again.
-        longest: Each try in vain doubles the pause, up to this one; None leaves it as it is.
+        purpose: Keeps separate circuits for one host, by the kind of call and, if one caller must
+            not affect others, by caller.
+        answers: Errors that carry the host's answer, however late; they do not open the circuit.
+        pause: How often one caller may try whether the host answers again.
+        longest: Each failed try doubles the pause, up to this one; None keeps it constant.
 
     Raises:
-        SilentError: it was, and this is not the caller who tries.
+        SilentError: the circuit is open, and it is not this caller's turn to try.
     """
     doubt = f"{KEY}:{purpose}:{host}"
     turn = f"{doubt}:turn"
@@ -82,14 +82,14 @@ def unless_silent(
 
 
 def _next_pause(last: object, pause: timedelta, longest: timedelta | None) -> timedelta:
-    """Return the pause after another try in vain; `last` is the one before it, in seconds."""
+    """Return the pause after another failed try; `last` is the previous one in seconds."""
     if longest is None or not isinstance(last, bytes):
         return pause
     return min(max(pause, 2 * timedelta(seconds=int(last))), longest)
 
 
 def _ask(question: Callable[[Redis], object]) -> object:
-    """Ask Redis; None while it does not answer, as if nothing was known of the host."""
+    """Ask Redis; return None, as for an unknown host, if it does not answer."""
     try:
         return question(redis_client())
     except RedisError:

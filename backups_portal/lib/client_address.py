@@ -1,12 +1,12 @@
-"""The address of who asks, where reverse proxies stand before the portal.
+"""The client's address behind reverse proxies.
 
-Each proxy appends to X-Forwarded-For the address that it was asked from. A client may send that
-header too, but stands before our proxies: of its last PROXY_HOPS entries, each was written by one
-of ours, and the first of them is the client. What stands further left is not believed.
+Each proxy appends the address of its own client to X-Forwarded-For. A client may send that header
+too, but our proxies append after it: each of the last PROXY_HOPS entries was written by one of
+ours, and the first of them is the client. Entries further left are not trusted.
 
-Some proxies write the client's port behind its address, or quote it. Where an entry of ours is no
-address at all, everybody would count as the proxy, and one attacker could lock all others out: the
-log says so.
+Some proxies append the client's port, or quote the address. If an entry of ours is not an address
+at all, all visitors would count as the proxy and one attacker could lock everybody out, so this is
+logged.
 """
 
 import re
@@ -25,7 +25,7 @@ from backups_portal.lib.loggers import get_logger
 log = get_logger(__name__)
 
 IPV6_NETWORK_BITS = 64
-# 203.0.113.7:51234, [2001:db8::1] and [2001:db8::1]:443; a colon alone is no port of IPv6.
+# 203.0.113.7:51234, [2001:db8::1] and [2001:db8::1]:443; IPv6 needs brackets before a port.
 WITH_PORT = re.compile(r"(?:\[([^\[\]]+)\]|([0-9.]+))(?::\d{1,5})?")
 
 
@@ -33,16 +33,16 @@ _client: ContextVar[str | None] = ContextVar("client", default=None)
 
 
 def client_address() -> str | None:
-    """Return the IP address that the request being answered came from.
+    """Return the IP address of the client of the current request.
 
-    None behind a socket file, and where no request is answered.
+    None behind a Unix socket, and outside of a request.
     """
     return _client.get()
 
 
 @contextmanager
 def asked_from(address: str | None) -> Iterator[None]:
-    """Remember the client's address while its request is answered."""
+    """Make `client_address` return this address within the block."""
     before = _client.set(address)
     try:
         yield
@@ -51,7 +51,7 @@ def asked_from(address: str | None) -> Iterator[None]:
 
 
 class ClientAddressMiddleware:
-    """Puts the client's own address into REMOTE_ADDR, and lets `client_address` return it."""
+    """Sets REMOTE_ADDR and `client_address` to the client's own address."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -68,12 +68,10 @@ class ClientAddressMiddleware:
 
 
 def client_of(forwarded: str, hops: int) -> str:
-    """Return the address that the outermost of `hops` proxies was asked from.
+    """Return the address of the client of the outermost of `hops` proxies.
 
-    "" if none was said.
-
-    Where there are too few entries, the request came past a proxy of ours: only the last entry was
-    written by one of ours for certain.
+    "" if no entry of ours is an address. If there are too few entries, the request bypassed one of
+    our proxies, and only the last entry was certainly written by one.
     """
     entries = [entry for part in forwarded.split(",") if (entry := part.strip(" \t"))]
     ours = entries[-hops:] if len(entries) >= hops else entries[-1:]
@@ -81,7 +79,7 @@ def client_of(forwarded: str, hops: int) -> str:
 
 
 def neighbourhood(address: str | None) -> str:
-    """Return what a client can choose its addresses from.
+    """Return the range that one client can pick its addresses from.
 
     An IPv4 address, or an IPv6 network of 64 bits.
     """
@@ -105,7 +103,7 @@ def _address(entry: str) -> str:
 
 @cache
 def _tell_once() -> None:
-    # Not what it says, which a visitor may have written.
+    # Leave the header out: a visitor may have written it.
     log.warning(
         "X-Forwarded-For has no address where PROXY_HOPS=%s expects the proxy's: all visitors "
         "count as one. Let the proxy append the address that it is asked from.",

@@ -1,4 +1,4 @@
-"""Keys of the installation: look secrets up, encrypt, sign, and read the keys of backups."""
+"""Keys of the installation: look up secrets, encrypt, sign, and parse backup keys."""
 
 import hashlib
 import hmac
@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE_BYTES = 12
-# In place of a master key: objects that are not encrypted are read, too.
+# In place of a master key: allows reading objects that are not encrypted.
 PLAIN = "plain"
 MASTER_KEY = re.compile(r"(?P<id>[A-Za-z0-9._-]{1,64}):(?P<key>[0-9a-fA-F]{64})")
 
 
 class DecryptionError(Exception):
-    """The value was sealed with another key, for another purpose, or was changed."""
+    """The value was sealed with another key or purpose, or was tampered with."""
 
 
 def _derive(master: bytes, purpose: str) -> bytes:
@@ -30,7 +30,7 @@ def _derive(master: bytes, purpose: str) -> bytes:
 class Keyring:
     """Purpose-bound keys derived from one 32-byte master key.
 
-    The class carries no settings: callers pass the installation's key in.
+    The class reads no settings: callers pass the installation's key in.
     """
 
     master: bytes = field(repr=False)
@@ -51,7 +51,7 @@ class Keyring:
     def seal(self, plain: str, purpose: str) -> bytes:
         """Encrypt a text by AES-256-GCM, bound to its purpose.
 
-        The nonce (12 bytes), the ciphertext and the tag.
+        Returns the nonce (12 bytes), the ciphertext and the tag.
         """
         nonce = os.urandom(NONCE_BYTES)
         cipher = AESGCM(_derive(self.master, "seal"))
@@ -78,15 +78,15 @@ class Keyring:
 
 
 def parse_master_keys(text: str) -> tuple[dict[str, bytes], bool]:
-    """Read `id:64 hex digits`: the key in use, then others and `plain`.
+    """Parse comma-separated `id:64 hex digits`.
 
-    Commas separate them.
+    The first key is the one in use; others and `plain` may follow.
 
     Returns:
-        The keys by id, in their order, and whether `plain` is among them.
+        The keys by id, in their order, and whether `plain` is among the entries.
 
     Raises:
-        ValueError: it is something else; the message repeats no key.
+        ValueError: the text is invalid; the message repeats no key.
     """
     parts = [part.strip() for part in text.split(",") if part.strip()]
     keys: dict[str, bytes] = {}

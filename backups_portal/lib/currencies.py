@@ -1,4 +1,4 @@
-"""The digits behind the point that amounts of a currency have (ISO 4217, minor units)."""
+"""The decimal places of amounts in each currency (ISO 4217, minor units)."""
 
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -12,7 +12,7 @@ DIGITS = {
 
 
 def digits_of(currency: str) -> int:
-    """Return how many digits an amount has behind the point."""
+    """Return the number of decimal places of an amount."""
     return DIGITS.get(currency, USUAL)
 
 

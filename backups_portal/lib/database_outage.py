@@ -1,4 +1,4 @@
-"""Outages of a database: how they are recognised, told, and when a client may try again."""
+"""Outages of a database: how to recognise and explain them, and when to retry."""
 
 import psycopg
 from django.db import InterfaceError, InternalError, OperationalError
@@ -6,13 +6,12 @@ from django.db import InterfaceError, InternalError, OperationalError
 from backups_portal.lib.failure_causes import Cause, driver_cause, first_line
 
 RETRY_AFTER_SECONDS = 30
-# Django's exceptions are none of psycopg's: they have those as their cause.
+# Django's exceptions do not inherit from psycopg's: they have those as their cause.
 DJANGO_ERRORS = (OperationalError, InterfaceError, InternalError)
 DRIVER_ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
-# What is wrong with a server that answers, by its SQLSTATE or the class of that (PostgreSQL,
-# Appendix A).
+# What is wrong with a server that answers, by SQLSTATE or its class (PostgreSQL, Appendix A).
 FAULTS = {
-    # Of a session that waited within a transaction, or whose transaction took too long.
+    # A session was idle in a transaction, or its transaction took too long.
     "25P03": "ended the connection",
     "25P04": "ended the connection",
     "53": "lacks something that it needs right now",
@@ -23,7 +22,7 @@ FAULTS = {
     "57P03": "is starting or shutting down",
     "58": "has a fault on its server",
 }
-# In those classes, what is wrong with one statement: the same one would fail again.
+# Codes in those classes that concern one statement, which would fail again.
 LIMITS = {
     "53400": "allows less temporary space than this takes: ask for less at a time",
     "57014": "took too long: ask for less at a time",
@@ -31,21 +30,21 @@ LIMITS = {
 
 
 def is_outage(error: BaseException | None) -> bool:
-    """Tell whether an exception says that a database server is away, or in no state to answer.
+    """Tell whether an exception means that a database server is unavailable.
 
-    A statement that was refused, or took too long, is no outage: it would fail again.
+    A statement that was refused or took too long is not an outage: it would fail again.
     """
     return bool(server_fault(error)) or _cause(error) is Cause.DATABASE_UNREACHABLE
 
 
 def server_fault(error: BaseException | None) -> str:
-    """Say what is wrong with a server that answers, as in FAULTS; "" if it is none of that."""
+    """Return the entry of FAULTS for an error, or ""."""
     code = _sqlstate(error)
     return "" if code in LIMITS else FAULTS.get(code) or FAULTS.get(code[:2], "")
 
 
 def statement_limit(error: BaseException | None) -> str:
-    """Say which limit a statement has reached, as in LIMITS; "" if it is none of those."""
+    """Return the entry of LIMITS for an error, or ""."""
     return LIMITS.get(_sqlstate(error), "")
 
 
@@ -56,13 +55,13 @@ def _sqlstate(error: BaseException | None) -> str:
 
 def _cause(error: BaseException | None) -> Cause | None:
     if isinstance(error, DJANGO_ERRORS):
-        # Without a cause Django itself has noticed that its connection is closed.
+        # Without a cause, Django itself noticed that its connection is closed.
         return _cause(error.__cause__) if error.__cause__ else Cause.DATABASE_UNREACHABLE
     return driver_cause(error) if isinstance(error, DRIVER_ERRORS) else None
 
 
 def outage_in_words(error: Exception) -> str:
-    """Say which database is not responding, or has refused, in a sentence that names no server.
+    """Explain which database is not responding or has refused, naming no server.
 
     Args:
         error: One of `DJANGO_ERRORS` or `DRIVER_ERRORS`.

@@ -1,8 +1,8 @@
-"""The environment that settings are read from: taken as it is, and refused in a sentence.
+"""The environment that settings are read from, literally and strictly.
 
-django-environ reads what it finds generously: a value that begins with a dollar sign is another
-variable's name, a blank stays in a list, and any word that is not "yes" is no. Here a value is what
-was written, and one that cannot be meant keeps the portal from starting.
+django-environ is lenient: a value that begins with a dollar sign is another variable's name, blanks
+stay in lists, and any word that is not "yes" means no. Here a value is taken literally, and one
+that makes no sense keeps the portal from starting.
 """
 
 import builtins
@@ -20,11 +20,11 @@ from backups_portal.lib.addresses.url import AddressError
 from backups_portal.lib.currencies import digits_of
 
 TRUE, FALSE = ("1", "true", "yes", "on", "y", "ok"), ("0", "false", "no", "off", "n")
-# As django-environ reads a line of a .env file.
+# A line of a .env file, as django-environ parses it.
 ASSIGNMENT = re.compile(r"(?:export )?[A-Za-z_0-9]+=.*")
-# Seconds of 30 years, which every clock and every calendar can add to today.
+# About 30 years in seconds, which can be added to today without overflow.
 MOST = 1_000_000_000
-# What a charge can hold.
+# The limits of a charge's amount.
 MOST_MONEY, MAX_DIGITS = 10**8, 4
 Value = TypeVar("Value")
 
@@ -34,7 +34,7 @@ class Variables(FileAwareMapping):
 
     def __getitem__(self, key: str) -> str:
         try:
-            # An editor ends a file with a line break, which is no part of a password.
+            # Editors end a file with a line break, which is not part of a password.
             return str(super().__getitem__(key)).strip()
         except OSError as error:
             why = f"{error.filename}: {error.strerror}"
@@ -48,11 +48,11 @@ class Variables(FileAwareMapping):
 class Environment(environ.Env):
     """django-environ's reader, literal and strict.
 
-    An empty value is none: the default counts. A list may be empty.
+    An empty value counts as unset, so the default applies. A list may be empty.
 
     Raises:
-        ImproperlyConfigured: a value cannot be meant; the sentence names the setting and the cure,
-            and repeats nothing of what may be a secret.
+        ImproperlyConfigured: a value makes no sense; the message names the setting and the cure,
+            and repeats nothing that may be secret.
     """
 
     ENVIRON = Variables(cache=False)
@@ -64,7 +64,7 @@ class Environment(environ.Env):
         default: Any = environ.Env.NOTSET,
         parse_default: builtins.bool = False,
     ) -> Any:
-        """Read a value as it was written; a dollar sign is a dollar sign."""
+        """Read a value literally, including a leading dollar sign."""
         value = self.ENVIRON.get(var)
         if value is None:
             if default is self.NOTSET:
@@ -73,7 +73,7 @@ class Environment(environ.Env):
         return value
 
     def bool(self, var: str, default: builtins.bool = False) -> builtins.bool:
-        """Read a yes or a no."""
+        """Read a yes or no."""
         value = str(self.get_value(var, default="")).lower()
         if value and value not in TRUE + FALSE:
             raise ImproperlyConfigured(f"{var} is neither 1 nor 0: write 1 for yes or 0 for no.")
@@ -93,9 +93,9 @@ class Environment(environ.Env):
     def list(
         self, var: str, cast: Callable[[str], Any] | None = None, default: Any = ()
     ) -> builtins.list[Any]:
-        """Read what commas separate, without blanks around it.
+        """Read comma-separated values, without blanks around them.
 
-        `cast=int` takes whole numbers.
+        `cast=int` reads whole numbers.
         """
         value = self.get_value(var, default=None)
         if value is None:
@@ -113,14 +113,14 @@ class Environment(environ.Env):
         return value
 
     def address(self, var: str, parse: Callable[[str], Value], default: str = "") -> Value:
-        """Parse an address, or the default where none is given; see `checked`."""
+        """Parse an address, or the default if it is unset; see `checked`."""
         return checked(var, parse, self.get_value(var, default="") or default)
 
     def decimal(self, var: str, default: str, *, currency: str = "") -> Decimal:
-        """Read an amount of money, not below zero.
+        """Read an amount of money, zero or more.
 
         Args:
-            currency: If it is paid as it is, and so has no more digits than this has.
+            currency: Limits the decimal places to those of an amount that can be paid.
         """
         places = digits_of(currency) if currency else MAX_DIGITS
         value = self.get_value(var, default="") or default
@@ -137,17 +137,17 @@ class Environment(environ.Env):
         return amount
 
     def one_of(self, var: str, default: str, choices: Sequence[str]) -> str:
-        """Read a word out of a few."""
+        """Read one of a few words."""
         value = self.get_value(var, default="") or default
         if value not in choices:
             raise ImproperlyConfigured(f"{var} must be one of {', '.join(choices)}.")
         return str(value)
 
     def read_file(self, file: Path) -> None:
-        """Take what a .env file says and the environment does not.
+        """Read variables from a .env file, unless the environment has them.
 
         Raises:
-            ImproperlyConfigured: a line of it is no assignment.
+            ImproperlyConfigured: a line is not an assignment.
         """
         for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
             said = line.strip()
@@ -162,7 +162,7 @@ def checked(var: str, parse: Callable[[str], Value], value: str) -> Value:
     """Parse a setting's value.
 
     Raises:
-        ImproperlyConfigured: it refuses the value; the sentence begins with the setting's name.
+        ImproperlyConfigured: `parse` refuses the value; the message names the setting.
     """
     try:
         return parse(value)

@@ -1,4 +1,4 @@
-"""Filter of Django's own reports of an error, on the page that DEBUG has."""
+"""The filter of Django's error reports, on the DEBUG page."""
 
 import re
 
@@ -6,7 +6,7 @@ from django.views.debug import SafeExceptionReporterFilter
 
 
 class AddressHidingFilter(SafeExceptionReporterFilter):
-    """Hides settings that are addresses as well, which have passwords in them."""
+    """Also hides settings that are addresses, which contain passwords."""
 
     hidden_settings = re.compile(
         f"{SafeExceptionReporterFilter.hidden_settings.pattern}|URL|STORAGE|_REDIS|_DATABASE",

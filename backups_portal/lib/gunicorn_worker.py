@@ -1,6 +1,6 @@
-"""Gunicorn's asynchronous worker, with a limit of time for what comes before a request.
+"""Gunicorn's asynchronous worker, with a timeout for the headers of a request.
 
-For `--worker-class`. Limits for bodies are those of `asgi_client.py`.
+For `--worker-class`. The timeouts of bodies are in `asgi_client.py`.
 """
 
 import asyncio
@@ -10,14 +10,14 @@ import socket
 from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
-# From the connection to the end of the headers of its first request; for the next ones gunicorn
-# has `--keep-alive`.
+# From connecting to the end of the first request's headers; gunicorn's `--keep-alive` limits the
+# wait for later requests.
 HEAD_SECONDS = 10.0
 HEAD_END = b"\r\n\r\n"
 ENDING = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 TOO_LATE = b"HTTP/1.1 408 Request Timeout" + ENDING
 UNREADABLE = b"HTTP/1.1 400 Bad Request" + ENDING
-# A client that confirms nothing for so long has gone without a word, as after a power cut.
+# A client that acknowledges nothing for this long has vanished, as after a power cut.
 SILENT_MILLISECONDS = 30_000
 
 
@@ -25,23 +25,23 @@ class Worker(ASGIWorker):
     """Serves a `Bridge`."""
 
     def load_wsgi(self) -> None:
-        """Load the application, and limit the time of connections without request."""
+        """Load the application, and time out connections without a request."""
         super().load_wsgi()
         _raise_file_limit()
         create = self.loop.create_server
-        # The one place where the protocol of connections can be replaced.
+        # The only place where the connection protocol can be replaced.
         self.loop.create_server = lambda factory, **options: create(
             lambda: PunctualProtocol(self), **options
         )
 
     def handle_exit_signal(self) -> None:
-        """Stop; streams would otherwise be waited for until they are cut off."""
+        """Stop, and end streams, which would last until they are cut off."""
         super().handle_exit_signal()
         self.asgi.stop()
 
 
 class PunctualProtocol(ASGIProtocol):
-    """Gunicorn's protocol of a connection, which closes what sends no request in time."""
+    """Gunicorn's connection protocol, which closes connections without a timely request."""
 
     def __init__(self, worker: Worker) -> None:
         super().__init__(worker)
@@ -57,7 +57,7 @@ class PunctualProtocol(ASGIProtocol):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Stop to wait when the headers have ended."""
+        """Stop the timeout at the end of the headers."""
         if self._timer is not None:
             seen = self._tail + data
             self._tail = seen[1 - len(HEAD_END) :]
@@ -66,11 +66,11 @@ class PunctualProtocol(ASGIProtocol):
         try:
             super().data_received(data)
         except ValueError:
-            # Of a length with more digits than Python reads.
+            # The content length has more digits than Python converts.
             self._end(UNREADABLE)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop to wait."""
+        """Stop the timeout."""
         self._stop_timer()
         super().connection_lost(exc)
 
@@ -86,9 +86,9 @@ class PunctualProtocol(ASGIProtocol):
 
 
 def _raise_file_limit() -> None:
-    """Let the process have as many connections as the system allows.
+    """Let the process open as many connections as the system allows.
 
-    Often that is 1,024 unless a process asks.
+    The default is often 1,024 unless a process asks for more.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

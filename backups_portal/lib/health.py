@@ -1,4 +1,4 @@
-"""Health of a web process, for load balancers: it lives, and what it needs answers."""
+"""Liveness and readiness of a web process, for load balancers and monitoring."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,15 +28,15 @@ OK, UNAVAILABLE, UNKNOWN = "ok", "unavailable", "unknown"
 def health_paths(
     parts: Callable[[], dict[str, str]], figures: Callable[[], bytes]
 ) -> list[URLPattern]:
-    """Route the addresses of load balancers and monitoring, which need no sign-in.
+    """Route the addresses for load balancers and monitoring, without sign-in.
 
     Args:
-        parts: Tells the state of each part that the process needs.
-        figures: Gathers what Prometheus reads with its token.
+        parts: Returns the state of each part that the process needs.
+        figures: Returns the metrics that Prometheus reads with its token.
     """
 
     def healthz(request: HttpRequest) -> HttpResponse:
-        # Restart the process if it does not answer.
+        # Load balancers restart a process that does not answer.
         return HttpResponse("ok", content_type="text/plain")
 
     def readyz(request: HttpRequest) -> JsonResponse:
@@ -64,7 +64,7 @@ def servers() -> dict[str, str]:
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
-    """Tell whether a request has the token of Prometheus."""
+    """Tell whether a request carries Prometheus's token."""
     sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
     wanted: str = settings.METRICS_TOKEN
     return bool(wanted) and constant_time_compare(sent, wanted)
@@ -82,7 +82,7 @@ def database_answers() -> bool:
 
 
 def redis_answers() -> bool:
-    """Tell whether Redis answers, and takes what is written: one that is full queues nothing."""
+    """Tell whether Redis accepts writes: a full one answers but queues nothing."""
     try:
         redis_client(TASK_SECONDS).set(PROBE, 1, ex=timedelta(minutes=1))
     except RedisError as error:

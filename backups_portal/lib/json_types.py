@@ -1,10 +1,10 @@
-"""Types of JSON that comes from outside, so that `Any` is named here alone.
+"""Types of JSON from outside, so that `Any` appears only here.
 
-A value of unknown form is an `object`, which mypy lets nobody use before `isinstance` has said
-what it is. A connection to a database is a plain `psycopg.Connection`: its rows are tuples already.
+A value of unknown form is an `object`, which mypy lets code use only after an `isinstance` check.
+A database connection is a plain `psycopg.Connection`, whose rows are tuples already.
 """
 
 from typing import Any
 
-# A parsed object, or a row by its columns; whoever reads a key knows what form it has.
+# A parsed object, or a row by column; code that reads a key knows its type.
 JsonObject = dict[str, Any]

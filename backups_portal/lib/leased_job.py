@@ -1,7 +1,7 @@
 """Jobs under a lease: claimed, kept by a heartbeat, retried, or given up.
 
-A worker may be killed at any moment, and a message may arrive twice, late or never. What counts is
-the row: only the worker whose ticket it carries may go on, publish and say how it ended.
+A worker may be killed at any moment, and a message may arrive twice, late or never. The row
+decides: only the worker whose ticket it carries may continue, publish and store the outcome.
 """
 
 import threading
@@ -28,9 +28,9 @@ from backups_portal.lib.redis_client import redis_client
 
 log = get_logger(__name__)
 
-# Progress is stored this often, in seconds; a page polls it about as often.
+# Seconds between stores of progress; a page polls about as often.
 BEAT_SECONDS = 1.0
-# The control database is away: nothing can be stored, and the lease runs out by itself.
+# The control database is down: nothing can be stored, and the lease expires by itself.
 CONTROL_DATABASE_AWAY = (OperationalError, InterfaceError)
 RowT = TypeVar("RowT", bound=Leased)
 
@@ -39,7 +39,7 @@ class GivenUpError(Exception):
     """No further attempt can help; the message is fit for an owner.
 
     Attributes:
-        cause: The same for programs.
+        cause: The reason for programs.
     """
 
     def __init__(self, message: str, *, cause: Cause) -> None:
@@ -48,18 +48,19 @@ class GivenUpError(Exception):
 
 
 class JobFailedError(Exception):
-    """The work of a task failed, as its row and the log say; for Celery, which logs it as well.
+    """The work of a task failed; marks the task as failed in Celery.
 
-    A task names it in `throws`, so that it is no error of the task's own.
+    The row and the log have the reason already, so tasks list it in `throws`: Celery then logs it
+    as expected, without a traceback.
     """
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-        is_claimed: Whether the row was there to be worked on, however that ended.
+        is_claimed: Whether this run claimed the row, however it ended.
         failure: Why this attempt failed; "" if it did not.
     """
 
@@ -67,7 +68,7 @@ class Ran:
     failure: str = ""
 
     def tell_celery(self) -> None:
-        """End a task so that Celery does not call failed work “succeeded”.
+        """Raise if the work failed, so that Celery does not log “succeeded”.
 
         Raises:
             JobFailedError: this attempt failed.
@@ -77,22 +78,21 @@ class Ran:
 
 
 class Heartbeat:
-    """Renews a lease once a second, from a thread of its own.
+    """Renews a lease once a second, in a thread with its own database connection.
 
-    The thread has a database connection of its own. The working threads call `report`, which
-    touches no database: it remembers what the next beat stores, and raises if the lease has gone
-    to another worker.
+    The working threads call `report`, which touches no database: it remembers fields for the next
+    beat to store, and raises if another worker has taken the lease.
 
     Attributes:
-        fields: What was reported last, which no beat may have stored yet.
+        fields: The fields reported so far, some of which may not be stored yet.
     """
 
-    def __init__(self, renew: Callable[..., None], whose: str) -> None:
+    def __init__(self, renew: Callable[..., None], job: str) -> None:
         self.fields: dict[str, object] = {}
-        self._store, self._whose = renew, whose
+        self._store, self._job = renew, job
         self._lost = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {whose}", daemon=True)
+        self._thread = threading.Thread(target=self._beat, name=f"heartbeat {job}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -114,7 +114,7 @@ class Heartbeat:
     def check(self) -> None:
         """Raise LeaseLostError if another worker has taken the row."""
         if self._lost:
-            raise LeaseLostError(self._whose)
+            raise LeaseLostError(self._job)
 
     def _beat(self) -> None:
         try:
@@ -130,20 +130,20 @@ class Heartbeat:
             self._store(**self.fields)
         except DatabaseError:
             # The control database may be restarting: the lease outlasts a few missed beats.
-            log.warning("could not renew the lease of %s", self._whose, exc_info=True)
+            log.warning("could not renew the lease of %s", self._job, exc_info=True)
             connection.close()
 
 
 class LeasedJob(Generic[RowT]):
-    """One attempt at the work of a row; a subclass says what the work is.
+    """One attempt at the work of a row; subclasses define the work.
 
     Attributes:
-        name: What the log calls it.
-        step: What is being done.
-        told: Errors whose text is fit for an owner, with their cause.
-        unexpected: What an owner is told of any other error.
-        max_attempts: After so many attempts that ended without a word it is given up; None: never.
-        interrupted: What an owner is told then.
+        name: The job's name in the log.
+        step: The current step.
+        told: Errors whose text owners may read; their `cause` is stored, too.
+        unexpected: The reason that owners read for any other error.
+        max_attempts: Give up after this many attempts that stored no outcome; None: never.
+        interrupted: The reason that owners read then.
     """
 
     name = "job"
@@ -163,13 +163,13 @@ class LeasedJob(Generic[RowT]):
     def run(self) -> Ran:
         """Claim the row and do its work.
 
-        Nothing happens if the row is done, has to wait, or is another worker's. `run` may be called
-        twice, also at the same time: the lease lets one worker go on.
+        Nothing happens if the row is done, has to wait, or is leased to another worker. `run` may
+        be called twice, even concurrently: the lease lets one worker continue.
 
         Raises:
-            django.db.OperationalError, django.db.InterfaceError: the control database went away;
-                the lease runs out, and the tick sends the row again.
-            Exception: an error that is not in `told`, after the row says that it failed.
+            django.db.OperationalError, django.db.InterfaceError: the control database went down;
+                the lease expires, and the tick sends the row again.
+            Exception: an error that is not in `told`, after the failure was stored.
         """
         ticket = self.claim()
         row = self.rows().filter(pk=self.pk).first() if ticket else None
@@ -190,14 +190,14 @@ class LeasedJob(Generic[RowT]):
                 log.warning("lease lost, stopped")
                 self.abandon()
 
-    # What a subclass says.
+    # Defined by subclasses.
 
     def facts(self) -> dict[str, object]:
-        """Return what every line of the log says of the job, such as its ids."""
+        """Return the fields of the job's log lines, such as its ids."""
         return {self.name: self.pk}
 
     def rows(self) -> LeaseQuerySet:
-        """Return the rows of such jobs, with what the work reads of them."""
+        """Return the rows of this kind of job, with the relations the work reads."""
         raise NotImplementedError
 
     def work(self) -> None:
@@ -205,20 +205,20 @@ class LeasedJob(Generic[RowT]):
         raise NotImplementedError
 
     def claim(self) -> uuid.UUID | None:
-        """Take the row; returns the ticket, or None if there is nothing to take."""
+        """Claim the row; return the ticket, or None if it cannot be claimed."""
         return self.rows().claim(self.pk, lease=settings.LEASE)
 
     def begin(self) -> None:
-        """Refuse work that no attempt can do.
+        """Give up if too many attempts ended without an outcome.
 
         Raises:
-            GivenUpError: workers were lost at it again and again.
+            GivenUpError: it lost its worker again and again.
         """
         if self.max_attempts is not None and self.silent_attempts() > self.max_attempts:
             raise GivenUpError(self.interrupted, cause=Cause.INTERRUPTED)
 
     def silent_attempts(self) -> int:
-        """Count the attempts, with this one, whose end the row does not tell."""
+        """Count the attempts without a stored outcome, including this one."""
         return self.row.attempts
 
     def retry_at(self, error: Exception) -> datetime | None:
@@ -226,11 +226,11 @@ class LeasedJob(Generic[RowT]):
         return None
 
     def too_long(self) -> str:
-        """Return what an owner is told if the task reached its time limit."""
+        """Return the reason that owners read if the task hit its time limit."""
         return self.unexpected
 
     def explain(self, error: Exception) -> dict[str, object]:
-        """Return the fields that say why it failed: to people, and to programs."""
+        """Return the reason, for people, and the cause, for programs."""
         if isinstance(error, SoftTimeLimitExceeded):
             return {"reason": self.too_long(), "cause": Cause.TIME_LIMIT}
         if isinstance(error, (GivenUpError, *self.told)):
@@ -238,24 +238,24 @@ class LeasedJob(Generic[RowT]):
         return {"reason": self.unexpected, "cause": Cause.UNEXPECTED}
 
     def clean_up(self) -> dict[str, object]:
-        """Remove what a failed attempt made; return fields that say so."""
+        """Remove what a failed attempt made; return fields to store about it."""
         return {}
 
     def abandon(self) -> None:
-        """Remove what this attempt made, after another worker has taken the row."""
+        """Remove what this attempt made; another worker has taken the row."""
 
     def give_up(self, error: Exception, **fields: object) -> None:
-        """Store a failure that is final, in an open transaction."""
+        """Store a final failure, in an open transaction."""
         self.finish(state="failed", **fields)
 
     def postpone(self, then: datetime, **fields: object) -> None:
         """Queue the row for later, in an open transaction; the tick finds it then."""
         self.store(state=QUEUED, lease=None, lease_until=then, **fields)
 
-    # What a subclass calls.
+    # Called by subclasses.
 
     def reach(self, step: str) -> None:
-        """Say which step is next, once: the log tells where a worker was lost."""
+        """Log the next step once, to show where a worker was lost."""
         if step != self.step:
             self.step = step
             log.info(self.name, step=step)
@@ -263,7 +263,7 @@ class LeasedJob(Generic[RowT]):
     def renew(self, **fields: object) -> None:
         """Renew the lease now, before something that only its holder may do.
 
-        In a transaction it keeps the row from other workers until that ends.
+        In a transaction, this locks the row against other workers until the end.
 
         Raises:
             LeaseLostError: another worker has taken the row.
@@ -275,7 +275,7 @@ class LeasedJob(Generic[RowT]):
         self.rows().store(self.pk, self.ticket, **fields)
 
     def finish(self, **fields: object) -> None:
-        """Store how the work ended, and let go of the row.
+        """Store the outcome and release the row.
 
         Raises:
             LeaseLostError: another worker has taken the row.
@@ -295,13 +295,13 @@ class LeasedJob(Generic[RowT]):
             self._fail(error, log.error, f"{self.name} failed unexpectedly")
             raise
 
-    def _fail(self, error: Exception, tell: Callable[..., object], what: str) -> None:
+    def _fail(self, error: Exception, write: Callable[..., object], event: str) -> None:
         then = None if isinstance(error, GivenUpError) else self.retry_at(error)
         why = self.explain(error)
         self.failure = str(why["reason"])
-        # The server may be known only now.
-        tell(what, **{**self.facts(), "step": self.step, **why}, exc_info=error)
-        # What is cleaned up may have another attempt's name: only the holder of the lease does it.
+        # `facts` again: the server may not have been known at the start.
+        write(event, **{**self.facts(), "step": self.step, **why}, exc_info=error)
+        # Attempts may use the same names, so only the holder of the lease may clean up.
         fields = {**why, **self.clean_up()}
         with transaction.atomic():
             if then is None:
@@ -315,15 +315,15 @@ def back_off(minutes: Sequence[int], tries: int, now: datetime) -> datetime | No
     """Return when to try again; None after the last of the waits.
 
     Args:
-        minutes: How long to wait before each further try.
-        tries: How many further tries there were.
+        minutes: The wait before each retry.
+        tries: The retries so far.
     """
     return now + timedelta(minutes=minutes[tries]) if tries < len(minutes) else None
 
 
 @contextmanager
 def may_wait(what: str) -> Iterator[None]:
-    """Send queued rows, or leave them to the next tick if the broker is away."""
+    """Send queued rows, or leave them to the next tick if the broker is down."""
     try:
         yield
     except BrokerError:
@@ -331,10 +331,10 @@ def may_wait(what: str) -> Iterator[None]:
 
 
 def check_broker() -> None:
-    """Make sure that Redis answers now: a page does not wait as long as a message may.
+    """Make sure that Redis answers: a page cannot wait as long as sending may.
 
     Raises:
-        BrokerError: it does not.
+        BrokerError: Redis does not answer.
     """
     try:
         redis_client().ping()
@@ -343,7 +343,7 @@ def check_broker() -> None:
 
 
 def send_on_commit(task: Task, pk: uuid.UUID) -> None:
-    """Send a queued row to the workers once it is committed; see `may_wait`."""
+    """Send a queued row to the workers after the commit; see `may_wait`."""
 
     def send() -> None:
         with may_wait(f"{task.name} {pk}"):

@@ -1,4 +1,4 @@
-"""Leases of rows whose work is done once, though its message comes twice."""
+"""Leases on rows, so that work is done once although its message may arrive twice."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -11,12 +11,12 @@ from django.utils import timezone
 
 from backups_portal.lib.failure_causes import CAUSE_LENGTH
 
-# States that every row with a lease knows; in the others nothing is left to do.
+# The unfinished states that every leased row has; all others are final.
 QUEUED, RUNNING = "queued", "running"
 
 
 class LeaseLostError(Exception):
-    """Another worker has the row, or it is gone: stop, publish nothing."""
+    """Another worker holds the row, or it was deleted: stop, publish nothing."""
 
 
 def message_counts_for() -> timedelta:
@@ -28,42 +28,42 @@ class LeaseQuerySet(models.QuerySet[Any]):
     """Rows that carry a lease."""
 
     def unfinished(self) -> Self:
-        """Keep the rows that wait or are being worked on."""
+        """Keep the rows that are queued or running."""
         return self.filter(state__in=(QUEUED, RUNNING))
 
     def unleased(self) -> Self:
-        """Keep the rows that no worker holds now."""
+        """Keep the rows without a valid lease."""
         return self.filter(Q(lease=None) | Q(lease_until=None) | Q(lease_until__lt=timezone.now()))
 
     def without_early(self, now: datetime) -> Self:
-        """Leave out the rows that wait until they are tried again."""
+        """Leave out the queued rows whose retry is not due yet."""
         return self.exclude(Q(state=QUEUED, retry_at__gt=now))
 
     def send_again(self, now: datetime, *, limit: int) -> list[uuid.UUID]:
         """Find rows whose message or worker may have been lost.
 
-        The caller enqueues them. A message counts for a while: until then `lease_until` of a
-        waiting row, which has no lease, keeps it from being sent again every minute, and a long
-        queue from growing longer.
+        The caller enqueues them. A message counts for a while: until then `lease_until` keeps a
+        queued row, which has no lease, from being sent again every minute, and so a long queue
+        from growing longer.
         """
         overlooked = self.filter(Q(lease_until=None) | Q(lease_until__lt=now))
         with transaction.atomic():
             ids = list(
                 overlooked.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit]
             )
-            # A row with a lease keeps it: its worker may only be late, and renews it then.
+            # A leased row keeps its lease: its worker may only be late to renew it.
             until = now + message_counts_for()
             self.filter(pk__in=ids, lease=None).update(lease_until=until)
         return ids
 
     def claim(self, pk: uuid.UUID, *, lease: timedelta, **fields: object) -> uuid.UUID | None:
-        """Take a row if it is unfinished and no worker holds it.
+        """Claim a row if it is unfinished and no worker holds it.
 
         Args:
-            fields: What the row says from then on.
+            fields: Further values to store.
 
         Returns:
-            The ticket to renew and to finish with, or None if there is nothing to take.
+            The ticket to renew and finish with, or None if the row cannot be claimed.
         """
         ticket = uuid.uuid4()
         taken = (
@@ -83,18 +83,18 @@ class LeaseQuerySet(models.QuerySet[Any]):
     def renew(
         self, pk: uuid.UUID, ticket: uuid.UUID, *, lease: timedelta, **fields: object
     ) -> None:
-        """Keep a row for another while, and store how far the work has come.
+        """Extend the lease of a row, and store its progress.
 
         Raises:
-            LeaseLostError: the row went to another worker, or is gone.
+            LeaseLostError: another worker has the row, or it was deleted.
         """
         self.store(pk, ticket, lease_until=timezone.now() + lease, **fields)
 
     def store(self, pk: uuid.UUID, ticket: uuid.UUID, **fields: object) -> None:
-        """Change a row while its lease is that of the ticket.
+        """Change a row if the ticket still holds its lease.
 
         Raises:
-            LeaseLostError: the row went to another worker, or is gone.
+            LeaseLostError: another worker has the row, or it was deleted.
         """
         if not self.filter(pk=pk, lease=ticket).update(**fields):
             raise LeaseLostError(str(pk))
@@ -108,7 +108,7 @@ class Leased(models.Model):
     lease = models.UUIDField(null=True, editable=False)
     lease_until = models.DateTimeField(null=True, editable=False)
     attempts = models.PositiveSmallIntegerField(default=0, editable=False)
-    # Why it failed, in a sentence that an owner understands; of a waiting row, why it did last.
+    # Why it failed, in a sentence for owners; for a queued row, why its last attempt failed.
     reason = models.TextField(blank=True)
     finished_at = models.DateTimeField(null=True)
 
@@ -120,7 +120,7 @@ class Retried(Leased):
     """A leased row that is queued again some time after it failed."""
 
     cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
-    # How often it failed and was queued again, and not to be tried before when.
+    # How often it failed and was queued again, and the earliest time of the next attempt.
     failures = models.PositiveSmallIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
 

@@ -1,7 +1,6 @@
-"""Limits of tries in a time: counted before they are made, so that a burst is counted too.
+"""Rate limits, counted before each try so that a burst counts in full.
 
-They are counted in Redis for all processes together, and while it does not answer in each process
-for itself.
+Tries are counted in Redis for all processes together, or per process while Redis does not answer.
 """
 
 import hashlib
@@ -36,9 +35,9 @@ class Limit:
     seconds: int
 
     def take(self, who: str) -> int:
-        """Count a try; return 0 if it may be made, else the seconds until one may.
+        """Count a try; return 0 if it is allowed, else the seconds to wait.
 
-        A try that may not be made does not count: a caller who waits as told, may.
+        A refused try does not count: a caller who waits that long succeeds.
         """
         key = _key(who)
         if _ask(lambda limiter: limiter.hit(self._item, self.name, key)):
@@ -46,13 +45,13 @@ class Limit:
         return self.wait(who)
 
     def wait(self, who: str) -> int:
-        """Return the seconds until a try may be made, or 0; this counts nothing."""
+        """Return the seconds until a try is allowed, or 0, without counting one."""
         key = _key(who)
         found = _ask(lambda limiter: limiter.get_window_stats(self._item, self.name, key))
         return 0 if found.remaining else max(1, math.ceil(found.reset_time - time.time()))
 
     def forget(self, who: str) -> None:
-        """Forget the tries until now."""
+        """Forget the tries so far."""
         key = _key(who)
         _ask(lambda limiter: limiter.clear(self._item, self.name, key))
 
@@ -62,7 +61,7 @@ class Limit:
 
 
 def _key(who: str) -> str:
-    """Return a key of one length, whatever a visitor has typed."""
+    """Return a key of fixed length, whatever a visitor has typed."""
     return hashlib.sha256(who.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -76,7 +75,7 @@ def _ask(question: Callable[[MovingWindowRateLimiter], Result]) -> Result:
 
 @cache
 def _shared(client: Redis) -> MovingWindowRateLimiter:
-    # The address is that of the client's connections.
+    # The pool's address is used instead of this one.
     storage = RedisStorage("redis://", connection_pool=client.connection_pool)
     return MovingWindowRateLimiter(storage)
 

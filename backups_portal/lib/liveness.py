@@ -1,8 +1,8 @@
-"""Signs of life: workers and beat write the time now and then, and pages and monitoring look.
+"""Signs of life: workers and beat record the time regularly, for pages and monitoring.
 
-Not by a task: the schedule's own would wait behind long restores, and workers would seem dead while
-all of them work. Each process also touches a file of its own, so that the health check of a
-container costs nothing and asks nobody.
+Not by a task: it would queue after long restores, and workers would seem dead while they are all
+busy. Each process also touches a file, so that a container's health check costs nothing and needs
+no other server.
 """
 
 import time
@@ -23,10 +23,10 @@ from backups_portal.lib.redis_client import redis_client
 log = get_logger(__name__)
 
 KEY = "backups-portal:pulse"
-# Workers that take backups and restores, those that take short tasks, and beat.
+# Workers for backups and restores, workers for short tasks, and beat.
 WORKER, SYSTEM, BEAT = "worker", "system", "beat"
 PROCESSES = (WORKER, SYSTEM, BEAT)
-# A tick, which beat sends and a system worker does, has come to its end.
+# A tick, which beat sends and a system worker runs, has completed.
 SCHEDULE = "schedule"
 # A round of the sweep that has visited every project.
 SWEEP = "sweep"
@@ -37,13 +37,13 @@ NEVER = datetime.min.replace(tzinfo=UTC)
 
 @dataclass
 class Seen:
-    """The oldest of the newest signs of all processes that a page of this process has read."""
+    """The oldest of the processes' latest signs, as last read by this web process."""
 
     at: datetime = NEVER
 
     @property
     def is_fresh(self) -> bool:
-        """Tell whether the next sign is still to come, so that Redis has no news."""
+        """Tell whether the next sign is not due yet, so that Redis has no news."""
         return timedelta(0) <= timezone.now() - self.at < timedelta(seconds=EVERY_SECONDS)
 
 
@@ -51,9 +51,9 @@ seen = Seen()
 
 
 class PulseStep(bootsteps.StartStopStep):
-    """A part of each worker: it writes the time, also while all its processes are at work.
+    """A worker component that records the time, even while all its processes are busy.
 
-    A worker that takes from both queues gives both signs.
+    A worker that consumes both queues gives both signs.
     """
 
     requires = {"celery.worker.components:Timer"}
@@ -73,7 +73,7 @@ class PulseStep(bootsteps.StartStopStep):
 
 
 def note_process(*signs: str) -> None:
-    """Record that this process lives, as what it is: WORKER, SYSTEM, BEAT."""
+    """Record that this process is alive, as WORKER, SYSTEM or BEAT."""
     if settings.LIVENESS_PATH:
         Path(settings.LIVENESS_PATH).touch()
     for sign in signs:
@@ -81,7 +81,7 @@ def note_process(*signs: str) -> None:
 
 
 def note(sign: str) -> None:
-    """Record that something works: a process, SCHEDULE, SWEEP."""
+    """Record that a process, SCHEDULE or SWEEP works."""
     try:
         redis_client().set(_key(sign), timezone.now().isoformat())
     except RedisError:
@@ -89,7 +89,7 @@ def note(sign: str) -> None:
 
 
 def forget(sign: str) -> None:
-    """Take back what was recorded."""
+    """Delete a recorded sign."""
     try:
         redis_client().delete(_key(sign))
     except RedisError:
@@ -106,7 +106,7 @@ def last_sign(sign: str) -> datetime | None:
 
 
 def last_signs(*signs: str) -> list[datetime | None]:
-    """Return the same of several, in one question.
+    """Return `last_sign` of several, in one round trip.
 
     Raises:
         RedisError: Redis does not answer.
@@ -116,9 +116,9 @@ def last_signs(*signs: str) -> list[datetime | None]:
 
 
 def is_silent(sign: str, patience: timedelta) -> bool:
-    """Tell whether something has not worked for longer than `patience`.
+    """Tell whether a sign is older than `patience`.
 
-    A process that has just begun waits as long.
+    If there has never been one, count from the start of this process.
 
     Raises:
         RedisError: Redis does not answer.
@@ -128,13 +128,13 @@ def is_silent(sign: str, patience: timedelta) -> bool:
 
 def _is_over(last: datetime | None, patience: timedelta) -> bool:
     if last is None:
-        # Everything may have been started just now.
+        # The whole installation may have just started.
         return time.monotonic() - STARTED > patience.total_seconds()
     return timezone.now() - last > patience
 
 
 def note_trouble(sign: str, lasting: timedelta) -> None:
-    """Record that something does not work, so that it is left alone meanwhile."""
+    """Record for `lasting` that something does not work, so that it is not tried."""
     try:
         redis_client().set(f"{_key(sign)}:trouble", 1, ex=lasting)
     except RedisError:
@@ -142,7 +142,7 @@ def note_trouble(sign: str, lasting: timedelta) -> None:
 
 
 def is_in_trouble(sign: str) -> bool:
-    """Tell whether trouble was recorded, and its time is not over."""
+    """Tell whether trouble was recorded and has not expired."""
     try:
         return bool(redis_client().exists(f"{_key(sign)}:trouble"))
     except RedisError:
@@ -151,14 +151,14 @@ def is_in_trouble(sign: str) -> bool:
 
 
 def workers(request: HttpRequest) -> dict[str, object]:
-    """Give templates `workers_trouble`, which asks only if it is read."""
+    """Provide `workers_trouble` to templates, evaluated only if it is used."""
     return {"workers_trouble": trouble}
 
 
 def trouble() -> str:
-    """Return what is wrong: "silent" workers, no "schedule", a "queue" that is away, or "".
+    """Return "silent" (workers), "schedule", "queue" (Redis is down), or "".
 
-    Every page asks, Redis only once in as long as a worker's next sign takes to come.
+    Every page calls this, but Redis is read only once the next sign is due.
     """
     patience: timedelta = settings.WORKERS_SILENT_AFTER
     if seen.is_fresh:

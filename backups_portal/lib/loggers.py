@@ -1,9 +1,8 @@
 """Loggers whose calls name their values: `log.info("snapshot begins", snapshot=id)`.
 
-A line has the values behind the event, and its record keeps them by name, for JSON and for all that
-listens besides. What is at work binds its ids (`bound_contextvars`), and all lines have them, those
-of code that knows no ids as well. The loggers are those of the standard library, with its levels
-and handlers.
+A line has the values after the event, and its record keeps them by name, for JSON and other
+handlers. Jobs bind their ids (`bound_contextvars`), and then every line has them, even those of
+code that knows no ids. The loggers are the standard library's, with its levels and handlers.
 """
 
 import logging
@@ -13,7 +12,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.stdlib import BoundLogger, PositionalArgumentsFormatter, filter_by_level
 from structlog.typing import EventDict
 
-# What the standard library itself is told with a call.
+# Keyword arguments of the standard library's own logging calls.
 OPTIONS = ("exc_info", "stack_info", "stacklevel")
 
 
@@ -33,15 +32,15 @@ def get_logger(name: str) -> BoundLogger:
 
 
 def _as_record(_: object, __: str, event: EventDict) -> tuple[tuple[str], dict[str, object]]:
-    """Say what the standard library is called with."""
+    """Return the arguments for the standard library's logger."""
     options = {name: event.pop(name) for name in OPTIONS if name in event}
     extra = event.pop("extra", {})
     text = str(event.pop("event"))
-    said = "".join(f" {name}={_shown(value)}" for name, value in event.items())
-    return (text + said,), {**options, "extra": {**extra, "values": event}}
+    values = "".join(f" {name}={_shown(value)}" for name, value in event.items())
+    return (text + values,), {**options, "extra": {**extra, "values": event}}
 
 
 def _shown(value: object) -> str:
-    """Quote what could be taken for another value, or for another line."""
+    """Quote a value that could be mistaken for several values or lines."""
     text = str(value)
     return text if text.isprintable() and " " not in text else repr(text)

@@ -1,7 +1,7 @@
-"""Lines of the log: for people, or as JSON with every value under its name, for machines.
+"""The formats of the log: lines for people, or JSON with named values for machines.
 
-Each line tells its request, also in the tasks that a request or the schedule sent, and its task. No
-line has the password of an address, not even in a traceback.
+Each line has the ids of its task and of its request, which tasks inherit from the request or the
+schedule that sent them. No line contains an address's password, not even in a traceback.
 """
 
 import json
@@ -13,8 +13,8 @@ from django_guid import get_guid
 
 from backups_portal.lib.addresses.url import without_secrets
 
-# What a record of the standard library, or a filter or formatter of ours, has of its own. All else
-# is what a library says besides its message.
+# Attributes of every record, from the standard library or from our filters and formatters. Any
+# other attribute is a value that a library has logged.
 OWN = {
     *vars(logging.makeLogRecord({})),
     *("asctime", "message", "request_id", "task_id", "taskName", "values", "where"),
@@ -22,7 +22,7 @@ OWN = {
 
 
 class WhereFilter(logging.Filter):
-    """Adds `request` and `task` to a record; "-" outside of one."""
+    """Adds `request_id` and `task_id` to a record; "-" outside of one."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = get_guid() or "-"
@@ -71,7 +71,7 @@ def _where(record: logging.LogRecord) -> dict[str, str]:
 
 
 def _said(record: logging.LogRecord) -> dict[str, object]:
-    """Return the values that a record has names for."""
+    """Return the values of a record by name."""
     extra = {name: value for name, value in vars(record).items() if name not in OWN}
     values: dict[str, object] = getattr(record, "values", {})
     return {
@@ -91,7 +91,7 @@ def log_settings(level: str, form: str) -> dict[str, object]:
     """Return Django's LOGGING: everything to standard error, without secrets.
 
     Args:
-        form: Of a line: `line` or `json`.
+        form: The format of each entry, `line` or `json`.
     """
     return {
         "version": 1,
@@ -111,7 +111,7 @@ def log_settings(level: str, form: str) -> dict[str, object]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django_guid": {"level": "WARNING"},
-            # Here for all that listens besides, as error trackers do.
+            # On the logger, so that other handlers, such as error trackers, are covered, too.
             "django.request": {"filters": ["mask"]},
         },
     }

@@ -12,14 +12,14 @@ ANSWERS = (SMTPResponseException, SMTPRecipientsRefused, SMTPNotSupportedError)
 
 
 class EmailBackend(smtp.EmailBackend):
-    """Workers, and requests to an API, must not all wait for the mail server."""
+    """Keeps workers and API requests from all waiting for a silent mail server."""
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Send messages.
 
         Raises:
-            SilentError: the server let somebody wait in vain a short while ago.
-            OSError: it did not take them (smtplib's errors are OSErrors).
+            SilentError: the server timed out recently.
+            OSError: the server did not accept them (smtplib's errors are OSErrors).
         """
         with unless_silent("mail", f"{self.host}:{self.port}", answers=ANSWERS):
             return super().send_messages(email_messages)

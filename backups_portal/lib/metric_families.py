@@ -1,4 +1,4 @@
-"""Figures in the form of Prometheus, all of which begin with `backups_portal_`."""
+"""Metrics in Prometheus's format, named `backups_portal_…`."""
 
 from collections.abc import Iterable
 from itertools import product
@@ -9,14 +9,14 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from backups_portal.lib.health import OK, UNAVAILABLE, UNKNOWN
 
-# The age of something that was never seen.
+# The age of something that never happened.
 NEVER = float("inf")
-# There is no figure, or it is not known.
+# The value is missing or unknown.
 NONE = float("nan")
 
 
 class _Collected:
-    """Hands figures to a registry, which asks for them once."""
+    """Hands metrics to a registry, which collects them once."""
 
     def __init__(self, metrics: Iterable[Metric]) -> None:
         self._metrics = metrics
@@ -26,14 +26,14 @@ class _Collected:
 
 
 def exposition_of(metrics: Iterable[Metric]) -> bytes:
-    """Write figures in the text format of Prometheus."""
+    """Write metrics in Prometheus's text format."""
     registry = CollectorRegistry()
     registry.register(_Collected(metrics))
     return generate_latest(registry)
 
 
 def up(states: dict[str, str]) -> Metric:
-    """Say of each part if it works: 1, 0, or NaN if that is not known.
+    """Report for each part whether it works: 1, 0, or NaN if unknown.
 
     Args:
         states: OK, UNAVAILABLE or UNKNOWN by the part's name.
@@ -48,16 +48,16 @@ def up(states: dict[str, str]) -> Metric:
 
 
 def gauge(name: str, text: str, value: float) -> Metric:
-    """Make a figure without labels."""
+    """Make a gauge without labels."""
     return GaugeMetricFamily(f"backups_portal_{name}", text, value=float(value))
 
 
 def counted(
     name: str, text: str, rows: Iterable[tuple[Any, ...]], **labels: Iterable[str]
 ) -> Metric:
-    """Count every combination of labels, 0 if there is none.
+    """Make a gauge with a value for every combination of labels, 0 by default.
 
-    So a rule need not tell 0 from nothing.
+    Alerting rules then need not distinguish 0 from a missing value.
     """
     counts: dict[tuple[str, ...], Any] = dict.fromkeys(product(*labels.values()), 0)
     counts.update({tuple(values): count for *values, count in rows})
@@ -65,10 +65,10 @@ def counted(
 
 
 def labelled(name: str, text: str, labels: list[str], rows: Iterable[tuple[Any, ...]]) -> Metric:
-    """Make a figure with labels.
+    """Make a gauge with labels.
 
     Args:
-        rows: The values of the labels, and behind them the figure.
+        rows: The values of the labels, followed by the gauge's value.
     """
     family = GaugeMetricFamily(f"backups_portal_{name}", text, labels=labels)
     for *values, value in rows:

@@ -1,7 +1,7 @@
-"""Beat by a clock that nobody sets.
+"""A beat scheduler on the monotonic clock, which cannot be set.
 
-Celery's own schedulers remember by the wall clock when they last sent something: set back by an
-hour, they send nothing for an hour.
+Celery's own schedulers use the wall clock: if it is set back by an hour, they send nothing for an
+hour.
 """
 
 import time
@@ -12,17 +12,17 @@ from celery.beat import ScheduleEntry, Scheduler
 
 from backups_portal.lib import liveness
 
-# What is done each minute begins at once; longer rounds do so later, or a beat that is restarted
-# again and again would begin them each time.
+# Entries of up to a minute are due at once; longer ones wait, or a beat that keeps restarting would
+# send them each time.
 SHORT_SECONDS = 60.0
 FIRST_LONG_SECONDS = 15 * 60.0
 
 
 class SteadyScheduler(Scheduler):
-    """Sends each entry at its interval, and keeps nothing for the next start.
+    """Sends each entry at its interval, and stores nothing for the next start.
 
-    Entries have intervals: a time of day is not understood. After each look it gives beat's sign of
-    life, and touches the file that `--schedule` names, for monitors that watch that one.
+    Entries must have intervals, not times of day. Each tick records beat's sign of life, and
+    touches the file that `--schedule` names, for monitors that watch it.
     """
 
     max_interval = 20.0
@@ -34,14 +34,14 @@ class SteadyScheduler(Scheduler):
         super().__init__(*args, **options)
 
     def tick(self, *_: object, **__: object) -> float:
-        """Send what is due; the seconds until the next look."""
+        """Send the entries that are due; return the seconds until the next tick."""
         now = time.monotonic()
         for name, entry in self.schedule.items():
             seconds: float = entry.schedule.seconds
             first = now if seconds <= SHORT_SECONDS else now + min(seconds, FIRST_LONG_SECONDS)
             due = self._due.setdefault(name, first)
             if due <= now:
-                # Who was kept for long, by a broker that was away say, makes up for nothing.
+                # After a long delay, such as a broker outage, send once instead of catching up.
                 self._due[name] = due + seconds if due + seconds > now else now + seconds
                 self._send(entry)
         liveness.note_process(liveness.BEAT)
@@ -51,10 +51,10 @@ class SteadyScheduler(Scheduler):
         return max(0.0, min(wait, self.max_interval))
 
     def close(self) -> None:
-        """Let go of the broker, when beat ends or by a signal during a message.
+        """Close the connection to the broker, unless a message is being sent.
 
-        There the connection has locks of its own, which closing it would wait for without end.
-        Celery calls this once more on its way out.
+        A signal handler may call this during a message, when the connection holds its own locks and
+        closing would deadlock. Celery calls it again on exit.
         """
         if not self._is_sending:
             super().close()

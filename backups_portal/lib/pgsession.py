@@ -1,8 +1,8 @@
-"""Sessions on PostgreSQL, with everything set that their results depend on.
+"""PostgreSQL sessions that set everything their results depend on.
 
-A server, a database and a role have settings of their own (`ALTER DATABASE … SET`), made for other
-programs. As pg_dump does, a session of ours takes none that decides what comes out of a query or
-whether it ends: https://www.postgresql.org/docs/18/runtime-config-client.html.
+Servers, databases and roles may have settings (`ALTER DATABASE … SET`) made for other programs.
+Like pg_dump, our sessions override all that affect a query's result or whether it ends:
+https://www.postgresql.org/docs/18/runtime-config-client.html.
 """
 
 import os
@@ -16,7 +16,7 @@ from psycopg.abc import Buffer
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.datetime import TimestamptzLoader
 
-# Every supported server knows these; one unknown name, and it refuses the connection.
+# Every supported server knows these; a server refuses a connection with an unknown name.
 FIXED: Mapping[str, str] = MappingProxyType(
     {
         "TimeZone": "UTC",
@@ -30,19 +30,19 @@ FIXED: Mapping[str, str] = MappingProxyType(
         "standard_conforming_strings": "on",
         "quote_all_identifiers": "off",
         "row_security": "off",
-        # A scan that begins where another one is gives rows in another order each time.
+        # A scan that joins another one midway returns rows in a different order each time.
         "synchronize_seqscans": "off",
         "gin_fuzzy_search_limit": "0",
-        # Where a restore builds the indexes that it has taken away.
+        # A restore drops indexes and rebuilds them in the default tablespace.
         "default_tablespace": "",
         "default_transaction_isolation": "read committed",
         "default_transaction_read_only": "off",
         "default_transaction_deferrable": "off",
     }
 )
-# Not of the portal's own database, whose tables are in the schema that its operator chose.
+# Not for the portal's own database, whose operator chooses the schema.
 SCHEMA: Mapping[str, str] = MappingProxyType({"search_path": "public"})
-# How long a session may take; here the operator, who writes the address, has the last word.
+# Timeouts, which the operator can override in the address.
 LIMITS: Mapping[str, str] = MappingProxyType(
     {
         "statement_timeout": "0",
@@ -50,14 +50,14 @@ LIMITS: Mapping[str, str] = MappingProxyType(
         "idle_session_timeout": "0",
     }
 )
-# A session that holds a lock for longer is named, and the work tried again later.
+# If another session holds a lock for longer, it is reported and the work retried later.
 LOCK_LIMIT: Mapping[str, str] = MappingProxyType({"lock_timeout": "60s"})
-# Somebody looks at an empty page meanwhile.
+# A visitor looks at an empty page meanwhile.
 PAGE: Mapping[str, str] = MappingProxyType({"lock_timeout": "5s"})
-# Compiling pays for none of our statements: those that read much have few expressions.
+# JIT compilation never pays off here: statements that read much have few expressions.
 NO_COMPILING: Mapping[str, str] = MappingProxyType({"jit": "off"})
 
-# The oldest major version that knows what schemas and queries use.
+# The oldest major version with all the features that schemas and queries use.
 OLDEST = 15
 SINCE_17 = 170_000
 
@@ -66,17 +66,17 @@ APPLICATION = "backups-portal"
 
 
 class ServerTooOldError(psycopg.NotSupportedError):
-    """The server is of a version that the portal does not work with."""
+    """The server's version is older than the portal supports."""
 
 
 class NearestMomentLoader(TimestamptzLoader):
-    """Reads a moment of a project's database, or the nearest that Python knows for infinity.
+    """Loads a timestamp, or the nearest one that Python can represent.
 
-    For showing and comparing; what is stored again is read in another way.
+    For display and comparison; data that is stored again takes another path.
     """
 
     def load(self, data: Buffer) -> datetime:
-        """Return the moment in UTC, from the beginning of year 1 until the end of 9999."""
+        """Return the time in UTC, clamped to the years 1 to 9999."""
         text = str(data, "ascii")
         try:
             return datetime.fromisoformat(text).astimezone(UTC)
@@ -92,16 +92,15 @@ def session_dsn(
     patience: int = CONNECT_SECONDS,
     **parameters: Any,
 ) -> str:
-    """Write our settings into an address, for psycopg and other libpq clients.
+    """Add our settings to an address, for psycopg and other libpq clients.
 
-    A caller that connects with it executes `later_statements` first.
+    A caller that connects with it must execute `later_statements` first.
 
     Args:
-        dsn: A URL or conninfo string; the options that it has itself are kept, and stronger than
-            our limits.
-        settings: What this session needs beyond, stronger than all the others.
-        patience: Seconds until a server counts as away, unless the address has a connect_timeout.
-        parameters: Of libpq, instead of what the address says.
+        dsn: A URL or conninfo string; its own options are kept, and override our timeouts.
+        settings: Further settings of this session, which override all others.
+        patience: Seconds until connecting times out, unless the address has a connect_timeout.
+        parameters: libpq parameters that override the address.
 
     Raises:
         psycopg.ProgrammingError: `dsn` is neither.
@@ -161,7 +160,7 @@ def require_supported(server_version: int) -> None:
         server_version: As libpq has it: 140009 for 14.9.
 
     Raises:
-        ServerTooOldError: it is; the sentence is fit for a page.
+        ServerTooOldError: it is; the message is fit for a page.
     """
     major, minor = divmod(server_version, 10_000)
     if major < OLDEST:
@@ -171,10 +170,10 @@ def require_supported(server_version: int) -> None:
 
 
 def later_statements(server_version: int) -> list[str]:
-    """List what the first packet cannot carry, to be executed first.
+    """List the settings to execute first, as the startup packet cannot carry them.
 
-    libpq puts PGTZ and PGDATESTYLE of the environment behind our options, and servers before 17
-    would refuse a limit that they do not know.
+    libpq appends PGTZ and PGDATESTYLE from the environment to our options, and servers before 17
+    would refuse a timeout that they do not know.
 
     Args:
         server_version: As libpq has it: 180001 for 18.1.
@@ -184,12 +183,12 @@ def later_statements(server_version: int) -> list[str]:
 
 
 def settling_statements(server_version: int, options: str) -> list[str]:
-    """List what settles a session that is open already, behind a pooler.
+    """List the statements that apply our settings to an open session.
 
-    A pooler knows few settings in the first packet and refuses the others.
+    A pooler accepts few settings in the startup packet and refuses the others.
 
     Args:
-        options: Of the address; a limit that they name stays.
+        options: The address's options; a timeout that they name is kept.
     """
     limits = {**LIMITS, "lock_timeout": "0", **_limits_since_17(server_version)}
     wanted = {name: value for name, value in limits.items() if name not in options}
@@ -201,12 +200,12 @@ def _limits_since_17(server_version: int) -> dict[str, str]:
 
 
 def _statements(settings: Mapping[str, str]) -> list[str]:
-    # SET looks nothing up, where a query of a new session reads the catalogue first.
+    # SET needs no lookup, whereas a new session's first query reads the catalogue.
     return [f"SET {name} TO '{value}'" for name, value in settings.items()]
 
 
 def _options(settings: Mapping[str, str]) -> str:
-    """Write settings as options of the first packet; a blank ends a value."""
+    """Write settings as startup options; blanks are escaped, as they end a value."""
     return " ".join(f"-c {name}={_escaped(value)}" for name, value in settings.items())
 
 

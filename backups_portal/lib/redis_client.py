@@ -1,4 +1,4 @@
-"""The clients of Redis that a process has: one for each time that its caller can wait."""
+"""The Redis clients of a process: one for each timeout that callers need."""
 
 from functools import cache
 
@@ -6,23 +6,23 @@ from django.conf import settings
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-# A page, or a request to the API, does not wait longer to learn something.
+# Pages and API requests wait no longer than this.
 REQUEST_SECONDS = 0.5
-# A task and a probe of monitoring can.
+# Tasks and monitoring probes can wait longer.
 TASK_SECONDS = 2.0
 
 
 def redis_client(max_seconds: float = REQUEST_SECONDS) -> Redis:
-    """Return this process's client of Redis, which threads share.
+    """Return this process's Redis client, which threads share.
 
     Args:
-        max_seconds: For a connection, and for each answer.
+        max_seconds: The timeout of connecting and of each answer.
     """
     return _client(settings.REDIS_URL, max_seconds)
 
 
 def async_redis_client(max_seconds: float) -> AsyncRedis:
-    """Make a client of Redis for the loop that runs."""
+    """Make a Redis client for the running event loop."""
     return AsyncRedis.from_url(
         settings.REDIS_URL,
         socket_connect_timeout=max_seconds,

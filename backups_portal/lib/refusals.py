@@ -9,8 +9,8 @@ class RefusedError(Exception):
     """The request cannot be granted; nothing was saved.
 
     Attributes:
-        message: What is wrong, in all fields together.
-        errors: Each wrong field of form or body with its sentence; None for the request as a whole.
+        message: What is wrong, for all fields together.
+        errors: A sentence by field of the form or body; None is the request as a whole.
         status: The HTTP status that fits: 400 for bad input, 409 for a state that forbids it.
     """
 
@@ -29,6 +29,6 @@ class RefusedError(Exception):
 
     @property
     def field(self) -> str | None:
-        """The first field that is wrong, in the order of the page."""
+        """The first wrong field, in the order of the page."""
         first: str | None = next(iter(self.errors))
         return first

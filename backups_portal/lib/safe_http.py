@@ -1,8 +1,8 @@
-"""Requests to addresses that people have typed: http and https, one answer, to public hosts only.
+"""Requests to addresses that users enter: http and https, to public hosts only.
 
-A name is looked up once, when the connection is made, and what was checked is what is connected to:
-a name that points elsewhere a moment later leads nowhere. No redirect is followed, no body read,
-and the time is that of everything together, so that an answer byte by byte takes no longer.
+A name is resolved once and the checked address is the one connected to, which defeats DNS
+rebinding. Redirects are not followed and bodies not read, and one deadline covers the whole
+exchange, so that a slow answer cannot prolong it.
 """
 
 import socket
@@ -16,22 +16,22 @@ from urllib.parse import urlsplit, urlunsplit
 import httpcore
 
 SCHEMES = ("http", "https")
-# A host that has several addresses, of which the first does not answer, has time for another.
+# Leaves time to try a host's next address if the first does not answer.
 CONNECT_SECONDS = 4.0
 ORDINARY_IPV6 = ip_network("2000::/3")
-# Ranges of it that hold an IPv4 address, perhaps a private one: Teredo and 6to4.
+# Teredo and 6to4: ranges of it that embed an IPv4 address, perhaps a private one.
 TUNNELS = (ip_network("2001::/32"), ip_network("2002::/16"))
 
 
 class OutgoingError(Exception):
-    """There was no answer; `str()` of it is fit for a page, and says nothing of the address."""
+    """There was no answer; the message is fit for a page and leaves out the address."""
 
 
 class Answer(NamedTuple):
     """The parts of an answer that callers use.
 
     Attributes:
-        retry_after: Its header `Retry-After` as it came; "" without one.
+        retry_after: The header `Retry-After` as received, or "".
     """
 
     status: int
@@ -39,10 +39,10 @@ class Answer(NamedTuple):
 
 
 def host_of(url: str) -> str:
-    """Return the host of an address, and its port if any, which logs may have.
+    """Return an address's host, and port if any, which are safe to log.
 
     Raises:
-        OutgoingError: it is no address that a request can be sent to.
+        OutgoingError: a request cannot be sent to this address.
     """
     try:
         parts = urlsplit(url)
@@ -56,12 +56,12 @@ def host_of(url: str) -> str:
 
 
 def check_address(url: str) -> None:
-    """Make sure that an address can be saved.
+    """Check an address before it is saved.
 
-    Everything in it is sent, and to one host only.
+    All of it must be sent as written, and to one host only.
 
     Raises:
-        OutgoingError: it is none, or it says something that would not be sent as it says.
+        OutgoingError: the address is invalid, or would not be sent as written.
     """
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
         raise OutgoingError(
@@ -82,7 +82,7 @@ def check_address(url: str) -> None:
 
 
 def without_login(url: str) -> str:
-    """Return an address as it may be shown: without name and password."""
+    """Return an address without name and password, to show it."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
@@ -99,11 +99,11 @@ def send(
     """Send a request, and return the parts of its answer that callers use.
 
     Args:
-        seconds: How long all of it may take.
-        to_private: Whether loopback, private and link-local addresses may be asked as well.
+        seconds: The deadline of the whole exchange.
+        to_private: Whether loopback, private and link-local addresses are allowed as well.
 
     Raises:
-        OutgoingError: there was no answer in time, or the address may not be asked.
+        OutgoingError: there was no answer in time, or the address is not allowed.
     """
     host_of(url)
     backend = _Backend(time.monotonic() + seconds, to_private=to_private)
@@ -131,7 +131,7 @@ def _retry_after(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an IP address is one of the open internet."""
+    """Tell whether an IP address belongs to the public internet."""
     ip = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address) and ip.ipv4_mapped:
         ip = ip.ipv4_mapped
@@ -155,7 +155,7 @@ def _addresses(host: str, port: int, *, to_private: bool) -> list[str]:
 
 
 class _Backend(httpcore.NetworkBackend):
-    """Connects to addresses that were looked at, and until a moment of `time.monotonic` only."""
+    """Connects only to checked addresses, until a deadline of `time.monotonic`."""
 
     def __init__(self, until: float, *, to_private: bool) -> None:
         self._until, self._to_private = until, to_private
@@ -181,7 +181,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    """A connection whose every step has only what is left of the whole time."""
+    """A connection whose every step has only the time left until the deadline."""
 
     def __init__(self, stream: httpcore.NetworkStream, until: float) -> None:
         self._stream, self._until = stream, until

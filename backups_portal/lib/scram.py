@@ -1,7 +1,7 @@
-"""Make the SCRAM verifier that PostgreSQL stores in place of a role's password.
+"""The SCRAM verifier that PostgreSQL stores in place of a role's password.
 
-A server that is sent the password can write it into its log, with the statement. Before version 16
-it also hashes every password 4,096 times, as both sides then do at each connection.
+A server that receives the password itself may log it with the statement. Before version 16 it would
+also use 4,096 iterations, which both sides then repeat at each connection.
 """
 
 import base64
@@ -10,16 +10,16 @@ import hmac
 import secrets
 
 SALT_BYTES = 16
-# Against those who guess. Nobody guesses 24 random bytes, and 4,096 times were half of the time
-# that a connection takes.
+# Iterations slow down guessing. Nobody can guess 24 random bytes, and 4,096 iterations took half of
+# a connection's time.
 ITERATIONS = 1
 
 
 def make_verifier(password: str) -> str:
-    """Return what `PASSWORD '…'` takes in place of the password itself (RFC 5803).
+    """Return the verifier for `PASSWORD '…'` (RFC 5803).
 
     Args:
-        password: Random ASCII characters: it is hashed once, and not normalised.
+        password: Random ASCII characters: it gets one iteration and no normalisation.
     """
     salt = secrets.token_bytes(SALT_BYTES)
     salted = hashlib.pbkdf2_hmac("sha256", password.encode("ascii"), salt, ITERATIONS)

@@ -1,4 +1,4 @@
-"""Seal what sessions hold: a copy of their table opens nothing."""
+"""Encryption of session data, so that a copy of the table is useless."""
 
 import json
 
@@ -10,7 +10,7 @@ PURPOSE = "session"
 
 
 class SealedSerializer:
-    """Write a session as JSON that only the installation's key opens."""
+    """Serialises a session as JSON encrypted with the installation's key."""
 
     def dumps(self, session: dict[str, object]) -> bytes:
         return _keyring().seal(json.dumps(session, separators=(",", ":")), PURPOSE)
@@ -19,7 +19,7 @@ class SealedSerializer:
         try:
             return dict(json.loads(_keyring().open(sealed, PURPOSE)))
         except DecryptionError:
-            # Of another key, or from before sessions were sealed: nobody is signed in.
+            # Sealed with another key, or stored before sessions were sealed: sign the visitor out.
             return {}
 
 

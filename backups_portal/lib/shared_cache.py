@@ -1,4 +1,4 @@
-"""The cache that all processes share, in Redis; each has its own while Redis does not answer."""
+"""The cache that all processes share in Redis, with a local fallback during outages."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 
 
 class SharedCache(RedisCache):
-    """Redis, or what this process remembers: signing in must not need the queue's server."""
+    """Redis, or this process's memory if it fails: signing in must not need Redis."""
 
     def add(self, key: Any, value: Any, *args: Any, **kwargs: Any) -> bool:
         return self._ask(super(), lambda cache: cache.add(key, value, *args, **kwargs))

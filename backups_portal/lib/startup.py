@@ -1,4 +1,4 @@
-"""The start of a process: settings that cannot be used end it with their sentence alone."""
+"""The start of a process, which ends with one sentence if a setting is wrong."""
 
 import gc
 import sys
@@ -6,9 +6,9 @@ import sys
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-# Gunicorn's status of a worker that cannot start, which it does not try again.
+# The exit status after which gunicorn does not restart a worker.
 WORKER_BOOT_ERROR = 3
-# Tag of Django's checks that are about settings, which operators write.
+# The tag of Django checks that concern operators' settings.
 SETTINGS = "settings"
 
 
@@ -23,9 +23,9 @@ def load_settings() -> None:
 
 
 def relax_garbage_collection() -> None:
-    """Look for cycles seldom, since what a process loads stays.
+    """Collect cycles rarely, since most objects that a process loads stay.
 
-    Looking every 700 objects took a sixth of each start, and made one page in twenty a quarter
+    Collecting every 700 objects took a sixth of each start, and made one page in twenty a quarter
     slower.
     """
     gc.set_threshold(50_000, 20, 50)

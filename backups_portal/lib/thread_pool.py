@@ -1,4 +1,4 @@
-"""Work spread over threads that each hold a resource of their own, such as a connection."""
+"""Work spread over threads that each hold a resource, such as a connection."""
 
 import os
 import queue
@@ -14,19 +14,19 @@ Resource = TypeVar("Resource")
 Result = TypeVar("Result")
 
 
-# Set once the threads of a run are to end.
+# The event that tells the threads of a run to end.
 _stop: ContextVar[threading.Event | None] = ContextVar("stop", default=None)
 
 
 class StoppedError(Exception):
-    """A job ended early because its run ends, whose caller gets the reason instead."""
+    """A job ended early because its run ends; the run's caller gets the reason."""
 
 
 def check_stopped() -> None:
-    """End the job at hand if its run has ended; long jobs call it between their parts.
+    """Stop the current job if its run has ended; long jobs call it between parts.
 
     Raises:
-        StoppedError: another job failed, or the caller of `run_parallel` was told to stop.
+        StoppedError: another job failed, or the caller of `run_parallel` was interrupted.
     """
     stop = _stop.get()
     if stop is not None and stop.is_set():
@@ -34,7 +34,7 @@ def check_stopped() -> None:
 
 
 def workers_for(setting: int) -> int:
-    """Return a number of threads as settings give it: 0 is one per core."""
+    """Return the number of threads for a setting: 0 means one per core."""
     return setting or os.cpu_count() or 1
 
 
@@ -47,12 +47,12 @@ def run_parallel(
 ) -> list[Result]:
     """Do every job, and return the results in the order of the jobs.
 
-    Each thread opens one resource and keeps it for all of its jobs; its lines of the log have the
-    ids that those of the caller have.
+    Each thread opens one resource and keeps it for all of its jobs; its log lines have the caller's
+    ids.
 
     Raises:
-        The first error of a job, or what is raised in this thread meanwhile, such as the limit of
-        a task; the others end after the job at hand, or where it calls `check_stopped`.
+        The first error of a job, or one raised in this thread meanwhile, such as a task's time
+        limit; the other threads end after their current job, or when it calls `check_stopped`.
     """
     numbered = list(enumerate(jobs))
     pending: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
@@ -79,7 +79,7 @@ def run_parallel(
         try:
             done, _ = wait(running, return_when=FIRST_EXCEPTION)
         finally:
-            # Also where this thread is told to stop: leaving the pool waits for all that run.
+            # Also if this thread is interrupted: leaving the pool waits for all running jobs.
             stop.set()
     for future in [*done, *running]:
         future.result()

@@ -1,7 +1,7 @@
-"""Time zones: those of the pinned tzdata package, whatever the machine at hand knows besides.
+"""Time zones of the pinned tzdata package, whatever the machine has.
 
-Machines differ: one knows `localtime` or a zone that others have given up, and then knows it no
-longer. What was accepted on one has to be understood on all.
+Machines differ: one may know `localtime`, or a zone that others have dropped. A zone accepted on
+one machine must be known on all.
 """
 
 from functools import lru_cache
@@ -19,15 +19,15 @@ def zone_names() -> frozenset[str]:
 
 
 def is_zone(name: str) -> bool:
-    """Tell whether there is a zone of this name, which a visitor may have sent."""
+    """Tell whether a zone of this name exists; the name may come from a visitor."""
     return name in zone_names()
 
 
 @lru_cache(maxsize=1024)
 def zone_of(name: str) -> ZoneInfo:
-    """Find the zone of a name that was accepted once; UTC if unknown by now.
+    """Find the zone of a name accepted earlier; UTC if it is no longer known.
 
-    Schedules, pages and restores go on; the project's pages say that the zone is unknown.
+    Schedules, pages and restores continue; the project's pages report the unknown zone.
     """
     if not is_zone(name):
         name = UTC

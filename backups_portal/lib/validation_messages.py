@@ -1,4 +1,4 @@
-"""Messages about wrong requests: sentences for people instead of a library's words.
+"""Messages about invalid requests: sentences for people in place of pydantic's.
 
 Error types and their context: https://docs.pydantic.dev/latest/errors/validation_errors/.
 """
@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# For all other types of error; a test asks for every type that a body can meet.
+# For all other types of error; a test covers every type that a body can cause.
 OTHERWISE = "is not valid"
-# By the type of the error; what is in braces comes from its context.
+# By error type; the names in braces come from the error's context.
 SENTENCES = {
     "missing": "is missing",
     "extra_forbidden": "is not known",
@@ -51,31 +51,31 @@ SENTENCES = {
     ),
     **dict.fromkeys(("uuid_type", "uuid_parsing"), "must be a UUID"),
 }
-# What a pattern stands for.
+# Descriptions of patterns.
 PATTERNS = {"^[0-9a-f]{24}$": "24 hex digits"}
 
 Path = tuple[int | str, ...]
 
 
 def request_sentence(error: Mapping[str, Any]) -> str:
-    """Say what is wrong with a request.
+    """Explain what is wrong with a request.
 
-    django-ninja first names the part in which the error is.
+    In django-ninja's errors the path starts with the part of the request.
     """
     part, *_ = place = error["loc"]
     return sentence(error, place[2:] or (() if part == "body" else place[1:]))
 
 
 def sentence(error: Mapping[str, Any], path: Path) -> str:
-    """Say what is wrong, such as "Network must be 24 hex digits".
+    """Explain what is wrong, such as "Network must be 24 hex digits".
 
     Args:
-        error: As pydantic tells it: its type, its message and its context.
-        path: Where in the body; empty for all of it.
+        error: A pydantic error: its type, message and context.
+        path: The place in the body; empty for the whole body.
     """
     kind, context = error["type"], dict(error.get("ctx") or {})
     if kind in ("value_error", "assertion_error"):
-        # Our own words, behind the library's.
+        # Our own message, after pydantic's prefix.
         return str(error["msg"]).partition(", ")[2]
     context["pattern"] = PATTERNS.get(str(context.get("pattern")), "of another form")
     length = context.get("min_length", context.get("max_length"))
@@ -86,7 +86,7 @@ def sentence(error: Mapping[str, Any], path: Path) -> str:
 
 def name_of(path: Path) -> str:
     """Name a place in a body: ("tags", 0, "key") is "Key of entry 1 of tags"."""
-    # The branch of a union that pydantic tried is no place of the body.
+    # Skip the union branches that pydantic adds to the path: they are not in the body.
     places = [part for part in path if isinstance(part, int) or re.fullmatch(r"\w+", part)]
     words = [
         f"entry {part + 1}" if isinstance(part, int) else part.replace("_", " ")

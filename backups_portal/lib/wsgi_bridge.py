@@ -1,9 +1,9 @@
-"""The WSGI application behind an asynchronous server: threads work, and wait for no client.
+"""The WSGI application behind an asynchronous server, so that slow clients block no threads.
 
 The server's loop gathers small bodies, sends whole answers and files, and keeps streams of events,
-all without a thread. Where a thread has to wait for its client (for the next piece of a large
-body, or until a piece of a long answer is taken) it does not count as one that works, so that
-slow clients keep others waiting neither by what they send nor by how they read.
+all without a thread. While a thread waits for its client (for the next piece of a large body, or
+until a piece of a long answer is sent) another may work in its place, so that clients that send or
+read slowly do not hold up others.
 """
 
 import asyncio
@@ -26,27 +26,27 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[str, str]]
 T = TypeVar("T")
 
-# Bodies up to here are in memory before a thread begins. What is larger is asked for by the
-# application only once it knows who sends it.
+# Bodies up to this size are in memory before a thread begins. The application reads larger ones
+# only once it has authenticated the sender.
 GATHERED_BYTES = 256 * 1024
 PIECE_BYTES = 64 * 1024
-# Threads that may wait for their clients besides those that work; each may keep a connection to the
-# portal's database.
+# Threads that may wait for their clients in addition to those that work; each may keep a connection
+# to the portal's database.
 WAITING_THREADS = 32
-# Where a view puts what goes on without a thread after its answer has begun.
+# The environ key under which a view leaves a Stream, to continue its answer without a thread.
 STREAM = "backups_portal.stream"
 BODILESS = frozenset({204, 304})
 
 
 class Stream(Protocol):
-    """What goes on after an answer has begun, for as long as its client is there."""
+    """The rest of an answer that lasts as long as its client stays connected."""
 
     async def run(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send pieces, until the client has gone or the server stops."""
 
 
 class Answer:
-    """What the application has said."""
+    """The application's answer."""
 
     def __init__(self) -> None:
         self.status = 500
@@ -56,21 +56,21 @@ class Answer:
         self.is_sent = False
 
     def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[..., Any]:
-        """WSGI's `start_response`."""
+        """Store status and headers: WSGI's `start_response`."""
         self.status = int(status.partition(" ")[0])
         self.headers = headers
         return _unsupported_write
 
 
 class Refusal(NamedTuple):
-    """What the loop answers by itself."""
+    """An answer that the loop sends without the application."""
 
     status: int
     headers: Headers
     body: bytes
 
 
-# The lane of a request by its path, and what to answer where that is full; None for most of them.
+# A request's lane by path, and the answer if it is full; most requests have none.
 LaneOf = Callable[[str], tuple[Lane, Callable[[], Refusal]] | None]
 
 
@@ -78,9 +78,9 @@ class Bridge:
     """An ASGI application.
 
     Args:
-        application: What answers, a WSGI application; Django's.
-        threads: So many requests are worked on at a time.
-        lane_of: Says which requests wait in a lane of their own.
+        application: Django's WSGI application.
+        threads: How many requests are worked on at a time.
+        lane_of: Returns the lane of a request, if any.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Bridge:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
-        """End all streams, since the server stops when all answers have ended."""
+        """End all streams: the server stops only when all answers have ended."""
         self._is_stopping = True
         for stream in self._streams:
             stream.cancel()
@@ -120,7 +120,7 @@ class Bridge:
             answer.status = 408
             await client.refuse(408)
         except ClientError:
-            # Nobody is there who could be answered.
+            # No client is left to answer.
             pass
         finally:
             client.is_gone = True
@@ -140,7 +140,7 @@ class Bridge:
         client.check()
         if answer.is_sent:
             return
-        # A client that waits to be asked for its body sends none.
+        # A client that waits for "100 Continue" sends no body.
         if not is_small and "HTTP_EXPECT" not in environ:
             await client.discard()
         stream: Stream | None = environ.get(STREAM)
@@ -152,10 +152,10 @@ class Bridge:
             await _send_whole(client, answer, environ["REQUEST_METHOD"])
 
     async def _answer(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
-        """Let a thread answer, or refuse where the lane of the request is full.
+        """Let a thread answer, or refuse if the request's lane is full.
 
-        A place is held only while a thread works: neither a body that comes slowly nor an answer
-        that is taken slowly keeps others out.
+        A place is held only while a thread works: neither a slowly sent body nor a slowly read
+        answer keeps others out.
         """
         work = partial(self._run, environ, client, answer)
         found = self._lane_of(environ["PATH_INFO"])
@@ -172,7 +172,7 @@ class Bridge:
             lane.leave()
 
     def _run(self, environ: dict[str, Any], client: Client, answer: Answer) -> None:
-        """Ask the application in a thread, and send what it makes in pieces."""
+        """Call the application, in a thread, and send an answer that it streams."""
         parts: Any = self._application(environ, answer.start)
         if isinstance(parts, _File):
             answer.file = parts
@@ -194,13 +194,13 @@ class Bridge:
                 parts.close()
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        """Do something in a thread as soon as one is free.
+        """Run work in a thread as soon as one is free.
 
-        It goes on if the client leaves.
+        It continues if the client leaves.
         """
         await self._slots.acquire()
         loop = asyncio.get_running_loop()
-        # For the thread, which has none of its own.
+        # For `wait`: the thread itself has no loop.
         self._loop = loop
         future = loop.run_in_executor(self._pool, work)
         future.add_done_callback(self._free_slot)
@@ -209,15 +209,15 @@ class Bridge:
     def _free_slot(self, future: "asyncio.Future[Any]") -> None:
         self._slots.release()
         if not future.cancelled():
-            # Of one whose client has left nobody else asks.
+            # If the client has left, nothing else retrieves the exception.
             future.exception()
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Wait for a client, in a thread, while another thread may work."""
         assert self._loop is not None  # noqa: S101 - it has brought the thread its work
-        return asyncio.run_coroutine_threadsafe(self._beside(coroutine), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self._without_slot(coroutine), self._loop).result()
 
-    async def _beside(self, coroutine: Coroutine[Any, Any, T]) -> T:
+    async def _without_slot(self, coroutine: Coroutine[Any, Any, T]) -> T:
         self._slots.release()
         try:
             return await coroutine
@@ -251,7 +251,7 @@ class Bridge:
 
 
 class _Arriving(io.RawIOBase):
-    """A body that is read by a thread as it comes."""
+    """A body that a thread reads as it arrives."""
 
     def __init__(self, bridge: Bridge, client: Client) -> None:
         self._bridge = bridge
@@ -271,7 +271,7 @@ class _Arriving(io.RawIOBase):
 
 
 class _File:
-    """WSGI's `file_wrapper`: a file to be sent as it is."""
+    """WSGI's `file_wrapper`: a file to send unchanged."""
 
     def __init__(self, content: IO[bytes], block_size: int = PIECE_BYTES) -> None:
         self._content = content
@@ -298,7 +298,7 @@ async def _send_whole(client: Client, answer: Answer, method: str) -> None:
 
 
 def _length(environ: dict[str, Any]) -> int | None:
-    """Return how long a body says that it is, or None if it does not say."""
+    """Return the declared length of a body, or None for a chunked one."""
     if "HTTP_TRANSFER_ENCODING" in environ:
         return None
     try:

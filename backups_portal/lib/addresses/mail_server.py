@@ -1,4 +1,4 @@
-"""The address of the mail server, and Django's settings that say the same."""
+"""The address of the mail server, and Django's settings for it."""
 
 from email.utils import parseaddr
 from typing import Any
@@ -10,22 +10,22 @@ EXAMPLE = (
     "byte) or smtp://…:25 (in the clear)"
 )
 BACKENDS = "django.core.mail.backends"
-# The scheme, whether it begins in the clear and turns to TLS, whether it is TLS at once, its port.
+# By scheme: whether it upgrades by STARTTLS, whether it is TLS at once, and its default port.
 SCHEMES = {
     "smtp": (False, False, 25),
     "smtp+tls": (True, False, 587),
     "smtps": (False, True, 465),
     "smtp+ssl": (False, True, 465),
 }
-# For developers: to the terminal, and into files of a folder.
+# For development: print messages to the terminal, or write them to files in a folder.
 CONSOLE, FILES = "consolemail", "filemail"
 
 
 def mail_settings(text: str) -> dict[str, object]:
-    """Make Django's settings of a mail server; of none, for an empty address.
+    """Make Django's mail settings; an empty address switches mail off.
 
     Raises:
-        AddressError: it cannot be used.
+        AddressError: the address cannot be used.
     """
     text = text.strip()
     if not text:
@@ -41,10 +41,10 @@ def mail_settings(text: str) -> dict[str, object]:
 
 
 def sender(text: str) -> str:
-    """Check the sender of messages: an e-mail address, perhaps with a name before it in < >.
+    """Check the sender of messages: `address` or `Name <address>`.
 
     Raises:
-        AddressError: it is none.
+        AddressError: it is not an e-mail address.
     """
     name, address = parseaddr(text)
     user, _, host = address.rpartition("@")

@@ -1,7 +1,7 @@
-"""The address of a storage for objects: a folder, or a bucket with parameters.
+"""The address of an object storage: a folder, or a bucket with parameters.
 
-What stands behind the question mark are parameters, written as they are but for & and %: secret
-keys are pasted, and have plus signs, slashes and # in them.
+Parameters after the question mark are literal except for & and %, because secret keys are pasted
+and contain plus signs, slashes and #.
 """
 
 from dataclasses import dataclass, field
@@ -13,19 +13,19 @@ from backups_portal.lib.addresses.url import AddressError
 FOLDER = "file"
 EXAMPLE = "file:///absolute/folder or s3://bucket/prefix?region=…"
 HERE = ("", "localhost")
-# Parameters that are addresses themselves, of which one may have a password.
+# Parameters that are addresses themselves, and so could contain a password.
 ENDPOINTS = ("endpoint", "endpoint_url", "endpoint_url_s3")
 OPENING = ("secret", "token", "password", "sas", "account_key")
 
 
 @dataclass(frozen=True)
 class StorageAddress:
-    """Where objects lie, and what opens it.
+    """The location of objects and the parameters, including keys, that open it.
 
     Attributes:
-        bucket: With what belongs to it at its vendor; "" for a folder.
-        path: Decoded: the absolute folder, or the prefix of a bucket, which begins with a slash.
-        parameters: Decoded, in the order in which they stand.
+        bucket: Including the vendor's account or host, if any; "" for a folder.
+        path: Decoded: the absolute folder, or the prefix in a bucket, with a leading slash.
+        parameters: Decoded, in their order.
     """
 
     scheme: str
@@ -35,7 +35,7 @@ class StorageAddress:
 
     @property
     def place(self) -> str:
-        """Where it is, without what opens it, however its path is written."""
+        """The location without keys, the same for all spellings of a path."""
         path = "" if self.path in ("", "/") else f"/{normpath(self.path).lstrip('/')}"
         place = f"{self.scheme}://{self.bucket}{path}"
         endpoint = self.parameters.get("endpoint", "")
@@ -43,20 +43,23 @@ class StorageAddress:
 
     @property
     def url(self) -> str:
-        """Write the same without parameters."""
+        """Write the address without its parameters."""
         return f"{self.scheme}://{self.bucket}{quote(self.path)}"
 
     def may_be_named(self, name: str) -> bool:
-        """Tell whether a parameter's name is no piece of a secret with an & in it."""
+        """Tell whether a parameter's name is safe to show.
+
+        After a secret it may be a piece of that secret, if the secret contains an &.
+        """
         before = list(self.parameters)[: list(self.parameters).index(name)]
         return not any(word in other.lower() for other in before for word in OPENING)
 
 
 def normalized(text: str) -> str:
-    """Check the address of a storage, and return it as it was written.
+    """Check the address of a storage, and return it as written.
 
     Raises:
-        AddressError: it cannot be used.
+        AddressError: the address cannot be used.
     """
     parse(text)
     return text.strip()
@@ -66,7 +69,7 @@ def parse(text: str) -> StorageAddress:
     """Read the address of a storage.
 
     Raises:
-        AddressError: it cannot be understood, or could be understood in two ways.
+        AddressError: the address is invalid or ambiguous.
     """
     scheme, is_url, rest = text.strip().partition("://")
     if not is_url or not rest or not text.strip().isprintable():
@@ -106,7 +109,7 @@ def _bucket(address: StorageAddress) -> StorageAddress:
 
 
 def _parameters(query: str) -> dict[str, str]:
-    # Not as a form is read: a plus sign is a plus sign.
+    # Not parsed like a form: a plus sign stays a plus sign.
     pairs = [part.partition("=") for part in query.split("&") if part]
     names = [unquote(name) for name, _, _ in pairs]
     if not all(is_pair for _, is_pair, _ in pairs) or not all(map(str.isidentifier, names)):

@@ -1,6 +1,6 @@
 """The address of a PostgreSQL server or database, for Django, psycopg and ADBC alike.
 
-What libpq reads counts, https://www.postgresql.org/docs/current/libpq-connect.html: a URL or
+Accepts what libpq accepts, https://www.postgresql.org/docs/current/libpq-connect.html: a URL or
 `name=value` pairs, several hosts with a port each, IPv6, sockets, services and every parameter.
 """
 
@@ -18,7 +18,7 @@ from backups_portal.lib.addresses.url import ENCODING, AddressError, bracketed, 
 EXAMPLE = "postgresql://user:password@host:5432/database"
 ENGINE = "django.db.backends.postgresql"
 SCHEME = "postgresql"
-# What libpq calls it itself, and names that Django's libraries have for it.
+# The schemes of libpq, then those of Django's libraries.
 SCHEMES = (SCHEME, "postgres", "psql", "pgsql")
 PARAMETER = re.compile(r"\w{1,40}")
 CHOICES = {
@@ -31,18 +31,18 @@ CHOICES = {
     "gssencmode": ("disable", "prefer", "require"),
 }
 NUMBERS = ("connect_timeout", "keepalives_idle", "keepalives_interval", "tcp_user_timeout")
-# Read where it is there; where it is not, `sslmode=require` would go on without a word.
+# If one of these files is missing, libpq's `sslmode=require` connects without it, silently.
 FILES = ("sslrootcert", "sslcrl")
-# A server that is cut off refuses nothing: pages, and Prometheus, do not wait for minutes.
+# An unreachable server refuses nothing, and pages and Prometheus cannot wait for minutes.
 PATIENCE = {"connect_timeout": "5"}
 Parameters = dict[str, str]
 
 
 def normalized(text: str) -> str:
-    """Check everything in an address, and return it as libpq reads it.
+    """Check everything in an address, and return it in a form libpq accepts.
 
     Raises:
-        AddressError: it cannot be used.
+        AddressError: the address cannot be used.
     """
     text = text.strip()
     scheme, is_url, rest = text.partition("://")
@@ -54,10 +54,10 @@ def normalized(text: str) -> str:
 
 
 def parameters(text: str) -> Parameters:
-    """Read what an address says, by the names that libpq has for it.
+    """Parse an address into parameters under libpq's names.
 
     Raises:
-        AddressError: it cannot be understood.
+        AddressError: the address is invalid.
     """
     scheme, is_url, _ = text.partition("://")
     if is_url and scheme.isidentifier() and scheme not in SCHEMES[:2]:
@@ -65,7 +65,7 @@ def parameters(text: str) -> Parameters:
     try:
         found = {name: str(value) for name, value in conninfo_to_dict(text).items()}
     except ProgrammingError:
-        # libpq's own sentence repeats the address, and so must not be the cause of this one.
+        # libpq's message repeats the address, and so must not be chained as the cause.
         raise AddressError(_why(text)) from None
     _check_hosts(found)
     _check_once(text)
@@ -73,7 +73,7 @@ def parameters(text: str) -> Parameters:
 
 
 def url(found: Mapping[str, str]) -> str:
-    """Write the URL that says the same as these parameters."""
+    """Write these parameters as a URL."""
     rest = {name: value for name, value in found.items() if value}
     user, password = rest.pop("user", ""), rest.pop("password", "")
     database, hosts, ports = (rest.pop(name, "") for name in ("dbname", "host", "port"))
@@ -85,12 +85,12 @@ def url(found: Mapping[str, str]) -> str:
 
 
 def django_database(text: str) -> dict[str, object]:
-    """Make an entry of Django's DATABASES, whose OPTIONS have every parameter of the address.
+    """Make an entry of Django's DATABASES; OPTIONS hold the other parameters.
 
-    A connection is given up after a few seconds, unless the address has a connect_timeout.
+    Connecting times out after a few seconds, unless the address has a connect_timeout.
 
     Raises:
-        AddressError: it cannot be used, or names no database.
+        AddressError: the address cannot be used, or names no database.
     """
     rest = parameters(normalized(text))
     if not rest.get("dbname") and not rest.get("service"):
@@ -101,7 +101,7 @@ def django_database(text: str) -> dict[str, object]:
 
 
 def _places(hosts: str, ports: str) -> str:
-    """Hosts with their ports, as a URL has them; one port alone is that of all hosts."""
+    """Join hosts with their ports for a URL; a single port is that of all hosts."""
     names = hosts.split(",")
     numbers = ports.split(",")
     numbers = numbers * len(names) if len(numbers) == 1 else numbers
@@ -112,7 +112,7 @@ def _places(hosts: str, ports: str) -> str:
 def _check_hosts(found: Parameters) -> None:
     hosts, ports = found.get("host", "").split(","), found.get("port", "").split(",")
     for host in hosts:
-        # Folders of sockets, and abstract ones.
+        # Socket folders, and abstract sockets.
         if not host.startswith(("/", "@/")):
             check_host(host)
     if not all(port == "" or (port.isdecimal() and 0 < int(port) < 65536) for port in ports):
@@ -123,14 +123,14 @@ def _check_hosts(found: Parameters) -> None:
 
 
 def _check_once(text: str) -> None:
-    """Raise AddressError where a parameter is there twice; of two, libpq takes the last."""
+    """Raise AddressError if a parameter is repeated; libpq would take the last."""
     names = _names(text)
     if len(set(names)) != len(names):
         raise AddressError("One of its parameters is repeated.")
 
 
 def _names(text: str) -> list[str]:
-    """List the names of the parameters behind a URL's question mark."""
+    """List the names of the parameters after a URL's question mark."""
     query = text.rpartition("@")[2].partition("?")[2]
     return [part.partition("=")[0] for part in query.split("&") if part]
 
@@ -149,7 +149,7 @@ def _check_values(found: Parameters) -> None:
 
 
 def _why(text: str) -> str:
-    """Say what is wrong with an address that libpq does not read."""
+    """Explain what is wrong with an address that libpq refuses."""
     known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"ssl"}
     for name in _names(text):
         if PARAMETER.fullmatch(name) and name not in known:

@@ -1,7 +1,7 @@
 """The address of a Redis server, for redis-py, limits, Celery and kombu alike.
 
-They share neither the schemes nor the parameters: kombu knows no unix://, takes a parameter for an
-argument of its own, and verifies no certificate unless it is told to.
+They agree on neither schemes nor parameters: kombu does not know unix://, treats a parameter as one
+of its own arguments, and verifies certificates only when asked to.
 """
 
 import ssl
@@ -15,7 +15,7 @@ EXAMPLE = "redis://:password@host:6379/0, rediss://… for TLS or unix:///path/t
 PLAIN, SECURE, SOCKET = "redis", "rediss", "unix"
 SOCKETS = (SOCKET, "redis+socket", "redis+unix")
 PORT = 6379
-# Of the files, by the names that redis-py and kombu share.
+# The parameters that name files, which redis-py and kombu call the same.
 FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 VERIFY, HOSTNAME = "ssl_cert_reqs", "ssl_check_hostname"
 REQUIREMENTS = {
@@ -29,12 +29,12 @@ DATABASE = ("db", "virtual_host")
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """Where Redis is, as each of its clients wants to be told.
+    """The address of Redis, in the form that each client needs.
 
     Attributes:
         url: For redis-py and limits.
         broker_url: For Celery and kombu.
-        broker_ssl: The same for their setting `broker_use_ssl`; None without TLS.
+        broker_ssl: Their setting `broker_use_ssl`; None without TLS.
     """
 
     url: str = field(repr=False)
@@ -43,17 +43,19 @@ class RedisAddress:
 
 
 def parse(text: str) -> RedisAddress:
-    """Read the address of a Redis server; with TLS its certificate is verified unless it says not.
+    """Parse the address of a Redis server.
+
+    With TLS the certificate is verified, unless the address says otherwise.
 
     Raises:
-        AddressError: it cannot be used, by one of the clients at least.
+        AddressError: at least one of the clients cannot use the address.
     """
     parts = split(text.strip(), (PLAIN, SECURE, *SOCKETS), EXAMPLE)
     database = _database(parts)
     security = _security(parts)
     known = {*DATABASE, *FILES, VERIFY, HOSTNAME}
     if unknown := set(parts.parameters) - known:
-        # Names have no secrets in them, other than what a password with a ? leaves.
+        # Names are safe to show, unless a password with a ? in it was cut in two.
         named = min(unknown) if parts.host and min(unknown).isidentifier() else "of this name"
         raise AddressError(f"It has no parameter {named}: it takes {', '.join(sorted(known))}.")
     who = login(parts.user, parts.password)
@@ -74,7 +76,7 @@ def parse(text: str) -> RedisAddress:
 
 
 def _database(parts: Parts) -> int:
-    """Find the database's number: in TCP's path, or a socket's parameter."""
+    """Find the database number, in the path for TCP or in a parameter."""
     is_socket = parts.scheme in SOCKETS
     if is_socket and (parts.host or not parts.path.strip("/")):
         raise AddressError("A socket is named by its path alone: unix:///path/to/socket.")
@@ -92,7 +94,7 @@ def _database(parts: Parts) -> int:
 
 
 def _security(parts: Parts) -> dict[str, str]:
-    """Return the parameters of TLS, in redis-py's words."""
+    """Return the TLS parameters in redis-py's terms."""
     found = {name: parts.parameters[name] for name in FILES if parts.parameters.get(name)}
     if VERIFY in parts.parameters:
         found[VERIFY] = parts.parameters[VERIFY].lower().removeprefix("cert_")
@@ -102,7 +104,7 @@ def _security(parts: Parts) -> dict[str, str]:
         said = parts.parameters[HOSTNAME].lower()
         if said not in YES + NO:
             raise AddressError(f"Its {HOSTNAME} is true or false.")
-        # redis-py knows other words for no than kombu does, and takes "no" from both.
+        # redis-py and kombu accept different words for no; both accept "no".
         found[HOSTNAME] = "yes" if said in YES else "no"
     if found and parts.scheme != SECURE:
         raise AddressError("Its ssl_… parameters need rediss://, which is Redis with TLS.")

@@ -1,8 +1,8 @@
-"""The parts of an address that an operator gives, whatever it is the address of.
+"""The parts of any address that an operator configures.
 
-Every parser of a library reads some addresses in its own way: each is read once, here, and every
-library is given what was found. An error never holds a part of the address, which may be a part of
-its password.
+Libraries parse some addresses differently, so each address is parsed once, here, and the libraries
+are given the parts. An error never repeats a part of the address, which may be a part of its
+password.
 """
 
 import re
@@ -15,7 +15,7 @@ ENCODING = (
 )
 HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 IPV6 = re.compile(r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(?:%[A-Za-z0-9_.-]+)?")
-# In any sentence of a library: names and passwords, and parameters that open something.
+# Names and passwords, and parameters that grant access, in the message of any library.
 LOGIN = re.compile(r"(?<=://)[^\s\"'<>@/?#]*:[^\s\"'<>@]*@")
 SECRET = re.compile(
     r"((?:secret|password|passwd|sas|session_token|account_key|access_key\b)[a-z_]*=)[^\s&\"'<>]+",
@@ -24,16 +24,16 @@ SECRET = re.compile(
 
 
 class AddressError(ValueError):
-    """An address cannot be used; the sentence says what to do, and holds none of it."""
+    """The address is unusable; the message names the cure and repeats none of it."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What an address consists of, decoded.
+    """The decoded parts of an address.
 
     Attributes:
-        host: Without brackets; "" where there is none.
-        port: None where the address leaves it to its kind.
+        host: Without brackets; "" if the address has none.
+        port: None for the scheme's default.
     """
 
     scheme: str
@@ -49,11 +49,11 @@ def split(text: str, schemes: Iterable[str], example: str) -> Parts:
     """Split an address into its parts.
 
     Args:
-        schemes: The ones that it may begin with.
-        example: Shown where it begins with none of them.
+        schemes: Those that are allowed.
+        example: Shown in the message if the scheme is none of these.
 
     Raises:
-        AddressError: it cannot be understood, or could be understood in two ways.
+        AddressError: the address is invalid or ambiguous.
     """
     if not text.isprintable() or " " in text:
         raise AddressError("An address cannot contain spaces or line breaks.")
@@ -63,7 +63,7 @@ def split(text: str, schemes: Iterable[str], example: str) -> Parts:
     if "#" in rest:
         raise AddressError(f"It contains a #, which would cut off what follows. {ENCODING}")
     try:
-        # By the rules of http, whatever the scheme is.
+        # Parse every scheme by the rules of http.
         parts = urlsplit(f"http://{rest}")
         port = parts.port
     except ValueError:
@@ -87,25 +87,25 @@ def check_host(host: str) -> None:
     """Make sure that a host is a name or an IP address.
 
     Raises:
-        AddressError: it is neither; a part of a password may have come here.
+        AddressError: it is neither; it may be a misplaced part of a password.
     """
     if host and not HOST.fullmatch(host) and not IPV6.fullmatch(host):
         raise AddressError(f"Its host is neither a name nor an IP address. {ENCODING}")
 
 
 def bracketed(host: str) -> str:
-    """Write a host as an address has it."""
+    """Write a host for an address, with brackets around IPv6."""
     return f"[{quote(host, safe=':.')}]" if ":" in host else quote(host, safe="")
 
 
 def login(user: str, password: str) -> str:
-    """Write a name and password as they stand in front of a host; "" without either."""
+    """Write a name and password to go before a host; "" without either."""
     said = quote(user, safe="") + (":" + quote(password, safe="") if password else "")
     return f"{said}@" if said else ""
 
 
 def without_secrets(text: str) -> str:
-    """Mask the passwords of addresses, and the secrets of parameters, in a sentence."""
+    """Mask passwords in addresses, and secret parameters, in any text."""
     if "://" not in text and "=" not in text:
         return text
     return SECRET.sub(r"\1***", LOGIN.sub("***@", text))

@@ -1,4 +1,4 @@
-"""The addresses under which people and programs reach the portal, and hosts that it answers to."""
+"""The public addresses of the portal, and the hosts that it answers to."""
 
 import re
 from urllib.parse import quote, urlsplit
@@ -10,10 +10,10 @@ EXAMPLE = "https://portal.example.com"
 
 
 def base_url(text: str) -> str:
-    """Read an address that paths are put behind; it comes without a slash at its end.
+    """Parse an address that paths are appended to; strip its last slash.
 
     Raises:
-        AddressError: it is none.
+        AddressError: the address is invalid.
     """
     parts = split(text.strip(), ("http", "https"), EXAMPLE)
     if not parts.host or parts.user or parts.password or parts.parameters:
@@ -23,10 +23,10 @@ def base_url(text: str) -> str:
 
 
 def origin(text: str) -> str:
-    """Check a scheme, a host and perhaps a port; a star may stand in front of a domain.
+    """Check an origin: scheme, host and optional port; `*.` may precede a domain.
 
     Raises:
-        AddressError: it is no origin.
+        AddressError: it is not an origin.
     """
     starred = text.replace("://*.", "://", 1)
     if base_url(starred).count("/") > 2:
@@ -35,7 +35,7 @@ def origin(text: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Cut a base URL to its origin."""
+    """Reduce a base URL to its origin."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
@@ -44,7 +44,7 @@ def allowed_host(text: str) -> str:
     """Check a host of ALLOWED_HOSTS.
 
     Raises:
-        AddressError: no request can have it.
+        AddressError: no request can have this host.
     """
     if not ALLOWED.fullmatch(text):
         raise AddressError(

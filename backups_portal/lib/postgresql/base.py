@@ -1,4 +1,4 @@
-"""Django's backend for PostgreSQL, with sessions that are settled as all others of ours are."""
+"""Django's PostgreSQL backend, with the settings of all our sessions (`pgsession`)."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,7 +12,7 @@ from backups_portal.lib.pgsession import OLDEST, settling_statements
 
 
 class DatabaseFeatures(features.DatabaseFeatures):
-    """What the portal asks of a server; Django itself works with older ones."""
+    """The portal's requirements of a server; Django itself supports older ones."""
 
     minimum_database_version = (OLDEST,)
 
@@ -23,7 +23,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     features_class = DatabaseFeatures
 
     def init_connection_state(self) -> None:
-        """Settle a new session; in statements, which a pooler in front of the database lets by."""
+        """Apply our settings to a new session, by statements that poolers accept."""
         super().init_connection_state()
         options = str(self.settings_dict["OPTIONS"].get("options", ""))
         statements = settling_statements(self.connection.info.server_version, options)
@@ -36,23 +36,23 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def check_server_version(
     *, databases: Sequence[str] | None = None, **_: object
 ) -> list[CheckMessage]:
-    """Tell of a server that is too old, before `migrate` makes tables."""
+    """Report a server that is too old, before `migrate` makes tables."""
     for alias in databases or []:
         try:
             connections[alias].check_database_version_supported()
         except NotSupportedError as error:
             return [Error(f"The portal's own database: {error}", id="postgresql.E001")]
         except DatabaseError:
-            # The command itself says why there is no connection.
+            # The command itself reports why it cannot connect.
             continue
     return []
 
 
 def check_pooling(*, databases: Sequence[str] | None = None, **_: object) -> list[CheckMessage]:
-    """Tell of a pooler that lends sessions for a transaction only, before anything relies on one.
+    """Report a pooler in transaction mode, before anything relies on sessions.
 
-    Two clients have the same process of the server one after the other, though the first has not
-    gone: its settings and locks would be the other's.
+    In that mode two connected clients get the same server process in turn, and would share settings
+    and locks.
     """
     for alias in databases or []:
         try:
