@@ -1,4 +1,4 @@
-"""The app of what pages have in common."""
+"""The app of the code that pages share."""
 
 from django.apps import AppConfig
 
@@ -6,7 +6,7 @@ from backups_portal.ui.field_errors import speak_plainly
 
 
 class UiConfig(AppConfig):
-    """Lets every form speak plainly before the first one is made."""
+    """Installs our error messages before the first form is made."""
 
     name = "backups_portal.ui"
 

@@ -1,6 +1,6 @@
-"""Charts that the server draws: where each value is, in percent, and what is said of it.
+"""Charts drawn by the server: the position of each value, in percent, and its label.
 
-A drawing has no size of its own, so its words stay as large as all others at any width.
+The drawing scales without its text, so labels keep the page's text size at any width.
 """
 
 import re
@@ -15,18 +15,18 @@ from backups_portal.lib.currencies import digits_of
 from backups_portal.ui import formats, moments
 from backups_portal.ui.viewer_time_zone import viewers_zone
 
-# More than a screen tells apart.
+# More points could not be told apart on a screen.
 MAX_POINTS = 120
-# A scale has as many steps at most, of 1, 2 or 5 times a power of ten.
+# A scale has at most this many steps, of 1, 2 or 5 times a power of ten.
 MAX_STEPS = 4
 STEPS = (1, 2, 5, 10)
-# Of the place that a bar has.
+# The share of its place that a bar fills.
 BAR_SHARE = 0.56
-# Every amount above zero must be visible.
+# The least height of a bar, in percent: every amount above zero must be visible.
 LEAST_BAR = 2.0
-# Few bars stand on a line that has room for those to come.
+# With fewer bars, leave room on the right for those to come.
 LEAST_PLACES = 6
-# Units that are no currency.
+# Units that are not currencies.
 COUNTED = ("bytes", "rows")
 
 Amount = int | Decimal
@@ -34,15 +34,15 @@ Amount = int | Decimal
 
 @dataclass(frozen=True)
 class Value:
-    """A value, found by whoever points into its part of the width.
+    """A chart value and the x-range that shows its tooltip.
 
     Attributes:
-        label: What is said of it.
-        x: Its middle, in percent of the width.
+        label: The text of the tooltip.
+        x: Its centre, in percent of the width.
         y: Its top, in percent of the height.
-        left: Where its part begins, in percent of the width.
-        width: Of its part.
-        mark: What is written below it; empty if the axis has other words.
+        left: The start of the x-range, in percent of the width.
+        width: The width of the x-range, in percent.
+        mark: The text below it; empty if the chart has an axis.
     """
 
     label: str
@@ -55,15 +55,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Chart:
-    """Values over time, from the last line of the scale at the bottom to the first one.
+    """Values over time, between the lowest and the highest line of a scale.
 
     Attributes:
-        scale: Amounts at lines of equal distances, the highest first.
-        axis: Days at equal distances, the first one first; empty if values have marks.
+        scale: Amounts at equally spaced lines, the highest first.
+        axis: Days at equal distances, the earliest first; empty if values have marks.
         summary: The chart in words.
         last: The newest amount.
-        line: Points of a line through the values, as SVG has them; empty of bars.
-        other_line: Points of a second line, in another colour; empty if there is none.
+        line: Points of a line through the values, in SVG's syntax; empty for bars.
+        other_line: Points of a second line, in another colour; empty if unused.
         is_from_zero: Whether the area below the line is filled.
     """
 
@@ -79,7 +79,7 @@ class Chart:
 
     @property
     def area(self) -> str:
-        """Return the line with the corners below it."""
+        """Return the line closed by the bottom corners."""
         return f"0,100 {self.line} 100,100"
 
 
@@ -89,12 +89,12 @@ def trend(
     """Draw a line through amounts.
 
     Args:
-        amounts: Moments and what was measured then, oldest first.
+        amounts: Times and the amounts then, oldest first.
         unit: "bytes" or "rows".
-        zone: Whose days are named while the viewer's zone is not known.
+        zone: The time zone of days while the viewer's is unknown.
 
     Returns:
-        None if there are not two moments, or nothing but zeros.
+        None for fewer than two distinct times, or if every amount is zero.
     """
     if len(amounts) < 2 or amounts[0][0] == amounts[-1][0]:
         return None
@@ -126,14 +126,14 @@ def bars(amounts: Sequence[tuple[date, Decimal]], *, unit: str) -> Chart | None:
         unit: A currency.
 
     Returns:
-        None if there is nothing but zeros.
+        None if every amount is zero.
     """
     highest = max((amount for _, amount in amounts), default=Decimal(0))
     if highest <= 0:
         return None
     top, scale = scale_to(highest, unit)
     place = 100 / max(len(amounts), LEAST_PLACES)
-    told = [(f"{month:%B %Y}", written(amount, unit)) for month, amount in amounts]
+    texts = [(f"{month:%B %Y}", written(amount, unit)) for month, amount in amounts]
     values = [
         Value(
             label=f"{name}: {text}",
@@ -143,22 +143,22 @@ def bars(amounts: Sequence[tuple[date, Decimal]], *, unit: str) -> Chart | None:
             width=round(place, 2),
             mark=f"{month:%b}",
         )
-        for number, ((name, text), (month, amount)) in enumerate(zip(told, amounts, strict=True))
+        for number, ((name, text), (month, amount)) in enumerate(zip(texts, amounts, strict=True))
     ]
     return Chart(
         values=values,
         scale=scale,
         axis=[],
-        summary=", ".join(f"{name} {text}" for name, text in told),
-        last=told[-1][1],
+        summary=", ".join(f"{name} {text}" for name, text in texts),
+        last=texts[-1][1],
         bar=round(place * BAR_SHARE, 2),
     )
 
 
 def scale_to(highest: Amount, unit: str) -> tuple[float, list[str]]:
-    """Return a round amount that is not less, and the scale from it down to zero."""
+    """Return a round amount of at least `highest`, and its scale down to zero."""
     whole, write = _whole(float(highest), unit)
-    # There is no half a row and no part of a cent; sizes have one digit behind the point.
+    # Rows and cents are not divided; sizes have one decimal place.
     least = 10.0 ** -digits_of(unit) if unit not in COUNTED else 0.1 if whole > 1 else 1.0
     step = max(round_step(float(highest) / whole), least)
     count = max(ceil(float(highest) / whole / step - 1e-9), 1)
@@ -178,12 +178,12 @@ def written(amount: Amount, unit: str) -> str:
 
 
 def _whole(highest: float, unit: str) -> tuple[float, Callable[[float], str]]:
-    """Return what a scale counts in, and how it writes such amounts: all in one unit."""
+    """Return the unit of a scale, as a factor, and a function to write its amounts."""
     if unit == "rows":
         return 1, lambda amount: f"{amount:,.0f}"
     power = int(log(highest, formats.KIBI) + 1e-9) if unit == "bytes" else 0
     if power == 0:
-        # Amounts of a scale are round: what is never there need not be read.
+        # A scale's amounts are round, so `_short` drops their zero decimals.
         return 1, lambda amount: _short(written(Decimal(str(amount)), unit))
     power = min(power, len(formats.SIZE_UNITS))
     name = formats.SIZE_UNITS[power - 1]
@@ -195,7 +195,7 @@ def _short(amount: str) -> str:
 
 
 def round_step(highest: float) -> float:
-    """Return the distance between lines of a scale."""
+    """Return the distance between the lines of a scale."""
     raw = highest / MAX_STEPS
     power = 10.0 ** floor(log(raw, 10) + 1e-9)
     return next(factor * power for factor in STEPS if factor * power >= raw - 1e-9 * power)
@@ -204,7 +204,7 @@ def round_step(highest: float) -> float:
 def side_by_side(
     labels: Sequence[str], places: Sequence[float], heights: Sequence[float]
 ) -> list[Value]:
-    """Give each value what is nearer to it than to its neighbours."""
+    """Give each value the x-range that is nearer to it than to its neighbours."""
     if not labels:
         return []
     edges = [0.0, *((a + b) / 2 for a, b in pairwise(places)), 100.0]
@@ -215,7 +215,7 @@ def side_by_side(
 
 
 def _thinned(amounts: Sequence[tuple[datetime, int]]) -> list[tuple[datetime, int]]:
-    """Leave out amounts until few enough are left, but never the first and the last."""
+    """Thin amounts out to MAX_POINTS, keeping the first and the last."""
     if len(amounts) <= MAX_POINTS:
         return list(amounts)
     step = (len(amounts) - 1) / (MAX_POINTS - 1)

@@ -1,4 +1,4 @@
-"""Pages are sent compressed; downloads, which are compressed already or stream, are left alone."""
+"""Compression of pages; downloads are skipped, as they stream or are compressed already."""
 
 import re
 import secrets
@@ -10,18 +10,18 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils.cache import patch_vary_headers
 
 ACCEPTS_BROTLI = re.compile(r"\bbr\b")
-# This makes a page as small as gzip does, in a third of the time.
+# Compresses a page as well as gzip does, in a third of the time.
 QUALITY = 3
 # Shorter pages are not worth it; this is Django's own limit.
 MIN_BYTES = 200
-# Django adds as much to what gzip makes of a page.
+# Django adds as much to gzipped pages.
 MAX_RANDOM_BYTES = GZipMiddleware.max_random_bytes
 
 
 class PageCompressionMiddleware(GZipMiddleware):
-    """Compresses by Brotli for browsers that take it, by Django's middleware for others.
+    """Compresses with Brotli if the browser accepts it, else with Django's gzip.
 
-    Browsers take Brotli over HTTPS only. Both hide the true length of HTML, by which an attacker
+    Browsers accept Brotli over HTTPS only. Both hide the true length of HTML, from which attackers
     could guess secrets (BREACH).
     """
 
@@ -45,5 +45,5 @@ class PageCompressionMiddleware(GZipMiddleware):
 
 
 def _noise() -> bytes:
-    """Make a comment of random length that no compression shortens."""
+    """Make an HTML comment of random length that does not compress."""
     return f"<!--{secrets.token_urlsafe(secrets.randbelow(MAX_RANDOM_BYTES))}-->".encode()

@@ -1,4 +1,4 @@
-"""The page for a failure of CSRF: another site may have sent the form."""
+"""The page for a CSRF failure: another site may have sent the form."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-# What Django's reasons begin with where it does not know the site that a form came from.
+# Django's reasons begin with one of these if it does not know the form's origin.
 UNKNOWN_SITE = ("Origin checking failed", "Referer checking failed")
 
 
@@ -14,7 +14,7 @@ def refused(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Explain why a form was refused: it is too old, or came from another address.
 
     Args:
-        reason: As django.middleware.csrf says it.
+        reason: One of django.middleware.csrf's.
     """
     if not reason.startswith(UNKNOWN_SITE):
         return render(request, "403_csrf.html", status=403)
@@ -27,7 +27,7 @@ def refused(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def origin_of(request: HttpRequest) -> str:
-    """Read the site that a request says it comes from; "" if it names none."""
+    """Return the site that a request claims to come from, or ""."""
     named = request.headers.get("Origin", "") or request.headers.get("Referer", "")
     try:
         parts = urlsplit(named)

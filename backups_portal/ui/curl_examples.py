@@ -1,4 +1,4 @@
-"""A curl command for each call of an OpenAPI description; what to fill in is in capitals."""
+"""A curl command for each call of an OpenAPI description; placeholders are in capitals."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 Schema = Mapping[str, Any]
-# Schemas that name themselves end here.
+# Stops recursive schemas.
 MAX_DEPTH = 4
 FORMATS = {
     "date-time": "2026-01-31T08:00:00Z",
@@ -18,14 +18,14 @@ FORMATS = {
 
 
 def example(body: object) -> dict[str, Any]:
-    """Show a body that a route takes; what to fill in is in capitals."""
+    """Document an example body of a route; placeholders are in capitals."""
     return {"requestBody": {"content": {"application/json": {"example": body}}}}
 
 
 def curl_arguments(
     method: str, path: str, operation: Schema, components: Schema
 ) -> tuple[str, list[str]]:
-    """Return the path with its query, and what curl is given besides the address."""
+    """Return the path with its query, and curl's other arguments."""
     arguments = [] if method.upper() == "GET" else ["-X", method.upper()]
     for header in _headers(operation, components):
         arguments += ["-H", header]
@@ -41,14 +41,14 @@ def curl_arguments(
 
 
 def command(address: str, arguments: list[str]) -> str:
-    """Write the command as it is pasted into a shell, an argument with its value to a line."""
+    """Write the command for a shell, with one option and its value per line."""
     words = [shlex.quote(word) for word in arguments]
     pairs = [f"{name} {value}" for name, value in zip(words[::2], words[1::2], strict=True)]
     return " \\\n  ".join([f"curl {shlex.quote(address)}", *pairs])
 
 
 def _filled_in(path: str) -> str:
-    """Name what stands in braces, which curl itself would expand."""
+    """Replace {name} by NAME, because curl would expand braces."""
     return re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path)
 
 
@@ -75,7 +75,7 @@ def _headers(operation: Schema, components: Schema) -> Iterator[str]:
 
 
 def _body(operation: Schema, schemas: Schema) -> Any:
-    """Return an example of the body, None if there is none."""
+    """Return an example of the body, or None without a body."""
     content = operation.get("requestBody", {}).get("content", {})
     media = content.get("application/json", {})
     if "example" in media or "schema" not in media:
@@ -84,7 +84,7 @@ def _body(operation: Schema, schemas: Schema) -> Any:
 
 
 def _example(schema: Schema, schemas: Schema, name: str, depth: int = 0) -> Any:
-    """Return a value that the schema allows; of an object, the members that it must have."""
+    """Return a value that the schema allows; objects get their required members."""
     if "$ref" in schema:
         schema = schemas[schema["$ref"].rpartition("/")[2]]
     for choices in ("anyOf", "oneOf", "allOf"):

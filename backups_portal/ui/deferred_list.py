@@ -1,7 +1,7 @@
-"""Lists that come behind their page, because what they are read from may be slow or away.
+"""Lists that load after their page, because their source may be slow or down.
 
-The page has a place that asks for `?list=now` as soon as it is there; the same address shows the
-whole page with its list, for browsers without scripts and for searches. See
+The page has a placeholder that requests `?list=now` once it is shown; the same address returns the
+whole page with its list to browsers without scripts and for searches. See
 .github/decisions/0015-pages-do-not-wait-for-other-databases.md.
 """
 
@@ -14,30 +14,30 @@ from django.views.generic.base import TemplateResponseMixin, View
 
 
 class ListBehindMixin(TemplateResponseMixin, View):
-    """A page, and by itself the part of it that shows the list."""
+    """A page whose list is also rendered on its own."""
 
     list_template_name: str
 
     @property
     def is_part(self) -> bool:
-        """Whether the page asks for its list alone."""
+        """Whether the page requests its list alone."""
         return self.request.method == "GET" and "HX-Request" in self.request.headers
 
     @property
     def is_list_wanted(self) -> bool:
-        """Whether the address asks for the list, with its page or without."""
+        """Whether the request includes the list, with or without the page."""
         return self.request.GET.get("list") == "now"
 
     def get_template_names(self) -> list[str]:
         return [self.list_template_name] if self.is_part else super().get_template_names()
 
     def render_to_response(self, context: dict[str, Any], **response_kwargs: Any) -> HttpResponse:
-        """Render the page or its part, which no browser and no proxy may keep.
+        """Render the page or its list, uncached.
 
         Args:
-            context: With `unreachable` if the list could not be read.
+            context: Contains `unreachable` if the list could not be read.
         """
-        # A live part is shown only if its status is a success.
+        # htmx shows a part only if the status is a success.
         if "unreachable" in context and not self.is_part and not response_kwargs.get("status"):
             response_kwargs["status"] = HTTPStatus.SERVICE_UNAVAILABLE
         response = super().render_to_response(context, **response_kwargs)

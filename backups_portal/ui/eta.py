@@ -1,22 +1,22 @@
-"""The pace of work and how long the rest of it takes, if enough is known to tell."""
+"""The rate of work and the time left, if enough is known to estimate them."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
-# Before this, connections and caches set the rate, not the work.
+# Earlier, connections and caches determine the rate, not the work.
 MIN_ELAPSED = timedelta(seconds=3)
 MIN_SHARE = 0.02
 
 
 def remaining(done: int, total: int | None, elapsed: timedelta | None) -> timedelta | None:
-    """Estimate the time that the rest takes at the rate so far.
+    """Estimate the time left at the rate so far.
 
     Args:
-        elapsed: Since this work began; for work in steps, since the step began.
+        elapsed: Since the work began; for work in steps, since the step began.
 
     Returns:
-        None if the total or the beginning is not known, if too little is done to tell, or if
-        nothing is left.
+        None if the total or the start is unknown, if too little is done to tell, or if nothing is
+        left.
     """
     if not total or elapsed is None or elapsed < MIN_ELAPSED:
         return None
@@ -27,11 +27,11 @@ def remaining(done: int, total: int | None, elapsed: timedelta | None) -> timede
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast work goes.
+    """The rate of work and the time left.
 
     Attributes:
-        per_second: Rows per second over all the time so far; None if that cannot be told.
-        left: What the rest takes; None if that cannot be told.
+        per_second: The average rows per second so far; None if unknown.
+        left: The time left; None if unknown.
     """
 
     per_second: int | None = None
@@ -42,14 +42,14 @@ def pace(done: int, total: int | None, elapsed: timedelta | None) -> Pace:
     """Estimate the rate so far and the time left at it.
 
     Args:
-        done: Rows that were done in this time, without those done before it.
+        done: Rows done within `elapsed`, without earlier ones.
         elapsed: As for `remaining`.
     """
     return Pace(per_second(done, elapsed), remaining(done, total, elapsed))
 
 
 def per_second(done: int, elapsed: timedelta | None) -> int | None:
-    """Count rows per second, at least one; None before there is a rate."""
+    """Return rows per second, at least one; None before there is a rate."""
     if not done or elapsed is None or elapsed < MIN_ELAPSED:
         return None
     return max(1, round(done / elapsed.total_seconds()))

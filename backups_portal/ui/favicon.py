@@ -1,4 +1,4 @@
-"""The picture that browsers and link previews ask for by its old name, at every origin."""
+"""The icon at /favicon.ico, which browsers and link previews request at every origin."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ SECONDS = 24 * 60 * 60
 @require_safe
 @cache_control(public=True, max_age=SECONDS)
 def favicon(request: HttpRequest) -> HttpResponse:
-    """Answer with the portal's picture; the name in the address says nothing of its format."""
+    """Return the portal's icon, as SVG whatever the address suggests."""
     return HttpResponse(_picture(), content_type="image/svg+xml")
 
 

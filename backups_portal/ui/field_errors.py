@@ -1,6 +1,6 @@
 """Errors of form fields: sentences for people, in place of Django's own.
 
-A field that knows better what it wants says so itself, by `error_messages`.
+A field with a better message sets its own `error_messages`.
 """
 
 from django import forms
@@ -49,10 +49,10 @@ OF_VALIDATORS: dict[type[validators.BaseValidator], str] = {
 
 
 def speak_plainly() -> None:
-    """Give Django's fields and validators these sentences as their own."""
+    """Make these sentences the defaults of Django's fields and validators."""
     for field, sentences in SENTENCES.items():
         field.default_error_messages = {**field.default_error_messages, **sentences}
-    # What a choice of rows says of a text that is no id at all.
+    # The error of a model choice for a value that is not an id at all.
     ids = models.UUIDField
     ids.default_error_messages = {**ids.default_error_messages, "invalid": GONE}
     for validator, sentence in OF_VALIDATORS.items():

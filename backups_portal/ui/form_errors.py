@@ -1,8 +1,8 @@
-"""Where the eyes and the keyboard go on a page whose form came back with errors."""
+"""The errors of a refused form, and the field that gets the focus."""
 
 from django.forms import BaseForm, BoundField
 
-# It stands for the message about the form as a whole, where a field's name would.
+# In place of a field's name: the message about the form as a whole.
 WHOLE_FORM = "form"
 
 
@@ -23,8 +23,8 @@ def first_focus(form: BaseForm) -> str | None:
     """Name the first wrong field, which gets the focus.
 
     Returns:
-        "form" if only the form's own message tells what is wrong. None leaves the focus to the
-        fields, as while nothing is wrong: a page may set it only once.
+        "form" if only the form's own message explains the error. None without errors, or if a field
+        has `autofocus`: a page may set the focus only once.
     """
     if not form.errors:
         return None

@@ -1,4 +1,4 @@
-"""Pages of forms that are shown again with what was wrong."""
+"""Form pages that are shown again with their errors."""
 
 import uuid
 from collections.abc import Callable
@@ -15,25 +15,26 @@ from backups_portal.lib.refusals import RefusedError
 
 
 def key_of_request(page_key: uuid.UUID, *wanted: object) -> uuid.UUID:
-    """Return the key of what a form asks for: the same for a second click, and for nothing else.
+    """Return the idempotency key of a submitted form.
 
-    A browser that goes back shows the page with its key; what is changed there is another request.
+    It is the same for a second click only. After going back, a browser shows the page with its old
+    key, but changed values make another request.
 
     Args:
         page_key: Made with the page.
-        wanted: What the form was filled in with.
+        wanted: The submitted values.
     """
     return uuid.uuid5(page_key, repr(wanted))
 
 
 class RefusingFormView(FormView):
-    """A form whose refusal has the status of an error, and not of a page that is fine.
+    """A form page that answers a refused form with an error status, not 200.
 
-    What `form_valid` raises as RefusedError is shown at its fields.
+    A RefusedError from `form_valid` is shown at its fields.
     """
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        """Do what a valid form asks for."""
+        """Process the form if it is valid."""
         form = self.get_form()
         if not form.is_valid():
             return self.form_invalid(form)
@@ -45,16 +46,16 @@ class RefusingFormView(FormView):
             return self.refuse(form, refused.status)
 
     def form_invalid(self, form: Any) -> HttpResponse:
-        """Refuse what is filled in wrong."""
+        """Refuse a form with invalid fields."""
         return self.refuse(form)
 
     def refuse(self, form: Any, status: int = 400) -> HttpResponse:
-        """Render the page again, with what was wrong."""
+        """Render the page again, with the form's errors."""
         return self.render_to_response(self.get_context_data(form=form), status=status)
 
 
 class RefusedFormMiddleware:
-    """Give the forms of other packages that status, which show a refused one as a page."""
+    """Sets that status for other packages' views, which answer a refused form with 200."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

@@ -14,7 +14,7 @@ from backups_portal.ui.form_errors import first_focus
 
 
 def control(bound: forms.BoundField) -> SafeString:
-    """Render the control of a field, in the portal's style and with the focus where it belongs."""
+    """Render a field's control in the portal's style, focused if it is first."""
     base = {"checkbox": "form-check-input", "select": "form-select"}
     css = base.get(getattr(bound.field.widget, "input_type", ""), "form-control")
     attributes: dict[str, Any] = {"class": f"{css} is-invalid" if bound.errors else css}
@@ -24,17 +24,17 @@ def control(bound: forms.BoundField) -> SafeString:
 
 
 class OnceInput(forms.TextInput):
-    """An input whose value cannot be used twice, so a refused one is not shown again."""
+    """An input for a one-time value, which is not shown again if refused."""
 
     def format_value(self, value: object) -> None:
         """Return nothing, whatever was typed."""
 
 
 class LongSelect(forms.Select):
-    """A choice among hundreds, rendered without the two templates that Django takes for each.
+    """A choice among hundreds, without the template that Django renders per option.
 
-    Its choices are pairs of a value and a label, without groups; `closed` says of a value, as a
-    text, why it cannot be chosen.
+    Choices are pairs of a value and a label, without groups; `closed` explains, by the value as a
+    string, why an option cannot be chosen.
     """
 
     choices: Any = ()

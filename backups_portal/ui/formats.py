@@ -1,4 +1,4 @@
-"""How amounts, sizes, lengths of time and moments read on a page."""
+"""The formats of amounts, sizes, durations and times on pages."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -26,7 +26,7 @@ def data_size(size: int) -> str:
 
 
 def duration(length: timedelta) -> str:
-    """Write a length of time in its two largest units; below a minute, in tenths of a second."""
+    """Write a duration in its two largest units, or in tenths of a second."""
     seconds = length.total_seconds()
     if round(seconds, 1) < 60:
         return f"{seconds:.1f}{NO_BREAK}s"
@@ -40,7 +40,7 @@ def duration(length: timedelta) -> str:
 
 
 def roughly(length: timedelta) -> str:
-    """Write an estimated length of time, without false precision."""
+    """Write an estimated duration without false precision."""
     seconds = max(1, round(length.total_seconds()))
     step = 1 if seconds < 10 else 5 if seconds < 60 else 30 if seconds < 600 else 60
     rounded = timedelta(seconds=round(seconds / step) * step)
@@ -58,13 +58,16 @@ def money(amount: Decimal, currency: str) -> str:
 
 
 def price(amount: Decimal, currency: str) -> str:
-    """Write a unit price with every digit that counts, at least its currency's: 0.068 USD."""
+    """Write a unit price with all significant digits: 0.068 USD.
+
+    It has at least the currency's decimal places.
+    """
     digits = max(digits_of(currency), -int(amount.normalize().as_tuple().exponent))
     return f"{amount:,.{digits}f}{NO_BREAK}{currency}"
 
 
 def zone_label(moment: datetime) -> str:
-    """Name the zone of a moment, by its distance from UTC if it has no abbreviation."""
+    """Name the zone of a moment, by its UTC offset if it has no abbreviation."""
     name = moment.tzname() or ""
     if name[:1] in "+-":
         return "UTC" + name.replace("-", MINUS)
@@ -72,14 +75,14 @@ def zone_label(moment: datetime) -> str:
 
 
 def day(on: date, *, this_year: int | None = None) -> str:
-    """Write a day as 23 Nov 2026, without the year if it is the given one."""
+    """Write a day as 23 Nov 2026, without the year if it is `this_year`."""
     # strftime takes ten times as long, and a page has hundreds of moments.
     short = f"{on.day} {MONTHS[on.month - 1]}"
     return short if on.year == this_year else f"{short} {on.year}"
 
 
 def day_and_time(moment: datetime, *, this_year: int | None = None) -> str:
-    """Write a moment as 23 Nov 2026, 03:05, without the year if it is the given one."""
+    """Write a moment as 23 Nov 2026, 03:05, without the year if it is `this_year`."""
     return f"{day(moment, this_year=this_year)}, {moment.hour:02}:{moment.minute:02}"
 
 
@@ -89,9 +92,9 @@ def full(moment: datetime) -> str:
 
 
 def local(moment: datetime, zone: str | None) -> datetime:
-    """Put a moment on the clocks of a time zone (IANA name), of UTC without one."""
+    """Convert a moment to a time zone (IANA name), or to UTC without one."""
     try:
         return moment.astimezone(zone_of(zone or "UTC"))
     except OverflowError:
-        # In that zone, the last hours of 9999 are in a year that Python does not have.
+        # In that zone, the last hours of 9999 are in year 10000, which Python does not support.
         return moment.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Live parts of pages that ask for what they may not see any more."""
+"""Live parts of pages whose requests are redirected or no longer allowed."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -15,17 +15,16 @@ GONE = (HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND)
 
 
 class LivePartRequest(HttpRequest):
-    """A request, as HtmxMiddleware leaves it."""
+    """A request after HtmxMiddleware."""
 
     htmx: HtmxDetails
 
 
 class LivePartsMiddleware:
-    """Lets the whole page follow where its live part cannot go on.
+    """Redirects or reloads the whole page if its live part cannot continue.
 
-    A browser follows redirections before any script sees them, and would show the sign-in page
-    in the middle of another; and a part that is refused would ask again every second. Stands
-    behind HtmxMiddleware.
+    Browsers follow redirects before scripts see them, and would show the sign-in page inside
+    another; and a refused part would retry every second. Must come after HtmxMiddleware.
     """
 
     def __init__(self, get_response: Callable[[LivePartRequest], HttpResponseBase]) -> None:
@@ -38,13 +37,13 @@ class LivePartsMiddleware:
         if isinstance(response, HttpResponseRedirectBase):
             return HttpResponseClientRedirect(_target(request, response))
         if response.status_code in GONE:
-            # The page itself says why, and asks no more.
+            # The reloaded page explains why, and stops polling.
             response.headers["HX-Refresh"] = "true"
         return response
 
 
 def _target(request: LivePartRequest, response: HttpResponseRedirectBase) -> str:
-    """Tell where the page goes; from the sign-in back to the page, not to its part."""
+    """Return the page's redirect; sign-in leads back to the page, not its part."""
     if response.url.partition("?")[0] != resolve_url(settings.LOGIN_URL):
         return response.url
     return redirect_to_login(request.htmx.current_url_abs_path or "/").url

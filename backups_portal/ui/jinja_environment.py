@@ -39,7 +39,7 @@ STATE_TONES = {
 
 
 def environment(**options: Any) -> Environment:
-    """Make the environment that settings name; Django's backend switches escaping on."""
+    """Make the environment for TEMPLATES; Django's backend turns on autoescaping."""
     made = Environment(**options, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     made.filters |= FILTERS
     made.globals |= {**GLOBALS, "icon": _icons()}
@@ -47,19 +47,19 @@ def environment(**options: Any) -> Environment:
 
 
 def data_size(size: int | None) -> str:
-    """Show bytes for people; an em dash where they are not known."""
+    """Format a number of bytes; an em dash if unknown."""
     return moments.UNKNOWN if size is None else formats.data_size(size)
 
 
 def duration(length: timedelta | None) -> str:
-    """Show a length of time for people; an em dash where it is not known."""
+    """Format a duration; an em dash if unknown."""
     return moments.UNKNOWN if length is None else formats.duration(length)
 
 
 def intcomma(number: int | Undefined | None) -> str:
-    """Group the digits of a number by thousands; an em dash where it is not known.
+    """Group the digits of a number by thousands; an em dash if unknown.
 
-    Reports that an older version stored may not have every number.
+    Reports stored by older versions may lack some numbers.
     """
     if number is None or isinstance(number, Undefined):
         return moments.UNKNOWN
@@ -67,7 +67,7 @@ def intcomma(number: int | Undefined | None) -> str:
 
 
 def tone(state: str) -> str:
-    """Tell how a state looks: good, kept, busy, waiting, bad or quiet."""
+    """Return the style of a state: good, kept, busy, waiting, bad or quiet."""
     return STATE_TONES.get(state, "quiet")
 
 
@@ -75,14 +75,14 @@ def tone(state: str) -> str:
 def url(name: str, *arguments: object) -> str:
     """Return the address of a page by its name.
 
-    It is the only cache of templates: a list of 25 backups has 150 addresses, which `reverse`
-    needs 6 ms for, as long as all the rest of the page takes.
+    Cached, because a list of 25 backups has 150 addresses, for which `reverse` needs 6 ms, as long
+    as the rest of the page takes.
     """
     return reverse(name, args=arguments)
 
 
 def querystring(request: HttpRequest, **changes: object) -> str:
-    """Return the query of a request with some of its parameters changed; None removes one."""
+    """Return a request's query with changed parameters; None removes one."""
     query = request.GET.copy()
     for name, value in changes.items():
         query.pop(name, None)
@@ -92,7 +92,7 @@ def querystring(request: HttpRequest, **changes: object) -> str:
 
 
 def _icons() -> Callable[[str], Markup]:
-    """Read all inline icons, which screen readers skip; they are the portal's own files."""
+    """Read the inline icons; as the portal's own files they need no escaping."""
     folder = Path(settings.BASE_DIR) / ICONS
     icons = {path.stem: Markup(path.read_text()) for path in folder.glob("*.svg")}  # noqa: S704
     return icons.__getitem__

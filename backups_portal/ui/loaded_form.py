@@ -1,4 +1,4 @@
-"""A form that sends what it was loaded with, so that a change made meanwhile is noticed."""
+"""A form that submits its initial values, to detect concurrent changes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,7 +11,7 @@ LOADED = "loaded-"
 
 
 class LoadedForm(forms.Form):
-    """Settings that others may change while somebody has the form open."""
+    """A form for settings that others may change while it is open."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -19,19 +19,19 @@ class LoadedForm(forms.Form):
 
     @property
     def loaded(self) -> dict[str, Any]:
-        """The settings as the form first showed them, as far as they were sent along."""
+        """The settings that the form first showed, as far as they were submitted."""
         if not self.is_bound:
             return _as_sent(self.initial, self.initial)
         sent = {name: self.data.get(LOADED + name) for name in self.fields}
         return {name: value for name, value in sent.items() if value is not None} | self._newer
 
     def hidden_loaded(self) -> SafeString:
-        """Render hidden fields that browsers do not fill in from an older page."""
+        """Render hidden fields that browsers do not restore from an older page."""
         line = '<input type="hidden" name="{}" value="{}" autocomplete="off">'
         return format_html_join("", line, ((LOADED + k, v) for k, v in self.loaded.items()))
 
     def count_from(self, values: Mapping[str, Any], names: Iterable[str]) -> None:
-        """Let the typed values replace these newer ones when the form is sent again."""
+        """Let the entered values replace these newer ones on the next submission."""
         self._newer = _as_sent(values, names)
 
 

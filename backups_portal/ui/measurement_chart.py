@@ -1,4 +1,4 @@
-"""A chart of what a variable measured: any numbers over a period, and others beside them."""
+"""A chart of a variable's values over a period, with an optional second line."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from backups_portal.ui import formats, moments
 from backups_portal.ui.charts import MAX_POINTS, Chart, round_step, side_by_side
 from backups_portal.ui.viewer_time_zone import viewers_zone
 
-# Up to here, the axis tells times as well as days.
+# Up to this period, the axis shows times as well as days.
 SHORT = timedelta(days=3)
 
 Measured = Sequence[tuple[datetime, float]]
@@ -26,11 +26,11 @@ def measurements(
     """Draw a line through measured values, and a second one through others.
 
     Args:
-        points: In the order of time; as many as a line is to have.
-        since, until: What the width stands for.
-        unit: What is written behind a value.
-        zone: Whose clocks are shown while the viewer's are not known.
-        others: As `points`; both share a scale.
+        points: In order of time; the line gets all of them.
+        since, until: The period that the width covers.
+        unit: Written after each value.
+        zone: The time zone of labels while the viewer's is unknown.
+        others: Like `points`; both lines share a scale.
 
     Returns:
         None if there is nothing to draw.
@@ -50,13 +50,13 @@ def measurements(
     def line(measured: Measured) -> str:
         return " ".join(f"{x(at):.2f},{y(value):.2f}" for at, value in measured)
 
-    told = [value for _, value in points] or values
-    lowest, highest = (amount(one, unit) for one in (min(told), max(told)))
+    described = [value for _, value in points] or values
+    lowest, highest = (amount(one, unit) for one in (min(described), max(described)))
     digits = _digits(step)
     columns = _columns(points, since, until)
     return Chart(
         values=side_by_side(
-            [_told(part, unit, zone) for part in columns],
+            [_column_label(part, unit, zone) for part in columns],
             [x(part[0][0]) for part in columns],
             [y(max(value for _, value in part)) for part in columns],
         ),
@@ -65,7 +65,7 @@ def measurements(
             _label(at, until - since, zone) for at in (since, since + (until - since) / 2, until)
         ],
         summary=f"from {lowest} to {highest}",
-        last=amount(told[-1], unit),
+        last=amount(described[-1], unit),
         line=line(points),
         other_line=line(others),
         is_from_zero=False,
@@ -73,7 +73,7 @@ def measurements(
 
 
 def amount(value: float, unit: str = "") -> str:
-    """Write a measured value with what digits it has, up to six."""
+    """Write a measured value with up to six significant digits."""
     text = f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.0f}"
     if abs(value) >= 1e15:
         text = f"{value:.6g}"
@@ -81,9 +81,9 @@ def amount(value: float, unit: str = "") -> str:
 
 
 def _scale(lowest: float, highest: float) -> tuple[float, float, int]:
-    """Return where a scale begins, the distance of its lines, and how many there are."""
+    """Return the start of a scale, the distance of its lines, and their number."""
     if highest <= lowest:
-        # A line that never changes runs through the middle.
+        # A constant line runs through the middle.
         margin = abs(lowest) / 2 or 1.0
         lowest, highest = lowest - margin, highest + margin
     step = round_step(highest - lowest)
@@ -97,7 +97,7 @@ def _digits(step: float) -> int:
 
 
 def _columns(points: Measured, since: datetime, until: datetime) -> list[Measured]:
-    """Gather the values that whoever points somewhere is told together."""
+    """Group the values that share a tooltip."""
     width = (until - since) / MAX_POINTS
     columns: dict[int, list[tuple[datetime, float]]] = {}
     for at, value in points:
@@ -105,15 +105,15 @@ def _columns(points: Measured, since: datetime, until: datetime) -> list[Measure
     return [columns[place] for place in sorted(columns)]
 
 
-def _told(part: Measured, unit: str, zone: str | None) -> str:
-    """Say of one column when it begins, and its least and greatest value."""
-    there = formats.local(part[0][0], viewers_zone() or zone)
+def _column_label(part: Measured, unit: str, zone: str | None) -> str:
+    """Write a column's start, and its lowest and highest value."""
+    local = formats.local(part[0][0], viewers_zone() or zone)
     lowest, highest = (amount(pick(value for _, value in part)) for pick in (min, max))
     values = highest if lowest == highest else f"{lowest} to {highest}"
     shown = f"{values}{formats.NO_BREAK}{unit}" if unit else values
-    return f"{moments.day(there)}, {there:%H:%M}: {shown}"
+    return f"{moments.day(local)}, {local:%H:%M}: {shown}"
 
 
 def _label(at: datetime, length: timedelta, zone: str | None) -> str:
-    there = formats.local(at, viewers_zone() or zone)
-    return f"{moments.day(there)}, {there:%H:%M}" if length <= SHORT else moments.day(there)
+    local = formats.local(at, viewers_zone() or zone)
+    return f"{moments.day(local)}, {local:%H:%M}" if length <= SHORT else moments.day(local)

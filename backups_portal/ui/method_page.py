@@ -1,4 +1,4 @@
-"""A page for who opens an address that only a form is sent to."""
+"""A page for visitors who open an address that only accepts a form."""
 
 from collections.abc import Callable
 from http import HTTPStatus
@@ -8,7 +8,7 @@ from django.shortcuts import render
 
 
 class MethodPageMiddleware:
-    """Put a page into the empty answer to a wrong method, as after going back or signing in."""
+    """Replaces the empty 405 answer by a page, as after going back or signing in."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

@@ -1,4 +1,4 @@
-"""Moments on a page: on whose clocks they are shown, and what is said on hover."""
+"""Moments on pages: the time zone that shows them, and their tooltip."""
 
 from datetime import date, datetime
 
@@ -13,75 +13,75 @@ UNKNOWN = "\N{EM DASH}"
 
 
 def moment(when: datetime | None, zone: str | None = None) -> str:
-    """Show date and time on the viewer's clocks, with those of the project and UTC on hover.
+    """Show date and time in the viewer's zone, with the project's and UTC on hover.
 
-    The zone is named unless it is obvious: the viewer's own, in which the project has the same
-    time. Days of backups are the project's, so a page never mixes two zones unsaid.
+    The zone is named unless it is obvious: the viewer's own, with the same time as the project's.
+    Days of backups are the project's, so a page never mixes two zones without saying so.
 
     Args:
-        zone: The project's; its clocks are shown while the viewer's are not known, UTC without one.
+        zone: The project's, shown while the viewer's is unknown; UTC without one.
     """
     if when is None:
         return UNKNOWN
     viewers = viewers_zone()
-    there = formats.local(when, viewers or zone)
-    theirs = formats.local(when, zone or viewers)
-    is_obvious = viewers and there.utcoffset() == theirs.utcoffset()
-    return _time(when, zone, _near(there) if is_obvious else _labelled(there))
+    local = formats.local(when, viewers or zone)
+    in_project = formats.local(when, zone or viewers)
+    is_obvious = viewers and local.utcoffset() == in_project.utcoffset()
+    return _time(when, zone, _near(local) if is_obvious else _labelled(local))
 
 
 def exact_moment(when: datetime, zone: str | None = None) -> str:
-    """Show a moment as `moment` does, with its seconds and what part of a second it has."""
-    there = formats.local(when, viewers_zone() or zone)
-    seconds = f":{there.second:02}"
-    if there.microsecond:
-        seconds += f".{there.microsecond:06}".rstrip("0")
+    """Show a moment as `moment` does, with seconds and any fraction."""
+    local = formats.local(when, viewers_zone() or zone)
+    seconds = f":{local.second:02}"
+    if local.microsecond:
+        seconds += f".{local.microsecond:06}".rstrip("0")
     viewers = viewers_zone()
-    theirs = formats.local(when, zone or viewers)
-    shown = f"{_near(there)}{seconds}"
-    if not viewers or there.utcoffset() != theirs.utcoffset():
-        shown = f'{shown} <span class="zone">{formats.zone_label(there)}</span>'
+    in_project = formats.local(when, zone or viewers)
+    shown = f"{_near(local)}{seconds}"
+    if not viewers or local.utcoffset() != in_project.utcoffset():
+        shown = f'{shown} <span class="zone">{formats.zone_label(local)}</span>'
     return _time(when, zone, shown)
 
 
 def clock(when: datetime | None, zone: str | None = None) -> str:
-    """Show date and time on the clocks of just this zone, UTC without one, and name it."""
+    """Show date and time in this zone only, or UTC without one, and name it."""
     return UNKNOWN if when is None else _time(when, zone, _labelled(formats.local(when, zone)))
 
 
 def dated(when: datetime | None, zone: str | None = None) -> str:
-    """Show date and time on the clocks of just this zone, with year and zone.
+    """Show date and time in this zone only, always with the year and the zone.
 
-    For what is printed and read later, by somebody else.
+    For text that is printed and read later by somebody else.
     """
     if when is None:
         return UNKNOWN
-    there = formats.local(when, zone)
-    return _time(when, zone, f"{formats.day_and_time(there)} {formats.zone_label(there)}")
+    local = formats.local(when, zone)
+    return _time(when, zone, f"{formats.day_and_time(local)} {formats.zone_label(local)}")
 
 
 def day_of(when: datetime, zone: str | None = None) -> str:
-    """Show the date of a moment, as `moment` has it."""
+    """Show the date of a moment, in the same zone as `moment`."""
     return _time(when, zone, day(formats.local(when, viewers_zone() or zone)))
 
 
 def day(on: date) -> str:
-    """Write a day as 28 Nov, with its year if that is not this one."""
+    """Write a day as 28 Nov, with the year unless it is the current one."""
     return formats.day(on, this_year=_this_year())
 
 
 def ago(when: datetime, zone: str | None = None) -> str:
-    """Show how far a moment is from now, with the moment itself on hover."""
+    """Show the time from or until now, with the moment itself on hover."""
     text = naturaltime(when)
     ahead = text.removesuffix(" from now")
     return _time(when, zone, text if text == ahead else f"in {ahead}")
 
 
 def in_utc(when: datetime | None, zone: str | None = None) -> str:
-    """Spell a moment out in UTC, for those who cannot point.
+    """Write a moment in UTC, for readers without a mouse.
 
     Returns:
-        "" where `moment` shows UTC already.
+        "" if `moment` already shows UTC.
     """
     shown = viewers_zone() or zone or "UTC"
     if when is None or formats.zone_label(formats.local(when, shown)) == "UTC":
@@ -94,19 +94,19 @@ def _this_year() -> int:
     return formats.local(timezone.now(), viewers_zone()).year
 
 
-def _near(there: datetime) -> str:
-    return formats.day_and_time(there, this_year=_this_year())
+def _near(local: datetime) -> str:
+    return formats.day_and_time(local, this_year=_this_year())
 
 
-def _labelled(there: datetime) -> str:
-    return f'{_near(there)} <span class="zone">{formats.zone_label(there)}</span>'
+def _labelled(local: datetime) -> str:
+    return f'{_near(local)} <span class="zone">{formats.zone_label(local)}</span>'
 
 
 def _time(when: datetime, zone: str | None, shown: str) -> Markup:
-    """Mark a moment up; on hover it is told on all clocks, each once."""
+    """Render a time element, with the moment in all zones, each once, on hover."""
     clocks = [one for one in (viewers_zone(), zone, "UTC") if one]
-    told = dict.fromkeys(formats.full(formats.local(when, one)) for one in clocks)
-    # There is nothing to escape in moments and abbreviations of zones, and a page has a hundred.
-    hover = " \N{MIDDLE DOT} ".join(told)
+    texts = dict.fromkeys(formats.full(formats.local(when, one)) for one in clocks)
+    # Moments and zone abbreviations need no escaping, which would be slow for a hundred per page.
+    hover = " \N{MIDDLE DOT} ".join(texts)
     element = f'<time datetime="{when.isoformat()}" title="{hover}">{shown}</time>'
     return Markup(element)  # noqa: S704

@@ -1,4 +1,4 @@
-"""What a page says of an API, out of its OpenAPI description."""
+"""The reference page of an API, from its OpenAPI description."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ class Described:
     """One operation, as the page shows it.
 
     Attributes:
-        anchor: Where it is on the page.
-        scopes: What its token must be allowed, where tokens have scopes.
-        parameters: Of the query and of headers.
-        members: Of the body.
-        example: An address below the API's own, and what curl is given besides.
+        anchor: Its anchor on the page.
+        scopes: The scopes that its token needs, if tokens have scopes.
+        parameters: Those of the query and of headers.
+        members: The body's members.
+        example: The path and curl's other arguments, for `curl`.
     """
 
     anchor: str
@@ -35,7 +35,7 @@ class Described:
     example: tuple[str, list[str]]
 
     def curl(self, origin: str) -> str:
-        """Return a command that calls it; `origin` has no slash at its end."""
+        """Return a curl command that calls it; `origin` has no trailing slash."""
         path, arguments = self.example
         return command(f"{origin}{path}", arguments)
 
@@ -50,10 +50,10 @@ class Group:
 
 @cache
 def groups_of(api: NinjaAPI, *, root: str) -> list[Group]:
-    """Return the operations of an API's description, by their tags.
+    """Return the operations of an API, grouped by tag.
 
     Args:
-        root: What the paths begin with, without a slash at its end.
+        root: The prefix of paths, without a trailing slash.
     """
     description: Mapping[str, Any] = api.get_openapi_schema(path_prefix=root)
     found: dict[str, Group] = {}
@@ -89,7 +89,7 @@ def _describe(
 
 
 def _members(operation: Mapping[str, Any], schemas: Mapping[str, Any]) -> list[dict[str, str]]:
-    """List what a body that is one object may have."""
+    """List the members of a body that is a single object."""
     content = operation.get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
     named = schemas.get(schema.get("$ref", "").rpartition("/")[2], {})

@@ -1,4 +1,4 @@
-"""Lists in pages."""
+"""Pagination of lists."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Row = TypeVar("Row")
 
 
 class ReadSome(Protocol[Row]):
-    """Reads rows of a list: skips the `first` of them, and returns at `most` so many."""
+    """Reads rows of a list: at most `most`, after skipping the first `first`."""
 
     def __call__(self, *, first: int, most: int) -> list[Row]: ...
 
 
 @dataclass(frozen=True)
 class _Asked(Generic[Row]):
-    """What a paginator wants of a list that no query set reads."""
+    """A list that functions read, with the interface a paginator needs."""
 
     count: Callable[[], int]
     read: ReadSome[Row]
@@ -34,10 +34,10 @@ class _Asked(Generic[Row]):
 
 
 def page_of(count: Callable[[], int], read: ReadSome[Row], *, number: Any, size: int) -> Page[Row]:
-    """Return a page of a list that functions count and read at once.
+    """Return a page of a list that functions count and read.
 
     Args:
-        number: The page asked for; the nearest that exists where it is wrong.
+        number: The requested page; if it is invalid, the nearest existing one is returned.
     """
     asked: Any = _Asked(count, read)
     page: Page[Row] = Paginator(asked, size).get_page(number)
@@ -46,15 +46,15 @@ def page_of(count: Callable[[], int], read: ReadSome[Row], *, number: Any, size:
 
 
 class PagedView(ListView):
-    """Show the page asked for; the nearest that exists if the number is wrong."""
+    """Shows the requested page, or the nearest existing one if it is invalid."""
 
     def paginate_queryset(
         self, queryset: Any, page_size: int
     ) -> tuple[Paginator[Any], Page[Any], Any, bool]:
-        """As Django's own, which answers 404 to a page that there is not."""
+        """Paginate as Django does, but without 404 for a page that does not exist."""
         page = self.get_paginator(queryset, page_size).get_page(self.page_number())
         return page.paginator, page, page.object_list, page.has_other_pages()
 
     def page_number(self) -> Any:
-        """Return the page asked for, whatever was written there."""
+        """Return the requested page, unchecked."""
         return self.request.GET.get("page")

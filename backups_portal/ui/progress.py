@@ -17,7 +17,7 @@ from backups_portal.ui.eta import remaining
 
 
 class Counted(Protocol):
-    """How far a step of some work has come; a total is None if it is not known."""
+    """The progress of a step; a total is None if unknown."""
 
     @property
     def step(self) -> str: ...
@@ -38,7 +38,7 @@ OnProgress = Callable[[Counted], None]
 def progress_bar(stream: OutputWrapper, *, silent: bool = False) -> Iterator[OnProgress]:
     """Show a bar for each step on a terminal, a line elsewhere, nothing if silent.
 
-    The function that it yields may be called from several threads.
+    The yielded function is thread-safe.
     """
     if silent:
         yield lambda counted: None
@@ -50,7 +50,7 @@ def progress_bar(stream: OutputWrapper, *, silent: bool = False) -> Iterator[OnP
 
 
 def describe(counted: Counted, elapsed: timedelta) -> str:
-    """Describe rows and bytes done, and how long the rest of the step takes."""
+    """Describe rows and bytes done, and the time left in the step."""
     rows = f"{counted.rows_done:,}"
     if counted.rows_total is not None:
         rows += f" of {counted.rows_total:,}"
@@ -67,7 +67,7 @@ def describe(counted: Counted, elapsed: timedelta) -> str:
 
 
 class _Steps:
-    """Tells when a step begins, whatever thread says so."""
+    """Detects when a step begins, whichever thread reports it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

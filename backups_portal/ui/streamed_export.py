@@ -1,4 +1,4 @@
-"""Exports: files that are made while they are sent."""
+"""Exports: files that are streamed while they are made."""
 
 from collections.abc import Iterable
 
@@ -9,15 +9,15 @@ CSV = "text/csv; charset=utf-8"
 
 
 class ExportedFileView(View):
-    """An address of a file; HEAD tells its type without making the file or recording the access.
+    """A file's address; HEAD returns its type without making it or auditing the access.
 
-    Accounts that may not read it are refused first, as with GET.
+    Accounts that may not read the file are refused first, as with GET.
     """
 
     content_type = CSV
 
     def head(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        """Answer with the headers of the file alone."""
+        """Return the file's headers alone."""
         response = HttpResponse(content_type=self.content_type)
         response["Content-Disposition"] = "attachment"
         return response

@@ -1,4 +1,4 @@
-"""Define what the forms of new tokens have in common."""
+"""The shared parts of forms for new tokens."""
 
 from datetime import datetime, timedelta
 
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from backups_portal.ui.visible_names import name_problem
 
-# In days.
+# Choices of lifetimes, in days.
 LIFETIMES = (
     ("1", "1 day"),
     ("7", "7 days"),
@@ -19,7 +19,7 @@ LIFETIMES = (
 
 
 def name_field(example: str, **attributes: object) -> forms.CharField:
-    """Make a field for what a token is for."""
+    """Make a field for a token's name, which says what it is for."""
     return forms.CharField(
         label="Name",
         help_text=f"What it is for, such as “{example}”.",
@@ -30,7 +30,7 @@ def name_field(example: str, **attributes: object) -> forms.CharField:
 
 
 def lifetime_field(days: str) -> forms.ChoiceField:
-    """Make a field for how long a token works; so many days unless another is chosen."""
+    """Make a field for a token's lifetime, `days` by default."""
     return forms.ChoiceField(label="Expires after", choices=LIFETIMES, initial=days, required=False)
 
 
@@ -38,7 +38,7 @@ class NewTokenForm(forms.Form):
     """A form with a name and a lifetime."""
 
     def clean_name(self) -> str:
-        """Return one line, without blanks around it."""
+        """Collapse blanks and line breaks, and check the name."""
         name = " ".join(self.cleaned_data["name"].split())
         if problem := name_problem(name):
             raise forms.ValidationError(problem)

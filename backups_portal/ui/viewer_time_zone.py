@@ -1,4 +1,4 @@
-"""The time zone of the viewer of a page, which their browser tells in a cookie."""
+"""The time zone of a page's viewer, which the browser sends in a cookie."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -14,12 +14,12 @@ _viewer: ContextVar[str | None] = ContextVar("viewers_zone", default=None)
 
 
 def viewers_zone() -> str | None:
-    """Return the IANA name of the viewer's zone; None if it is not known."""
+    """Return the IANA name of the viewer's zone; None if unknown."""
     return _viewer.get()
 
 
 class ViewersZoneMiddleware:
-    """Lets pages show moments on the viewer's clocks; without the cookie, on the project's."""
+    """Lets pages show moments in the viewer's zone; without the cookie, in the project's."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

@@ -1,13 +1,14 @@
-"""Names that people can see: of projects, tokens, devices, members and files."""
+"""Checks that names of projects, tokens, devices, members and files are visible."""
 
 import unicodedata
 
-# Categories of Unicode in which there is nothing to see by itself: controls, formats, what is not
-# assigned, halves of pairs, marks without a letter below them, and all kinds of blanks.
+# Unicode categories that show nothing by themselves: control and format characters, unassigned
+# ones, surrogates, combining marks and all kinds of blanks.
 UNSEEN_CATEGORIES = frozenset({"Cc", "Cf", "Cn", "Cs", "Mn", "Me", "Zl", "Zp", "Zs"})
-# Letters and symbols that are drawn as nothing: fillers of Hangul, and the empty cell of Braille.
+# Letters and symbols that are drawn blank: Hangul fillers and the empty Braille cell.
 DRAWN_AS_NOTHING = frozenset("\u115f\u1160\u3164\uffa0\u2800")
-# They let a name look like another one, or turn round what stands beside it.
+# Bidirectional controls, which can make a name look like another one or reverse the text next to
+# it.
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 NOTHING_TO_SEE = "This name has no visible characters. Use at least one letter, digit or symbol."
@@ -16,7 +17,7 @@ BROKEN = "This name has line breaks or control characters. Remove them."
 
 
 def is_seen(text: str) -> bool:
-    """Tell whether a person sees something of a text."""
+    """Tell whether a text has any visible character."""
     return any(
         unicodedata.category(character) not in UNSEEN_CATEGORIES
         and character not in DRAWN_AS_NOTHING
@@ -25,7 +26,7 @@ def is_seen(text: str) -> bool:
 
 
 def name_problem(name: str) -> str:
-    """Say what is wrong with a name; "" if nothing is."""
+    """Explain what is wrong with a name; "" if nothing is."""
     if not is_seen(name):
         return NOTHING_TO_SEE
     if TURNING.intersection(name):
@@ -34,7 +35,7 @@ def name_problem(name: str) -> str:
 
 
 def seen_name(name: object) -> str:
-    """Return a name as it can be shown and clicked on, whatever was stored as one."""
+    """Return a name that can be seen and clicked on, whatever was stored."""
     text = str(name)
     if text.isascii() and text.isprintable() and text.strip():
         return text
