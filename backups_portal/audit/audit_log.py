@@ -1,4 +1,4 @@
-"""Describe audit events in words, filter them, and export them as CSV."""
+"""The audit log for readers: events filtered, in words, and as CSV."""
 
 import json
 import re
@@ -70,7 +70,7 @@ WORDS = {
     "project.data_removed": "Database and backups removed",
     "project.started_again": "Project started again",
 }
-# What pages call a setting or a figure, if that is not its name.
+# The labels of settings and figures, if they differ from their names.
 LABELS = {
     "backup_time": "Daily backup schedule",
     "backup_time_zone": "Time zone",
@@ -82,8 +82,8 @@ LABELS = {
     "retention_days": "Backup retention period",
     "stored_bytes": "Stored size",
 }
-# Ids mean nothing to readers of the page, and what an event is about is in its name or its reason;
-# the CSV has them.
+# Details that pages leave out: ids mean nothing to readers, and the subject or the reason has the
+# rest. The CSV includes them.
 SILENT = {
     *("snapshot", "restore", "transfer", "new_project", "local_date"),
     *("first_backup", "first_day", "last_day"),
@@ -101,11 +101,11 @@ def events_of(
     since: date | None = None,
     until: date | None = None,
 ) -> QuerySet[AuditEvent]:
-    """Select what happened to a project, newest first.
+    """Select a project's events, newest first.
 
     Args:
-        area: what an action begins with; a key of AREAS.
-        who: a part of the account's e-mail.
+        area: the first part of an action, a key of AREAS.
+        who: a part of the account's e-mail address.
         since: first day, in UTC.
         until: last day, in UTC.
     """
@@ -133,7 +133,7 @@ class Change:
 def last_change_of_settings(
     project_id: uuid.UUID, *, action: str = "settings.changed"
 ) -> Change | None:
-    """Return the newest change of a main database's settings, in words."""
+    """Return the latest change to a main database's settings, in words."""
     changes = AuditEvent.objects.filter(project_id=project_id, action=action)
     event = changes.order_by("-at", "-pk").first()
     return Change(event, details_in_words(event.details)) if event else None
@@ -146,17 +146,17 @@ def in_words(action: str) -> str:
 
 
 def subject_in_words(subject: str, day: Callable[[date], str] = formats.day) -> str:
-    """Name what an event is about as pages and mails do: "Backup of 23 Nov 2026"."""
+    """Write a subject as pages and mails do: "Backup of 23 Nov 2026"."""
     found = OF_A_BACKUP.fullmatch(subject)
     try:
         return found[1] + day(date.fromisoformat(found[2])) if found else subject
     except ValueError:
-        # Somebody has given a project such a name.
+        # A project happens to have such a name.
         return subject
 
 
 def details_in_words(details: JsonObject) -> list[str]:
-    """Put an event's details in words, a line each, old and new values."""
+    """Put an event's details in words, one per line, with old and new values."""
     lines = []
     for name, value in details.items():
         label = LABELS.get(name) or name.replace("_", " ").capitalize()
@@ -184,7 +184,7 @@ def _value_in_words(name: str, value: object) -> str:
 
 
 def as_csv(events: Iterable[AuditEvent]) -> Iterator[str]:
-    """Write the events as lines of CSV, with a line of headers."""
+    """Write the events as lines of CSV, starting with a header."""
     yield csv_line(HEADERS)
     for event in events:
         yield csv_line(

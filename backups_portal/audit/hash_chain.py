@@ -1,9 +1,9 @@
-"""Chain the audit log: each seal covers an event and the seal before it.
+"""The hash chain of the audit log: each seal covers an event and the seal before it.
 
-Seals are HMACs with a key that the database does not have, so that nobody who can change rows can
-make them fit. Events are sealed within a minute after they happened, so that nothing waits for the
-lock of the chain. Only a seal that was noted elsewhere shows that the newest events were cut off;
-each sealing writes its last seal to the application's log.
+Seals are HMACs with a key outside the database, so that somebody who can change rows cannot forge
+them. Events are sealed up to a minute later, so that requests do not wait for the chain's lock.
+Only a seal noted elsewhere reveals that the newest events were cut off, so each sealing also logs
+its last seal.
 """
 
 import json
@@ -21,7 +21,7 @@ from backups_portal.lib.loggers import get_logger
 log = get_logger(__name__)
 
 BATCH = 1_000
-# A number that no other lock of the portal uses; those of projects are random.
+# No other lock of the portal uses this number; those of projects are random.
 LOCK = 0x61756469
 BEGINNING = bytes(32)
 
@@ -31,10 +31,10 @@ class Verdict:
     """The result of checking the chain.
 
     Attributes:
-        sealed: How many events it holds, as far as it is whole.
-        seal: The last of the seals that fit, in hex digits.
-        unsealed: Events that wait for their seal.
-        broken: What is wrong with the first event that does not fit; empty if all do.
+        sealed: How many events have matching seals, up to the first that does not.
+        seal: The last matching seal, in hex digits.
+        unsealed: How many events are not sealed yet.
+        broken: What is wrong with the first event that does not match; empty if all do.
     """
 
     sealed: int
@@ -44,7 +44,7 @@ class Verdict:
 
 
 def seal_events(*, limit: int = 10_000) -> int:
-    """Seal the oldest unsealed events by id; return how many."""
+    """Seal the oldest unsealed events, by id; return how many."""
     sealed = 0
     while sealed < limit and (count := _seal_batch()):
         sealed += count
@@ -74,7 +74,7 @@ def verify(expected: tuple[int, str] | None = None) -> Verdict:
     """Compare every seal with its event.
 
     Args:
-        expected: A position and its seal in hex digits, as the log had them.
+        expected: A position and its seal in hex digits, from the application's log.
     """
     position, seal, broken = 0, BEGINNING, ""
     for event in _chained():
@@ -107,7 +107,7 @@ def _chained() -> Iterator[AuditEvent]:
 
 
 def _seal_of(event: AuditEvent, position: int, before: bytes) -> bytes:
-    said = [
+    fields = [
         position,
         before.hex(),
         event.pk,
@@ -121,5 +121,5 @@ def _seal_of(event: AuditEvent, position: int, before: bytes) -> bytes:
         event.details,
         event.address,
     ]
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
     return Keyring.from_hex(settings.INSTALLATION_KEY).digest(f"audit chain {text}")

@@ -1,4 +1,4 @@
-"""Who did what, when and from where: append-only, with plain ids and copied names."""
+"""The append-only audit log, with plain ids and copied names in place of foreign keys."""
 
 from django.db import models
 from django.db.models import Q
@@ -6,7 +6,7 @@ from django.utils import timezone
 
 
 class AuditEvent(models.Model):
-    """One thing that happened. It outlives the project and the account that it names."""
+    """One audit event, which outlives the project and the account that it names."""
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     action = models.CharField(max_length=60)
@@ -17,14 +17,14 @@ class AuditEvent(models.Model):
     subject = models.CharField(max_length=200, blank=True)
     details = models.JSONField(default=dict)
     address = models.GenericIPAddressField(null=True)
-    # Its place in the chain, and the seal over it and all before it; None for the newest minute.
+    # Its place in the hash chain and its seal; both None until sealed, about a minute later.
     position = models.BigIntegerField(null=True, unique=True, editable=False)
     seal = models.BinaryField(null=True, editable=False)
 
     class Meta:
         indexes = [
             models.Index(fields=["project_id", "-at"], name="audit_project_at"),
-            # For the last change of a project's settings, which its page shows.
+            # For the last change to a project's settings, which its page shows.
             models.Index(
                 fields=["project_id", "-at", "-id"],
                 name="audit_settings_changed",
@@ -38,6 +38,6 @@ class AuditEvent(models.Model):
 
     @property
     def who(self) -> str:
-        """Name the account, or the operator behind a command; "" if the system acted by itself."""
+        """The account, or the operator who ran a command; "" for the system itself."""
         system_user = self.details.get("system_user")
         return self.account_email or (f"operator ({system_user})" if system_user else "")

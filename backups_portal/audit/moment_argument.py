@@ -1,17 +1,17 @@
-"""A time in the arguments of a command."""
+"""The type of command-line arguments that are times."""
 
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime, timedelta
 
-# What is reckoned from it is at most so far away.
+# Leaves room for calculations that add or subtract up to a year.
 ROOM = timedelta(days=366)
 
 
 def moment_argument(text: str) -> datetime:
-    """Read an ISO 8601 date and time; without an offset it is in UTC.
+    """Parse an ISO 8601 date and time, in UTC if it has no offset.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: the text is not a time, or too close to the limits of `datetime`.
     """
     try:
         moment = datetime.fromisoformat(text)

@@ -1,6 +1,6 @@
-"""Commands of operators: what they do is in the audit log as theirs.
+"""Base classes of operators' commands, which the audit log attributes to the operator.
 
-An account that a command names, with `--owner` say, is whom the result belongs to. It did nothing.
+An account that a command names, such as with `--owner`, owns the result but did not act.
 """
 
 import json
@@ -18,7 +18,7 @@ from backups_portal.lib.startup import SETTINGS
 
 
 class ByOperator(BaseCommand):
-    """Base of a command that is derived from one of Django's."""
+    """Base of commands that are derived from Django's."""
 
     def execute(self, *args: object, **options: object) -> str | None:
         with acting_by_command(system_user()):
@@ -33,9 +33,9 @@ class ByOperator(BaseCommand):
 class OperatorCommand(ByOperator):
     """Base of every other command of the portal."""
 
-    # The others look for mistakes of developers, and load every page for it: half of a start.
+    # The other checks find developers' mistakes, and load every page for that: half of a start.
     requires_system_checks = [SETTINGS]
-    # Whether it prints JSON if it is told to; one with actions gives the option to each of them.
+    # Whether it has a `--json` option; commands with subcommands add the option to each of them.
     has_json = True
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -45,15 +45,15 @@ class OperatorCommand(ByOperator):
         return parser
 
     def write_json(self, document: object) -> None:
-        """Print what JSON can hold; ids and moments as text."""
+        """Print a document as JSON, with ids and times as text."""
         self.stdout.write(json.dumps(document, default=str))
 
 
 def system_user() -> str:
-    """Return the name of the user who runs this process, or the number if there is no name."""
+    """Return the name of the user who runs this process, or the number."""
     number = os.getuid()
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
-        # A container runs as whoever it is told to.
+        # A container may run under a number without a name.
         return str(number)

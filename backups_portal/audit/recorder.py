@@ -1,4 +1,4 @@
-"""Write the audit log."""
+"""The writer of the audit log."""
 
 import uuid
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from backups_portal.lib.loggers import get_logger
 log = get_logger(__name__)
 
 SUBJECT_LENGTH = 200
-# By which means the account acts, if it is no browser: every event of a request says it.
+# How the account acts, if not by browser; recorded with every event of a request.
 _means: ContextVar[str] = ContextVar("means", default="")
-# The system user who runs a command: every event of it is theirs.
+# The system user who runs a command, and to whom its events are attributed.
 _operator: ContextVar[str] = ContextVar("operator", default="")
 COMMAND = "command"
-# The demo's events are dated back to before they are seeded.
+# The time of events, if not now: the demo seeds backdated ones.
 _moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
 
@@ -40,7 +40,7 @@ class Subject(Protocol):
 
 @contextmanager
 def acting_by(means: str) -> Iterator[None]:
-    """Give the events in between `means` as their detail "via"."""
+    """Record `means` as the detail "via" of events in the block."""
     before = _means.set(means)
     try:
         yield
@@ -50,10 +50,10 @@ def acting_by(means: str) -> Iterator[None]:
 
 @contextmanager
 def acting_by_command(system_user: str) -> Iterator[None]:
-    """Record the events in between as an operator's, whichever account they are about.
+    """Attribute events in the block to an operator, whichever account they concern.
 
     Args:
-        system_user: Who runs, or has run, the command; nothing changes if it is empty.
+        system_user: The user who runs, or ran, the command; "" changes nothing.
     """
     before = _operator.set(system_user or _operator.get())
     try:
@@ -63,13 +63,13 @@ def acting_by_command(system_user: str) -> Iterator[None]:
 
 
 def operator() -> str:
-    """Return the system user whose command is at work; "" if none is."""
+    """Return the system user whose command is running, or ""."""
     return _operator.get()
 
 
 @contextmanager
 def told_of(moment: datetime) -> Iterator[None]:
-    """Date the events in between to another moment, for a seeded story."""
+    """Date events in the block to another time, for seeded stories."""
     before = _moment.set(moment)
     try:
         yield
@@ -89,23 +89,23 @@ def record(
 
     Args:
         action: "area.verb", such as "settings.changed".
-        actor: None if the system acted by itself; a command's events are the operator's.
-        subject: what it was about, in a few words; cut at 200 characters.
+        actor: None if the system acted by itself; ignored within an operator's command.
+        subject: what the event is about, in a few words; cut at 200 characters.
         details: plain values that JSON can hold; never a secret.
     """
     project_id: uuid.UUID | None = project.id if project else None
     via = {"via": means} if (means := _means.get()) else {}
     if system_user := operator():
         actor, via = None, {"via": COMMAND, "system_user": system_user}
-    told: JsonObject = {"at": moment} if (moment := _moment.get()) else {}
+    backdated: JsonObject = {"at": moment} if (moment := _moment.get()) else {}
     event = AuditEvent.objects.create(
-        **told,
+        **backdated,
         action=action,
         account_id=actor.pk if actor else None,
         account_email=actor.email if actor else "",
         project_id=project_id,
         project_name=project.name if project else "",
-        # PostgreSQL holds no NUL in text, and a refused sign-in may bring one.
+        # PostgreSQL cannot store NUL in text, and a refused sign-in may contain one.
         subject=subject.replace("\0", "")[:SUBJECT_LENGTH],
         details={**(details or {}), **via},
         address=client_address(),

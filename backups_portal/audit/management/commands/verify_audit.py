@@ -1,4 +1,4 @@
-"""Compare the audit log with its seals."""
+"""The command that compares the audit log with its seals."""
 
 from argparse import ArgumentParser
 from dataclasses import asdict
@@ -11,7 +11,7 @@ from backups_portal.audit.operator_command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    """Verifies the chain, with the installation's key, and changes nothing."""
+    """Verifies the chain with the installation's key, without changing anything."""
 
     help = "Check that no event of the audit log was changed or removed since it was sealed."
 
