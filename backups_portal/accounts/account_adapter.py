@@ -1,4 +1,4 @@
-"""Where allauth asks the portal: limits, sentences, addresses and the audit log."""
+"""The portal's hooks into allauth: limits, messages, addresses and the audit log."""
 
 from contextlib import suppress
 from functools import partial
@@ -40,8 +40,8 @@ from backups_portal.lib.loggers import get_logger
 
 log = get_logger(__name__)
 
-# What allauth would write a letter about is an event of the audit log. Two more it tells of only
-# after the commit; TurnOnView and NewCodesView write those lines.
+# Audit events in place of the mails that allauth would send. It reports two more changes only after
+# the commit, so TurnOnView and NewCodesView record those.
 EVENTS = {
     "account/email/password_changed": "account.password_changed",
     "account/email/password_set": "account.password_changed",
@@ -62,7 +62,7 @@ KINDS = {"totp": "app", "recovery_codes": "recovery", "webauthn": "passkey"}
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Counts tries, says what happened, and writes it down."""
+    """Limits attempts, words messages, and records events."""
 
     error_messages = {
         **DefaultAccountAdapter.error_messages,
@@ -77,7 +77,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         if not settings.PASSWORD_SIGN_IN:
             raise PermissionDenied("Passwords are turned off here. Sign in another way.")
-        # Before the password is checked, so that right ones are found no faster than wrong ones.
+        # Count before checking the password, so that right ones take as long as wrong ones.
         if wait := take_sign_in(credentials["email"]):
             raise ImmediateHttpResponse(locked_page(request, wait))
 
@@ -92,14 +92,14 @@ class AccountAdapter(DefaultAccountAdapter):
         record(action="session.refused", actor=None, subject=email)
 
     def reauthenticate(self, user: Account, password: str) -> bool:
-        """Check the password of somebody who is signed in, so often and no oftener."""
+        """Check the password of a signed-in account, with a limit on attempts."""
         if wait := take_for(PASSWORD_AGAIN, user):
             raise ImmediateHttpResponse(locked_page(self.request, wait))
         if not user.check_password(password):
             record(action="account.password_refused", actor=user)
             return False
         PASSWORD_AGAIN.forget(str(user.pk))
-        # Checking a password that an older hasher stored hashes it again, which changes this hash.
+        # Checking a password stored by an older hasher rehashes it, which changes the session hash.
         if user.get_session_auth_hash() != self.request.session[HASH_SESSION_KEY]:
             update_session_auth_hash(self.request, user)
         return True
@@ -125,7 +125,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def login(self, request: HttpRequest, user: Account) -> None:
-        # What happened meanwhile ends a sign-in that waits for a code.
+        # A password change meanwhile ends a sign-in that waits for a code.
         if request.session.pop(PENDING, "") != user.get_session_auth_hash():
             raise ImmediateHttpResponse(redirect("account_login"))
         if not user.is_active:
@@ -155,7 +155,7 @@ class AccountAdapter(DefaultAccountAdapter):
             with transaction.atomic():
                 return is_open and bool(super().confirm_email(request, email_address))
         except IntegrityError:
-            # Another account has confirmed it at the same moment.
+            # Another account confirmed the address at the same moment.
             context = {"email": email_address.email}
             failed = "account/messages/email_confirmation_failed.txt"
             self.add_message(request, messages.ERROR, failed, context)
@@ -176,7 +176,7 @@ class AccountAdapter(DefaultAccountAdapter):
             details = {"from": email} if email else None
             record(action=action, actor=user, details=details)
         if email and settings.EMAIL_HOST:
-            # Whoever changed the address of another is noticed by them.
+            # Tell the old address, so that its owner notices a change by somebody else.
             transaction.on_commit(partial(_notify, template_prefix, email, context or {}))
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
@@ -188,20 +188,20 @@ class AccountAdapter(DefaultAccountAdapter):
             raise ImmediateHttpResponse(redirect("account_email")) from None
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        # Behind a socket file there is none.
+        # Behind a Unix socket there is no address.
         return client_address() or "::"
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
 
     def is_safe_url(self, url: str) -> bool:
-        """Tell whether an address is of this portal, and of no other host that it trusts."""
+        """Tell whether an address is on this portal; other trusted hosts do not count."""
         return url_has_allowed_host_and_scheme(
             url, {self.request.get_host()}, require_https=self.request.is_secure()
         )
 
     def is_reauthentication_required(self, **kwargs: object) -> bool:
-        # Who has the provider alone confirms by signing in there again.
+        # An account that can only sign in through the provider confirms there again.
         own = [one for one in self.get_reauthentication_methods(self.request.user) if one["own"]]
         return bool(own) or not is_recent(self.request, RECENT)
 
@@ -222,7 +222,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def get_email_verification_redirect_url(self, email_address: Any) -> str:
         return reverse("account_email")
 
-    # Links in messages begin with the portal's own address, whatever host was asked.
+    # Links in messages begin with the portal's own address, whatever host the request names.
 
     def get_reset_password_from_key_url(self, key: str) -> str:
         user, _, token = key.partition("-")
@@ -237,7 +237,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
-    """Writes down that browsers were signed out."""
+    """Records that browsers were signed out."""
 
     @transaction.atomic
     def end_sessions(self, sessions: list[UserSession]) -> None:
@@ -248,19 +248,19 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
 
 
 def _notify(template_prefix: str, email: str, context: dict[str, Any]) -> None:
-    """Have a worker send a message, so that no page waits; without a queue, send it here."""
+    """Let a worker send a message, so that no page waits; else send it here."""
     try:
         check_broker()
         send_notice.delay(template_prefix, email, context)
     except OperationalError:
         log.warning("the queue takes no messages: %s is sent at once", template_prefix)
-        # It logs the error itself; what it tells is done, whether the message goes out or not.
+        # The task logs the error itself, and the change stands even if the message is not sent.
         with suppress(OSError):
             send_notice(template_prefix, email, context)
 
 
 def codes_left(account: Account) -> int:
-    """Count the recovery codes that were not used."""
+    """Count the unused recovery codes."""
     kind = Authenticator.Type.RECOVERY_CODES
     codes = Authenticator.objects.filter(user=account, type=kind).first()
     return len(codes.wrap().get_unused_codes()) if codes else 0

@@ -1,4 +1,4 @@
-"""Define the forms of accounts: allauth's in our words."""
+"""The forms of accounts: allauth's, in our words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
-# What libraries raise for an answer that is wrong, or none.
+# Raised by libraries for a wrong or malformed answer.
 NOT_AN_ANSWER = (ValidationError, KeyError, TypeError, ValueError, RecursionError)
 NO_EMAIL, NO_PASSWORD = "Enter your e-mail.", "Enter your password."
 
@@ -79,7 +79,7 @@ def code_field(label: str, missing: str) -> forms.CharField:
 
 
 class SignInForm(account.LoginForm):
-    """E-mail and password; the e-mail in any case."""
+    """E-mail and password; the case of the e-mail does not matter."""
 
     password = password_field("Password")
 
@@ -89,18 +89,18 @@ class SignInForm(account.LoginForm):
         self.order_fields(["login", "password"])
 
     def add_prefix(self, field_name: str) -> str:
-        # As it was called before allauth: password managers and scripts know it by this name.
+        # The field's name before allauth, which password managers and scripts know.
         return super().add_prefix("username" if field_name == "login" else field_name)
 
 
 class PasswordForm(account.ReauthenticateForm):
-    """The password again: a browser that was left open is not enough."""
+    """The password again, in case the browser was left open."""
 
     password = password_field("Your password")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # It is all that the page asks for.
+        # The page has no other field.
         self.fields["password"].widget.attrs["autofocus"] = True
 
 
@@ -109,10 +109,10 @@ def counted(account: Account, refused_as: str) -> Iterator[None]:
     """Count an attempt at a second factor, and record a wrong one.
 
     Raises:
-        ImmediateHttpResponse: there were too many.
+        ImmediateHttpResponse: there were too many attempts.
     """
     request = context.request
-    # Counted with those at the projects' API, which allauth's own limit does not know.
+    # Counted together with attempts at the projects' API, which allauth's own limit cannot see.
     if wait := take_for(CODE, account):
         raise ImmediateHttpResponse(locked_page(request, wait))
     try:
@@ -124,7 +124,7 @@ def counted(account: Account, refused_as: str) -> Iterator[None]:
 
 
 class CodeMixin(forms.Form):
-    """A code that is counted."""
+    """A code with a limit on attempts."""
 
     user: Any = None
 
@@ -145,19 +145,19 @@ class CodeForm(CodeMixin, mfa.AuthenticateForm):
 
 
 class CodeAgainForm(CodeMixin, mfa.ReauthenticateForm):
-    """The same, where somebody confirms who they are."""
+    """The same, to confirm an identity."""
 
     code = code_field("Code", "Enter the code from your app, or a recovery code.")
 
 
 class TurnOnForm(CodeMixin, ActivateTOTPForm):
-    """A first code proves that the app has the secret."""
+    """The first code, which proves that the app has the secret."""
 
     code = code_field("Code from your app", "Enter the code from your app.")
 
 
 class PasskeyMixin(forms.Form):
-    """What a browser's authenticator answers; libraries stumble over what is none."""
+    """The answer of a browser's authenticator; libraries raise for malformed ones."""
 
     credential = forms.JSONField(
         widget=forms.HiddenInput,
@@ -175,7 +175,7 @@ class PasskeySignInForm(PasskeyMixin, passkeys.LoginWebAuthnForm):
     """A passkey in place of the password."""
 
     def clean_credential(self) -> Any:
-        """Refuse what is wrong, and write that down."""
+        """Refuse a wrong passkey, and record it."""
         try:
             return super().clean_credential()
         except NOT_AN_ANSWER:
@@ -190,7 +190,7 @@ class CountedPasskeyMixin:
     user: Any = None
 
     def clean_credential(self) -> Any:
-        """Refuse what is wrong, and write that down."""
+        """Refuse a wrong passkey, and record it."""
         with counted(self.user, "session.passkey_refused"):
             return super().clean_credential()  # type: ignore[misc]
 
@@ -200,11 +200,11 @@ class PasskeyForm(CountedPasskeyMixin, PasskeyMixin, passkeys.AuthenticateWebAut
 
 
 class PasskeyAgainForm(CountedPasskeyMixin, PasskeyMixin, passkeys.ReauthenticateWebAuthnForm):
-    """A passkey of somebody who confirms who they are."""
+    """A passkey to confirm an identity."""
 
 
 class NewPasskeyForm(PasskeyMixin, passkeys.AddWebAuthnForm):
-    """What a passkey is called, and whether it replaces the password."""
+    """The name of a passkey, and whether it replaces the password."""
 
     name = forms.CharField(
         label="Name",
@@ -218,7 +218,7 @@ class NewPasskeyForm(PasskeyMixin, passkeys.AddWebAuthnForm):
     )
 
     def clean_name(self) -> str:
-        """Return one line that can be seen."""
+        """Return the name as one visible line."""
         name = " ".join(super().clean_name().split())
         if problem := name_problem(name):
             raise ValidationError(problem)
@@ -226,18 +226,18 @@ class NewPasskeyForm(PasskeyMixin, passkeys.AddWebAuthnForm):
 
 
 class ForgottenForm(account.ResetPasswordForm):
-    """The address of a forgotten password."""
+    """The e-mail address of an account with a forgotten password."""
 
     email = email_field(autofocus=True)
 
     def clean_email(self) -> str:
-        # allauth's looks for the account.
+        # allauth's would look up the account.
         if not can_send():
             raise ValidationError("This portal can't send e-mail.")
         return str(self.cleaned_data["email"])
 
     def save(self, request: HttpRequest, **_: object) -> str:
-        """Let a worker look for the account: here nobody shall see how long that takes."""
+        """Let a worker look up the account, as the time here would reveal it."""
         email = self.cleaned_data["email"]
         # A few per account an hour: a visitor who asks again already has a message.
         if not RESET.take(whose(email)):
@@ -281,10 +281,10 @@ class TwiceMixin(forms.Form):
 
 
 class ResetLinkForm(account.UserTokenForm):
-    """The link to a new password, which an account that is closed has no more."""
+    """The link to set a new password, which is invalid for a closed account."""
 
     def clean(self) -> dict[str, Any]:
-        """Refuse the link where nobody could sign in by the new password."""
+        """Refuse the link if the new password could not be used to sign in."""
         cleaned: dict[str, Any] = super().clean()
         if not (settings.PASSWORD_SIGN_IN and self.reset_user.is_active):
             raise get_adapter().validation_error("invalid_password_reset")
@@ -292,7 +292,7 @@ class ResetLinkForm(account.UserTokenForm):
 
 
 class NewPasswordForm(TwiceMixin, account.ResetPasswordKeyForm):
-    """A new password in place of one that was forgotten."""
+    """A new password in place of a forgotten one."""
 
 
 class FirstPasswordForm(TwiceMixin, account.SetPasswordForm):
@@ -305,14 +305,14 @@ class ChangePasswordForm(TwiceMixin, account.ChangePasswordForm):
     oldpassword = password_field("Your password")
 
     def clean_oldpassword(self) -> str:
-        """Refuse a wrong one, and count it."""
+        """Refuse a wrong password, and count it."""
         if not get_adapter().reauthenticate(self.user, self.cleaned_data["oldpassword"]):
             raise get_adapter().validation_error("enter_current_password")
         return str(self.cleaned_data["oldpassword"])
 
 
 class NewEmailForm(account.AddEmailForm):
-    """Another e-mail, which counts once its link was opened."""
+    """Another e-mail, which counts once its link has been opened."""
 
     user: Any = None
     email = email_field()
@@ -322,5 +322,5 @@ class NewEmailForm(account.AddEmailForm):
         with transaction.atomic():
             Account.objects.select_for_update().get(pk=self.user.pk)
             mine = EmailAddress.objects.filter(user=self.user, email=self.cleaned_data["email"])
-            there: EmailAddress | None = mine.first()
-            return there or super().save(request)
+            stored: EmailAddress | None = mine.first()
+            return stored or super().save(request)

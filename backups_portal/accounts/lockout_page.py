@@ -1,4 +1,4 @@
-"""Show how long a locked out visitor must wait."""
+"""The page that tells a locked-out visitor how long to wait."""
 
 from http import HTTPStatus
 
@@ -10,7 +10,7 @@ from backups_portal.accounts.sign_in_limits import QUARTER, RESET, minutes
 
 
 def locked_page(request: HttpRequest, seconds: int) -> HttpResponse:
-    """Say how long to wait; `Retry-After` says it to programs, in seconds."""
+    """Show how long to wait, for programs in `Retry-After` (seconds)."""
     response = render(
         request,
         "accounts/locked.html",
@@ -27,6 +27,6 @@ def locked_page(request: HttpRequest, seconds: int) -> HttpResponse:
 
 
 def too_many_requests(request: HttpRequest) -> HttpResponse:
-    """Answer what allauth's own limits refuse, which do not say for how long."""
+    """Answer a request refused by allauth's limits, which do not tell the wait."""
     is_reset = request.path == reverse("account_reset_password")
     return locked_page(request, RESET.seconds if is_reset else QUARTER)

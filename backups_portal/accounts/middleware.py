@@ -1,4 +1,4 @@
-"""Sessions: when and from where each was last used, and which requests need one."""
+"""Middleware for sessions: records their last use, and requires one for most requests."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,13 +15,13 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
 SEEN = "seen_at"
-# A request within this interval writes nothing; allauth's own middleware writes at each.
+# A request within this interval writes nothing; allauth's own middleware writes for each.
 EVERY = timedelta(minutes=5)
 ENDED = "Your session has ended, so nothing was changed. Sign in, then do it again."
 
 
 class SeenSessionMiddleware:
-    """Note a session's browser, address and use every few minutes."""
+    """Records a session's browser, address and last use every few minutes."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -29,8 +29,8 @@ class SeenSessionMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
         session = request.session
-        # Only what was read for this request anyway, and is somebody's.
-        # Polling does not count as activity.
+        # Only signed-in sessions that were read for this request anyway. Polling does not count as
+        # activity.
         is_poll = "HX-Request" in request.headers
         if session.accessed and not is_poll and request.user.is_authenticated:
             now = timezone.now().timestamp()
@@ -41,9 +41,9 @@ class SeenSessionMiddleware:
 
 
 class AccountRequiredMiddleware(LoginRequiredMiddleware):
-    """Read the session only if a view needs one; Django's always reads it.
+    """Reads the session only if a view needs it; Django's always reads it.
 
-    So the portal's API neither knows nor prolongs a session, whatever cookie comes along.
+    So the portal's API neither uses nor prolongs a session, whatever cookie is sent.
     """
 
     def process_view(
@@ -60,7 +60,7 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Let no browser keep a page: Back shows what is true, and nothing after signing out."""
+        """Forbid caching, so that Back shows fresh pages, and none after sign-out."""
         is_free = not response.has_header("Cache-Control")
         if is_free and request.session.accessed and request.user.is_authenticated:
             add_never_cache_headers(response)
@@ -69,10 +69,10 @@ class AccountRequiredMiddleware(LoginRequiredMiddleware):
     def handle_no_permission(
         self, request: HttpRequest, view_func: Callable[..., HttpResponseBase]
     ) -> HttpResponseRedirect:
-        """Lead to the sign-in, and from there back: after a form to the page that it stood on."""
+        """Redirect to the sign-in, and then back; after a form, to the form's page."""
         if request.method in ("GET", "HEAD"):
             return super().handle_no_permission(request, view_func)
-        # After signing in they are on the form's page again, which looks as if it had been saved.
+        # After signing in, the form's page would look as if the form had been saved.
         messages.warning(request, ENDED)
         page = urlsplit(request.headers.get("Referer", ""))
         is_ours = page.netloc == request.get_host() and page.path.startswith("/")

@@ -1,4 +1,4 @@
-"""Accounts; how people sign in is stored by allauth."""
+"""Accounts; allauth stores how people sign in."""
 
 import uuid
 from typing import ClassVar
@@ -14,7 +14,7 @@ from backups_portal.ui.visible_names import is_seen, seen_name
 
 
 class AccountManager(BaseUserManager["Account"]):
-    """Create accounts, and find them by e-mail in any case."""
+    """Creates accounts, and finds them by e-mail, ignoring case."""
 
     def create_user(self, email: str, password: str, *, name: str = "") -> "Account":
         """Make an account that can sign in."""
@@ -47,20 +47,20 @@ class Account(AbstractBaseUser):
         return seen_name(self.name) if is_seen(self.name) else self.email
 
     def bind_request_key(self, key: uuid.UUID) -> uuid.UUID:
-        """Bind a request's key to this account, so that no other one can use it up."""
+        """Bind an idempotency key to this account, so that no other can claim it."""
         return uuid.uuid5(key, str(self.pk))
 
     def record(self, action: str, **details: object) -> None:
-        """Record in the audit log what an operator, or the portal, did to this account."""
+        """Record an action of an operator, or of the portal, on this account."""
         details = {"account": self.pk, **details}
         record(action=action, actor=None, subject=self.email, details=details)
 
     def end_email_change(self) -> None:
-        """Cancel a change of e-mail that waits for its link, so that nobody gets in by it."""
+        """Cancel a pending change of e-mail, so that nobody can use its link."""
         EmailAddress.objects.filter(user=self, verified=False).delete()
 
     def vouch_for_email(self) -> None:
-        """Let allauth know the address as confirmed: who made the account vouches for it."""
+        """Mark the address as verified: the account's creator vouches for it."""
         email = self.email.lower()
         EmailAddress.objects.filter(user=self).exclude(email=email).update(primary=False)
         EmailAddress.objects.update_or_create(

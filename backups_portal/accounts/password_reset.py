@@ -1,4 +1,4 @@
-"""Reset a forgotten password by a link that is sent to the account's address."""
+"""The reset of a forgotten password, by a link sent to the account's address."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -24,7 +24,7 @@ SUBJECT = "Reset your Backups Portal password"
 
 
 def can_send() -> bool:
-    """Tell whether this portal sends messages at all."""
+    """Tell whether this portal can send mail."""
     return bool(settings.EMAIL_HOST)
 
 
@@ -46,7 +46,7 @@ def send_link(email: str) -> bool:
 
 
 def needs_passwords(view: View) -> View:
-    """Wrap a view that is not offered where passwords are turned off: it raises Http404."""
+    """Wrap a view so that it raises Http404 if passwords are turned off."""
 
     @wraps(view)
     def enter(request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:

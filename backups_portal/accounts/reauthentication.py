@@ -1,7 +1,7 @@
-"""Ask who it is again, if a browser that was left open is not enough.
+"""Reauthentication, in case a browser was left open.
 
-allauth asks (password, code, passkey or provider) and remembers when; what is ours is that a fresh
-sign-in counts, and that a form that was filled in is not thrown away.
+allauth asks for it (password, code, passkey or provider) and remembers when; this adds that a fresh
+sign-in counts, and that a filled-in form is not lost.
 """
 
 import time
@@ -22,15 +22,15 @@ FILLING_IN = timedelta(hours=1)
 
 
 def is_recent(request: HttpRequest, within: timedelta) -> bool:
-    """Tell whether somebody signed in or confirmed who they are so recently."""
+    """Tell whether the account signed in or reauthenticated within this time."""
     ages = (time.time() - one["at"] for one in get_authentication_records(request, request.user))
     return any(0 <= age <= within.total_seconds() for age in ages)
 
 
 class RecentPasswordMixin(View):
-    """Ask who it is first, unless they said so recently.
+    """Requires recent authentication.
 
-    Stands behind the permission: an account without it is told so first.
+    Must come after the permission mixin, which refuses an account without permission first.
 
     Attributes:
         password_for: The methods that need it.
@@ -48,10 +48,10 @@ class RecentPasswordMixin(View):
         return super().dispatch(request, *args, **kwargs)
 
     def back_to(self) -> str:
-        """Return where the password leads: an address that can be read."""
+        """Return the address to go to afterwards, which must allow GET."""
         return self.request.get_full_path()
 
     def _within(self, request: HttpRequest) -> timedelta:
-        # The page has asked for the password already; the filled-in form must not be lost.
+        # The page itself has asked for the password; the filled-in form must not be lost.
         is_form = request.method == "POST" and "GET" in self.password_for
         return FILLING_IN if is_form else RECENT

@@ -1,4 +1,4 @@
-"""Second factors: how allauth's secrets are sealed, and what an API's client can prove."""
+"""Second factors: sealing of allauth's secrets, and codes sent by API clients."""
 
 import base64
 import hmac
@@ -13,14 +13,14 @@ from backups_portal.accounts.models import Account
 from backups_portal.lib.crypto import Keyring
 
 PURPOSE = "second factor"
-# As long as allauth takes a code: its own step, the one before and the one behind.
+# As long as allauth accepts a code: during its own time step and one before and after.
 CODE_SECONDS = 90
 WRONG_CODE = "That code is wrong or was already used. Enter the current code from your app."
 NO_PASSKEY = "Your passkey wasn't accepted. Try again, or sign in another way."
 
 
 class HashedCode(str):
-    """A recovery code of which there is only a keyed hash; equal to the code that it is of."""
+    """A recovery code known only by its keyed hash, which compares equal to the code."""
 
     __slots__ = ()
     __hash__ = str.__hash__
@@ -33,7 +33,7 @@ class HashedCode(str):
 
 
 class MfaAdapter(DefaultMFAAdapter):
-    """Seals secrets with the installation's key, and knows those of version 0.1."""
+    """Seals secrets with the installation's key, and opens those of version 0.1."""
 
     error_messages = {
         **DefaultMFAAdapter.error_messages,
@@ -58,15 +58,15 @@ class MfaAdapter(DefaultMFAAdapter):
 
 
 def asks_for_code(account: Account) -> bool:
-    """Tell whether the password alone does not sign in to an account."""
+    """Tell whether signing in to an account needs more than the password."""
     return is_mfa_enabled(account, [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN])
 
 
 def spend_app_code(account: Account, code: str, *, keep: bool = False) -> bool:
-    """Use up a code of the account's app; False if it is wrong or was used.
+    """Use up a code of the account's app; return False if it is wrong or used.
 
     Args:
-        keep: Let the same code be spent once more: clients prove themselves in two requests.
+        keep: Allow the same code once more, for clients that authenticate in two requests.
     """
     app = Authenticator.objects.filter(user=account, type=Authenticator.Type.TOTP).first()
     if app is None:

@@ -1,4 +1,4 @@
-"""Show how an account is protected, and sign its other browsers out."""
+"""The pages of an account's protection, second factor and sessions."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ from backups_portal.audit.recorder import record
 
 
 def account_of(request: HttpRequest) -> Account:
-    """Return the account that is signed in, which the middleware demands."""
+    """Return the signed-in account, which the middleware requires."""
     assert isinstance(request.user, Account)  # noqa: S101 - what AUTH_USER_MODEL says
     return request.user
 
@@ -43,12 +43,12 @@ def device_of(user_agent: str) -> str:
 
 @method_decorator(login_not_required, name="dispatch")
 class CodeView(AuthenticateView):
-    """Asks for the second factor, if there still is one."""
+    """Asks for the second factor, if the account still has one."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         stage = LoginStageController.enter(request, AuthenticateStage.key)
         if stage and not (stage.login.user and asks_for_code(stage.login.user)):
-            # The operator took it off meanwhile, or the account: allauth's would lead here again.
+            # An operator has since removed the factor or the account: allauth would loop back here.
             messages.info(request, "Sign in once more.")
             response: HttpResponse = stage.abort()
             return response
@@ -56,9 +56,9 @@ class CodeView(AuthenticateView):
 
 
 class ChangePasswordView(PasswordChangeView):
-    """Change the password, with its line in one transaction.
+    """Changes the password and records it in one transaction.
 
-    The form is checked outside it: a lockout raises an exception behind its line, which stays.
+    The form is checked outside of it: a lockout records an event, which must outlast its exception.
     """
 
     @transaction.atomic
@@ -68,7 +68,7 @@ class ChangePasswordView(PasswordChangeView):
 
 
 class RecordedFormView(FormView):
-    """Does what a form asks for, and records it as `action`, in one transaction."""
+    """Processes a form and records it as `action`, in one transaction."""
 
     action: str
 
@@ -92,7 +92,7 @@ class NewCodesView(RecordedFormView, GenerateRecoveryCodesView):
 
 
 class SecurityView(TemplateView):
-    """Show how the account signs in, and where it is signed in."""
+    """Shows how the account signs in, and where it is signed in."""
 
     template_name = "accounts/security.html"
     http_method_names = ["get", "head"]
@@ -117,7 +117,7 @@ class SecurityView(TemplateView):
 
 
 class EndSessionView(View):
-    """Sign one other browser out."""
+    """Signs one other browser out."""
 
     http_method_names = ["post"]
 

@@ -1,4 +1,4 @@
-"""Limits of sign-ins, and the event that tells of a lockout."""
+"""Limits on sign-in attempts, and the audit event of a lockout."""
 
 import unicodedata
 
@@ -10,48 +10,47 @@ from backups_portal.lib.client_address import client_address, neighbourhood
 from backups_portal.lib.limits import Limit
 
 QUARTER = 15 * 60
-# Per account and address: an owner who mistyped waits a quarter of an hour at most.
+# Per account and address: an owner who mistypes waits at most a quarter of an hour.
 SIGN_IN = Limit("sign-in", 5, QUARTER)
-# Per account from all addresses: many addresses together guess no faster.
+# Per account from all addresses, so that many addresses together guess no faster.
 ACCOUNT = Limit("sign-in-account", 50, 60 * 60)
-# Per address, for any accounts: one password tried on many. An office shares an address.
+# Per address for all accounts, against one password tried on many. An office shares an address.
 ADDRESS = Limit("sign-in-address", 100, QUARTER)
-# Per account whose password is known already, here and at the projects' API together: codes have
-# six digits only.
+# Per account after its password, here and at the projects' API together: codes have six digits.
 CODE = Limit("code", 5, QUARTER)
-# Per account that is signed in already.
+# Per signed-in account.
 PASSWORD_AGAIN = Limit("password-again", 5, QUARTER)
-# Of an owner, by the API, which is told a password only: the right one of an owner counts as a
-# wrong one of those who are tried before.
+# Per owner, for the API, which gets only a password and tries it for each owner: one owner's right
+# password counts as a wrong one for those tried before.
 DOWNLOAD = Limit("download", 10, QUARTER)
-# Per address: nobody guesses a passkey, and nonsense must not fill the audit log.
+# Audit events per address: passkeys cannot be guessed, but nonsense must not fill the log.
 PASSKEY_TOLD = Limit("passkey-told", 5, QUARTER)
 RESET = Limit("reset", 3, 60 * 60)
 
 
 def take_sign_in(email: str) -> int:
-    """Count a sign-in; return 0 or the seconds until its password is tried."""
+    """Count a sign-in; return 0, or the seconds until the password may be checked."""
     name, where = whose(email), neighbourhood(client_address())
     return (
         _take(SIGN_IN, f"{name} {where}", email)
         or _take(ADDRESS, where, email)
-        # Tries from elsewhere must not lock out an owner who is known at this address.
+        # Attempts from elsewhere must not lock out an owner who is known at this address.
         or (0 if _is_known(email) else _take(ACCOUNT, name, email))
     )
 
 
 def forgive_sign_in(email: str) -> None:
-    """Forget the tries of an account from this address: the password was right.
+    """Forget an account's attempts from this address: the password was right.
 
-    Tries of the address go on counting: an account of one's own is no way out.
+    The address's own attempts still count, or an attacker could reset them with an account.
     """
     SIGN_IN.forget(f"{whose(email)} {neighbourhood(client_address())}")
 
 
 def whose(email: str) -> str:
-    """Return whose tries those with this e-mail are, however it is spelt.
+    """Return the key that counts attempts for an e-mail, however it is spelt.
 
-    The database finds an account by its capitals, and several letters share one: a long s is an S.
+    The database matches accounts by upper case, which letters may share: a long s becomes an S.
     """
     account = Account.objects.filter(email__iexact=_plain(email)).first()
     if account:
@@ -60,12 +59,12 @@ def whose(email: str) -> str:
 
 
 def _plain(email: str) -> str:
-    # PostgreSQL stores no NUL.
+    # PostgreSQL cannot store NUL.
     return email.replace("\0", "").strip()
 
 
 def take_for(limit: Limit, account: Account) -> int:
-    """Count a try of an account that has signed in; return 0 or the seconds."""
+    """Count a known account's attempt; return 0 or the seconds to wait."""
     return _take(limit, str(account.pk), account.email, account)
 
 

@@ -1,7 +1,7 @@
 """Single sign-on by OpenID Connect: allauth's provider, with the checks that it leaves out.
 
-allauth checks state, PKCE, issuer, audience and time. Ours are the token's signature, its nonce,
-that userinfo is of the same person, and whose address may join which account.
+allauth checks state, PKCE, issuer, audience and time. This adds the token's signature and nonce,
+that userinfo belongs to the same person, and which address may join which account.
 """
 
 import hashlib
@@ -44,16 +44,16 @@ from backups_portal.ui.visible_names import name_problem
 
 log = get_logger(__name__)
 
-# Somebody waits on the sign-in page meanwhile.
+# Short, as somebody waits on the sign-in page.
 PAUSE = timedelta(seconds=10)
 UID_LENGTH = SocialAccount._meta.get_field("uid").max_length
 
 
 class PortalProvider(OpenIDConnectProvider):
-    """The provider of the settings, whose e-mail may be in another claim."""
+    """The configured provider, which may send the e-mail in another claim."""
 
     def extract_uid(self, data: JsonObject) -> str:
-        # Ids are the issuer's: another one has other people under the same.
+        # Ids are unique per issuer: another issuer may use the same id for somebody else.
         uid = f"{data['id_token']['iss']} {super().extract_uid(data)}"
         return uid if len(uid) <= UID_LENGTH else hashlib.sha256(uid.encode()).hexdigest()
 
@@ -76,7 +76,7 @@ class PortalProvider(OpenIDConnectProvider):
 
 
 class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
-    """How the portal talks to the provider."""
+    """The portal's exchange with the provider."""
 
     def get_provider(self) -> PortalProvider:
         return PortalProvider(self.request, app=super().get_provider().app)
@@ -86,7 +86,7 @@ class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
 
     def get_access_token_data(self, *args: Any, **kwargs: Any) -> JsonObject:
         data: JsonObject = super().get_access_token_data(*args, **kwargs)
-        # allauth trusts TLS for the token's signature; an address without TLS is no reason to.
+        # allauth skips the signature of tokens fetched over TLS, but the address may lack TLS.
         self.did_fetch_access_token = False
         if "id_token" not in data:
             raise OAuth2Error("no id_token")
@@ -94,10 +94,10 @@ class PortalOAuth2Adapter(OpenIDConnectOAuth2Adapter):
 
 
 class SingleSignOnAdapter(DefaultSocialAccountAdapter):
-    """Decides who comes in by the provider, and says why not."""
+    """Decides who may sign in through the provider, and explains refusals."""
 
     def get_requests_session(self) -> Session:
-        """Return a session in which not every thread waits for a provider that is silent."""
+        """Return an HTTP session with a circuit breaker for a silent provider."""
         session: Session = super().get_requests_session()
         session.request = partial(_ask_provider, session.request)  # type: ignore[method-assign]
         return session
@@ -125,8 +125,8 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
             raise ImmediateHttpResponse(_refuse(request, "another person"))
         if sociallogin.is_existing:
             return
-        said = _addresses(sociallogin)
-        email = said[0] if said else ""
+        addresses = _addresses(sociallogin)
+        email = addresses[0] if addresses else ""
         if not email:
             text = f"{settings.OIDC_NAME} doesn't say that your e-mail is verified."
             raise ImmediateHttpResponse(_refuse(request, "e-mail not verified", text))
@@ -137,14 +137,14 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         if account or not settings.OIDC_CREATE_ACCOUNTS:
             text = f"{email} has no account here. Ask the operator of this portal for one."
             raise ImmediateHttpResponse(_refuse(request, "no account", text, email))
-        # Whoever was about to change to this address is not whose it is.
+        # The address belongs to this person, so cancel other accounts' pending changes to it.
         EmailAddress.objects.filter(email=email, verified=False).delete()
 
     def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[Account, str] | None:
-        """Find the account of a verified address; letters that look alike are others.
+        """Find the account of a verified address, not one that only looks alike.
 
-        An account that somebody else at the provider has joined stays theirs: providers give an
-        address to another person.
+        An account that another person at the provider has joined stays theirs, because providers
+        reassign addresses.
         """
         token = sociallogin.account.extra_data["id_token"]
         for email in _addresses(sociallogin):
@@ -175,18 +175,18 @@ class SingleSignOnAdapter(DefaultSocialAccountAdapter):
         return account
 
 
-# By GET: Chromium holds what a form leads to against the policy of this page, and a provider may
-# lead on to others. It signs in whom the provider knows, and changes nothing else.
+# By GET: Chromium applies this page's form-action policy to every redirect of a form, and providers
+# may redirect to other hosts. It signs in the provider's user, and changes nothing else.
 @login_not_required
 @require_safe
 def single_sign_on(request: HttpRequest) -> HttpResponse:
-    """Send a visitor to the provider, and back to where they were going."""
+    """Redirect a visitor to the provider, and afterwards to their target."""
     if not settings.OIDC_PROVIDER_URL:
         raise Http404
     target, nonce = request.GET.get("next", ""), secrets.token_urlsafe(24)
     parameters = {"nonce": nonce}
     if request.user.is_authenticated:
-        # Who confirms who they are is asked, although the provider knows them.
+        # For reauthentication the provider must ask again, despite its own session.
         parameters["prompt"] = "login"
     try:
         provider = PortalOAuth2Adapter(request, PROVIDER).get_provider()
@@ -204,7 +204,7 @@ def single_sign_on(request: HttpRequest) -> HttpResponse:
 @login_not_required
 @require_safe
 def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
-    """Sign in the person in the provider's answer, if that is valid."""
+    """Sign in the person in the provider's answer, if it is valid."""
     if not settings.OIDC_PROVIDER_URL:
         raise Http404
     try:
@@ -213,27 +213,30 @@ def single_sign_on_callback(request: HttpRequest) -> HttpResponseBase:
     except RequestException as error:
         return _away(request, error)
     except (KeyError, TypeError, ValueError) as error:
-        # What the provider answers is not of the form that its standard demands.
+        # The provider's answer violates the standard.
         return _refuse(request, type(error).__name__)
     except (IntegrityError, NoReverseMatch) as error:
-        # Of two answers at once the other has made the account; allauth would ask for another
-        # e-mail then, on a page that is not offered.
+        # A concurrent answer has made the account; allauth would then ask for another e-mail, on a
+        # page that the portal does not have.
         return _refuse(request, type(error).__name__)
 
 
 def _addresses(sociallogin: SocialLogin) -> list[str]:
     """List the addresses that the provider has verified."""
-    # allauth has dropped what is not an address.
+    # allauth has already dropped invalid addresses.
     return [one.email for one in sociallogin.email_addresses if one.verified]
 
 
 def _is_lookalike(email: str) -> bool:
-    """Tell whether a letter becomes another person's in small letters, as the Kelvin sign does."""
+    """Tell whether lower-casing makes a non-ASCII letter ASCII, as the Kelvin sign.
+
+    The result could be another person's address.
+    """
     return any(not letter.isascii() and letter.lower().isascii() for letter in email)
 
 
 def _has_joined(account: Account, token: JsonObject) -> bool:
-    """Tell whether a person of the token's provider signs in to an account already."""
+    """Tell whether somebody from the token's issuer already uses an account."""
     joined = SocialAccount.objects.filter(user=account)
     return joined.filter(extra_data__id_token__iss=token.get("iss")).exists()
 

@@ -1,4 +1,4 @@
-"""Send messages about accounts in a worker."""
+"""Tasks that send mail about accounts."""
 
 from typing import Any
 
@@ -11,15 +11,18 @@ from backups_portal.lib.loggers import get_logger
 
 log = get_logger(__name__)
 
-# People who wait for a link ask for another one.
+# Few retries, as people who wait for a link request another one.
 TRIES = 3
 WAIT_SECONDS = 60
-# A worker that waits longer gets the same message again from Redis, which takes it for lost.
+# If a worker waits longer, Redis considers the message lost and delivers it again.
 LONGEST_WAIT_MINUTES = 30
 
 
 def notice_waits() -> list[int]:
-    """Return after how many minutes each a notice is sent again: as long as a notification."""
+    """Return the waits before retries of a notice, in minutes.
+
+    They are those of notifications, with long ones split.
+    """
     waits: list[int] = []
     for minutes in settings.NOTIFICATION_RETRY_MINUTES:
         whole, rest = divmod(minutes, LONGEST_WAIT_MINUTES)
@@ -29,7 +32,7 @@ def notice_waits() -> list[int]:
 
 @app.task(bind=True, max_retries=TRIES)
 def send_reset_link(self: Any, email: str) -> None:
-    """Send a link for a new password. It is made here, so that no queued message has it."""
+    """Send a password reset link, made here so that no queued message has it."""
     try:
         is_sent = send_link(email)
     except OSError as error:
@@ -40,7 +43,7 @@ def send_reset_link(self: Any, email: str) -> None:
 
 @app.task(bind=True)
 def send_notice(self: Any, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-    """Tell an address what happened to its account."""
+    """Notify an address about a change to its account."""
     try:
         get_adapter().render_mail(template_prefix, email, context).send()
     except OSError as error:

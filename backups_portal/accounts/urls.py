@@ -1,4 +1,4 @@
-"""Route the addresses of accounts: allauth's views, and no more of them than are offered."""
+"""Addresses of accounts: those of allauth's views that the portal offers."""
 
 from allauth.account import views as account
 from allauth.mfa.base import views as mfa
@@ -30,7 +30,7 @@ forgotten = needs_passwords(
     account.PasswordResetView.as_view(http_method_names=FORM, extra_context=ASKED)
 )
 link_sent = needs_passwords(account.password_reset_done)
-# A change and its line in the audit log are one transaction.
+# Each change and its audit event are one transaction.
 new_password = transaction.atomic(NewPasswordView.as_view(extra_context=ASKED))
 password_change = needs_passwords(ChangePasswordView.as_view())
 first_password = transaction.atomic(needs_passwords(account.password_set))
@@ -41,7 +41,7 @@ email = account.EmailView.as_view(http_method_names=FORM, extra_context=ASKED)
 end_others = ListUserSessionsView.as_view(http_method_names=POST, success_url=BACK)
 sign_out = account.LogoutView.as_view(http_method_names=POST)
 
-# Their names are those by which allauth finds them.
+# allauth looks up its views by these names.
 urlpatterns = [
     path("sign-in/", sign_in, name="account_login"),
     path("sign-in/code/", CodeView.as_view(), name="mfa_authenticate"),
@@ -50,7 +50,7 @@ urlpatterns = [
     path("sign-in/single/back/", single_sign_on_callback, name="single-sign-on-callback"),
     path("sign-in/forgotten/", forgotten, name="account_reset_password"),
     path("sign-in/forgotten/sent/", link_sent, name="account_reset_password_done"),
-    # Without its key, as the links of version 0.1 lead to.
+    # Without a key: the target of version 0.1's links.
     path("sign-in/new-password/", new_password, {"uidb36": "0", "key": "0"}, name="new-password"),
     re_path(
         "^sign-in/new-password/(?P<uidb36>[0-9a-z]+)-(?P<key>[^/]+)/$",

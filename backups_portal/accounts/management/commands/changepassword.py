@@ -1,4 +1,4 @@
-"""Give an account a new password; Django's own command, written down in the audit log."""
+"""Django's command to change a password, recorded in the audit log."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,12 +12,12 @@ from backups_portal.audit.operator_command import ByOperator
 
 
 class Command(ByOperator, changepassword.Command):
-    """For who has forgotten it where no messages are sent. All browsers are signed out."""
+    """For forgotten passwords in installations without mail. Signs out all browsers."""
 
     help = "Change an account's password. You are asked for the new one twice."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        # Django's own takes the system user's name if none is given, and any database.
+        # Django's own defaults to the system user's name, and accepts any database.
         parser.add_argument("username", metavar="EMAIL", help="the e-mail address of the account")
         parser.set_defaults(database=DEFAULT_DB_ALIAS)
 
@@ -27,7 +27,7 @@ class Command(ByOperator, changepassword.Command):
         account = Account.objects.filter(email__iexact=email).first()
         if account is None:
             raise CommandError(f"There is no account {email}.")
-        said = super().handle(*args, username=account.email, **options)
+        result = super().handle(*args, username=account.email, **options)
         account.end_email_change()
         account.record("account.password_set")
-        return said
+        return result

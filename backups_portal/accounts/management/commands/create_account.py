@@ -1,4 +1,4 @@
-"""Create an account that can sign in."""
+"""The command that creates an account that can sign in."""
 
 import sys
 from argparse import ArgumentParser
@@ -17,14 +17,14 @@ from backups_portal.ui.visible_names import name_problem
 
 @transaction.atomic
 def _store(account: Account) -> None:
-    """Store an account that can sign in, and write that down; all or nothing."""
+    """Store an account that can sign in, and record it, in one transaction."""
     account.save()
     account.vouch_for_email()
     account.record("account.created")
 
 
 class Command(OperatorCommand):
-    """The way in for the first person of an installation."""
+    """Lets the first person into an installation."""
 
     help = "Create an account. You are asked for its password, unless standard input has it."
 
@@ -37,7 +37,7 @@ class Command(OperatorCommand):
             raise CommandError(f"The account {options['email']} already exists.")
         if options["name"] and (problem := name_problem(options["name"])):
             raise CommandError(problem)
-        # Never an argument: command lines are seen by everybody on the machine.
+        # Never an argument: everybody on the machine can see command lines.
         password = getpass() if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
         account = Account(
             email=Account.objects.normalize_email(options["email"]), name=options["name"]

@@ -1,4 +1,4 @@
-"""Remove a lost second factor from an account."""
+"""The command that removes a lost second factor from an account."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,7 +12,7 @@ from backups_portal.audit.operator_command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    """For people who have lost their phone and recovery codes; the password stays."""
+    """For people who have lost their phone and recovery codes; keeps the password."""
 
     help = "Remove an account's authenticator app, passkeys and recovery codes."
 

@@ -1,4 +1,4 @@
-"""Unlink accounts from their people at the provider of single sign-on."""
+"""The command that unlinks accounts from their identities at the single sign-on provider."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -13,7 +13,7 @@ from backups_portal.audit.operator_command import OperatorCommand
 
 
 class Command(OperatorCommand):
-    """Needed when the provider has given somebody, or everybody, a new id."""
+    """Needed if the provider has given somebody, or everybody, a new id."""
 
     help = (
         "Unlink an account from single sign-on; the next sign-in with its verified e-mail joins it."
