@@ -1,4 +1,4 @@
-"""Define the form of a new API token."""
+"""The form for a new API token."""
 
 from django import forms
 
@@ -7,7 +7,7 @@ from backups_portal.ui.token_form import NewTokenForm, lifetime_field, name_fiel
 
 
 class AccessTokenForm(NewTokenForm):
-    """An API token: what it is for, what it may do, and for how long."""
+    """The name, scopes and lifetime of an API token."""
 
     name = name_field("weekly restore drill", autofocus=True)
     lifetime = lifetime_field("90")

@@ -1,4 +1,4 @@
-"""Make, find and revoke an account's API tokens; no value is stored."""
+"""An account's API tokens: make, find and revoke them; values are not stored."""
 
 import re
 import secrets
@@ -54,7 +54,7 @@ def make_access_token(
     """Make a token, which acts for the account within its scopes.
 
     Raises:
-        NameTakenError: the account has a token of this name, so that nobody could tell them apart.
+        NameTakenError: the account already has a token of this name.
     """
     value = f"{PREFIX}{secrets.token_hex(RANDOM_BYTES)}"
     try:
@@ -85,7 +85,7 @@ def make_access_token(
 
 @transaction.atomic
 def revoke_access_token(*, account: Account, token_id: int) -> AccessToken | None:
-    """Revoke one of the account's tokens; None if it is gone already."""
+    """Revoke one of the account's tokens; return None if it has none such."""
     row = tokens_of(account).filter(pk=token_id).first()
     live = AccessToken.objects.unrevoked().filter(pk=token_id, account=account)
     if row is None or not live.update(revoked_at=timezone.now()):
@@ -100,14 +100,14 @@ def revoke_access_token(*, account: Account, token_id: int) -> AccessToken | Non
 
 
 def find_access_token(value: str) -> AccessToken | None:
-    """Find the token with this value; `refusal_of` says if it still works."""
+    """Find the token with this value; `refusal_of` tells whether it still works."""
     if not VALUE.fullmatch(value):
         return None
     return AccessToken.objects.select_related("account").filter(digest=_digest(value)).first()
 
 
 def refusal_of(token: AccessToken) -> str:
-    """Say in a sentence why a token works no more; "" if it works."""
+    """Explain in a sentence why a token no longer works; "" if it does."""
     if token.revoked_at is not None:
         return "This token was revoked."
     if token.has_expired:
@@ -118,7 +118,7 @@ def refusal_of(token: AccessToken) -> str:
 
 
 def note_use(token: AccessToken) -> None:
-    """Remember that a token was used just now, to a minute."""
+    """Record that a token was used now, to the minute."""
     now = timezone.now()
     if token.last_used_at is None or now - token.last_used_at > NOTED_EVERY:
         AccessToken.objects.filter(pk=token.pk).update(last_used_at=now)
@@ -128,8 +128,8 @@ def record_refused_use(token: AccessToken | None, reason: str, *, who: str) -> N
     """Record a refused token, once per interval for each `who`.
 
     Args:
-        token: None where there is no such token.
-        who: What counts as the same refusal again.
+        token: None for an unknown token.
+        who: Identifies repeats of the same refusal.
     """
     log.warning("token refused %s", reason, token=token.pk if token else "unknown")
     if Limit("token-refused-told", 1, TOLD_SECONDS).take(who):

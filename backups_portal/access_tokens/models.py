@@ -11,17 +11,17 @@ from backups_portal.accounts.models import Account
 
 
 class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
-    """API tokens as their readers need them."""
+    """API tokens."""
 
     def unrevoked(self) -> "AccessTokenQuerySet":
-        """Filter those that their page lists, also the ones that have expired."""
+        """Keep the tokens that were not revoked, including expired ones."""
         return self.filter(revoked_at=None)
 
 
 class AccessToken(models.Model):
     """A program's credential for the portal's API.
 
-    The value itself is nowhere: only its keyed hash, by which it is looked up.
+    The value itself is not stored: a token is looked up by its keyed hash.
     """
 
     account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="access_tokens")
@@ -31,15 +31,15 @@ class AccessToken(models.Model):
     scopes = ArrayField(models.CharField(max_length=20))
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField(null=True)
-    # Exact to a minute.
+    # To the minute.
     last_used_at = models.DateTimeField(null=True)
-    # Its row stays, so that a program that uses it afterwards is known by its name.
+    # The row is kept, so that the log can name a program that still uses the token.
     revoked_at = models.DateTimeField(null=True)
 
     objects = AccessTokenQuerySet.as_manager()
 
     class Meta:
-        # As it was called among the accounts: the version before goes on reading it.
+        # The name from when this was in the accounts app: the previous version still reads it.
         db_table = "accounts_accesstoken"
         ordering = ["-created_at", "-id"]
         constraints = [
@@ -61,10 +61,10 @@ class AccessToken(models.Model):
 
     @property
     def has_expired(self) -> bool:
-        """Tell whether its time is over."""
+        """Whether its lifetime is over."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
     def scope_labels(self) -> list[str]:
-        """Say in words what it may do."""
+        """The labels of its scopes."""
         return [Scope(scope).label for scope in self.scopes]

@@ -25,7 +25,7 @@ class Scope(models.TextChoices):
 
 
 def allows(scopes: Collection[str], needed: Scope) -> bool:
-    """Tell whether these scopes are enough; one that writes reads too."""
+    """Tell whether these scopes suffice; any scope of an area allows reading."""
     area, _, verb = needed.partition(":")
     if verb == "read":
         return any(scope.partition(":")[0] == area for scope in scopes)

@@ -1,4 +1,4 @@
-"""Route the pages of an account's API tokens."""
+"""Addresses of the pages of an account's API tokens."""
 
 from django.urls import path
 

@@ -1,4 +1,4 @@
-"""Show the pages of an account's API tokens."""
+"""The pages of an account's API tokens."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +18,7 @@ from backups_portal.ui.form_views import RefusingFormView
 
 
 class AccessTokensView(TemplateView):
-    """List the tokens, with scopes and last use."""
+    """The list of tokens, with scopes and last use."""
 
     template_name = "access_tokens/list.html"
     http_method_names = ["get", "head"]
@@ -28,7 +28,7 @@ class AccessTokensView(TemplateView):
 
 
 class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
-    """Makes one, and shows its value once."""
+    """The form for a new token, whose value is shown once."""
 
     template_name = "access_tokens/new.html"
     form_class = AccessTokenForm
@@ -49,7 +49,7 @@ class NewAccessTokenView(RecentPasswordMixin, RefusingFormView):
 
 
 class RevokeAccessTokenView(View):
-    """Revoke a token."""
+    """The action to revoke a token."""
 
     http_method_names = ["post"]
 

@@ -1,4 +1,4 @@
-"""Write the ledger of charges."""
+"""The ledger of charges."""
 
 from datetime import datetime
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from backups_portal.billing.prices import Quote
 
 
 class Billed(Protocol):
-    """The project that pays."""
+    """The project that is charged."""
 
     id: Any
     name: Any
@@ -45,9 +45,9 @@ def charge_creation(*, project: Billed, quote: Quote, reason: str) -> Charge:
 
 
 def start_running(*, project: Billed, quote: Quote, reason: str) -> Charge:
-    """Start a project's running charge, unless one counts already.
+    """Start a project's running charge, unless one is already running.
 
-    It begins when the last one has ended, if a clock that ran ahead said that this is later.
+    It starts no earlier than the last one ended, in case that end came from a clock that ran ahead.
     """
     last = Charge.objects.filter(project_id=project.id).aggregate(at=Max("ends_at"))["at"]
     now = timezone.now()
@@ -67,13 +67,13 @@ def start_running(*, project: Billed, quote: Quote, reason: str) -> Charge:
 
 
 def running_charge(project_id: UUID) -> Charge | None:
-    """Return what a project costs now; None if it does not run."""
+    """Return a project's current running charge; None if it is not running."""
     running = Charge.objects.filter(project_id=project_id, kind=Charge.Kind.RUNNING)
     return running.filter(ends_at=None).first()
 
 
 def stop_running(*, project: Billed, at: datetime) -> None:
-    """End a project's running charge, at its own start at the earliest."""
+    """End a project's running charge, no earlier than its start."""
     Charge.objects.filter(project_id=project.id, kind=Charge.Kind.RUNNING, ends_at=None).update(
         ends_at=Greatest(Value(at), F("starts_at"))
     )

@@ -1,4 +1,4 @@
-"""Draw charges as a chart, and export them as CSV."""
+"""Charges as a chart and as CSV."""
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -15,10 +15,10 @@ HEADERS = ("month", "project", "charge", "reason", "unit_price", "amount", "curr
 
 
 def months_chart(months: Sequence[Total]) -> Chart | None:
-    """Draw the newest months; None if there is none or currencies differ.
+    """Draw the newest months; return None without months or if currencies differ.
 
     Args:
-        months: Newest first, as a statement has them.
+        months: Newest first, as in a statement.
     """
     shown = list(reversed(months[:MONTHS]))
     currencies = {total.currency for total in shown}

@@ -1,4 +1,4 @@
-"""Store the charges of projects."""
+"""The charges of projects."""
 
 import uuid
 

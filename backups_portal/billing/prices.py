@@ -1,4 +1,4 @@
-"""Compute prices, without settings, database or clock."""
+"""Price calculations, without settings, database or clock."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ SECONDS_PER_HOUR = 3600
 
 
 def projected_month(fee_per_hour: Decimal, currency: str) -> Decimal:
-    """Return what an instance costs that runs for an average month."""
+    """Return the cost of running an instance for an average month."""
     return rounded(fee_per_hour * HOURS_PER_MONTH, currency)
 
 
 @dataclass(frozen=True)
 class Quote:
-    """The price of a new project, as an owner accepts it."""
+    """The price of a new project, which an owner accepts."""
 
     creation_fee: Decimal
     running_fee_per_hour: Decimal
@@ -27,13 +27,13 @@ class Quote:
 
     @property
     def terms(self) -> str:
-        """Return the prices as a form sends them back, to see that they are still these."""
+        """The prices as text, which a form submits so that a change is noticed."""
         fees = (self.creation_fee, self.running_fee_per_hour)
         return " ".join([*(f"{fee.normalize():f}" for fee in fees), self.currency])
 
     @property
     def projected_month(self) -> Decimal:
-        """Return what an instance costs that runs for an average month."""
+        """The cost of running an instance for an average month."""
         return projected_month(self.running_fee_per_hour, self.currency)
 
 
@@ -52,7 +52,7 @@ def by_month(
     """Split a running cost into calendar months (UTC), up to now.
 
     Args:
-        unit_price: for one hour; a part of an hour costs its share, by the second.
+        unit_price: per hour; part of an hour is charged by the second.
 
     Yields:
         The first day of a month, and its amount, rounded.
@@ -66,10 +66,10 @@ def by_month(
 
 
 def running_cost(unit_price: Decimal, currency: str, length: timedelta) -> Decimal:
-    """Return what a time of running costs, rounded.
+    """Return the cost of running for some time, rounded.
 
     Args:
-        unit_price: for one hour; a part of an hour costs its share, by the second.
+        unit_price: per hour; part of an hour is charged by the second.
     """
     seconds = Decimal(str(length.total_seconds()))
     return rounded(unit_price * seconds / SECONDS_PER_HOUR, currency)

@@ -1,4 +1,4 @@
-"""Prepare a project's charges for its owner."""
+"""Statements of projects' charges for their owners."""
 
 import uuid
 from collections import defaultdict
@@ -22,7 +22,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Total:
-    """A sum in one currency; `month` is the first day of the month, None for all of time."""
+    """A sum in one currency; `month` is the month's first day, or None for all time."""
 
     currency: str
     amount: Decimal
@@ -34,7 +34,7 @@ class Statement:
     """All charges of projects until a moment.
 
     Attributes:
-        running: A charge that counts now; of one project it is the only one.
+        running: A current running charge; a single project has at most one.
     """
 
     lines: Sequence[Line]
@@ -46,7 +46,7 @@ class Statement:
 
 
 def parts_of(charge: Charge, now: datetime) -> list[tuple[date, Decimal]]:
-    """Split a charge into calendar months (UTC), by their first days."""
+    """Split a charge into calendar months (UTC), given by their first days."""
     if charge.kind == Charge.Kind.CREATION:
         first_day = charge.starts_at.astimezone(UTC).date().replace(day=1)
         return [(first_day, rounded(charge.unit_price, charge.currency))]
@@ -67,7 +67,7 @@ def statement(project_id: uuid.UUID, now: datetime) -> Statement:
 
 
 def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statement:
-    """Return the statement of several projects as one, in one query."""
+    """Return one statement for several projects, in one query."""
     charges = list(Charge.objects.filter(project_id__in=list(project_ids)))
     by_month: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
     by_currency: dict[str, Decimal] = defaultdict(Decimal)
@@ -83,7 +83,7 @@ def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statemen
         for (month, currency), total in sorted(by_month.items(), reverse=True)
     ]
     first_day = now.astimezone(UTC).date().replace(day=1)
-    # A constraint allows one a project.
+    # A constraint allows one per project.
     running = [c for c in charges if c.kind == Charge.Kind.RUNNING and c.ends_at is None]
     return Statement(
         lines=lines,
@@ -96,7 +96,7 @@ def joint_statement(project_ids: Iterable[uuid.UUID], now: datetime) -> Statemen
 
 
 def this_month_by_project(lines: Iterable[Line], now: datetime) -> dict[uuid.UUID, list[Total]]:
-    """Add up this calendar month (UTC) of each project of a statement."""
+    """Add up this calendar month (UTC) for each project of a statement."""
     first_day = now.astimezone(UTC).date().replace(day=1)
     sums: dict[tuple[uuid.UUID, str], Decimal] = defaultdict(Decimal)
     for charge in (line.charge for line in lines):
@@ -110,7 +110,7 @@ def this_month_by_project(lines: Iterable[Line], now: datetime) -> dict[uuid.UUI
 
 
 def cost_between(project_id: uuid.UUID, since: datetime, until: datetime) -> list[Total]:
-    """Return what a project cost between two moments, by currency; in one query."""
+    """Return a project's cost between two times, by currency, in one query."""
     sums: dict[str, Decimal] = defaultdict(Decimal)
     for charge in Charge.objects.filter(project_id=project_id, starts_at__lt=until):
         if charge.kind == Charge.Kind.RUNNING:

@@ -1,8 +1,8 @@
-"""Find the new ids and tokens for old ones, after a restore or a transfer.
+"""The lookup of new ids and tokens for old ones, after a restore or a transfer.
 
-No map is stored row by row. After a restore the new number of a variable follows from its segment
-and its place there; after a transfer, from the batch that the ledger names: both sides hash their
-rows the same way. Of old tokens, only keyed hashes and last four characters are known.
+No row-by-row map is stored. After a restore, a variable's new number follows from its segment and
+its place there; after a transfer, from the ledger's batch, as both sides hash their rows the same
+way. For old tokens, only keyed hashes and the last four characters are known.
 """
 
 from collections.abc import Iterator
@@ -49,10 +49,10 @@ Hashed = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class NewToken:
-    """A token that took the place of another.
+    """A token that replaced another.
 
     Attributes:
-        resource: The device or analysis that answers to it; "" for the profile.
+        resource: The id of its device or analysis; "" for a profile token.
     """
 
     kind: str
@@ -63,10 +63,10 @@ class NewToken:
 
 
 def list_tokens(connection: Connection, *, old: str | None = None) -> list[NewToken]:
-    """List the tokens that replaced others, or the one for an old token.
+    """List the tokens that replaced others, or only the one that replaced `old`.
 
     Args:
-        old: The old token itself; only its keyed hash is compared.
+        old: The old token's value; only its keyed hash is compared.
     """
     hashed = keyring().digest(old) if old else None
     rows = connection.execute(
@@ -81,7 +81,7 @@ def list_tokens(connection: Connection, *, old: str | None = None) -> list[NewTo
 
 
 def find_new(project: Project, old: str) -> tuple[list[NewToken], str | None]:
-    """Find what took the place of an old token, or else of an old variable id.
+    """Find the replacement of an old token, or else of an old variable id.
 
     Raises:
         psycopg.Error: a database cannot be read.
@@ -103,7 +103,7 @@ def variables_of_restore(restore: Restore) -> Pairs:
 
 
 def variable_of_restore(restore: Restore, old_id: str) -> str | None:
-    """Find the new id of a variable; None if the backup did not hold it."""
+    """Find the new id of a variable; None if it was not in the backup."""
     number = variable_number(restore.snapshot.project.prefix, old_id)
     if number is None or restore.project is None:
         return None
@@ -123,9 +123,9 @@ def _segments(restore: Restore) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
 
 
 def variables_of_transfer(transfer: Transfer, *, old_id: str | None = None) -> Pairs:
-    """Pair old and new ids of what a transfer stored, or of one variable.
+    """Pair old and new ids of a transfer's variables, or of one variable.
 
-    Both projects and the ledger must still be there; what was changed since has no pair.
+    Both projects and the ledger must still exist; variables changed since have no pair.
     """
     source, target = transfer.source, transfer.target
     if source is None or target is None or not transfer.has_ledger:
@@ -185,14 +185,14 @@ def _holds(part: Slice, moment: datetime | None) -> bool:
 def _time_of(left: Connection, number: int) -> datetime:
     row = left.execute("SELECT time FROM variable WHERE id = %s", [number]).fetchone()
     if row is None:
-        # No batch holds it.
+        # A time that no batch contains.
         return datetime.max.replace(tzinfo=timezone.get_default_timezone())
     moment: datetime = row[0]
     return moment
 
 
 def _merge(ours: list[Hashed], theirs: list[Hashed]) -> Iterator[tuple[int, int]]:
-    """Pair rows of the same hash and lane; equal rows pair up by their ids."""
+    """Pair rows of the same hash and lane, and equal rows in the order of ids."""
     place = 0
     for hashed, lane, number in ours:
         while place < len(theirs) and theirs[place][:2] < (hashed, lane):
@@ -203,14 +203,14 @@ def _merge(ours: list[Hashed], theirs: list[Hashed]) -> Iterator[tuple[int, int]
 
 
 def transfers_into(project: Project) -> list[Transfer]:
-    """List the transfers into a project whose ledger is still there."""
+    """List the transfers into a project whose ledger still exists."""
     return list(
         Transfer.objects.select_related("source", "target").filter(target=project, has_ledger=True)
     )
 
 
 def find_variable(project: Project, old_id: str) -> str | None:
-    """Find the id here of a variable that another project had."""
+    """Find this project's id of a variable from another project."""
     restore = Restore.objects.select_related("snapshot__project", "project").filter(project=project)
     for made in restore:
         if found := variable_of_restore(made, old_id):

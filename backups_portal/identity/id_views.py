@@ -1,4 +1,4 @@
-"""Show what replaced an old id or token, and export the map of all ids."""
+"""The page that finds the replacement of an old id or token, and the export of all ids."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class OldIdForm(forms.Form):
-    """What to look up."""
+    """The old id or token to look up."""
 
     old = forms.CharField(
         label="Old variable ID or token",
@@ -36,14 +36,14 @@ class OldIdForm(forms.Form):
 
 
 class IdsView(ProjectPermissionMixin, RefusingFormView):
-    """What took the place of an old id or token."""
+    """The replacement of an old id or token."""
 
     template_name = "identity/ids.html"
     form_class = OldIdForm
     http_method_names = ["get", "head", "post"]
 
     def form_valid(self, form: OldIdForm) -> HttpResponse:
-        # Posted, so that a token stands in no address and no log.
+        # By POST, so that tokens are not in addresses and logs.
         try:
             tokens, variable = find_new(self.project, form.cleaned_data["old"])
         except psycopg.Error as error:
@@ -64,7 +64,7 @@ class IdsView(ProjectPermissionMixin, RefusingFormView):
 
 
 class VariablesCsvView(ProjectPermissionMixin, ExportedFileView):
-    """The map of variable ids as a file, of the restore and of the transfers."""
+    """The map of variable ids as CSV, for the restore and the transfers."""
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         lines = (f"{old},{new}\r\n" for old, new in _all_variables(self.project))

@@ -1,4 +1,4 @@
-"""List the tokens of a project by resource, with the old ones that they replaced."""
+"""The tokens of a project by resource, with the old ones that they replaced."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 from backups_portal.lib.crypto import Keyring
 from backups_portal.projectdb.tokens import reveal
 
-# What is read at a time for a file.
+# Rows read at a time for a file.
 BATCH = 2_000
 FOUND = """
     FROM token
@@ -35,8 +35,8 @@ class ListedToken:
 
     Attributes:
         kind: profile, device or analysis.
-        resource_id: Of the device or analysis that answers to it; "" for the profile.
-        old_last_four: Of the token that it replaced; "" if it replaced none.
+        resource_id: The id of its device or analysis; "" for a profile token.
+        old_last_four: Those of the token that it replaced, or "".
     """
 
     id: str
@@ -60,8 +60,8 @@ def read_tokens(
     """Read some tokens, by kind and then by the name of their resource.
 
     Args:
-        sought: A part of a name, an id or of last characters.
-        first: How many are skipped.
+        sought: A part of a name, an id or the last four characters.
+        first: How many to skip.
     """
     query = f"{FIELDS} {FOUND} {ORDERED} OFFSET %(first)s LIMIT %(most)s"
     with connection.cursor(row_factory=class_row(ListedToken)) as cursor:
@@ -70,7 +70,7 @@ def read_tokens(
 
 
 def all_tokens(connection: Connection) -> Iterator[ListedToken]:
-    """Read every token in batches; errors are raised at once."""
+    """Read every token in batches; errors are raised before the first one."""
     cursor = connection.cursor("tokens", row_factory=class_row(ListedToken))
     cursor.itersize = BATCH
     return iter(cursor.execute(f"{FIELDS} {FOUND} {ORDERED}".encode(), {"sought": ""}))
@@ -79,7 +79,7 @@ def all_tokens(connection: Connection) -> Iterator[ListedToken]:
 def reveal_token(
     connection: Connection, token_id: str, *, keys: Keyring
 ) -> tuple[ListedToken, str] | None:
-    """Read a token with its value; None if it is gone."""
+    """Read a token with its value; None if it no longer exists."""
     query = f"{FIELDS}, sealed_value {FOUND} AND token.id::text = %(id)s"
     row = connection.execute(query.encode(), {"sought": "", "id": token_id}).fetchone()
     if row is None:

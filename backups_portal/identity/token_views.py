@@ -1,4 +1,4 @@
-"""Show the tokens of a project to owners who replace old ones."""
+"""The page and export of a project's tokens, for owners who replace old ones."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple
@@ -39,7 +39,7 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
     """Tokens by resource; a value is shown on request, one at a time."""
 
     permission = Permission.MANAGE_API
-    # The list shows no value; a reveal does.
+    # The list shows no values, so only a reveal asks for the password.
     password_for = ("POST",)
     template_name = "identity/tokens.html"
     list_template_name = "identity/_token_list.html"
@@ -49,7 +49,7 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
         return self.show()
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        """Show the page with one value; the log records first who sees it."""
+        """Show the page with one value, after recording who sees it."""
         try:
             with _open(self.project) as connection:
                 found = reveal_token(connection, request.POST.get("token", ""), keys=keyring())
@@ -91,7 +91,7 @@ class TokensView(ProjectPermissionMixin, RecentPasswordMixin, ListBehindMixin, T
 
 
 class TokensCsvView(ProjectPermissionMixin, ExportedFileView):
-    """The checklist: each token with the last characters of the old one and its own, no values."""
+    """The checklist: the last four characters of each old and new token, without values."""
 
     permission = Permission.MANAGE_API
 
@@ -112,5 +112,5 @@ def _lines(connection: Connection, tokens: Iterable[ListedToken]) -> Iterator[st
     with connection:
         yield csv_line(HEADERS)
         for token in tokens:
-            # All but its id, and a column for the reader to tick.
+            # All fields except the id, and a column for the reader to tick.
             yield csv_line((*astuple(token)[1:], ""))

@@ -1,11 +1,11 @@
-"""List the addresses of the ids and tokens of a project."""
+"""Addresses of a project's ids and tokens."""
 
 from django.urls import path
 from django.views.decorators.csrf import csrf_exempt
 
 from backups_portal.identity import id_views, token_views
 
-# As in snapshots/urls.py: what cannot change anything needs no form's token to answer 405.
+# As in snapshots/urls.py: a read-only view can answer 405 without a CSRF token.
 read_only = csrf_exempt
 
 urlpatterns = [

@@ -1,4 +1,4 @@
-"""The page of a project's activity: the audit log, filtered, and as CSV."""
+"""A project's activity: its filtered audit log, as a page and as CSV."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from backups_portal.ui.streamed_export import ExportedFileView, csv_response
 
 
 class Filtered(ProjectPermissionMixin):
-    """The events that the address asks for; what makes no sense in it is left out."""
+    """The base of views of filtered events; invalid filters are ignored."""
 
     permission = Permission.MANAGE_PROJECT
     http_method_names = ["get", "head", "options"]
 
     def filter_form(self) -> ActivityForm:
-        """Return the filter, checked."""
+        """Return the validated filter."""
         form = ActivityForm(self.request.GET)
         form.full_clean()
         return form
 
     def events(self, form: ActivityForm) -> QuerySet[AuditEvent]:
-        """Select what the filter lets through, newest first."""
+        """Select the events that match the filter, newest first."""
         return events_of(self.project.pk, **form.cleaned_data)
 
 
 class ActivityView(Filtered, PagedView):
-    """Who did what, when, and from where."""
+    """The events of a project, with who, when and from where."""
 
     template_name = "projects/activity.html"
     paginate_by = 25
@@ -72,7 +72,7 @@ class ActivityView(Filtered, PagedView):
 
 
 class ActivityCsvView(Filtered, ExportedFileView):
-    """The same events as CSV, all of them."""
+    """All of the filtered events as CSV."""
 
     def get(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
         events = self.events(self.filter_form()).iterator(chunk_size=EVENTS_AT_A_TIME)

@@ -1,4 +1,4 @@
-"""What of a project's backups needs its owners' attention, beside what is said of them anyway."""
+"""Problems of a project's backups that need its owners' attention on the overview."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,16 +9,16 @@ from restores.backup_list import Row
 from snapshots.models import Snapshot
 from snapshots.reports.recovery_readiness import Readiness
 
-# Days that a line has room for.
+# A line has room for this many days.
 MAX_NAMED = 3
 
 
 class Attention(NamedTuple):
-    """A line: what is wrong, more of it, and what it is about.
+    """A line: what is wrong, the details, and where to read more.
 
     Attributes:
-        snapshot: The backup that it is about, if it is one.
-        page: The name of the page about it, if it is no backup's.
+        snapshot: The backup that it concerns, if any.
+        page: The name of the page to link to, without a backup.
     """
 
     title: str
@@ -63,7 +63,7 @@ def _failed_proofs(rows: Sequence[Row]) -> list[Attention]:
 
 
 def _failed_checks(rows: Sequence[Row]) -> list[Attention]:
-    """Name the newest backup whose checks were made, unless all have passed."""
+    """Name the newest backup whose checks ran, unless all passed."""
     checked = next((row.snapshot for row in rows if row.snapshot.checks), None)
     if checked is None or checked.checks is None or checked.checks.is_clean:
         return []
@@ -72,7 +72,7 @@ def _failed_checks(rows: Sequence[Row]) -> list[Attention]:
 
 
 def _older_days(readiness: Readiness) -> list[Attention]:
-    """Name bad days that newer backups came after; the others have a warning of their own."""
+    """Name bad days before newer backups; the overview already warns of later ones."""
     if readiness.strip is None:
         return []
     warned_of = {cell.day for cell in readiness.unprotected}

@@ -1,4 +1,4 @@
-"""The pages of charges: of a project, and of all that an account owns."""
+"""The pages of charges, for one project and for all that an account owns."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -29,7 +29,7 @@ ON_A_PAGE = 25
 
 
 class ChargesView(ProjectPermissionMixin, TemplateView):
-    """What a project has cost, line by line and month by month."""
+    """A project's charges, line by line and month by month."""
 
     template_name = "billing/charges.html"
     http_method_names = ["get", "head", "options"]
@@ -46,7 +46,7 @@ class ChargesView(ProjectPermissionMixin, TemplateView):
 
 
 class AllChargesView(TemplateView):
-    """What the projects that the account owns have cost together."""
+    """The joint charges of all projects that the account owns."""
 
     template_name = "billing/all_charges.html"
     http_method_names = ["get", "head"]
@@ -73,7 +73,7 @@ def _owned(account: Account) -> QuerySet[Project]:
 
 
 class ChargesCsvView(ProjectPermissionMixin, ExportedFileView):
-    """The months of each charge as CSV."""
+    """A project's charges by month, as CSV."""
 
     http_method_names = ["get", "head", "options"]
 
@@ -82,7 +82,7 @@ class ChargesCsvView(ProjectPermissionMixin, ExportedFileView):
 
 
 class AllChargesCsvView(ExportedFileView):
-    """The same of all projects that the account owns."""
+    """The charges of all projects that the account owns, as CSV."""
 
     http_method_names = ["get", "head"]
 
@@ -92,7 +92,7 @@ class AllChargesCsvView(ExportedFileView):
 
 
 def reasons_for(account: Account, project_ids: Sequence[UUID]) -> Callable[[Charge], str]:
-    """Return what tells a charge's reason as far as the account may read it."""
+    """Return a function that redacts a charge's reason for the account."""
     origins = origins_of(project_ids)
     reader = reader_of(account, [origin.project_id for origin in origins.values()])
 

@@ -1,4 +1,4 @@
-"""Events of the audit log without the names of projects that their readers may not enter."""
+"""Redaction of audit events: hides the names of projects that readers may not enter."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ EVENTS_AT_A_TIME = 1_000
 
 
 def mentions_in(events: Sequence[AuditEvent]) -> Mapping[int, Sequence[Mention]]:
-    """Find the other projects that events name, in two queries at most."""
+    """Find the other projects that events name, in at most two queries."""
     named: dict[int, list[Mention]] = defaultdict(list)
     for of_kind, mentions_of in (("transfer", _of_transfers), ("restore", _of_restores)):
         found: dict[str, list[int]] = defaultdict(list)
@@ -47,7 +47,7 @@ def _of_restores(ids: list[str]) -> Iterator[tuple[UUID, list[Mention]]]:
 def redacted(
     event: AuditEvent, mentions: Sequence[Mention], readers: Sequence[Reader]
 ) -> AuditEvent:
-    """Redact an event for these readers; it is never to be saved."""
+    """Redact an event in place for these readers; it must not be saved."""
     event.subject = hide(event.subject, mentions, readers)
     event.details = {
         key: hide(value, mentions, readers) if isinstance(value, str) else value

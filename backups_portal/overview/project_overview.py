@@ -1,4 +1,4 @@
-"""What an overview says of projects: their newest backup, and whose backup they were made of."""
+"""Data of project overviews: the newest backup, and the origin of a restored project."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -15,11 +15,11 @@ def with_overview(memberships: QuerySet[Membership]) -> QuerySet[Membership]:
     """Load memberships with an overview of their projects, in one query.
 
     Adds `last_backup` (when the newest good snapshot was taken), `restored_from` (the project whose
-    backup it was made of, see `hide_origins`) and `backup_taken_at`, each or None; loads the main
-    database.
+    backup it was made from, see `hide_origins`) and `backup_taken_at`, each possibly None; loads
+    the main database.
     """
     good = Snapshot.objects.good().filter(project=OuterRef("project_id"))
-    # The newest through the index, and not the greatest of all.
+    # By order and limit, which use the index; max() would read all rows.
     newest = good.order_by("-taken_at").values("taken_at")[:1]
     return memberships.annotate(
         last_backup=Subquery(newest),

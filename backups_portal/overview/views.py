@@ -25,7 +25,7 @@ from restores.backup_list import describe, listed
 from snapshots.models import Snapshot
 from snapshots.reports.recovery_readiness import readiness_of
 
-# Of these the Backups and the Activity page have more.
+# The Backups and Activity pages list more.
 LATEST_BACKUPS = 3
 LATEST_EVENTS = 6
 
@@ -59,7 +59,7 @@ class ProjectListView(PagedView):
 
 
 class ProjectView(ProjectPermissionMixin, TemplateView):
-    """A project at a glance; what concerns backups and money is for its owners."""
+    """A project's overview; only owners see backups and costs."""
 
     permission = Permission.VIEW_PROJECT
     template_name = "projects/project.html"
@@ -73,7 +73,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
         return {**context, **self._origin(), **self._money(now), **self._backups(now)}
 
     def _origin(self) -> dict[str, object]:
-        """Say whose backup the project was made of, and what happened to it lately."""
+        """Return the project's origin and its latest events."""
         overview = with_overview(Membership.objects.filter(pk=self.membership.pk)).first()
         hide_origins(self.account, [overview] if overview else [])
         events = events_for(self.account, events_of(self.project.pk)[:LATEST_EVENTS])
@@ -89,7 +89,7 @@ class ProjectView(ProjectPermissionMixin, TemplateView):
         return {"statement": statement(self.project.pk, now), "quote": current_quote()}
 
     def _backups(self, now: datetime) -> dict[str, object]:
-        """Describe the latest backups, as the Backups page does, and what is done with them."""
+        """Describe the latest backups, as the Backups page does, and their use."""
         project, account = self.project, self.account
         newest = Snapshot.objects.filter(project=project).newest_good()
         rows = describe(

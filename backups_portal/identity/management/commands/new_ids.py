@@ -1,4 +1,4 @@
-"""Look up what became of old ids and tokens."""
+"""The command that looks up the replacements of old ids and tokens."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -12,7 +12,7 @@ from backups_portal.projects.models import Project
 
 
 class Command(OperatorCommand):
-    """For the project that a restore made, or that a transfer moved data into."""
+    """Works on a project that a restore made, or that a transfer moved data into."""
 
     help = "Show which variable id or token of a project replaced an old one."
 
