@@ -1,7 +1,7 @@
-"""The Celery application of beat alone: `celery -A backups_portal.beat beat`.
+"""The Celery application for beat only: `celery -A backups_portal.beat beat`.
 
-Beat sends tasks by name. Without Django's models, the tasks and what these load, it takes half of
-the memory that a worker does before it works.
+Beat sends tasks by name. Without Django's models, the tasks and their imports it needs half the
+memory of an idle worker.
 """
 
 import os
@@ -16,12 +16,12 @@ from backups_portal.lib.startup import load_settings
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "backups_portal.settings")
 load_settings()
 
-# Without the fixup that loads all apps of Django.
+# Without Celery's Django fixup, which loads all apps.
 app = Celery("backups_portal", fixups=[])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 @setup_logging.connect
 def _set_up_logging(**_: object) -> None:
-    """Set up logging as Django does where its apps are loaded."""
+    """Set up logging as Django does when it loads its apps."""
     configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)

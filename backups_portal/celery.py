@@ -1,4 +1,4 @@
-"""The Celery application of workers, and of all that sends tasks; beat has one of its own."""
+"""The Celery application of workers and of code that sends tasks; see beat.py for beat's."""
 
 import gc
 import os
@@ -23,12 +23,12 @@ app = Celery("backups_portal")
 
 @setup_logging.connect
 def _keep_logging(**_: object) -> None:
-    """Keep Celery from setting up logging: Django has done it."""
+    """Keep Celery from setting up logging, as Django has done so."""
 
 
 @worker_before_create_process.connect
 def _share_memory(**_: object) -> None:
-    """Leave alone what a worker's processes share: looking through it would copy all of it."""
+    """Exempt memory that worker processes share from collection, which would copy it."""
     gc.collect()
     gc.freeze()
 
@@ -38,9 +38,8 @@ def _share_memory(**_: object) -> None:
 def _keep_connections(sender: Task, state: str | None = states.SUCCESS, **_: object) -> None:
     """Keep connections for the next task, as Django does for the next request.
 
-    Celery would open one for each task (`CELERY_DB_REUSE_MAX` in the settings), since a time limit
-    may interrupt a query and leave a connection that looks usable: so one that a failed task has
-    used is closed.
+    Celery would open one per task (`CELERY_DB_REUSE_MAX` in the settings). Connections of a failed
+    task are closed, since a time limit may interrupt a query and leave one that only looks usable.
     """
     if sender.request.is_eager:
         return

@@ -1,4 +1,4 @@
-"""Settings of Celery that no operator changes: queues, the tasks of each, and the schedule."""
+"""Celery settings that operators do not change: queues, task routes and the schedule."""
 
 import sys
 from datetime import timedelta
@@ -9,19 +9,19 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# In kB, of a process at its most. A large backup takes hundreds of megabytes, which Python keeps: a
-# process that had one is replaced when it has ended.
+# In kB, by a process's peak. A large backup takes hundreds of megabytes, which Python does not give
+# back, so its process is replaced after the task.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 300_000
-# Around so many tasks, by default each, Celery closes its connection to the portal's database:
-# celery.py does it instead, as CONN_MAX_AGE says.
+# Celery would close its connection to the portal's database after this many tasks, by default one:
+# celery.py does so instead, according to CONN_MAX_AGE.
 CELERY_DB_REUSE_MAX = sys.maxsize
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A worker lives on if Redis refuses a command, as one does that is out of memory.
+# Keeps workers alive if Redis refuses a command, such as when it is out of memory.
 CELERY_BROKER_CHANNEL_ERROR_RETRY = True
-# In seconds. Without them, whoever sends a message waits without end for a Redis that hangs.
+# In seconds. Without them, sending a message would wait forever for a Redis that hangs.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 5.0, "socket_connect_timeout": 5.0}
 CELERY_TIMEZONE = "UTC"
-# What is short and must not wait behind backups of hours: a worker with `-Q system` takes nothing
+# For short tasks that must not wait for hours of backups: a worker with `-Q system` takes nothing
 # else, one without -Q takes both.
 SYSTEM_QUEUE = "system"
 CELERY_TASK_DEFAULT_QUEUE = "celery"
@@ -29,7 +29,7 @@ CELERY_TASK_QUEUES = [
     Queue(name, Exchange(name), routing_key=name)
     for name in (CELERY_TASK_DEFAULT_QUEUE, SYSTEM_QUEUE)
 ]
-# By name, with the most seconds that each may take: none keeps the others waiting without end.
+# Time limits by task, in seconds, so that none blocks the others forever.
 SYSTEM_TASKS = {
     "backups_portal.ops.tasks.tick": 300,
     "backups_portal.ops.tasks.begin_sweep": 50,
@@ -42,7 +42,7 @@ SYSTEM_TASKS = {
     "backups_portal.accounts.tasks.send_notice": 50,
     "backups_portal.objectives.tasks.check_objectives": 300,
 }
-# The last that Celery has on Redis: no backup waits behind copies to a slow storage.
+# Celery's lowest priority on Redis, so that no backup waits for copies to a slow storage.
 LOWEST_PRIORITY = 9
 CELERY_TASK_ROUTES: dict[str, dict[str, str | int]] = {
     **{name: {"queue": SYSTEM_QUEUE} for name in SYSTEM_TASKS},
@@ -52,7 +52,7 @@ CELERY_TASK_ROUTES: dict[str, dict[str, str | int]] = {
     },
 }
 CELERY_BEAT_SCHEDULER = "backups_portal.lib.monotonic.SteadyScheduler"
-# Tasks of their own: a server that is away makes its caller wait.
+# Separate tasks, because an unreachable server makes its caller wait.
 EACH_MINUTE = {
     "tick": "tick",
     "servers": "look_at_servers",
@@ -73,7 +73,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 55},
     },
-    # What nothing happens to tell of: a backup that is missing, a restored project that runs on.
+    # For conditions without an event: a missing backup, a restored project that is still running.
     "watch": {
         "task": "backups_portal.notifications.tasks.watch",
         "schedule": timedelta(minutes=15),

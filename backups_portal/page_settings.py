@@ -1,9 +1,9 @@
-"""Settings that no operator changes: what requests pass through, and what pages may load."""
+"""Settings that operators do not change: middleware, and what pages may load."""
 
 from csp.constants import NONE, SELF
 from django_guid.integrations import CeleryIntegration
 
-# Log lines of a request, and the tasks that it sends, have its id or that of a proxy.
+# Log lines of a request, and of the tasks it sends, carry its id, or the one a proxy has set.
 DJANGO_GUID = {
     "GUID_HEADER_NAME": "X-Request-ID",
     "EXPOSE_HEADER": False,
@@ -35,9 +35,9 @@ MIDDLEWARE = [
     "backups_portal.ui.form_views.RefusedFormMiddleware",
 ]
 
-# In an address an id stands behind these names, and a token, which logs do not show, elsewhere.
+# Ids follow these names in addresses; a UUID elsewhere may be a token, which logs mask.
 NAMES_BEFORE_IDS = ("backups", "checks", "restores", "transfers")
-# Their views refuse large bodies themselves, in words for programs.
+# Their views refuse large bodies themselves, with answers for programs.
 NAMESPACES_WITH_OWN_BODY_LIMIT = ("portal-api",)
 
 FORM_RENDERER = "django.forms.renderers.Jinja2"

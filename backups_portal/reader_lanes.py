@@ -1,8 +1,8 @@
 """Lanes for requests that read backups, so that a crowd of them does not hold up other pages.
 
-Two hundred refusals by a view cost as much as two hundred pages, and whoever comes later waits
-behind them for a thread. The server's loop refuses them by their address alone: that says nothing
-of what there is, and to whom.
+Two hundred refusals by a view cost as much as two hundred pages, and later requests would queue for
+a thread after them. The server's loop refuses requests by address alone, which reveals nothing
+about what exists or who may see it.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ from backups_portal.lib.wsgi_bridge import Refusal
 from backups_portal.portal_api.problem_details import problem
 from snapshots.reports.device_reading import FILES, READERS
 
-# By the names of addresses.
+# By the name of the route.
 LANES = {
     "snapshot-device": READERS,
     "snapshot-device-variables": READERS,
@@ -25,13 +25,13 @@ LANES = {
     "portal-api:list_devices": READERS,
     "portal-api:list_records": READERS,
 }
-# All of them are below here, and few others.
+# All of these addresses, and few others, contain this.
 PLACE = "/backups/"
 FULL = "Others are looking into backups right now. Try again in {} seconds."
 
 
 def lane_of(path: str) -> tuple[Lane, "_Refused"] | None:
-    """Return the lane of a request, and what refuses it."""
+    """Return a request's lane, and the function that makes its refusal."""
     if PLACE not in path:
         return None
     try:
@@ -43,7 +43,7 @@ def lane_of(path: str) -> tuple[Lane, "_Refused"] | None:
 
 
 class _Refused:
-    """Makes the answer to a request for which there is no place."""
+    """Makes the answer to a request if its lane is full."""
 
     def __init__(self, bulkhead: Bulkhead, namespace: str) -> None:
         self._bulkhead, self._namespace = bulkhead, namespace

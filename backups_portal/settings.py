@@ -1,6 +1,6 @@
 """Every setting of the portal, read once and typed; nothing else reads the environment.
 
-What no operator changes is in celery_settings, page_settings and sign_in_settings.
+Settings that operators do not change are in celery_settings, page_settings and sign_in_settings.
 """
 
 import os
@@ -28,7 +28,7 @@ from backups_portal.sign_in_settings import *  # noqa: F403 - settings are names
 from backups_portal.sign_in_settings import SIGN_IN_APPS, shared_cache, single_sign_on_app
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-# A century: dates that far away still are dates.
+# A century, within which dates do not overflow.
 MOST_DAYS = 36_500
 MOST_HOURS = 24 * MOST_DAYS
 
@@ -59,7 +59,7 @@ ALLOWED_HOSTS = env.list(
 SECURE_COOKIES = env.bool("SECURE_COOKIES", default=True)
 
 INSTALLED_APPS = [
-    # In front of Django's: its changepassword is in the audit log.
+    # Before Django's auth, whose changepassword it replaces by one that is in the audit log.
     "backups_portal.accounts",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -86,7 +86,7 @@ INSTALLED_APPS = [
 ROOT_URLCONF = "backups_portal.urls"
 WSGI_APPLICATION = "backups_portal.wsgi.application"
 
-# Every page is Jinja's; Django's own language is there for the templates of other packages.
+# Every page uses Jinja; Django's own language is for the templates of other packages.
 CONTEXT_PROCESSORS = [
     "django.contrib.auth.context_processors.auth",
     "django.contrib.messages.context_processors.messages",
@@ -118,13 +118,13 @@ _DATABASE = env.address("DATABASE_URL", postgresql.django_database)
 DATABASES = {
     "default": {
         **_DATABASE,
-        # Settles each new session; see lib/pgsession.py.
+        # Applies our settings to each new session; see lib/pgsession.py.
         "ENGINE": "backups_portal.lib.postgresql",
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
     }
 }
-# Where new project databases are made when no server is registered yet.
+# Where project databases are made while no server is registered.
 PROJECT_DATABASE_URL = env.address(
     "PROJECT_DATABASE_URL", postgresql.normalized, default=env.str("DATABASE_URL")
 )
@@ -148,7 +148,7 @@ TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = env.str("STATIC_ROOT", default="") or str(BASE_DIR / "staticfiles")
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# Pages use no file that another package brings, and compressing those takes seconds of each start.
+# Pages use no static files of other packages, and compressing those takes seconds of each start.
 STATICFILES_FINDERS = ["django.contrib.staticfiles.finders.FileSystemFinder"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -159,24 +159,24 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = True
-# Pages name files with a hash; those without would be compressed as well.
+# Pages use hashed names; files without a hash would be compressed as well.
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=SECURE_COOKIES)
 SECURE_HSTS_SECONDS = env.int("SECURE_HSTS_SECONDS", default=31_536_000 if SECURE_COOKIES else 0)
-# The operator alone knows whether all hosts of the domain have TLS; browsers forget slowly.
+# Only the operator knows whether all hosts of the domain have TLS, and browsers remember it long.
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.bool("SECURE_HSTS_INCLUDE_SUBDOMAINS", default=False)
 SECURE_HSTS_PRELOAD = env.bool("SECURE_HSTS_PRELOAD", default=False)
 if SECURE_HSTS_PRELOAD and not SECURE_HSTS_INCLUDE_SUBDOMAINS:
     raise ImproperlyConfigured("SECURE_HSTS_PRELOAD=1 needs SECURE_HSTS_INCLUDE_SUBDOMAINS=1.")
-# Django's warnings that they are off.
+# Django warns if the last two are off.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 BEHIND_PROXY = env.bool("BEHIND_PROXY", default=False)
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# How many proxies append to X-Forwarded-For, the last at the portal's door; 0: none is believed.
+# How many proxies before the portal append to X-Forwarded-For; 0: the header is ignored.
 PROXY_HOPS = env.int("PROXY_HOPS", default=int(BEHIND_PROXY))
 
 env.required(
@@ -187,13 +187,13 @@ REDIS_URL = _REDIS.url
 CACHES = {"default": shared_cache(REDIS_URL)}
 CELERY_BROKER_URL = _REDIS.broker_url
 CELERY_BROKER_USE_SSL = _REDIS.broker_ssl
-# Without a sign of life for so long the pages say that the workers are offline.
+# After this long without a sign of life, pages say that the workers are offline.
 WORKERS_SILENT_AFTER = timedelta(minutes=2)
-# The same for the schedule's ticks and for probes of the storages, to /readyz and /metrics.
+# The same for the schedule's ticks and probes of the storages, in /readyz and /metrics.
 SIGNS_SILENT_AFTER = timedelta(minutes=5)
-# Touched by a worker, and by beat, every 20 seconds, for the health check of its container.
+# A file that workers and beat touch every 20 seconds, for their container's health check.
 LIVENESS_PATH = env.str("LIVENESS_PATH", default="")
-# The bearer token that opens /metrics. Empty: nothing does.
+# The bearer token of /metrics. Empty: nobody can read it.
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # file:///absolute/folder, or another URL that obstore understands.
@@ -202,17 +202,17 @@ SNAPSHOT_STORAGE = env.address(
     object_storage.normalized,
     default=(BASE_DIR / "var" / "snapshots").as_uri(),
 )
-# The key of a bucket, with which obstore does what it does by the process's environment.
+# The secret key of a bucket, which obstore reads from the process's environment.
 if bucket_secret := env.str("AWS_SECRET_ACCESS_KEY", default=""):
     os.environ["AWS_SECRET_ACCESS_KEY"] = bucket_secret
-# Where a copy of each snapshot goes, a URL with what opens it. Empty: there are no copies.
+# The storage for a copy of each snapshot, a URL with its keys. Empty: no copies.
 SNAPSHOT_COPY_STORAGE = checked(
     "SNAPSHOT_COPY_STORAGE",
     lambda url: object_storage.normalized(url) if url else "",
     env.str("SNAPSHOT_COPY_STORAGE", default=""),
 )
-# What snapshots are encrypted with: `id:64 hex digits`, the key in use first, after commas the ones
-# before it, and `plain` where objects from before the first key are read. Empty: not encrypted.
+# The keys of snapshots, comma-separated `id:64 hex digits`: the key in use, then earlier ones, and
+# `plain` to read objects from before the first key. Empty: not encrypted.
 SNAPSHOT_MASTER_KEYS = env.str("SNAPSHOT_MASTER_KEYS", default="")
 try:
     parse_master_keys(SNAPSHOT_MASTER_KEYS)
@@ -220,8 +220,8 @@ except ValueError as error:
     raise ImproperlyConfigured(f"SNAPSHOT_MASTER_KEYS: {error}.") from None
 SNAPSHOT_READERS = env.int("SNAPSHOT_READERS", default=0)  # 0: one per core
 RESTORE_LOADERS = env.int("RESTORE_LOADERS", default=0)  # 0: one per core
-# After so long a snapshot, restore, proof or CSV file is asked to end, and ended a minute later;
-# the database server ends a single statement of theirs by itself.
+# After this long a snapshot, restore, proof or CSV file is told to stop, and killed a minute later;
+# the database server itself cancels a single statement of theirs.
 TASK_LIMIT = timedelta(seconds=env.int("TASK_LIMIT_SECONDS", default=6 * 60 * 60, least=1))
 CELERY_TASK_ANNOTATIONS = {
     name: {
@@ -236,67 +236,67 @@ CELERY_TASK_ANNOTATIONS = {
         "backups_portal.transfers.tasks.run_csv",
     )
 } | {name: {"time_limit": seconds} for name, seconds in SYSTEM_TASKS.items()}
-# Within its lease (notifications/delivery.py), so that no two workers ever send the same one.
+# Shorter than its lease (notifications/delivery.py), so that no two workers send the same one.
 CELERY_TASK_ANNOTATIONS["backups_portal.notifications.tasks.deliver"] = {
     "soft_time_limit": 60,
     "time_limit": 90,
 }
-# Backups that fall due at once begin within so long, each project at its own moment of it.
+# Backups due at the same time are spread over this long, each project at its own offset.
 SNAPSHOT_SPREAD = timedelta(seconds=env.int("SNAPSHOT_SPREAD_SECONDS", default=0))
-# Proofs that wait or run at one time, beside the backups and restores of the same workers.
+# Proofs queued or running at a time, in addition to the workers' backups and restores.
 PROOFS_AT_ONCE = env.int("PROOFS_AT_ONCE", default=4)
 SNAPSHOT_FULL_EVERY = timedelta(
     days=env.int("SNAPSHOT_FULL_EVERY_DAYS", default=28, most=MOST_DAYS)
 )
-# After how many minutes a snapshot that failed is tried again, the first time, the second, …; on
-# the same local day only. Empty: a failure is final.
+# Minutes before each retry of a failed snapshot, on the same local day only. Empty: a failure is
+# final.
 SNAPSHOT_RETRY_MINUTES = env.list("SNAPSHOT_RETRY_MINUTES", cast=int, default=[5, 15, 45])
-# The same for restores and the faults that pass by themselves: a server or the storage was away.
+# The same for restores after transient faults, such as an unreachable server or storage.
 RESTORE_RETRY_MINUTES = env.list("RESTORE_RETRY_MINUTES", cast=int, default=[1, 5])
-# Restores that one owner may have under way; 0: any number.
+# Unfinished restores that one owner may have; 0: any number.
 RESTORES_AT_ONCE = env.int("RESTORES_AT_ONCE", default=20)
 ORPHAN_GRACE = timedelta(hours=env.int("ORPHAN_GRACE_HOURS", default=24, most=MOST_HOURS))
-# How many records a mutable device may hold, by the API and by transfers; 0: any number.
+# Records that the API and transfers may store in a mutable device; 0: any number.
 MUTABLE_DEVICE_ROWS = env.int("MUTABLE_DEVICE_ROWS", default=0)
-# Of one transaction: small enough to pause soon, large enough that a transaction costs nothing.
+# Rows per transaction: few enough to pause soon, many enough that the commit costs nothing.
 TRANSFER_BATCH_ROWS = env.int("TRANSFER_BATCH_ROWS", default=100_000, least=1)
 LEASE = timedelta(seconds=env.int("LEASE_SECONDS", default=60, least=1))
 DEFAULT_RETENTION_DAYS = 7
-# For how long a project that was shut down can be started again.
+# How long a project that was shut down can be started again.
 PROJECT_GRACE = timedelta(days=env.int("PROJECT_GRACE_DAYS", default=7, most=MOST_DAYS))
 
-# Where the portal itself is: links in messages begin with it.
+# The portal's own address, with which links in messages begin.
 _HOST = (ALLOWED_HOSTS or ["localhost"])[0].lstrip(".")
 if "*" in ALLOWED_HOSTS:
-    # Otherwise every visitor could say where links in messages lead.
+    # Otherwise every visitor could choose where links in messages lead.
     for name in ("PORTAL_URL", "MAIL_FROM"):
         env.required(name, "ALLOWED_HOSTS=* accepts every host and names none, so set this too.")
 PORTAL_URL = env.address("PORTAL_URL", website.base_url, default=f"https://{_HOST}")
-# The portal's own address needs no other trust, also where a proxy asks under another name.
+# Always trust the portal's own address, even if a proxy uses another host name.
 CSRF_TRUSTED_ORIGINS = [
     *env.list("CSRF_TRUSTED_ORIGINS", cast=website.origin, default=[]),
     website.origin_of(PORTAL_URL),
 ]
-# The one that messages name.
+# The host that messages name.
 HOST = urlsplit(PORTAL_URL).hostname or _HOST
 # The mail server, such as smtp+tls://user:password@mail.example.com:587; empty: no messages.
 vars().update(env.address("EMAIL_URL", mail_server.mail_settings))
 EMAIL_TIMEOUT = 20
 # Whether webhooks and heartbeats may reach loopback, private and link-local addresses.
 WEBHOOK_PRIVATE_ADDRESSES = env.bool("WEBHOOK_PRIVATE_ADDRESSES", default=False)
-# After how many minutes a notification is sent again that did not arrive.
+# Minutes before each retry of a notification that was not delivered.
 NOTIFICATION_RETRY_MINUTES = env.list(
     "NOTIFICATION_RETRY_MINUTES", cast=int, default=[1, 5, 30, 120]
 )
 DEFAULT_FROM_EMAIL = env.address("MAIL_FROM", mail_server.sender, default=f"backups-portal@{_HOST}")
 
-# Single sign-on by OpenID Connect: where the provider is. Empty: there is none.
+# The provider of single sign-on by OpenID Connect. Empty: no single sign-on.
 OIDC_PROVIDER_URL = checked(
     "OIDC_PROVIDER_URL",
     lambda url: website.base_url(url) if url else "",
     env.str("OIDC_PROVIDER_URL", default=""),
 )
-# What its button is called: “Continue with …”.
+# The name on its button: “Continue with …”.
 OIDC_NAME = env.str("OIDC_NAME", default="") or "single sign-on"
 OIDC_CLIENT_ID = env.str("OIDC_CLIENT_ID", default="")
 OIDC_CLIENT_SECRET = env.str("OIDC_CLIENT_SECRET", default="")
@@ -305,38 +305,38 @@ if OIDC_PROVIDER_URL and not (OIDC_CLIENT_ID and OIDC_CLIENT_SECRET):
         "OIDC_PROVIDER_URL needs OIDC_CLIENT_ID and OIDC_CLIENT_SECRET: register the portal with "
         "the provider, and write in what it gives you."
     )
-# The claim that has the e-mail of an account.
+# The claim that contains an account's e-mail.
 OIDC_EMAIL_CLAIM = env.str("OIDC_EMAIL_CLAIM", default="") or "email"
-# Whether those whom the provider knows and the portal does not get an account.
+# Whether people whom only the provider knows get an account.
 OIDC_CREATE_ACCOUNTS = env.bool("OIDC_CREATE_ACCOUNTS", default=False)
 SOCIALACCOUNT_PROVIDERS = single_sign_on_app(
     name=OIDC_NAME, url=OIDC_PROVIDER_URL, client_id=OIDC_CLIENT_ID, secret=OIDC_CLIENT_SECRET
 )
-# Whether people sign in with a password at all.
+# Whether people can sign in with a password.
 PASSWORD_SIGN_IN = env.bool("PASSWORD_SIGN_IN", default=True)
 if not (PASSWORD_SIGN_IN or OIDC_PROVIDER_URL):
     raise ImproperlyConfigured("PASSWORD_SIGN_IN=0 needs OIDC_PROVIDER_URL: nobody could sign in.")
 
-# The projects' API, which a process of its own serves: the base URL that clients are given.
+# The base URL of the projects' API, which a separate process serves.
 API_URL = env.address("API_URL", website.base_url, default="http://localhost:8001")
 API_MAX_BODY_BYTES = env.int("API_MAX_BODY_MB", default=64, least=1, most=100_000) * 1_000_000
-# Of each process, to the database of each project.
+# Per process and project database.
 API_CONNECTIONS_PER_PROJECT = env.int("API_CONNECTIONS_PER_PROJECT", default=4, least=1)
-# Of each process, to all projects together, when no request needs them.
+# Per process, to all projects together, while no request uses them.
 API_IDLE_CONNECTIONS = env.int("API_IDLE_CONNECTIONS", default=16)
 API_IDLE_SECONDS = env.int("API_IDLE_SECONDS", default=60)
 API_WAIT_SECONDS = 15.0
-# Of each token; 0: as many as come.
+# Per token; 0: unlimited.
 API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=0)
-# That the analyses of a project send, to one address each, in 24 hours; 0: none.
+# E-mails to one address each that a project's analyses may send in 24 hours; 0: none.
 API_EMAILS_PER_DAY = env.int("API_EMAILS_PER_DAY", default=100)
-# Clients that listen to events, in one process of the API.
+# Clients that listen to events, per process of the API.
 API_EVENT_STREAMS = env.int("API_EVENT_STREAMS", default=1000)
 
 # Requests that a process of the portal or the API works on at a time.
 REQUEST_THREADS = env.int("REQUEST_THREADS", default=8)
 
-# The portal's own API at /api/v1/: requests of each token; 0: as many as come.
+# Requests to the portal's own API at /api/v1/, per token; 0: unlimited.
 PORTAL_API_REQUESTS_PER_MINUTE = env.int("PORTAL_API_REQUESTS_PER_MINUTE", default=600)
 
 CURRENCY = env.str("CURRENCY", default="") or "USD"

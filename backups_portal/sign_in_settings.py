@@ -1,6 +1,6 @@
-"""Settings that no operator changes: how people sign in, most of them of django-allauth."""
+"""Settings of sign-in that operators do not change, most of them django-allauth's."""
 
-# Of allauth; what is ours is decided in backups_portal/accounts.
+# Apps of allauth; our own rules are in backups_portal/accounts.
 SIGN_IN_APPS = [
     "allauth.account",
     "allauth.mfa",
@@ -18,7 +18,7 @@ ACCOUNT_ADAPTER = "backups_portal.accounts.account_adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-# Operators, or a provider, vouch for an address; a new one is confirmed before it counts.
+# Operators or the provider vouch for the first address; a changed one must be confirmed.
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
@@ -40,8 +40,8 @@ ACCOUNT_FORMS = {
     "set_password": "backups_portal.accounts.forms.FirstPasswordForm",
     "add_email": "backups_portal.accounts.forms.NewEmailForm",
 }
-# Passwords are counted by accounts/sign_in_limits.py, so that nobody can lock others out, and codes
-# too, together with those at the projects' API. The limit of failed sign-ins is that of passkeys.
+# accounts/sign_in_limits.py limits passwords, so that nobody can lock others out, and codes,
+# together with those at the projects' API. `login_failed` is the limit of passkeys.
 ACCOUNT_RATE_LIMITS = {
     "login": None,
     "reauthenticate": None,
@@ -53,10 +53,10 @@ ACCOUNT_RATE_LIMITS = {
 MFA_ADAPTER = "backups_portal.accounts.second_factor.MfaAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-# Nobody makes an account for an address that is not theirs: sign-up is closed.
+# Safe, because sign-up is closed: nobody can make an account for another person's address.
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_TOTP_ISSUER = "Backups Portal"
-# A clock may be a step ahead or behind.
+# Clocks may be one step ahead or behind.
 MFA_TOTP_TOLERANCE = 1
 MFA_RECOVERY_CODE_DIGITS = 10
 MFA_RECOVERY_CODES_SHOW_ONCE = True
@@ -73,12 +73,12 @@ MFA_FORMS = {
 USERSESSIONS_ADAPTER = "backups_portal.accounts.account_adapter.SessionsAdapter"
 
 SOCIALACCOUNT_ADAPTER = "backups_portal.accounts.single_sign_on.SingleSignOnAdapter"
-# A verified address joins the account that has it, from then on by the provider's own id.
+# A verified address joins the account that has it; later sign-ins use the provider's id.
 SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
-# The id of the one provider, in the database and in its callback's address.
+# The id of the only provider, in the database and in the callback's address.
 PROVIDER = "oidc"
 
-# Sealed: they hold a secret that is being set up, and the state of a sign-in.
+# Encrypted: sessions hold new second-factor secrets and the state of sign-ins.
 SESSION_SERIALIZER = "backups_portal.lib.sealed_sessions.SealedSerializer"
 
 

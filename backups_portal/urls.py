@@ -9,7 +9,7 @@ from backups_portal.tagoio_api.reference_page import ProjectReferenceView
 from backups_portal.ui.favicon import favicon
 
 handler403 = refused
-# Of allauth's limits.
+# For allauth's limits.
 handler429 = too_many_requests
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -29,7 +29,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("backups_portal.notifications.urls")),
     path(
         "projects/<slug:slug>/api/reference/",
-        # It cannot change anything, so that it needs no form's token to answer 405.
+        # A read-only view can answer 405 without a CSRF token.
         csrf_exempt(ProjectReferenceView.as_view()),
         name="api-reference",
     ),
