@@ -1,7 +1,7 @@
 #!/bin/sh
-# Large objects are in no backup: keep projects from making them, which takes a superuser. Run once
-# by the PostgreSQL image, when its volume is empty, and by hand (.github/docs/operating.md) if an
-# older version has made databases already.
+# Keeps projects from making large objects, which no backup contains; this needs a superuser. Run by
+# the PostgreSQL image once, when its volume is empty, and by hand (.github/docs/operating.md) if an
+# older version has already made databases.
 set -eu
 base=backups_portal_base
 inside() { psql --username "${POSTGRES_USER:-postgres}" --quiet --set ON_ERROR_STOP=1 "$@"; }

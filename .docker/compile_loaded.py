@@ -1,6 +1,6 @@
-"""Compile what the portal loads, and nothing else: half of what packages bring is never loaded.
+"""Compile only the modules that the portal loads, half of those in its packages.
 
-Python keeps what it compiles, here and not in a container, whose file system is read-only.
+This happens in the image, because a container's file system is read-only.
 """
 
 import compileall
@@ -14,7 +14,7 @@ django.setup()
 for package in ("backups_portal", "snapshots", "restores"):
     for module in pkgutil.walk_packages(import_module(package).__path__, f"{package}."):
         import_module(module.name)
-# What these load depends on the command.
+# All of these packages, as the modules that they load depend on the command.
 packages = Path(django.__file__).parents[1]
 for package in ("celery", "kombu", "billiard", "gunicorn"):
     compileall.compile_dir(packages / package, quiet=2)

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes the secrets that docker-compose.yml mounts, one file each, in .secrets or the folder given.
-# What is there already stays as it is: run it again after an update that needs a new one.
+# Makes the secrets that docker-compose.yml mounts, one file each, in .secrets or the given folder.
+# Existing files are kept: run it again after an update that needs a new secret.
 set -eu
 folder=${1:-.secrets}
-# Nobody else enters the folder; the files are readable for the user that a container runs as.
+# Only the owner can enter the folder; the container's user can read the mounted files.
 umask 022
 mkdir -p "$folder"
 chmod 700 "$folder"
@@ -18,9 +18,9 @@ keep() {
 
 keep secret_key "$(hex 32)"
 keep installation_key "$(hex 32)"
-# Encrypts the backups. The next one goes in front, and a comma after it: see rotate_keys.
+# Encrypts the backups. Add a new key in front, followed by a comma: see rotate_keys.
 keep snapshot_master_keys "$(date -u +%Y-%m):$(hex 32)"
-# Where copies of the backups go, a URL with what opens it; a line break: nowhere.
+# The storage for copies of the backups, a URL with its keys; a line break means no copies.
 keep snapshot_copy_storage "
 "
 keep postgres_password "$(hex 24)"
@@ -28,10 +28,10 @@ keep database_password "$(hex 24)"
 keep redis_password "$(hex 24)"
 keep database_url "postgresql://backups_portal:$(cat "$folder/database_password")@postgres:5432/backups_portal"
 keep redis_url "redis://:$(cat "$folder/redis_password")@redis:6379/0"
-# Opens /metrics for Prometheus.
+# The token with which Prometheus reads /metrics.
 keep metrics_token "$(hex 24)"
 
-# What only some have: without a value, so that there is a file to mount. Write it in, and restart.
+# Optional secrets: empty files, as compose must mount something. Write the value in, and restart.
 may_stay_empty() {
     [ -e "$folder/$1" ] && return
     : >"$folder/$1"

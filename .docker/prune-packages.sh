@@ -1,6 +1,6 @@
 #!/bin/sh
-# Removes from the image's packages, in the folder given, what the portal never loads: two fifths of
-# them. What is not there any more in a new version is an error, so that the list stays true.
+# Removes files that the portal never loads, two fifths of the image's packages, from the given
+# folder. Fails if a new version lacks one of them, so that the list stays up to date.
 set -eu
 cd "$1"
 
@@ -11,21 +11,21 @@ drop() {
     rm -r "$@"
 }
 
-# Arrow's sources and headers; its remote calls, and its client of S3, where obstore is ours.
+# Arrow's sources and headers, its RPC framework and its S3 client; the portal uses obstore.
 drop pyarrow/include pyarrow/includes pyarrow/src pyarrow/tests pyarrow/*.pyx pyarrow/*.pxi
 drop pyarrow/*_flight* pyarrow/libarrow_s3.* pyarrow/_s3fs.*
-# A wheel has no links: there are three copies of these.
+# Wheels cannot contain links, so each of these libraries is there three times.
 for library in pyarrow/libarrow_python*.so.*.*.*; do
     for name in "${library%%.so.*}.so" "${library%.*.*}"; do
         ln -sf "$(basename "$library")" "$name"
     done
 done
-# Descriptions of Amazon's services: S3 alone is asked.
+# Descriptions of Amazon's services; the portal only uses S3.
 find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} +
-# Pages of Ninja's that the portal does not have, and what colours source code on a terminal.
+# Ninja's documentation pages, which the portal does not offer, and terminal syntax highlighting.
 drop ninja/static pygments
-# Translations: the portal speaks English (USE_I18N).
+# Translations; the portal is in English (USE_I18N).
 find django allauth -path '*/locale/*' -prune -type d ! -name en -exec rm -r {} +
 find numpy -depth -name tests -type d -exec rm -r {} +
-# Nothing is installed any more.
+# The image installs nothing further.
 drop pip pip-*.dist-info
