@@ -1,4 +1,4 @@
-/* Passkeys: what a form with data-passkey sends is made by the browser's authenticator. */
+/* Passkeys: fills forms with data-passkey with the answer of the browser's authenticator. */
 (() => {
   const knows = window.PublicKeyCredential?.parseRequestOptionsFromJSON;
 
@@ -31,9 +31,9 @@
   };
 
   const say = (form, text) => {
-    const said = form.querySelector("p.field-errors");
-    said.textContent = text;
-    said.hidden = !text;
+    const errors = form.querySelector("p.field-errors");
+    errors.textContent = text;
+    errors.hidden = !text;
   };
 
   for (const form of document.querySelectorAll("form[data-passkey]")) {

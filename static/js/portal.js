@@ -1,4 +1,4 @@
-/* Comfort only: every page works without this file. */
+/* Progressive enhancement: every page works without this file. */
 (() => {
   const openMenus = (root = document) => root.querySelectorAll("details.menu[open]");
 
@@ -14,13 +14,13 @@
     }
   });
 
-  // Whoever tabs out of a menu is done with it.
+  // Close a menu when the focus leaves it.
   document.addEventListener("focusout", (event) => {
     const menu = event.target.closest("details.menu[open]");
     if (menu && event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false;
   });
 
-  // A menu near the lower edge of the window opens upwards if there is room, and is scrolled to.
+  // Open a menu near the lower edge of the window upwards if there is room, and scroll to it.
   document.addEventListener("toggle", (event) => {
     const panel = event.target.matches?.("details.menu[open]") && event.target.querySelector(".menu-panel");
     if (!panel) return;
@@ -32,8 +32,8 @@
     panel.scrollIntoView({ block: "nearest" });
   }, true);
 
-  // A live refresh would close the menu under the pointer, and empty the field under the hands: it
-  // waits for the next turn, also where it was asked for before the menu was opened.
+  // Skip a live refresh that would close an open menu or clear a field in use, even if it was
+  // requested before the menu was opened. The next one follows.
   const waitWhileInUse = (event) => {
     const part = event.detail.ctx.request.method === "GET" && event.target;
     const isTyping = part && document.activeElement?.matches("input") && part.contains(document.activeElement);
@@ -42,7 +42,7 @@
   document.addEventListener("htmx:before:request", waitWhileInUse);
   document.addEventListener("htmx:before:swap", waitWhileInUse);
 
-  // A live part that gets no answer stays as it was: say that it is old, until the next answer.
+  // A live part without an answer keeps its content: warn that it is outdated until the next answer.
   const connection = document.getElementById("connection-lost");
   const tell = (text) => { if (connection && connection.textContent !== text) connection.textContent = text; };
   const lost = () => tell("Connection lost. What you see may be outdated. Reconnecting …");
@@ -52,7 +52,7 @@
     else lost();
   });
 
-  // A chart is one stop on the way through a page; arrow keys walk through its values.
+  // A chart is a single tab stop; arrow keys move through its values.
   const stops = (chart) => [...chart.querySelectorAll("a, [tabindex]")];
   const shorten = (chart) => {
     const all = stops(chart);
@@ -73,7 +73,7 @@
     shorten(chart);
   });
 
-  // A second click on a button whose form is under way does nothing.
+  // Ignore a second click while a form is being submitted.
   document.addEventListener("submit", (event) => {
     if (event.defaultPrevented || event.target.method !== "post") return;
     if (event.target.dataset.sent) event.preventDefault();
@@ -86,11 +86,11 @@
     const source = document.getElementById(button.dataset.copy);
     const label = button.querySelector("[data-copy-label]");
     try {
-      // Of a list, what is seen: an item to a line.
+      // The visible text, so that a list has one item per line.
       await navigator.clipboard.writeText(source.innerText.trim());
       label.textContent = "Copied";
     } catch {
-      // Browsers keep the clipboard from pages without TLS: mark the text for Ctrl-C.
+      // Browsers deny pages without TLS the clipboard: select the text for Ctrl-C.
       getSelection().selectAllChildren(source);
       label.textContent = "Press Ctrl-C";
     }
@@ -99,15 +99,15 @@
 
   document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) print(); });
 
-  // The page may come back from the browser's memory with its forms marked as sent.
+  // The browser may restore a page from its cache with forms still marked as sent.
   window.addEventListener("pageshow", () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
   });
 
-  // What was sent after the session had ended is in its form again after signing in, but for what
-  // is accepted by a tick, and for web addresses, which may hold a secret. Forms without the mark, as
-  // those with passwords, keep nothing. What a form had loaded is kept, too: by it the portal sees
-  // what others have changed meanwhile. Whoever signs in next with another account sees none of it.
+  // If the session had ended, refill the submitted form after signing in, except consent checkboxes
+  // and web addresses, which may contain a secret. Forms without data-keep, such as those with
+  // passwords, are not kept. A form's loaded values are kept, too, so that the portal can detect
+  // changes by others. The key has the account, so that nobody else sees the values.
   const KEPT = "form:";
   const HIDDEN = "[type=hidden]:not([name^=loaded])";
   const NOT_KEPT = `${HIDDEN}, [type=checkbox][required], [type=url]`;
@@ -122,8 +122,8 @@
   const isSignIn = (path) => path.startsWith("/sign-in/");
   const hasSignedIn = document.referrer && isSignIn(new URL(document.referrer).pathname);
   let waiting = [];
-  // A field that comes behind the page has a hidden one in its place until then, so that what asks
-  // for it says what was chosen.
+  // Until a deferred field is loaded, a hidden one takes its place, so that the request for the field
+  // includes the choice.
   const standIn = (form, name, value) => {
     const field = document.createElement("input");
     Object.assign(field, { type: "hidden", name, value });

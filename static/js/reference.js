@@ -1,4 +1,4 @@
-/* Comfort only: finds calls of an API as somebody types; without it the index leads to each kind. */
+/* Progressive enhancement: searches an API's calls while typing; the index works without it. */
 (() => {
   const input = document.getElementById("reference-sought");
   const found = document.getElementById("reference-found");
@@ -26,7 +26,7 @@
     found.textContent = words.length ? `${count || "No"} ${noun} found` : "";
   };
 
-  // An address may name a call, which is folded.
+  // Open the collapsed call that the address names.
   const unfold = () => {
     const call = document.getElementById(location.hash.slice(1));
     if (call?.matches(".call")) call.open = true;

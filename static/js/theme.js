@@ -1,4 +1,4 @@
-/* Runs before the first paint, so that a dark page never flashes white; tells the time zone. */
+/* Sets the theme before the first paint, so that a dark page never flashes white, and the time zone. */
 (() => {
   const root = document.documentElement;
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -24,7 +24,7 @@
     }
   };
 
-  // Pages come with the viewer's time zone in them, so that nothing moves once they are shown.
+  // The server renders pages in the viewer's time zone, so that nothing shifts once they are shown.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const secure = location.protocol === "https:" ? "; secure" : "";
   if (zone) document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax${secure}`;
