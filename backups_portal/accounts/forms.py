@@ -26,7 +26,7 @@ from backups_portal.accounts.lockout_page import locked_page
 from backups_portal.accounts.models import Account
 from backups_portal.accounts.password_reset import can_send
 from backups_portal.accounts.second_factor import NO_PASSKEY, WRONG_CODE
-from backups_portal.accounts.sign_in_limits import CODE, PASSKEY_TOLD, RESET, take_for, whose
+from backups_portal.accounts.sign_in_limits import CODE, PASSKEY_TOLD, RESET, attempts_key, take_for
 from backups_portal.accounts.tasks import send_reset_link
 from backups_portal.audit.recorder import record
 from backups_portal.lib.client_address import client_address, neighbourhood
@@ -240,7 +240,7 @@ class ForgottenForm(account.ResetPasswordForm):
         """Let a worker look up the account, as the time here would reveal it."""
         email = self.cleaned_data["email"]
         # A few per account an hour: a visitor who asks again already has a message.
-        if not RESET.take(whose(email)):
+        if not RESET.take(attempts_key(email)):
             record(action="account.link_wanted", actor=None, subject=email)
             try:
                 check_broker()

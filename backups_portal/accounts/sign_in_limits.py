@@ -30,7 +30,7 @@ RESET = Limit("reset", 3, 60 * 60)
 
 def take_sign_in(email: str) -> int:
     """Count a sign-in; return 0, or the seconds until the password may be checked."""
-    name, where = whose(email), neighbourhood(client_address())
+    name, where = attempts_key(email), neighbourhood(client_address())
     return (
         _take(SIGN_IN, f"{name} {where}", email)
         or _take(ADDRESS, where, email)
@@ -44,10 +44,10 @@ def forgive_sign_in(email: str) -> None:
 
     The address's own attempts still count, or an attacker could reset them with an account.
     """
-    SIGN_IN.forget(f"{whose(email)} {neighbourhood(client_address())}")
+    SIGN_IN.forget(f"{attempts_key(email)} {neighbourhood(client_address())}")
 
 
-def whose(email: str) -> str:
+def attempts_key(email: str) -> str:
     """Return the key that counts attempts for an e-mail, however it is spelt.
 
     The database matches accounts by upper case, which letters may share: a long s becomes an S.

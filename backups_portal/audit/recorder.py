@@ -68,7 +68,7 @@ def operator() -> str:
 
 
 @contextmanager
-def told_of(moment: datetime) -> Iterator[None]:
+def backdated_to(moment: datetime) -> Iterator[None]:
     """Date events in the block to another time, for seeded stories."""
     before = _moment.set(moment)
     try:

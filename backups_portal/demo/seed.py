@@ -11,7 +11,7 @@ import psycopg
 from django.utils import timezone
 
 from backups_portal.accounts.models import Account
-from backups_portal.audit.recorder import told_of
+from backups_portal.audit.recorder import backdated_to
 from backups_portal.billing.models import Charge
 from backups_portal.demo.demo_accounts import COLLABORATOR, OWNER, ensure_account
 from backups_portal.demo.errors import DemoError
@@ -79,7 +79,7 @@ def _ensure_project(
 ) -> Project:
     project = Project.objects.filter(name=name, created_by=owner).first()
     if project is None:
-        with told_of(founded):
+        with backdated_to(founded):
             project = create_project(name=name, owner=owner, settings=settings)
     if project.created_at > founded:
         date_back_project(project, founded)
@@ -152,7 +152,7 @@ def _take_daily_backups(fleet: Project, now: datetime) -> None:
                 # With the reading of that very moment, which arrives before the backup begins.
                 grow_fleet(connection, start=newest[0] + EVERY, end=due + ON_ITS_WAY)
         for snapshot_id in queue_due(due):
-            with told_of(due + TAKING):
+            with backdated_to(due + TAKING):
                 _take(snapshot_id)
 
 
