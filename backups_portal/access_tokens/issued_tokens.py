@@ -51,7 +51,7 @@ def tokens_of(account: Account) -> QuerySet[AccessToken]:
 def make_access_token(
     *, account: Account, name: str, scopes: Collection[str], expires_at: datetime | None
 ) -> NewAccessToken:
-    """Make a token, which acts for the account within its scopes.
+    """Make a token that acts for the account within its scopes.
 
     Raises:
         NameTakenError: the account already has a token of this name.

@@ -183,7 +183,7 @@ class AccountAdapter(DefaultAccountAdapter):
         try:
             super().send_mail(template_prefix, email, context)
         except OSError:
-            log.exception("the mail server takes no messages")
+            log.exception("the mail server did not accept the message")
             messages.error(self.request, "We can't send e-mail right now. Try again later.")
             raise ImmediateHttpResponse(redirect("account_email")) from None
 
@@ -253,7 +253,7 @@ def _notify(template_prefix: str, email: str, context: dict[str, Any]) -> None:
         check_broker()
         send_notice.delay(template_prefix, email, context)
     except OperationalError:
-        log.warning("the queue takes no messages: %s is sent at once", template_prefix)
+        log.warning("could not queue %s, so it is sent at once", template_prefix)
         # The task logs the error itself, and the change stands even if the message is not sent.
         with suppress(OSError):
             send_notice(template_prefix, email, context)

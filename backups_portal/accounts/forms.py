@@ -239,14 +239,14 @@ class ForgottenForm(account.ResetPasswordForm):
     def save(self, request: HttpRequest, **_: object) -> str:
         """Let a worker look up the account, as the time here would reveal it."""
         email = self.cleaned_data["email"]
-        # A few per account an hour: a visitor who asks again already has a message.
+        # A few per account and hour: a visitor who requests another already has a message.
         if not RESET.take(attempts_key(email)):
             record(action="account.link_wanted", actor=None, subject=email)
             try:
                 check_broker()
                 send_reset_link.delay(email)
             except OperationalError:
-                log.exception("the queue takes no messages")
+                log.exception("could not queue the password reset link")
                 self.add_error(None, "We can't send e-mail right now. Try again in a few minutes.")
                 page = {"form": self, "can_send": can_send}
                 status = HTTPStatus.SERVICE_UNAVAILABLE

@@ -29,7 +29,7 @@ class AccountManager(BaseUserManager["Account"]):
 
 
 class Account(AbstractBaseUser):
-    """A person who signs in with e-mail and password."""
+    """A person who can sign in."""
 
     email = models.EmailField("e-mail", max_length=254, unique=True)
     name = models.CharField(max_length=100, blank=True)

@@ -251,7 +251,7 @@ def _ask_provider(ask: Callable[..., Response], method: str, url: str, **options
 
 
 def _away(request: HttpRequest, error: Exception) -> HttpResponse:
-    log.warning("the provider of sign-ins does not answer", error=type(error).__name__)
+    log.warning("the single sign-on provider does not answer", error=type(error).__name__)
     other = "Sign in with your password" if settings.PASSWORD_SIGN_IN else "Use a passkey"
     messages.error(
         request,

@@ -36,9 +36,9 @@ def send_reset_link(self: Any, email: str) -> None:
     try:
         is_sent = send_link(email)
     except OSError as error:
-        log.exception("the mail server takes no messages")
+        log.exception("the mail server did not accept the message")
         raise self.retry(countdown=WAIT_SECONDS, exc=error) from error
-    log.info("link for a new password", sent=is_sent)
+    log.info("password reset link", sent=is_sent)
 
 
 @app.task(bind=True)
@@ -47,7 +47,7 @@ def send_notice(self: Any, template_prefix: str, email: str, context: dict[str, 
     try:
         get_adapter().render_mail(template_prefix, email, context).send()
     except OSError as error:
-        log.exception("the mail server takes no messages")
+        log.exception("the mail server did not accept the message")
         waits, tries = notice_waits(), self.request.retries
         seconds = 60 * waits[tries] if tries < len(waits) else None
         raise self.retry(countdown=seconds, max_retries=len(waits), exc=error) from error

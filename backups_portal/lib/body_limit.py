@@ -1,6 +1,6 @@
 """The size limit of request bodies, so that anonymous visitors cannot fill memory or disks.
 
-Checking the CSRF token reads the whole body, so this middleware comes first.
+Checking the CSRF token reads the whole body, so this middleware must come before it.
 """
 
 from collections.abc import Callable

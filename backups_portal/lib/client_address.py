@@ -106,6 +106,6 @@ def _tell_once() -> None:
     # Leave the header out: a visitor may have written it.
     log.warning(
         "X-Forwarded-For has no address where PROXY_HOPS=%s expects the proxy's: all visitors "
-        "count as one. Let the proxy append the address that it is asked from.",
+        "count as one. Let the proxy append the address of its client.",
         settings.PROXY_HOPS,
     )

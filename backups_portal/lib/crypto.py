@@ -41,7 +41,7 @@ class Keyring:
 
     @classmethod
     def from_hex(cls, text: str) -> "Keyring":
-        """Read the key from 64 hex digits; raises ValueError for other texts."""
+        """Parse the key from 64 hex digits; raise ValueError for other text."""
         return cls(bytes.fromhex(text))
 
     def digest(self, secret: str) -> bytes:

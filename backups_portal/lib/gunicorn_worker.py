@@ -49,7 +49,7 @@ class PunctualProtocol(ASGIProtocol):
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first request."""
+        """Start the timeout of the first request."""
         self._timer = self.worker.loop.call_later(HEAD_SECONDS, self._end, TOO_LATE)
         connection = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_USER_TIMEOUT") and connection.family != socket.AF_UNIX:

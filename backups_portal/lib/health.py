@@ -36,7 +36,7 @@ def health_paths(
     """
 
     def healthz(request: HttpRequest) -> HttpResponse:
-        # Load balancers restart a process that does not answer.
+        # For liveness probes: a process that does not answer should be restarted.
         return HttpResponse("ok", content_type="text/plain")
 
     def readyz(request: HttpRequest) -> JsonResponse:
@@ -86,6 +86,6 @@ def redis_answers() -> bool:
     try:
         redis_client(TASK_SECONDS).set(PROBE, 1, ex=timedelta(minutes=1))
     except RedisError as error:
-        log.error("Redis does not answer, or takes nothing", error=error)
+        log.error("Redis does not answer, or accepts no writes", error=error)
         return False
     return True

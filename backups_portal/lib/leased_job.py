@@ -308,7 +308,7 @@ class LeasedJob(Generic[RowT]):
                 self.give_up(error, **fields)
             else:
                 self.postpone(then, **fields)
-                log.info(f"{self.name} is tried again", at=then)
+                log.info(f"{self.name} will be retried", at=then)
 
 
 def back_off(minutes: Sequence[int], tries: int, now: datetime) -> datetime | None:

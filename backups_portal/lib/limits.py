@@ -69,7 +69,7 @@ def _ask(question: Callable[[MovingWindowRateLimiter], Result]) -> Result:
     try:
         return question(_shared(redis_client()))
     except RedisError:
-        log.exception("tries are counted in this process only, as Redis does not answer")
+        log.exception("Redis does not answer, so this process counts tries alone")
         return question(_own())
 
 

@@ -85,7 +85,7 @@ def note(sign: str) -> None:
     try:
         redis_client().set(_key(sign), timezone.now().isoformat())
     except RedisError:
-        log.warning("could not note that the %s works", sign, exc_info=True)
+        log.warning("could not record that the %s works", sign, exc_info=True)
 
 
 def forget(sign: str) -> None:
@@ -93,7 +93,7 @@ def forget(sign: str) -> None:
     try:
         redis_client().delete(_key(sign))
     except RedisError:
-        log.warning("could not forget the %s", sign, exc_info=True)
+        log.warning("could not delete the sign of the %s", sign, exc_info=True)
 
 
 def last_sign(sign: str) -> datetime | None:
@@ -138,7 +138,7 @@ def note_trouble(sign: str, lasting: timedelta) -> None:
     try:
         redis_client().set(f"{_key(sign)}:trouble", 1, ex=lasting)
     except RedisError:
-        log.warning("could not note that the %s do not work", sign, exc_info=True)
+        log.warning("could not record that the %s do not work", sign, exc_info=True)
 
 
 def is_in_trouble(sign: str) -> bool:

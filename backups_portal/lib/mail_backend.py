@@ -1,4 +1,4 @@
-"""Django's SMTP backend behind a circuit breaker."""
+"""Django's SMTP backend with a circuit breaker."""
 
 from collections.abc import Sequence
 from smtplib import SMTPNotSupportedError, SMTPRecipientsRefused, SMTPResponseException

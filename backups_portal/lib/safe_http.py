@@ -211,5 +211,5 @@ class _Stream(httpcore.NetworkStream):
 def _left(until: float) -> float:
     seconds = until - time.monotonic()
     if seconds <= 0:
-        raise httpcore.ReadTimeout("the whole time is over")
+        raise httpcore.ReadTimeout("the deadline has passed")
     return seconds

@@ -38,5 +38,5 @@ class SharedCache(RedisCache):
         try:
             return question(shared)
         except RedisError:
-            log.exception("this process remembers by itself, as Redis does not answer")
+            log.exception("Redis does not answer, so this process uses its own cache")
             return question(self._own)

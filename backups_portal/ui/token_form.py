@@ -45,6 +45,6 @@ class NewTokenForm(forms.Form):
         return name
 
     def expires_at(self) -> datetime | None:
-        """Return when the token stops working; None for never."""
+        """Return when the token expires; None for never."""
         days = self.cleaned_data["lifetime"]
         return timezone.now() + timedelta(days=int(days)) if days else None

@@ -66,7 +66,7 @@ def normalized(text: str) -> str:
 
 
 def parse(text: str) -> StorageAddress:
-    """Read the address of a storage.
+    """Parse the address of a storage.
 
     Raises:
         AddressError: the address is invalid or ambiguous.
