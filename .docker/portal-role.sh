@@ -2,7 +2,7 @@
 # Makes the portal's role and database; run by the PostgreSQL image once, when its volume is empty.
 set -eu
 password=$(cat /run/secrets/database_password)
-: "${password:?the password of the portal's role}"
+: "${password:?database_password is empty}"
 psql --username "$POSTGRES_USER" --set ON_ERROR_STOP=1 --set password="$password" <<'SQL'
 -- Not a superuser: the portal only needs to create databases and roles.
 CREATE ROLE backups_portal LOGIN CREATEDB CREATEROLE PASSWORD :'password';

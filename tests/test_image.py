@@ -61,3 +61,11 @@ def test_what_is_pruned_is_not_missed(tmp_path: Path) -> None:
     done = in_the_build(USE_ALL, PYTHONPATH=str(tmp_path), PYTHONDONTWRITEBYTECODE="1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().startswith(str(tmp_path))
+
+
+# PostgreSQL's image sources a script with bash if a copy has lost its mode, and runs it otherwise.
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("script", sorted(ROOT.glob(".docker/*.sh")), ids=lambda path: path.name)
+def test_its_scripts_are_read_by_either_shell(script: Path, shell: str) -> None:
+    read = subprocess.run([shell, "-n", script], capture_output=True, text=True, check=False)
+    assert (read.returncode, read.stderr) == (0, "")
