@@ -1,22 +1,22 @@
-"""Who gets which answer of the portal's API: every path, every method, every actor."""
+"""The portal API's expected answers: every path, every method, every actor."""
 
 from collections.abc import Mapping
 
 from tests.access.table import Answers, always
 
-# Beside the three of every table: nobody, an owner whose token has every scope but the one that is
-# needed, and the session of an owner without a token.
+# Besides the three actors of every table: an anonymous caller, an owner whose token has every scope
+# except the required one, and an owner's session without a token.
 ACTORS = ("owner", "collaborator", "stranger", "anonymous", "unscoped", "session")
 
 
 def operations(
     statuses: Mapping[str, int], *, collaborator: int | None = None, stranger: int | None = None
 ) -> dict[str, Answers]:
-    """The answers of a path; 405 to every other method, whoever asks.
+    """Return the answers of a path; other methods get 405 from every actor.
 
     Args:
-        statuses: What owners get, by method.
-        collaborator, stranger: What these get of each of them; None: the same.
+        statuses: The owner's answers, by method.
+        collaborator, stranger: Their answer to each of these methods; None: the owner's.
     """
     found = {**statuses, **({"HEAD": statuses["GET"]} if "GET" in statuses else {})}
 
@@ -35,24 +35,24 @@ def operations(
 
 
 def everyone(**statuses: int) -> dict[str, Answers]:
-    """A path about the account itself."""
+    """Return the answers of a path about the account itself."""
     return operations(statuses)
 
 
 def members(**statuses: int) -> dict[str, Answers]:
-    """A path of a project that collaborators may see."""
+    """Return the answers of a project path that collaborators may read."""
     return operations(statuses, stranger=404)
 
 
 def owners(**statuses: int) -> dict[str, Answers]:
-    """A path of a project for its owners alone."""
+    """Return the answers of a project path that only owners may use."""
     return operations(statuses, collaborator=403, stranger=404)
 
 
 BACKUP = "/api/v1/projects/{slug}/backups/{backup_id}"
 TRANSFER = "/api/v1/transfers/{transfer_id}"
-# The same world as that of the pages: the snapshot's objects are not in storage, its restore has
-# failed, and the transfer is being undone, so that nothing can be asked of it.
+# The same world as that of the pages: the snapshot's objects are missing from storage, its restore
+# has failed, and the transfer is being undone, so that every request to it conflicts.
 API_TABLE: dict[str, dict[str, Answers]] = {
     "/api/v1/projects": everyone(GET=200),
     "/api/v1/projects/{slug}": members(GET=200),
@@ -61,12 +61,12 @@ API_TABLE: dict[str, dict[str, Answers]] = {
     "/api/v1/projects/{slug}/objectives": owners(GET=200, PATCH=200),
     "/api/v1/projects/{slug}/checks": owners(GET=200, POST=201),
     "/api/v1/projects/{slug}/checks/{check_id}": owners(DELETE=204),
-    # No method makes one.
+    # No method of the API creates a backup.
     "/api/v1/projects/{slug}/backups": owners(GET=200),
     BACKUP: owners(GET=200),
     f"{BACKUP}/quote": owners(GET=200),
     f"{BACKUP}/hold": owners(PUT=200, DELETE=204),
-    # What is in storage of it cannot be read.
+    # The snapshot's objects are missing from storage.
     f"{BACKUP}/devices": owners(GET=409),
     f"{BACKUP}/devices/{{device_id}}/records": owners(GET=409),
     f"{BACKUP}/restores": owners(POST=409),

@@ -1,4 +1,4 @@
-"""Who gets which answer: every URL, every method, every actor; all are sent valid forms."""
+"""The pages' expected answers: every URL, every method, every actor; all forms are valid."""
 
 from collections.abc import Mapping
 
@@ -9,24 +9,24 @@ Answers = Mapping[str, int]
 
 
 def always(status: int) -> dict[str, int]:
-    """One answer to every method."""
+    """Return one answer for every method."""
     return dict.fromkeys(METHODS, status)
 
 
 def only(**statuses: int) -> dict[str, int]:
-    """These methods, and 405 to the others."""
+    """Return the answers of these methods, and 405 for the others."""
     return {**always(405), **statuses}
 
 
 def reads(**others: int) -> dict[str, int]:
-    """A page to be read; `others` are methods that it answers besides."""
+    """Return the answers of a readable page; `others` are additional methods."""
     return only(GET=200, HEAD=200, **others)
 
 
 def row(
     *, owner: Answers, collaborator: Answers, stranger: Answers, anonymous: Answers
 ) -> dict[str, Answers]:
-    """The answers of one URL."""
+    """Return the answers of one URL."""
     return {
         "owner": owner,
         "collaborator": collaborator,
@@ -36,17 +36,17 @@ def row(
 
 
 def everybody(answers: Answers) -> dict[str, Answers]:
-    """A URL that does not ask who somebody is."""
+    """Return the answers of a URL that is the same for everybody."""
     return row(owner=answers, collaborator=answers, stranger=answers, anonymous=answers)
 
 
 def signed_in(answers: Answers) -> dict[str, Answers]:
-    """A URL of the account itself; others are sent to sign in."""
+    """Return the answers of an account URL; anonymous visitors are sent to sign in."""
     return {**everybody(answers), "anonymous": always(302)}
 
 
 def members(answers: Answers, collaborator: Answers | None = None) -> dict[str, Answers]:
-    """A URL of a project that collaborators may see."""
+    """Return the answers of a project URL that collaborators may read."""
     return row(
         owner=answers,
         collaborator=collaborator or answers,
@@ -56,38 +56,38 @@ def members(answers: Answers, collaborator: Answers | None = None) -> dict[str, 
 
 
 def owners(answers: Answers) -> dict[str, Answers]:
-    """A URL of a project for its owners alone, whatever the method."""
+    """Return the answers of a project URL that only owners may use."""
     return members(answers, collaborator=always(403))
 
 
-# The project has a stored snapshot, whose objects are not in storage, and a failed restore of it:
-# asking for one, or for another try, is a conflict.
+# The project has a stored snapshot whose objects are missing from storage, and a failed restore of
+# it: requesting or retrying a restore is a conflict.
 TABLE: dict[str, dict[str, Answers]] = {
     "healthz": everybody(reads()),
     "favicon": everybody(reads()),
     "readyz": everybody(reads()),
-    # Without its token it is not there.
+    # Without its token the endpoint is hidden.
     "metrics": everybody(only(GET=404, HEAD=404)),
-    # Who is signed in already is sent on.
+    # Visitors who are already signed in are redirected.
     "account_login": {
         **everybody(always(302)),
         "anonymous": reads(POST=302),
     },
     "account_logout": everybody(only(POST=302)),
-    # A password was given, and no code is awaited: back to the beginning.
+    # No sign-in is waiting for a code, so it starts over.
     "mfa_authenticate": everybody(always(302)),
     "mfa_login_webauthn": {
         **everybody(always(302)),
         "anonymous": only(GET=302, HEAD=302, POST=302, PUT=302, OPTIONS=200),
     },
-    # There is no provider.
+    # No identity provider is configured.
     **{
         name: everybody(only(GET=404, HEAD=404))
         for name in ("single-sign-on", "single-sign-on-callback")
     },
     "account_reset_password": everybody(reads(POST=400)),
     "account_reset_password_done": everybody(reads(OPTIONS=200)),
-    # Without a link there is nothing to set.
+    # Without a valid link no password can be set.
     **{
         name: everybody(always(410)) for name in ("account_reset_password_from_key", "new-password")
     },
@@ -103,7 +103,7 @@ TABLE: dict[str, dict[str, Answers]] = {
             "mfa_add_webauthn",
         )
     },
-    # Everybody has a password, and nobody a second factor.
+    # Every account here has a password, and none has a second factor.
     "account_set_password": signed_in(always(302)),
     "mfa_reauthenticate": signed_in(always(302)),
     "mfa_reauthenticate_webauthn": signed_in(always(302)),
@@ -128,7 +128,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     "members": owners(reads(POST=302, OPTIONS=200)),
     "member-remove": owners(only(POST=302, OPTIONS=200)),
     "invitation-withdraw": owners(only(POST=302, OPTIONS=200)),
-    # Somebody else was invited, of whom nobody here learns.
+    # The invitation is for another address, and the answer must not reveal that it exists.
     **{
         f"invitation-{verb}": signed_in(only(POST=404, OPTIONS=200))
         for verb in ("accept", "decline")
@@ -136,10 +136,10 @@ TABLE: dict[str, dict[str, Answers]] = {
     "activity": owners(reads(OPTIONS=200)),
     "activity-csv": owners(reads(OPTIONS=200)),
     **{name: owners(reads()) for name in ("evidence", "evidence-json", "evidence-key")},
-    # A webhook that is new shows its secret; there is none to make a new secret for.
+    # A new webhook shows its secret once; there is no webhook whose secret could be replaced.
     "notifications": owners(reads(POST=200, OPTIONS=200)),
     "notifications-secret": owners(only(POST=409, OPTIONS=200)),
-    # Nobody has signed this link.
+    # The link lacks a valid signature.
     "digest-off": everybody(only(GET=404, HEAD=404, POST=404)),
     "notifications-test": owners(only(POST=302, OPTIONS=200)),
     # The world's main database does not answer.
@@ -158,7 +158,7 @@ TABLE: dict[str, dict[str, Answers]] = {
     "backups-check-remove": owners(only(POST=302)),
     "snapshot": owners(reads()),
     "snapshot-devices": owners(reads()),
-    # What is in storage of the snapshot cannot be read.
+    # The snapshot's objects are missing from storage.
     "snapshot-device": owners(reads()),
     "snapshot-device-variables": owners(reads()),
     "snapshot-device-chart": owners(reads()),
@@ -174,9 +174,9 @@ TABLE: dict[str, dict[str, Answers]] = {
     "restore": owners(reads()),
     "restore-status": owners(reads()),
     "restore-retry": owners(only(POST=409)),
-    # It has made no project to move anything from.
+    # The failed restore has made no project to move data from.
     "restore-move-back": owners(only(POST=409)),
-    # The transfer is being undone, so that nothing can be asked of it.
+    # The transfer is being undone, so that every request to it conflicts.
     "transfers": owners(reads(POST=302)),
     "transfer": owners(reads()),
     "transfer-status": owners(reads()),
@@ -184,13 +184,13 @@ TABLE: dict[str, dict[str, Answers]] = {
     "data": owners(reads(POST=400)),
     "data-export": owners(only(GET=503, HEAD=200)),
     "ids": owners(reads(POST=400)),
-    # The list comes behind the page.
+    # The page loads the list afterwards.
     "tokens": owners(reads(POST=503)),
     "tokens-csv": owners(only(GET=503, HEAD=200)),
     "ids-variables": owners(reads()),
     "transfer-report-json": owners(reads()),
     "transfer-report-csv": owners(reads()),
     **{f"transfer-{verb}": owners(only(POST=409)) for verb in ("start", "plan", "pause", "cancel")},
-    # It is being undone already: a second press is no mistake.
+    # It is being undone already, and a second click is not an error.
     "transfer-undo": owners(only(POST=302)),
 }

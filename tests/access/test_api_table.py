@@ -1,4 +1,4 @@
-"""The API's table of answers holds, names every path, and a refusal changes nothing."""
+"""The API's table of answers is complete and true, and a refusal changes nothing."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.tallies import tally
 
 pytestmark = pytest.mark.django_db
 CONVERTER = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
-# Of the description itself, and of addresses that nothing has.
+# The API's own description, and addresses that do not exist.
 WITHOUT_TOKEN = {"openapi-json", "api-root", "nothing-here"}
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "settings"): {"backup_time": "04:30", "retention_days": 3},
@@ -35,12 +35,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 
 @cache
 def paths() -> dict[str, dict[str, Any]]:
-    """Every path of the description, with its operations."""
+    """Return every path of the API description with its operations."""
     return dict(api.get_openapi_schema()["paths"])
 
 
 def resolver() -> URLResolver:
-    """The addresses of the API."""
+    """Return the URL resolver of the API."""
     prefixes = [
         entry
         for entry in get_resolver().url_patterns
@@ -55,7 +55,7 @@ def resolver() -> URLResolver:
 
 
 class ApiWorld(World):
-    """The world of the pages, asked by programs."""
+    """The world of the pages, called through the API."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class ApiWorld(World):
         }
 
     def path(self, template: str, **changes: Any) -> str:
-        """An address of this world's project, backup, restore or transfer."""
+        """Return the address of this world's project, backup, restore or transfer."""
         ids = {
             "slug": self.project.slug,
             "backup_id": self.snapshot.pk,
@@ -79,7 +79,7 @@ class ApiWorld(World):
         return template.format(**ids)
 
     def token(self, actor: str, method: str, template: str) -> str | None:
-        """What an actor sends with a request."""
+        """Return the token that an actor sends with a request."""
         if actor == "unscoped":
             return factories.make_token(self.accounts["owner"], *other_scopes(method, template))
         return self.tokens.get(actor)
@@ -87,7 +87,7 @@ class ApiWorld(World):
     def call(
         self, actor: str, method: str, template: str, query: str = "", **changes: Any
     ) -> HttpResponse:
-        """One request of an actor, with a body that is good where one is needed."""
+        """Send one request as an actor, with a valid body if the operation takes one."""
         self.client.cookies.clear()
         if actor == "session":
             self.client.force_login(self.accounts["owner"])
@@ -106,20 +106,20 @@ class ApiWorld(World):
 
 
 def needed(method: str, template: str) -> Scope | None:
-    """The scope of an operation; None where there is none."""
+    """Return the scope that an operation requires, if any."""
     found = paths()[template].get("get" if method == "HEAD" else method.lower())
     return Scope(found["security"][0]["AccessToken"][0]) if found else None
 
 
 def other_scopes(method: str, template: str) -> list[str]:
-    """Every scope that is not enough for an operation."""
+    """Return every scope that does not suffice for an operation."""
     scope = needed(method, template)
     return [one for one in Scope.values if scope is None or not allows([one], scope)]
 
 
 @pytest.fixture
 def world(storage_url: str) -> ApiWorld:
-    # The right storage, which lacks the backups of this world.
+    # The right storage, which lacks this world's backups.
     open_storage(storage_url).put_new(MARKER, b"")
     return ApiWorld()
 
@@ -148,7 +148,7 @@ def test_rows_are_complete(subtests: pytest.Subtests) -> None:
 
 
 def answers(world: ApiWorld, actor: str, template: str) -> dict[str, int]:
-    """The statuses that an actor gets of a path, by method; each answer is well formed."""
+    """Return an actor's statuses for a path by method; every answer must be well formed."""
     given = {}
     for method in METHODS:
         response = world.call(actor, method, template)

@@ -1,4 +1,4 @@
-"""No page, export, API or message tells an owner the name of a project that is not theirs."""
+"""No page, export, API or message reveals the name of another owner's project."""
 
 import json
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ from tests.access.test_api_table import paths
 from tests.access.test_table import patterns
 
 pytestmark = pytest.mark.django_db
-# Of projects that only Anna may enter; one that is being made, and one that never was.
+# Projects that only Anna may enter; one is still being made, and one was never finished.
 FOREIGN = ("Zebra Vault", "Quagga Store", "Okapi Pen", "Tapir Barn", "Lemur Lodge")
 VAULT, STORE, PEN, BARN, LODGE = FOREIGN
 
 
 class World:
-    """Anna and Ben own the Cold Chain; Anna has moved and restored into projects of her own."""
+    """Anna and Ben own the Cold Chain; Anna has moved and restored into her own projects."""
 
     def __init__(self) -> None:
         self.anna = factories.make_account("anna@example.com")
@@ -48,7 +48,7 @@ class World:
         self.store = make(owner=self.anna, name=STORE, slug="store")
         self.lodge = make(owner=self.anna, name=LODGE, slug="lodge", state=Project.State.REMOVED)
         self.lodge.memberships.all().delete()
-        # Ben's, out of a backup of Anna's vault.
+        # Ben owns this project, restored from a backup of Anna's vault.
         self.copy = make(owner=self.ben, name="Copy of a vault", slug="copy")
         factories.make_membership(self.shared, self.ben, Membership.Role.OWNER)
         self.snapshot = factories.make_snapshot(self.shared)
@@ -88,11 +88,11 @@ class World:
         self.happen()
 
     def restore(self, **fields: Any) -> Restore:
-        """One of the shared project's backup, for Anna."""
+        """Make a restore of the shared project's backup for Anna."""
         return factories.make_restore(self.snapshot, requested_by=self.anna, **fields)
 
     def happen(self) -> None:
-        """Everything is in the audit log, as the services write it."""
+        """Record every event in the audit log as the services do."""
         for restore in self.restores:
             for verb in ("requested", "completed", "failed", "postponed"):
                 record(
@@ -121,7 +121,7 @@ def world(storage_url: str) -> World:
 
 def text_of(response: HttpResponse) -> str:
     parts, read = response.streaming_content if response.streaming else [response.content], b""
-    # No backup here is in any storage.
+    # These backups' objects are missing from storage.
     with suppress(EngineError):
         for part in parts:
             read += part
@@ -129,7 +129,7 @@ def text_of(response: HttpResponse) -> str:
 
 
 def addresses(world: World) -> Iterator[str]:
-    """Every address of the portal that names a project, a backup, a restore or a transfer."""
+    """Yield every portal address that names a project, backup, restore or transfer."""
     known: dict[str, list[Any]] = {
         "slug": [world.shared.slug, world.copy.slug],
         "snapshot": [world.snapshot.pk],
@@ -172,7 +172,7 @@ def test_no_page_and_no_export_names_them(world: World) -> None:
 
 
 def test_they_are_named_to_who_may_enter_them(world: World) -> None:
-    """Or the test above would hold for a portal that names nothing at all."""
+    """Without this the test above would also pass for a portal that shows no names at all."""
     client = Client()
     client.force_login(world.anna)
     pages = " ".join(text_of(client.get(address)) for address in addresses(world))
@@ -229,7 +229,7 @@ def test_no_message_names_them(
     written = " ".join(mail.subject + mail.body for mail in mailoutbox)
     assert len(letters) == len(mailoutbox) > 3
     assert found_in(written) == ([] if who == "ben" else [STORE, PEN, BARN])
-    # A webhook is every owner's.
+    # Every owner's webhook receives these messages.
     hooks = list(Delivery.objects.filter(channel="webhook").values_list("message", flat=True))
     assert len(hooks) > 3
     assert found_in(json.dumps(hooks, ensure_ascii=False)) == []

@@ -1,4 +1,4 @@
-"""The table of answers holds, names every URL, and a refusal changes nothing."""
+"""The table of answers is complete and true, and a refusal changes nothing."""
 
 import uuid
 from collections.abc import Iterator
@@ -53,7 +53,7 @@ GUARDED: tuple[type[Model], ...] = (
 
 
 def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
-    """Every pattern of the portal, however deep it is included."""
+    """Yield every URL pattern of the portal, however deeply it is included."""
     for entry in (resolver or get_resolver()).url_patterns:
         if isinstance(entry, URLResolver):
             # The portal's API has a table of its own.
@@ -65,7 +65,7 @@ def patterns(resolver: URLResolver | None = None) -> Iterator[URLPattern]:
 
 @cache
 def pattern_of(name: str) -> URLPattern:
-    """The only pattern of this name."""
+    """Return the only pattern with this name."""
     (found,) = (pattern for pattern in patterns() if pattern.name == name)
     return found
 
@@ -107,7 +107,7 @@ class World:
         self.elsewhere = factories.make_project_row(owner=self.accounts["stranger"])
 
     def url(self, name: str, **changes: Any) -> str:
-        """The address of this world's project, snapshot or restore."""
+        """Return the address of this world's project, snapshot or restore."""
         ids = {
             "slug": self.project.slug,
             "snapshot": self.snapshot.pk,
@@ -130,7 +130,7 @@ class World:
         return reverse(name, kwargs={key: ids[key] for key in names})
 
     def form(self, name: str) -> dict[str, Any]:
-        """What a valid form of this URL would send."""
+        """Return a valid form for this URL."""
         return {
             "account_login": {
                 "username": self.accounts["stranger"].email,
@@ -164,13 +164,13 @@ class World:
         }.get(name, {})
 
     def ask(self, actor: str, method: str, name: str, **changes: Any) -> Any:
-        """One request in a session of its own."""
-        # Another client would have to load all middleware again.
+        """Send one request in a new session."""
+        # A new client would have to load all middleware again.
         self.client.cookies.clear()
         return self.ask_again(actor, method, name, **changes)
 
     def ask_again(self, actor: str, method: str, name: str, **changes: Any) -> Any:
-        """One more request in the actor's session, or in a new one where that has ended."""
+        """Send another request in the actor's session, or in a new one if that has ended."""
         account, session = self.accounts[actor], self.client.cookies.get("sessionid")
         if account and not (session and session.value):
             self.enter(actor)
@@ -179,17 +179,17 @@ class World:
         return self.client.generic(method, self.url(name, **changes))
 
     def enter(self, actor: str) -> None:
-        """Give the actor a session that `ask_again` goes on with."""
+        """Give the actor a session for `ask_again`."""
         self.client.cookies.clear()
         if account := self.accounts[actor]:
             self.client.force_login(account)
-            # Pages that change how somebody signs in ask for it.
+            # Pages that change sign-in methods require a recent password.
             form = {"password": factories.PASSWORD}
             self.client.post("/account/password-again/", form)
 
     @contextmanager
     def undone(self) -> Iterator[None]:
-        """Requests after which the world, the session and the limits are as they were."""
+        """Restore the world, the session and the limits after the requests in the context."""
         cookies, before = deepcopy(self.client.cookies), transaction.savepoint()
         try:
             fresh = f"test:{uuid.uuid4()}"
@@ -205,15 +205,15 @@ class World:
 
 @pytest.fixture
 def world(storage_url: str, settings: Settings) -> World:
-    # Nothing runs beside these tests, which may take longer than monitoring waits.
+    # No worker runs during these tests, which may outlast monitoring's patience.
     settings.SIGNS_SILENT_AFTER = timedelta(days=365)
-    # The right storage, which lacks the backups of this world.
+    # The right storage, which lacks this world's backups.
     open_storage(storage_url).put_new(MARKER, b"")
     return World()
 
 
 def state() -> dict[str, str]:
-    """A digest of all rows that a request must not have changed, by table."""
+    """Return a digest of the rows that a refused request must not change, by table."""
     tables = [model._meta.db_table for model in GUARDED]
     digests = (
         f"(SELECT md5(string_agg(one::text, ' ' ORDER BY one::text)) FROM {table} one)"
@@ -240,7 +240,8 @@ def test_rows_are_complete(subtests: pytest.Subtests) -> None:
 def test_answers_hold_and_refusals_change_nothing(
     world: World, actor: str, subtests: pytest.Subtests
 ) -> None:
-    # Making a session takes as long as the answer; nobody stays nobody, also after signing in.
+    # Making a session takes as long as the answer, so actors reuse theirs. Anonymous visitors stay
+    # without one, even after a sign-in.
     ask = world.ask if actor == "anonymous" else world.ask_again
     world.enter(actor)
     before = state()
@@ -253,7 +254,7 @@ def test_answers_hold_and_refusals_change_nothing(
 
 
 def test_who_asks_what_an_address_has_exports_nothing(world: World) -> None:
-    """A link preview, a proxy or a crawler asks with HEAD."""
+    """Link previews, proxies and crawlers send HEAD, which must not record an export."""
     for name in TABLE:
         before = AuditEvent.objects.count()
         response = world.ask_again("owner", "HEAD", name)
@@ -309,7 +310,7 @@ def test_an_id_that_nothing_has(world: World, subtests: pytest.Subtests) -> None
 
 @pytest.fixture
 def strict(world: World) -> Client:
-    """The owner's client, which sends no form token to servers that ask for one."""
+    """Return an owner's client that lacks the form token on a server that checks it."""
     client = Client(enforce_csrf_checks=True)
     client.force_login(world.accounts["owner"])
     return client

@@ -1,4 +1,4 @@
-"""Every page of a project opens whose time zone is not known any more, and says so."""
+"""Every page of a project whose time zone was withdrawn still opens and says so."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ TITLE = "The time zone Asia/Hanoi no longer exists"
 
 @pytest.fixture(autouse=True)
 def _given_up(world: World) -> None:
-    """A zone that some machines know, and tzdata has not."""
+    """Set a zone that some systems still know and tzdata does not."""
     MainDatabase.objects.update(backup_time_zone="Asia/Hanoi")
 
 
@@ -25,7 +25,7 @@ def test_every_page_answers_as_ever(world: World, method: str) -> None:
     given = {}
     world.enter("owner")
     for name in TABLE:
-        # Each in the same world, and none for the second time.
+        # Undo each request, so that every page is answered in the same state.
         with world.undone():
             given[name] = world.ask_again("owner", method, name).status_code
     assert given == {name: row["owner"][method] for name, row in TABLE.items()}
@@ -61,8 +61,8 @@ def test_a_viewer_with_such_a_zone_sees_the_projects_clocks(world: World, zone: 
 
 @pytest.fixture
 def _at_once() -> Iterator[None]:
-    """What is sent to the workers is done where it is sent."""
-    # Where no test has imported them before.
+    """Run tasks at once instead of sending them to a worker."""
+    # No other test may have imported the task modules yet.
     app.loader.import_default_modules()
     app.conf.task_always_eager = True
     yield

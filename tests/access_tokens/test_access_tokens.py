@@ -1,4 +1,4 @@
-"""The pages of API tokens: made with the password, shown once, revoked."""
+"""The pages of API tokens: created with the password, shown once, revoked."""
 
 import re
 from datetime import timedelta
@@ -30,7 +30,7 @@ def account(client: Client) -> Account:
 
 
 def made(page: str) -> list[str]:
-    """The values that a page shows."""
+    """Return the tokens that a page shows."""
     return re.findall(r"bp_[0-9a-f]{40}", page)
 
 

@@ -1,4 +1,4 @@
-"""What tests of accounts share."""
+"""Fixtures shared by the tests of accounts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.accounts.provider import Provider, name_provider, running_provider
 
 @pytest.fixture
 def letters(settings: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A portal that sends messages, whose worker is at once; the addresses that were asked for."""
+    """Send messages at once instead of by a worker; return the requested addresses."""
     settings.EMAIL_HOST = "mail.example.com"
     settings.PORTAL_URL = "https://portal.example.com"
     wanted: list[str] = []

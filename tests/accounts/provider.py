@@ -1,4 +1,4 @@
-"""A real provider of OpenID Connect on loopback, whose answers a test can spoil."""
+"""A real OpenID Connect provider on loopback whose answers a test can corrupt."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +23,15 @@ PORTAL = "http://testserver"
 
 @dataclass
 class Provider:
-    """What it is asked for, and what is wrong with it.
+    """A provider's address, and what is wrong with its answers.
 
     Attributes:
-        url: Where it is.
-        claims: Which claims of its tokens it gets wrong; None leaves one out.
-        userinfo: The same for its other answer about a person.
-        forges: Whether somebody else signs its tokens.
-        unsigned: Whether nobody does.
-        broken: Whether it answers something else than it should.
+        url: Its base URL.
+        claims: Wrong claims of its tokens; None leaves one out.
+        userinfo: The same for its userinfo answer.
+        forges: Whether tokens are signed with a foreign key.
+        unsigned: Whether tokens lack a signature.
+        broken: Whether it answers with something else entirely.
     """
 
     url: str = ""
@@ -42,11 +42,11 @@ class Provider:
     broken: bool = False
 
     def knows(self, sub: str, **claims: Any) -> None:
-        """Let it know a person."""
+        """Register a person."""
         requests.put(f"{self.url}/users/{sub}", json=claims, timeout=5).raise_for_status()
 
     def sends_back(self, client: Client, sub: str, path: str = "/sign-in/single/") -> str:
-        """Go to it from the portal, and sign in there; the address that it sends back to."""
+        """Sign in at the provider, starting at the portal; return the redirect back."""
         begun = client.get(path)
         assert begun.status_code == 302, begun.text
         assert begun["Location"].startswith(f"{self.url}/oauth2/authorize?")
@@ -58,11 +58,11 @@ class Provider:
         return back.removeprefix(PORTAL)
 
     def sign_in(self, client: Client, sub: str, path: str = "/sign-in/single/") -> Any:
-        """Sign in by it; the portal's answer."""
+        """Sign in through the provider; return the portal's answer."""
         return client.get(self.sends_back(client, sub, path))
 
     def spoil(self, response: flask.Response) -> flask.Response:
-        """Change an answer on its way."""
+        """Corrupt an answer on its way to the portal."""
         if self.broken and flask.request.path != "/oauth2/authorize":
             response.set_data("<html>down for maintenance</html>")
         elif flask.request.path == "/oauth2/token" and response.status_code == 200:
@@ -76,7 +76,7 @@ class Provider:
     def _spoiled(self, token: str) -> str:
         claims = jwt.decode(token, options={"verify_signature": False}) | self.claims
         kept = {name: value for name, value in claims.items() if value is not None}
-        # Which it leaves out, unlike all that are in use.
+        # The mock leaves the key's id out, unlike all providers in use.
         key_id = {"kid": flask.g.oidc_provider_mock_storage.jwk.thumbprint()}
         if self.unsigned:
             return jwt.encode(kept, "", algorithm="none", headers=key_id)
@@ -89,19 +89,19 @@ class Provider:
 
 @cache
 def made_up_key() -> rsa.RSAPrivateKey:
-    """Nobody's: to make one takes longer than all that a test does with it."""
+    """Make a foreign key, once: it takes longer than all tests that use it."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
 @cache
 def key_of(name: str) -> jose.RSAKey:
-    """A provider's own, in all tests."""
+    """Return a provider's signing key, made once for all tests."""
     return jose.RSAKey.generate_key(is_private=True)
 
 
 @contextmanager
 def running_provider(name: str = "first") -> Iterator[Provider]:
-    """A provider that answers."""
+    """Run a provider for the duration of the context."""
     provider, key = Provider(), key_of(name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")

@@ -1,4 +1,4 @@
-"""The operators' command that makes accounts."""
+"""The operators' command that creates accounts."""
 
 import io
 import json

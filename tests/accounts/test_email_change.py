@@ -1,4 +1,4 @@
-"""Another e-mail for an account, which counts once its link was opened."""
+"""An account's new e-mail address, which takes effect once its link is opened."""
 
 import re
 from io import StringIO
@@ -119,9 +119,9 @@ def test_a_notice_waits_for_a_mail_server_as_long_as_notifications_do(
     monkeypatch.setattr(tasks.send_notice, "signature_from_request", waiting)
     arguments = ("account/email/email_changed", "olivia@example.com", {})
     assert isinstance(tasks.send_notice.apply(arguments).result, ConnectionRefusedError)
-    # The last one is made before it is seen that there are enough.
+    # The last wait is computed before the limit is noticed.
     assert sum(waits[: len(tasks.notice_waits())]) == 60 * sum(minutes)
-    # Redis hands a message out again that a worker has had for an hour.
+    # Redis redelivers a message that a worker has held for an hour.
     assert max([seconds for seconds in waits if seconds], default=0) < 3600
 
 
@@ -221,7 +221,7 @@ def test_of_two_accounts_one_confirms_an_address(
 def test_a_new_password_ends_a_change_of_the_email_that_waits(
     client: Client, account: Account, letters: list[str], monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """Or whoever was at the browser takes the account all the same, by their link."""
+    """Otherwise an intruder at the browser could still take the account through their link."""
     client.post("/account/email/", {"email": "mallory@example.com", "action_add": ""})
     theirs = confirmation()
     if way == "changed":
@@ -261,7 +261,7 @@ def test_the_email_of_another_is_taken_by_nobody(
         page = client.get("/account/email/").text.replace(email, "")
         answers.append((sent.status_code, re.sub(r'(?:value|content)="[^"]*"', "", page)))
     assert answers[0] == answers[1]
-    # Whoever reads that letter learns nothing, and changes nothing.
+    # That letter reveals nothing to its reader, and its links change nothing.
     for message in mail.outbox:
         (opened,) = re.findall(r"https://portal\.example\.com(\S+)", str(message.body))
         reader = Client()

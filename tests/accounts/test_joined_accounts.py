@@ -1,4 +1,4 @@
-"""Which account somebody joins by single sign-on, and which never."""
+"""Which account single sign-on joins, and which it never joins."""
 
 import json
 from io import StringIO
@@ -27,7 +27,7 @@ def account() -> Account:
 
 @pytest.mark.parametrize(
     "email",
-    # The small letter of a Kelvin sign is a k.
+    # The Kelvin sign is lowercased to a plain k.
     ["ol\u0131via@example.com", "olivia@e\u017fample.com", "mar\u212a@example.com"],
 )
 def test_letters_that_look_alike_are_others(provider: Provider, email: str) -> None:
@@ -40,7 +40,7 @@ def test_letters_that_look_alike_are_others(provider: Provider, email: str) -> N
 
 
 def test_letters_that_look_alike_get_no_account(provider: Provider, settings: Settings) -> None:
-    """Or whoever has a Kelvin sign in their e-mail finds what mark@example.com is invited to."""
+    """Otherwise an address with a Kelvin sign would see the invitations of mark@example.com."""
     settings.OIDC_CREATE_ACCOUNTS = True
     provider.knows("42", email="mar\u212a@example.com", email_verified=True)
     visitor = Client()
@@ -127,7 +127,7 @@ def test_an_answer_that_comes_twice_makes_one_account(
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
-    """As of two presses of the button; the other one is faster."""
+    """A double click sends the answer twice, and the other request wins."""
     settings.OIDC_CREATE_ACCOUNTS = True
     done = getattr(SingleSignOnAdapter, step)
 

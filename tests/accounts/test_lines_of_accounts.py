@@ -1,4 +1,4 @@
-"""Whoever is killed before the line about an account is written has changed nothing of it."""
+"""A process killed before an account's audit event is written leaves the account unchanged."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def account(client: Client) -> Account:
 
 
 def credential_for(page: str) -> str:
-    """What an authenticator without a maker makes of a page's challenge."""
+    """Answer a page's challenge as an authenticator without attestation does."""
     (options,) = re.findall(r'data-options="([^"]*)"', page)
     asked = json.loads(unescape(options))["publicKey"]
     key = ES256.from_cryptography_key(generate_private_key(SECP256R1()).public_key())

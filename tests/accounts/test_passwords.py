@@ -1,4 +1,4 @@
-"""A password asked for again, forgotten, and changed."""
+"""Passwords: asked for again, forgotten, and changed."""
 
 import re
 from datetime import timedelta
@@ -197,7 +197,7 @@ def test_an_address_without_an_account_is_answered_the_same(
         (302, "/sign-in/forgotten/sent/", "")
     }
     assert [message.to for message in mail.outbox] == [[account.email]]
-    # Here nothing is done but for a message to a worker, whose work nobody can time.
+    # The request only enqueues a message, so that its timing reveals nothing.
     assert letters == ["nobody@example.com", account.email]
 
 
@@ -208,7 +208,7 @@ def test_nobody_fills_a_mailbox(account: Account, letters: list[str]) -> None:
 
 def test_another_spelling_fills_it_no_faster(letters: list[str]) -> None:
     factories.make_account("oskar@example.com")
-    # In the database each has the same capitals.
+    # The database uppercases all of these to the same text.
     for name in ("oskar", "OSKAR", "o\u017fkar", "o\u017fKAR", "Oskar"):
         forget(f"{name}@example.com")
     assert len(letters) == 3

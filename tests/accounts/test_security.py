@@ -1,4 +1,4 @@
-"""Two-factor authentication, recovery codes, and where an account is signed in."""
+"""Two-factor authentication, recovery codes, and the list of sessions."""
 
 import base64
 import re
@@ -40,35 +40,35 @@ def account(client: Client) -> Account:
 
 
 def shown_by_app(secret: str, *, steps: int = 0) -> str:
-    """What the app shows; RFC 6238 by another's hand."""
+    """Compute the code that the app shows, by an independent RFC 6238."""
     totp = TOTP(base64.b32decode(secret), 6, SHA1(), 30)  # noqa: S303
     return totp.generate(int(time.time()) + 30 * steps).decode()
 
 
 def code_of(account: Account, *, steps: int = 0) -> str:
-    """The code of an account's app."""
+    """Return the current code of an account's app."""
     app = Authenticator.objects.get(user=account, type="totp")
     return shown_by_app(decrypt(app.data["secret"]), steps=steps)
 
 
 def confirm(client: Client) -> None:
-    """Say again who it is: a fresh sign-in changes nothing of how somebody signs in."""
+    """Confirm the sign-in again, which changing sign-in methods requires."""
     answer = client.post("/account/password-again/", {"password": factories.PASSWORD})
     assert answer.status_code == 302
 
 
 def secret_on(page: str) -> str:
-    """The secret that is shown while it is set up."""
+    """Return the secret that the setup page shows."""
     (secret,) = re.findall(r"<pre[^>]*>([A-Z2-7]{32})</pre>", page)
     return str(secret)
 
 
 def turn_on(client: Client, account: Account) -> list[str]:
-    """Turn codes on with the code of a step ago; the recovery codes."""
+    """Turn codes on with the previous step's code; return the recovery codes."""
     confirm(client)
     secret = secret_on(client.get(ON).text)
     if (left := 30 - time.time() % 30) < 5:
-        # It would be of two steps ago before it is read.
+        # Otherwise it would be two steps old before the server reads it.
         time.sleep(left)
     done = client.post(ON, {"code": shown_by_app(secret, steps=-1)})
     assert done["Location"] == CODES
@@ -143,7 +143,7 @@ def test_codes_are_guessed_five_times_and_no_more(client: Client, account: Accou
     wrong = {"code": f"{(int(code_of(account)) + 1) % 1_000_000:06}"}
     answers = []
     for _ in range(7):
-        # Over sessions.
+        # Failures count across sessions.
         elsewhere = Client()
         sign_in(elsewhere, account.email)
         answers.append(elsewhere.post("/sign-in/code/", wrong).status_code)
@@ -176,7 +176,8 @@ def test_codes_guessed_at_once_are_no_more(client: Client) -> None:
     assert answers == [400] * 5 + [429] * 11
 
 
-# A test for each kind: how many of one's failures still count for the other is left to chance.
+# One test for each kind, because it is random how many failures of one kind also count for the
+# other.
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("kind", ["of the app", "recovery"])
 def test_one_code_sent_twice_at_once_signs_in_once(client: Client, kind: str) -> None:
@@ -387,7 +388,7 @@ def test_a_password_that_is_stored_anew_ends_no_session(
     account = factories.make_account()
     client.force_login(account)
     before = account.password
-    # As after an update that makes guessing dearer.
+    # As after an update that raises the cost of hashing.
     monkeypatch.setattr(Argon2PasswordHasher, "time_cost", 2)
     answer = client.post("/account/password-again/", {"password": factories.PASSWORD})
     assert answer.status_code == 302

@@ -86,7 +86,7 @@ def test_whose_session_ended_reads_that_nothing_was_done(client: Client, account
     page = client.get(asked["Location"]).text
     assert "Your session has ended, so nothing was changed." in page
     assert "Sign in to continue." not in page
-    # Said once, and only to who has sent something.
+    # The message appears once, and only to a visitor who has sent something.
     asked = client.get("/projects/fleet/shut-down/")
     assert "session has ended" not in client.get(asked["Location"]).text
 

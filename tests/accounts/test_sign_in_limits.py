@@ -1,4 +1,4 @@
-"""Guessing passwords: a bounded attack, and what those who are not attackers notice of it."""
+"""Guessing passwords: attacks are bounded, and legitimate users hardly notice."""
 
 import pytest
 from django.test import Client
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def account(settings: Settings) -> Account:
-    """Its password is looked at fast, as a test has many of them."""
+    """An account whose password is cheap to check, since a test checks many."""
     account = factories.make_account("olivia@example.com")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     account.set_password(factories.PASSWORD)
@@ -25,7 +25,7 @@ def account(settings: Settings) -> Account:
 
 
 def attack(client: Client, email: str, tries: int, **extra: str) -> list[int]:
-    """The answers to so many wrong passwords."""
+    """Return the answers to this many wrong passwords."""
     return [
         client.post(
             "/sign-in/", {"username": email, "password": f"guess {number}"}, **extra
@@ -73,14 +73,14 @@ def test_who_has_signed_in_before_is_not_locked_out_by_others(
 @pytest.mark.parametrize(
     "spellings",
     [
-        # Each is found in the database as the account: a long s has the capital of an s…
+        # The database matches each of these with the account: a long s is uppercased to an S…
         [
             "oskar@example.com",
             "OSKAR@EXAMPLE.COM",
             "o\u017fkar@example.com",
             "o\u017fKAR@example.com",
         ],
-        # …or as none, and written in letters that look like others.
+        # …or with no account, written in letters that look alike.
         [
             "nobody@example.com",
             "\uff4eobody@example.com",
@@ -135,5 +135,5 @@ def test_who_attacks_through_a_proxy_locks_nobody_else_out(
 
 
 def forwarded(entry: str, address: str, port: int) -> dict[str, str]:
-    """What a proxy says of who asked it."""
+    """Return the header in which a proxy reports the client's address."""
     return {"HTTP_X_FORWARDED_FOR": entry.format(address, port)}

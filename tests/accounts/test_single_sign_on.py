@@ -34,7 +34,7 @@ def is_in(client: Client) -> bool:
 
 
 def refused(answer: Any, client: Client, sentence: str = "signed in. Start again.") -> None:
-    """Nobody was let in, it was said why, and it was written down."""
+    """Assert that the sign-in was refused with a reason and was recorded."""
     assert answer["Location"] == "/sign-in/"
     assert sentence in client.get("/sign-in/").text
     assert not is_in(client)
@@ -247,7 +247,7 @@ def test_without_the_provider_a_password_signs_in(
 def test_not_everybody_waits_for_a_provider_that_says_nothing(
     client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They take the threads that other pages need."""
+    """Waiting sign-ins would take the threads that other pages need."""
     settings.SOCIALACCOUNT_REQUESTS_TIMEOUT = 0.3
     monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silence:

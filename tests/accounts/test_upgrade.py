@@ -1,4 +1,4 @@
-"""A database of version 0.1.0 is upgraded: everybody still signs in.
+"""After an upgrade from version 0.1.0 every account still signs in.
 
 `version_0_1_0.sql` was written by pg_dump from an installation of that version, whose key is
 `01` 32 times: Olivia with an app, ten recovery codes of which she used the first, and a token;
@@ -63,7 +63,7 @@ print(json.dumps({
 
 @pytest.fixture
 def database() -> Any:
-    """The address of a database of version 0.1.0."""
+    """The URL of a database of version 0.1.0."""
     server = os.environ["DATABASE_URL"]
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(NAME)))
@@ -83,7 +83,7 @@ def test_everybody_of_version_0_1_0_still_signs_in(database: str) -> None:
         "INSTALLATION_KEY": KEY,
         "DJANGO_SETTINGS_MODULE": "backups_portal.settings",
         "ALLOWED_HOSTS": "testserver",
-        # Static files without a build.
+        # Serve static files without collecting them.
         "DEBUG": "1",
         "SECURE_COOKIES": "0",
     }
@@ -123,7 +123,7 @@ def test_everybody_of_version_0_1_0_still_signs_in(database: str) -> None:
         ],
         "names": [
             ["closed@example.com", ""],
-            # allauth keeps addresses in small letters.
+            # allauth stores addresses in lowercase.
             ["olivia@example.com", "Olivia Owner"],
             ["peter@example.com", ""],
         ],

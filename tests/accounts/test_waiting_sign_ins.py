@@ -1,4 +1,4 @@
-"""A sign-in whose password was right, and whose second factor is still asked for."""
+"""A sign-in with the right password that still waits for its second factor."""
 
 import pytest
 from allauth.mfa.models import Authenticator
@@ -31,7 +31,7 @@ def waiting(account: Account) -> Client:
 def test_a_second_factor_that_was_reset_leads_back_to_the_sign_in(
     waiting: Client, account: Account
 ) -> None:
-    """As for somebody without phone who has the operator on the other one."""
+    """Somebody without their phone may have the operator reset it in the meantime."""
     Authenticator.objects.all().delete()
     page = waiting.get("/sign-in/code/", follow=True)
     assert page.redirect_chain == [("/sign-in/", 302)]

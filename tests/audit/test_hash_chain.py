@@ -1,4 +1,4 @@
-"""The audit log is only added to, and its seals tell when somebody did otherwise."""
+"""The audit log is append-only, and its seals reveal tampering."""
 
 import json
 import re
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def events() -> list[AuditEvent]:
-    """Five sealed events and one that is not."""
+    """Five sealed events and an unsealed one."""
     made = [
         record(action="settings.changed", actor=None, subject=str(number), details={"n": number})
         for number in range(5)
@@ -29,7 +29,7 @@ def events() -> list[AuditEvent]:
 
 
 def as_an_intruder(statement: str, *arguments: Any) -> None:
-    """What somebody may do who owns the database."""
+    """Execute a statement that the append-only triggers do not stop."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE audit_auditevent DISABLE TRIGGER audit_append_only")
         cursor.execute(statement, arguments)

@@ -1,4 +1,4 @@
-"""Whoever is killed before its line is in the audit log has changed nothing."""
+"""A process killed before its audit event is written leaves nothing changed."""
 
 from collections.abc import Callable
 from functools import partial
@@ -34,12 +34,12 @@ Run = Callable[[Callable[[], object]], None]
 
 
 class KilledError(BaseException):
-    """Nothing of ours catches it."""
+    """An error that no handler of the portal catches."""
 
 
 @pytest.fixture
 def killed(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs what is killed when it writes its line."""
+    """Return a function that runs work and kills it at its audit event."""
 
     def kill(**_: object) -> None:
         raise KilledError
@@ -136,7 +136,7 @@ def test_what_changes_a_storage_is_told_of_before_it_begins(
     work: str,
     action: str,
 ) -> None:
-    """Whoever is killed in the middle writes no line at the end."""
+    """A command killed halfway never records its end, so it records its beginning."""
     settings.SNAPSHOT_MASTER_KEYS = f"one:{'ab' * 32}"
     snapshot = factories.make_snapshot(factories.make_project_row())
     SnapshotCopy.objects.create(
@@ -154,7 +154,7 @@ def test_what_changes_a_storage_is_told_of_before_it_begins(
 
 @pytest.mark.parametrize("by_id", [True, False])
 def test_a_repair_says_which_backups_or_how_many(storage_url: str, *, by_id: bool) -> None:
-    """A subject has no room for all their ids."""
+    """An event's subject is too short for many ids."""
     snapshots = [factories.make_snapshot(factories.make_project_row()) for _ in range(6)]
     for snapshot in snapshots:
         SnapshotCopy.objects.create(

@@ -1,4 +1,4 @@
-"""What an operator does by command is in the audit log as the operator's."""
+"""The audit log names the operator for what was done by a command."""
 
 import re
 from io import StringIO
@@ -19,7 +19,7 @@ OURS = ("backups_portal.", "snapshots", "restores")
 
 
 def commands() -> dict[str, BaseCommand]:
-    """The portal's own, by name."""
+    """Return the portal's commands by name."""
     ours = {name: app for name, app in get_commands().items() if str(app).startswith(OURS)}
     return {name: load_command_class(app, name) for name, app in ours.items()}
 

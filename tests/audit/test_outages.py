@@ -1,4 +1,4 @@
-"""A command that meets a server that is away says so in a sentence."""
+"""A command that cannot reach a server says so in one sentence."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Writing the ledger: every step can be repeated."""
+"""Every step of writing the ledger is idempotent."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -64,7 +64,7 @@ def test_stop_before_the_start_costs_nothing() -> None:
 def test_a_clock_that_is_set_back_charges_no_hour_twice() -> None:
     project = factories.make_project_row()
     first = start_running(project=project, quote=QUOTE, reason="")
-    # The clock ran an hour ahead when the project was shut down.
+    # The clock was an hour fast when the project was shut down.
     stop_running(project=project, at=first.starts_at + timedelta(hours=1))
     first.refresh_from_db()
     again = start_running(project=project, quote=QUOTE, reason="Started again")

@@ -165,7 +165,7 @@ def test_csv_adds_up_to_the_statement(client: Client, owner: Account, project: P
 
 
 class TestAllProjects:
-    """What the projects of an owner have cost together."""
+    """The combined costs of an owner's projects."""
 
     def read(self, client: Client, account: Account) -> str:
         client.force_login(account)
@@ -227,8 +227,8 @@ class TestAllProjects:
             add(factories.make_project_row(owner=owner), "creation", "25", NOW)
         client.force_login(owner)
         client.get("/account/")
-        # The session, the account, the projects, and their charges; for a file the projects of
-        # restores, too, whose names not every reader may see.
+        # The session, the account, the projects, and their charges; a file also needs the projects
+        # of restores, because some readers may not see their names.
         queries = 5 if address.endswith("/csv/") else 4
         with django_assert_num_queries(queries):
             client.get(address)

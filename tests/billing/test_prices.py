@@ -1,4 +1,4 @@
-"""What things cost."""
+"""Prices."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ START = datetime(2026, 1, 15, tzinfo=UTC)
 
 
 def amount(fee: Decimal, start: datetime, end: datetime | None, now: datetime) -> Decimal:
-    """What an instance costs in all its months."""
+    """Compute an instance's cost over all its months."""
     return sum((part for _, part in by_month(fee, "USD", start, end, now)), Decimal("0.00"))
 
 
