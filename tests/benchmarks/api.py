@@ -1,9 +1,9 @@
-"""Measures the projects' API beside bare PostgreSQL, in the same run, on the same project.
+"""Benchmark the projects' API against bare PostgreSQL, in one run on one project.
 
     python -m tests.benchmarks.api
     python -m tests.benchmarks.api --rows 200k --json
 
-The API runs in this process: its WSGI application, one worker, nothing of it left out but the
+The API runs in this process: its WSGI application with one worker, complete except for the
 network. It and its peer take turns; figures are medians.
 """
 
@@ -70,7 +70,7 @@ GOALS = (
 
 
 class Batches:
-    """Batches of readings of one variable that come after all others, and the ways to store them.
+    """Batches of one variable's newest readings, and ways to store them.
 
     They are made before the clock starts.
     """
@@ -81,7 +81,7 @@ class Batches:
         self._numbers = count()
 
     def _records(self) -> list[tuple[datetime, float, str]]:
-        """The next batch: times, values and the group that they share."""
+        """Return the next batch: times, values and the group that they share."""
         start = START + timedelta(days=DAYS, seconds=BATCH * next(self._numbers))
         group = secrets.token_hex(12)
         return [(start + timedelta(seconds=row), row / 8, group) for row in range(BATCH)]

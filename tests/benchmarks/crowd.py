@@ -1,8 +1,8 @@
-"""How other pages fare while many look into a backup at once: `python -m tests.benchmarks.crowd`.
+"""Time other pages while many readers open a backup: `python -m tests.benchmarks.crowd`.
 
-It asks a running demo over HTTP. Visitors load the Backups page, the overview and the list of
-projects one after the other, each in a process of its own, first alone and then beside readers
-that all ask for a device's chart at the same moment.
+It calls a running demo over HTTP. Visitors load the Backups page, the overview and the list of
+projects in turn, each in a separate process, first alone and then in parallel with readers that
+all request a device's chart at the same moment.
 """
 
 import http.client
@@ -28,13 +28,13 @@ PAUSE_SECONDS, ALONE_SECONDS, TIMEOUT_SECONDS = 0.02, 3.0, 120.0
 
 
 class Visitor(NamedTuple):
-    """The session of an owner."""
+    """An owner's session."""
 
     base: str
     cookie: str
 
     def get(self, path: str) -> tuple[int, float]:
-        """Load a page over a new connection; its status, and the seconds that it took."""
+        """Load a page over a new connection; return its status and seconds."""
         begun = time.monotonic()
         client = http.client.HTTPConnection(urlsplit(self.base).netloc, timeout=TIMEOUT_SECONDS)
         client.request("GET", path, headers={"Cookie": self.cookie, "Accept-Encoding": "gzip"})
@@ -45,7 +45,7 @@ class Visitor(NamedTuple):
 
 
 def entered(demo: dict[str, Any]) -> tuple[Visitor, str]:
-    """Sign in as the owner; returns the chart that the crowd looks at as well."""
+    """Sign in as the owner; return the session and the chart that the crowd requests."""
     path = chromium.executable()
     if path is None:
         sys.exit(chromium.MISSING)
@@ -69,7 +69,7 @@ def _visit(visitor: Visitor, ended: Any, found: Any) -> None:
 
 
 def beside(visitor: Visitor, work: Callable[[], None]) -> list[float]:
-    """Seconds of each page that visitors load while something else goes on."""
+    """Return the seconds of each page that visitors load while the work runs."""
     processes = multiprocessing.get_context("fork")
     ended, found = processes.Event(), processes.Queue()
     visitors = [
@@ -86,7 +86,7 @@ def beside(visitor: Visitor, work: Callable[[], None]) -> list[float]:
 
 
 def crowd(visitor: Visitor, chart: str, readers: int) -> Counter[int]:
-    """Let so many ask at once; how often each status was the answer."""
+    """Send this many requests at once; return how often each status was the answer."""
     statuses: Counter[int] = Counter()
     threads = [
         threading.Thread(target=lambda: statuses.update([visitor.get(chart)[0]]))
@@ -100,7 +100,7 @@ def crowd(visitor: Visitor, chart: str, readers: int) -> Counter[int]:
 
 
 def measure(demo: dict[str, Any], readers: int, rounds: int) -> dict[str, Any]:
-    """Seconds of pages without and beside the crowd, over all rounds."""
+    """Return the pages' seconds without and with the crowd, over all rounds."""
     visitor, chart = entered(demo)
     alone: list[float] = []
     crowded: list[float] = []

@@ -1,7 +1,7 @@
-"""How long two stored snapshots take to compare: `python -m tests.benchmarks.difference`.
+"""Time the comparison of two stored snapshots: `python -m tests.benchmarks.difference`.
 
-The snapshots are synthetic: manifest and contents are those of a project of the given size, and
-segments, which nobody opens, there are none.
+The snapshots are synthetic: manifest and contents are those of a project of the given size, but
+they have no segments, which a comparison never opens.
 """
 
 import sys
@@ -32,7 +32,7 @@ from tests.benchmarks.harness import Samples, console_of, parser_of, print_json
 from tests.manifests import make_manifest, make_segment
 
 FIRST_DAY = 20_000
-# What the cells of a second snapshot have for digests, beside those of the first.
+# The digests of the second snapshot's cells, made from those of the first.
 Digests = npt.NDArray[np.uint32]
 CASES: dict[str, Callable[[Digests, int], Digests]] = {
     "the newest day": lambda digests, devices: np.r_[digests[:-devices], ~digests[-devices:]],
@@ -46,7 +46,7 @@ CASES: dict[str, Callable[[Digests, int], Digests]] = {
 def store(
     storage: Storage, project_id: uuid.UUID, digests: Digests, *, devices: int, days: int, rows: int
 ) -> Manifest:
-    """A snapshot without segments, whose cells have these digests, day by day."""
+    """Store a snapshot without segments whose cells have these digests by day."""
     cells = pa.table(
         [
             np.repeat(np.arange(days, dtype=np.int32) + FIRST_DAY, devices),
@@ -65,7 +65,7 @@ def store(
     for item in encoded:
         storage.put(item.segment.key, item.content)
     rows_by_day = sorted(rows_by_chunk(cells).items())
-    # The first and the last reach to the ends of time.
+    # The first and the last range are unbounded.
     bounds = [None, *(day for day, _ in rows_by_day[1:]), None]
     segments = [
         replace(make_segment(project_id, f"{day}", {day: count}), first_chunk=first, end_chunk=end)
@@ -78,13 +78,13 @@ def store(
 
 
 def compare(storage: Storage, *keys: str) -> Difference:
-    """What a page does."""
+    """Compare two snapshots as a page does."""
     manifests = [Manifest.load(storage, key) for key in keys]
     return find_difference(storage, *(stored_state(storage, one) for one in manifests))
 
 
 def measure(*, rows: int, devices: int, days: int, rounds: int = 1) -> dict[str, Any]:
-    """Median seconds of each case, and the bytes of the contents."""
+    """Return the median seconds of each case, and the bytes of the contents."""
     digests = np.random.default_rng(1).integers(0, 1 << 32, days * devices, dtype=np.uint32)
     size, samples = {"devices": devices, "days": days, "rows": rows}, Samples()
     with tempfile.TemporaryDirectory() as folder:

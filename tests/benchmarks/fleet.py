@@ -1,4 +1,4 @@
-"""The project that is measured: a fleet of devices whose readings have five variables each."""
+"""The measured project: a fleet of devices whose readings have five variables each."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +17,14 @@ DEVICES = 200
 VARIABLES = ("temperature", "humidity", "battery", "speed", "status")
 DAYS = 126
 START = datetime(2026, 1, 5, tzinfo=UTC)
-# A reading of every device: what one statement of the API stores.
+# One reading of every device: what one statement of the API stores.
 BATCH = DEVICES * len(VARIABLES)
 CORRECTIONS = 100
 
 Connection = psycopg.Connection[Any]
 
-# One statement; rows in time order. The five records of a reading share their group, whose first
-# half is the time of arrival as in the API's ids, and whose second half is random.
+# Inserts rows in time order with one statement. The five records of a reading share their group,
+# whose first half is the time of arrival as in the API's ids, and whose second half is random.
 READINGS = """
 INSERT INTO variable (series_id, time, created_at, number_value, text_value, group_key)
 WITH moment AS MATERIALIZED (
@@ -65,7 +65,7 @@ SERIES = """INSERT INTO series (id, device_id, variable, type, unit)
                      WHEN 'status' THEN NULL ELSE '%%' END
     FROM generate_series(0, %s - 1) AS device,
          unnest(%s::text[]) WITH ORDINALITY AS variable (name, number)"""
-# One of every device; a restore of any kind makes all of them anew.
+# One token for every device; every restore generates all of them again.
 TOKEN = """INSERT INTO token (id, kind, device_id, name, hash, sealed_value, last_four)
     SELECT device.id, 'device', device.id, 'Default', sha256(device.id::bytea),
            decode(repeat('00', 64), 'hex'), 'last' FROM device"""
@@ -92,10 +92,10 @@ class Fleet:
 
 @contextmanager
 def built(cluster: Cluster, fleet: Fleet) -> Iterator[Target]:
-    """A main database with a fleet; dropped afterwards.
+    """Build a main database with a fleet, and drop it afterwards.
 
-    A statement per day, so that every chunk is marked as changed as ingest would mark it. The
-    index of series is made afterwards; the database is left vacuumed and analysed.
+    One statement per day marks every chunk as changed, as ingest would. The index of series is
+    created afterwards; the database is left vacuumed and analysed.
     """
     with main_database(cluster.url, INSTALLATION) as source:
         with open_database(source) as connection:
@@ -120,7 +120,7 @@ def built(cluster: Cluster, fleet: Fleet) -> Iterator[Target]:
 
 
 def scalar(connection: Connection, query: str, values: list[Any] | None = None) -> Any:
-    """The only value of an answer, which must have one."""
+    """Return the only value of an answer, which must have one."""
     row = connection.execute(query.encode(), values).fetchone()
     if row is None:
         raise LookupError(f"there is no row: {query}")
@@ -134,10 +134,10 @@ def add_devices(connection: Connection, devices: int) -> None:
 def add_readings(
     connection: Connection, day: int, count: int, *, of: int = 1, devices: int = DEVICES
 ) -> None:
-    """Readings of all devices, evenly over a day (counted from START).
+    """Add readings of all devices, evenly over a day (counted from START).
 
     Args:
-        of: In how many statements.
+        of: The number of statements.
     """
     every = timedelta(days=1) / max(count, 1)
     for part in range(of):
@@ -154,7 +154,7 @@ def add_readings(
 
 
 def change(connection: Connection, fleet: Fleet, *, day: int, corrected_day: int) -> None:
-    """One percent of new rows on a day, in batches as they arrive; corrections of an older day."""
+    """Add one percent of new rows on a day in batches, and correct some rows of an older day."""
     add_readings(connection, day, fleet.daily_readings, of=fleet.daily_readings)
     start, end = (START + timedelta(days=corrected_day + days) for days in (0, 1))
     values = {"from": start, "to": end, "count": CORRECTIONS}
@@ -165,7 +165,7 @@ def change(connection: Connection, fleet: Fleet, *, day: int, corrected_day: int
 
 @contextmanager
 def taken_back(connection: Connection) -> Iterator[None]:
-    """Rows that are added in the context go again, and so does the space that they took."""
+    """Remove the rows added in the context, and the space that they took."""
     last = scalar(connection, "SELECT max(id) FROM variable")
     yield
     connection.execute("DELETE FROM variable WHERE id > %s", [last])
@@ -173,7 +173,7 @@ def taken_back(connection: Connection) -> Iterator[None]:
 
 
 class Marks:
-    """The marks of the rows as they are, to make of a database one that was never backed up."""
+    """The marks of the current rows; they can turn a database into one never backed up."""
 
     def __init__(self, connection: Connection) -> None:
         self._rows = connection.execute(

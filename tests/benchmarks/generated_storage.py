@@ -1,4 +1,4 @@
-"""A storage with as many objects as wanted: they are made when somebody asks for them."""
+"""A storage with any number of objects, which are generated on reading."""
 
 import hashlib
 import uuid
@@ -14,31 +14,31 @@ from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage, StoredObject
 from tests.manifests import key_of, make_manifest, make_segment
 
-# Of a small project: what never changes, what a day adds, and what no manifest names.
+# Objects of a small project: constant ones, new ones per day, and orphans.
 STEADY, DAILY, ORPHANS = 6, 2, 2
 BYTES = 2_000
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 PROJECT = uuid.UUID(int=0)
-# What a snapshot of any day has; the segments and an object of contents.
+# A snapshot of any day has these segments and one object of contents.
 ROWS, LOGICAL_BYTES = 10 * (STEADY + DAILY - 1), 5 * BYTES * (STEADY + DAILY - 1)
 STORED_BYTES = BYTES * (STEADY + DAILY)
 
 
 def snapshot_id(project: str, day: int) -> uuid.UUID:
-    """The id of a snapshot; PostgreSQL makes the same by SNAPSHOT_ID."""
+    """Return the id of a snapshot; SNAPSHOT_ID computes the same in PostgreSQL."""
     name = f"{project}/{day}".encode()
     return uuid.UUID(hashlib.md5(name, usedforsecurity=False).hexdigest())
 
 
-# Of project `p` and the day `n`, which are counted from 1 there.
+# For project `p` and day `n`, which are counted from 1 in SQL.
 SNAPSHOT_ID = "md5(p.id || '/' || n - 1)::uuid"
 
 
 class GeneratedStorage(Storage):
-    """The backups of any project, one a day, and two orphans that a sweep finds.
+    """The daily backups of any project, with two orphans for a sweep.
 
     Attributes:
-        readings, deletions: How often that was asked for.
+        readings, deletions: How often objects were read and deleted.
     """
 
     def __init__(self, days: int, now: datetime) -> None:
@@ -56,7 +56,7 @@ class GeneratedStorage(Storage):
         ]
 
     def encrypted(self, cipher: ProjectCipher) -> "GeneratedStorage":
-        """The same: nothing is stored."""
+        """Return the same storage, because nothing is stored."""
         return self
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
@@ -80,7 +80,7 @@ class GeneratedStorage(Storage):
         return content
 
     def delete(self, key: str) -> None:
-        """It is there again when somebody asks."""
+        """Count the deletion; the object is generated again at the next reading."""
         self.deletions += 1
 
 

@@ -1,4 +1,4 @@
-"""What every benchmark has: options, figures by name, goals, tables for people and JSON."""
+"""Shared parts of benchmarks: options, figures by name, goals, tables and JSON."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ from tests.benchmarks.servers import Cluster, running_cluster
 
 SUFFIXES = {"k": 1_000, "M": 1_000_000}
 MEGABYTE = 1_000_000
-# Tells somebody who waits what is being measured.
+# Shows progress to a waiting user.
 Say = Callable[[str], None]
 
 
@@ -39,7 +39,7 @@ def parser_of(
     """Make the parser of `python -m tests.NAME`, which knows `--json`.
 
     Args:
-        rows, rounds: The defaults of the options of these names; 0: there is none.
+        rows, rounds: The defaults of the options with these names; 0 omits the option.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m tests.{name}",
@@ -56,12 +56,12 @@ def parser_of(
 
 @dataclass
 class Samples:
-    """What was measured.
+    """The measured values of all rounds.
 
     Attributes:
-        values: Of every round, by name; a name ends in its unit.
-        profiles: Parts of a run with clocks, by the run's name.
-        skipped: Why something was not measured, by name.
+        values: One per round, by name; a name ends in its unit.
+        profiles: Parts of a profiled run, by the run's name.
+        skipped: The reasons for skipped measurements, by name.
     """
 
     values: dict[str, list[float]] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Samples:
 
     @contextmanager
     def clock(self, name: str) -> Iterator[None]:
-        """Add the seconds that the context lasts."""
+        """Add the seconds that the context takes."""
         started = time.perf_counter()
         yield
         self.add(f"{name} s", time.perf_counter() - started)
@@ -86,7 +86,7 @@ class Samples:
     def take_turns(
         self, rounds: int, tasks: Mapping[str, Callable[[], object]], warm_up: int = 0
     ) -> None:
-        """Clock each task once a round, so that what disturbs one disturbs its neighbour."""
+        """Clock each task once per round, so that a disturbance affects neighbours alike."""
         for task in tasks.values():
             for _ in range(warm_up):
                 task()
@@ -116,7 +116,7 @@ def divide(above: float | None, below: float | None) -> float | None:
 
 
 def percentile(seconds: Sequence[float], part: float = 0.95) -> float | None:
-    """The time in milliseconds that this part of the values stayed within."""
+    """Return the percentile of the values in milliseconds."""
     ordered = sorted(seconds)
     return 1e3 * ordered[min(int(len(ordered) * part), len(ordered) - 1)] if ordered else None
 
@@ -136,12 +136,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Goal:
-    """What a figure is meant to reach.
+    """The target of a figure.
 
     Attributes:
         measure: The name of a figure; two names, of which the first is divided by the second; or
-            what makes the value of all figures.
-        unit: In percent, the quotient of two figures is so.
+            a function of all figures.
+        unit: The unit; the quotient of two figures is in percent.
     """
 
     name: str
@@ -176,7 +176,7 @@ def judge(samples: Samples, goals: Sequence[Goal]) -> list[Line]:
 
 @contextmanager
 def prepared() -> Iterator[tuple[Cluster, Machine, Say]]:
-    """Start a cluster; what the machine is before anything runs, and what tells who waits."""
+    """Start a cluster; yield it, the state of the idle machine, and a progress function."""
     with running_cluster() as cluster:
         yield cluster, Machine.now(cluster.version), progress()
 
@@ -186,7 +186,7 @@ def progress() -> Say:
 
 
 def console_of(options: argparse.Namespace) -> Console:
-    """Where figures for people go: with --json, standard output has nothing else."""
+    """Return the console for readable figures; with --json, standard output has only JSON."""
     return Console(stderr=options.json)
 
 
@@ -198,10 +198,10 @@ def conclude(
     title: str,
     **found: Any,
 ) -> None:
-    """Judge what was measured, show it, and print it where JSON was asked for.
+    """Judge the measurements, show them, and print JSON if requested.
 
     Args:
-        found: What the JSON has besides.
+        found: Additional content of the JSON.
     """
     console = console_of(options)
     console.print(str(machine))
@@ -210,14 +210,14 @@ def conclude(
 
 
 def print_json(options: argparse.Namespace, **found: Any) -> None:
-    """Print figures for programs, with the options, where that was asked for."""
+    """Print the figures and options as JSON if requested."""
     if options.json:
         asked = {name: value for name, value in vars(options).items() if name != "json"}
         sys.stdout.write(json.dumps({**asked, **found}, indent=2, default=str) + "\n")
 
 
 def show(console: Console, samples: Samples, goals: Sequence[Goal], title: str) -> dict[str, Any]:
-    """Show goals and figures; both for JSON."""
+    """Show goals and figures; return both for JSON."""
     lines = judge(samples, goals)
     headings = ("measured", "must", "reached", "aim", "reached")
     show_table(console, title, ("what", *headings), map(_line_row, lines))

@@ -1,8 +1,8 @@
-"""How long it takes to look into a stored snapshot: `python -m tests.benchmarks.lookinside`.
+"""Time the look inside a stored snapshot: `python -m tests.benchmarks.lookinside`.
 
 The snapshot is synthetic, with the segments that the engine would write: every device has some
 variables that report together, and the first variable of the first one has 500 records a day. Each
-measurement opens everything anew, as the first request of a process does.
+measurement opens everything from scratch, as a process's first request does.
 """
 
 import statistics
@@ -51,13 +51,13 @@ A_DAY = 500
 ROUNDS = 5
 KEYS = MasterKeys({"benchmark": b"b" * 32})
 PREFIX = "0" * 8
-# As the pages have them.
+# The same values as on the pages.
 LINES, COLUMNS = 50, 600
 
 
 @dataclass(frozen=True)
 class Size:
-    """A project: its rows are spread evenly over devices, their variables and days."""
+    """A project whose rows are spread evenly over devices, their variables and days."""
 
     rows: int
     devices: int
@@ -66,12 +66,12 @@ class Size:
 
     @property
     def series(self) -> int:
-        """How many series there are."""
+        """Return the number of series."""
         return self.devices * self.variables
 
     @property
     def each(self) -> int:
-        """Rows of a series on a day."""
+        """Return the number of rows per series and day."""
         return max(1, self.rows // (self.series * self.days))
 
 
@@ -120,7 +120,7 @@ def _rows(size: Size, day: int) -> pa.Table:
     random = np.random.default_rng(day)
     own = np.sort(random.integers(0, DAY // 1000, A_DAY)) * 1000
     readings = np.sort(random.integers(0, DAY // 1000, (size.devices, size.each)), axis=1) * 1000
-    # The variables of a device report together; the first one of all reports more often.
+    # The variables of a device report together; the very first one reports more often.
     steps = np.concatenate([own, np.repeat(readings, size.variables, axis=0).ravel()[size.each :]])
     series = np.repeat(
         np.arange(1, size.series + 1), [A_DAY, *([size.each] * (size.series - 1))]
@@ -185,7 +185,7 @@ def _contents(project: uuid.UUID, size: Size) -> Iterator[EncodedSegment]:
 
 
 def opened(storage: Storage, key: str) -> DeviceRecords:
-    """Open the device with the busy variable, as a process does that has read nothing yet."""
+    """Open the device with the busy variable as a fresh process does."""
     manifest = Manifest.load(storage, key)
     device = find_device(storage, manifest, "0" * 24)
     assert device is not None
@@ -193,27 +193,27 @@ def opened(storage: Storage, key: str) -> DeviceRecords:
 
 
 def first_page(storage: Storage, key: str, size: Size) -> int:
-    """The newest records."""
+    """Read the newest records."""
     records = opened(storage, key)
     page = records.newest(Selection(records.series), limit=LINES)
     return len(list(records_of(page.rows, records.series, PREFIX)))
 
 
 def chart(storage: Storage, key: str, size: Size) -> int:
-    """The busy variable over all days; returns of how many points the line is made."""
+    """Chart the busy variable over all days; return the number of points."""
     records = opened(storage, key)
     period = Selection(records.series[:1], FIRST_DAY * DAY, (FIRST_DAY + size.days) * DAY)
     return len(chart_points(records, period, columns=COLUMNS).times)
 
 
 def variables(storage: Storage, key: str, size: Size) -> int:
-    """First, last and count of each variable; returns the rows."""
+    """List first and last record and count of each variable; return the rows."""
     records = opened(storage, key)
     return sum(span.rows for span in records.spans(Selection(records.series)))
 
 
 def export(storage: Storage, key: str, size: Size) -> int:
-    """The device as CSV; returns the bytes."""
+    """Export the device as CSV; return the bytes."""
     records = opened(storage, key)
     return sum(map(len, csv_pieces(records, Selection(records.series), PREFIX)))
 
@@ -228,7 +228,7 @@ CASES: dict[str, Callable[[Storage, str, Size], int]] = {
 
 @contextmanager
 def places(folder: Path) -> Iterator[dict[str, Storage]]:
-    """The storages to read from; what is stored in the first is in all."""
+    """Yield the storages to read from, all with the content of the first."""
     with s3_server(folder) as endpoint:
         local = open_storage(f"file://{folder / BUCKET / 'open'}")
         sealed = open_storage(f"file://{folder / BUCKET / 'sealed'}")
@@ -240,7 +240,7 @@ def places(folder: Path) -> Iterator[dict[str, Storage]]:
 
 
 def measure(size: Size) -> dict[str, Any]:
-    """Median and best seconds, and the memory that each case takes beyond what there is."""
+    """Return the median and best seconds of each case, and the memory it adds."""
     with tempfile.TemporaryDirectory() as name, places(Path(name)) as storages:
         local = storages["folder"]
         manifest = store(local, size)

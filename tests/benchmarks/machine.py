@@ -1,4 +1,4 @@
-"""The machine that a benchmark runs on, and what processes use of it."""
+"""The machine that a benchmark runs on, and its use by processes."""
 
 import os
 import platform
@@ -12,13 +12,13 @@ import psutil
 from tests.processes import tree
 
 OWN = Path("/proc/self")
-# Whose the databases are; no portal's.
+# The benchmark databases' installation, which is no real portal's.
 INSTALLATION = "be" * 8
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What figures must be read with; `load` is the one-minute average before the first round."""
+    """The conditions of the figures; `load` is the one-minute average before the first round."""
 
     processor: str
     cores: int
@@ -64,7 +64,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """Processor time of a process, its descendants, and those of them that it has waited for."""
+    """Return the processor time of a process, its descendants and its reaped children."""
     total = 0.0
     for process in tree(pid):
         with suppress(psutil.NoSuchProcess):
@@ -74,15 +74,14 @@ def tree_cpu_seconds(pid: int) -> float:
 
 
 def own_peak_bytes() -> int:
-    """The most memory that this process has held (VmHWM; what getrusage says includes its parent's
-    at the time of the fork)."""
+    """Return this process's peak memory (getrusage would include its parent's at the fork)."""
     status = (OWN / "status").read_text()
     return 1024 * int(status.partition("VmHWM:")[2].split(maxsplit=1)[0])
 
 
 def peak_growth() -> Callable[[], int]:
-    """What tells the most bytes that this process has held since, beyond those of now."""
-    # The system forgets the peak of before.
+    """Return a function that reports how far peak memory has grown since now."""
+    # This resets the kernel's earlier peak.
     (OWN / "clear_refs").write_text("5")
     before = own_peak_bytes()
     return lambda: own_peak_bytes() - before

@@ -1,10 +1,10 @@
-"""Measures every page's server time beside an empty page behind the same sign-in.
+"""Benchmark every page's server time against an empty page behind the same sign-in.
 
     python -m tests.benchmarks.pages
     python -m tests.benchmarks.pages --rows 10k --json
 
-The portal runs in this process: its WSGI application, nothing of it left out but the network.
-Pages take turns with the empty one; figures are of a project with as many backups and events.
+The portal runs in this process: its WSGI application, complete except for the network.
+Pages take turns with the empty one; figures are for a project with that many backups and events.
 """
 
 import sys
@@ -36,7 +36,7 @@ def run(rows: int, rounds: int, say: Say) -> tuple[Samples, list[str]]:
         samples.add(f"{name}: queries for many", visitor.queries(path))
     say("loading pages")
     for _ in range(rounds):
-        # As a worker does, so that no page needs to say that backups wait for one.
+        # A worker would report itself; without it pages would add a warning that backups wait.
         liveness.note_process(*liveness.PROCESSES)
         for name, task in tasks.items():
             samples.take_turns(1, {EMPTY: partial(visitor.get, "/empty/"), name: task})

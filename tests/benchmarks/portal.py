@@ -1,6 +1,6 @@
-"""The portal's rows and visitors in this process; to be imported once Django is ready.
+"""The portal's rows and visitors in this process; import it once Django is ready.
 
-Its addresses are the portal's, and what pages are measured against: an empty one behind sign-in.
+Its URLs are the portal's, plus the baseline of pages: an empty one behind sign-in.
 """
 
 from datetime import datetime, timedelta
@@ -40,16 +40,16 @@ from tests.projectdatabases import PASSWORD, open_database
 from tests.realprojects import database_of, make_project
 from tests.takensnapshots import taken
 
-# Of what lists show in pages, and of what a project's own pages show.
+# Rows of paginated lists, and of lists on a project's own pages.
 MOST, TOKENS = 100, 30
-# The API's or the portal's, as the settings say.
+# The settings decide whether this is the API or the portal.
 APPLICATION = import_string(settings.WSGI_APPLICATION)
 NOTHING = engines["jinja2"].from_string("")
 
 
 def empty(request: HttpRequest) -> HttpResponse:
-    """A page with nothing on it; who asks must be signed in."""
-    # The account is read as every page reads it.
+    """Answer a signed-in visitor with an empty page."""
+    # Reads the account as every page does.
     return HttpResponse(NOTHING.render({"email": request.user.pk}, request))
 
 
@@ -57,7 +57,7 @@ urlpatterns = [path("empty/", empty), *pages]
 
 
 def serve(source: Target) -> Client:
-    """The API of a main database that is made a project, with a new profile token."""
+    """Make a project of a main database; return its API with a new profile token."""
     name = database_name(source.prefix)
     server = register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
     make_project_row(
@@ -86,7 +86,7 @@ def visitor(account: Account) -> Client:
 
 
 def project_with(rows: int) -> tuple[Client, dict[str, str]]:
-    """A new owner with a project of so many rows of each kind; the pages by name."""
+    """Make a new owner's project with this many rows of each kind; return its pages by name."""
     owner, now = make_account(), timezone.now()
     schedule = BackupSettings(now.time(), "UTC", 7, now + timedelta(hours=6))
     project = make_project(f"Project of {rows}", owner, schedule, rows=1_000)
@@ -99,7 +99,7 @@ def project_with(rows: int) -> tuple[Client, dict[str, str]]:
 
 
 def _fill(project: Project, owner: Account, rows: int) -> Snapshot:
-    """Backups, events, projects and members; the newest backup."""
+    """Create backups, events, projects and members; return the newest backup."""
     newest = taken(project)
     fields = Snapshot._meta.concrete_fields
     values = {one.attname: getattr(newest, one.attname) for one in fields if not one.primary_key}
@@ -110,7 +110,7 @@ def _fill(project: Project, owner: Account, rows: int) -> Snapshot:
     Snapshot.objects.bulk_create(older, batch_size=2_000)
     event = partial(AuditEvent, project_id=project.pk, action="snapshot.completed")
     AuditEvent.objects.bulk_create([event() for _ in range(rows)], batch_size=2_000)
-    # A page of them at most is shown.
+    # The list shows one page of them at most.
     for _ in range(min(rows, MOST) - 1):
         make_project_row(owner=owner)
         make_membership(project, make_account())
@@ -124,7 +124,7 @@ def _times(moment: datetime) -> dict[str, object]:
 
 
 def analyze() -> None:
-    """Tell the planner what there is, as autovacuum does within a minute."""
+    """Update the planner's statistics, as autovacuum does within a minute."""
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
 
@@ -159,7 +159,7 @@ def _pages_of(project: Project, owner: Account, snapshot: Snapshot) -> dict[str,
         "left out": f"{backup}/left-out/",
         "restores of a backup": f"{backup}/restores/",
         "transfer": f"{base}/transfers/{transfer.pk}/",
-        # They ask the project's own database.
+        # These query the project's own database.
         "tokens": f"{base}/tokens/",
         "API": f"{base}/api/",
         "all charges": reverse("all-charges"),

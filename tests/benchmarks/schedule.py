@@ -1,11 +1,11 @@
-"""Measures the schedule at scale: the tick, retention, the sweep, and real projects.
+"""Benchmark the schedule at scale: the tick, retention, the sweep, and real projects.
 
     python -m tests.benchmarks.schedule --projects 10k
     python -m tests.benchmarks.schedule --projects 1M --json
 
-The same ticks run among a hundredth of the projects, a tenth, and all of them: what a tick takes
-must not grow with those that are not due. The storage of all but the real projects is a stub, which
-makes up as many objects as there would be.
+The same ticks run among a hundredth of the projects, a tenth, and all of them: a tick's time must
+not grow with projects that are not due. All but the real projects have a stub as storage, which
+generates as many objects as there would be.
 """
 
 import argparse
@@ -29,14 +29,14 @@ SNAPSHOT_DAYS = 100
 SEQUENTIAL = "tables that a tick reads whole"
 RATE = "projects a second"
 RETENTION, SWEEP = "memory of retention", "memory of the sweep"
-# Snapshots of a real project, on its first day and on those after it.
+# A real project's snapshots on its first day and on later days.
 KINDS = FIRST, NEXT, UNCHANGED = "first", "next", "unchanged"
 STORED = "snapshots a second"
 RATES = {FIRST: (8, 20), NEXT: (20, 40), UNCHANGED: (30, 80)}
 
 
 def goals(sizes: Sequence[int]) -> list[Goal]:
-    """What is to be reached for so many projects, measured as they become more."""
+    """Return the goals for this many projects, measured as their number grows."""
     return [
         *(_flat(due, size, least) for due in DUE for least, size in _growing(due, sizes)),
         Goal(SEQUENTIAL, SEQUENTIAL, 0, unit="tables"),
@@ -52,7 +52,7 @@ def goals(sizes: Sequence[int]) -> list[Goal]:
 
 
 def _growing(due: int, sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """The fewest projects of which so many can be due, beside each larger number."""
+    """Pair the smallest number of projects that can have this many due with each larger one."""
     least, *more = [size for size in sizes if size >= due] or [0]
     return [(least, size) for size in more]
 
@@ -75,7 +75,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def sizes_of(projects: int) -> list[int]:
-    """How many projects there are when ticks are measured."""
+    """Return the numbers of projects at which ticks are measured."""
     return sorted({max(projects // part, 1) for part in (100, 10, 1)})
 
 

@@ -45,13 +45,13 @@ from tests.factories import make_account, make_project_row, make_snapshot
 from tests.projectdatabases import add_rows, open_database
 from tests.realprojects import database_of, make_project
 
-# So many snapshots are let go for a rate.
+# This many expired snapshots are enough for a rate.
 ENOUGH = 1_000
 WORKERS = 2
-# Of a small project, and what is new in it on a day.
+# Rows of a small project, and its new rows per day.
 ROWS, NEW_ROWS = 1_000, 200
-# What a real project's backup may take at most, in seconds, when everything goes well; and until
-# the workers are at work, on a machine that has other things to do.
+# The most seconds for a real project's backup without failures, and for the workers' start on a
+# machine that also does other work.
 SLOWEST, STARTING = 5.0, 60.0
 EXPIRY, ORPHANS = (
     "snapshots.retention.expiry.right_storage",
@@ -73,11 +73,11 @@ MAIN_DATABASES = """
 MAKE_DUE = """
     UPDATE projects_maindatabase SET next_snapshot_at = %s WHERE project_id IN (
         SELECT id FROM projects_project WHERE name LIKE 'Bulk %%' LIMIT %s)"""
-# They have no database, and would only be in the way of projects that do.
+# These projects have no database, and would only delay those that do.
 SET_ASIDE = """
     UPDATE projects_maindatabase SET next_snapshot_at = NULL
     WHERE project_id IN (SELECT id FROM projects_project WHERE name LIKE 'Bulk %%')"""
-# {columns} and {values} are those of a snapshot that there is.
+# {columns} and {values} are those of an existing snapshot.
 SNAPSHOTS = """
     INSERT INTO snapshots_snapshot ({columns})
     SELECT {values} FROM snapshots_snapshot s, generate_series(1, %s) n,
@@ -91,14 +91,14 @@ def _execute(statement: str, *values: object) -> None:
 
 
 def add_projects(first: int, last: int) -> None:
-    """Projects without a database, by their numbers, whose runs lie within the next day."""
+    """Add projects without a database, by number, that fall due within the next day."""
     _execute(PROJECTS, first, last, make_project_row().pk)
     _execute(MAIN_DATABASES, timezone.now())
     analyze()
 
 
 def make_due(number: int) -> None:
-    """Let the runs of some of them have come, and none of before be queued."""
+    """Make this many projects due, and cancel earlier queued runs."""
     _execute(MAKE_DUE, timezone.now() - timedelta(minutes=1), number)
     forget_queued()
     analyze()
@@ -109,7 +109,7 @@ def forget_queued() -> None:
 
 
 def add_snapshots(projects: int, days: int) -> None:
-    """Stored snapshots of some of the projects, one a day: those of the generated storage."""
+    """Add the generated storage's daily snapshots of some of the projects."""
     example = make_snapshot(
         make_project_row(),
         rows=generated.ROWS,
@@ -124,7 +124,7 @@ def add_snapshots(projects: int, days: int) -> None:
     columns |= {"id": name, "project_id": "p.id", "local_date": "s.local_date - n"}
     columns["manifest"] = f"p.id || '{manifest_folder('')}' || {name} || '.json'"
     statement = SNAPSHOTS.format(columns=", ".join(columns), values=", ".join(columns.values()))
-    # Of the ticks before, whose local dates these take.
+    # Earlier ticks' rows hold the local dates that these take.
     forget_queued()
     _execute(statement, days, projects, example.pk)
     analyze()
@@ -147,7 +147,7 @@ def measure_tick(samples: Samples, among: int, due: int) -> None:
 
 
 def plan_of_the_tick(due: int) -> str:
-    """How PostgreSQL finds and locks what is due, as it has just done it."""
+    """Return PostgreSQL's plan for finding and locking due projects, as just executed."""
     make_due(due)
     with transaction.atomic():
         return due_rows(timezone.now()).explain(analyze=True)
@@ -170,7 +170,7 @@ def measure_retention(samples: Samples, projects: int) -> None:
 
 
 def measure_sweep(samples: Samples) -> None:
-    """All projects that have snapshots, one after the other as the nightly sweep goes around."""
+    """Sweep all projects that have snapshots one by one, as the nightly sweep does."""
     stored = Snapshot.objects.completed().filter(project__name__startswith="Bulk ")
     after = stored.latest("taken_at").taken_at + timedelta(days=1)
     storage = generated.GeneratedStorage(SNAPSHOT_DAYS, after)
@@ -189,16 +189,16 @@ def measure_sweep(samples: Samples) -> None:
 
 
 def measure_end_to_end(samples: Samples, cluster: Cluster, projects: int) -> None:
-    """Real projects fall due together on three days; the schedule ticks while a worker is at it.
+    """Tick on three days on which real projects fall due together, with a worker running.
 
     The worker is the demo's. Before the second day each project gets new rows, before the third
     none.
     """
     forget_queued()
     _execute(SET_ASIDE)
-    # The backups that were generated are nowhere, and it is the right storage all the same.
+    # The generated backups are in no storage, and yet this is the right one.
     snapshot_storage().put_stored(MARKER, CONTENT)
-    # Today's run, so that the next one is tomorrow's.
+    # Today's run is queued, so that the next one is tomorrow's.
     owner, due = make_account(), timezone.now().replace(second=0, microsecond=0)
     schedule = BackupSettings(due.time(), "UTC", 7, due)
     made = [make_project(f"Small {n}", owner, schedule, rows=ROWS) for n in range(projects)]
@@ -209,7 +209,7 @@ def measure_end_to_end(samples: Samples, cluster: Cluster, projects: int) -> Non
                 settings.SNAPSHOT_STORAGE,
                 folder / "worker.log",
                 processes=WORKERS,
-                # What fails is counted, and not tried again for an hour.
+                # A failure is counted, and not retried for an hour.
                 environment={"SNAPSHOT_RETRY_MINUTES": ""},
             )
         )
@@ -228,7 +228,7 @@ def measure_end_to_end(samples: Samples, cluster: Cluster, projects: int) -> Non
 
 
 def _wait(samples: Samples, ids: list[UUID], since: datetime, kind: str) -> None:
-    """Tick until every project has its snapshot of a day; note how many were stored a second."""
+    """Tick until every project has its snapshot of the day; record the snapshots per second."""
     start, again = time.monotonic(), 0
     while True:
         found = Snapshot.objects.filter(project__in=ids, scheduled_for__gte=since)

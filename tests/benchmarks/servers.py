@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis for one run of a benchmark, and the portal in this process before them."""
+"""PostgreSQL and Redis for one run of a benchmark, and the portal in this process."""
 
 import io
 import os
@@ -26,7 +26,7 @@ HOST = "localhost"
 
 
 class Cluster(clusters.Cluster):
-    """A server for one run of a benchmark, and a Redis beside it.
+    """A PostgreSQL server for one run of a benchmark, with its Redis.
 
     Attributes:
         scratch: A folder for files of this run.
@@ -44,7 +44,7 @@ class Cluster(clusters.Cluster):
         return str(binaries().folder / name)
 
     def settle(self) -> None:
-        """Write out what earlier steps have left to be written, so that no measurement pays it."""
+        """Flush what earlier steps have left to write, so that no measurement pays for it."""
         execute(self.superuser_url, "CHECKPOINT")
 
     def cpu(self) -> float:
@@ -62,7 +62,7 @@ class Cluster(clusters.Cluster):
 
 
 def execute(url: str, *statements: str) -> None:
-    """Execute statements, each a transaction of its own."""
+    """Execute statements, each in its own transaction."""
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in statements:
             connection.execute(sql.SQL(statement))
@@ -75,10 +75,10 @@ def server_version(url: str) -> str:
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
-    """A new cluster in a temporary folder, removed afterwards.
+    """Start a new cluster in a temporary folder, and remove it afterwards.
 
-    Its settings are those of the demo's durable cluster (fsync on), but for autovacuum: whether it
-    starts in somebody's measurement would be luck, so it is off for everybody.
+    Its settings are those of the demo's durable cluster (fsync on), except that autovacuum is off:
+    it would start in some measurements by chance.
     """
     with ExitStack() as stack:
         temporary = TemporaryDirectory(prefix="backups-portal-", ignore_cleanup_errors=True)
@@ -96,7 +96,7 @@ def running_cluster() -> Iterator[Cluster]:
 def django_ready(
     cluster: Cluster, settings: str = "backups_portal.tagoio_api.settings", **environment: str
 ) -> Iterator[None]:
-    """Django with the API's settings, or others, and tables for the portal's rows."""
+    """Set Django up with the API's or other settings, and the portal's tables."""
     os.environ.update(
         {
             "DJANGO_SETTINGS_MODULE": settings,
@@ -124,7 +124,7 @@ def django_ready(
 
 @contextmanager
 def portal_ready(cluster: Cluster) -> Iterator[None]:
-    """Django as a deployment of the portal has it, with collected static files."""
+    """Set Django up as in a deployment of the portal, with collected static files."""
     environment = {
         "STATIC_ROOT": str(cluster.scratch / "static"),
         "DEBUG": "0",
@@ -143,10 +143,10 @@ def portal_ready(cluster: Cluster) -> Iterator[None]:
 
 @dataclass
 class Client:
-    """Asks a WSGI application in this process, without a network in between.
+    """Calls a WSGI application in this process, without a network.
 
     Attributes:
-        headers: That each request has, as WSGI names them.
+        headers: Sent with each request, with WSGI's names.
     """
 
     application: Any
@@ -182,7 +182,7 @@ class Client:
         return self.call("GET", path, **headers)
 
     def queries(self, path: str) -> int:
-        """How many statements a page takes, whichever connection they go through."""
+        """Count a page's statements over all connections."""
         execute, statements = psycopg.Cursor.execute, 0
 
         def counting(cursor: Any, *arguments: Any, **options: Any) -> Any:

@@ -1,11 +1,11 @@
-"""Attacks the sign-in of a running portal and of the projects' API, from this machine alone.
+"""Attack the sign-in of a running portal and of the projects' API, from this machine alone.
 
     python -m tests.benchmarks.signin
     python -m tests.benchmarks.signin --tries 500 --json
 
-Two gunicorns with a PostgreSQL and a Redis of their own; clients guess the password of one account,
-in turn at the portal and at the API, from a few addresses that a proxy is said to have seen. It
-ends after the tries or after `--seconds`. Server times are those of the servers' own logs.
+Two gunicorns with their own PostgreSQL and Redis; clients guess one account's password, in turn at
+the portal and at the API, from a few addresses that a proxy seems to report. It ends after the
+tries or after `--seconds`. Server times come from the servers' own logs.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import requests
 from tests.benchmarks.harness import Say, console_of, parser_of, prepared, print_json
 from tests.benchmarks.servers import Cluster, portal_ready
 
-# Of the kind that documents use (RFC 5737): nobody's.
+# Reserved for documentation (RFC 5737).
 ADDRESSES = [f"192.0.2.{number}" for number in range(1, 9)]
 HOME = "198.51.100.7"
 EMAIL = "owner@example.com"
@@ -35,7 +35,7 @@ ENVIRONMENT = {
     "LOG_FORMAT": "json",
     "LOG_LEVEL": "ERROR",
 }
-# What an account lets in from everywhere in an hour, and the owner's own two sign-ins.
+# The tries per account and hour from all addresses, plus the owner's two sign-ins.
 MOST_LOOKED_AT = 50 + 2
 STATUSES = {"looked at": ("400", "401"), "refused": ("429",)}
 PATIENCE = 30.0
@@ -43,7 +43,7 @@ PATIENCE = 30.0
 
 @dataclass
 class Guesser:
-    """Tries passwords of one account, each in a session of its own.
+    """Tries passwords of one account, each in a new session.
 
     Attributes:
         portal, api: Base URLs.
@@ -54,7 +54,7 @@ class Guesser:
     token: str = field(init=False)
 
     def __post_init__(self) -> None:
-        # What says that the form is the portal's.
+        # The token that marks the form as the portal's.
         answer = requests.get(f"{self.portal}/sign-in/", timeout=PATIENCE)
         self.token = answer.cookies["csrftoken"]
 
@@ -69,14 +69,14 @@ class Guesser:
 
     def _post(self, url: str, address: str, **content: Any) -> int:
         headers = {"X-Forwarded-For": address}
-        # Who is let in is sent on, which is all that is to be known.
+        # A redirect means success, so it need not be followed.
         answer = requests.post(
             url, headers=headers, allow_redirects=False, timeout=PATIENCE, **content
         )
         return answer.status_code
 
     def attack(self, tries: int, clients: int, seconds: float) -> list[int]:
-        """The answers to so many wrong passwords, or to as many as there was time for."""
+        """Return the answers to this many wrong passwords, or to as many as time allowed."""
         until = time.monotonic() + seconds
 
         def guess(number: int) -> int | None:
@@ -116,7 +116,7 @@ def run(cluster: Cluster, options: argparse.Namespace, say: Say) -> dict[str, An
         "seconds": took,
         "refused unlooked at": answers.count(429),
         "other answers": sum(answer not in (400, 401, 429) for answer in answers),
-        # Only what has reached the hash is written down as refused.
+        # Only tries that reached the password hash are audited as refused.
         "reached the password hash": events.filter(action__startswith="session.refused").count(),
         "lines in the audit log": events.count(),
         "right password from an attacker's address gets in": bool({200, 302} & {*asked}),
@@ -126,7 +126,7 @@ def run(cluster: Cluster, options: argparse.Namespace, say: Say) -> dict[str, An
 
 
 def _server_times(*logs: Path) -> dict[str, float | None]:
-    """Medians in milliseconds, of tries that were looked at and of those that were not."""
+    """Return median milliseconds of checked and of refused tries."""
     lines = [json.loads(line) for log in logs for line in log.read_text().splitlines() if line]
     posts = [line for line in lines if line.get("message", "").startswith("POST ")]
     found: dict[str, float | None] = {}
@@ -137,7 +137,7 @@ def _server_times(*logs: Path) -> dict[str, float | None]:
 
 
 def holds(figures: dict[str, Any]) -> bool:
-    """Whether guessing led nowhere, and the owner was let in all the same."""
+    """Return whether guessing failed and the owner could still sign in."""
     return (
         figures["reached the password hash"] <= MOST_LOOKED_AT
         and not figures["other answers"]

@@ -1,4 +1,4 @@
-"""The benchmark of looking inside measures what it says, at a small size."""
+"""The benchmark of looking inside measures what it claims, at a small size."""
 
 from tests.benchmarks.lookinside import A_DAY, LINES, Size, measure
 

@@ -1,4 +1,4 @@
-"""Verdicts of the benchmarks, their options, and runs with small numbers."""
+"""The benchmarks' verdicts, options, and runs with small numbers."""
 
 import json
 import os
@@ -20,7 +20,7 @@ Verdict = tuple[float | None, bool | None, bool | None]
 
 
 def judged(goals: Sequence[Goal], figures: dict[str, float]) -> dict[str, Verdict]:
-    """Value, must and aim by the name of the goal."""
+    """Return the verdicts by the name of the goal."""
     samples = Samples()
     for name, value in figures.items():
         samples.add(name, value)
@@ -94,7 +94,7 @@ def test_what_is_due_is_found_by_an_index(tables: int, is_reached: bool) -> None
 
 
 def run_benchmark(name: str, *options: str) -> dict[str, Any]:
-    """What a benchmark prints as JSON; it has servers of its own, and settings only if it says."""
+    """Run a benchmark and return its JSON; it starts servers, and has settings only if it asks."""
     given = {"DATABASE_URL", "REDIS_URL", "PROJECT_DATABASE_URL", "DJANGO_SETTINGS_MODULE"}
     ran = subprocess.run(
         [sys.executable, "-m", f"tests.benchmarks.{name}", *options, "--json"],

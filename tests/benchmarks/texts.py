@@ -1,4 +1,4 @@
-"""How much memory long texts take in a snapshot, a restore and its proof.
+"""Measure the memory that long texts take in a snapshot, a restore and its proof.
 
 `python -m tests.benchmarks.texts --kind text --megabytes 200 --length 2000`
 """
@@ -16,7 +16,7 @@ from tests.benchmarks.servers import running_cluster
 from tests.projectdatabases import KEYS, Backups, add_device, main_database, open_database, quiet
 from tests.restore_parts import compare_with_manifest, load_snapshot
 
-# Texts of a length that differs from row to row by up to a fifth, of one day or one table.
+# Texts whose length varies between rows by up to a fifth, in one day or one table.
 TEXTS = """
 WITH texts AS (
     SELECT number, repeat(md5(number::text), %(length)s / 32 - mod(number, %(length)s / 160 + 1))
@@ -36,7 +36,7 @@ FILL = {
 
 
 def measure(server: str, kind: str, megabytes: int, length: int) -> dict[str, float]:
-    """Take, restore and prove; seconds of each, and the most memory until then in bytes."""
+    """Take, restore and prove; return each step's seconds and the peak bytes until then."""
     samples = Samples()
 
     @contextmanager

@@ -1,9 +1,9 @@
-"""Measures moving data between two projects beside its peers, in the same run, on the same rows.
+"""Benchmark moving data between two projects against its peers, in one run on the same rows.
 
     python -m tests.benchmarks.transfer --json
     python -m tests.benchmarks.transfer --growth 200k,2M,10M
 
-It starts a PostgreSQL cluster of its own, builds a project, and moves it into an empty one. Peers:
+It starts a temporary PostgreSQL cluster, builds a project, and moves it into an empty one. Peers:
 a bare COPY out of one database piped into a table with the same indexes in the other, and the
 official Python SDK doing the same migration through the API.
 """
@@ -45,9 +45,9 @@ from tests.benchmarks.servers import Cluster, django_ready
 from tests.projectdatabases import KEYS, main_database, open_database, quiet
 
 DEVICES = 100
-# As settings.TRANSFER_BATCH_ROWS.
+# The same value as settings.TRANSFER_BATCH_ROWS.
 BATCH_ROWS = 100_000
-# The most that the API returns and takes at a time.
+# The API's page size limit for reading and writing.
 PAGE = 10_000
 COLUMNS = "series_id, time, created_at, number_value, text_value, group_key, location, metadata"
 BARE = "bare COPY into COPY"
@@ -124,7 +124,7 @@ def bare_copy(pair: Pair, samples: Samples) -> None:
 
 
 def measure_round(cluster: Cluster, pair: Pair, samples: Samples) -> None:
-    """Everything once; the target is empty again afterwards."""
+    """Measure everything once; the target is empty again afterwards."""
     bare_copy(pair, samples)
     cluster.settle()
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
@@ -150,7 +150,7 @@ def measure_round(cluster: Cluster, pair: Pair, samples: Samples) -> None:
 
 
 def migrate_devices(cluster: Cluster, pair: Pair, devices: int) -> float:
-    """Copy some devices with the SDK, through a server as in production; seconds per record."""
+    """Copy devices with the SDK through a production-like server; return seconds per record."""
     from tagoio_sdk import Resources
 
     from tests.benchmarks.portal import serve
@@ -181,7 +181,7 @@ def _copy_records(left: Any, right: Any, old: str, new: str) -> int:
 
 
 def run_size(cluster: Cluster, rows: int, rounds: int, sdk_devices: int, say: Say) -> Samples:
-    """All rounds of one size; the SDK, which is slow, copies some devices once."""
+    """Run all rounds of one size; the slow SDK copies some devices once."""
     samples = Samples()
     say(f"building a project of {rows:,} variables")
     with (

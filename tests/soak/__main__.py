@@ -1,12 +1,12 @@
-"""A soak: projects with ingest that never ends, days of minutes, and whatever runs is killed.
+"""A soak test: continuous ingest, days that last minutes, and random SIGKILLs.
 
     python -m tests.soak
     python -m tests.soak --minutes 2 --projects 10 --day 30 --json
 
 It starts PostgreSQL, Redis, workers, beat and the web server as the demo does, lets days pass
-(days.py), writes into every project, asks for restores and shuts the new projects down again, while
-workers and servers are killed by SIGKILL in turns. When all has come to rest, everything that is
-left is compared, row by row. It ends with 1 where something is not as it must be.
+(days.py), writes into every project, requests restores and shuts the new projects down again, while
+workers and servers are killed by SIGKILL in turns. When all work has ended, everything that remains
+is compared row by row. The exit status is 1 if anything is wrong.
 """
 
 import argparse
@@ -30,14 +30,14 @@ from tests.benchmarks.machine import Machine
 from tests.benchmarks.servers import server_version
 from tests.soak.processes import APPLICATION, Servers, running_portal, running_servers
 
-# What waits, waits for a part of a compressed day, as it does for a part of a day in production.
+# These waits take the same part of a compressed day as in production.
 IMPATIENT = {
     "LEASE_SECONDS": "10",
     "SNAPSHOT_RETRY_MINUTES": "0,0,0",
     "RESTORE_RETRY_MINUTES": "0,0",
     "SNAPSHOT_FULL_EVERY_DAYS": "4",
     "PROJECT_GRACE_DAYS": "1",
-    # Only the locks keep a sweep from what is being stored.
+    # Only locks protect objects that are being stored from a sweep.
     "ORPHAN_GRACE_HOURS": "0",
 }
 
@@ -57,7 +57,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def prepare(folder: DataFolder, servers: Servers, port: int, day: float) -> None:
-    """Load Django with the settings that the processes have, and make its tables."""
+    """Load Django with the processes' settings, and create its tables."""
     services = Services(servers.database_url, servers.redis_url, ())
     keys = {"SNAPSHOT_MASTER_KEYS": f"soak:{secrets.token_hex(32)}"}
     days = {"SOAK_DAY_SECONDS": str(day), APPLICATION: "soak"}
@@ -72,7 +72,7 @@ def prepare(folder: DataFolder, servers: Servers, port: int, day: float) -> None
 
 
 def run(options: argparse.Namespace, say: Say) -> bool:
-    """Soak and show what came of it; whether everything held."""
+    """Soak and show the result; return whether everything held."""
     rng, port = random.Random(options.seed), free_port()  # noqa: S311
     with ExitStack() as stack:
         temporary = TemporaryDirectory(prefix="backups-portal-soak-", ignore_cleanup_errors=True)

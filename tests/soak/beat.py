@@ -1,4 +1,4 @@
-"""The Celery application of the soak's beat: its periods are compressed as the days are."""
+"""The Celery application of the soak's beat, with periods compressed like the days."""
 
 import os
 from datetime import timedelta
@@ -8,12 +8,12 @@ from backups_portal.celery import app
 __all__ = ["app"]
 
 VARIABLE = "SOAK_DAY_SECONDS"
-# A minute of a compressed day is shorter than what is to be done each minute.
+# A minute of a compressed day is too short for each minute's work.
 SHORTEST = 5.0
 
 
 def compressed(period: float | timedelta, day: float) -> float:
-    """How many seconds a period lasts where a day lasts `day` seconds."""
+    """Return a period's seconds if a day lasts `day` seconds."""
     seconds = period.total_seconds() if isinstance(period, timedelta) else period
     return max(SHORTEST, seconds * day / timedelta(days=1).total_seconds())
 

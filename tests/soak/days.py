@@ -1,13 +1,13 @@
-"""Days that pass in minutes, without a clock that lies to anybody.
+"""Days that pass in minutes, without changing any clock.
 
-A day of a project passes when every moment that is written down of it moves back by a day: its
-next run, the dates and times of its snapshots and proofs, when it was shut down. The portal's own
-clock, its leases and those of PostgreSQL stay as they are, so that nothing of the product runs in
-another way than it does in production; only beat's periods are shorter (beat.py). What is under
-way keeps its lease. The audit log and charges keep their times, too.
+A project's day passes by moving every recorded moment back by a day: its next run, the dates and
+times of its snapshots and proofs, when it was shut down. The portal's own clock, its leases and
+those of PostgreSQL are unchanged, so that the product runs exactly as in production; only beat's
+periods are shorter (beat.py). Work in progress keeps its lease. The audit log and charges keep
+their times, too.
 
-Each project has its days at a moment of its own, as backups are spread over a day. Where the
-machine does not keep up, a day waits until no more than one of the project's snapshots does.
+Each project's day passes at a different moment, as backups are spread over a day. If the machine
+cannot keep up, a day waits until at most one of the project's snapshots is unfinished.
 """
 
 import threading
@@ -28,7 +28,7 @@ EVERY_SECONDS = 0.5
 # Snapshots of a project that wait or are being taken.
 MOST_UNFINISHED = 1
 
-# One that is under way is left alone; whoever works on it locks its rows in another order.
+# A running proof is left alone, because its worker locks its rows in another order.
 PROOFS = """UPDATE restores_proof SET created_at = created_at - interval '1 day'
     WHERE finished_at IS NOT NULL
         AND snapshot_id IN (SELECT id FROM snapshots_snapshot WHERE project_id = %(project)s)"""
@@ -41,7 +41,7 @@ STATEMENTS = (
        WHERE id = %(project)s""",
     """UPDATE projects_maindatabase SET next_snapshot_at = next_snapshot_at - interval '1 day'
        WHERE project_id = %(project)s""",
-    # By way of another century: a date would meet that of the day before.
+    # The detour over another century avoids a conflict with the previous day's date.
     """UPDATE snapshots_snapshot SET local_date = local_date - 36525,
            scheduled_for = scheduled_for - interval '1 day',
            started_at = started_at - interval '1 day', taken_at = taken_at - interval '1 day',
@@ -61,7 +61,7 @@ def pass_day(project_id: UUID) -> None:
 
 
 def as_it_was(moment: datetime, now: datetime) -> datetime:
-    """The moment before days were taken from it; it was less than a day ago."""
+    """Return the original of a shifted moment, which was less than a day ago."""
     return moment + (now - moment) // DAY * DAY
 
 
@@ -71,11 +71,11 @@ def missing_dates(dates: Iterable[date]) -> int:
 
 
 class Days(threading.Thread):
-    """Lets days pass, of every project that is not removed, until it is stopped.
+    """Lets days pass for every project that is not removed, until it is stopped.
 
     Attributes:
-        passed: How many days of projects have passed.
-        late: How many seconds they waited for the machine, in all.
+        passed: Days of projects that have passed.
+        late: Total seconds that they waited for the machine.
     """
 
     def __init__(self, seconds: float, outages: Outages) -> None:

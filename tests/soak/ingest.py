@@ -1,9 +1,9 @@
-"""Ingest without an end, and what it has written, so that whatever is lost of it is found.
+"""Continuous ingest and a record of what it wrote, so that any loss is found.
 
 Threads write into the projects, correct and delete in groups, each time in one transaction; they
-call what the API's routes call. Each project is one thread's: its truth has one writer. Who did not
-hear whether it was committed, because PostgreSQL was killed, looks afterwards: a group is as it was
-before, or as it should be, and anything between is a loss.
+call what the API's routes call. Each project has one thread, so that its truth has one writer. If
+PostgreSQL is killed and the outcome of a commit is unknown, the thread looks afterwards: a group is
+as before, or as intended, and anything in between is a loss.
 """
 
 import argparse
@@ -28,10 +28,10 @@ from backups_portal.projectdb.record_writer import MAX_RECORDS, send
 from tests.projectdatabases import DEVICE, Connection
 
 ROWS = (20, 120)
-# Of all operations; the rest are new records.
+# Shares of all operations; the rest are new records.
 CORRECTED, DELETED = 0.15, 0.05
 CORRECTED_ROWS = 10
-# Of new records, those that come late, and how late.
+# The share of new records that come late, and by how much.
 LATE, LATE_DAYS = 0.2, 10
 LARGEST = 1_000
 PATIENCE = 180.0
@@ -43,7 +43,7 @@ GROUPS = """SELECT group_key, count(*), sum(number_value)::bigint FROM variable
 
 
 class Contents(NamedTuple):
-    """Of a group: its records, and the sum of their values, which are whole."""
+    """A group's number of records, and the sum of their values, which are whole."""
 
     rows: int
     total: int
@@ -54,7 +54,7 @@ NOTHING = Contents(0, 0)
 
 @dataclass(frozen=True)
 class Operation:
-    """What becomes of a group; `values` are those of new records."""
+    """A change of a group; `values` are those of new records."""
 
     kind: str
     group: str
@@ -65,7 +65,7 @@ class Operation:
 
 @dataclass
 class Change:
-    """A transaction that was begun then, known to be committed then, and how many rows it added."""
+    """A transaction: when it began, when it was known to be committed, and its added rows."""
 
     begun: float
     ended: float
@@ -74,28 +74,28 @@ class Change:
 
 @dataclass
 class Truth:
-    """What one project must hold. Times are seconds since 1970, as PostgreSQL's clock has them."""
+    """The expected content of a project. Times are seconds since 1970 by PostgreSQL's clock."""
 
     groups: dict[str, Contents] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, group: str, after: Contents, *, at: float) -> Change:
-        """Say that a group is about to become like this."""
+        """Record that a group is about to change."""
         change = Change(at, float("inf"), after.rows - self.contents(group).rows)
         with self._lock:
             self.changes.append(change)
         return change
 
     def end(self, change: Change, group: str, after: Contents, *, at: float) -> None:
-        """Say that it has become so."""
+        """Record that the change is committed."""
         change.ended = at
         self.groups[group] = after
         if after == NOTHING:
             del self.groups[group]
 
     def take_back(self, change: Change) -> None:
-        """Say that it has not."""
+        """Record that the change did not happen."""
         with self._lock:
             self.changes.remove(change)
 
@@ -103,10 +103,10 @@ class Truth:
         return self.groups.get(group, NOTHING)
 
     def bounds(self, instant: float, until: float) -> tuple[int, int]:
-        """How many rows a snapshot of an instant has, at least and at most.
+        """Return the least and most rows of a snapshot of an instant.
 
         Args:
-            until: When it was certainly past.
+            until: A moment after the instant for certain.
         """
         with self._lock:
             changes = list(self.changes)
@@ -144,7 +144,7 @@ def groups_in(connection: Connection, group: str | None = None) -> dict[str, Con
 
 
 class LostError(Exception):
-    """A project does not hold what was committed to it."""
+    """A project lacks data that was committed to it."""
 
 
 def choose(rng: random.Random, truth: Truth) -> Operation:
@@ -163,11 +163,11 @@ def choose(rng: random.Random, truth: Truth) -> Operation:
 
 
 def perform(connection: Connection, prefix: str, operation: Operation) -> None:
-    """Do it.
+    """Run the operation.
 
     Raises:
-        psycopg.Error: whether it is done is not known.
-        LostError: the group lacks records already.
+        psycopg.Error: The outcome is unknown.
+        LostError: The group lacks records already.
     """
     if operation.kind == "inserted":
         send(connection, device_id=DEVICE, records=_records(operation))
@@ -200,12 +200,12 @@ def _records(operation: Operation) -> list[dict[str, object]]:
 
 
 class Writer(threading.Thread):
-    """Goes around its projects until it is stopped.
+    """Writes into its projects in turn until it is stopped.
 
     Attributes:
-        done: How many operations of each kind were committed, and rows inserted; and `unclear`, of
-            which nobody said whether they were.
-        error: What ended it.
+        done: Committed operations of each kind, inserted rows, and `unclear`: those whose outcome
+            was unknown.
+        error: The error that ended it.
     """
 
     def __init__(self, fields: Sequence[Field], *, seed: int, pause: float) -> None:
@@ -226,10 +226,10 @@ class Writer(threading.Thread):
             self.error = error
 
     def stop(self) -> None:
-        """Write no more; what is unclear is looked at first.
+        """Stop writing, after resolving an unclear operation.
 
         Raises:
-            Exception: what ended it before.
+            Exception: The error that ended it before.
         """
         self._stopping.set()
         self.join()
@@ -251,7 +251,7 @@ class Writer(threading.Thread):
         self.done.update({operation.kind: 1, "rows": len(operation.values)})
 
     def _is_done(self, place: Field, operation: Operation) -> bool:
-        """Look whether it is, once PostgreSQL answers again."""
+        """Return whether it was committed, once PostgreSQL answers again."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

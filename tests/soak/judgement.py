@@ -1,4 +1,4 @@
-"""What came of a soak, and what must be true of it when everything has come to rest."""
+"""The result of a soak, and what must be true when all work has ended."""
 
 import re
 import time
@@ -47,7 +47,7 @@ LOGGED = re.compile(r"^(?P<at>\d{4}-\d\d-\d\d [\d:]{8}),\d+ (?:ERROR|CRITICAL) (
 VARYING = re.compile(r"[0-9a-f]*\d[0-9a-f-]*")
 LONGEST = 160
 SHOWN = 10
-# On a busy machine it takes a while until somebody finds out that a connection is gone.
+# On a busy machine it takes a while to notice a lost connection.
 LATE_SECONDS = 10
 
 
@@ -64,7 +64,7 @@ def running_projects() -> list[Project]:
 
 
 def difference(project: Project) -> str:
-    """Why the newest backup of a project is not what its database holds now, row by row."""
+    """Return how a project's newest backup differs from its database, row by row."""
     newest = Snapshot.objects.filter(project=project).order_by("-local_date").first()
     if newest is None or newest.state != Snapshot.State.COMPLETED:
         return f"{project}: its last backup is {newest and newest.state}"
@@ -78,10 +78,10 @@ def difference(project: Project) -> str:
 
 
 def queue_all_proofs(most: int) -> list[UUID]:
-    """A proof of every stored snapshot, sent to the workers: restored, and compared row by row.
+    """Queue proofs of every stored snapshot: restored, and compared row by row.
 
     Args:
-        most: So many of them, by chance; 0: all.
+        most: A random sample of this many; 0: all.
     """
     stored = Snapshot.objects.completed().order_by("?").values_list("pk", flat=True)
     queued = map(queue_proof, stored[:most] if most else stored)
@@ -99,17 +99,17 @@ def not_passed(proofs: Sequence[UUID]) -> list[str]:
 def sweep_everything() -> tuple[int, list[str]]:
     now = timezone.now()
     prune(now)
-    # As they will be when they are old enough: processes were killed in the middle.
+    # Delete probes' leftovers as if they were old enough, since processes were killed midway.
     forget_probes(now + LONGEST_TRY)
     swept = [found for pk in each_project_id() if (found := sweep_project(pk)) is not None]
     return sum(one.removed for one in swept), [key for one in swept for key in one.missing]
 
 
 def orphan_objects() -> list[str]:
-    """Objects in storage that nothing names: no manifest, and no row of the catalogue."""
+    """Return objects in storage that no manifest and no row of the catalogue names."""
     storage = snapshot_storage()
     manifests = list(Snapshot.objects.completed().values_list("manifest", flat=True))
-    # The storage itself has a mark, and who looks whether it works has a key of its own.
+    # The storage has a marker, and its probes have their own key.
     named = {MARKER, *manifests}
     for key in manifests:
         named.update(Manifest.load(storage, key).objects)
@@ -119,7 +119,7 @@ def orphan_objects() -> list[str]:
 
 
 def wrong_charges() -> list[str]:
-    """Restores that cost something else than their project's creation, once, and its running."""
+    """Return restores not charged exactly once for the creation and for running."""
     made = Restore.objects.filter(state=Restore.State.COMPLETED)
     wrong = []
     for restore in made:
@@ -190,7 +190,7 @@ def reasons() -> Mapping[str, int]:
 
 
 def logged_errors(logs: Sequence[Path], outages: Outages) -> Counter[str]:
-    """What processes logged as errors while both servers were there; ids and numbers left out."""
+    """Count errors logged while both servers were up, without ids and numbers."""
     found: Counter[str] = Counter()
     for log in logs:
         for line in LOGGED.finditer(log.read_text(errors="replace")):
@@ -212,13 +212,13 @@ SHARES = {"snapshots failed": "snapshots that failed for good", "days without a 
 
 @dataclass
 class Verdict:
-    """What was found.
+    """The findings.
 
     Attributes:
-        troubles: Sentences, by what must not be.
+        troubles: Sentences, by the rule that they violate.
         figures: Numbers, by name.
-        reasons: Why work was tried again or given up, and how often.
-        logged: What processes logged as errors while nothing was away, and how often.
+        reasons: How often work was retried or given up, by reason.
+        logged: How often processes logged errors outside of outages, by error.
         gauges: Samples over the whole run, by name.
     """
 
@@ -233,7 +233,7 @@ class Verdict:
         self.troubles.setdefault(name, []).extend(troubles)
 
     def show(self, console: Console, title: str) -> dict[str, Any]:
-        """Show all of it for people; the same for JSON, and whether all is as it must be."""
+        """Show the result; return it for JSON, with whether all is as it must be."""
         wanted = goals(self.troubles)
         lines = show(console, self.samples, wanted, title)["lines"]
         for heading, numbers in (
@@ -247,7 +247,7 @@ class Verdict:
             for trouble in found[:SHOWN]:
                 console.print(f"{name}: {trouble}", style="red", markup=False)
         return {
-            # Nothing of it was left unmeasured.
+            # Every goal was measured.
             "holds": len(lines) == len(wanted) and all(line["reached_must"] for line in lines),
             "lines": lines,
             "figures": self.figures,
@@ -351,7 +351,7 @@ def _sample(soak: Soak, verdict: Verdict) -> None:
 
 
 def goals(troubles: Iterable[str]) -> list[Goal]:
-    """What must be true of a soak, in which none of these troubles may be."""
+    """Return the goals of a soak, which forbid all these troubles."""
     memory = "memory of {}: last quarter vs first"
     return [
         *(Goal(name, name, 0, unit="") for name in (*troubles, *COUNTS)),

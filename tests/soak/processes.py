@@ -26,16 +26,16 @@ from tests.clusters import superuser_url
 from tests.processes import NOTICE_SECONDS, kill_tree
 from tests.projectdatabases import quiet
 
-# Below those that the system gives to clients: none of them must take the port of a killed server.
+# Below the ephemeral ports of clients, which must not take a killed server's port.
 PORTS = range(20_000, 32_000)
 TRIES = 5
 WORKERS = 3
-# What PostgreSQL knows a process by; and what names of ours begin with.
+# PostgreSQL's name for a process, and the prefix of ours.
 APPLICATION, PREFIX = "PGAPPNAME", "soak-"
 
 
 class Service:
-    """Something that runs.
+    """A running process.
 
     Attributes:
         ended: How often it was found to have ended by itself.
@@ -50,7 +50,7 @@ class Service:
         self.child = self._start()
 
     def supervise(self) -> None:
-        """Start it again where it has ended by itself, as a supervisor would."""
+        """Restart it if it has ended by itself, as a supervisor would."""
         if self.child.exit_code() is not None:
             self.ended += 1
             self.start()
@@ -69,7 +69,7 @@ class Servers:
     database_url: str
 
     def empty_redis(self) -> None:
-        """Let a Redis that is killed have forgotten everything when it starts."""
+        """Let a killed Redis start without its data."""
         for file in self.folder.sub("redis").rglob("*"):
             if file.is_file():
                 file.unlink()
@@ -77,10 +77,10 @@ class Servers:
 
 @contextmanager
 def running_servers(folder: DataFolder, rng: random.Random) -> Iterator[Servers]:
-    """Both, as the demo has them, but for fsync: what is committed stays, and so does the queue.
+    """Run both servers as the demo does, but without fsync, keeping commits and the queue.
 
-    It stays with the system, which outlives a process that is killed. Only a power cut needs it on
-    the disk, and that cannot be had here; each recovery would take minutes where a disk is busy.
+    Written data is in the page cache, which outlives a killed process. Only a power failure, which
+    cannot be simulated here, needs it on disk, and each recovery would take minutes on a busy disk.
     """
     services: dict[str, Service] = {}
     urls: dict[str, str] = {}
@@ -101,13 +101,13 @@ def running_servers(folder: DataFolder, rng: random.Random) -> Iterator[Servers]
         execute(superuser, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield Servers(folder, *services.values(), *urls.values())
     finally:
-        # What runs then: those that were killed have others in their place.
+        # Stop the current processes, which have replaced the killed ones.
         for service in services.values():
             service.child.stop()
 
 
 def _persistently(start_it: Callable[[], tuple[Child, str]]) -> tuple[Child, str]:
-    """Try it a few times: a process that nobody knew of may still hold PostgreSQL's memory."""
+    """Try a few times: an unknown process may still hold PostgreSQL's memory."""
     for _ in range(TRIES - 1):
         try:
             return start_it()
@@ -118,7 +118,7 @@ def _persistently(start_it: Callable[[], tuple[Child, str]]) -> tuple[Child, str
 
 @dataclass(frozen=True)
 class Portal:
-    """The portal's processes. The first worker is spared, so that growth over time is seen."""
+    """The portal's processes. The first worker is spared, to observe growth over time."""
 
     web: Service
     beat: Service
@@ -159,7 +159,7 @@ def _service(program: Program, folder: DataFolder) -> Service:
     environment = {**program.environment, APPLICATION: PREFIX + program.name}
 
     def start_it() -> Child:
-        # A log for each start: what a killed one wrote is kept.
+        # Each start has a new log, so that a killed process's log is kept.
         name = f"{program.name}.{next(starts)}"
         return start(replace(program, name=name, environment=environment), folder)
 
@@ -170,11 +170,11 @@ def logs(folder: DataFolder) -> list[Path]:
     return sorted(folder.sub("logs").iterdir())
 
 
-# Between two faults, as parts of a day: 30 to 60 seconds of one that lasts two minutes.
+# The pause between two faults as parts of a day: 30 to 60 seconds of a two-minute day.
 BETWEEN = (0.25, 0.5)
-# A killed server stays away for so long, in seconds.
+# How long a killed server stays away, in seconds.
 AWAY = (0.0, 3.0)
-# Until who had a connection has noticed, and has a new one.
+# The time for clients to notice and reconnect.
 GRACE_SECONDS = 5.0
 
 
@@ -183,9 +183,9 @@ class Outages:
     """What was away, and when.
 
     Attributes:
-        spans: Server, beginning and end by the monotonic clock; the last one may still go on.
+        spans: Server, beginning and end by the monotonic clock; the last one may still be open.
         unexplained: Errors of the benchmark's own calls at other times.
-        offset: What the monotonic clock lacks to seconds since 1970.
+        offset: Add it to the monotonic clock for seconds since 1970.
     """
 
     spans: list[tuple[str, float, float]] = field(default_factory=list)
@@ -202,7 +202,7 @@ class Outages:
             self.spans[-1] = (server, begin, time.monotonic())
 
     def touch(self, begin: float, end: float, *, server: str = "") -> bool:
-        """Whether something that lasted so long met an outage, of any server or of this one."""
+        """Return whether this span overlaps an outage of any server, or of this one."""
         return any(
             begin < until + GRACE_SECONDS and end > since
             for name, since, until in self.spans
@@ -211,7 +211,7 @@ class Outages:
 
     @contextmanager
     def borne(self) -> Iterator[None]:
-        """Bear that a server is away; who calls tries again later."""
+        """Tolerate that a server is away; the caller retries later."""
         begin = time.monotonic()
         try:
             yield
@@ -229,23 +229,23 @@ class Fault(StrEnum):
     REDIS_EMPTIED = "Redis, and all that it held"
 
 
-# One round; the next is another order of the same.
+# One round; each round shuffles it again.
 ROUND = (*[Fault.WORKER] * 4, *Fault)
 
 
 def faults(rng: random.Random) -> Iterator[Fault]:
-    """Kinds of faults without an end: in each round every kind."""
+    """Yield endless faults: in each round every kind."""
     while True:
         yield from rng.sample(ROUND, len(ROUND))
 
 
 @dataclass
 class Executioner:
-    """Kills and starts again, when it is time to.
+    """Kills processes and starts them again at intervals.
 
     Attributes:
-        day: How many seconds it lasts.
-        done: How often which fault was made.
+        day: Seconds of a day.
+        done: How often each fault was made.
     """
 
     rng: random.Random

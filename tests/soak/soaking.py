@@ -1,4 +1,4 @@
-"""The soak itself: what goes on while servers and workers are killed, and until all is at rest."""
+"""The soak itself: work under faults, and the wait until all of it has ended."""
 
 import argparse
 import random
@@ -41,17 +41,17 @@ LOOP_SECONDS = 1.0
 GAUGE_SECONDS = 3.0
 # As parts of a day: between two restores, and until a restored project is shut down.
 RESTORES, LIFE = 0.5, 1.5
-# Without any work coming to an end, until it is held that none will.
+# If no work ends for this long, none is expected to.
 PATIENCE = 300.0
 RETENTION_DAYS = (1, 2)
 ZONES = ("UTC", "Europe/Berlin", "America/Sao_Paulo", "Asia/Kolkata", "Australia/Lord_Howe")
-# One of so many has every backup proven, and one of so many a database kept for a warm restore.
+# One in this many projects proves every backup, and one in this many keeps a warm database.
 PROVEN, WARM = 5, 25
 READY_SECONDS = 120.0
 
 
 def make_fields(number: int, rng: random.Random, say: Say) -> list[Field]:
-    """Projects with a device each, whose runs are within the next day."""
+    """Make projects with a device each, whose runs are within the next day."""
     say(f"making {number:,} projects")
     owner = Account.objects.get(email=OWNER.email)
     return [_make_field(place, owner, rng) for place in range(number)]
@@ -77,7 +77,7 @@ def wait_until_ready(port: int) -> None:
 
 
 def unrest() -> list[str]:
-    """What is still to be done, or was left behind; empty where nothing is."""
+    """Return unfinished work and leftovers; empty if there are none."""
     now, waiting = timezone.now(), messages()
     due = MainDatabase.objects.filter(next_snapshot_at__lte=now)
     half_removed = Project.objects.filter(state=Project.State.REMOVED, removed_at=None)
@@ -90,7 +90,7 @@ def unrest() -> list[str]:
         "projects half removed": half_removed.count(),
         "databases left behind": int(has_leftovers(now)),
         "orphan databases or roles": len(orphan_databases()),
-        # Of beat's one may always be there.
+        # One of beat's messages may always be there.
         "messages": waiting if waiting > len(app.conf.beat_schedule) else 0,
     }
     return [f"{what}: {count}" for what, count in counts.items() if count]
@@ -102,7 +102,7 @@ def finished() -> int:
 
 
 def orphan_databases() -> set[str]:
-    """Databases and roles that are no project's and no kept proof's; or that one of these lacks."""
+    """Return databases and roles without a project or kept proof, and those that are missing."""
     projects = Project.objects.filter(removed_at=None).values_list("database", flat=True)
     kept = Proof.objects.filter(is_kept=True).values_list("database", flat=True)
     return databases() ^ {*projects, *kept}
@@ -119,7 +119,7 @@ class Restores:
     _known_since: dict[UUID, float] = field(default_factory=dict)
 
     def work(self) -> None:
-        """Ask for one where it is time to, and shut down what has lived for long enough."""
+        """Request a restore if it is time, and shut down projects that are old enough."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self.day * RESTORES
             with self.outages.borne():
@@ -144,7 +144,7 @@ class Restores:
 
 
 class Soak:
-    """Everything that runs, with what looks after it and at it."""
+    """Everything that runs, with its supervisors and monitors."""
 
     def __init__(
         self,
@@ -189,13 +189,13 @@ class Soak:
         for writer in writers:
             writer.stop()
             self.written.update(writer.done)
-        # From here on there is other work.
+        # Other work follows from here on.
         self.connections = list(self.gauges.samples.values.get("connections", []))
         # The last fault may have been to PostgreSQL.
         connection.close()
 
     def rest(self) -> Sequence[str]:
-        """Wait until there is nothing left to do; what there is when nothing more happens."""
+        """Wait until all work has ended; return what remains if nothing more happens."""
         before, since = 0, time.monotonic()
         while (found := unrest()) and time.monotonic() - since < PATIENCE:
             if (now := finished()) != before:

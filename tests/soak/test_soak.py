@@ -1,4 +1,4 @@
-"""The parts of the soak: days that pass, what must be true of ingest, what is killed, verdicts."""
+"""The parts of the soak: days that pass, rules for ingest, faults, verdicts."""
 
 import os
 import random
@@ -155,7 +155,7 @@ def test_operations_leave_a_database_as_the_truth_says() -> None:
 
 @pytest.fixture
 def counting() -> Callable[[int], list[str]]:
-    """What is wrong with a snapshot of so many rows, where ten were written long before it."""
+    """Return a check of a snapshot's rows, of which ten were written long before it."""
 
     def count(rows: int) -> list[str]:
         now = timezone.now()
@@ -183,7 +183,7 @@ def test_a_snapshot_with_a_row_too_few_or_too_many_is_found(
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    """A process with one of its own."""
+    """A service with a process of its own."""
     with opened(tmp_path / "var") as folder:
         program = Program("pair", ["/bin/sh", "-c", "sleep 300 & sleep 300"])
         service = Service("pair", lambda: start(program, folder))

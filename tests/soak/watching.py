@@ -1,4 +1,4 @@
-"""What is looked at while the soak runs: memory, connections, pages, and each new snapshot."""
+"""Monitors of a running soak: memory, connections, pages, and each new snapshot."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ from tests.soak.ingest import Truth
 from tests.soak.processes import PREFIX, Outages, Portal, Servers
 
 PAGE_SECONDS = 1.0
-# Of a run, before processes have loaded and cached what they need.
+# The part of a run before processes have loaded and cached what they need.
 WARMING_UP = 0.1
 
 CONNECTIONS = """SELECT application_name, datname ~ '^bp_[0-9a-f]{8}$', count(*)
@@ -33,7 +33,7 @@ CONNECTIONS = """SELECT application_name, datname ~ '^bp_[0-9a-f]{8}$', count(*)
 
 
 def quarters(values: Sequence[float]) -> tuple[float, float] | None:
-    """The medians of the first quarter and of the last, after the processes have warmed up."""
+    """Return medians of the first and last quarter, after the processes have warmed up."""
     warm = values[int(len(values) * WARMING_UP) :]
     quarter = len(warm) // 4
     return (median(warm[:quarter]), median(warm[-quarter:])) if quarter else None
@@ -46,7 +46,7 @@ def growth(values: Sequence[float]) -> float | None:
 
 @dataclass(frozen=True)
 class Connections:
-    """To PostgreSQL, by who has them; and of them those to databases of projects."""
+    """Connections to PostgreSQL by application, and those of them to projects' databases."""
 
     by_name: Mapping[str, int]
     to_projects: int
@@ -86,11 +86,11 @@ class Gauges:
 
 @dataclass
 class Counting:
-    """Compares the rows of each new snapshot with what had been written at its instant.
+    """Compares each new snapshot's rows with those written until its instant.
 
     Attributes:
-        seen: How many were compared.
-        wrong: Sentences about those that have other rows.
+        seen: The number of compared snapshots.
+        wrong: Sentences about those with other rows.
     """
 
     truths: Mapping[UUID, Truth]
@@ -102,7 +102,7 @@ class Counting:
         return len(self._seen)
 
     def look(self) -> None:
-        """Compare those that were completed since the last time."""
+        """Compare the snapshots completed since the last call."""
         stored = Snapshot.objects.filter(project__in=list(self.truths), taken_at__isnull=False)
         new = set(stored.values_list("pk", flat=True)) - self._seen
         for snapshot in Snapshot.objects.filter(pk__in=new):
@@ -119,12 +119,12 @@ class Counting:
 
 
 class Reader(threading.Thread):
-    """Somebody who looks at pages, one a second, until it is stopped.
+    """A visitor who loads one page a second, until it is stopped.
 
     Attributes:
-        seconds: How long each page took that was shown.
-        failed: Sentences about those that were not although PostgreSQL was there.
-        excused: How many were not because it was away.
+        seconds: The duration of each loaded page.
+        failed: Sentences about failures while PostgreSQL was up.
+        excused: The number of failures while it was away.
     """
 
     def __init__(self, port: int, cookie: str, pages: Sequence[str], outages: Outages) -> None:
@@ -169,10 +169,10 @@ class Reader(threading.Thread):
 
 
 def surplus(found: Connections, *, threads_of_web: int) -> int:
-    """Connections that nobody needs where nobody is at work.
+    """Count connections that an idle system does not need.
 
     The web server keeps one for each thread and each worker process one, to the portal's own
-    database; no one needs any to a project's.
+    database; no process needs any to a project's.
     """
     allowed = {f"{PREFIX}web": threads_of_web}
     return found.to_projects + sum(

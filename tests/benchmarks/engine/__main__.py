@@ -1,11 +1,11 @@
-"""Measures the snapshot engine beside its peers, in the same run, on the same project.
+"""Benchmark the snapshot engine against its peers, in one run on one project.
 
     python -m tests.benchmarks.engine --rows 5M
     python -m tests.benchmarks.engine --rows 1M --only snapshot,restore --json
     python -m tests.benchmarks.engine --growth 1M,5M,20M
 
-It starts a PostgreSQL cluster of its own in a temporary folder and builds a project of that many
-variables; peer and engine then take turns. Figures are the medians of all rounds.
+It starts a temporary PostgreSQL cluster and builds a project of that many variables; peer and
+engine then take turns. Figures are the medians of all rounds.
 """
 
 import argparse
@@ -40,25 +40,25 @@ from tests.benchmarks.machine import Machine
 from tests.benchmarks.servers import Cluster
 
 Measurement = Callable[[Setup, Samples, Say], None]
-# These leave the rows as they were.
+# These leave the rows unchanged.
 EVERY_ROUND: dict[str, Measurement] = {
     "snapshot": measurements.full_snapshot,
     "restore": measurements.restore,
     "next": measurements.next_snapshot,
     "encryption": measurements.encryption,
 }
-# Bytes do not differ between rounds.
+# Byte counts do not differ between rounds.
 ONCE: dict[str, Measurement] = {"dailies": measurements.daily_snapshots}
 # These add rows, and come last.
 ADDING: dict[str, Measurement] = {"trigger": ingest.trigger_cost, "ingest": ingest.slowdown}
 ALL = {**EVERY_ROUND, **ONCE, **ADDING}
-# What of it is measured, without peers, to see how times grow.
+# Measured without peers, to see how times grow.
 GROWTH = ("snapshot", "restore", "next")
 GROWING = ("full snapshot", "restore", "restore and proof")
 IN_ALL = ("next snapshot", "warm restore")
 # Time per million rows counts as flat within this share of the median size's.
 FLAT = 0.15
-# A slowdown below this is noise, and no number to divide by.
+# Treat a slowdown below this as noise: dividing by it would mean nothing.
 SMALLEST_SLOWDOWN = 0.01
 
 
@@ -80,7 +80,7 @@ def _trigger_percent(samples: Samples) -> float | None:
 
 
 def _proof_percent(samples: Samples) -> float | None:
-    """How much longer a restore takes that compares its rows while it builds indexes."""
+    """Return by how much comparing rows lengthens a restore, in percent."""
     return _percent_more(samples.ratio("restore and proof s", "restore s"))
 
 
@@ -136,7 +136,7 @@ GOALS = (
 
 
 def names(text: str) -> list[str]:
-    """Names of measurements, between commas."""
+    """Parse comma-separated names of measurements."""
     chosen = text.split(",")
     if unknown := set(chosen) - set(ALL):
         raise argparse.ArgumentTypeError(f"no measurement is called {', '.join(sorted(unknown))}")
@@ -217,7 +217,7 @@ def run_growth(cluster: Cluster, machine: Machine, options: argparse.Namespace, 
 
 
 def show_growth(console: Console, sizes: list[dict[str, Any]]) -> dict[str, float]:
-    """Show times per million rows; the largest distance of a size from the middle one."""
+    """Show times per million rows; return each time's largest deviation from the median size's."""
     flatness, rows = {}, []
     for name in GROWING:
         values = [size["seconds_per_million_rows"][name] for size in sizes]

@@ -1,6 +1,6 @@
-"""What ingest pays: for the marks of changed chunks, and for somebody reading meanwhile.
+"""The cost for ingest: marks of changed chunks, and a concurrent reader.
 
-Added rows stay, unlike those of other measurements: rows that fill the space of removed ones cost
+Added rows stay, unlike those of other measurements: rows that reuse the space of removed ones cost
 several times as much, because they change the summaries of the block-range indexes one by one.
 """
 
@@ -28,7 +28,7 @@ SELECT * FROM unnest(%s::integer[], %s::timestamptz[], %s::float8[], %s::text[],
 class Batches:
     """Batches of 1,000 records as the API inserts them: one statement, one transaction.
 
-    The arrays are written out before the clock starts, so that it shows what the server does.
+    The arrays are rendered before the clock starts, so that it measures the server alone.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Batches:
         return time.perf_counter() - started
 
     def insert_while(self, connection: Connection, lasts: Callable[[], bool]) -> list[float]:
-        """One after the other; the seconds of each."""
+        """Insert batches in turn; return the seconds of each."""
         times = []
         while lasts():
             times.append(self.insert(connection))
@@ -63,10 +63,10 @@ def _array(values: Iterable[object]) -> str:
 
 
 def trigger_cost(setup: Setup, samples: Samples, say: Say) -> None:
-    """Batches with the triggers and without, in turn.
+    """Time batches with the triggers and without, in turn.
 
-    The session without them has session_replication_role = replica, which keeps them from firing
-    without locking the table; there is nothing else that this leaves out.
+    The session without them sets session_replication_role = replica, which disables triggers
+    without locking the table and changes nothing else.
     """
     say("ingest with and without triggers")
     batches = Batches()
@@ -78,29 +78,29 @@ def trigger_cost(setup: Setup, samples: Samples, say: Say) -> None:
         bare.execute("SET session_replication_role = replica")
         pairs = []
         for number in range(PAIRS // 10 + PAIRS):
-            # Each is the first one every other time.
+            # Alternate which one goes first.
             turns = (plain, bare) if number % 2 else (bare, plain)
             seconds = {turn: batches.insert(turn) for turn in turns}
             pairs.append((seconds[plain], seconds[bare]))
     measured = pairs[-PAIRS:]
     samples.record("batch with triggers", s=median(with_ for with_, _ in measured))
     samples.record("batch without triggers", s=median(without for _, without in measured))
-    # What disturbs a batch disturbs its neighbour, so that their ratio shows less of it.
+    # A disturbance affects neighbouring batches alike, so it hardly changes their ratio.
     samples.add("batch with by without triggers", median(with_ / out for with_, out in measured))
 
 
 def _fill_gaps(setup: Setup) -> None:
-    """Use up the space that removed rows have left."""
+    """Use up the space that removed rows have freed."""
     with setup.connect() as connection:
         add_readings(connection, DAYS, 2 * setup.fleet.daily_readings)
     setup.cluster.settle()
 
 
 def _rest(setup: Setup) -> None:
-    """What autovacuum, which is off here, and the checkpointer would have done by now.
+    """Do the work that autovacuum (off here) and the checkpointer would have done by now.
 
-    Block ranges that no index knows yet are read for every chunk; a server knows all but those of
-    its last minute.
+    Block ranges that are not yet summarised are read for every chunk; a server summarises all but
+    those of its last minute.
     """
     with setup.connect_as_superuser() as connection:
         connection.execute(
@@ -113,9 +113,9 @@ def _rest(setup: Setup) -> None:
 
 
 def slowdown(setup: Setup, samples: Samples, say: Say) -> None:
-    """Batches while nothing else runs, while a snapshot with one reader does, while pg_dump does.
+    """Time batches alone, during a snapshot with one reader, and during pg_dump.
 
-    Means, not medians: a batch that waits for long is what somebody would feel.
+    These are means, not medians, because users feel the batches that wait for long.
     """
     batches = Batches()
     _fill_gaps(setup)
@@ -139,7 +139,7 @@ def slowdown(setup: Setup, samples: Samples, say: Say) -> None:
         setup.newest = str(task.finish()["manifest"])
         say(f"ingest during {peers.CUSTOM}")
         _rest(setup)
-        # As most people run it: one reader, gzip.
+        # The usual options: one process, gzip.
         command = peers.dump_command(setup, "--format=custom", f"--file={target}")
         dump = subprocess.Popen(command)
         measure("during pg_dump", lambda: dump.poll() is None)

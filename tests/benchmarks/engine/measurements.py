@@ -1,4 +1,4 @@
-"""The measurements of the engine beside its peers; each adds a round to the samples."""
+"""The measurements of the engine and its peers; each adds a round to the samples."""
 
 from collections.abc import Callable
 
@@ -51,14 +51,14 @@ def _dumps(setup: Setup, samples: Samples, say: Say) -> None:
 
 
 def ensure_snapshot(setup: Setup, say: Say) -> None:
-    """A snapshot to build upon or to restore, where there is none yet."""
+    """Take a snapshot to build upon or to restore, if none exists."""
     if setup.newest is None:
         say("full snapshot")
         setup.snapshot(full=True)
 
 
 def next_snapshot(setup: Setup, samples: Samples, say: Say) -> None:
-    """The snapshot after a day of ordinary change; the change is taken back afterwards."""
+    """Measure the snapshot after a day of ordinary change, which is reverted afterwards."""
     ensure_snapshot(setup, say)
     with setup.connect() as connection, setup.cluster.scratch_path() as repository:
         restic = None
@@ -85,7 +85,7 @@ def _add_restic(restic: peers.Restic, which: str, samples: Samples, say: Say) ->
 
 
 def encryption(setup: Setup, samples: Samples, say: Say) -> None:
-    """A full snapshot and a restore in the open and encrypted, in turns; the open ones stay."""
+    """Time snapshots and restores in plain and encrypted, in turns; the plain ones stay."""
     for setup.encrypted, name in ((True, "encrypted"), (False, "open")):
         say(f"{name} snapshot and restore")
         samples.record(f"{name} snapshot", s=setup.snapshot(full=True)["seconds"])

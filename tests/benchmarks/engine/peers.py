@@ -1,4 +1,4 @@
-"""What the engine is measured against: PostgreSQL's own tools, and the floor under any reader."""
+"""The engine's peers: PostgreSQL's tools, and the lower bound for any reader."""
 
 import os
 import secrets
@@ -27,10 +27,10 @@ UNCOMPRESSED = ("--format=custom", "--compress=0")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tool needed, and how much it stored.
+    """A tool's time, and the bytes it stored.
 
     Attributes:
-        cpu: Processor time in seconds, its own and the server's.
+        cpu: Processor time in seconds, of the tool and the server.
     """
 
     seconds: float
@@ -40,7 +40,7 @@ class Outcome:
 
 def measured(setup: Setup, work: Callable[[], object]) -> Outcome:
     def cpu() -> float:
-        # Of this process, of the programs that it has run, and of the server.
+        # This process, the programs that it has run, and the server.
         return sum(os.times()[:4]) + setup.cluster.cpu()
 
     setup.cluster.settle()
@@ -50,12 +50,12 @@ def measured(setup: Setup, work: Callable[[], object]) -> Outcome:
 
 
 def run(*command: str) -> None:
-    """Run a program; what it says on the way is of no interest unless it fails."""
+    """Run a program, and show its output only if it fails."""
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def dump_command(setup: Setup, *options: str) -> list[str]:
-    """pg_dump; nobody waits for the disk: neither it nor, on local folders, the engine."""
+    """Return the pg_dump command, without fsync as the engine on local folders."""
     program = setup.cluster.program("pg_dump")
     return [program, "--no-sync", *options, f"--dbname={setup.source.dsn}"]
 
@@ -96,7 +96,7 @@ class Restic:
 
 
 def restore(setup: Setup, archive: Path) -> Outcome:
-    """pg_restore with two jobs into a new database, ready to query."""
+    """Run pg_restore with two jobs into a new database, ready for queries."""
     url, name = setup.cluster.url, f"scratch_{secrets.token_hex(4)}"
     program = setup.cluster.program("pg_restore")
 
@@ -115,7 +115,7 @@ def is_installed(name: str) -> bool:
 
 
 def versions() -> dict[str, str]:
-    """What peers of other makers say of themselves; PostgreSQL's tools have the server's."""
+    """Return the versions of third-party peers; PostgreSQL's tools have the server's."""
     commands = {"zstd": ["zstd", "--version"], "restic": ["restic", "version"]}
     return {
         name: subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -125,9 +125,9 @@ def versions() -> dict[str, str]:
 
 
 def floor(setup: Setup) -> Outcome:
-    """Binary COPY to nowhere: no reader of these rows can be faster.
+    """Time a binary COPY to nowhere: no reader of these rows can be faster.
 
-    As many readers as the engine has share one exported snapshot; they copy the columns and the
+    Its readers, as many as the engine's, share one exported snapshot; they copy the columns and the
     ranges of chunks that the engine read for its newest manifest. Each is psql, in C, whose output
     is /dev/null: it takes each row from the socket and hands it to a write that does nothing.
     """
@@ -167,7 +167,7 @@ def _check(program: str, *codes: int) -> None:
 
 
 def _shares(setup: Setup) -> list[list[str]]:
-    """The statements of each reader; all have about as many rows to copy."""
+    """Return each reader's statements, with about the same number of rows."""
     segments = setup.manifest().of(VARIABLE.name)
     ranges = dict.fromkeys((segment.first_chunk, segment.end_chunk) for segment in segments)
     copies = [_copy(VARIABLE, *bounds) for bounds in ranges] + [*map(_copy, RESOURCE_TABLES)]

@@ -1,4 +1,4 @@
-"""What took the time: clocks around the engine's parts, and what the server used meanwhile."""
+"""Profiles: clocks around the engine's parts, and the server's processor time."""
 
 import importlib
 import threading
@@ -14,9 +14,9 @@ from tests.benchmarks.machine import tree_cpu_seconds
 
 SERVER = "wait for the server"
 THREADS = "wait for threads"
-# Parts that are the server's work: waiting for it is part of them.
+# The server's work: these parts include waiting for it.
 SERVERS_WORK = "load: "
-# Parts, and where each is: module:name, or module:name.name. A test finds every one of them.
+# Each part and its place, as module:name or module:name.name. A test checks that every one exists.
 PROBES: tuple[tuple[str, str], ...] = (
     ("plan, marks, elsewhere", "snapshots.engine.snapshot_writer:take_snapshot"),
     (SERVER, "psycopg:Cursor.execute"),
@@ -55,7 +55,7 @@ PROBES: tuple[tuple[str, str], ...] = (
 
 @dataclass
 class Part:
-    """Time within a part, less that within parts inside it; summed over threads, in seconds."""
+    """Seconds within a part, excluding its inner parts; summed over threads."""
 
     name: str
     calls: int = 0
@@ -69,7 +69,7 @@ class Part:
 
 
 class Clock:
-    """Adds up the time of nested parts on any number of threads."""
+    """Adds up the time of nested parts in any number of threads."""
 
     def __init__(self) -> None:
         self.parts: dict[str, Part] = {}
@@ -78,7 +78,7 @@ class Clock:
 
     @property
     def _stack(self) -> list[Part]:
-        """The parts that this thread is in, each with the time of those inside it."""
+        """Return the parts that this thread is in, each with the time of its inner parts."""
         stack: list[Part] = self._local.__dict__.setdefault("stack", [])
         return stack
 
@@ -102,13 +102,13 @@ class Clock:
                 part.add(wall - inside.wall, cpu - inside.cpu)
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function with a clock, which runs while a generator is asked for its next item."""
+        """Return the function with a clock that also runs while its generator advances."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if name == SERVER and self.current().startswith(SERVERS_WORK):
                 return function(*args, **kwargs)
             if name == THREADS:
-                # What threads do belongs to the part that started them.
+                # Work in threads counts for the part that started them.
                 jobs, work, *rest = args
                 args = (jobs, self.around(self.current(), work), *rest)
             with self.running(name):
@@ -128,10 +128,10 @@ class Clock:
 
 
 def locate(place: str) -> tuple[Any, str]:
-    """The object that holds what a probe names, and the name there.
+    """Return the object that holds a probe's target, and the target's name.
 
     Raises:
-        AttributeError: the engine has changed, and the probe should.
+        AttributeError: The engine has changed, and the probe must follow.
     """
     module, _, path = place.partition(":")
     *outer, name = path.split(".")
@@ -142,9 +142,9 @@ def locate(place: str) -> tuple[Any, str]:
 
 @contextmanager
 def profiled(*, wanted: bool, postmaster: int) -> Iterator[list[Part]]:
-    """A list that has the parts at the end, longest first; empty where no profile is wanted.
+    """Yield a list that receives the parts at the end, longest first; empty unless wanted.
 
-    It is for processes that end soon: the clocks stay where they are.
+    For short-lived processes only: the clocks are never removed.
     """
     found: list[Part] = []
     if not wanted:

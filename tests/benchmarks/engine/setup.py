@@ -23,11 +23,11 @@ from tests.projectdatabases import open_database
 
 @dataclass
 class Setup:
-    """What all measurements of a run share.
+    """The setup shared by all measurements of a run.
 
     Attributes:
-        rows: Of variables, as built.
-        readers: Readers and loaders of the engine, and of the floor.
+        rows: Variables of the built project.
+        readers: Readers and loaders of the engine, and of the lower bound.
         encrypted: Whether tasks encrypt what they store.
         with_peers: Whether peers are measured, too.
     """
@@ -66,7 +66,7 @@ class Setup:
             self.marks.reset(connection)
 
     def start(self, task: str, *, threads: int = 0, profile: bool = False) -> Task:
-        """Start a worker; the next snapshot is the first one where there is none yet."""
+        """Start a worker on a task; without a base snapshot, the next one is the first."""
         return Task(
             task,
             server=self.cluster.url,
@@ -81,7 +81,7 @@ class Setup:
         )
 
     def snapshot(self, *, full: bool = False, **options: Any) -> dict[str, Any]:
-        """Take a snapshot: a full one reads everything, the next one what has changed."""
+        """Take a snapshot: a full one, or an incremental one."""
         if full:
             self.forget_snapshots()
         self.cluster.settle()
@@ -95,7 +95,7 @@ class Setup:
         return self.start("restore", **options).finish()
 
     def prove(self, **options: Any) -> dict[str, Any]:
-        """Restore it and compare every row, and drop the database."""
+        """Restore the newest snapshot, compare every row, and drop the database."""
         self.cluster.settle()
         return self.start("prove", **options).finish()
 
@@ -105,7 +105,7 @@ class Setup:
 
 @contextmanager
 def project(cluster: Cluster, rows: int, readers: int, *, with_peers: bool) -> Iterator[Setup]:
-    """A built project; dropped afterwards."""
+    """Build a project, and drop it afterwards."""
     fleet = Fleet(rows)
     with built(cluster, fleet) as source:
         with open_database(source) as connection:

@@ -1,7 +1,7 @@
-"""One task of a worker, in a process of its own, so that its memory is its own too.
+"""One worker task in a separate process, so that its memory can be measured alone.
 
-Reads a request (a line of JSON), does it and writes what it took. Starting Python and importing,
-which a Celery worker has done long before its first task, is over before the request is read.
+Reads a request (a line of JSON), runs it and writes its result and costs. Python's start and the
+imports, which a Celery worker has done long before its first task, end before the request is read.
 """
 
 import json
@@ -45,7 +45,7 @@ Request = dict[str, Any]
 
 
 class Task:
-    """A worker that is at a task, as the benchmark sees it."""
+    """A running worker task, as the benchmark sees it."""
 
     def __init__(self, task: str, **request: Any) -> None:
         self._process = subprocess.Popen(
@@ -72,10 +72,10 @@ class Task:
         return self._process.poll() is None
 
     def finish(self) -> dict[str, Any]:
-        """Wait for what the task returns; "peak_bytes" counts processes of its own as well.
+        """Wait for the task's result; "peak_bytes" includes its child processes.
 
         Raises:
-            RuntimeError: it failed; its traceback has been printed.
+            RuntimeError: It failed; its traceback has been printed.
         """
         peak = 0
         while self.is_running:
@@ -97,7 +97,7 @@ def snapshot(request: Request, storage: Storage, base: Manifest | None) -> Reque
 
 
 def restore(request: Request, storage: Storage, manifest: Manifest) -> Request:
-    """Restore into a new database, ready for queries; nothing is compared: {server, threads}."""
+    """Restore into a new database, ready for queries, without a proof: {server, threads}."""
     started = time.perf_counter()
     target = new_database(request["server"])
     load_snapshot(
@@ -107,7 +107,7 @@ def restore(request: Request, storage: Storage, manifest: Manifest) -> Request:
 
 
 def prove(request: Request, storage: Storage, manifest: Manifest) -> Request:
-    """Restore into a new database and compare every row meanwhile: {server, threads}."""
+    """Restore into a new database and compare every row in parallel: {server, threads}."""
     started, threads = time.perf_counter(), request["threads"]
     target = new_database(request["server"])
     bare = snapshot_loader.load_rows(
@@ -126,7 +126,7 @@ def new_database(server: str) -> Target:
 
 
 def take_over(server: str, old: str) -> float:
-    """Seconds until what a proof has left answers a query as another project's; it goes then."""
+    """Hand a proof's database to another project; return the seconds until it answers."""
     new = secrets.token_hex(4)
     try:
         seal = close_database(server, prefix=old)
@@ -154,7 +154,7 @@ TASKS: dict[str, Callable[..., Request]] = {
 
 
 def main() -> None:
-    """Do one task: {task, storage, encrypted, manifest, profile, postmaster, …}."""
+    """Run one task: {task, storage, encrypted, manifest, profile, postmaster, …}."""
     sys.stdout.write(READY + "\n")
     sys.stdout.flush()
     request = json.loads(sys.stdin.readline())
