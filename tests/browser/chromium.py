@@ -1,4 +1,4 @@
-"""The browser of the tests and of the pictures: the system's Chromium, driven by Playwright."""
+"""The browser of tests and screenshots: the system's Chromium, driven by Playwright."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-# The one that has nothing but pages takes a quarter to a half less of the processor: the others
-# keep a window, its bar and its menus for each page.
+# The headless shell takes a quarter to a half less processor time: the others maintain a window
+# with its bar and menus for each page.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
     "--no-sandbox",
@@ -23,12 +23,12 @@ MISSING = "Chromium is missing: run `apt-get install chromium-headless-shell`"
 
 
 def executable() -> str | None:
-    """Where Chromium is; None where it is not installed."""
+    """Return Chromium's path, or None if it is not installed."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 def require() -> str:
-    """Where Chromium is. Without it the test is skipped; in CI, which installs it, it fails."""
+    """Return Chromium's path; without it skip the test, but fail in CI, which installs it."""
     path = executable()
     if path is None:
         if os.environ.get("CI"):
@@ -39,7 +39,7 @@ def require() -> str:
 
 @contextmanager
 def launched(path: str) -> Iterator[Browser]:
-    """A browser without a window; it ends with the block."""
+    """Start a headless browser, and close it at the end of the context."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         try:

@@ -1,4 +1,4 @@
-"""The portal as it is deployed, and a browser: one of each for all tests of this folder.
+"""A deployed portal and a browser: one of each for all tests of this folder.
 
 gunicorn serves collected, compressed static files under hashed names, on the test database; rows
 stay for the tests of a module.
@@ -29,7 +29,7 @@ from tests.conftest import database_of_this_test
 from tests.contract.server import running
 from tests.factories import NOWHERE, PASSWORD
 
-# Remembers what moves on a page by itself.
+# Records the layout shifts of a page.
 SHIFTS = """window.shifted = [];
 window.shift = 0;
 new PerformanceObserver((list) => {
@@ -40,13 +40,14 @@ new PerformanceObserver((list) => {
         + ` from ${JSON.stringify(previousRect)} to ${JSON.stringify(currentRect)}`);
   }
 }).observe({ type: "layout-shift", buffered: true });"""
-# What is reported as 0.00. On a busy machine a page may be painted before its last button is read.
+# Chromium reports less as 0.00. On a busy machine a page may be painted before its last button is
+# read.
 LEAST_SHIFT = 0.005
 
 
 @dataclass(frozen=True)
 class Portal:
-    """A running portal; `storage` is where it and the tests' workers store snapshots."""
+    """A running portal; `storage` holds the snapshots of it and the tests' workers."""
 
     url: str
     storage: str
@@ -55,7 +56,7 @@ class Portal:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Chromium. Playwright's loop in this thread must not keep Django from its database."""
+    """Chromium. Playwright's loop in this thread must not block Django's database access."""
     path = chromium.require()
     with pytest.MonkeyPatch.context() as patch, chromium.launched(path) as browser:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
@@ -69,7 +70,7 @@ def server(
     static_root: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Portal]:
-    """A portal that answers: to start it takes as long as a dozen of its pages."""
+    """A portal that answers; starting it takes as long as a dozen of its pages."""
     folder = tmp_path_factory.mktemp("portal")
     storage = f"file://{folder / 'snapshots'}"
     environment = {
@@ -83,18 +84,18 @@ def server(
 
 @pytest.fixture(scope="module")
 def portal(server: Portal, django_db_blocker: DjangoDbBlocker) -> Iterator[Portal]:
-    """The portal without rows of other modules; its projects' databases are dropped afterwards."""
+    """The portal without other modules' rows; its projects' databases are dropped afterwards."""
     with django_db_blocker.unblock(), override_settings(SNAPSHOT_STORAGE=server.storage):
         _note_processes()
         yield server
         drop_databases()
         call_command("flush", interactive=False, verbosity=0)
-        # Playwright's loop gives this module a connection of its own.
+        # Playwright's loop gives this module its own connection.
         connections.close_all()
 
 
 def _note_processes() -> None:
-    """Give signs of all processes that stay fresh: others' that have ended leave old ones."""
+    """Record fresh signs of life of all processes; stopped ones of other tests leave stale ones."""
     tomorrow = timezone.now() + timedelta(days=1)
     with patch.object(liveness.timezone, "now", return_value=tomorrow):
         for sign in (*liveness.PROCESSES, liveness.SCHEDULE):
@@ -102,7 +103,7 @@ def _note_processes() -> None:
 
 
 def drop_databases() -> None:
-    """Drop what real projects left."""
+    """Drop the databases of real projects."""
     for project in Project.objects.select_related("server"):
         if (url := server_url(project.server)) != NOWHERE:
             drop_database(url, prefix=project.prefix)
@@ -110,19 +111,19 @@ def drop_databases() -> None:
 
 @pytest.fixture
 def transactional_db() -> None:
-    """In place of pytest-django's: rows stay for the tests of a module, see `portal`.
+    """Replace pytest-django's fixture: rows stay for the tests of a module, see `portal`.
 
-    By this name it knows that these tests need the database.
+    pytest-django recognises by this name that these tests need the database.
     """
 
 
-# Opens a browser session of an account, with options of Playwright's `new_context`.
+# Opens an account's browser session, with Playwright's options of `new_context`.
 Enter = Callable[..., BrowserContext]
 
 
 @pytest.fixture
 def enter(transactional_db: None, portal: Portal, browser: Browser) -> Iterator[Enter]:
-    """Sessions of accounts, signed in without the form; they end with the test."""
+    """Open accounts' sessions, signed in without the form; they end with the test."""
     contexts = []
 
     def opened(account: Account | None = None, **options: Any) -> BrowserContext:
@@ -137,12 +138,12 @@ def enter(transactional_db: None, portal: Portal, browser: Browser) -> Iterator[
 def open_context(
     browser: Browser, portal: Portal, account: Account | None, **options: Any
 ) -> BrowserContext:
-    """A session of an account, or of nobody; whoever opens it closes it."""
+    """Open a session, signed in or anonymous; the caller closes it."""
     context = browser.new_context(
         **{
             "base_url": portal.url,
             "viewport": {"width": 1280, "height": 860},
-            # A colour on its way to another one is no colour to be judged.
+            # Contrast cannot be judged in the middle of a colour transition.
             "reduced_motion": "reduce",
             **options,
         }
@@ -156,10 +157,10 @@ def open_context(
 
 
 def session_of(account: Account) -> str:
-    """The key of a new session."""
+    """Return the key of a new session."""
     client = Client()
-    # As it is now: who signs in by the form has their quick hash replaced by a deployed one.
+    # Reload the account: a sign-in by the form replaces its quick hash with a deployed one.
     client.force_login(Account.objects.get(pk=account.pk))
-    # Pages that change how somebody signs in ask for it.
+    # Pages that change sign-in methods require a recent password.
     client.post("/account/password-again/", {"password": PASSWORD})
     return client.cookies["sessionid"].value

@@ -4,10 +4,10 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import Enter
 
-# So often Tab is pressed before somebody gives up.
+# Tab presses before a user would give up.
 PATIENCE = 120
 PHONE = {"width": 390, "height": 844}
-# Whether an element has the focus, and its ring; it is gone where another one has its place.
+# Checks that an element has the focus and shows a ring; it fails if the element was replaced.
 FOCUS = """element => {
   const { outlineStyle: outline, boxShadow: shadow } = getComputedStyle(element);
   const has_it = element === document.activeElement;
@@ -17,10 +17,10 @@ WAYS = ("mouse", "keyboard", "phone", "no scripts")
 
 
 class Hand:
-    """With a mouse. `name` is what a thing is called on the page, for eyes and screen readers.
+    """A user with a mouse. `name` is a thing's accessible name on the page.
 
     Attributes:
-        clicks: How often it has pressed something, until now.
+        clicks: The number of clicks so far.
     """
 
     def __init__(self, page: Page, way: str) -> None:
@@ -31,18 +31,18 @@ class Hand:
         self.act(self.page.get_by_role(role, name=name, exact=True).first)
 
     def navigate(self, name: str) -> None:
-        """Follow a line of the sidebar."""
+        """Follow a link of the sidebar."""
         self.act(in_navigation(self.page, name))
 
     def write(self, label: str, text: str) -> None:
-        """Write into a field, in place of what is there."""
+        """Write into a field, replacing its text."""
         field = self.page.get_by_label(label)
-        # Where the page waits for it, nobody has to click into the field.
+        # A field that the page has focused needs no click.
         self.clicks += not has_focus(field)
         self.put(field, text)
 
     def put(self, field: Locator, text: str) -> None:
-        """What writing does."""
+        """Type the text."""
         field.fill(text)
 
     def choose(self, label: str, option: str) -> None:
@@ -50,32 +50,32 @@ class Hand:
         self.page.get_by_label(label, exact=True).select_option(label=option)
 
     def tick(self, label: str) -> None:
-        """Tick a box."""
+        """Tick a checkbox."""
         self.clicks += 1
         self.check(self.page.get_by_label(label))
 
     def check(self, box: Locator) -> None:
-        """What ticking does."""
+        """Check the box."""
         box.check()
 
     def tick_device(self, name: str) -> None:
-        """Tick a device to move; scripts bring the list, else a button does."""
+        """Tick a device to move; scripts load the list, otherwise a button does."""
         if self.way == "no scripts":
             self.press("Show the devices")
         self.tick(name)
 
     def act(self, target: Locator) -> None:
-        """Press whatever it is."""
+        """Activate a control of any kind."""
         self.clicks += 1
         self.click(target)
 
     def click(self, target: Locator) -> None:
-        """What a click does."""
+        """Click the target."""
         target.click()
 
 
 class Keyboard(Hand):
-    """Tab, Enter, Space and letters; whoever has the focus must be seen to have it."""
+    """Tab, Enter, Space and letters; the focus must be visible."""
 
     def put(self, field: Locator, text: str) -> None:
         self._reach(field)
@@ -85,7 +85,7 @@ class Keyboard(Hand):
     def choose(self, label: str, option: str) -> None:
         chooser = self.page.get_by_label(label, exact=True)
         self._reach(chooser)
-        # A list that has the focus goes to what is typed.
+        # A focused list selects the option that is typed.
         self.page.keyboard.type(option)
         assert chooser.evaluate("list => list.selectedOptions[0].label") == option
 
@@ -99,7 +99,7 @@ class Keyboard(Hand):
 
     def _reach(self, target: Locator) -> None:
         target.wait_for()
-        # Found once: to look for its name again after each key goes through the whole page.
+        # Look it up once: searching by name after each key goes through the whole page.
         element = target.element_handle()
         for _ in range(PATIENCE):
             focus = element.evaluate(FOCUS)
@@ -114,7 +114,7 @@ class Keyboard(Hand):
 
 
 class Finger(Hand):
-    """On a phone, where the sidebar hides behind a button; nothing may be wider than the screen."""
+    """A phone, whose sidebar hides behind a button; nothing may be wider than the screen."""
 
     def navigate(self, name: str) -> None:
         self.press("Open navigation")
@@ -128,17 +128,17 @@ class Finger(Hand):
 
 
 def has_focus(target: Locator) -> bool:
-    """Whether keys go to it, once the page is there."""
+    """Return whether the target has the focus, once the page is loaded."""
     target.wait_for()
     target.page.wait_for_load_state()
     if target.get_attribute("autofocus") is not None:
-        # The page gives it before it draws its first frame.
+        # The page focuses it before it draws its first frame.
         expect(target).to_be_focused()
     return bool(target.evaluate("element => element === document.activeElement"))
 
 
 def hand(way: str, enter: Enter) -> Hand:
-    """A browser that nobody has signed in with, and a way to use it."""
+    """A browser without a session, and a way to use it."""
     kind, options = {
         "mouse": (Hand, {}),
         "keyboard": (Keyboard, {}),
@@ -149,5 +149,5 @@ def hand(way: str, enter: Enter) -> Hand:
 
 
 def in_navigation(page: Page, name: str) -> Locator:
-    """A line of the sidebar."""
+    """Return a link of the sidebar."""
     return page.get_by_role("navigation", name="Main").get_by_role("link", name=name, exact=True)

@@ -1,4 +1,4 @@
-"""Pages in states that the access table does not show: who looks at them, and where."""
+"""Pages in states that the access table does not cover: their visitors and addresses."""
 
 from collections.abc import Callable
 from operator import attrgetter
@@ -8,7 +8,7 @@ from backups_portal.notifications.digest_link import address_to_turn_off
 from tests.browser.scene import Scene
 from tests.projectdatabases import DEVICE
 
-# Pages in states that the table does not show: what one looks at, as whom, at which address.
+# A state is who visits the page, and its address.
 State = tuple[Callable[[Scene], Account | None], Callable[[Scene], str]]
 OWNER: Callable[[Scene], Account | None] = attrgetter("owner")
 STATES: dict[str, State] = {

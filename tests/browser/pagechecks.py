@@ -1,4 +1,4 @@
-"""What can be measured of a page: what axe says, contrast, names of tables, and what fits."""
+"""Checks of a page: axe's findings, contrast, names of tables, and overflow."""
 
 import os
 import re
@@ -8,32 +8,32 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
-# The WCAG levels that the pages promise, and what axe calls good practice.
+# The WCAG levels that the pages promise, and axe's best practices.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# The theme changes colours only, so that only these need a second look.
+# The theme changes colours only, so only these are checked again.
 EVERYTHING = {"runOnly": {"type": "tag", "values": RULES}, "resultTypes": ["violations"]}
 COLOURS = {
     "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
     "resultTypes": ["violations"],
 }
-# A large screen, tablets on their side and upright, a small phone.
+# A large screen, tablets in landscape and portrait, a small phone.
 WIDTHS = (1920, 1024, 768, 360)
 AXE = Axe()
-# A folder for pictures of every page that is judged; none are taken unless it is named.
+# This variable names a folder for screenshots of every judged page; without it none are taken.
 PICTURES = "SCREENSHOTS"
 PICTURE_WIDTHS = (1280, 390)
 
 
 def problems(page: Page, options: dict[str, Any]) -> list[str]:
-    """What axe finds on a page that has it: the rule, and the elements."""
-    # Only this leaves the browser: all that axe knows of a page takes longer than to find it.
+    """Return axe's findings on a page that has loaded it: the rule, and the elements."""
+    # Return only these from the browser: transferring axe's full result takes longer than its run.
     command = """async (options) => (await axe.run(options)).violations.flatMap(({ id, nodes }) =>
         nodes.map((node) => `${id}: ${node.html.slice(0, 160)} (${node.failureSummary})`))"""
     return list(page.evaluate(command, options))
 
 
 def misfits(page: Page) -> list[str]:
-    """What is too wide: the page, or what cards and cells of tables hold and run out of them."""
+    """Return what overflows: the page, its cards or the cells of its tables."""
     return list(
         page.evaluate(
             """() => {
@@ -52,7 +52,7 @@ def misfits(page: Page) -> list[str]:
 
 
 def unnamed(page: Page) -> list[str]:
-    """Tables without a name, and those with a row that none of its cells names."""
+    """Return tables without a name, and those with a row that lacks a row header."""
     return list(
         page.evaluate(
             """() => [...document.querySelectorAll("table")]
@@ -65,7 +65,7 @@ def unnamed(page: Page) -> list[str]:
     )
 
 
-# Contrast of colours, as WCAG 2 has it: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
+# Colour contrast as in WCAG 2: https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio
 FAINT = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const painted = (...colours) => {
@@ -106,7 +106,7 @@ FAINT = """() => {
 
 
 def judge(page: Page) -> None:
-    """What axe says of a page in both themes, and whether it fits into every width."""
+    """Assert that axe finds nothing in both themes, and that the page fits every width."""
     assert unnamed(page) == []
     page.evaluate(AXE.axe_script)
     assert problems(page, EVERYTHING) == []
@@ -120,14 +120,14 @@ def judge(page: Page) -> None:
 
 
 def assert_fits(page: Page) -> None:
-    """Nothing scrolls sideways, leaves its card or runs into the next column."""
+    """Assert that nothing scrolls sideways, leaves its card or runs into the next column."""
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 860})
         assert misfits(page) == [], f"at {width} px"
 
 
 def photograph(page: Page) -> None:
-    """Take the page in both widths and both themes, if pictures are wanted."""
+    """Take screenshots in both widths and both themes, if requested."""
     if not (folder := os.environ.get(PICTURES)):
         return
     test = re.sub(r".*\[|\]? \(\w+\)$|.*::", "", os.environ["PYTEST_CURRENT_TEST"])

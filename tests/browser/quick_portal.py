@@ -1,4 +1,4 @@
-"""The portal that gunicorn serves here: as it is deployed, but passwords are hashed quickly."""
+"""The portal that gunicorn serves here: as deployed, except that password hashes are cheap."""
 
 from backups_portal.asgi import application
 from tests.quick_hashing import hash_quickly

@@ -1,4 +1,4 @@
-"""Projects with something on every page, real databases included."""
+"""Projects with content on every page, including real databases."""
 
 from datetime import date, time, timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from tests import factories
 from tests.access.test_table import patterns
 from tests.projectdatabases import DEVICE, Target, add_device, add_rows, open_database
 
-# As storage tells it: an object's name, in which a line cannot be broken.
+# As reported by the storage: it contains an object's name, which has no place for a line break.
 DAMAGED = (
     f"A part of this backup (variable, {'0f' * 18}/segments/c2/{'c2' * 32}.parquet) was changed in "
     "storage after it was written."
@@ -35,7 +35,7 @@ DAMAGED = (
 
 
 def live_project(owner: Account, name: str, rows: int = 10) -> Project:
-    """A project with a real database of some readings, whose next backup is tomorrow's."""
+    """Make a project with a real database of some readings, next backed up tomorrow."""
     tomorrow = timezone.now() + timedelta(days=1)
     settings = BackupSettings(time(3), "Europe/Berlin", 7, first_run=tomorrow)
     project = create_project(name=name, owner=owner, settings=settings)
@@ -49,7 +49,7 @@ def live_project(owner: Account, name: str, rows: int = 10) -> Project:
 
 
 def lose_rows(project: Project, number: int) -> None:
-    """What nobody wanted to happen to the newest readings of a project."""
+    """Lose a project's newest readings by accident."""
     with open_database(Target(project_dsn(project), project.prefix)) as connection:
         connection.execute(
             "DELETE FROM variable WHERE id IN (SELECT id FROM variable ORDER BY id DESC LIMIT %s)",
@@ -58,7 +58,7 @@ def lose_rows(project: Project, number: int) -> None:
 
 
 def stored_backup(project: Project) -> Snapshot:
-    """A real backup of today."""
+    """Store a real backup of today."""
     snapshot = factories.make_snapshot(project, state=Snapshot.State.QUEUED)
     take(snapshot.pk)
     snapshot.refresh_from_db()
@@ -67,7 +67,7 @@ def stored_backup(project: Project) -> Snapshot:
 
 
 class Scene:
-    """One project with a row of every kind, a restored one, and one that has nothing yet."""
+    """One project with a row of every kind, a restored one, and an empty one."""
 
     def __init__(self) -> None:
         self.owner = factories.make_account("owner@example.com", name="Olivia Owner")
@@ -95,7 +95,7 @@ class Scene:
                 role="collaborator",
                 invited_by=self.owner,
             )
-        # As long as a name may be, and without a space in it.
+        # A name of the maximum length without a space.
         self.wordy = factories.make_project_row(owner=self.owner, name="N" * NAME_LENGTH)
         self.wordy_restore = factories.make_restore(
             self.snapshot,
@@ -108,7 +108,7 @@ class Scene:
         self._objectives()
 
     def _transfers(self) -> dict[str, Transfer]:
-        """One in each state; what has a plan or a report has really found and moved something."""
+        """Make one transfer per state; those with a plan or a report really moved something."""
         target = self.restores["completed"].project
         make = partial(factories.make_transfer, self.project, target, requested_by=self.owner)
         found = {state: make() for state in ("undone", "completed", "ready")}
@@ -141,13 +141,13 @@ class Scene:
         transfer.refresh_from_db()
 
     def _notifications(self) -> None:
-        """A webhook, and a message in every state."""
+        """Make a webhook, and a message in every state."""
         url = "https://hooks.example.com/services/1"
         choice = Choice(True, ["failed"], 7, webhook=url, heartbeat=url)
         change_notifications(project=self.project, actor=self.owner, choice=choice)
         now = timezone.now()
         for number, state in enumerate(Delivery.State.values):
-            # One that waits has its turn tomorrow, so that no worker of a test sends it.
+            # A waiting message is due tomorrow, so that no test's worker sends it.
             ended = state not in Delivery.UNFINISHED
             Delivery.objects.create(
                 project=self.project,
@@ -164,7 +164,7 @@ class Scene:
             )
 
     def _objectives(self) -> None:
-        """Both are met, after times when they were not."""
+        """Make objectives that are met after periods when they were not."""
         now = timezone.now()
         for kind, target in (("point", 26), ("time", 30)):
             began = now - timedelta(days=20)
@@ -181,7 +181,7 @@ class Scene:
                 )
 
     def _checks(self) -> Check:
-        """One that failed, and one of each other kind, which no proof has made yet."""
+        """Make a failed check, and one of each other kind that no proof has run yet."""
         device = {"device_id": DEVICE, "device_name": "Truck"}
         for fields in (
             {"kind": "newest", "hours": 26},
@@ -228,7 +228,7 @@ class Scene:
         return restores
 
     def url(self, name: str, **changes: Any) -> str:
-        """The address of this scene's project and what belongs to it."""
+        """Return the address of this scene's project or one of its rows."""
         (pattern,) = (pattern for pattern in patterns() if pattern.name == name)
         return reverse(name, kwargs=self._arguments(pattern, changes))
 

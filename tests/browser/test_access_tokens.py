@@ -1,4 +1,4 @@
-"""A token is made in a browser, and works in a script."""
+"""A token created in a browser works in a script."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def assert_readable(page: Page) -> None:
 
 
 def asked(portal: Portal, token: str) -> list[dict[str, str]]:
-    """What a script gets that has no browser."""
+    """Return the projects that a script gets without a browser."""
     request = urllib.request.Request(  # noqa: S310 - the portal of this test
         f"{portal.url}/api/v1/projects", headers={"Authorization": f"Bearer {token}"}
     )

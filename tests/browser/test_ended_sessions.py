@@ -1,4 +1,4 @@
-"""What becomes of a page whose session ends while somebody has it open."""
+"""What happens to an open page whose session ends."""
 
 import re
 
@@ -19,7 +19,7 @@ def scene(portal: Portal) -> Scene:
 
 
 def end_session(page: Page) -> None:
-    """Make the browser as it is once its session has ended."""
+    """Put the browser into the state of an ended session."""
     page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
 
 
@@ -53,7 +53,7 @@ def test_devices_that_were_ticked_outlive_the_session(enter: Enter, scene: Scene
     sign_in_again(page, scene.owner)
     expect(page.get_by_role("checkbox", name=re.compile("^Truck"))).to_be_checked()
     expect(page.locator("#id_since")).to_have_value("2026-11-01T10:00")
-    # Nothing is left of what stood for it until the list was there.
+    # The hidden field that stood in for the list is gone.
     expect(page.locator("input[type=hidden][name=devices]")).to_have_count(0)
 
 
@@ -62,7 +62,7 @@ def test_settings_that_were_typed_outlive_the_session(enter: Enter, scene: Scene
     project = factories.make_project_row(owner=scene.owner, name="Typed settings")
     page.goto(f"/projects/{project.slug}/main-database/")
     page.get_by_label("Backup retention period").fill("30")
-    # A colleague changes another setting meanwhile, which must stay.
+    # A colleague changes another setting in the meantime, which must stay.
     MainDatabase.objects.filter(project=project).update(proof_policy="off")
     end_session(page)
     page.get_by_role("button", name="Save backup settings").click()

@@ -1,4 +1,4 @@
-"""What holds for every page: readable by all, in both themes and all widths, and from one host."""
+"""Every page is accessible in both themes and all widths, and loads from one host only."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,13 +20,13 @@ from tests.browser.pagechecks import assert_fits, judge
 from tests.browser.scene import Scene
 from tests.factories import make_restore
 
-# Answers of these are no pages: for programs, for a page's own refresh, or to be saved.
+# These answers are not pages: they are for programs, partial refreshes or downloads.
 NO_PAGES = {
     *("healthz", "readyz"),
     *("restore-status", "transfer-status"),
     *("favicon", "activity-csv", "all-charges-csv", "charges-csv"),
     *("evidence-json", "evidence-key"),
-    # Twice the same.
+    # The same pages under a second name.
     "mfa_index",
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
     "snapshot-device-export",
@@ -47,7 +47,7 @@ def scene(portal: Portal) -> Scene:
 
 
 def assert_still(page: Page, address: str, looks: int = 3) -> None:
-    """Nothing moved while it was loaded; what a busy machine did once, it does not do each time."""
+    """Assert that nothing moves during loading; a busy machine may shift it once, not always."""
     for _ in range(looks - 1):
         if page.evaluate("window.shift") < LEAST_SHIFT:
             return
@@ -57,11 +57,11 @@ def assert_still(page: Page, address: str, looks: int = 3) -> None:
 
 @dataclass
 class Window:
-    """A page of a browser in which one address is looked at after the other.
+    """A browser page in which one address is inspected after the other.
 
     Attributes:
-        asked: The addresses of all requests since it was last used.
-        broken: What went wrong in its scripts since then.
+        asked: The addresses of all requests since the last reset.
+        broken: Script errors since then.
     """
 
     page: Page
@@ -74,13 +74,13 @@ class Window:
         self.page.on("pageerror", lambda error: self.broken.append(str(error)))
 
     def _hear(self, kind: str, text: str) -> None:
-        # Chromium itself reports the status of a page that explains an error.
+        # Chromium also reports the error status of a page that explains an error.
         if kind == "error" and "Failed to load resource" not in text:
             self.broken.append(text)
 
     def renewed(self) -> Page:
-        """Its page as a new one is: of the usual width, light, and with nothing heard."""
-        # On the page before, so that its process goes on, which has compiled all scripts.
+        """Return the page reset to the usual width, the light theme and no recorded requests."""
+        # Stay on the previous page to keep its process, which has compiled all scripts.
         self.page.set_viewport_size(USUAL)
         self.page.emulate_media(color_scheme="light")
         self.asked.clear()
@@ -88,7 +88,7 @@ class Window:
         return self.page
 
     def inspect(self, portal: Portal, address: str, status: int = 200) -> None:
-        """Load a page once, and look at it in both themes and at both ends of the widths."""
+        """Load a page once, and check it in both themes and at both ends of the widths."""
         page = self.renewed()
         response = page.goto(address)
         assert response is not None
@@ -97,21 +97,21 @@ class Window:
         assert [url for url in self.asked if not url.startswith(f"{portal.url}/")] == []
         assert self.broken == []
         assert_still(page, address)
-        # Lists that come behind their page are looked at as well.
+        # Lists that the page loads afterwards are checked as well.
         page.wait_for_function("() => !document.querySelector('[hx-trigger=load]')")
         expect(page.get_by_role("main")).to_have_count(1)
         judge(page)
 
 
-# A window of an account, or of nobody.
+# Opens a window of an account, or of an anonymous visitor.
 Open = Callable[[Account | None], Window]
-# The page at an address, for an account.
+# Inspects the page at an address as an account.
 Look = Callable[[Account | None, str], None]
 
 
 @pytest.fixture(scope="module")
 def windows() -> Iterator[dict[int | None, Window]]:
-    """One for each account: a new one takes as long as a page, and knows no style and no script."""
+    """One window per account: a new one takes as long as a page, and has no cached files."""
     opened: dict[int | None, Window] = {}
     yield opened
     for window in opened.values():
@@ -169,7 +169,7 @@ def test_restore_at_the_limit(window: Open, portal: Portal, scene: Scene) -> Non
 )
 def test_long_name_without_spaces_fits(window: Open, scene: Scene, name: str) -> None:
     page = window(scene.owner).renewed()
-    # A backup's page tells of the project that was made out of it.
+    # A backup's page names the project that was restored from it.
     project = scene.project if name == "snapshot-restores" else scene.wordy
     response = page.goto(scene.url(name, slug=project.slug, restore=scene.wordy_restore.pk))
     assert response is not None
@@ -194,7 +194,7 @@ def test_evidence_prints_as_a_document(window: Open, scene: Scene) -> None:
 
 
 def sent(page: Page, address: str, button: str, **values: str) -> None:
-    """Fill in the form of a page, of the one that is open without an address, and send it."""
+    """Fill in and send a form of the page at the address, or of the open page without one."""
     if address:
         page.goto(address)
     for label, value in values.items():
@@ -202,7 +202,7 @@ def sent(page: Page, address: str, button: str, **values: str) -> None:
     page.get_by_role("button", name=button).first.click()
 
 
-# What follows a form: the page, the button, what is written, and what is read then.
+# Answers to forms: the page, the button, the values, and the text that follows.
 ANSWERS = {
     "wrong filter": (
         "snapshot-device",
@@ -308,7 +308,7 @@ def test_first_visit_is_light_and_kept(
     network.send("Network.enable")
     network.on("Network.responseReceived", lambda e: answers.setdefault(e["requestId"], e))
     network.on("Network.loadingFinished", lambda e: answers[e["requestId"]].update(e))
-    # With what follows the page.
+    # Count what the page loads afterwards, too.
     page.goto(scene.url(name), wait_until="networkidle")
     assert sum(answer["encodedDataLength"] for answer in answers.values()) <= FIRST_VISIT_BYTES
     responses = [answer["response"] for answer in answers.values()]
@@ -316,7 +316,7 @@ def test_first_visit_is_light_and_kept(
     assert len(static) >= 5
     for response in responses:
         headers = {name.lower(): value for name, value in response["headers"].items()}
-        # What saves nothing is sent as it is: an icon of a few hundred bytes, a single line.
+        # Compression would not help here: an icon of a few hundred bytes, a single line.
         is_short = int(headers.get("content-length", FIRST_VISIT_BYTES)) < 200
         if response["mimeType"] != "image/svg+xml" and not is_short:
             assert headers["content-encoding"] in ("gzip", "br"), response["url"]

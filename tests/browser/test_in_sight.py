@@ -1,4 +1,4 @@
-"""What somebody has just asked for is where they look, in low windows and on phones too."""
+"""What a user has just asked for is in view, in low windows and on phones too."""
 
 import re
 from datetime import timedelta
@@ -21,7 +21,7 @@ TALL: ViewportSize = {"width": PHONE["width"], "height": PHONE["height"]}
 WINDOWS = pytest.mark.parametrize("window", [LOW, TALL], ids=["1366x768", "390x844"])
 
 
-# So many backups are looked over without scrolling: rows of 52 px, and cards on a phone.
+# This many backups are visible without scrolling: rows of 52 px, and cards on a phone.
 ROWS_IN_SIGHT = {LOW["width"]: 8, TALL["width"]: 2}
 
 
@@ -31,7 +31,7 @@ def scene(portal: Portal) -> Scene:
 
 
 def fleet(scene: Scene, name: str, days: int) -> str:
-    """The Backups page of a project with as many backups, the newest proven, an older one held."""
+    """Make a Backups page with this many backups, the newest proven, an older one held."""
     now = timezone.now()
     project = factories.make_project_row(owner=scene.owner, name=name)
     MainDatabase.objects.filter(project=project).update(
@@ -60,7 +60,7 @@ def fleet(scene: Scene, name: str, days: int) -> str:
 
 
 def assert_in_sight(page: Page, thing: Locator) -> None:
-    """The whole of it is between the bar and the lower edge, and nothing is over it."""
+    """Assert that it is entirely visible between the bar and the lower edge, and not covered."""
     expect(thing).to_be_visible()
     page.wait_for_timeout(100)
     box, bar = thing.bounding_box(), page.locator(".topbar").bounding_box()
@@ -88,7 +88,7 @@ def test_every_menu_of_the_list_opens_within_the_window(
     assert menus.count() >= 4
     for number in range(menus.count()):
         menu = menus.nth(number)
-        # As low as the page lets it be: where menus used to leave the window.
+        # Scroll as low as the page allows, because menus used to leave the window there.
         menu.evaluate("menu => menu.scrollIntoView({ block: 'end' })")
         menu.locator("summary").click()
         assert_in_sight(page, menu.locator(".menu-panel"))
@@ -127,7 +127,7 @@ def test_days_and_sizes_tell_their_values(enter: Enter, scene: Scene) -> None:
     page.goto(fleet(scene, "Fleet of a year", 365))
     expect(page.locator(".month-name")).to_have_count(len(months_of_a_year()))
     days, sizes = page.locator(".months"), page.locator("svg.chart-plot")
-    # One stop for the keyboard each; arrow keys go from day to day, and by weeks.
+    # Each is one tab stop; arrow keys move by days and weeks.
     today = timezone.now().date()
     days.locator("[tabindex='0']").focus()
     for key, ago in (("ArrowLeft", 1), ("ArrowUp", 8), ("ArrowRight", 7)):
@@ -150,7 +150,7 @@ def test_days_and_sizes_tell_their_values(enter: Enter, scene: Scene) -> None:
 
 
 def months_of_a_year() -> set[str]:
-    """The months that the last 365 days are in."""
+    """Return the months that contain the last 365 days."""
     today = timezone.now().date()
     return {f"{today - timedelta(days=ago):%Y-%m}" for ago in range(365)}
 

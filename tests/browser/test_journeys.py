@@ -1,4 +1,4 @@
-"""What people come for, from the first click to the result; with a real worker behind it.
+"""What users come for, from the first click to the result, with a real worker.
 
 Each journey is made in every way: with a mouse, by keyboard alone, on a phone, without scripts.
 """
@@ -26,7 +26,7 @@ from tests.browser.scene import Scene, live_project, lose_rows, stored_backup
 from tests.conftest import running_worker
 
 DONE = re.compile("Stored|Proven")
-# How many elements, texts and comments there are.
+# Counts the elements, texts and comments.
 NODES = """() => {
   const walker = document.createTreeWalker(document.body);
   let count = 0;
@@ -34,9 +34,9 @@ NODES = """() => {
   return count;
 }"""
 EMPTY = "Backup snapshots will appear here once they are created."
-# Of a restore or a backup, with all that a busy machine may add.
+# The wait for a restore or a backup (ms), with room for a busy machine.
 SOON = 30_000
-# From the list of projects until lost data is back.
+# The limit from the list of projects until lost data is back.
 MOST_CLICKS = 8
 
 
@@ -47,7 +47,7 @@ def scene(portal: Portal) -> Iterator[Scene]:
 
 
 def sign_in(hand: Hand, email: str) -> None:
-    """By the form, as everybody does."""
+    """Sign in by the form, as users do."""
     hand.page.goto("/")
     hand.write("E-mail", email)
     hand.write("Password", factories.PASSWORD)
@@ -56,18 +56,18 @@ def sign_in(hand: Hand, email: str) -> None:
 
 
 def enter_project(hand: Hand, project: Project) -> None:
-    """Sign in as an owner, and go to a project."""
+    """Sign in as an owner, and open a project."""
     sign_in(hand, project.created_by.email)
     if hand.page.get_by_role("link", name=project.name, exact=True).count():
         hand.press(project.name, role="link")
     else:
-        # On a later page of the list.
+        # It is on a later page of the list.
         hand.page.goto(f"/projects/{project.slug}/")
     expect(hand.page.get_by_role("heading", name=project.name, level=1)).to_be_visible()
 
 
 def wait_for(hand: Hand, result: Locator) -> None:
-    """The page shows by itself that the work is done; without scripts a reload does."""
+    """Wait until the page shows the result by itself, or reload it without scripts."""
     if hand.way == "no scripts":
         for _ in range(60):
             if result.count():
@@ -97,7 +97,7 @@ def test_from_a_backup_to_a_new_project_and_its_tokens(
     expect(person.page.get_by_role("heading", name="New project from backup")).to_be_visible()
     person.write("Name of the new project", f"Recovered: {way}")
     person.press("Create project from backup")
-    # Nothing begins before the charges are accepted.
+    # Nothing starts before the charges are accepted.
     expect(person.page).to_have_url(re.compile("/restore/$"))
     expect(person.page.get_by_text("Accept the charges")).to_be_visible()
     person.tick("I accept these charges")
@@ -134,13 +134,13 @@ def test_who_goes_back_after_a_restore_has_accepted_nothing_again(
 
 @pytest.mark.parametrize("way", WAYS)
 def test_lost_data_moves_to_where_it_belongs_and_back(enter: Enter, scene: Scene, way: str) -> None:
-    """From “I lost the truck's data” to “it is back”, and nobody types an id."""
+    """The owner goes from “I lost the truck's data” to “it is back” without typing an id."""
     project = live_project(scene.owner, f"Damaged: {way}")
     stored_backup(project)
     lose_rows(project, 3)
     person = hand(way, enter)
     enter_project(person, project)
-    # The line of the project, wherever in the list it is.
+    # The project's row, wherever it is in the list.
     person.clicks = 1
     person.press("Find lost rows", role="link")
     person.write("Device", "Truck")
@@ -184,7 +184,7 @@ def test_retention_is_shortened_after_a_preview(enter: Enter, scene: Scene, way:
     person.navigate("Main Database")
     period = person.page.get_by_label("Backup retention period")
     expect(period).to_be_visible()
-    # Whoever has skipped to the content has its anchor in the address.
+    # A visitor who used the skip link has its anchor in the address.
     person.page.goto(f"{person.page.url}#content")
     person.write("Backup retention period", "0")
     person.press("Save backup settings")
@@ -253,7 +253,7 @@ def test_a_page_that_stays_open_does_not_grow(enter: Enter, scene: Scene) -> Non
         refresh.value.finished()
         page.wait_for_timeout(250)
         nodes.append(page.evaluate(NODES))
-    # The first one may find less to show than the page began with, and none finds more.
+    # The first refresh may have less to show than the page began with; none may add nodes.
     assert nodes[0] >= nodes[1] == nodes[2] == nodes[3] == nodes[4]
 
 
@@ -276,7 +276,7 @@ def test_a_collaborator_finds_no_way_to_backups(enter: Enter, scene: Scene, way:
     expect(person.page).to_have_title(f"Overview · {scene.project.name} · Backups Portal")
     person.navigate("Main Database")
     expect(person.page.get_by_role("heading", name="Main Database", level=1)).to_be_visible()
-    # Also not in the sidebar of a phone, which is hidden.
+    # The hidden sidebar of a phone has no link either.
     lines = person.page.get_by_role("link", name="Backups", exact=True, include_hidden=True)
     expect(lines).to_have_count(0)
     person.page.goto(scene.url("backups"))
@@ -303,7 +303,7 @@ def test_an_invitation_is_accepted_on_the_list_of_projects(
 
 @pytest.mark.parametrize("way", ["mouse", "phone"])
 def test_a_backup_is_opened_like_a_book(enter: Enter, scene: Scene, way: str) -> None:
-    """From the list to a device's records, its variables and a chart; nothing is restored."""
+    """The owner goes from the list to a device's records, variables and chart without a restore."""
     person = hand(way, enter)
     page = person.page
     enter_project(person, scene.project)
@@ -321,7 +321,7 @@ def test_a_backup_is_opened_like_a_book(enter: Enter, scene: Scene, way: str) ->
 
 
 def test_what_an_auditor_asks_for(enter: Enter, scene: Scene) -> None:
-    """Objectives are set, a check is added, and the evidence of the quarter is handed over."""
+    """The owner sets objectives, adds a check, and hands over the quarter's evidence."""
     person = hand("mouse", enter)
     page = person.page
     enter_project(person, scene.project)

@@ -1,4 +1,4 @@
-"""Passkeys in Chromium, by an authenticator that its protocol puts in: made, used, and misused."""
+"""Passkeys in Chromium with its virtual authenticator: created, used, and misused."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Phone:
     """A browser with an authenticator.
 
     Attributes:
-        url: The portal by a name, without which there are no passkeys.
+        url: The portal under a host name, which passkeys require.
     """
 
     context: BrowserContext
@@ -30,14 +30,14 @@ class Phone:
     url: str
 
     def credentials(self) -> list[dict[str, Any]]:
-        """Everything that it holds, private keys as well."""
+        """Return all stored credentials with their private keys."""
         found: list[dict[str, Any]] = self.network.send(
             "WebAuthn.getCredentials", {"authenticatorId": self.id}
         )["credentials"]
         return found
 
     def hold(self, credential: dict[str, Any]) -> None:
-        """Put a passkey in."""
+        """Store a passkey in the authenticator."""
         self.network.send(
             "WebAuthn.addCredential", {"authenticatorId": self.id, "credential": credential}
         )
@@ -55,7 +55,7 @@ class Phone:
         self.press("Sign in")
 
     def open_form(self) -> None:
-        """The form of a new passkey, which asks for the password first."""
+        """Open the form for a new passkey, which first asks for the password."""
         self.open("/account/passkeys/new/")
         self.page.get_by_label("Your password").fill(factories.PASSWORD)
         self.press("Continue")
@@ -162,7 +162,7 @@ def test_the_passkey_of_another_account_is_no_second_factor(phones: Any, account
     hers.enter_password(mallory)
     hers.add_passkey("phone")
     stolen = mine.credentials()[0]["credentialId"]
-    # She knows the password, and lets her own key answer in the name of the other.
+    # She knows his password, and lets her own key answer for his account.
     (own,) = hers.credentials()
     hers.context.clear_cookies()
     hers.network.send("WebAuthn.clearCredentials", {"authenticatorId": hers.id})
@@ -184,7 +184,7 @@ def test_a_key_of_ones_own_signs_in_as_nobody_else(phones: Any, account: Account
     hers.add_passkey("phone")
     (own,), (other,) = hers.credentials(), mine.credentials()
     hers.network.send("WebAuthn.clearCredentials", {"authenticatorId": hers.id})
-    # Her key says that it is his.
+    # Her key claims to be his.
     hers.hold({**own, "userHandle": other["userHandle"]})
     hers.context.clear_cookies()
     hers.open("/sign-in/")
@@ -195,7 +195,7 @@ def test_a_key_of_ones_own_signs_in_as_nobody_else(phones: Any, account: Account
 
 
 def answer_of(phone: Phone, origin: str = "") -> str:
-    """What the passkey answers to the portal's question, as a form would send it."""
+    """Return the passkey's answer to the portal's challenge, as a form would send it."""
     return str(
         phone.page.evaluate(
             """async ([url, origin]) => {
@@ -217,7 +217,7 @@ def answer_of(phone: Phone, origin: str = "") -> str:
 
 
 def send(phone: Phone, credential: str) -> str:
-    """Send an answer by the form of the page; the address to which that leads."""
+    """Send an answer by the page's form; return the address it leads to."""
     with phone.page.expect_navigation():
         phone.page.evaluate(
             """credential => {

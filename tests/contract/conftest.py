@@ -1,4 +1,4 @@
-"""Two projects behind a live server, for official clients.
+"""Two projects on a live server, for official clients.
 
 The server and the projects serve all tests of this package; each test finds the projects empty.
 """
@@ -33,7 +33,7 @@ SETTINGS = BackupSettings(time(3), "UTC", 7, datetime(2026, 3, 1, 3, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A project as its owner gives it to a client."""
+    """A project's URL and tokens, as its owner gives them to a client."""
 
     url: str
     token: str
@@ -47,7 +47,7 @@ def api_url(
     django_db_blocker: DjangoDbBlocker,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
-    """The base URL of a running API, on the test database and a storage of its own."""
+    """The base URL of a running API, on the test database and a separate storage."""
     folder = tmp_path_factory.mktemp("contract")
     storage = f"file://{folder / 'snapshots'}"
     with django_db_blocker.unblock(), override_settings(SNAPSHOT_STORAGE=storage):
@@ -70,9 +70,9 @@ def _projects(api_url: str) -> Iterator[list[Project]]:
 
 @pytest.fixture
 def transactional_db() -> None:
-    """In place of pytest-django's: rows stay for the tests of the package, see `api_url`.
+    """Replace pytest-django's fixture: rows stay for the tests of the package, see `api_url`.
 
-    By this name it knows that these tests need the database.
+    pytest-django recognises by this name that these tests need the database.
     """
 
 
@@ -80,7 +80,7 @@ def transactional_db() -> None:
 def endpoints(
     transactional_db: None, api_url: str, _projects: list[Project]
 ) -> tuple[Endpoint, Endpoint]:
-    """Two projects of one owner, both of them empty."""
+    """Two empty projects of one owner."""
     old, new = (_emptied(api_url, project) for project in _projects)
     return old, new
 
@@ -92,7 +92,7 @@ def _emptied(url: str, project: Project) -> Endpoint:
     with psycopg.connect(
         database_url(server_url(project.server), database=project.database)
     ) as server:
-        # A project's own role may not write the tables that tell of the database itself.
+        # A project's own role may not write the tables that describe the database itself.
         server.execute(EMPTYING)
     with psycopg.connect(project_dsn(project)) as connection:
         connection.execute("UPDATE profile SET settings = '{}', logo_url = NULL")
@@ -101,7 +101,7 @@ def _emptied(url: str, project: Project) -> Endpoint:
 
 
 def restored(backed_up: Endpoint) -> Endpoint:
-    """A new project out of a backup of another one."""
+    """A new project restored from a backup of another one."""
     snapshot = make_snapshot(backed_up.project, state=Snapshot.State.QUEUED)
     take(snapshot.pk)
     restore = make_restore(snapshot, requested_by=backed_up.project.created_by)
@@ -115,6 +115,6 @@ def restored(backed_up: Endpoint) -> Endpoint:
 def endpoint(
     url: str, project: Project, connection: "psycopg.Connection[tuple[object, ...]]"
 ) -> Endpoint:
-    """A project with a new profile token."""
+    """Return a project with a new profile token."""
     token = create_token(connection, TokenGrant("profile", name="Migration"), keys=keyring())
     return Endpoint(url, token.value, project_dsn(project), project)

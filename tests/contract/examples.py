@@ -1,4 +1,4 @@
-"""The scripts that the documentation prints, and two projects to run them on."""
+"""The documentation's scripts, and two projects to run them on."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from tests.contract.conftest import Endpoint
 
 DOCUMENT = Path(__file__).parents[2] / ".github" / "docs" / "moving-data.md"
 DEVICE = "a" * 24
-# More than a page of either script.
+# More than one page of either script.
 RECORDS = 12_345
 SECONDS = 120
 ROWS = """SELECT variable, type, unit, time, number_value, group_key
@@ -23,7 +23,7 @@ ROWS = """SELECT variable, type, unit, time, number_value, group_key
 
 
 def printed(language: str) -> str:
-    """The script in this language, as the document prints it."""
+    """Return the document's script in this language."""
     (script,) = re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     return str(script)
 
@@ -31,7 +31,7 @@ def printed(language: str) -> str:
 def assert_moves(
     command: Sequence[str], endpoints: tuple[Endpoint, Endpoint], folder: Path
 ) -> None:
-    """Run a script as the document says, and find the records on the other side."""
+    """Run a script as documented, and find the records in the target."""
     old, new = endpoints
     fill(old, RECORDS)
     fill(new, 0)
@@ -58,7 +58,7 @@ def assert_moves(
 
 
 def fill(endpoint: Endpoint, count: int) -> None:
-    """The device, with this many records a second apart."""
+    """Give the device this many records a second apart."""
     with psycopg.connect(endpoint.dsn) as connection:
         create_device(connection, keys=keyring(), id=DEVICE, name="Truck")
         records = [

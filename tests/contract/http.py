@@ -1,4 +1,4 @@
-"""Requests past any SDK, for what a test needs beside what it is about."""
+"""Plain HTTP requests for what a test of an SDK has to prepare."""
 
 import json
 import urllib.error
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def ask(url: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-    """The status, and the result or the message of an error."""
+    """Send a request; return the status, and the result or the error message."""
     request = urllib.request.Request(  # noqa: S310 - a server of this test's own
         url + path,
         method=method,

@@ -1,4 +1,4 @@
-"""The projects' API and the portal as visitors meet them: a gunicorn, on this test's databases."""
+"""The projects' API and the portal as visitors reach them: gunicorn on the test databases."""
 
 import os
 import time
@@ -18,7 +18,7 @@ START_SECONDS = 60.0
 
 
 def running_api(environment: dict[str, str], log: Path) -> AbstractContextManager[str]:
-    """The base URL of the projects' API, with these settings beside those of the tests."""
+    """Run the projects' API with additional settings; return its base URL."""
     return running("backups_portal.tagoio_api.asgi", environment, log)
 
 
@@ -29,7 +29,7 @@ def running(
     log: Path,
     end: Callable[[ModuleProcess], None] = end_group,
 ) -> Iterator[str]:
-    """The base URL of a server of an ASGI module; it answers."""
+    """Run a server of an ASGI module; return its base URL once it answers."""
     port = free_port()
     server = ModuleProcess(
         [

@@ -1,4 +1,4 @@
-"""What the project's API page gives owners to paste works as it is pasted."""
+"""The snippets on the project's API page work as pasted."""
 
 import json
 import os
@@ -19,7 +19,7 @@ NAME = "Cold store 7"
 
 @pytest.fixture
 def pasted(endpoints: tuple[Endpoint, Endpoint]) -> dict[str, str]:
-    """The snippet of each client for a project with one device."""
+    """Return each client's snippet for a project with one device."""
     one = endpoints[0]
     ask(one.url, "POST", "/device", {"name": NAME}, token=one.token)
     found = snippets(
@@ -58,7 +58,7 @@ def test_a_second_project_is_added_to_the_first(pasted: dict[str, str], tmp_path
     first = pasted["cli"].replace("tagoio device-list", "env")
     output(["bash", "-ec", first], cwd=tmp_path)
     config = json.loads(file.read_text())
-    # As the command line itself notes an analysis.
+    # The command line itself records an analysis like this.
     config["old"]["analysisList"] = [{"name": "Report", "fileName": "report.js", "id": "1"}]
     file.write_text(json.dumps({**config, "analysisPath": "./mine"}))
     url = config["old"]["tagoAPIURL"]
@@ -87,7 +87,7 @@ def test_a_second_project_is_added_to_the_first(pasted: dict[str, str], tmp_path
 
 
 def output(command: list[str], cwd: Path | None = None) -> str:
-    """What a command printed; it must succeed."""
+    """Run a command that must succeed; return its output."""
     done = subprocess.run(
         command, cwd=cwd, env=os.environ, capture_output=True, text=True, timeout=60, check=False
     )

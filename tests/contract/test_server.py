@@ -1,4 +1,4 @@
-"""What clients notice of a server's bad day: as little as can be."""
+"""Clients notice as little as possible of a server's bad day."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ THREADS = 4
 
 
 def ask_often(one: Endpoint) -> set[int]:
-    """The statuses of more requests than the server has threads."""
+    """Return the statuses of more requests than the server has threads."""
     with ThreadPoolExecutor(THREADS) as threads:
         asked = threads.map(
             lambda _: ask(one.url, "GET", "/device", token=one.token)[0], range(3 * THREADS)
@@ -29,7 +29,7 @@ def test_connections_that_a_server_has_ended_are_replaced(endpoints: Pair) -> No
     assert ask_often(one) == {200}
     connection.ensure_connection()
     ended = (
-        # Waits (ms) until they are gone: one that only was told to end may answer once more.
+        # Waits (ms) until they have ended: a backend that was only signalled may answer once more.
         "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity"
         " WHERE datname = ANY(%s) AND pid <> ALL(%s)"
     )

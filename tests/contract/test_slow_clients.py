@@ -1,4 +1,4 @@
-"""Slow clients of both servers: they keep nobody waiting, and are not waited for without end."""
+"""Slow clients of either server delay nobody, and time out."""
 
 import socket
 import time
@@ -19,7 +19,7 @@ from tests.processes import end_in_order
 
 Pair = tuple[Endpoint, Endpoint]
 SLOW = 200
-# A second or so, on a machine that does more than this.
+# About a second, with room for a busy machine.
 QUICK_SECONDS = 2.0
 HASTY = """
 from backups_portal.lib import asgi_client, gunicorn_worker
@@ -30,7 +30,7 @@ from backups_portal.tagoio_api.asgi import application
 
 @pytest.fixture(scope="module")
 def portal_url(api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The portal beside the API; static files without a build."""
+    """The portal next to the API; static files without a build."""
     environment = {**database_of_this_test(), "DEBUG": "1"}
     with running(
         "backups_portal.asgi", environment, tmp_path_factory.mktemp("web") / "web.log"
@@ -40,7 +40,7 @@ def portal_url(api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def hasty_url(api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The API with limits of a second."""
+    """The API with timeouts of a second."""
     folder = tmp_path_factory.mktemp("hasty")
     (folder / "hasty.py").write_text(HASTY)
     environment = {**database_of_this_test(), "PYTHONPATH": f"{folder}:{Path.cwd()}"}
@@ -56,7 +56,7 @@ def connect(url: str, said: bytes) -> socket.socket:
 
 
 def unfinished(path: str, token: str) -> list[bytes]:
-    """What slow clients have sent so far: no end of headers, or of a body."""
+    """Return what slow clients have sent so far: unfinished headers, or an unfinished body."""
     post = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     known = f"{post}token: {token}\r\n"
     return [
@@ -64,7 +64,7 @@ def unfinished(path: str, token: str) -> list[bytes]:
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Slow: ".encode(),
         f"{post}Content-Length: 1000\r\n\r\n{{".encode(),
         f"{known}Content-Length: 1000\r\n\r\n{{".encode(),
-        # Threads wait for these two.
+        # These two block threads.
         f"{known}Content-Length: 5000000\r\n\r\n{{".encode(),
         f"{known}Transfer-Encoding: chunked\r\n\r\n5\r\n".encode(),
     ]
@@ -82,7 +82,7 @@ def test_200_slow_sockets_keep_nobody_waiting(endpoints: Pair, portal_url: str) 
         for url, path in ((one.url, "/device"), (portal_url, "/sign-in/")):
             begun = unfinished(path, one.token)
             for number in range(SLOW):
-                # Of large bodies as many as threads wait for.
+                # Send only as many large bodies as threads may wait for.
                 kinds = begun if number < 60 else begun[:4]
                 slow.enter_context(connect(url, kinds[number % len(kinds)]))
         for _ in range(3):
@@ -100,7 +100,7 @@ def test_who_reads_slowly_keeps_nobody_waiting(endpoints: Pair) -> None:
     with ExitStack() as slow:
         readers = [slow.enter_context(connect(one.url, get.encode())) for _ in range(20)]
         for reader in readers:
-            # Its answer is made; from now on the server only waits for it.
+            # The answer is complete; from now on the server only waits for the client.
             reader.settimeout(60)
             assert reader.recv(1)
         quick(lambda: ask(one.url, "GET", "/device", token=one.token))
@@ -109,7 +109,7 @@ def test_who_reads_slowly_keeps_nobody_waiting(endpoints: Pair) -> None:
 
 
 def answer(connection: socket.socket) -> bytes:
-    """All that a server says until it ends the connection."""
+    """Return everything that a server sends until it closes the connection."""
     with connection, connection.makefile("rb") as stream:
         return stream.read()
 
@@ -119,7 +119,7 @@ def test_what_does_not_come_in_time_is_refused(endpoints: Pair, hasty_url: str) 
     waiting = [connect(hasty_url, begun) for begun in unfinished("/device", token)]
     for connection in waiting:
         assert answer(connection).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
-    # One that sends a header now and then is no better.
+    # A client that sends a header now and then times out, too.
     slow = connect(hasty_url, b"GET /healthz HTTP/1.1\r\nHost: api\r\n")
     began = time.monotonic()
     with suppress(OSError):
@@ -166,7 +166,7 @@ def test_a_body_that_comes_steadily_is_taken(endpoints: Pair, hasty_url: str) ->
 
 BODY = b"Content-Length: 26\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
-# Headers, and the beginning of a body, that a proxy before the server might read in another way.
+# Headers, and the beginning of a body, that a proxy in front of the server might parse differently.
 TWOFOLD = {
     "both": (BODY + CHUNKED, b"400"),
     "two lengths": (BODY + b"Content-Length: 3\r\n", b"400"),
@@ -223,7 +223,7 @@ def test_a_server_stops_while_clients_are_connected(endpoints: Pair, tmp_path: P
         for stream in streams:
             assert b"listening" in stream.recv(10_000) + stream.recv(10_000)
         began = time.monotonic()
-    # Two seconds are what others are waited for.
+    # The graceful timeout, for other answers in progress, is two seconds.
     assert time.monotonic() - began < 4
     for stream in streams:
         assert answer(stream).endswith(b"0\r\n\r\n")

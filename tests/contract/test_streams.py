@@ -1,4 +1,4 @@
-"""Streams of events of a running server: places, connections that are cut, tokens that go."""
+"""Event streams of a running server: limits, cut connections, revoked tokens."""
 
 import http.client
 import json
@@ -51,7 +51,7 @@ class Stream:
         )
 
     def block(self) -> bytes:
-        """The next lines up to an empty one; nothing at the end."""
+        """Return the next lines up to an empty one; nothing at the end."""
         lines = b""
         while not lines.endswith(b"\n\n"):
             line = self.answer.readline()
@@ -61,7 +61,7 @@ class Stream:
         return lines
 
     def event(self) -> tuple[str, Any]:
-        """The next event: its id and payload."""
+        """Return the next event's id and payload."""
         while (found := self.block()).startswith(b":"):
             pass
         first, second = found.splitlines()[:2]
@@ -69,7 +69,7 @@ class Stream:
         return first.removeprefix(b"id: ").decode(), payload
 
     def close(self) -> None:
-        """Leave, as a client whose network is cut does."""
+        """Disconnect, as a client does whose network is cut."""
         # Both hold the socket.
         self.answer.close()
         self.connection.close()
@@ -84,7 +84,7 @@ event_hub.CHECK_SECONDS, event_hub.BREATH_SECONDS = 0.5, 0.2
 
 @pytest.fixture(scope="module")
 def few_places(api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Another server of the same projects, with few places, that looks at tokens often."""
+    """Another server of the same projects with few places that checks tokens often."""
     folder = tmp_path_factory.mktemp("few")
     (folder / "hasty.py").write_text(HASTY)
     environment = {
@@ -124,7 +124,7 @@ def is_let_in(url: str, token: str) -> bool:
 
 
 def take_all_places(url: str, tokens: list[str], streams: list["Stream"]) -> bool:
-    """Open a stream for each token; close them again unless all are let in."""
+    """Open a stream for each token; close them again unless all are admitted."""
     streams[:] = [Stream(url, token) for token in tokens]
     if all(stream.block() == b": listening\n\n" for stream in streams):
         return True
@@ -139,7 +139,7 @@ def test_a_place_is_free_as_soon_as_its_client_has_gone(endpoints: Pair, few_pla
     assert [stream.block() for stream in listeners] == [b": listening\n\n"] * PLACES
     other = analysis(one)
     refused = Stream(few_places, other["token"])
-    # With 200, since EventSource takes every other status as final.
+    # Refused with 200, since EventSource takes every other status as final.
     assert (refused.block(), refused.block()) == (LATER, b"")
     listeners.pop().close()
     eventually(lambda: is_let_in(few_places, other["token"]), 2)
@@ -152,7 +152,7 @@ def test_a_tokens_new_stream_takes_the_place_of_its_old_one(
 ) -> None:
     made = [analysis(endpoints[0]) for _ in range(PLACES)]
     old: list[Stream] = []
-    # Places of an earlier test's clients, which have gone, become free one by one.
+    # An earlier test's clients have left, and their places become free one by one.
     eventually(lambda: take_all_places(few_places, [one["token"] for one in made], old))
     new = Stream(few_places, made[0]["token"])
     assert new.block() == b": listening\n\n"
@@ -176,7 +176,7 @@ def test_what_nobody_heard_is_told_to_the_next_who_listens(endpoints: Pair) -> N
     for scope in ("one", "two"):
         trigger(one, made, scope)
         assert other.event()[1]["data"] == scope
-    # Another's connection heard it, this client did not.
+    # Another connection received it, this client did not.
     back = Stream(one.url, made["token"], **{"Last-Event-ID": last})
     assert [back.event()[1]["data"] for _ in range(2)] == ["one", "two"]
     again = Stream(one.url, made["token"])
@@ -215,7 +215,7 @@ def test_a_stream_ends_when_its_token_is_revoked_and_not_before(
 
 
 class Cable:
-    """A network between a client and the server, that can be cut and mended."""
+    """A network between a client and the server that can be cut and repaired."""
 
     def __init__(self, url: str) -> None:
         self._to = (urlsplit(url).hostname, urlsplit(url).port)
@@ -246,7 +246,7 @@ class Cable:
             other.shutdown(socket.SHUT_RDWR)
 
     def is_quiet(self) -> bool:
-        """Whether nothing was on its way for a while."""
+        """Return whether nothing was in transit for a while."""
         return time.monotonic() - self._moved_at > 1
 
     def cut(self) -> None:
@@ -299,10 +299,10 @@ def test_five_external_analyses_run_again_after_their_network_was_cut(
     ]
     try:
         for number, each in enumerate(made):
-            # They are about to listen: what comes before is kept for them.
+            # Their streams are about to open, so earlier events are kept for them.
             trigger(one, each, [number])
         eventually(lambda: all(len(console(one, each)) == 1 for each in made))
-        # A client that is cut off from the answer to its own request ends: it is not listening.
+        # A client that is cut off from the answer to its own request ends instead of listening.
         eventually(cable.is_quiet)
         cable.cut()
         for each in made:

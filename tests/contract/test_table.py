@@ -1,11 +1,11 @@
-"""Hold the table of .github/docs/tagoio-clients.md against the tests of this folder."""
+"""The table of .github/docs/tagoio-clients.md lists exactly the tests of this folder."""
 
 import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
 CLIENTS = ("python", "javascript", "cli")
-# What holds for a client's flow and is none by itself.
+# These tests support a client's flow without being one.
 BESIDE = {
     "cli/test_command_line.py::test_login_with_a_wrong_password_is_refused",
     "cli/test_command_line.py::test_a_collaborator_gets_no_token",

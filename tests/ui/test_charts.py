@@ -1,4 +1,4 @@
-"""What charts draw: round scales, each value in its place, and words for it."""
+"""Charts have round scales, each value in its place, and a text alternative."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -97,7 +97,7 @@ def test_every_amount_has_a_bar_to_be_seen() -> None:
     assert chart is not None
     assert [value.mark for value in chart.values] == ["Jan", "Feb"]
     assert [value.y for value in chart.values] == [0, 98]
-    # A young project's bars have room beside them for the months to come.
+    # A young project's chart leaves room for the months to come.
     assert chart.values[-1].left + chart.values[-1].width < 50
     assert bars([(date(2024, 1, 1), Decimal(0))], unit="USD") is None
 

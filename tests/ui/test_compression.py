@@ -1,4 +1,4 @@
-"""Pages are sent compressed, and nothing else is by the portal."""
+"""The portal compresses pages, and nothing else."""
 
 import gzip
 
@@ -15,7 +15,7 @@ ACCEPTED = {"gzip": "gzip, deflate", "br": "gzip, deflate, br, zstd"}
 
 
 def answered(response: HttpResponse | StreamingHttpResponse, accepted: str = "gzip, br") -> str:
-    """The encoding that a response leaves with."""
+    """Return the content encoding of a response."""
 
     def get_response(request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         return response

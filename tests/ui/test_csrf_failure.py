@@ -1,4 +1,4 @@
-"""What is said of a form that was not taken."""
+"""The error page of a form that fails the CSRF check."""
 
 import pytest
 from django.test import Client
@@ -12,7 +12,7 @@ EXPIRED, UNKNOWN = "This form has expired", "This form came from an unknown addr
 
 
 def send(settings: Settings, *, secure: bool = False, token: bool = True, **headers: str) -> str:
-    """The page that answers a form without a reason of its own to be refused."""
+    """Send a form without an error of its own; return the page that answers it."""
     settings.ALLOWED_HOSTS = ["*"]
     client = Client(enforce_csrf_checks=True, headers={"host": "inner:8000"})
     client.force_login(make_account())

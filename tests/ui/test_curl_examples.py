@@ -1,4 +1,4 @@
-"""Each call of both APIs has a command to paste, whose body is what the call takes."""
+"""Each call of both APIs has a command to paste, whose body is valid."""
 
 import gzip
 import json

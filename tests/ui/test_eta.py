@@ -1,4 +1,4 @@
-"""An estimate is given only where enough is known."""
+"""An estimate appears only if enough is known."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""The picture of the portal at its old address."""
+"""The portal's icon at its old address."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""Whatever is typed into whatever field, a person is answered and not a library's user."""
+"""Errors of every field are written for users, not for programmers."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     },
     "TransferForm": {"projects": []},
 }
-# Nobody fills it in: it is what the address of a page says.
+# No user fills it in: the page's address does.
 FILLED_BY_AN_ADDRESS = accounts.ResetLinkForm
 BAD: tuple[Any, ...] = (
     *("", " ", "tomorrow", "-1", "0", "1e9", "99999999999", "x" * 70_000, "a\0b", "[]", "\u200b"),
@@ -68,7 +68,7 @@ def make(kind: type[forms.BaseForm], data: dict[str, Any], files: dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def _request(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The request to which allauth's forms belong; no try counts for the next one."""
+    """The request that allauth's forms belong to; earlier tries do not count."""
     request = RequestFactory().post("/")
     request.session, request.user = SessionStore(), AnonymousUser()
     monkeypatch.setattr(Limit, "take", lambda self, who: 0)

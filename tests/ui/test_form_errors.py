@@ -1,4 +1,4 @@
-"""Where the focus is once a form comes back: on what is wrong, and nowhere else."""
+"""A form with errors comes back with the focus on them, and nowhere else."""
 
 import re
 from pathlib import Path
@@ -36,13 +36,13 @@ def snapshot(project: Project) -> Snapshot:
 
 
 def focused(page: str) -> list[str]:
-    """The ids of all that ask for the focus; "" for what has none."""
+    """Return the ids of everything that requests the focus; "" for elements without one."""
     tags = re.findall(r"<[^>]*\sautofocus[^>]*>", page)
     return [(re.findall(r'\sid="([^"]*)"', tag) or [""])[0] for tag in tags]
 
 
 def links(page: str) -> list[str]:
-    """What the summary at the top of the page links to."""
+    """Return the targets of the summary at the top of the page."""
     (summary,) = re.findall(r"Needs your attention:(.*?)</p>", page, re.DOTALL)
     return re.findall(r'<a href="#(\w+)">', summary)
 
@@ -101,7 +101,7 @@ def test_what_is_wrong_with_the_whole_form_is_scrolled_to(
     client: Client, project: Project, snapshot: Snapshot
 ) -> None:
     url = f"/projects/{project.slug}/backups/{snapshot.pk}/restore/"
-    # Its objects are not in storage.
+    # The snapshot's objects are missing from storage.
     page = client.post(url, {"name": "Rescue", "accept_charges": "on"}).text
     assert len(re.findall(r'role="alert"\s+tabindex="-1" autofocus', page)) == 1
     assert focused(page) == [""]
@@ -109,6 +109,6 @@ def test_what_is_wrong_with_the_whole_form_is_scrolled_to(
 
 @pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
 def test_forms_are_sent_without_the_anchor_of_their_page(path: Path) -> None:
-    """A form without an address keeps the anchor, and that keeps the page from the focus."""
+    """A form without an address keeps the anchor, which would take the focus from the errors."""
     for form in re.findall(r"<form[^>]*>", path.read_text()):
         assert 'method="post"' not in form or "action=" in form

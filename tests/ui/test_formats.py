@@ -1,4 +1,4 @@
-"""How amounts, sizes, lengths of time and moments read."""
+"""The text of amounts, sizes, durations and moments."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

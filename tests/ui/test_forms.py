@@ -1,4 +1,4 @@
-"""What forms answer to fields that were left empty."""
+"""The errors of forms whose fields were left empty."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,11 @@ UNHELPFUL = str(forms.Field.default_error_messages["required"])
 
 
 def required_fields() -> Iterator[tuple[str, forms.Field]]:
-    """Those that somebody types; of a choice one thing is always chosen."""
+    """Yield the fields that users type into; a choice always has a value."""
     for module in MODULES:
         for form in vars(module).values():
             is_ours = isinstance(form, type) and form.__module__ == module.__name__
-            # What an address says, nobody types.
+            # Its only field comes from the address.
             if is_ours and issubclass(form, forms.Form) and form is not accounts.ResetLinkForm:
                 for name, field in form.base_fields.items():
                     if field.required and type(field) is not forms.ChoiceField:

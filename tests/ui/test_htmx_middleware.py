@@ -1,4 +1,4 @@
-"""Live parts of pages: where they cannot go on, the page around them follows."""
+"""When a live part of a page cannot continue, the page around it follows."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -31,14 +31,14 @@ def project(owner: Account) -> Project:
 
 @pytest.fixture
 def part(project: Project, owner: Account) -> str:
-    """The address of what changes on the page of a running restore."""
+    """The address of the live part of a running restore's page."""
     snapshot = factories.make_snapshot(project)
     restore = factories.make_restore(snapshot, requested_by=owner, state="running")
     return f"/restores/{restore.pk}/status/"
 
 
 def poll(client: Client, address: str, page: str = "/restores/one/") -> Any:
-    """What htmx asks, on a page."""
+    """Send htmx's request from a page."""
     headers = {"HX-Request": "true", "HX-Current-URL": f"http://testserver{page}"}
     return client.get(address, headers=headers)
 
@@ -65,7 +65,7 @@ def test_a_removed_member_is_told_once(
     assert poll(client, part).status_code == 200
     Membership.objects.filter(account=owner, project=project).delete()
     response = poll(client, part)
-    # The page loads itself again, and a page that says no asks for nothing more.
+    # The page reloads, and an error page polls no more.
     assert response.status_code == 404
     assert response.headers["HX-Refresh"] == "true"
     assert "hx-get" not in client.get(part.removesuffix("status/")).text
@@ -128,7 +128,7 @@ def test_a_page_has_room_for_the_words_that_the_connection_is_lost(
     client: Client, owner: Account
 ) -> None:
     client.force_login(owner)
-    # portal.js writes them there; empty it takes no room.
+    # portal.js fills it; an empty one takes no room.
     assert '<div class="connection-lost" id="connection-lost" role="status"></div>' in (
         client.get("/").text
     )

@@ -1,4 +1,4 @@
-"""What the environment of the templates promises to all of them."""
+"""Guarantees of the environment for all templates."""
 
 import re
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_page_escapes_all_that_it_shows_and_a_text_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_words_of_two_lines_do_not_run_together(name: str) -> None:
-    """The end of a line after a tag is left out, and so is what a line with a tag begins with."""
+    """The environment removes the newline after a tag, and the blanks before one."""
     text = (TEMPLATES / name).read_text()
     assert not re.search(r"\w\{% end\w+ %\}\n\s*\{% (?:if|for) [^%]*%\}\w", text)
 

@@ -1,4 +1,4 @@
-"""A chart of any numbers: round lines around them, and each value in its place."""
+"""A chart of any numbers has round lines around them, and each value in its place."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""An address that only a form is sent to says so to who opens it."""
+"""A visitor who opens a form's target address is told that it only receives forms."""
 
 import uuid
 

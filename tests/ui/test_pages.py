@@ -1,4 +1,4 @@
-"""What holds for every page: nothing inline, nothing from elsewhere, errors explained."""
+"""Rules for every page: nothing inline, nothing from elsewhere, errors explained."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ from django.test import Client
 from tests import factories
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
-# An e-mail is no page: nothing watches over it, and it brings its style along.
+# An e-mail is not a page: it has no content security policy, and brings its styles along.
 PAGES = sorted(set(TEMPLATES.rglob("*.html")) - {TEMPLATES / "notifications" / "digest.html"})
 INLINE = re.compile(r"<style|\sstyle=|\son[a-z]+=|hx-on|<script(?![^>]*\ssrc=)", re.IGNORECASE)
 ELSEWHERE = re.compile(r"""(?:src|href|action)=["'](?:https?:)?//""")
@@ -55,7 +55,7 @@ class TestStyles:
     CSS = (Path(settings.BASE_DIR) / "static" / "css" / "portal.css").read_text()
 
     def colours(self, name: str) -> tuple[str, str]:
-        """A colour in light and in dark."""
+        """Return a colour in light and in dark."""
         found = re.search(rf"--{name}: light-dark\((#\w+), (#\w+)\);", self.CSS)
         assert found
         return found[1], found[2]
@@ -63,7 +63,7 @@ class TestStyles:
     @pytest.mark.parametrize("behind", ["page-bg", "surface", "surface-sunk"])
     @pytest.mark.parametrize("theme", [0, 1])
     def test_the_ring_of_focus_is_seen(self, behind: str, theme: int) -> None:
-        """WCAG 2.2, 1.4.11: 3 to 1 against what is next to it."""
+        """WCAG 2.2, 1.4.11: 3 to 1 against adjacent colours."""
         assert "--tblr-focus-ring: 2px solid var(--accent);" in self.CSS
         ring, ground = self.colours("accent")[theme], self.colours(behind)[theme]
         assert contrast(ring, ground) >= 3
@@ -76,13 +76,13 @@ class TestStyles:
 
 
 def contrast(one: str, other: str) -> float:
-    """The ratio of two colours, as WCAG defines it."""
+    """Compute the contrast ratio as WCAG defines it."""
     lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def luminance(colour: str) -> float:
-    """Of #rgb or #rrggbb, from 0 to 1."""
+    """Compute the luminance of #rgb or #rrggbb, from 0 to 1."""
     digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
     parts = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
     linear = [

@@ -1,4 +1,4 @@
-"""Progress in a terminal: bars where somebody looks, lines elsewhere, nothing where silent."""
+"""Progress in a terminal: bars if interactive, lines otherwise, nothing if silent."""
 
 from dataclasses import dataclass
 from datetime import timedelta

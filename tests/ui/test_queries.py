@@ -1,4 +1,4 @@
-"""A page asks the database as often for many rows as for one, whatever it lists."""
+"""Every page needs as many queries for many rows as for few."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -37,7 +37,7 @@ OF_SNAPSHOT = (
 
 
 class Filled:
-    """A project with so many rows of everything that a page lists, and its owner's browser."""
+    """A project with this many rows of everything that pages list, and its owner's browser."""
 
     def __init__(self, number: int) -> None:
         self.owner = factories.make_account()
@@ -46,7 +46,7 @@ class Filled:
         self.client.force_login(self.owner)
         for place in range(number):
             self._add(place)
-        # A session that was not signed in by the page writes down where it is used, once.
+        # A session created without the sign-in page records its browser once.
         self.client.get("/account/")
 
     def _add(self, place: int) -> None:
@@ -95,7 +95,7 @@ class Filled:
         )
 
     def _notify(self, place: int) -> None:
-        """Tell everybody who owns the project, and the webhook."""
+        """Notify every owner and the webhook."""
         other = factories.make_account()
         factories.make_membership(self.project, other, role="owner")
         for channel, account in (("email", self.owner), ("email", other), ("webhook", None)):
@@ -137,7 +137,7 @@ class Filled:
         )
 
     def queries(self, name: str) -> int:
-        """How many queries the page takes, once it has been seen."""
+        """Count the queries of a page that was loaded before."""
         address = reverse(name, kwargs=self._arguments(name))
         assert self.client.get(address).status_code == 200
         with CaptureQueriesContext(connection) as captured:

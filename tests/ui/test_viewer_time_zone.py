@@ -1,4 +1,4 @@
-"""Moments are shown on the clocks of whoever looks, once their browser has told which."""
+"""Moments are shown on the visitor's clock, once the browser has reported its zone."""
 
 from datetime import UTC, datetime, timedelta
 

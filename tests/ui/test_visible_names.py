@@ -1,4 +1,4 @@
-"""A name has something to see in it, and what was stored before can still be clicked on."""
+"""A name must be visible, and names stored before that rule can still be clicked."""
 
 import io
 import json
@@ -69,7 +69,7 @@ def test_control_characters_are_refused() -> None:
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", [*UNSEEN, *TURNING])
 def test_every_way_in_refuses_it(name: str) -> None:
-    """Pages, commands, restores and the portal's API ask `check_name`; tokens ask their forms."""
+    """Pages, commands, restores and the portal's API call `check_name`; tokens use their forms."""
     with pytest.raises(NameRefusedError):
         check_name(name, factories.make_account())
     for form in (TokenForm({"name": name}), AccessTokenForm({"name": name})):
@@ -120,7 +120,7 @@ def test_a_shown_name_is_one_line() -> None:
 
 @pytest.mark.django_db
 def test_what_programs_have_named_is_seen_among_the_activity() -> None:
-    """The projects' API takes any name, as TagoIO does; pages show what there is of it."""
+    """The projects' API accepts any name, as TagoIO does; pages make it visible."""
     owner = factories.make_account()
     project = factories.make_project_row(owner=owner)
     for name in ("\u200b", "ab\u202etxt.exe"):

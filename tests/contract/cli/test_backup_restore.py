@@ -1,4 +1,4 @@
-"""`backup restore`: what the command line does with the ZIP that it has downloaded."""
+"""`backup restore`: what the command line does with its downloaded ZIP."""
 
 import io
 import json
@@ -18,7 +18,7 @@ PARAMETERS = [
     {"key": "threshold", "value": "-18", "sent": True},
     {"key": "site", "value": "Oslo", "sent": False},
 ]
-# In the order of the command line: the file, the address, the key of a new id, one of them.
+# In the command line's order: the file, the address, the key of a new id, an example.
 KINDS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("access_management", "/am", "am_id", {"name": "Policy", "targets": [["a"]], "tags": TAGS}),
     ("actions", "/action", "action", {"name": "Alarm", "trigger": [{"is": ">"}], "tags": TAGS}),
@@ -50,7 +50,7 @@ NEW = (
 
 
 def fill(one: Endpoint) -> dict[str, str]:
-    """One of each kind; their ids."""
+    """Create one of each kind; return their ids."""
     made = {name: result(one, "POST", path, body)[key] for name, path, key, body in KINDS}
     widget = {"label": "t", "type": "display", "display": {"help": None}}
     result(one, "POST", f"/dashboard/{made['dashboards']}/widget/", widget)
@@ -62,7 +62,7 @@ def fill(one: Endpoint) -> dict[str, str]:
 
 
 def download(one: Endpoint) -> zipfile.ZipFile:
-    """The newest backup, as the command line fetches it."""
+    """Fetch the newest backup as the command line does."""
     snapshot = make_snapshot(one.project, state=Snapshot.State.QUEUED)
     take(snapshot.pk)
     path = f"/profile/{one.project.profile_id}/backup"
@@ -74,7 +74,7 @@ def download(one: Endpoint) -> zipfile.ZipFile:
 
 
 def put_back(one: Endpoint, name: str, path: str, key: str, item: dict[str, Any]) -> str:
-    """Create what is missing, edit what is there; the id that it has then."""
+    """Create a missing item or edit an existing one; return its id."""
     known = {row["id"] for row in result(one, "GET", f"{path}?amount=10000&fields=id")}
     one_path = f"{path.rstrip('/')}/{item['id']}"
     if item["id"] in known:
@@ -97,7 +97,7 @@ def test_a_deleted_project_comes_back_out_of_the_zip(
 
     for name, path, key, _ in KINDS:
         for item in json.loads(archive.read(f"resources/{name}.json")):
-            # The password of a person is in no backup: the command line makes one up.
+            # No backup contains a person's password, so the command line makes one up.
             more = {"password": "random"} if name == "run_users" else {}
             found = put_back(one, name, path, key, {**item, **more})
             restored = result(one, "GET", f"{path.rstrip('/')}/{found}")
@@ -107,7 +107,7 @@ def test_a_deleted_project_comes_back_out_of_the_zip(
     parameters = result(one, "GET", f"/device/{made['devices']}/params")
     assert [{key: row[key] for key in PARAMETERS[0]} for row in parameters] == PARAMETERS
 
-    # By the rules of this service, the code of analyses is in no backup.
+    # This service excludes the code of analyses from backups.
     assert not [name for name in archive.namelist() if name.startswith("versioning/")]
     (dashboard,) = json.loads(archive.read("resources/dashboards.json"))
     widget = result(
@@ -123,12 +123,12 @@ def test_a_deleted_project_comes_back_out_of_the_zip(
     assert result(one, "GET", path) == {"HELLO": "Hello"}
     result(one, "PUT", "/run", json.loads(archive.read("resources/run.json")))
     assert result(one, "GET", "/run")["sub_title"] == "Cold"
-    # What cannot be done is counted by the command line as one failure, and it goes on.
+    # The command line counts a refusal as one failure, and goes on.
     assert ask(one.url, "POST", "/profile/", {}, token=one.token)[0] == 403
     (secret,) = json.loads(archive.read("resources/secrets.json"))
     assert (secret["key"], secret["value"]) == ("API_KEY", None)
     assert {row["key"] for row in result(one, "GET", "/secrets")} == {"API_KEY"}
-    # Where it is gone, the command line posts what the file has.
+    # If it is missing, the command line posts the file's content.
     result(one, "DELETE", f"/secrets/{secret['id']}")
     status, message = ask(one.url, "POST", "/secrets", secret, token=one.token)
     assert status == 400

@@ -1,6 +1,6 @@
-"""The requests of the TagoIO command line 3.2, in the order in which it was seen to send them.
+"""The requests of the TagoIO command line 3.2, recorded in their order.
 
-The program itself is not run: it is not in the registry that these tests install packages from.
+The program itself does not run: it is not in the registry that these tests install packages from.
 """
 
 import base64
@@ -159,7 +159,7 @@ def test_export_creates_and_updates_by_tag(
     whole = result(source, "GET", f"{path}/{made}")
     copy = result(target, "POST", path, whole)[created]
     assert copy != made
-    # The body still has the id of the source; the one in the address is meant.
+    # The body still has the source's id; the address counts.
     result(target, "PUT", f"{path}/{copy}", {**whole, "name": "Changed"})
     copied = result(target, "GET", f"{path}/{copy}")
     assert (copied["id"], copied["name"], copied["tags"]) == (copy, "Changed", TAG)
@@ -202,7 +202,7 @@ def test_export_copies_run_and_dictionaries(endpoints: Pair) -> None:
     copy = result(target, "POST", "/dictionary", {**body, "id": listed["id"]})["dictionary"]
     texts = result(source, "GET", f"/dictionary/{made}/en?fallback=false")
     result(target, "PUT", f"/dictionary/{copy}/en", {"dictionary": texts, "active": True})
-    # As restoring a backup does: the texts stay.
+    # As restoring a backup does; the texts stay.
     result(target, "PUT", f"/dictionary/{copy}/en", {"active": False})
     assert result(target, "GET", "/dictionary/TXT/en?fallback=false") == {"A": "B"}
 

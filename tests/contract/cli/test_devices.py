@@ -1,4 +1,4 @@
-"""The requests of the command line about devices: `device-list`, `data`, `device-copy`, ..."""
+"""The requests of the command line for devices: `device-list`, `data`, `device-copy`, ..."""
 
 from datetime import UTC, datetime
 
@@ -19,13 +19,13 @@ def one(endpoints: Pair) -> Endpoint:
 
 
 def make(one: Endpoint, **more: object) -> tuple[str, str]:
-    """A device's id and token."""
+    """Create a device; return its id and token."""
     made = result(one, "POST", "/device", {"name": "Truck", "type": "mutable", **more})
     return made["device_id"], made["token"]
 
 
 def first_token(one: Endpoint, device_id: str) -> str:
-    """The one with which the command line talks to a device."""
+    """Return the token with which the command line talks to a device."""
     return str(result(one, "GET", f"/device/token/{device_id}")[0]["token"])
 
 
@@ -49,7 +49,7 @@ def test_device_info_by_id_and_by_token(one: Endpoint) -> None:
     assert result(one, "GET", f"/device/{device_id}/params") == []
     fields = "fields[0]=name&fields[1]=token&fields[2]=last_authorization&fields[3]=serie_number"
     assert result(one, "GET", f"/device/token/{device_id}?{fields}")[0]["token"] == token
-    # An argument that is a token is tried as an id first.
+    # The command line tries an argument that is a token as an id first.
     assert ask(one.url, "GET", f"/device/{token}", token=one.token)[0] == 404
     assert result(one, "GET", "/info", token=token)["id"] == device_id
 
@@ -82,7 +82,7 @@ def test_device_copy(one: Endpoint) -> None:
 
 
 def contents(one: Endpoint, token: str) -> list[dict[str, object]]:
-    """All records of a device, without what each device has of its own."""
+    """Return a device's records without the fields that differ between devices."""
     found = result(one, "GET", "/data?qty=10000&ordination=ascending", token=token)
     return [{key: record.get(key) for key in COPIED} for record in found]
 
@@ -148,7 +148,7 @@ def test_export_copies_devices_with_their_data(endpoints: Pair) -> None:
     info.pop("bucket")
     made = result(b, "POST", "/device", info)
     theirs = first_token(a, source)
-    # Each token at the other's address: it alone says which project is meant.
+    # Each token goes to the other's address, because the token alone selects the project.
     for skip in (0, 1000):
         page = f"?qty=1000&skip={skip}&ordination=ascending"
         records = result(b, "GET", f"/data{page}", token=theirs)
@@ -166,6 +166,6 @@ def test_export_copies_devices_with_their_data(endpoints: Pair) -> None:
     assert contents(b, fresh) == contents(a, token)
     (copied,) = result(b, "GET", f"/device/{made['device_id']}/params")
     assert (copied["key"], copied["value"]) == ("k", "v")
-    # Once more: now it is there, and is changed.
+    # The second time the device exists and is edited.
     again = {"tags": tags, "active": True, "visible": True}
     result(b, "PUT", f"/device/{result(b, 'GET', f'/device{query}')[0]['id']}", again)

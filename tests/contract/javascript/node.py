@@ -14,7 +14,7 @@ SECONDS = 120
 
 
 def require_node() -> None:
-    """Skip where Node or the SDK is missing; in CI, which installs them, fail."""
+    """Skip if Node or the SDK is missing; fail in CI, which installs them."""
     if shutil.which("node") and (HERE / "node_modules/@tago-io/sdk").is_dir():
         return
     missing = f"Node or the SDK is missing: run `npm ci` in {HERE.relative_to(HERE.parents[2])}"
@@ -24,7 +24,7 @@ def require_node() -> None:
 
 
 def run(script: str, **environment: str) -> Any:
-    """What a script printed, as JSON; it must succeed."""
+    """Run a script that must succeed; return its output, parsed as JSON."""
     done = subprocess.run(
         ["node", script],
         cwd=HERE,

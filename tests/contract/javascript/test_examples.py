@@ -1,4 +1,4 @@
-"""The documentation's JavaScript script does what it says, exactly as printed."""
+"""The documentation's JavaScript script works exactly as printed."""
 
 from pathlib import Path
 

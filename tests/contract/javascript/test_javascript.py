@@ -1,4 +1,4 @@
-"""The official JavaScript SDK, as owners use it, on two projects behind a live server."""
+"""The official JavaScript SDK, as owners use it, on two projects of a live server."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def _node() -> None:
 
 
 def access(endpoints: Pair) -> dict[str, str]:
-    """What the scripts read from their environment."""
+    """Return the environment that the scripts read."""
     old, new = endpoints
     return {"API_URL": old.url, "OLD_TOKEN": old.token, "NEW_TOKEN": new.token}
 
@@ -84,14 +84,14 @@ EXTERNAL = {
 
 
 def result(project: Endpoint, method: str, path: str, body: Any = None) -> Any:
-    """What the project's API answers to its owner."""
+    """Return the project API's result for its owner."""
     status, answer = ask(project.url, method, path, body, token=project.token)
     assert status == 200, answer
     return answer
 
 
 def wait_until_listening(listener: "subprocess.Popen[str]") -> None:
-    """The SDK says so once its stream is open."""
+    """Wait until the SDK reports that its stream is open."""
     assert listener.stdout is not None
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:

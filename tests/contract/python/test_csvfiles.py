@@ -1,4 +1,4 @@
-"""CSV files of devices, asked for with the Python SDK and made by a real worker."""
+"""CSV files of devices, requested with the Python SDK and made by a real worker."""
 
 import time
 from typing import Any
@@ -42,13 +42,13 @@ def files(project: Resources) -> list[dict[str, Any]]:
 
 
 def contents(project: Resources, device_id: str) -> list[str]:
-    """All records of a device, without what each device has of its own."""
+    """Return a device's records without the fields that differ between devices."""
     found = project.devices.getDeviceData(device_id, {"qty": 10_000})
     return sorted(str({key: entry.get(key) for key in KEPT}) for entry in found)
 
 
 def wait_for(condition: Any) -> None:
-    """Until the worker has done what it was asked for."""
+    """Wait until the worker has done the requested work."""
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:
         if condition():

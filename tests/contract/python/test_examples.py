@@ -1,4 +1,4 @@
-"""The documentation's Python script does what it says, exactly as printed."""
+"""The documentation's Python script works exactly as printed."""
 
 import sys
 from pathlib import Path

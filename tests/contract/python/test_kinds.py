@@ -1,4 +1,4 @@
-"""What an owner does with the Python SDK to everything that is not a device."""
+"""Owners' use of the Python SDK for everything except devices."""
 
 import base64
 import gzip
@@ -37,7 +37,7 @@ def project(endpoints: Pair) -> Resources:
     return resources(endpoints[0])
 
 
-# Of the SDK: the part, the key of a new id, what is sent, what is changed, the name in messages.
+# The SDK's class, the key of a new id, the creation, the change, and the name in messages.
 KINDS: list[tuple[Callable[[Resources], Any], str, dict[str, Any], dict[str, Any], str]] = [
     (lambda sdk: sdk.actions, "action", {"name": "Alarm", "trigger": []}, {"active": False},
      "Action"),
@@ -143,7 +143,7 @@ def test_an_external_analysis_runs_when_it_is_asked_to(endpoints: Pair) -> None:
 
 
 def wait_until_listening(listener: "subprocess.Popen[str]") -> None:
-    """The SDK says so once its stream is open."""
+    """Wait until the SDK reports that its stream is open."""
     assert listener.stdout is not None
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""A migration as an owner writes it, with the official Python SDK: one project into another."""
+"""A migration of one project into another, as an owner writes it with the Python SDK."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ from tests.contract.conftest import Endpoint, restored
 PAGE = 400
 DEVICES = 3
 RECORDS = 950
-# Everything of a record but what is new in another project.
+# All fields of a record except those that differ in another project.
 CONTENTS = """SELECT device.name, variable, value, unit, record."group", record.time,
                      location::text, metadata::text
               FROM variable_record AS record JOIN device ON device.id = record.device
@@ -27,7 +27,7 @@ DESCRIBED = """SELECT name, type, description, active, visible, chunk_period, ch
 
 
 def resources(endpoint: Endpoint) -> Resources:
-    """The SDK as the project's API page tells people to set it up."""
+    """Set up the SDK as the project's API page describes."""
     return Resources({"token": endpoint.token, "region": region(endpoint.url)})
 
 
@@ -36,12 +36,12 @@ def region(url: str) -> dict[str, str]:
 
 
 def migrate(source: Resources, target: Resources) -> int:
-    """Copy all devices with their parameters, tags and variables; returns how many records."""
+    """Copy all devices with their parameters, tags and variables; return the number of records."""
     return sum(copy_device(source, target, listed["id"]) for listed in all_devices(source))
 
 
 def all_devices(source: Resources) -> Iterator[dict[str, Any]]:
-    """Page by page."""
+    """Yield all devices page by page."""
     page = 1
     while True:
         found = source.devices.listDevice(
@@ -54,7 +54,7 @@ def all_devices(source: Resources) -> Iterator[dict[str, Any]]:
 
 
 def copy_device(source: Resources, target: Resources, device_id: str) -> int:
-    """One device, and how many records it has."""
+    """Copy one device; return its number of records."""
     info = source.devices.info(device_id)
     for name in ("created_at", "updated_at", "last_input", "last_output", "inspected_at"):
         info.pop(name, None)
@@ -77,7 +77,7 @@ def copy_device(source: Resources, target: Resources, device_id: str) -> int:
 
 
 def fill(endpoint: Endpoint) -> None:
-    """Devices of both types with records of every kind."""
+    """Create devices of both types with records of every kind."""
     project = resources(endpoint)
     for number in range(DEVICES):
         kind = {"type": "immutable", "chunk_period": "month", "chunk_retention": 12}
@@ -99,7 +99,7 @@ def fill(endpoint: Endpoint) -> None:
 
 
 def record(row: int) -> dict[str, Any]:
-    """One of ten kinds; seven in a row have the same time."""
+    """Return one of ten kinds of record; seven consecutive ones have the same time."""
     kinds: list[dict[str, Any]] = [
         {"value": row / 8, "unit": "°C"},
         {"value": row},

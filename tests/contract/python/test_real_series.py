@@ -1,4 +1,4 @@
-"""The real series of the Numenta Anomaly Benchmark, loaded through the SDK page by page."""
+"""The Numenta Anomaly Benchmark's real series, loaded through the SDK page by page."""
 
 import csv
 from itertools import islice
