@@ -1,4 +1,4 @@
-"""A Docker engine of the test's own, whose images are made of this machine's files."""
+"""A test's Docker engine, whose images are built from this machine's files."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ class CommandError(AssertionError):
 
 
 class EngineStartError(CommandError):
-    """This machine lets no engine start, as inside most containers."""
+    """This machine cannot start an engine; most containers forbid it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Engine:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the engine's clients need, and nothing of the test's own settings."""
+        """Return the environment that Docker clients need, without the test's own settings."""
         kept = ("PATH", "HOME", "LANG")
         return {
             **{name: os.environ[name] for name in kept if name in os.environ},
@@ -39,11 +39,11 @@ class Engine:
         }
 
     def run(self, *command: str | Path, typed: str = "") -> str:
-        """Run one of docker's commands; return what it prints."""
+        """Run a Docker command; return its output."""
         return run(["docker", *command], environment=self.environment, typed=typed)
 
     def answers(self) -> bool:
-        """Say whether the engine is there."""
+        """Return whether the engine answers."""
         asked = ["docker", "version"]
         return not subprocess.run(
             asked, env=self.environment, capture_output=True, check=False
@@ -71,10 +71,10 @@ def run(
     folder: Path | None = None,
     typed: str = "",
 ) -> str:
-    """Run a command, or what a shell is given; return what it prints.
+    """Run a command or a shell script; return its output.
 
     Raises:
-        CommandError: it failed; the message has all that it printed.
+        CommandError: It failed; the message contains all its output.
     """
     words = ["bash", "-euo", "pipefail", "-c", command] if isinstance(command, str) else command
     done = subprocess.run(
@@ -87,12 +87,12 @@ def run(
 
 @contextmanager
 def own_engine(folder: Path, layers: Path) -> Iterator[Engine]:
-    """Start an engine that keeps what it builds in one folder, and the rest in another.
+    """Start an engine that keeps its builds in one folder, and the rest in another.
 
     Its containers end with it.
 
     Raises:
-        EngineStartError: it does not start.
+        EngineStartError: It does not start.
     """
     engine = Engine(f"unix://{folder}/docker.sock")
     places = {"data-root": layers, "exec-root": folder / "exec", "pidfile": folder / "pid"}
@@ -110,12 +110,12 @@ def own_engine(folder: Path, layers: Path) -> Iterator[Engine]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise EngineStartError((folder / "engine.log").read_text()[-8000:])
                 time.sleep(0.2)
-            # Of a run that was killed.
+            # A killed run may have left containers.
             engine.clear()
             try:
                 yield engine
             finally:
-                # The engine would wait for each to stop.
+                # Otherwise the engine would wait for each container to stop.
                 engine.clear()
         finally:
             process.terminate()

@@ -1,4 +1,4 @@
-"""An installation of the portal by docker-compose, as an operator has it."""
+"""An installation of the portal by docker-compose, as operators run it."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 EMAIL = "you@example.com"
 PASSWORD = "a long enough passphrase"
-# On a machine that does much else.
+# Long enough for a busy machine.
 READY_SECONDS = 300
 
 
@@ -32,11 +32,11 @@ class Installation:
     )
 
     def shell(self, command: str, typed: str = "") -> str:
-        """Run what an operator types in the checkout."""
+        """Run a command in the checkout as an operator would."""
         return run(command, environment=self.engine.environment, folder=self.checkout, typed=typed)
 
     def manage(self, command: str, typed: str = "") -> str:
-        """Run a command of manage.py where the manual runs it."""
+        """Run a manage.py command in the container that the manual names."""
         return self.shell(f"docker-compose exec -T web python manage.py {command}", typed)
 
     def configure(self) -> None:
@@ -51,12 +51,12 @@ class Installation:
         env.write_text(text)
 
     def up(self, *, build: bool = False) -> None:
-        """Start what the checkout has, and wait until it says that it is ready."""
+        """Start the checkout's services, and wait until they report that they are ready."""
         self.shell(f"docker-compose up --detach{' --build' * build}")
         self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Wait until the portal says that all of it works, and the API answers."""
+        """Wait until the portal reports that everything works, and the API answers."""
         for name, path in (("PORTAL", "/readyz"), ("API", "/healthz")):
             wait_until(
                 lambda name=name, path=path: answer(self.ports[name], path),
@@ -64,32 +64,32 @@ class Installation:
             )
 
     def container(self, service: str) -> str:
-        """Return the id of a service's container, which may have stopped."""
+        """Return the id of a service's container, which may be stopped."""
         label = f"label=com.docker.compose.service={service}"
         (found,) = self.engine.run("ps", "--all", "--quiet", "--filter", label).split()
         return found
 
     def run_inside(self, service: str, script: str) -> str:
-        """Run a script in a service's container; return what it prints."""
+        """Run a script in a service's container; return its output."""
         return self.engine.run("exec", self.container(service), "sh", "-c", script)
 
     def inspect(self, service: str) -> Any:
-        """Return what the engine knows of a service's container."""
+        """Return the engine's description of a service's container."""
         return json.loads(self.engine.run("inspect", self.container(service)))[0]
 
     def health(self, service: str) -> str:
-        """Return what the last health check of a service said."""
+        """Return the output of a service's last health check."""
         return str(self.inspect(service)["State"]["Health"]["Status"])
 
     def ask_api(self, method: str, path: str, token: str = "", body: object = None) -> Any:
-        """Ask the projects' API; return the result in its envelope."""
+        """Call the projects' API; return the result in its envelope."""
         url = f"http://localhost:{self.ports['API']}"
         status, result = ask(url, method, path, body, Token=token)
         assert status < 300, result
         return result
 
     def profile_token(self, project: str) -> str:
-        """Sign in as a client does, for a token that may do everything in a project."""
+        """Sign in as a client does, for a token with full rights in a project."""
         who = {"email": EMAIL, "password": PASSWORD}
         profiles = self.ask_api("POST", "/account/login", body=who)["profiles"]
         (profile,) = [one["id"] for one in profiles if one["name"] == project]
@@ -98,7 +98,7 @@ class Installation:
 
 
 def wait_until(ask: Callable[[], T], *, is_right: Callable[[T], bool]) -> T:
-    """Ask for something until it is as it should be; return the answer."""
+    """Ask repeatedly until the answer is right; return it."""
     deadline = time.monotonic() + READY_SECONDS
     while not is_right(said := ask()):
         assert time.monotonic() < deadline, said
@@ -107,9 +107,9 @@ def wait_until(ask: Callable[[], T], *, is_right: Callable[[T], bool]) -> T:
 
 
 def answer(port: int, path: str) -> tuple[int, str]:
-    """Ask a service of this machine; return the status, or 0, and what it says.
+    """Call a service of this machine; return its status (0 if unreachable) and body.
 
-    Versions before this one answered under this name, and not under its address.
+    Older versions answered under this name only, not under the address.
     """
     connection = http.client.HTTPConnection("localhost", port, timeout=20)
     try:

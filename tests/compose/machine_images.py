@@ -1,7 +1,7 @@
-"""Images made of this machine's own files, under the names that docker-compose.yml uses.
+"""Images built from this machine's files under the names that docker-compose.yml uses.
 
-No registry is asked. Debian's base comes from the packages that are installed, Python from an
-interpreter that is here, PostgreSQL 18 and Valkey from the extra `embedded`, redis-cli from Debian.
+No registry is needed. Debian's base comes from the installed packages, Python from a local
+interpreter, PostgreSQL 18 and Valkey from the extra `embedded`, redis-cli from Debian.
 Every file keeps its path.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backups_portal.demo import postgres, redis
 
-# What python:3-slim has of Debian, as far as anything here calls it.
+# The Debian packages of python:3-slim that anything here uses.
 PACKAGES = (
     *("base-files", "base-passwd", "bash", "ca-certificates", "coreutils", "dash", "debianutils"),
     *(
@@ -45,7 +45,7 @@ ETC = {
     "pip.conf": f"[global]\ncert = {CERTIFICATES}\n",
 }
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
-# What the entry point of PostgreSQL's image does, as far as docker-compose.yml relies on it.
+# The part of the PostgreSQL image's entry point that docker-compose.yml relies on.
 START_POSTGRES = """#!/bin/bash
 set -eu
 if [ "$(id -u)" = 0 ]; then
@@ -68,7 +68,7 @@ exec "$@" -c listen_addresses='*'
 
 
 class Root:
-    """A root file system that is put together in a folder."""
+    """A root file system that is assembled in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -88,7 +88,7 @@ class Root:
         self.add([Path(CERTIFICATES)])
 
     def add(self, paths: Iterable[Path]) -> None:
-        """Add files and links that are needed and not there yet."""
+        """Add files and links that are missing."""
         for path in paths:
             target = self.folder / str(path).lstrip("/")
             if target.exists() or target.is_symlink() or NOT_NEEDED.search(str(path)):
@@ -103,13 +103,13 @@ class Root:
         (self.folder / "usr/local/bin" / (name or path.name)).symlink_to(path)
 
     def add_script(self, name: str, text: str) -> None:
-        """Add a program of a few lines on the PATH."""
+        """Add a script of a few lines on the PATH."""
         path = self.folder / "usr/local/bin" / name
         path.write_text(text)
         path.chmod(0o755)
 
     def add_libraries(self) -> None:
-        """Add the shared libraries that what is there loads."""
+        """Add the shared libraries that the added files load."""
         here = [path for path in self.folder.rglob("*") if _is_elf(path)]
         loaded = subprocess.run(["ldd", *here], capture_output=True, text=True, check=False)
         for name in set(re.findall(r"(?:=> |^\s)(/\S+) \(0x", loaded.stdout, re.MULTILINE)):
@@ -128,21 +128,21 @@ def _is_elf(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class MachineImage:
-    """An image: its name, how its root is put together, and what is said of it in a Dockerfile."""
+    """An image: its name, how its root is assembled, and its Dockerfile instructions."""
 
     name: str
     put_together: Callable[[Path], None]
     instructions: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> str:
-        """Put the root together in a new folder; return the Dockerfile to build it with."""
+        """Assemble the root in a new folder; return the Dockerfile to build it with."""
         folder.mkdir()
         self.put_together(folder)
         return "\n".join(["FROM scratch", "COPY . /", f"ENV PATH={PATH}", *self.instructions, ""])
 
 
 def python_root(folder: Path) -> None:
-    """Put together what python:3-slim has."""
+    """Assemble the contents of python:3-slim."""
     root = Root(folder)
     prefix = Path(sys.base_prefix)
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -157,7 +157,7 @@ def python_root(folder: Path) -> None:
 
 
 def postgres_root(folder: Path) -> None:
-    """Put together what postgres:18 has, as far as docker-compose.yml relies on it."""
+    """Assemble the parts of postgres:18 that docker-compose.yml relies on."""
     root = Root(folder)
     programs = postgres.binaries().folder
     root.add(programs.parent.rglob("*"))
@@ -170,7 +170,7 @@ def postgres_root(folder: Path) -> None:
 
 
 def redis_root(folder: Path) -> None:
-    """Put together what redis:8-alpine has, as far as docker-compose.yml relies on it."""
+    """Assemble the parts of redis:8-alpine that docker-compose.yml relies on."""
     root = Root(folder)
     root.add_program(redis.server_program(), "redis-server")
     root.add_program(Path(shutil.which("redis-cli") or ""))

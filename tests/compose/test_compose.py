@@ -1,9 +1,9 @@
 """An operator's day with docker-compose and an engine: build, start, back up, restore, update.
 
 It takes minutes, and needs root, docker.io, docker-compose and redis-tools (all Debian's). So it
-runs where TEST_COMPOSE asks for it, as `.ci/run` does beside all other tests:
-`TEST_COMPOSE=1 python -m pytest -n 0 tests/compose`. A folder instead of 1 keeps what is built, for
-the next run.
+runs only if TEST_COMPOSE is set, as `.ci/run` does in parallel with all other tests:
+`TEST_COMPOSE=1 python -m pytest -n 0 tests/compose`. A folder instead of 1 keeps the builds for the
+next run.
 """
 
 import json
@@ -27,7 +27,7 @@ PORTAL = ("web", "api", "worker", "system", "beat")
 SERVICES = ("postgres", "redis", *PORTAL)
 RECORDS = 1_000
 NEW_FILES = ("/new", "/etc/new", "/usr/bin/new")
-# Of the portal's own part; python:3.12-slim has 125 MB itself.
+# The limit of the portal's own part; python:3.12-slim has 125 MB itself.
 MAX_IMAGE_BYTES = 325_000_000
 
 ASKED = os.environ.get("TEST_COMPOSE", "")
@@ -37,7 +37,7 @@ if not ASKED:
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Path]:
-    # The path of a socket must be short.
+    # A socket's path must be short.
     folder = Path(tempfile.mkdtemp(prefix="compose-", dir="/tmp"))
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -165,7 +165,7 @@ def test_a_service_stops_when_it_is_told_to_and_comes_back(
 ) -> None:
     container = installation.container(service)
     installation.engine.run("stop", container)
-    # Killed, it would have 137.
+    # A killed container would have exit code 137.
     assert installation.inspect(service)["State"]["ExitCode"] == 0
     installation.engine.run("start", container)
     installation.wait_until_ready()

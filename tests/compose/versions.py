@@ -1,4 +1,4 @@
-"""Checkouts of this version, and of the one before it."""
+"""Checkouts of this version, and of the previous one."""
 
 import io
 import shutil
@@ -7,10 +7,10 @@ import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-# What an operator's checkout has beside the files of a version.
+# An operator's checkout has these in addition to the version's files.
 KEPT = {".env", ".secrets"}
 MIGRATIONS = "*/migrations/*.py"
-# Of this version in any case while no version has a tag: earlier images could not be built.
+# Always taken from this version while no version has a tag: earlier images could not be built.
 HOW_IMAGES_ARE_BUILT = (".docker", ".dockerignore")
 
 
@@ -20,18 +20,18 @@ def _git(*arguments: str) -> bytes:
 
 
 def newest_tag() -> str:
-    """Return the newest tag of a version before this one, or nothing."""
+    """Return the newest tag of an earlier version, or nothing."""
     return _git("describe", "--tags", "--abbrev=0", "--match=v*", "HEAD^").decode().strip()
 
 
 def before_the_newest_migration() -> str:
-    """Return the commit before the newest migration, or nothing where the history is not here."""
+    """Return the commit before the newest migration, or nothing without the history."""
     newest = _git("log", "-1", "--format=%H", "--", MIGRATIONS).decode().strip()
     return _git("rev-parse", "--verify", "--quiet", f"{newest}^").decode().strip()
 
 
 def check_out_previous(folder: Path) -> bool:
-    """Put the previous version into a folder; say whether there is one."""
+    """Put the previous version into a folder; return whether there is one."""
     tag = newest_tag()
     commit = tag or before_the_newest_migration()
     if not commit:
@@ -45,7 +45,7 @@ def check_out_previous(folder: Path) -> bool:
 
 
 def check_out_this(folder: Path) -> None:
-    """Put this version into a folder, as `git checkout` does where an older one was."""
+    """Put this version into a folder, as `git checkout` does over an older one."""
     for path in folder.iterdir():
         if path.name not in KEPT:
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""`manage.py demo` as a person meets it: up, in the way of another, killed, stopped."""
+"""`manage.py demo` as a user meets it: up, blocked by another one, killed, stopped."""
 
 import json
 import os
@@ -19,13 +19,13 @@ from backups_portal.demo.ports import free_port
 from backups_portal.demo.process_identity import start_mark
 
 UP_SECONDS = 120.0
-# Of all processes with PostgreSQL and Redis, when nothing is done.
+# For all idle processes together with PostgreSQL and Redis.
 MAX_MEMORY = 650_000_000
 NAMES = ("web", "worker", "system", "beat", "postgres", "redis")
 
 
 class Demo:
-    """A demo in a process of its own, whose environment names nothing but `settings_`."""
+    """A demo in a separate process, whose environment has only `settings_`."""
 
     def __init__(self, folder: Path, *, port: int | None = None, **settings_: str) -> None:
         self.folder = folder
@@ -43,7 +43,7 @@ class Demo:
         )
 
     def wait_until_up(self) -> dict[str, Any]:
-        """What demo.json says once the portal answers."""
+        """Return demo.json once the portal answers."""
         deadline = time.monotonic() + UP_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
@@ -57,7 +57,7 @@ class Demo:
         pytest.fail(f"the demo did not come up: {self.end()}")
 
     def end(self, signal_: signal.Signals | None = None) -> tuple[int, str]:
-        """Its exit code and everything that it said."""
+        """End the demo; return its exit code and output."""
         if signal_:
             self.process.send_signal(signal_)
         try:
@@ -68,14 +68,14 @@ class Demo:
         return self.process.returncode, said
 
     def wait_until_nothing_is_left(self) -> None:
-        """Return once none of its processes runs; without a demo to end them, that is soon."""
+        """Return once no process of it runs; without their parent they soon end."""
         deadline = time.monotonic() + 10
         while any(start_mark(self.pid_of(name)) for name in NAMES):
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
     def pid_of(self, name: str) -> int:
-        """The number of one of its processes."""
+        """Return the process id of one of its processes."""
         return int(json.loads((self.folder / "run" / f"{name}.json").read_text())["pid"])
 
 
@@ -84,7 +84,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "var"
     yield path
     for record in (path / "run").glob("*.json"):
-        # What a failed test has left.
+        # A failed test may have left it running.
         try:
             os.killpg(json.loads(record.read_text())["pid"], signal.SIGKILL)
         except ProcessLookupError:
@@ -92,7 +92,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def memory_of(pid: int) -> int:
-    """The memory of a process and all that it started, in bytes; what they share counts once."""
+    """Return a process tree's memory in bytes; shared pages count once."""
     root = psutil.Process(pid)
     processes = [root, *root.children(recursive=True)]
     return sum(one.memory_full_info().pss for one in processes)
@@ -108,11 +108,11 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     }
     assert described["projects"] == []
 
-    # Others that want its port or its folder are told so, and change nothing.
+    # Others that want its port or its folder are refused with a reason, and change nothing.
     for other, sentence in (
         (Demo(folder.with_name("other"), port=first.port), f"Port {first.port} is in use"),
         (
-            # As whoever starts it twice: that it runs already says more than that a port is used.
+            # Starting it twice reports the running demo, which says more than a used port.
             Demo(folder, port=first.port),
             f"Another demo (process {first.process.pid}) uses {folder}",
         ),
@@ -141,7 +141,7 @@ def test_demo_from_its_first_start_to_its_end(folder: Path) -> None:
     third = Demo(folder)
     third.wait_until_up()
     if sys.platform == "linux":
-        # Not of a first start: processes that have compiled what they import stay larger.
+        # Not measured on a first start: processes that have compiled their imports stay larger.
         assert memory_of(third.process.pid) < MAX_MEMORY
     started = time.monotonic()
     code, said = third.end(signal.SIGTERM)
@@ -172,7 +172,7 @@ def test_a_setting_that_is_wrong_is_told_and_nothing_is_served(folder: Path) -> 
 
 def test_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     if os.geteuid() == 0:
-        folder = Path("/proc/var")  # root writes everywhere else
+        folder = Path("/proc/var")  # root can write everywhere else
     else:
         folder = tmp_path / "closed" / "var"
         folder.parent.mkdir(mode=0o555)

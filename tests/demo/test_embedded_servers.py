@@ -1,4 +1,4 @@
-"""The embedded services: kept between starts, closed to strangers, safe to kill."""
+"""The embedded servers keep their data, are closed to strangers, and survive SIGKILL."""
 
 import io
 import json
@@ -50,7 +50,7 @@ def services(path: Path) -> Iterator[Services]:
 
 @pytest.fixture(scope="module")
 def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder in which services have run."""
+    """A data folder in which servers have run."""
     path = tmp_path_factory.mktemp("demo") / "var"
     with services(path) as found:
         with psycopg.connect(found.database_url) as connection:
@@ -169,7 +169,7 @@ def test_services_end_with_a_killed_demo_and_start_again(used: Path) -> None:
 
 
 class Refusing:
-    """PostgreSQL that answers as the sentences say, one after another, and then lets in."""
+    """A PostgreSQL that refuses with these messages one after another, then accepts."""
 
     def __init__(self, *sentences: str) -> None:
         self._sentences = list(sentences)
@@ -180,7 +180,7 @@ class Refusing:
         return io.BytesIO()
 
     def check(self) -> None:
-        """As a child that runs."""
+        """Do nothing, like a running child."""
 
 
 @pytest.mark.parametrize(

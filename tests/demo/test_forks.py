@@ -1,4 +1,4 @@
-"""What the demo does in forks of its own process."""
+"""Work that the demo does in forks of its own process."""
 
 import json
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothi
 
 
 def module(folder: Path, text: str, *arguments: str) -> Program:
-    """A program of one module, beside which a fork finds nothing of the parent's."""
+    """Return a program of one module, whose fork finds no sign of the parent."""
     (folder / "forked_example.py").write_text(text)
     command = [sys.executable, "-m", "forked_example", *arguments]
     return Program(name="example", command=command, cwd=folder)

@@ -1,4 +1,4 @@
-"""Large objects are in no backup: projects of a demo make none, and backups count the others."""
+"""No backup contains large objects: a demo's projects make none, and backups count others'."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""The seeded story could have happened: nothing in it is older than what it comes from."""
+"""The seeded story is plausible: nothing in it is older than its origin."""
 
 import os
 from collections.abc import Iterator
@@ -36,13 +36,13 @@ class Seeded:
     greenhouse: Project
 
     def all(self) -> tuple[Project, ...]:
-        """Each of them."""
+        """Return all three."""
         return self.fleet, self.restored, self.greenhouse
 
 
 @pytest.fixture
 def seeded(transactional_db: None, storage_url: str) -> Iterator[Seeded]:
-    """A smaller fleet and fewer days, told as the demo tells it, and told again."""
+    """A smaller fleet and fewer days, seeded as the demo does, and seeded again."""
     with (
         mock.patch.dict(os.environ, {"DEMO_PASSWORD": "correct horse battery"}),
         mock.patch.object(fleet, "TRUCKS", 4),
@@ -57,12 +57,12 @@ def seeded(transactional_db: None, storage_url: str) -> Iterator[Seeded]:
 
 
 def asked(project: Project, query: str, *values: Any) -> list[Any]:
-    """The first column of what a query of a project's database returns."""
+    """Return a query's first column from a project's database."""
     with psycopg.connect(project_dsn(project)) as connection:
         return [row[0] for row in connection.execute(query.encode(), values)]
 
 
-# Each query returns what could not have happened.
+# Each query returns impossible rows.
 IMPOSSIBLE = {
     "records before their device": """
         SELECT device.name || ' ' || variable.time FROM variable
@@ -97,7 +97,7 @@ IMPOSSIBLE = {
         SELECT name FROM attachment JOIN variable_record ON
             metadata->'file'->>'attachment' = attachment.id WHERE attachment.created_at > time""",
 }
-# What only the database has in which devices got their tokens and answered.
+# Only the database that has these devices stores their tokens and requests.
 IMPOSSIBLE_IN_THE_FLEET = {
     "tokens older or younger than their device": """
         SELECT token.name FROM token JOIN device ON device.id = device_id
@@ -106,7 +106,7 @@ IMPOSSIBLE_IN_THE_FLEET = {
         SELECT device.name FROM token JOIN device ON device.id = device_id
         WHERE token.last_used_at IS DISTINCT FROM device.last_input""",
 }
-# Of the portal's own database.
+# These queries run on the portal's own database.
 IMPOSSIBLE_IN_THE_PORTAL = {
     "projects before their owner": """
         SELECT p.name FROM projects_project p JOIN accounts_account a ON a.id = created_by_id
@@ -153,7 +153,7 @@ def test_nothing_in_it_is_impossible(seeded: Seeded, settings: Settings) -> None
 
 
 def assert_no_backup_has_a_later_day(project: Project) -> None:
-    """Each backup has the records that were there when it was taken, and no other."""
+    """Assert that each backup has exactly the records that existed when it was taken."""
     snapshots = list(Snapshot.objects.completed().filter(project=project).order_by("taken_at"))
     assert len(snapshots) == BACKUPS
     for snapshot in snapshots:
@@ -164,7 +164,7 @@ def assert_no_backup_has_a_later_day(project: Project) -> None:
 
 
 def assert_device_backup_has_all(project: Project, settings: Settings) -> None:
-    """The CLI's `device-backup`: month by month from the device's creation, 10,000 each."""
+    """Run the CLI's `device-backup`: month by month from the device's creation, 10,000 each."""
     settings.ROOT_URLCONF = api_settings.ROOT_URLCONF
     settings.MIDDLEWARE = api_settings.MIDDLEWARE
     with psycopg.connect(project_dsn(project)) as connection:
@@ -184,7 +184,7 @@ def assert_device_backup_has_all(project: Project, settings: Settings) -> None:
 
 
 def months(day: date) -> Iterator[tuple[date, date]]:
-    """The first days of each month from one on until now, and of the month after it."""
+    """Yield the first days of each month from one on until now, and of the month after it."""
     first = day.replace(day=1)
     while first <= date.today():
         after = date(first.year + first.month // 12, first.month % 12 + 1, 1)
@@ -193,7 +193,7 @@ def months(day: date) -> Iterator[tuple[date, date]]:
 
 
 def assert_objectives_are_known(fleet: Project) -> None:
-    """The fleet has both, and its restore was measured."""
+    """Assert that the fleet has both objectives, and a measured restore."""
     standings = standings_of(fleet, timezone.now())
     assert [one.objective.target_name for one in standings] == [
         "at most 26 hours",

@@ -1,1 +1,1 @@
-"""The worst that may happen, with real processes: killed, starved and cut off in the middle."""
+"""The worst case with real processes: killed, starved and disconnected in the middle."""

@@ -1,4 +1,4 @@
-"""An S3 server, and a door before it that can stop letting anything through."""
+"""An S3 server behind a proxy that can stop passing anything on."""
 
 import socket
 import subprocess
@@ -17,7 +17,7 @@ BUCKET = "bucket"
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[int]:
-    """The port of an S3 server with an empty bucket."""
+    """Run an S3 server with an empty bucket; yield its port."""
     (folder / BUCKET).mkdir(parents=True)
     port = free_port()
     server = subprocess.Popen(
@@ -36,7 +36,7 @@ def s3_server(folder: Path) -> Iterator[int]:
 
 
 def access(port: int, *, seconds: int) -> dict[str, str]:
-    """The environment of who uses the bucket and waits so long for an answer."""
+    """Return the environment of a client that uses the bucket with this timeout."""
     values = {
         "ACCESS_KEY_ID": KEY,
         "SECRET_ACCESS_KEY": SECRET,
@@ -49,10 +49,10 @@ def access(port: int, *, seconds: int) -> dict[str, str]:
 
 
 class Door:
-    """Listens before a server, and passes on what is said, unless it is shut.
+    """A proxy of a server that passes bytes on unless it is shut.
 
     Attributes:
-        given_up: Connections that were made while it was shut, and ended by who had made them.
+        given_up: Connections that clients opened while it was shut, and closed again.
     """
 
     def __init__(self, behind: int) -> None:
@@ -66,7 +66,7 @@ class Door:
 
     @contextmanager
     def shut(self) -> Iterator[None]:
-        """Let who knocks in, and say nothing."""
+        """Accept connections in the context without answering."""
         self._open.clear()
         try:
             yield
@@ -74,7 +74,7 @@ class Door:
             self._open.set()
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         self._listener.close()
 
     def _listen(self) -> None:
@@ -101,7 +101,7 @@ class Door:
 
 @contextmanager
 def door_before(port: int) -> Iterator[Door]:
-    """An open door before the server on this port."""
+    """Open a proxy of the server on this port."""
     door = Door(port)
     try:
         yield door

@@ -29,7 +29,7 @@ from tests.forked_modules import ModuleProcess
 SETTINGS = BackupSettings(time(3), "UTC", 30, datetime(2026, 3, 1, 3, tzinfo=UTC))
 DUE = datetime(2026, 3, 1, 3, 0, 30, tzinfo=UTC)
 
-# For what a worker does after the last row that a test looks at.
+# For the worker's tasks after the last row that a test checks.
 IDLE_SECONDS = 3.0
 WORKER_ENVIRONMENT = {
     "LEASE_SECONDS": str(LEASE_SECONDS),
@@ -40,7 +40,7 @@ WORKER_ENVIRONMENT = {
 
 @pytest.fixture(autouse=True)
 def _impatient(settings: Settings) -> None:
-    """What is lost is found within seconds, and what failed is tried again at once."""
+    """Find lost work within seconds, and retry failures at once."""
     settings.LEASE = timedelta(seconds=LEASE_SECONDS)
     settings.SNAPSHOT_RETRY_MINUTES = [0, 0, 0]
     settings.RESTORE_RETRY_MINUTES = [0, 0]
@@ -53,7 +53,7 @@ def owner(transactional_db: None) -> Account:
 
 @pytest.fixture
 def make_project(owner: Account, storage_url: str) -> Iterator[Callable[[str], Project]]:
-    """Makes projects with real databases of ten readings; all databases are dropped in the end."""
+    """Makes projects with real databases of ten readings, and drops all databases in the end."""
 
     yield lambda name: realprojects.make_project(name, owner, SETTINGS, rows=10)
     connection.close()
@@ -74,7 +74,7 @@ def snapshot(make_project: Callable[[str], Project]) -> Snapshot:
 
 @pytest.fixture(scope="package")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where faults are laid out, and what workers store."""
+    """The folder of faults and of the workers' storage."""
     folder = tmp_path_factory.mktemp("workshop")
     (folder / "faults").mkdir()
     return folder
@@ -82,21 +82,21 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def storage_url(settings: Settings, workshop: Path) -> str:
-    """The storage of the worker, with whatever other tests have stored for projects of theirs."""
+    """The worker's storage, which also has other tests' objects."""
     settings.SNAPSHOT_STORAGE = f"file://{workshop / 'snapshots'}"
     return settings.SNAPSHOT_STORAGE
 
 
 @pytest.fixture
 def laboratory(workshop: Path) -> Laboratory:
-    """It has no faults yet."""
+    """A laboratory without faults."""
     laboratory = Laboratory(workshop / "faults")
     laboratory.clear()
     return laboratory
 
 
 class SharedWorker:
-    """A worker of two processes for one test after another."""
+    """A worker of two processes that tests use one after another."""
 
     def __init__(self, workshop: Path) -> None:
         self._workshop = workshop
@@ -104,7 +104,7 @@ class SharedWorker:
         self._process: ModuleProcess | None = None
 
     def start(self) -> ModuleProcess:
-        """Start it, unless it runs; no message of another test waits for it."""
+        """Start it unless it runs, with an empty queue."""
         if self._process is None or self._process.poll() is not None:
             self.end()
             self._process = self._stack.enter_context(
@@ -120,10 +120,10 @@ class SharedWorker:
         return self._process
 
     def leave(self) -> None:
-        """Take its messages away, and let it live if it does nothing soon."""
+        """Remove its messages, and keep it running if it soon becomes idle."""
         app.control.purge()
         if self._process is None or self._process.poll() is not None:
-            # It would be asked for ten seconds what it does.
+            # Asking what it does would take ten seconds.
             self.end()
             return
         deadline = monotonic() + IDLE_SECONDS
@@ -153,7 +153,7 @@ def shared_worker(django_db_setup: None, workshop: Path) -> Iterator[SharedWorke
 
 @pytest.fixture(autouse=True)
 def _no_other_worker(request: pytest.FixtureRequest, shared_worker: SharedWorker) -> None:
-    """Messages of tests that start workers of their own, or none, are for no other one."""
+    """Take the shared worker away from tests that start other workers, or none."""
     if "worker" not in request.fixturenames:
         shared_worker.end()
 
@@ -165,7 +165,7 @@ def worker(
     laboratory: Laboratory,
     shared_worker: SharedWorker,
 ) -> Iterator[ModuleProcess]:
-    """A worker of two processes; it does nothing any more before the databases go."""
+    """A worker of two processes that becomes idle before the databases are dropped."""
     yield shared_worker.start()
     laboratory.clear()
     shared_worker.leave()

@@ -1,9 +1,9 @@
-"""The workers' and beat's Celery application, in which whatever is asked for goes wrong.
+"""The workers' and beat's Celery application with injected faults.
 
-FAULTS names a folder. A file in it that is called after a row's id and a step, as the log names
-them, says what happens there; the one called STORAGE says what one of three calls to the storage
-does. VISIBILITY_SECONDS is after how long Redis gives a message to another worker, and BEAT_SECONDS
-how often beat ticks. STORAGE_PATIENCE is for how many seconds a bucket is asked again.
+FAULTS names a folder. A file in it that is named after a row's id and a step, as the log spells
+them, contains the fault of this step; the one called STORAGE contains the fault of every third call
+to the storage. VISIBILITY_SECONDS is the time after which Redis redelivers a message, and
+BEAT_SECONDS the interval of beat's ticks. STORAGE_PATIENCE is the seconds for retries of a bucket.
 """
 
 import itertools
@@ -32,26 +32,26 @@ CALLS = ("put", "get", "list", "delete")
 
 
 def fault_at(folder: Path, row_id: object, step: object) -> Path:
-    """The file that says what happens at a step."""
+    """Return the file of a step's fault."""
     return folder / f"{row_id}.{step}"
 
 
 def reached(fault: Path) -> Path:
-    """The file that says that it did."""
+    """Return the file that marks a fault as reached."""
     return fault.with_name(fault.name + ".reached")
 
 
 class Faults(logging.Handler):
-    """Kills the process at a step, or holds it there until the file is gone."""
+    """Kills the process at a step, or holds it there until the file is removed."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(logging.INFO)
         self._folder = folder
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Called in the thread that has reached the step."""
+        """Run a step's fault in the thread that has reached it."""
         values = getattr(record, "values", {})
-        # A line about a failure names the step as well.
+        # A failure's log line names the step as well.
         if "step" not in values or "reason" in values:
             return
         name = record.getMessage().partition(" ")[0]
@@ -67,7 +67,7 @@ class Faults(logging.Handler):
 
 
 def broken(folder: Path, name: str) -> Callable[..., Any]:
-    """A call of obstore's, of which each third one goes wrong while there is a file STORAGE."""
+    """Return a call of obstore of which every third one fails while a file STORAGE exists."""
     call, fault, calls = getattr(obstore, name), folder / STORAGE, itertools.count(1)
 
     def made(*arguments: Any, **options: Any) -> Any:
@@ -79,7 +79,7 @@ def broken(folder: Path, name: str) -> Callable[..., Any]:
         if name != "put":
             return call(*arguments, **options)
         reached(fault_at(folder, STORAGE, name)).touch()
-        # It says that it wrote.
+        # It reports success.
         store, key, content = arguments
         return call(store, key, content[: len(content) // 2], **options)
 
@@ -97,7 +97,7 @@ if "STORAGE_PATIENCE" in os.environ:
 if "VISIBILITY_SECONDS" in os.environ:
     app.conf.broker_transport_options = {
         "visibility_timeout": int(os.environ["VISIBILITY_SECONDS"]),
-        # How often a worker looks for messages that waited for longer.
+        # The intervals at which a worker looks for messages that are due for redelivery.
         "unacked_restore_interval": 1,
         "unacked_restore_throttle": 1,
     }

@@ -1,4 +1,4 @@
-"""A worker to be broken, work for it, and what must be true of both afterwards."""
+"""A worker to be broken, its work, and the invariants that must hold afterwards."""
 
 import os
 import signal
@@ -49,37 +49,37 @@ class Held:
 
     @property
     def is_reached(self) -> bool:
-        """Whether it is there."""
+        """Return whether the worker is waiting."""
         return reached(self.fault).exists()
 
     def wait(self) -> None:
-        """Until it is there."""
+        """Wait until the worker is there."""
         until(lambda: self.is_reached, ticking=False)
 
     def let_go(self) -> None:
-        """Let it go on."""
+        """Let the worker go on."""
         self.fault.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class Laboratory:
-    """Where faults are laid out."""
+    """The faults of a folder."""
 
     folder: Path
 
     def kill_at(self, row_id: UUID, step: str) -> None:
-        """Kill the process that works on the row, by SIGKILL, the first time it gets there."""
+        """Send SIGKILL to the process that works on the row, the first time it reaches the step."""
         fault_at(self.folder, row_id, step).write_text(KILL)
 
     def hold_at(self, row_id: UUID, step: str) -> Held:
-        """Let the process that works on the row wait there."""
+        """Hold the process that works on the row at the step."""
         fault = fault_at(self.folder, row_id, step)
         fault.write_text(WAIT)
         return Held(fault)
 
     @contextmanager
     def storage(self, fault: str) -> Iterator[Callable[..., bool]]:
-        """Let one of three calls to the storage go wrong; whether all of these calls have."""
+        """Break every third call to the storage; yields whether all of these calls failed once."""
         file = self.folder / STORAGE
         file.write_text(fault)
 
@@ -92,18 +92,18 @@ class Laboratory:
             file.unlink()
 
     def clear(self) -> None:
-        """Take all faults away; who waits at one goes on."""
+        """Remove all faults; processes held by them go on."""
         for file in self.folder.iterdir():
             file.unlink(missing_ok=True)
 
     def unreached(self) -> list[str]:
-        """Faults that did not happen: a test with one of them shows nothing."""
+        """Return faults that did not happen: a test with one of them proves nothing."""
         files = [file for file in self.folder.iterdir() if file.suffix != ".reached"]
         return sorted(file.name for file in files if not reached(file).exists())
 
 
 def tick() -> None:
-    """What beat has done each minute, but for new runs."""
+    """Do beat's work of each minute, except for new runs."""
     now = timezone.now()
     enqueue(heal(now))
     send_restores_again(now)
@@ -113,19 +113,19 @@ def tick() -> None:
 
 
 def until(is_so: Callable[[], bool], *, ticking: bool = True) -> None:
-    """Wait, and let the schedule tick on, until something is so."""
+    """Wait, ticking the schedule meanwhile, until the condition holds."""
     deadline, ticked = time.monotonic() + PATIENCE, 0.0
     while not is_so():
         assert time.monotonic() < deadline, f"still not so after {PATIENCE:.0f} s"
         time.sleep(0.2)
-        # A tick is some twenty queries, and takes them from the worker that is waited for.
+        # A tick's twenty or so queries take time from the worker that the test waits for.
         if ticking and time.monotonic() > ticked + TICK_SECONDS:
             tick()
             ticked = time.monotonic()
 
 
 def finished(rows: Iterable[Snapshot | Restore]) -> Callable[[], bool]:
-    """Whether nobody works on any of the rows, and nobody will."""
+    """Return a check that nothing works on any of the rows, and nothing will."""
     by_model: dict[type, list[UUID]] = {}
     for row in rows:
         by_model.setdefault(type(row), []).append(row.pk)
@@ -140,7 +140,7 @@ def finished(rows: Iterable[Snapshot | Restore]) -> Callable[[], bool]:
 
 
 def ask(snapshot: Snapshot, name: str, server: DatabaseServer | None = None) -> Restore:
-    """A queued restore, not sent to anybody."""
+    """Request a restore without sending its message."""
     return request_restore(
         snapshot=snapshot,
         actor=snapshot.project.created_by,
@@ -159,14 +159,14 @@ def send(*restores: Restore) -> None:
 
 
 def kill_all_of(worker: ModuleProcess) -> None:
-    """Kill a worker with all its processes at once: nobody is left to give its messages back."""
+    """Kill a worker with all its processes at once, so that none returns its messages."""
     os.killpg(worker.pid, signal.SIGKILL)
     worker.wait()
 
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A file system of so many megabytes."""
+    """Mount a file system of this many megabytes."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -181,7 +181,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
 
 
 def add_noise(project: Project, rows: int = 20_000) -> None:
-    """Megabytes of readings, of which nothing can be made smaller."""
+    """Add megabytes of incompressible readings."""
     with psycopg.connect(admin_dsn(project), autocommit=True) as source:
         source.execute(
             """INSERT INTO variable (series_id, time, text_value, group_key)
@@ -193,7 +193,7 @@ def add_noise(project: Project, rows: int = 20_000) -> None:
 
 
 def databases(url: str = "") -> set[str]:
-    """Main databases on a server, the settings' by default, and roles that enter them."""
+    """Return a server's main databases, the settings' by default, and their roles."""
     with psycopg.connect(url or settings.PROJECT_DATABASE_URL) as server:
         rows = server.execute(
             "SELECT datname FROM pg_database WHERE datname ~ '^bp_[0-9a-f]{8}$'"
@@ -203,13 +203,13 @@ def databases(url: str = "") -> set[str]:
 
 
 def check_that_all_is_well(*, projects: int | None = None) -> None:
-    """Nothing half done is left, and the next run succeeds without a person.
+    """Assert that nothing unfinished is left, and the next run succeeds without a person.
 
     Args:
-        projects: How many there must be, those of restores among them.
+        projects: The expected number of projects, including restored ones.
     """
     check_what_is_there(projects=projects)
-    # Whatever was made today has its first run within two days.
+    # A project made today has its first run within two days.
     again = [Snapshot.objects.get(pk=pk) for pk in queue_due(timezone.now() + timedelta(days=2))]
     assert len(again) == Project.objects.count()
     enqueue(snapshot.pk for snapshot in again)
@@ -219,7 +219,7 @@ def check_that_all_is_well(*, projects: int | None = None) -> None:
 
 
 def check_what_is_there(*, unfinished: int = 0, projects: int | None = None) -> None:
-    """Nothing half done is left, but for restores that wait for a worker."""
+    """Assert that nothing unfinished is left except restores that wait for a worker."""
     connection.close()
     assert Restore.objects.unfinished().count() == unfinished
     if projects is not None:
@@ -240,9 +240,9 @@ def _are_databases(url: str, known: set[str]) -> bool:
 
 
 def check_charges() -> None:
-    """Each restore that was completed has made one project, and each project is charged once."""
+    """Assert that each completed restore made one project, and each project is charged once."""
     made = Restore.objects.filter(state=Restore.State.COMPLETED)
-    # From a restore to its project is one way only: a second project of it shows in the bills.
+    # A restore references one project only, so a second project of it would show in the bills.
     bills = Charge.objects.filter(kind=Charge.Kind.CREATION)
     assert set(bills.values_list("project_id", flat=True)) == set(
         Project.objects.values_list("pk", flat=True)
@@ -258,7 +258,7 @@ def check_charges() -> None:
 
 
 def _check_snapshots() -> None:
-    """Each completed one restores, row by row; no other has a manifest."""
+    """Assert that each completed snapshot restores row by row, and no other has a manifest."""
     storage = open_storage(settings.SNAPSHOT_STORAGE)
     completed = Snapshot.objects.filter(state=Snapshot.State.COMPLETED)
     for snapshot in completed:

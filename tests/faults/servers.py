@@ -19,7 +19,7 @@ from tests.processes import kill_tree
 
 
 def answers() -> bool:
-    """Whether the server of this run answers, to the portal and to whoever makes databases."""
+    """Return whether this run's server answers with each of its roles."""
     connection.close()
     with suppress(psycopg.Error, Error):
         psycopg.connect(settings.PROJECT_DATABASE_URL).close()
@@ -29,11 +29,11 @@ def answers() -> bool:
 
 
 class ServerOfThisRun:
-    """PostgreSQL as the plugin of the tests has started it, for the portal and for projects."""
+    """The PostgreSQL that the test plugin has started, for the portal and for projects."""
 
     def __init__(self) -> None:
         with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
-            # Asked for while the backend lives: it may be gone as soon as this has hung up.
+            # Look it up while the backend lives, which may end when the connection closes.
             process = psutil.Process(server.info.backend_pid).parent()
         if process is None or process.ppid() != os.getpid():
             pytest.skip("DATABASE_URL names a server that this run has not started")
@@ -46,7 +46,7 @@ class ServerOfThisRun:
         os.waitpid(self._pid, 0)
 
     def start(self) -> None:
-        """Start it again, as it was, until this run ends; and wait until it answers."""
+        """Start it again with the same settings until this run ends, and wait until it answers."""
         started = subprocess.Popen(
             self._command,
             cwd=self._folder,

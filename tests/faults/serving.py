@@ -1,4 +1,4 @@
-"""Beats and web servers that work on the test's database, and what an owner's browser sends."""
+"""Beats and web servers that use the test's database, and requests of an owner's browser."""
 
 import os
 import re
@@ -28,7 +28,7 @@ COOKIES = ("sessionid", "csrftoken")
 
 @contextmanager
 def running_beat(storage_url: str, log: Path, *, seconds: float = 1.0) -> Iterator[ModuleProcess]:
-    """A beat that ticks so often instead of once a minute."""
+    """Run a beat with this interval instead of a minute."""
     command = [
         *("celery", "-A", "tests.faults.faulty", "beat"),
         *("--schedule", str(log.with_suffix(".schedule")), "--pidfile", "", "--loglevel=INFO"),
@@ -38,19 +38,19 @@ def running_beat(storage_url: str, log: Path, *, seconds: float = 1.0) -> Iterat
 
 
 def messages() -> int:
-    """How many wait for a worker."""
+    """Count the messages that wait for a worker."""
     with app.connection_for_read() as broker:
         return waiting_messages(broker)
 
 
 def ticks_of(log: Path) -> int:
-    """How many ticks a beat has sent."""
+    """Count the ticks that a beat has sent."""
     return log.read_text().count("Sending due task tick")
 
 
 @contextmanager
 def running_web(storage_url: str, log: Path) -> Iterator[tuple[ModuleProcess, int]]:
-    """A web server as a deployment has it, that is ready; and its port."""
+    """Run a web server as in a deployment; yield it and its port once it is ready."""
     port = free_port()
     command = [
         *("gunicorn", "backups_portal.asgi", "--no-control-socket", "--workers=1"),
@@ -62,7 +62,7 @@ def running_web(storage_url: str, log: Path) -> Iterator[tuple[ModuleProcess, in
 
 
 def _answers(port: int) -> bool:
-    # Its first process listens long before another one has read the portal.
+    # Its first process listens long before a worker process has loaded the portal.
     with suppress(OSError), urlopen(f"http://{LOOPBACK}:{port}/healthz", timeout=30) as answer:
         return answer.status == 200
     return False
@@ -78,7 +78,7 @@ def _running(
         {
             **os.environ,
             "SNAPSHOT_STORAGE": storage_url,
-            # A beat imports every page for them, which takes as long as all the rest.
+            # The checks make beat import every page, which takes as long as the rest of the start.
             "CELERY_SKIP_CHECKS": "1",
             **database_of_this_test(),
             **environment,
@@ -91,7 +91,7 @@ def _running(
 
 
 def restore_request(snapshot: Snapshot, name: str) -> tuple[bytes, bytes]:
-    """Head and body of what a browser sends when an owner presses Restore."""
+    """Return head and body of a browser's request when an owner clicks Restore."""
     client = _signed_in(snapshot.project)
     path = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/restore/"
     page = client.get(path).content.decode()
@@ -109,7 +109,7 @@ def restore_request(snapshot: Snapshot, name: str) -> tuple[bytes, bytes]:
 
 
 def import_request(project: Project, device: str, content: bytes) -> tuple[bytes, bytes]:
-    """Head and body of what a browser sends when an owner imports a CSV file."""
+    """Return head and body of a browser's request when an owner imports a CSV file."""
     client = _signed_in(project)
     path = f"/projects/{project.slug}/data/"
     client.get(path)
@@ -117,12 +117,12 @@ def import_request(project: Project, device: str, content: bytes) -> tuple[bytes
     token = client.cookies["csrftoken"].value
     form = {"device": device, "file": file, "import": "1", "csrfmiddlewaretoken": token}
     body = encode_multipart(BOUNDARY, form)
-    # The answer is a part of the page, which needs no files from a web server.
+    # The answer is a partial page, which needs no static files from a web server.
     return _head(client, path, f"{MULTIPART_CONTENT}\r\nHX-Request: true", body), body
 
 
 def _signed_in(project: Project) -> Client:
-    """The browser of the project's owner."""
+    """Return a browser client of the project's owner."""
     client = Client()
     owner = {"username": project.created_by.email, "password": PASSWORD}
     assert client.post("/sign-in/", owner).status_code == 302

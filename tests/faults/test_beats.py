@@ -1,4 +1,4 @@
-"""Two beats at once: each ticks, and a project that is due gets one snapshot."""
+"""With two beats each ticks, and a due project gets one snapshot."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ def test_one_project_is_due_for_two_beats(
         for log in logs:
             stack.enter_context(running_beat(storage_url, log))
         until(lambda: all(ticks_of(log) >= TICKS for log in logs), ticking=False)
-        # Due for months, as after an outage.
+        # It has been due for months, as after an outage.
         until(lambda: Snapshot.objects.exists(), ticking=False)
         snapshot = Snapshot.objects.get()
         until(finished([snapshot]), ticking=False)

@@ -1,4 +1,4 @@
-"""The faults of a storage, this time of a real S3 server: missing, cut, slow, out of order."""
+"""Storage faults with a real S3 server: missing, truncated, slow and reordered answers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.faults.conftest import DUE
 from tests.faults.laboratory import ask, check_what_is_there
 from tests.s3 import Answer, Fault, Proxy, bucket_url, one_of, proxy_before, s3_server, well
 
-# So that what hangs, or fails each time, ends within seconds.
+# Hanging or repeatedly failing requests end within seconds.
 IMPATIENT = {"read_timeout": "1s", "timeout": "3s", "max_retries": "2", "retry_seconds": "4"}
 
 
@@ -38,7 +38,7 @@ def proxy(endpoint: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def storage_url(settings: Settings, proxy: Proxy, tmp_path: Path) -> str:
-    """In place of the folder that other tests have."""
+    """A bucket instead of the other tests' folder."""
     settings.SNAPSHOT_STORAGE = bucket_url(proxy.endpoint, tmp_path.name, **IMPATIENT)
     return settings.SNAPSHOT_STORAGE
 
@@ -54,7 +54,7 @@ def is_missing(method: str, path: str, answer: Answer) -> Answer:
 
 
 def is_cut(method: str, path: str, answer: Answer) -> Answer:
-    """The connection ends in the middle of what was promised."""
+    """Close the connection in the middle of the announced content."""
     if method != "GET" or "/segments/" not in path:
         return answer
     return replace(answer, sent=len(answer.body) // 2)

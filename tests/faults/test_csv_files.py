@@ -1,4 +1,4 @@
-"""CSV files that clients ask for: each is written or read once, whatever becomes of its worker."""
+"""Each requested CSV file is written or read once, whatever happens to its worker."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ FILE = b"variable,value\n" + b"later,1\n" * 3
 
 @pytest.fixture
 def project(make_project: Callable[[str], Project], settings: Settings) -> Project:
-    """One with ten readings and a file of three to import, behind the projects' API."""
+    """A project with ten readings and a file of three to import, behind the projects' API."""
     settings.ROOT_URLCONF = api_settings.ROOT_URLCONF
     settings.MIDDLEWARE = api_settings.MIDDLEWARE
     project = make_project("Cold Chain")
@@ -51,12 +51,12 @@ def api(project: Project) -> Api:
 
 @pytest.fixture
 def _unsent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No message is sent but by the test, or by the tick."""
+    """Only the test and the tick send messages."""
     monkeypatch.setattr("backups_portal.tagoio_api.routes.csv_files.send_on_commit", lambda *_: 0)
 
 
 def ask_import(api: Api) -> CsvRequest:
-    """Let a client ask for rows that a second import would store a second time."""
+    """Request an import as a client, of rows that a second import would store again."""
     body = {"file_address": "in.csv", "duplicates": True}
     api.post(f"/device/{DEVICE}/data/restore", body)
     return CsvRequest.objects.latest("created_at")
@@ -76,7 +76,7 @@ def imported(project: Project) -> int:
 
 
 def exported(project: Project) -> int:
-    """How many lines the file has that is written."""
+    """Count the lines of the exported file."""
     lines = "regexp_count(convert_from(content, 'UTF8'), '\n')"
     return count(project, f"SELECT sum({lines}) FROM file WHERE path = 'out.csv'")
 
@@ -110,7 +110,7 @@ def test_its_worker_is_killed(
         laboratory.kill_at(request.pk, step)
         run_csv.delay(str(request.pk))
     until(lambda: none_left() and not laboratory.unreached())
-    # The ten and, if the import came first, its three.
+    # The ten rows and, if the import came first, its three.
     assert (imported(project), exported(project) in (11, 14)) == (3, True)
     assert (recorded("data.imported"), recorded("data.exported")) == (1, 1)
 
@@ -119,7 +119,7 @@ def test_its_worker_is_killed(
 def test_its_worker_is_killed_with_all_its_processes(
     project: Project, api: Api, laboratory: Laboratory, storage_url: str, tmp_path: Path
 ) -> None:
-    """Nobody gives the message back, and Redis waits for an hour: the lease has to run out."""
+    """No process returns the message, and Redis waits for an hour: the lease has to expire."""
     request = ask_import(api)
     held = laboratory.hold_at(request.pk, "publishing")
     environment = {**WORKER_ENVIRONMENT, "FAULTS": str(laboratory.folder)}
@@ -171,7 +171,7 @@ def test_redis_thinks_its_worker_dead(
 def test_a_web_server_is_killed_in_the_middle_of_an_import(
     make_project: Callable[[str], Project], storage_url: str, tmp_path: Path
 ) -> None:
-    """Whoever imports on the page waits for the answer, and presses again if there is none."""
+    """An owner who imports on the page waits for the answer, and clicks again without one."""
     project = make_project("Cold Chain")
     request = b"".join(import_request(project, DEVICE, FILE))
     with (
@@ -179,7 +179,7 @@ def test_a_web_server_is_killed_in_the_middle_of_an_import(
         transaction.atomic(),
         press(port, request),
     ):
-        # Asked for behind the last row, before they are committed.
+        # Locked after the last row is written and before the commit.
         list(Membership.objects.select_for_update())
         until(is_waited_for, ticking=False)
         kill_tree(web.pid)
@@ -197,7 +197,7 @@ def press(port: int, request: bytes) -> Iterator[socket.socket]:
 
 
 def is_waited_for() -> bool:
-    """Whether somebody waits for what this transaction keeps locked."""
+    """Return whether a session waits for a lock of this transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
         return cursor.fetchone() is not None
@@ -208,13 +208,13 @@ def is_waited_for() -> bool:
 def test_postgres_is_killed(
     project: Project, api: Api, laboratory: Laboratory, shared_worker: SharedWorker, step: str
 ) -> None:
-    """The portal's own database and the project's: nothing can be written down."""
+    """The portal's own database and the project's stop: nothing can be recorded."""
     request = ask_import(api)
     held = laboratory.hold_at(request.pk, step)
     run_csv.delay(str(request.pk))
     held.wait()
     server = ServerOfThisRun()
-    # The tests' server does not wait for its disk otherwise.
+    # Otherwise the tests' server does not wait for its disk.
     with psycopg.connect(settings.PROJECT_DATABASE_URL) as database:
         database.execute("SET synchronous_commit TO on; CREATE TEMP TABLE any_change ()")
     server.kill()
@@ -223,5 +223,5 @@ def test_postgres_is_killed(
     server.start()
     until(none_left)
     assert (imported(project), recorded("data.imported")) == (3, 1)
-    # What it has lived through is not for the tests of others.
+    # Other tests must not inherit this worker's state.
     shared_worker.end()

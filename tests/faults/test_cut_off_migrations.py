@@ -1,4 +1,4 @@
-"""`migrate` is killed in the middle, and goes on when it is started again."""
+"""A killed `migrate` continues when it is started again."""
 
 import pytest
 from django.apps import apps
@@ -11,7 +11,7 @@ Key = tuple[str, str]
 
 
 def of_several_transactions() -> list[Key]:
-    """The migrations that leave what they have made when they are killed."""
+    """Return the migrations whose changes survive when they are killed."""
     loader = MigrationLoader(None)
     ours = {app.label for app in apps.get_app_configs() if app.name.startswith(OURS)}
     found = loader.disk_migrations.items()
@@ -27,7 +27,7 @@ def invalid_indexes() -> list[str]:
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("key", of_several_transactions(), ids=".".join)
 def test_one_that_was_not_written_down_is_made_again(key: Key) -> None:
-    """Of which each step is done already, as if it was killed behind the last."""
+    """All its steps are done already, as if it was killed after the last one."""
     loader = MigrationExecutor(connection).loader
     migration = loader.get_migration(*key)
     with connection.schema_editor(atomic=False) as editor:

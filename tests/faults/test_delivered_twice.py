@@ -1,4 +1,4 @@
-"""The same wish or message comes twice: what it asks for is done once."""
+"""A request or message that arrives twice is done once."""
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ CLICKS = 4
 
 
 def answers(port: int, head: bytes, body: bytes) -> list[str]:
-    """What a web server says to each of several clicks at one moment."""
+    """Return the web server's answers to several simultaneous clicks."""
     together = Barrier(CLICKS)
 
     def click(_: int) -> str:
@@ -71,7 +71,7 @@ def test_redis_thinks_a_worker_dead_that_takes_long(
         storage_url,
         log,
         application="tests.faults.faulty",
-        # Two are held; the third has time for what is delivered again.
+        # Two are held; the third has time for redelivered messages.
         processes=3,
         environment={
             **WORKER_ENVIRONMENT,
@@ -94,6 +94,6 @@ def test_redis_thinks_a_worker_dead_that_takes_long(
 
 
 def _was_refused(log: Path, row: Snapshot | Restore) -> bool:
-    """Whether a second worker was given the row and left it alone."""
+    """Return whether a second worker received the row and left it alone."""
     said = f"or is another worker's {type(row).__name__.lower()}={row.pk}"
     return said in log.read_text()

@@ -1,4 +1,4 @@
-"""A database server whose disk is full: a reason, nothing left, and room makes it well again."""
+"""A database server with a full disk fails with a reason, leaves nothing, and recovers."""
 
 import os
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from tests.faults.laboratory import (
     until,
 )
 
-# What is left of the disk, in bytes, and what is said: an empty database takes up to 9 MB.
+# Free bytes on the disk, and the reported reason: an empty database takes up to 9 MB.
 TOO_LITTLE = {
     1 << 20: "The database server has no space left.",
     10 << 20: "The database server has no space left for the new project.",
@@ -48,7 +48,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def server(disk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
-    """A server that makes databases on the small disk."""
+    """A server that creates databases on the small disk."""
     with running_cluster(tmp_path_factory.mktemp("second")) as cluster:
         prepare_server(cluster.url, installation())
         _move_template(cluster, disk)
@@ -83,7 +83,7 @@ def test_a_restore_that_finds_no_room(
         _fill(disk, ballast, room)
         restore = restored(noisy, f"With {room} bytes", server)
         assert (restore.state, restore.reason) == (Restore.State.FAILED, said)
-        # An operator hears of it now: no later try finds more room by itself.
+        # The operator is notified now, because no retry would find more room by itself.
         assert restore.attempts == 1
         until(lambda: databases(server_url(server)) == set(), ticking=False)
         ballast.unlink()
@@ -93,16 +93,16 @@ def test_a_restore_that_finds_no_room(
 
 
 def restored(snapshot: Snapshot, name: str, server: DatabaseServer) -> Restore:
-    """What became of a restore that the worker was given, and nothing else."""
+    """Run a restore in the worker and return its final state."""
     restore = ask(snapshot, name, server)
     send(restore)
-    # A tick would queue a proof, which takes of the same disk.
+    # A tick would queue a proof, which needs room on the same disk.
     until(finished([restore]), ticking=False)
     restore.refresh_from_db()
     return restore
 
 
 def _fill(disk: Path, ballast: Path, room: int) -> None:
-    """Leave so much room, in bytes."""
+    """Leave this much free space, in bytes."""
     found = os.statvfs(disk)
     ballast.write_bytes(bytes(found.f_bavail * found.f_frsize - room))

@@ -1,4 +1,4 @@
-"""A bucket whose server lets everybody in and then says nothing."""
+"""A bucket whose server accepts every connection and then says nothing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.faults.buckets import BUCKET, Door, access, door_before, s3_server
 from tests.faults.conftest import DUE, WORKER_ENVIRONMENT
 from tests.faults.laboratory import ask, check_that_all_is_well, finished, send, until
 
-# For an answer, and for asking again.
+# The timeout of an answer and the retry time, in seconds.
 TIMEOUT, PATIENCE = 1, 2
 
 
@@ -27,7 +27,7 @@ def door(tmp_path: Path) -> Iterator[Door]:
 
 @pytest.fixture
 def storage_url(door: Door, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A bucket behind the door, in place of the folder that other tests have."""
+    """A bucket behind the proxy instead of the other tests' folder."""
     for name, value in access(door.port, seconds=TIMEOUT).items():
         monkeypatch.setenv(name, value)
     settings.SNAPSHOT_STORAGE = f"s3://{BUCKET}/snapshots"
@@ -50,7 +50,7 @@ def test_what_waits_for_it_fails_and_the_next_run_needs_nobody(
             enqueue([hanging.pk])
             send(restore)
             until(finished([hanging, restore]))
-            # Whoever waited has hung up.
+            # The waiting client has hung up.
             until(lambda: door.given_up > 1, ticking=False)
         hanging.refresh_from_db()
         restore.refresh_from_db()

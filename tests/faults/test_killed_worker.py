@@ -1,4 +1,4 @@
-"""A worker is killed at each of its steps, or with all that it is; the next one does the work."""
+"""A worker is killed at each of its steps, or with all its processes; the next one finishes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_with_all_its_processes(
     storage_url: str,
     tmp_path: Path,
 ) -> None:
-    """Nobody gives the messages back, and Redis waits for an hour: the leases have to run out."""
+    """No process returns the messages, and Redis waits for an hour: the leases have to expire."""
     make_project("Another")
     (other,) = (Snapshot.objects.get(pk=pk) for pk in queue_due(DUE))
     restore = ask(snapshot, "Killed")

@@ -1,4 +1,4 @@
-"""The laboratory sees what it is there to see."""
+"""The laboratory detects the faults that it exists to detect."""
 
 from datetime import time, timedelta
 
@@ -31,7 +31,7 @@ def publish(prefix: str, owner: Account, reason: str) -> Project:
 
 @pytest.fixture
 def restore() -> Restore:
-    """One that was completed, of a project that was not restored itself."""
+    """A completed restore of a project that was not restored itself."""
     owner = make_account()
     source = publish("0000000a", owner, "New project")
     made = publish("0000000b", owner, "Restored from a backup")

@@ -1,4 +1,4 @@
-"""Work that hangs is ended, and says so."""
+"""Work that hangs is ended with a reason."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_a_snapshot_and_a_restore_that_hang(
         processes=2,
         environment=environment,
     ):
-        # A message carries the limit of whoever sent it.
+        # A message carries its sender's limit.
         take_snapshot.apply_async([str(hanging.pk)], soft_time_limit=4)
         run_restore.apply_async([str(restore.pk)], soft_time_limit=4)
         until(finished([hanging, restore]))

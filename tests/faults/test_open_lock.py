@@ -1,4 +1,4 @@
-"""A lock that somebody left open costs a minute, is named, and stops nobody else."""
+"""A forgotten lock costs a minute, is named, and blocks no other work."""
 
 import html
 import io
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("_impatient")
 
 @pytest.fixture
 def _impatient(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operator's address says how long sessions wait for a lock: no minute in a test."""
+    """The operator's address sets the lock timeout: less than a minute in a test."""
     server = settings.PROJECT_DATABASE_URL
     settings.PROJECT_DATABASE_URL = make_conninfo(server, options="-c lock_timeout=200ms")
     settings.RESTORE_RETRY_MINUTES = [1]
@@ -69,7 +69,7 @@ def project(owner: Account, storage_url: str) -> Iterator[Project]:
 
 @contextmanager
 def left_open(project: Project, statement: str, *, admin: bool = False) -> Iterator[str]:
-    """A session that locks something and goes to lunch; what is said of it."""
+    """Hold a lock in an idle session; yield how a failure describes it."""
     dsn = admin_dsn(project) if admin else project_dsn(project)
     with psycopg.connect(dsn, application_name="psql of Ann") as session:
         session.execute(statement.encode())
@@ -102,7 +102,7 @@ def test_a_backup_names_the_holder_and_is_tried_again(project: Project, owner: A
 
 
 def test_a_lock_that_only_waits_is_named_too(project: Project) -> None:
-    """Behind TRUNCATE, which waits for a reader, everybody else waits as well."""
+    """A TRUNCATE that waits for a reader blocks all later sessions."""
     snapshot = make_snapshot(project, state=Snapshot.State.QUEUED)
     dsn = make_conninfo(project_dsn(project), options="-c lock_timeout=0")
     with left_open(project, "SELECT FROM variable"):

@@ -1,4 +1,4 @@
-"""PostgreSQL is stopped: pages and APIs say so, health and metrics answer, and all comes back."""
+"""While PostgreSQL is stopped, pages and APIs say so and health answers; then all comes back."""
 
 import http.client
 import json
@@ -24,7 +24,7 @@ PROJECT_TOKEN = "p-0123abcd-0000-4000-8000-0123456789"
 
 
 class Answer:
-    """What a server answers to a GET, or to a POST of a body."""
+    """A server's answer to a GET, or to a POST of a body."""
 
     def __init__(self, url: str, path: str, *, body: bytes | None = None, **headers: str) -> None:
         connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
@@ -37,7 +37,7 @@ class Answer:
 
 @pytest.fixture
 def session(transactional_db: None) -> dict[str, str]:
-    """What the browser of somebody who is signed in sends."""
+    """A signed-in browser's headers."""
     client = Client()
     account: Account = make_account()
     client.force_login(account)
@@ -50,7 +50,7 @@ def servers(session: dict[str, str], static_root: Path, tmp_path: Path) -> Itera
     environment = {
         **database_of_this_test(),
         "METRICS_TOKEN": METRICS_TOKEN,
-        # As the image has them: a page of errors needs its styles.
+        # As in the image: error pages need their styles.
         "STATIC_ROOT": str(static_root),
     }
     with ExitStack() as stack:
@@ -111,7 +111,7 @@ def _check_the_outage(portal: str, api: str, session: dict[str, str]) -> None:
 def test_a_server_that_never_answers_is_given_up_in_time(
     transactional_db: None, tmp_path: Path
 ) -> None:
-    """As one behind a cut network, which refuses nothing."""
+    """A server behind a cut network refuses nothing and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         environment = {

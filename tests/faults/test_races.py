@@ -1,4 +1,4 @@
-"""Two at once: workers with one task, retention and a restore, a restore and a proof."""
+"""Races: workers with the same task, retention and a restore, a restore and a proof."""
 
 from datetime import timedelta
 
@@ -33,7 +33,7 @@ def test_two_workers_with_the_same_messages(laboratory: Laboratory, snapshot: Sn
     send(restore)
     for one in held:
         one.wait()
-    # Both are at work: their messages are delivered again, and again.
+    # Both run while their messages are delivered again and again.
     enqueue([again.pk] * 3)
     send(restore, restore, restore)
     for one in held:

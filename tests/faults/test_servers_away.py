@@ -1,4 +1,4 @@
-"""PostgreSQL crashes, Redis is killed or loses everything: work goes on when they are back."""
+"""PostgreSQL crashes, Redis is killed or loses everything: work resumes when they return."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ from tests.forked_modules import ModuleProcess
 
 
 def crash_postgres() -> None:
-    """Kill one of its processes by SIGKILL: the server ends all others and recovers by its log."""
+    """Kill a backend with SIGKILL: the server ends all others and recovers from its log."""
     with psycopg.connect(settings.PROJECT_DATABASE_URL) as server:
         pid = server.info.backend_pid
         os.kill(pid, signal.SIGKILL)
@@ -54,7 +54,7 @@ def crash_postgres() -> None:
 
 @pytest.fixture(autouse=True)
 def _own_worker(shared_worker: SharedWorker) -> Iterator[None]:
-    """What a worker has lived through here is not for the tests of others."""
+    """Other tests must not inherit this worker's state."""
     yield
     shared_worker.end()
 
@@ -86,7 +86,7 @@ def test_postgres_crashes_in_the_middle_of_a_snapshot_and_of_a_restore(
 def test_postgres_is_killed_and_stays_away_for_longer_than_a_lease(
     laboratory: Laboratory, snapshot: Snapshot, make_project: Callable[[str], Project]
 ) -> None:
-    """The portal's own database and those of projects go together, as in a small installation."""
+    """The portal's own database and those of projects stop together, as in a small installation."""
     make_project("Another")
     (other,) = (Snapshot.objects.get(pk=pk) for pk in queue_due(DUE))
     restore = ask(snapshot, "After the outage")
@@ -97,7 +97,7 @@ def test_postgres_is_killed_and_stays_away_for_longer_than_a_lease(
         one.wait()
     server = ServerOfThisRun()
     server.kill()
-    # Nothing can be written down: neither that they failed, nor that they are tried again.
+    # Neither the failure nor the retry can be recorded.
     for one in held:
         one.let_go()
     time.sleep(LEASE_SECONDS + 1)
@@ -114,7 +114,7 @@ def test_postgres_is_killed_and_stays_away_for_longer_than_a_lease(
 
 
 class Broker:
-    """A Redis of this test's own."""
+    """A Redis for this test alone."""
 
     def __init__(self, folder: DataFolder) -> None:
         self._folder = folder
@@ -124,13 +124,13 @@ class Broker:
         return start_redis(self._folder, durable=False, say=lambda line: None)
 
     def kill(self) -> None:
-        """As the machine would; nothing of it is saved."""
+        """Kill it as a power failure would; nothing is saved."""
         os.kill(self._child.pid, signal.SIGKILL)
         until(lambda: self._child.exit_code() is not None, ticking=False)
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """Connections are taken, and nothing is answered, as behind a cut network."""
+        """Accept connections without answering, as behind a cut network."""
         os.kill(self._child.pid, signal.SIGSTOP)
         try:
             yield
@@ -139,7 +139,7 @@ class Broker:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """It reads and forgets, and takes nothing that needs memory."""
+        """Refuse commands that need memory; reading and deleting work."""
         with Redis.from_url(self.url) as client:
             client.config_set("maxmemory", 1)
             try:
@@ -148,7 +148,7 @@ class Broker:
                 client.config_set("maxmemory", 0)
 
     def start_again(self) -> None:
-        """Empty, at the same address."""
+        """Start it again, empty, at the same address."""
         self._child, _ = self._start()
 
     def stop(self) -> None:
@@ -168,7 +168,7 @@ def broker(
 
 @contextmanager
 def using(url: str) -> Iterator[None]:
-    """Messages of this process go there."""
+    """Send this process's messages there."""
     before = app.conf.broker_url
     _send_to(url)
     try:
@@ -179,7 +179,7 @@ def using(url: str) -> Iterator[None]:
 
 def _send_to(url: str) -> None:
     app.conf.broker_url = app.conf.broker_read_url = app.conf.broker_write_url = url
-    # Connections and producers of before are forgotten with it.
+    # This discards the earlier connections and producers.
     app._after_fork()
 
 
@@ -201,7 +201,7 @@ def test_a_click_does_not_wait_for_a_redis_that_hangs(
     assert not is_waiting
     with app.connection_for_write() as queue:
         client = queue.default_channel.client
-        # What workers send among themselves is not waited for without end, either.
+        # Messages between workers have a timeout, too.
         assert client.connection_pool.connection_kwargs["socket_timeout"] == 5
 
 
@@ -236,13 +236,13 @@ def test_redis_is_full_then_killed_and_comes_back_empty(
         application="tests.faults.faulty",
         environment={**WORKER_ENVIRONMENT, **faults},
     ) as worker:
-        # It gets a message that it cannot note as taken, and lives on.
+        # It receives a message whose receipt it cannot record, and survives.
         os.kill(worker.pid, signal.SIGSTOP)
         enqueue([other.pk])
         with broker.full():
             os.kill(worker.pid, signal.SIGCONT)
             until(lambda: "OutOfMemoryError" in log.read_text(), ticking=False)
-        # One is at work, the other waits behind it.
+        # One runs, the other waits in its queue.
         send(restore)
         until(lambda: held.is_reached or worker.poll() is not None, ticking=False)
         assert held.is_reached

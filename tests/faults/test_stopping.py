@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of something: what is begun is finished, and nothing is lost."""
+"""SIGTERM lets running work finish, and loses nothing."""
 
 import socket
 import time
@@ -45,7 +45,7 @@ def test_a_worker_finishes_what_it_has_begun_and_leaves_the_rest_to_the_next(
     assert (behind.state, behind.attempts) == (Restore.State.QUEUED, 0)
     check_what_is_there(unfinished=1, projects=2)
     with running_worker(storage_url, tmp_path / "second.log", purge=False, **options):
-        # The message itself waited for it: no tick has to find the restore.
+        # The message itself waited for it, so no tick has to find the restore.
         until(finished([behind]), ticking=False)
         check_that_all_is_well(projects=3)
 
@@ -57,7 +57,7 @@ def test_beat_ends_at_once_and_the_next_one_goes_on(
         app.control.purge()
         with running_beat(storage_url, tmp_path / "beat.log", seconds=2) as beat:
             until(lambda: messages() > 0, ticking=False)
-            # Between two ticks, where it is nearly always.
+            # Between two ticks, where it spends nearly all its time.
             time.sleep(0.5)
             beat.terminate()
             assert beat.wait(15) == 0

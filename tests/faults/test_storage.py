@@ -1,4 +1,4 @@
-"""A storage that fails now and then, keeps half of what it is given, or is full."""
+"""A storage that fails now and then, truncates writes, or is full."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -48,7 +48,7 @@ def test_one_call_of_three_fails(
         until(finished([other, restore]))
         other.refresh_from_db()
         restore.refresh_from_db()
-        # They list, write and delete, which the two hardly do.
+        # These list, write and delete, which snapshots and restores hardly do.
         until(lambda: has_failed(*CALLS) or not (sweep.delay() and look_at_storage.delay()))
     assert other.state == Snapshot.State.FAILED
     assert "The backup storage could not" in other.reason
@@ -82,7 +82,7 @@ def test_a_full_disk_is_a_reason_and_the_next_run_needs_nobody(
     good = settings.SNAPSHOT_STORAGE
     add_noise(snapshot.project)
     with small_disk(tmp_path / "small", megabytes=1):
-        # The right one all the same: its backups are the tests' at other times.
+        # With the marker this is the right storage, even if its backups are elsewhere.
         (tmp_path / "small" / MARKER).write_bytes(CONTENT)
         settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'small'}"
         for _ in range(4):

@@ -1,7 +1,7 @@
-"""The kustomize base as kustomize renders it, as far as this base goes.
+"""The kustomize base, rendered as kustomize does, as far as this base needs it.
 
-Patches of strategic merge: maps are merged, lists of things with a name by that name, and other
-lists replaced. A kustomize on the PATH is held against this by a test.
+Strategic merge patches merge maps, merge lists of named items by name, and replace other lists. A
+test compares the result with a kustomize on the PATH.
 """
 
 import re
@@ -21,7 +21,7 @@ def kustomization() -> dict[str, Any]:
 
 
 def rendered() -> list[Resource]:
-    """Return the resources, patched; generated maps and secrets are not among them."""
+    """Return the patched resources, without generated maps and secrets."""
     resources = [
         resource
         for name in kustomization()["resources"]
@@ -44,7 +44,7 @@ def _is_meant(resource: Resource, target: dict[str, str]) -> bool:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Merge a patch into what is there."""
+    """Merge a patch into a value."""
     if isinstance(old, dict) and isinstance(new, dict):
         both = {name: merged(old[name], new[name]) for name in old.keys() & new.keys()}
         return {**old, **new, **both}

@@ -1,4 +1,4 @@
-"""The kustomize base: valid for Kubernetes, and the same services as docker-compose.yml."""
+"""The kustomize base is valid, and runs the same services as docker-compose.yml."""
 
 import json
 import re
@@ -19,10 +19,10 @@ RESOURCES = rendered()
 DEPLOYMENTS = {
     one["metadata"]["name"]: one["spec"] for one in RESOURCES if one["kind"] == "Deployment"
 }
-# An operator brings these.
+# The operator provides these.
 BROUGHT = {"postgres", "redis"}
 WEB = {"web", "api"}
-# The oldest that has all that is used, and the newest that the package knows.
+# The oldest version with all used features, and the newest that the package knows.
 VERSIONS = ("1.27", kubernetes_validate.latest_version())
 
 
@@ -131,7 +131,7 @@ def test_probes_ask_what_compose_asks(name: str) -> None:
     (check,) = composed(name)["healthcheck"]["test"][1:]
     liveness, startup = (probe["exec"]["command"] for probe in probes)
     assert startup == ["sh", "-c", check]
-    # With more patience: here it ends the pod, and with compose it is told.
+    # Kubernetes waits for longer, because it kills the pod; compose only reports it.
     assert liveness == ["sh", "-c", check.replace("-mmin -2", "-mmin -10")]
     assert environment(container(name))["LIVENESS_PATH"] in check
 
@@ -171,7 +171,7 @@ def test_there_is_one_beat_and_it_migrates_before_anything_starts() -> None:
 def test_only_workers_are_scaled() -> None:
     scaled = [one["spec"] for one in RESOURCES if one["kind"] == "HorizontalPodAutoscaler"]
     assert [one["scaleTargetRef"]["name"] for one in scaled] == ["worker"]
-    # A count of its own would undo, at each apply, what the scaler has done.
+    # A fixed count would undo the autoscaler's work at each apply.
     assert "replicas" not in DEPLOYMENTS["worker"]
     assert "cpu" in container("worker")["resources"]["requests"]
     assert composed("worker")["stop_grace_period"] == "5m"
@@ -198,7 +198,7 @@ def test_kustomize_renders_the_same(tmp_path: Path) -> None:
         for one in yaml.safe_load_all(done.stdout)
         if one["kind"] == "Deployment"
     }
-    # Names of generated maps have a digest behind them, images the operator's own name.
+    # Names of generated maps end in a digest, and operators rename the image.
     text = re.sub(r"portal-(config|secrets)-\w+", r"portal-\1", json.dumps(found))
     text = text.replace("registry.example.com/backups-portal:latest", "backups-portal")
     assert {name: parts[0]["env"] for name, parts in json.loads(text).items()} == {

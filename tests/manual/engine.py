@@ -1,7 +1,7 @@
-"""A docker-compose without an engine: what the services of docker-compose.yml run, run here.
+"""A docker-compose without an engine: runs the services of docker-compose.yml on this machine.
 
-PostgreSQL starts as its image does: on an empty volume it is first set up on a socket that the
-commands of `exec` also reach, and only then listens. Redis is that of this test run.
+PostgreSQL starts as its image does: an empty volume is first set up on a socket, which `exec`
+commands also reach, and only then does the server listen. Redis is this test run's.
 """
 
 import json
@@ -22,7 +22,7 @@ import yaml
 from backups_portal.demo.system_user import SystemUser, service_user
 
 ROOT = Path(__file__).parents[2]
-# Of the first start: on a machine it takes seconds, in which nothing may be expected of it.
+# Prolongs the first start, which takes seconds on a real machine; no command may rely on it.
 SETTING_UP_SECONDS = 3.0
 
 
@@ -39,7 +39,7 @@ class Engine:
         self.user: SystemUser | None = service_user(state)
 
     def up(self, *services: str) -> None:
-        """Start services and what they depend on; nothing is waited for but what compose does."""
+        """Start services and their dependencies, waiting only as long as compose does."""
         if not (self.volume / "postmaster.pid").exists():
             self._detach_postgres()
         if "postgres" not in services:
@@ -48,7 +48,7 @@ class Engine:
             self._run(command, self._portal_environment())
 
     def exec(self, service: str, command: list[str]) -> None:
-        """Run a command in a service that runs."""
+        """Run a command in a running service."""
         if command[0].startswith("/docker-entrypoint-initdb.d/"):
             (script,) = self._mounted(command[0])
             self._set_up(script)
@@ -61,7 +61,7 @@ class Engine:
         """Stop everything."""
         pid = self.volume / "postmaster.pid"
         if pid.exists():
-            # One that is just being set up may have ended since.
+            # A server in its setup phase may have ended by now.
             with suppress(ProcessLookupError, FileNotFoundError):
                 os.kill(int(pid.read_text().split()[0]), signal.SIGINT)
         while pid.exists():
@@ -76,14 +76,14 @@ class Engine:
         if words[:2] == ["sh", "-c"]:
             words[2] = words[2].replace("python manage.py", f"{sys.executable} manage.py")
         who = user.as_popen_arguments() if user else {}
-        # manage.py is where the image has it.
+        # The image has manage.py in the working directory.
         where = ROOT if user is None else self.state
         done = subprocess.run(words, env=environment, cwd=where, check=False, **who)
         if done.returncode:
             sys.exit(done.returncode)
 
     def _detach_postgres(self) -> None:
-        """Return at once, as `up --detach` does; a process of its own sets the server up."""
+        """Return at once, as `up --detach` does; another process sets the server up."""
         subprocess.Popen(
             [sys.executable, "-m", "tests.manual.engine", "start-postgres"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -94,7 +94,7 @@ class Engine:
         )
 
     def start_postgres(self) -> None:
-        """Do what docker-entrypoint.sh of the image does."""
+        """Do the work of the image's docker-entrypoint.sh."""
         environment, who = self._postgres_environment(), self._as_user()
         socket = f"-c unix_socket_directories={self.state}"
         port = f"-c port={environment['PGPORT']} -c fsync=off"
@@ -127,7 +127,7 @@ class Engine:
         )
 
     def _set_up(self, script: str) -> None:
-        """Run a script of the volume's first start, with the mounts where they are here."""
+        """Run a script of the volume's first start with local paths for the mounts."""
         text = Path(script).read_text().replace("/run/secrets", str(Path(".secrets").absolute()))
         for mount in self.services["postgres"]["volumes"][1:]:
             source, target, _ = mount.split(":")
@@ -166,7 +166,7 @@ class Engine:
         }
 
     def _portal_environment(self) -> dict[str, str]:
-        """The environment of docker-compose.yml, with .env and the files of secrets."""
+        """Return the environment of docker-compose.yml with .env and the secret files."""
         lines = Path(".env").read_text().splitlines()
         given = dict(line.split("=", 1) for line in lines if "=" in line and line[0] != "#")
         secrets = Path(".secrets").absolute()
@@ -189,7 +189,7 @@ class Engine:
 
 
 def main(arguments: list[str]) -> None:
-    """Understand what the manual says to docker-compose."""
+    """Parse the manual's docker-compose commands."""
     engine = Engine(Path(os.environ["ENGINE_STATE"]))
     verb, *rest = arguments
     words = list(dropwhile(lambda word: word.startswith("-"), rest))

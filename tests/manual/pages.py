@@ -1,4 +1,4 @@
-"""The commands that the manual prints: in fences of `sh`, and between backticks."""
+"""The manual's commands: in fences of `sh`, and between backticks."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / ".github" / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
-# What a shell would run, and not the name of a command of manage.py alone.
+# Matches shell commands, but not the bare name of a manage.py command.
 INLINE = re.compile(
     r"`((?:(?:docker-compose|kubectl|cp|head) |\.docker/[\w-]+\.sh|\.ci/\w+)[^`\n]*)`"
 )
@@ -15,14 +15,14 @@ INLINE = re.compile(
 
 @dataclass(frozen=True)
 class Printed:
-    """A command, or a fence of several, and the page that has it."""
+    """A command, or a fence of several, and its page."""
 
     page: str
     text: str
 
 
 def printed() -> list[Printed]:
-    """Return every command of the manual, in the order in which it stands."""
+    """Return every command of the manual in order."""
     found = []
     for page in PAGES:
         text = page.read_text()
@@ -38,7 +38,7 @@ def _blank(match: re.Match[str]) -> str:
 
 
 def fence(page: str, beginning: str) -> str:
-    """Return the fence of a page that begins so."""
+    """Return a page's fence with this beginning."""
     (found,) = [
         one.text for one in printed() if one.page == page and one.text.startswith(beginning)
     ]

@@ -1,4 +1,4 @@
-"""An operator follows the manual to the letter: every command that it prints is run, in order."""
+"""Every command that the manual prints works when an operator runs them in order."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.manual.pages import PAGES, ROOT, fence, printed
 
 COMPOSE = "docker-compose exec"
 MANAGE = f"{COMPOSE} web python manage.py"
-# What is run elsewhere, and where.
+# Commands that other tests run, and where.
 ELSEWHERE = {
     "python3 -m venv --upgrade-deps .venv && ": ".ci/run and .ci/smoke run both lines",
     ".ci/run": "is what runs this test",
@@ -68,7 +68,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def state() -> Iterator[Path]:
-    """Where the engine keeps its volumes: its socket's path must be short, and others reach it."""
+    """The engine's volumes: the socket's path must be short, and other users reach it."""
     folder = Path(tempfile.mkdtemp(prefix="engine-", dir="/tmp"))
     user, programs = service_user(folder / "volume"), binaries().folder
     if user:
@@ -129,11 +129,11 @@ ACCOUNTS = f"{COMPOSE} -T postgres psql --username=postgres --tuples-only --no-a
 
 
 def test_an_installation_a_new_password_a_dump_and_the_way_back(run: Run, state: Path) -> None:
-    """The steps of the README, a dump, the loss of everything, and the recipe as it is printed."""
+    """The README's steps, a dump, the loss of everything, and the recipe exactly as printed."""
     run("cp .env.example .env")
     run("sed -i 's/^ALLOWED_HOSTS=$/ALLOWED_HOSTS=portal.example.com/' .env")
     assert "made .secrets/secret_key" in run(".docker/make-secrets.sh")
-    # An operator without root's rights writes into those that only they know.
+    # Operators without root's rights write into files whose paths only they know.
     assert run("stat --format=%a .secrets/email_url .secrets/secret_key") == "644\n644\n"
     run("docker-compose up --detach --build")
     run(f"{MANAGE} create_account you@example.com", "a long enough passphrase\n")
@@ -145,7 +145,7 @@ def test_an_installation_a_new_password_a_dump_and_the_way_back(run: Run, state:
     before = run("cat .secrets/database_password")
     port = json.loads((state / "engine.json").read_text())["port"]
     rotation = fence("operating.md", "rm -f .secrets/database_password")
-    # Where the host of compose's network is here.
+    # The local address of the host in compose's network.
     here = f"< <(sed 's/@postgres:5432/@127.0.0.1:{port}/' .secrets/database_url)"
     assert "< .secrets/database_url" in rotation
     run(rotation.replace("< .secrets/database_url", here))
@@ -196,7 +196,7 @@ PLACEHOLDERS = {
 
 
 def words_of_commands() -> list[tuple[str, ...]]:
-    """Return what stands between backticks and begins with the name of one of our commands."""
+    """Return the quoted commands that begin with one of our commands' names."""
     ours = {
         name
         for name, app in get_commands().items()

@@ -1,4 +1,4 @@
-"""The examples of reverse proxies in the manual, in front of a running portal and API."""
+"""The manual's reverse proxy examples, in front of a running portal and API."""
 
 import http.client
 import os
@@ -24,14 +24,14 @@ PORTAL, API = "portal.example.com", "api.example.com"
 
 
 def example(language: str) -> str:
-    """Return the one fence of a language."""
+    """Return the only fence of a language."""
     (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
     return str(found)
 
 
 @pytest.fixture
 def behind(transactional_db: None, tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The addresses at which portal and API listen, as behind a proxy that ends TLS."""
+    """The addresses of portal and API behind a proxy that terminates TLS."""
     environment = {
         **database_of_this_test(),
         "BEHIND_PROXY": "1",
@@ -51,7 +51,7 @@ def behind(transactional_db: None, tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def proxy(behind: dict[str, str], tmp_path: Path) -> Iterator[int]:
-    """The port of an nginx with the example of the manual."""
+    """The port of an nginx with the manual's example."""
     nginx = shutil.which("nginx")
     if nginx is None:
         pytest.skip("nginx is not here (Debian: apt-get install nginx-light)")
@@ -74,7 +74,7 @@ def proxy(behind: dict[str, str], tmp_path: Path) -> Iterator[int]:
     temporary = "".join(f"{name}_temp_path {tmp_path}/{name};\n" for name in places)
     configuration = tmp_path / "nginx.conf"
     configuration.write_text(
-        # Its workers would not reach the folder of a test that root runs.
+        # Its workers could not read the folder of a test that runs as root.
         f"{'user root;' if os.geteuid() == 0 else ''}\n"
         f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log;\nevents {{}}\n"
         f"http {{ access_log off;\n{temporary}{servers}}}\n"
@@ -88,7 +88,7 @@ def proxy(behind: dict[str, str], tmp_path: Path) -> Iterator[int]:
 
 
 def ask(port: int, host: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
-    """Ask over TLS under a host name, once the proxy listens."""
+    """Send a request over TLS to a host name, once the proxy listens."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -104,12 +104,12 @@ def ask(port: int, host: str, path: str, body: bytes | None = None) -> http.clie
 
 
 def test_nginx_as_printed(proxy: int, behind: dict[str, str]) -> None:
-    # Past the proxy it is sent to HTTPS; what a visitor claims of it is overwritten.
+    # A request that bypasses the proxy is redirected to HTTPS; the proxy overwrites forged headers.
     direct = http.client.HTTPConnection(urlsplit(behind["http://127.0.0.1:8000"]).netloc)
     direct.request("GET", "/api/v1/openapi.json", headers={"Host": PORTAL})
     assert direct.getresponse().status == 301
     assert ask(proxy, PORTAL, "/api/v1/openapi.json").status == 200
-    # nginx's own limit of a body is 1 MB.
+    # nginx's default body limit is 1 MB.
     large = ask(proxy, API, "/data", b"[" + b" " * 5_000_000 + b"]")
     assert large.status == 401
     assert "Authorization Denied" in large.read().decode()
