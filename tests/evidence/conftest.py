@@ -1,4 +1,4 @@
-"""A project whose quarter has everything that evidence tells of; it is 29 November 2026."""
+"""A project whose quarter has everything that evidence reports; it is 29 November 2026."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,7 +26,7 @@ Q4 = Period(date(2026, 10, 1), date(2026, 12, 31), ZONE)
 
 @pytest.fixture
 def now() -> Iterator[datetime]:
-    """The moment at which evidence is asked for."""
+    """The moment at which evidence is requested."""
     with patch("django.utils.timezone.now", return_value=NOW):
         yield NOW
 
@@ -38,7 +38,7 @@ def owner(db: None) -> Account:
 
 @pytest.fixture
 def project(owner: Account, storage_url: str, settings: Settings) -> Project:
-    """Backed up at 02:00 in Berlin since October, kept for 30 days."""
+    """A project backed up at 02:00 in Berlin since October, kept for 30 days."""
     made = factories.make_project_row(
         owner=owner, name="Cold Chain", slug="cold-chain", created_at=FOUNDED
     )
@@ -55,7 +55,7 @@ def browser(client: Client, owner: Account) -> Client:
 
 
 def backup(project: Project, day: date, **fields: object) -> Snapshot:
-    """A backup of a day, taken at 01:00 UTC unless it failed."""
+    """Make a backup of a day, taken at 01:00 UTC unless it failed."""
     moment = datetime.combine(day, time(1), UTC)
     return factories.make_snapshot(
         project, **{"taken_at": moment, "local_date": day, "scheduled_for": moment, **fields}
@@ -63,7 +63,7 @@ def backup(project: Project, day: date, **fields: object) -> Snapshot:
 
 
 def fill(project: Project, first: date, last: date, *, without: tuple[date, ...] = ()) -> None:
-    """A proven backup of each day but some."""
+    """Make a proven backup of each day with some exceptions."""
     day = first
     while day <= last:
         if day not in without:
@@ -78,14 +78,14 @@ def fill(project: Project, first: date, last: date, *, without: tuple[date, ...]
 
 
 def happen(project: Project, action: str, at: datetime, **fields: object) -> AuditEvent:
-    """An event of the audit log."""
+    """Record an event in the audit log."""
     return AuditEvent.objects.create(
         project_id=project.pk, project_name=project.name, action=action, at=at, **fields
     )
 
 
 def report_of(project: Project, period: Period = Q4, at: datetime = NOW) -> Report:
-    """The evidence of a period, for the project's owner."""
+    """Return a period's evidence for the project's owner."""
     return make_report(Scope(project, period, at, [project.created_by_id]))
 
 

@@ -1,4 +1,4 @@
-"""Which days of the evidence have a backup, and why the others have none."""
+"""Days in the evidence with a backup, and the reasons for days without one."""
 
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -29,13 +29,13 @@ pytestmark = pytest.mark.django_db
 FIRST = date(2026, 10, 1)
 TODAY = date(2026, 11, 29)
 DAY = timedelta(days=1)
-# The run of a day in winter: 02:00 in Berlin.
+# A winter day's run: 02:00 in Berlin.
 BAD = date(2026, 11, 3)
 RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
 
 
 def kinds(report: Report) -> dict[date, str]:
-    """What became of each day that has no proven backup."""
+    """Return the outcome of each day without a proven backup."""
     return {line.day: line.kind for line in report.days if line.kind != Kind.PROVEN}
 
 
@@ -77,7 +77,7 @@ def test_a_failed_backup_that_expired_was_missed_all_the_same(project: Project) 
 def test_a_day_without_a_try_has_what_the_schedule_wrote_down(
     project: Project, found: datetime
 ) -> None:
-    """It is found missing up to a day later, and is named after the day on which it was found."""
+    """The schedule finds it missing up to a day later, and names it after the day of finding."""
     fill(project, FIRST, TODAY, without=(BAD,))
     happen(
         project,
@@ -187,7 +187,7 @@ def test_days_before_the_first_planned_backup_are_not_missed(project: Project) -
 def test_the_day_of_the_first_backup_is_that_of_the_zone_it_was_planned_in(
     project: Project,
 ) -> None:
-    """The first run of 1 October in Auckland is of 30 September in Berlin."""
+    """The first run of 1 October in Auckland is on 30 September in Berlin."""
     fill(project, FIRST, TODAY)
     happen(project, "project.created", FOUNDED, details={"first_backup": "2026-09-30T13:00:00Z"})
     changed(project, RUN, backup_time_zone=("Pacific/Auckland", ZONE))
@@ -237,7 +237,7 @@ def test_days_on_which_clocks_change_count_once(project: Project, at: time, day:
 
 
 def test_two_backups_of_one_calendar_day_belong_to_two_days(project: Project) -> None:
-    """After a move to the east, the next local day begins while it is still the same in UTC."""
+    """After a move to the east, the next local day begins on the same UTC day."""
     fill(project, FIRST, BAD - DAY)
     fill(project, BAD + DAY, TODAY)
     moment = datetime(2026, 11, 3, 1, tzinfo=UTC)
@@ -255,7 +255,7 @@ def test_a_bad_backup_that_was_replaced_is_told_with_the_day(project: Project) -
     is_bad = {"is_replaced": True, "verdict": "failed", "verdict_reason": "3 rows differ."}
     Snapshot.objects.filter(pk=bad.pk).update(**is_bad)
     other = backup(project, BAD)
-    # The row that was written last is read last, unless it is asked for in another order.
+    # Without an ORDER BY, the last written row is read last.
     Snapshot.objects.filter(pk=bad.pk).update(rows=1)
     (line,) = [one for one in report_of(project).days if one.day == BAD]
     assert line.backup

@@ -1,4 +1,4 @@
-"""The commands that write evidence and verify it."""
+"""The commands that write and verify evidence."""
 
 import json
 import resource
@@ -41,7 +41,7 @@ def file(project: Project, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def key(tmp_path: Path) -> Path:
-    """The public key of this installation, as an auditor got it."""
+    """This installation's public key, as an auditor received it."""
     path = tmp_path / "evidence-key.pem"
     path.write_text(said("verify_evidence", "--print-key"))
     return path
@@ -104,7 +104,7 @@ def test_openssl_agrees_as_it_is_printed(file: Path, key: Path) -> None:
 def test_no_portal_has_to_be_set_up(file: Path, key: Path) -> None:
     def run(*words: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "backups_portal.evidence", *map(str, words)]
-        # Without a single setting.
+        # Verification needs no settings at all.
         return subprocess.run(command, cwd=ROOT, env={}, capture_output=True, text=True)
 
     done = run(file, key)
@@ -168,7 +168,7 @@ def test_wrong_words_are_explained(project: Project, file: Path) -> None:
 
 
 def test_names_that_no_owner_may_read_are_left_out(project: Project) -> None:
-    """An operator's file is for the project's owners, and one of them restored for herself."""
+    """The operator's file goes to the project's owners, and one of them restored privately."""
     snapshot = factories.make_snapshot(project)
     other = factories.make_account()
     hers = factories.make_project_row(owner=other, name="Secret plan")

@@ -1,4 +1,4 @@
-"""What evidence says of the days, restores, holds and deletions of a period."""
+"""The evidence of a period's days, restores, holds and deletions."""
 
 import json
 from datetime import UTC, date, datetime, time, timedelta
@@ -28,13 +28,13 @@ pytestmark = pytest.mark.django_db
 FIRST = date(2026, 10, 1)
 TODAY = date(2026, 11, 29)
 DAY = timedelta(days=1)
-# The run of a day in winter: 02:00 in Berlin.
+# A winter day's run: 02:00 in Berlin.
 BAD = date(2026, 11, 3)
 RUN = datetime(2026, 11, 3, 1, tzinfo=UTC)
 
 
 def kinds(report: Report) -> dict[date, str]:
-    """What became of each day that has no proven backup."""
+    """Return the outcome of each day without a proven backup."""
     return {line.day: line.kind for line in report.days if line.kind != Kind.PROVEN}
 
 
@@ -45,7 +45,7 @@ def the_bad_day(report: Report) -> tuple[str, str, str]:
 
 
 def test_settings_are_those_of_the_period_with_who_changed_them(project: Project) -> None:
-    """It was 60 days before the quarter, then 14, and is 30 since the quarter ended."""
+    """Retention was 60 days before the quarter, then 14, and is 30 since its end."""
     moments = [datetime(2026, month, 15, tzinfo=UTC) for month in (8, 10, 11)]
     changed(project, moments[0], retention_days=(90, 60))
     changed(project, moments[1], retention_days=(60, 14), backup_time=("03:00", "02:00"))
@@ -60,7 +60,7 @@ def test_settings_are_those_of_the_period_with_who_changed_them(project: Project
 
 
 def test_a_day_that_a_new_schedule_left_out_says_so(project: Project) -> None:
-    """From 23:00 to 02:00 at noon: the next one is tomorrow's."""
+    """The time moves from 23:00 to 02:00 at noon, so that the next run is tomorrow's."""
     fill(project, FIRST, TODAY, without=(BAD,))
     changed(project, RUN + 10 * HOUR, backup_time=("23:00", "02:00"))
     kind, cause, reason = the_bad_day(report_of(project))
@@ -69,7 +69,7 @@ def test_a_day_that_a_new_schedule_left_out_says_so(project: Project) -> None:
 
 
 def test_a_day_that_a_move_to_the_east_left_out_says_so(project: Project) -> None:
-    """At noon (UTC), 23:59 of the 3rd is over in Auckland, and is yet to come in New York."""
+    """At noon (UTC), 23:59 of the 3rd has passed in Auckland, and is yet to come in New York."""
     MainDatabase.objects.filter(pk=project.pk).update(
         backup_time="23:59", backup_time_zone="Pacific/Auckland"
     )
@@ -82,7 +82,7 @@ def test_a_day_that_a_move_to_the_east_left_out_says_so(project: Project) -> Non
 
 
 def test_a_run_that_came_after_the_change_was_not_left_out(project: Project) -> None:
-    """From 02:00 to 23:00 at noon: the backup was due that night, and nothing ran."""
+    """The time moves from 02:00 to 23:00 at noon: a backup was due that night and never ran."""
     fill(project, FIRST, TODAY, without=(BAD,))
     changed(project, RUN + 10 * HOUR, backup_time=("02:00", "23:00"))
     changed(project, RUN + 34 * HOUR, backup_time=("23:00", "02:00"))
@@ -175,7 +175,7 @@ def test_recovery_time_is_the_median_and_the_worst(project: Project) -> None:
         Proof.objects.create(
             snapshot=snapshot, state="passed", restore_seconds=seconds, finished_at=RUN
         )
-    # One that failed measured nothing.
+    # A failed proof measured nothing.
     Proof.objects.create(
         snapshot=snapshot, state="failed", reason="x", restore_seconds=500, finished_at=RUN
     )
@@ -191,7 +191,7 @@ def test_the_recovery_point_is_the_time_between_good_backups(project: Project) -
     assert found.median == DAY
     assert found.worst is not None
     assert (found.worst.begins_at, found.worst.ends_at) == (RUN - DAY, RUN + DAY)
-    # The first one of the period follows the last one before it.
+    # The first backup of the period follows the last one before it.
     assert found.gaps[0].begins_at == datetime(2026, 9, 30, 1, tzinfo=UTC)
 
 
@@ -299,7 +299,7 @@ def test_asks_as_often_for_many_as_for_one(project: Project, owner: Account) -> 
 
 
 def test_a_lock_that_is_over_is_told_as_none(project: Project) -> None:
-    """Nor is the mark of an extension that was killed: a moment at which nothing was locked."""
+    """The mark of a killed extension is not a lock either: its moment had nothing locked."""
     fill(project, FIRST, TODAY)
     of_day = Snapshot.objects.filter(project=project)
     of_day.filter(local_date=BAD).update(locked_until=NOW - HOUR)

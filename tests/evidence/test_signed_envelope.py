@@ -1,4 +1,4 @@
-"""A file of evidence is what was signed, by the key that its reader trusts, or it is refused."""
+"""An evidence file is exactly what the trusted key signed, or it is refused."""
 
 import base64
 import io
@@ -50,7 +50,7 @@ def test_a_file_is_valid_however_its_json_is_written(dumps: dict[str, Any]) -> N
 
 
 def test_no_byte_of_a_file_can_be_changed() -> None:
-    """Every byte is changed in one bit; blanks and escapes aside, each change is noticed."""
+    """One bit of every byte is changed; except for blanks and escapes, every change is noticed."""
     content = orjson.dumps(sealed())
     members = sealed()
     for place in range(len(content)):
@@ -60,13 +60,13 @@ def test_no_byte_of_a_file_can_be_changed() -> None:
             evidence = read(bytes(changed))
         except EvidenceError:
             continue
-        # JSON may spell the same text in two ways, but no text may differ.
+        # JSON may encode the same text in two ways, but the text must not differ.
         assert json.loads(bytes(changed)) == members, place
         assert evidence.document == DOCUMENT
 
 
 def test_a_key_of_ones_own_makes_nothing_valid() -> None:
-    """A forger signs other content and puts the own key into the file."""
+    """A forger signs other content and puts their own key into the file."""
     with pytest.raises(OtherKeyError, match=fingerprint(OTHER.public_key())):
         read(written(sealed(key=OTHER)))
 
@@ -84,7 +84,7 @@ CHANGED = {
     "a short signature": changed(signature="AAAA"),
     "no signature": changed(signature=""),
     "a signature that is none": changed(signature="…"),
-    # The last digit but two has four bits that decode to nothing.
+    # The last digit before the padding has four bits that decode to nothing.
     "the same signature, spelt in another way": changed(
         signature=f"{SIGNATURE[:-3]}{chr(ord(SIGNATURE[-3]) + 1)}=="
     ),

@@ -27,14 +27,14 @@ BAD = date(2026, 11, 3)
 
 
 def read(browser: Client, project: Project, query: str = "", status: int = 200) -> str:
-    """The words of the page."""
+    """Return the text of the page."""
     response = browser.get(f"/projects/{project.slug}/evidence/{query}")
     assert response.status_code == status, response.content
     return " ".join(unescape(strip_tags(response.text)).split())
 
 
 def document(browser: Client, project: Project, query: str = "") -> dict[str, object]:
-    """What the signed file says, once it was verified."""
+    """Return the signed file's content after verifying it."""
     response = browser.get(f"/projects/{project.slug}/evidence/json/{query}")
     assert response.status_code == 200
     return read_evidence(io.BytesIO(response.content), public_key()).document
@@ -104,7 +104,7 @@ def test_the_file_says_the_same_in_utc(browser: Client, project: Project) -> Non
         ("?quarter=2026-Q4", "Q4 2026"),
         ("?from=2026-11-01&to=2026-11-30", "1 Nov 2026 to 30 Nov 2026"),
         ("?from=2026-11-03&to=2026-11-03", "3 Nov 2026"),
-        # One day alone goes with the end or the beginning of its quarter.
+        # A single date is completed by the end or the beginning of its quarter.
         ("?from=2026-11-01", "1 Nov 2026 to 31 Dec 2026"),
         ("?to=2026-11-01", "1 Oct 2026 to 1 Nov 2026"),
         ("?from=2026-10-01&to=2026-12-31", "Q4 2026"),
@@ -148,7 +148,7 @@ def test_a_period_without_evidence_is_explained(
 
 
 def test_backups_that_are_older_than_the_project_count(browser: Client, project: Project) -> None:
-    """A catalogue that was rebuilt knows them."""
+    """A rebuilt catalogue contains such backups."""
     backup(project, date(2026, 9, 1))
     assert "have a backup" in read(browser, project, "?to=2026-09-20")
 
@@ -231,7 +231,7 @@ def test_the_key_is_the_one_that_verifies(browser: Client, project: Project) -> 
 
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many files are being made as may."""
+    """Use up the limit of files in the making."""
 
     def full() -> None:
         raise FullError(5)

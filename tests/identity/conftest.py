@@ -1,4 +1,4 @@
-"""The two main databases of the tests of transfers, which ids and tokens are looked up in."""
+"""The transfer tests' two main databases, in which ids and tokens are looked up."""
 
 from tests.transfers.conftest import backup, databases, live, owner, source, target
 

@@ -1,4 +1,4 @@
-"""Whoever has lost a project finds the new token of each device, and nobody else does."""
+"""The owner of a lost project finds each device's new token, and no other account does."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""A host that is silent is asked by one caller in a while, until it answers."""
+"""Only one caller at a time tries an unresponsive host, until it answers."""
 
 from contextlib import suppress
 from datetime import timedelta
@@ -18,11 +18,11 @@ def host() -> str:
 
 
 class RefusedError(OSError):
-    """The host has answered, and refused."""
+    """The host has answered with a refusal."""
 
 
 def is_asked(host: str, failure: type[Exception] | None = None) -> bool:
-    """Whether a caller gets to the host, which then fails so."""
+    """Return whether a call reaches the host, which then fails like this."""
     asked = False
     try:
         with unless_silent("test", host, answers=(RefusedError,)):
@@ -36,7 +36,7 @@ def is_asked(host: str, failure: type[Exception] | None = None) -> bool:
 
 @pytest.fixture
 def silent(host: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """One that has let somebody wait."""
+    """A host that timed out once."""
     with monkeypatch.context() as patched:
         patched.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
         assert is_asked(host, TimeoutError)
@@ -70,7 +70,7 @@ def test_a_silent_one_is_not_asked(silent: str) -> None:
 def test_only_no_answer_is_silence(
     host: str, monkeypatch: pytest.MonkeyPatch, failure: type[Exception], is_silence: bool
 ) -> None:
-    """A refusal that comes late is an answer, and our own fault is nothing of the host's."""
+    """A late refusal is an answer, and the portal's own error says nothing about the host."""
     monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
     assert is_asked(host, failure)
     assert is_asked(host) is not is_silence
@@ -100,7 +100,7 @@ def test_a_pause_that_doubled_is_short_again_after_an_answer(
         with suppress(TimeoutError), unless_silent("test", host, longest=timedelta(minutes=8)):
             if failure:
                 raise failure
-        # -2: there is none.
+        # -2 means that the key is missing.
         pauses.append(redis_client().ttl(f"{KEY}:test:{host}:turn"))
     one, two = pytest.approx(60, abs=9), pytest.approx(120, abs=9)
     assert pauses == [one, two, -2, one]

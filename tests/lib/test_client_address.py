@@ -1,4 +1,4 @@
-"""Whose address is believed behind proxies, however they write it."""
+"""Which client address is trusted behind proxies, in every notation."""
 
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address, IPv6Address
@@ -24,7 +24,7 @@ def asked_by(address: str) -> HttpRequest:
     ("forwarded", "hops", "client"),
     [
         ("203.0.113.9", 1, "203.0.113.9"),
-        # What a client writes itself stands further left.
+        # The client's own entries are further left.
         ("1.2.3.4, 203.0.113.9", 1, "203.0.113.9"),
         ("1.2.3.4, 203.0.113.9, 10.0.0.1", 2, "203.0.113.9"),
         ("::ffff:203.0.113.9", 1, "203.0.113.9"),
@@ -38,10 +38,10 @@ def asked_by(address: str) -> HttpRequest:
         ("fe80::1%eth0", 1, "fe80::1"),
         ("[fe80::1%25eth0]:443", 1, "fe80::1"),
         ("\t203.0.113.7 ,", 1, "203.0.113.7"),
-        # Past a proxy of ours: what the client wrote counts for nothing.
+        # A request that bypassed a proxy: the client's own entry does not count.
         ("203.0.113.9", 2, "203.0.113.9"),
         ("1.2.3.4, 203.0.113.9", 3, "203.0.113.9"),
-        # One of ours says nothing: the next one says at least who asked it.
+        # One of our proxies names no address, so the next one's client counts.
         ("1.2.3.4, unknown, 10.0.0.1", 2, "10.0.0.1"),
         ("nonsense", 1, ""),
         ("203.0.113.7:", 1, ""),
@@ -64,7 +64,7 @@ JUNK = st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["Cs"]), ma
 
 
 def written(address: IPv4Address | IPv6Address, form: str, port: int) -> str:
-    """An address as a proxy may write it."""
+    """Return an address as a proxy may write it."""
     is_plain = "p" not in form or address.version == 4
     return form.format(a=str(address) if is_plain else f"[{address}]", p=port)
 

@@ -1,4 +1,4 @@
-"""A database whose disk is full is told as one that is away: what is sent later may be taken."""
+"""A full database is reported like an outage, because a later request may succeed."""
 
 import json
 
@@ -16,7 +16,7 @@ from backups_portal.tagoio_api.api import api, stopped
 from backups_portal.tagoio_api.envelope import outage
 
 ENDED, FAULTY = "ended the connection", "has a fault on its server"
-# By SQLSTATE; those of None are not the server's, but one statement's.
+# By SQLSTATE; None marks errors of one statement, not of the server.
 STATES = {
     "53000": "lacks something that it needs right now",
     "53100": "cannot store anything right now",
@@ -36,7 +36,7 @@ STATES = {
     "58P02": FAULTY,
     "58P03": FAULTY,
 }
-# Of other classes, those that end a session.
+# Errors of other classes that end a session.
 ENDING = {"25P03": ENDED, "25P04": ENDED}
 FAULTS = [(code, words) for code, words in (STATES | ENDING).items() if words]
 LIMITS = {
@@ -46,7 +46,7 @@ LIMITS = {
 
 
 def as_django(cause: psycopg.Error) -> DatabaseError:
-    """What Django makes of it."""
+    """Return the error as Django wraps it."""
     kind = InternalError if isinstance(cause, psycopg.InternalError) else OperationalError
     error = kind("could not extend file")
     error.__cause__ = cause
@@ -58,7 +58,7 @@ def full_disk() -> DatabaseError:
 
 
 def page(path: str, error: Exception) -> HttpResponse:
-    """What Django answers while it handles the error."""
+    """Return Django's answer to a request that raises the error."""
     try:
         raise error
     except DatabaseError:
@@ -106,7 +106,7 @@ def test_one_that_answers_is_not_called_silent(code: str, words: str) -> None:
 
 @pytest.mark.parametrize(("code", "words"), LIMITS.items())
 def test_a_limit_of_one_statement_is_no_outage(code: str, words: str) -> None:
-    """The same statement would reach it again."""
+    """Repeating the statement would reach the limit again."""
     kind = errors.lookup(code)
     error = as_django(kind("temporary file size exceeds it"))
     assert not is_outage(error)
@@ -118,7 +118,7 @@ def test_a_limit_of_one_statement_is_no_outage(code: str, words: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_what_took_too_long_to_be_stored_may_be_sent_again(method: str) -> None:
-    """The server was slow: a device that was refused with 400 would drop its readings."""
+    """The server was slow: a device that received a 400 would drop its readings."""
     answer = stopped(RequestFactory().generic(method, "/data"), errors.QueryCanceled())
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
     assert "Nothing was changed; try again later" in json.loads(answer.text)["message"]

@@ -1,4 +1,4 @@
-"""Whoever deletes asks the database for the time."""
+"""Code that deletes takes its time from the database."""
 
 from datetime import timedelta
 

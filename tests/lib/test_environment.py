@@ -1,4 +1,4 @@
-"""Settings, out of environments that are right and wrong."""
+"""Settings from valid and invalid environments."""
 
 import ast
 import os
@@ -21,7 +21,7 @@ MODULE = ROOT / "backups_portal" / "settings.py"
 
 
 def read(monkeypatch: pytest.MonkeyPatch, **environment: str) -> dict[str, Any]:
-    """The settings as a process with these variables would have them."""
+    """Return the settings of a process with these variables."""
     with monkeypatch.context() as patched:
         for name, value in environment.items():
             patched.setenv(name, value)
@@ -149,7 +149,7 @@ WRONG: list[tuple[str, str]] = [
     ("LOG_FORMAT", "xml"),
     ("PROJECT_CREATION_FEE", "25,00"),
     ("PROJECT_CREATION_FEE", "NaN"),
-    # It is charged as it was told: to the cent.
+    # The fee is charged exactly, in whole cents.
     ("PROJECT_CREATION_FEE", "25.005"),
     ("PROJECT_RUNNING_FEE_PER_HOUR", "-1"),
     ("SNAPSHOT_FULL_EVERY_DAYS", "99999999"),
@@ -165,7 +165,7 @@ WRONG: list[tuple[str, str]] = [
 
 
 def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
-    """What is said of settings that cannot be used."""
+    """Return the error for unusable settings."""
     with pytest.raises(ImproperlyConfigured) as refused:
         read(monkeypatch, **environment)
     assert refused.value.__cause__ is None
@@ -188,7 +188,7 @@ def test_a_wrong_value_is_refused_by_the_name_of_its_setting(
 
 
 def typed() -> dict[str, list[str]]:
-    """The settings that are numbers, yes or no, and lists of numbers."""
+    """Return the settings with numbers, booleans and lists of numbers."""
     found: dict[str, list[str]] = {"int": [], "bool": [], "list": []}
     for node in ast.walk(ast.parse(MODULE.read_text())):
         match node:
@@ -218,7 +218,7 @@ def test_whatever_is_no_value_is_refused_in_a_sentence(
 ) -> None:
     names = typed()[kind]
     name = names[choice % len(names)]
-    # What no environment holds, and what is one after all.
+    # Remove what no environment can hold; the suffix prevents a valid value.
     value = junk.replace("\0", "").encode(errors="ignore").decode().strip() + "~"
     said = refusal(monkeypatch, **{name: value})
     assert said.startswith((f"{name} is ", f"{name} must be "))

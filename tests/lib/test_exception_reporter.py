@@ -1,4 +1,4 @@
-"""What Django's page of an error says of the settings."""
+"""The settings on Django's error page."""
 
 import sys
 

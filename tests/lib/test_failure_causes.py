@@ -1,4 +1,4 @@
-"""What a database driver raises is told apart by its class and its SQLSTATE."""
+"""Database drivers' errors are distinguished by class and SQLSTATE."""
 
 import os
 import socket
@@ -91,7 +91,7 @@ def test_a_server_that_dies_while_it_sends_rows() -> None:
 
 
 def sockets() -> dict[int, int]:
-    """Return this process's sockets, which the driver keeps to itself, by inode."""
+    """Return this process's sockets by inode, because the driver hides its own."""
     found = {}
     for number in map(int, os.listdir("/dev/fd")):
         with suppress(OSError):
@@ -102,7 +102,7 @@ def sockets() -> dict[int, int]:
 
 
 def cut_off(number: int) -> None:
-    """End a connection as it ends when the server is killed."""
+    """End a connection as a killed server does."""
     with socket.socket(fileno=os.dup(number)) as connection:
         connection.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""Where as many readers are in as may be, the server's loop refuses the rest without a thread."""
+"""When all readers' places are taken, the server's loop refuses more without a thread."""
 
 import asyncio
 import threading
@@ -37,7 +37,7 @@ def scope_of(path: str, method: str = "GET") -> dict[str, Any]:
 
 
 async def ask(bridge: Bridge, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer."""
+    """Return status, headers and body of an answer."""
     said: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -52,7 +52,7 @@ async def ask(bridge: Bridge, path: str, method: str = "GET") -> tuple[int, dict
 
 
 class Blocked:
-    """A WSGI application whose readers wait until they are let go."""
+    """A WSGI application whose readers block until released."""
 
     def __init__(self) -> None:
         self.go, self.inside = threading.Event(), threading.Semaphore(0)
@@ -66,7 +66,7 @@ class Blocked:
 
 
 class Whole(list[bytes]):
-    """An answer that is there as a whole, as most of Django's are."""
+    """An answer with its whole body, like most of Django's."""
 
     streaming = False
 
@@ -92,7 +92,7 @@ def test_a_crowd_is_refused_and_other_pages_get_their_threads() -> None:
         )
         application.go.set()
         assert [status for status, _, _ in await asyncio.gather(*readers[:2])] == [200, 200]
-        # They have given their places back.
+        # They have released their places.
         assert (await ask(bridge, "/read"))[0] == 200
 
     asyncio.run(crowd())

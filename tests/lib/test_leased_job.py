@@ -1,4 +1,4 @@
-"""A leased job is done once, says how it ended, and leaves its row to the next worker if killed."""
+"""A leased job runs once, records its outcome, and if killed leaves its row to the next worker."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,13 +28,13 @@ UNEXPECTED = "Something went wrong."
 
 
 class ToldError(Exception):
-    """One whose text is for owners."""
+    """An error whose text is for owners."""
 
     cause = Cause.STORAGE
 
 
 class Job(LeasedJob[Snapshot]):
-    """Work that a test says."""
+    """A job whose work a test defines."""
 
     name = "snapshot"
     told = (ToldError,)
@@ -46,7 +46,7 @@ class Job(LeasedJob[Snapshot]):
         super().__init__(snapshot.pk)
         self.act = act or (lambda job: job.finish(state="failed", reason="It is a test."))
         self.again: datetime | None = None
-        # What was called, in its order.
+        # The calls in order.
         self.calls: list[str] = []
 
     def rows(self) -> LeaseQuerySet:
@@ -88,7 +88,7 @@ def taken_over(job: Job) -> None:
 
 
 def run(job: Job) -> Snapshot:
-    """Run it as a worker does, and read its row again."""
+    """Run it as a worker does, and reload its row."""
     assert job.run().is_claimed
     return Snapshot.objects.get()
 
@@ -130,7 +130,7 @@ class TestClaim:
 class TestEnd:
     def test_how_it_ended_is_stored_and_the_row_is_let_go(self, snapshot: Snapshot) -> None:
         def act(job: Job) -> None:
-            # No beat has stored it yet.
+            # No heartbeat has stored it yet.
             job.heartbeat.report(rows_done=7, bytes_done=1)
             job.finish(state="failed", reason="It is a test.", bytes_done=2)
 
@@ -215,7 +215,7 @@ class TestAgain:
 
 
 class TestLost:
-    """A worker that was thought dead wakes up."""
+    """A worker that was presumed dead resumes."""
 
     @pytest.mark.parametrize(
         "then",
@@ -295,7 +295,7 @@ class TestHeartbeat:
             before = Snapshot.objects.get().lease_until
             until(lambda: Snapshot.objects.get().lease_until > before)
             job.finish(state="failed", reason="It is a test.")
-            # No beat takes the row back.
+            # No heartbeat takes the row back.
             time.sleep(0.1)
 
         row = run(Job(snapshot, act))

@@ -1,4 +1,4 @@
-"""Moments come back from the database as they were."""
+"""Moments come back unchanged from the database."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Beat goes on whatever is done to the clock of its machine."""
+"""Beat continues regardless of changes to the machine's clock."""
 
 import os
 import time
@@ -21,7 +21,7 @@ ENTRIES = {
 
 
 class World:
-    """A clock on the wall that can be set, and one that cannot."""
+    """A wall clock that can be set, and a monotonic one that cannot."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
         self.steady, self.wall = 1000.0, datetime(2026, 11, 23, tzinfo=UTC)
@@ -29,7 +29,7 @@ class World:
         self.file = folder / "schedule"
         monkeypatch.setattr(time, "monotonic", lambda: self.steady)
         monkeypatch.setattr(app, "now", lambda: self.wall)
-        # As `celery beat` finds it.
+        # The class that `celery beat` loads.
         kind: type[Scheduler] = symbol_by_name(app.conf.beat_scheduler)
         monkeypatch.setattr(kind, "producer", None)
         monkeypatch.setattr(kind, "apply_entry", self._note)
@@ -40,7 +40,7 @@ class World:
         self.sent.append((entry.task, self.steady))
 
     def live(self, seconds: float) -> None:
-        """Let time pass, and beat do what it does."""
+        """Let time pass while beat runs."""
         end = self.steady + seconds
         while self.steady < end:
             step = max(self.scheduler.tick(), 0.001)
@@ -48,7 +48,7 @@ class World:
             self.wall += timedelta(seconds=step)
 
     def gaps(self, task: str) -> list[float]:
-        """Seconds between the messages of a task."""
+        """Return the seconds between a task's messages."""
         moments = [at for name, at in self.sent if name == task]
         return [later - at for at, later in pairwise(moments)]
 

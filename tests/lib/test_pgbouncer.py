@@ -1,4 +1,4 @@
-"""A pooler in front of the portal's own database, as the manual says it may stand there."""
+"""PgBouncer in front of the portal's own database, configured as in the manual."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ from backups_portal.demo.system_user import service_user
 from tests.conftest import database_of_this_test
 
 PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-# What a process of the portal does with its own database, on two connections of one pool.
+# A portal process's work with its own database, on two connections of one pool.
 WORK = """
 import sys
 from threading import Thread
@@ -65,7 +65,7 @@ print("all of it")
 def pooled(
     request: pytest.FixtureRequest, transactional_db: None, tmp_path: Path
 ) -> Iterator[dict[str, str]]:
-    """Settings of a portal whose own database is behind PgBouncer."""
+    """Return settings of a portal whose own database is behind PgBouncer."""
     if not Path(PGBOUNCER).exists():
         pytest.skip("PgBouncer is not here (Debian: apt-get install pgbouncer)")
     given = database_of_this_test()
@@ -79,7 +79,7 @@ def pooled(
         f"auth_type=any\npool_mode={request.param}\n"
     )
     user = service_user(tmp_path / "none")
-    # It refuses to be root's, whose files it still reads.
+    # PgBouncer refuses to run as root, but reads root's files first.
     becomes = ["--user", pwd.getpwuid(user.uid).pw_name] if user else []
     command = [PGBOUNCER, *becomes, str(configuration)]
     log = tmp_path / "pgbouncer.log"

@@ -1,4 +1,4 @@
-"""A session has our settings, whatever the server, the database and the address say."""
+"""A session has the portal's settings, whatever the server, the database and the URL set."""
 
 import ast
 from pathlib import Path
@@ -21,7 +21,7 @@ from tests.projectdatabases import main_database
 pytestmark = pytest.mark.server_version
 
 ROOT = Path(__file__).parents[2]
-# Where a session may be opened without pgsession.connect, and the one call there.
+# The only other modules that open sessions, and their calls.
 ELSEWHERE = {
     ("backups_portal/lib/pgsession.py", "psycopg.connect"),
     ("snapshots/engine/instant_reader.py", "adbc.connect"),
@@ -30,7 +30,7 @@ OPENS = {"psycopg.connect", "psycopg.Connection.connect", "Connection.connect", 
 
 
 def calls(path: Path) -> set[tuple[str, str]]:
-    """What a module opens sessions with."""
+    """Return a module's calls that open sessions."""
     nodes = ast.walk(ast.parse(path.read_text()))
     called = {ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)}
     return {(str(path.relative_to(ROOT)), name) for name in called if name in OPENS}
@@ -43,7 +43,7 @@ def test_sessions_are_opened_in_one_place() -> None:
         for path in (ROOT / top).rglob("*.py")
     ]
     assert set().union(*map(calls, modules)) == ELSEWHERE
-    # No driver comes in under another name, and no other driver.
+    # No driver is imported under another name, and no other driver at all.
     imports = [
         line for path in modules for line in path.read_text().splitlines() if "import" in line
     ]
@@ -110,7 +110,7 @@ def test_sessions_on_the_portals_own_database_are_settled_in_statements() -> Non
     limits = {**LIMITS, "statement_timeout": "5s", "lock_timeout": "5s"}
     with hostile(name):
         with psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as server:
-            # A limit that ends the very statement which lifts it is the operator's to take away.
+            # Only the operator can remove a limit that ends the very statement which lifts it.
             for setting in ("statement_timeout", "lock_timeout"):
                 server.execute(f'ALTER DATABASE "{name}" SET {setting} = "5s"')
         fresh = connections["default"].copy()
@@ -124,7 +124,7 @@ def test_sessions_on_the_portals_own_database_are_settled_in_statements() -> Non
                 found = dict(cursor.fetchall())
         finally:
             fresh.close()
-    # Its schema is its operator's to choose.
+    # The schema is the operator's choice.
     assert found.pop("search_path") == "pg_catalog"
     assert found == {
         **{name: pgsession.FIXED[name] for name in STYLES},
@@ -138,7 +138,7 @@ def test_how_long_a_server_is_waited_for_is_the_operators_word() -> None:
 
     assert seconds("postgresql://host/d", patience=5) == "5"
     assert seconds("postgresql://host/d?connect_timeout=25", patience=5) == "25"
-    # A look at whether servers answer has to end.
+    # A health check has to end.
     assert seconds("postgresql://host/d?connect_timeout=25", connect_timeout=3) == "3"
 
 

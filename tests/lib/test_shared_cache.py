@@ -1,4 +1,4 @@
-"""What processes share in Redis, and what one remembers while Redis is away."""
+"""Values shared by processes in Redis, and remembered by one while Redis is away."""
 
 from uuid import uuid4
 

@@ -1,4 +1,4 @@
-"""Connections to the portal's database are kept from task to task, unless one may be broken."""
+"""Connections to the portal's database are kept between tasks unless one may be broken."""
 
 import pytest
 from celery import states
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def _new_connection() -> None:
-    # One of a minute's age is replaced anyway.
+    # A connection is replaced after a minute anyway.
     connection.close()
 
 
@@ -23,7 +23,7 @@ def server_process() -> int:
 
 
 def end_task(state: str) -> None:
-    """Tell of the end of one task, and of the beginning of the next, as a worker does."""
+    """Send the signals of one task's end and the next one's start, as a worker does."""
     task_postrun.send(sender=take_snapshot, task=take_snapshot, task_id="", state=state)
     task_prerun.send(sender=take_snapshot, task=take_snapshot, task_id="")
 

@@ -1,4 +1,4 @@
-"""Work that is spread over threads ends soon when somebody wants it to."""
+"""Work in several threads ends soon when it is cancelled."""
 
 import signal
 import threading
@@ -15,12 +15,12 @@ JOBS = 1000
 
 
 class TooLateError(Exception):
-    """What Celery raises in the main thread of a task at its soft limit."""
+    """Raised like Celery's soft limit in a task's main thread."""
 
 
 @contextmanager
 def limit(seconds: float) -> Iterator[None]:
-    """Raises TooLateError in this thread after so long, out of a signal as Celery's limit does."""
+    """Raise TooLateError in this thread after a time, from a signal like Celery's limit."""
 
     def expire(*_: object) -> None:
         raise TooLateError

@@ -1,4 +1,4 @@
-"""What is wrong with a body is said in sentences, of every body of both APIs."""
+"""Every validation error of both APIs is a readable sentence."""
 
 import importlib
 import pkgutil

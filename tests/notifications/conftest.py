@@ -1,4 +1,4 @@
-"""A project whose owner listens, and servers that receive."""
+"""A project whose owner receives notifications, and servers that accept them."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def project(owner: Account) -> Project:
 
 @pytest.fixture
 def hook(settings: Any) -> Iterator[Receiver]:
-    """A receiver on this machine, which the portal may ask."""
+    """A receiver on this machine that the portal is allowed to call."""
     settings.WEBHOOK_PRIVATE_ADDRESSES = True
     with receiver() as running:
         yield running
@@ -56,7 +56,7 @@ DEFAULTS = {
     "webhook": "",
     "heartbeat": "",
 }
-# Changes the settings of a project; what is not named has its default.
+# Changes a project's notification settings; unnamed ones get their defaults.
 Choose = Callable[..., str]
 # A Monday, 06:00 in Berlin; the digest is due at seven.
 MONDAY = datetime(2026, 11, 23, 5, tzinfo=UTC)
@@ -81,7 +81,7 @@ def happen(action: str, project: Project, **details: Any) -> None:
 
 
 def tell() -> list[Delivery]:
-    """What a tick and its workers do: make the deliveries, and try each once."""
+    """Do a tick's and its workers' job: create the deliveries, and try each once."""
     made = plan_deliveries(timezone.now())
     for delivery_id in made:
         deliver(delivery_id)
@@ -90,7 +90,7 @@ def tell() -> list[Delivery]:
 
 @pytest.fixture
 def berlin(project: Project) -> None:
-    """The project keeps the time of Berlin, and is older than a digest."""
+    """The project is in Berlin's time zone, and old enough for a digest."""
     MainDatabase.objects.update(
         backup_time_zone="Europe/Berlin", next_snapshot_at=MONDAY + timedelta(days=1)
     )

@@ -1,4 +1,4 @@
-"""Servers on loopback that notifications are sent to: of HTTP and of SMTP."""
+"""HTTP and SMTP servers on loopback that receive notifications."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from backups_portal.demo.ports import free_port
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came."""
+    """A request as received."""
 
     method: str
     path: str
@@ -27,12 +27,12 @@ class Asked:
 
 @dataclass
 class Receiver:
-    """An HTTP server that answers as it is told, the last answer for ever.
+    """An HTTP server with given answers, of which the last repeats.
 
     Attributes:
         answers: Statuses, in turn.
-        hang: How many seconds it says nothing.
-        drip: It sends a byte of its answer each half a second.
+        hang: Seconds of silence before an answer.
+        drip: Whether it sends one byte of its answer every half second.
     """
 
     url: str = ""
@@ -45,13 +45,13 @@ class Receiver:
     drip: bool = False
 
     def take(self) -> int:
-        """The next answer."""
+        """Return the next answer."""
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @contextmanager
 def receiver() -> Iterator[Receiver]:
-    """A running one."""
+    """Run a receiver."""
     said = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -79,7 +79,7 @@ def receiver() -> Iterator[Receiver]:
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *_: Any) -> None:
-            """Who asked has gone, as these tests want it."""
+            """Ignore that the client has disconnected, as these tests intend."""
 
     server = Server(("127.0.0.1", 0), Handler)
     said.url = f"http://127.0.0.1:{server.server_address[1]}/hook/T0PSECRET"
@@ -96,7 +96,7 @@ def receiver() -> Iterator[Receiver]:
 
 @dataclass
 class Mailbox:
-    """A mail server: what it took, whom it does not know, and whether it takes anything."""
+    """A mail server: its messages, refused recipients, and whether it accepts anything."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -107,14 +107,14 @@ class Mailbox:
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
-        """What aiosmtpd calls with a recipient."""
+        """Answer a recipient; aiosmtpd calls this."""
         if address == self.unknown:
             return "550 No such user"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        """What aiosmtpd calls with a message."""
+        """Accept a message; aiosmtpd calls this."""
         if self.refuses:
             return "451 Try again later"
         parsed = BytesParser(policy=default).parsebytes(envelope.content)
@@ -125,7 +125,7 @@ class Mailbox:
 
 @contextmanager
 def mailbox() -> Iterator[Mailbox]:
-    """A running one."""
+    """Run a mailbox."""
     box = Mailbox()
     box.port = free_port()
     controller = Controller(box, hostname=box.host, port=box.port)

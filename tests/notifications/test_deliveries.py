@@ -1,4 +1,4 @@
-"""From what happened to who was told: each event once, over each channel that is wanted."""
+"""Each event is delivered once over each chosen channel."""
 
 import json
 from datetime import timedelta
@@ -74,7 +74,7 @@ def test_every_kind_is_told_by_mail_and_webhook(
     body = " ".join(letter.get_content().split())
     assert f"https://portal.example.com{path}" in body
     assert "https://portal.example.com/projects/cold-chain/notifications/" in body
-    # A restore is of a project, whatever it is called.
+    # A restore names its project, whatever that is called.
     about = "Backup of 2026-11-23" if action.startswith("restore.") else "Backup of 23 Nov 2026"
     assert about in body or REASON in body
 
@@ -110,10 +110,10 @@ def test_a_backup_that_fails_again_after_an_outage_is_told_once(
         happen("snapshot.failed", project, snapshot=SNAPSHOT, reason="Connection refused.")
         tell()
     assert len(hook.asked) == 1
-    # Its owner has moved the schedule to later on the day, and waits for what comes of it.
+    # Its owner has moved the schedule to later that day, and awaits the result.
     happen("settings.changed", project, backup_time={"old": "03:00", "new": "14:00"})
     happen("snapshot.failed", project, snapshot=SNAPSHOT, reason=REASON)
-    # The backup of another day.
+    # A backup of another day.
     happen("snapshot.failed", project, snapshot=RESTORE, reason=REASON)
     happen("snapshot.failed", factories.make_project_row(), snapshot=RESTORE, reason=REASON)
     tell()
@@ -123,7 +123,7 @@ def test_a_backup_that_fails_again_after_an_outage_is_told_once(
 def test_a_failed_proof_promises_nothing_of_other_backups(
     project: Project, choose: Choose, hook: Receiver
 ) -> None:
-    """They may share what is damaged."""
+    """Other backups may share the damaged part."""
     choose(webhook=hook.url)
     happen("proof.failed", project, snapshot=SNAPSHOT, reason=REASON)
     tell()

@@ -1,4 +1,4 @@
-"""What does not arrive is tried again while that may help, and the reason is kept."""
+"""Failed deliveries are retried while that may help, and the reason is kept."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -33,7 +33,7 @@ class TestAgain:
         settings.NOTIFICATION_RETRY_MINUTES = [1, 30]
 
     def again(self, delivery: Delivery) -> Delivery:
-        """Let its time come, and try it."""
+        """Make the retry due, and run it."""
         Delivery.objects.update(retry_at=timezone.now(), lease_until=timezone.now())
         assert send_again(timezone.now() + timedelta(seconds=1)) == [delivery.pk]
         deliver(delivery.pk)
@@ -78,7 +78,7 @@ class TestAgain:
             (503, "600", 10),
             (429, "600", 10),
             (503, lambda now: format_datetime(now + timedelta(minutes=10), usegmt=True), 10),
-            # Never sooner than without it, nor later than the last of all tries would be.
+            # Retry-After never makes it sooner than the default, nor later than the last retry.
             (503, "1", 1),
             (503, "Sun, 06 Nov 1994 08:49:37 GMT", 1),
             (429, "999999999", 31),
@@ -108,14 +108,14 @@ class TestAgain:
         assert delivery.retry_at is not None
         wait = (delivery.retry_at - now) / timedelta(minutes=1)
         assert wait == pytest.approx(minutes, abs=0.2)
-        # It ends after as many tries.
+        # The retries end after this many.
         self.again(delivery)
         assert self.again(delivery).state == State.FAILED
 
     def test_one_that_ends_its_worker_each_time_is_given_up(
         self, project: Project, choose: Choose, hook: Receiver
     ) -> None:
-        """As while the portal's database takes nothing: it may have been sent each time."""
+        """It may have been sent each time, if the portal's database refused the result."""
         choose(webhook=hook.url)
         happen("snapshot.failed", project, reason=REASON)
         (delivery_id,) = plan_deliveries(timezone.now())

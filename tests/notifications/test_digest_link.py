@@ -1,4 +1,4 @@
-"""The link that turns the weekly digest off, for people and for mail programs."""
+"""The link that turns the weekly digest off, for readers and for mail programs."""
 
 import pytest
 from django.test import Client

@@ -1,4 +1,4 @@
-"""Requests to addresses that somebody typed: where they may go, and for how long."""
+"""Requests to addresses that users typed: their allowed targets and time limits."""
 
 import re
 import socket
@@ -100,7 +100,7 @@ def test_other_names_of_this_machine_are_not_asked_either(server: Receiver, name
 
 
 def test_a_name_is_looked_up_once(server: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name that is public when it is checked, and private when it is used, leads nowhere."""
+    """A name that resolves publicly when checked and privately when used leads nowhere."""
     asked = []
     real = socket.getaddrinfo
 

@@ -1,4 +1,4 @@
-"""The page of notifications: choosing, the secret shown once, a test, and what was sent."""
+"""The notifications page: choices, the secret shown once, a test, and past deliveries."""
 
 import re
 from datetime import timedelta
@@ -48,7 +48,7 @@ HOOK = "https://hooks.example.com/services/T0PSECRET"
 
 @pytest.fixture
 def browser(project: Project, owner: Account, settings: Any) -> Client:
-    """The owner's, on a portal that sends e-mail."""
+    """The owner's browser on a portal that sends e-mail."""
     settings.EMAIL_HOST = "mail.example.com"
     client = Client()
     client.force_login(owner)
@@ -173,7 +173,7 @@ def test_what_cannot_be(browser: Client, name: str, value: Any, words: str) -> N
 
 
 def test_a_password_from_before_is_not_shown(browser: Client, project: Project) -> None:
-    """Addresses like this one were saved once; what was in front of the host was never sent."""
+    """Old versions saved such addresses; the part before the host was never sent."""
     row = settings_of(project)
     row.sealed_heartbeat_url = seal("https://u:s3cret@hooks.example.com/x?y=1", HEARTBEAT_URL)
     row.save()

@@ -1,4 +1,4 @@
-"""An owner is reminded of a restored project that runs on, once in so many days."""
+"""Owners are reminded at intervals of a restored project that is still running."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ def now() -> datetime:
 
 
 def restored(project: Project, owner: Account, finished_at: datetime, **fields: Any) -> Project:
-    """A project that was made out of a backup."""
+    """A project restored from a backup."""
     snapshot = project.snapshots.first() or factories.make_snapshot(project)
     made = factories.make_project_row(owner=owner)
     values = {"state": "completed", "finished_at": finished_at, "project": made, **fields}
@@ -39,7 +39,7 @@ def sent_reminders(project: Project) -> list[AuditEvent]:
 
 
 def remind(monkeypatch: pytest.MonkeyPatch, at: datetime) -> int:
-    """Look at a moment; what is recorded then has its time."""
+    """Look for reminders at this moment, which recorded events then have."""
     monkeypatch.setattr(AuditEvent._meta.get_field("at"), "_get_default", lambda: at)
     return remind_of_running(at)
 

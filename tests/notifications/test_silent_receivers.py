@@ -1,4 +1,4 @@
-"""A receiver that does not answer keeps no other message waiting."""
+"""An unresponsive receiver delays no other message."""
 
 import socket
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ SILENT = str(circuit_breaker.SilentError())
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    """Too short for an answer of a busy machine: those that expect one are `patient`."""
+    """Use timeouts too short for a busy machine; tests that expect an answer are `patient`."""
     monkeypatch.setattr(webhook_request, "SECONDS", 0.2)
     monkeypatch.setattr(circuit_breaker, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(circuit_breaker, "KEY", f"test:{timezone.now()}")
@@ -62,7 +62,7 @@ def test_one_message_waits_for_it_and_the_others_are_sent_later(
 class TestOneThatWaits:
     @pytest.fixture
     def waiting(self, project: Project, choose: Choose, hook: Receiver) -> Delivery:
-        """A message that was not sent, since an earlier one waited in vain."""
+        """An unsent message, paused because an earlier one timed out."""
         choose(webhook=hook.url)
         hook.hang = 30
         fail(project, 2)
@@ -94,7 +94,7 @@ class TestOneThatWaits:
 class TestWithoutFurtherAttempts:
     @pytest.fixture
     def waiting(self, project: Project, choose: Choose, hook: Receiver, settings: Any) -> Delivery:
-        """A message that was not sent, since an earlier one waited in vain and has failed."""
+        """An unsent message, paused because an earlier one timed out and has failed."""
         settings.NOTIFICATION_RETRY_MINUTES = []
         choose(webhook=hook.url)
         hook.hang = 30
@@ -105,7 +105,7 @@ class TestWithoutFurtherAttempts:
         return waiting
 
     def again(self, waiting: Delivery) -> Delivery:
-        """Let the pause end."""
+        """End the pause."""
         for key in redis_client().scan_iter(f"{circuit_breaker.KEY}:*:turn"):
             redis_client().delete(key)
         Delivery.objects.update(retry_at=timezone.now(), lease_until=timezone.now())
@@ -128,7 +128,7 @@ class TestWithoutFurtherAttempts:
 def test_a_webhook_that_stays_silent_is_tried_less_and_less(
     project: Project, choose: Choose, hook: Receiver
 ) -> None:
-    """However many projects have one there, they keep few workers."""
+    """However many projects send there, they occupy few workers."""
     choose(webhook=hook.url)
     hook.hang = 30
     fail(project)
@@ -169,7 +169,7 @@ def test_those_of_another_project_are_sent_to_the_same_host_meanwhile(
 
 @pytest.fixture
 def silence() -> Iterator[socket.socket]:
-    """A mail server that takes connections, and says nothing."""
+    """A mail server that accepts connections, and says nothing."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening
 
@@ -234,7 +234,7 @@ def test_a_mail_server_that_says_nothing(
 def test_links_for_new_passwords_do_not_wait_for_it_in_turn(
     owner: Account, letters: Mailbox, settings: Any, silence: socket.socket
 ) -> None:
-    """They are sent by the worker that also does the minute's tick."""
+    """They are sent by the worker that also runs the minute's tick."""
     settings.EMAIL_PORT = silence.getsockname()[1]
     with pytest.raises(OSError, match="timed out"):
         send_link(owner.email)

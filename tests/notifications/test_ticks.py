@@ -1,4 +1,4 @@
-"""The tick and the workers, with processes and connections of their own."""
+"""The tick and the workers, in separate processes with their own connections."""
 
 import time
 from pathlib import Path
@@ -90,7 +90,7 @@ def test_a_project_that_is_removed_leaves_none(
     assert plan_deliveries(timezone.now())
     over = shut_down(project=project, actor=project.created_by, typed_name=project.name)
     assert over.removed_after
-    # Its database is nowhere, so that its removal is not complete; it is nobody's all the same.
+    # Its database never existed, so its removal stays incomplete; still no account can enter it.
     remove_if_over(project.pk, over.removed_after)
     project.refresh_from_db()
     assert project.state == "removed"

@@ -1,4 +1,4 @@
-"""The weekly digest: off by default, once a week, over the same way as every other e-mail."""
+"""The weekly digest: off by default, once a week, through the same path as other e-mail."""
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -32,7 +32,7 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
 
 def pass_time(*moments: datetime) -> list[Delivery]:
-    """Let a scan, a tick and the workers do their work at some moments."""
+    """Run a scan, a tick and the workers at these moments."""
     sent: list[Delivery] = []
     for moment in moments:
         for project_id in due_digests(moment):
@@ -43,7 +43,7 @@ def pass_time(*moments: datetime) -> list[Delivery]:
 
 
 def parts(letter: EmailMessage) -> tuple[str, str]:
-    """The plain text and the page of a letter."""
+    """Return the plain text and the HTML of an e-mail."""
     plain, page = letter.get_body(("plain",)), letter.get_body(("html",))
     assert plain
     assert page
@@ -104,10 +104,10 @@ class TestWhen:
         assert len(pass_time(DUE + 2 * DAY, DUE + 2 * DAY + MINUTE)) == 1
         digest.refresh_from_db()
         assert digest.next_digest_at == DUE + 7 * DAY
-        # A clock that ran ahead costs no digest, either.
+        # A clock that was ahead costs no digest, either.
         NotificationSettings.objects.update(next_digest_at=DUE + 365 * DAY)
         assert len(pass_time(DUE + 6 * DAY, DUE + 7 * DAY)) == 1
-        # And if it did not for weeks, there is one and not one per week.
+        # After weeks without a scan there is one digest, not one per week.
         assert len(pass_time(DUE + 30 * DAY, DUE + 30 * DAY + MINUTE)) == 1
 
     def test_no_week_twice_after_a_change_of_the_time_zone(
@@ -182,7 +182,7 @@ class TestWho:
     ) -> None:
         factories.make_membership(project, factories.make_account("omar@example.com"), "owner")
         factories.make_membership(project, factories.make_account("colin@example.com"))
-        # E-mail about single events is another choice.
+        # E-mail about single events is a separate choice.
         NotificationSettings.objects.update(by_email=False)
         pass_time(DUE)
         told = sorted(letter["To"] for letter in letters.messages)

@@ -1,4 +1,4 @@
-"""A project with an owner, whose moments are at hand."""
+"""A project with an owner, and shortcuts for its objectives and breaches."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ BEGIN = datetime(2026, 11, 23, 3, tzinfo=UTC)
 
 
 def at(hours: float) -> datetime:
-    """A moment, so many hours after the beginning."""
+    """Return the moment this many hours after the beginning."""
     return BEGIN + hours * HOUR
 
 
@@ -36,14 +36,14 @@ def project(owner: Account) -> Project:
 def make_objective(
     project: Project, target: int = 26, *, kind: str = Objective.Kind.POINT, began: float = 0
 ) -> Objective:
-    """An objective that is in force from then on."""
+    """Make an objective that is in force from this hour on."""
     return Objective.objects.create(
         project=project, kind=kind, target=target, began_at=at(began), checked_at=at(began)
     )
 
 
 def spells_of(project: Project) -> list[tuple[float, float | None, str]]:
-    """The breaches of a project: from which hour until which, and how they ended."""
+    """Return a project's breaches: from which hour until which, and how they ended."""
 
     def hours(moment: datetime | None) -> float | None:
         return None if moment is None else round((moment - BEGIN) / HOUR, 2)

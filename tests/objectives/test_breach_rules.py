@@ -1,4 +1,4 @@
-"""When an objective was not met, from backups and measured restores alone."""
+"""Breaches of objectives, determined from backups and measured restores alone."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -71,7 +71,7 @@ class TestLateBackups:
         assert spell == Spell(at(0), None, 42 * HOUR)
 
     def test_what_is_known_late_began_when_it_did(self) -> None:
-        """A backup that counted has failed its proof: the one before it is old since long."""
+        """A backup that counted fails its proof: the previous one has been too old for long."""
         (spell,) = late_backups(at(0), [], LIMIT, period(41, since=40, floor=-100))
         assert spell == Spell(at(26), None, 41 * HOUR)
 

@@ -1,4 +1,4 @@
-"""Breaches are found by rounds, written down once, and told of once."""
+"""Scans find breaches, and record and report each once."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,15 +25,15 @@ TIME = Objective.Kind.TIME
 
 
 def store(project: Project, hours: float, **fields: Any) -> Snapshot:
-    """A backup that was taken at an hour, and stored at once."""
-    # Each is of a day of its own, however close they are.
+    """Add a backup that was taken at an hour, and stored at once."""
+    # Each needs a different date, however close they are.
     day = at(24 * Snapshot.objects.filter(project=project).count()).date()
     values = {"finished_at": at(hours), "local_date": day, **fields}
     return factories.make_snapshot(project, taken_at=at(hours), **values)
 
 
 def told(project: Project) -> list[str]:
-    """What was recorded of its objectives, without changes by owners."""
+    """Return the recorded events of its objectives, except owners' changes."""
     events = AuditEvent.objects.filter(
         project_id=project.pk, action__in=("objective.missed", "objective.met")
     )

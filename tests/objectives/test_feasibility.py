@@ -1,4 +1,4 @@
-"""What cannot be met is told plainly."""
+"""Objectives that cannot be met are reported plainly."""
 
 from datetime import UTC, datetime, time, timedelta
 

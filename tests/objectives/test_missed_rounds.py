@@ -1,4 +1,4 @@
-"""Projects that were shut down or started again while no round looked at them."""
+"""Projects that were shut down or started again between two scans."""
 
 import pytest
 

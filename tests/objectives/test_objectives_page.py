@@ -1,4 +1,4 @@
-"""The page of recovery objectives: what is wanted, how it stands, when it was missed."""
+"""The page of recovery objectives: targets, current state, and past breaches."""
 
 import re
 from datetime import datetime, timedelta
@@ -47,7 +47,7 @@ def page(client: Client, owner: Account, project: Project) -> Client:
 
 
 def text_of(response: Any) -> str:
-    """What the page says, without markup."""
+    """Return the text of the page without markup."""
     main = re.sub(r"<[^>]+>", " ", response.text.split("<main")[1])
     return " ".join(unescape(main).replace("\N{NO-BREAK SPACE}", " ").split())
 
@@ -124,7 +124,7 @@ class TestImpossible:
         sent = fields_of(answer)
         assert page.post(URL, sent).status_code == 302
         assert objectives_of(project.pk)["max_loss_hours"] == 12
-        # What stays as it is is not asked about again.
+        # Unchanged values need no confirmation.
         assert page.post(URL, {**sent, "max_restore_minutes": "30"}).status_code == 302
 
     def test_who_agrees_to_one_has_not_agreed_to_another(

@@ -1,4 +1,4 @@
-"""From a backup that is missing to the owner's mailbox: once each, broken and met again."""
+"""A missing backup sends one e-mail when the objective is broken, and one when it is met."""
 
 from datetime import timedelta
 from typing import Any
@@ -41,7 +41,7 @@ def missed(owner: Account) -> Project:
 
 
 def minutes_pass(number: int) -> list[str]:
-    """Let rounds and ticks run; return the subjects of what they send."""
+    """Run scans and ticks; return the subjects of their e-mails."""
     sent: list[Any] = []
     for _ in range(number):
         check_objectives()

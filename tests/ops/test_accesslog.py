@@ -1,4 +1,4 @@
-"""What a running gunicorn writes down of requests, and what it does not."""
+"""What a running gunicorn logs about requests, and what it omits."""
 
 import http.client
 import json
@@ -33,7 +33,7 @@ def ask(url: str, path: str, **headers: str) -> None:
 
 
 def lines(log: Path, *, at_least: int) -> list[str]:
-    """The lines of requests, once there are so many."""
+    """Return the request lines once there are this many."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         found = [line for line in log.read_text().splitlines() if "gunicorn.access" in line]
@@ -67,7 +67,7 @@ class TestOfGunicorn:
         assert opened["time"].endswith("Z")
         assert secret not in log.read_text()
         assert any("/nowhere%0A2026" in line["message"] for line in found)
-        # Not only requests: a machine reads the whole log.
+        # Programs read the whole log, not only requests.
         assert all(json.loads(line) for line in log.read_text().splitlines())
 
     def test_nor_what_opens_something_at_the_api(self, tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ class TestOfGunicorn:
             ]
             for path in paths:
                 ask(url, path, token=TOKEN)
-            # What is no request at all is answered, and not written down.
+            # A malformed request is answered, and not logged.
             with socket.create_connection(urlsplit(url).netloc.split(":"), 10) as connection:
                 connection.sendall(f"GET /events?token={TOKEN} nonsense\r\n\r\n".encode())
                 connection.recv(1000)

@@ -1,4 +1,4 @@
-"""Each alert rule is made to fire, and kept still, by the tests beside the rules."""
+"""Tests next to the rules make each alert fire, and keep it silent."""
 
 import shutil
 import subprocess

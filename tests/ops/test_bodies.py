@@ -1,4 +1,4 @@
-"""Large bodies: refused before they are read, so that they fill nothing."""
+"""Large bodies are refused before they are read, so that they fill nothing."""
 
 import http.client
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.contract.server import running
 
 
 def said(client: Client, path: str, size: int) -> int:
-    """The answer to a form of which a client says that it is so large; none of it is sent."""
+    """Return the answer to a form that announces this size; none of it is sent."""
     response = client.generic(
         "POST", path, b"", "multipart/form-data; boundary=x", CONTENT_LENGTH=str(size)
     )
@@ -39,7 +39,7 @@ def test_only_who_is_signed_in_sends_a_file(client: Client) -> None:
     client.force_login(project.created_by)
     assert said(client, path, 300_000_000) == 413
     assert said(client, f"/projects/{project.slug}/members/", 2_000_000) == 413
-    # A file that is not larger than the page says is read; its device is asked for in vain.
+    # A file within the page's limit is read, though its device does not exist.
     content = b"variable,value\r\n" + b"a" * 3_000_000
     file = SimpleUploadedFile("data.csv", content)
     response = client.post(path, {"device": "ab" * 12, "file": file, "preview": "1"})
@@ -49,7 +49,7 @@ def test_only_who_is_signed_in_sends_a_file(client: Client) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_gunicorn_answers_before_anything_has_come(tmp_path: Path) -> None:
-    # Static files without a build.
+    # Serve static files without collecting them.
     environment = {**database_of_this_test(), "DEBUG": "1"}
     with running("backups_portal.asgi", environment, tmp_path / "web.log") as url:
         for headers, status, sentence in (

@@ -1,4 +1,4 @@
-"""What load balancers ask."""
+"""The endpoints for load balancers."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def test_health_needs_neither_sign_in_nor_database(client: Client) -> None:
 
 @pytest.fixture
 def signs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All is seen to work, and nothing for long."""
+    """All signs of life are fresh, and nothing is remembered for long."""
     settings.WORKERS_SILENT_AFTER = timedelta(minutes=2)
     monkeypatch.setattr(liveness, "KEY", f"test:{uuid4()}")
     monkeypatch.setattr(liveness, "STARTED", time.monotonic() - 3600)
@@ -50,7 +50,7 @@ def test_ready_when_all_works(client: Client) -> None:
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """So many minutes after the test began; everything but what is lost gives signs then."""
+    """Move this many minutes on; all processes except lost ones give signs then."""
     began = timezone.now()
 
     def wait(*lost: str, minutes: float = 6) -> None:
@@ -62,7 +62,7 @@ def later(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return wait
 
 
-# What else cannot be known while one of them is lost.
+# The answers that change while one of the processes is lost.
 LOST = {
     "worker": {"worker": "unavailable"},
     "system": {"system": "unavailable", "schedule": "unknown", "storage": "unknown"},
@@ -103,7 +103,7 @@ def test_the_storage_is_tried(
     assert client.get("/readyz").json()["storage"] == "ok"
     later()
     look_at_storage()
-    # Between the two nobody looked.
+    # No request checked in between.
     assert client.get("/readyz").json()["storage"] == "ok"
     for minutes in range(7, 14, 3):
         later(minutes=minutes)
@@ -182,14 +182,14 @@ def test_not_ready_without_redis(client: Client, settings: Settings) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     response = client.get("/readyz")
     assert response.status_code == 503
-    # Redis is lost, and with it what the others say: not they.
+    # Redis is lost, and with it the others' signs of life, which does not mean that they stopped.
     unknown = dict.fromkeys([*SIGNS, "storage"], "unknown")
     assert response.json() == {"database": "ok", "redis": "unavailable", **unknown}
 
 
 @pytest.fixture
 def full_redis() -> Iterator[None]:
-    """Redis reads, and takes nothing that needs memory."""
+    """Redis answers reads, and refuses writes for lack of memory."""
     client = redis_client()
     client.config_set("maxmemory", 1)
     yield

@@ -1,4 +1,4 @@
-"""The health checks of docker-compose.yml, run by a shell against what they check."""
+"""The health checks of docker-compose.yml, run by a shell against their services."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def test_all_that_stays_up_is_checked() -> None:
 
 @pytest.mark.parametrize("service", CHECKS)
 def test_a_check_is_one_line_of_a_shell_that_starts_no_python(service: str) -> None:
-    """Of a list of words podman-compose makes one that does nothing; quotes are lost on the way."""
+    """podman-compose turns a list of words into one that does nothing, and loses quotes."""
     kind, *commands = CHECKS[service]
     assert kind == "CMD-SHELL"
     (command,) = commands
@@ -43,7 +43,7 @@ def test_a_check_is_one_line_of_a_shell_that_starts_no_python(service: str) -> N
 
 
 def passes(command: str) -> bool:
-    """Whether a check finds nothing wrong, by the smallest shell that is here."""
+    """Return whether a check passes in the smallest installed shell."""
     shell = shutil.which("dash") or "sh"
     return subprocess.run([shell, "-c", command], capture_output=True, timeout=20).returncode == 0
 
@@ -60,7 +60,7 @@ def test_a_web_server_answers(service: str, application: str, tmp_path: Path) ->
     assert copied
     script = ROOT / copied[1]
     assert os.access(script, os.X_OK)
-    # Whatever host names the portal has.
+    # The check must pass whatever the portal's host names.
     environment = {**database_of_this_test(), "ALLOWED_HOSTS": "portal.example.com"}
     with running(application, environment, tmp_path / "server.log") as url:
         assert passes(f"{script} {url.rpartition(':')[2]}")
@@ -73,7 +73,7 @@ def dockerfile() -> str:
 
 @pytest.fixture
 def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that a process of this test touches."""
+    """The liveness file of a process in this test."""
     monkeypatch.setenv("LIVENESS_PATH", str(tmp_path / "alive"))
     return tmp_path / "alive"
 
@@ -96,7 +96,7 @@ def wait_until_it_passes(command: str) -> None:
 def living(
     request: pytest.FixtureRequest, file: Path, storage_url: str, tmp_path: Path
 ) -> Iterator[str]:
-    """A process of one of these services, and its health check."""
+    """Run a process of one of these services, with its health check."""
     service: str = request.param
     command = check_of(service, file)
     assert not passes(command)

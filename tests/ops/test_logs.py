@@ -1,4 +1,4 @@
-"""What a line of the log says of where it comes from."""
+"""The origin that each log line names."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from backups_portal.lib.logs import FieldsFormatter, LineFormatter, WhereFilter
 
 
 class Kept(logging.Handler):
-    """Keeps the last record, as a handler of the portal's gets it."""
+    """Keeps the last record as the portal's handlers receive it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         assert WhereFilter().filter(record)

@@ -1,4 +1,4 @@
-"""Rules, dashboard and manual name figures that exist, and miss none."""
+"""Rules, dashboard and manual name existing metrics only, and omit none."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def test_every_figure_that_is_watched_exists(file: str) -> None:
 
 
 def test_every_label_that_is_asked_for_exists(settings: Settings) -> None:
-    """A rule that asks for a label, or a value, that is never given would never fire."""
+    """A rule on a label or value that never occurs would never fire."""
     settings.SNAPSHOT_COPY_STORAGE = "file:///nowhere"
     given: dict[str, dict[str, set[str]]] = {}
     now = timezone.now()
@@ -48,7 +48,7 @@ def test_every_label_that_is_asked_for_exists(settings: Settings) -> None:
         for sample in family.samples:
             for label, value in sample.labels.items():
                 given.setdefault(sample.name, {}).setdefault(label, set()).add(value)
-    # `unless` compares two samples of one figure.
+    # `unless` compares two samples of one metric.
     both = [half for rule in _expressions() for half in rule.split("unless on (job, instance)")]
     # `up` without a prefix is Prometheus's own.
     asked = [rule for rule in both if "backups_portal" in rule and ("{" in rule or "by (" in rule)]

@@ -1,4 +1,4 @@
-"""Figures for Prometheus, and the rules that are made of them."""
+"""Metrics for Prometheus, and the alert rules on them."""
 
 import re
 from collections.abc import Callable
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
 
 
 def figures() -> dict[tuple[str, ...], float]:
-    """Every figure by its name and the values of its labels, which are told by the alphabet."""
+    """Return every metric by name and label values in alphabetical order of labels."""
     return {
         (sample.name.removeprefix("backups_portal_"), *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(exposition().decode())
@@ -78,7 +78,7 @@ def test_a_server_that_died_for_good_counts_until_it_is_closed_and_holds_nothing
     assert figures()["database_servers_down",] == 0
 
 
-# What has a value only where there is something.
+# These have a value only if there is something to measure.
 AGES = (
     *("newest_backup_age_seconds", "snapshot_duration_seconds", "restore_seconds"),
     "objective_missed_seconds",
@@ -129,7 +129,7 @@ def test_a_question_that_fails_leaves_out_its_own_figures_only(
 
 
 def in_a_savepoint(rows: Callable[..., Any]) -> Callable[..., Any]:
-    """The test's own transaction goes on after an error; a scrape has none."""
+    """Keep the test's transaction usable after an error; a scrape has none."""
 
     def ask(*arguments: Any, **named: Any) -> Any:
         with transaction.atomic():
@@ -139,9 +139,9 @@ def in_a_savepoint(rows: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def firing() -> set[str]:
-    """The alerts whose expression is true of some figure, however long it must be so.
+    """Return the alerts whose expression is true now, ignoring how long it must be.
 
-    What Prometheus itself knows of a portal that does not answer is promtool's to try.
+    promtool tests the rules about a portal that does not answer, which only Prometheus can see.
     """
     found = [
         (sample.name, sample.labels, sample.value)
@@ -162,7 +162,7 @@ def _is_true(expression: str, found: list[tuple[str, dict[str, str], float]]) ->
 
 
 def is_true(expression: str, name: str, labels: dict[str, str], value: float) -> bool:
-    """Whether a comparison of a figure with a number is true of a sample."""
+    """Return whether a comparison of a metric with a number is true for a sample."""
     rule = re.fullmatch(r"(\w+)(?:\{(.*)\})? (>|==) ([\d* ]+)", expression)
     assert rule, expression
     wanted = re.findall(r'(\w+)(=~?|!=)"([^"]*)"', rule[2] or "")
@@ -196,7 +196,7 @@ def test_how_old_the_backups_are() -> None:
     found = figures()
     assert found["newest_backup_age_seconds", "active", "no"] == pytest.approx(180_000, abs=60)
     assert found["newest_backup_age_seconds", "active", "yes"] == pytest.approx(288_000, abs=60)
-    # One is late; that of today has time until tomorrow.
+    # One is late; today's has time until tomorrow.
     assert found["projects_without_backup",] == 1
     assert found["projects", "active"] == 3
     assert newcomer.state == "active"

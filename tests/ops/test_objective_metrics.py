@@ -1,4 +1,4 @@
-"""Figures of recovery objectives."""
+"""Metrics of recovery objectives."""
 
 from datetime import timedelta
 from math import isnan

@@ -1,4 +1,4 @@
-"""What the alert rules say of running projects of which there is no backup, proof or copy."""
+"""Alerts about running projects without a backup, proof or copy."""
 
 from datetime import datetime, timedelta
 from math import isnan
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.server_version]
 
 
 class TestNone:
-    """What the rules say of a running project of which there is none of something."""
+    """Alerts about a running project that has none of something."""
 
     @pytest.fixture
     def now(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> datetime:
@@ -35,7 +35,7 @@ class TestNone:
         return project
 
     def backed_up(self, project: Project, **fields: Any) -> Snapshot:
-        """It has a backup of this morning, with a copy, and proven."""
+        """Give it a backup of this morning that is copied and proven."""
         moment = timezone.now() - timedelta(hours=5)
         proven = {"verdict": "passed", "proven_at": moment}
         snapshot = factories.make_snapshot(project, taken_at=moment, **{**proven, **fields})
@@ -68,7 +68,7 @@ class TestNone:
             (30, 10, None, set()),
             (51, 10, None, {"BackupMissing"}),
             (30, -1, None, {"BackupMissing"}),
-            # A failure of the last day would be told by another alert.
+            # Another alert reports failures of the last day.
             (30, 10, ("failed", 48), {"BackupMissing"}),
             (36, 23, ("queued", 0), set()),
             (36, 23, ("running", 1), set()),
@@ -122,7 +122,7 @@ class TestNone:
         snapshot = self.backed_up(self.project(400))
         SnapshotCopy.objects.all().delete()
         assert firing() == {"BackupNotCopied"}
-        # As of one whose end nobody wrote down.
+        # A backup whose end was never recorded.
         Snapshot.objects.filter(pk=snapshot.pk).update(finished_at=None)
         assert firing() == {"BackupNotCopied"}
 

@@ -1,4 +1,4 @@
-"""Pages say so when no worker lives, when the schedule is lost, and when the queue is gone."""
+"""Pages report when no worker is alive, when the schedule stops, and when the queue is gone."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -68,7 +68,7 @@ def test_a_lost_schedule_is_not_called_a_lost_worker(page: Client, lost: str) ->
 
 def test_a_process_touches_its_file(page: Client, settings: Settings, tmp_path: Path) -> None:
     settings.LIVENESS_PATH = str(tmp_path / "alive")
-    # Whether Redis is there or not: the process lives.
+    # The process is alive even without Redis.
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
     liveness.note_process(liveness.SYSTEM)
     assert (tmp_path / "alive").exists()

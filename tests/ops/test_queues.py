@@ -1,4 +1,4 @@
-"""The schedule goes on while every worker is busy with backups of hours."""
+"""The schedule continues while every worker is busy with backups of hours."""
 
 import time
 import uuid
@@ -22,7 +22,7 @@ BACKUPS, SYSTEM = "celery", settings.SYSTEM_QUEUE
 
 @pytest.fixture
 def queues() -> Iterator["Redis"]:
-    """The broker, without messages and signs of life of others."""
+    """The broker, without other tests' messages and signs of life."""
     app.control.purge()
     with Redis.from_url(settings.REDIS_URL, decode_responses=True) as broker:
         broker.delete(*(liveness._key(sign) for sign in (liveness.WORKER, liveness.SCHEDULE)))

@@ -1,4 +1,4 @@
-"""Trying the backup storages, and what a try leaves whose process was killed."""
+"""Probing the backup storages, and the leftovers of a probe whose process was killed."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -83,5 +83,5 @@ def test_a_second_storage_that_is_away_keeps_no_worker(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("task", [tasks.tidy_storage, tasks.tidy_copies])
 def test_no_storage_keeps_a_worker_for_hours(task: Task) -> None:
-    """What was deleted until then is gone, and the next round goes on."""
+    """A round that is ended keeps its deletions, and the next one continues."""
     assert task.time_limit

@@ -72,7 +72,7 @@ def test_says_who_what_when_and_from_where(client: Client, project: Project) -> 
         ("?since=2026-03-02", {"Settings changed"}),
         ("?until=2026-03-01", {"Backup failed"}),
         ("?since=2026-03-03", set()),
-        # What makes no sense is said, and lets everything through.
+        # An invalid filter is reported, and filters nothing.
         ("?since=yesterday", {"Backup failed", "Settings changed"}),
         ("?area=nonsense&page=99", {"Backup failed", "Settings changed"}),
     ],
@@ -105,7 +105,7 @@ def test_asks_as_often_for_one_as_for_many(
 ) -> None:
     for _ in range(events):
         happen(project, "snapshot.completed")
-    # A session that was not signed in by the page writes down where it is used, once.
+    # A session created without the sign-in page records its browser once.
     client.get("/account/")
     with django_assert_num_queries(QUERIES):
         read(client, project)

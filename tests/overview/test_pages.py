@@ -92,7 +92,7 @@ def test_owner_navigates_from_a_project(client: Client, owner: Account) -> None:
 
 
 class TestOverview:
-    """What an owner comes for, without another page in between."""
+    """The owner finds the essentials without opening another page."""
 
     def test_the_last_three_backups_can_be_restored(self, client: Client, owner: Account) -> None:
         project = factories.make_project_row(owner=owner)
@@ -219,7 +219,7 @@ def test_list_asks_as_often_for_one_as_for_many(
     for _ in range(projects):
         factories.make_snapshot(factories.make_project_row(owner=owner))
     client.force_login(owner)
-    # A session that was not signed in by the page writes down where it is used, once.
+    # A session created without the sign-in page records its browser once.
     client.get("/account/")
     with django_assert_num_queries(LIST_QUERIES):
         client.get("/")
@@ -236,7 +236,7 @@ def test_project_page_asks_as_often_with_many_snapshots(
     for day in range(snapshots):
         factories.make_snapshot(project, taken_at=timezone.now() - timedelta(days=day))
     client.force_login(owner)
-    # A session that was not signed in by the page writes down where it is used, once.
+    # A session created without the sign-in page records its browser once.
     client.get("/account/")
     with django_assert_num_queries(PROJECT_QUERIES):
         client.get(f"/projects/{project.slug}/")
@@ -283,7 +283,7 @@ def test_the_time_up_and_the_price_are_those_of_the_running_charge(
         starts_at=now - timedelta(days=40),
         ends_at=now - timedelta(days=39),
     )
-    # Shut down then, and started again.
+    # Shut down at this time, and started again.
     Charge.objects.create(
         **fields, unit_price="0.068", currency="USD", starts_at=now - timedelta(days=3)
     )

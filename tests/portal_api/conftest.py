@@ -1,4 +1,4 @@
-"""Programs that ask the portal's API."""
+"""Programs that use the portal's API."""
 
 import json
 import uuid
@@ -18,14 +18,14 @@ from tests.manifests import make_manifest, make_segment
 
 
 class Program:
-    """Asks with one token."""
+    """A client with one token."""
 
     def __init__(self, token: str) -> None:
         self.token = token
         self.client = Client()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> HttpResponse:
-        """One request; `body` as JSON."""
+        """Send a request with `body` as JSON."""
         return self.client.generic(
             method,
             f"/api/v1{path}",
@@ -35,14 +35,14 @@ class Program:
         )
 
     def get(self, path: str, **query: Any) -> Any:
-        """The body of a good answer."""
+        """Return the body of a successful answer."""
         separated = "&".join(f"{name}={value}" for name, value in query.items())
         response = self.ask("GET", f"{path}?{separated}")
         assert response.status_code == 200, response.content
         return response.json()
 
     def refused(self, status: int, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """The problem of a bad answer."""
+        """Return the problem of a refused request."""
         response = self.ask(method, path, body, **headers)
         assert response.status_code == status, response.content
         assert response["Content-Type"] == "application/problem+json"
@@ -64,13 +64,13 @@ def project(owner: Account, storage_url: str) -> Project:
 
 @pytest.fixture
 def program(owner: Account) -> Program:
-    """One that may do everything that its account may."""
+    """A program with all rights of the owner."""
     return Program(factories.make_token(owner))
 
 
 @pytest.fixture
 def snapshot(project: Project) -> Snapshot:
-    """A backup of an empty database, whose manifest is in storage."""
+    """A backup of an empty database, with its manifest in storage."""
     pk = uuid.uuid4()
     manifest = make_manifest(
         project.pk,

@@ -50,7 +50,7 @@ def test_a_script_fetches_it_as_it_is_printed(
     environment = {**database_of_this_test(), "SNAPSHOT_STORAGE": settings.SNAPSHOT_STORAGE}
     with running("backups_portal.asgi", environment, tmp_path / "web.log") as url:
         script = fence("portal-api.md", "evidence=https")
-        # Its quarter has not begun for a project that was made later than it ended.
+        # This project is younger than the documented quarter.
         script = script.replace("https://portal.example.com", url).replace(
             "?from=2026-10-01&to=2026-12-31", ""
         )

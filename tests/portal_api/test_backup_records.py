@@ -1,4 +1,4 @@
-"""Programs read the records of a device inside a backup, page after page."""
+"""Programs read the records of a device inside a backup page by page."""
 
 import json
 import os
@@ -164,7 +164,7 @@ def test_scripts_of_the_manual_print_every_record_and_add_a_check(
     with running("backups_portal.asgi", environment, tmp_path / "web.log") as url:
         script = (
             fence("portal-api.md", "records=")
-            # The oldest page, too: three of four.
+            # Include the oldest page: three of four.
             .replace("limit=1000", "limit=4")
             .replace("variable=temperature&since=2026-11-01", "since=2026-01-01")
         )

@@ -24,7 +24,7 @@ NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
 
 def backups(project: Project, count: int) -> list[Snapshot]:
-    """The newest first, a day apart."""
+    """Make backups a day apart, the newest first."""
     return [
         factories.make_snapshot(project, taken_at=NOW - timedelta(days=days))
         for days in range(count)
@@ -42,7 +42,7 @@ def test_projects_are_those_that_the_account_may_see(
     first, second = program.get("/projects")["items"]
     assert (first["slug"], first["role"]) == ("cold-chain", "owner")
     assert first["last_backup_at"] == "2026-03-20T12:00:00Z"
-    # A collaborator learns nothing of backups.
+    # A collaborator learns nothing about backups.
     assert (second["slug"], second["role"]) == ("shared", "collaborator")
     assert second["last_backup_at"] is None
     assert program.get("/projects/shared") == second
@@ -177,7 +177,7 @@ def test_a_shorter_period_is_agreed_with_first(project: Project, program: Progra
     assert program.get(SETTINGS)["retention_days"] == 7
     response = program.ask("PATCH", SETTINGS, {**body, "accept_deletion": True})
     assert response.json()["retention_days"] == 2
-    # What goes is the schedule's to remove, as ever.
+    # Removal is left to the schedule, as for changes on the page.
     assert Snapshot.objects.filter(state="completed").count() == 6
 
 

@@ -1,4 +1,4 @@
-"""Programs list, add and remove checks, and read what proofs have found."""
+"""Programs list, add and remove checks, and read proofs' findings."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What the API says of itself, to programs and to people."""
+"""The API's description, for programs and for readers."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_who_is_signed_in_reads_the_page_inside_the_portal(client: Client) -> No
 def test_a_command_of_the_page_is_taken_as_it_is_printed(
     snapshot: Snapshot, program: Program, method: str, path: str
 ) -> None:
-    """Only the words in capitals are to be replaced."""
+    """Only the words in capitals have to be replaced."""
     groups = groups_of(api, root="/api/v1")
     address = f"/api/v1/projects/{{slug}}/{path}"
     (found,) = (

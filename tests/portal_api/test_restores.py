@@ -1,4 +1,4 @@
-"""Restores that programs ask for, and what becomes of them."""
+"""Restores requested by programs, and their outcome."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def restores_of(snapshot: Snapshot) -> str:
 
 @pytest.mark.django_db
 class TestAsking:
-    """What is queued, and what is not."""
+    """Which requests are queued, and which are refused."""
 
     def test_a_restore_is_queued_with_its_price(self, snapshot: Snapshot, program: Program) -> None:
         response = program.ask("POST", restores_of(snapshot), ACCEPTED)
@@ -66,7 +66,7 @@ class TestAsking:
         key = {"Idempotency-Key": "drill-2026-03-20"}
         answers = [program.ask("POST", restores_of(snapshot), ACCEPTED, **key) for _ in range(3)]
         assert len({answer.json()["id"] for answer in answers}) == Restore.objects.count() == 1
-        # Also where the name was left to the portal.
+        # This also holds if the portal chooses the name.
         key = {"Idempotency-Key": str(uuid.uuid4())}
         body = {"accept_charges": True}
         answers = [program.ask("POST", restores_of(snapshot), body, **key) for _ in range(2)]
@@ -106,7 +106,7 @@ class TestAsking:
             ({"name": "COLD chain"}, "name"),
             ({"name": ["x"]}, "name"),
             ({"server": "other"}, "server"),
-            # What a script sends that found no terms in the quote.
+            # A script sends this if it found no terms in the quote.
             ({"accepted_terms": ""}, "accepted_terms"),
         ],
     )
@@ -194,7 +194,7 @@ def wait_for_the_end(restore: Restore) -> None:
 
 @pytest.fixture
 def real_project(celery_worker: ModuleProcess) -> Iterator[Project]:
-    """A project with a database of ten readings and a stored backup; all is dropped again."""
+    """A project with a database of ten readings and a stored backup, dropped afterwards."""
     owner = factories.make_account()
     project = live_project(owner, "Cold Chain")
     stored_backup(project)
@@ -245,5 +245,5 @@ def test_the_drill_asks_for_a_restore_as_it_is_printed(
     assert done.returncode == 0, done.stderr
     (restore,) = Restore.objects.all()
     assert json.loads(done.stdout)["state"] != Restore.State.FAILED
-    # Its worker is not left at work.
+    # End the worker's task before the databases are dropped.
     wait_for_the_end(restore)

@@ -1,4 +1,4 @@
-"""Whatever a program sends by the description of the API or against it, nothing breaks."""
+"""Requests that follow or violate the API's description never cause a server error."""
 
 import json
 from typing import Any
@@ -35,7 +35,7 @@ JSON = st.recursive(
 
 
 def bounded(most: int) -> Any:
-    """The same examples in every run."""
+    """Limit the examples, which are the same in every run."""
     return examples(
         max_examples=most,
         deadline=None,
@@ -48,7 +48,7 @@ def bounded(most: int) -> Any:
 @pytest.fixture
 def world(storage_url: str, settings: Settings) -> ApiWorld:
     settings.PORTAL_API_REQUESTS_PER_MINUTE = 0
-    # The right storage, which lacks the backups of this world.
+    # The right storage, which lacks this world's backups.
     open_storage(storage_url).put_new(MARKER, b"")
     return ApiWorld()
 
@@ -88,7 +88,7 @@ def _try(operation: Any, world: ApiWorld, mode: GenerationMode, most: int) -> No
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
         nonlocal sent
-        # Every other one, or most would end at an id that nothing has.
+        # Use real ids in every other request; otherwise most would end at an unknown id.
         if sent % 2 == 0 and case.path_parameters:
             case.path_parameters = {name: ids[name] for name in case.path_parameters}
         with in_this_transaction():
@@ -110,7 +110,7 @@ def test_no_body_query_or_header_breaks_it(world: ApiWorld, template: str) -> No
     bodies = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=60)
     client = Client()
 
-    # Other parameters are refused, whatever the body says.
+    # Unknown parameters are refused, whatever the body contains.
     def query_of(method: str) -> Any:
         names = sorted(known[method])
         return (

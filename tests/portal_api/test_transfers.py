@@ -1,4 +1,4 @@
-"""Transfers that programs ask for."""
+"""Transfers requested by programs."""
 
 import uuid
 from typing import Any
@@ -140,7 +140,7 @@ def test_verbs(
 def test_a_dry_run_cannot_be_paused(
     project: Project, target: Project, owner: Account, program: Program, state: str
 ) -> None:
-    """It would stay so: what can be continued is a move."""
+    """It would stay paused, because only moves can be continued."""
     transfer = factories.make_transfer(project, target, requested_by=owner, state=state)
     program.refused(409, "POST", f"/transfers/{transfer.pk}/pause")
     transfer.refresh_from_db()

@@ -1,4 +1,4 @@
-"""Who is let in with which token, and what every answer has in common."""
+"""Which tokens are admitted, and what all answers have in common."""
 
 from datetime import timedelta
 from typing import Any
@@ -104,7 +104,7 @@ def test_its_last_use_is_noted_once_a_minute(
     program.get("/projects")
     used_at = AccessToken.objects.get().last_used_at
     assert timezone.now() - used_at < timedelta(seconds=30)
-    # The token with its account, and a count of none.
+    # The token with its account, and an empty count.
     with django_assert_num_queries(2):
         program.get("/projects")
     assert AccessToken.objects.get().last_used_at == used_at

@@ -1,4 +1,4 @@
-"""A certificate for the servers that these tests listen with."""
+"""A certificate for the servers of these tests."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.lib.addresses.listener import Certificate, make_certificate
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """One that nobody trusts who is not told to."""
+    """A certificate that clients trust only if configured to."""
     return make_certificate(tmp_path_factory.mktemp("certificate"))

@@ -1,4 +1,4 @@
-"""A server that notes how it was spoken to, and ends the conversation there."""
+"""A server that records how a client connects, and then disconnects."""
 
 import datetime
 import socket
@@ -21,7 +21,7 @@ SECONDS = 5.0
 
 @dataclass
 class Listener:
-    """What clients said: `clear` before or without TLS, `secured` within it."""
+    """Clients' messages: `clear` before or without TLS, `secured` within it."""
 
     port: int = 0
     clear: list[bytes] = field(default_factory=list)
@@ -29,26 +29,26 @@ class Listener:
 
     @property
     def heard(self) -> tuple[bool, bool]:
-        """Whether anything was said in the clear, and whether anything was within TLS."""
+        """Return whether anything arrived in the clear, and whether anything within TLS."""
         return bool(self.clear), bool(self.secured)
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate for this machine, and that of who signed it."""
+    """A certificate for this machine, and its issuer's."""
 
     authority: Path
     server: Path
 
     def context(self) -> ssl.SSLContext:
-        """What a server with it needs."""
+        """Return a server's TLS context with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.server)
         return context
 
 
 def redis(talk: socket.socket, context: ssl.SSLContext, noted: Listener) -> None:
-    """TLS from the first byte, as Redis has it, or whatever is said instead."""
+    """Expect TLS from the first byte as Redis does, and record anything else."""
     if talk.recv(1, socket.MSG_PEEK) != b"\x16":
         noted.clear.append(talk.recv(1000))
         return
@@ -56,7 +56,7 @@ def redis(talk: socket.socket, context: ssl.SSLContext, noted: Listener) -> None
 
 
 def postgresql(talk: socket.socket, context: ssl.SSLContext, noted: Listener) -> None:
-    """TLS where the client asks for it, as PostgreSQL has it."""
+    """Start TLS on the client's request as PostgreSQL does."""
     first = talk.recv(1000)
     if first != SSL_REQUEST:
         noted.clear.append(first)
@@ -66,7 +66,7 @@ def postgresql(talk: socket.socket, context: ssl.SSLContext, noted: Listener) ->
 
 
 def postgresql_without(talk: socket.socket, context: ssl.SSLContext, noted: Listener) -> None:
-    """A server that has no TLS."""
+    """Refuse TLS."""
     first = talk.recv(1000)
     if first == SSL_REQUEST:
         talk.sendall(b"N")
@@ -76,7 +76,7 @@ def postgresql_without(talk: socket.socket, context: ssl.SSLContext, noted: List
 
 
 def smtp(talk: socket.socket, context: ssl.SSLContext, noted: Listener) -> None:
-    """A mail server that offers STARTTLS, and one that is TLS from the first byte."""
+    """Act as a mail server with STARTTLS, or with TLS from the first byte."""
     talk.settimeout(0.2)
     with suppress(TimeoutError):
         if talk.recv(1, socket.MSG_PEEK) == b"\x16":
@@ -110,7 +110,7 @@ def listening(
     protocol: Callable[[socket.socket, ssl.SSLContext, Listener], None],
     host: str = "127.0.0.1",
 ) -> Iterator[Listener]:
-    """A server on this machine while the context lasts."""
+    """Run a server on this machine for the context."""
     noted, context = Listener(), certificate.context()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as server:
@@ -134,7 +134,7 @@ def listening(
 
 
 def make_certificate(folder: Path) -> Certificate:
-    """A certificate of an authority of our own, which nobody trusts unless told to."""
+    """Make a certificate of our own authority, which clients trust only if configured to."""
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
     own = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

@@ -1,4 +1,4 @@
-"""The address of the mail server, and how it is spoken to then."""
+"""The mail server's URL, and the connection that it yields."""
 
 import smtplib
 import ssl
@@ -79,7 +79,7 @@ def test_a_mail_server_is_spoken_to_as_its_scheme_says(
             setattr(settings, name, value)
         message = EmailMessage("s", "b", "a@example.com", ["b@example.com"])
         if scheme != "smtp":
-            # Nobody trusts this certificate yet.
+            # The client does not trust this certificate yet.
             with pytest.raises(ssl.SSLCertVerificationError):
                 get_connection().send_messages([message])
             assert server.heard == (False, False)

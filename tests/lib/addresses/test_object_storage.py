@@ -1,4 +1,4 @@
-"""One address of a storage, and what obstore and botocore make of it."""
+"""A storage URL, and how obstore and botocore interpret it."""
 
 import logging
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_every_client_of_a_bucket_gets_what_the_address_says(
     assert (store.prefix, store.config["secret_access_key"]) == (path, secret)
     assert storage.lock is not None
     assert (storage.lock.bucket, storage.lock.prefix) == ("bucket", f"{path}/")
-    # What botocore's client is made with.
+    # The parameters of botocore's client.
     assert dict(storage.lock._settings.parameters)["secret_access_key"] == secret
     assert secret not in repr(storage.lock._settings) or len(secret) < 12
 
@@ -96,7 +96,7 @@ def test_the_place_does_not_say_what_opens_it() -> None:
 
 
 def test_errors_of_requests_show_no_password_of_a_proxy(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the sentence, nor the traceback that a log has of it."""
+    """The password is neither in the message nor in a logged traceback."""
     url = (
         f"s3://b/p?{REGION}&secret_access_key=x&endpoint=http://127.0.0.1:1&allow_http=true"
         f"&proxy_url=http://u:{SECRET}@127.0.0.1:1&max_retries=0&object_lock=governance"

@@ -1,4 +1,4 @@
-"""One address of PostgreSQL, and what each client makes of it."""
+"""A PostgreSQL URL, and how each client interprets it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,7 +29,7 @@ Parameters = dict[str, str]
 
 
 def of_django(url: str) -> Parameters:
-    """What Django hands to libpq."""
+    """Return what Django passes to libpq."""
     handler = ConnectionHandler({"default": postgresql.django_database(url)})
     found: dict[str, Any] = handler["default"].get_connection_params()
     if "connect_timeout" not in url:
@@ -39,13 +39,13 @@ def of_django(url: str) -> Parameters:
 
 
 def of_psycopg(url: str) -> Parameters:
-    """What psycopg hands to libpq of a server's address."""
+    """Return what psycopg passes to libpq for a server's URL."""
     found = conninfo_to_dict(postgresql.normalized(url))
     return {name: str(value) for name, value in found.items()}
 
 
 def of_projects(url: str) -> Parameters:
-    """What psycopg and ADBC hand to libpq of the address of a database on it."""
+    """Return what psycopg and ADBC pass to libpq for a database on the server."""
     name = conninfo_to_dict(postgresql.normalized(url)).get("dbname", "")
     found = conninfo_to_dict(database_url(postgresql.normalized(url), database=str(name)))
     return {name: str(value) for name, value in found.items() if value}
@@ -132,7 +132,7 @@ def test_every_client_gets_what_the_address_says(
     expected = TABLE[url]
     found = client(url)
     if client is of_projects and len(set(found.get("port", "").split(","))) == 1:
-        # One port for all hosts may be said once or for each.
+        # One port for all hosts may be given once or for each.
         assert found.pop("port", "").split(",")[0] == expected.get("port", "").split(",")[0]
         expected = {name: value for name, value in expected.items() if name != "port"}
     assert found == expected

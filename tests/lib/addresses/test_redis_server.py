@@ -1,4 +1,4 @@
-"""One address of Redis, and what each client makes of it."""
+"""A Redis URL, and how each client interprets it."""
 
 import shutil
 import ssl
@@ -32,23 +32,23 @@ NAMES = ("host", "port", "path", "db", "username", "password")
 
 
 def of_redis(address: RedisAddress) -> Found:
-    """What redis-py connects with."""
+    """Return redis-py's connection settings."""
     pool = Redis.from_url(address.url).connection_pool
     return {"connection_class": pool.connection_class, **pool.connection_kwargs}
 
 
 def of_limits(address: RedisAddress) -> Found:
-    """What the counter of tries connects with."""
+    """Return the rate limiter's connection settings."""
     pool: Any = RedisStorage(address.url).storage.connection_pool
     return {"connection_class": pool.connection_class, **pool.connection_kwargs}
 
 
 def of_celery(address: RedisAddress) -> Found:
-    """What kombu connects with, before it does."""
+    """Return kombu's connection settings without connecting."""
     channel_type = broker(address).transport.Channel
 
     class Channel(channel_type):  # type: ignore[misc, valid-type]
-        """One that says what it would connect with."""
+        """A channel that reports its connection settings."""
 
         def __init__(self, connection: Any) -> None:
             self.connection = connection
@@ -59,7 +59,7 @@ def of_celery(address: RedisAddress) -> Found:
 
 
 def broker(address: RedisAddress) -> Any:
-    """Celery's connection to its broker, as the settings make it."""
+    """Return Celery's broker connection as configured by the settings."""
     app = Celery(set_as_current=False)
     app.conf.broker_url = address.broker_url
     app.conf.broker_use_ssl = address.broker_ssl
@@ -130,7 +130,7 @@ def test_all_clients_are_told_the_same(
 
 
 def certificates(found: Found) -> tuple[Any, ...]:
-    """What a client does with the server's certificate."""
+    """Return how a client checks the server's certificate."""
     assert issubclass(found["connection_class"], SSLConnection)
     said = {name: value for name, value in found.items() if name.startswith("ssl_")}
     connection = SSLConnection(**said)
@@ -162,19 +162,19 @@ def test_every_client_does_the_same_with_a_certificate(
 
 
 def ask_redis(address: RedisAddress) -> None:
-    """Say something by redis-py."""
+    """Send a command through redis-py."""
     with suppress(RedisError), Redis.from_url(address.url) as client:
         client.ping()
 
 
 def ask_limits(address: RedisAddress) -> None:
-    """Say something by the counter of tries."""
+    """Send a command through the rate limiter."""
     with suppress(RedisError):
         RedisStorage(address.url).check()
 
 
 def ask_celery(address: RedisAddress) -> None:
-    """Say something by kombu."""
+    """Send a command through kombu."""
     with suppress(OperationalError, RedisError, OSError), broker(address) as connection:
         connection.transport.establish_connection()
 
@@ -244,7 +244,7 @@ def test_celery_shows_no_password_of_a_socket() -> None:
 
 @pytest.fixture
 def sockets() -> Iterator[str]:
-    """The path of a real Redis that listens on a socket only."""
+    """The path of a real Redis that listens on a Unix socket only."""
     # Not in tmp_path: a socket's path has at most 107 characters.
     folder = Path(tempfile.mkdtemp(dir="/tmp"))
     path = folder / "redis.sock"
