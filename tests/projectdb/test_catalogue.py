@@ -1,4 +1,4 @@
-"""Nothing of a project database is in or out of backups by accident."""
+"""Every part of a project database is deliberately in or out of backups."""
 
 from backups_portal.projectdb.catalogue import TABLES, VARIABLE_COLUMNS
 from tests.projectdatabases import Connection

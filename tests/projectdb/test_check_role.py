@@ -1,4 +1,4 @@
-"""The role of checks reads a few columns of one scratch database, and does nothing else."""
+"""The checks' role reads a few columns of one scratch database, and can do nothing else."""
 
 import secrets
 import time
@@ -123,7 +123,7 @@ def test_a_statement_that_takes_too_long_is_ended(filled: Target) -> None:
 
 
 def enter_alone(address: str, **options: str) -> psycopg.Connection:
-    """Connect once the role's last session, which may have been refused, has left the server."""
+    """Connect once the role's last session, which may have been refused, has ended."""
     deadline = time.monotonic() + 10
     while True:
         try:
@@ -153,7 +153,7 @@ def test_it_enters_no_other_database_and_its_own_once(filled: Target) -> None:
             [checks_role(filled.prefix)],
         ).fetchall()
     assert (database_name(filled.prefix),) in rows
-    # On the server of the tests nobody has closed what its superuser made.
+    # The tests' server keeps the superuser's databases open to every role.
     assert {name for (name,) in rows} <= {database_name(filled.prefix), "postgres"}
 
 
@@ -169,7 +169,7 @@ def test_it_is_gone_when_the_checks_have_ended(filled: Target) -> None:
     with pytest.raises(ZeroDivisionError):
         look()
     assert roles_of(filled.prefix) == before
-    # Nothing of it keeps the database from being closed and handed on.
+    # The role does not prevent the database from being closed and handed over.
     assert close_database(url, prefix=filled.prefix)
 
 

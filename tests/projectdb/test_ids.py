@@ -1,4 +1,4 @@
-"""Identifiers grow, whatever the clock and other threads do."""
+"""Identifiers grow regardless of the clock and other threads."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Rows of every shape arrive as they were, whether many are alike or one is like no other."""
+"""Rows of every shape arrive unchanged, whether many are alike or all differ."""
 
 import random
 from datetime import UTC, datetime, timedelta

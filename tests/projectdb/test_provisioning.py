@@ -1,4 +1,4 @@
-"""A project's role enters its own database and no other one."""
+"""A project's role can enter its own database and no other one."""
 
 import re
 import secrets
@@ -77,7 +77,7 @@ def test_its_password_lets_in_and_no_other_does(target: Target) -> None:
 
 
 def test_the_server_never_sees_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It writes statements into its log: those that fail, and all others if it is told to."""
+    """The server logs failed statements, and all others if so configured."""
     said: list[str] = []
     execute = psycopg.Connection.execute
 
@@ -168,7 +168,7 @@ def test_a_server_that_does_not_answer_is_a_clear_error() -> None:
 
 
 def test_two_that_make_the_template_at_once_both_succeed() -> None:
-    """As two workers do after an upgrade."""
+    """Two workers do this after an upgrade."""
     with psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as server:
         server.execute(f'DROP DATABASE IF EXISTS "{template_name(installation())}" WITH (FORCE)')
     failures: list[BaseException] = []
@@ -213,7 +213,7 @@ def test_the_address_for_another_role_keeps_nothing_of_the_first() -> None:
     "change", ["REVOKE CONNECT ON DATABASE {} FROM PUBLIC", "DROP DATABASE {}"]
 )
 def test_databases_that_others_close_or_drop_at_once_are_no_failure(change: str) -> None:
-    """The server says in words only what came in between, and has its own for every language."""
+    """The server describes the conflict only in words, which depend on its language."""
     name = sql.Identifier(f"open_{secrets.token_hex(4)}")
     with (
         psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as connection,
@@ -262,7 +262,7 @@ def second_portal() -> Iterator[tuple[str, str]]:
 
 
 def test_two_portals_share_a_server(second_portal: tuple[str, str], target: Target) -> None:
-    """Each with a role of its own, which may not use what the other's has made."""
+    """Each has its own role, which may not use the other's databases."""
     url, other = second_portal
     prefix = secrets.token_hex(4)
     create_database(

@@ -1,4 +1,4 @@
-"""A request's records are stored whole, in their order, and marked as a change."""
+"""A request's records are stored completely, in order, and marked as a change."""
 
 import threading
 from datetime import UTC, datetime, timedelta

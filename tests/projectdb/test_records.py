@@ -1,4 +1,4 @@
-"""Records are brought into the database's form, or refused with the reason."""
+"""Records are converted to the database's form, or refused with the reason."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,6 +1,6 @@
-"""What backups keep of resources is moved, downloaded, shown and listed as well, or said not to be.
+"""All backed-up resource data is also moved, downloaded, shown and listed, or declared not to be.
 
-Each of these has a list of its own, so that a new table or column would be missing there unseen.
+Each of these has a separate list, from which a new table or column could silently be missing.
 """
 
 from backups_portal.projectdb.catalogue import RESOURCE_TABLES
@@ -44,7 +44,7 @@ def test_every_kind_is_in_downloads_or_says_why_not() -> None:
 
 
 def test_every_kind_has_a_page() -> None:
-    # Devices have pages of their own, and tokens no file.
+    # Devices have their own pages, and tokens no file.
     assert set(LABELS) == set(RESOURCES) | {"tokens"}, (
         "Add it to LABELS of snapshots/reports/resource_lines.py"
     )

@@ -1,4 +1,4 @@
-"""Resources are written by the catalogue's columns; what clients cannot set stays as it is."""
+"""Resources are written by the catalogue's columns; columns that clients cannot set are kept."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""A project's own role cannot make a backup lie, nor put anything where no backup looks.
+"""A project's own role cannot falsify a backup, nor hide data from it.
 
-Its address is on a page for the project's owner: whatever PostgreSQL lets it do will be done.
+Its address is on a page for the project's owner, so clients will use every right that it has.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tests.projectdatabases import DEVICE, Connection, add_device, main_database
 
 pytestmark = pytest.mark.usefixtures("project_server")
 
-# What makes marks say less than happened, or the next backup take over what it should read.
+# These make marks report too little, or let the next backup reuse segments that it should read.
 TRACKING = [
     "INSERT INTO change_mark VALUES (1, 1)",
     "UPDATE change_mark SET rows = 0",
@@ -47,7 +47,7 @@ TRACKING = [
     "SET ROLE {maker}",
     "CREATE EVENT TRIGGER other ON ddl_command_end EXECUTE FUNCTION mark_truncated()",
 ]
-# What no backup holds, or what a reader of ours would find in place of what it looks for.
+# Places that no backup includes, or that would shadow what the portal's own code looks up.
 PLACES = [
     "CREATE SCHEMA other",
     "CREATE TABLE other (n integer)",
@@ -75,7 +75,7 @@ PLACES = [
     "COPY variable TO '/tmp/other'",
     "COPY variable FROM PROGRAM 'true'",
 ]
-# A database as the first version made it.
+# A database as the first version created it.
 OLDER = [
     (
         "GRANT INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO"
@@ -88,7 +88,7 @@ OLDER = [
         " STABLE RETURN floor(date_part('epoch', moment) / 86400)::integer"
     ),
 ]
-# What the API does, and the owner's own scripts.
+# Statements of the API, and of owners' scripts.
 ALLOWED = [
     "INSERT INTO variable (series_id, time, group_key) VALUES (1, '2026-01-01Z', 'g')",
     "UPDATE variable SET time = '2026-01-02Z'",
@@ -104,7 +104,7 @@ ALLOWED = [
 
 @pytest.fixture(scope="module", params=["new", "upgraded"])
 def entered(request: pytest.FixtureRequest) -> Iterator[tuple[Connection, dict[str, str]]]:
-    """The database entered by the project's own role, and the names that statements need."""
+    """A session of the project's own role, and the names that statements need."""
     with main_database() as target, open_database(target) as maker:
         add_device(maker)
         if request.param == "upgraded":
@@ -136,7 +136,7 @@ def test_what_the_role_does_is_marked(entered: tuple[Connection, dict[str, str]]
 
 
 def test_an_upgraded_database_is_read_whole_once() -> None:
-    """Under the older version's rounding, rows were marked in another day than they are in."""
+    """The older version's rounding could mark another day than the rows'."""
     with main_database() as target, open_database(target) as maker:
         for statement in OLDER:
             maker.execute(statement.encode())

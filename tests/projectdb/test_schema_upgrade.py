@@ -6,7 +6,7 @@ from backups_portal.projectdb.schema_upgrade import upgrade_database
 from backups_portal.projects.project_creation import installation
 from tests.projectdatabases import Connection
 
-# The columns of version 0.1.0. A new column is not written in here: a Step adds it.
+# The columns of version 0.1.0. Do not add new columns here: a Step adds them.
 RELEASED = {
     "instance": "singleton prefix schema_version marks_since",
     "profile": "singleton name logo_url banner_url settings created_at updated_at",
@@ -60,7 +60,7 @@ def columns_of(database: Connection) -> set[tuple[str, str]]:
 
 
 def make_old(database: Connection) -> None:
-    """Take away what version 0.1.0 did not have."""
+    """Remove everything that version 0.1.0 did not have."""
     for table, column in columns_of(database):
         if table not in RELEASED:
             statement = sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier(table))

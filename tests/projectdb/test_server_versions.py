@@ -1,4 +1,4 @@
-"""What may differ between versions of PostgreSQL is found, and CI runs it on the oldest."""
+"""Tests that depend on the version of PostgreSQL are marked, and CI runs them on the oldest."""
 
 import re
 from pathlib import Path

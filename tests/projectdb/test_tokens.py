@@ -1,4 +1,4 @@
-"""Tokens route themselves, are looked up by keyed hash, and are never stored as they are."""
+"""Tokens name their project, are looked up by keyed hash, and are never stored in plain text."""
 
 import uuid
 from datetime import UTC, datetime, timedelta

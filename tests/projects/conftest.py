@@ -1,4 +1,4 @@
-"""A project whose main database exists."""
+"""A project with a real main database."""
 
 from collections.abc import Iterator
 from typing import Any

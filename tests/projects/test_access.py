@@ -1,4 +1,4 @@
-"""The only gate: who may do what in a project."""
+"""The access module: which account may do what in a project."""
 
 import pytest
 from django.core.exceptions import PermissionDenied

@@ -29,7 +29,7 @@ FORM = {"name": "migration script", "permission": "read", "lifetime": "30"}
 
 @pytest.fixture
 def owner(live_project: Project) -> Client:
-    """A browser in which the project's owner is signed in."""
+    """A browser with the project's owner signed in."""
     client = Client()
     client.force_login(live_project.created_by)
     return client
@@ -40,7 +40,7 @@ def page(project: Project) -> str:
 
 
 def make(client: Client, project: Project, **changes: Any) -> str:
-    """Make a token through the form; returns its value."""
+    """Create a token through the form; return its value."""
     response = client.post(page(project), {**FORM, **changes})
     assert response.status_code == 200
     (value,) = set(TOKEN.findall(response.text))
@@ -57,7 +57,7 @@ def test_a_new_token_works_and_is_in_every_configuration(
 ) -> None:
     response = owner.post(page(live_project), FORM)
     value = TOKEN.search(response.text)[0]
-    assert response.text.count(value) == 4  # alone, and once for each client
+    assert response.text.count(value) == 4  # on its own, and once for each client
     assert "no-store" in response.headers["Cache-Control"]
     found = identity(live_project, value)
     assert (found.kind, found.permission) == ("profile", "read")
@@ -176,7 +176,7 @@ def test_a_browser_left_open_makes_no_token(owner: Client, live_project: Project
     answer = {"password": PASSWORD, "next": back}
     assert owner.post("/account/password-again/", answer)["Location"] == back
     shown = owner.get(back).text
-    # What was filled in is still there.
+    # The form keeps its values.
     assert 'value="A &amp; B"' in shown
     assert '<option value="read" selected>' in shown
     assert '<option value="90" selected>' in shown
@@ -194,7 +194,7 @@ def test_each_tab_leads_to_all_of_them(owner: Client, live_project: Project, cur
 
 
 class TestTheList:
-    """It comes behind the page, which does not wait for the project's database."""
+    """It loads after the page, which does not wait for the project's database."""
 
     def test_the_page_does_not_wait_for_it(self, owner: Client, live_project: Project) -> None:
         with mock.patch.object(api_views, "list_tokens", side_effect=AssertionError):

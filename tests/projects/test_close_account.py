@@ -1,4 +1,4 @@
-"""The operators' command that shuts somebody out, whatever they are signed in with."""
+"""The operators' command that closes an account and all its sessions and tokens."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def test_a_closed_account_is_shut_out_at_once_until_it_is_opened_again(client: C
     assert Membership.objects.filter(project=project, account=account).exists()
 
     run("ada@example.com", reopen=True)
-    # The browser that was left signed in does not come back with it.
+    # The old session stays ended.
     assert client.get("/").status_code == 302
     assert bearer_status(token) == 200
     assert signs_in(account) is True

@@ -1,4 +1,4 @@
-"""One run a local day, in every zone of the world, through every change of the clocks."""
+"""One run per local day, in every zone of the world, through every clock change."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
@@ -33,12 +33,12 @@ def utc(text: str) -> datetime:
 
 
 def dates_of(zone: str, first: date, last: date) -> list[date]:
-    """The local dates that exist, found by walking through the hours instead of by the schedule."""
+    """Return the existing local dates, found hour by hour without the schedule's code."""
     moment = datetime.combine(first, time(), UTC) - timedelta(days=1)
     seen = set()
     while moment.date() <= last + timedelta(days=1):
         seen.add(moment.astimezone(zone_of(zone)).date())
-        # None lasts for less.
+        # No date is shorter than an hour.
         moment += timedelta(hours=1)
     return sorted(day for day in seen if first <= day <= last)
 
@@ -54,11 +54,11 @@ def dates_of(zone: str, first: date, last: date) -> list[date]:
         # Fall back: 02:30 comes twice and runs at the first.
         ("Europe/Berlin", "02:30", "2026-10-24 12:00", "2026-10-25 00:30"),
         ("Europe/Berlin", "02:30", "2026-10-25 00:30", "2026-10-26 01:30"),
-        # Half an hour of daylight saving.
+        # Daylight saving of half an hour.
         ("Australia/Lord_Howe", "02:15", "2026-10-03 00:00", "2026-10-03 15:30"),
         # Midnight itself is skipped.
         ("Africa/Cairo", "00:00", "2026-04-23 12:00", "2026-04-23 22:00"),
-        # A whole day that never was: the run of 29 December is followed by that of the 31st.
+        # A whole day that never existed: the run of 29 December is followed by that of the 31st.
         ("Pacific/Apia", "03:00", "2011-12-29 13:00", "2011-12-30 13:00"),
     ],
 )
@@ -123,7 +123,7 @@ def test_now_lies_between_the_last_run_and_the_next(zone: str, at: time, moment:
 def backups_of(
     zone: str, at: time, start: datetime, changes: list[tuple[timedelta, time]]
 ) -> list[datetime]:
-    """When backups are taken if the time of day is changed to others, so long after each other."""
+    """Return the runs if the time of day is changed to others at these intervals."""
     now = next_run(start, at, zone)
     made, dates = [now], {last_run(now, at, zone).local_date}
     planned = next_run(now, at, zone)
@@ -155,7 +155,7 @@ def test_no_changes_of_the_time_leave_more_than_two_days_between_backups(
 ) -> None:
     made = backups_of(zone, at, start, changes)
     gaps = [later - earlier for earlier, later in pairwise(made)]
-    # Of which one may have 25 hours, or 26 in Antarctica.
+    # Two local days, of which one may have 25 hours, or 26 in Antarctica.
     assert max(gaps) <= timedelta(hours=50)
     assert min(gaps) > timedelta()
 
@@ -171,7 +171,7 @@ AWKWARD_TIMES = [
 
 @cache
 def changes(place: ZoneInfo) -> list[datetime]:
-    """The instants, to the second, at which a zone's clocks change from 2026 to 2035."""
+    """Return the instants, to the second, of a zone's clock changes from 2026 to 2035."""
     offsets = [day.astimezone(place).utcoffset() for day in DAYS]
     return [
         first_instant_of_another_offset(day, day + DAY, place)
@@ -192,7 +192,7 @@ def first_instant_of_another_offset(before: datetime, after: datetime, place: Zo
 
 
 def key_of(zone: str) -> tuple[object, ...]:
-    """The same for zones whose clocks are the same for ten years, to the second."""
+    """Return a key that zones with the same clocks for ten years share."""
     place = zone_of(zone)
     moments = changes(place)
     offsets = [moment.astimezone(place).utcoffset() for moment in (FIRST_DAY, *moments)]
@@ -200,14 +200,14 @@ def key_of(zone: str) -> tuple[object, ...]:
 
 
 def walk_through(change: datetime, place: ZoneInfo) -> list[tuple[datetime, datetime]]:
-    """The quarters of an hour around a change, as instants and on the wall."""
+    """Return the quarter hours around a change, as instants and as wall clock times."""
     start = (change - 2 * DAY).replace(minute=0, second=0)
     moments = [start + number * QUARTER for number in range(4 * 24 * 4)]
     return [(moment, moment.astimezone(place).replace(tzinfo=None, fold=0)) for moment in moments]
 
 
 def first_times(walk: list[tuple[datetime, datetime]], at: time) -> dict[date, datetime]:
-    """By the local dates of the walk that are whole: the first instant not before `at`."""
+    """Return, for the walk's complete local dates, the first instant not before `at`."""
     days = sorted({wall.date() for _, wall in walk})[1:-1]
     return {
         day: next(moment for moment, wall in walk if wall >= datetime.combine(day, at))
@@ -222,11 +222,11 @@ def test_one_run_a_day_not_later_than_its_minute_through_every_change_of_ten_yea
     for zone in one_of_each.values():
         place = zone_of(zone)
         for change in (FIRST_DAY, *changes(place)):
-            # Else walking by quarters would not meet it.
+            # Otherwise quarter-hour steps would miss it.
             assert change.second == 0
             assert change.minute % 15 == 0
             seen += 1
-            # By walking, and so without a word of the schedule's.
+            # The expectation comes from the walk, independently of the schedule.
             walk = walk_through(change, place)
             for at in AWKWARD_TIMES:
                 expected = first_times(walk, at)

@@ -66,7 +66,7 @@ def test_an_invitation_opens_nothing_until_it_is_accepted(
 def test_an_invitation_of_a_former_owner_lets_nobody_in(
     owner: Account, project: Project, guest: Account, lost: str
 ) -> None:
-    """Or whoever expects to be removed would invite another account of theirs before."""
+    """Otherwise an owner about to be removed could first invite a second account of theirs."""
     invite(acting(owner), project, guest.email, "owner")
     if lost == "removed":
         Membership.objects.filter(account=owner).delete()
@@ -106,7 +106,7 @@ def test_an_answer_that_is_sent_twice_is_told_so(
     assert f"You already {said} the invitation to Cold Chain." in page
     assert f"<title>{title} ·" in page
     assert Membership.objects.filter(account=guest).exists() == (first == "accept")
-    # It is nobody else's, and another one never was.
+    # Another project's member or an unknown one cannot be addressed.
     assert acting(owner).post(f"{url}/{again}/").status_code == 404
     assert client.post(f"{url}0/{again}/").status_code == 404
 
@@ -151,7 +151,7 @@ def test_nobody_answers_the_invitation_of_another(
 def test_an_invitation_does_not_tell_whether_there_is_an_account(
     owner: Account, project: Project, guest: Account
 ) -> None:
-    """The page, its list, the audit log and the statements sent are the same."""
+    """Page, list, audit log and the statements sent do not depend on it."""
     guest.name = "Gus Guest"
     guest.save()
     url, seen = f"/projects/{project.slug}/members/", []
@@ -161,7 +161,7 @@ def test_an_invitation_does_not_tell_whether_there_is_an_account(
         statements = [re.sub("'[^']*'|[0-9]+", "?", str(query["sql"])) for query in asked]
         event = AuditEvent.objects.filter(action="member.invited").latest("pk")
         assert (event.subject, event.details) == (email, {"role": "owner"})
-        # What differs from moment to moment, and from row to row, tells nothing.
+        # Ignore what differs from request to request, and from row to row.
         passing = r'value="[^"]{64}"|nonce="[^"]*"|invitations/[0-9]+|<time.*?</time>'
         page = re.sub(passing, "", answer.text.replace(email, "E"), flags=re.DOTALL)
         seen.append((answer.status_code, page, statements))
@@ -183,7 +183,7 @@ def test_an_address_that_gets_an_account_later_finds_its_invitation(
 
 @pytest.mark.parametrize(
     "email",
-    # In small letters the last one is twice as long.
+    # In lowercase the last one is twice as long.
     ["no address", "", "a" * 243 + "@example.com", "\u0130" * 130 + "@example.com"],
     ids=["no address", "nothing", "255 letters", "capitals with a dot"],
 )
@@ -273,7 +273,7 @@ def test_removing_an_owner_says_which_access_stays(
 def test_who_is_removed_comes_back_by_no_older_invitation(
     owner: Account, project: Project, guest: Account
 ) -> None:
-    """One of an address that they took since."""
+    """This includes an invitation to an address that the member took later."""
     member = factories.make_membership(project, guest)
     for email in ("new@example.com", "other@example.com"):
         invite(acting(owner), project, email)
@@ -286,7 +286,7 @@ def test_who_is_removed_comes_back_by_no_older_invitation(
 def test_who_was_removed_a_moment_ago_removes_and_withdraws_nothing(
     owner: Account, project: Project, guest: Account
 ) -> None:
-    # Past the gate already, as two owners are who remove each other at once.
+    # Both have passed the access check, like two owners who remove each other at once.
     third = factories.make_membership(project, factories.make_account("third@example.com"))
     invitation = Invitation.objects.create(
         project=project, email="new@example.com", role=third.role, invited_by=owner
@@ -363,7 +363,7 @@ def test_removing_asks_first(owner: Account, project: Project, guest: Account) -
     page = " ".join(acting(owner).get(f"/projects/{project.slug}/members/").text.split())
     assert page.count("Remove …</summary>") == 1
     assert f"{guest} will lose access to this project" in page
-    # The button that does it is behind the question.
+    # The button is inside the confirmation.
     question = page.index(f"{guest} will lose access")
     assert page.rindex("<details", 0, question) > page.rindex("</details>", 0, question)
     assert f">Remove {guest}</button>" in page[question : page.index("</details>", question)]

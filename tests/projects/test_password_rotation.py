@@ -1,4 +1,4 @@
-"""A database server gets a new password or address by the recipe of the manual."""
+"""The manual's recipe gives a database server a new password or address."""
 
 import os
 import re
@@ -27,7 +27,7 @@ from tests.faults.conftest import SETTINGS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = Path(settings.BASE_DIR)
-# What docker-compose would run in a container, run here.
+# Runs what docker-compose would run in a container.
 COMPOSE = """
 docker-compose() {
     case "$*" in
@@ -62,7 +62,7 @@ def recipe() -> str:
 
 
 def psql(superuser_url: str) -> str:
-    """The psql that belongs to the tests' PostgreSQL."""
+    """Return the command of the tests' own psql."""
     with psycopg.connect(superuser_url) as server:
         row = server.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'").fetchone()
     assert row
@@ -122,7 +122,7 @@ def test_what_lets_nobody_in_changes_nothing(cluster: Cluster, project: Project)
 def test_a_server_without_the_projects_databases_is_refused(
     cluster: Cluster, project: Project
 ) -> None:
-    """Such as a new, empty one, to which a name has been moved too early."""
+    """A new, empty server is reached if the host name is moved too early."""
     sentence = f"1 of 1 databases of “main” are not there.*{project.database}. Nothing was changed"
     for command in ("set", "add"):
         with pytest.raises(CommandError, match=sentence):

@@ -1,4 +1,4 @@
-"""New projects go where there is room; a server that is away is noticed, and named."""
+"""New projects go to servers with room; unreachable servers are noticed, and named."""
 
 import json
 import traceback
@@ -37,7 +37,7 @@ def server(name: str, *, url: str = NOWHERE, **fields: Any) -> DatabaseServer:
 
 
 def place(count: int, on: DatabaseServer | None = None) -> list[str]:
-    """Where so many projects go, one after the other."""
+    """Choose servers for this many projects one after another; return their names."""
     names = []
     for _ in range(count):
         chosen = on or choose_server()

@@ -62,7 +62,7 @@ OLD_TEMPLATE = "bp_template_0123456789"
 
 @pytest.fixture
 def server() -> Iterator[Connection]:
-    """The server as an older version left it: one group and one template for all portals."""
+    """The server as older versions left it: one group and one template for all portals."""
     with psycopg.connect(settings.PROJECT_DATABASE_URL, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {SHARED_GROUP} NOLOGIN".encode())
         connection.execute(f"CREATE DATABASE {OLD_TEMPLATE} TEMPLATE template0".encode())
@@ -74,7 +74,7 @@ def server() -> Iterator[Connection]:
 
 
 def share(database: Connection) -> None:
-    """Give the rights in a database, and its role, to the group of older versions."""
+    """Grant a database's rights, and its role, to the group of older versions."""
     own, shared = group_role(installation()), SHARED_GROUP
     role = sql.Identifier(database.info.dbname).as_string()
     grant_rights(database, shared)
@@ -104,7 +104,7 @@ def test_what_all_portals_shared_becomes_each_ones_own(
             assert done["added"] == {
                 live_project.slug: ["rights by a role of this installation's own"]
             }
-            # Whoever is in the database goes on with the same rights, and no others.
+            # Open sessions continue with the same rights, and no others.
             session.execute("INSERT INTO network (id, name) VALUES (%s, 'LoRa')", ["a" * 24])
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 session.execute("DELETE FROM change_mark")

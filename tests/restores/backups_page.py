@@ -17,7 +17,7 @@ PAGE_QUERIES = 6
 
 
 def owned_project(client: Client, owner: Account) -> Project:
-    """A project whose next run is far away; its owner is signed in."""
+    """Make a project whose next run is far away; sign its owner in."""
     client.force_login(owner)
     project = factories.make_project_row(owner=owner)
     plan(timezone.now() + 9 * DAY)
@@ -39,7 +39,7 @@ def refresh(client: Client, project: Project, query: str = "") -> str:
 
 
 def line(page: str, snapshot: Snapshot) -> str:
-    """The text of a snapshot's line in the list."""
+    """Return the text of a snapshot's line in the list."""
     (found,) = re.findall(rf'<tr id="backup-{snapshot.pk}"[^>]*>(.*?)</tr>', page, re.DOTALL)
     return found
 

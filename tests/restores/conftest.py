@@ -1,4 +1,4 @@
-"""A real project with a stored snapshot, and nothing left behind."""
+"""A real project with a stored snapshot, removed without a trace."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, time
@@ -39,7 +39,7 @@ def project(owner: Account, storage_url: str, project_server: str) -> Iterator[P
 
 @pytest.fixture
 def snapshot(project: Project) -> Snapshot:
-    """What the schedule took of the project."""
+    """A snapshot that the schedule took of the project."""
     (snapshot_id,) = queue_due(DUE)
     take(snapshot_id)
     snapshot = Snapshot.objects.get(pk=snapshot_id)

@@ -1,4 +1,4 @@
-"""The Backups page refreshes while something is awaited, and shows many backups page by page."""
+"""The Backups page refreshes while something is pending, and paginates many backups."""
 
 import re
 from datetime import timedelta
@@ -38,7 +38,7 @@ def project(client: Client, owner: Account) -> Project:
 
 
 class TestRefresh:
-    """The list reads itself again: often while something is under way, slowly otherwise."""
+    """The list reloads itself: often while work is under way, otherwise slowly."""
 
     def test_page_and_refresh_are_the_same(self, client: Client, project: Project) -> None:
         factories.make_snapshot(project, state="running", rows_done=5, rows_total=20)
@@ -109,7 +109,7 @@ class TestRefresh:
 
 
 class TestPages:
-    """A long list comes in pages."""
+    """A long list is paginated."""
 
     @pytest.fixture(autouse=True)
     def _snapshots(self, project: Project) -> None:
@@ -141,10 +141,10 @@ class TestPages:
 
 
 class TestManyBackups:
-    """Sensible at any number of them."""
+    """The page works for any number of backups."""
 
     def fill(self, project: Project, number: int) -> list[Snapshot]:
-        """The newest of today; each a day older than the one before."""
+        """Fill the list with daily backups, the newest from today."""
         now = timezone.now()
         rows = [
             Snapshot(
@@ -174,7 +174,7 @@ class TestManyBackups:
     ) -> None:
         rows = self.fill(project, number)
         client.get("/account/")
-        # A list of nothing is counted and not read.
+        # An empty list is counted and not read.
         with django_assert_num_queries(PAGE_QUERIES if number else PAGE_QUERIES - 1):
             page = read(client, project)
         assert page.count('<tr id="backup-') == min(number, 14)
@@ -194,7 +194,7 @@ class TestManyBackups:
         assert f'<tr id="backup-{row.pk}" class="is-sought">' in page
         assert f"Page {days // 14 + 1} of 27" in words(page)
         assert f'value="{row.local_date}"' in page
-        # Its own refresh stays with the day, and turning the page leaves it.
+        # Its refresh keeps the chosen day, and another page drops it.
         assert f'hx-get="/projects/{project.slug}/backups/?day={row.local_date}"' in page
         assert "is-sought" not in read(client, project, f"?day={row.local_date}&page=9")
 

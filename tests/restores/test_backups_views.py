@@ -1,4 +1,4 @@
-"""The Backups page: to be read, whatever is in it, and nothing else."""
+"""The Backups page is readable whatever it contains, and shows nothing else."""
 
 import re
 from datetime import UTC, date, datetime
@@ -105,7 +105,7 @@ def test_a_backup_has_one_name_whoever_looks(client: Client, project: Project) -
     )
     client.cookies["zone"] = "America/Los_Angeles"
     text = words(line(read(client, project), snapshot))
-    # Its name is its day in Berlin; the moment is on the clocks of who looks.
+    # Its name is its day in Berlin; the time is on the visitor's clock.
     assert text.startswith("22 Nov 2024, 18:00 PST")
     assert "· backup of 23 Nov 2024" in text
     client.cookies["zone"] = "Europe/Berlin"
@@ -117,7 +117,7 @@ def test_a_backup_has_one_name_whoever_looks(client: Client, project: Project) -
 
 
 class TestKeep:
-    """Keeping from the list leads back to the list."""
+    """Keeping a backup from the list leads back to the list."""
 
     def keep(self, client: Client, snapshot: Snapshot, **form: str) -> str:
         url = f"/projects/{snapshot.project.slug}/backups/{snapshot.pk}/"
@@ -182,7 +182,7 @@ def test_a_backup_that_failed_its_proof_is_loudly_marked(client: Client, project
         verdict="failed",
         proven_at=timezone.now(),
         verdict_reason="42 rows differ.",
-        # Of an earlier proof, which passed.
+        # From an earlier proof, which passed.
         restore_seconds=8.0,
     )
     page = read(client, project)
@@ -251,7 +251,7 @@ def test_page_asks_as_often_for_one_as_for_many(
         snapshot = factories.make_snapshot(project, taken_at=timezone.now() - days * DAY)
         Hold.objects.create(snapshot=snapshot, account=owner)
         factories.make_restore(snapshot, requested_by=owner)
-    # A session that was not signed in by the page writes down where it is used, once.
+    # A session created without the sign-in page records its browser once.
     client.get("/account/")
     with django_assert_num_queries(PAGE_QUERIES):
         read(client, project)

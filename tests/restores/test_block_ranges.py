@@ -1,4 +1,4 @@
-"""Block-range indexes of a loaded database: of one range at first, of several later."""
+"""Block-range indexes of a loaded database: one range at first, several later."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ WAITING = """SELECT pid FROM pg_stat_activity
 
 
 def block_range_indexes(target: Target) -> dict[str, str]:
-    """The operator classes of block-range indexes by name; those that cannot be used end in “!”."""
+    """Return block-range indexes' operator classes by name; unusable ones end in “!”."""
     with open_database(target) as connection:
         rows = connection.execute(
             """SELECT relname, opcname || CASE WHEN indisvalid THEN '' ELSE '!' END
@@ -46,7 +46,7 @@ def block_range_indexes(target: Target) -> dict[str, str]:
 
 
 def taken_off(target: Target) -> list[tuple[object, ...]]:
-    """Indexes and triggers of the variables, as whoever compares two schemas sees them."""
+    """Return the variables' indexes and triggers as a comparison of schemas sees them."""
     with open_database(target) as connection:
         return connection.execute(
             """SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'variable'
@@ -79,7 +79,7 @@ def restored(backups: Backups) -> Iterator[Target]:
 
 @pytest.fixture
 def reading(restored: Target) -> Iterator[Connection]:
-    """A session that reads, as a snapshot does, since before the rebuild."""
+    """A session that has been reading since before the rebuild, as a snapshot does."""
     with psycopg.connect(restored.dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("SELECT count(*) FROM variable")
@@ -88,7 +88,7 @@ def reading(restored: Target) -> Iterator[Connection]:
 
 @pytest.fixture
 def looking(restored: Target) -> Iterator[Connection]:
-    """A session that will read what was there before the rebuild: it holds no lock yet."""
+    """A transaction from before the rebuild that will read later: it holds no lock yet."""
     with psycopg.connect(restored.dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("SELECT count(*) FROM device")
@@ -155,7 +155,7 @@ def test_whoever_begins_to_read_meanwhile_keeps_it_waiting_too(
 
 
 def test_those_who_come_and_go_keep_nothing_waiting(restored: Target, reading: Connection) -> None:
-    """One reader after another, so that there always is one."""
+    """Readers overlap, so that there is always one."""
     with psycopg.connect(restored.dsn) as other, ThreadPoolExecutor(1) as pool:
         rebuilt = pool.submit(rebuild, restored)
         while not rebuilt.done():
@@ -168,7 +168,7 @@ def test_those_who_come_and_go_keep_nothing_waiting(restored: Target, reading: C
 
 
 def wait_for_rebuild(connection: Connection) -> int:
-    """Wait until a rebuild waits for a reader itself; returns its process."""
+    """Wait until a rebuild waits for a reader; return its process id."""
     while not (found := connection.execute(WAITING).fetchone()):
         connection.execute("SELECT pg_sleep(0.01)")
     return int(str(found[0]))

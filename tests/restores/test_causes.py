@@ -1,4 +1,4 @@
-"""Whatever a restore or a proof fails for has its cause beside the reason."""
+"""Every failure of a restore or a proof is logged with its cause."""
 
 from collections.abc import Callable
 from contextlib import suppress

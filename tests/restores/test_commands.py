@@ -1,4 +1,4 @@
-"""What operators run by hand to prove a snapshot, and what a restore prints under way."""
+"""The operators' commands that prove a snapshot, and the progress that a restore prints."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""A loaded database is completed and compared with few connections."""
+"""A loaded database is completed and compared over few connections."""
 
 import uuid
 from typing import Any
@@ -30,7 +30,7 @@ from tests.softlimit import soft_limit
 
 pytestmark = pytest.mark.usefixtures("project_server")
 
-# What holds the moment, what builds, and what reads.
+# One holds the instant, one builds, and one reads.
 CONNECTIONS = 3
 
 
@@ -62,7 +62,7 @@ def test_a_thread_builds_all_its_indexes_in_one_session(
 def test_a_time_limit_ends_the_comparison_within_a_piece(
     storage_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All tables but the variables are one piece."""
+    """All tables except the variables are one piece."""
     read = []
     with main_database() as source, main_database() as target:
         with open_database(source) as connection:

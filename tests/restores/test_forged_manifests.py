@@ -1,7 +1,7 @@
-"""Another manifest under a snapshot's name, in storage that lies open: nobody takes it for that.
+"""A forged manifest under a snapshot's name in writable storage is always detected.
 
-The table is every forgery by everything that reads manifests, with the digest that is recorded at
-publication and without it, as older snapshots are.
+The table combines every forgery with everything that reads manifests, with the digest that is
+recorded at publication and without it, which older snapshots lack.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ def yesterdays_renamed(today: dict[str, Any], yesterday: dict[str, Any]) -> dict
 
 
 def yesterdays_in_todays_dress(today: dict[str, Any], yesterday: dict[str, Any]) -> dict[str, Any]:
-    """Of today's only the rows are missing."""
+    """Take only the rows of variables from yesterday's manifest, everything else from today's."""
     of_variables = [item for item in yesterday["segments"] if item["table"] == "variable"]
     others = [item for item in today["segments"] if item["table"] != "variable"]
     return {**today, "segments": [*others, *of_variables]}
@@ -98,7 +98,7 @@ def moments(today: dict[str, Any], yesterday: dict[str, Any]) -> dict[str, Any]:
     return {**today, "taken_at": moment.isoformat()}
 
 
-# By what the sentence says.
+# Each forgery with part of its error message.
 FORGERIES: dict[Forgery, str] = {
     yesterdays: "it belongs to the backup that was taken on",
     yesterdays_renamed: "rows",
@@ -122,7 +122,7 @@ class Scene:
     second: Storage
 
     def forge(self, forgery: Forgery, *, is_recorded: bool, storage: Storage | None = None) -> None:
-        """Put a forgery in the place of today's manifest, in a storage as it was otherwise."""
+        """Put a forgery in place of today's manifest, in an otherwise unchanged storage."""
         for snapshot in (self.yesterday, self.today):
             sha256 = load_manifest(self.second, snapshot).sha256 if is_recorded else ""
             Snapshot.objects.filter(pk=snapshot.pk).update(
@@ -162,7 +162,7 @@ def scene(project: Project, settings: Any, tmp_path: Path) -> Scene:
 
 
 def said(work: Callable[[], Any]) -> str:
-    """What a reader says of a manifest; "" where it takes it."""
+    """Return a reader's error about a manifest; "" if it accepts it."""
     try:
         work()
     except (EngineError, DownloadRefusedError, RestoreRefusedError) as error:
@@ -232,7 +232,7 @@ def sweep_of(snapshot: Snapshot) -> str:
     return reason
 
 
-# Of readers that go on without it, and say so in the log.
+# Some readers continue without it, and say so in the log.
 EVERYTHING = " ".join(FORGERIES.values())
 
 
@@ -274,7 +274,7 @@ def test_every_reader_refuses_every_forgery_and_says_what_it_is(scene: Scene) ->
     assert [name for name in QUIET if READERS[name](scene.today)] == []
 
 
-# What says nothing when all is well.
+# These report nothing when all is well.
 QUIET = [name for name in READERS if name not in ("proof", "restore", "request")]
 
 
@@ -337,7 +337,7 @@ def test_what_holds_gets_its_digest_recorded(scene: Scene) -> None:
 
 
 def test_a_forgery_comes_not_back_with_the_catalogue(scene: Scene) -> None:
-    """Nothing is known but the manifests: each is held against its own name and contents."""
+    """Only the manifests are known, so each is compared with its own name and contents."""
     owner = scene.project.created_by
     for forgery in FORGERIES:
         scene.forge(forgery, is_recorded=True)

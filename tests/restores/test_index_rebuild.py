@@ -1,4 +1,4 @@
-"""A restored project gets the indexes of a project that lives, behind its publication."""
+"""A restored project gets a running project's indexes after its publication."""
 
 from datetime import timedelta
 

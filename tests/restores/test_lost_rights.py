@@ -132,7 +132,7 @@ def test_a_kept_database_is_not_given_to_a_former_owner(
     colleague: Account,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A warm restore is stopped as a cold one is, and what it took over is dropped."""
+    """A warm restore stops like a cold one, and the database that it took over is dropped."""
     before = databases()
     switch_warm_restore(project, on=True)
     proof = queue_proof(snapshot.pk)
@@ -153,7 +153,7 @@ def test_a_removal_that_races_the_publication_comes_first(
     colleague: Account,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is not committed when the restore asks: the restore has to wait for what comes of it."""
+    """The removal is uncommitted when the restore checks, so the restore has to wait for it."""
     restore, under_way, finish = ask(snapshot, owner), threading.Event(), threading.Event()
 
     def remove_slowly() -> None:
@@ -232,7 +232,7 @@ def test_a_try_needs_a_name_that_is_free_for_who_presses(
     other = factories.make_project_row(owner=colleague, name="Recovered")
     with pytest.raises(RestoreRefusedError, match="already have a project"):
         retry_restore(restore=restore, actor=colleague)
-    # Nothing is behind it that could be dropped.
+    # It has no database that could be dropped.
     other.delete()
     restore.refresh_from_db()
     assert (restore.requested_by, restore.state) == (owner, Restore.State.FAILED)
@@ -244,7 +244,7 @@ def test_a_try_needs_a_name_that_is_free_for_who_presses(
 def test_a_proof_is_nobodys(
     project: Project, snapshot: Snapshot, owner: Account, colleague: Account, lose: Lose, state: str
 ) -> None:
-    """The schedule asks for it, so that no person can lose the right to it."""
+    """The schedule requests it, so no person can lose the right to it."""
     before = databases()
     proof = queue_proof(snapshot.pk)
     assert proof is not None

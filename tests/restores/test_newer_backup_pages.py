@@ -1,4 +1,4 @@
-"""Pages of a backup that a newer version made offer nothing that would be refused."""
+"""Pages of a backup made by a newer version offer nothing that would be refused."""
 
 import pytest
 from django.test import Client
@@ -13,7 +13,7 @@ from tests.restores.backups_page import DAY, line, owned_project, read, words
 pytestmark = pytest.mark.django_db
 NEWER = 99
 WHY = "This backup was made by a newer version of Backups Portal"
-# What each opens; all of these read the backup.
+# Everything on these pages reads the backup.
 REFUSED = ("restore", "compare", "download", "devices", "resources", "left-out")
 
 

@@ -1,4 +1,4 @@
-"""A backup that a newer version made: whatever reads it says so, and nothing calls it damaged."""
+"""Readers say that a newer version made a backup, and none calls it damaged."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ from tests.restores.test_forged_manifests import scene as scene
 from tests.restores.test_restore_run import run
 
 SENTENCE = "This backup was made by a newer version of Backups Portal"
-# These have tests of their own below.
+# These have separate tests below.
 WRITERS = {"proof", "restore", "sweep"}
 Document = dict[str, Any]
 
@@ -77,7 +77,7 @@ NEWER: list[Callable[[Document], None]] = [
 
 
 def publish(scene: Scene, change: Callable[[Document], None], *, is_recorded: bool = True) -> None:
-    """Put into both storages what a newer portal would have made of today's backup."""
+    """Put today's backup into both storages in a newer portal's format."""
     document = json.loads(scene.kept)
     change(document)
     content = json.dumps(document).encode()
@@ -93,7 +93,7 @@ def test_whatever_a_newer_version_changed_is_refused_as_newer(scene: Scene) -> N
         publish(scene, change, is_recorded=is_recorded)
         with pytest.raises(UnsupportedFormatError, match=SENTENCE):
             load_manifest(scene.first, scene.today)
-    # But not a forgery: its digest is another one.
+    # With another digest it would be a forgery.
     Snapshot.objects.filter(pk=scene.today.pk).update(manifest_sha256="0" * 64)
     scene.today.refresh_from_db()
     with pytest.raises(DamagedSnapshotError, match="was changed in storage"):
@@ -105,7 +105,7 @@ def test_every_reader_says_so_and_pages_advise_to_update(scene: Scene) -> None:
     publish(scene, a_table)
     told = {name: reader(scene.today) for name, reader in READERS.items() if name not in WRITERS}
     assert {n: text for n, text in told.items() if SENTENCE not in text} == {
-        # They go on without it, and count it as one that could not be read.
+        # They continue without it, and count it as unreadable.
         "find devices": EVERYTHING,
         "base": EVERYTHING,
     }

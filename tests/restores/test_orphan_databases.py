@@ -1,4 +1,4 @@
-"""A database that nobody wrote down goes; one that anybody may need stays."""
+"""A database without a row is dropped; one that may still be needed stays."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=3)
 
 @pytest.fixture
 def server(transactional_db: None, project_server: str) -> Iterator[DatabaseServer]:
-    """Whatever a test leaves on it is dropped."""
+    """A server whose leftover databases are dropped."""
     server = register_server("main", settings.PROJECT_DATABASE_URL)
     before = databases()
     yield server
@@ -42,7 +42,7 @@ def server(transactional_db: None, project_server: str) -> Iterator[DatabaseServ
 
 
 def age(prefix: str, *, made_by: str | None = None) -> None:
-    """Let it look as if it was begun days ago."""
+    """Make it look days old."""
     text = f"being made by {made_by or installation()} since {LONG_AGO.isoformat()}"
     with psycopg.connect(settings.PROJECT_DATABASE_URL) as connection:
         connection.execute(
@@ -78,7 +78,7 @@ def test_what_no_row_names_goes_when_it_is_old(
 def test_its_line_is_written_once_though_the_worker_was_killed(
     server: DatabaseServer, monkeypatch: pytest.MonkeyPatch, *, is_gone: bool
 ) -> None:
-    """Before the database goes, or behind it."""
+    """The worker is killed before or after the database is dropped."""
     prefix = made(server)
     age(prefix)
 
@@ -97,7 +97,7 @@ def test_its_line_is_written_once_though_the_worker_was_killed(
 
 
 def test_one_that_cannot_be_dropped_keeps_no_other_and_has_no_line(server: DatabaseServer) -> None:
-    """The server refuses to drop a template, which is the first in the order."""
+    """The server refuses to drop a template, which comes first."""
     held, free = sorted([made(server), made(server)])
     for prefix in (held, free):
         age(prefix)

@@ -1,4 +1,4 @@
-"""How far a restore is, and what became of it."""
+"""A restore's progress and outcome."""
 
 import re
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 
 class TestProgress:
-    """How far it is, and what became of it."""
+    """The page shows the progress, then the outcome."""
 
     @pytest.fixture
     def owner(self, client: Client) -> Account:

@@ -1,4 +1,4 @@
-"""Rows are compared as they lie in the table, and told apart by the range that they belong to."""
+"""Rows are compared in the table's physical order, and distinguished by their range."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ DAYS = 24
 def manifest_and_restored(
     storage_url: str, project_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[Manifest, Target]]:
-    """A backup in which every day is a range, and its restore, of several blocks."""
+    """Make a backup in which every day is a range, and its restore of several blocks."""
     monkeypatch.setattr(segment_plan, "TARGET_ROWS", 1)
     monkeypatch.setattr(proof_check, "BLOCKS_TOGETHER", 2)
     with main_database() as source:
@@ -53,7 +53,7 @@ def test_a_row_is_found_in_its_range_wherever_it_lies(
     manifest, restored = manifest_and_restored
     assert len(manifest.of("variable")) == DAYS
     with open_database(restored) as connection:
-        # Its new version is the last row of the table.
+        # The updated row version is the last one in the table.
         connection.execute("UPDATE variable SET group_key = group_key WHERE time < '2026-03-02'")
         compare(manifest, restored)
         connection.execute("UPDATE variable SET number_value = 5 WHERE time = '2026-03-04 00:03Z'")

@@ -1,4 +1,4 @@
-"""Which snapshots the tick has proven: what each project's policy asks for, a few at a time."""
+"""The tick proves the snapshots that each project's policy requires, a few at a time."""
 
 import uuid
 from datetime import datetime, timedelta

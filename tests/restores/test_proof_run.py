@@ -1,4 +1,4 @@
-"""A proof shows that a snapshot restores to what it recorded, and leaves nothing behind."""
+"""A proof shows that a snapshot restores to what it recorded, and cleans up after itself."""
 
 import logging
 import socket
@@ -162,7 +162,7 @@ def test_a_worker_that_died_is_followed_by_one_that_drops_its_database(
         project_name="half",
         installation=installation(),
     )
-    # It was at the owner's checks.
+    # It was running the owner's checks.
     make_check_role(settings.PROJECT_DATABASE_URL, prefix="0badf00e", settings=READ_ONLY)
     Proof.objects.filter(pk=proof.pk).update(
         state=Proof.State.RUNNING,
@@ -246,7 +246,7 @@ def test_a_database_that_could_not_be_dropped_is_dropped_later(
 
 
 def test_a_server_that_is_away_is_not_waited_for_every_minute(snapshot: Snapshot) -> None:
-    """Each database that it holds would take ten seconds of a worker."""
+    """Each of its databases would take ten seconds of a worker's time."""
     now = timezone.now()
     with socket.create_server(("127.0.0.1", 0)) as silence:
         server = register_server("away", f"postgresql://p@127.0.0.1:{silence.getsockname()[1]}/p")
@@ -284,7 +284,8 @@ class TestAfterAFailure:
         following = take_next(project)
         assert following.is_full
         assert prove(following).state == Proof.State.PASSED
-        # What did not change has the same name, and was written again: the failed one is whole too.
+        # Unchanged segments keep their name and were rewritten, which repairs the failed backup,
+        # too.
         assert open_storage(settings.SNAPSHOT_STORAGE).get(self.key) == self.good
         assert prove(failed).state == Proof.State.PASSED
         assert failed.verdict == Verdict.PASSED

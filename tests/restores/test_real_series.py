@@ -27,7 +27,7 @@ SERIES = Path(__file__).parents[3] / "shared" / "data" / "nab" / "data"
 
 
 def back_up_and_restore(project: Project, owner: Account) -> tuple[Snapshot, Project]:
-    """The tick fires at its time; a worker's services do the rest."""
+    """Tick at the due time, and run a worker's services."""
     (snapshot_id,) = queue_due(DUE)
     take(snapshot_id)
     snapshot = Snapshot.objects.get(pk=snapshot_id)

@@ -1,4 +1,4 @@
-"""A project that was shut down: restorable for its grace period, then gone for good."""
+"""A project that was shut down can be restored for its grace period, then is gone for good."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -34,7 +34,7 @@ from tests.restores.test_restore_run import ask, databases, run
 
 
 def end(project: Project) -> datetime:
-    """Shut it down; when its grace period is over."""
+    """Shut it down; return the end of its grace period."""
     row = shut_down(project=project, actor=project.created_by, typed_name=project.name)
     assert row.removed_after is not None
     return row.removed_after
@@ -157,7 +157,7 @@ def test_an_empty_folder_in_place_of_the_storage_is_no_removal(
 def test_shut_down_during_its_snapshot_the_snapshot_is_finished(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was begun while the project ran, and is the best backup that there will be."""
+    """It began while the project ran, and is the best backup that there will be."""
     (pk,) = queue_due(DUE)
     reach = SnapshotJob.reach
 

@@ -1,4 +1,4 @@
-"""What a request for a restore is refused for; a refusal changes nothing."""
+"""The reasons for refusing a restore request; a refusal changes nothing."""
 
 import dataclasses
 import threading
@@ -95,7 +95,7 @@ def test_a_double_click_is_one_restore(
 def test_keys_of_two_accounts_do_not_meet(
     project: Project, snapshot: Snapshot, owner: Account
 ) -> None:
-    """A stranger who uses an owner's next key keeps nobody from restoring."""
+    """A stranger who uses an owner's next key prevents no restore."""
     key, stranger = uuid.uuid4(), make_account()
     first = ask(snapshot, stranger, request_key=key)
     second = ask(snapshot, owner, request_key=key)
@@ -182,7 +182,7 @@ def test_a_second_click_on_the_last_restore_finds_it(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also one that came before the first was committed."""
+    """This includes a click that arrived before the first was committed."""
     settings.RESTORES_AT_ONCE = 1
     key = uuid.uuid4()
     first = ask(snapshot, owner, request_key=key)

@@ -45,7 +45,7 @@ def run(restore: Restore) -> Restore:
 
 
 def databases() -> set[str]:
-    """Main databases on the server, and roles that enter them."""
+    """Return the server's main databases, and their roles."""
     with psycopg.connect(settings.PROJECT_DATABASE_URL) as connection:
         rows = connection.execute(
             "SELECT datname FROM pg_database WHERE datname ~ '^bp_[0-9a-f]{8}$'"
@@ -56,7 +56,7 @@ def databases() -> set[str]:
 
 
 def damage(snapshot: Snapshot, table: str) -> tuple[str, bytes]:
-    """Flip a bit of the biggest segment of a table; returns its key and what it was."""
+    """Flip a bit of a table's largest segment; return its key and original content."""
     storage = open_storage(settings.SNAPSHOT_STORAGE)
     manifest = Manifest.load(storage, snapshot.manifest)
     key = max(manifest.of(table), key=lambda segment: segment.rows).key
@@ -194,7 +194,7 @@ def test_a_damaged_segment_fails_the_restore_and_leaves_nothing(
 def test_a_worker_that_died_is_followed_by_one_that_starts_afresh(
     project: Project, snapshot: Snapshot, owner: Account
 ) -> None:
-    """Its lease ran out, and it left a database behind."""
+    """Its lease expired, and it left a database."""
     restore = ask(snapshot, owner)
     before = databases()
     create_database(

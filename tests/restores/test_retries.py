@@ -1,4 +1,4 @@
-"""A restore is tried again where time alone may help, and only there."""
+"""A restore is retried if time alone may help, and only then."""
 
 from datetime import timedelta
 
@@ -66,7 +66,7 @@ def test_it_waits_for_its_minutes_only(
 def test_a_server_that_is_known_to_be_away_is_waited_for(
     snapshot: Snapshot, owner: Account
 ) -> None:
-    """It is noticed within a minute, and the first retry comes after one."""
+    """The outage is noticed within a minute, and the first retry comes after one."""
     now = timezone.now()
     DatabaseServer.objects.update(unreachable_since=now, checked_at=now, trouble="refused")
     waiting = run(ask(snapshot, owner))

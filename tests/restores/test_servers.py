@@ -1,5 +1,4 @@
-"""Two database servers: a project goes from one to the other, and one that is away hurts only its
-own projects."""
+"""A project can move between two servers, and an outage affects one server's projects only."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,7 +23,7 @@ from tests.projectdatabases import Target, contents
 
 @pytest.fixture
 def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A PostgreSQL server of this test's own, which can be away for a while."""
+    """A separate PostgreSQL server that can be away for a while."""
     with running_cluster(tmp_path_factory.mktemp("second")) as cluster:
         yield cluster
 
@@ -44,7 +43,7 @@ def restore(snapshot: Snapshot, name: str, server: DatabaseServer | None = None)
 
 
 def backup(project: Project, *, days: int) -> Snapshot:
-    """What the schedule takes of a project when so many days are over."""
+    """Take the schedule's backup of a project after this many days."""
     queue_due(timezone.now() + timedelta(days=days))
     for waiting in Snapshot.objects.filter(state=Snapshot.State.QUEUED):
         take(waiting.pk)

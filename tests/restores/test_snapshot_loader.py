@@ -1,4 +1,4 @@
-"""Resources and variables are loaded side by side: progress, errors and limits."""
+"""Resources and variables are loaded in parallel: progress, errors and limits."""
 
 import threading
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class Backup:
     storage: Storage
 
     def load(self, target: Target, loaders: int, on_progress: OnProgress = quiet) -> list[Progress]:
-        """Load it; how far it was, each time."""
+        """Load it; return the reported progress."""
         told: list[Progress] = []
 
         def report(progress: Progress) -> None:
@@ -59,7 +59,7 @@ def _few_rows_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def taken(storage_url: str, *, days: int) -> Backup:
-    """A backup of a device with records on some days, each of which is a segment."""
+    """Take a backup of a device with records on some days, each of which is a segment."""
     storage = open_storage(storage_url)
     with main_database() as source:
         with open_database(source) as connection:
@@ -85,7 +85,7 @@ def target(project_server: str) -> Iterator[Target]:
 def test_every_connection_is_open_before_the_first_row(
     backup: Backup, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that comes when the disk is full is refused as if the server were away."""
+    """A connection that is refused on a full disk would look like a server that is away."""
     events: list[str] = []
 
     def noted(name: str) -> None:

@@ -1,4 +1,4 @@
-"""What is inside a backup, what was restored from it, and holding it."""
+"""A snapshot's content, its restores, and holding it."""
 
 import re
 

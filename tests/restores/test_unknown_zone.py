@@ -1,4 +1,4 @@
-"""Backups, proofs and restores go on where the time zone of a project is not known any more."""
+"""Backups, proofs and restores continue after a project's time zone was withdrawn."""
 
 import io
 from datetime import timedelta
@@ -46,7 +46,7 @@ def test_from_the_schedule_to_the_restored_project(project: Project, owner: Acco
     take(queued)
     snapshot = Snapshot.objects.get(pk=queued)
     assert snapshot.state == Snapshot.State.COMPLETED, snapshot.reason
-    # 03:00 by UTC.
+    # 03:00 UTC.
     assert (snapshot.scheduled_for, snapshot.local_date) == (
         due.replace(second=0),
         due.date(),

@@ -1,4 +1,4 @@
-"""The pages of a restore: what it will make and cost, how far it is, what became of it."""
+"""The pages of a restore: its result and cost, its progress, its outcome."""
 
 import json
 import re
@@ -73,7 +73,7 @@ def queue(settings: Any) -> Iterator[Queue]:
 
 
 class TestConfirmation:
-    """What a restore will make and cost, before it begins."""
+    """The result and cost of a restore before it begins."""
 
     @pytest.fixture
     def owner(self, client: Client) -> Account:
@@ -245,7 +245,7 @@ def test_a_double_click_is_one_restore(
     assert (restore.name, restore.state) == ("Rescue me", "queued")
     assert set(queue.restores()) == {str(restore.pk)}
     assert AuditEvent.objects.get(action="restore.requested").address == "127.0.0.1"
-    # Back at the form, another project is asked for, and not the page of the first one.
+    # Submitting the form again requests another project instead of showing the first one.
     third = client.post(url, {**form, "name": "Rescue me again"})
     assert third.url != first.url
     assert Restore.objects.filter(name="Rescue me again", state="queued").exists()
@@ -262,7 +262,7 @@ def test_charges_that_changed_since_the_page_was_shown_are_accepted_again(
     assert refused.status_code == 400
     assert "The charges have changed since this page was shown." in text_of(refused)
     assert not Restore.objects.exists()
-    # What was written stays; what was accepted is asked for again.
+    # The form keeps its values, but the charges must be accepted again.
     shown = form_of(refused.text, url)
     assert shown == {**without(form, "accept_charges"), "quote": shown["quote"]}
     client.post(url, {**shown, "accept_charges": "on"})
@@ -314,7 +314,7 @@ def test_a_broker_that_is_away_delays_a_restore_and_does_not_lose_it(
         ({"device": DEVICE, "day": "2026-03-01"}, SoughtRows(DEVICE, "Truck", date(2026, 3, 1))),
         ({"device": DEVICE}, SoughtRows(DEVICE, "Truck")),
         ({"device": DEVICE, "day": "9999-12-31"}, SoughtRows(DEVICE, "Truck", date.max)),
-        # What this backup does not have, or nobody can mean, is no reason to refuse a restore.
+        # A device missing from this backup, or a malformed one, is no reason to refuse a restore.
         ({"device": "ab" * 12}, None),
         ({"device": "<b>\0"}, None),
         ({"device": "x" * 10_000}, None),
@@ -335,7 +335,7 @@ def test_a_restore_remembers_which_rows_it_is_for(
     page = client.get(url)
     assert page.status_code == 200
     assert ("For Truck" in text_of(page)) == (sought is not None)
-    # The form goes to where it came from, query and all.
+    # The form posts to the page's own address with its query.
     (action,) = re.findall(r'action="([^"]*/restore/[^"]*)"', page.content.decode())
     assert client.post(unescape(action), {"name": "Rescue"}).status_code == 400
     assert client.post(unescape(action), {"name": "Rescue", "accept_charges": "on"}).url
@@ -367,12 +367,12 @@ def test_pages_ask_as_often_with_much_around_them(
         snapshot = factories.make_snapshot(project, taken_at=timezone.now() - timedelta(days=days))
         restore = factories.make_restore(snapshot, requested_by=owner)
     client.force_login(owner)
-    # A session that was not signed in by the page writes down where it is used, once.
+    # A session created without the sign-in page records its browser once.
     client.get("/account/")
-    # Session, account, restore with what belongs to it, membership.
+    # Session, account, restore with its relations, membership.
     with django_assert_num_queries(4):
         client.get(f"/restores/{restore.pk}/")
-    # Session, account, membership, snapshot, its restores, whether the name is free or asked for,
-    # how many restores the account has under way, and how long another backup took.
+    # Session, account, membership, snapshot, its restores, whether the name is taken, the account's
+    # running restores, and the duration of another backup.
     with django_assert_num_queries(9):
         client.get(f"/projects/{project.slug}/backups/{snapshot.pk}/restore/")

@@ -1,4 +1,4 @@
-"""A warm restore takes over what a proof left, unless anything could have changed it."""
+"""A warm restore takes over a proof's database unless anything could have changed it."""
 
 import json
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def on_server(statement: str) -> list[tuple[object, ...]]:
 
 
 def inside(proof: Proof, statement: str) -> None:
-    """What a superuser can do to a kept database, who cleans up behind himself."""
+    """Change a kept database as a superuser who then covers the traces."""
     url = database_url(settings.PROJECT_DATABASE_URL, database=proof.database)
     on_server(f"ALTER DATABASE {proof.database} WITH ALLOW_CONNECTIONS true")
     with psycopg.connect(url, autocommit=True) as connection:
@@ -77,7 +77,7 @@ def test_a_restore_takes_it_over_with_an_id_prefix_and_tokens_of_its_own(
 ) -> None:
     with psycopg.connect(project_dsn(project)) as connection:
         token = create_token(connection, TokenGrant("profile", name="all"), keys=keyring())
-    # Taken after the token was made, as the fixture's was not.
+    # Taken after the token was made, unlike the fixture's snapshot.
     snapshot = take_next(project)
     switch_warm_restore(project, on=True)
     kept = prove(snapshot)
@@ -178,7 +178,7 @@ def broken_schema(kept: Proof) -> None:
 def test_rows_written_without_a_session_are_found_from_inside(
     kept: Proof, snapshot: Snapshot, owner: Account
 ) -> None:
-    """By an extension's background worker, say."""
+    """An extension's background worker can do this."""
     broken_writes(kept)
     assert kept_for(snapshot) is not None
     before = databases() - {kept.database}
@@ -190,7 +190,7 @@ def test_rows_written_without_a_session_are_found_from_inside(
 def test_what_the_servers_own_cleaning_does_there_is_no_change(
     kept: Proof, snapshot: Snapshot, owner: Account
 ) -> None:
-    """Autovacuum analyses and freezes closed databases too; here as a session would, uncounted."""
+    """Autovacuum also analyses and freezes closed databases; here an uncounted session does."""
     inside(kept, "VACUUM (ANALYZE, FREEZE)")
     sessions = kept.seal["sessions"] + 1
     Proof.objects.update(seal={**kept.seal, "sessions": sessions})

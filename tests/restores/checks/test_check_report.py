@@ -1,4 +1,4 @@
-"""A proof makes the owner's checks; those that fail are told of, and the backup stays proven."""
+"""A proof runs the owner's checks; failures are reported, and the backup stays proven."""
 
 from datetime import datetime, timedelta
 
@@ -29,7 +29,7 @@ def young(project: Project, hours: int = 26, device: str = DEVICE) -> Check:
 
 def test_a_failed_check_is_no_failed_proof(project: Project, snapshot: Snapshot) -> None:
     before = databases()
-    # The readings are of March, and the snapshot is of today.
+    # The readings are from March, and the snapshot is from today.
     old, gone = young(project), young(project, device="a" * 24)
     fine = add(project, "devices", at_least=1)
     other = make_project_row()

@@ -1,4 +1,4 @@
-"""Each kind of check passes, fails and cannot be run for reasons that it names."""
+"""Each kind of check passes, fails or cannot run, and names the reason."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ TAKEN = START + timedelta(hours=31)
 OTHER, SILENT, GONE = "e" * 24, "f" * 24, "a" * 24
 QUOTED = """Robert'); DROP TABLE "variable"; --"""
 LONG = "v" * 200
-# Beyond every number, and values that are none.
+# Values beyond all numbers, and values that are not numbers.
 ODD = [
     ("odd", "number", "'NaN'", "NULL"),
     ("odd", "number", "21", "NULL"),
@@ -48,7 +48,7 @@ ODD = [
 
 @pytest.fixture(scope="module")
 def target(project_server: str) -> Iterator[Target]:
-    """Ten readings from 0 to 1.125 at the start, and what is odd on another device."""
+    """Ten readings from 0 to 1.125 at the start, and another device's odd values."""
     with main_database() as made, open_database(made) as connection:
         add_device(connection)
         add_rows(connection, 0, 10)
@@ -173,7 +173,7 @@ def test_age_is_that_at_the_instant_of_the_backup(target: Target) -> None:
         PASSED,
         "its newest is 1\N{NO-BREAK SPACE}min older than the backup",
     )
-    # A reading that came after the instant is not in the backup; if it is, it was dated ahead.
+    # A reading after the backup's instant can only be in it if it was dated ahead.
     (found,) = run(target, newest(1), taken_at=START - timedelta(minutes=1))
     assert (found.outcome, found.finding) == (FAILED, "it has no record from before the backup")
 
@@ -186,7 +186,7 @@ def test_a_device_is_called_as_it_is_by_now(target: Target) -> None:
 
 @contextmanager
 def blocked(target: Target) -> Iterator[Callable[[], None]]:
-    """Before the first check somebody locks the records, and before the second lets go."""
+    """The records are locked before the first check, and unlocked before the second."""
     with psycopg.connect(target.dsn) as blocking:
         steps = iter((lambda: blocking.execute("LOCK TABLE variable"), blocking.rollback))
         yield lambda: next(steps, blocking.rollback)()

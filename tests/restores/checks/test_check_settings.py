@@ -1,4 +1,4 @@
-"""Checks are added, changed and removed by owners, and refused with what is wrong of each field."""
+"""Owners add, change and remove checks; a refusal names the error of each field."""
 
 import threading
 import time
@@ -280,7 +280,7 @@ def test_one_that_is_removed_while_it_is_changed_is_gone() -> None:
 
     thread = threading.Thread(target=change)
     with transaction.atomic():
-        # As removing does, which holds the membership, too: a second owner is at work.
+        # Removing also locks the membership, so the racing request is another owner's.
         Check.objects.filter(pk=check.pk).delete()
         thread.start()
         wait_for_waiting()
@@ -334,7 +334,7 @@ def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None
 
     thread = threading.Thread(target=stop)
     with transaction.atomic():
-        # What another owner's new check holds already when it is about to add its row.
+        # Another owner's request holds these locks when it is about to insert its check.
         hold_right(other, Permission.MANAGE_BACKUPS, project)
         MainDatabase.objects.select_for_update().get(pk=project.pk)
         thread.start()
@@ -348,7 +348,7 @@ def test_a_project_that_is_shut_down_at_the_same_moment_is_no_deadlock() -> None
 
 
 def wait_for_waiting() -> None:
-    """Wait until somebody waits for what this session has locked."""
+    """Wait until another session waits for this session's lock."""
     deadline = time.monotonic() + 30
     with connection.cursor() as cursor:
         while time.monotonic() < deadline:

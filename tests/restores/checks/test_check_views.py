@@ -1,4 +1,4 @@
-"""Owners fill in sentences, and read on every page what proofs have found."""
+"""Owners fill in checks as sentences, and read proofs' findings on every page."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ def test_another_tabs_change_is_not_overwritten_silently(browser: Client, projec
     theirs = Client()
     theirs.force_login(other)
     theirs.post(edit, {**form, "at_least": "31"})
-    # A change of another check tells nothing of this one.
+    # A change of another check leaves this one's history alone.
     browser.post(f"{PAGE}{Check.objects.get(at_least=7).pk}/", {"at_least": "8"})
 
     answer = browser.post(edit, {**form, "at_least": "40"})
@@ -194,7 +194,7 @@ def test_every_page_says_what_failed(browser: Client, snapshot: Snapshot) -> Non
     text = page(browser)
     assert "The backup has 2" in text
     assert "Not checked yet" not in text
-    # On the other tabs there is no room for all.
+    # The other tabs have no room for all findings.
     tab = page(browser, f"/projects/cold-chain/backups/{snapshot.pk}/restores/")
     assert f"Proven, {said}" in tab
 
