@@ -1,4 +1,4 @@
-"""A project with a real main database, and a storage folder of its own."""
+"""A project with a real main database, and a separate storage folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def stored(settings: Any, tmp_path: Path) -> Storage:
 def live_project(
     db: None, settings: Any, stored: Storage, project_server: str
 ) -> Iterator[Project]:
-    """A project whose main database exists and holds one device with ten readings."""
+    """A project whose main database has one device with ten readings."""
     with main_database() as target:
         with open_database(target) as connection:
             add_device(connection)
@@ -49,5 +49,5 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LockServer]:
 
 @pytest.fixture
 def prefix(tmp_path: Path) -> str:
-    """A folder of this test's own in the bucket."""
+    """A separate folder for this test in the bucket."""
     return f"{tmp_path.parent.name}/{tmp_path.name}"

@@ -1,4 +1,4 @@
-"""The settings on the Main Database page, as tests of it fill them in."""
+"""The settings on the Main Database page, as its tests fill them in."""
 
 from datetime import UTC, datetime, time
 
@@ -11,7 +11,7 @@ from tests import factories
 
 
 def make_settings(owner: Account) -> Project:
-    """A project whose backups are due at 03:00 in São Paulo, next in 2031."""
+    """Make a project whose backups are due at 03:00 in São Paulo, next in 2031."""
     project = factories.make_project_row(owner=owner, database="bp_0123abcd")
     MainDatabase.objects.update(
         backup_time_zone="America/Sao_Paulo",

@@ -1,4 +1,4 @@
-"""Downloading a backup: for owners who have just signed in, and whole or visibly broken."""
+"""Downloading a backup: for owners who have just signed in, and complete or visibly broken."""
 
 import io
 import zipfile
@@ -127,7 +127,7 @@ def pieces_of(response: Any) -> Generator[bytes]:
     try:
         yield from response.streaming_content
     finally:
-        # It would close the connection, and with it the test's own transaction.
+        # The signal would close the connection, and with it the test's transaction.
         request_finished.disconnect(close_old_connections)
         with patch.object(request_finished, "connect"):
             response.close()
@@ -143,7 +143,7 @@ def parquet_of(client: Client, snapshot: Snapshot) -> Generator[bytes]:
 
 
 def let_expire(snapshot: Snapshot, now: datetime) -> bool:
-    """Let retention and the sweep have their turn a month later; tell whether it is removed."""
+    """Run retention and the sweep a month later; return whether it is removed."""
     Snapshot.objects.filter(pk=snapshot.pk).update(taken_at=now - timedelta(days=30))
     newer = make_snapshot(snapshot.project, taken_at=now, local_date=now + timedelta(days=1))
     (pruned,) = prune_project(snapshot.project_id, now)

@@ -1,4 +1,4 @@
-"""Snapshots in a bucket: a real S3 server on this machine, from the first backup to its removal."""
+"""Snapshots in a bucket on a real S3 server, from the first backup to its removal."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -43,7 +43,7 @@ def bucket(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Storage:
-    """A folder of this test's own in the bucket, as the settings of a deployment name it."""
+    """A separate folder for this test in the bucket, as a deployment's settings name it."""
     for name, value in (
         ("ACCESS_KEY_ID", KEY),
         ("SECRET_ACCESS_KEY", SECRET),
@@ -97,7 +97,7 @@ def test_a_bucket_that_is_away_is_a_reason(
 
 @pytest.fixture
 def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing says anything of a bucket but its URL."""
+    """Only its URL describes a bucket."""
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "REGION", "ENDPOINT_URL", "ALLOW_HTTP"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
 

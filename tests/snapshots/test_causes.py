@@ -1,4 +1,4 @@
-"""Whatever a snapshot or its copy fails for has its cause beside the reason."""
+"""Every failure of a snapshot or its copy is logged with its cause."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -32,7 +32,7 @@ def queued(project: Project) -> Snapshot:
 
 
 def attempt(snapshot: Snapshot) -> Snapshot:
-    """Let a worker take it, whatever comes of that."""
+    """Let a worker try it, and reload it."""
     with suppress(ZeroDivisionError):
         take(snapshot.pk)
     snapshot.refresh_from_db()
@@ -102,7 +102,7 @@ def broken(project: Project, stored: Storage, patch: pytest.MonkeyPatch, _: Any)
 
 
 def fail(patch: pytest.MonkeyPatch, error: Exception, where: str = "") -> None:
-    """Let the engine raise an error; or what it asks the database first, where that is named."""
+    """Let the engine raise an error, or the named call that precedes it."""
 
     def work(*_: object, **__: object) -> None:
         raise error
@@ -149,7 +149,7 @@ def test_what_is_tried_again_keeps_the_cause_until_it_worked(
     live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.SNAPSHOT_RETRY_MINUTES = [5]
-    # Whatever the hour at which the test runs, a later try is on the same day.
+    # A retry is on the same day, whatever the hour of the test.
     monkeypatch.setattr("snapshots.run.snapshot_run.local_date", lambda *_: None)
     database = live_project.database
     gone(live_project)
@@ -166,7 +166,7 @@ class TestCopies:
     def snapshot(
         self, live_project: Project, settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> Snapshot:
-        """A stored one whose copy waits."""
+        """A stored snapshot whose copy is pending."""
         monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
         settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'second'}"
         stored = attempt(queued(live_project))

@@ -1,4 +1,4 @@
-"""What an operator runs by hand, and what beat runs."""
+"""The commands that operators and beat run."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ def run(*arguments: str) -> str:
 
 @pytest.fixture
 def messages(settings: Any) -> Messages:
-    """Takes the work that was sent to the broker's queue since the last call."""
+    """Takes the messages sent to the broker's queue since the last call."""
     broker = Redis.from_url(settings.REDIS_URL)
 
     def sent() -> list[tuple[str, list[str]]]:
@@ -85,7 +85,7 @@ class TestRunSchedule:
 class TestTick:
     def test_what_is_due_and_what_was_lost_is_sent(self, messages: Messages) -> None:
         project = due(timezone.now())
-        # Not the day before: that may be the local date still.
+        # Two days, because yesterday may still be the local date.
         lost = make_snapshot(
             project, taken_at=timezone.now() - timedelta(days=2), state=Snapshot.State.QUEUED
         )

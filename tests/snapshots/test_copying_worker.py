@@ -1,4 +1,4 @@
-"""A real worker: it copies what it has taken, without being asked to."""
+"""A real worker copies what it has taken without another request."""
 
 import time
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""An owner looks at the records of a device inside a backup, and takes them as a file."""
+"""An owner views a device's records inside a backup, and downloads them."""
 
 import csv
 import hashlib
@@ -144,7 +144,7 @@ def test_pages_follow_each_other(client: Client, snapshot: Snapshot) -> None:
             ending = place or None
         assert seen == 13
         assert "Newest" in page
-        # A place that somebody has made up is that of the newest.
+        # A made-up position shows the newest records.
         assert rows_in(read(client, snapshot, "?before=nonsense")) == 5
 
 
@@ -355,7 +355,7 @@ def test_a_chart_begins_with_the_last_week_of_the_device(
     page = read(client, snapshot, "chart/")
     assert 'value="2026-02-22T01:03"' in page
     assert 'value="2026-03-01T01:03"' in page
-    # All ten are in one column of pixels, and only its ends and extremes are drawn.
+    # All ten share one column of pixels, in which only the ends and extremes are drawn.
     assert len(lines_of(page)[0].split()) == 2
     assert "0 to 1.125 C" in page
     assert "a_string" not in page

@@ -1,4 +1,4 @@
-"""Encryption at rest: what lies in storage tells nothing, and what was tampered with is refused."""
+"""Encryption at rest: storage reveals nothing, and tampering is detected."""
 
 import json
 from collections.abc import Callable
@@ -40,7 +40,7 @@ KEY, PLACE = "11111111-1111-4111-8111-111111111111/segments/ab", "elsewhere/segm
 
 @pytest.fixture
 def raw(stored: Storage) -> Storage:
-    """The storage as a thief has it."""
+    """The storage as a thief sees it."""
     return stored
 
 
@@ -56,7 +56,7 @@ def key_of(raw: Storage) -> str:
 
 
 def test_a_damaged_key_takes_no_good_ones_place(raw: Storage, tmp_path: Path) -> None:
-    """Whichever storage it is in: with both of them damaged, every backup is lost."""
+    """This holds in both storages, because with both keys damaged every backup is lost."""
     project_id = UUID(KEY.partition("/")[0])
     first = sealed(raw, f"2025:{OLD}")
     first.put(KEY, b"content")
@@ -69,13 +69,13 @@ def test_a_damaged_key_takes_no_good_ones_place(raw: Storage, tmp_path: Path) ->
         second.put_stored(name, damaged)
         assert copy_keys(second, first, project_id, compare=True) == {}
         assert first.get_stored(name) == good
-        # The other way round it is mended.
+        # In the other direction the damaged key is repaired.
         assert copy_keys(first, second, project_id, compare=True) == {name: len(good)}
     masters = MasterKeys.parse(f"2026:{NEW},2025:{OLD}")
     assert masters
     again = masters.wrap(name, masters.unwrap(name, good)[1])
     second.put_stored(name, again)
-    # One that was wrapped again, in one storage only, is not undone from the other.
+    # A key that was rewrapped in one storage only is not reverted from the other.
     assert copy_keys(first, second, project_id, compare=True) == {}
     assert second.get_stored(name) == again
 

@@ -1,4 +1,4 @@
-"""What somebody else put into a storage is left alone by all that walk over it."""
+"""Foreign files in a storage are left alone by everything that walks over it."""
 
 import json
 from datetime import timedelta
@@ -27,7 +27,7 @@ from tests.factories import make_account, make_snapshot
 
 pytestmark = pytest.mark.django_db
 OLD, NEW = f"old:{'a1' * 32}", f"new:{'b2' * 32}"
-# Below the top, and below the folder of a project.
+# Below the top, and below a project's folder.
 FOREIGN = (
     *("lost+found/x", ".DS_Store", "readme.txt", "backup/keys/0123456789abcdef", "@eaDir/keys/a"),
     "6F9619FF-8B86-D011-B42D-00C04FC964FF/keys/0123456789abcdef",
@@ -55,7 +55,7 @@ def test_folders_of_projects_have_one_spelling(key: str, is_project: bool) -> No
 
 
 def litter(storage: Storage, project: Project) -> dict[str, bytes]:
-    """Put in what others leave, and name it."""
+    """Add files that other programs leave; return them by name."""
     keys = [*FOREIGN, *(f"{project.pk}/{name}" for name in FOREIGN_INSIDE)]
     for key in keys:
         storage.put_stored(key, b"not yours")
@@ -66,7 +66,7 @@ def litter(storage: Storage, project: Project) -> dict[str, bytes]:
 def littered(
     live_project: Project, stored: Storage, settings: Any, tmp_path: Path
 ) -> list[tuple[Storage, dict[str, bytes]]]:
-    """Both storages of an encrypted project with a backup, after they were tried."""
+    """Both storages of an encrypted project with a backup, probed once."""
     settings.SNAPSHOT_MASTER_KEYS = OLD
     settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'copies'}"
     second = open_storage(settings.SNAPSHOT_COPY_STORAGE)
@@ -93,7 +93,7 @@ def test_keys_are_rotated_in_both_storages_after_they_were_tried(
     settings.SNAPSHOT_MASTER_KEYS = f"{NEW},{OLD},plain"
     done = rotate()
     assert done["old_keys_may_go"], done["failed"]
-    # That of the project, and that of the probes.
+    # The project's key, and the probes'.
     assert [(one["is_finished"], one["rewrapped"]) for one in done["storages"]] == [(True, 2)] * 2
     for one in done["storages"]:
         assert {*one["foreign"]} == {key.partition("/")[0] for key in FOREIGN if "/" in key}

@@ -1,7 +1,7 @@
-"""Whatever lies under a manifest's name, its readers work, or say that it is damaged or too new.
+"""With any content of a manifest, readers either work or report damage or a newer version.
 
-Nothing is recorded of the snapshot but that there is one, as of the oldest: what recorded figures
-and digests find is in tests/restores/test_forged_manifests.py.
+Nothing is recorded about the snapshot except its existence, as for the oldest ones:
+tests/restores/test_forged_manifests.py tests recorded figures and digests.
 """
 
 import json
@@ -64,7 +64,7 @@ def snapshot(live_project: Project, stored: Storage) -> Snapshot:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """Leave the control database as it was."""
+    """Roll back all changes in the control database."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -99,7 +99,7 @@ def found(snapshot: Snapshot, storage: Storage) -> None:
 
 
 def next_one(snapshot: Snapshot, storage: Storage) -> None:
-    """The next backup does without what it cannot read."""
+    """Take the next backup, which does without unreadable predecessors."""
     with undone():
         queued = make_snapshot(
             snapshot.project, state="queued", taken_at=timezone.now() + timedelta(days=1)
@@ -124,7 +124,7 @@ READERS: list[Reader] = [
 
 
 def refusal_of(reader: Reader, snapshot: Snapshot, storage: Storage) -> Cause | None:
-    """Why a reader refuses; None where it works."""
+    """Return the cause of a reader's refusal; None if it works."""
     try:
         reader(snapshot, storage)
     except EngineError as error:
@@ -135,7 +135,7 @@ def refusal_of(reader: Reader, snapshot: Snapshot, storage: Storage) -> Cause | 
 
 
 def read_all(snapshot: Snapshot, storage: Storage, content: bytes) -> None:
-    """Every reader works or refuses; what each raises otherwise fails the test."""
+    """Run every reader, which must work or refuse; any other error fails the test."""
     storage.put(snapshot.manifest, content)
     for reader in READERS:
         cause = refusal_of(reader, snapshot, storage)
@@ -159,7 +159,7 @@ JUNK = st.one_of(
 
 
 def places(node: Any) -> Iterator[tuple[Any, Any]]:
-    """Every container of a document with each of its keys."""
+    """Yield every container of a document with each of its keys."""
     keys = list(node) if isinstance(node, dict) else []
     for key in range(len(node)) if isinstance(node, list) else keys:
         yield node, key
@@ -168,13 +168,13 @@ def places(node: Any) -> Iterator[tuple[Any, Any]]:
 
 @st.composite
 def mutations(draw: st.DrawFn, document: Document) -> bytes:
-    """A document of which one to three values were taken away, replaced, doubled or swapped."""
+    """Remove, replace, duplicate or swap one to three values of a document."""
     changed = json.loads(json.dumps(document))
     for _ in range(draw(st.integers(1, 3))):
         found = list(places(changed))
         if not found:
             break
-        # The paths of few and of many values are drawn alike.
+        # Draw paths with few and with many values equally often.
         depth = draw(st.sampled_from(["any", "top"]))
         near = found if depth == "any" else [one for one in found if one[0] is changed]
         node, key = draw(st.sampled_from(near or found))
@@ -262,13 +262,13 @@ def test_every_reader_works_or_says_damaged(snapshot: Snapshot, stored: Storage)
         except (DamagedSnapshotError, UnsupportedFormatError):
             is_other = False
             refused += 1
-        # What is refused is the same to readers, however it came about.
+        # Readers treat all refused manifests alike.
         if (is_other and accepted <= MOST_READ) or refused % 100 == 1:
             read_all(snapshot, stored, content)
 
     check()
     assert refused > 100
-    # The generator reaches what a parser alone does not refuse.
+    # The generator produces changes that a parser alone accepts.
     assert accepted >= MOST_READ
 
 
@@ -277,7 +277,7 @@ def table_of(document: Document, name: str) -> Document:
 
 
 def swap_tables(document: Document) -> None:
-    """Each of two tables has the rows of the other one."""
+    """Exchange the rows of two tables."""
     one, other = table_of(document, "device"), table_of(document, "series")
     one["table"], other["table"] = other["table"], one["table"]
 
@@ -356,7 +356,7 @@ SENSIBLE = [
 def test_what_contradicts_the_objects_is_damaged_to_readers_and_proofs(
     snapshot: Snapshot, stored: Storage, subtests: pytest.Subtests
 ) -> None:
-    """Nothing is wrong with these as far as the manifest goes."""
+    """The manifests themselves are valid."""
     good = stored.get(snapshot.manifest)
     for change in SENSIBLE:
         with subtests.test(change.__name__):

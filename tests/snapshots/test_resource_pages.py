@@ -1,4 +1,4 @@
-"""An owner reads the resources inside a backup; what opens something is not shown."""
+"""An owner reads the resources inside a backup; secrets are not shown."""
 
 import re
 
@@ -91,7 +91,7 @@ def test_dashboards_with_their_widgets(client: Client, snapshot: Snapshot) -> No
     for page in (read(client, snapshot), read(client, snapshot, "dashboards")):
         for text in ("Fleet &lt;b&gt;", "1. Temperatures", "line_chart", DEVICE):
             assert text in page
-    # What is no kind is the first one.
+    # An unknown kind shows the first one.
     assert "Fleet" in read(client, snapshot, "nonsense")
 
 

@@ -96,7 +96,7 @@ def test_a_second_change_leaves_no_day_out(database: MainDatabase) -> None:
     assert change(database, backup_time="09:00").next_snapshot_at == NOW
     (snapshot_id,) = queue_due(NOW)
     snapshot = Snapshot.objects.get(pk=snapshot_id)
-    # Not for 9:00: it has not waited since.
+    # It is not recorded as due at 9:00, since it has not waited from then.
     assert (snapshot.local_date, snapshot.scheduled_for) == (NOW.date(), NOW)
     assert not AuditEvent.objects.filter(action="snapshot.missed").exists()
 
@@ -107,7 +107,7 @@ def test_a_second_change_leaves_no_day_out(database: MainDatabase) -> None:
 def test_a_date_whose_backup_failed_has_another_run(
     database: MainDatabase, at: str, run: datetime
 ) -> None:
-    """The next one would come sixty-eight hours, or fifty-four, after the last good backup."""
+    """Otherwise the next one would come 68 or 54 hours after the last good backup."""
     make_snapshot(database.project, taken_at=utc("2026-11-22 03:00"))
     failed = make_snapshot(
         database.project, taken_at=utc("2026-11-23 03:00"), state="failed", failures=3, attempts=4

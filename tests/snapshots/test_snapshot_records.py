@@ -1,4 +1,4 @@
-"""The command that writes the records of a device out of a backup."""
+"""The command that exports a device's records from a backup."""
 
 from pathlib import Path
 

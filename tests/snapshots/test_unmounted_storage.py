@@ -1,4 +1,4 @@
-"""An empty folder in place of the storage: no backup is said to have lost a part."""
+"""With an empty folder instead of the storage, no backup is called damaged."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ TOLD = "An operator needs to check that it is the right one."
 
 @pytest.fixture
 def snapshot(live_project: Project, settings: Any) -> Snapshot:
-    """A stored backup, in whose storage's place is an empty folder now."""
+    """A stored backup whose storage was replaced by an empty folder."""
     found = taken(live_project)
     folder = Path(urlsplit(settings.SNAPSHOT_STORAGE).path)
     folder.rename(folder.with_name("disk"))

@@ -264,7 +264,7 @@ def test_page_asks_as_often_with_many_snapshots(
     for days in range(snapshots):
         factories.make_snapshot(project, taken_at=timezone.now() - timedelta(days=days))
     client.force_login(owner)
-    # A session that was not signed in by the page writes down where it is used, once.
+    # A session created without the sign-in page records its browser once.
     client.get("/account/")
     with django_assert_num_queries(PAGE_QUERIES):
         client.get(url(project))

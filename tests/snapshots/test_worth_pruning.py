@@ -1,4 +1,4 @@
-"""The query that finds projects with something old knows as much as the rule that judges it."""
+"""The query for projects with something to prune agrees with the rule that decides."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,13 +18,13 @@ NOW = datetime(2028, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 periods = st.integers(1, 40)
-# Around the end of the period, to the second, and anywhere, also ahead.
+# Around the end of the period, to the second, and at any other time, even in the future.
 offsets = st.sampled_from([-1, 0, 1]) | st.integers(-40 * 86_400, 400 * 86_400)
 found = st.tuples(
     offsets,
     st.sampled_from(State.values),
     st.sampled_from(Verdict.values),
-    # Whether its objects were removed, where it is expired.
+    # Whether an expired snapshot's objects were removed.
     st.booleans(),
 )
 

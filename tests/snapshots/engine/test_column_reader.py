@@ -1,4 +1,4 @@
-"""Reading whole columns and reading row by row give the same, whatever the values are."""
+"""Reading whole columns and reading row by row give the same for all values."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The contents of a snapshot: told without its segments, and shared between snapshots."""
+"""A snapshot's contents are known without its segments, and shared between snapshots."""
 
 import uuid
 
@@ -18,7 +18,7 @@ DAY = (START.date() - START.date().replace(year=1970, month=1, day=1)).days
 
 
 def cells(storage: Storage, manifest: Manifest) -> dict[tuple[int, str], tuple[int, int]]:
-    """Rows and digest by day, counted from START, and device."""
+    """Return rows and digest by day, counted from START, and device."""
     table = read_cells(storage, manifest.contents)
     ids = {device.number: device.device_id for device in read_devices(storage, manifest.contents)}
     found = {
@@ -30,7 +30,7 @@ def cells(storage: Storage, manifest: Manifest) -> dict[tuple[int, str], tuple[i
 
 
 def rows(storage: Storage, manifest: Manifest) -> dict[int, int]:
-    """Rows of the one device by day."""
+    """Return the only device's rows by day."""
     return {day: count for (day, _), (count, _) in cells(storage, manifest).items()}
 
 

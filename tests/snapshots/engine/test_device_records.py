@@ -1,4 +1,4 @@
-"""The records of a device are read from the segments that have them, and from no others."""
+"""A device's records are read from the segments that contain them, and no others."""
 
 import hashlib
 import io
@@ -41,14 +41,14 @@ def manifest(backups: Backups, source: Connection) -> Manifest:
 
 
 def opened(storage: Storage, manifest: Manifest, *, seconds: float = 10) -> DeviceRecords:
-    """The records of the one device that there is."""
+    """Open the records of the only device."""
     device = find_device(storage, manifest, DEVICE)
     assert device is not None
     return DeviceRecords(storage, manifest, device, seconds=seconds)
 
 
 def everything(records: DeviceRecords, selection: Selection, *, limit: int) -> list[Cursor]:
-    """The places of all records, as page after page has them."""
+    """Return the places of all records, read page by page."""
     found: list[Cursor] = []
     before: Cursor | None = None
     while True:
@@ -61,7 +61,7 @@ def everything(records: DeviceRecords, selection: Selection, *, limit: int) -> l
 
 
 def in_database(source: Connection, where: str = "true") -> list[Cursor]:
-    """The places of all records in the database, the newest first."""
+    """Return the places of all records in the database, the newest first."""
     rows = source.execute(
         "SELECT (extract(epoch FROM time) * 1000000)::bigint, id FROM variable"
         f" WHERE {where} ORDER BY time DESC, id DESC"
@@ -70,7 +70,7 @@ def in_database(source: Connection, where: str = "true") -> list[Cursor]:
 
 
 def rewritten(storage: Storage, segment: Segment, content: bytes) -> Segment:
-    """Store other bytes, and return the segment that is named by them."""
+    """Store other bytes, and return the segment that they name."""
     key = f"other/{len(content)}/{segment.key}"
     storage.put(key, content)
     return replace(segment, key=key, sha256=hashlib.sha256(content).hexdigest())
@@ -100,7 +100,7 @@ def test_a_filter_leaves_the_rest_out(
 
 
 def without(manifest: Manifest, storage: Storage, *kept: Segment) -> None:
-    """Remove all segments of variables but some."""
+    """Remove all segments of variables except some."""
     for segment in manifest.of("variable"):
         if segment not in kept:
             storage.delete(segment.key)
@@ -248,6 +248,6 @@ def test_a_chart_is_the_same_in_however_many_steps_it_is_thinned_out(
     whole = Selection(records.series[:1], micros(START), micros(START + timedelta(days=6)))
     with patch("snapshots.engine.chart_points.MAX_HELD", held):
         points = chart_points(records, whole, columns=12)
-    # Of each half of a day with records: the first and least one, the last and greatest one.
+    # Per half day with records: the first and smallest value, the last and largest value.
     firsts = [1 / 8, 0, 0, 0, 0, 0]
     assert points.values.tolist() == [value for first in firsts for value in (first, 19 / 8)]

@@ -1,4 +1,4 @@
-"""What differs between two snapshots, or a snapshot and now: from counts and digests alone."""
+"""Differences between two snapshots, or a snapshot and now, from counts and digests alone."""
 
 from datetime import timedelta
 
@@ -27,7 +27,7 @@ def compare(backups: Backups, before: Manifest, after: Manifest) -> Difference:
 
 
 def look(backups: Backups, base: Manifest | None, most_rows: int | None = None) -> LiveState:
-    """The source now; `base` is the only snapshot that is left."""
+    """Compare the source with `base`, the only remaining snapshot."""
     return live_state(
         backups.source.dsn,
         backups.storage,
@@ -69,7 +69,7 @@ def days(difference: Difference) -> dict[int, tuple[str, int, int, int, int]]:
 
 
 def change(source: Connection) -> None:
-    """Rows of four days that came, went, both, and another value; and a device that came."""
+    """Add, remove, and change rows on four days, and add a device."""
     add_van(source)
     add_rows(source, 0, 2, series=7)
     add_rows(source, 9, 3)
@@ -180,7 +180,7 @@ def test_a_device_that_was_made_again_has_lost_nothing(
 def test_devices_that_go_by_numbers_of_others_are_told_apart(
     backups: Backups, source: Connection, before: Manifest, is_new: bool
 ) -> None:
-    """Somebody put series back by hand under numbers that another device had."""
+    """Series were recreated by hand under another device's numbers."""
     add_van(source)
     add_rows(source, 0, 2, series=7)
     first = backups.take()

@@ -1,4 +1,4 @@
-"""The digest depends on what rows hold and on nothing else."""
+"""The digest depends on the rows' content and on nothing else."""
 
 import datetime as dt
 
@@ -105,7 +105,7 @@ def test_text_form_is_read_back(values: list[tuple[object, ...]]) -> None:
 
 
 def hashed(value: bytes) -> int:
-    """The hash of a text as its definition says it, one word after the other."""
+    """Compute a text's hash by its definition, one word after the other."""
     state = len(value)
     for start in range(0, len(value), 8):
         word = int.from_bytes(value[start : start + 8], "little")
@@ -135,12 +135,12 @@ texts = lengths.flatmap(lambda length: st.binary(min_size=min(length, 9), max_si
     st.sampled_from([pa.binary(), pa.large_binary()]),
 )
 def test_each_text_has_the_hash_of_its_definition(values: list[bytes], kind: pa.DataType) -> None:
-    """Stored manifests have these digests: another hash would be another backup."""
+    """Stored manifests contain these digests, so a changed hash would break every backup."""
     assert words([*values], kind) == [hashed(value) for value in values]
 
 
 def test_texts_of_many_lengths_are_hashed_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not one length after the other, which would take a hundred times as long."""
+    """Hashing one length after the other would take a hundred times as long."""
     values: list[bytes | None] = [b"x" * (5_000 + 8 * number) for number in range(100)]
     mixed = []
     monkeypatch.setattr(digest_module, "mix", lambda words: mixed.append(len(words)) or mix(words))

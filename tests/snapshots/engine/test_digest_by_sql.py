@@ -1,6 +1,6 @@
-"""The digest of every table, computed by the server: reader and checker share no code.
+"""The server computes every table's digest, so that reader and checker share no code.
 
-The two routes see the same rows: the server's transaction is REPEATABLE READ and fixed before the
+Both see the same rows: the server's transaction is REPEATABLE READ and fixed before the
 snapshot is taken, and nothing writes in between.
 """
 
@@ -20,7 +20,7 @@ EXPRESSIONS = {"longitude": "location[0]", "latitude": "location[1]"}
 
 
 def digest_by_sql(connection: Connection, table: Table) -> str:
-    """The digest of a table's rows as 32 hex digits."""
+    """Compute the digest of a table's rows as 32 hex digits."""
     terms = sql.SQL(" UNION ALL ").join(
         sql.SQL("SELECT (pg_temp.term({}, pg_temp.word({}))).*").format(
             sql.Literal(name), sql.SQL(EXPRESSIONS.get(name, f'"{name}"'))
@@ -43,7 +43,7 @@ def digest_by_sql(connection: Connection, table: Table) -> str:
 
 
 def fill(source: Connection) -> None:
-    """Values of every kind, in several tables."""
+    """Insert values of every kind into several tables."""
     add_rows(source, 0, 30)
     source.execute(
         "INSERT INTO variable (series_id, time, number_value, text_value, group_key, location,"

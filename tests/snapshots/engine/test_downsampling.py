@@ -1,4 +1,4 @@
-"""A line of many values keeps its peaks, and is the same whether it was read in parts or not."""
+"""A line of many values keeps its peaks, whether or not it was read in parts."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ SINCE, UNTIL, COLUMNS = 1_000, 101_000, 50
 
 
 def shuffled(seed: int, count: int) -> Points:
-    """Values at random moments in and beside the period, in no order."""
+    """Return values at random moments inside and around the period, unsorted."""
     random = np.random.default_rng(seed)
     return Points(random.integers(0, 110_000, count), random.standard_normal(count))
 

@@ -1,4 +1,4 @@
-"""Settings that are excluded, in databases and backups of versions that stored them."""
+"""Excluded settings, in databases and backups of versions that stored them."""
 
 import json
 
@@ -19,7 +19,7 @@ from tests.snapshots.engine.test_snapshot_writer import stored_bytes
 
 MARK = "sunflower-marker"
 ID = "c" * 24
-# What an older version stored of each kind, beside what is kept.
+# What an older version stored of each kind, in addition to kept columns.
 INSERTED = {
     "network": {"id": ID, "name": "N"},
     "connector": {"id": ID, "name": "N"},
@@ -32,7 +32,7 @@ INSERTED = {
     "run_user": {"id": ID, "name": "N", "email": "a@b.c", "password_hash": ""},
     "entity": {"id": ID, "name": "N"},
 }
-# Made with the database, or by the fixture.
+# These exist already, made with the database or by the fixture.
 THERE = {"profile", "run_settings", "device"}
 
 
@@ -42,7 +42,7 @@ def planted(table: str) -> Jsonb:
 
 @pytest.fixture
 def old_source(source: Connection) -> Connection:
-    """A database whose every kind of settings has excluded keys."""
+    """A database with excluded keys in every kind of settings."""
     assert {table.name for table in WITH_SETTINGS} == THERE | set(INSERTED)
     for table, columns in INSERTED.items():
         names = ", ".join(columns)
@@ -124,7 +124,7 @@ def test_the_resources_of_an_older_backup_are_shown_without_them(
 
 @pytest.mark.parametrize("kind", sorted(BY_KIND.keys() - {"secret", "device"}))
 def test_a_copy_of_a_resource_has_none(old_source: Connection, kind: str) -> None:
-    """Neither what is read of the source, nor what an undo writes back."""
+    """The copy lacks them both when the source is read and when an undo writes it back."""
     rows = read_rows(old_source, BY_KIND[kind], ID)
     assert "as it is" in str(rows)
     assert MARK not in str(rows)

@@ -1,4 +1,4 @@
-"""A list of devices that no snapshot notes is damage to all that read it, and to nobody a crash."""
+"""Readers report a list of devices that no snapshot wrote as damage, and none crashes."""
 
 import base64
 import hashlib
@@ -51,7 +51,7 @@ FORGED: dict[str, Callable[[Rows], pa.Table]] = {
 
 
 def forged(backups: Backups, manifest: Manifest, forge: Callable[[Rows], pa.Table]) -> Manifest:
-    """The manifest with another list in line, which nothing else contradicts."""
+    """Return the manifest with a forged list that nothing else contradicts."""
     document = json.loads(manifest.to_json())
     (item,) = [item for item in document["contents"] if item["table"] == DEVICES]
     (known,) = [item for item in manifest.contents if item.table == DEVICES]

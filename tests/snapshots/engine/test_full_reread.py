@@ -1,4 +1,4 @@
-"""A full re-read finds what tracking did not see, and nothing else."""
+"""A full reread finds what tracking did not see, and nothing else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,7 +102,7 @@ def source(backups: Backups) -> Iterator[Connection]:
 
 @contextmanager
 def untracked(connection: Connection) -> Iterator[None]:
-    """What a superuser, or a fault, may do behind the triggers."""
+    """Bypass the triggers, as a superuser or a fault may."""
     connection.execute("ALTER TABLE variable DISABLE TRIGGER USER")
     yield
     connection.execute("ALTER TABLE variable ENABLE TRIGGER USER")

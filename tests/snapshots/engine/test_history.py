@@ -1,4 +1,4 @@
-"""Random histories: whatever was written and snapshotted, every snapshot restores to its moment."""
+"""Random histories: every snapshot restores to its moment, whatever was written."""
 
 from datetime import timedelta
 from typing import Any
@@ -34,7 +34,7 @@ step = st.one_of(
 
 
 def write(connection: Connection, action: str, *arguments: Any) -> None:
-    """One change of the source."""
+    """Make one change in the source."""
     if action == "insert":
         first, rows, number = arguments
         add_rows(connection, first, rows, series=number)
@@ -56,7 +56,7 @@ def write(connection: Connection, action: str, *arguments: Any) -> None:
 
 
 def told(storage: Storage, manifest: Manifest) -> tuple[Any, ...]:
-    """What the contents of a snapshot tell of its rows and devices."""
+    """Return the rows and devices in a snapshot's contents."""
     cells = read_cells(storage, manifest.contents).to_pylist()
     return sorted(map(str, cells)), read_devices(storage, manifest.contents)
 

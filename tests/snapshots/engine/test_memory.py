@@ -1,4 +1,4 @@
-"""How much memory a backup and its restore take does not depend on how long texts are."""
+"""The memory for a backup and its restore does not depend on the length of texts."""
 
 import json
 import subprocess
@@ -7,8 +7,9 @@ import sys
 import pytest
 from django.conf import settings
 
-# 390 to 520 MB were seen, whatever there was to read: the interpreter and its libraries are 160 of
-# it, and how often loaders work at the same moment is the rest. Read whole it is 770 MB and more.
+# 390 to 520 MB were seen for any amount of data: 160 of them are the interpreter and its libraries,
+# and the rest depends on how often loaders work at the same moment. Read whole it is 770 MB and
+# more.
 MOST = 620_000_000
 
 

@@ -1,4 +1,4 @@
-"""A record without a value is none with zero in a backup, wherever it is read."""
+"""A record without a value is never read from a backup as zero."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from snapshots.engine.series_search import ALL_COLUMNS, Selection, micros
 from tests.projectdatabases import DEVICE, START, Backups, Connection, contents
 
 ROWS = 60
-# Of a series: mixed, of zeros alone, and of none alone.
+# Series with mixed values, zeros only, and missing values only.
 SERIES = {1: (None, 0.0, 1.5), 2: (0.0,), 3: (None,)}
 Values = dict[int, list[float | None]]
 

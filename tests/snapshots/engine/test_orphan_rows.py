@@ -1,4 +1,4 @@
-"""Rows whose series is gone are in no backup, are counted, and never come up under another one."""
+"""Rows without a series are left out of backups, counted, and never joined to another series."""
 
 import pytest
 
@@ -22,7 +22,7 @@ OTHER = "e" * 24
 
 
 def orphans(backups: Backups, manifest: Manifest) -> int:
-    """How many the backup says that it left out, where its page says it and in its totals."""
+    """Return the backup's count of omitted rows, on its page and in its totals."""
     told = [x for x in read_excluded(backups.storage, manifest.contents) if x.kind == "orphan"]
     total = manifest.excluded.get("orphan")
     assert sum(item.count for item in told) == (total.count if total else 0)
@@ -30,7 +30,7 @@ def orphans(backups: Backups, manifest: Manifest) -> int:
 
 
 def add_other_device(connection: Connection) -> int:
-    """A device with one series; returns the number of the series, as the sequence gives it."""
+    """Add a device with one series; return the number that the sequence gives the series."""
     connection.execute("INSERT INTO device (id, name, type) VALUES (%s, 'Van', 'mutable')", [OTHER])
     row = connection.execute(
         "INSERT INTO series (device_id, variable, type) VALUES (%s, 'speed', 'number')"
@@ -63,7 +63,7 @@ def test_rows_left_behind_are_left_out(
     manifest = backups.take()
     assert orphans(backups, manifest) == 12
     assert backups.contents_of(manifest) == contents(backups.source) == []
-    # Whatever the next one takes over, it says so as well.
+    # However many segments the next backup reuses, it reports the same count.
     assert orphans(backups, backups.take()) == 12
     again = backups.take(full=True)
     assert (orphans(backups, again), again.untracked) == (12, ())
@@ -136,7 +136,7 @@ def test_a_new_series_of_a_restored_project_gets_no_rows_of_old_ones(
 def test_nor_where_an_older_version_took_the_backup(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its orphans are in it, and a proof compares them."""
+    """It contains its orphans, and a proof compares them."""
     monkeypatch.setattr(
         "snapshots.engine.snapshot_writer.drop_orphans", lambda table, devices: (table, {})
     )

@@ -1,4 +1,4 @@
-"""Every chunk is read or taken over exactly once, whatever the counts say."""
+"""Every chunk is read or reused exactly once, whatever the counts are."""
 
 from typing import cast
 

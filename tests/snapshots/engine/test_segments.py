@@ -1,4 +1,4 @@
-"""Segments choose the encoding that their times compress best in, and give back what went in."""
+"""Segments choose the encoding that compresses their times best, and return what went in."""
 
 import io
 import uuid

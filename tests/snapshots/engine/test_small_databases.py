@@ -1,4 +1,4 @@
-"""A small database is read over one connection, and what is unchanged is not stored again."""
+"""A small database is read over one connection, and unchanged data is not stored again."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from tests.projectdatabases import Backups, Connection, add_rows, quiet
 
 @pytest.fixture
 def sessions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that are connected to."""
+    """The addresses of new connections."""
     opened: list[str] = []
     connect = pgsession.connect
 
@@ -40,7 +40,7 @@ def recorded(manifest: Manifest) -> dict[tuple[str, int | None], tuple[str, int]
 
 
 def fill(source: Connection) -> None:
-    """Rows of several days, and a table that is too large to be read with the others."""
+    """Insert rows on several days, and make one table too large to be read with the others."""
     for day in range(3):
         add_rows(source, day, 50)
     source.execute(
@@ -85,7 +85,7 @@ def test_a_reader_takes_the_connection_that_is_there(
 def test_small_tables_are_read_together_up_to_a_limit_for_all_of_them(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A limit for each would let two dozen of them be in memory at once."""
+    """Separate limits would let two dozen of them be in memory at once."""
     fill(source)
     asked: list[int] = []
     read = instant_reader.read_together

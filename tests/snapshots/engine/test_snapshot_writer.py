@@ -1,4 +1,4 @@
-"""A snapshot holds what the catalogue keeps, and nothing else."""
+"""A snapshot contains exactly what the catalogue keeps."""
 
 import io
 import json
@@ -44,7 +44,7 @@ ANALYSIS = "a" * 24
 
 
 def stored_bytes(storage: Storage, manifest: Manifest) -> bytes:
-    """Everything that the snapshot put into storage, with its segments decompressed."""
+    """Return everything that the snapshot stored, with its segments decompressed."""
     texts = [storage.get(manifest.key)]
     for segment in manifest.segments:
         table = pq.read_table(io.BytesIO(storage.get(segment.key)))
@@ -214,8 +214,8 @@ def test_a_statement_timeout_is_a_clear_error(backups: Backups, source: Connecti
         " SELECT 1, '2026-03-01', n, 'g' FROM generate_series(1, 150000) AS n"
     )
     usual = backups.source
-    # Less than reading takes, and far more than any other statement: a time that runs out just as
-    # one ends is “user request” to the server.
+    # Less than reading takes, and far more than any other statement: if the time runs out just as
+    # one ends, the server calls it a “user request”.
     options = "-c statement_timeout=10"
     backups.source = replace(usual, dsn=make_conninfo(usual.dsn, options=options))
     with pytest.raises(SourceError, match="statement timeout"):
@@ -273,7 +273,7 @@ class FailingStorage(Storage):
         self._real.delete(key)
 
 
-# The first write is of a segment, the second one of the manifest.
+# The first write is a segment, the second one the manifest.
 @pytest.mark.parametrize("writes", [0, 1])
 def test_storage_that_fills_up_publishes_nothing_and_loses_nothing(
     backups: Backups, source: Connection, writes: int
@@ -313,7 +313,7 @@ def test_the_database_going_away_in_the_middle_is_a_clear_error(
 def test_marks_that_cannot_be_deleted_leave_the_manifest_to_the_caller(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Another attempt may have published under the same name meanwhile.
+    # Another attempt may have published under the same name in the meantime.
     add_rows(source, 0, 7)
 
     def cut(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a storage that fails: enough to know, and no address, path or answer in full."""
+"""The reason for a storage failure is useful, but has no address, path or full answer."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A soft time limit ends what reads resources, within the job at hand."""
+"""A soft time limit stops the reading of resources within the current job."""
 
 from typing import Any
 

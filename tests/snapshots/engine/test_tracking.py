@@ -1,4 +1,4 @@
-"""Whatever happens between two snapshots, the next one restores to what the source holds."""
+"""Whatever happens between two snapshots, the next one restores to the source's content."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from tests.projectdatabases import START, Backups, Connection, add_rows, content
 
 
 def assert_exact(backups: Backups, manifest: Manifest) -> None:
-    """The snapshot restores to what the source holds now, and to what a full one restores to."""
+    """Assert that the snapshot restores to the source's current rows, as a full one does."""
     expected = contents(backups.source)
     assert expected
     assert backups.contents_of(manifest) == expected
@@ -21,7 +21,7 @@ def assert_exact(backups: Backups, manifest: Manifest) -> None:
 def test_the_first_snapshot_is_full_and_the_next_reads_only_what_changed(
     backups: Backups, source: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # So that four days of twenty rows do not share one segment.
+    # Prevents four days of twenty rows from sharing one segment.
     monkeypatch.setattr(segment_plan, "TARGET_ROWS", 30)
     for day in range(4):
         add_rows(source, day, 20)
@@ -125,7 +125,7 @@ def test_a_writer_open_across_two_snapshots_is_in_the_third(
 def test_a_base_that_the_marks_are_not_relative_to_is_not_used(
     backups: Backups, source: Connection
 ) -> None:
-    """Such as after the newest snapshot was lost: its marks are gone, so everything is read."""
+    """After the newest snapshot is lost its marks are gone, too, so everything is read."""
     add_rows(source, 0, 10)
     oldest = backups.take()
     add_rows(source, 1, 10)
@@ -161,7 +161,7 @@ def test_marks_that_are_gone_make_the_next_snapshot_read_everything(
     caplog: pytest.LogCaptureFixture,
     counted: int,
 ) -> None:
-    """Where nothing is counted, a day is that is read for another row."""
+    """If no rows are counted, the loss shows when the day is read for another row."""
     monkeypatch.setattr(full_reread, "MAX_COUNTED_ROWS", counted)
     monkeypatch.setattr(segment_plan, "TARGET_ROWS", 30)
     for day in range(4):
@@ -191,7 +191,7 @@ def test_a_project_is_counted_in_ranges_bit_by_bit(
     chosen = {tuple(full_reread.choose_counted(segments)) for _ in range(50)}
     assert {sum(part.rows for part in some) for some in chosen} == {40}
     assert len({part for some in chosen for part in some}) == 4
-    # A range that is larger than what is cheap has its turn as well.
+    # A range above the limit is read in turn as well.
     monkeypatch.setattr(full_reread, "MAX_COUNTED_ROWS", 10)
     chosen = {tuple(full_reread.choose_counted(segments)) for _ in range(50)}
     assert {len(some) for some in chosen} == {1}
@@ -203,7 +203,7 @@ def test_a_project_is_counted_in_ranges_bit_by_bit(
 def test_nobody_empties_a_table_between_the_instant_and_its_reading(
     backups: Backups, source: Connection, statement: str
 ) -> None:
-    """TRUNCATE shows in transactions that began before it."""
+    """TRUNCATE also affects transactions that began before it."""
     add_rows(source, 0, 10)
     backups.take()
     add_rows(source, 0, 5, series=2)

@@ -1,4 +1,4 @@
-"""A moment belongs to the same day for PostgreSQL and for Python, whatever the year."""
+"""PostgreSQL and Python assign a moment to the same day, whatever the year."""
 
 import datetime as dt
 
@@ -17,7 +17,7 @@ from tests.projectdatabases import Backups, Connection
 FIRST = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 LAST = dt.datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
-# Where rounding goes wrong: beside midnight, in years that are far from 1970.
+# Rounding fails around midnight, in years far from 1970.
 days = st.integers(FIRST_CHUNK, LAST_CHUNK).map(chunk_start)
 edges = st.tuples(days, st.sampled_from([-1, 0, 1])).map(lambda edge: _beside(*edge))
 moments = edges | st.datetimes(
@@ -73,7 +73,7 @@ def test_other_times_are_refused(source: Connection, moment: str) -> None:
 
 
 def test_the_last_moments_of_far_days_are_in_backups(backups: Backups, source: Connection) -> None:
-    """Each alone, since a day that is read for another row has the wrongly marked one as well."""
+    """Each is alone, because reading a day for another row would include a wrongly marked one."""
     source.execute(
         """INSERT INTO variable (series_id, time, number_value, group_key)
            SELECT 1, timestamptz '0001-01-01Z' + n * interval '40 years', n, 'g'

@@ -1,4 +1,4 @@
-"""A downloaded snapshot: whole and readable by others, or visibly broken."""
+"""A downloaded snapshot is complete and readable by other programs, or visibly broken."""
 
 import io
 import json

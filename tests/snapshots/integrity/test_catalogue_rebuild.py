@@ -1,4 +1,4 @@
-"""The portal's own database is lost: its catalogue comes back from the storage."""
+"""After the loss of the portal's own database its catalogue is rebuilt from the storage."""
 
 import json
 from datetime import timedelta
@@ -29,7 +29,7 @@ OWNER = "owner@example.com"
 
 
 def rebuild() -> Any:
-    """What the command prints."""
+    """Run the command; return its output."""
     out = StringIO()
     call_command("rebuild_catalogue", "--owner", OWNER, "--json", stdout=out)
     return json.loads(out.getvalue())
@@ -37,7 +37,7 @@ def rebuild() -> Any:
 
 @pytest.fixture
 def lost(live_project: Project) -> dict[str, Any]:
-    """What a project was like before it was forgotten; its two backups lie in storage."""
+    """A project's description before its row was deleted; its two backups are in storage."""
     for days in (20, 0):
         moment = timezone.now() - timedelta(days=days)
         take(make_snapshot(live_project, taken_at=moment, state=Snapshot.State.QUEUED).id)
@@ -82,7 +82,7 @@ def test_a_second_run_changes_nothing(lost: dict[str, Any]) -> None:
 
 
 def two_of_today(lost: dict[str, Any], stored: Storage) -> tuple[UUID, UUID]:
-    """Give the older backup the newer one's date, as one has that was replaced on its own day."""
+    """Give the older backup the newer one's date, like one that was replaced on its own day."""
     older, newer = lost["rows"]
     document = json.loads(stored.get(older["manifest"]))
     document["labels"]["local_date"] = newer["local_date"].isoformat()
@@ -136,7 +136,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_comes_back(
 def test_one_forgery_keeps_no_genuine_backup_from_coming_back(
     lost: dict[str, Any], stored: Storage
 ) -> None:
-    """Were it taken for the newest one, its prefix would be that of the project."""
+    """If it counted as the newest one, its prefix would become the project's."""
     genuine = json.loads(stored.get(lost["rows"][0]["manifest"]))
     for taken_at in (timezone.now(), timezone.now() + timedelta(days=40_000)):
         document = {**genuine, "snapshot_id": str(uuid4()), "prefix": "0badf00d"}
@@ -151,7 +151,7 @@ def test_one_forgery_keeps_no_genuine_backup_from_coming_back(
 
 
 def test_no_backup_comes_back_that_is_of_the_future(lost: dict[str, Any], stored: Storage) -> None:
-    """It would be the newest good one for ever, and retention would remove all others."""
+    """It would remain the newest good one, and retention would remove all others."""
     document = json.loads(stored.get(lost["rows"][1]["manifest"]))
     document["snapshot_id"] = str(uuid4())
     document["taken_at"] = (timezone.now() + timedelta(days=3)).isoformat()

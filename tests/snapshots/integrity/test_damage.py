@@ -1,4 +1,4 @@
-"""A full backup believes nothing that lies in storage: it reads, and writes again."""
+"""A full backup trusts nothing in storage: it reads everything, and stores it again."""
 
 import logging
 from collections.abc import Callable
@@ -73,7 +73,7 @@ def test_a_full_backup_heals_every_object_that_it_shares(
     for snapshot in (first, second, third):
         assert verify(snapshot).rows == snapshot.rows
     assert f"lost or damaged {len(shared)} objects of earlier backups" in third.storage_note
-    # What is stored names the year, since it is read in later ones.
+    # Stored notes name the year, since they are read in later ones.
     days = [formats.day(one.local_date) for one in (second, first)]
     assert f"the backups of {' and '.join(days)} can be" in third.storage_note
     event = AuditEvent.objects.get(action="snapshot.storage_healed")
@@ -152,7 +152,7 @@ def test_what_is_in_the_second_storage_is_read_with_a_full_backup_too(
         verify_copy(first)
     SnapshotCopy.objects.filter(pk=first.pk).update(state="copied")
     settings.SNAPSHOT_FULL_EVERY = timedelta(0)
-    # As it was when the first one was taken, so that the object is the same.
+    # Restore the rows of the first backup, so that the object is the same.
     with open_database(Target(project_dsn(live_project), live_project.prefix)) as connection:
         connection.execute("DELETE FROM variable WHERE id > 10")
     third = copied(taken(live_project))

@@ -1,4 +1,4 @@
-"""What the sweep finds missing is said, and nothing is deleted that somebody may still need."""
+"""The sweep reports missing objects, and deletes nothing that may still be needed."""
 
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ LOST = "snapshot.objects_missing"
 
 @pytest.fixture(autouse=True)
 def _no_grace(settings: Any) -> None:
-    """What no manifest names goes at once."""
+    """Objects that no manifest names are deleted at once."""
     settings.ORPHAN_GRACE = timedelta(seconds=-5)
 
 
@@ -37,7 +37,7 @@ ORPHAN = "0" * 64
 
 @pytest.fixture
 def pair(live_project: Project, settings: Any) -> list[Snapshot]:
-    """Two stored snapshots that share nothing but what both found."""
+    """Two stored snapshots that share only objects of unchanged rows."""
     settings.SNAPSHOT_FULL_EVERY = timedelta(0)
     rows = [
         make_snapshot(
@@ -87,7 +87,7 @@ def test_what_is_whole_is_left_alone(
 def test_a_sweep_deletes_nothing_once_a_snapshot_is_being_taken(
     pair: list[Snapshot], live_project: Project, stored: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be, where the control database was away for a moment and with it the lock."""
+    """It could be if the control database, and with it the lock, is lost for a moment."""
     for digit in "012":
         stored.put(segment_key(live_project.pk, digit * 64), b"rows")
     delete = Storage.delete
@@ -166,7 +166,7 @@ def test_a_project_of_which_nothing_is_there_is_reported_and_not_condemned(
     Snapshot.objects.update(state=Snapshot.State.EXPIRED, removed_at=timezone.now())
     tasks.sweep()
     assert figure("projects_in_doubt") == "NaN"
-    # The message behind the last project.
+    # The message after the last project's.
     tasks.sweep(str(UUID(int=(1 << 128) - 1)))
     assert figure("projects_in_doubt") == "0.0"
 
@@ -219,7 +219,7 @@ class TestOneProjectsTrouble:
 class TestRounds:
     @pytest.fixture(autouse=True)
     def sent(self, monkeypatch: pytest.MonkeyPatch, stored: Storage) -> list[tuple[Any, ...]]:
-        """The messages of the sweep, which go nowhere."""
+        """The sweep's messages, which are not delivered."""
         sent: list[tuple[Any, ...]] = []
         monkeypatch.setattr(tasks.sweep, "delay", lambda *arguments: sent.append(arguments))
         monkeypatch.setattr(tasks.forget_transfers, "delay", lambda *_: None)

@@ -1,4 +1,4 @@
-"""Manifests have one reader that holds them against what was recorded."""
+"""A single reader compares manifests with what was recorded."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ from snapshots.storages.configured_storages import snapshot_storage
 from tests.factories import make_snapshot
 
 ROOT = Path(__file__).parents[3]
-# The reader; what writes and reads back; what finds manifests of which nothing is recorded.
+# The reader; the writer that reads back; and code that finds unrecorded manifests.
 MAY_READ = {"manifest_record.py", "snapshot_writer.py", "object_sweep.py", "catalogue_rebuild.py"}
 
 
 def test_nothing_reads_a_manifest_past_its_record() -> None:
-    """Whoever calls `Manifest.load` takes what lies there for what it says it is."""
+    """`Manifest.load` trusts a manifest's own claims."""
     sources = [
         path
         for package in ("snapshots", "restores", "backups_portal")
@@ -71,7 +71,7 @@ def test_the_digest_is_of_the_bytes_before_encryption(
 
 
 def test_manifests_of_earlier_versions_are_read(snapshot: Snapshot, stored: Storage) -> None:
-    """They have less; what one may have more is for later versions."""
+    """They lack some fields; fields that are too many are for later versions."""
     document = json.loads(stored.get(snapshot.manifest))
     for name in ("untracked", "healed", "labels"):
         del document[name]

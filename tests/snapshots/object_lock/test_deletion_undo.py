@@ -1,4 +1,4 @@
-"""After an attack on a bucket with object lock: a real server that has it (tests/lockserver.py)."""
+"""Recovery after an attack on a bucket with object lock, on a real server (tests/lockserver.py)."""
 
 import json
 import time
@@ -40,13 +40,13 @@ def locking(stored: Storage, server: LockServer, settings: Any, prefix: str) -> 
 
 
 def a_moment() -> datetime:
-    """Now, with nothing before it in its second: servers tell whole seconds."""
+    """Wait for a new second and return it, since servers report whole seconds."""
     time.sleep(1.01 - time.time() % 1)
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def attack(server: LockServer, prefix: str) -> int:
-    """All that who has every right can do: overwrite, delete, delete versions, lock rubbish."""
+    """Do everything that an attacker with every right can: overwrite, delete, lock rubbish."""
     refused = 0
     versions = server.versions(prefix)
     for number, version in enumerate(versions):
@@ -82,7 +82,7 @@ def test_what_was_deleted_and_overwritten_restores_equal(
     prefix: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The versions of an object are on several pages.
+    # An object's versions are spread over several pages.
     monkeypatch.setattr("snapshots.engine.object_versions.PAGE", 4)
     snapshot = taken(live_project)
     before = a_moment()
@@ -104,7 +104,7 @@ def test_what_was_deleted_and_overwritten_restores_equal(
     assert (event.subject, event.details["deleted"]) == ("The backup storage", found["deleted"])
     assert verify(snapshot).rows == snapshot.rows
     restored(snapshot)
-    # The versions that are there now are locked again, too.
+    # The current versions are locked again, too.
     assert extend_locks(live_project.pk, timezone.now()) == 1
     assert locking.lock
     retention = locking.lock.found(snapshot.manifest)

@@ -1,4 +1,4 @@
-"""Object lock, against a real server that has it: SeaweedFS (tests/lockserver.py)."""
+"""Object lock on a real server, SeaweedFS (tests/lockserver.py)."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,7 +43,7 @@ IN_BOTH_MODES = pytest.mark.parametrize("mode", list(LockMode))
 
 @pytest.fixture
 def mode() -> str:
-    """What the storage's URL says, but for tests that are run in both modes."""
+    """The mode in the storage's URL; some tests run in both modes."""
     return LockMode.COMPLIANCE
 
 
@@ -51,7 +51,7 @@ def mode() -> str:
 def locking(
     stored: Storage, server: LockServer, settings: Any, prefix: str, mode: str
 ) -> BucketLock:
-    """The lock of the storage that the services use, whose objects are encrypted."""
+    """The lock of the services' storage, whose objects are encrypted."""
     settings.SNAPSHOT_MASTER_KEYS = f"one:{OLD}"
     settings.SNAPSHOT_STORAGE = server.url(prefix, object_lock=mode)
     lock = open_storage(settings.SNAPSHOT_STORAGE).lock
@@ -74,7 +74,7 @@ def taken(project: Project, days_ago: float = 0) -> Snapshot:
 
 
 def age(snapshot: Snapshot, days: float) -> None:
-    """Let it have been taken so long ago."""
+    """Move the snapshot into the past."""
     Snapshot.objects.filter(pk=snapshot.pk).update(taken_at=timezone.now() - days * DAY)
 
 
@@ -84,14 +84,14 @@ def add(project: Project, day: int) -> None:
 
 
 def everything_of(snapshot: Snapshot) -> list[str]:
-    """All that a restore needs: objects, manifest and keys."""
+    """Return all keys that a restore needs: objects, manifest and encryption keys."""
     storage = snapshot_storage()
     keys = [item.key for item in storage.list(keys_folder(snapshot.project_id))]
     return [*Manifest.load(storage, snapshot.manifest).objects, snapshot.manifest, *keys]
 
 
 def locks_of(lock: BucketLock, snapshot: Snapshot) -> dict[str, datetime]:
-    """Until when everything is locked, by name."""
+    """Return the end of each object's lock by key."""
     found = {key: lock.found(key) for key in everything_of(snapshot)}
     return {key: retention.until for key, retention in found.items() if retention}
 
@@ -101,7 +101,7 @@ def keep_for(project: Project, days: int) -> None:
 
 
 def restored(snapshot: Snapshot) -> None:
-    """It becomes a database in which every row is as it was recorded."""
+    """Assert that the snapshot restores to exactly the recorded rows."""
     storage = snapshot_storage()
     manifest = Manifest.load(storage, snapshot.manifest)
     with main_database() as target:
@@ -109,7 +109,7 @@ def restored(snapshot: Snapshot) -> None:
 
 
 class Asked:
-    """What was asked of the server for locks."""
+    """Counts the server's lock requests."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
@@ -124,7 +124,7 @@ class Asked:
         monkeypatch.setattr(BaseClient, "_make_api_call", noting)
 
     def counts(self) -> dict[str, int]:
-        """How often each was asked, since the last time."""
+        """Return the counts since the last call."""
         found = {name: self.calls.count(name) for name in set(self.calls)}
         self.calls.clear()
         return found
@@ -155,9 +155,9 @@ def test_the_server_refuses_to_delete_and_to_shorten(
     live_project: Project, locking: BucketLock, server: LockServer, prefix: str, mode: str
 ) -> None:
     taken(live_project)
-    # Content that two tables have in common is stored twice: the later version is what counts.
+    # Content that two tables share is stored twice, and the later version counts.
     latest = [version for version in server.versions(prefix) if version["IsLatest"]]
-    # The marker of the storage is of no backup.
+    # The storage's marker belongs to no backup.
     versions = [version for version in latest if not version["Key"].endswith(MARKER)]
     assert len(versions) > 5
     for version in versions:
@@ -186,7 +186,7 @@ def test_what_is_shared_is_asked_for_its_lock_only_where_that_ends_too_early(
     objects = len(everything_of(first)) - 2
     assert asked.counts() == {
         "GetObjectLockConfiguration": 1,
-        # Each object and the manifest; then the key, whose lock was asked for.
+        # Each object and the manifest, then the key, whose lock was read first.
         "PutObjectRetention": objects + 2,
         "GetObjectRetention": 2,
     }
@@ -200,7 +200,7 @@ def test_what_is_shared_is_asked_for_its_lock_only_where_that_ends_too_early(
         "GetObjectRetention": 2,
     }
     assert second.locked_until == first.locked_until
-    # Now the lock of what they share ends too early.
+    # The lock of their shared objects now ends too early.
     keep_for(live_project, 28)
     third = taken(live_project)
     manifest = Manifest.load(snapshot_storage(), third.manifest)
@@ -227,7 +227,7 @@ def test_the_lock_of_a_shared_object_is_never_made_shorter(
     assert locks_of(locking, first) == before
     assert second.locked_until
     assert second.locked_until < min(before.values())
-    # Also where nothing is known of any lock.
+    # This also works if no lock is recorded.
     Snapshot.objects.update(locked_until=None)
     extend_locks(live_project.pk, timezone.now())
     assert locks_of(locking, first) == before

@@ -1,4 +1,4 @@
-"""An object is written again while locks are set: the new version is not noted as locked."""
+"""An object that is rewritten during locking is not recorded as locked."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +30,7 @@ def snapshot(
     prefix: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Snapshot:
-    """It is locked in both storages."""
+    """A snapshot that is locked in both storages."""
     monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
     settings.SNAPSHOT_MASTER_KEYS = f"one:{OLD}"
     settings.SNAPSHOT_STORAGE = server.url(prefix, object_lock="governance")
@@ -41,7 +41,7 @@ def snapshot(
 
 
 def overwritten(url: str, prefix: str, server: LockServer) -> Changed:
-    """Somebody overwrites the segment of devices; what it was is still there."""
+    """Overwrite the segment of devices; its old version remains."""
     storage = open_storage(url)
     (version,) = [v for v in server.versions(prefix) if "/segments/" in v["Key"]][:1]
     key = version["Key"].removeprefix(f"{prefix}/")
@@ -50,7 +50,7 @@ def overwritten(url: str, prefix: str, server: LockServer) -> Changed:
 
 
 def beside_locking(monkeypatch: pytest.MonkeyPatch, writer: Callable[[], object]) -> None:
-    """Let somebody write once when locks were set and nothing is noted yet."""
+    """Write once between setting the locks and recording them."""
     lock, waiting = lock_extension.lock_snapshot, [writer]
 
     def locking(*arguments: Any, **options: Any) -> Any:
@@ -101,7 +101,7 @@ def test_an_undo_that_began_before_an_extension(
 
     monkeypatch.setattr(deletion_undo, "bring_back", extending_first)
     deletion_undo.undo(open_storage(url), changed)
-    # This server copies the lock of a version, too; others do not: it is looked at.
+    # This server copies a version's lock, too, but others do not, so it is checked.
     assert extend_copy_locks(project_id, timezone.now()) == 1
     assert unlocked(url, snapshot) == []
 

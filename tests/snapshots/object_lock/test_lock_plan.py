@@ -1,4 +1,4 @@
-"""Until when a snapshot is to be locked."""
+"""Until when a snapshot has to be locked."""
 
 from datetime import UTC, datetime, timedelta
 

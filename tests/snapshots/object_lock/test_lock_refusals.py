@@ -1,4 +1,4 @@
-"""Storages that cannot lock backups, or may not, fail a snapshot with a reason."""
+"""A storage that cannot lock backups, or may not, fails a snapshot with a reason."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def test_a_bucket_without_object_lock_fails_the_snapshot_with_a_reason(
         "The backup storage cannot lock backups: the bucket plain has no object lock. Turn it on "
         "for the bucket, or take `object_lock` out of the storage's URL."
     )
-    # Nothing of it is left, and the next one is built upon what was there before.
+    # No trace of it is left, and the next one builds on the previous one.
     settings.SNAPSHOT_STORAGE = server.url(prefix, bucket=PLAIN)
     assert not list(snapshot_storage().list(f"{live_project.pk}/manifests/"))
     assert taken(live_project, -1).locked_until is None

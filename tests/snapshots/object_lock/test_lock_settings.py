@@ -1,4 +1,4 @@
-"""What a storage's URL says of object lock, and what both libraries make of it."""
+"""Object lock in a storage's URL, as both libraries interpret it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is written again has no lock: each command that does it has the locks looked at."""
+"""A rewritten object has no lock, so every command that rewrites has the locks checked."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -37,7 +37,7 @@ def snapshot(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Snapshot:
-    """It is locked in the first storage, and its copy is in a folder."""
+    """A snapshot locked in the first storage, with its copy in a folder."""
     monkeypatch.setattr(liveness, "KEY", f"test:{timezone.now()}")
     settings.SNAPSHOT_MASTER_KEYS = f"one:{OLD}"
     settings.SNAPSHOT_STORAGE = server.url(prefix, object_lock="governance")
@@ -50,7 +50,7 @@ def snapshot(
 def killed_after_a_write(
     monkeypatch: pytest.MonkeyPatch, name: str, work: Callable[[], object]
 ) -> None:
-    """End the work once an object was written."""
+    """Kill the work after an object was written."""
     write = getattr(Storage, name)
 
     def writing(*arguments: Any) -> None:

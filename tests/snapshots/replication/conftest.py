@@ -1,4 +1,4 @@
-"""A second storage beside the first one."""
+"""A second storage in addition to the first one."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ def _no_trouble_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def second(stored: Storage, endpoint: str, settings: Any, tmp_path: Path) -> Storage:
-    """A second storage, of which everything is in the setting."""
+    """A second storage that is fully described by its setting."""
     settings.SNAPSHOT_COPY_STORAGE = bucket_url(endpoint, tmp_path.name)
     return open_storage(settings.SNAPSHOT_COPY_STORAGE)
 

@@ -1,4 +1,4 @@
-"""Copies of snapshots, made, harmed and looked at by tests."""
+"""Make, damage and check copies of snapshots."""
 
 from datetime import timedelta
 
@@ -17,7 +17,7 @@ from tests.s3 import bucket_url
 
 State = SnapshotCopy.State
 OLD, NEW = "a1" * 32, "b2" * 32
-# Nobody listens there, and nobody is asked twice.
+# No server listens there, and no request is retried.
 NOWHERE = bucket_url("http://127.0.0.1:1", "p", max_retries="0")
 
 
@@ -38,7 +38,7 @@ def add(project: Project, day: int) -> None:
 
 
 def restored(snapshot: Snapshot) -> None:
-    """It becomes a database in which every row is as it was recorded."""
+    """Assert that the snapshot restores to exactly the recorded rows."""
     storage = reading_storage()
     manifest = Manifest.load(storage, snapshot.manifest)
     with main_database() as target:

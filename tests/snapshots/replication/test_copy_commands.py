@@ -1,4 +1,4 @@
-"""The commands and pages that tell of copies in a second storage, or are about both storages."""
+"""Commands and pages that show copies in a second storage, or concern both storages."""
 
 import re
 import shutil
@@ -88,7 +88,7 @@ def test_a_lost_first_storage_is_filled_again_from_the_copy_when_asked_to(
 def test_a_repair_that_is_killed_goes_on(
     live_project: Project, stored: Storage, settings: Any, tmp_path: Path
 ) -> None:
-    """In front of the manifest, and behind all that it writes, but for its line."""
+    """It is killed before the manifest, and after everything except its audit event."""
     settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'copies'}"
     snapshot = taken(live_project)
     copied(snapshot)
@@ -202,7 +202,7 @@ def test_no_key_may_go_while_an_empty_folder_is_in_place_of_a_storage(
     right = getattr(settings, name)
     setattr(settings, name, f"file://{tmp_path / 'unmounted'}")
     if name == "SNAPSHOT_COPY_STORAGE":
-        # As a folder that is not mounted has the address of the right one.
+        # An unmounted folder has the right one's address, too.
         SnapshotCopy.objects.update(place=copy_place())
     with pytest.raises(CommandError, match=r"could not be finished .* Keep every key"):
         called("rotate_keys")

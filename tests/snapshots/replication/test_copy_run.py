@@ -1,4 +1,4 @@
-"""Copies in a second storage: a folder first, a real S3 server second, and either of them lost."""
+"""Copies in a second storage, a folder or a real S3 server, and the loss of either storage."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -109,7 +109,7 @@ def test_a_lost_first_storage_is_read_from_the_copy(
 def test_a_message_that_is_refused_sends_no_other(
     live_project: Project, second: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two of those would send each other without end."""
+    """Two such messages would send each other endlessly."""
     under_way, waiting = taken(live_project, 1), taken(live_project)
     SnapshotCopy.objects.filter(pk=under_way.pk).update(
         state=State.RUNNING, lease=uuid4(), lease_until=timezone.now() + timedelta(hours=1)
@@ -150,7 +150,7 @@ def test_an_object_that_is_lost_or_damaged_comes_from_the_copy(
             harm(stored, key)
         with subtests.test(f"{folder} {harm.__name__}"):
             restored(snapshot)
-            # Not each of them: a restore does not read what tells of the contents.
+            # Not all of them: a restore does not read the list of contents.
             assert any(f"read from the copy key={key}" in caplog.text for key in keys)
             with pytest.raises(EngineError):
                 verify(snapshot)
@@ -196,7 +196,7 @@ def test_without_a_copy_the_reason_is_that_of_the_first_storage(
     with pytest.raises(EngineError, match=r"^The backup storage lacks"):
         look_inside(snapshot)
     settings.SNAPSHOT_COPY_STORAGE = NOWHERE
-    # It may be there: nothing is said against the snapshot.
+    # It may exist, so the snapshot is not called damaged.
     with pytest.raises(StorageError, match="second backup storage could not read") as away:
         look_inside(snapshot)
     assert type(away.value) is StorageError
@@ -207,7 +207,7 @@ def test_a_proof_that_needed_the_copy_passes_and_nothing_is_built_upon_it(
 ) -> None:
     snapshot = taken(live_project, 1)
     copied(snapshot)
-    # Of a table: what lists the contents for people is not restored, and no proof reads it.
+    # This is a segment of a table: restores and proofs do not read the list of contents.
     flip(stored, Manifest.load(stored, snapshot.manifest).segments[0].key)
     proof = queue_proof(snapshot.pk)
     assert proof
@@ -287,7 +287,7 @@ def test_a_second_storage_that_is_away_keeps_no_backup_and_is_made_up_for(
     assert sweep_project(live_project.pk) is not None
     assert verify(snapshot).rows == snapshot.rows
 
-    # What was known of the other one is not held against this one.
+    # What was recorded about the other storage does not count here.
     settings.SNAPSHOT_COPY_STORAGE = good
     following = taken(live_project)
     assert next_copy(following.pk) == [following.pk]

@@ -1,4 +1,4 @@
-"""What retention, sweeping and the end of a project do to the copies in a second storage."""
+"""The effects of retention, sweeping and a project's end on copies in a second storage."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -64,7 +64,7 @@ def _tasks_run_at_once() -> Iterator[None]:
 def test_an_expired_copy_goes_with_the_original(
     live_project: Project, stored: Storage, second: Storage
 ) -> None:
-    """And not with the next round of the second storage, hours later."""
+    """It does not wait for the second storage's next round, hours later."""
     old, new = taken(live_project, 1), taken(live_project)
     for snapshot in (old, new):
         copied(snapshot)
@@ -92,7 +92,7 @@ def test_a_second_storage_that_is_away_does_not_stop_retention_in_the_first(
 def test_a_full_second_storage_is_cleaned_although_every_copy_fails(
     live_project: Project, second: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or it would be full for good: copies are tried again and again."""
+    """Otherwise it would stay full, because copies are retried again and again."""
     old, new = taken(live_project, 2), taken(live_project, 1)
     for snapshot in (old, new):
         copied(snapshot)
@@ -195,7 +195,7 @@ def test_an_empty_folder_in_place_of_the_second_storage_is_no_removal(
 ) -> None:
     copied(taken(live_project))
     settings.SNAPSHOT_COPY_STORAGE = f"file://{tmp_path / 'unmounted'}"
-    # As a folder that is not mounted has the address of the right one.
+    # An unmounted folder has the right one's address, too.
     SnapshotCopy.objects.update(place=copy_place())
     assert not project_removal._delete_backups(live_project)
     assert SnapshotCopy.objects.exists()

@@ -1,4 +1,4 @@
-"""Moving to another storage, as .github/docs/storage-and-keys.md has it."""
+"""The move to another storage described in .github/docs/storage-and-keys.md."""
 
 from importlib import import_module
 from io import StringIO
@@ -25,14 +25,14 @@ pytestmark = pytest.mark.django_db
 
 
 def verified(*options: str) -> str:
-    """Run what the recipe says; it fails if anything is wrong."""
+    """Run the recipe's verification; it fails if anything is wrong."""
     out = StringIO()
     call_command("verify_snapshot", "--all", *options, stdout=out)
     return out.getvalue()
 
 
 def swept_all() -> None:
-    """Do a round of the sweep here and now."""
+    """Complete a round of the sweep in this process."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sweep, "delay", lambda *_: None)
         sweep(None)
@@ -123,7 +123,7 @@ def test_an_expired_copy_goes_from_the_place_that_is_the_first_one_now(
 def test_an_update_keeps_copies_in_their_place(
     live_project: Project, settings: Any, address: str, place: str
 ) -> None:
-    """What earlier versions called it, with all slashes, is what it is called now."""
+    """Earlier versions' names, with all slashes, still refer to the same storage."""
     SnapshotCopy.objects.create(snapshot=taken(live_project), place=place)
     import_module("snapshots.migrations.0013_places").rewrite(apps, None)
     settings.SNAPSHOT_COPY_STORAGE = address

@@ -1,4 +1,4 @@
-"""An empty folder in place of a storage, as where a disk is not mounted: nothing goes there."""
+"""Nothing is written into an empty folder where a storage's disk is not mounted."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -39,7 +39,7 @@ def folder(live_project: Project, settings: Any, tmp_path: Path) -> Path:
 
 
 def unmounted(folder: Path) -> Path:
-    """Take away what is there; returns where it is now."""
+    """Move the folder away; return its new path."""
     disk = folder.with_name(f"{folder.name}-disk")
     folder.rename(disk)
     return disk
@@ -98,7 +98,7 @@ def test_no_copy_is_called_lost_or_forgotten_because_of_it(
 def test_a_full_storage_without_a_marker_is_cleaned_all_the_same(
     live_project: Project, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after an update from a version that did not mark it."""
+    """The storage was filled by a version that did not mark it."""
     old, new = taken(live_project, 1), taken(live_project)
     for snapshot in (old, new):
         copied(snapshot)
@@ -125,7 +125,7 @@ def test_reading_all_copies_calls_none_of_them_lost(live_project: Project, folde
     unmounted(folder)
     assert [type(found) for found in verify_all(copies=True)] == [Unverified]
     assert SnapshotCopy.objects.get().state == State.COPIED
-    # Nor does it become the right one where all copies have failed.
+    # Failed copies do not make it the right storage either.
     SnapshotCopy.objects.update(state=State.FAILED, reason="It was damaged.")
     assert not copies_work()
 

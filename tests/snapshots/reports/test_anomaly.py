@@ -1,4 +1,4 @@
-"""A backup that holds much less than those before it says so."""
+"""A backup that is much smaller than its predecessors says so."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ def sizes(*rows: int, row_bytes: int = 100) -> list[Size]:
         (Size(0, 0), sizes(900, 1000, 1100), "have 1,000"),
         (Size(333, 33_300), sizes(1000), "333 rows"),
         (Size(1, 100), sizes(1000), "1 row;"),
-        # A day that was small already does not move what is usual.
+        # A single small day does not change the usual size.
         (Size(10, 1000), sizes(1000, 10, 1000), "10 rows"),
         (Size(1000, 33_000), sizes(1000), "33% as large"),
     ],
@@ -44,7 +44,7 @@ def test_what_is_unusually_small(size: Size, earlier: list[Size], words: str) ->
         (Size(0, 0), sizes(0, 0)),
         (Size(334, 33_400), sizes(1000)),
         (Size(2000, 200_000), sizes(1000)),
-        # What stays small is usual in the end.
+        # After a while the small size is usual.
         (Size(10, 1000), sizes(10, 10, 10, 10, 1000, 1000, 1000)),
     ],
 )
@@ -60,7 +60,7 @@ def earlier_backups(project: Project, rows: int, size: int) -> None:
 
 
 def taken(project: Project) -> Snapshot:
-    # The earlier ones are rows only, and this is the right storage all the same.
+    # The earlier ones are rows only, and yet this is the right storage.
     snapshot_storage().put_stored(MARKER, CONTENT)
     snapshot = make_snapshot(project, state="queued")
     take(snapshot.pk)

@@ -1,4 +1,4 @@
-"""What is inside a backup: told without its segments, by page and by command."""
+"""A backup's contents are shown by page and command without its segments."""
 
 import json
 from datetime import date
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def snapshot(live_project: Project, client: Client) -> Snapshot:
-    """A stored snapshot of one device with ten rows, 30 empty ones, and what is left out."""
+    """A stored snapshot of one device with ten rows, 30 empty ones, and excluded data."""
     with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
         source.execute(
             "INSERT INTO device (id, name, type)"

@@ -1,4 +1,4 @@
-"""The top of the Backups page: what could be lost, what is proven, and each retained day."""
+"""The top of the Backups page: possible loss, proofs, and each retained day."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +24,7 @@ TODAY = NOON.date()
 
 @pytest.fixture
 def project(db: None) -> Project:
-    """A project of two weeks ago, backed up at 03:00 UTC and keeping for seven days."""
+    """A project of two weeks ago, backed up at 03:00 UTC and kept for seven days."""
     return factories.make_project_row(created_at=NOON - 14 * DAY)
 
 
@@ -96,7 +96,7 @@ class TestStrip:
     def test_a_day_is_that_of_a_replaced_one_if_only_that_is_good(
         self, project: Project, fields: dict[str, object]
     ) -> None:
-        """Its storage was repaired, say, and it was proven again."""
+        """Its storage may have been repaired, so that a later proof passed."""
         back_up(project, 0, verdict="passed", proven_at=NOON, is_replaced=True)
         back_up(project, 0, **fields)
         readiness = readiness_of(project, NOON)
@@ -186,7 +186,7 @@ def test_no_day_has_no_strip() -> None:
 
 @pytest.mark.usefixtures("_noon")
 class TestUnprotected:
-    """Days since the newest good backup are warned of, above everything else."""
+    """A warning above everything else counts the days since the newest good backup."""
 
     @pytest.fixture(autouse=True)
     def _next_run(self, project: Project) -> None:
@@ -252,7 +252,7 @@ class TestPanel:
         factories.make_snapshot(
             project,
             taken_at=now - DAY,
-            # Another day than that of two hours ago, also an hour after midnight.
+            # A different date from two hours ago, even an hour after midnight.
             local_date=(now - 2 * DAY).date(),
             verdict="passed",
             proven_at=now - timedelta(hours=1),

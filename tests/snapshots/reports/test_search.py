@@ -1,4 +1,4 @@
-"""Which backups have records of a variable on some days, told without opening their segments."""
+"""Backups with records of a variable on some days are found without opening segments."""
 
 from datetime import date
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def snapshots(live_project: Project, client: Client, stored: Storage) -> list[Snapshot]:
-    """The newer one has a variable more, and rows of four days; neither has its variables."""
+    """The newer one has one more variable, and rows on four days; neither has its segments."""
     older = taken(live_project, days_ago=1)
     with psycopg.connect(admin_dsn(live_project), autocommit=True) as source:
         source.execute(

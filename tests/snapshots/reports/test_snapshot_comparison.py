@@ -1,4 +1,4 @@
-"""Comparing backups, and finding the one that still has the rows: by page and by command."""
+"""Comparing backups, and finding the one that still has the rows, by page and by command."""
 
 import json
 import re
@@ -41,7 +41,7 @@ def source(live_project: Project) -> Iterator[Connection]:
 
 @pytest.fixture
 def pair(live_project: Project, source: Connection, client: Client) -> tuple[Snapshot, Snapshot]:
-    """Before and after ten rows of 1 March were lost and five of 3 March came."""
+    """Backups before and after ten rows of 1 March were lost and five of 3 March added."""
     client.force_login(live_project.created_by)
     first = taken(live_project, 2)
     source.execute("DELETE FROM variable")
@@ -68,12 +68,12 @@ def find(client: Client, project: Project, query: str) -> str:
 
 
 def sums(page: str) -> list[str]:
-    """Return the rows lost and gained, as the page says them."""
+    """Return the lost and gained rows that the page reports."""
     return re.findall(r'stat-value number[^"]*">([^<]*)<', page)
 
 
 def effects(page: str) -> list[str]:
-    """Return the heads of the groups of a table of changes."""
+    """Return the group headings of a table of changes."""
     return re.findall(r'scope="rowgroup"[^>]*>([^<]*)<', page)
 
 
@@ -117,7 +117,7 @@ class TestPage:
         assert found == ["Zeppelin", "Truck", "Aeroplane"]
         assert effects(page) == ["Lost", "Gained"]
         assert "The device is gone" in page
-        # What they were is inside the older backup.
+        # The older backup shows their former content.
         inside = f"/projects/{live_project.slug}/backups/{first.pk}/resources/?kind=devices"
         assert f'href="{inside}"' in page
         assert client.get(inside).status_code == 200
@@ -142,7 +142,7 @@ class TestPage:
         source.execute(f"INSERT INTO variable (series_id, time, number_value, group_key) {rows}")
         page = compare(client, first, "with=now")
         assert sums(page) == ["0", "0"]
-        # Wherever its rows are said to be as many as before, but not the same.
+        # This holds on every view that reports the same number of rows with other content.
         for view in ("", f"&device={DEVICE}", "&day=2026-03-01", "&by=days"):
             page = compare(client, first, f"with=now{view}")
             assert "Same number, different content" in page
@@ -253,7 +253,7 @@ class TestFind:
         assert "The database now" in page
         _, listed = page.split('id="each-backup"')
         assert listed.index(str(pair[1].pk)) < listed.index(str(pair[0].pk))
-        # Both the answer and the backup's line restore it, for what was looked for.
+        # Both the answer and the backup's line offer a restore with the searched device and day.
         restore = f"/backups/{pair[0].pk}/restore/?device={DEVICE}&amp;day=2026-03-01"
         assert page.count(restore) == 2
         assert f"/backups/{pair[1].pk}/restore/" not in page

@@ -1,4 +1,4 @@
-"""Retention applied: what goes, what stays, and what happens at the same time."""
+"""Retention applied: what is removed, what is kept, and concurrent use."""
 
 import uuid
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def storage(stored: Storage) -> Storage:
 
 
 def aged(project: Project, days: float, storage: Storage | None = None, **fields: Any) -> Snapshot:
-    """A snapshot taken so long ago, with a manifest in storage where one is given."""
+    """Make a snapshot of this age, with a manifest if there is a storage."""
     snapshot = make_snapshot(project, taken_at=NOW - days * DAY, **fields)
     if storage:
         storage.put(snapshot.manifest, b"{}")
@@ -239,7 +239,7 @@ def test_a_project_takes_the_same_queries_with_one_old_snapshot_and_with_many(
 
 @pytest.mark.django_db(transaction=True)
 class TestRaces:
-    """Retention and an owner who wants the same snapshot at the same moment."""
+    """Retention and an owner use the same snapshot at the same moment."""
 
     def test_a_restore_keeps_the_snapshot_or_is_refused(self, storage: Storage) -> None:
         owner = make_account()
@@ -272,7 +272,7 @@ class TestRaces:
 
 
 def manifest_of(snapshot: Snapshot) -> bytes:
-    """A manifest that names nothing."""
+    """Return a manifest that names nothing."""
     return make_manifest(
         snapshot.project_id,
         snapshot_id=snapshot.id,

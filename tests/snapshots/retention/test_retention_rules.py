@@ -1,4 +1,4 @@
-"""Retention never removes too much, and never forgets to remove."""
+"""Retention never removes too much, and always removes what has expired."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -23,7 +23,7 @@ NOW = datetime(2028, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 periods = st.integers(1, 365).map(lambda days: timedelta(days=days))
-# Two leap days, every change of the clocks, and clocks that ran ahead.
+# Two leap days, every clock change, and clocks that were ahead.
 instants = st.datetimes(datetime(2023, 12, 1), datetime(2028, 3, 5), timezones=st.just(UTC))
 kept = st.builds(
     Kept,
@@ -71,10 +71,10 @@ def test_the_newest_good_one_stays_when_all_that_followed_failed() -> None:
 @pytest.mark.parametrize(
     ("zone", "taken_at", "days", "until"),
     [
-        # Clocks go forward in the night: a day of 23 hours on the wall.
+        # Clocks go forward in the night, so the local day has 23 hours.
         ("Europe/Berlin", "2027-03-27 03:00", 1, "2027-03-28 04:00"),
         ("Europe/Berlin", "2027-03-21 12:00", 7, "2027-03-28 13:00"),
-        # And back: a day of 25 hours.
+        # Clocks go back, so the local day has 25 hours.
         ("Europe/Berlin", "2027-10-30 12:00", 1, "2027-10-31 11:00"),
         ("Australia/Lord_Howe", "2027-04-03 12:00", 1, "2027-04-04 11:30"),
         # The leap day counts as any other.

@@ -1,4 +1,4 @@
-"""What becomes of a snapshot whose engine, database or lease fails."""
+"""A snapshot's outcome if its engine, database or lease fails."""
 
 import uuid
 from typing import Any
@@ -21,7 +21,7 @@ State = Snapshot.State
 
 
 class TestFaults:
-    """What cannot be caused from outside is put in the engine's place."""
+    """Faults that cannot be caused from outside are injected into the engine."""
 
     @pytest.fixture
     def snapshot(self, db: None, stored: Storage) -> Snapshot:
@@ -75,7 +75,7 @@ class TestFaults:
         holders = []
 
         def work(*args: Any, **kwargs: Any) -> None:
-            # Once it is let go of, the next attempt may publish under the same name.
+            # Once the lease is released, the next attempt may publish under the same name.
             monkeypatch.setattr(
                 Storage, "delete", lambda *_: holders.append(Snapshot.objects.get().lease)
             )

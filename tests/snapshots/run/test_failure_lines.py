@@ -1,4 +1,4 @@
-"""What the log says of a snapshot that is taken, and of one that fails."""
+"""The log lines of a snapshot that succeeds, and of one that fails."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ SECONDS = 30.0
 
 
 def values_of(caplog: pytest.LogCaptureFixture, beginning: str) -> dict[str, Any]:
-    """What the only line that begins so names."""
+    """Return the values of the only line with this beginning."""
     (line,) = [one for one in caplog.records if one.getMessage().startswith(beginning)]
     return dict(line.values)  # type: ignore[attr-defined]
 
@@ -54,7 +54,7 @@ def test_lines_of_reading_have_ids(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The engine knows none, and reads in threads of its own."""
+    """The engine does not know the ids, and reads in other threads."""
 
     def irregular(*_: object) -> None:
         raise IrregularError

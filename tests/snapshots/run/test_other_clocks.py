@@ -1,4 +1,4 @@
-"""Database servers whose clocks are wrong: a backup has the portal's time, as retention has."""
+"""Even if a database server's clock is wrong, backups have the portal's time, as retention does."""
 
 from datetime import timedelta
 

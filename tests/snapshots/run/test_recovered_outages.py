@@ -21,7 +21,7 @@ from tests.at_once import at_once
 from tests.factories import make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
-# So that no test depends on the hour at which it runs.
+# A fixed time keeps the tests independent of the hour.
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 State = Snapshot.State
@@ -33,7 +33,7 @@ def _signs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def failed(cause: Cause, **fields: Any) -> Snapshot:
-    """The snapshot of a new project, which failed for the last time two hours before noon."""
+    """Make a new project's snapshot, which failed finally two hours before noon."""
     project = make_project_row()
     return make_snapshot(
         project, taken_at=NOON - 2 * HOUR, state="failed", cause=cause, failures=3, **fields
@@ -45,7 +45,7 @@ def server_back(at: datetime = NOON - HOUR) -> None:
 
 
 def storage_back(monkeypatch: pytest.MonkeyPatch, sign: str) -> None:
-    """A try of a storage that fails, and one that succeeds, an hour before noon."""
+    """Record a failed probe of a storage, then a successful one an hour before noon."""
     monkeypatch.setattr(liveness.timezone, "now", lambda: NOON - HOUR)
     for works in (False, True):
         storage_state.probe(sign, lambda works=works: works)  # type: ignore[misc]
@@ -60,7 +60,7 @@ def test_a_server_that_is_back_has_its_backups_queued_once() -> None:
     assert (snapshot.state, snapshot.failures, snapshot.cause) == (State.QUEUED, 0, "")
     assert (snapshot.scheduled_for, snapshot.reason, snapshot.finished_at) == (NOON, "", None)
     assert queue_after_outages(NOON) == []
-    # What fails after that has another reason.
+    # A failure that began after the outage has another reason.
     Snapshot.objects.update(
         state=State.FAILED,
         reason="x",
@@ -113,7 +113,7 @@ def shut_down(snapshot: Snapshot) -> None:
 
 
 def next_day(snapshot: Snapshot) -> None:
-    """Where it is tomorrow already, tomorrow's backup is due or taken."""
+    """If the date has changed by then, that day's backup is due or taken."""
     MainDatabase.objects.update(backup_time_zone="Pacific/Kiritimati")
 
 
@@ -150,7 +150,7 @@ def test_ticks_at_once_queue_each_snapshot_once() -> None:
     server_back()
     queued: list[UUID] = []
     at_once(*[lambda: queued.extend(queue_after_outages(NOON))] * 4)
-    # What one tick had locked while another looked is found in the next minute.
+    # The next minute finds what one tick had locked while another looked.
     queued += queue_after_outages(NOON)
     assert (len(queued), set(queued)) == (len(wanted), wanted)
 
@@ -158,7 +158,7 @@ def test_ticks_at_once_queue_each_snapshot_once() -> None:
 def test_an_outage_over_midnight_locks_nothing(
     django_assert_max_num_queries: Any,
 ) -> None:
-    """It is looked for once a minute until a day later."""
+    """The tick looks for it once a minute for a day."""
     for _ in range(3):
         next_day(failed(Cause.DATABASE_UNREACHABLE))
     server_back()

@@ -1,4 +1,4 @@
-"""A snapshot that failed is tried again the same local day, later each time, and then reported."""
+"""A failed snapshot is retried the same local day with growing delays, and then reported."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from tests.factories import make_account, make_project_row, make_snapshot
 
 pytestmark = pytest.mark.django_db
 State = Snapshot.State
-# So that no test depends on the hour at which it runs.
+# A fixed time keeps the tests independent of the hour.
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

@@ -1,4 +1,4 @@
-"""A queued snapshot is taken once, by one worker, and says what became of it."""
+"""A queued snapshot is taken once, by one worker, and records its outcome."""
 
 import logging
 import uuid
@@ -29,13 +29,13 @@ State = Snapshot.State
 
 
 def queued(project: Project, *, days_ago: int = 0) -> Snapshot:
-    """A snapshot that waits."""
+    """Make a queued snapshot."""
     moment = timezone.now() - timedelta(days=days_ago)
     return make_snapshot(project, taken_at=moment, state=State.QUEUED)
 
 
 def taken(project: Project, *, days_ago: int = 0) -> Snapshot:
-    """A snapshot that was queued and taken."""
+    """Queue a snapshot and take it."""
     snapshot = queued(project, days_ago=days_ago)
     take(snapshot.id)
     snapshot.refresh_from_db()
@@ -44,7 +44,7 @@ def taken(project: Project, *, days_ago: int = 0) -> Snapshot:
 
 
 def failed(snapshot: Snapshot) -> str:
-    """The reason of a snapshot, which has failed and is nobody's."""
+    """Assert that the snapshot has failed without a lease; return its reason."""
     snapshot.refresh_from_db()
     assert snapshot.state == State.FAILED
     assert (snapshot.lease, snapshot.lease_until) == (None, None)
@@ -216,7 +216,7 @@ def test_a_project_that_was_shut_down_is_not_read(live_project: Project) -> None
 def test_one_that_is_queued_again_removes_what_its_failed_attempt_could_not(
     live_project: Project, stored: Storage
 ) -> None:
-    """The storage was away when the manifest had to go."""
+    """The storage was away when the manifest had to be removed."""
     now = timezone.now()
     MainDatabase.objects.update(next_snapshot_at=now)
     (snapshot_id,) = queue_due(now)

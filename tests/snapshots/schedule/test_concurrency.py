@@ -1,4 +1,4 @@
-"""A database server takes so many snapshots at a time; the others wait, and none is forgotten."""
+"""A database server has a limit of concurrent snapshots; the others wait, and all are taken."""
 
 import threading
 import time
@@ -31,7 +31,7 @@ PATIENCE = 60.0
 
 
 def queued(number: int) -> list[UUID]:
-    """As many snapshots, each of a project of its own on the same server, as the tick left them."""
+    """Queue snapshots of as many projects on one server, as the tick does."""
     now = timezone.now()
     for place in range(number):
         due = now - timedelta(minutes=number - place)
@@ -155,7 +155,7 @@ def test_many_workers_at_once_do_not_exceed_it() -> None:
 def source_databases(
     transactional_db: None, storage_url: str, project_server: str
 ) -> Iterator[list[Target]]:
-    """Main databases of three projects on a server that takes one snapshot at a time."""
+    """Main databases of three projects on a server with a limit of one snapshot."""
     server = register_server("main", project_server)
     DatabaseServer.objects.update(max_snapshots=1)
     with ExitStack() as stack:
@@ -191,7 +191,7 @@ def test_workers_call_the_next_without_a_tick_and_ask_no_more_than_once(
             source.execute("LOCK TABLE device IN ACCESS EXCLUSIVE MODE")
         tasks.enqueue(queue_due(timezone.now()))
         wait_for("no room on the server", 2)
-        # Long enough for hundreds of messages to and fro between the two that wait.
+        # Long enough for hundreds of messages back and forth between the two that wait.
         time.sleep(1)
         assert log.read_text().count("no room on the server") == 2
         held.close()
@@ -205,7 +205,7 @@ def test_workers_call_the_next_without_a_tick_and_ask_no_more_than_once(
 class TestOneMessageForMany:
     @pytest.fixture
     def events(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-        """What a worker did, in its order."""
+        """Record a worker's actions in order."""
         events: list[object] = []
 
         def take(pk: object) -> Ran:

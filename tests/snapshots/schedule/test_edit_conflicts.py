@@ -1,4 +1,4 @@
-"""Somebody else saves the backup settings while they are open."""
+"""Two owners edit the backup settings at the same time."""
 
 import re
 from datetime import time, timedelta
@@ -38,14 +38,14 @@ def other(project: Project) -> Account:
 
 
 def store(project: Project, *days_ago: int) -> None:
-    """Backups of some days."""
+    """Make backups of these days."""
     for days in days_ago:
         moment = timezone.now() - timedelta(days=days)
         factories.make_snapshot(project, taken_at=moment, local_date=moment.date())
 
 
 def opened(client: Client, account: Account, project: Project) -> dict[str, str]:
-    """What the form on the page would send as it is."""
+    """Return the unchanged form that the page would send."""
     return form_of(read(client, account, project), url(project))
 
 

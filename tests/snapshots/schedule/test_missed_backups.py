@@ -1,4 +1,4 @@
-"""A backup that was not taken is told of: once a local date, and where nothing else says it."""
+"""A missed backup is reported once per local date, unless something else reports it."""
 
 from datetime import UTC, datetime, time, timedelta
 
@@ -25,7 +25,7 @@ def now() -> datetime:
 
 @pytest.fixture
 def project(now: datetime) -> Project:
-    """One that has run for some days, and that was due three hours ago."""
+    """A project that has run for some days, and was due three hours ago."""
     project = make_project_row(created_at=now - 9 * DAY)
     at = (now - 3 * HOUR).time().replace(second=0, microsecond=0)
     MainDatabase.objects.update(backup_time=at, backup_time_zone="UTC")
@@ -49,7 +49,7 @@ def test_nothing_is_missed_until_a_later_time_of_day_has_come() -> None:
     noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
     project = make_project_row(created_at=noon - 9 * DAY)
     make_snapshot(project, taken_at=noon - 27 * HOUR)
-    # It was moved from 09:00 after that day's backup, whose day has no second one.
+    # It was moved from 09:00 after that day's backup, and a day has only one.
     MainDatabase.objects.update(backup_time=time(17), backup_time_zone="UTC")
     assert find_missed(noon) == find_missed(noon + 6 * HOUR) == 0
     assert find_missed(noon + 7 * HOUR) == 1
@@ -98,7 +98,7 @@ def test_a_zone_that_was_given_up_keeps_nobody_from_being_told(
     ("hours", "fields"),
     [
         (25, {}),
-        # Told of as failed; under way, however long; not under way for long.
+        # Reported as failed; under way, however long; not under way for long.
         (20, {"state": "failed"}),
         (40, {"state": "queued"}),
         (1, {"state": "running"}),
@@ -146,7 +146,7 @@ def test_many_in_batches(now: datetime, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 class TestLate:
-    """A run that begins hours after its time: the schedule or the workers were down."""
+    """A run that begins hours late, because the schedule or the workers were down."""
 
     def test_it_is_queued_and_told_of(self, project: Project, now: datetime) -> None:
         MainDatabase.objects.update(next_snapshot_at=now - 3 * HOUR)

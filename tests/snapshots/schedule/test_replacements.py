@@ -1,4 +1,4 @@
-"""A bad backup does not hold its day: another one is taken, once, and gaps are told of."""
+"""A bad backup does not occupy its day: it is replaced once, and gaps are reported."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -26,7 +26,7 @@ START = datetime(2026, 11, 23, tzinfo=UTC)
 
 @pytest.fixture
 def project() -> Project:
-    """One with a run at 02:00, and a good backup of the day before."""
+    """A project with a run at 02:00, and a good backup of the previous day."""
     project = make_project_row(created_at=START - 9 * DAY)
     make_snapshot(project, taken_at=START - 22 * HOUR)
     MainDatabase.objects.update(
@@ -37,10 +37,10 @@ def project() -> Project:
 
 @dataclass
 class Days:
-    """Hours of a project: backups are stored at once, and each found bad or not some hours later.
+    """Hours of a project: backups are stored at once, and may be found bad some hours later.
 
     Attributes:
-        verdicts: By date, of each backup after the other: hours until it is found bad; None: good.
+        verdicts: By date, for each backup in turn: hours until it is found bad; None: good.
         moves: Hours since START at which the owner moves the time of day, and to which hour.
     """
 
@@ -90,17 +90,17 @@ class Days:
 @pytest.mark.parametrize(
     ("verdicts", "moves", "dates", "longest", "missed_at"),
     [
-        # Nothing is bad: one a day.
+        # Nothing is bad: one per day.
         ({}, {}, [22, 23, 24, 25], 24, []),
-        # Found bad after an hour, or late in the day: another one of that day at once.
+        # Found bad after an hour, or late in the day: another one on that day at once.
         ({23: [1]}, {}, [22, 23, 23, 24, 25], 25, []),
         ({23: [20]}, {}, [22, 23, 23, 24, 25], 44, []),
-        # That one is bad, too: it keeps the day, which is told of.
+        # The replacement is bad, too: it keeps the day, and the gap is reported.
         ({23: [1, 1]}, {}, [22, 23, 23, 24, 25], 48, [5, 24]),
         ({23: [1, 1], 24: [1, 1]}, {}, [22, 23, 23, 24, 24, 25], 72, [5, 24, 48]),
         # Found bad when the next day has its own: nothing is replaced.
         ({23: [24]}, {}, [22, 23, 24, 25], 48, []),
-        # The time is moved to 23:00, before or after it is found: no reason to leave out the day.
+        # The time is moved to 23:00 before or after the finding: the day is not skipped.
         ({23: [1]}, {10: 23}, [22, 23, 23, 24], 44, []),
         ({23: [8]}, {9: 23}, [22, 23, 23, 24], 45, [10]),
         ({23: [1, 1]}, {10: 23}, [22, 23, 23, 24], 69, [5, 24]),
@@ -137,7 +137,7 @@ def test_a_moved_schedule_runs_on_the_day_that_is_bad(project: Project) -> None:
 
 
 def test_a_bad_one_that_passes_after_all_stays_beside_the_other(project: Project) -> None:
-    """Its storage was repaired, say."""
+    """Its storage may have been repaired."""
     first = make_snapshot(project, taken_at=START + 2 * HOUR)
     MainDatabase.objects.update(next_snapshot_at=START + 26 * HOUR)
     fail_snapshot(first, reason="Rows are missing.", now=START + 3 * HOUR)
@@ -161,7 +161,7 @@ def test_a_moved_schedule_takes_again_what_failed_to_replace_a_bad_one(project: 
 def test_many_are_replaced_in_as_many_queries_as_one(
     project: Project, django_assert_num_queries: Any
 ) -> None:
-    """A storage that fails may make the backups of all projects bad at once."""
+    """A failing storage may make the backups of all projects bad at once."""
     bad(project, START + 2 * HOUR)
     MainDatabase.objects.update(next_snapshot_at=START + 3 * HOUR)
     with CaptureQueriesContext(connection) as of_one:
@@ -177,7 +177,7 @@ def test_many_are_replaced_in_as_many_queries_as_one(
 
 
 def test_nothing_is_replaced_that_a_good_one_came_after(project: Project) -> None:
-    """The time zone was moved west, so that the date of an older one is at hand again."""
+    """The time zone was moved west, so that an older backup's date is current again."""
     first = make_snapshot(project, taken_at=START + 2 * HOUR)
     make_snapshot(project, taken_at=START + 14 * HOUR, local_date=START.date() + DAY)
     MainDatabase.objects.update(next_snapshot_at=START + 50 * HOUR)

@@ -37,7 +37,7 @@ def make_due(
     owner: Account | None = None,
     **fields: Any,
 ) -> Project:
-    """A project with a run at 03:00."""
+    """Make a project with a run at 03:00."""
     project = make_project_row(owner=owner, **fields)
     MainDatabase.objects.filter(pk=project.pk).update(
         next_snapshot_at=next_snapshot_at, backup_time=time(3), backup_time_zone=zone
@@ -224,7 +224,7 @@ class TestAtTheSameTime:
         projects = [make_due(owner=owner) for _ in range(40)]
         queued: list[list] = []
         at_once(*[lambda: queued.append(queue_due(DUE, batch=7))] * 4)
-        # What one tick had locked while another looked is due in the next minute.
+        # The next minute takes what one tick had locked while another looked.
         queued.append(queue_due(DUE + MINUTE))
         ids = [snapshot_id for part in queued for snapshot_id in part]
         assert len(ids) == len(set(ids)) == len(projects)

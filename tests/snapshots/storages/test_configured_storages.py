@@ -1,4 +1,4 @@
-"""Settings of a storage that cannot be used are found at the start, and say what to change."""
+"""Unusable storage settings are found at the start, with what to change."""
 
 import os
 import subprocess
@@ -69,7 +69,7 @@ def test_a_folder_is_not_made_by_the_check(settings: Settings, tmp_path: Path) -
 
 
 def test_nothing_starts_with_an_endpoint_in_the_clear() -> None:
-    """Also if it comes from the environment, as compose passes it on."""
+    """This includes an endpoint from the environment, as compose passes it on."""
     environment = {
         "SNAPSHOT_STORAGE": "s3://bucket/prefix",
         "AWS_ACCESS_KEY_ID": "k",
