@@ -27,9 +27,9 @@ from backups_portal.tagoio_api.envelope import as_json
 from tests.factories import make_project_row
 from tests.projectdatabases import Connection, Target, main_database, open_database
 
-# One row each, made with the database.
+# Each has one row, made with the database.
 KEPT = {"instance", "profile", "run_settings"}
-# In one go, which takes a tenth of the time of one by one.
+# One round trip takes a tenth of the time of single statements.
 EMPTYING = ";".join(
     [
         *(f"DELETE FROM {table.name}" for table in reversed(TABLES) if table.name not in KEPT),
@@ -41,13 +41,13 @@ EMPTYING = ";".join(
 
 @dataclass
 class Api:
-    """The API as one token sees it."""
+    """The API with one token."""
 
     token: str
     client: Client
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """The status, and the result or the message of an error."""
+        """Send a request; return the status, and the result or the error message."""
         response = self.client.generic(
             method,
             path,
@@ -60,19 +60,19 @@ class Api:
         return response.status_code, answer["result" if answer["status"] else "message"]
 
     def get(self, path: str) -> Any:
-        """The result of a reading that must succeed."""
+        """Read successfully; return the result."""
         return self._expect(200, "GET", path)
 
     def post(self, path: str, body: Any = None) -> Any:
-        """The result of a creation that must succeed."""
+        """Create successfully; return the result."""
         return self._expect(200, "POST", path, body)
 
     def put(self, path: str, body: Any = None) -> Any:
-        """The result of an edit that must succeed."""
+        """Edit successfully; return the result."""
         return self._expect(200, "PUT", path, body)
 
     def delete(self, path: str, body: Any = None) -> Any:
-        """The result of a deletion that must succeed."""
+        """Delete successfully; return the result."""
         return self._expect(200, "DELETE", path, body)
 
     def _expect(self, status: int, method: str, path: str, body: Any = None) -> Any:
@@ -99,7 +99,7 @@ def _served(settings: Settings) -> None:
 
 
 def _project(target: Target, name: str) -> Project:
-    """A row over an emptied database."""
+    """Make the row of a project with an emptied database."""
     with open_database(target) as connection:
         connection.execute(EMPTYING)
     server = DatabaseServer.objects.get_or_create(
@@ -130,13 +130,13 @@ def other_project(db: None, instances: list[Target], _served: None) -> Project:
 
 @pytest.fixture
 def database(project: Project, instances: list[Target]) -> Iterator[Connection]:
-    """The project's database, past the API."""
+    """The project's database, without the API."""
     with open_database(instances[0]) as connection:
         yield connection
 
 
 def api_of(project: Project, *, permission: str = "full") -> Api:
-    """The API with a new profile token of a project."""
+    """Return the API with a new profile token of a project."""
     with psycopg.connect(project_dsn(project)) as connection:
         token = create_token(
             connection, TokenGrant("profile", name="Test", permission=permission), keys=keyring()
@@ -152,7 +152,7 @@ def api(project: Project) -> Api:
 
 @dataclass
 class Sensor:
-    """A device, as its own token sees the API."""
+    """A device and the API with its token."""
 
     api: Api
     device_id: str
@@ -160,7 +160,7 @@ class Sensor:
 
     @classmethod
     def create(cls, api: Api, **body: Any) -> "Sensor":
-        """A new device of the project."""
+        """Create a new device of the project."""
         made = api.post("/device", {"name": "Sensor", **body})
         return cls(api, made["device_id"], made["token"])
 

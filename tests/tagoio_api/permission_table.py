@@ -1,4 +1,4 @@
-"""The calls of the projects' API: the right that each takes, of which tokens, and a body for it."""
+"""The calls of the projects' API: required right, accepted tokens, and a valid body."""
 
 import base64
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from backups_portal.projectdb.tokens import reveal
 from backups_portal.projects.database_dsn import keyring
 from tests.projectdatabases import Connection
 
-# In everything that can only be read with the right to read.
+# Everything that requires the right to read contains this.
 MARK = "sunflower-marker"
 READ, WRITE, DELETE, FULL = "read", "write", "delete", "full"
-# Asks for no token: it is in the address, or a password is in the body.
+# These need no token: the address contains one, or the body a password.
 OPEN = "open"
 UNCOUNTED = {"change_mark", "analysis_console"}
 COUNT = " UNION ALL ".join(
@@ -25,14 +25,14 @@ COUNT = " UNION ALL ".join(
 
 @dataclass
 class World:
-    """Something of every kind in a project, by the name of the parameter that is its id."""
+    """One object of every kind in a project, by the name of its id's parameter."""
 
     connection: Connection
     ids: dict[str, str]
     known: dict[bytes, str] = field(default_factory=dict)
 
     def tokens(self) -> dict[str, str]:
-        """The permission of every token by its value."""
+        """Return each token's permission by its value."""
         rows = self.connection.execute("SELECT sealed_value, permission FROM token").fetchall()
         return {self._value(bytes(sealed)): str(permission) for sealed, permission in rows}  # type: ignore[arg-type]
 
@@ -42,11 +42,11 @@ class World:
         return self.known[sealed]
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table has."""
+        """Return the number of rows in each table."""
         return dict(self.connection.execute(COUNT, prepare=True).fetchall())  # type: ignore[arg-type]
 
     def published(self) -> list[str]:
-        """Files that anybody can read, although what is in them takes the right to read."""
+        """Return public files whose source requires the right to read."""
         rows = self.connection.execute(
             "SELECT path FROM file WHERE public AND convert_from(content, 'UTF8') LIKE %s",
             [f"%{MARK}%"],
@@ -56,7 +56,7 @@ class World:
 
 @dataclass(frozen=True)
 class Call:
-    """One method of one address: the right that it takes, of which tokens, and a body for it."""
+    """One method of one address: required right, accepted tokens, and a valid body."""
 
     right: str
     body: Callable[[World], Any] = field(default=lambda world: {})
@@ -69,7 +69,7 @@ def sending(**body: Any) -> Callable[[World], Any]:
 
 
 def crud(body: dict[str, Any]) -> tuple[dict[str, Call], dict[str, Call]]:
-    """The calls of a collection, and those of one of its objects."""
+    """Return the calls of a collection, and those of one of its objects."""
     whole = {"id": "0" * 24, "token": "x", "permission": "full", **body}
     return (
         {"GET": Call(READ), "POST": Call(WRITE, sending(**whole))},
@@ -177,7 +177,7 @@ TABLE: dict[str, dict[str, Call]] = {
     },
     "file/<profile_id>/<path:path>": {"GET": Call(OPEN)},
     "shared/<signed>": {"GET": Call(OPEN)},
-    # Without a channel: an answer would have no end.
+    # Without a channel, since an answer would never end.
     "events": {"GET": Call(READ, kinds=("profile", "analysis", "device"))},
     "run": {"GET": Call(READ), "PUT": Call(WRITE, sending(sub_title="x"))},
     "run/users/<user_id>/login": {"GET": Call(READ)},

@@ -1,4 +1,4 @@
-"""Signing in through the API, and the tokens that owners make with their password."""
+"""Signing in through the API, and the tokens that owners create with their password."""
 
 import base64
 import json
@@ -35,7 +35,7 @@ def who(project: Project, password: str = PASSWORD) -> dict[str, str]:
 
 
 class NotingHasher(MD5PasswordHasher):
-    """Fast, as a test has many passwords; knows those that it was given."""
+    """A fast hasher that records the passwords it was given."""
 
     seen: ClassVar[list[str]] = []
 
@@ -46,7 +46,7 @@ class NotingHasher(MD5PasswordHasher):
 
 @pytest.fixture
 def hashed(project: Project, settings: Settings) -> list[str]:
-    """The passwords that are hashed from now on."""
+    """Record the passwords that are hashed from now on."""
     settings.PASSWORD_HASHERS = [f"{__name__}.NotingHasher", *settings.PASSWORD_HASHERS]
     project.created_by.set_password(PASSWORD)
     project.created_by.save(update_fields=["password"])
@@ -60,7 +60,7 @@ def test_somebody_who_is_wrong_too_often_has_to_wait(
     for _ in range(3):
         for _ in range(4):
             assert api.call("POST", login, who(project, "wrong")) == WRONG
-        # The right one makes them forgotten.
+        # A right password resets the counter.
         assert api.call("POST", login, who(project))[0] == 200
     for _ in range(5):
         assert api.call("POST", login, who(project, "wrong")) == WRONG
@@ -70,14 +70,14 @@ def test_somebody_who_is_wrong_too_often_has_to_wait(
     assert len(hashed) == before, "nothing was looked at"
     locked = AuditEvent.objects.get(action="session.locked")
     assert (locked.subject, locked.address) == (project.created_by.email, "127.0.0.1")
-    # Nor is there another way in, here or at the portal.
+    # No other way in is open, here or at the portal.
     body = who(project)
     token = {**body, "profile_id": project.profile_id}
     assert api.call("POST", "/account/profile/token", token) == BUSY
     assert api.call("POST", f"/profile/{project.profile_id}/token", body) == BUSY
     with asked_from("127.0.0.1"):
         assert take_sign_in(project.created_by.email) > 0
-    # Nobody else has to.
+    # Other accounts are not affected.
     other = {"email": make_account().email, "password": PASSWORD}
     assert api.call("POST", login, other)[0] == 200
     assert AuditEvent.objects.filter(action="session.refused").count() == 17
@@ -140,7 +140,7 @@ def test_who_is_removed_while_it_is_waited_for_gets_no_token(
     routes: ModuleType,
     step: str,
 ) -> None:
-    """A connection to a busy database is waited for, after the look at who asks."""
+    """A connection to a busy database is waited for after the access check."""
     done = getattr(routes, step)
 
     def removed_meanwhile(*arguments: Any) -> Any:
@@ -206,7 +206,7 @@ def test_who_is_no_owner_makes_no_token(api: Api, project: Project, other_projec
         (collaborator.pk, f"POST {own}"),
         (stranger.pk, f"POST {own}"),
     }
-    # Nor does a token reach another project's.
+    # A token does not reach another project's either.
     assert api_of(other_project).call("GET", own) == (404, "Profile Not Found")
     assert api.call("PUT", "/account", {"name": "x"})[0] == 403
 
@@ -225,7 +225,7 @@ def test_a_profile_is_edited_but_for_its_name(api: Api, project: Project) -> Non
 class TestAnAccountWithCodes:
     @pytest.fixture
     def secret(self, project: Project) -> str:
-        """The key in the owner's app."""
+        """Return the key in the owner's app."""
         secret = base64.b32encode(os.urandom(20)).decode()
         Authenticator.objects.create(
             user=project.created_by, type="totp", data={"secret": encrypt(secret)}

@@ -1,4 +1,4 @@
-"""Backups through the API: what a token alone does not open."""
+"""Backups through the API, which a token alone does not open."""
 
 import pytest
 from pytest_django import Settings
@@ -19,7 +19,7 @@ def test_a_password_is_guessed_ten_times_and_no_more(api: Api, project: Project)
     path = f"/profile/current/backup/{backup.pk.hex[:24]}/download"
     answers = [api.call("POST", path, {"password": f"guess {n}"})[0] for n in range(12)]
     assert answers == [401] * 10 + [429] * 2
-    # The right one is found out no faster, and an attack does not fill the audit log.
+    # Even the right one is refused then, and an attack does not fill the audit log.
     assert api.call("POST", path, {"password": PASSWORD})[0] == 429
     assert AuditEvent.objects.filter(action="snapshot.download_refused").count() == 10
     assert AuditEvent.objects.filter(action="session.locked").count() == 1
@@ -32,7 +32,7 @@ def test_the_password_of_any_owner_will_do(api: Api, project: Project) -> None:
     make_membership(project, second, Membership.Role.OWNER)
     backup = make_snapshot(project)
     path = f"/profile/current/backup/{backup.pk.hex[:24]}/download"
-    # Its objects are not there, which is said to who has given the right password.
+    # Its objects are missing, which is reported only after the right password.
     answers = [api.call("POST", path, {"password": "of the second owner"})[0] for _ in range(12)]
     assert answers == [409] * 12
     refused = AuditEvent.objects.filter(action="snapshot.download_refused")
@@ -76,7 +76,7 @@ def test_an_address_opens_a_backup_once(
     )
     claim = {"s": backup.pk.hex, "a": project.created_by.pk}
     path = f"/backups/{sign_path(backups.PURPOSE, claim)}"
-    # Who asks only what there is, as scanners of links do, uses nothing up.
+    # HEAD requests, which scanners of links send, use nothing up.
     assert api.client.head(path).status_code == 405
     assert b"".join(api.client.get(path).streaming_content) == b"content"
     assert api.call("GET", path) == (410, "This address was used: ask for a new one")

@@ -1,4 +1,4 @@
-"""Connections to projects' databases: kept, bounded, closed when nobody wants them."""
+"""Connections to projects' databases are kept, bounded, and closed when unused."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""CSV files of devices: exported into the project's files, and imported from them."""
+"""CSV files of devices, exported into the project's files and imported from them."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -24,21 +24,21 @@ RECORDS = [
     {"variable": "open", "value": True, "metadata": {"a": [None]}, "time": "2026-03-01T12:00:02Z"},
     {"variable": "place", "location": {"lat": -8.5, "lng": 3}, "time": "2026-04-01T12:00:00Z"},
 ]
-# What is committed is sent.
+# Messages are sent on commit.
 pytestmark = pytest.mark.django_db(transaction=True)
 MADE_ANEW = ("id", "device", "created_at")
 
 
 @pytest.fixture(autouse=True)
 def _at_once() -> Iterator[None]:
-    """What is sent to the workers is done where it is sent."""
+    """Run tasks at once instead of sending them to a worker."""
     app.conf.task_always_eager = True
     yield
     app.conf.task_always_eager = False
 
 
 def content(api: Api, path: str) -> str:
-    """A file of the project."""
+    """Return the content of a project's file."""
     profile = api.get("/profile/current")["info"]["id"]
     response = api.client.get(f"/file/{profile}/{path}", headers={"token": api.token})
     assert response.status_code == 200
@@ -152,7 +152,7 @@ def test_a_broker_that_is_away_delays_a_job(
 
 
 class TestMessagesOfEarlierVersions:
-    """They hold what a row holds now, and may come twice."""
+    """They contain a row's current content, and may come twice."""
 
     @pytest.fixture(autouse=True)
     def _as_workers_do(self) -> None:
@@ -210,7 +210,7 @@ LOST = [
     (expire, REVOKED),
     (weaken, REVOKED),
     (delete_device, b"There is no device "),
-    # Nobody can read it.
+    # The files of a project that is shut down cannot be read.
     (shut_down, b""),
 ]
 

@@ -29,7 +29,7 @@ def test_a_device_is_created_with_all_that_a_client_says_of_it(api: Api) -> None
             "serie_number": "SN-1",
             "configuration_params": [{"key": "interval", "value": "60", "sent": True}],
             "payload_decoder": "decode()",
-            # Of the project that the client has read it from.
+            # The ids of the project that the client read it from.
             "id": "f" * 24,
             "profile": "e" * 24,
             "token": "x",
@@ -247,7 +247,7 @@ def test_parameters_are_added_changed_marked_and_deleted(sensor: Sensor) -> None
     assert sensor.get("/device/params?sent_status=False") == [second]
 
     sensor.api.post(path, {"id": first["id"], "value": "9"})
-    # Read from another project, with an id that is not known here.
+    # Read from another project, with an id that is unknown here.
     sensor.api.post(path, [{"id": "f" * 24, "key": "c", "value": "3"}])
     assert [(item["key"], item["value"]) for item in sensor.api.get(path)] == [
         *(("a", "9"), ("b", "2"), ("c", "3"))
@@ -322,12 +322,12 @@ def test_a_blank_number_or_id_is_none(api: Api) -> None:
     assert api.get(f"/device/{made}")["network"] == shown["network"]
     token = {"device": made, "permission": "", "expire_time": ""}
     assert api.post("/device/token", token)["expire_time"] == "never"
-    # A name is a text, of which a blank one is none.
+    # A name is text, and a blank one is refused.
     assert api.call("POST", "/device", {"name": ""})[0] == 400
 
 
 def test_names_with_nothing_to_see_are_taken_as_they_are(sensor: Sensor) -> None:
-    """As TagoIO takes them, so that a migration loses none; pages show what they are made of."""
+    """TagoIO accepts them, so a migration must lose none; pages make them visible."""
     api, names = sensor.api, [" ", "\u200b", "\u2800", "\u202eabc"]
     for name in names:
         api.put(f"/device/{sensor.device_id}", {"name": name})

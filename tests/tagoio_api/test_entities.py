@@ -1,4 +1,4 @@
-"""Rows of entities: in the order in which they came, checked by the entity's fields."""
+"""Rows of entities, kept in order and checked by the entity's fields."""
 
 import pytest
 
@@ -13,7 +13,7 @@ FIELDS = {
 
 @pytest.fixture
 def path(api: Api) -> str:
-    """The rows of an entity."""
+    """Return the address of an entity's rows."""
     return f"/entity/{api.post('/entity', {'name': 'Trucks', 'schema': FIELDS})['id']}/data"
 
 

@@ -1,4 +1,4 @@
-"""What is excluded from backups does not come back in through the keys of a body, of any kind."""
+"""Settings excluded from backups cannot come back in through any kind's body."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.tagoio_api.conftest import Api, Sensor
 from tests.tagoio_api.resources.test_resource_kinds import CASES, Case
 
 MARK = "sunflower-marker"
-# Of every kind; a password of a Run user is what it is.
+# Excluded keys of all kinds, except a Run user's password, which is a normal field.
 PLANTED = {
     key: MARK for exclusion in EXCLUDED_SETTINGS for key in exclusion.columns if key != "password"
 }
@@ -26,7 +26,7 @@ NESTED: dict[str, dict[str, Any]] = {
     },
     "secret": {},
 }
-# Kinds whose clients keep what they like beside.
+# Clients of these kinds may store any additional keys.
 FREE = {"dashboard"}
 
 
@@ -38,12 +38,12 @@ def planted(case: Case, kind: str) -> dict[str, Any]:
 
 @pytest.fixture
 def planted_project(api: Api, sensor: Sensor) -> Api:
-    """A project into which every kind of body brought what is excluded, made and edited."""
+    """A project in which every kind was created and edited with excluded keys."""
     for kind, case in CASES.items():
         made = api.post(case.path, planted(case, kind))[case.created]
         one = f"{case.path.rstrip('/')}/{made}"
         api.put(one, {key: v for key, v in planted(case, kind).items() if key != "password"})
-        # Sent back as migration scripts do: with all that was read.
+        # Sent back with everything that was read, as migration scripts do.
         shown = api.get(one)
         api.put(one, {**shown, **PLANTED})
         assert MARK not in str(shown), kind
@@ -85,7 +85,7 @@ def test_an_analysis_that_is_sent_back_keeps_no_console(api: Api, database: Conn
 
 
 def test_settings_of_every_kind_stay_as_they_are(api: Api) -> None:
-    """What clients know as settings is kept, nested keys of any name with it."""
+    """Settings that clients know are kept, including nested keys of any name."""
     script = {"type": "script", "script": ["a" * 24], "content": "kept"}
     action = api.post("/action", {"name": "N", "action": script, "lock": True})["action"]
     assert api.get(f"/action/{action}")["action"] == script

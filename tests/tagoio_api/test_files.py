@@ -1,4 +1,4 @@
-"""Files of a project: how they leave, in slices and harmless; and forms that bring them."""
+"""A project's files: safe downloads, ranges, and uploads by forms."""
 
 import os
 from urllib.parse import quote
@@ -146,7 +146,7 @@ def test_an_address_without_a_token_ends_with_the_token_that_asked_for_it(
     database.execute("DELETE FROM token WHERE permission = 'read'")
     found = [Client().get(one).status_code for one in (private, public, script)]
     assert found == [403, 200, 403]
-    # What anybody may read is handed on by anybody; what is not public any more is not.
+    # A public file can be copied by anybody, unless it is not public any more.
     open_to_all = f"/file/{project.profile_id}/b.txt?noRedirect=true"
     public = Client().get(open_to_all).json()["result"]
     files.set_public(database, "b.txt", False)

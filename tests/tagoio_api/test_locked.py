@@ -1,4 +1,4 @@
-"""A lock that another session holds on a project's data is told before clients give up."""
+"""A lock of another session on a project's data is reported before clients time out."""
 
 import psycopg
 import pytest

@@ -1,4 +1,4 @@
-"""The routes that all kinds of resources have alike, on the simplest of them."""
+"""The routes shared by all kinds of resources, tested on the simplest kind."""
 
 from tests.tagoio_api.conftest import Api
 

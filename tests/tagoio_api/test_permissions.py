@@ -1,7 +1,7 @@
-"""What each permission of each kind of token leads to: every address, every method.
+"""The effect of each permission of each kind of token on every address and method.
 
-No call hands out, makes, shows or destroys more than the token behind it may. An address that is
-missing in the table fails.
+No call returns, makes, shows or destroys more than its token may. An address that is missing in
+the table fails.
 """
 
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD")
 
 @pytest.fixture(autouse=True)
 def _quick_passwords(settings: Settings) -> None:
-    # Hashing them is made to take long.
+    # Hashing them is slow on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
@@ -116,7 +116,7 @@ def world(database: Connection, api: Api, project: Project) -> World:
 
 
 def calls() -> Iterator[tuple[str, str, Call]]:
-    """Every call, deletions last and those of what holds others behind those of what it holds."""
+    """Yield every call, with deletions last, and deletions of containers after their contents'."""
     found = [
         (path, method, call) for path, known in TABLE.items() for method, call in known.items()
     ]
@@ -125,7 +125,7 @@ def calls() -> Iterator[tuple[str, str, Call]]:
 
 def address(world: World, path: str, method: str = "GET") -> str:
     if (path, method) == ("device/token/<value>", "DELETE"):
-        # By its value, and not the id of a device.
+        # This path takes a token's value, not a device's id.
         return "/device/token/none"
     for name in {"resource_id", *world.ids}:
         known = world.ids.get(name) or world.ids.get(path.partition("/<")[0], "")
@@ -226,7 +226,7 @@ def test_a_token_that_writes_only_makes_devices_and_analyses_that_write_only(
     made = writer.post("/analysis", {"name": "A"})
     script = Api(made["token"], api.client)
     assert script.call("GET", "/device")[0] == script.call("GET", "/device/token/x")[0] == 401
-    # Whoever may do everything makes one that may.
+    # Only a caller with full rights gets an analysis token with full rights.
     wider = Api(api.get(f"/analysis/{made['id']}/token")["analysis_token"], api.client)
     assert len(wider.get("/device")) == 1
 

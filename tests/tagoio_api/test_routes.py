@@ -1,4 +1,4 @@
-"""Every method of every address that the clients use reaches a route; all others are told so."""
+"""Every address and method that clients use reaches a route; others get an error."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Whatever a client sends by the description of the API or against it, nothing breaks."""
+"""Requests that follow or violate the API's description never cause a server error."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,16 +24,16 @@ EXAMPLES = examples(
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )
-# Answers without an end.
+# Their answers never end.
 ENDLESS = {"/events"}
 DEVICE_ROUTES = ("/data", "/device/params")
 
 
 @contextmanager
 def in_this_transaction() -> Iterator[None]:
-    """Requests end without closing the connection of this test.
+    """Keep this test's connection open at the end of requests.
 
-    Django's test client does the same for its own requests, and undoes it after each.
+    Django's test client does the same for its own requests, and reverts it after each.
     """
     both = (request_started, request_finished)
     for signal in both:
@@ -47,7 +47,7 @@ def in_this_transaction() -> Iterator[None]:
 
 @pytest.mark.parametrize("method", ["get", "post", "put", "delete"])
 def test_no_request_ends_in_a_server_error(api: Api, method: str, settings: Settings) -> None:
-    # Passwords are not what this is about, and hashing them is made to take long.
+    # Passwords are not tested here, and hashing them is slow on purpose.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     with in_this_transaction():
         schema = schemathesis.openapi.from_wsgi("/openapi.json", WSGIHandler())
@@ -67,7 +67,7 @@ def _try(operation: Any, sensor: Sensor) -> None:
     @given(case=operation.as_strategy())
     def check(case: Any) -> None:
         invent([case.path_parameters, case.query, case.headers, case.cookies, case.body])
-        # Otherwise most requests would end at an id that nothing has.
+        # Otherwise most requests would end at an unknown id.
         if operation.path.startswith("/device/{") and case.path_parameters:
             first = next(iter(case.path_parameters))
             case.path_parameters = {**case.path_parameters, first: sensor.device_id}

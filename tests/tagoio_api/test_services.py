@@ -1,4 +1,4 @@
-"""What analyses have sent to people."""
+"""Messages that analyses have sent."""
 
 import pytest
 from django.core import mail

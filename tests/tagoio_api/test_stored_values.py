@@ -1,4 +1,4 @@
-"""Whatever is stored can be read: by SQL or by the API, into every JSON column, by every body."""
+"""Every stored value can be read, whether SQL or any body of the API wrote it."""
 
 import json
 import math
@@ -43,7 +43,7 @@ MOMENTS = ("infinity", "-infinity", "20000-01-01", "4000-01-01 BC", "9999-12-31 
 
 
 def strict(text: bytes) -> Any:
-    """JSON by the letter, which knows neither NaN nor Infinity."""
+    """Parse strict JSON, which has neither NaN nor Infinity."""
 
     def refuse(constant: str) -> None:
         raise ValueError(f"{constant} is no JSON")
@@ -53,7 +53,7 @@ def strict(text: bytes) -> Any:
         return int(digits) if len(digits) < 4000 else math.inf
 
     before = sys.getrecursionlimit()
-    # Python reads a level with each frame, and a test is many frames deep already.
+    # Each level takes Python a frame, and a test is many frames deep already.
     sys.setrecursionlimit(before + 5000)
     try:
         return json.loads(text, parse_constant=refuse, parse_int=whole)
@@ -63,14 +63,14 @@ def strict(text: bytes) -> Any:
 
 @dataclass
 class World:
-    """One of every kind, and every address under which it is read."""
+    """One object of every kind, and every address that reads it."""
 
     api: Api
     sensor: Sensor
     addresses: list[str]
 
     def read_all(self) -> None:
-        """Every reading answers in JSON, and by 200."""
+        """Assert that every reading call answers with 200 and valid JSON."""
         for address in self.addresses:
             self.read(self.api, address)
         self.read(self.sensor, "/info")
@@ -252,7 +252,7 @@ BODIES: dict[str, tuple[str, ...]] = {
 @example(value=json.loads("[" * 190 + "]" * 190))
 @given(value=VALUES)
 def check_bodies(world: World, value: Any) -> None:
-    """What a body brings is refused, or stored and read."""
+    """Assert that a body's values are refused, or stored and readable."""
     for kind, names in BODIES.items():
         case = CASES[kind]
         forms = (value, [value], {"a": value})
@@ -280,7 +280,7 @@ def test_whatever_a_body_brings_is_refused_or_read(world: World) -> None:
 @example(value=json.loads("[" * 201 + "]" * 201))
 @given(value=VALUES)
 def check_free_bodies(world: World, value: Any) -> None:
-    """The bodies that take any object."""
+    """Check the bodies that accept any object."""
     paths = [one for one in world.addresses if "/widget/" in one or one.endswith("/en")]
     entity = next(one for one in world.addresses if one.endswith("/data"))
     for method, path, body in (

@@ -1,4 +1,4 @@
-"""What holds for every route: addresses, errors, sizes, browsers of other origins."""
+"""Rules for every route: addresses, errors, sizes, browsers of other origins."""
 
 import pytest
 from django.test import Client
@@ -58,5 +58,5 @@ def test_browsers_keep_to_https_and_to_what_an_answer_is(
     response = getattr(api.client, method)(path, secure=True)
     assert response["Strict-Transport-Security"].startswith("max-age=1000")
     assert response["X-Content-Type-Options"] == "nosniff"
-    # Nor is anybody sent elsewhere.
+    # There is no redirect either.
     assert getattr(api.client, method)(path).status_code in (200, 401)

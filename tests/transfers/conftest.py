@@ -28,7 +28,7 @@ def databases(project_server: str) -> Iterator[tuple[Target, Target]]:
 
 
 def empty(*databases: Target) -> None:
-    """Take everything out."""
+    """Delete all rows."""
     for database in databases:
         with psycopg.connect(database.dsn) as connection:
             connection.execute(f"TRUNCATE {EMPTIED} RESTART IDENTITY CASCADE".encode())

@@ -1,4 +1,4 @@
-"""Transfers between two bare main databases, without a portal around them."""
+"""Transfers between two bare main databases, without a portal."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def ignore(outcome: Outcome) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Transfer:
 
     @contextmanager
     def databases(self) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Connection[Any]]]:
-        """As database_pair.py opens them."""
+        """Open both as database_pair.py does."""
         with (
             psycopg.connect(self.source.dsn) as source,
             psycopg.connect(self.target.dsn, autocommit=True) as target,
@@ -60,7 +60,7 @@ class Transfer:
         return self.plan
 
     def run(self, on_batch: Callable[[Outcome], None] = ignore) -> list[Line]:
-        """Move what the plan says, and compare."""
+        """Move what the plan contains, and compare."""
         plan = self.plan or self.dry_run()
         with self.databases() as (source, target):
             routes = move(
@@ -72,7 +72,7 @@ class Transfer:
             return compare(target, plan, routes.target, transfer=self.id)
 
     def undo(self) -> Undone:
-        """Take it back."""
+        """Undo the move."""
         with psycopg.connect(self.target.dsn, autocommit=True) as target:
             done = Undone()
             undo(target, self.id, done, lambda: None)
@@ -80,7 +80,7 @@ class Transfer:
 
 
 def add_device(database: Target, device: str, name: str, **values: Any) -> None:
-    """A device without a token."""
+    """Add a device without a token."""
     columns = {"id": device, "name": name, "type": "mutable", **values}
     with psycopg.connect(database.dsn) as connection:
         names, marks = ", ".join(columns), ", ".join(["%s"] * len(columns))
@@ -96,7 +96,7 @@ def send_records(database: Target, device: str, *records: dict[str, Any]) -> Non
 
 
 def rows_of(database: Target) -> list[tuple[Any, ...]]:
-    """Every record without its id and when it was stored, sorted."""
+    """Return every record, sorted, without its id and storage time."""
     with psycopg.connect(database.dsn) as connection:
         rows = connection.execute(
             """SELECT device::text, variable, "group", time, coalesce(value::text, 'null'),
@@ -107,6 +107,6 @@ def rows_of(database: Target) -> list[tuple[Any, ...]]:
 
 
 def ids_of(database: Target) -> set[str]:
-    """Ids of all records."""
+    """Return the ids of all records."""
     with psycopg.connect(database.dsn) as connection:
         return {key for (key,) in connection.execute("SELECT id FROM variable_record")}

@@ -1,4 +1,4 @@
-"""Two real projects of one owner, for what needs the portal around a transfer."""
+"""Two real projects of one owner, for tests of transfers in the portal."""
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
@@ -20,17 +20,17 @@ DEVICE = "a" * 24
 
 
 def make_project(owner: Account, name: str) -> Project:
-    """A project with a database of its own."""
+    """Make a project with its own database."""
     return create_project(name=name, owner=owner, settings=BackupSettings(time(3), "UTC", 7, START))
 
 
 def open_project(project: Project) -> psycopg.Connection[Any]:
-    """As the project itself."""
+    """Connect with the project's own role."""
     return psycopg.connect(project_dsn(project))
 
 
 def add_truck(project: Project, device: str = DEVICE, **values: Any) -> None:
-    """A device with a token and a parameter."""
+    """Add a device with a token and a parameter."""
     with open_project(project) as connection:
         create_device(
             connection,
@@ -45,7 +45,7 @@ def add_truck(project: Project, device: str = DEVICE, **values: Any) -> None:
 
 
 def add_readings(project: Project, count: int, device: str = DEVICE, **values: Any) -> None:
-    """Readings a minute apart."""
+    """Add readings a minute apart."""
     records = [
         {
             "variable": "temperature",
@@ -61,7 +61,7 @@ def add_readings(project: Project, count: int, device: str = DEVICE, **values: A
 
 
 def run_csv(project: Project, work: str, path: str, device: str = DEVICE, **wishes: Any) -> Ran:
-    """Let a client ask for a CSV file, and do it."""
+    """Request a CSV file as a client, and make it."""
     request = CsvRequest.objects.create(
         project=project, work=work, path=path, device=device, **wishes
     )
@@ -69,7 +69,7 @@ def run_csv(project: Project, work: str, path: str, device: str = DEVICE, **wish
 
 
 def count_rows(project: Project) -> int:
-    """How many records it has."""
+    """Return the device's number of records."""
     with open_project(project) as connection:
         row = connection.execute("SELECT count(*) FROM variable").fetchone()
     return int(row[0]) if row else 0

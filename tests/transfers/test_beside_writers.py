@@ -1,4 +1,4 @@
-"""Somebody writes into both databases while data moves: its undoing loses nothing of theirs."""
+"""Undoing a move loses nothing that others write into both databases meanwhile."""
 
 import contextlib
 import itertools
@@ -18,7 +18,7 @@ from tests.transfers.engine import Transfer, add_device
 
 DEVICES = ("a" * 24, "b" * 24)
 SETTLED = Rule.SKIP, Rule.REPLACE
-# Many of the same moment and group, so that rules have something to decide.
+# Many share the same moment and group, so that rules have something to decide.
 ADD = """INSERT INTO variable (series_id, time, number_value, group_key)
     SELECT series.id, timestamptz '2026-03-01Z' + n %% %s * interval '7 hours', n %% 4, 'g'
     FROM generate_series(1, %s) AS n JOIN series ON series.id = 1 + n %% 4 RETURNING id"""
@@ -28,12 +28,12 @@ DELETE = f"DELETE FROM variable WHERE id = ({ANY}) RETURNING id"
 
 
 class KilledError(Exception):
-    """The worker is gone."""
+    """The worker was killed."""
 
 
 @dataclass
 class Writer:
-    """Adds, edits and deletes records all the time, and knows which."""
+    """Adds, edits and deletes records continuously, and remembers which."""
 
     source: Target
     target: Target

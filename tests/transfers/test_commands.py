@@ -1,4 +1,4 @@
-"""The command `transfer`, also when its process is killed in the middle."""
+"""The command `transfer`, even if its process is killed in the middle."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_it_shows_moves_and_takes_back(backup: Project, live: Project) -> None:
     assert {"transfer.requested", "transfer.completed", "transfer.undone"} <= {
         event.action for event in events
     }
-    # The projects are an owner's; who ran the command is the operator.
+    # The projects belong to an owner, but the operator ran the command.
     assert {event.who for event in events} == {f"operator ({system_user()})"}
 
 

@@ -1,4 +1,4 @@
-"""CSV by hand: what is exported comes back, and bad lines are named."""
+"""CSV files on pages: exports can be imported again, and errors name their line."""
 
 import io
 from datetime import UTC, datetime
@@ -124,14 +124,14 @@ def test_the_page_exports_previews_and_imports(backup: Project, owner: Account) 
 
 
 def listed(visitor: Client, url: str, asked: dict[str, str]) -> Any:
-    """The page of devices that a page shows."""
+    """Return the page's list of devices."""
     answer = visitor.get(url, asked)
     assert isinstance(answer, TemplateResponse)
     return (answer.context_data or {})["devices"]
 
 
 class TestDevicesToExport:
-    """The list comes by itself, and not with the page."""
+    """The list loads after the page."""
 
     @pytest.fixture
     def url(self, backup: Project) -> str:

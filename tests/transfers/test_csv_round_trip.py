@@ -1,4 +1,4 @@
-"""What one road exports every road imports as it was, and a spreadsheet runs none of it."""
+"""Every way in imports what any way out exports, and spreadsheets execute none of it."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Resources arrive, and come back by an undo, with the values that SQL has stored, exactly."""
+"""Resources arrive, and return by an undo, with exactly the values that SQL has stored."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_odd_settings_arrive_and_come_back(source: Target, target: Target, odd: 
     transfer = Transfer(source, target, Choice(kinds=("dashboard",), rule=Rule.REPLACE))
     transfer.run()
     there = asked(source, SHOWN, PARTS)
-    # The dashboard goes by its name, so that its part has got another id.
+    # The dashboard is matched by name, so that its part has another id.
     [[(part,)]] = asked(target, "SELECT id::text FROM widget")
     assert part != PART
     moved = [

@@ -1,4 +1,4 @@
-"""What happens to the target while a transfer is at work, and to the transfer."""
+"""Changes and faults in the target while a transfer runs, and their effect on it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ DEVICE, OTHER = "a" * 24, "b" * 24
 
 
 def readings(count: int, **values: Any) -> list[dict[str, Any]]:
-    """A reading a day."""
+    """Return one reading per day."""
     return [
         {
             "variable": "t",
@@ -37,7 +37,7 @@ def readings(count: int, **values: Any) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def transfer(source: Target, target: Target) -> Transfer:
-    """Of ten readings in five batches, into a device that is there and empty."""
+    """A transfer of ten readings in five batches into an existing, empty device."""
     for database in (source, target):
         add_device(database, DEVICE, "Truck")
     send_records(source, DEVICE, *readings(10))
@@ -47,7 +47,7 @@ def transfer(source: Target, target: Target) -> Transfer:
 
 
 def at_batch(numbers: int | tuple[int, ...], act: Callable[[], None]) -> Callable[[Outcome], None]:
-    """Do something before some of the batches."""
+    """Return a callback that acts before some of the batches."""
     calls = iter(range(100))
     wanted = numbers if isinstance(numbers, range) else (numbers,)
 
@@ -65,7 +65,7 @@ def test_others_write_into_the_target_meanwhile(transfer: Transfer) -> None:
 
     (line,) = lines
     assert line.is_equal
-    # One reading had come with another value, and one as it is: neither is there twice.
+    # One reading had arrived with another value, and one unchanged: neither is duplicated.
     assert (line.fates["add"], line.fates["conflict"], line.fates["present"]) == (8, 1, 1)
     assert len(rows_of(transfer.target)) == 8 + len(theirs)
     assert transfer.undo().removed == 8
@@ -112,7 +112,7 @@ def test_a_device_that_is_deleted_meanwhile(source: Target, target: Target) -> N
 
 @contextmanager
 def full_disk(target: Target) -> Iterator[None]:
-    """A server that has no room for the third of the batches, as it says so itself."""
+    """Make the server report a full disk in the third batch."""
     with psycopg.connect(target.dsn) as connection:
         connection.execute(
             """CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -141,7 +141,7 @@ def test_a_full_disk_keeps_whole_batches_and_goes_on_when_there_is_room(
         in_words(),
     ):
         transfer.run()
-    # The second batch may have been on its way beside the third.
+    # The second batch may run in parallel with the third.
     assert len(rows_of(transfer.target)) in (2, 4)
     (line,) = transfer.run()
     assert line.is_equal
@@ -149,7 +149,7 @@ def test_a_full_disk_keeps_whole_batches_and_goes_on_when_there_is_room(
 
 
 class KilledError(Exception):
-    """The worker is gone."""
+    """The worker was killed."""
 
 
 def test_an_undo_that_is_killed_goes_on(transfer: Transfer) -> None:

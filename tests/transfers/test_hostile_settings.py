@@ -1,4 +1,4 @@
-"""From the backup to the API, over databases whose settings break every careless program."""
+"""From backup to API with database settings that break every careless program."""
 
 import io
 import time
@@ -57,7 +57,7 @@ STAMPS = """SELECT name, permission, expires_at::text, created_at::text,
 
 
 def sql_of(dsn: str, *queries: str) -> list[list[tuple[Any, ...]]]:
-    """What a database holds, asked by a session that says all itself."""
+    """Return a database's rows, read by a session that sets everything explicitly."""
     with psycopg.connect(dsn, options=CLEAN, client_encoding="UTF8") as session:
         return [session.execute(query.encode()).fetchall() for query in queries]
 
@@ -95,7 +95,7 @@ def add_token(project: Project, name: str, **stamps: str) -> str:
 
 @pytest.fixture
 def source(backup: Project) -> Project:
-    """A project whose every kind of value is at its edge."""
+    """A project with extreme values of every kind."""
     fill(project_dsn(backup))
     add_token(backup, "last", expires_at="9999-12-31T23:59:59Z")
     add_token(backup, "never", expires_at="infinity", created_at="0044-03-15 00:00:00+00 BC")
@@ -105,7 +105,7 @@ def source(backup: Project) -> Project:
 
 @pytest.fixture
 def source_and_target(project_server: str) -> Iterator[tuple[Target, Target]]:
-    """The same rows without a portal around them, and an empty database."""
+    """The same rows without a portal, and an empty database."""
     with main_database() as source, main_database() as target:
         add_device(source, DEVICE, "Truck")
         fill(source.dsn)
@@ -125,7 +125,7 @@ def taken(snapshot: Snapshot) -> Snapshot:
 
 @pytest.fixture
 def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readers take longer than an idle transaction may last by the database's own settings."""
+    """Make readers slower than the database's own limit for idle transactions."""
     reader = "snapshots.engine.instant_reader.Reader.rows"
     rows = __import__("snapshots.engine.instant_reader", fromlist=["Reader"]).Reader.rows
 

@@ -1,4 +1,4 @@
-"""Values that only SQL can store arrive exactly, are found again, and are taken back exactly."""
+"""Values that only SQL can store arrive exactly, are found again, and are undone exactly."""
 
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ METADATA = (
 
 
 class Row(NamedTuple):
-    """A record, by the texts that PostgreSQL reads."""
+    """A record in the text form that PostgreSQL reads."""
 
     variable: str
     unit: str | None
@@ -74,7 +74,7 @@ def insert(database: Target, records: list[Row]) -> None:
 
 
 def stored(database: Target, *, ids: bool = False) -> list[str]:
-    """Every record to the last bit."""
+    """Return every record to the last bit."""
     number = "variable.id, series_id" if ids else "0, 0"
     with psycopg.connect(database.dsn) as connection:
         connection.execute("SET TIME ZONE 'UTC'")

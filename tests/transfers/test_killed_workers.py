@@ -1,4 +1,4 @@
-"""A worker that moves data, or a command, is killed by SIGKILL; the next one goes on."""
+"""A worker or command that moves data is killed by SIGKILL; the next one continues."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -38,11 +38,11 @@ ROWS = 14
 PLAN_PLACES = [f"before {RUN}.make_plan", f"behind {RUN}.make_plan"]
 MOVE_PLACES = [
     f"behind {MOVE}.move_run.place",
-    # In the middle of a batch, in front of its commit, and behind that.
+    # In the middle of a batch, before its commit, and after it.
     f"behind {MOVE}.move_run.move_batch 2",
     f"behind {MOVE}.move_run.end_batch 2",
     f"behind {MOVE}.parallel_batches._finish_one 2",
-    # Its line is written, and not committed.
+    # The audit event is written, and not committed.
     f"behind {RUN}.record_transfer",
 ]
 UNDO_PLACES = [
@@ -67,7 +67,7 @@ def backup(backup: Project) -> Project:
 
 @pytest.fixture
 def page(client: Client, owner: Account, live: Project) -> Callable[[Transfer], str]:
-    """What the owner sees of a transfer."""
+    """Return a function that reads a transfer's page as the owner."""
     client.force_login(owner)
 
     def read(transfer: Transfer) -> str:
@@ -79,7 +79,7 @@ def page(client: Client, owner: Account, live: Project) -> Callable[[Transfer], 
 
 
 def go_on(transfer: Transfer) -> Transfer:
-    """Let the lease run out, and the tick send it to another worker."""
+    """Let the lease expire, and let the tick send it to another worker."""
     Transfer.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert send_transfers_again(timezone.now()) == [transfer.pk]
     run_transfer(transfer.pk)
@@ -87,7 +87,7 @@ def go_on(transfer: Transfer) -> Transfer:
 
 
 def lines(transfer: Transfer, action: str) -> list[int]:
-    """How many events there are of an action, in the source and in the target."""
+    """Count the events of an action in the source and in the target."""
     found = AuditEvent.objects.filter(action=action, details__transfer=str(transfer.pk))
     return [
         found.filter(project_id=one).count() for one in (transfer.source_id, transfer.target_id)
@@ -149,14 +149,14 @@ def test_an_undo(
 
 
 class KilledError(BaseException):
-    """Nothing of ours catches it."""
+    """An error that no handler of the portal catches."""
 
 
 @pytest.mark.parametrize("step", ["a batch", "the device"])
 def test_an_undo_between_the_commits_of_the_two_databases(
     backup: Project, live: Project, owner: Account, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """The target has lost something that the portal's database does not know of."""
+    """The target has lost something, and the portal's database does not know it."""
     transfer = planned(backup, live, owner)
     start_move(transfer=transfer, actor=owner)
     run_transfer(transfer.pk)
@@ -172,7 +172,7 @@ def test_an_undo_between_the_commits_of_the_two_databases(
     def killed(job: TransferJob) -> Iterator[None]:
         with hold(job):
             yield
-            # The first one only asks whether the work may begin.
+            # The first check only decides whether the work may begin.
             if next(holds) == (1 if step == "a batch" else batches + 1):
                 raise KilledError
 
@@ -196,7 +196,7 @@ CSV = "backups_portal.transfers.csv_files.csv_import_export"
 
 @pytest.mark.parametrize("place", [f"behind {CSV}.import_file", f"behind {CSV}.record"])
 def test_an_import(live: Project, owner: Account, place: str) -> None:
-    """Of a page or a command: all or nothing, and whoever asked asks again."""
+    """On a page or in a command it is all or nothing, and the caller repeats it."""
     add_truck(live)
     file = b"variable,value,time\n" + b"".join(b"t,1,2026-03-0%d\n" % day for day in range(1, 4))
     work = partial(import_csv, live, DEVICE, io.BytesIO(file), actor=owner)

@@ -1,4 +1,4 @@
-"""Transfers whose actor, or project, was lost while they waited or were at work."""
+"""Transfers whose actor or project was lost while they waited or ran."""
 
 import uuid
 from collections.abc import Callable
@@ -83,7 +83,7 @@ LOST = [
     (target_shut_down, Cause.SHUT_DOWN, "Live is shut down."),
     (target_gone, Cause.REMOVED, "Live was removed."),
 ]
-# An undoing needs no source.
+# Undoing needs no source.
 NOT_NEEDED = {source_shut_down, source_gone, source_deleted}
 
 
@@ -91,7 +91,7 @@ NOT_NEEDED = {source_shut_down, source_gone, source_deleted}
 @pytest.mark.parametrize("work", WORKS)
 @pytest.mark.parametrize(("lose", "cause", "reason"), LOST)
 def test_what_becomes_of_queued_work(work: str, lose: Lose, cause: Cause, reason: str) -> None:
-    """No database is behind these projects: whoever opens one has asked too late."""
+    """These projects have no database, so opening one would show that the check came too late."""
     actor = factories.make_account()
     source = factories.make_project_row(owner=actor, name="Backup")
     target = factories.make_project_row(owner=actor, name="Live")
@@ -115,7 +115,7 @@ def test_what_becomes_of_queued_work(work: str, lose: Lose, cause: Cause, reason
 def test_no_batch_is_stored_after_the_right_was_lost(
     backup: Project, live: Project, owner: Account, settings: Settings, lose: Lose
 ) -> None:
-    """Lost while others are written: these go back, the first one stays to be undone."""
+    """The right is lost during later batches: these roll back, the first one can be undone."""
     settings.TRANSFER_BATCH_ROWS = 4
     for day in (1, 2):
         add_readings(backup, 4, time=START + timedelta(days=day))
@@ -129,11 +129,11 @@ def test_no_batch_is_stored_after_the_right_was_lost(
 
     transfer.refresh_from_db()
     assert (transfer.state, transfer.cause) == (Transfer.State.FAILED, Cause.RIGHT_LOST)
-    # Two batches, of ten and of four, were written side by side.
+    # Two batches, of ten and of four, were written in parallel.
     stored = count_rows(live)
     assert stored in (4, 10)
     assert transfer.rows_done == stored
-    # Another owner of both goes on, and the work is theirs.
+    # Another owner of both continues, and becomes the actor.
     start_move(transfer=transfer, actor=colleague)
     done = run(transfer)
     assert (done.state, done.requested_by) == (Transfer.State.COMPLETED, colleague)

@@ -13,7 +13,7 @@ from tests.transfers.engine import Transfer, add_device
 
 
 def orphans(database: Target) -> int:
-    """Records that no device has."""
+    """Count the records without a device."""
     with psycopg.connect(database.dsn) as connection:
         row = connection.execute(
             "SELECT count(*) FROM variable WHERE series_id NOT IN (SELECT id FROM series)"
@@ -38,10 +38,10 @@ def test_records_do_not_lose_their_device(source: Target, target: Target) -> Non
         if next(calls) == 3:
             with open_database(target) as connection:
                 delete_device(connection, DEVICE)
-            # As another transfer out of the same backup does.
+            # Another transfer from the same backup does this.
             add_device(target, DEVICE, "Truck")
 
-    # As the limit may be reached, batches go one by one: none holds the device meanwhile.
+    # Near the limit batches run one by one, so that none holds the device in between.
     transfer = Transfer(source, target, batch_rows=2, limit=11)
     with pytest.raises(TransferError):
         transfer.run(make_again)

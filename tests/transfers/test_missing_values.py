@@ -1,4 +1,4 @@
-"""No value is not zero, and no place is not on the equator: rows are compared by their hashes."""
+"""A missing value is not zero, and no location is not on the equator, when hashes are compared."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""The way back after a restore: one press makes the dry run of what was looked for."""
+"""After a restore one click makes the dry run of moving the searched rows back."""
 
 import uuid
 from datetime import UTC, date, datetime
@@ -30,7 +30,7 @@ def owner(client: Client) -> Account:
 
 @pytest.fixture
 def restore(owner: Account) -> Restore:
-    """Of a project and made for a truck; neither database answers, which the dry run would say."""
+    """A restore made for a truck; neither database answers, which the dry run would report."""
     home = factories.make_project_row(owner=owner, name="Cold Chain")
     return factories.make_restore(
         factories.make_snapshot(home),

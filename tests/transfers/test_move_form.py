@@ -1,4 +1,4 @@
-"""The form of “Move data”: what a link fills in, and the devices that it offers by name."""
+"""The form of “Move data”: prefilled by links, with devices offered by name."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -82,9 +82,9 @@ def test_projects_of_a_link(
 def test_devices_and_period_of_a_link() -> None:
     found = suggest(f"device={'b' * 24}&device={'a' * 24}&device={'b' * 24}&device=Truck")
     assert (found.devices, found.ignored) == (["b" * 24, "a" * 24], [NO_DEVICE])
-    # A device is one of the project that it is moved from.
+    # A device belongs to the project that it is moved from.
     assert suggest(f"from=nobodys&device={'a' * 24}").devices == []
-    # With an offset (also where its plus sign was not escaped), in UTC, or on the reader's clocks.
+    # With an offset (even if its plus sign was not escaped), in UTC, or on the reader's clock.
     for start in ("2026-11-27T01:00:00+01:00", "2026-11-27T00:00Z", "2026-11-27T01:00"):
         found = suggest(f"start={start}&end=2026-11-28")
         assert found.since == datetime(2026, 11, 27, tzinfo=UTC), start
@@ -129,7 +129,7 @@ def test_a_link_fills_the_form_in_on_the_readers_clocks(
         'name="zone" value="Europe/Berlin"',
     ):
         assert filled in page
-    # Sent by another browser of the same person, the period is still the one that was shown.
+    # Sent from the same user's browser elsewhere, the period is still the one that was shown.
     visitor.cookies["zone"] = "Asia/Tokyo"
     shown = {"devices": [DEVICE], "since": "2026-03-01T01:01", "zone": "Europe/Berlin"}
     assert visitor.post(page_of(backup), posted(backup, live, **shown)).status_code == 302
@@ -162,7 +162,7 @@ def test_an_hour_that_clocks_show_twice_is_meant_both_times(
 
 
 class TestDevicesToMove:
-    """They come behind the page, by name; what was chosen stays in sight."""
+    """They load after the page, by name, and chosen ones stay visible."""
 
     @pytest.fixture(autouse=True)
     def forty_pumps(self, backup: Project) -> None:
@@ -193,7 +193,7 @@ class TestDevicesToMove:
         assert "<html" not in part
         assert "1 chosen device is not in Cold Chain (restored). Clear it" in part
         assert ("Pump 26" in part, "Pump 25" in part) == (True, False)
-        # Two of one name are told apart.
+        # Two devices with one name are told apart.
         assert f"Truck <code>{DEVICE}</code>" in part
         assert part.index(DEVICE) < part.index("Pump 26")
         assert (part.count("checked"), "10 records" in part) == (2, True)
@@ -208,7 +208,7 @@ class TestDevicesToMove:
         for kept in ('value="PUMP 3"', 'value="humidity"', 'value="dashboard"[^>]* checked'):
             assert re.search(kept, page), kept
         assert f'<option value="{live.pk}" selected>' in page
-        # The option must stay open for whom no list tells when the source changes.
+        # Without scripts the option stays enabled, since nothing updates it with the source.
         assert "(the source)" not in page
         assert not Transfer.objects.exists()
 
@@ -257,7 +257,7 @@ class TestDevicesToMove:
     ) -> None:
         form = posted(backup, live, show="1", devices=["f" * 24])
         part = self.ask(visitor, form, backup, HX_Request="true")
-        # Without any device all would be moved.
+        # Without any device everything would be moved.
         assert re.search(rf'value="{"f" * 24}"[^>]* checked', part)
         answer = visitor.post(page_of(backup), posted(backup, live, devices=["f" * 24]))
         assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""Records arrive exactly as they are, by whichever way they are moved."""
+"""Records arrive exactly as they were, whichever way they are moved."""
 
 import psycopg
 import pytest
@@ -9,7 +9,7 @@ from tests.projectdatabases import add_device, add_rows, contents, open_database
 from tests.snapshots.engine.test_column_reader import VALUES, insert
 from tests.transfers.engine import Transfer
 
-# Too long for a column.
+# Too long for the column reader.
 LONG = {"a long text": [(None, "x" * 5_000, "g", None, None)]}
 
 

@@ -1,4 +1,4 @@
-"""What a transfer changes is said in a sentence, and listed before what stays as it is."""
+"""A sentence says what a transfer changes, and changes are listed before unchanged things."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ def test_notes_name_what_does_not_arrive() -> None:
 
 
 def plan_of(devices: int) -> dict[str, Any]:
-    """A plan in which the last of some devices gets records, and the first has others there."""
+    """Return a plan whose last device gets records, and whose first has others in the target."""
     matches = [Match(f"{n:024x}", f"Truck {n:03}", f"{n:024x}", "id") for n in range(devices)]
     outcome = Outcome({n: Cell(5, 1) for n in range(devices)})
     for n in range(devices - 1):
@@ -100,7 +100,7 @@ def test_what_changes_is_listed_and_the_rest_is_folded(client: Client) -> None:
     assert "645 records already there." in page
     assert "129 unchanged." in page
     assert page.count("Truck ") == 1
-    # Asked for, they follow behind it, in pages.
+    # On request, unchanged ones follow, page by page.
     first, last = (client.get(address, {"all": "1", "page": number}).text for number in (1, 3))
     assert first.index("Truck 129") < first.index("Truck 000")
     assert ("Truck 048" in first, "Truck 049" in first) == (True, False)

@@ -1,4 +1,4 @@
-"""The page of a transfer: how far it is, how fast it goes, and how long it will still take."""
+"""The page of a transfer: its progress, speed and remaining time."""
 
 import re
 from datetime import timedelta
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 
 def make(client: Client, **fields: Any) -> Transfer:
-    """A transfer between two projects of who is signed in."""
+    """Make a transfer between two projects of the signed-in account."""
     owner = factories.make_account()
     client.force_login(owner)
     source, target = (factories.make_project_row(owner=owner) for _ in range(2))

@@ -1,4 +1,4 @@
-"""Another session gets the lock that it waits for, although batches overlap all the time."""
+"""Another session gets the lock that it waits for, although batches always overlap."""
 
 import threading
 from collections.abc import Iterator
@@ -10,9 +10,9 @@ from backups_portal.transfers.move.tracks import Track, open_tracks
 from restores.snapshot_loader import Target
 from tests.projectdatabases import DEVICE, Connection, add_device, open_database
 
-# More than can pass before somebody who waits is seen.
+# More batches than can run before the waiting session is noticed.
 BATCHES = 300
-# How long a batch waits for the next one to begin, so that there is no moment without one.
+# How long a batch waits for the next one to begin, so that the device is always locked.
 OVERLAP = 0.5
 
 
@@ -30,7 +30,7 @@ class LockingBatch:
         return None
 
     def end(self, track: Track, outcome: Outcome) -> None:
-        """Note nothing."""
+        """Record nothing."""
 
 
 def test_a_device_can_be_deleted_between_batches_that_overlap(

@@ -1,4 +1,4 @@
-"""Whatever is in both databases, and wherever a run is killed: the result is the rule's."""
+"""Whatever both databases contain, and wherever a run is killed, the rule decides the result."""
 
 import contextlib
 from collections import defaultdict
@@ -34,11 +34,11 @@ records = st.lists(st.tuples(st.sampled_from(sorted(DEVICES)), record), max_size
 
 
 class KilledError(Exception):
-    """The worker is gone."""
+    """The worker was killed."""
 
 
 def expected(source: list[Any], target: list[Any], rule: Rule) -> list[Any]:
-    """The rule, in ten lines: rows are (device, variable, group, time, …)."""
+    """Apply the rule in ten lines: rows are (device, variable, group, time, …)."""
     there = defaultdict(list)
     for row in target:
         there[row[:4]].append(row)

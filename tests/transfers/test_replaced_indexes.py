@@ -36,7 +36,7 @@ def transfer(source: Target, target: Target) -> Transfer:
 
 
 def stop_between_drop_and_rename(target: Target) -> None:
-    """As a rebuild leaves them that was killed there: until the next try there is a draft only."""
+    """Leave indexes like a rebuild killed there: until the retry there is only a draft."""
     with open_database(target) as connection:
         for index in BLOCK_RANGES:
             connection.execute(f"ALTER INDEX {index.name} RENAME TO {index.draft}".encode())
@@ -44,7 +44,7 @@ def stop_between_drop_and_rename(target: Target) -> None:
 
 @contextmanager
 def held_table(target: Target) -> Iterator[None]:
-    """As a session has it that makes an index, or tidies up."""
+    """Lock the table as a session that creates an index or vacuums does."""
     with open_database(target) as connection, connection.transaction():
         connection.execute("LOCK TABLE variable IN SHARE UPDATE EXCLUSIVE MODE")
         yield
@@ -83,7 +83,7 @@ def test_an_index_that_goes_meanwhile_stops_no_summaries(target: Target) -> None
 
 
 def test_a_rebuild_beside_summaries_stops_neither(target: Target) -> None:
-    """Each may wait for the other: for its lock, and for what it sees."""
+    """Each may wait for the other's lock or snapshot."""
 
     def summarize() -> None:
         with open_database(target) as connection:
@@ -101,7 +101,7 @@ def test_a_rebuild_beside_summaries_stops_neither(target: Target) -> None:
 def test_a_rebuild_that_the_server_ends_for_a_deadlock_goes_on(
     target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of two that wait for each other, the server ends either."""
+    """In a deadlock the server may end either of the two."""
     create, ended = block_ranges._create, []
 
     def deadlocked(connection: Connection, index: block_ranges.BlockRanges) -> None:

@@ -1,4 +1,4 @@
-"""What the dry run has compared is not compared again while neither database changes."""
+"""Rows that the dry run has compared are not compared again while neither database changes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from tests.transfers.engine import Transfer
 
 @pytest.fixture
 def again(source: Target, target: Target) -> Transfer:
-    """A second transfer of what the first one has moved: its dry run was made."""
+    """A second transfer of what the first one has moved, after its dry run."""
     with open_database(source) as connection:
         add_device(connection)
         for day in range(3):
@@ -27,7 +27,7 @@ def again(source: Target, target: Target) -> Transfer:
 
 @contextmanager
 def hidden_records(*databases: Target) -> Iterator[None]:
-    """Databases in which reading records fails."""
+    """Make reading records fail in these databases."""
     for database in databases:
         with open_database(database) as connection:
             connection.execute("ALTER TABLE variable RENAME TO hidden")
@@ -41,7 +41,7 @@ def test_the_plan_keeps_what_is_settled(again: Transfer) -> None:
     assert again.plan is not None
     assert again.plan.settled.numbers == tuple(range(len(again.plan.slices)))
     assert Plan.from_json(again.plan.as_json()) == again.plan
-    # A plan of the version before.
+    # A plan of the previous version.
     older = {name: value for name, value in again.plan.as_json().items() if name != "settled"}
     assert Plan.from_json(older).settled.numbers == ()
 
@@ -65,7 +65,7 @@ def change_target(again: Transfer) -> None:
 
 
 def change_before_a_backup(again: Transfer) -> None:
-    """A backup has taken the mark of a change away, as of an older change before the dry run."""
+    """A backup has removed the mark of this change, as if it preceded the dry run."""
     change_source(again)
     with open_database(again.source) as connection:
         connection.execute("DELETE FROM change_mark")

@@ -1,4 +1,4 @@
-"""Each state of a transfer says what is true now: on its page, in its files, and in the API."""
+"""Each state of a transfer describes the present on its page, in its files, and in the API."""
 
 import json
 import re
@@ -59,7 +59,7 @@ MOVED = {"plan": PLAN, "report": REPORT, "rows_done": 12_270, "rows_total": 12_2
 BEGUN = {"plan": PLAN, "rows_done": 4_000, "rows_total": 12_270, "started_at": timezone.now()}
 AGREE, ADDED = "Both sides agree", "12,270 records of 1 device were added"
 FOUND = "No records match what you selected."
-# Work and state, with the fields; what the page says, and what it does not.
+# Work, state and fields; texts that the page must and must not contain.
 STATES: list[tuple[str, str, dict[str, Any], Collection[str], Collection[str]]] = [
     ("plan", "queued", {}, ["Dry run queued", "Nothing is moved yet"], [AGREE, FOUND]),
     ("plan", "running", {}, ["Cancel"], [AGREE, FOUND, "Pause"]),
@@ -141,7 +141,7 @@ def test_a_state_says_what_is_true_now(
         page = text(response.content)
         assert [word for word in says if word not in page] == []
         assert [word for word in does_not if word in page] == []
-        # A meter is full where all of the work at hand is done, and nowhere else.
+        # A meter is full only when all current work is done.
         full = re.search(r'<progress[^>]*value="(\d+)" max="\1"', response.content.decode())
         assert full is None
 
@@ -197,10 +197,10 @@ def test_what_came_back_from_a_backup_project_offers_to_end_it(client: Client) -
         page.encode()
     )
     assert f'href="/projects/{rescued.slug}/shut-down/"' in page
-    # Who has shut it down is not asked again.
+    # It is shut down already, so there is no suggestion to do it.
     stop_running(project=rescued, at=timezone.now())
     assert "an hour until then" not in client.get(address).content.decode()
-    # Nor while the two sides differ: it may be needed.
+    # There is none either while the two sides differ, because it may be needed.
     start_running(project=rescued, quote=quote, reason="")
     differing = {**REPORT, "summary": {**REPORT["summary"], "is_equal": False}}
     Transfer.objects.update(report=differing)

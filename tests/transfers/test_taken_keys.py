@@ -1,4 +1,4 @@
-"""What no two resources of a project have, such as a slug, stops no move and no undoing."""
+"""A unique value such as a slug that is taken stops neither a move nor its undoing."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from tests.transfers.engine import Transfer
 
 ONE, OTHER, THIRD = "1" * 24, "2" * 24, "3" * 24
 Key = Callable[[str], str]
-# By kind: the statement that makes one.
+# By kind: the statement that creates one.
 MAKE = {
     "dictionary": "INSERT INTO dictionary (id, name, slug) VALUES (%s, 'D', %s)",
     "secret": """INSERT INTO secret (id, key, sealed_value, value_length)
@@ -35,7 +35,7 @@ def keys_of(database: Target, kind: str) -> dict[object, object]:
 
 
 def moved(transfer: Transfer, kind: str) -> dict[str, str]:
-    """What became of each resource, after a move and its undoing that went well."""
+    """Return each resource's fate after a successful move and undo."""
     before = keys_of(transfer.target, kind)
     plan = transfer.dry_run()
     transfer.run()

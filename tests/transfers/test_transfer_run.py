@@ -1,4 +1,4 @@
-"""A transfer between two projects: the dry run, the move, its end however it comes, and undo."""
+"""A transfer between two projects: the dry run, the move, every kind of end, and undo."""
 
 import uuid
 from datetime import timedelta
@@ -44,7 +44,7 @@ from tests.transfers.projects import (
 
 
 def ask(source: Project, target: Project, actor: Account, **choice: Any) -> Transfer:
-    """A queued transfer."""
+    """Make a queued transfer."""
     return request_transfer(
         source=source,
         target=target,
@@ -55,13 +55,13 @@ def ask(source: Project, target: Project, actor: Account, **choice: Any) -> Tran
 
 
 def run(transfer: Transfer) -> Transfer:
-    """What a worker does."""
+    """Run it as a worker does."""
     run_transfer(transfer.pk)
     return Transfer.objects.select_related("source", "target").get(pk=transfer.pk)
 
 
 def move(source: Project, target: Project, actor: Account, **choice: Any) -> Transfer:
-    """A transfer that was looked at and moved."""
+    """Make a transfer, its dry run, and its move."""
     transfer = run(ask(source, target, actor, **choice))
     assert transfer.state == Transfer.State.READY, transfer.reason
     start_move(transfer=transfer, actor=actor)
@@ -123,7 +123,7 @@ def test_undo_leaves_later_changes_alone(backup: Project, live: Project, owner: 
 def test_an_undo_writes_the_long_report_once_and_not_with_each_commit(
     backup: Project, live: Project, owner: Account, settings: Settings
 ) -> None:
-    """It has a line for each device: its writing would take longer than undoing a thousand."""
+    """It has a line for each device: writing it would take longer than undoing a thousand."""
     settings.TRANSFER_BATCH_ROWS = 3
     transfer = move(backup, live, owner)
     request_undo(transfer=transfer, actor=owner)
@@ -190,7 +190,7 @@ def test_pause_continue_and_cancel(
     transfer = run(transfer)
     assert transfer.state == Transfer.State.COMPLETED
     assert count_rows(live) == 10
-    # The pace counts from here, and not from before the pause.
+    # The speed counts from here, not from before the pause.
     assert transfer.moving_since
     assert transfer.moving_since > before
     other = run(ask(backup, live, owner))

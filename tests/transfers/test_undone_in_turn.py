@@ -1,4 +1,4 @@
-"""Moves that are undone, in whatever turn, leave the target as it was before all of them."""
+"""Moves that are undone in any order leave the target as it was before all of them."""
 
 import itertools
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ REPLACE = Choice(rule=Rule.REPLACE)
 
 
 def readings(values: dict[int, float]) -> list[dict[str, Any]]:
-    """A reading a day."""
+    """Return one reading per day."""
     return [
         {"variable": "t", "group": "g", "value": value, "time": datetime(2026, 3, day, tzinfo=UTC)}
         for day, value in values.items()
@@ -38,7 +38,7 @@ def edit(database: Target, value: float, old: float) -> None:
 
 @pytest.fixture
 def first(source: Target, target: Target) -> Transfer:
-    """It replaces two readings, and adds two."""
+    """A move that replaces two readings, and adds two."""
     for database, values in (
         (source, {1: 1, 2: 2, 3: 3, 4: 4}),
         (target, {1: 91, 2: 92, 8: 98}),
@@ -49,7 +49,7 @@ def first(source: Target, target: Target) -> Transfer:
 
 
 def later(first: Transfer) -> Transfer:
-    """Another one, after all of the source has changed."""
+    """Another move, after all of the source has changed."""
     with open_database(first.source) as connection:
         connection.execute("UPDATE variable SET number_value = number_value + 10")
     return Transfer(first.source, first.target, REPLACE, batch_rows=3)

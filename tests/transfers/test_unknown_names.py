@@ -1,4 +1,4 @@
-"""Devices, variables and servers that are not there are refused by name, wherever they are said."""
+"""Unknown devices, variables and servers are refused by name, wherever they are given."""
 
 import json
 import uuid
@@ -26,7 +26,7 @@ NOT_THESE = "None of the chosen devices of Cold Chain (restored) has a variable 
 def test_they_are_refused_by_name_at_every_door(
     client: Client, backup: Project, live: Project, owner: Account
 ) -> None:
-    """And whoever asks for what is there is not."""
+    """Requests for existing ones are accepted."""
     add_truck(backup, "c" * 24, name="Cooler", serie_number="c")
     with open_project(backup) as connection:
         connection.execute(
@@ -102,7 +102,7 @@ def test_a_device_that_went_after_the_dry_run_is_told_and_nothing_moves(
     )
     assert count_rows(live) == 0
     assert not done.can_undo
-    # The way on that the sentence names is open.
+    # The next step that the sentence suggests works.
     retry_plan(transfer=done, actor=owner)
     assert run(done).state == Transfer.State.READY
 

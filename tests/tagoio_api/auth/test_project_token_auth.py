@@ -1,4 +1,4 @@
-"""Who may do what: kinds of tokens, permissions, other projects, projects that were shut down."""
+"""Rights of tokens: kinds, permissions, other projects, projects that were shut down."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -77,7 +77,7 @@ def test_refused_tokens_are_written_down_and_fill_no_log(
     wrong = Api(f"p-{project.prefix}-0000-4000-8000-000000000000", api.client)
     for _ in range(3):
         assert wrong.call("GET", f"/device/{sensor.token}") == DENIED
-    # One that nothing here has made is nobody's.
+    # A token that this portal never made belongs to no account.
     Api("p-00000000-0000-4000-8000-000000000000", api.client).call("GET", "/device")
     event = AuditEvent.objects.get(action="token.refused")
     assert (event.project_id, event.address) == (project.pk, "127.0.0.1")
@@ -170,7 +170,7 @@ def test_a_device_token_does_what_it_is_permitted(
     assert (limited.call("GET", "/data") != DENIED) is may_read
     for method in ("POST", "PUT"):
         assert (limited.call(method, "/data", []) == DENIED) is may_read
-    # As of every kind of token: what only writes deletes nothing.
+    # For every kind of token, permission to write does not include deleting.
     assert limited.call("DELETE", "/data") == DENIED
 
 

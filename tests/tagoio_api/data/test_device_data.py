@@ -1,4 +1,4 @@
-"""Data of devices through the API: sent, read with every query, edited, deleted."""
+"""Device data through the API: sent, read with every query, edited, deleted."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def reading(number: int, **more: Any) -> dict[str, Any]:
-    """One of a row of readings, a minute apart."""
+    """Return one of a series of readings, a minute apart."""
     time = (NOON + timedelta(minutes=number)).isoformat()
     return {"variable": "temperature", "value": number, "time": time, **more}
 
@@ -200,7 +200,7 @@ def test_reading_on_neither_skips_nor_repeats_while_others_write(sensor: Sensor)
     while page := sensor.get(f"/data?qty=3&skip={len(read)}&ordination=ascending"):
         read += values(page)
         if len(read) == 3:
-            # One that is older than all, and one less among those that were read.
+            # Add a record older than all, and delete one of those already read.
             sensor.post("/data", reading(-5, value="late"))
             gone = sensor.get("/data?values=1")[0]["id"]
             assert sensor.delete(f"/data?ids={gone}") == "1 Data Removed"

@@ -1,4 +1,4 @@
-"""A record without a value is none with zero, whichever way SQL has stored it."""
+"""A record without a value is never read as zero, however SQL has stored it."""
 
 from collections.abc import Sequence
 from statistics import fmean
@@ -25,7 +25,7 @@ FLAGS = st.lists(st.sampled_from([None, 0.0, 1.0]), min_size=1, max_size=4)
 
 
 def store(database: Connection, sensor: Sensor, kind: str, values: Sequence[float | None]) -> None:
-    """Records of one variable, a day apart, and no others."""
+    """Store only these records of one variable, a day apart."""
     database.execute("TRUNCATE variable")
     database.execute("DELETE FROM series WHERE device_id = %s", [sensor.device_id])
     (series,) = database.execute(

@@ -1,4 +1,4 @@
-"""Every kind of resource is created, listed, read, edited and deleted, as it was sent."""
+"""Every kind of resource is created, listed, read, edited and deleted as sent."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from backups_portal.projects.models import Project
 from tests.tagoio_api.conftest import Api, api_of
 
 TAGS = [{"key": "export_id", "value": "7"}, {"key": "site", "value": "Oslo"}]
-# As `export` and `backup restore` send it: with the ids of the project that it was read from.
+# `export` and `backup restore` send it with the ids of its original project.
 FOREIGN = {
     "id": "a" * 24,
     "profile": "b" * 24,
@@ -20,7 +20,7 @@ FOREIGN = {
 
 @dataclass(frozen=True)
 class Case:
-    """One kind: its address, the key of a new id, what is sent first, and what is changed."""
+    """One kind: its address, the key of a new id, the creation, and the change."""
 
     path: str
     created: str

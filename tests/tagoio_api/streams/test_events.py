@@ -1,4 +1,4 @@
-"""The stream of events: who hears what."""
+"""The stream of events: which clients receive which events."""
 
 import json
 import queue
@@ -18,7 +18,7 @@ from backups_portal.tagoio_api.connection_pools import PoolBusyError
 from backups_portal.tagoio_api.streams import event_hub
 from tests.tagoio_api.conftest import Api, Sensor, api_of
 
-# A stream looks its token up in a thread of its own, which sees only what is committed.
+# A stream looks its token up in another thread, which sees only committed rows.
 pytestmark = pytest.mark.django_db(transaction=True)
 
 DENIED = (401, "Authorization Denied")
@@ -26,7 +26,7 @@ DENIED = (401, "Authorization Denied")
 
 @contextmanager
 def listening(api: Api, channels: str, **headers: str) -> Iterator[Iterator[bytes]]:
-    """What comes through a stream, after its greeting."""
+    """Yield a stream's lines after its greeting."""
     response = api.client.get(f"/events?{channels}", headers={"token": api.token, **headers})
     assert response["Content-Type"] == "text/event-stream"
     listener = response.wsgi_request.META[STREAM]
@@ -140,7 +140,7 @@ def test_tokens_hear_what_is_their_own(api: Api, project: Project, sensor: Senso
         (sensor, f"analysis_console.{made['id']}"),
         (sensor, "analysis_trigger"),
         (Api(made["token"], api.client), f"device_data.{sensor.device_id}"),
-        # It would bring a token that may do more.
+        # It would reveal a token with more rights.
         (api_of(project, permission="read"), f"analysis_trigger.{made['id']}"),
     ):
         assert caller.call("GET", f"/events?channel={channel}") == DENIED

@@ -1,4 +1,4 @@
-"""What is no CSV of ours is told what it is, by the page and by jobs alike."""
+"""The page and jobs alike describe what is wrong with a file of another format."""
 
 import io
 
@@ -11,7 +11,7 @@ COMMAS = "variable,value\nt,1\n"
 
 
 def read(content: bytes, *, others: bool = False) -> int:
-    """How many records are in a file."""
+    """Return the number of records in a file."""
     with open_text(io.BytesIO(content)) as text:
         return len(list(read_rows(text, now=NOW, group="g", others=others)))
 

@@ -1,4 +1,4 @@
-"""An import of what is there already adds nothing, and a preview says what the import would do."""
+"""Importing existing rows adds nothing, and a preview predicts the import's result."""
 
 import io
 import threading
@@ -33,7 +33,7 @@ def bring_in(project: Project, owner: Account, text: str, **wishes: bool) -> Imp
 def refusal(
     project: Project, owner: Account, device: str, text: str, *, is_preview: bool
 ) -> tuple[str | None, str]:
-    """The field and the words with which a file is refused."""
+    """Return the field and the message that refuse a file."""
     file, wishes = io.BytesIO(text.encode()), Wishes(is_preview=is_preview)
     with pytest.raises(TransferRefusedError) as refused:
         import_csv(project, device, file, wishes, actor=owner)
@@ -47,13 +47,13 @@ def exported(backup: Project, owner: Account) -> str:
 
 
 class TestRowsThatAreThere:
-    """Each row of the device takes the place of one equal row of the file."""
+    """Each existing row of the device cancels one equal row of the file."""
 
     def test_an_export_adds_nothing(self, backup: Project, owner: Account, exported: str) -> None:
         done = bring_in(backup, owner, exported)
         assert (done.rows, done.known, count_rows(backup)) == (0, 10, 10)
         assert done.in_words() == ("0 rows were imported. 10 rows already exist and were skipped.")
-        # Unless that is asked for.
+        # Duplicates are added on request.
         assert bring_in(backup, owner, exported, again=True).rows == 10
         assert count_rows(backup) == 20
 
@@ -64,7 +64,7 @@ class TestRowsThatAreThere:
         assert bring_in(backup, owner, HEAD + ROW * 5).rows == 5
         done = bring_in(backup, owner, HEAD + ROW * 7)
         assert (done.rows, done.known, count_rows(backup)) == (2, 5, 17)
-        # Also those of one batch.
+        # This includes rows of one batch.
         monkeypatch.setattr("backups_portal.transfers.csv_files.csv_import.ROWS_AT_ONCE", 100)
         assert bring_in(backup, owner, HEAD + ROW * 9).rows == 2
 
@@ -185,7 +185,7 @@ class TestPreview:
         assert bring_in(backup, owner, exported, is_preview=True).known == 10
         assert bring_in(backup, owner, exported).known == 10
 
-        # An immutable device has room for any number.
+        # An immutable device accepts any number.
         other = "e" * 24
         add_truck(backup, other, type="immutable", chunk_period="day", chunk_retention=1)
         file = io.BytesIO((HEAD + ROW * 5).encode())

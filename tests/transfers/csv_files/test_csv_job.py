@@ -1,4 +1,4 @@
-"""A CSV file that a client asked for is written or read once, and says in files how it went."""
+"""A requested CSV file is written or read once, and files report the outcome."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,7 +37,7 @@ def _file(backup: Project) -> None:
 
 @pytest.fixture
 def request_row(backup: Project) -> CsvRequest:
-    """An import of them, which nobody has been told of; two would store them twice."""
+    """Request an import of them without a message; importing twice would store them twice."""
     return CsvRequest.objects.create(
         project=backup, work="import", path="in.csv", device=DEVICE, again=True
     )
@@ -52,13 +52,13 @@ def said(project: Project, name: str = ERRORS) -> str | None:
 
 
 def events() -> list[JsonObject]:
-    """What the audit log has of the file, without what is always the same."""
+    """Return the file's audit events without their constant parts."""
     found = AuditEvent.objects.filter(action="data.imported").values_list("details", flat=True)
     return [{k: v for k, v in details.items() if k not in ("file", "by")} for details in found]
 
 
 def run_late(row: CsvRequest) -> None:
-    """Let a worker have it whose predecessor was lost, or that has waited."""
+    """Run it in a worker after the first one was lost, or after a long wait."""
     CsvRequest.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert send_csv_again(timezone.now()) == [row.pk]
     csv_job.run_csv(row.pk)
@@ -66,7 +66,7 @@ def run_late(row: CsvRequest) -> None:
 
 @pytest.fixture(autouse=True)
 def _unsent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No worker is there."""
+    """Send no messages to workers."""
     monkeypatch.setattr(task, "delay", lambda pk: None)
 
 
@@ -75,7 +75,7 @@ Break = Callable[[Callable[[psycopg.Connection[Any]], None]], None]
 
 @pytest.fixture
 def break_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[Break]:
-    """Lets something go wrong behind the rows of the next import, before they are committed."""
+    """Return a way to fail the next import after its rows, before they are committed."""
     import_file = csv_job.csv_import.import_file
 
     with monkeypatch.context() as patch:
@@ -111,7 +111,7 @@ class TestOutcome:
         assert said(backup, SKIPPED) == (
             "0 rows were imported. 2 rows already exist and were skipped.\n"
         )
-        # What is said is of the last job.
+        # The report is about the last job.
         run_csv(backup, "import", "in.csv", "0" * 24)
         assert said(backup, SKIPPED) is None
         assert said(backup) == f"There is no device {'0' * 24}.\n"
@@ -152,7 +152,7 @@ class TestOutcome:
 
 
 def run_and_hang_up(row: CsvRequest) -> Ran:
-    """Run it in a thread of its own."""
+    """Run it in another thread."""
     try:
         return csv_job.run_csv(row.pk)
     finally:
@@ -160,7 +160,7 @@ def run_and_hang_up(row: CsvRequest) -> Ran:
 
 
 def waits_for_lock(database: psycopg.Connection[Any]) -> bool:
-    """Tell whether somebody waits for what this session keeps locked."""
+    """Return whether a session waits for a lock of this session."""
     waiting = "SELECT FROM pg_locks WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     return database.execute(waiting).fetchone() is not None
 
@@ -188,7 +188,7 @@ class TestTwice:
     def test_a_worker_that_commits_late_is_waited_for(
         self, backup: Project, request_row: CsvRequest
     ) -> None:
-        """The portal's own database, which kept the row for it, has restarted meanwhile."""
+        """The portal's own database, which held the row's lock, has restarted in the meantime."""
         mark = f".uploads/jobs/{request_row.pk.hex[-24:]}"
         with ThreadPoolExecutor(1) as workers:
             with open_project(backup) as late:
@@ -204,7 +204,7 @@ class TestTwice:
     def _unrecorded(
         self, backup: Project, request_row: CsvRequest, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The portal's own database goes away just behind the commit of the project's."""
+        """Lose the portal's own database right after the commit of the project's."""
 
         def away(**_: object) -> None:
             raise OperationalError("the server closed the connection unexpectedly")
@@ -243,7 +243,7 @@ class TestTwice:
 
 
 def cut(database: psycopg.Connection[Any]) -> None:
-    """End a session from outside, as a server does that is shut down."""
+    """End a session from outside, as a server shutdown does."""
     with psycopg.connect(database.info.dsn, password=database.info.password) as other:
         other.execute("SELECT pg_terminate_backend(%s)", [database.info.backend_pid])
 
