@@ -1,4 +1,4 @@
-"""Do several things at the same moment, each over a connection of its own."""
+"""Do several things at the same moment, each over its own connection."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from django.db import connection
 
 
 def at_once(*works: Callable[[], object]) -> None:
-    """Run them in threads that begin together; raises the first error of one."""
+    """Run functions in threads that start together; raise the first error."""
     together = threading.Barrier(len(works))
 
     def run(work: Callable[[], object]) -> None:

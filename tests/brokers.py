@@ -1,11 +1,11 @@
-"""What waits in a broker."""
+"""Messages that wait in a broker."""
 
 from django.conf import settings
 from kombu import Connection
 
 
 def waiting_messages(broker: Connection) -> int:
-    """How many wait for a worker, of every priority: each has a key of its own in Redis."""
+    """Count waiting messages of every priority: each has its own key in Redis."""
     with broker.channel() as channel:
         return sum(
             channel.queue_declare(queue=queue.name).message_count

@@ -1,4 +1,4 @@
-"""PostgreSQL servers of a test's or a benchmark's own, as the demo starts them."""
+"""PostgreSQL servers for tests and benchmarks, started as the demo does."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ class Cluster:
     """A running server.
 
     Attributes:
-        url: With the role that the portal has.
+        url: Connects with the portal's role.
     """
 
     def __init__(self, folder: DataFolder, *, durable: bool = False) -> None:
@@ -30,17 +30,17 @@ class Cluster:
 
     @property
     def pid(self) -> int:
-        """The first process."""
+        """Return the postmaster's process id."""
         return self._child.pid
 
     @property
     def superuser_url(self) -> str:
-        """For what only an operator does."""
+        """Return the superuser's URL, for operators' work."""
         return superuser_url(self.folder, self.url)
 
     @property
     def owner(self) -> os.stat_result:
-        """Whose the files are."""
+        """Return who owns the files."""
         return (self.folder.path / "postgres" / "data").stat()
 
     def stop(self) -> None:
@@ -48,7 +48,7 @@ class Cluster:
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """Stop it, and start it again afterwards."""
+        """Stop the server for the context."""
         self.stop()
         try:
             yield
@@ -58,7 +58,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster(path: Path, *, durable: bool = False) -> Iterator[Cluster]:
-    """A new server in a folder, which ends with the context."""
+    """Run a new server in a folder for the context."""
     with opened(path) as folder:
         cluster = Cluster(folder, durable=durable)
         try:
@@ -68,6 +68,6 @@ def running_cluster(path: Path, *, durable: bool = False) -> Iterator[Cluster]:
 
 
 def superuser_url(folder: DataFolder, url: str) -> str:
-    """The way of the superuser into a server that was started in a folder."""
+    """Return the superuser's URL of a server that was started in a folder."""
     password = folder.keep(SUPERUSER, lambda: "")
     return database_url(url, database=SUPERUSER, user=SUPERUSER, password=password)

@@ -1,4 +1,4 @@
-"""Fixtures for every test: storage of its own, static files without a build, a real worker."""
+"""Fixtures for every test: separate storage, static files without a build, a real worker."""
 
 import os
 import socket
@@ -31,7 +31,7 @@ from tests.processes import end_group
 from tests.quick_hashing import hash_quickly
 
 WORKER_SECONDS = 60.0
-# How long an example takes says how busy the machine is.
+# An example's duration only shows how busy the machine is.
 examples.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 examples.load_profile("untimed")
 
@@ -43,9 +43,9 @@ def _hashing_is_quick() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> None:
-    """Make the database, and let emptying it be no more than that.
+    """Create the database, and let flushing do nothing but empty tables.
 
-    Django fills tables that the portal does not read after each test that commits, which takes
+    After each test that commits, Django fills tables that the portal does not read, which takes
     four times as long as emptying all of them.
     """
     post_migrate.disconnect(dispatch_uid="django.contrib.auth.management.create_permissions")
@@ -55,27 +55,27 @@ def django_db_setup(django_db_setup: None) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _databases_are_made_quickly() -> Iterator[None]:
-    """In memory a checkpoint is nothing, and copying files takes a third of the time."""
+    """In memory a checkpoint is free, and copying files takes a third of the time."""
     with mock.patch("backups_portal.projectdb.provisioning.STRATEGY", "file_copy"):
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _settings_of_tests() -> Iterator[None]:
-    """Settings that hold if a test says nothing else."""
+    """Set the defaults of tests."""
     plain = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     with override_settings(
-        # Addresses of static files without the manifest that a deployment builds; each file is
-        # looked for when it is asked for, or every client of a test looked at all of them.
+        # URLs of static files without the manifest that a deployment builds. Each file is found
+        # when requested; otherwise every test client would scan all of them.
         STORAGES={**django_settings.STORAGES, "staticfiles": plain},
         WHITENOISE_AUTOREFRESH=True,
-        # Most tests have no worker, and no page shall say so just because they take long.
+        # Most tests run without a worker, and pages must not report that because a test takes long.
         WORKERS_SILENT_AFTER=timedelta(days=365),
-        # What fails in a test is told at once; those of retries set waits.
+        # Report a test's failure at once; tests of retries set waits.
         SNAPSHOT_RETRY_MINUTES=[],
         RESTORE_RETRY_MINUTES=[],
-        # A dozen rows need no more, on a machine of many cores either; tests of the engine have two
-        # of each, and workers in processes of their own one per core.
+        # A dozen rows need no more, whatever the machine's cores; tests of the engine have two of
+        # each, and workers in separate processes one per core.
         SNAPSHOT_READERS=1,
         RESTORE_LOADERS=1,
     ):
@@ -84,7 +84,7 @@ def _settings_of_tests() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Static files as `collectstatic` puts them for a deployment: hashed and compressed."""
+    """Static files as `collectstatic` deploys them: hashed and compressed."""
     folder = tmp_path_factory.mktemp("static")
     deployed = {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"}
     with override_settings(
@@ -96,14 +96,14 @@ def static_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _tries_of_other_tests_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are counted in Redis, which outlasts a test."""
+    """Reset the sign-in counters, which are in Redis and outlast a test."""
     monkeypatch.setattr("backups_portal.lib.limits.PREFIX", f"test:{uuid4()}")
     monkeypatch.setattr(caches["default"], "key_prefix", f"test:{uuid4()}")
 
 
 @pytest.fixture(autouse=True)
 def _rounds_of_other_tests_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sweep remembers them in Redis, and when one has come to its end."""
+    """Reset the sweep's progress, which Redis keeps after a test."""
     monkeypatch.setattr("backups_portal.ops.sweep_state.KEY", f"test:{uuid4()}")
     monkeypatch.setattr("backups_portal.lib.liveness.SWEEP", f"test:{uuid4()}")
 
@@ -112,7 +112,7 @@ def _rounds_of_other_tests_are_over(monkeypatch: pytest.MonkeyPatch) -> None:
 def _no_heartbeat_within_a_transaction(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rows of a test that is rolled back are seen by no other connection: a lease seems lost."""
+    """No other connection sees the rows of a test's open transaction, so a lease seems lost."""
     marker = request.node.get_closest_marker("django_db")
     is_seen = marker is not None and marker.kwargs.get("transaction", False)
     if not is_seen and "transactional_db" not in request.fixturenames:
@@ -121,7 +121,7 @@ def _no_heartbeat_within_a_transaction(
 
 @pytest.fixture
 def storage_url(settings: Settings, tmp_path: Path) -> str:
-    """A snapshot storage of this test's own."""
+    """A separate snapshot storage for this test."""
     settings.SNAPSHOT_STORAGE = f"file://{tmp_path / 'snapshots'}"
     return settings.SNAPSHOT_STORAGE
 
@@ -130,7 +130,7 @@ def storage_url(settings: Settings, tmp_path: Path) -> str:
 def celery_worker(
     transactional_db: None, storage_url: str, tmp_path: Path
 ) -> Iterator[ModuleProcess]:
-    """A real worker on the test database and this test's storage; it has answered a ping."""
+    """A real worker on the test database and this test's storage that answers a ping."""
     with running_worker(storage_url, tmp_path / "worker.log") as worker:
         yield worker
 
@@ -146,10 +146,10 @@ def running_worker(
     purge: bool = True,
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[ModuleProcess]:
-    """The same with more to choose.
+    """Run a worker with more options.
 
     Args:
-        queues: The only ones that it takes messages from.
+        queues: The only queues that it consumes.
     """
     if purge:
         app.control.purge()
@@ -165,7 +165,7 @@ def running_worker(
         {
             **os.environ,
             "SNAPSHOT_STORAGE": storage_url,
-            # They import every page, which takes as long as all the rest of its start.
+            # The checks import every page, which takes as long as the rest of the start.
             "CELERY_SKIP_CHECKS": "1",
             **database_of_this_test(),
             **environment,
@@ -179,7 +179,7 @@ def running_worker(
 
 
 def database_of_this_test() -> dict[str, str]:
-    """The settings of a process that works on the test database of this process."""
+    """Return settings of a process that uses this process's test database."""
     server = os.environ["DATABASE_URL"]
     before, _, name = server.rpartition("/")
     query = name.partition("?")[1:]

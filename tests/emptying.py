@@ -5,13 +5,13 @@ from typing import Any
 from django.core.management.color import Style
 from django.db.backends.postgresql.operations import DatabaseOperations
 
-# More than a test leaves behind, and less than what takes longer row by row.
+# More than a test leaves, and less than deleting row by row can do quickly.
 MOST_BYTES = 512 * 1024
-# Its rows can be removed all at once and not by themselves.
+# TRUNCATE may remove its rows, DELETE may not.
 APPEND_ONLY = "audit_auditevent"
 
-# A dozen rows lie in two or three tables, and to empty all of them with their indexes makes and
-# removes two hundred files. What other sessions still write is waited for in both cases.
+# A dozen rows are in two or three tables, but truncating all tables with their indexes creates and
+# removes two hundred files. Both ways wait for other sessions' writes.
 BY_ROW = """
 DO $$
 DECLARE name text;
@@ -35,7 +35,7 @@ END $$
 
 
 def empty_by_row() -> None:
-    """Let tests that commit remove what there is, instead of making each table anew."""
+    """Let tests that commit delete the rows instead of truncating every table."""
     flush = DatabaseOperations.sql_flush
 
     def sql_flush(

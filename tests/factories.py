@@ -1,4 +1,4 @@
-"""Dull rows for tests. No project made here has a database behind it."""
+"""Plain rows for tests. No project made here has a database."""
 
 import itertools
 import secrets
@@ -29,19 +29,19 @@ _numbers = itertools.count(1)
 
 
 def make_account(email: str = "", **fields: Any) -> Account:
-    """An account whose password is PASSWORD."""
+    """Make an account whose password is PASSWORD."""
     email = email or f"account{next(_numbers)}@example.com"
     return Account.objects.create(email=email, password=hashed_password(), **fields)
 
 
 @cache
 def hashed_password() -> str:
-    """Once for all accounts: hashing is made to take long."""
+    """Hash once for all accounts, because hashing is slow on purpose."""
     return make_password(PASSWORD)
 
 
 def age_sign_in(client: Client, ago: timedelta) -> None:
-    """Let it have been said so long ago who it is."""
+    """Move the session's last confirmation of the password into the past."""
     session = client.session
     for step in session[AUTHENTICATION_METHODS_SESSION_KEY]:
         step["at"] = clock.time() - ago.total_seconds()
@@ -49,7 +49,7 @@ def age_sign_in(client: Client, ago: timedelta) -> None:
 
 
 def make_token(account: Account, *scopes: str, expires_at: datetime | None = None) -> str:
-    """The value of a new API token; with every scope unless some are named."""
+    """Make an API token, with every scope unless some are given; return its value."""
     return make_access_token(
         account=account,
         name=f"script {next(_numbers)}",
@@ -59,7 +59,7 @@ def make_token(account: Account, *scopes: str, expires_at: datetime | None = Non
 
 
 def make_server() -> DatabaseServer:
-    """A database server that nothing can connect to."""
+    """Make a database server that nothing can connect to."""
     return DatabaseServer.objects.get_or_create(
         name="factory",
         defaults={"sealed_url": keyring().seal(NOWHERE, SERVER_PURPOSE), "is_open": False},
@@ -69,7 +69,7 @@ def make_server() -> DatabaseServer:
 def make_project_row(
     *, owner: Account | None = None, name: str = "", slug: str = "", **fields: Any
 ) -> Project:
-    """A project with its settings and an owner, but without a database."""
+    """Make a project with its settings and an owner, but without a database."""
     number = next(_numbers)
     owner = owner or make_account()
     project = Project.objects.create(
@@ -93,12 +93,12 @@ def make_project_row(
 def make_membership(
     project: Project, account: Account, role: str = Membership.Role.COLLABORATOR
 ) -> Membership:
-    """Lets an account into a project."""
+    """Make an account a member of a project."""
     return Membership.objects.create(project=project, account=account, role=role)
 
 
 def make_main_database(project: Project, **fields: Any) -> MainDatabase:
-    """Backups at 03:00 UTC, kept for 7 days."""
+    """Make settings of backups at 03:00 UTC, kept for 7 days."""
     return MainDatabase.objects.create(
         project=project,
         **{"backup_time": time(3), "backup_time_zone": "UTC", "retention_days": 7, **fields},
@@ -108,7 +108,7 @@ def make_main_database(project: Project, **fields: Any) -> MainDatabase:
 def make_snapshot(
     project: Project, *, taken_at: datetime | None = None, state: str = "completed", **fields: Any
 ) -> Snapshot:
-    """A snapshot in any state; each project and day has room for one."""
+    """Make a snapshot in any state; each project may have one per day."""
     moment = taken_at or timezone.now()
     done = {
         "taken_at": moment,
@@ -140,7 +140,7 @@ def make_snapshot(
 
 
 def make_restore(snapshot: Snapshot, *, requested_by: Account, **fields: Any) -> Restore:
-    """A restore that nobody has begun."""
+    """Make a restore that no worker has started."""
     return Restore.objects.create(
         snapshot=snapshot,
         requested_by=requested_by,
@@ -157,7 +157,7 @@ def make_restore(snapshot: Snapshot, *, requested_by: Account, **fields: Any) ->
 def make_checked(
     snapshot: Snapshot, *, outcome: str = "failed", finding: str = "the backup has 2", **fields: Any
 ) -> Check:
-    """A check of the number of devices, and a proof of the snapshot that has made it alone."""
+    """Make a check of the number of devices, and a proof of the snapshot that ran only it."""
     check = Check.objects.create(
         project=snapshot.project, **{"kind": "devices", "at_least": 3, **fields}
     )
@@ -179,7 +179,7 @@ def make_checked(
 def make_transfer(
     source: Project, target: Project, *, requested_by: Account, **fields: Any
 ) -> Transfer:
-    """A transfer of everything, whose dry run nobody has begun."""
+    """Make a transfer of everything, whose dry run no worker has started."""
     return Transfer.objects.create(
         source=source,
         target=target,

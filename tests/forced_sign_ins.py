@@ -1,4 +1,4 @@
-"""Let `Client.force_login` write down when it was, as allauth does, which it passes by."""
+"""Let `Client.force_login` record its time as allauth does, which it bypasses."""
 
 from allauth.account.internal.flows.login import get_authentication_records, record_authentication
 from django.contrib.auth.signals import user_logged_in
@@ -10,6 +10,6 @@ from backups_portal.accounts.models import Account
 
 @receiver(user_logged_in)
 def note_sign_in(request: HttpRequest, user: Account, **_: object) -> None:
-    """Note a sign-in of which nothing is known yet."""
+    """Record a sign-in that has no record yet."""
     if not get_authentication_records(request, user):
         record_authentication(request, user, method="password")

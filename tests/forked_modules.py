@@ -1,7 +1,7 @@
-"""Run a Python module as `python -m` does, in a fork of a process that has imported libraries.
+"""Run a Python module as `python -m` does, in a fork of a process with imported libraries.
 
 Libraries are more than half of the second or two of processor time that a worker or a web server
-takes to start. The portal's own code and its settings are read in each process.
+takes to start. Each process loads the portal's own code and settings itself.
 """
 
 import multiprocessing
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
 
-# What a web server and a worker import and can be imported without Django's settings.
+# Imports of web servers and workers that work without Django's settings.
 LIBRARIES = (
     *("adbc_driver_postgresql.dbapi", "asgiref.sync", "botocore.session", "brotli"),
     *("celery.apps.beat", "celery.apps.worker", "celery.bin.celery", "celery.fixups.django"),
@@ -34,31 +34,31 @@ _context.set_forkserver_preload(list(LIBRARIES))
 
 
 class ModuleProcess:
-    """A process that leads a group of its own, with those methods of a Popen that tests call."""
+    """A process that leads its own group, with the Popen methods that tests call."""
 
     def __init__(self, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         """Start it.
 
         Args:
             command: The module, and its arguments.
-            log: Where its output goes.
-            environment: All of it.
+            log: The file for its output.
+            environment: Its whole environment.
         """
-        # Whoever reads it does not wait for the process.
+        # Callers may read the log before the process has opened it.
         log.write_bytes(b"")
         arguments = (list(command), str(log), dict(environment))
         self._process = _context.Process(target=_become, args=arguments, daemon=True)
-        # Whoever starts it is no part of it, be it pytest or a benchmark.
+        # The child must not import the parent's main module, pytest or a benchmark.
         with patch.dict(sys.modules, {"__main__": ModuleType("__main__")}):
             self._process.start()
         self.pid: int = self._process.pid or 0
 
     def poll(self) -> int | None:
-        """How it ended, or None while it runs."""
+        """Return the exit code, or None while it runs."""
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
-        """How it ended, once it has."""
+        """Wait for its end; return the exit code."""
         self._process.join(timeout)
         code = self._process.exitcode
         if code is None:
@@ -66,16 +66,16 @@ class ModuleProcess:
         return code
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self._process.terminate()
 
     def kill(self) -> None:
-        """End it."""
+        """Send SIGKILL."""
         self._process.kill()
 
 
 def _become(command: Sequence[str], log: str, environment: Mapping[str, str]) -> None:
-    """Be the module from here on."""
+    """Turn this process into the module."""
     os.setpgid(0, 0)
     stream = os.open(log, os.O_WRONLY)
     os.dup2(stream, 1)

@@ -1,4 +1,4 @@
-"""Looks for garbage among what a test makes, and not among all that was imported before.
+"""Search for garbage among tests' objects only, not among everything imported before.
 
 A plugin: modules, models and collected tests are a million objects that stay, and each full search
 goes through them again.
@@ -8,13 +8,13 @@ import gc
 
 import pytest
 
-# Not before there are tests, either.
+# Do not search while tests are collected, either.
 gc.disable()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop() -> None:
-    """Begin, with what there is left out."""
+    """Start searching, excluding all objects so far."""
     gc.collect()
     gc.freeze()
     gc.enable()

@@ -1,4 +1,4 @@
-"""Settings of a database that break every program which takes what the server says."""
+"""Database settings that break every program that relies on the server's defaults."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +7,9 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-# What changes results.
+# Settings that change results.
 STYLES = {
-    # Where the last hours of 9999 are in the year 10000.
+    # The last hours of 9999 are in the year 10000 there.
     "TimeZone": "Pacific/Kiritimati",
     "DateStyle": "SQL, DMY",
     "IntervalStyle": "sql_standard",
@@ -22,13 +22,13 @@ STYLES = {
     "quote_all_identifiers": "on",
     "synchronize_seqscans": "on",
     "gin_fuzzy_search_limit": "1",
-    # Where nobody may create anything.
+    # No ordinary role may create anything there.
     "default_tablespace": "pg_global",
     "default_transaction_isolation": "serializable",
     "default_transaction_read_only": "on",
     "default_transaction_deferrable": "on",
 }
-# What ends sessions, or hides tables from them.
+# Settings that end sessions, or hide tables from them.
 LIMITS = {
     "search_path": "pg_catalog",
     "statement_timeout": "1ms",
@@ -36,13 +36,13 @@ LIMITS = {
     "idle_in_transaction_session_timeout": "300ms",
     "idle_session_timeout": "300ms",
 }
-# Of servers from 17 on.
+# Exists on servers since version 17.
 SINCE_17 = {"transaction_timeout": "300ms"}
 
 
 @contextmanager
 def hostile(*databases: str, only: str = "") -> Iterator[None]:
-    """Databases of the tests' server with all of that, for sessions that begin from now on.
+    """Give databases of the tests' server all of these settings, for new sessions.
 
     Args:
         only: One setting instead of all.

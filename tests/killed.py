@@ -1,7 +1,7 @@
-"""Kill a process by SIGKILL in front of a call, or behind it.
+"""Kill a process by SIGKILL before or after a call.
 
-A place says where: "before" or "behind", the function as its module calls it, dotted, and, unless
-it is the first, which of its calls: "behind tests.killed.is_killed 2".
+A place has a side ("before" or "behind"), the dotted name of a function as its module calls it,
+and the number of the call unless it is the first: "behind tests.killed.is_killed 2".
 """
 
 import os
@@ -22,9 +22,9 @@ BEFORE = "before"
 
 
 def is_killed(work: Callable[[], object], place: str) -> bool:
-    """Do work in a fork of this process; tell whether it got to the place, and was killed.
+    """Run work in a fork of this process; return whether it was killed at the place.
 
-    It must use nothing that has threads of its own by now, as obstore has once it was called.
+    It must use nothing that already has threads, such as obstore after its first call.
     """
     connections.close_all()
     pid = os.fork()
@@ -39,7 +39,7 @@ def is_killed(work: Callable[[], object], place: str) -> bool:
 
 
 def is_command_killed(environment: Mapping[str, str], places: Sequence[str], *command: str) -> bool:
-    """Run a command of the portal for each place; tell whether it was killed at every one."""
+    """Run a portal command for each place; return whether it was killed at every one."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.killed", str(len(places)), *places, *command],
         env={**os.environ, **environment},

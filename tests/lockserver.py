@@ -1,8 +1,8 @@
-"""A real S3 server that knows object lock: SeaweedFS, with a bucket that locks and one that cannot.
+"""A real S3 server with object lock: SeaweedFS, with a locking and a plain bucket.
 
-It stores objects and refuses by itself to delete or shorten what is locked, over HTTP, as a bucket
-at Amazon does; it is no imitation that was written for tests. What it does otherwise than Amazon
-as far as is known: it can put a lock on a delete marker.
+It stores objects over HTTP and itself refuses to delete or shorten locked ones, like a bucket at
+Amazon; it is no imitation written for tests. The only known difference from Amazon: it can lock a
+delete marker.
 """
 
 import json
@@ -25,7 +25,7 @@ from botocore.exceptions import EndpointConnectionError
 from backups_portal.demo.ports import LOOPBACK, is_free
 from tests.s3 import KEY, SECRET
 
-# May read, write and list, and lock nothing.
+# May read, write and list, but not lock.
 WEAK_KEY, WEAK_SECRET = "weak0123456789ab", "weak0123456789abcdef0123456789ab"
 LOCKING, PLAIN = "locking", "plain"
 PATIENCE = 60.0
@@ -38,14 +38,14 @@ class LockServer:
     """A running server.
 
     Attributes:
-        admin: Of botocore, with every right: what an attacker has who stole everything.
+        admin: A botocore client with every right, like an attacker's who stole all keys.
     """
 
     endpoint: str
     admin: Any
 
     def url(self, prefix: str, *, bucket: str = LOCKING, **parameters: str) -> str:
-        """A storage's URL that says everything of a bucket."""
+        """Return a storage URL with all parameters of a bucket."""
         query = {
             "endpoint": self.endpoint,
             "region": "us-east-1",
@@ -58,7 +58,7 @@ class LockServer:
         return f"s3://{bucket}/{prefix}?{urlencode(query)}"
 
     def versions(self, prefix: str) -> list[dict[str, Any]]:
-        """Every version of every object in a folder, and delete markers, which have no size."""
+        """Return every object version in a folder, and delete markers, which have no size."""
         found = []
         for page in self.admin.get_paginator("list_object_versions").paginate(
             Bucket=LOCKING, Prefix=f"{prefix}/"
@@ -69,7 +69,7 @@ class LockServer:
 
 @contextmanager
 def lock_server(folder: Path) -> Iterator[LockServer]:
-    """A server with two empty buckets, which lies in the folder."""
+    """Run a server with two empty buckets, stored in the folder."""
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": _identities()}))
     for _ in range(STARTS):
@@ -80,7 +80,7 @@ def lock_server(folder: Path) -> Iterator[LockServer]:
                 yield LockServer(_endpoint(ports[-1]), admin)
                 return
         finally:
-            # It takes a quarter of a minute to end by itself.
+            # Its own shutdown takes a quarter of a minute.
             server.kill()
             server.wait()
             _forget_sockets(ports)
@@ -88,14 +88,14 @@ def lock_server(folder: Path) -> Iterator[LockServer]:
 
 
 def _free_ports(count: int) -> list[int]:
-    # Below those that the system gives to whoever connects to something: it takes the server
-    # seconds to get to the last one.
+    # Below the ephemeral ports that outgoing connections get: the server takes seconds to reach its
+    # last port, which could be taken by then.
     numbers = SystemRandom().sample(range(12_000, 32_000), 10 * count)
     return [port for port in numbers if is_free(port)][:count]
 
 
 def _start(folder: Path, config: Path, ports: list[int]) -> "subprocess.Popen[bytes]":
-    """Begin; the last port is the one for S3."""
+    """Start the server; the last port is for S3."""
     channels, own = ports[: len(PORTS)], ports[len(PORTS) :]
     return subprocess.Popen(
         [
@@ -104,7 +104,7 @@ def _start(folder: Path, config: Path, ports: list[int]) -> "subprocess.Popen[by
             *(f"-{name}.port={port}" for name, port in zip(PORTS, own, strict=True)),
             *(f"-{name}.port.grpc={port}" for name, port in zip(PORTS, channels, strict=True)),
             *("-master.volumeSizeLimitMB=64", "-volume.max=0", "-volume.preStopSeconds=0"),
-            # Two of these would be in each other's way.
+            # Two servers would conflict on these.
             *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false"),
         ],
         stdout=subprocess.DEVNULL,
@@ -113,14 +113,14 @@ def _start(folder: Path, config: Path, ports: list[int]) -> "subprocess.Popen[by
 
 
 def _forget_sockets(ports: list[int]) -> None:
-    """It leaves them behind."""
+    """Remove the sockets that it leaves."""
     for port in ports:
         for left in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108
             left.unlink(missing_ok=True)
 
 
 def _listens(port: int) -> bool:
-    # Not by trying to listen there, which could be in the server's way at just that moment.
+    # Do not try to listen there, which could block the server at that very moment.
     try:
         socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:
@@ -144,7 +144,7 @@ def _identities() -> list[dict[str, Any]]:
 
 
 def _begin(server: "subprocess.Popen[bytes]", port: int) -> Any:
-    """Make the buckets; None where the server has ended, because a port was taken say."""
+    """Create the buckets; return None if the server has ended, for example on a taken port."""
     deadline = time.monotonic() + PATIENCE
     while not _listens(port) and time.monotonic() < deadline and server.poll() is None:
         time.sleep(0.1)

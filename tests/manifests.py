@@ -1,4 +1,4 @@
-"""Manifests and segments that no engine has made, for what comes after it."""
+"""Manifests and segments made without an engine, for tests of their consumers."""
 
 import hashlib
 import uuid
@@ -12,7 +12,7 @@ from snapshots.engine.manifest import Manifest, Segment
 
 
 def make_manifest(project_id: uuid.UUID, **fields: Any) -> Manifest:
-    """A manifest that names nothing, unless it is told to."""
+    """Make a manifest that names nothing unless given fields."""
     return Manifest(
         project_id=project_id,
         **{
@@ -39,7 +39,7 @@ def make_segment(
     table: str = VARIABLE.name,
     size: int = 1,
 ) -> Segment:
-    """An object of so many rows by chunk, which is not there; its name decides about its key."""
+    """Make a segment with this many rows by chunk but no object; its name determines its key."""
     return Segment(
         table=table,
         key=key_of(project_id, name),
@@ -53,7 +53,7 @@ def make_segment(
 
 
 def key_of(project_id: uuid.UUID, name: str) -> str:
-    """Where an object of this name would be stored."""
+    """Return the key of an object with this name."""
     return segment_key(project_id, _digest(name))
 
 

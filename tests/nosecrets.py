@@ -1,9 +1,9 @@
-"""Looks through everything that the suite has logged or queued for every secret that it made.
+"""Search everything that the suite logged or queued for every secret that it made.
 
-A plugin: each process of the suite notes what passes through its keyrings (tokens, passwords, keys
-of authenticator apps), the passwords that accounts have, links for new ones, keys of sessions and
-of snapshots, and at its end fails where one of them is in a line of a log, in a traceback that was
-logged, in the arguments of a task, or in the log of a worker that it started.
+A plugin: each process of the suite collects what passes through its keyrings (tokens, passwords,
+keys of authenticator apps), the accounts' passwords, password reset links, and the keys of sessions
+and snapshots. At its end it fails if one of them is in a line of a log, in a logged traceback, in
+the arguments of a task, or in the log of a worker that it started.
 """
 
 import logging
@@ -23,12 +23,12 @@ from snapshots.engine.encryption import MasterKeys
 SECRET = re.compile(r"(?:[ap]-)?[A-Za-z0-9_-]{16,}")
 LONG_PHRASE = 12
 UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# What tests made up to be looked up: a keyring sees it, and it opens nothing.
+# Made up by tests for a lookup: a keyring sees them, but they open nothing.
 INVENTED: set[str] = set()
 
 
 def invent(value: object) -> None:
-    """Note each text inside a request that a test made up."""
+    """Record each text inside a request that a test made up."""
     if isinstance(value, str):
         INVENTED.update((value, *SECRET.findall(value)))
     elif isinstance(value, Mapping):
@@ -43,7 +43,7 @@ LEAKS = pytest.StashKey[list[str]]()
 
 
 class Watch(logging.Handler):
-    """The secrets of this process, and where its log goes to be searched."""
+    """The secrets of this process, and the file for its log to be searched."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -58,21 +58,21 @@ class Watch(logging.Handler):
         self._open.write(self.format(record) + "\n")
 
     def note(self, text: str) -> None:
-        """A secret, where it looks like one; a letter repeated is an id that no test made."""
+        """Record a secret if it looks like one; a repeated letter is an id that no test made."""
         if SECRET.fullmatch(text) and len({*text}) > 1:
             self.secrets.add(text)
 
     def note_phrase(self, text: str) -> None:
-        """A password, unless it is a word that stands in lines anyway."""
+        """Record a password unless it is an ordinary word of log lines."""
         if len(text) >= LONG_PHRASE:
             self.phrases.add(text)
 
     def queued(self, body: Any, sender: str, **_: Any) -> None:
-        """Write down with which arguments a task was sent."""
+        """Write down a sent task's arguments."""
         self._open.write(f"queued {sender} {body!r}\n")
 
     def leaks(self, others: list[Path]) -> list[str]:
-        """The lines in which a secret is, each with its file; the secret is made unreadable."""
+        """Return the lines that contain a secret, each with its file; the secret is masked."""
         self._open.flush()
         return [leak for file in (self.file, *others) for leak in self._leaks_of(file)]
 
@@ -88,7 +88,7 @@ class Watch(logging.Handler):
 
 
 def watch_keyrings(watch: Watch) -> None:
-    """Let every keyring of this process say what it seals, opens and looks up."""
+    """Let every keyring of this process report what it seals, opens and looks up."""
     digest, seal, unseal = Keyring.digest, Keyring.seal, Keyring.open
 
     def noting_digest(self: Keyring, secret: str) -> bytes:
@@ -109,8 +109,8 @@ def watch_keyrings(watch: Watch) -> None:
 
 
 def watch_accounts(watch: Watch) -> None:
-    """Let accounts say which passwords are theirs, and what signs in without one."""
-    # Not before Django is ready.
+    """Let accounts report their passwords, and the secrets that sign in without one."""
+    # These need Django to be ready.
     from django.contrib.auth.base_user import AbstractBaseUser
     from django.contrib.auth.tokens import PasswordResetTokenGenerator
     from django.contrib.sessions.backends.base import SessionBase
@@ -149,7 +149,7 @@ def watch_accounts(watch: Watch) -> None:
 
 
 def watch_master_keys(watch: Watch) -> None:
-    """Let the keys of snapshots be known, as they are written in settings."""
+    """Record the keys of snapshots as the settings spell them."""
     wrap, parse = MasterKeys.wrap, MasterKeys.parse.__func__  # type: ignore[attr-defined]
 
     def noting_wrap(self: MasterKeys, name: str, data_key: bytes) -> bytes:
@@ -167,7 +167,7 @@ def watch_master_keys(watch: Watch) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Begin to watch, in each process that runs tests."""
+    """Start to watch, in each process that runs tests."""
     if session.config.option.numprocesses and not hasattr(session.config, "workerinput"):
         session.config.pluginmanager.register(Collected())
         return
@@ -184,25 +184,25 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 class Collected:
-    """In the process that hands out tests: what the others have found."""
+    """Collects the other processes' findings in the process that distributes the tests."""
 
     def __init__(self) -> None:
         self.leaks: list[str] = []
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take what a process found; one that died has told nothing, and xdist says so."""
+        """Take a process's findings; a crashed one sends none, and xdist reports it."""
         self.leaks += getattr(node, "workeroutput", {}).get("leaks", [])
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail the suite."""
+        """Fail the suite if there are findings."""
         fail(session, self.leaks)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Search, and fail the suite where something is found."""
+    """Search, and fail the suite if something is found."""
     watch = session.config.stash.get(KEPT, None)
     if watch is None:
         return
@@ -216,7 +216,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def fail(session: pytest.Session, leaks: list[str]) -> None:
-    """Let the suite fail where there is one; what else failed is told as ever."""
+    """Fail the suite on a leak, and leave other failures as they are."""
     session.config.stash[LEAKS] = leaks
     if leaks and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -225,7 +225,7 @@ def fail(session: pytest.Session, leaks: list[str]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """Say where secrets are."""
+    """Report where secrets are."""
     if leaks := config.stash.get(LEAKS, []):
         terminalreporter.section("secrets were logged", red=True)
         for leak in leaks[:20]:

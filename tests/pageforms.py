@@ -1,10 +1,10 @@
-"""What a browser would send of a page's form, as it was served."""
+"""What a browser would send for a served page's form."""
 
 from html.parser import HTMLParser
 
 
 class _Form(HTMLParser):
-    """Collect the values of the only form that is sent to `action`."""
+    """Collects the values of the only form with this `action`."""
 
     def __init__(self, action: str) -> None:
         super().__init__()
@@ -52,9 +52,9 @@ class _Form(HTMLParser):
 
 
 def form_of(html: str, action: str) -> dict[str, str]:
-    """Return what the form that is posted to `action` would send, without the CSRF token.
+    """Return what the form with this `action` would send, without the CSRF token.
 
-    A form without an address is sent to the page's own. Of several values under one name, only
+    A form without an action is sent to the page's own URL. Of several values under one name, only
     the last one is returned.
     """
     form = _Form(action)

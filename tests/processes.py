@@ -1,4 +1,4 @@
-"""Processes that tests and benchmarks start, and how they end."""
+"""Start and end processes for tests and benchmarks."""
 
 import os
 import signal
@@ -12,24 +12,24 @@ import psutil
 from backups_portal.demo.process_identity import start_mark
 from tests.forked_modules import ModuleProcess
 
-# How long PostgreSQL's processes may take to notice that the first of them is gone.
+# PostgreSQL's processes need up to this long to notice that the postmaster is gone.
 NOTICE_SECONDS = 10.0
 
 
 def end_group(process: "subprocess.Popen[bytes] | ModuleProcess") -> None:
     """Kill a process that leads a group, with all its processes.
 
-    Ending by itself takes a worker or a server seconds, and nothing is left to be finished.
+    A regular shutdown takes a worker or a server seconds, and there is nothing to finish.
     """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # One that has only begun leads no group yet.
+    # A process that has only just started leads no group yet.
     process.kill()
     process.wait()
 
 
 def end_in_order(process: "subprocess.Popen[bytes] | ModuleProcess") -> None:
-    """Ask a process to end, as an operator does, and wait until it has."""
+    """Send SIGTERM as an operator does, and wait for the end."""
     process.terminate()
     try:
         process.wait(30)
@@ -38,7 +38,7 @@ def end_in_order(process: "subprocess.Popen[bytes] | ModuleProcess") -> None:
 
 
 def tree(pid: int) -> list[psutil.Process]:
-    """A process and all that descend from it; none where it is gone."""
+    """Return a process and all its descendants; nothing if it has ended."""
     with suppress(psutil.NoSuchProcess):
         first = psutil.Process(pid)
         return [first, *first.children(recursive=True)]
@@ -46,10 +46,10 @@ def tree(pid: int) -> list[psutil.Process]:
 
 
 def kill_tree(pid: int, *, whole: bool = True) -> None:
-    """Kill a process by SIGKILL, and wait until all that descend from it are gone.
+    """Kill a process by SIGKILL, and wait until all its descendants have ended.
 
     Args:
-        whole: All of them at once, or the first only; the others are to notice.
+        whole: Kill all at once, or only the first, whose end the others have to notice.
     """
     marks = {process.pid: start_mark(process.pid) for process in tree(pid)}
     _kill(marks if whole else [pid])

@@ -1,4 +1,4 @@
-"""Main databases for tests: real ones, made and dropped; and what they hold."""
+"""Real main databases for tests, dropped afterwards, and their contents."""
 
 import json
 import secrets
@@ -36,9 +36,10 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 @contextmanager
 def main_database(server: str = "", owner: str = "") -> Iterator[Target]:
-    """An empty main database without a project, on the settings' server; dropped afterwards.
+    """Create an empty main database without a project; drop it afterwards.
 
     Args:
+        server: A server's URL; the settings' by default.
         owner: The installation that it belongs to; the settings' by default.
     """
     prefix = secrets.token_hex(4)
@@ -58,19 +59,19 @@ def main_database(server: str = "", owner: str = "") -> Iterator[Target]:
 
 
 def _installation() -> str:
-    # Benchmarks of the engine have no Django.
+    # The engine's benchmarks run without Django.
     from backups_portal.projects.project_creation import installation
 
     return installation()
 
 
 def open_database(target: Target) -> Connection:
-    """A connection in which every statement is a transaction."""
+    """Open a connection in autocommit mode."""
     return psycopg.connect(target.dsn, autocommit=True)
 
 
 def add_device(connection: Connection, *, series: int = 3) -> None:
-    """One device with numeric series 1, 2, …"""
+    """Add a device with numeric series 1, 2, …"""
     connection.execute(
         "INSERT INTO device (id, name, type) VALUES (%s, 'Truck', 'mutable')", [DEVICE]
     )
@@ -84,7 +85,7 @@ def add_device(connection: Connection, *, series: int = 3) -> None:
 
 
 def add_rows(connection: Connection, day: int, count: int, *, series: int = 1) -> None:
-    """Readings of one day, counted from START, a minute apart."""
+    """Add readings of one day, counted from START, a minute apart."""
     with connection.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO variable (series_id, time, number_value, group_key)"
@@ -97,7 +98,7 @@ def add_rows(connection: Connection, day: int, count: int, *, series: int = 1) -
 
 
 def contents(target: Target) -> list[str]:
-    """Every record without its id, sorted: two databases hold the same when these are equal."""
+    """Return every record without its id, sorted, to compare two databases."""
     with open_database(target) as connection:
         rows = connection.execute(
             'SELECT device, variable, value, unit, "group", time, location, metadata::text,'
@@ -107,7 +108,7 @@ def contents(target: Target) -> list[str]:
 
 
 def quiet(_: object) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 def restore_into(
@@ -120,7 +121,7 @@ def restore_into(
 
 @dataclass
 class Backups:
-    """The snapshots of one database in one storage, each built upon the one before."""
+    """The snapshots of one database in one storage, each built upon the previous one."""
 
     source: Target
     storage: Storage
@@ -140,12 +141,12 @@ class Backups:
 
     @contextmanager
     def restored(self, manifest: Manifest) -> Iterator[Target]:
-        """A new database, loaded from the snapshot and compared with it."""
+        """Create a new database, load the snapshot into it, and compare them."""
         with main_database() as target:
             restore_into(target, manifest, self.storage)
             yield target
 
     def contents_of(self, manifest: Manifest) -> list[str]:
-        """What a restore of the snapshot gives."""
+        """Return the records of a restored snapshot."""
         with self.restored(manifest) as target:
             return contents(target)

@@ -1,4 +1,4 @@
-"""Password hashes that take no time, in each process that asks for them."""
+"""Cheap password hashes for each process that requests them."""
 
 from functools import partial
 
@@ -9,7 +9,7 @@ from backups_portal.projectdb import credentials
 
 
 def hash_quickly() -> None:
-    """Hash with as little work as Argon2 allows: no test is about how long that takes."""
+    """Hash with as little work as Argon2 allows, since no test is about its cost."""
     least = {"time_cost": 1, "memory_cost": 8, "parallelism": 1}
     for name, value in least.items():
         setattr(Argon2PasswordHasher, name, value)

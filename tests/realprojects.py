@@ -1,4 +1,4 @@
-"""Projects with main databases of their own; whoever makes one drops its database."""
+"""Projects with real main databases, which the caller drops."""
 
 from django.conf import settings
 
@@ -12,7 +12,7 @@ from tests.projectdatabases import add_device, add_rows, open_database
 
 
 def make_project(name: str, owner: Account, schedule: BackupSettings, *, rows: int = 0) -> Project:
-    """A project whose main database has one device and so many readings of a day."""
+    """Make a project whose main database has one device and a day's readings."""
     register_server(DEFAULT_NAME, settings.PROJECT_DATABASE_URL)
     project = create_project(name=name, owner=owner, settings=schedule)
     with open_database(database_of(project)) as connection:
@@ -22,5 +22,5 @@ def make_project(name: str, owner: Account, schedule: BackupSettings, *, rows: i
 
 
 def database_of(project: Project) -> Target:
-    """The main database of a project."""
+    """Return a project's main database."""
     return Target(project_dsn(project), project.prefix)

@@ -1,4 +1,4 @@
-"""The two halves of a restore, one after the other: what restores do side by side."""
+"""The two halves of a restore one after the other; restores run them in parallel."""
 
 from backups_portal.lib import pgsession
 from backups_portal.lib.crypto import Keyring
@@ -23,10 +23,10 @@ def load_snapshot(
     loaders: int,
     on_progress: OnProgress,
 ) -> None:
-    """Fill a new, empty database with a snapshot, ready for queries; nothing is compared.
+    """Load a snapshot into a new, empty database, ready for queries, without a comparison.
 
     Raises:
-        EngineError: as `load_rows`.
+        EngineError: As `load_rows`.
     """
     bare = load_rows(manifest, storage, target, keys=keys, loaders=loaders, on_progress=on_progress)
     on_progress(Progress(manifest.rows, manifest.rows, Step.INDEXING))
@@ -42,11 +42,11 @@ def load_snapshot(
 def compare_with_manifest(
     manifest: Manifest, target: Target, *, readers: int, on_progress: OnProgress
 ) -> None:
-    """Compare every row of the new database with what was recorded.
+    """Compare every row of the new database with the manifest.
 
     Raises:
-        ProofError: rows are missing, added or different; it names table, chunks and counts.
-        EngineError: the database could not be read.
+        ProofError: Rows are missing, added or different; it names table, chunks and counts.
+        EngineError: The database could not be read.
     """
     comparison = Comparison(manifest, ProofProgress(manifest, on_progress).add)
     with open_instant(target.dsn) as (connection, instant):

@@ -1,4 +1,4 @@
-"""A real S3 server on this machine, and one before it that answers badly when it is told to."""
+"""A real S3 server on this machine, and a proxy that can spoil its answers."""
 
 import itertools
 import subprocess
@@ -23,7 +23,7 @@ SKIPPED_HEADERS = ("connection", "content-length", "transfer-encoding")
 
 @contextmanager
 def s3_server(folder: Path, *, key: str = KEY, secret: str = SECRET) -> Iterator[str]:
-    """The address of an S3 server with an empty bucket, which lies in the folder."""
+    """Run an S3 server with an empty bucket, stored in the folder; yield its address."""
     (folder / BUCKET).mkdir(parents=True)
     port = free_port()
     server = subprocess.Popen(
@@ -47,7 +47,7 @@ def s3_server(folder: Path, *, key: str = KEY, secret: str = SECRET) -> Iterator
 def bucket_url(
     endpoint: str, prefix: str, *, key: str = KEY, secret: str = SECRET, **parameters: str
 ) -> str:
-    """A URL that says everything of a bucket, so that the environment need not."""
+    """Return a URL with all parameters of a bucket, independent of the environment."""
     query = {
         "endpoint": endpoint,
         "region": "us-east-1",
@@ -61,11 +61,11 @@ def bucket_url(
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server says, or is made to say.
+    """An answer of the server, as received or changed.
 
     Attributes:
-        sent: How much of the body goes out before the connection ends; None: all of it.
-        delay: Seconds before it begins.
+        sent: Bytes of the body before the connection ends; None: all of it.
+        delay: Seconds before the answer begins.
     """
 
     status: int
@@ -79,12 +79,12 @@ Fault = Callable[[str, str, Answer], Answer]
 
 
 def well(method: str, path: str, answer: Answer) -> Answer:
-    """No fault."""
+    """Return the answer unchanged."""
     return answer
 
 
 def one_of(count: int, fault: Fault) -> Fault:
-    """The first answer of so many goes wrong, whichever it is."""
+    """Apply the fault to the first of this many answers, whatever the request."""
     calls = itertools.count()
 
     def now_and_then(method: str, path: str, answer: Answer) -> Answer:
@@ -95,14 +95,14 @@ def one_of(count: int, fault: Fault) -> Fault:
 
 @dataclass
 class Proxy:
-    """Stands before an S3 server.
+    """A proxy of an S3 server.
 
     Attributes:
-        fault: What becomes of each answer.
+        fault: Changes each answer.
         asked: Method and path of each request.
-        checksums: How many requests had a checksum for the server to compare.
-        conditions: How many were to write only where there is nothing yet.
-        harmed: How many answers a fault has changed.
+        checksums: Requests with a checksum for the server to compare.
+        conditions: Requests that write only if nothing exists yet.
+        harmed: Answers that a fault has changed.
     """
 
     endpoint: str
@@ -115,7 +115,7 @@ class Proxy:
 
 @contextmanager
 def proxy_before(endpoint: str) -> Iterator[Proxy]:
-    """A server that hands everything on to another one."""
+    """Run a proxy in front of another server."""
     behind = urlsplit(endpoint).netloc
 
     class Handler(BaseHTTPRequestHandler):
@@ -134,7 +134,7 @@ def proxy_before(endpoint: str) -> Iterator[Proxy]:
         def answer_of_the_server(self, body: bytes) -> Answer:
             connection = HTTPConnection(behind, timeout=PATIENCE)
             try:
-                # The signature is over the Host header: it goes on as it came.
+                # The signature covers the Host header, so forward it unchanged.
                 connection.request(self.command, self.path, body, dict(self.headers))
                 answer = connection.getresponse()
                 return Answer(answer.status, answer.getheaders(), answer.read())
@@ -156,7 +156,7 @@ def proxy_before(endpoint: str) -> Iterator[Proxy]:
             self.close_connection = answer.sent is not None
 
         def log_message(self, *_: object) -> None:
-            """Nothing: the tests look at what was asked."""
+            """Stay silent, since tests look at `asked`."""
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = hand_on  # noqa: N815
 

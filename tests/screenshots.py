@@ -1,6 +1,6 @@
-"""Pictures of the pages of a running demo: `python -m tests.screenshots`.
+"""Screenshots of a running demo's pages: `python -m tests.screenshots`.
 
-With `--readme` only the README's pictures are made, and put where the README shows them.
+With `--readme` only the README's screenshots are made, in the README's folder.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from tests.browser import chromium
 
 SIZES = {"desktop": (1280, 860), "phone": (390, 844)}
 IMAGES = Path(__file__).parents[1] / ".github" / "images"
-# What the README shows: the file, the page, the window, the theme.
+# The README's screenshots: the file, the page, the window, the theme.
 README_PICTURES = (
     ("backups", "backups", (1280, 860), "light"),
     ("device", "device-chart", (1280, 860), "light"),
@@ -34,7 +34,7 @@ def sign_in(page: Page, base: str, account: dict[str, str]) -> None:
 
 
 def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
-    """Name and address of every page of a project that has backups."""
+    """Yield name and address of every page of a project that has backups."""
     project = f"{base}/projects/{slug}"
     yield "projects", f"{base}/"
     yield "project", f"{project}/"
@@ -68,7 +68,7 @@ def pages(page: Page, base: str, slug: str) -> Iterator[tuple[str, str]]:
 
 
 def device_pages(page: Page, backup: str) -> Iterator[tuple[str, str]]:
-    """The pages of a device inside a backup."""
+    """Yield the pages of a device inside a backup."""
     page.goto(f"{backup}devices/?q=Truck+07")
     found = page.get_by_role("link", name="Truck 07").first.get_attribute("href") or ""
     device = f"{backup}devices/{found.partition('/devices/')[2]}"
@@ -78,7 +78,7 @@ def device_pages(page: Page, backup: str) -> Iterator[tuple[str, str]]:
 
 
 def restored_pages(page: Page, base: str) -> Iterator[tuple[str, str]]:
-    """The restore of the story, and the project that it made."""
+    """Yield the pages of the story's restore, and of the project that it made."""
     page.goto(f"{base}/projects/cold-chain/backups/")
     inside = page.locator("a", has_text="What is inside").first.get_attribute("href")
     page.goto(f"{base}{inside}restores/")
@@ -96,14 +96,14 @@ def take(browser: Browser, demo: dict[str, Any], folder: Path) -> None:
             sign_in(page, demo["base_url"], demo["accounts"][0])
             slug = next(p["slug"] for p in demo["projects"] if p["name"] == "Cold Chain")
             for name, address in list(pages(page, demo["base_url"], slug)):
-                # Lists of a project's own database come behind the page.
+                # Lists of a project's own database load after the page.
                 page.goto(address, wait_until="networkidle")
                 page.screenshot(path=folder / f"{name}-{size}-{theme}.png", full_page=True)
             page.close()
 
 
 def take_for_readme(browser: Browser, demo: dict[str, Any]) -> None:
-    """The pages that the README shows, as the window has them first."""
+    """Take the README's pages as the window first shows them."""
     for file, wanted, (width, height), theme in README_PICTURES:
         page = browser.new_page(
             viewport={"width": width, "height": height}, color_scheme=theme, device_scale_factor=1.5
@@ -117,7 +117,7 @@ def take_for_readme(browser: Browser, demo: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run from a terminal."""
+    """Parse the options, and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("demo", type=Path, nargs="?", default=Path("var/demo.json"), help="of a running demo")

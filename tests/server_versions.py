@@ -1,15 +1,15 @@
-"""Which tests ask for what may differ between versions of PostgreSQL; `.ci/run` runs them on 15.
+"""Mark tests that depend on the version of PostgreSQL; `.ci/run` runs them on 15.
 
-A plugin. In the folders of FOLDERS it marks each test that has a project's database, by its
-fixtures: what makes one asks for `project_server`, and a test that makes one without it fails. Two
-kinds are left out, as they ask the server for nothing that the others do not:
+A plugin. In the folders of FOLDERS it marks each test with a project's database, recognised by its
+fixtures: fixtures that make one request `project_server`, and a test that makes one without it
+fails. Two kinds are left out, since they send the server nothing that others do not:
 
-- pages (`client`): they show what the services behind them did, or what lies in storage;
-- those of the packages of STORAGE, which have no statement of their own: their projects are there
-  to be backed up once.
+- pages (`client`): they show what services did, or what is in storage;
+- those of the packages of STORAGE, which have no statements themselves: their projects are only
+  there to be backed up once.
 
-Whatever else tests statements that are written by hand has the marker itself: a page's test where
-no other one sends the statement, and modules in other folders.
+Other tests of hand-written statements set the marker themselves: a page's test if no other one
+sends the statement, and modules in other folders.
 """
 
 from collections.abc import Collection, Iterator
@@ -28,13 +28,13 @@ STORAGE = ("integrity", "object_lock", "replication", "retention", "storages")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", f"{MARKER}: may differ between versions of PostgreSQL")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark before those without the marker are left out."""
+    """Mark the tests before pytest deselects those without the marker."""
     for item in items:
         place = item.path.relative_to(TESTS).parts
         if asks_the_server(place, getattr(item, "fixturenames", ())):
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def asks_the_server(place: tuple[str, ...], fixtures: Collection[str]) -> bool:
-    """Say whether a test asks a server for what may differ between its versions.
+    """Return whether a test may depend on the server's version.
 
     Args:
         place: The folders and the file of the test, below `tests`.
@@ -54,13 +54,13 @@ def asks_the_server(place: tuple[str, ...], fixtures: Collection[str]) -> bool:
 
 @pytest.fixture(scope="session")
 def project_server() -> str:
-    """The server of projects' databases, for what makes one there."""
+    """The server for projects' databases; fixtures that make one request it."""
     return str(settings.PROJECT_DATABASE_URL)
 
 
 @pytest.fixture(autouse=True)
 def _who_makes_a_database_asks_for_its_server(request: pytest.FixtureRequest) -> Iterator[None]:
-    # Without pytest's monkeypatch, which would then outlast the test's own database.
+    # pytest's monkeypatch would outlast the test's own database.
     with ExitStack() as stack:
         if (
             request.path.relative_to(TESTS).parts[0] in FOLDERS

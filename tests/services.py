@@ -1,7 +1,7 @@
-"""Starts PostgreSQL and Redis once per process of a test run, before Django's settings are read.
+"""Start PostgreSQL and Redis once per process of a test run, before Django's settings are read.
 
-A plugin of pytest (see `addopts`): a conftest would be read after the settings. A run of everything
-is spread over three processes for two cores; each has servers of its own, so that no test meets
+A pytest plugin (see `addopts`), because a conftest would be read after the settings. A full run is
+distributed over three processes for two cores; each has its own servers, so that no test meets
 another's databases or queues. Servers that DATABASE_URL and REDIS_URL name are for one process.
 TEST_POSTGRES_BIN names the folder of another PostgreSQL's programs, such as
 /usr/lib/postgresql/15/bin.
@@ -32,7 +32,7 @@ NOWHERE = {
     "REDIS_URL": "redis://127.0.0.1/0",
 }
 
-# mkdtemp makes a folder of one's own there.
+# Safe, because mkdtemp makes a private folder there.
 MEMORY, PLENTY = "/dev/shm", 6 * 2**30  # noqa: S108
 
 
@@ -43,13 +43,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     memory = _memory()
     folder = Path(tempfile.mkdtemp(prefix="backups-portal-tests-", dir=memory))
     (folder / "static").mkdir()
-    # The last of all: forked modules have theirs in it, which multiprocessing removes at the end.
+    # Runs last: forked modules keep their temporary files there, which multiprocessing removes at
+    # the end.
     Finalize(None, partial(shutil.rmtree, folder, ignore_errors=True), exitpriority=-1000)
     if memory:
-        # Whatever tests and their processes make for a while; tmp_path as well.
+        # For temporary files of tests and their processes, including tmp_path.
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     os.environ.update(_environment(folder))
-    # What the process that hands out tests has set for itself is not for those that run them.
+    # Undo what the distributing process has set for itself and its children have inherited.
     for name, value in NOWHERE.items():
         if os.environ.get(name) == value:
             del os.environ[name]
@@ -61,19 +62,19 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 
 def pytest_report_header() -> str:
-    """Say what a run's time depends on most: a disk takes up to twice as long."""
+    """Report what a run's time depends on most: a disk takes up to twice as long."""
     folder = tempfile.gettempdir()
     return f"files: in {folder}, {'in memory' if folder.startswith(MEMORY) else 'on a disk'}"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three processes for two cores, since a third of the time is waiting; one for a part."""
+    """Return three processes for two cores (a third of the time is waiting); one for a part."""
     return (os.cpu_count() or 1) * 3 // 2 if _is_spread(config.option) else 0
 
 
 def _is_spread(options: argparse.Namespace) -> bool:
-    """Whether this process only hands out tests to others."""
+    """Return whether this process only distributes tests to others."""
     named = any(os.environ.get(name) not in (None, value) for name, value in NOWHERE.items())
     if "PYTEST_XDIST_WORKER" in os.environ or options.usepdb or named:
         return False
@@ -83,7 +84,7 @@ def _is_spread(options: argparse.Namespace) -> bool:
 
 
 def _memory() -> str | None:
-    """A folder in memory, where there is plenty of it; None for the usual one.
+    """Return a folder in memory if there is plenty of it; None for the usual one.
 
     A third of all time went into making and deleting the thousands of files that databases are.
     """
@@ -91,19 +92,19 @@ def _memory() -> str | None:
         room = shutil.disk_usage(MEMORY).free
     except OSError:
         return None
-    # Not what is free: the system keeps files that were read once in all that nobody needs.
+    # Available, not free: the page cache fills unused memory and gives it back.
     available = psutil.virtual_memory().available
     return MEMORY if "TMPDIR" not in os.environ and min(room, available) > PLENTY else None
 
 
 def postgres() -> Programs | None:
-    """The PostgreSQL that this run asks for; None for the embedded one."""
+    """Return the PostgreSQL that this run requests; None for the embedded one."""
     named = os.environ.get("TEST_POSTGRES_BIN")
     return programs_in(Path(named)) if named else None
 
 
 def _start(folder: Path) -> None:
-    # Ended at exit and not by a hook of pytest's, so that a run that breaks off ends them as well.
+    # Ends them at exit, not in a pytest hook, so that an aborted run ends them as well.
     stack = ExitStack()
     atexit.register(stack.close)
     try:
@@ -124,7 +125,7 @@ def _start(folder: Path) -> None:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Settings of this run: whatever a developer's .env says, tests reach nothing of theirs."""
+    """Return this run's settings, so that tests reach nothing that a developer's .env names."""
     return {
         "SECRET_KEY": secrets.token_hex(32),
         "INSTALLATION_KEY": secrets.token_hex(32),

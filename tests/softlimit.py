@@ -1,4 +1,4 @@
-"""Celery's soft time limit, reached while threads are at work."""
+"""Celery's soft time limit, reached while threads are working."""
 
 import signal
 import threading
@@ -13,7 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 
 class SoftLimit:
-    """The limit of the main thread; `reach` is called by a thread that works for it."""
+    """The limit of the main thread; one of its threads calls `reach`."""
 
     def __init__(self) -> None:
         self._main = threading.get_ident()
@@ -28,7 +28,7 @@ class SoftLimit:
 
 @contextmanager
 def soft_limit() -> Iterator[SoftLimit]:
-    """A limit that must be reached, and ends what is called."""
+    """Expect the limit to be reached, and to end the call."""
     limit = SoftLimit()
 
     class Pool(ThreadPoolExecutor):

@@ -1,4 +1,4 @@
-"""Snapshots that were taken by the engine, for tests of what comes after."""
+"""Snapshots taken by the engine, for tests of their consumers."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from tests.factories import make_snapshot
 
 
 def taken(project: Project, days_ago: int = 0) -> Snapshot:
-    """Queue a snapshot for a day and take it; the test fails where it does not complete."""
+    """Queue a snapshot for a day and take it; fail the test unless it completes."""
     moment = timezone.now() - timedelta(days=days_ago)
     snapshot = make_snapshot(project, taken_at=moment, state=Snapshot.State.QUEUED)
     take(snapshot.pk)

@@ -1,7 +1,7 @@
-"""Counts what the suite has tried, and says it at the end: accesses, inputs that were bad.
+"""Count what the suite has tried, such as accesses and bad inputs, and report it.
 
-A plugin: tests add to `TRIED`, what hypothesis makes up for them is counted by itself, each process
-of the suite hands its counts over, and they are in the summary of the run.
+A plugin: tests add to `TRIED`, and hypothesis' examples are counted automatically. Each process of
+the suite sends its counts, which are in the summary of the run.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ def _counting(test: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Summed:
-    """In the process that hands out tests: what the others have tried."""
+    """Sums the other processes' counts in the process that distributes the tests."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -46,19 +46,19 @@ class Summed:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Listen to the other processes, where there are any."""
+    """Listen to the other processes, if there are any."""
     if session.config.option.numprocesses and not hasattr(session.config, "workerinput"):
         session.config.pluginmanager.register(Summed())
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Hand the counts over."""
+    """Send the counts."""
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["tried"] = dict(TRIED)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """A line for each kind."""
+    """Print a line for each kind."""
     if TRIED:
         terminalreporter.section("tried")
     for name, times in sorted(TRIED.items()):

@@ -1,4 +1,4 @@
-"""A module that is forked is what `python -m` would make of it."""
+"""A forked module behaves as under `python -m`."""
 
 import json
 import os

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 HOOK = re.compile(r"^ +entry: \.ci/check (.+)$", re.MULTILINE)
-# A command ends where its output goes elsewhere, or where another one follows.
+# A command ends at a redirection of its output, or at the next command.
 STEP = re.compile(r"^\.ci/check (.+?)(?: >.*| \|\| .*)?$", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""What building the image does, without an engine; tests/compose does it with one."""
+"""The image's build steps, without an engine; tests/compose runs them with one."""
 
 import os
 import re
@@ -15,9 +15,9 @@ ROOT = Path(settings.BASE_DIR)
 DOCKERFILE = (ROOT / ".docker" / "Dockerfile").read_text().replace("\\\n", " ")
 SITE_PACKAGES = Path(django.__file__).parents[1]
 PRUNED = ("allauth", "botocore", "django", "ninja", "numpy", "pip", "pyarrow", "pygments")
-# Found by the path from a package that needs them.
+# Packages find these by a relative path.
 BESIDE = ("numpy.libs",)
-# As compile_loaded.py does, which also compiles; and what asks for a file that may be gone.
+# As compile_loaded.py, which also compiles, and parts that read files that may be gone.
 USE_ALL = """
 import pkgutil
 from importlib import import_module
@@ -33,7 +33,7 @@ print(pyarrow.__file__)
 
 
 def in_the_build(program: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python with the settings that the Dockerfile makes up for the build, and no others."""
+    """Run Python with only the settings that the Dockerfile makes up for the build."""
     (exported,) = re.findall(r"^RUN (export .*?) && ", DOCKERFILE, re.MULTILINE)
     return subprocess.run(
         ["sh", "-c", f'{exported} && exec "$0" -c "$1"', sys.executable, program],
@@ -54,7 +54,7 @@ def test_what_is_pruned_is_not_missed(tmp_path: Path) -> None:
     if not (SITE_PACKAGES / "pip").is_dir():
         pytest.skip("this environment was made without pip, which the image's has at first")
     for name in (*PRUNED, *BESIDE):
-        # Links are enough: the script removes files and makes links, and writes into none.
+        # Links suffice: the script removes files and makes links, but writes into no file.
         copytree(SITE_PACKAGES / name, tmp_path / name, copy_function=os.symlink)
     (tmp_path / "pip-1.dist-info").mkdir()
     subprocess.run([ROOT / ".docker" / "prune-packages.sh", tmp_path], check=True)

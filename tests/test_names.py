@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("backups_portal", "snapshots", "restores")
-# Names that Django and the interfaces of web servers give.
+# Names that Django and the interfaces of web servers prescribe.
 FRAMEWORK = frozenset(
     {"models", "views", "urls", "forms", "tasks", "apps", "errors", "settings"}
     | {"middleware", "admin", "asgi", "wsgi"}

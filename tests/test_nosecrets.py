@@ -1,4 +1,4 @@
-"""The watch over what is logged knows the secrets that it is there for."""
+"""The watch over logs recognises the secrets that it exists for."""
 
 import logging
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def a_data_key() -> str:
 def test_what_is_logged_of_it_is_found(
     made: Callable[[], str], pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """In a log of its own, or the suite would fail as it should."""
+    """It uses a separate log; otherwise the suite would fail, as it should."""
     known = pytestconfig.stash[KEPT]
     secret = made()
     watch = Watch(tmp_path_factory.mktemp("leak") / "lines.txt")
@@ -61,7 +61,7 @@ def test_what_is_logged_of_it_is_found(
 def test_what_a_test_made_up_is_no_secret(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """An id that a fuzzer also sends as a token, which is looked up and found nowhere."""
+    """A fuzzer also sends such an id as a token, which is looked up and not found."""
     known = pytestconfig.stash[KEPT]
     guess = "fe" * 12
     keyring().digest(guess)
@@ -75,6 +75,6 @@ def test_what_a_test_made_up_is_no_secret(
 
 
 def test_a_letter_repeated_is_no_secret(pytestconfig: pytest.Config) -> None:
-    """A fuzzer of another process sends it as an id, too."""
+    """A fuzzer in another process sends it as an id, too."""
     keyring().digest("0" * 24)
     assert "0" * 24 not in pytestconfig.stash[KEPT].secrets

@@ -1,4 +1,4 @@
-"""Hold what the README and the pages on settings and commands say against the code."""
+"""Compare the README and the pages on settings and commands with the code."""
 
 import ast
 import re
@@ -69,12 +69,12 @@ COMPUTED = {
         "`backups-portal@` and the first of `ALLOWED_HOSTS`",
     ),
 }
-# What compose does not pass on, and why.
+# Settings that compose does not pass on, with reasons.
 NOT_PASSED = {
     "DEBUG": "it shows what went wrong to everybody",
     "STATIC_ROOT": "the image has the files",
 }
-# Where compose has a default of its own.
+# Compose's own defaults.
 COMPOSED = {
     "BEHIND_PROXY": "1",
     "PROXY_HOPS": "1",
@@ -85,10 +85,10 @@ COMPOSED = {
 
 
 def reads() -> dict[str, ast.expr | None]:
-    """The settings that are read from the environment, with their defaults."""
+    """Return the settings that are read from the environment, with their defaults."""
     found: dict[str, ast.expr | None] = {}
     for node in ast.walk(ast.parse(SETTINGS)):
-        # `env.str("NAME", default="") or otherwise`: an empty value is none.
+        # `env.str("NAME", default="") or otherwise`: an empty value counts as missing.
         if isinstance(node, ast.BoolOp) and (name := name_of(node.values[0])):
             found[name] = node.values[1]
         elif (name := name_of(node)) and name not in found:
@@ -98,7 +98,7 @@ def reads() -> dict[str, ast.expr | None]:
 
 
 def name_of(node: ast.AST) -> str:
-    """Which setting a call reads; "" where it is no such call."""
+    """Return the setting that a call reads; "" if it reads none."""
     match node:
         case ast.Call(
             func=ast.Attribute(value=ast.Name(id="env")),
@@ -120,8 +120,8 @@ def shown(name: str, default: ast.expr | None) -> str:
 
 
 def plain(default: ast.expr | None) -> str:
-    """A default as it is written in the environment."""
-    # Not literal_eval, which does no sums: 6 * 60 * 60.
+    """Return a default as written in the environment."""
+    # Not literal_eval, which cannot compute 6 * 60 * 60.
     value = eval(ast.unparse(default), {}) if default is not None else ""  # noqa: S307 - our own
     if isinstance(value, list):
         return ",".join(map(str, value))
@@ -129,7 +129,7 @@ def plain(default: ast.expr | None) -> str:
 
 
 def rows() -> dict[str, str]:
-    """Return the settings of the table in settings.md, with the defaults that it has."""
+    """Return the settings of the table in settings.md, with their documented defaults."""
     found = re.findall(
         r"^\| `(\w+)` \|([^|]*)\|", section("settings.md", "Settings"), flags=re.MULTILINE
     )
@@ -147,7 +147,7 @@ def test_the_settings_that_are_required_are_named() -> None:
 
 
 def composed() -> dict[str, str | None]:
-    """What compose gives the portal's containers: a default, or None where it has none."""
+    """Return what compose passes to the portal's containers: a default, or None without one."""
     block = COMPOSE.split("environment: &environment\n", 1)[1].split("\nservices:", 1)[0]
     found: dict[str, str | None] = {}
     for name, value in re.findall(r"^    ([A-Z_]+):(.*)$", block, flags=re.MULTILINE):
@@ -160,7 +160,7 @@ def composed() -> dict[str, str | None]:
 def test_compose_passes_every_setting_on() -> None:
     assert not {*rows(), *NOT_PASSED} - {*composed(), *NOT_PASSED}
     assert not {*composed()} & {*NOT_PASSED}
-    # The library that knows buckets reads these itself.
+    # The object storage library reads these itself.
     assert {*composed()} - {*rows()} == {"AWS_ACCESS_KEY_ID", "AWS_REGION", "AWS_ENDPOINT_URL"}
 
 
@@ -174,7 +174,7 @@ def test_the_defaults_of_compose_are_the_same_but_for_those_named() -> None:
 
 
 def test_compose_has_secrets_in_files_only() -> None:
-    """Whatever opens something: its name says so, or it is an address with a password."""
+    """Such settings have a telling name, or are an address with a password."""
     secret = re.compile(
         r"KEY(S)?$|TOKEN$|PASSWORD$|SECRET|^(DATABASE|REDIS|EMAIL|.*_DATABASE)_URL$"
     )
@@ -192,11 +192,11 @@ def test_every_command_is_described() -> None:
         for name, app in get_commands().items()
         if app.startswith(("backups_portal", "snapshots", "restores"))
     }
-    # The demo has a page of its own.
+    # The demo has its own page.
     assert first_column(section("commands.md", "Commands")) == ours - {"demo"}
 
 
-# Their parts, such as `snapshots diff`, take options of their own.
+# Their parts, such as `snapshots diff`, have separate options.
 WITH_PARTS = {"database_servers", "snapshots"}
 
 
@@ -208,12 +208,12 @@ def test_the_commands_that_print_no_json_are_named() -> None:
 
 
 def usage(name: str) -> str:
-    """Return what a command says of itself with `--help`."""
+    """Return a command's `--help`."""
     command = load_command_class(get_commands()[name], name)
     return command.create_parser("manage.py", name).format_help()
 
 
-# A heartbeat says that a backup is stored, and the weekly digest is an e-mail.
+# A heartbeat reports stored backups, and the weekly digest is an e-mail.
 NO_WEBHOOKS = {"snapshot.completed", "notifications.digest"}
 
 

@@ -1,4 +1,4 @@
-"""Settings that come from files, as containers are given their secrets."""
+"""Settings read from files, in which containers receive their secrets."""
 
 import os
 import re
@@ -17,7 +17,7 @@ MODULE = Path(settings.BASE_DIR) / "backups_portal" / "settings.py"
 
 
 def settings_with(**environment: str) -> dict[str, Any]:
-    """The settings as a process with these variables reads them."""
+    """Return the settings as a process with these variables reads them."""
     with mock.patch.dict(os.environ, environment):
         return runpy.run_path(str(MODULE))
 
@@ -72,7 +72,7 @@ print(Client().get("/healthz").status_code)
 
 
 def test_without_a_word_browsers_are_kept_to_https() -> None:
-    """A process with the defaults; those of the tests allow plain HTTP."""
+    """This process has the defaults; the tests' own settings allow plain HTTP."""
     loose = ("SECURE_COOKIES", "SECURE_SSL_REDIRECT", "SECURE_HSTS_SECONDS")
     kept = {name: value for name, value in os.environ.items() if name not in loose}
     # DEBUG: static files without a build.

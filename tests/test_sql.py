@@ -1,7 +1,7 @@
-"""Statements are made of the code's own words; what others say goes beside them, as parameters.
+"""Statements consist of the code's own words; other input is passed as parameters.
 
-Values go through psycopg's placeholders and names through `psycopg.sql`. What else is put into a
-statement is in this list, with the reason why nobody outside can say it (decision 0012).
+Values go through psycopg's placeholders and names through `psycopg.sql`. This list has everything
+else that becomes part of a statement, with the reason why no outsider controls it (decision 0012).
 """
 
 import ast
@@ -50,7 +50,7 @@ ALLOWED = {
 
 
 def put_in() -> Iterator[tuple[str, str]]:
-    """File and expression of whatever is put into the text of a statement, but for constants."""
+    """Yield file and expression of everything put into a statement's text, except constants."""
     for app in ("backups_portal", "snapshots", "restores"):
         for file in sorted((Path(settings.BASE_DIR) / app).rglob("*.py")):
             if "migrations" not in file.parts:
@@ -59,7 +59,7 @@ def put_in() -> Iterator[tuple[str, str]]:
 
 
 def expressions(code: str) -> Iterator[str]:
-    """What f-strings that hold a statement are made of."""
+    """Yield the expressions inside f-strings that contain a statement."""
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.JoinedStr):
             continue

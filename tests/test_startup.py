@@ -1,4 +1,4 @@
-"""What every process of the portal loads before it knows what it is for."""
+"""The modules that every process of the portal loads, whatever its purpose."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 def test_models_load_no_engine() -> None:
-    """Commands that read no row would take 40 MB and a quarter of a second for it."""
+    """It would cost commands that read no row 40 MB and a quarter of a second."""
     done = subprocess.run(
         [sys.executable, "-c", LOADED],
         cwd=settings.BASE_DIR,
