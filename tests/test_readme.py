@@ -243,10 +243,10 @@ NUMBERS = {
     "tagoio-clients.md": (f"({MAX_KEPT} events of up to {MAX_KEPT_BYTES // 1000} kB each)",),
     "operating.md": (f"up to {WAITING_THREADS} more that wait for slow clients",),
     "../SECURITY.md": (
-        f"{SIGN_IN.tries} tries of an account from an address in a quarter of an hour",
-        f"{ADDRESS.tries} of an address, {ACCOUNT.tries} of an account an hour",
-        f"{PASSWORD_AGAIN.tries} tries in a quarter of an hour in a browser, {DOWNLOAD.tries} of",
-        f"in {MAX_COUNTED_ROWS:,} rows more",
+        f"{SIGN_IN.tries} tries per account and address in a quarter of an hour",
+        f"{ADDRESS.tries} per address, {ACCOUNT.tries} per account and hour",
+        f"{PASSWORD_AGAIN.tries} tries in a quarter of an hour in a browser, {DOWNLOAD.tries} per",
+        f"in {MAX_COUNTED_ROWS:,} more rows",
         f"headers have {HEAD_SECONDS:g} seconds and bodies {BODY_SECONDS:g}",
     ),
 }
