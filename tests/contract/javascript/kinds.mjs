@@ -1,4 +1,4 @@
-// What an owner does with the SDK to everything that is not a device. Any surprise is thrown.
+// An owner's use of the SDK for everything except devices. Any surprise throws.
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import sdk from "@tago-io/sdk";
@@ -44,7 +44,7 @@ await flow("dashboards and widgets", async () => {
   assert.deepEqual(shown.display, { help: null });
   await project.dashboards.widgets.edit(dashboard, widget, { label: "t" });
   assert.equal((await project.dashboards.widgets.info(dashboard, widget)).type, "display");
-  // Into the other project, as the application export does it.
+  // Copy it into the other project, as the application export does.
   const copy = await other.dashboards.create(await project.dashboards.info(dashboard));
   await other.dashboards.widgets.create(copy.dashboard, shown);
   assert.equal((await other.dashboards.list({ fields: ["id", "label"] }))[0].label, "Cold store");

@@ -1,4 +1,4 @@
-// An external analysis: runs where its owner starts it, whenever the project asks for it.
+// An external analysis: its owner starts it, and the project triggers it.
 import sdk from "@tago-io/sdk";
 
 const { Analysis } = sdk;

@@ -1,5 +1,5 @@
 // A migration as an owner writes it: every device of one project into another, with its
-// parameters, tags and variables. Prints how many devices and variables were copied.
+// parameters, tags and variables. Prints the numbers of copied devices and variables.
 import sdk from "@tago-io/sdk";
 
 const { Resources } = sdk;

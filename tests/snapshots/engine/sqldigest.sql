@@ -1,5 +1,5 @@
--- The digest of snapshots/engine/digest.py, computed on the server: the same definition by another
--- route. Words are bigint; what overflows goes through numeric.
+-- The digest of snapshots/engine/digest.py, implemented independently on the server. Words are
+-- bigint; anything that could overflow is computed as numeric.
 
 CREATE FUNCTION pg_temp.wrap(n numeric) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$
     SELECT (CASE WHEN m >= 9223372036854775808 THEN m - 18446744073709551616 ELSE m END)::bigint
