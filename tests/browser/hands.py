@@ -7,7 +7,7 @@ from tests.browser.conftest import Enter
 # Tab presses before a user would give up.
 PATIENCE = 120
 PHONE = {"width": 390, "height": 844}
-# Checks that an element has the focus and shows a ring; it fails if the element was replaced.
+# Reports whether an element has the focus, the style of its ring, and whether it was replaced.
 FOCUS = """element => {
   const { outlineStyle: outline, boxShadow: shadow } = getComputedStyle(element);
   const has_it = element === document.activeElement;

@@ -26,7 +26,7 @@ NO_PAGES = {
     *("restore-status", "transfer-status"),
     *("favicon", "activity-csv", "all-charges-csv", "charges-csv"),
     *("evidence-json", "evidence-key"),
-    # The same pages under a second name.
+    # The same page under a second name.
     "mfa_index",
     *("data-export", "tokens-csv", "ids-variables", "transfer-report-json", "transfer-report-csv"),
     "snapshot-device-export",

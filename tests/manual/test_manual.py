@@ -133,7 +133,7 @@ def test_an_installation_a_new_password_a_dump_and_the_way_back(run: Run, state:
     run("cp .env.example .env")
     run("sed -i 's/^ALLOWED_HOSTS=$/ALLOWED_HOSTS=portal.example.com/' .env")
     assert "made .secrets/secret_key" in run(".docker/make-secrets.sh")
-    # Operators without root's rights write into files whose paths only they know.
+    # Operators write secrets that only they know, such as the mail server's, without being root.
     assert run("stat --format=%a .secrets/email_url .secrets/secret_key") == "644\n644\n"
     run("docker-compose up --detach --build")
     run(f"{MANAGE} create_account you@example.com", "a long enough passphrase\n")

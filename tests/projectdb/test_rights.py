@@ -136,7 +136,7 @@ def test_what_the_role_does_is_marked(entered: tuple[Connection, dict[str, str]]
 
 
 def test_an_upgraded_database_is_read_whole_once() -> None:
-    """The older version's rounding could mark another day than the rows'."""
+    """The old rounding may have marked rows under the wrong day."""
     with main_database() as target, open_database(target) as maker:
         for statement in OLDER:
             maker.execute(statement.encode())

@@ -106,7 +106,7 @@ def test_an_answer_that_is_sent_twice_is_told_so(
     assert f"You already {said} the invitation to Cold Chain." in page
     assert f"<title>{title} ·" in page
     assert Membership.objects.filter(account=guest).exists() == (first == "accept")
-    # Another project's member or an unknown one cannot be addressed.
+    # Only the invited account finds the invitation, and an unknown one leads nowhere.
     assert acting(owner).post(f"{url}/{again}/").status_code == 404
     assert client.post(f"{url}0/{again}/").status_code == 404
 

@@ -93,7 +93,7 @@ def test_whatever_a_newer_version_changed_is_refused_as_newer(scene: Scene) -> N
         publish(scene, change, is_recorded=is_recorded)
         with pytest.raises(UnsupportedFormatError, match=SENTENCE):
             load_manifest(scene.first, scene.today)
-    # With another digest it would be a forgery.
+    # A forgery, whose digest differs, is not reported as newer.
     Snapshot.objects.filter(pk=scene.today.pk).update(manifest_sha256="0" * 64)
     scene.today.refresh_from_db()
     with pytest.raises(DamagedSnapshotError, match="was changed in storage"):

@@ -12,7 +12,7 @@ EXPIRED, UNKNOWN = "This form has expired", "This form came from an unknown addr
 
 
 def send(settings: Settings, *, secure: bool = False, token: bool = True, **headers: str) -> str:
-    """Send a form without an error of its own; return the page that answers it."""
+    """Send a form that is otherwise valid; return the page that answers it."""
     settings.ALLOWED_HOSTS = ["*"]
     client = Client(enforce_csrf_checks=True, headers={"host": "inner:8000"})
     client.force_login(make_account())

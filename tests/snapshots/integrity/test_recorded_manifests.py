@@ -71,7 +71,7 @@ def test_the_digest_is_of_the_bytes_before_encryption(
 
 
 def test_manifests_of_earlier_versions_are_read(snapshot: Snapshot, stored: Storage) -> None:
-    """They lack some fields; fields that are too many are for later versions."""
+    """They lack newer fields; additional ones belong to later versions."""
     document = json.loads(stored.get(snapshot.manifest))
     for name in ("untracked", "healed", "labels"):
         del document[name]
