@@ -120,7 +120,7 @@ def main() -> None:
     """Parse the options, and take the screenshots."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("demo", type=Path, nargs="?", default=Path("var/demo.json"), help="of a running demo")
+    add("demo", type=Path, nargs="?", default=Path("var/demo.json"), help="the demo's demo.json")
     add("folder", type=Path, nargs="?", default=Path("var/screenshots"))
     add("--readme", action="store_true")
     options = parser.parse_args()

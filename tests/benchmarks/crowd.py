@@ -125,7 +125,7 @@ def measure(demo: dict[str, Any], readers: int, rounds: int) -> dict[str, Any]:
 def main(arguments: list[str]) -> None:
     parser = parser_of("benchmarks.crowd", __doc__, rounds=5)
     add = parser.add_argument
-    add("demo", type=Path, nargs="?", default=Path("var/demo.json"), help="of a running demo")
+    add("demo", type=Path, nargs="?", default=Path("var/demo.json"), help="the demo's demo.json")
     add("--readers", type=int, default=200)
     options = parser.parse_args(arguments)
     demo = json.loads(options.demo.read_text())

@@ -50,7 +50,7 @@ def parser_of(
     if rows:
         parser.add_argument("--rows", type=count, default=rows, help="such as 200000, 200k or 5M")
     if rounds:
-        parser.add_argument("--rounds", type=int, default=rounds, help="of everything")
+        parser.add_argument("--rounds", type=int, default=rounds, help="rounds of all measurements")
     return parser
 
 

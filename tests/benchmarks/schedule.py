@@ -69,8 +69,8 @@ def tick(due: int, among: int) -> str:
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = parser_of("benchmarks.schedule", __doc__, rounds=5)
     add = parser.add_argument
-    add("--projects", type=count, default=10_000, help="rows of projects, and of snapshots")
-    add("--end-to-end", type=count, default=500, help="real projects to back up")
+    add("--projects", type=count, default=10_000, help="number of generated projects and snapshots")
+    add("--end-to-end", type=count, default=500, help="number of real projects to back up")
     return parser.parse_args(arguments)
 
 

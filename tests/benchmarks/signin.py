@@ -148,9 +148,9 @@ def holds(figures: dict[str, Any]) -> bool:
 
 def main(arguments: list[str]) -> None:
     parser = parser_of("benchmarks.signin", __doc__)
-    parser.add_argument("--tries", type=int, default=2_000, help="wrong passwords in all")
-    parser.add_argument("--clients", type=int, default=8, help="at one time")
-    parser.add_argument("--seconds", type=float, default=60.0, help="ends after so long")
+    parser.add_argument("--tries", type=int, default=2_000, help="total number of wrong passwords")
+    parser.add_argument("--clients", type=int, default=8, help="number of concurrent clients")
+    parser.add_argument("--seconds", type=float, default=60.0, help="time limit")
     options = parser.parse_args(arguments)
     console = console_of(options)
     with prepared() as (cluster, machine, say), portal_ready(cluster):

@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--kind", choices=sorted(FILL), default="text")
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--length", type=int, default=2_000, help="bytes of the longest text")
-    parser.add_argument("--server", default="", help="in place of a cluster of its own")
+    parser.add_argument("--server", default="", help="use this server instead of a new one")
     options = parser.parse_args(arguments)
     with ExitStack() as stack:
         server = options.server or stack.enter_context(running_cluster()).url

@@ -203,8 +203,8 @@ def run_size(cluster: Cluster, rows: int, rounds: int, sdk_devices: int, say: Sa
 
 def main(arguments: list[str]) -> None:
     parser = parser_of("benchmarks.transfer", __doc__, rows=2_000_000, rounds=3)
-    parser.add_argument("--sdk-devices", type=int, default=5, help="0: without the SDK")
-    parser.add_argument("--growth", type=counts, metavar="N,…", help="instead: these sizes")
+    parser.add_argument("--sdk-devices", type=int, default=5, help="devices; 0 skips the SDK")
+    parser.add_argument("--growth", type=counts, metavar="N,…", help="only measure these sizes")
     options = parser.parse_args(arguments)
     console, sizes = console_of(options), {}
     devices = 0 if options.growth else options.sdk_devices

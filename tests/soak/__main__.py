@@ -45,14 +45,14 @@ IMPATIENT = {
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = parser_of("soak", __doc__)
     add = parser.add_argument
-    add("--minutes", type=float, default=20, help="until nothing is killed any more")
-    add("--projects", type=int, default=200, help="that are written into")
-    add("--day", type=float, default=120, help="seconds that a day lasts")
-    add("--writers", type=int, default=2, help="threads that write")
-    add("--pause", type=float, default=0.2, help="seconds of each between two batches")
-    add("--prove", type=int, default=0, metavar="N", help="of all that is left, N; 0: all")
-    add("--seed", type=int, default=1, help="decides what is killed when, and what is written")
-    add("--data", type=Path, help="a folder that is kept; else a temporary one")
+    add("--minutes", type=float, default=20, help="duration of the faults")
+    add("--projects", type=int, default=200, help="number of projects with ingest")
+    add("--day", type=float, default=120, help="seconds of a day")
+    add("--writers", type=int, default=2, help="number of writing threads")
+    add("--pause", type=float, default=0.2, help="seconds between a writer's batches")
+    add("--prove", type=int, default=0, metavar="N", help="prove N of the snapshots; 0: all")
+    add("--seed", type=int, default=1, help="seed of faults and ingest")
+    add("--data", type=Path, help="a folder to keep, instead of a temporary one")
     return parser.parse_args(arguments)
 
 

@@ -263,7 +263,7 @@ class Writer(threading.Thread):
                 time.sleep(0.5)
         if found not in (before := place.truth.contents(operation.group), operation.after):
             raise LostError(
-                f"group {operation.group} of bp_{place.prefix} was {before}, was to become "
+                f"group {operation.group} of bp_{place.prefix} was {before}, should become "
                 f"{operation.after}, and is {found}"
             )
         return found == operation.after

@@ -261,7 +261,7 @@ class Verdict:
 def look_at(soak: Soak, say: Say) -> Verdict:
     verdict = Verdict()
     start = time.monotonic()
-    say("waiting until all is at rest")
+    say("waiting until all work has ended")
     verdict.note(STUCK, soak.rest())
     verdict.figures["seconds until at rest"] = round(time.monotonic() - start)
     verdict.note("groups of records that were lost or torn", lost_groups(soak.fields))
@@ -294,7 +294,7 @@ def _look_at_snapshots(soak: Soak, verdict: Verdict, say: Say) -> None:
     differing = list(filter(None, map(difference, projects)))
     verdict.note("last snapshots that differ from their database", differing)
     proofs = queue_all_proofs(soak.options.prove)
-    say(f"proving {len(proofs):,} snapshots that retention has left")
+    say(f"proving {len(proofs):,} remaining snapshots")
     verdict.note(STUCK, soak.rest())
     verdict.note("stored snapshots that do not restore and prove", not_passed(proofs))
     verdict.figures["snapshots left in the end"] = Snapshot.objects.completed().count()

@@ -146,10 +146,10 @@ def names(text: str) -> list[str]:
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = parser_of("benchmarks.engine", __doc__, rows=5_000_000, rounds=3)
     add = parser.add_argument
-    add("--only", type=names, default=list(ALL), metavar="NAME,…", help="some of the measurements")
+    add("--only", type=names, default=list(ALL), metavar="NAME,…", help="run only these")
     add("--readers", type=int, default=os.cpu_count() or 1, help="by default one per core")
-    add("--growth", type=counts, metavar="N,…", help="instead: how times grow over these sizes")
-    add("--profile", action="store_true", help="also: what took the time")
+    add("--growth", type=counts, metavar="N,…", help="only measure how times grow over these sizes")
+    add("--profile", action="store_true", help="also profile the engine's parts")
     return parser.parse_args(arguments)
 
 
