@@ -1,6 +1,6 @@
-"""Serve the routes that all kinds of resources have in common.
+"""Serve the routes that all kinds of resources share.
 
-A kind with nothing special is a line of the table in routes/plain_kinds.py.
+A kind without special behaviour is a row of the table in routes/plain_kinds.py.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,13 +23,13 @@ from backups_portal.tagoio_api.resources.resource_list import list_resources, on
 
 UPDATED = "Successfully Updated"
 REMOVED = "Successfully Removed"
-# Not spelt out below, because `list` is the name of a field there.
+# An alias, because a field below is named `list`.
 Rows = list[Row]
 
 
 @dataclass(frozen=True)
 class Doing:
-    """What the routes of a kind do if storing the object is not all; None means the usual."""
+    """Overrides for the routes of one kind; None means the default behaviour."""
 
     list: Callable[[Caller, Parsed], Rows] | None = None
     create: Callable[[Caller, Row], Row] | None = None
@@ -44,7 +44,7 @@ def read_resource(caller: Caller, kind: Kind, resource_id: str) -> Row:
     """Read a complete object.
 
     Raises:
-        ApiError: the project has none with this id.
+        ApiError: the project has no such object.
     """
     if kind.public and resource_id == kind.public["id"]:
         return kind.public
@@ -59,25 +59,25 @@ def read_resource(caller: Caller, kind: Kind, resource_id: str) -> Row:
 
 
 def create_resource(caller: Caller, kind: Kind, values: Row) -> Row:
-    """Store a client's object; return the answer to its creation."""
+    """Store a client's object; return the answer with its new id."""
     return {kind.created: create(caller.connection, kind.table, **folded(kind, values))}
 
 
 def edit_resource(caller: Caller, kind: Kind, resource_id: str, values: Row) -> None:
-    """Change what a client names of an object.
+    """Change the fields of an object that a client sent.
 
     Raises:
-        ApiError: the project has none with this id.
+        ApiError: the project has no such object.
     """
     if not edit(caller.connection, kind.table, resource_id, **folded(kind, values)):
         raise kind.not_found
 
 
 def delete_resource(caller: Caller, kind: Kind, resource_id: str) -> None:
-    """Delete an object with all that depends on it.
+    """Delete an object with everything that depends on it.
 
     Raises:
-        ApiError: the project has none with this id.
+        ApiError: the project has no such object.
     """
     statement = sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier(kind.table))
     if not caller.connection.execute(statement, [resource_id]).rowcount:
@@ -90,7 +90,7 @@ def folded(kind: Kind, values: Row) -> Row:
 
 
 @contextmanager
-def _taken_is_told(kind: Kind, values: Row) -> Iterator[None]:
+def _conflict_explained(kind: Kind, values: Row) -> Iterator[None]:
     try:
         yield
     except psycopg.errors.UniqueViolation as error:
@@ -111,10 +111,10 @@ def add_routes(
     """Give a router the five routes of a kind.
 
     Args:
-        path: Of the collection; one object is behind its id.
-        body: What a creation takes.
-        changes: What an edit takes.
-        doing: What is special about this kind.
+        path: The path of the collection; an object's id is appended to it.
+        body: The schema of a creation.
+        changes: The schema of an edit.
+        doing: Overrides of this kind.
     """
     doing = doing or Doing()
     do_create = doing.create or (lambda caller, values: create_resource(caller, kind, values))
@@ -129,7 +129,7 @@ def add_routes(
 
     def create_(request: ApiRequest, body: Body) -> Row:
         values = body.given()
-        with _taken_is_told(kind, values):
+        with _conflict_explained(kind, values):
             return do_create(request.auth, values)
 
     def read_(request: ApiRequest, resource_id: str) -> Row:
@@ -140,7 +140,7 @@ def add_routes(
 
     def edit_(request: ApiRequest, resource_id: str, body: Body) -> str:
         values = body.given()
-        with _taken_is_told(kind, values):
+        with _conflict_explained(kind, values):
             do_edit(request.auth, resource_id, values)
         return doing.updated
 
@@ -148,7 +148,7 @@ def add_routes(
         do_delete(request.auth, resource_id)
         return doing.removed
 
-    # Ninja reads them where the body's own class is known, which is here alone.
+    # Ninja reads annotations, and the class of the body is known only here.
     create_.__annotations__["body"], edit_.__annotations__["body"] = body, changes
     one, name = f"{path}/{{resource_id}}", kind.title.lower().replace(" ", "_")
     for method, address, view, verb, extra in (

@@ -1,9 +1,9 @@
-"""Remember where pages of data ended, so that the next begins there.
+"""Remember where pages of data ended, so that the next one begins there.
 
 Clients page by `skip`, the number of records that they have received. Skipping rows costs more with
-each page, and a record that is stored or deleted meanwhile moves all later ones by a place: one
-would come twice, or never. So the position behind a page is kept for a while, by the number of
-records that led to it, and the next request looks it up.
+each page, and a record that is stored or deleted meanwhile shifts all later ones, so that a client
+would get one twice or miss one. Therefore the position after a page is kept for a while under the
+number of records up to it, and the next request looks it up.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ SECONDS = 900
 
 
 def name_of(*parts: str) -> str:
-    """Name a reading: its client and what it reads, not how far it is."""
+    """Name a reading by its client and query, whatever page it is at."""
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:32]
 
 
@@ -36,7 +36,7 @@ def recall(reading: str, skip: int) -> Position | None:
 
 
 def remember(reading: str, skip: int, position: Position) -> None:
-    """Note where a page ended; without Redis, the next page skips rows."""
+    """Store where a page ended; without Redis, the next page skips rows."""
     value = orjson.dumps([position.time.isoformat(), position.number])
     try:
         redis_client().set(_key(reading, skip), value, ex=SECONDS)

@@ -11,7 +11,7 @@ from backups_portal.tagoio_api.envelope import ApiError
 
 Row = JsonObject
 TEXT, FLAG, ID, TAGS, MOMENT = "text", "flag", "id", "tags", "moment"
-# Columns that are filtered alike, whichever kind they are of.
+# Columns that every kind filters in the same way.
 FILTERS = {
     "id": ID,
     "name": TEXT,
@@ -27,7 +27,7 @@ FILTERS = {
 
 
 def as_is(row: Row) -> Row:
-    """Show a row as it is kept."""
+    """Return a row unchanged."""
     return row
 
 
@@ -38,20 +38,20 @@ class Kind:
     Clients see one flat object. Its keys are columns, or else keys of the column `settings`.
 
     Attributes:
-        title: In messages: "Network Not Found".
-        table: In the project's database.
-        created: The key under which a creation answers the new id.
-        listed: The fields of a list when the client names none; id and tags are always there.
+        title: Its name in messages: "Network Not Found".
+        table: Its table in the project's database.
+        created: The key of the new id in the answer to a creation.
+        listed: The fields of a list if the client names none; id and tags are always included.
         order: The column by which a list is ordered.
-        names: What clients call a column, if that differs.
+        names: Clients' names of columns, if they differ.
         hidden: Columns that no client sees.
-        unkept: Columns that clients see, and backups leave out.
-        filters: What kind of comparison each filter key makes, beside those of every kind.
-        shape: Turns an object, complete or with some fields, into what clients are shown.
-        missing: What is said of an id that the project does not have; the title says it otherwise.
-        taken: What is said if another one has the same name, with the object's keys in braces.
-        public: An object that every project knows without having made it. It is in no project's
-            database, nor in backups.
+        unkept: Columns that clients see but backups leave out.
+        filters: How each filter key is compared, in addition to FILTERS.
+        shape: Turns an object, complete or with some fields, into its public form.
+        missing: The message for an unknown id; made from the title by default.
+        taken: The message if the name is already in use, with the object's keys in braces.
+        public: An object that every project has without having created it. It is in neither the
+            project's database nor its backups.
     """
 
     title: str
@@ -70,7 +70,7 @@ class Kind:
 
     @property
     def not_found(self) -> ApiError:
-        """Make the error for an id that the project does not have."""
+        """Build the error for an id that the project does not have."""
         return ApiError(self.missing or f"{self.title} Not Found", HTTPStatus.NOT_FOUND)
 
     @property
@@ -80,11 +80,11 @@ class Kind:
         return (*(name for name in kept if name not in self.hidden), *self.unkept)
 
     def column(self, key: str) -> str:
-        """Find the column behind a client's key; without one, return the key."""
+        """Return the column of a client's key, which is the key itself by default."""
         return next((name for name, shown in self.names.items() if shown == key), key)
 
     def filter_kinds(self) -> dict[str, str]:
-        """Say of each filter key of this kind how it is compared."""
+        """Return how each filter key of this kind is compared."""
         known = {key: how for key, how in FILTERS.items() if self.column(key) in self.columns}
         return {**known, **self.filters}
 

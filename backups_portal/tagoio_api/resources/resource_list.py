@@ -1,4 +1,4 @@
-"""List resources: paged, filtered, ordered, with the fields asked for."""
+"""List resources: paged, filtered, ordered, with the requested fields."""
 
 from collections.abc import Sequence
 
@@ -18,10 +18,10 @@ Condition = tuple[sql.Composable, Sequence[object]]
 def list_resources(
     connection: Connection, kind: Kind, query: query_strings.Parsed, *also: Condition
 ) -> list[Row]:
-    """List one page, as the query string asks for it; [] behind the last one.
+    """List the page that the query string asks for; [] after the last one.
 
     Args:
-        also: Further conditions, with their values.
+        also: Additional conditions, with their values.
 
     Raises:
         ApiError: a parameter cannot be read.
@@ -42,19 +42,19 @@ def list_resources(
 
 
 def asked_fields(kind: Kind, query: query_strings.Parsed) -> list[str]:
-    """List the fields to show: id, tags, and those named or the usual ones."""
+    """List the fields to show: id, tags, and the requested or default ones."""
     return [*ALWAYS, *(query_strings.texts(query.get("fields")) or kind.listed)]
 
 
 def only(shown: Row, fields: list[str]) -> Row:
-    """Keep of an object the fields that were asked for and that it has."""
+    """Return the requested fields that an object has."""
     return {name: shown[name] for name in dict.fromkeys(fields) if name in shown}
 
 
 def with_public(kind: Kind, query: query_strings.Parsed, rows: list[Row]) -> list[Row]:
     """Put a kind's public object before the first page, unless filtered out.
 
-    `filter[public]`, whatever its value, means: leave the public ones out.
+    Any filter except `filter[id]` with its id excludes it, including `filter[public]`.
     """
     public, asked = kind.public, query.get("filter")
     if public is None or query_strings.text(query.get("page")) not in (None, "0", "1"):
@@ -79,9 +79,9 @@ def _order(kind: Kind, asked: str | None) -> sql.Composable:
     if column not in kind.columns or column == "settings":
         column, direction = kind.order, direction if asked else "asc"
     descending = direction.strip().lower() == "desc"
-    # The id breaks ties, so that pages neither overlap nor leave gaps.
+    # The id breaks ties, so that pages neither overlap nor skip rows.
     form = "{} DESC{}, id DESC" if descending else "{} ASC{}, id ASC"
-    # Elsewhere nulls stay where an index has them.
+    # Other columns keep the default order of nulls, so that an index can serve it.
     nulls = sql.SQL(" NULLS LAST" if column.startswith("last_") else "")
     return sql.SQL(form).format(sql.Identifier(column), nulls)
 
@@ -122,13 +122,13 @@ def _has_tag(column: sql.Identifier, entry: query_strings.Parsed) -> Condition:
 
 
 def elements(column: sql.Identifier) -> sql.Composed:
-    """Read the members of a column's list as a table; none if it is no list."""
+    """Expand a column's JSON list into rows; no rows if it is not a list."""
     form = "jsonb_array_elements(CASE jsonb_typeof({0}) WHEN 'array' THEN {0} ELSE '[]' END)"
     return sql.SQL(form).format(column)
 
 
 def pattern(text: str) -> str:
-    """Turn a text with `*` for anything into a pattern of SQL's LIKE."""
+    """Turn a text with `*` as the wildcard into an SQL LIKE pattern."""
     if "\0" in text:
         raise ApiError("A filter holds a NUL character")
     escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

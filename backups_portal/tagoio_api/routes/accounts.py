@@ -37,7 +37,7 @@ class SignIn(Body):
 
     email: str = Field(max_length=254)
     password: str = Field(max_length=MAX_PASSWORD)
-    # The kind of code, which is always that of an app, and the code.
+    # The kind of code is always that of an app.
     otp_type: str = Field("", max_length=100)
     pin_code: str = Field("", max_length=100)
 
@@ -56,7 +56,7 @@ router = Router(tags=["Accounts"])
 @router.post("/account/login", summary="Sign in")
 def login(request: ApiRequest, body: SignIn) -> Row:
     """Return the account, and its running projects as profiles."""
-    # The token is asked for next, with the same code.
+    # The client requests the token next, with the same code.
     account = sign_in(request, body.email, body.password, body.pin_code, spend_code=False)
     record(action="session.signed_in", actor=account, details=BY_API)
     return {
@@ -94,7 +94,7 @@ def profile_token(request: ApiRequest, body: TokenRequest) -> Row:
 
 @dataclass(frozen=True)
 class TokenMaker:
-    """An account that makes tokens of a profile, if it owns the project."""
+    """An account that creates profile tokens, if it owns the project."""
 
     request: HttpRequest
     account: Account
@@ -102,10 +102,10 @@ class TokenMaker:
     connection: Connection
 
     def make(self, name: str, permission: str, expires_at: datetime | None) -> Row:
-        """Make a token, record that, and return what clients are told of it.
+        """Create a token, record it, and return the answer for the client.
 
         Raises:
-            ApiError: the account owns the project no more, or never did.
+            ApiError: the account is not an owner of the project.
         """
         token = self._create(
             TokenGrant("profile", name=name, permission=permission, expires_at=expires_at)
@@ -117,7 +117,7 @@ class TokenMaker:
         try:
             with transaction.atomic(), self.connection.transaction():
                 token = create_token(self.connection, grant, keys=keyring())
-                # Until both transactions have ended.
+                # Holds the right until both transactions have ended.
                 hold_right(self.account, Permission.MANAGE_API, self.project)
                 self._record(
                     "token.created",

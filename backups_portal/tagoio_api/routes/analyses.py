@@ -99,7 +99,7 @@ def read_analysis(caller: Caller, analysis_id: str) -> Row:
     """Read an analysis with its token and the last lines of its console.
 
     Raises:
-        NotFoundError: the project has none with this id.
+        ApiError: the project has no such analysis.
     """
     shown = read_resource(caller, ANALYSIS, analysis_id)
     script = newest_script(caller.connection, analysis_id)
@@ -113,7 +113,7 @@ def read_analysis(caller: Caller, analysis_id: str) -> Row:
 
 
 def _token(caller: Caller, analysis_id: str) -> str:
-    """Return an analysis' token to callers who may do all that it may do."""
+    """Return an analysis' token, or "" if it may do more than the caller."""
     found = token_of(caller.connection, analysis_id, keys=caller.keys)
     return found[0] if found and caller.covers(found[1]) else ""
 
@@ -224,7 +224,7 @@ def new_token(request: ApiRequest, analysis_id: str) -> Row:
     """Make a new token; the old one stops working."""
     caller = request.auth
     read_resource(caller, ANALYSIS, analysis_id)
-    # The new one may do everything.
+    # The new token has full permission.
     if not caller.covers("full"):
         raise DeniedError
     with caller.connection.transaction():

@@ -1,4 +1,4 @@
-"""Serve analyses' services: e-mail if there is a mail server, no others."""
+"""Serve the services of analyses: e-mail, if a mail server is configured."""
 
 from smtplib import SMTPException
 
@@ -52,7 +52,7 @@ def send_email(request: ApiRequest, body: Email) -> str:
     recipients = _recipients(body.to)
     _take(request.auth, len(recipients))
     for recipient in recipients:
-        # One by one: nobody learns whom else it went to.
+        # One message each, so that recipients do not see each other's addresses.
         _send(request.auth, body, recipient)
     return "Email Sent"
 
@@ -77,7 +77,7 @@ def _recipients(to: str | list[str]) -> list[str]:
 
 
 def _take(caller: Caller, count: int) -> None:
-    """Count messages against the project's limit of a day."""
+    """Count messages against the project's daily limit; raise ApiError above it."""
     most = settings.API_EMAILS_PER_DAY
     limit = Limit("api-emails", most, DAY_SECONDS)
     for _ in range(count):
@@ -87,7 +87,7 @@ def _take(caller: Caller, count: int) -> None:
 
 def _send(caller: Caller, body: Email, recipient: str) -> None:
     message = EmailMultiAlternatives(
-        # A line break would begin another header.
+        # A line break would start another header.
         subject=" ".join(body.subject.split()) or caller.project.name,
         body=body.message or "This message is in HTML.",
         to=[recipient],

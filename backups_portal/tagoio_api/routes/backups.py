@@ -66,8 +66,8 @@ def _snapshots_of(caller: Caller, profile_id: str) -> list[Snapshot]:
     """List the project's snapshots, newest first, for profile tokens only.
 
     Raises:
-        ApiError: it is another kind of token.
-        NotFoundError: the profile is not the token's.
+        ApiError: the token is not a profile token.
+        NotFoundError: the token belongs to another profile.
     """
     if caller.token.kind != "profile":
         raise ApiError(REFUSAL, HTTPStatus.FORBIDDEN)
@@ -76,7 +76,7 @@ def _snapshots_of(caller: Caller, profile_id: str) -> list[Snapshot]:
 
 
 def _key(snapshot: Snapshot) -> str:
-    """Write a snapshot's id in 24 hex digits."""
+    """Shorten a snapshot's id to 24 hex digits."""
     return snapshot.pk.hex[:24]
 
 
@@ -148,7 +148,7 @@ def _prove(request: ApiRequest, snapshot: Snapshot, proof: Proof) -> Account:
 
 
 def _still_lets(request: ApiRequest, project: Project, token_id: str | None) -> bool:
-    """Tell whether the token that asked for an address still exists."""
+    """Tell whether the token for which an address was signed still exists."""
     return token_id is None or hold_token(borrow(request, project), token_id) is not None
 
 
@@ -163,7 +163,7 @@ def backup_file(request: ApiRequest, signed: str) -> StreamingHttpResponse:
     actor = next((one for one in owners(snapshot.project) if one.pk == claim["a"]), None)
     if actor is None or not _still_lets(request, snapshot.project, claim.get("t")):
         raise ApiError(REFUSAL, HTTPStatus.FORBIDDEN)
-    # A client fetches at once, and once: the address is worth nothing to a later finder.
+    # Clients fetch an address once, so a second use can only be by somebody who found it.
     if OPENED.take(signed):
         raise ApiError("This address was used: ask for a new one", HTTPStatus.GONE)
     try:

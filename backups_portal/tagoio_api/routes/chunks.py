@@ -44,7 +44,7 @@ def delete(request: ApiRequest, device_id: str, chunk_id: str) -> str:
 
 
 def bounds_of(chunk_id: str) -> tuple[datetime, datetime]:
-    """Read the first moment of a chunk, and the first one after it.
+    """Return the start of a chunk (inclusive) and its end (exclusive).
 
     Raises:
         NotFoundError: no chunk can have this id.

@@ -1,4 +1,4 @@
-"""Take the console lines of scripts while owners run them."""
+"""Receive the console lines of running scripts."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""Queue exports and imports of devices as CSV files of the project."""
+"""Queue CSV exports and imports of devices, with files of the project."""
 
 import time
 from datetime import UTC, datetime

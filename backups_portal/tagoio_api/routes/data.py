@@ -1,4 +1,4 @@
-"""Serve the data of a device, to its own token and to the profile's."""
+"""Serve the data of a device, to device tokens and profile tokens."""
 
 from django.http import HttpResponse
 from ninja import Router

@@ -1,4 +1,4 @@
-"""Convert devices from one type into another."""
+"""Convert devices from one type to another."""
 
 from typing import Literal
 

@@ -1,7 +1,7 @@
-"""Serve tokens of devices, with their values: clients use the first one.
+"""Serve device tokens with their values, because clients use the first one.
 
-No token is shown one that may do more than itself: one that only reads sees the values of those
-that only read.
+A caller never sees a token with more rights than its own: a read-only token sees the values of
+read-only tokens only.
 """
 
 from http import HTTPStatus
@@ -112,7 +112,7 @@ def create(request: ApiRequest, body: NewToken) -> JsonObject:
     return {
         "token": token.value,
         "permission": permission,
-        # The SDK's types and the documentation call it differently.
+        # The SDK's types and the documentation use different names for it.
         "expire_date": expiry,
         "expire_time": expiry,
     }

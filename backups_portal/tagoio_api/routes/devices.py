@@ -1,4 +1,4 @@
-"""Serve devices: listed, created with a token, read, edited, deleted with all they own."""
+"""Serve devices, which are created with a token and deleted with all their data."""
 
 from typing import Literal
 
@@ -28,12 +28,12 @@ from backups_portal.tagoio_api.routes.plain_kinds import PUBLIC_CONNECTOR, PUBLI
 
 PROTECTION = "_delete_protection_"
 Period = Literal["day", "week", "month", "quarter"]
-# How many chunks of each period a device keeps at most.
+# The most chunks of each period that a device may keep.
 MAX_CHUNKS = {"day": 31, "week": 26, "month": 36, "quarter": 36}
 
 
 def _shape(row: Row) -> Row:
-    """Add what both a list and a reading say of a device."""
+    """Add the bucket, which clients expect in every device."""
     return {**row, "bucket": row["id"]} if "id" in row else row
 
 
@@ -69,7 +69,7 @@ class NewDevice(Named):
         return "immutable" if value == "immutable" else "mutable"
 
 
-# In a complete object that a client sends back, what an edit leaves alone.
+# Fields that an edit ignores, because clients send complete objects back.
 FIXED = ("type", "chunk_period", "serie_number", "configuration_params")
 DeviceChanges = changes_of(
     NewDevice,
@@ -81,7 +81,7 @@ DeviceChanges = changes_of(
 
 
 def create(caller: Caller, values: Row) -> Row:
-    """Make a device; an immutable one needs its chunks described."""
+    """Create a device; an immutable one needs its chunk period and retention."""
     check_retention(values.get("chunk_period"), values.get("chunk_retention"))
     values = {"network": PUBLIC_NETWORK["id"], "connector": PUBLIC_CONNECTOR["id"], **values}
     parameters = values.pop("configuration_params", [])
@@ -101,14 +101,14 @@ def create(caller: Caller, values: Row) -> Row:
 
 
 def check_retention(period: str | None, retention: int | None) -> None:
-    """Raise ApiError if more chunks of a period are to be kept than can be."""
+    """Raise ApiError if a retention exceeds the most chunks of its period."""
     most = MAX_CHUNKS.get(period or "", 36)
     if retention is not None and retention > most:
         raise ApiError(f"Chunk retention must be at most {most} where chunk period is {period}")
 
 
 def list_(caller: Caller, query: query_strings.Parsed) -> list[Row]:
-    """List a page of devices; `serial` finds the one whose token has this serial number."""
+    """List a page of devices; `serial` finds the device of a token's serial number."""
     also: list[Condition] = []
     if serial := query_strings.text(query.get("serial")):
         statement = "id IN (SELECT device_id FROM token WHERE serie_number = %s)"
@@ -117,13 +117,13 @@ def list_(caller: Caller, query: query_strings.Parsed) -> list[Row]:
 
 
 def read(caller: Caller, device_id: str) -> Row:
-    """Read everything about a device but its tokens."""
+    """Read everything about a device except its tokens."""
     row = read_resource(caller, DEVICE, device_id)
     return {**row, "bucket": {"id": row["id"], "name": row["name"]}}
 
 
 def edit(caller: Caller, device_id: str, values: JsonObject) -> None:
-    """Change what may be changed."""
+    """Edit a device, ignoring the fixed fields."""
     changes = {key: value for key, value in values.items() if key not in FIXED}
     row = caller.connection.execute(
         "SELECT chunk_period FROM device WHERE id = %s", [device_id]

@@ -111,7 +111,7 @@ def _put_languages(caller: Caller, dictionary_id: str, languages: list[Row]) -> 
 def _put_language(
     caller: Caller, dictionary_id: str, code: str, active: bool | None, texts: Row | None
 ) -> None:
-    """Make or change a language; None leaves what there is, or begins active and empty."""
+    """Create or change a language; None keeps the old value, or the default if new."""
     caller.connection.execute(
         """INSERT INTO dictionary_language AS old (dictionary_id, code, active, texts)
            VALUES (%(id)s, %(code)s, coalesce(%(active)s::boolean, true),
@@ -132,7 +132,7 @@ def _id_of(caller: Caller, known: str) -> str:
     """Find the id of the dictionary with this id or slug.
 
     Raises:
-        ApiError: the project has none.
+        ApiError: the project has no such dictionary.
     """
     row = caller.connection.execute(
         "SELECT id::text FROM dictionary WHERE id = %(known)s OR slug = %(known)s"

@@ -1,4 +1,4 @@
-"""Serve entities: tables that owners define by fields and indexes."""
+"""Serve entities: tables whose fields and indexes clients define."""
 
 from ninja import Router
 from psycopg.types.json import Jsonb
@@ -17,17 +17,17 @@ from backups_portal.tagoio_api.resources.crud import (
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
 
 TYPES = ("uuid", "string", "text", "int", "float", "json", "timestamp", "boolean")
-# Every row has these without being asked.
+# Every row has these fields; clients do not define them.
 OWN_FIELDS = frozenset({"id", "created_at", "updated_at"})
 
 ENTITY = Kind(title="Entity", table="entity", created="id", listed=("id", "name", "tags"))
 
 
 def _field(name: str, about: object) -> Row:
-    """Check a field, and return it as it is kept.
+    """Check a field, and return it in its stored form.
 
     Raises:
-        ApiError: it has no type, or one that does not exist.
+        ApiError: its type is missing or unknown.
     """
     if not isinstance(about, dict) or about.get("type") not in TYPES:
         raise ApiError(f"{name}: the type of a field is one of {', '.join(TYPES)}")
@@ -35,7 +35,7 @@ def _field(name: str, about: object) -> Row:
 
 
 def _index(about: Row) -> Row:
-    """Return an index as it is kept."""
+    """Return an index in its stored form."""
     return {"fields": about.get("fields", [])}
 
 
@@ -67,7 +67,7 @@ def change_schema(caller: Caller, entity_id: str, values: Row) -> None:
     """Create, rename and delete fields and indexes, in a transaction.
 
     Raises:
-        ApiError: a change cannot be made, or takes the right to delete.
+        ApiError: a change is invalid, or needs the right to delete.
     """
     row = caller.connection.execute(
         "SELECT schema, index FROM entity WHERE id = %s FOR UPDATE", [entity_id]
@@ -91,13 +91,13 @@ def change_schema(caller: Caller, entity_id: str, values: Row) -> None:
 def _change_field(caller: Caller, entity_id: str, fields: Row, name: str, about: Row) -> None:
     action = about.get("action")
     if action in (None, "create"):
-        # A complete object that was read elsewhere names what is there already.
+        # Clients send complete objects back, so the field may already exist.
         fields[name] = _field(name, about)
         return
     if name not in fields:
         raise ApiError(f"There is no field {name}")
     if action == "delete":
-        # Its values go with it, in every row.
+        # This deletes its values in every row.
         if not caller.may("delete"):
             raise DeniedError
         del fields[name]

@@ -193,15 +193,15 @@ def empty(request: ApiRequest, entity_id: str) -> Row:
 
 
 def check_row(schema: object, row: Row, *, complete: bool) -> Row:
-    """Return the fields of a row that the entity has.
+    """Check a row against the entity's fields; return it without OWN_FIELDS.
 
     Args:
-        complete: Whether required fields must be there.
+        complete: Whether required fields must be present.
 
     Raises:
         ApiError: a field is unknown, missing or of another type.
     """
-    # SQL may have stored something else than an object of objects.
+    # Somebody may have stored something other than an object of objects by SQL.
     fields = {name: as_object(about) for name, about in as_object(schema).items()}
     if unknown := sorted(row.keys() - fields.keys() - OWN_FIELDS):
         raise ApiError(f"There is no field {unknown[0]}")
@@ -236,7 +236,7 @@ def _is_uuid(value: object) -> bool:
     return True
 
 
-# What a field of each type holds; the other types hold text.
+# Checks by field type; fields of all other types hold text.
 FITS: dict[str, Callable[[object], bool]] = {
     "json": lambda value: True,
     "boolean": lambda value: isinstance(value, bool),

@@ -1,4 +1,4 @@
-"""Serve a project's files: listed by folder, moved, copied, downloaded."""
+"""Serve a project's files: list, upload, move, copy, download."""
 
 import re
 from mimetypes import guess_type
@@ -32,7 +32,8 @@ from backups_portal.ui.curl_examples import example
 PURPOSE = "file"
 PAIRS = [{"from": "plan.txt", "to": "plans/plan.txt"}]
 MAX_LISTED = 10_000
-# Pictures, which pages show; an SVG may have scripts. All others are downloaded.
+# Images that browsers may show inline; SVG is missing because it can contain scripts. All other
+# files are sent as attachments.
 SHOWN = frozenset(f"image/{kind}" for kind in ("avif", "bmp", "gif", "jpeg", "png", "webp"))
 MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(?:; ?charset=[\w-]+)?", re.ASCII)
 
@@ -159,7 +160,7 @@ def read_permission(request: ApiRequest, file: str) -> Row:
 def change_permission(request: ApiRequest, values: SentJson) -> str:
     """Make files public or not by `[{file, public}]`."""
     named = _named(values, "{file, public}")
-    # What is public can be read, so that it takes the right to read to make it so.
+    # A public file can be read by anybody, so publishing one needs the right to read.
     if any(one.get("public") is True for one in named) and not request.auth.may("read"):
         raise DeniedError
     with request.auth.connection.transaction():
@@ -190,28 +191,28 @@ def read_file(request: ApiRequest, profile_id: str, path: str) -> HttpResponseBa
 
 
 def _reader(connection: Connection, value: str) -> str | None:
-    """Return the id of a token that opens files that are not public."""
+    """Return the id of a token if it may read private files."""
     token = find_token(connection, value, keys=keyring())
     opens = token is not None and token.kind != "device" and "read" in RIGHTS[token.permission]
     return token.id if token and opens else None
 
 
 def _type_of(found: files.File) -> str:
-    """Return the media type that the uploader gave, else that of the name."""
-    said = found.content_type
-    if said == files.ANYTHING or not MEDIA_TYPE.fullmatch(said):
-        said = guess_type(found.path)[0] or files.ANYTHING
-    return said.partition(";")[0].strip().lower()
+    """Return the media type that the uploader stated, else one by file name."""
+    stated = found.content_type
+    if stated == files.ANYTHING or not MEDIA_TYPE.fullmatch(stated):
+        stated = guess_type(found.path)[0] or files.ANYTHING
+    return stated.partition(";")[0].strip().lower()
 
 
 def _project(request: ApiRequest, profile_id: str) -> Project:
-    """Find the project of a profile id, whose token may be with the request."""
+    """Find the project of a profile id, preferably by the request's token."""
     project = find_project(presented(request))
     if project is not None and project.profile_id == profile_id:
         return project
     if len(profile_id) != 24 or not set(profile_id) <= set("0123456789abcdef"):
         raise NotFoundError("File")
-    # A profile's id is the beginning of a project's.
+    # A profile id is the first 24 digits of a project id.
     low, high = profile_id + "0" * 8, profile_id + "f" * 8
     return running_project(pk__gte=low, pk__lte=high)
 
@@ -230,7 +231,7 @@ def shared_file(request: ApiRequest, signed: str) -> HttpResponseBase:
 
 
 def _content(content: IO[bytes], found: files.File) -> FileResponse:
-    # Whatever a project's people uploaded: a browser that opens it runs nothing of it here.
+    # Uploads are untrusted: a browser that opens one must not run its scripts in this origin.
     shown = _type_of(found)
     response = FileResponse(
         content,

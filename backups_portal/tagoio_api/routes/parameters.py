@@ -31,7 +31,7 @@ class Parameter(BaseModel):
     @field_validator("value", mode="before")
     @classmethod
     def _as_text(cls, value: object) -> object:
-        """Turn numbers and booleans into text: scripts send them, too."""
+        """Convert numbers and booleans to text, because scripts send them, too."""
         if isinstance(value, bool):
             return str(value).lower()
         return str(value) if isinstance(value, int | float) else value

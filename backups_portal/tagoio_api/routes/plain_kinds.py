@@ -1,4 +1,4 @@
-"""Serve the kinds of resources that have nothing special: what each of them is, in a table."""
+"""Serve the kinds of resources without special behaviour, listed in a table."""
 
 from http import HTTPStatus
 
@@ -18,8 +18,8 @@ from backups_portal.tagoio_api.requests.json_bodies import (
 from backups_portal.tagoio_api.resources.crud import Doing, add_routes
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
 
-# What every project knows: clients look for one before they create a device, and scripts have these
-# two ids written in them.
+# Every project has these two: clients look one up before they create a device, and scripts contain
+# their ids.
 PUBLIC_NETWORK: Row = {
     "id": "5bbd0d144051a50034cd19fb",
     "name": "HTTPS",
@@ -63,11 +63,11 @@ class NewPolicy(Named):
 
 
 def _dashboard(row: Row) -> Row:
-    # Clients read these from every dashboard, also from one that was made without them.
+    # Clients expect these in every dashboard, even if it was created without them.
     return {"type": "dashboard", "blueprint_devices": [], **row} if "label" in row else row
 
 
-# The command line goes through the triggers of every action that it copies.
+# TagoIO's command line iterates over the triggers of every action that it copies.
 ACTION = Kind("Action", "action", "action", shape=lambda row: {"trigger": [], **row})
 CONNECTOR = Kind(
     "Connector",
@@ -100,7 +100,7 @@ POLICY_SAID = Doing(
     updated="Access Management Successfully Updated",
     removed="Access Management Successfully Deleted",
 )
-# The part of the API's description, the kind, its path, what creates one, and what is special.
+# The OpenAPI tag, the kind, its path, the schema of a creation, and its overrides.
 TABLE: tuple[tuple[str, Kind, str, type[Body], Doing | None], ...] = (
     ("Dashboards", DASHBOARD, "/dashboard", NewDashboard, None),
     ("Actions", ACTION, "/action", NewAction, None),
@@ -137,5 +137,5 @@ def _router(tag: str, kind: Kind, path: str, new: type[Body], doing: Doing | Non
     return router
 
 
-# Tokens come before networks by id.
+# Token paths must match before networks by id.
 ROUTERS = (network_tokens, *(_router(*row) for row in TABLE))

@@ -1,4 +1,4 @@
-"""Serve profile tokens: made with an owner's password, never shown again."""
+"""Serve profile tokens, which need an owner's password and are shown only once."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Serve profiles, as TagoIO calls projects: a token knows its own."""
+"""Serve profiles, as TagoIO calls projects; a token sees only its own."""
 
 from http import HTTPStatus
 
@@ -15,7 +15,7 @@ from backups_portal.tagoio_api.requests.json_bodies import Changes
 from backups_portal.tagoio_api.resources.crud import UPDATED
 from backups_portal.tagoio_api.resources.resource_kinds import Row
 
-# What clients call the kinds of resources that a summary counts.
+# Clients' names for the kinds of resources that a summary counts, and their tables.
 COUNTED = {
     "device": "device",
     "bucket": "device",
@@ -44,10 +44,10 @@ ONE = "/profile/{profile_id}"
 
 
 def own(caller: Caller, profile_id: str) -> str:
-    """Return the caller's profile id, which it may call `current`.
+    """Return the caller's own profile id, for `current` or that id.
 
     Raises:
-        NotFoundError: it names another one.
+        NotFoundError: the id is that of another profile.
     """
     if profile_id not in ("current", caller.project.profile_id):
         raise NotFoundError("Profile")

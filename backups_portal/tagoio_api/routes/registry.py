@@ -1,4 +1,4 @@
-"""List the routers of all other routes in the order of matching.
+"""The routers of all other routes, in matching order.
 
 Fixed paths come before those with an id in the same place: `/run/users` and the console before
 analyses by id.

@@ -1,4 +1,4 @@
-"""Serve Run: how the pages of a project's own users look."""
+"""Serve the settings of Run, the pages for a project's own users."""
 
 from ninja import Router
 from psycopg.types.json import Jsonb
@@ -11,7 +11,7 @@ from backups_portal.tagoio_api.envelope import ApiError
 from backups_portal.tagoio_api.requests.json_bodies import SentObject
 from backups_portal.tagoio_api.resources.resource_kinds import Row
 
-# The command line walks through these of both projects that it copies between.
+# TagoIO's command line iterates over these when it copies between projects.
 EMPTY: Row = {
     "active": True,
     "sub_title": "",
@@ -39,7 +39,7 @@ def read_run(request: ApiRequest) -> Row:
         **as_object(settings),
         "name": name,
         "profile": caller.project.profile_id,
-        # No pages for a project's people are served here: a name that leads nowhere by its form.
+        # Run's pages are not served here, and `.invalid` never resolves (RFC 2606).
         "url": f"{caller.project.slug}.run.invalid",
         "anonymous_token": _anonymous(caller),
         "created_at": caller.project.created_at,
@@ -48,9 +48,9 @@ def read_run(request: ApiRequest) -> Row:
 
 
 def _anonymous(caller: Caller) -> str:
-    """Make a text in the form of a token that opens nothing.
+    """Make a text that looks like a token but is not valid.
 
-    The command line replaces it in what it copies.
+    TagoIO's command line replaces it in the resources that it copies.
     """
     digest = caller.keys.digest(f"anonymous visitors of {caller.project.prefix}")
     return str(new_token_uuid(caller.project.prefix, int.from_bytes(digest[:12])))

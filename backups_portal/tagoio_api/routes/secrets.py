@@ -1,4 +1,4 @@
-"""Serve secrets: values that scripts use and that nobody reads back."""
+"""Serve secrets: values that scripts use and that no route returns."""
 
 from ninja import Router
 from pydantic import Field

@@ -1,4 +1,4 @@
-"""Serve the stream of events, as `text/event-stream`."""
+"""Serve the stream of events as `text/event-stream`."""
 
 from django.http import HttpResponse
 from ninja import Router
@@ -42,10 +42,10 @@ def events(request: ApiRequest) -> HttpResponse:
 
 
 def _own(caller: Caller, channel: str) -> str:
-    """Name the channel as it is published; tokens of devices hear their own.
+    """Return the channel under its published name, if the token may listen to it.
 
     Raises:
-        ApiError: it is not for this token.
+        ApiError: the token may not.
     """
     kind, _, about = channel.partition(".")
     token = caller.token
@@ -53,7 +53,7 @@ def _own(caller: Caller, channel: str) -> str:
         return f"analysis_trigger.{token.analysis_id}"
     if about and about in (token.analysis_id, token.device_id):
         return channel
-    # A trigger brings the token of its analysis, which may do everything.
+    # A trigger contains its analysis' token, which has full permission.
     if token.kind == "profile" and (kind != "analysis_trigger" or token.permission == "full"):
         return channel
     raise DeniedError

@@ -1,4 +1,4 @@
-"""List the keys of tags that are in use, for clients to choose from."""
+"""List the tag keys in use, for clients to choose from."""
 
 from ninja import Router
 from psycopg import sql
@@ -7,7 +7,7 @@ from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, profil
 from backups_portal.tagoio_api.envelope import NotFoundError
 from backups_portal.tagoio_api.resources.resource_list import elements
 
-# What clients call the kinds of resources that have tags.
+# Clients' names for the kinds of resources that have tags, and their tables.
 TABLES = {
     "device": "device",
     "dashboard": "dashboard",

@@ -1,4 +1,4 @@
-"""Tell whether the API is there, and to whom a token belongs."""
+"""Report that the API is up, and what a token belongs to."""
 
 from ninja import Router
 
