@@ -1,8 +1,8 @@
-"""Pool connections to the projects' databases: few per project, few in all.
+"""Pool connections to the projects' databases: few per project, few in total.
 
-A process serves every project, so that a pool with threads of its own per project would be too
-much. Here a connection is opened when it is asked for, kept when it is given back, and closed when
-it was not used for a while, or when too many others were used since.
+A process serves every project, so a pool with its own threads per project would cost too much.
+Here a connection is opened on demand, kept when it is returned, and closed once it has been idle
+for a while or too many others have been used since.
 """
 
 import select
@@ -18,9 +18,9 @@ from backups_portal.lib import pgsession
 from backups_portal.projectdb.stored_json import read_safely
 
 CONNECT_SECONDS = 5
-# Pages are read through an index from one end: nothing to share among workers or to compile. The
-# planner's usual price of a random page is that of a rotating disk, and has it sort instead.
-# Clients give up after 60 seconds; before that they are told that the data is locked.
+# Pages are read through an index from one end, which leaves nothing to parallelise. The default
+# random_page_cost is that of a rotating disk, and makes the planner sort instead. Clients give up
+# after 60 seconds; the timeouts are shorter, so that they get an error that says why.
 SETTINGS = {
     "lock_timeout": "12s",
     "max_parallel_workers_per_gather": "0",
@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 class PoolBusyError(Exception):
-    """All connections of the project are at work, for longer than a request should wait."""
+    """All connections of the project stayed busy for longer than a request may wait."""
 
 
 class Pools:
@@ -39,8 +39,8 @@ class Pools:
 
     Args:
         limit: How many connections to one project this process may have.
-        idle_limit: How many idle connections are kept, to all projects together.
-        idle_seconds: How long a connection is kept without use.
+        idle_limit: How many idle connections are kept across all projects.
+        idle_seconds: How long an idle connection is kept.
         wait_seconds: How long a request waits for a connection.
     """
 
@@ -53,19 +53,19 @@ class Pools:
         self._wait_seconds = wait_seconds
         self._places: dict[str, threading.Semaphore] = {}
         # Idle connections, with their project and since when; the longest idle first.
-        self._resting: OrderedDict[Connection, tuple[str, float]] = OrderedDict()
+        self._idle: OrderedDict[Connection, tuple[str, float]] = OrderedDict()
         self._lock = threading.Lock()
         self._sweeper: threading.Timer | None = None
 
     def take(self, key: str, dsn: Callable[[], str]) -> Connection:
-        """Take a working connection, in which every statement is a transaction.
+        """Take a working connection in autocommit mode.
 
         Args:
-            key: Of the project.
-            dsn: Its database's URL; asked for only when a connection has to be opened.
+            key: Identifies the project.
+            dsn: Returns the URL of its database; called only to open a connection.
 
         Raises:
-            PoolBusyError: all are taken, and none came back in time.
+            PoolBusyError: all connections are in use, and none was returned in time.
             psycopg.OperationalError: the database does not answer.
         """
         with self._lock:
@@ -73,20 +73,20 @@ class Pools:
         if not place.acquire(timeout=self._wait_seconds):
             raise PoolBusyError
         try:
-            return self._awake(key) or _connect(dsn())
+            return self._take_idle(key) or _connect(dsn())
         except BaseException:
             place.release()
             raise
 
-    def _awake(self, key: str) -> Connection | None:
+    def _take_idle(self, key: str) -> Connection | None:
         """Take the most recently used connection that still works."""
         while True:
             with self._lock:
-                newest_first = reversed(self._resting.items())
-                own = (connection for connection, (whose, _) in newest_first if whose == key)
+                newest_first = reversed(self._idle.items())
+                own = (connection for connection, (owner, _) in newest_first if owner == key)
                 if (connection := next(own, None)) is None:
                     return None
-                del self._resting[connection]
+                del self._idle[connection]
             if not connection.closed and not has_news(connection):
                 return connection
             connection.close()
@@ -95,12 +95,12 @@ class Pools:
         """Return a connection; close it if it is broken or in a transaction."""
         if _is_usable(connection):
             with self._lock:
-                self._resting[connection] = (key, time.monotonic())
+                self._idle[connection] = (key, time.monotonic())
                 self._sweep_later()
         else:
             connection.close()
         self._places[key].release()
-        self._close_while(lambda since: len(self._resting) > self._idle_limit)
+        self._close_while(lambda since: len(self._idle) > self._idle_limit)
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -117,24 +117,24 @@ class Pools:
         self._close_while(lambda since: since <= oldest)
         with self._lock:
             self._sweeper = None
-            if self._resting:
+            if self._idle:
                 self._sweep_later()
 
     def _close_while(self, is_due: Callable[[float], bool]) -> None:
         """Close idle connections, the longest idle first, while they are due."""
         while True:
             with self._lock:
-                if not self._resting:
+                if not self._idle:
                     return
-                connection, (_, since) = next(iter(self._resting.items()))
+                connection, (_, since) = next(iter(self._idle.items()))
                 if not is_due(since):
                     return
-                del self._resting[connection]
+                del self._idle[connection]
             connection.close()
 
 
 def has_news(connection: Connection) -> bool:
-    """Tell whether the server sent something unasked: it ends connections so."""
+    """Tell whether the server sent data unasked, as it does to end a connection."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""Serve all streams of a process by one subscription to Redis."""
+"""Serve all event streams of a process through one Redis subscription."""
 
 import asyncio
 from collections import defaultdict
@@ -21,15 +21,15 @@ from backups_portal.tagoio_api.streams.listening_rights import Claim, refused
 
 log = get_logger(__name__)
 
-# Clients are promised a line every 5 seconds, and take a stream for dead after a minute.
+# Clients are promised a line every 5 seconds, and consider a stream dead after a minute.
 BREATH_SECONDS = 4.0
-# How often tokens are looked up again that were good when their streams began.
+# How often the tokens of open streams are checked again.
 CHECK_SECONDS = 30.0
 REDIS_SECONDS = 5.0
-# Events that may wait for a slow client.
+# The most events queued for a slow client.
 MAX_WAITING = 1000
 GREETING, BREATH = b": listening\n\n", b": still here\n\n"
-# For a client to come back to in so many milliseconds: it takes any status but 200 as final.
+# Makes clients reconnect in 5 s; they would treat any status except 200 as final.
 LATER = b"retry: 5000\n\n"
 
 Sender = Callable[[bytes], Awaitable[None]]
@@ -37,7 +37,7 @@ Event = tuple[int, bytes]
 
 
 class RevokedError(Exception):
-    """The token of a stream works no more."""
+    """The token of a stream is no longer valid."""
 
 
 @dataclass(eq=False)
@@ -46,8 +46,8 @@ class Listener:
 
     Args:
         claim: The token that opened it.
-        topics: What it listens to.
-        last: The number of the last event that its client has, 0 if it says none.
+        topics: The topics it listens to.
+        last: The number of the last event that its client received; 0 if unknown.
     """
 
     claim: Claim
@@ -67,13 +67,13 @@ class Listener:
             await hub.subscribe(self)
             await send(GREETING)
             for event in await hub.missed(self):
-                await self._tell(send, event)
+                await self._send(send, event)
             await self._listen(send)
         except (RedisError, TimeoutError):
-            log.warning("a stream of events ended without Redis", exc_info=True)
+            log.warning("an event stream ended because Redis failed", exc_info=True)
             await send(LATER)
         except RevokedError:
-            log.info("a stream of events ended with its token")
+            log.info("an event stream ended because its token was revoked")
         finally:
             await hub.leave(self)
 
@@ -87,11 +87,11 @@ class Listener:
                 continue
             if event is None:
                 return
-            # It may have been among those that were kept.
+            # It may already have been sent as one of the missed events.
             if event[0] > self.last:
-                await self._tell(send, event)
+                await self._send(send, event)
 
-    async def _tell(self, send: Sender, event: Event) -> None:
+    async def _send(self, send: Sender, event: Event) -> None:
         if any(map(brings_tokens, self.topics)):
             await self._check_claim()
         number, content = event
@@ -99,7 +99,7 @@ class Listener:
         await send(b"id: %d\ndata: %b\n\n" % (number, content))
 
     async def _check_claim(self) -> None:
-        """Raise RevokedError if the token was renewed: it may not learn the new one."""
+        """Raise RevokedError if the token was renewed: the old holder must not see the new one."""
         if await asyncio.to_thread(refused, {self.claim}):
             raise RevokedError
 
@@ -111,13 +111,13 @@ class Listener:
             self.end()
 
     def end(self) -> None:
-        """End the stream after what waits already."""
+        """End the stream after the events already queued."""
         if not self.waiting.full():
             self.waiting.put_nowait(None)
 
 
 class Hub:
-    """The listeners of this process, by what they listen to."""
+    """The listeners of this process, by topic."""
 
     def __init__(self) -> None:
         self._listeners: dict[Listener, None] = {}
@@ -129,7 +129,7 @@ class Hub:
         self._work: asyncio.Task[None] | None = None
 
     def admit(self, listener: Listener) -> bool:
-        """Admit a listener, if need be in place of its own token's oldest one."""
+        """Admit a listener; at the limit, it replaces the oldest one of its token."""
         if len(self._listeners) >= settings.API_EVENT_STREAMS:
             own = next((one for one in self._listeners if one.claim == listener.claim), None)
             if own is None:
@@ -140,7 +140,7 @@ class Hub:
         return True
 
     async def subscribe(self, listener: Listener) -> None:
-        """Subscribe to a listener's topics; once this returns nothing is missed.
+        """Subscribe to a listener's topics; it misses no event once this returns.
 
         Raises:
             RedisError, TimeoutError: Redis does not answer.
@@ -160,12 +160,12 @@ class Hub:
                 await confirmed.wait()
 
     async def missed(self, listener: Listener) -> list[Event]:
-        """Read the events that the listener's client, or every client, has missed."""
+        """Read the events that the listener's client, or all clients, have missed."""
         assert self._redis is not None  # noqa: S101 - somebody has subscribed
         found: set[bytes] = set()
         for topic in listener.topics:
             async with self._redis.pipeline(transaction=True) as both:
-                # Queued: their answers come with `execute`.
+                # These are only queued; `execute` returns their results.
                 both.zrange(unheard_key(topic), 0, -1)
                 both.delete(unheard_key(topic))
                 unheard, _ = await both.execute()
@@ -177,7 +177,7 @@ class Hub:
         return sorted(map(_event, found))
 
     async def leave(self, listener: Listener) -> None:
-        """Forget a listener, and what only it has listened to."""
+        """Remove a listener, and unsubscribe from topics that only it had."""
         self._listeners.pop(listener, None)
         async with self._lock:
             for topic in listener.topics:
@@ -189,7 +189,7 @@ class Hub:
                     try:
                         await self._pubsub.unsubscribe(topic)
                     except RedisError:
-                        log.warning("could not stop to listen", exc_info=True)
+                        log.warning("could not unsubscribe from a topic", exc_info=True)
 
     def _begin(self) -> PubSub:
         if self._redis is None or self._pubsub is None:
@@ -205,10 +205,10 @@ class Hub:
                 if message is not None:
                     self._pass_on(message)
         except (RedisError, OSError):
-            log.warning("events cannot be heard at the moment", exc_info=True)
+            log.warning("the subscription to events failed", exc_info=True)
         finally:
             checking.cancel()
-            # Clients come back in seconds, and say what they have heard.
+            # Clients reconnect in seconds, and send the id of the last event they received.
             for listener in self._listeners:
                 listener.end()
             self._ready.clear()
@@ -231,16 +231,16 @@ class Hub:
             try:
                 gone = await asyncio.to_thread(refused, claims)
             except Exception:
-                # Whatever it is: without this, no revoked token would be noticed ever again.
-                log.exception("the tokens of streams could not be looked up")
+                # Any error: if this task died, no revoked token would be noticed any more.
+                log.exception("the tokens of event streams could not be checked")
                 continue
             for listener in self._listeners:
                 if listener.claim in gone:
                     listener.end()
 
 
-def _event(told: bytes) -> Event:
-    number, _, content = told.partition(b"\n")
+def _event(message: bytes) -> Event:
+    number, _, content = message.partition(b"\n")
     return int(number), content
 
 

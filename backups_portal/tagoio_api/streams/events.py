@@ -1,8 +1,8 @@
-"""Publish what happens in a project to the clients that listen.
+"""Publish a project's events to the clients that listen.
 
-They go through Redis, because a listener may be connected to another process than the one in
-which something happens. An event has a number that grows; it is kept for a minute, for clients
-that come back after a connection was cut, and for scripts that were not there when it was told.
+Events go through Redis, because a listener may be connected to another process than the one that
+publishes. Event numbers increase. An event is kept for a minute, for clients that reconnect and for
+scripts that were not yet listening when it was published.
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from backups_portal.tagoio_api.envelope import as_json
 log = get_logger(__name__)
 
 KEPT_SECONDS = 60
-# Of each channel, so that nobody fills the broker.
+# Limits per channel, so that no client can fill Redis.
 MAX_KEPT, MAX_KEPT_BYTES = 100, 32_000
 NUMBER = "backups-portal:api:event-number"
-# One step, so that a client that begins to listen hears an event or finds it among those kept.
-# Returns how many processes heard it.
+# Atomic, so that a client that begins to listen either receives an event or finds it among those
+# kept. Returns how many processes received it.
 PUBLISH = """
 local time = redis.call('TIME')
 local number = time[1] * 1000000 + time[2]
@@ -46,10 +46,10 @@ return heard
 
 
 class Fate(Enum):
-    """What became of an event."""
+    """The outcome of publishing an event."""
 
     HEARD = "heard"
-    # Nobody listens; a client that does so within a minute is told.
+    # No client listens; one that begins to within a minute still receives it.
     KEPT = "kept"
     LOST = "lost"
 
@@ -60,32 +60,32 @@ def _publish() -> Script:
 
 
 def heard(prefix: str, names: Sequence[str]) -> list[str]:
-    """List the channels of a project with listeners; none without Redis."""
+    """List a project's channels that have listeners; none without Redis."""
     try:
         found = redis_client().pubsub_numsub(*(topic(prefix, name) for name in names))
     except RedisError:
-        log.exception("nobody knows who listens")
+        log.exception("the listeners of events could not be counted")
         return []
     return [name for name, (_, count) in zip(names, found, strict=True) if count]
 
 
 def topic(prefix: str, name: str) -> str:
-    """Name the topic of a project's channel; no two projects share one."""
+    """Name the Redis topic of a project's channel, which no other project shares."""
     return f"backups-portal:api:{prefix}:{name}"
 
 
 def brings_tokens(topic_: str) -> bool:
-    """Tell whether the events of a topic hold the token of an analysis."""
+    """Tell whether the events of a topic contain the token of an analysis."""
     return ":analysis_trigger." in topic_
 
 
 def kept_key(topic_: str) -> str:
-    """Name the sorted set of the events of the last minute, by number."""
+    """Name the sorted set of the last minute's events, by number."""
     return f"{topic_}:kept"
 
 
 def unheard_key(topic_: str) -> str:
-    """Name the sorted set of the events that no client has heard yet."""
+    """Name the sorted set of the events that no client has received yet."""
     return f"{topic_}:unheard"
 
 
@@ -93,8 +93,8 @@ def publish(prefix: str, name: str, channel: str, payload: object) -> Fate:
     """Publish an event to a channel's listeners; without Redis it is lost.
 
     Args:
-        name: The channel, with the id of what it is about.
-        channel: What clients call it.
+        name: The channel, with the id of its subject.
+        channel: The name that clients see.
     """
     event = as_json({"channel": channel, "payload": payload})
     to = topic(prefix, name)

@@ -1,4 +1,4 @@
-"""Check whether the tokens that opened streams are still good."""
+"""Check whether the tokens of open streams are still valid."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, order=True)
 class Claim:
-    """A token, and what it was let in with."""
+    """A token, with its permission when the stream began."""
 
     prefix: str
     value: str
@@ -28,7 +28,7 @@ class Claim:
 
 
 def refused(claims: Iterable[Claim]) -> set[Claim]:
-    """Find the claims that are refused now; a silent database refuses none."""
+    """Find the claims that are no longer valid; none if the database is down."""
     gone: set[Claim] = set()
     for prefix, own in groupby(sorted(claims), key=lambda claim: claim.prefix):
         try:
