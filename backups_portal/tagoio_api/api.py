@@ -1,4 +1,4 @@
-"""Assemble the API: routes in their order, and answers to exceptions."""
+"""Assemble the API: its routes in matching order, and its exception handlers."""
 
 import logging
 from http import HTTPStatus
@@ -62,13 +62,13 @@ for router in (token_info.router, *(routes.router for routes in DEVICES), *ROUTE
 
 @api.exception_handler(ApiError)
 def refused(request: HttpRequest, error: ApiError) -> HttpResponse:
-    """Say what is wrong with the request."""
+    """Answer with the error's own message and status."""
     return failure(error.message, error.status)
 
 
 @api.exception_handler(BusyError)
 def busy(request: HttpRequest, error: BusyError) -> HttpResponse:
-    """Say in `Retry-After` how many seconds to wait after wrong tries."""
+    """Answer with `Retry-After`, in seconds, after too many wrong attempts."""
     response = refused(request, error)
     response["Retry-After"] = str(error.seconds)
     return response
@@ -76,27 +76,27 @@ def busy(request: HttpRequest, error: BusyError) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
-    """Refuse a body, for the reason that the parser gave."""
+    """Refuse an unreadable body with the parser's reason."""
     cause = error.__cause__
     return refused(request, cause) if isinstance(cause, ApiError) else failure(error.message)
 
 
 @api.exception_handler(AuthenticationError)
 def denied(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    """Refuse a missing, unknown or expired token, or one that may not do this."""
+    """Refuse a token that is missing, unknown, expired or not allowed to do this."""
     note_refusal(request)
     return failure(DENIED, HTTPStatus.UNAUTHORIZED)
 
 
 @api.exception_handler(ValidationError)
 def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    """Say the first thing that is wrong with the body, by its name."""
+    """Name the first invalid field of the body."""
     return failure(request_sentence(error.errors[0]))
 
 
 @api.exception_handler(psycopg.IntegrityError)
 def contradicting(request: HttpRequest, error: psycopg.IntegrityError) -> HttpResponse:
-    """Refuse a value that only a constraint of the database refuses."""
+    """Refuse a value that violates a database constraint."""
     named = error.diag.column_name or error.diag.constraint_name or "a value"
     log.warning("a constraint refused a request: %s", error)
     return failure(f"{named} is missing, already taken, or names something that does not exist")
@@ -106,7 +106,7 @@ def contradicting(request: HttpRequest, error: psycopg.IntegrityError) -> HttpRe
 @api.exception_handler(InternalError)
 @api.exception_handler(OperationalError)
 def portal_away(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Answer while the portal's own database is away; anything else is a defect."""
+    """Answer 503 if the portal's own database is down; re-raise anything else."""
     if not is_outage(error):
         raise error
     log.warning("the portal's database has an outage: %s", error)
@@ -119,7 +119,7 @@ def unreadable_record(request: HttpRequest, error: RecordError) -> HttpResponse:
     return failure(str(error)[:1].upper() + str(error)[1:])
 
 
-# What else stops a request, and what clients are told; with 503 they may try again.
+# Answers to all other exceptions; after a 503, clients may retry.
 UNSTORABLE = "A value cannot be stored: it is too large, or holds a NUL character"
 UNAVAILABLE = ("The project's database does not answer", HTTPStatus.SERVICE_UNAVAILABLE)
 SLOW = "The project's database took too long. Nothing was changed; try again later"
@@ -133,16 +133,16 @@ ANSWERS: dict[type[Exception], tuple[str, HTTPStatus]] = {
     psycopg.OperationalError: UNAVAILABLE,
     psycopg.InterfaceError: UNAVAILABLE,
     PoolBusyError: UNAVAILABLE,
-    # A body without a length that went on for too long.
+    # A body without Content-Length that exceeded the limit.
     RequestDataTooBig: ("The body is too large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     **dict.fromkeys(FORM_ERRORS, (UNREADABLE_FORM, HTTPStatus.BAD_REQUEST)),
 }
 
 
 def stopped(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Answer as the database's SQLSTATE, or the nearest class of the exception in ANSWERS, says."""
+    """Answer by the SQLSTATE, else by the closest exception class in ANSWERS."""
     message, status = _answer(request, error)
-    # What clients did wrong is no warning to the operator.
+    # A client's mistake is not worth a warning to the operator.
     level = logging.WARNING if status >= HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
     log.log(level, "a request was stopped: %s: %s", message, error)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -152,7 +152,7 @@ def stopped(request: HttpRequest, error: Exception) -> HttpResponse:
 
 def _answer(request: HttpRequest, error: Exception) -> tuple[str, HTTPStatus]:
     if isinstance(error, psycopg.errors.QueryCanceled) and request.method in ("POST", "PUT"):
-        # What one request may store is bounded: it was not too much, the server was slow.
+        # The size of a request is bounded, so the server was slow rather than the request too big.
         return SLOW, HTTPStatus.SERVICE_UNAVAILABLE
     if fault := server_fault(error):
         return f"The project's database {fault}", HTTPStatus.SERVICE_UNAVAILABLE

@@ -1,8 +1,8 @@
-"""Wrap each answer as clients expect it: a result or an error, in JSON.
+"""Wrap each answer in the JSON envelope that clients expect.
 
 {"status": true, "result": …} with 200, or {"status": false, "message": "…"} with a status of 400
 or more. The SDKs turn the latter into their exceptions and show the message, so it is written for
-people. Results are never null, and no answer is without a body: either breaks a client.
+people. Results are never null and no answer lacks a body, because either breaks a client.
 """
 
 from datetime import UTC, datetime
@@ -16,12 +16,12 @@ from backups_portal.lib.database_outage import DJANGO_ERRORS, RETRY_AFTER_SECOND
 
 JSON = "application/json"
 DENIED = "Authorization Denied"
-# psycopg's datetimes come to `as_json`, which cuts them to milliseconds.
+# Pass datetimes to `_default`, which cuts them to milliseconds.
 OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
 
 class ApiError(Exception):
-    """A request that cannot be answered; the message is what the client's person reads."""
+    """A request that is refused; clients show the message to their users."""
 
     def __init__(self, message: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:
         super().__init__(message)
@@ -30,10 +30,10 @@ class ApiError(Exception):
 
 
 class BusyError(ApiError):
-    """There were too many wrong tries.
+    """There were too many wrong attempts.
 
     Args:
-        seconds: How long to wait; whole minutes of it are in the message.
+        seconds: How long to wait; the message rounds it up to minutes.
     """
 
     def __init__(self, seconds: int) -> None:
@@ -51,19 +51,19 @@ class DeniedError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """There is no such thing in the caller's project."""
+    """The caller's project has no such object."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"{what} Not Found", HTTPStatus.NOT_FOUND)
 
 
 def moment(value: datetime) -> str:
-    """Write a moment in UTC with milliseconds: `2024-03-01T00:00:10.123Z`."""
+    """Format a time in UTC with milliseconds: `2024-03-01T00:00:10.123Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds")[:23] + "Z"
 
 
 def as_json(value: object) -> bytes:
-    """Write any result as JSON."""
+    """Serialise a result as JSON."""
     return orjson.dumps(value, default=_default, option=OPTIONS)
 
 
@@ -74,31 +74,31 @@ def _default(value: object) -> str:
 
 
 def raw_success(result: bytes) -> HttpResponse:
-    """Wrap a result that is JSON already."""
+    """Wrap a result that is already JSON."""
     return HttpResponse(b'{"status":true,"result":%b}' % result, content_type=JSON)
 
 
 def failure(message: str, status: int = HTTPStatus.BAD_REQUEST) -> HttpResponse:
-    """Make the answer for an error."""
+    """Build the answer for an error."""
     body = as_json({"status": False, "message": message})
     return HttpResponse(body, content_type=JSON, status=status)
 
 
 def unavailable(message: str) -> HttpResponse:
-    """Make the answer for what may work when it is tried again."""
+    """Build the answer for a request that may succeed when retried."""
     response = failure(message, HTTPStatus.SERVICE_UNAVAILABLE)
     response["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 
 def outage(error: BaseException | None) -> HttpResponse:
-    """Make the answer for an outage of a database, the portal's or the project's."""
+    """Build the answer for an outage of the portal's or the project's database."""
     whose = "portal" if isinstance(error, DJANGO_ERRORS) else "project"
     return unavailable(f"The {whose}'s database {server_fault(error) or 'does not answer'}")
 
 
 class EnvelopeRenderer(BaseRenderer):
-    """Puts what a route returns into the envelope."""
+    """A renderer that wraps a route's result in the envelope."""
 
     media_type = JSON
 

@@ -1,4 +1,4 @@
-"""Normalise addresses and errors of all requests, and allow CORS."""
+"""Normalise the paths and errors of all requests, and allow CORS."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ CORS = {
     "Analysis-Token, Authorization, Content-Type, Pragma, Cache-Control",
     "Access-Control-Max-Age": "86400",
 }
-# The bodies that Django itself makes are pages.
+# Django's own error bodies are HTML pages; these messages replace them.
 MESSAGES = {
     HTTPStatus.NOT_FOUND: "Route not found",
     HTTPStatus.METHOD_NOT_ALLOWED: "Route not found",
@@ -31,13 +31,13 @@ MESSAGES = {
 
 
 class ApiMiddleware:
-    """Goes around everything else."""
+    """The middleware that wraps every route of the API."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # Clients append paths to a base that may end in a slash, and some end in one themselves.
+        # Clients append paths to a base that may end in a slash, and some paths end in one, too.
         request.path_info = SLASHES.sub("/", request.path_info).rstrip("/") or "/"
         if request.method == "OPTIONS":
             response: HttpResponseBase = HttpResponse(b"{}", content_type=JSON)
@@ -63,7 +63,7 @@ class ApiMiddleware:
 
 
 def _with_body(request: HttpRequest) -> HttpRequest | HttpResponse:
-    # Who sends it is asked before Django's own handling of exceptions begins.
+    # This looks up the token outside of Django's exception handling, so it handles outages itself.
     try:
         return read_large_body(request)
     except (*DJANGO_ERRORS, *DRIVER_ERRORS) as error:
@@ -73,9 +73,9 @@ def _with_body(request: HttpRequest) -> HttpRequest | HttpResponse:
 
 
 def _for_listeners(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Turn a passing error of the stream into a stream that ends at once.
+    """Turn a temporary error of the stream into a stream that ends at once.
 
-    Browsers and SDKs come back then; they take any status but 200 as final.
+    Browsers and SDKs reconnect then; they treat any status except 200 as final.
     """
     passes = response.status_code == HTTPStatus.TOO_MANY_REQUESTS or response.status_code >= 500
     if request.method == "GET" and request.path_info == EVENTS and passes:

@@ -1,4 +1,4 @@
-"""Describe what OpenAPI cannot read from the routes themselves."""
+"""OpenAPI descriptions of parameters and bodies that routes parse themselves."""
 
 from backups_portal.lib.json_types import JsonObject
 
@@ -8,7 +8,7 @@ def _parameter(name: str, about: str, **schema: object) -> JsonObject:
 
 
 def parameters(*them: JsonObject) -> JsonObject:
-    """Declare query parameters that a route reads by itself."""
+    """Declare query parameters that a route parses itself."""
     return {"parameters": list(them)}
 
 

@@ -1,4 +1,4 @@
-"""Render the reference of the API, at its own address and inside the portal."""
+"""Render the API reference, at the API's own address and inside the portal."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
@@ -16,10 +16,10 @@ POLICY = (
 )
 
 
-# No middleware of this origin compresses pages, for the others are no pages.
+# This is the only page of this origin, so no middleware compresses it.
 @gzip_page
 def reference(request: HttpRequest) -> HttpResponse:
-    """Show every route that is there, by kind."""
+    """Show every route by kind."""
     context = {
         "groups": groups_of(api, root=""),
         "origin": request.build_absolute_uri("/").rstrip("/"),
@@ -31,7 +31,7 @@ def reference(request: HttpRequest) -> HttpResponse:
 
 
 class ProjectReferenceView(ProjectPermissionMixin, TemplateView):
-    """The same as a tab of a project's API page."""
+    """The same reference as a tab of a project's API page."""
 
     permission = Permission.MANAGE_API
     template_name = "tagoio_api/project_reference.html"

@@ -1,4 +1,4 @@
-"""Take over messages that an earlier version queued: an upgrade must not lose them."""
+"""Handle messages queued by an earlier version, so that an upgrade loses none."""
 
 import uuid
 from datetime import datetime
@@ -9,7 +9,7 @@ from celery import Task
 from backups_portal.celery import app
 from backups_portal.transfers.models import CsvRequest
 
-# They name the tasks so.
+# The task names in those messages begin with this.
 QUEUED_AS = "backups_portal.api.tasks"
 
 
@@ -27,7 +27,7 @@ def export_file(
     since, until = map(datetime.fromisoformat, between) if between else (None, None)
     asked = {"work": "export", "device": device_id, "path": path, "token": token_id}
     period = {"headers": headers, "since": since, "until": until}
-    # A message that comes twice has the same id.
+    # A redelivered message has the same id.
     _queue(uuid.UUID(self.request.id), project_id=project_id, **asked, **period)
 
 

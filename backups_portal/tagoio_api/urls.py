@@ -14,7 +14,7 @@ from backups_portal.tagoio_api.reference_page import reference
 from backups_portal.ui.favicon import favicon
 
 urlpatterns = [
-    # Whether the API works; the portal's own address has all other figures.
+    # Only whether the API is up; the portal's /metrics has all other figures.
     *health_paths(servers, lambda: exposition_of([up(servers())])),
     path("favicon.ico", favicon),
     path("docs", reference),
@@ -23,13 +23,13 @@ urlpatterns = [
 
 
 def handler404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer that no route has this address."""
+    """Answer that no route matches."""
     return failure("Route not found", 404)
 
 
 def handler500(request: HttpRequest) -> HttpResponse:
-    """Answer to a defect, which the log names, or to an outage."""
-    # Django calls this while it handles the exception.
+    """Answer to an outage, or to a defect, which is logged."""
+    # Django calls this inside its exception handler, so the exception is still set.
     if is_outage(sys.exception()):
         return outage(sys.exception())
     return failure("Something went wrong on our side. It was logged.", 500)

@@ -13,5 +13,5 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "backups_portal.tagoio_api.settings"
 
 load_settings()
 application = get_wsgi_application()
-# All addresses, so that the first request does not wait for them to load.
+# Import all routes now, so that the first request does not wait for them.
 import_module(settings.ROOT_URLCONF)

@@ -1,4 +1,4 @@
-"""Identify the accounts behind a project, as TagoIO clients know them."""
+"""Identify the accounts of a project's owners for TagoIO clients."""
 
 import json
 from http import HTTPStatus
@@ -15,19 +15,19 @@ from backups_portal.projects.models import Membership, Project
 from backups_portal.tagoio_api.envelope import ApiError, BusyError
 
 WRONG = "Invalid E-mail or Password"
-# In the audit log, beside what is done at the portal.
+# Tells these audit events from those of the portal's pages.
 BY_API = {"by": "API"}
-# What clients read to know which kind of code to ask for.
+# Clients parse this message to know which kind of code to ask for.
 CODE_WANTED = json.dumps({"otp_enabled": ["authenticator"], "otp_autosend": "authenticator"})
 
 
 def account_key(account: Account) -> str:
-    """Write an account's id in 24 hex digits."""
+    """Format an account's id as 24 hex digits."""
     return f"{account.pk:024x}"
 
 
 def owners(project: Project) -> list[Account]:
-    """List the owners whose accounts are open, longest standing first."""
+    """List the owners with active accounts, longest-standing first."""
     memberships = Membership.objects.filter(
         project=project, role=Membership.Role.OWNER, account__is_active=True
     )
@@ -35,7 +35,7 @@ def owners(project: Project) -> list[Account]:
 
 
 def first_owner(project: Project) -> Account:
-    """Find the account of a profile token; tokens do not know their makers."""
+    """Return the account to show for a profile token, which does not record its creator."""
     found = owners(project)
     return found[0] if found else project.created_by
 
@@ -43,20 +43,20 @@ def first_owner(project: Project) -> Account:
 def sign_in(
     request: HttpRequest, email: str, password: str, code: str, *, spend_code: bool = True
 ) -> Account:
-    """Find the account with this e-mail and password, and its app's code if it has one.
+    """Authenticate an account by e-mail, password and, if enabled, its app's code.
 
     Args:
-        spend_code: Use the code up; clients send the same one first to look at the profiles.
+        spend_code: Invalidate the code. Clients first send the same one to list the profiles.
 
     Raises:
-        ApiError: there is none, it is closed, or a code is missing or wrong.
-        BusyError: there were too many tries, here or at the portal's own sign-in.
+        ApiError: no active account matches, or the code is missing or wrong.
+        BusyError: too many attempts, here or at the portal's own sign-in.
     """
-    # PostgreSQL knows no NUL, nor does any e-mail.
+    # PostgreSQL rejects NUL characters, and no e-mail address contains one.
     email = email.replace("\0", "")
     if not settings.PASSWORD_SIGN_IN:
         raise ApiError("Passwords are turned off: make a token at the portal", HTTPStatus.FORBIDDEN)
-    # Before the password is looked at: right ones are found out no faster than wrong ones.
+    # Before the password check, so that a blocked guesser does not learn which guess is right.
     if wait := take_sign_in(email):
         raise BusyError(wait)
     account = authenticate(request, username=email, password=password)
@@ -73,11 +73,11 @@ def check_code(
 ) -> None:
     """Check the code of an account's app; pass if it has no second factor.
 
-    An account with passkeys alone gets in nowhere by its password, and makes tokens at the portal.
+    An account with passkeys only cannot sign in with a password; it makes tokens at the portal.
 
     Raises:
-        ApiError: the code is missing or wrong; clients ask for one, or for another.
-        BusyError: too many were wrong.
+        ApiError: the code is missing or wrong; the client then prompts for one.
+        BusyError: too many codes were wrong.
     """
     if not asks_for_code(account):
         return

@@ -1,11 +1,11 @@
-"""Look-up of the project that a token is of, in the portal's own database."""
+"""Cached look-up of a token's project in the portal's own database."""
 
 import time
 
 from backups_portal.projects.models import Project
 
-# A request may take which project a token is of from one this much earlier, so that tokens may work
-# that long after their project was shut down. Tokens themselves are looked up by every request.
+# A cached project is used for this long, so tokens may still work that long after their project was
+# shut down. The token itself is looked up on every request.
 SECONDS = 1.0
 MAX_KNOWN = 1000
 
@@ -16,7 +16,7 @@ def running_project_of(prefix: str, *, fresh: bool = False) -> Project | None:
     """Find the running project whose tokens and ids begin with these 8 hex digits.
 
     Args:
-        fresh: Ask the database, however recently it was asked.
+        fresh: Bypass the cache.
     """
     found = _known.get(prefix)
     if found and not fresh and time.monotonic() - found[0] < SECONDS:
@@ -32,5 +32,5 @@ def running_project_of(prefix: str, *, fresh: bool = False) -> Project | None:
 
 
 def forget() -> None:
-    """Forget every project that was looked up."""
+    """Clear the cache."""
     _known.clear()

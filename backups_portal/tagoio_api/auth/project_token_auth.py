@@ -1,7 +1,7 @@
 """Identify callers by their token: its project, and what it may do there.
 
-The first 8 hex digits of a token are its project's (design decision 15); the project's database
-knows the rest by keyed hash. The address of a request says nothing.
+The first 8 hex digits of a token are its project's prefix (design decision 15); the project's
+database finds the token by its keyed hash. The address of a request does not matter.
 """
 
 import re
@@ -29,28 +29,28 @@ from backups_portal.tagoio_api.auth.project_lookup import running_project_of
 from backups_portal.tagoio_api.connection_pools import Pools
 from backups_portal.tagoio_api.envelope import ApiError, NotFoundError
 
-# A UUID; behind `p-` for a profile and `a-` for an analysis without its last two digits, which
-# older tokens have.
+# A UUID. After `p-` (profile) or `a-` (analysis) its last two digits are dropped, except in older
+# tokens.
 TOKEN = re.compile(
     r"(?:[pa]-)?([0-9a-f]{8})-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{10}(?:..)?"
 )
-# All that clients and their documentation send a token in; the SDKs use the first one.
+# Every header in which clients and their documentation send a token; the SDKs use the first one.
 HEADERS = (
     *("HTTP_TOKEN", "HTTP_AUTHORIZATION", "HTTP_PROFILE_TOKEN", "HTTP_ACCOUNT_TOKEN"),
     *("HTTP_DEVICE_TOKEN", "HTTP_ANALYSIS_TOKEN"),
 )
-# What each method of a request needs.
+# The right that each HTTP method needs.
 METHODS = {"GET": "read", "POST": "write", "PUT": "write", "DELETE": "delete"}
-# Where a request keeps its connection, beside what the server says of it.
+# The key of the borrowed connection in `request.META`.
 BORROWED = "backups_portal.connection"
-# How often refused tokens are written down: from an address, and of a project in all.
+# How often refused tokens are recorded: per address, and per project in total.
 REFUSED_THERE = Limit("token-refused", 1, 60 * 60)
 REFUSED = Limit("tokens-refused", 20, 60 * 60)
 
 
 @cache
 def pools() -> Pools:
-    """Return the connections of this process."""
+    """Return the connection pools of this process."""
     return Pools(
         limit=settings.API_CONNECTIONS_PER_PROJECT,
         idle_limit=settings.API_IDLE_CONNECTIONS,
@@ -61,9 +61,9 @@ def pools() -> Pools:
 
 @dataclass(frozen=True)
 class Caller:
-    """A caller, with a connection to the project's database for as long as the request lasts.
+    """A caller, with a connection to the project's database until the request ends.
 
-    Each statement is a transaction of its own; several at once need `connection.transaction()`.
+    Each statement autocommits; several in one transaction need `connection.transaction()`.
     """
 
     project: Project
@@ -72,7 +72,7 @@ class Caller:
 
     @property
     def device_id(self) -> str:
-        """Return the device that a device token speaks for."""
+        """Return the device of a device token."""
         return self.token.device_id or ""
 
     def may(self, *rights: str) -> bool:
@@ -80,10 +80,10 @@ class Caller:
         return RIGHTS[self.token.permission].issuperset(rights)
 
     def covers(self, permission: str) -> bool:
-        """Tell whether the caller may do all that this permission allows.
+        """Tell whether the caller may do everything that this permission allows.
 
-        What a request makes or shows of tokens is held against this: no token leads to more than
-        it may do itself.
+        Every token that a request creates or shows is checked by this, so that no caller can gain
+        rights that its own token lacks.
         """
         return self.may(*RIGHTS[permission])
 
@@ -93,23 +93,23 @@ class Caller:
         return keyring()
 
     def change(self, what: str, statement: QueryNoTemplate, values: Sequence[object]) -> None:
-        """Execute a statement that changes or deletes one thing of the project.
+        """Execute a statement that changes or deletes one row of the project.
 
         Raises:
-            NotFoundError: there is none.
+            NotFoundError: no row matched.
         """
         if not self.connection.execute(statement, values).rowcount:
             raise NotFoundError(what)
 
 
 class ApiRequest(HttpRequest):
-    """A request that was let in."""
+    """An authenticated request."""
 
     auth: Caller
 
 
 class TokenAccess(AuthBase):
-    """Lets tokens of some kinds in; what is refused gets 401 `Authorization Denied`."""
+    """Authentication by tokens of some kinds; all others get 401 `Authorization Denied`."""
 
     openapi_type = "apiKey"
     openapi_in = "header"
@@ -131,14 +131,14 @@ class TokenAccess(AuthBase):
         return token.kind in self._kinds and token.is_active and needed in RIGHTS[token.permission]
 
 
-# Resources of a project; an analysis' token is as good as the profile's.
+# Resources of a project; an analysis token is as good as a profile token.
 profile = TokenAccess("profile", "analysis")
-# What clears more than it names: not with the right to write alone.
+# Requests that delete in bulk or revoke; the right to write is not enough.
 profile_deletes = TokenAccess("profile", "analysis", needs="delete")
-# A device's own routes.
+# The routes of a device itself.
 device = TokenAccess("device")
 analysis = TokenAccess("analysis")
-# Any token tells whose it is, whatever it may do.
+# Routes that accept any kind of token.
 anyone = TokenAccess("profile", "analysis", "device")
 
 
@@ -163,10 +163,7 @@ def _identify(request: HttpRequest, value: str) -> Caller | None:
 
 
 def _check_limit(token_id: str) -> None:
-    """Count one request of a token, if the operator limits them; raise ApiError for one too many.
-
-    Migrations need none.
-    """
+    """Raise ApiError if a token exceeds the operator's request limit, if one is set."""
     max_requests = settings.API_REQUESTS_PER_MINUTE
     if max_requests and (wait := Limit("api-requests", max_requests, 60).take(token_id)):
         message = f"Too many requests (Retry-After: {wait})"
@@ -174,7 +171,7 @@ def _check_limit(token_id: str) -> None:
 
 
 def is_known(request: HttpRequest) -> bool:
-    """Tell whether a request has a valid token; keep no connection for it."""
+    """Tell whether a request has a valid token, without keeping a connection."""
     value = presented(request)
     project = find_project(value)
     connection = _enter(request, project) if project else None
@@ -185,7 +182,7 @@ def is_known(request: HttpRequest) -> bool:
 
 
 def _enter(request: HttpRequest, project: Project) -> Connection | None:
-    """Connect to the project's database; None if it was just shut down."""
+    """Connect to the project's database; None if the project was just shut down."""
     try:
         return borrow(request, project)
     except psycopg.OperationalError:
@@ -195,7 +192,7 @@ def _enter(request: HttpRequest, project: Project) -> Connection | None:
 
 
 def borrow(request: HttpRequest, project: Project) -> Connection:
-    """Take a connection to a project's database until the request ends."""
+    """Borrow a connection to a project's database until the request ends."""
     connection = pools().take(project.prefix, lambda: project_dsn(project))
     request.META[BORROWED] = project.prefix, connection
     return connection
@@ -205,7 +202,7 @@ def running_project(**which: object) -> Project:
     """Find the running project that a request without a token is about.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: no running project matches.
     """
     project = Project.objects.active().select_related("server").filter(**which).first()
     if project is None:
@@ -214,16 +211,16 @@ def running_project(**which: object) -> Project:
 
 
 def find_project(token: str) -> Project | None:
-    """Find the running project whose token this would be."""
+    """Find the running project that a token's prefix names."""
     match = TOKEN.fullmatch(token)
     return running_project_of(match[1]) if match else None
 
 
 def note_refusal(request: HttpRequest) -> None:
-    """Record that a token was refused that looks like a running project's.
+    """Record a refused token whose prefix is that of a running project.
 
-    This happens once an hour for an address, and a limited number of times for a project, so that
-    trying tokens fills no log.
+    This is limited to once an hour per address and a number per project, so that somebody who
+    guesses tokens cannot flood the log.
     """
     project = find_project(presented(request))
     where = neighbourhood(client_address())
@@ -235,7 +232,7 @@ def note_refusal(request: HttpRequest) -> None:
 
 
 def release(request: HttpRequest) -> None:
-    """Give the connection of a request back, if it has one."""
+    """Return the connection of a request to its pool, if it has one."""
     borrowed = request.META.pop(BORROWED, None)
     if borrowed:
         pools().give_back(*borrowed)

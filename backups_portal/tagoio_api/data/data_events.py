@@ -8,12 +8,12 @@ from backups_portal.projectdb.ids import new_resource_id
 from backups_portal.tagoio_api.envelope import as_json
 from backups_portal.tagoio_api.streams.events import heard, publish
 
-# Of what was sent, an inspector is shown this many characters.
+# The inspector shows this many characters of a payload.
 MAX_INSPECTED = 10_000
 
 
 def tell_of_data(prefix: str, device_id: str, items: Sequence[object]) -> None:
-    """Publish stored records if a client listens; otherwise ask Redis once."""
+    """Publish stored records if a client listens; else this costs one Redis call."""
     data, inspector = f"device_data.{device_id}", f"device_inspector.{device_id}"
     for name in heard(prefix, [data, inspector]):
         payload = items if name == data else _inspected(device_id, items)

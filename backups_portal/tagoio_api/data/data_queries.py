@@ -14,7 +14,7 @@ MAX_QTY = 10_000
 MAX_SKIP = 10**12
 ORDERS = {"descending": True, "desc": True, "ascending": False, "asc": False}
 DEFAULT = "default"
-# One record per variable: whether the newest, by what, and what it must have.
+# Queries for one record per variable; True picks the newest.
 SINGLE = {
     **{f"last_{what}": True for what in ("item", "value", "location", "insert")},
     **{f"first_{what}": False for what in ("item", "value", "location", "insert")},
@@ -29,12 +29,12 @@ QUERIES = frozenset({*SINGLE, *EXTREME, DEFAULT, *("count", "avg", "sum"),
 
 @dataclass(frozen=True)
 class DataQuery:
-    """What a client asks of a device's data.
+    """A client's query of a device's data.
 
     Attributes:
         query: One of QUERIES.
-        variables: Exact names; all if it is empty.
-        skip: None if it was not given, which is not the same as 0.
+        variables: Exact names; empty for all variables.
+        skip: None if it was not given, which differs from 0.
     """
 
     query: str
@@ -47,12 +47,12 @@ class DataQuery:
 
     @property
     def counts_each(self) -> bool:
-        """Tell whether `qty` counts for each variable by itself."""
+        """Tell whether `qty` applies to each variable separately."""
         return len(self.variables) > 1 and self.skip is None
 
     @property
     def takes_one(self) -> bool:
-        """Tell whether one record of each variable is asked for."""
+        """Tell whether the query returns one record per variable."""
         return self.query in SINGLE or self.query in EXTREME
 
     @property
@@ -64,7 +64,7 @@ class DataQuery:
 
     @property
     def order(self) -> str:
-        """Return the order that chooses the one record of each variable."""
+        """Return the ORDER BY that puts the wanted record of each variable first."""
         if self.query in EXTREME:
             return f"{EXTREME[self.query]}, time DESC, id DESC"
         if self.query.endswith("_insert"):
@@ -83,7 +83,7 @@ def parse_data_query(text: str, prefix: str) -> DataQuery:
     """Parse a query string.
 
     Args:
-        prefix: Of the project's variable ids.
+        prefix: The prefix of the project's variable ids.
 
     Raises:
         ApiError: a parameter cannot be read.
@@ -125,7 +125,7 @@ def _names(asked: query_strings.Parsed, *keys: str) -> list[str]:
 
 
 def _values(asked: query_strings.Parsed) -> list[str]:
-    # The Python SDK writes booleans with a capital.
+    # The Python SDK capitalises booleans.
     found = _names(asked, "values", "value")
     return [value.lower() if value in ("True", "False") else value for value in found]
 

@@ -28,7 +28,7 @@ def find_device(caller: Caller, device_id: str, variables: list[str]) -> Device:
     """Find a device of the caller's project with its series.
 
     Raises:
-        UnknownDeviceError: there is none.
+        UnknownDeviceError: the project has no such device.
     """
     return record_reader.find_device(
         caller.connection, device_id, prefix=caller.project.prefix, variables=variables
@@ -36,7 +36,7 @@ def find_device(caller: Caller, device_id: str, variables: list[str]) -> Device:
 
 
 def read_data(request: ApiRequest, device_id: str) -> HttpResponse:
-    """Answer what the query string asks for."""
+    """Read the data that the query string asks for."""
     caller = request.auth
     asked = parse_data_query(request.META["QUERY_STRING"], caller.project.prefix)
     if asked.takes_one:
@@ -48,7 +48,7 @@ def read_data(request: ApiRequest, device_id: str) -> HttpResponse:
 
 
 def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> Page:
-    """Read one record of each variable in one statement: dashboards poll this."""
+    """Read one record per variable in one statement, because dashboards poll this."""
     page = record_reader.read_one_each(
         caller.connection,
         device_id,
@@ -72,7 +72,7 @@ def _records(request: ApiRequest, device: Device, asked: DataQuery) -> Page:
 
 
 def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int) -> Page:
-    """Read the page that begins where the page before it ended."""
+    """Read the page that begins where the previous one ended."""
     caller, selection = request.auth, asked.selection
     name = _name(request, device, asked)
     after = page_cursors.recall(name, skip) if skip else None
@@ -91,7 +91,7 @@ def _next_page(request: ApiRequest, device: Device, asked: DataQuery, skip: int)
 
 def _name(request: ApiRequest, device: Device, asked: DataQuery) -> str:
     caller = request.auth
-    # Not X-Forwarded-For as it comes: some proxies write another port into it each time.
+    # Not the raw X-Forwarded-For: some proxies add a port, which changes with each request.
     reader = request.META.get("REMOTE_ADDR", "")
     return page_cursors.name_of(
         caller.token.id, reader, device.id, repr((asked.variables, asked.selection))
@@ -109,7 +109,7 @@ def _one_number(caller: Caller, device: Device, asked: DataQuery) -> list[JsonOb
         value = record_reader.aggregate(caller.connection, device, asked.selection, asked.query)
     except psycopg.errors.NumericValueOutOfRange as error:
         raise ApiError(TOO_LARGE) from error
-    # An array of one: the Python SDK cannot read a bare fraction.
+    # An array of one, because the Python SDK cannot read a bare fraction.
     end = asked.selection.end or datetime.now(UTC)
     return [] if value is None else [{"time": end, "value": value}]
 
@@ -141,7 +141,7 @@ ANSWERS: dict[str, Callable[[Caller, Device, DataQuery], object]] = {
 
 
 def send_data(request: ApiRequest, device_id: str) -> str:
-    """Store the records of the body: all of them, or none."""
+    """Store the records in the body, all or none."""
     items = _items(request)
     count = send(
         request.auth.connection,
@@ -157,7 +157,7 @@ def send_data(request: ApiRequest, device_id: str) -> str:
 
 
 def edit_data(request: ApiRequest, device_id: str) -> str:
-    """Change the records of the body."""
+    """Edit the records in the body; mutable devices only."""
     items = _items(request)
     device = find_device(request.auth, device_id, [])
     if not device.is_mutable:
@@ -167,7 +167,7 @@ def edit_data(request: ApiRequest, device_id: str) -> str:
 
 
 def delete_data(request: ApiRequest, device_id: str) -> str:
-    """Delete what a reading with the same query string would return."""
+    """Delete the records that reading with the same query string would return."""
     caller = request.auth
     asked = parse_data_query(request.META["QUERY_STRING"], caller.project.prefix)
     if asked.query in ANSWERS:

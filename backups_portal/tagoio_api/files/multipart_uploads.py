@@ -1,7 +1,7 @@
 """Receive files that clients upload in parts.
 
-Parts wait in the project's own database, under a path that no list shows and nobody can read,
-so that any process of the API can take the next one.
+Parts wait in the project's own database, under a path that is neither listed nor readable, so that
+any process of the API can receive the next one.
 """
 
 import re
@@ -27,7 +27,7 @@ def clean_path(value: object) -> str:
     """Check a file's path, and return it without a leading slash.
 
     Raises:
-        ApiError: it is none.
+        ApiError: the path is empty, hidden, unsafe or too long.
     """
     path = value.strip("/") if isinstance(value, str) else ""
     hidden = path.startswith(WAITING) or not all(map(is_seen, filter(None, path.split("/"))))
@@ -39,10 +39,10 @@ def clean_path(value: object) -> str:
 def upload_in_parts(
     request: ApiRequest, form: JsonObject, part: UploadedFile | None
 ) -> str | dict[str, str]:
-    """Take one step of an upload; a form's values are all text.
+    """Perform one step of an upload; a form's values are all text.
 
     Raises:
-        ApiError: it is no step, or it does not fit what was begun.
+        ApiError: the step is unknown, or does not match the upload.
     """
     action = form.get("multipart_action")
     if action == "start":
@@ -103,7 +103,7 @@ def _end(request: ApiRequest, form: JsonObject) -> dict[str, str]:
 
 
 def _named(parts: object) -> dict[int, object]:
-    """Read the MD5 of each part by number, as the client has them."""
+    """Read the MD5 of each part by number, as the client reports them."""
     found = parts if isinstance(parts, list) else []
     return {
         one["PartNumber"]: one.get("ETag")

@@ -1,4 +1,4 @@
-"""Sign addresses that work without a token for a while, for downloads."""
+"""Sign temporary download addresses that work without a token."""
 
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -15,15 +15,15 @@ LIFETIME = timedelta(hours=1)
 
 
 def sign_path(purpose: str, claim: JsonObject) -> str:
-    """Sign a claim, as part of an address."""
+    """Sign a claim for use in an address."""
     return signing.dumps(claim, salt=f"api {purpose}", compress=True)
 
 
 def read_path(purpose: str, text: str) -> JsonObject:
-    """Read the claim that `sign_path` was given.
+    """Read a claim that `sign_path` signed.
 
     Raises:
-        ApiError: it was changed, is of another purpose, or is too old.
+        ApiError: it was changed, serves another purpose, or has expired.
     """
     try:
         claim = signing.loads(text, salt=f"api {purpose}", max_age=LIFETIME)
@@ -35,10 +35,10 @@ def read_path(purpose: str, text: str) -> JsonObject:
 
 
 def check_asker(connection: Connection, claim: JsonObject) -> None:
-    """Check that the token that asked for an address, `t`, may still read.
+    """Check that the token for which an address was signed, `t`, may still read.
 
     Raises:
-        ApiError: the token was revoked, or there was none.
+        ApiError: the token is missing, was revoked or has expired.
     """
     if not still_may(connection, claim.get("t"), "read"):
         raise ApiError(
@@ -48,7 +48,7 @@ def check_asker(connection: Connection, claim: JsonObject) -> None:
 
 
 def expiry() -> str:
-    """Return when an address that is signed now expires."""
+    """Return the expiry time of an address that is signed now."""
     return moment(datetime.now(UTC) + LIFETIME)
 
 
@@ -58,7 +58,7 @@ def address(request: HttpRequest, path: str) -> str:
 
 
 def in_units(size: int) -> tuple[float, str]:
-    """Scale a number of bytes to the unit in which clients show it."""
+    """Convert a number of bytes to the unit in which clients show it."""
     amount, unit = float(size), "B"
     for larger in ("KB", "MB", "GB", "TB"):
         if amount < 1024:

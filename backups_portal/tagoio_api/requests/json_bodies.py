@@ -1,4 +1,4 @@
-"""Read bodies of requests: JSON in UTF-8, or nothing at all."""
+"""Read request bodies: JSON in UTF-8, or nothing at all."""
 
 import base64
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ from backups_portal.tagoio_api.envelope import ApiError
 
 
 def body_of(request: HttpRequest) -> object:
-    """Parse a body; {} for none, which the Python SDK declares as JSON.
+    """Parse a body; {} if it is empty, which the Python SDK still declares as JSON.
 
     Raises:
-        ApiError: it is not JSON, or of more levels than an answer can have.
+        ApiError: it is not JSON, or is nested more deeply than an answer can be.
     """
     body = request.body
     if not body:
@@ -37,10 +37,10 @@ def body_of(request: HttpRequest) -> object:
 
 
 def from_base64(text: str, *, validate: bool = False) -> bytes:
-    """Decode a file that a body holds.
+    """Decode a base64 file in a body.
 
     Args:
-        validate: Refuse characters that base64 does not have, instead of leaving them out.
+        validate: Refuse characters outside base64 instead of skipping them.
 
     Raises:
         ApiError: it is not base64.
@@ -52,21 +52,21 @@ def from_base64(text: str, *, validate: bool = False) -> bytes:
 
 
 class BodyParser(Parser):
-    """Parses the bodies of the routes that declare what they take."""
+    """The parser of bodies for routes that declare a schema."""
 
     def parse_body(self, request: HttpRequest) -> Any:
         return body_of(request)
 
 
-# What a route takes as its body: an object, or any JSON that it checks by itself.
+# The body of a route: an object, or any JSON that the route checks itself.
 SentObject = Annotated[JsonObject, ninja.Body()]
 SentJson = Annotated[object, ninja.Body()]
-# Of a resource, in whichever project.
+# The id of a resource in any project.
 ResourceId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
 
 
 def _takes_no_blank(field: FieldInfo) -> bool:
-    """Tell whether an optional field is a number, an id or a choice of words."""
+    """Tell whether a field is optional and a number, an id or a choice of words."""
     kinds = (field.annotation, *get_args(field.annotation))
     return not field.is_required() and any(
         kind in (int, float, ResourceId) or get_origin(kind) is Literal for kind in kinds
@@ -83,7 +83,7 @@ class Tag(BaseModel):
 class Body(BaseModel):
     """An object that a client sends.
 
-    Of keys that are not declared, the catalogue says which ones are settings; the rest is dropped.
+    The catalogue tells which undeclared keys are stored as settings; all others are dropped.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -91,7 +91,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, values: object) -> object:
-        """Drop null, and "" for numbers and ids: clients send them for nothing."""
+        """Drop null, and "" for numbers and ids, because clients send them for absent values."""
         if isinstance(values, dict):
             return {key: value for key, value in values.items() if not cls._is_absent(key, value)}
         return values
@@ -107,7 +107,7 @@ class Body(BaseModel):
         return False
 
     def given(self) -> JsonObject:
-        """Return what the client named."""
+        """Return only the fields that the client sent."""
         return self.model_dump(exclude_unset=True)
 
 
@@ -136,12 +136,12 @@ def changes_of(
     clearable: Iterable[str] = (),
     fixed: Iterable[str] = (),
 ) -> type[Changes]:
-    """Derive what an edit takes from what a creation takes; all is optional.
+    """Derive the schema of an edit from that of a creation, with all fields optional.
 
     Args:
-        about: What the description of the API says of it.
+        about: Its description in the OpenAPI document.
         clearable: Fields that null empties.
-        fixed: Fields that stay as they were created.
+        fixed: Fields that cannot be edited.
     """
     fields: JsonObject = {}
     for key, made in new.model_fields.items():

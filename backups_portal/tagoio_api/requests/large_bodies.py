@@ -1,7 +1,7 @@
-"""Read large bodies, of known callers only and without a connection.
+"""Read large bodies, from known callers only and without holding a connection.
 
-Small bodies are in memory before a thread begins. It waits for a large one, and would keep one of
-the few connections to the caller's project meanwhile.
+Small bodies are in memory before a thread takes the request. For a large one the thread has to
+wait, and would hold one of the few connections to the caller's project meanwhile.
 """
 
 import io
@@ -25,10 +25,10 @@ UNREADABLE_FORM = (
 
 
 def read_large_body(request: HttpRequest) -> HttpRequest | HttpResponse:
-    """Have a large body in memory, or a form's files beside it.
+    """Read a large body, or a form with its files.
 
     Returns:
-        The request to go on with, or the answer to one that cannot be read.
+        The request to continue with, or the error response if it cannot be read.
     """
     comes_in_chunks = "HTTP_TRANSFER_ENCODING" in request.META
     if body_bytes(request) > settings.API_MAX_BODY_BYTES:
@@ -53,7 +53,7 @@ def read_large_body(request: HttpRequest) -> HttpRequest | HttpResponse:
 
 
 def _with_chunks_read(request: HttpRequest) -> HttpRequest:
-    """Read a body of unknown length, of which Django would see nothing."""
+    """Read a body of unknown length, which Django would take for empty."""
     body = request.META["wsgi.input"].read(settings.API_MAX_BODY_BYTES + 1)
     known = {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
     again = WSGIRequest({**request.META, **known})
@@ -62,7 +62,7 @@ def _with_chunks_read(request: HttpRequest) -> HttpRequest:
 
 
 def body_bytes(request: HttpRequest) -> int:
-    """Read the length that a client states for its body."""
+    """Return the Content-Length that a client states; 0 if it is missing or invalid."""
     try:
         return int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:
@@ -70,7 +70,7 @@ def body_bytes(request: HttpRequest) -> int:
 
 
 def too_large() -> HttpResponse:
-    """Answer to a body above the limit."""
+    """Build the answer to a body above the limit."""
     return failure(
         f"The body is larger than {settings.API_MAX_BODY_BYTES / 1e6:g} MB",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

@@ -1,4 +1,4 @@
-"""Read query strings in each form in which clients write them.
+"""Parse query strings in every form that clients use.
 
 | meaning         | JavaScript, CLI                    | Python                | also          |
 |-----------------|------------------------------------|-----------------------|---------------|
@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from backups_portal.tagoio_api.envelope import ApiError
 
-# A text, texts, or an object by the parts in brackets; its values are narrowed below.
+# Values are a text, a list of texts, or an object by bracketed keys; the readers below narrow them.
 Parsed = dict[str, object]
 PART = re.compile(r"\[([^\[\]]*)\]")
 MAX_DEPTH = 4
@@ -32,10 +32,10 @@ def query_of(request: HttpRequest) -> Parsed:
 
 
 def parse_query(text: str) -> Parsed:
-    """Parse the values by key.
+    """Parse a query string into values by key.
 
-    A value is a text, a list of texts if a key comes more than once, or an object by the parts in
-    brackets. Keys without a value are left out.
+    A value is a text, a list of texts if its key is repeated, or an object by bracketed keys. Keys
+    without a value are left out.
 
     Raises:
         ApiError: it is not UTF-8.
@@ -69,12 +69,12 @@ def _put(parsed: Parsed, path: list[str], value: str) -> None:
 
 
 def texts(value: object) -> list[str]:
-    """Read a list of repeated keys, numbered keys or parts between commas."""
+    """Read a list written as repeated keys, numbered keys or comma-separated text."""
     return [part for text in _leaves(value) for part in text.split(",") if part]
 
 
 def names(value: object) -> list[str]:
-    """Read a list whose values may hold commas themselves."""
+    """Read a list whose values may themselves contain commas."""
     return list(_leaves(value))
 
 
@@ -82,7 +82,7 @@ def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        # By their numbers; clients may leave gaps.
+        # In numeric order; clients may leave gaps.
         for key in sorted(value, key=lambda key: (not key.isdecimal(), len(key), key)):
             yield from _leaves(value[key])
     elif isinstance(value, list):
@@ -90,7 +90,7 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def text(value: object) -> str | None:
-    """Read a parameter of one value; the first if there are several."""
+    """Read a single value; the first if there are several."""
     return next(_leaves(value), None)
 
 
@@ -111,10 +111,10 @@ def flag(value: object, name: str) -> bool | None:
 
 
 def number(value: object, name: str, *, default: int, most: int) -> int:
-    """Read a whole number from 0.
+    """Read a whole number of at least 0.
 
     Raises:
-        ApiError: it is none, or is above `most`.
+        ApiError: it is not one, or is above `most`.
     """
     word = text(value)
     if word is None:
@@ -127,10 +127,10 @@ def number(value: object, name: str, *, default: int, most: int) -> int:
 
 
 def page(query: Parsed, default_amount: int = DEFAULT_AMOUNT) -> tuple[int, int]:
-    """Read how many objects a page has, and how many come before it.
+    """Read the page size and the number of objects to skip.
 
     Raises:
-        ApiError: one of the two is no number.
+        ApiError: `amount` or `page` is not a valid number.
     """
     amount = number(query.get("amount"), "amount", default=default_amount, most=MAX_AMOUNT)
     place = max(1, number(query.get("page"), "page", default=1, most=MAX_PAGE))
@@ -138,7 +138,7 @@ def page(query: Parsed, default_amount: int = DEFAULT_AMOUNT) -> tuple[int, int]
 
 
 def objects(value: object) -> list[Parsed]:
-    """Read a list of objects, whatever numbers its keys have."""
+    """Read a list of objects, whatever their index keys are."""
     if not isinstance(value, dict):
         return []
     return [entry for entry in value.values() if isinstance(entry, dict)]

@@ -1,4 +1,4 @@
-"""Parse moments of query strings and expiries: absolute, or from now."""
+"""Parse the times of query strings and expiries: absolute, or relative to now."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ MONTHS = {
 
 
 def parse_since(text: str, name: str) -> datetime:
-    """Parse the moment of a query: a date, or `1 day` for a day ago.
+    """Parse the time of a query: a date, or `1 day` for a day ago.
 
     Raises:
         ApiError: it is neither.
@@ -32,7 +32,7 @@ def parse_since(text: str, name: str) -> datetime:
 
 
 def parse_expiry(value: object) -> datetime | None:
-    """Parse when a token expires: a date, or `3 month` from now; None for never.
+    """Parse a token's expiry: a date, or `3 month` from now; None for never.
 
     Raises:
         ApiError: it is neither.
@@ -44,7 +44,7 @@ def parse_expiry(value: object) -> datetime | None:
 
 def _parse(text: str, name: str, sign: int) -> datetime:
     try:
-        # The Python SDK writes a zone behind a `+`, which a query string turns into a blank.
+        # The Python SDK writes the UTC offset with a `+`, which query strings decode to a space.
         match = RELATIVE.fullmatch(text.strip())
         return _shifted(datetime.now(UTC), match, sign) if match else parse_moment(_clean(text))
     except (RecordError, ValueError, OverflowError) as error:
@@ -58,7 +58,7 @@ def _clean(text: str) -> str:
 
 def _shifted(now: datetime, match: re.Match[str], sign: int) -> datetime:
     count, unit = int(match[1]) * sign, match[2]
-    # `M` are months and `m` would be anything: only long names may be written as one likes.
+    # `M` means months and `m` is ambiguous, so only units longer than a letter ignore case.
     unit = unit if len(unit) == 1 else unit.lower().rstrip("s") or unit
     if unit in SECONDS:
         return now + timedelta(seconds=count * SECONDS[unit])
