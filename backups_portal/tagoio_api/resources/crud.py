@@ -28,7 +28,7 @@ Rows = list[Row]
 
 
 @dataclass(frozen=True)
-class Doing:
+class Overrides:
     """Overrides for the routes of one kind; None means the default behaviour."""
 
     list: Callable[[Caller, Parsed], Rows] | None = None
@@ -106,7 +106,7 @@ def add_routes(
     *,
     body: type[Body],
     changes: type[Body],
-    doing: Doing | None = None,
+    overrides: Overrides | None = None,
 ) -> None:
     """Give a router the five routes of a kind.
 
@@ -114,14 +114,16 @@ def add_routes(
         path: The path of the collection; an object's id is appended to it.
         body: The schema of a creation.
         changes: The schema of an edit.
-        doing: Overrides of this kind.
+        overrides: What differs from the default behaviour.
     """
-    doing = doing or Doing()
-    do_create = doing.create or (lambda caller, values: create_resource(caller, kind, values))
-    do_read = doing.read or (lambda caller, known: read_resource(caller, kind, known))
-    do_edit = doing.edit or (lambda caller, known, new: edit_resource(caller, kind, known, new))
-    do_delete = doing.delete or (lambda caller, known: delete_resource(caller, kind, known))
-    do_list = doing.list or (lambda caller, query: list_resources(caller.connection, kind, query))
+    overrides = overrides or Overrides()
+    do_create = overrides.create or (lambda caller, values: create_resource(caller, kind, values))
+    do_read = overrides.read or (lambda caller, known: read_resource(caller, kind, known))
+    do_edit = overrides.edit or (lambda caller, known, new: edit_resource(caller, kind, known, new))
+    do_delete = overrides.delete or (lambda caller, known: delete_resource(caller, kind, known))
+    do_list = overrides.list or (
+        lambda caller, query: list_resources(caller.connection, kind, query)
+    )
 
     def list_(request: ApiRequest) -> Rows:
         query = query_of(request)
@@ -142,11 +144,11 @@ def add_routes(
         values = body.given()
         with _conflict_explained(kind, values):
             do_edit(request.auth, resource_id, values)
-        return doing.updated
+        return overrides.updated
 
     def delete_(request: ApiRequest, resource_id: str) -> str:
         do_delete(request.auth, resource_id)
-        return doing.removed
+        return overrides.removed
 
     # Ninja reads annotations, and the class of the body is known only here.
     create_.__annotations__["body"], edit_.__annotations__["body"] = body, changes

@@ -33,7 +33,7 @@ from backups_portal.tagoio_api.files.signed_urls import (
 )
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import Body, Named, changes_of, from_base64
-from backups_portal.tagoio_api.resources.crud import Doing, add_routes, folded, read_resource
+from backups_portal.tagoio_api.resources.crud import Overrides, add_routes, folded, read_resource
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
 from backups_portal.tagoio_api.streams.events import Fate, publish
 
@@ -125,7 +125,7 @@ add_routes(
     "/analysis",
     body=NewAnalysis,
     changes=ChangedAnalysis,
-    doing=Doing(create=_create, read=read_analysis),
+    overrides=Overrides(create=_create, read=read_analysis),
 )
 ONE = "/analysis/{analysis_id}"
 

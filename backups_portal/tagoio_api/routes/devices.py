@@ -15,7 +15,7 @@ from backups_portal.tagoio_api.envelope import ApiError
 from backups_portal.tagoio_api.requests import query_strings
 from backups_portal.tagoio_api.requests.json_bodies import Named, ResourceId, changes_of
 from backups_portal.tagoio_api.resources.crud import (
-    Doing,
+    Overrides,
     add_routes,
     edit_resource,
     folded,
@@ -150,5 +150,5 @@ add_routes(
     "/device",
     body=NewDevice,
     changes=DeviceChanges,
-    doing=Doing(list=list_, create=create, read=read, edit=edit, delete=delete),
+    overrides=Overrides(list=list_, create=create, read=read, edit=edit, delete=delete),
 )

@@ -13,7 +13,7 @@ from backups_portal.tagoio_api.requests.json_bodies import Body, Named, changes_
 from backups_portal.tagoio_api.resources.crud import (
     REMOVED,
     UPDATED,
-    Doing,
+    Overrides,
     add_routes,
     create_resource,
     edit_resource,
@@ -151,7 +151,7 @@ add_routes(
     "/dictionary",
     body=NewDictionary,
     changes=ChangedDictionary,
-    doing=Doing(list=_list, create=_create, read=_read, edit=_edit),
+    overrides=Overrides(list=_list, create=_create, read=_read, edit=_edit),
 )
 ONE = "/dictionary/{known}/{code}"
 

@@ -8,7 +8,7 @@ from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller
 from backups_portal.tagoio_api.envelope import ApiError, DeniedError
 from backups_portal.tagoio_api.requests.json_bodies import Named, Renamed, SentObject
 from backups_portal.tagoio_api.resources.crud import (
-    Doing,
+    Overrides,
     add_routes,
     create_resource,
     edit_resource,
@@ -127,7 +127,7 @@ add_routes(
     "/entity",
     body=Named,
     changes=Renamed,
-    doing=Doing(create=_create, edit=_edit),
+    overrides=Overrides(create=_create, edit=_edit),
 )
 
 

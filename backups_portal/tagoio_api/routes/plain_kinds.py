@@ -15,7 +15,7 @@ from backups_portal.tagoio_api.requests.json_bodies import (
     Tag,
     changes_of,
 )
-from backups_portal.tagoio_api.resources.crud import Doing, add_routes
+from backups_portal.tagoio_api.resources.crud import Overrides, add_routes
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
 
 # Every project has these two: clients look one up before they create a device, and scripts contain
@@ -96,15 +96,15 @@ EDITED: dict[type[Body], type[Changes]] = {
         (NewPolicy, "ChangedPolicy", "a policy"),
     )
 }
-POLICY_SAID = Doing(
+POLICY_ANSWERS = Overrides(
     updated="Access Management Successfully Updated",
     removed="Access Management Successfully Deleted",
 )
 # The OpenAPI tag, the kind, its path, the schema of a creation, and its overrides.
-TABLE: tuple[tuple[str, Kind, str, type[Body], Doing | None], ...] = (
+TABLE: tuple[tuple[str, Kind, str, type[Body], Overrides | None], ...] = (
     ("Dashboards", DASHBOARD, "/dashboard", NewDashboard, None),
     ("Actions", ACTION, "/action", NewAction, None),
-    ("Access management", POLICY, "/am", NewPolicy, POLICY_SAID),
+    ("Access management", POLICY, "/am", NewPolicy, POLICY_ANSWERS),
     ("Networks", NETWORK, "/integration/network", Named, None),
     ("Connectors", CONNECTOR, "/integration/connector", Named, None),
 )
@@ -131,9 +131,11 @@ def delete_token(request: ApiRequest, value: str) -> str:
     raise NotFoundError("Token")
 
 
-def _router(tag: str, kind: Kind, path: str, new: type[Body], doing: Doing | None) -> Router:
+def _router(
+    tag: str, kind: Kind, path: str, new: type[Body], overrides: Overrides | None
+) -> Router:
     router = Router(tags=[tag])
-    add_routes(router, kind, path, body=new, changes=EDITED.get(new, Renamed), doing=doing)
+    add_routes(router, kind, path, body=new, changes=EDITED.get(new, Renamed), overrides=overrides)
     return router
 
 

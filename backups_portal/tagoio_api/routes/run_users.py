@@ -7,7 +7,7 @@ from backups_portal.projectdb.credentials import create_run_user, set_password
 from backups_portal.tagoio_api.auth.project_token_auth import ApiRequest, Caller, profile
 from backups_portal.tagoio_api.envelope import ApiError
 from backups_portal.tagoio_api.requests.json_bodies import Body, Tag, changes_of
-from backups_portal.tagoio_api.resources.crud import Doing, add_routes, edit_resource, folded
+from backups_portal.tagoio_api.resources.crud import Overrides, add_routes, edit_resource, folded
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
 
 MAX_TEXT = 1000
@@ -65,7 +65,7 @@ add_routes(
     "/run/users",
     body=NewRunUser,
     changes=ChangedRunUser,
-    doing=Doing(create=_create, edit=_edit),
+    overrides=Overrides(create=_create, edit=_edit),
 )
 
 

@@ -7,7 +7,7 @@ from backups_portal.projectdb.credentials import create_secret, seal_secret
 from backups_portal.tagoio_api.auth.project_token_auth import Caller
 from backups_portal.tagoio_api.envelope import ApiError
 from backups_portal.tagoio_api.requests.json_bodies import Body, Tag
-from backups_portal.tagoio_api.resources.crud import Doing, add_routes, edit_resource
+from backups_portal.tagoio_api.resources.crud import Overrides, add_routes, edit_resource
 from backups_portal.tagoio_api.resources.resource_kinds import Kind, Row
 
 MAX_VALUE = 100_000
@@ -71,5 +71,5 @@ add_routes(
     "/secrets",
     body=NewSecret,
     changes=ChangedSecret,
-    doing=Doing(create=_create, edit=_edit),
+    overrides=Overrides(create=_create, edit=_edit),
 )
