@@ -1,7 +1,7 @@
-"""Health and metrics in front of all else that a request passes.
+"""Serve health and metrics ahead of all other middleware.
 
-Load balancers, Kubernetes and Prometheus ask a container by its address, in the clear: neither the
-host name nor TLS, a session or the database is asked for.
+Load balancers, Kubernetes and Prometheus reach a container by its address over plain HTTP, so these
+routes require neither the host name nor TLS, a session or the database.
 """
 
 from collections.abc import Callable

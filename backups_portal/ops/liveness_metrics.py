@@ -1,4 +1,4 @@
-"""Collect figures of what gives signs of life, and of the sweep, which Redis keeps."""
+"""Collect metrics of process heartbeats and of the sweep from Redis."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -17,7 +17,7 @@ SIGNS = (*liveness.PROCESSES, liveness.SCHEDULE)
 
 
 def storages() -> dict[str, str]:
-    """Return the state of each storage by its name."""
+    """Return the state of each storage by name."""
     signs = {STORAGE: storage_sign()}
     if has_copies():
         signs[COPIES] = copies_sign()
@@ -28,7 +28,7 @@ def storages() -> dict[str, str]:
 
 
 def signs_and_sweeps(now: datetime) -> Iterator[Metric]:
-    """Yield what is known of the processes and of the sweep; NaN: Redis does not tell."""
+    """Yield metrics of the processes and the sweep; NaN if Redis does not respond."""
     doubts: float = NONE
     try:
         ages = [_age(now, last) for last in liveness.last_signs(*SIGNS, liveness.SWEEP)]

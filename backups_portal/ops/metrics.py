@@ -1,11 +1,12 @@
-"""Collect figures for Prometheus from the control database and Redis.
+"""Collect metrics for Prometheus from the control database and Redis.
 
-Whatever is away, the rest is answered: figures of a database that is not there are left out, what
-Redis does not tell is NaN, and `backups_portal_up` says which of them answers.
+During an outage the remaining metrics are still served: without the database its metrics are left
+out, without Redis its values are NaN, and `backups_portal_up` says which of them responds.
 
-Rates are of the last day, so that a scrape needs no memory of its own. Counts of nothing are 0,
-with every label that a rule may ask for. What there is none of has no age and no duration: that is
-NaN, of which no comparison is true. What never happened is as old as what waits for it.
+Rates cover the last day, so that a scrape needs no state. Zero counts are exported with every label
+that a rule may ask for. If nothing exists, its age or duration is NaN, for which no comparison is
+true. If something never happened, its age counts from the creation of the project that waits for
+it, or is +Inf.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -37,11 +38,11 @@ DAY = timedelta(days=1)
 TIME_TO_COPY = timedelta(hours=3)
 
 PROJECTS = "SELECT state, count(*) FROM projects_project GROUP BY state"
-# The newest of each project, by the index of stored snapshots; of those that are removed for good
-# there are none. One that was never backed up, or never proven, waits since it was created. Where
-# its owner wants no proofs, none is waited for. A change of the time of day leaves up to two
-# days between backups, in which none is missing before the next one is due, nor while that waits
-# or is being taken, for as long as the backups of other days may take beyond 24 hours.
+# Uses the index of stored snapshots to find the newest of each project; removed projects have none.
+# A project that was never backed up, or never proven, counts from its creation; if its owner wants
+# no proofs, it has no age for them. A new time of day can put up to two days between backups, so
+# none is missing before the next one is due, nor while that is queued or running, for the two hours
+# beyond 24 that any day's backup may take.
 NEWEST = """
 SELECT p.state,
        extract(epoch FROM %s - min(coalesce(newest.taken_at, p.created_at))),
@@ -84,7 +85,7 @@ SELECT kind, state, count(*), coalesce(max(extract(epoch FROM %s - since)), 0) F
         WHERE state IN ('queued', 'running')) work
 GROUP BY kind, state
 """
-# Copies and their retries have some time before they count as late.
+# A backup may wait TIME_TO_COPY for its copy, retries included, before it counts as uncopied.
 COPIES = """
 SELECT count(*) FILTER (WHERE c.state IS DISTINCT FROM 'copied'
            AND coalesce(s.finished_at, s.taken_at) < %s),
@@ -97,8 +98,8 @@ SELECT 'restore', state, count(*) FROM restores_restore WHERE finished_at > %s G
 UNION ALL
 SELECT 'proof', state, count(*) FROM restores_proof WHERE finished_at > %s GROUP BY state
 """
-# What has failed, by the indexes of failures; and what waits for its next try, or is at it, by
-# those of what is unfinished.
+# Failed jobs, through the indexes of failures, and jobs that wait for or run a retry, through the
+# indexes of unfinished ones.
 FAILURES = """
 SELECT kind, cause, count(*) FROM (
     SELECT 'snapshot' AS kind, cause FROM snapshots_snapshot
@@ -130,7 +131,7 @@ SELECT coalesce(avg(restore_seconds), 'NaN'), coalesce(max(restore_seconds), 'Na
 FROM restores_proof WHERE finished_at > %s AND state = 'passed'
 """
 
-# Of the newest proof of each backup; by the index of those that have any.
+# Checks of the newest proof of each backup, through the index `snapshot_checks_failed`.
 CHECKS = """
 SELECT coalesce(sum(checks_failed), 0), coalesce(sum(checks_not_run), 0)
 FROM snapshots_snapshot
@@ -140,8 +141,8 @@ UNDELIVERED = """
 SELECT channel, count(*) FROM notifications_delivery
 WHERE state = 'failed' AND finished_at > %s GROUP BY channel
 """
-# Of running projects, by kind: how many objectives, how many are missed, and the longest for how
-# many seconds.
+# For running projects, by kind: the number of objectives, how many are missed, and how many seconds
+# ago the longest breach began.
 OBJECTIVES = """
 SELECT o.kind, count(*), count(b.id), extract(epoch FROM %s - min(b.began_at))
 FROM objectives_objective o JOIN projects_project p ON p.id = o.project_id AND p.state = 'active'
@@ -151,7 +152,7 @@ WHERE o.ended_at IS NULL GROUP BY o.kind
 
 
 def exposition() -> bytes:
-    """Write all figures in the text format of Prometheus."""
+    """Export all metrics in the text format of Prometheus."""
     return exposition_of(_figures(timezone.now()))
 
 
@@ -159,10 +160,10 @@ def _figures(now: datetime) -> Iterator[Metric]:
     states = {**health.servers(), **storages()}
     yield up(states)
     missing = len(FROM_DATABASE)
-    # A database that is away is asked once: each question may wait until it is given up.
+    # Skip the queries if the database is down, because each of them may wait for its timeout.
     if states["database"] == health.OK:
         for figures in FROM_DATABASE:
-            found = _what_there_is(figures, now)
+            found = _available(figures, now)
             missing -= bool(found)
             yield from found
     yield gauge(
@@ -171,12 +172,12 @@ def _figures(now: datetime) -> Iterator[Metric]:
     yield from signs_and_sweeps(now)
 
 
-def _what_there_is(figures: Callable[[datetime], Iterable[Metric]], now: datetime) -> list[Metric]:
-    """Return figures of the database, or none if it cannot answer."""
+def _available(figures: Callable[[datetime], Iterable[Metric]], now: datetime) -> list[Metric]:
+    """Return metrics of the database; [] if the query fails."""
     try:
         return list(figures(now))
     except DatabaseError:
-        log.exception("some figures are missing", of=figures.__name__)
+        log.exception("some metrics are missing", of=figures.__name__)
         return []
 
 
@@ -195,7 +196,7 @@ def _undelivered(now: datetime) -> Iterator[Metric]:
 
 def _servers(now: datetime) -> Iterator[Metric]:
     away = DatabaseServer.objects.filter(unreachable_since__isnull=False)
-    # One that died for good is closed; nobody misses it once no project runs there.
+    # Operators close a server that is lost for good; it no longer matters without running projects.
     running = Project.objects.active().filter(server=OuterRef("pk"))
     down = away.filter(Q(is_open=True) | Exists(running)).count()
     yield gauge(

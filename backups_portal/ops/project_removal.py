@@ -1,8 +1,8 @@
 """Remove shut down projects after their grace period.
 
-First it is gone for everybody, in one transaction; then its database and its backups go, which is
-tried again by each sweep until both are gone. The row stays without any data: what was restored
-from it and what it cost still have its name.
+One transaction takes a project away from all its members; then its database and its backups are
+deleted, and each sweep retries that until it succeeds. The row itself stays, so that restores and
+charges can still show the project's name.
 """
 
 from datetime import datetime
@@ -34,10 +34,10 @@ log = get_logger(__name__)
 def remove_if_over(project_id: UUID, now: datetime) -> bool:
     """Remove a project for good if its grace period is over.
 
-    Returns whether nothing of it is left.
+    Returns whether all its data is deleted.
 
-    A restore, a proof, a snapshot, a download or a transfer that is under way is waited for. Safe
-    to repeat.
+    Does nothing while a snapshot, copy, download, restore, proof or transfer is unfinished.
+    Idempotent.
     """
     project = _retire(project_id, now)
     if project is None:
@@ -52,9 +52,9 @@ def remove_if_over(project_id: UUID, now: datetime) -> bool:
 
 @transaction.atomic
 def _retire(project_id: UUID, now: datetime) -> Project | None:
-    """Take the project from its members; return it if its data may go."""
-    # In the order of everybody who acts for an owner: the memberships, then the project. A full
-    # lock would keep out whoever holds a membership and adds a row of the project.
+    """Take the project away from its members; return it if its data may be deleted."""
+    # Lock in the same order as all actions of owners: memberships, then the project. A lock on keys
+    # would also block transactions that hold a membership and insert a row for the project.
     members = Membership.objects.filter(project=project_id).order_by("pk")
     list(members.select_for_update(no_key=True).values_list("pk"))
     project = Project.objects.select_for_update(no_key=True).filter(pk=project_id).first()
@@ -63,16 +63,16 @@ def _retire(project_id: UUID, now: datetime) -> Project | None:
     if project.state == Project.State.REMOVED:
         return project
     until = project.removed_after
-    # The locks wait for a restore that is being requested, and keep the next one out.
+    # The locks wait for a restore that is being requested, and block the next request.
     snapshots = Snapshot.objects.filter(project=project)
     list(snapshots.order_by("id").select_for_update().values_list("id"))
     if until is None or now < until or _is_in_use(project, now):
         return None
-    _make_nobodys(project, now)
+    _detach(project, now)
     return project
 
 
-def _make_nobodys(project: Project, now: datetime) -> None:
+def _detach(project: Project, now: datetime) -> None:
     for model in (Membership, Invitation, NotificationSettings, Delivery):
         model._default_manager.filter(project=project).delete()
     Objective.objects.filter(project=project).delete()
@@ -98,7 +98,7 @@ def _is_in_use(project: Project, now: datetime) -> bool:
         Restore.objects.unfinished().filter(snapshot__project=project),
         Proof.objects.unfinished().filter(snapshot__project=project),
         Transfer.objects.all().unfinished().filter(Q(source=project) | Q(target=project)),
-        # Waiting work may wait for long; it no longer begins once this is decided.
+        # Only running copies: queued ones may wait long, and never start for an expired snapshot.
         SnapshotCopy.objects.filter(
             snapshot__project=project,
             state=SnapshotCopy.State.RUNNING,
@@ -118,7 +118,7 @@ def _drop_database(project: Project) -> bool:
 
 
 def _delete_backups(project: Project) -> bool:
-    """Delete them in each storage by itself: one may be away."""
+    """Delete the backups in each storage separately, because one may be unreachable."""
     is_gone = True
     for destroy in (_destroy_backups, destroy_copies):
         try:
@@ -131,7 +131,7 @@ def _delete_backups(project: Project) -> bool:
 
 def _destroy_backups(project_id: UUID) -> None:
     storage = right_storage()
-    # The keys go first: without them no remaining copy can be read.
+    # Delete the keys first: without them, nothing that remains can be read.
     for folder in (keys_folder(project_id), f"{project_id}/"):
         for item in storage.list(folder):
             storage.delete(item.key)

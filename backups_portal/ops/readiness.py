@@ -1,4 +1,4 @@
-"""Whether all that backups need works, for load balancers."""
+"""Readiness for load balancers: the state of everything that backups need."""
 
 from datetime import timedelta
 
@@ -13,12 +13,12 @@ from snapshots.storages.storage_signs import STORAGE, storage_sign
 
 
 def parts() -> dict[str, str]:
-    """Return the state of all that backups need: servers, and what gives signs of life."""
-    return health.servers() | _heard()
+    """Return the state of the servers, of processes by heartbeat, and of the storage."""
+    return health.servers() | _from_redis()
 
 
-def _heard() -> dict[str, str]:
-    """Return the state of all that gives signs of life, which it does in Redis."""
+def _from_redis() -> dict[str, str]:
+    """Return the state of the processes and the storage, which they record in Redis."""
     try:
         silent = {sign: liveness.is_silent(sign, _patience(sign)) for sign in SIGNS}
         storage = storage_state(storage_sign())
@@ -26,7 +26,7 @@ def _heard() -> dict[str, str]:
         return dict.fromkeys((*SIGNS, STORAGE), UNKNOWN)
     states = {sign: UNAVAILABLE if silent[sign] else OK for sign in SIGNS}
     if silent[liveness.BEAT] or silent[liveness.SYSTEM]:
-        # Ticks cannot come to their end without them: these are what is lost.
+        # Ticks cannot finish without these two, so the schedule itself is not to blame.
         states[liveness.SCHEDULE] = UNKNOWN
     return {**states, STORAGE: storage}
 

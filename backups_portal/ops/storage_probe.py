@@ -1,4 +1,4 @@
-"""A probe of the backup storages: each is the right one, and gives back what it is given."""
+"""Probe the backup storages: each must be the right one and return what was stored."""
 
 import secrets
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from snapshots.storages.storage_marker import right_copy_storage, right_storage
 
 log = get_logger(__name__)
 
-# No probe takes this long: an older object is from a killed process.
+# No probe takes this long, so an older object was left by a killed process.
 LONGEST_TRY = timedelta(hours=1)
 
 
 def storage_works() -> bool:
-    """Return if the storage works; log the fault."""
+    """Return whether the first storage works; log the fault if not."""
     return _works(right_storage)
 
 
 def copies_work() -> bool:
-    """Return if the second storage works; log the fault."""
+    """Return whether the second storage works; log the fault if not."""
     return _works(right_copy_storage)
 
 
@@ -37,12 +37,12 @@ def _works(opened: Callable[[], Storage]) -> bool:
         log.exception("a backup storage does not work")
         return False
     if found != content:
-        log.error("a backup storage gives back something else than it was given")
+        log.error("a backup storage did not return the content that was stored")
     return found == content
 
 
 def forget_probes(storage: Storage, now: datetime) -> int:
-    """Delete probes of killed processes; return the number of objects.
+    """Delete the probe objects of killed processes; return their number.
 
     Raises:
         StorageError: the storage does not answer.

@@ -1,7 +1,7 @@
-"""The state of a storage as its probes found it, kept in Redis.
+"""The state of a storage by its latest probes, kept in Redis.
 
-It is down if its probes have failed, or hung, for some minutes. Without recent probes (beat or the
-worker that makes them is lost) nothing is known of it, so that it is not blamed for them.
+A storage is down if its probes have failed or hung for some minutes. Without recent probes its
+state is unknown rather than down, because then beat or the worker that probes it has failed.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,14 @@ log = get_logger(__name__)
 
 
 def probe(sign: str, works: Callable[[], bool]) -> None:
-    """Try a storage, and record what came of it.
+    """Probe a storage, and record the result.
 
     The beginning is recorded as well: a probe that hangs is killed, and records no end. So is the
     moment at which it works again, for the backups that failed meanwhile (`recovered_outages`).
 
     Args:
-        sign: Of `storage_signs`.
+        sign: One of `storage_signs`.
+        works: Performs the probe.
     """
     tried, failing = _tried(sign), _failing(sign)
     since = None

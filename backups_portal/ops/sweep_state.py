@@ -1,4 +1,4 @@
-"""The state of the sweep in Redis: where its round is, and which projects it failed on."""
+"""The state of the sweep in Redis: the round under way, and the projects in doubt."""
 
 import secrets
 from datetime import timedelta
@@ -9,12 +9,12 @@ from redis import Redis
 from backups_portal.lib.redis_client import TASK_SECONDS, redis_client
 
 KEY = "backups-portal:sweep"
-# A message may wait behind backups for hours; after this long it counts as lost.
+# A message may queue for hours behind backups; after this long it counts as lost.
 SILENT_AFTER = timedelta(hours=12)
 
 
 def begin() -> str | None:
-    """Begin a round; return the first message's mark, or None if one is on.
+    """Begin a round; return its first message's mark, or None if one is under way.
 
     Raises:
         RedisError: Redis does not answer.
@@ -24,9 +24,9 @@ def begin() -> str | None:
 
 
 def is_current(mark: str) -> bool:
-    """Tell whether a message with this mark is the round's latest.
+    """Tell whether a message with this mark may continue.
 
-    One of a round that was lost is not.
+    It may not if a later message, or another round, has replaced it.
 
     Raises:
         RedisError: Redis does not answer.
@@ -35,7 +35,7 @@ def is_current(mark: str) -> bool:
 
 
 def go_on() -> str:
-    """Return a new mark, so that a second delivery of the last message ends.
+    """Return a new mark, so that a redelivery of the last message is dropped.
 
     Raises:
         RedisError: Redis does not answer.
@@ -46,7 +46,7 @@ def go_on() -> str:
 
 
 def end() -> None:
-    """End the round, which has visited every project.
+    """End the round, once it has visited every project.
 
     Raises:
         RedisError: Redis does not answer.
@@ -55,7 +55,7 @@ def end() -> None:
 
 
 def note_doubt(project_id: UUID, *, is_doubtful: bool) -> None:
-    """Remember whether something is wrong with a project's stored backups.
+    """Record whether a project's stored backups are in doubt.
 
     Raises:
         RedisError: Redis does not answer.

@@ -1,4 +1,4 @@
-"""Tasks that beat sends: the tick of each minute, and the sweep that keeps storage clean."""
+"""Periodic tasks: the tick every minute, and the sweep that keeps storage clean."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -48,7 +48,7 @@ DAY = timedelta(days=1)
 
 @app.task
 def tick() -> None:
-    """Queue what is due, and send again what was overlooked."""
+    """Queue what is due, and re-enqueue work whose message or worker was lost."""
     now = timezone.now()
     send_restores_again(now)
     send_transfers_again(now)
@@ -67,23 +67,20 @@ def tick() -> None:
 
 @app.task
 def look_at_storage() -> None:
-    """Test if the backup storage stores and returns an object."""
+    """Probe the first storage."""
     probe(storage_sign(), storage_works)
 
 
 @app.task
 def look_at_copies() -> None:
-    """Find out whether the second storage works.
-
-    A task of its own, since a storage that is away makes its caller wait.
-    """
+    """Probe the second storage, in a separate task because an outage makes it wait."""
     if has_copies():
         probe(copies_sign(), copies_work)
 
 
 @app.task
 def tidy_storage() -> None:
-    """Delete probes that tests of the storage have left."""
+    """Delete probe objects that were left in the first storage."""
     try:
         forget_probes(snapshot_storage(), timezone.now())
     except EngineError:
@@ -92,7 +89,7 @@ def tidy_storage() -> None:
 
 @app.task
 def tidy_copies() -> None:
-    """Do the same in the second storage, which may be away and make its caller wait."""
+    """Delete probe objects that were left in the second storage, if it responds."""
     if second_is_away():
         return
     try:
@@ -104,7 +101,7 @@ def tidy_copies() -> None:
 
 @app.task
 def look_at_servers() -> None:
-    """Find out which database servers answer, so that no page waits for one."""
+    """Record which database servers respond, so that no page waits for one."""
     check_servers()
 
 
@@ -126,17 +123,17 @@ def begin_sweep() -> None:
 
 @app.task
 def sweep(after: str | None = None, mark: str = "") -> None:
-    """Apply retention and sweep storage, some projects at a time.
+    """Apply retention and sweep storage for a batch of projects.
 
-    One message at a time goes around, so that backups which fall due meanwhile do not wait behind
+    Each message enqueues the next one, so that backups that fall due meanwhile do not queue behind
     thousands of sweeps.
 
     Args:
         after: The last project that was visited.
-        mark: Of the round that it belongs to; without one it belongs to none.
+        mark: The mark of its round; "" if it belongs to no round.
     """
     if mark and not sweep_state.is_current(mark):
-        log.info("this message of the sweep was overtaken", after=after)
+        log.info("a stale message of the sweep was dropped", after=after)
         return
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
     now = database_now()
@@ -146,7 +143,7 @@ def sweep(after: str | None = None, mark: str = "") -> None:
         for project_id in ids:
             _clean(project_id, prune=project_id in old)
     finally:
-        # Continue after an error, too: one project must not block the others.
+        # Continue after an error, because one batch must not block the others.
         if ids:
             sweep.delay(str(ids[-1]), sweep_state.go_on() if mark else "")
         else:
@@ -157,7 +154,7 @@ def sweep(after: str | None = None, mark: str = "") -> None:
 
 @app.task
 def clean_copies(after: str | None = None) -> None:
-    """Sweep the second storage; if it is away, the next round comes."""
+    """Sweep the second storage; during an outage, leave the rest to the next round."""
     if not has_copies():
         return
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
@@ -178,8 +175,8 @@ def clean_copies(after: str | None = None) -> None:
 def remove_expired_copies(project_id: str) -> None:
     """Remove the copies of snapshots that retention has just removed.
 
-    A task of its own, since a storage that is away makes its caller wait; then `clean_copies` does
-    it.
+    This is a separate task because an outage of the second storage makes its caller wait; after
+    one, `clean_copies` removes them.
     """
     if second_is_away():
         return
@@ -206,7 +203,7 @@ def send_csv_again(now: datetime) -> list[UUID]:
 
 
 def send_proofs(now: datetime) -> list[UUID]:
-    """Queue the proofs that are wanted, and enqueue them and those that were overlooked."""
+    """Enqueue new proofs, and those whose message or worker was lost."""
     overlooked = _send_again(Proof.objects.all(), run_proof, now)
     wanted = queue_proofs(now)
     for proof_id in wanted:
@@ -224,7 +221,7 @@ def _send_again(rows: LeaseQuerySet, task: Task, now: datetime) -> list[UUID]:
 
 
 def send_index_rebuilds(now: datetime) -> list[UUID]:
-    """Enqueue the rebuilds of indexes that no worker has done yet."""
+    """Enqueue the index rebuilds that are due."""
     found = take_due(now)
     for pk in found:
         rebuild_indexes.delay(str(pk))
@@ -232,7 +229,7 @@ def send_index_rebuilds(now: datetime) -> list[UUID]:
 
 
 def send_notifications(now: datetime) -> list[UUID]:
-    """Tell what the audit log has sealed; send again what did not arrive."""
+    """Enqueue notifications of newly sealed audit events, and retries of failed ones."""
     found = [*plan_deliveries(now), *send_again(now)]
     enqueue(found)
     return found
@@ -242,15 +239,15 @@ def _clean(project_id: UUID, *, prune: bool) -> None:
     try:
         is_doubtful = _prune_and_sweep(project_id, prune=prune)
     except Exception:
-        # The edge of the loop: whatever is wrong with one project, the others have their turn, and
-        # monitoring is told.
+        # Any error: one project must not keep the others from their turn, and the metric of
+        # projects in doubt reports it.
         log.exception("could not clean up", project=project_id)
         is_doubtful = True
     sweep_state.note_doubt(project_id, is_doubtful=is_doubtful)
 
 
 def _prune_and_sweep(project_id: UUID, *, prune: bool) -> bool:
-    """Clean up; tell whether something is wrong that no snapshot says."""
+    """Prune and sweep a project; tell whether its stored backups are in doubt."""
     now = database_now()
     tidy_plan(project_id, now)
     if remove_if_over(project_id, now):

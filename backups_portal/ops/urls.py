@@ -1,4 +1,4 @@
-"""Route the addresses of load balancers and monitoring."""
+"""Routes for load balancers and monitoring."""
 
 from backups_portal.lib.health import health_paths
 from backups_portal.ops.metrics import exposition
