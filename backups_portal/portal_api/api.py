@@ -1,4 +1,4 @@
-"""The portal's API: its routes, its description, and what becomes of exceptions."""
+"""The portal's API: its routes, OpenAPI description and exception handlers."""
 
 from http import HTTPStatus
 from typing import Any
@@ -42,14 +42,14 @@ SCHEME = "AccessToken"
 
 
 class JsonParser(Parser):
-    """Bodies in strict JSON."""
+    """A parser of bodies in strict JSON."""
 
     def parse_body(self, request: HttpRequest) -> Any:
         return orjson.loads(request.body)
 
 
 class JsonRenderer(BaseRenderer):
-    """Answers in JSON, whose times end in Z."""
+    """A renderer of JSON whose times end in Z."""
 
     media_type = "application/json"
 
@@ -58,7 +58,7 @@ class JsonRenderer(BaseRenderer):
 
 
 class Description(OpenAPISchema):
-    """OpenAPI with the scope that each operation needs, and the form of every error."""
+    """An OpenAPI schema with the scope of each operation and the schema of errors."""
 
     def operation_details(self, operation: Operation) -> JsonObject:
         details = super().operation_details(operation)
@@ -80,7 +80,7 @@ class Description(OpenAPISchema):
 
 
 class PortalApi(NinjaAPI):
-    """An API that describes itself so."""
+    """An API with that OpenAPI schema."""
 
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: JsonObject | None = None
@@ -109,13 +109,13 @@ for routes in ROUTES:
 
 @api.exception_handler(ProblemError)
 def refused(request: HttpRequest, error: ProblemError) -> HttpResponse:
-    """Answer a wrong request with what is wrong."""
+    """Answer with the problem that a route raised."""
     return refusal(error)
 
 
 @api.exception_handler(RefusedError)
 def not_granted(request: HttpRequest, error: RefusedError) -> HttpResponse:
-    """Answer a refused request, and name the wrong members of its body."""
+    """Answer a service's refusal, and name the invalid members of the body."""
     if error.field and error.status == HTTPStatus.BAD_REQUEST:
         return refusal(ProblemError.of_fields(error.message, error.errors))
     return refusal(ProblemError(HTTPStatus(error.status), error.message))
@@ -123,13 +123,13 @@ def not_granted(request: HttpRequest, error: RefusedError) -> HttpResponse:
 
 @api.exception_handler(AuthenticationError)
 def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    """Answer a request without a token."""
+    """Answer a request without a valid token."""
     return no_token()
 
 
 @api.exception_handler(FullError)
 def full(request: HttpRequest, error: FullError) -> HttpResponse:
-    """Ask a client to come back later when all places are taken."""
+    """Ask the client to retry later, because all slots are taken."""
     return refusal(
         ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=error.seconds)
     )
@@ -137,13 +137,13 @@ def full(request: HttpRequest, error: FullError) -> HttpResponse:
 
 @api.exception_handler(Http404)
 def nothing(request: HttpRequest, error: Http404) -> HttpResponse:
-    """Answer for what is not there, or is a stranger's."""
+    """Answer 404 for an object that is missing or belongs to somebody else."""
     return problem(HTTPStatus.NOT_FOUND, NOTHING)
 
 
 @api.exception_handler(PermissionDenied)
 def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    """Answer a member who may not do this; record a right that was lost a moment ago."""
+    """Answer a member who may not do this; record a right lost during the request."""
     caller: Caller | None = getattr(request, "caller", None)
     if isinstance(error, RightLostError) and caller is not None:
         record_refusal(request, caller.account, error.project)
@@ -152,13 +152,13 @@ def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
-    """Answer a body that is no JSON."""
+    """Answer a body that is not JSON."""
     return problem(HTTPStatus.BAD_REQUEST, "The body is not valid JSON in UTF-8.")
 
 
 @api.exception_handler(ValidationError)
 def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    """Name all that is wrong with the address, the headers and the body."""
+    """Name every invalid value of the address, the headers and the body."""
     errors = [
         {
             "field": _field(found["loc"]),

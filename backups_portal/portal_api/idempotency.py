@@ -1,4 +1,4 @@
-"""Asking twice for one thing: the header `Idempotency-Key`, as the drafts of the IETF have it."""
+"""Idempotent requests by the header `Idempotency-Key`, after the IETF draft."""
 
 import uuid
 from typing import Annotated
@@ -20,15 +20,15 @@ Key = Annotated[
 
 
 def request_key(account: Account, key: str | None) -> uuid.UUID:
-    """Derive a key from the caller's own; accounts never share keys."""
+    """Derive a UUID from the account and its key; without a key, a random one."""
     return uuid.uuid5(NAMESPACE, f"{account.pk} {key}") if key else uuid.uuid4()
 
 
 def check_same(*, is_same: bool) -> None:
-    """Refuse a key that was used for something else.
+    """Refuse a key that was already used for a different request.
 
     Raises:
-        ProblemError: it was.
+        ProblemError: `is_same` is false.
     """
     if not is_same:
         raise ProblemError.of_field(

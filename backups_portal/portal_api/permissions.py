@@ -1,6 +1,6 @@
-"""The pages' own gate, asked by the API; a refusal is logged and audited as theirs is.
+"""Access checks of the API, through the same access module as the pages.
 
-Whoever has passed it is told what of the request would be ignored.
+Refusals are recorded as those of pages are. Only an authorised caller learns of unknown parameters.
 """
 
 import uuid
@@ -25,7 +25,7 @@ from snapshots.models import Snapshot
 
 @contextmanager
 def refusals_recorded(request: ApiRequest, slug: str) -> Iterator[None]:
-    """Write a refusal down before it is answered."""
+    """Record a refusal before it is answered."""
     try:
         yield
     except (Http404, PermissionDenied):
@@ -51,7 +51,7 @@ def owned(request: ApiRequest, slug: str) -> Project:
 
 
 def backup_of(project: Project, backup_id: uuid.UUID) -> Snapshot:
-    """Return a snapshot of the project; raise Http404 if it has none."""
+    """Return a snapshot of the project; raise Http404 if it does not exist."""
     snapshots = with_uses(Snapshot.objects.filter(project=project))
     snapshot = get_object_or_404(snapshots.select_related("hold"), pk=backup_id)
     snapshot.project = project

@@ -1,7 +1,7 @@
-"""What a request may ask for beside its body: known query parameters, and no version.
+"""Refuse unknown query parameters, and conditions on versions.
 
-A parameter with a typing error, or a condition, that was silently ignored would let a program do
-what it did not mean.
+If a misspelt parameter or a condition was silently ignored, a program would do what it did not
+mean.
 """
 
 import re
@@ -21,7 +21,7 @@ CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 @cache
 def query_parameters(api: NinjaAPI) -> dict[str, Parameters]:
-    """Return the query parameters of each path of an API's description."""
+    """Return the query parameters of each path in the OpenAPI schema, by method."""
     return {
         path: {method.upper(): _of_query(operation) for method, operation in methods.items()}
         for path, methods in api.get_openapi_schema(path_prefix="")["paths"].items()
@@ -34,21 +34,23 @@ def _of_query(operation: Mapping[str, list[Mapping[str, str]]]) -> frozenset[str
 
 
 def described_path(pattern: URLPattern) -> str:
-    """Return the path of an address as a description has it: `/projects/{slug}`."""
+    """Return the path of a URL pattern as OpenAPI writes it: `/projects/{slug}`."""
     return "/" + CONVERTER.sub(r"{\1}", str(pattern.pattern))
 
 
 def check_preconditions(request: ApiRequest) -> None:
-    """Refuse what would be ignored; only to callers whose right is known.
+    """Refuse query parameters and conditions that would be ignored.
+
+    Call this only after the access check.
 
     Raises:
-        ProblemError: names each unknown parameter, or says that there are no versions.
+        ProblemError: a parameter is unknown, or If-Match asks for a version.
     """
     known = request.parameters[request.method or ""]
     unknown = [name for name in request.GET if name not in known]
     if unknown:
         messages = {name: f"“{name}” is no parameter of this address." for name in unknown}
         raise ProblemError.of_fields(messages[unknown[0]], messages)
-    # RFC 9110, 13.1.1: an asterisk asks only that the thing exists.
+    # RFC 9110, 13.1.1: an asterisk only requires that the resource exists.
     if request.headers.get("If-Match", "*").strip() != "*":
         raise ProblemError(HTTPStatus.PRECONDITION_FAILED, NO_VERSIONS)

@@ -1,4 +1,4 @@
-"""Errors as programs and people read them: problem details (RFC 9457), with a sentence."""
+"""Errors as problem details (RFC 9457), with a sentence for people."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -8,7 +8,7 @@ import orjson
 from django.http import HttpResponse
 
 MEDIA_TYPE = "application/problem+json"
-# What programs tell errors apart by, beside the status.
+# Programs tell errors apart by these codes, in addition to the status.
 CODES = {
     HTTPStatus.BAD_REQUEST: "unreadable",
     HTTPStatus.UNAUTHORIZED: "unauthenticated",
@@ -27,11 +27,11 @@ CODES = {
 
 
 class ProblemError(Exception):
-    """A request that cannot be answered as it was meant.
+    """A request that is refused with problem details.
 
     Attributes:
         detail: A message for people.
-        more: Further members, such as `errors` or `preview`; `code` instead of the status's own.
+        more: Further members, such as `errors` or `preview`; `code` replaces that of the status.
     """
 
     def __init__(self, status: HTTPStatus, detail: str, **more: object) -> None:
@@ -42,18 +42,18 @@ class ProblemError(Exception):
 
     @classmethod
     def of_fields(cls, detail: str, messages: Mapping[Any, str], **more: object) -> Self:
-        """Refuse values that were sent, each with a message."""
+        """Refuse several invalid values, each with its message."""
         errors = [{"field": str(name), "message": text} for name, text in messages.items()]
         return cls(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors, **more)
 
     @classmethod
     def of_field(cls, field: str, message: str, **more: object) -> Self:
-        """Name the member of the body, or the header, that is wrong."""
+        """Refuse one invalid member of the body, or header."""
         return cls.of_fields(message, {field: message}, **more)
 
 
 def problem(status: int, detail: str, **more: object) -> HttpResponse:
-    """Answer a request that failed."""
+    """Build the answer to a failed request."""
     known = HTTPStatus(status)
     body = {
         "type": "about:blank",

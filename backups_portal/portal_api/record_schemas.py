@@ -1,4 +1,4 @@
-"""What the API gives of the devices and records inside a backup."""
+"""Schemas of the devices and records inside a backup."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""The page that describes the API to people."""
+"""The reference page of the API."""
 
 from django.contrib.auth.decorators import login_not_required
 from django.http import HttpRequest, HttpResponse
@@ -16,9 +16,9 @@ from backups_portal.ui.openapi_pages import groups_of
 @login_not_required
 @require_safe
 def reference(request: HttpRequest) -> HttpResponse:
-    """Show every route by kind; it tells nothing of anybody's projects.
+    """Show every route by kind, without data of any project.
 
-    Visitors who are signed in see it inside the portal.
+    Visitors who are signed in see it inside the portal's frame.
     """
     context = {
         "frame": "base.html" if request.user.is_authenticated else "open.html",

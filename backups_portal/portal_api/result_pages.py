@@ -1,4 +1,4 @@
-"""Long lists in pages."""
+"""Pagination of long lists."""
 
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -29,7 +29,7 @@ class Page(Schema, Generic[Item]):
 
 
 def cut(rows: "QuerySet[Any]", pages: PageOf) -> tuple[list[Any], dict[str, Any]]:
-    """Return the rows of a page, and what `Page` says beside them."""
+    """Return the rows of a page, and the other members of `Page`."""
     count = rows.count()
     start = (pages.page - 1) * pages.limit
     found = list(rows[start : start + pages.limit]) if start < count else []

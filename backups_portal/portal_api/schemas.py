@@ -1,4 +1,4 @@
-"""What the API takes and gives: times in UTC (ISO 8601), amounts of money as text."""
+"""Schemas of requests and answers: times in UTC (ISO 8601), money as text."""
 
 import uuid
 from datetime import UTC, date, datetime
@@ -28,7 +28,7 @@ def _in_utc(moment: datetime) -> datetime:
 
 
 def money(amount: Decimal) -> str:
-    """Format an amount with two decimals, or more if it has them."""
+    """Format an amount with at least two decimals."""
     plain = amount.normalize()
     exponent = plain.as_tuple().exponent
     is_fine = isinstance(exponent, int) and exponent < -2
@@ -44,7 +44,7 @@ TransferState = Literal[
 Kind = Literal[KINDS]  # type: ignore[valid-type] # one list for forms and API
 
 
-# No enumeration: what a client was made for must not refuse what is added.
+# Not an enumeration, so that existing clients accept causes that are added later.
 FAILURE_CAUSE: Any = Field(
     description=f"Code for programs: {', '.join(Cause)}; more may follow. Empty if nothing failed."
 )

@@ -1,4 +1,4 @@
-"""Who asks: the account of the token in `Authorization: Bearer`, and never a session."""
+"""Authentication by the token in `Authorization: Bearer`, never by a session."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Parameters = Mapping[str, frozenset[str]]
 
 @dataclass(frozen=True)
 class Caller:
-    """The account that a request acts for, and its token."""
+    """The account for which a request acts, and its token."""
 
     account: Account
     token: AccessToken
@@ -42,10 +42,10 @@ class Caller:
 
 
 class ApiRequest(HttpRequest):
-    """A request that was let in.
+    """An authenticated request.
 
     Attributes:
-        parameters: What its address takes as a query.
+        parameters: The known query parameters of its address.
     """
 
     auth: Caller
@@ -56,7 +56,7 @@ def identify(request: HttpRequest) -> Caller | None:
     """Identify the caller; None if no token was sent.
 
     Raises:
-        ProblemError: there is no such token, it works no more, or it had its requests.
+        ProblemError: the token is unknown or no longer valid, or exceeded its rate limit.
     """
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
@@ -74,7 +74,7 @@ def identify(request: HttpRequest) -> Caller | None:
 
 
 class Needs(AuthBase):
-    """Lets tokens in that have a scope."""
+    """Authentication by tokens that have a scope."""
 
     openapi_type = "http"
     openapi_scheme = "bearer"

@@ -1,4 +1,4 @@
-"""Addresses of the portal's own API."""
+"""URLs of the portal's API."""
 
 from django.urls import path, re_path
 
@@ -13,7 +13,7 @@ _described = query_parameters(api)
 
 api_patterns = [
     *(wrap_view(pattern, _described) for pattern in _patterns),
-    # Whatever else is asked for, line breaks too, is answered as a program expects it.
+    # Any other path, even one with line breaks, gets its 404 as JSON.
     wrap_view(re_path("", nothing_here, name="nothing-here"), {}),
 ]
 

@@ -1,4 +1,4 @@
-"""What every request to the API passes, so that whatever comes of it is JSON."""
+"""A wrapper around every view of the API, so that all answers are JSON."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ from backups_portal.portal_api.token_auth import NO_TOKEN, Parameters, identify
 from backups_portal.projects.due_times import NOT_BY_HAND
 
 ROOT = "/api/v1/"
-# Ten times the longest list of devices that anybody has moved.
+# Ten times the size of the longest list of devices in any transfer so far.
 MAX_BODY_BYTES = 1_000_000
 NOTHING = "There is nothing at this address, or it belongs to a project you have no access to."
 DEFECT = "Something went wrong on our side. It was logged, and nothing was lost."
@@ -31,22 +31,22 @@ OUTAGE = (
     "The portal's database {words}. Nothing was lost; try again in "
     f"{RETRY_AFTER_SECONDS} seconds."
 )
-# By the name of an address and a method: why it is missing, if that needs more words.
+# By route name and method: why it is missing, if that needs an explanation.
 MISSING = {("list_backups", "POST"): NOT_BY_HAND}
 
 View = Callable[..., HttpResponseBase]
 
 
 def wrap_view(pattern: URLPattern | URLResolver, described: Mapping[str, Parameters]) -> URLPattern:
-    """Wrap the view of an address, which no session and no form's token opens.
+    """Wrap the view of a pattern, exempting it from sessions and CSRF tokens.
 
-    A session is not even read, so that a page of another site, whose requests carry the cookie of a
-    visitor who is signed in here, can do nothing.
+    The session is never read, so a page of another site cannot act through the cookie of a visitor
+    who is signed in here.
 
     Args:
-        described: The query parameters of each address of the API.
+        described: The query parameters of each path of the API.
     """
-    assert isinstance(pattern, URLPattern)  # noqa: S101 - there are no others
+    assert isinstance(pattern, URLPattern)  # noqa: S101 - the API has no resolvers
     known = described.get(described_path(pattern), {})
     view = csrf_exempt(login_not_required(_wrapped(pattern.callback, pattern.name or "", known)))
     return URLPattern(pattern.pattern, view, pattern.default_args, pattern.name)
@@ -80,7 +80,7 @@ def _answer(view: View, request: HttpRequest, known: Parameters) -> HttpResponse
 
 @contextmanager
 def _as_get(request: HttpRequest) -> Iterator[None]:
-    """Handle HEAD as GET; the web server leaves the body away."""
+    """Handle HEAD as GET; the web server drops the body."""
     asked = request.method
     if asked == "HEAD":
         request.method = "GET"
@@ -107,7 +107,7 @@ def _check_body(request: HttpRequest) -> None:
 
 
 def refusal(error: ProblemError) -> HttpResponse:
-    """Answer with a problem and the headers that belong to it."""
+    """Build the answer of a problem, with its headers."""
     response = problem(error.status, error.detail, **error.more)
     if error.status == HTTPStatus.UNAUTHORIZED:
         response["WWW-Authenticate"] = 'Bearer realm="Backups Portal"'
@@ -117,7 +117,7 @@ def refusal(error: ProblemError) -> HttpResponse:
 
 
 def no_token() -> HttpResponse:
-    """Answer a request without a token."""
+    """Build the answer to a request without a token."""
     return refusal(ProblemError(HTTPStatus.UNAUTHORIZED, NO_TOKEN))
 
 
@@ -131,20 +131,20 @@ def _not_allowed(request: HttpRequest, response: HttpResponseBase, name: str) ->
 
 
 def nothing_here(request: HttpRequest) -> HttpResponse:
-    """Raise Http404: no route has this address."""
+    """Raise Http404, because no route matches."""
     raise Http404
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer what no view is given, such as a wrong host, in the form of the address."""
+    """Answer requests that Django rejects, such as a wrong host, as JSON or a page."""
     if request.path.startswith(ROOT):
         return problem(HTTPStatus.BAD_REQUEST, DAMAGED)
     return defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer a defect, or an outage, in the form that belongs to the address."""
-    # Django calls this while it handles the exception.
+    """Answer a defect or an outage, as JSON or a page depending on the address."""
+    # Django calls this inside its exception handler, so the exception is still set.
     error = sys.exception()
     if is_outage(error):
         return _outage(request, server_fault(error) or "is not responding")
@@ -157,7 +157,7 @@ def _outage(request: HttpRequest, words: str) -> HttpResponse:
     if request.path.startswith(ROOT):
         response = problem(HTTPStatus.SERVICE_UNAVAILABLE, OUTAGE.format(words=words))
     else:
-        # Without the request: what pages are told of it asks the database.
+        # Render without the request, because context processors would query the database.
         context = {"seconds": RETRY_AFTER_SECONDS, "words": words}
         page = loader.get_template("503.html").render(context)
         response = HttpResponse(page, status=HTTPStatus.SERVICE_UNAVAILABLE)

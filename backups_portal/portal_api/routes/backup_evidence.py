@@ -1,4 +1,4 @@
-"""Backup evidence of a period, signed."""
+"""Signed backup evidence of a period."""
 
 from datetime import date
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Devices inside backups, and their records, read from the segments that have them."""
+"""Devices inside backups and their records, read from the snapshot's segments."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -81,7 +81,7 @@ def list_devices(
 
 
 def _after(devices: Sequence[DeviceLine], cursor: str | None) -> int:
-    """Return the place behind the device that a page ended with."""
+    """Return the index after the last device of the previous page."""
     if cursor is None:
         return 0
     ids = [device.device_id for device in devices]
@@ -122,7 +122,7 @@ def _stored(snapshot: Snapshot) -> Snapshot:
 
 @contextmanager
 def _problems(snapshot: Snapshot) -> Iterator[None]:
-    """Say what keeps a backup from being read."""
+    """Turn errors of reading a backup into answers that explain them."""
     try:
         yield
     except UnknownDeviceError as error:

@@ -1,4 +1,4 @@
-"""Backups, to be read and to be kept; the schedule makes them, and no request does."""
+"""Backups: read, hold and release them. Only the schedule creates them."""
 
 import uuid
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Checks that are made in every proof of a project's backups."""
+"""Checks that every proof of a project's backups makes."""
 
 import uuid
 

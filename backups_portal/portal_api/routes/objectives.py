@@ -1,4 +1,4 @@
-"""Recovery objectives, and whether they are met."""
+"""Recovery objectives and their current standing."""
 
 from django.utils import timezone
 from ninja import Router

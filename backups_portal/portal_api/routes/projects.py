@@ -1,4 +1,4 @@
-"""Projects, and when they are backed up."""
+"""Projects and their backup settings."""
 
 from http import HTTPStatus
 
@@ -101,7 +101,7 @@ def change_settings(
     changed = change_backup_settings(
         database=database,
         actor=request.auth.account,
-        # What is not named stays, also where somebody changes it at this moment.
+        # Settings that were not sent stay, even if somebody else is changing them right now.
         loaded={name: value for name, value in loaded.items() if name not in named},
         wanted=wanted,
     )

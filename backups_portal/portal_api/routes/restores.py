@@ -1,4 +1,4 @@
-"""New projects made out of backups."""
+"""Restores of backups into new projects."""
 
 import uuid
 from http import HTTPStatus
@@ -134,7 +134,7 @@ def _shown(restore: Restore) -> dict[str, Any]:
         *("id", "state", "step", "cause", "rows_done", "rows_total"),
         *("currency", "created_at", "started_at", "finished_at"),
     )
-    # The new project is the account's that asked for it; other owners cannot enter.
+    # The new project belongs to the account that requested it; other owners have no access.
     is_enterable = restore.shown_name == restore.name
     return {
         **{name: getattr(restore, name) for name in same},

@@ -1,4 +1,4 @@
-"""Moving data from a project into another: a dry run first, then the move, perhaps its undoing."""
+"""Transfers of data between projects: dry run, move, undo."""
 
 import uuid
 from collections.abc import Callable
@@ -121,7 +121,7 @@ def _act(
     *,
     is_work: bool = False,
 ) -> schemas.TransferDetail:
-    """Ask a service for something; `is_work`: for something that a worker does."""
+    """Call a service for a transfer; with `is_work`, enqueue it for a worker."""
     transfer = transfer_for(request, transfer_id)
     verb(transfer=transfer, actor=request.auth.account)
     if is_work:
@@ -174,7 +174,7 @@ def _shown(transfer: Transfer) -> dict[str, Any]:
 
 
 def _slug(project: Project | None, shown_name: str) -> str | None:
-    """Return a project's slug if it is there and the caller may enter it."""
+    """Return a project's slug if it exists and the caller has access to it."""
     if project is None or project.state == Project.State.REMOVED:
         return None
     return project.slug if project.name == shown_name else None
