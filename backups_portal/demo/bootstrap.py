@@ -1,6 +1,6 @@
 """Start the demo on a bare machine: services first, then Django.
 
-Nothing here imports Django, since the settings read an environment that is made here.
+No top-level import here loads Django, whose settings read the environment that is made here.
 """
 
 import logging
@@ -27,7 +27,7 @@ from backups_portal.lib.addresses.url import AddressError
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the demo by its command line; return the exit code."""
+    """Run the demo with command-line arguments; return the exit code."""
     parser = ArgumentParser(
         prog="manage.py demo", description="Run the whole portal on this machine, with a story."
     )
@@ -36,10 +36,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(options: Options) -> int:
-    """Run the demo until it is told to stop; return its exit code.
-
-    0, or 1 after one sentence on what went wrong.
-    """
+    """Run the demo until it stops; return 0, or 1 after printing an error."""
     try:
         with stop_on_signals():
             return _run(options)
@@ -49,7 +46,7 @@ def run(options: Options) -> int:
     except DemoError as error:
         print(f"demo: {error}", file=sys.stderr)  # noqa: T201
     except OSError as error:
-        # A full disk, a file of another user: the file's name says it best.
+        # A full disk or another user's file, for example: the file name explains it best.
         print(f"demo: {error.filename or 'the system'}: {error.strerror}", file=sys.stderr)  # noqa: T201
     return 1
 
@@ -87,7 +84,7 @@ def _run_in(folder: DataFolder, options: Options) -> int:
         write_whole(folder.path / "demo.env", shell_lines(prepared))
         os.environ.update(prepared)
         _load_django()
-        # What is done before the processes start is told in sentences; theirs have logs.
+        # Setup reports its progress in sentences; the processes have log files.
         logging.getLogger().setLevel(logging.WARNING)
         from backups_portal.demo.demo_server import serve
 
@@ -95,7 +92,7 @@ def _run_in(folder: DataFolder, options: Options) -> int:
 
 
 def _load_django() -> None:
-    """Load Django, which can be done only once the environment is complete."""
+    """Load Django, now that the environment is complete."""
     import django
     from django.core.exceptions import ImproperlyConfigured
 
@@ -109,7 +106,7 @@ def _load_django() -> None:
 
 
 def _check(services: Services) -> None:
-    """Check that servers outside the demo answer."""
+    """Check that both servers respond, embedded or not."""
     try:
         url = postgresql.normalized(services.database_url)
         pgsession.connect(url, connect_timeout=5).close()
@@ -126,9 +123,10 @@ def _check(services: Services) -> None:
 def environment(
     folder: DataFolder, services: Services, given: Mapping[str, str], *, port: int
 ) -> dict[str, str]:
-    """Return the settings of this demo, as environment variables.
+    """Return the settings of this demo as environment variables.
 
-    Every setting that reaches something is named, so that a .env file cannot point the demo at it.
+    This includes every setting that names an outside system, so that a .env file cannot point the
+    demo at one.
     """
     storage = (folder.path / "snapshots").as_uri()
     folder.sub("static")
@@ -146,7 +144,7 @@ def environment(
         "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "CSRF_TRUSTED_ORIGINS": "",
         "DEBUG": "0",
-        # The demo makes them before it starts workers, each of which would load every page for it.
+        # The demo runs the checks once, because each worker would load every page for them.
         "CELERY_SKIP_CHECKS": "1",
         "SECURE_COOKIES": "0",
         "SECURE_SSL_REDIRECT": "0",
@@ -156,14 +154,14 @@ def environment(
         "OIDC_PROVIDER_URL": "",
         "PASSWORD_SIGN_IN": "1",
         "EMAIL_URL": given.get("EMAIL_URL", ""),
-        # Whoever tries it out has their receiver on the same machine.
+        # Somebody who tries webhooks runs the receiver on the same machine.
         "WEBHOOK_PRIVATE_ADDRESSES": "1",
         "API_URL": f"http://{LOOPBACK}:{api_port(port)}",
     }
 
 
 def shell_lines(values: Mapping[str, str]) -> str:
-    """Write assignments that a shell reads."""
+    """Format variables as shell assignments."""
     return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
 
 

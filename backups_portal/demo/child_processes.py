@@ -1,4 +1,4 @@
-"""Run the demo's processes, which never outlive it."""
+"""Run the demo's child processes, which never outlive it."""
 
 import ctypes
 import json
@@ -19,7 +19,7 @@ from backups_portal.demo.system_user import SystemUser
 
 PR_SET_PDEATHSIG = 1
 TAIL_LINES = 15
-# Loaded before the fork: between fork and exec nothing may be looked up.
+# Loaded before the fork, because nothing may be imported between fork and exec.
 _LIBC: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -30,9 +30,9 @@ class Program:
     name: str
     command: Sequence[str]
     stop_signal: signal.Signals = signal.SIGTERM
-    # Sent to it and all that it started when it has not stopped within its patience (seconds).
+    # Sent to its process group if it has not stopped within its patience (seconds).
     insist_signal: signal.Signals = signal.SIGKILL
-    # Sent when the demo was killed and cannot say goodbye.
+    # Sent if the demo was killed before it could stop the program.
     orphan_signal: signal.Signals = signal.SIGTERM
     patience: float = 10.0
     user: SystemUser | None = None
@@ -43,12 +43,12 @@ class Program:
 
 
 class Process(Protocol):
-    """What a `Child` needs of a Popen."""
+    """The part of Popen's interface that a `Child` uses."""
 
     pid: int
 
     def poll(self) -> int | None:
-        """Return how it ended, or None while it runs."""
+        """Return the exit code, or None while it runs."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until it has ended, or raise TimeoutExpired."""
@@ -68,18 +68,18 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Return its process number."""
+        """Return the process id."""
         return self._process.pid
 
     def exit_code(self) -> int | None:
-        """Return how it ended, or None while it runs."""
+        """Return the exit code, or None while it runs."""
         return self._process.poll()
 
     def check(self) -> None:
         """Check that it runs.
 
         Raises:
-            DemoError: it has ended; the message carries the last lines of its log.
+            DemoError: it has ended; the message contains the last lines of its log.
         """
         code = self.exit_code()
         if code is not None:
@@ -95,12 +95,12 @@ class Child:
         return "\n".join(f"    {line}" for line in lines)
 
     def ask_to_stop(self) -> None:
-        """Tell it to stop, without waiting."""
+        """Send the stop signal, without waiting."""
         if self.exit_code() is None:
             self._process.send_signal(self._program.stop_signal)
 
     def stop(self) -> None:
-        """Stop it, by ever stronger signals."""
+        """Stop it, with increasingly strong signals."""
         self.ask_to_stop()
         for signal_ in (self._program.insist_signal, signal.SIGKILL):
             try:
@@ -115,10 +115,10 @@ class Child:
 
 
 def start(program: Program, folder: DataFolder) -> Child:
-    """Start a program in a session of its own, with a log of its own.
+    """Start a program in its own session, with its own log.
 
     Raises:
-        DemoError: it cannot be run at all.
+        DemoError: it cannot be executed.
     """
     log = keep_log(program, folder)
     with log.open("wb") as stream:
@@ -130,7 +130,7 @@ def start(program: Program, folder: DataFolder) -> Child:
                 stderr=subprocess.STDOUT,
                 cwd=program.cwd or folder.path,
                 env={**os.environ, **program.environment},
-                # Ctrl-C reaches the demo alone, which then stops its children in order.
+                # Ctrl-C must reach only the demo, which then stops its children in order.
                 start_new_session=True,
                 preexec_fn=tied_to_parent(program.orphan_signal),
                 **(program.user.as_popen_arguments() if program.user else {}),
@@ -143,7 +143,7 @@ def start(program: Program, folder: DataFolder) -> Child:
 
 
 def keep_log(program: Program, folder: DataFolder) -> Path:
-    """Return where a program's log goes; that of its last run is kept."""
+    """Return the path of a program's log, and rotate that of its last run."""
     log = folder.sub("logs") / f"{program.name}.log"
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
@@ -153,10 +153,10 @@ def keep_log(program: Program, folder: DataFolder) -> Path:
 def wait_until(
     is_ready: Callable[[], bool], children: Iterable[Child], what: str, *, seconds: float
 ) -> None:
-    """Wait until something is ready, for as long as all children run.
+    """Wait until something is ready, while all children run.
 
     Raises:
-        DemoError: one of them ended, or it was not ready in time.
+        DemoError: a child ended, or it was not ready in time.
     """
     deadline = time.monotonic() + seconds
     while not is_ready():
@@ -174,7 +174,7 @@ def _give(process: "subprocess.Popen[bytes]", content: bytes | None) -> None:
 
 
 def tied_to_parent(signal_: signal.Signals) -> Any:
-    """Return what a child does first: it asks for a signal at our death."""
+    """Return a preexec function that requests a signal when the parent dies."""
     if _LIBC is None:
         return None
     parent = os.getpid()
@@ -188,13 +188,13 @@ def tied_to_parent(signal_: signal.Signals) -> Any:
 
 
 def record(pid: int, program: Program, folder: DataFolder) -> None:
-    """Write down which process it is, for the next start after a demo that was killed."""
+    """Record a process, so that the next start can end it as an orphan."""
     known = {"pid": pid, "mark": start_mark(pid), "signal": int(program.orphan_signal)}
     write_whole(folder.sub("run") / f"{program.name}.json", json.dumps(known))
 
 
 def end_orphans(folder: DataFolder) -> list[str]:
-    """End what a killed demo of this folder has left; return the names."""
+    """End the processes that a killed demo left; return their names."""
     ended = []
     for file in sorted(folder.sub("run").glob("*.json")):
         known = json.loads(file.read_text())

@@ -1,4 +1,4 @@
-"""Load real series from CSV files (timestamp, value), a device per file."""
+"""Load real series from CSV files (timestamp, value), one device per file."""
 
 import csv
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def fill_archive(connection: Connection, *, keys: Keyring, folder: Path) -> int:
     """Load every CSV file below a folder; return the number of records.
 
     Raises:
-        FileNotFoundError: there is no CSV file below it.
+        FileNotFoundError: the folder contains no CSV file.
         ValueError: a file is not such a series; the message names it.
     """
     files = sorted(folder.rglob("*.csv"))

@@ -1,4 +1,4 @@
-"""Keep the demo's data folder, for one demo at a time."""
+"""The demo's data folder, locked for one demo at a time."""
 
 import fcntl
 import os
@@ -13,29 +13,29 @@ from backups_portal.demo.ports import free_port, is_free
 
 @dataclass(frozen=True)
 class DataFolder:
-    """Everything that a demo keeps lives below `path`."""
+    """The folder at `path` with everything that a demo keeps."""
 
     path: Path
 
     def sub(self, name: str) -> Path:
-        """Return a folder in it, made if missing, that only its owner may enter."""
+        """Return a subfolder with mode 700, creating it if missing."""
         folder = self.path / name
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
     def has_kept(self, name: str) -> bool:
-        """Tell whether a value of this name was kept earlier."""
+        """Tell whether a secret of this name is stored."""
         return (self.path / "secrets" / name).is_file()
 
     def keep(self, name: str, make: Callable[[], str]) -> str:
-        """Return the secret of this name: the one kept, or one made now."""
+        """Return the stored secret of this name, creating it if missing."""
         file = self.sub("secrets") / name
         if not file.is_file():
             write_whole(file, make())
         return file.read_text()
 
     def keep_port(self, name: str) -> int:
-        """Return the port of a service: the one it had, or a free one if taken."""
+        """Return a service's previous port, or a new one if it is taken."""
         file = self.sub("run") / f"{name}.port"
         if file.is_file() and is_free(port := int(file.read_text())):
             return port
@@ -45,7 +45,7 @@ class DataFolder:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Write a file for its owner only, so that it is never seen half-written."""
+    """Write a file atomically, readable by its owner only."""
     draft = file.with_name(f"{file.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
@@ -57,14 +57,14 @@ def write_whole(file: Path, text: str) -> None:
 
 @contextmanager
 def opened(path: Path) -> Iterator[DataFolder]:
-    """Open the folder, made if missing, for this process alone.
+    """Open the folder for this process alone, creating it if missing.
 
     Raises:
-        DemoError: it cannot be written to, or another demo has it.
+        DemoError: it is not writable, or another demo uses it.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        # The lock goes when its process does, however that ends; the file may stay.
+        # The lock is released when its process ends, however it ends; the file may stay.
         lock = (path / "demo.lock").open("a+")
     except OSError as error:
         raise DemoError(

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from backups_portal.demo.errors import DemoError
 from backups_portal.lib import pgsession
 
-# Everything that a restore keeps of a record: all but its id and when it was stored.
+# Everything that a restore keeps of a record, which is all except its id and storage time.
 RECORDS = """SELECT device, variable, value, unit, "group", time, location::text, metadata::text
              FROM variable_record
              ORDER BY device, variable, time, "group", unit, value, location::text,
@@ -23,10 +23,10 @@ def records(dsn: str) -> Iterator[tuple[object, ...]]:
 
 
 def compare_records(source: str, restored: str) -> int:
-    """Compare all records of two databases; return how many there are.
+    """Compare all records of two databases; return their number.
 
     Raises:
-        DemoError: the first record that differs.
+        DemoError: a record differs; the message shows the first one.
     """
     count = 0
     for count, (one, other) in enumerate(zip_longest(records(source), records(restored)), start=1):
@@ -36,7 +36,7 @@ def compare_records(source: str, restored: str) -> int:
 
 
 def common_values(source: str, restored: str, query: str) -> set[object]:
-    """Return what a query of one column finds in both databases."""
+    """Return the values of a single-column query that both databases share."""
     return _column(source, query) & _column(restored, query)
 
 

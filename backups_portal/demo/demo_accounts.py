@@ -1,17 +1,17 @@
-"""Make the demo's accounts, one per role in the seeded projects."""
+"""Create the demo's accounts, one per role in the seeded projects."""
 
 import os
 from dataclasses import dataclass
 
 from backups_portal.accounts.models import Account
 
-# Set by the bootstrap from the data folder; every account of the demo has this password.
-PASSWORD_VARIABLE = "DEMO_PASSWORD"  # noqa: S105 - names where the password is, is none
+# Set by the bootstrap from the data folder; every demo account has this password.
+PASSWORD_VARIABLE = "DEMO_PASSWORD"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True)
 class Person:
-    """An account of the demo; `role` is what it is in the seeded projects."""
+    """An account of the demo, with its role in the seeded projects."""
 
     role: str
     email: str
@@ -34,9 +34,6 @@ def demo_password() -> str:
 
 
 def ensure_account(person: Person) -> Account:
-    """Return the person's account, made now if missing.
-
-    A changed password is left alone.
-    """
+    """Return a person's account, created if missing; keep its password."""
     found = Account.objects.filter(email=person.email).first()
     return found or Account.objects.create_user(person.email, demo_password(), name=person.name)

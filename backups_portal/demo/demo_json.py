@@ -8,7 +8,7 @@ from backups_portal.projectdb.tokens import TokenGrant, create_token, reveal
 from backups_portal.projects.database_dsn import keyring, project_dsn
 from backups_portal.projects.models import Project
 
-TOKEN_NAME = "Demo"  # noqa: S105 - what the token is called, is none
+TOKEN_NAME = "Demo"  # noqa: S105 - the name of a token
 
 
 class DescribedProject(TypedDict):
@@ -23,7 +23,7 @@ class DescribedProject(TypedDict):
 
 
 class Describer:
-    """Assemble the description repeatedly; read constant parts once."""
+    """A builder of the description that reads constant parts only once."""
 
     def __init__(
         self, *, base_url: str, api_url: str | None, database_url: str, redis_url: str
@@ -33,7 +33,7 @@ class Describer:
         self._known: dict[str, DescribedProject] = {}
 
     def describe(self) -> dict[str, object]:
-        """Describe everything as it is now."""
+        """Describe the current state."""
         projects = Project.objects.active().select_related("server").order_by("created_at")
         return {
             **self._fixed,
@@ -59,7 +59,7 @@ class Describer:
 
 
 def profile_token(dsn: str) -> str:
-    """Return a profile token with full permission: an old one, or a new one."""
+    """Return a profile token with full permission, creating one if missing."""
     with pgsession.connect(dsn) as connection:
         row = connection.execute(
             """SELECT sealed_value FROM token

@@ -44,9 +44,9 @@ def serve(options: Options, folder: DataFolder, services: Services, say: Say) ->
 
     Raises:
         DemoError: a process ended by itself.
-        Stopped: a signal came.
+        Stopped: a signal arrived.
     """
-    # It takes 200 MB, and this process stays until the demo ends.
+    # Setup takes 200 MB, which this long-lived process should not keep.
     run_forked(partial(_set_up, options, services, say))
     with ExitStack() as stack:
         children = start_portal(options.port, folder, stack)
@@ -73,7 +73,7 @@ def _set_up(options: Options, services: Services, say: Say) -> None:
 
 
 def prepare(services: Services) -> None:
-    """Bring tables and static files to this version, and make the accounts.
+    """Migrate, collect static files, and create the accounts.
 
     Raises:
         DemoError: a setting is wrong.
@@ -82,9 +82,9 @@ def prepare(services: Services) -> None:
         call_command("check", stdout=StringIO())
     except CommandError as error:
         raise DemoError(str(error)) from error
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        # Compressing styles takes seconds, in C.
-        collected = beside.submit(call_command, "collectstatic", verbosity=0, interactive=False)
+    with ThreadPoolExecutor(max_workers=1) as executor:
+        # Compressing styles takes seconds, but in C, so a thread can run during the migrations.
+        collected = executor.submit(call_command, "collectstatic", verbosity=0, interactive=False)
         call_command("migrate", verbosity=0, interactive=False)
         collected.result()
     if services.children and DatabaseServer.objects.filter(name=DEFAULT_NAME).exists():
@@ -100,7 +100,7 @@ def start_portal(port: int, folder: DataFolder, stack: ExitStack) -> list[Child]
     children: list[Child] = []
     stack.callback(stop_all, children)
     programs = {program.name: program for program in portal_programs(port, folder)}
-    # It has settings of its own, and loads the portal while this process does so for the others.
+    # The API has its own settings and loads the code itself, while this process loads it for forks.
     children.append(start(programs.pop("api"), folder))
     if sys.platform == "linux":
         import_module(settings.ROOT_URLCONF)
@@ -124,7 +124,7 @@ def watch(children: Sequence[Child], describer: Describer, folder: DataFolder) -
     """Keep the description current until a process ends by itself.
 
     Raises:
-        DemoError: one did.
+        DemoError: a process ended.
     """
     described = time.monotonic()
     while True:
@@ -142,7 +142,7 @@ def write_description(describer: Describer, folder: DataFolder) -> None:
     try:
         text = json.dumps(describer.describe(), indent=2) + "\n"
     except (OperationalError, psycopg.OperationalError):
-        # A database that is going or gone; if it is ours, the watch says so next.
+        # A database is shutting down or gone; if it is the demo's, the next check reports it.
         connection.close()
         return
     if not file.is_file() or file.read_text() != text:
@@ -155,7 +155,7 @@ def _storage_line() -> str:
 
 
 def banner(options: Options, folder: DataFolder) -> str:
-    """Say what to know, in a few lines."""
+    """Format the lines that say where everything is and how to stop."""
     people = "\n".join(f"             {person.email:<26} {person.role}" for person in PEOPLE)
     return (
         f"\nBackups Portal is up.\n\n"

@@ -1,4 +1,4 @@
-"""Run PostgreSQL and Redis for demo and tests on a bare machine."""
+"""Run PostgreSQL and Redis for the demo and for tests on a bare machine."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,11 +32,11 @@ def running(
 ) -> Iterator[Services]:
     """Run both services while the context lasts.
 
-    A URL that is given needs nothing started.
+    A service with a URL is not started.
 
     Args:
         durable: Whether committed data must survive a crash of the machine.
-        programs: Of another PostgreSQL than the embedded one.
+        programs: The programs of a PostgreSQL other than the embedded one.
 
     Raises:
         DemoError: one of them does not start.

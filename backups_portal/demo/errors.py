@@ -2,4 +2,4 @@
 
 
 class DemoError(Exception):
-    """The demo cannot go on; the message is one sentence that says what to do."""
+    """The demo cannot continue; the message says what to do, in a sentence."""

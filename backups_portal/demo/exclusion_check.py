@@ -1,4 +1,4 @@
-"""A check that a stored snapshot holds nothing that must not be there."""
+"""Check that a stored snapshot contains none of the excluded data."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ EXCLUDED = """SELECT content FROM analysis_script UNION ALL SELECT content FROM 
 
 
 def excluded_values(dsn: str, *, keys: Keyring) -> list[bytes]:
-    """Read what no snapshot may hold: code, console lines, files and tokens."""
+    """Read what no snapshot may contain: code, console lines, files, tokens."""
     with pgsession.connect(dsn) as connection:
         contents = connection.execute(EXCLUDED.encode()).fetchall()
         tokens = connection.execute("SELECT sealed_value FROM token").fetchall()
@@ -27,7 +27,7 @@ def excluded_values(dsn: str, *, keys: Keyring) -> list[bytes]:
 
 
 def search_snapshot(manifest: Manifest, storage: Storage, secrets: Sequence[bytes]) -> int:
-    """Look for the secrets in all bytes of a snapshot; return their count.
+    """Search a snapshot for the secrets; return the number of bytes.
 
     Raises:
         DemoError: one was found.
@@ -41,7 +41,7 @@ def search_snapshot(manifest: Manifest, storage: Storage, secrets: Sequence[byte
 
 
 def decompressed(manifest: Manifest, storage: Storage) -> Iterator[bytes]:
-    """Yield the manifest, and the values of all columns of its objects."""
+    """Yield the manifest, then the decompressed columns of its objects."""
     yield storage.get(manifest.key)
     for key in manifest.objects:
         for column in pq.read_table(io.BytesIO(storage.get(key))).columns:

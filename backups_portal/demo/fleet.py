@@ -22,7 +22,7 @@ from backups_portal.projectdb.ids import new_resource_id
 
 TRUCKS, ALERTS = 36, 40
 WEEK = timedelta(weeks=1)
-# So long before its first reading the fleet was set up.
+# The fleet was set up this long before its first reading.
 SET_UP_BEFORE = timedelta(days=1)
 ALERT_SCRIPT = b"""const { Analysis, Resources, Utils } = require("@tago-io/sdk");
 
@@ -58,10 +58,10 @@ Connected = Connection
 
 
 def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: datetime) -> int:
-    """Make the fleet's resources and readings; return how many records.
+    """Create the fleet's resources and readings; return the number of records.
 
-    The resources are there a day before the first reading. One transaction: a seeding that is
-    interrupted leaves nothing.
+    The resources are dated a day before the first reading. This is one transaction, so that an
+    interrupted seeding leaves nothing.
     """
     with connection.transaction():
         network, connector = _integration(connection)
@@ -81,7 +81,7 @@ def fill_fleet(connection: Connected, *, keys: Keyring, start: datetime, end: da
 
 
 def grow_fleet(connection: Connected, *, start: datetime, end: datetime) -> int:
-    """Add the readings of a further time; returns how many records."""
+    """Add the readings of another period; return the number of records."""
     by_number = {truck.number: truck for truck in trucks(TRUCKS)}
     rows = connection.execute("SELECT id, (settings->>'number')::integer FROM device").fetchall()
     with connection.transaction():
@@ -96,7 +96,7 @@ def grow_fleet(connection: Connected, *, start: datetime, end: datetime) -> int:
 def _send_all(
     connection: Connected, by_device: dict[str, Truck], start: datetime, end: datetime
 ) -> int:
-    """Send in the order of time: a week of each truck after the other."""
+    """Store readings in chronological order, a week of each truck at a time."""
     count = 0
     while start < end:
         until = min(start + WEEK, end)
@@ -184,7 +184,7 @@ def _create_analyses(connection: Connected, keys: Keyring) -> None:
 def _create_dashboard(
     connection: Connected, *, label: str, widgets: list[JsonObject], **values: object
 ) -> None:
-    """Make a dashboard with widgets, placed one below the other."""
+    """Create a dashboard with its widgets, placed one below the other."""
     ids = [new_resource_id() for _ in widgets]
     places = [
         {"widget_id": widget, "x": 0, "y": row, "width": 4, "height": 2}
@@ -244,7 +244,7 @@ def _create_people(connection: Connected) -> None:
             connection,
             name=name,
             email=f"{name.split()[0].lower()}@fleet.example.com",
-            # Known to nobody.
+            # Nobody signs in as this user.
             password=secrets.token_urlsafe(),
             timezone="Europe/Berlin",
             tags=[{"key": "role", "value": "driver"}],
@@ -285,7 +285,7 @@ def _create_files(connection: Connected, device_id: str) -> None:
 
 
 def _date_work(connection: Connected, start: datetime, end: datetime) -> None:
-    """Date the work on the readings to the time when they came in."""
+    """Date console lines, runs and files to the time of the readings."""
     delivered = start + (end - start) / 2
     for attachment, device_id in connection.execute(
         "UPDATE attachment SET created_at = %s RETURNING id, device_id", [delivered]

@@ -1,7 +1,7 @@
-"""Run programs in forks of the demo's process, which share what it has loaded.
+"""Run programs in forks of the demo's process, sharing what it loaded.
 
-Each would otherwise load the portal for itself, which takes 100 MB and some seconds. The programs
-are Python modules, as `python -m` runs them.
+Otherwise each program would load the portal itself, which takes 100 MB and some seconds. Programs
+are Python modules, run as `python -m` runs them.
 """
 
 import gc
@@ -27,14 +27,14 @@ WAIT_SECONDS = 0.02
 
 
 class ForkedProcess:
-    """A child of this process, with those methods of a Popen that a `Child` calls."""
+    """A forked child process with the methods of Popen that a `Child` calls."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """Return how it ended, or None while it runs."""
+        """Return the exit code, or None while it runs."""
         if self._code is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -45,7 +45,7 @@ class ForkedProcess:
         """Wait until it has ended.
 
         Raises:
-            TimeoutExpired: it runs for longer.
+            TimeoutExpired: it is still running.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while (code := self.poll()) is None:
@@ -61,14 +61,14 @@ class ForkedProcess:
 
 
 def prepare_to_fork() -> None:
-    """Make what is loaded by now shared, and let go of what a fork must not have."""
+    """Freeze objects so that forks share them; close database connections."""
     connections.close_all()
     gc.collect()
     gc.freeze()
 
 
 def fork(program: Program, folder: DataFolder) -> Child:
-    """Run a program, whose command is `python -m MODULE …`, in a session with a log of its own."""
+    """Fork a program (`python -m MODULE …`) with its own session and log."""
     log = keep_log(program, folder)
     tie = tied_to_parent(program.orphan_signal)
     sys.stdout.flush()
@@ -82,7 +82,7 @@ def fork(program: Program, folder: DataFolder) -> Child:
 
 
 def _become(program: Program, log: int, tie: Callable[[], None]) -> None:
-    """Be the program from here on, and never return."""
+    """Turn this process into the program; never return."""
     code = 1
     try:
         os.setsid()
@@ -92,7 +92,7 @@ def _become(program: Program, log: int, tie: Callable[[], None]) -> None:
         os.environ.update(program.environment)
         code = _run_module(program.command)
     except BaseException:
-        # This is the end of the process: what is left of the demo's code must not run in it.
+        # The demo's own code further up the stack must not run in this process.
         traceback.print_exc()
     finally:
         logging.shutdown()
@@ -102,7 +102,7 @@ def _become(program: Program, log: int, tie: Callable[[], None]) -> None:
 
 
 def _forget_the_parent(log: int) -> None:
-    """Have signals, streams, files and logging as a new process has them."""
+    """Reset signals, streams, files and logging to those of a new process."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_DFL)
@@ -110,7 +110,7 @@ def _forget_the_parent(log: int) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    # Those of the parent may lead elsewhere.
+    # The parent's streams may write elsewhere.
     sys.stdout, sys.stderr = (open(n, "w", buffering=1, closefd=False) for n in (1, 2))  # noqa: SIM115
     configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
 

@@ -1,4 +1,4 @@
-"""Do work in a process of its own: what it loads and keeps is given back when it ends."""
+"""Run work in a separate process, which frees its memory when it ends."""
 
 import signal
 import sys
@@ -15,17 +15,17 @@ from backups_portal.demo.errors import DemoError
 
 
 def run_forked(work: Callable[[], None]) -> None:
-    """Do work, and wait for it.
+    """Run work in a fork, and wait for it.
 
-    Where forking is not safe, as on macOS, it is done here.
+    If forking is not safe, as on macOS, it runs in this process.
 
     Raises:
-        DemoError: the work raised it, or its process was ended.
+        DemoError: the work raised it, or its process died.
     """
     if sys.platform != "linux":
         work()
         return
-    # A connection belongs to one process.
+    # Processes must not share a connection.
     connections.close_all()
     fork = get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
@@ -35,7 +35,7 @@ def run_forked(work: Callable[[], None]) -> None:
     try:
         process.join()
     finally:
-        # What ends the demo ends it too; it is begun again with the next start.
+        # If the demo is stopped, stop the work too; the next start does it again.
         process.kill()
         process.join()
     with suppress(EOFError):
@@ -46,7 +46,7 @@ def run_forked(work: Callable[[], None]) -> None:
 
 def _work(work: Callable[[], None], report: Connection, tie: Callable[[], None]) -> None:
     tie()
-    # The demo is told by the same signals, and ends this.
+    # The demo receives the same signals, and kills this process.
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
     try:

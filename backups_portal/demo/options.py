@@ -1,4 +1,4 @@
-"""The options of the demo."""
+"""The demo's command-line options."""
 
 from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ DEFAULT_FOLDER = Path(__file__).resolve().parents[2] / "var"
 
 @dataclass
 class Options(Namespace):
-    """How to run the demo. `data` names a folder of CSV files for the story."""
+    """The options of a run; `data` is a folder of CSV files for the story."""
 
     port: int = 8000
     data_dir: Path = DEFAULT_FOLDER
@@ -19,7 +19,7 @@ class Options(Namespace):
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the demo's options."""
+    """Add the demo's options to a parser."""
     parser.set_defaults(**vars(Options()))
     parser.add_argument("--port", type=_port, help="the portal's port (default %(default)s)")
     parser.add_argument(

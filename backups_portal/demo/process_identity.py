@@ -1,4 +1,4 @@
-"""The identity of a process, which a later one with the same number has not."""
+"""Identify a process, as distinct from a later one with the same pid."""
 
 import os
 import signal
@@ -8,12 +8,13 @@ from pathlib import Path
 
 
 def start_mark(pid: int) -> str | None:
-    """Return when the process started, in the system's own terms, or None."""
+    """Return a process's start time as the system writes it, or None."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return _mark_from_ps(pid) if not Path("/proc/self").exists() else None
-    # The name in brackets may hold anything; the state is the field after it, the start the 20th.
+    # The name in brackets may contain anything. After it, the first field is the state and the 20th
+    # the start time.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] == "Z" else fields[19]
 
@@ -25,7 +26,7 @@ def _mark_from_ps(pid: int) -> str | None:
 
 
 def command_line(pid: int) -> str:
-    """Return the program that a process runs, with its arguments, or ""."""
+    """Return the command line of a process; "" if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -35,7 +36,7 @@ def command_line(pid: int) -> str:
 
 
 def end(pid: int, mark: str, first: signal.Signals, *, patience: float) -> None:
-    """Ask a process that is not our child to stop; end it by force at last."""
+    """Ask a process to stop that is not a child; kill it after `patience` s."""
     for signal_, seconds in ((first, patience), (signal.SIGKILL, 5.0)):
         try:
             os.kill(pid, signal_)

@@ -29,7 +29,7 @@ def wait_until_ready(port: int, children: Sequence[Child]) -> None:
 
 
 def web_answers(port: int) -> bool:
-    """Tell whether what listens on the port says that it is healthy."""
+    """Tell whether the server on the port reports that it is healthy."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
     try:
         connection.request("GET", "/healthz")

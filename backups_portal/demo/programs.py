@@ -1,4 +1,4 @@
-"""List the portal's processes, as the demo runs them."""
+"""The portal's processes as the demo runs them."""
 
 import signal
 import sys
@@ -9,7 +9,7 @@ from backups_portal.demo.child_processes import Program
 from backups_portal.demo.data_folder import DataFolder
 from backups_portal.demo.ports import LOOPBACK, api_port
 
-# The code is found there, in whichever folder the demo was started.
+# Processes run here to find the code, wherever the demo was started.
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,7 +19,7 @@ def portal_programs(port: int, folder: DataFolder) -> list[Program]:
         _web(port),
         _api(api_port(port)),
         _worker("worker", "--concurrency=2"),
-        # Keeps the schedule while the other's processes are at work.
+        # Keeps the schedule going while the other worker is busy.
         _worker("system", "--concurrency=1", "--queues=system"),
         _beat(folder),
     ]
@@ -43,10 +43,10 @@ def _server(name: str, application: str, port: int) -> Program:
             f"--bind={LOOPBACK}:{port}",
             "--worker-class=backups_portal.lib.gunicorn_worker.Worker",
             "--workers=2",
-            # Loaded once for both.
+            # Load the code once for both workers.
             "--preload",
             "--graceful-timeout=5",
-            # Clients name many variables or ids in one address; gunicorn takes half of this.
+            # Clients put many variables or ids in one URL; gunicorn's default is half of this.
             "--limit-request-line=8190",
             "--no-control-socket",
             "--access-logfile=-",
@@ -59,15 +59,15 @@ def _worker(name: str, *options: str) -> Program:
     return Program(
         name=name,
         cwd=ROOT,
-        # Neither needs to wait for the answers of others.
+        # Without gossip and mingle, a worker does not wait for others when it starts.
         command=_module(
             *("celery", "-A", "backups_portal"),
             *("worker", f"--hostname={name}@%h", *options),
             *("--without-gossip", "--without-mingle", "--loglevel=INFO"),
         ),
-        # Drops the backup in the making; the schedule finds it and sends it again.
+        # Drops a running backup; the schedule detects that and enqueues it again.
         insist_signal=signal.SIGQUIT,
-        # Without its broker it never gets to the end of any politer way to stop.
+        # If the demo was killed, Redis is gone, too, and without it no gentler stop ever finishes.
         orphan_signal=signal.SIGKILL,
         patience=5.0,
     )
@@ -86,5 +86,5 @@ def _beat(folder: DataFolder) -> Program:
 
 
 def _module(name: str, *arguments: str) -> Sequence[str]:
-    # As a module of this Python: its folder need not be on PATH.
+    # Run as a module of this Python, so that its scripts need not be on PATH.
     return [sys.executable, "-m", name, *arguments]

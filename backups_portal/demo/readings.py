@@ -1,4 +1,4 @@
-"""Make plausible readings of refrigerated trucks."""
+"""Generate plausible readings of refrigerated trucks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.projectdb.ids import new_group
 
-# A month of them is below the 10,000 records that the CLI's `device-backup` asks for at a time.
+# A month has fewer than the 10,000 records that the CLI's `device-backup` requests at a time.
 EVERY = timedelta(minutes=30)
 
 
@@ -25,7 +25,7 @@ class Truck:
 
 
 def trucks(count: int) -> list[Truck]:
-    """Make a fleet: frozen goods, fresh goods and flowers, near Nuremberg."""
+    """Generate a fleet near Nuremberg: frozen goods, fresh goods, flowers."""
     random = np.random.default_rng(7)
     return [
         Truck(
@@ -95,7 +95,7 @@ def readings(truck: Truck, start: datetime, end: datetime) -> Iterator[list[Json
 def in_requests(
     parts: Iterator[list[JsonObject]], size: int = 10_000
 ) -> Iterator[list[JsonObject]]:
-    """Put readings together into requests of at most `size` records."""
+    """Group readings into requests of at most `size` records."""
     request: list[JsonObject] = []
     for part in parts:
         if len(request) + len(part) > size:

@@ -1,4 +1,4 @@
-"""Run Valkey from a Python package, or the machine's own Redis."""
+"""Run Valkey from a Python package, or the system's Redis."""
 
 import secrets
 import shutil
@@ -20,10 +20,10 @@ START_SECONDS = 60.0
 
 
 def server_program() -> Path:
-    """Find the server to run: the package's, or the machine's own.
+    """Find the server's program, in the Python package or the system.
 
     Raises:
-        DemoError: there is none; the sentence names the one package to install.
+        DemoError: none is installed; the message names the package to install.
     """
     spec = find_spec(PACKAGE)
     if spec and spec.origin:
@@ -44,7 +44,7 @@ def start_redis(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, 
     """Start the folder's Redis; return its process and URL.
 
     Raises:
-        DemoError: there is none, or it does not start.
+        DemoError: it is not installed, or does not start.
     """
     program, home = server_program(), folder.sub("redis")
     user = service_user(home)
@@ -57,7 +57,7 @@ def start_redis(folder: DataFolder, *, durable: bool, say: Say) -> tuple[Child, 
     child = start(
         Program(
             name="redis",
-            # The configuration comes through a pipe: a command line shows its password to all.
+            # Pass the configuration through a pipe, because every user can see command lines.
             command=[str(program), "-"],
             given=_configuration(home, port, password, durable=durable).encode(),
             user=user,

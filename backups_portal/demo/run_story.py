@@ -47,7 +47,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Teller:
-    """Run the steps, and print the result and time of each."""
+    """Runs the steps, and prints the result and time of each."""
 
     say: Say
     number: int = 0
@@ -63,13 +63,13 @@ class Teller:
 
 
 def tell(say: Say, data: Path | None) -> None:
-    """Run the whole story; it makes projects of its own.
+    """Run the whole story in new projects.
 
     Args:
-        data: A folder of CSV files to tell it with, or None for the fleet of trucks.
+        data: A folder of CSV files to use; None for the fleet of trucks.
 
     Raises:
-        DemoError: a step did not hold.
+        DemoError: a step failed.
     """
     owner, teller = ensure_account(OWNER), Teller(say)
     say("\nThe story of a lost device\n")
@@ -104,7 +104,7 @@ def _make_source(owner: Account, data: Path | None) -> tuple[Project, str]:
 
 
 def _fire(project: Project) -> tuple[Snapshot, str]:
-    """Let the tick see the moment for which the project is scheduled."""
+    """Run the schedule at the time of the project's next backup."""
     due = project.main_database.next_snapshot_at
     if due is None:
         raise DemoError("The project has no next backup.")
@@ -179,7 +179,7 @@ def _restore(snapshot: Snapshot, owner: Account) -> tuple[Project, str]:
 
 
 def _move(restored: Project, source: Project, device_id: str, owner: Account) -> tuple[None, str]:
-    """Do what “Move data” does: a dry run to look at, then the move."""
+    """Do what “Move data” does: a dry run, then the move."""
     transfer = request_transfer(
         source=restored,
         target=source,

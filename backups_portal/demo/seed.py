@@ -1,6 +1,6 @@
-"""Seed of the demo: a fleet with a week of backups, a project restored from it, a greenhouse.
+"""Seed the demo: a fleet with backups, a restored project, a greenhouse.
 
-Every step looks at what is there first, so that a start after an interrupted one goes on.
+Every step checks what exists, so that an interrupted seeding continues at the next start.
 """
 
 import uuid
@@ -38,14 +38,14 @@ ZONE, BACKUP_TIME = "Europe/Berlin", time(3)
 DAYS_OF_BACKUPS = 7
 WEEKS_OF_READINGS = 4
 RETENTION = DAYS_OF_BACKUPS
-# A backup begins so long after its moment.
+# How long after its scheduled time a backup begins.
 TAKING = timedelta(seconds=2)
-# The greenhouse is so old, and so far from its first backup.
+# The greenhouse's age, and the time until its first backup.
 AGE, FIRST_BACKUP_IN = timedelta(hours=4, minutes=50), timedelta(hours=18)
 
 
 def seed(say: Say) -> None:
-    """Make the story's projects, as far as they are missing.
+    """Create the story's projects, as far as they are missing.
 
     Raises:
         DemoError: a backup or the restore failed.
@@ -53,7 +53,7 @@ def seed(say: Say) -> None:
     owner, now = ensure_account(OWNER), timezone.now()
     greenhouse = Project.objects.filter(name=GREENHOUSE, created_by=owner).first()
     if greenhouse and _has_devices(greenhouse):
-        # After this last step a missing project was removed by a user.
+        # This is the last step, so if a project is missing, a user has removed it.
         return
     say("Seeding a fleet of trucks, its backups, and a project restored from one …")
     begin = now - timedelta(days=DAYS_OF_BACKUPS)
@@ -62,14 +62,14 @@ def seed(say: Say) -> None:
     fleet = _ensure_project(FLEET, owner, daily, founded)
     _fill(fleet, begin)
     _take_daily_backups(fleet, now)
-    # A day of 25 hours, and the time that a backup takes.
+    # 26 hours allow for a day of 25 hours and the time that a backup takes.
     change_objectives(project=fleet, actor=owner, wanted={LOSS: 26, RESTORE: 30}, now=now)
     _invite_collaborator(_restore_newest(fleet, owner))
     _fill_greenhouse(_ensure_project(GREENHOUSE, owner, _later_today(now), now - AGE), now)
 
 
 def _later_today(now: datetime) -> BackupSettings:
-    """Plan a backup far off, whose last moment was before the greenhouse."""
+    """Plan a daily backup whose last time was before the greenhouse existed."""
     hour = (now + FIRST_BACKUP_IN).astimezone(ZoneInfo(ZONE)).hour
     return BackupSettings(time(hour), ZONE, RETENTION, next_run(now, time(hour), ZONE))
 
@@ -88,7 +88,7 @@ def _ensure_project(
 
 
 def date_back_project(project: Project, founded: datetime) -> None:
-    """Date a project back, with what it brought, and its owner before it."""
+    """Date a project back with its members and charges; its owner earlier."""
     signed_up = founded - timedelta(hours=1)
     Account.objects.filter(pk=project.created_by_id, created_at__gt=signed_up).update(
         created_at=signed_up
@@ -133,10 +133,7 @@ def _midnight(moment: datetime) -> datetime:
 
 
 def _take_daily_backups(fleet: Project, now: datetime) -> None:
-    """Take the snapshots of a week, with a day of readings between them.
-
-    They are dated as if on schedule.
-    """
+    """Take a week's snapshots, a day of readings apart, dated as scheduled."""
     for snapshot in Snapshot.objects.unfinished().filter(project=fleet):
         _take(snapshot.pk)
     while Snapshot.objects.filter(project=fleet).count() < DAYS_OF_BACKUPS:
@@ -149,7 +146,7 @@ def _take_daily_backups(fleet: Project, now: datetime) -> None:
                 "SELECT max(time) FROM variable WHERE time <= %s", [due]
             ).fetchone()
             if newest and newest[0]:
-                # With the reading of that very moment, which arrives before the backup begins.
+                # Include the reading of that very moment, which arrives before the backup begins.
                 grow_fleet(connection, start=newest[0] + EVERY, end=due + ON_ITS_WAY)
         for snapshot_id in queue_due(due):
             with backdated_to(due + TAKING):

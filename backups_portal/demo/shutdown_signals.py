@@ -1,4 +1,4 @@
-"""End the demo in order at Ctrl-C and SIGTERM."""
+"""Shut the demo down in order on Ctrl-C, SIGTERM and SIGHUP."""
 
 import signal
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """End the demo; it is no Exception, so that no handler catches it."""
+    """Ends the demo; not an Exception, so that no handler catches it."""
 
 
 @contextmanager

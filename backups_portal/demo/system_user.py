@@ -1,4 +1,4 @@
-"""The system user for PostgreSQL and Redis, if root runs the demo; PostgreSQL refuses root."""
+"""The user of services if root runs the demo; PostgreSQL refuses root."""
 
 import os
 import pwd
@@ -18,13 +18,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SystemUser:
-    """A user of the system without rights of its own."""
+    """An unprivileged system user."""
 
     uid: int
     gid: int
 
     def as_popen_arguments(self) -> dict[str, Any]:
-        """Return what makes subprocess run a program as this user."""
+        """Return the arguments that make subprocess run a program as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
     def take(self, folder: Path) -> None:
@@ -36,10 +36,10 @@ def service_user(used_before: Path) -> SystemUser | None:
     """Return the user to run services as; None if the demo's own will do.
 
     Args:
-        used_before: A folder that such a service owns, if one has run before.
+        used_before: A folder that the service user owns if the service has run before.
 
     Raises:
-        DemoError: this is root, and there is no other user.
+        DemoError: root runs this, and no other user exists.
     """
     if os.geteuid() != 0:
         return None
@@ -67,12 +67,12 @@ def _find(name: str) -> SystemUser | None:
 def _create(name: str) -> None:
     command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", name]
     if shutil.which(command[0]):
-        # If it fails, as in a read-only container, another user is found.
+        # If this fails, as in a read-only container, the caller falls back to another user.
         subprocess.run(command, check=False, capture_output=True)  # noqa: S603
 
 
 def make_reachable(user: SystemUser, paths: Iterable[Path], say: Say) -> None:
-    """Let a user pass through the parents of each path, by "o+x" if needed."""
+    """Let a user traverse the parents of each path, by "o+x" if needed."""
     opened = []
     for path in paths:
         for parent in reversed(path.resolve().parents):
@@ -85,7 +85,7 @@ def make_reachable(user: SystemUser, paths: Iterable[Path], say: Say) -> None:
 
 
 def make_readable(paths: Iterable[Path], say: Say) -> None:
-    """Let every user read files, and folders with all that is in them."""
+    """Let every user read files, and folders with everything in them."""
     for path in paths:
         files = [path, *path.rglob("*")] if path.is_dir() else [path]
         closed = [file for file in files if not file.stat().st_mode & stat.S_IROTH]
