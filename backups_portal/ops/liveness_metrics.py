@@ -28,7 +28,7 @@ def storages() -> dict[str, str]:
 
 
 def signs_and_sweeps(now: datetime) -> Iterator[Metric]:
-    """Yield metrics of the processes and the sweep; NaN if Redis does not respond."""
+    """Yield metrics of processes and the sweep; NaN without Redis."""
     doubts: float = NONE
     try:
         ages = [_age(now, last) for last in liveness.last_signs(*SIGNS, liveness.SWEEP)]

@@ -52,7 +52,7 @@ def remove_if_over(project_id: UUID, now: datetime) -> bool:
 
 @transaction.atomic
 def _retire(project_id: UUID, now: datetime) -> Project | None:
-    """Take the project away from its members; return it if its data may be deleted."""
+    """Take the project away from its members; return it if its data may go."""
     # Lock in the same order as all actions of owners: memberships, then the project. A lock on keys
     # would also block transactions that hold a membership and insert a row for the project.
     members = Membership.objects.filter(project=project_id).order_by("pk")
@@ -118,7 +118,7 @@ def _drop_database(project: Project) -> bool:
 
 
 def _delete_backups(project: Project) -> bool:
-    """Delete the backups in each storage separately, because one may be unreachable."""
+    """Delete the backups in each storage separately: one may be unreachable."""
     is_gone = True
     for destroy in (_destroy_backups, destroy_copies):
         try:

@@ -13,12 +13,12 @@ from snapshots.storages.storage_signs import STORAGE, storage_sign
 
 
 def parts() -> dict[str, str]:
-    """Return the state of the servers, of processes by heartbeat, and of the storage."""
+    """Return the state of servers, processes and the storage."""
     return health.servers() | _from_redis()
 
 
 def _from_redis() -> dict[str, str]:
-    """Return the state of the processes and the storage, which they record in Redis."""
+    """Return the states that Redis holds: of processes and the storage."""
     try:
         silent = {sign: liveness.is_silent(sign, _patience(sign)) for sign in SIGNS}
         storage = storage_state(storage_sign())

@@ -1,4 +1,4 @@
-"""Probe the backup storages: each must be the right one and return what was stored."""
+"""Probe whether a storage is the right one and returns what it stores."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The state of the sweep in Redis: the round under way, and the projects in doubt."""
+"""The state of the sweep in Redis: its round, and projects in doubt."""
 
 import secrets
 from datetime import timedelta
@@ -14,7 +14,7 @@ SILENT_AFTER = timedelta(hours=12)
 
 
 def begin() -> str | None:
-    """Begin a round; return its first message's mark, or None if one is under way.
+    """Begin a round; return its first mark, or None if one is under way.
 
     Raises:
         RedisError: Redis does not answer.

@@ -1,4 +1,4 @@
-"""Periodic tasks: the tick every minute, and the sweep that keeps storage clean."""
+"""Periodic tasks: the minute tick, and the sweep of storage."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -73,7 +73,7 @@ def look_at_storage() -> None:
 
 @app.task
 def look_at_copies() -> None:
-    """Probe the second storage, in a separate task because an outage makes it wait."""
+    """Probe the second storage, separately because an outage makes it wait."""
     if has_copies():
         probe(copies_sign(), copies_work)
 
@@ -89,7 +89,7 @@ def tidy_storage() -> None:
 
 @app.task
 def tidy_copies() -> None:
-    """Delete probe objects that were left in the second storage, if it responds."""
+    """Delete probe objects left in the second storage, if it responds."""
     if second_is_away():
         return
     try:
@@ -154,7 +154,7 @@ def sweep(after: str | None = None, mark: str = "") -> None:
 
 @app.task
 def clean_copies(after: str | None = None) -> None:
-    """Sweep the second storage; during an outage, leave the rest to the next round."""
+    """Sweep the second storage; leave it to the next round in an outage."""
     if not has_copies():
         return
     ids = project_ids(after=UUID(after) if after else None, limit=PROJECTS_AT_A_TIME)
@@ -198,7 +198,7 @@ def send_transfers_again(now: datetime) -> list[UUID]:
 
 
 def send_csv_again(now: datetime) -> list[UUID]:
-    """Enqueue exports and imports of CSV files whose message or worker was lost."""
+    """Enqueue CSV exports and imports whose message or worker was lost."""
     return _send_again(CsvRequest.objects.all(), run_csv, now)
 
 
@@ -229,7 +229,7 @@ def send_index_rebuilds(now: datetime) -> list[UUID]:
 
 
 def send_notifications(now: datetime) -> list[UUID]:
-    """Enqueue notifications of newly sealed audit events, and retries of failed ones."""
+    """Enqueue notifications of sealed audit events, and retries."""
     found = [*plan_deliveries(now), *send_again(now)]
     enqueue(found)
     return found

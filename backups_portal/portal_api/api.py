@@ -1,4 +1,4 @@
-"""The portal's API: its routes, OpenAPI description and exception handlers."""
+"""The portal's API: routes, OpenAPI description and exception handlers."""
 
 from http import HTTPStatus
 from typing import Any
@@ -58,7 +58,7 @@ class JsonRenderer(BaseRenderer):
 
 
 class Description(OpenAPISchema):
-    """An OpenAPI schema with the scope of each operation and the schema of errors."""
+    """An OpenAPI schema with each operation's scope and the form of errors."""
 
     def operation_details(self, operation: Operation) -> JsonObject:
         details = super().operation_details(operation)
@@ -143,7 +143,7 @@ def nothing(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(PermissionDenied)
 def denied(request: HttpRequest, error: PermissionDenied) -> HttpResponse:
-    """Answer a member who may not do this; record a right lost during the request."""
+    """Answer a member who may not do this; record a right lost meanwhile."""
     caller: Caller | None = getattr(request, "caller", None)
     if isinstance(error, RightLostError) and caller is not None:
         record_refusal(request, caller.account, error.project)

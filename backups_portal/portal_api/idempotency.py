@@ -1,4 +1,4 @@
-"""Idempotent requests by the header `Idempotency-Key`, after the IETF draft."""
+"""Idempotent requests by `Idempotency-Key`, after the IETF draft."""
 
 import uuid
 from typing import Annotated

@@ -21,7 +21,7 @@ CONVERTER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 @cache
 def query_parameters(api: NinjaAPI) -> dict[str, Parameters]:
-    """Return the query parameters of each path in the OpenAPI schema, by method."""
+    """Return the query parameters of each described path, by method."""
     return {
         path: {method.upper(): _of_query(operation) for method, operation in methods.items()}
         for path, methods in api.get_openapi_schema(path_prefix="")["paths"].items()
@@ -34,7 +34,7 @@ def _of_query(operation: Mapping[str, list[Mapping[str, str]]]) -> frozenset[str
 
 
 def described_path(pattern: URLPattern) -> str:
-    """Return the path of a URL pattern as OpenAPI writes it: `/projects/{slug}`."""
+    """Return a URL pattern's path as OpenAPI writes it: `/projects/{slug}`."""
     return "/" + CONVERTER.sub(r"{\1}", str(pattern.pattern))
 
 

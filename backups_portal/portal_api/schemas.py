@@ -51,7 +51,7 @@ FAILURE_CAUSE: Any = Field(
 
 
 class Body(Schema):
-    """What a client sends; a member that is not known is a typing error, and refused."""
+    """A request body; unknown members are refused as typing errors."""
 
     model_config = ConfigDict(extra="forbid")
 

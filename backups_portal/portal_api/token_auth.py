@@ -1,4 +1,4 @@
-"""Authentication by the token in `Authorization: Bearer`, never by a session."""
+"""Authentication by `Authorization: Bearer`, never by a session."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

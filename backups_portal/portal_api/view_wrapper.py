@@ -136,14 +136,14 @@ def nothing_here(request: HttpRequest) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer requests that Django rejects, such as a wrong host, as JSON or a page."""
+    """Answer what Django itself rejects, such as a wrong host name."""
     if request.path.startswith(ROOT):
         return problem(HTTPStatus.BAD_REQUEST, DAMAGED)
     return defaults.bad_request(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer a defect or an outage, as JSON or a page depending on the address."""
+    """Answer a defect or an outage: as JSON for the API, else as a page."""
     # Django calls this inside its exception handler, so the exception is still set.
     error = sys.exception()
     if is_outage(error):

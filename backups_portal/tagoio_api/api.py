@@ -1,4 +1,4 @@
-"""Assemble the API: its routes in matching order, and its exception handlers."""
+"""Assemble the API: routes in matching order, and exception handlers."""
 
 import logging
 from http import HTTPStatus
@@ -83,7 +83,7 @@ def unreadable(request: HttpRequest, error: HttpError) -> HttpResponse:
 
 @api.exception_handler(AuthenticationError)
 def denied(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    """Refuse a token that is missing, unknown, expired or not allowed to do this."""
+    """Refuse a missing, unknown, expired or insufficient token."""
     note_refusal(request)
     return failure(DENIED, HTTPStatus.UNAUTHORIZED)
 

@@ -1,4 +1,4 @@
-"""Pool connections to the projects' databases: few per project, few in total.
+"""Pool connections to projects' databases: few per project and in total.
 
 A process serves every project, so a pool with its own threads per project would cost too much.
 Here a connection is opened on demand, kept when it is returned, and closed once it has been idle
@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 class PoolBusyError(Exception):
-    """All connections of the project stayed busy for longer than a request may wait."""
+    """All connections of the project stayed busy for too long."""
 
 
 class Pools:
@@ -134,7 +134,7 @@ class Pools:
 
 
 def has_news(connection: Connection) -> bool:
-    """Tell whether the server sent data unasked, as it does to end a connection."""
+    """Tell whether the server sent data unasked, as before it disconnects."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

@@ -92,7 +92,7 @@ def unavailable(message: str) -> HttpResponse:
 
 
 def outage(error: BaseException | None) -> HttpResponse:
-    """Build the answer for an outage of the portal's or the project's database."""
+    """Build the answer for an outage of the portal's or project's database."""
     whose = "portal" if isinstance(error, DJANGO_ERRORS) else "project"
     return unavailable(f"The {whose}'s database {server_fault(error) or 'does not answer'}")
 

@@ -1,4 +1,4 @@
-"""OpenAPI descriptions of parameters and bodies that routes parse themselves."""
+"""OpenAPI descriptions of what routes parse themselves."""
 
 from backups_portal.lib.json_types import JsonObject
 

@@ -1,4 +1,4 @@
-"""Render the API reference, at the API's own address and inside the portal."""
+"""Render the API reference, at the API's address and in the portal."""
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse

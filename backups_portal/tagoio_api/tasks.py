@@ -1,4 +1,4 @@
-"""Handle messages queued by an earlier version, so that an upgrade loses none."""
+"""Handle messages queued before an upgrade, so that none is lost."""
 
 import uuid
 from datetime import datetime

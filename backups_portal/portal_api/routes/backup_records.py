@@ -1,4 +1,4 @@
-"""Devices inside backups and their records, read from the snapshot's segments."""
+"""Devices inside backups and their records, read from segments."""
 
 import uuid
 from collections.abc import Iterator, Sequence

@@ -35,7 +35,7 @@ def owners(project: Project) -> list[Account]:
 
 
 def first_owner(project: Project) -> Account:
-    """Return the account to show for a profile token, which does not record its creator."""
+    """Return the account of a profile token; its creator is not recorded."""
     found = owners(project)
     return found[0] if found else project.created_by
 
@@ -43,7 +43,7 @@ def first_owner(project: Project) -> Account:
 def sign_in(
     request: HttpRequest, email: str, password: str, code: str, *, spend_code: bool = True
 ) -> Account:
-    """Authenticate an account by e-mail, password and, if enabled, its app's code.
+    """Authenticate an account by e-mail, password and app code if enabled.
 
     Args:
         spend_code: Invalidate the code. Clients first send the same one to list the profiles.

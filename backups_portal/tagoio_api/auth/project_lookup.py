@@ -13,7 +13,7 @@ _known: dict[str, tuple[float, Project]] = {}
 
 
 def running_project_of(prefix: str, *, fresh: bool = False) -> Project | None:
-    """Find the running project whose tokens and ids begin with these 8 hex digits.
+    """Find the running project by the 8 hex digits that begin its tokens.
 
     Args:
         fresh: Bypass the cache.

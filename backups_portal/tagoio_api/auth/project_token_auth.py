@@ -61,7 +61,7 @@ def pools() -> Pools:
 
 @dataclass(frozen=True)
 class Caller:
-    """A caller, with a connection to the project's database until the request ends.
+    """A caller, with a connection to its project for the whole request.
 
     Each statement autocommits; several in one transaction need `connection.transaction()`.
     """
@@ -109,7 +109,7 @@ class ApiRequest(HttpRequest):
 
 
 class TokenAccess(AuthBase):
-    """Authentication by tokens of some kinds; all others get 401 `Authorization Denied`."""
+    """Authentication by some kinds of tokens; all others get 401."""
 
     openapi_type = "apiKey"
     openapi_in = "header"
@@ -163,7 +163,7 @@ def _identify(request: HttpRequest, value: str) -> Caller | None:
 
 
 def _check_limit(token_id: str) -> None:
-    """Raise ApiError if a token exceeds the operator's request limit, if one is set."""
+    """Raise ApiError if a token exceeds the operator's request limit."""
     max_requests = settings.API_REQUESTS_PER_MINUTE
     if max_requests and (wait := Limit("api-requests", max_requests, 60).take(token_id)):
         message = f"Too many requests (Retry-After: {wait})"
@@ -182,7 +182,7 @@ def is_known(request: HttpRequest) -> bool:
 
 
 def _enter(request: HttpRequest, project: Project) -> Connection | None:
-    """Connect to the project's database; None if the project was just shut down."""
+    """Connect to the project's database; None if it was just shut down."""
     try:
         return borrow(request, project)
     except psycopg.OperationalError:

@@ -13,7 +13,7 @@ MAX_INSPECTED = 10_000
 
 
 def tell_of_data(prefix: str, device_id: str, items: Sequence[object]) -> None:
-    """Publish stored records if a client listens; else this costs one Redis call."""
+    """Publish stored records if a client listens; else just ask Redis once."""
     data, inspector = f"device_data.{device_id}", f"device_inspector.{device_id}"
     for name in heard(prefix, [data, inspector]):
         payload = items if name == data else _inspected(device_id, items)

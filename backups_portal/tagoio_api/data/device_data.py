@@ -48,7 +48,7 @@ def read_data(request: ApiRequest, device_id: str) -> HttpResponse:
 
 
 def _one_each(caller: Caller, device_id: str, asked: DataQuery) -> Page:
-    """Read one record per variable in one statement, because dashboards poll this."""
+    """Read one record per variable in one statement; dashboards poll this."""
     page = record_reader.read_one_each(
         caller.connection,
         device_id,

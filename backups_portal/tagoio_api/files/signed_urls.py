@@ -35,7 +35,7 @@ def read_path(purpose: str, text: str) -> JsonObject:
 
 
 def check_asker(connection: Connection, claim: JsonObject) -> None:
-    """Check that the token for which an address was signed, `t`, may still read.
+    """Check that the token that requested an address, `t`, may still read.
 
     Raises:
         ApiError: the token is missing, was revoked or has expired.

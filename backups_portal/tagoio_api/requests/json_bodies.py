@@ -17,7 +17,7 @@ from backups_portal.tagoio_api.envelope import ApiError
 
 
 def body_of(request: HttpRequest) -> object:
-    """Parse a body; {} if it is empty, which the Python SDK still declares as JSON.
+    """Parse a body; {} if it is empty, which the Python SDK calls JSON, too.
 
     Raises:
         ApiError: it is not JSON, or is nested more deeply than an answer can be.
@@ -66,7 +66,7 @@ ResourceId = Annotated[str, Field(pattern="^[0-9a-f]{24}$")]
 
 
 def _takes_no_blank(field: FieldInfo) -> bool:
-    """Tell whether a field is optional and a number, an id or a choice of words."""
+    """Tell whether a field is optional and a number, an id or a literal."""
     kinds = (field.annotation, *get_args(field.annotation))
     return not field.is_required() and any(
         kind in (int, float, ResourceId) or get_origin(kind) is Literal for kind in kinds
@@ -91,7 +91,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, values: object) -> object:
-        """Drop null, and "" for numbers and ids, because clients send them for absent values."""
+        """Drop null, and "" for numbers and ids, which clients send for no value."""
         if isinstance(values, dict):
             return {key: value for key, value in values.items() if not cls._is_absent(key, value)}
         return values
@@ -119,7 +119,7 @@ class Named(Body):
 
 
 class Changes(Body):
-    """What an edit takes: null empties what may be empty, and leaves alone what may not."""
+    """An edit: null clears a clearable field, and leaves any other as it is."""
 
     clearable: ClassVar[frozenset[str]] = frozenset()
 
@@ -136,7 +136,7 @@ def changes_of(
     clearable: Iterable[str] = (),
     fixed: Iterable[str] = (),
 ) -> type[Changes]:
-    """Derive the schema of an edit from that of a creation, with all fields optional.
+    """Derive the schema of an edit, with all fields optional.
 
     Args:
         about: Its description in the OpenAPI document.

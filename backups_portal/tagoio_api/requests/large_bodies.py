@@ -1,4 +1,4 @@
-"""Read large bodies, from known callers only and without holding a connection.
+"""Read large bodies of known callers, without holding a connection.
 
 Small bodies are in memory before a thread takes the request. For a large one the thread has to
 wait, and would hold one of the few connections to the caller's project meanwhile.
@@ -62,7 +62,7 @@ def _with_chunks_read(request: HttpRequest) -> HttpRequest:
 
 
 def body_bytes(request: HttpRequest) -> int:
-    """Return the Content-Length that a client states; 0 if it is missing or invalid."""
+    """Return the stated Content-Length; 0 if it is missing or invalid."""
     try:
         return int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:

@@ -69,7 +69,7 @@ def _put(parsed: Parsed, path: list[str], value: str) -> None:
 
 
 def texts(value: object) -> list[str]:
-    """Read a list written as repeated keys, numbered keys or comma-separated text."""
+    """Read a list from repeated keys, numbered keys or comma-separated text."""
     return [part for text in _leaves(value) for part in text.split(",") if part]
 
 

@@ -1,4 +1,4 @@
-"""Parse the times of query strings and expiries: absolute, or relative to now."""
+"""Parse absolute times, and times relative to now."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -77,7 +77,7 @@ def _recipients(to: str | list[str]) -> list[str]:
 
 
 def _take(caller: Caller, count: int) -> None:
-    """Count messages against the project's daily limit; raise ApiError above it."""
+    """Count messages; raise ApiError above the project's daily limit."""
     most = settings.API_EMAILS_PER_DAY
     limit = Limit("api-emails", most, DAY_SECONDS)
     for _ in range(count):

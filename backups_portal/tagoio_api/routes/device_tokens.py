@@ -1,4 +1,4 @@
-"""Serve device tokens with their values, because clients use the first one.
+"""Serve device tokens with their values, since clients use the first one.
 
 A caller never sees a token with more rights than its own: a read-only token sees the values of
 read-only tokens only.

@@ -1,4 +1,4 @@
-"""Serve devices, which are created with a token and deleted with all their data."""
+"""Serve devices, created with a token and deleted with all their data."""
 
 from typing import Literal
 
@@ -108,7 +108,7 @@ def check_retention(period: str | None, retention: int | None) -> None:
 
 
 def list_(caller: Caller, query: query_strings.Parsed) -> list[Row]:
-    """List a page of devices; `serial` finds the device of a token's serial number."""
+    """List a page of devices; `serial` finds one by a token's serial number."""
     also: list[Condition] = []
     if serial := query_strings.text(query.get("serial")):
         statement = "id IN (SELECT device_id FROM token WHERE serie_number = %s)"

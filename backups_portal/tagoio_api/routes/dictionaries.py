@@ -111,7 +111,7 @@ def _put_languages(caller: Caller, dictionary_id: str, languages: list[Row]) -> 
 def _put_language(
     caller: Caller, dictionary_id: str, code: str, active: bool | None, texts: Row | None
 ) -> None:
-    """Create or change a language; None keeps the old value, or the default if new."""
+    """Create or change a language; None keeps the old or default value."""
     caller.connection.execute(
         """INSERT INTO dictionary_language AS old (dictionary_id, code, active, texts)
            VALUES (%(id)s, %(code)s, coalesce(%(active)s::boolean, true),

@@ -1,4 +1,4 @@
-"""Serve the kinds of resources without special behaviour, listed in a table."""
+"""Serve the kinds of resources that have no special behaviour."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""Serve profile tokens, which need an owner's password and are shown only once."""
+"""Serve profile tokens, created by an owner's password and shown once."""
 
 from typing import Literal
 

@@ -42,7 +42,7 @@ def events(request: ApiRequest) -> HttpResponse:
 
 
 def _own(caller: Caller, channel: str) -> str:
-    """Return the channel under its published name, if the token may listen to it.
+    """Return the channel's published name, if the token may listen to it.
 
     Raises:
         ApiError: the token may not.

@@ -99,7 +99,7 @@ class Listener:
         await send(b"id: %d\ndata: %b\n\n" % (number, content))
 
     async def _check_claim(self) -> None:
-        """Raise RevokedError if the token was renewed: the old holder must not see the new one."""
+        """Raise RevokedError if the token was revoked: it must not see a new one."""
         if await asyncio.to_thread(refused, {self.claim}):
             raise RevokedError
 

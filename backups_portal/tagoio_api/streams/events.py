@@ -70,7 +70,7 @@ def heard(prefix: str, names: Sequence[str]) -> list[str]:
 
 
 def topic(prefix: str, name: str) -> str:
-    """Name the Redis topic of a project's channel, which no other project shares."""
+    """Name the Redis topic of a channel, which no other project shares."""
     return f"backups-portal:api:{prefix}:{name}"
 
 
