@@ -1,11 +1,11 @@
 """Read records from CSV in TagoIO's format, and let PostgreSQL write them.
 
-The columns are variable, value, group, unit, location, metadata, time. One more, `value_type`, says
-of each value whether it is a number, a text (`string`), a boolean or none, so that a text such as
-"007" comes back as one; other readers leave it out. Without it a value is a number if it is written
-as one and no digit would be lost, `true` and `false` are booleans, and an empty one is none. A
-location is "latitude,longitude" or JSON. A text that a spreadsheet would run has an apostrophe
-before it (ui/csv_escaping.py).
+The columns are variable, value, group, unit, location, metadata, time. An extra one, `value_type`,
+tells whether a value is a number, a text (`string`), a boolean or none, so that a text such as
+"007" stays one; other readers ignore it. Without it, a value that is written like a number is one
+unless it would lose digits, `true` and `false` are booleans, and an empty value is none. A location
+is "latitude,longitude" or JSON. A text that a spreadsheet would run is escaped by an apostrophe
+(ui/csv_escaping.py).
 """
 
 import csv
@@ -30,14 +30,14 @@ from backups_portal.projectdb.records import Record, RecordError, parse_record
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.ui.csv_escaping import FORMULA_PATTERN, as_meant
 
-# Columns of exports that each project makes for itself.
+# Columns of exports that an import ignores, because each project generates its own.
 MADE_BY_PROJECTS = frozenset({"id", "device", "created_at"})
 TEXTS = ("variable", "group", "unit")
 MAX_BYTES = 200_000_000
 MAX_ROWS = 1_000_000
 MAX_FIELD = 128 * 1024
 
-# Numbers as JSON writes them, and ".5".
+# Numbers as in JSON, and ".5".
 PLAIN_NUMBER = re.compile(
     r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII
 )
@@ -77,15 +77,15 @@ ORDERED = " ORDER BY variable_record.time, id) TO STDOUT (FORMAT csv, HEADER {})
 
 
 class CsvError(ValueError):
-    """The file as a whole cannot be read; the message is fit for a page."""
+    """The file as a whole cannot be read; the message can be shown on a page."""
 
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that is no record.
+    """A line that is not a valid record.
 
     Attributes:
-        number: Counted from 1, which is the line of headers.
+        number: Its number in the file; the headers are line 1.
     """
 
     number: int
@@ -101,19 +101,19 @@ def write_csv(
     between: tuple[datetime, datetime] | None,
     most: int,
 ) -> int:
-    """Store a file of a device's records, oldest first, in place of an older one.
+    """Store a file of a device's records, oldest first, replacing an old one.
 
     PostgreSQL writes it, with the ids of the records and locations as GeoJSON.
 
     Args:
-        between: From the first moment on, and before the second one; None for all.
-        most: Bytes of the file.
+        between: Start (inclusive) and end (exclusive); None for all records.
+        most: The maximum size of the file in bytes.
 
     Returns:
-        How many bytes it has.
+        The size of the file in bytes.
 
     Raises:
-        TransferRefusedError: it would have more.
+        TransferRefusedError: the file would be larger than `most`.
     """
     start, end = between or (None, None)
     statement = f"{COLUMNS}{BETWEEN if between else ''}{ORDERED.format(headers)}"
@@ -137,7 +137,7 @@ def open_text(file: IO[bytes]) -> Iterator[io.TextIOWrapper]:
     """Open a file as UTF-8 text, with or without a byte order mark.
 
     Raises:
-        CsvError: it is something else.
+        CsvError: the file starts like another format.
     """
     head = file.read(4)
     file.seek(0)
@@ -156,12 +156,12 @@ def open_text(file: IO[bytes]) -> Iterator[io.TextIOWrapper]:
 def read_rows(
     lines: Iterable[str], *, now: datetime, group: str, others: bool = False
 ) -> Iterator[tuple[int, Record] | BadLine]:
-    """Read the records of a file, and its bad lines, in their order.
+    """Read the records of a file and its bad lines, in order.
 
     Args:
-        now: The time of a row that has none.
-        group: The group of a row that has none.
-        others: Leave out unknown columns instead of refusing the file.
+        now: The time of a row without one.
+        group: The group of a row without one.
+        others: Ignore unknown columns instead of refusing the file.
 
     Raises:
         CsvError: headers are missing or unknown, or there are too many rows.
@@ -181,7 +181,7 @@ def read_rows(
 
 
 def _first_row(reader: Iterator[list[str]]) -> list[str]:
-    """Read the names of the columns; skip a line `sep=,` of Excel's."""
+    """Read the names of the columns; skip Excel's line `sep=,`."""
     first = next(reader, [])
     return next(reader, []) if first == ["sep=", ""] else first
 
@@ -267,7 +267,7 @@ def _untyped(text: str) -> object:
 
 
 def _loses_digits(written: str, number: float) -> bool:
-    """Tell whether a double loses digits, as of a SIM card's number."""
+    """Tell whether a double would lose digits, as of a SIM card's number."""
     if not INTEGER.fullmatch(written):
         return False
     return Decimal(written) not in (Decimal(number), Decimal(repr(number)))

@@ -32,21 +32,21 @@ from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.ui.formats import count
 
 ROWS_AT_ONCE = 10_000
-# How many bad lines are listed one by one.
+# The most bad lines that are listed individually.
 MAX_LISTED = 100
 PREVIEWED = 10
 
 
 @dataclass(frozen=True)
 class Wishes:
-    """How a file is to be imported.
+    """The options of an import.
 
     Attributes:
-        good_only: Leave out bad lines; otherwise one bad line keeps everything from being stored.
-        again: Store also rows that the device has already.
-        is_preview: Check everything, and store nothing.
-        others: Leave out unknown columns instead of refusing the file.
-        told: How many bad lines are listed one by one.
+        good_only: Skip bad lines; otherwise a single bad line prevents the whole import.
+        again: Also store rows that the device already has.
+        is_preview: Check everything, but store nothing.
+        others: Ignore unknown columns instead of refusing the file.
+        told: The most bad lines that are listed individually.
     """
 
     good_only: bool = False
@@ -61,10 +61,10 @@ class Imported:
     """The outcome of an import, or of its preview.
 
     Attributes:
-        rows: Records that were stored, or would be.
-        known: Records that the device has already, which were left out.
-        bad: How many lines are no records.
-        errors: The first of them.
+        rows: The number of records that were stored, or would be.
+        known: The number of skipped records that the device already has.
+        bad: The number of bad lines.
+        errors: The first bad lines.
         preview: The first records.
     """
 
@@ -77,11 +77,11 @@ class Imported:
 
     @property
     def is_refused(self) -> bool:
-        """Tell whether bad lines keep the whole file out."""
+        """Tell whether bad lines prevent the whole import."""
         return bool(self.bad) and not self.wishes.good_only
 
     def in_words(self) -> str:
-        """Say in sentences what became of the file."""
+        """Describe the outcome in sentences."""
         would_be = "would be" if self.wishes.is_preview else ""
         if self.is_refused or not (self.rows or self.known or self.bad):
             empty = "" if self.bad else ": the file has no rows"
@@ -104,14 +104,14 @@ def _were(number: int) -> str:
 
 
 def import_file(connection: Connection, device: str, file: IO[bytes], wishes: Wishes) -> Imported:
-    """Store the records of a file in one transaction: all, none, or the good ones.
+    """Store a file's records in one transaction: all, none, or the good ones.
 
-    A preview goes the same way without storing. An import waits for another one into the device,
-    so that the second press finds what the first has stored.
+    A preview makes the same checks without storing. An import waits for another one into the same
+    device, so that a second press finds what the first one has stored.
 
     Raises:
-        TransferRefusedError: the file cannot be read or is too large, or there is no such device,
-            or it does not take so many records.
+        TransferRefusedError: the file is unreadable or too large, the device does not exist, or it
+            has no room for so many records.
     """
     if file.seek(0, io.SEEK_END) > MAX_BYTES:
         raise TransferRefusedError(f"The file is larger than {MAX_BYTES / 1e6:g} MB.", field="file")
@@ -143,7 +143,7 @@ def _import(connection: Connection, device: str, text: io.TextIOWrapper, done: I
     while batch := list(islice(records, ROWS_AT_ONCE)):
         done.preview += batch[: PREVIEWED - len(done.preview)]
         if done.is_refused:
-            # Only further bad lines are looked for.
+            # Only look for more bad lines.
             continue
         new = batch if wishes.again else duplicates.new_of(batch)
         done.known += len(batch) - len(new)
@@ -155,7 +155,7 @@ def _import(connection: Connection, device: str, text: io.TextIOWrapper, done: I
 
 
 def _good(items: Iterator[tuple[int, Record] | BadLine], done: Imported) -> Iterator[Record]:
-    """Yield the records, and note the bad lines on the way."""
+    """Yield the good records, and collect the bad lines."""
     for item in items:
         if not isinstance(item, BadLine):
             yield item[1]

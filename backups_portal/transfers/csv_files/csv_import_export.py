@@ -30,7 +30,7 @@ def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str
 
     Raises:
         Http404, PermissionDenied: the actor does not own the project.
-        TransferRefusedError: there is no such device.
+        TransferRefusedError: the device does not exist.
     """
     get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
     connection = pgsession.connect(project_dsn(project), settings=pgsession.PAGE)
@@ -44,10 +44,10 @@ def export_csv(project: Project, device: str, *, actor: Account) -> Iterator[str
 
 
 def _find_records(connection: Connection, device: str) -> tuple[str, ServerCursor]:
-    """Find a device's name, and begin to read its records.
+    """Find a device's name, and open a cursor on its records.
 
     Raises:
-        TransferRefusedError: there is no such device.
+        TransferRefusedError: the device does not exist.
     """
     found = connection.execute("SELECT name FROM device WHERE id::text = %s", [device]).fetchone()
     if found is None:
@@ -70,12 +70,12 @@ def _read(connection: Connection, records: ServerCursor) -> Iterator[RecordRow]:
 def import_csv(
     project: Project, device: str, file: IO[bytes], wishes: Wishes = DEFAULT, *, actor: Account
 ) -> Imported:
-    """Store the records of a CSV file, or preview that; see csv_import.py.
+    """Store the records of a CSV file, or preview it; see csv_import.py.
 
     Raises:
         Http404, PermissionDenied: the actor does not own the project.
         RightLostError: the actor was removed while the file was read.
-        TransferRefusedError: the file or the device is refused, or another session locks it.
+        TransferRefusedError: the file or device is refused, or another session locks the device.
     """
     get_project(actor, project.slug, Permission.MANAGE_BACKUPS)
 

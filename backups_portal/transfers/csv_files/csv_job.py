@@ -1,6 +1,6 @@
-"""CSV files of devices, written and read by workers for clients of a project's API.
+"""Jobs that write and read CSV files for clients of a project's API.
 
-Clients see what became of a file by files beside it.
+Clients see the outcome in files next to the CSV file.
 """
 
 import json
@@ -36,9 +36,9 @@ from snapshots.schedule.task_limit import limit_seconds, too_long
 
 log = get_logger(__name__)
 
-# Of bad lines, so many are told one by one.
+# The most bad lines that are listed individually.
 TOLD = 1000
-# Nobody is there to press a button: the last wait outlasts a server's maintenance.
+# No owner is there to retry by hand, so the last wait outlasts the maintenance of a server.
 RETRY_MINUTES = (1, 2, 4, 8, 60)
 MAX_ATTEMPTS = len(RETRY_MINUTES) + 1
 SHUT_DOWN = "The project was shut down in the meantime."
@@ -47,30 +47,30 @@ LOCKED = "Another session has kept data locked for too long."
 NO_ROOM = "The project's database server has no space left."
 TRIED_AGAIN = "It will be tried again in a few minutes."
 AWAY = (psycopg.OperationalError, psycopg.InterfaceError)
-# These do not go by: a full disk waits for an operator.
+# A retry does not help against these: a full disk needs an operator.
 FINAL = (Cause.NO_ROOM, Cause.TIME_LIMIT)
-# What the audit log counts of a file that was refused.
+# The counts in the audit log for a refused file.
 NOTHING_EXPORTED: JsonObject = {"bytes": 0}
 NOTHING_IMPORTED: JsonObject = {"rows": 0, "already there": 0, "bad": 1}
 
 
 def run_csv(request_id: uuid.UUID) -> Ran:
-    """Write or read a CSV file that was asked for; see `LeasedJob.run`."""
+    """Write or read a requested CSV file; see `LeasedJob.run`."""
     return CsvJob(request_id).run()
 
 
 def errors_path(path: str) -> str:
-    """Return where it is said what is wrong with a CSV file."""
+    """Return the path of the file that lists what is wrong with a CSV file."""
     return f"{path}.errors.txt"
 
 
 def skipped_path(path: str) -> str:
-    """Return where it is said how many rows of a CSV file the device had already."""
+    """Return the path of the file that reports rows the device already had."""
     return f"{path}.skipped.txt"
 
 
 class CsvJob(LeasedJob[CsvRequest]):
-    """One attempt at a file: all of it, or nothing but a file that says why."""
+    """An attempt at a file: all of it, or only a file with the reason."""
 
     name = "csv"
     told = (TransferRefusedError, *AWAY)
@@ -82,19 +82,19 @@ class CsvJob(LeasedJob[CsvRequest]):
 
     def __init__(self, pk: uuid.UUID) -> None:
         super().__init__(pk)
-        # For the audit log: the device's name, and what was counted.
+        # For the audit log: the device's name and the counts.
         self.subject = ""
         self.counts: JsonObject = {}
 
     @property
     def mark(self) -> str:
-        """Return the file that is stored with an import's rows, and says how many."""
-        # Earlier versions named it by the 24 digits of a job.
+        """Return the path of the marker, which is stored with an import's rows."""
+        # Earlier versions named it by the 24 digits of a job id.
         return f"{WAITING}jobs/{self.pk.hex[-24:]}"
 
     @property
     def is_export(self) -> bool:
-        """Tell whether the file is written."""
+        """Tell whether this is an export."""
         return bool(self.row.work == CsvRequest.Work.EXPORT)
 
     def facts(self) -> dict[str, object]:
@@ -155,7 +155,7 @@ class CsvJob(LeasedJob[CsvRequest]):
         self._tell_why()
 
     def finish(self, **fields: object) -> None:
-        """Forget the row, whose outcome is told elsewhere.
+        """Delete the row; files and the audit log report the outcome.
 
         Raises:
             LeaseLostError: another worker has taken the row.
@@ -165,7 +165,7 @@ class CsvJob(LeasedJob[CsvRequest]):
 
     @contextmanager
     def _published(self) -> Iterator[None]:
-        """Keep row and project as they are while the file is committed; then record it."""
+        """Lock row and project while the file is committed, then record it."""
         with transaction.atomic():
             running = Project.objects.active().select_for_update(no_key=True)
             if running.filter(pk=self.row.project_id).first() is None:
@@ -190,12 +190,12 @@ class CsvJob(LeasedJob[CsvRequest]):
         return {"bytes": size}
 
     def _import(self, connection: Connection) -> JsonObject:
-        """Store the records of a file, or none if a line is bad; return what to record.
+        """Store a file's records, or none if a line is bad; return the counts.
 
-        A mark is stored with them: a worker that was killed before it could record them is
-        followed by one that only does that.
+        A marker is stored with them, so that after a worker was killed before it recorded the
+        import, the next one only records it.
         """
-        # A worker that lost its lease may still be at it.
+        # A worker that lost its lease may still be importing.
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [self.mark])
         stored = self._read_mark(connection)
         if stored is not None:
@@ -212,9 +212,9 @@ class CsvJob(LeasedJob[CsvRequest]):
             return dict(json.loads(file.read() or b"{}"))
 
     def _stored_before(self) -> JsonObject | None:
-        """Return what a killed attempt has stored but not recorded, if that can be read.
+        """Return what a killed attempt stored but did not record, if readable.
 
-        The right, the device or the project may be gone since: the rows came before.
+        It is recorded even if the right, the device or the project is gone by now.
         """
         asked = self.row
         if self.is_export or asked.attempts < 2 or asked.project.state == Project.State.REMOVED:
@@ -228,7 +228,7 @@ class CsvJob(LeasedJob[CsvRequest]):
             return None
 
     def _store(self, connection: Connection) -> Imported:
-        """Store the records, and say in files beside theirs what kept rows out."""
+        """Store the records, and write files that explain what was left out."""
         path = self.row.path
         done = Imported(Wishes(again=self.row.again, others=True, told=TOLD))
         delete_files(connection, [errors_path(path), skipped_path(path)])
@@ -250,7 +250,7 @@ class CsvJob(LeasedJob[CsvRequest]):
             return csv_import.import_file(connection, self.row.device, file, wishes)
 
     def _check_right(self, connection: Connection) -> None:
-        """Ask again what was asked of the client, and hold it until a transaction ends."""
+        """Check the token and the device again; hold both in the transaction."""
         if self.row.token and not still_may(connection, self.row.token, "write"):
             raise GivenUpError(REVOKED, cause=Cause.RIGHT_LOST)
         found = connection.execute(
@@ -260,7 +260,7 @@ class CsvJob(LeasedJob[CsvRequest]):
             raise GivenUpError(f"There is no device {self.row.device}.", cause=Cause.REMOVED)
 
     def _tell_why(self) -> None:
-        """Say in a file why it failed, unless nobody can read it or the database is away."""
+        """Write the reason to a file, if the project is running and reachable."""
         asked = self.row
         if asked.project.state != Project.State.ACTIVE:
             return

@@ -9,7 +9,7 @@ from backups_portal.transfers.csv_files.csv_import_export import export_csv
 
 
 class Command(OperatorCommand):
-    """Streams, whatever the size."""
+    """A command that streams records of any amount."""
 
     help = "Write the records of a device as CSV in TagoIO's format to standard output."
     has_json = False

@@ -1,4 +1,4 @@
-"""Read a device's records from CSV."""
+"""Import a device's records from CSV."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -13,7 +13,7 @@ from backups_portal.transfers.csv_files.csv_import_export import import_csv
 
 
 class Command(OperatorCommand):
-    """All or nothing, unless --good-rows."""
+    """A command that imports all rows or none, unless --good-rows is given."""
 
     help = "Import a CSV file in TagoIO's format. One bad row stops it, unless --good-rows."
 

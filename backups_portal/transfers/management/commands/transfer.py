@@ -31,7 +31,7 @@ from snapshots.engine.run_progress import Progress
 
 
 class Command(OperatorCommand):
-    """Shows the dry run, moves, and prints the report; the same operation as “Move data”."""
+    """The page “Move data” as a command: dry run, move, report, undo."""
 
     help = (
         "Move data from project SOURCE into project TARGET; one person must own both. Starts with "
