@@ -1,4 +1,4 @@
-"""Define the form on which an owner chooses what to move."""
+"""The form on which an owner chooses what to move."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ RESOURCES = {"kinds": None, "without_devices": None}
 
 
 class ProjectField(forms.ModelChoiceField):
-    """One of the owner's projects, by its name."""
+    """A choice among the owner's projects, by name."""
 
     widget = LongSelect
 
@@ -44,21 +44,21 @@ class ProjectField(forms.ModelChoiceField):
         return seen_name(obj.name)
 
     def close(self, reasons: Mapping[object, str]) -> None:
-        """Show projects, by their ids, that cannot be chosen and why."""
+        """Disable projects, by id, and show the reason for each."""
         if isinstance(self.widget, LongSelect):
             added = {str(pk): why for pk, why in reasons.items()}
             self.widget.closed = {**self.widget.closed, **added}
 
 
 class DeviceIdsField(forms.MultipleChoiceField):
-    """Devices of the source, which its own database knows; here only their ids are checked."""
+    """Devices of the source; only the form of their ids is checked here."""
 
     def valid_value(self, value: Any) -> bool:
         return DEVICE_ID.fullmatch(str(value)) is not None
 
 
 class LocalTimeField(forms.Field):
-    """A day and a time on the clocks that the form names, or with an offset of its own."""
+    """A date and time in the form's time zone, unless it has an offset."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local"})
     default_error_messages = forms.DateTimeField.default_error_messages
@@ -118,7 +118,7 @@ class TransferForm(forms.Form):
         label="Also move",
     )
     without_devices = forms.BooleanField(required=False, label="Move these only, and no devices")
-    # On whose clocks the period was shown, and is read.
+    # The time zone in which the period was shown and is read.
     zone = forms.CharField(required=False, widget=forms.HiddenInput)
     request_key = forms.UUIDField(
         widget=forms.HiddenInput,
@@ -128,7 +128,7 @@ class TransferForm(forms.Form):
     def __init__(
         self, *args: Any, projects: Sequence[ProjectChoice], zone: str = "UTC", **kwargs: Any
     ) -> None:
-        """Offer some projects, whose ids and names are enough to show the form."""
+        """Offer these projects, without querying them only to show the form."""
         super().__init__(*args, **kwargs)
         given = str(self["zone"].value() or "")
         self.clock_zone = given if is_zone(given) else zone
@@ -144,29 +144,29 @@ class TransferForm(forms.Form):
                 chooser.close({one.pk: "shut down" for one in projects if not one.is_running})
 
     def close_source(self) -> None:
-        """Offer no way from a project into itself."""
+        """Disable the source among the targets."""
         chooser = self.fields["target"]
         if isinstance(chooser, ProjectField):
             chooser.close({self["source"].value(): "the source"})
 
     @property
     def has_targets(self) -> bool:
-        """Whether data has two projects to move between."""
+        """Tell whether there are two running projects to move data between."""
         return sum(one.is_running for one in self.projects) > 1
 
     @property
     def zone_name(self) -> str:
-        """Name the zone for people."""
+        """Return the time zone's name for display."""
         return self.clock_zone.replace("_", " ")
 
     @property
     def has_options(self) -> bool:
-        """Whether something among the options is wrong, or not as usual."""
+        """Tell whether an option is invalid or not at its default."""
         return self._differs(OPTIONS)
 
     @property
     def has_resources(self) -> bool:
-        """Whether other resources than devices are chosen, or chosen wrongly."""
+        """Tell whether resources besides devices are chosen, or invalid."""
         return self._differs(RESOURCES)
 
     def _differs(self, folded: Mapping[str, str | None]) -> bool:
@@ -200,7 +200,7 @@ class TransferForm(forms.Form):
         )
 
     def clean_since(self) -> datetime | None:
-        # An hour that clocks show twice is meant both times.
+        # If clocks show an hour twice, the period includes both.
         return self._in_utc(self.cleaned_data["since"], fold=0)
 
     def clean_until(self) -> datetime | None:

@@ -1,4 +1,4 @@
-"""List the addresses of transfers."""
+"""URLs of transfers."""
 
 from functools import partial
 
@@ -14,11 +14,11 @@ from backups_portal.transfers.transfer_requests import (
 )
 from backups_portal.transfers.views import data_pages, restore_pages, transfer_pages
 
-# Its page says what was moved back already.
+# A restore's page is here because it shows what was already moved back.
 RESTORE = "restores/<uuid:restore>/"
 TRANSFERS = "projects/<slug:slug>/transfers/"
 TRANSFER = f"{TRANSFERS}<uuid:transfer>/"
-# As in snapshots/urls.py: what cannot change anything needs no form's token to answer 405.
+# As in snapshots/urls.py: a view that changes nothing answers 405 without a CSRF token.
 read_only = csrf_exempt
 
 VERBS = {
@@ -29,8 +29,8 @@ VERBS = {
     "undo": request_undo,
 }
 
-# What a second press of a button finds done, or being done: it is no mistake. A dry run that is
-# done can be made again, so that a refusal then has another reason, which its owner has to read.
+# A second press of a button is not a mistake if this work is in progress or in this state. A
+# finished dry run can be repeated, so its refusal has another reason, which the owner must see.
 AGAIN: dict[str, tuple[str, tuple[str, ...]]] = {
     "start": (Transfer.Work.MOVE, (Transfer.State.COMPLETED,)),
     "plan": (Transfer.Work.PLAN, ()),

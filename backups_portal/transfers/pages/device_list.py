@@ -1,4 +1,4 @@
-"""Read a project's devices by name, for pages on which some are chosen."""
+"""List a project's devices by name, for pages on which some are chosen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from backups_portal.projects.database_dsn import project_dsn
 from backups_portal.projects.models import Project
 from backups_portal.ui.pagination import page_of
 
-# Counting more records of one device would keep its page waiting.
+# Counting more records of a device would slow its page down.
 MAX_COUNTED = 100_000
-# Other ways to read find all records of a device before the first is counted.
+# Other plans find all records of a device before they count the first one.
 BY_INDEX = {**pgsession.PAGE, "enable_bitmapscan": "off", "enable_seqscan": "off"}
 FOUND = """
     FROM device
@@ -36,7 +36,7 @@ class DeviceRow:
     """A device of a list.
 
     Attributes:
-        records: How many it has, up to one more than MAX_COUNTED.
+        records: The number of its records, up to MAX_COUNTED + 1.
         has_twin: Whether another device has the same name, so that the id tells them apart.
     """
 
@@ -47,22 +47,22 @@ class DeviceRow:
 
     @property
     def count_text(self) -> str:
-        """Write how many records it has."""
+        """Format the number of its records."""
         return f"over {MAX_COUNTED:,}" if self.records > MAX_COUNTED else f"{self.records:,}"
 
     @property
     def records_text(self) -> str:
-        """Say how many records it has."""
+        """Format the number of its records with the noun."""
         return f"{self.count_text} record{'' if self.records == 1 else 's'}"
 
 
 @dataclass(frozen=True)
 class DeviceList:
-    """Devices that are chosen already, and a page of the others.
+    """The chosen devices, and a page of the others.
 
     Attributes:
-        sought: What the others were searched for.
-        missing: Ids of chosen ones that the project does not have.
+        sought: The search text for the others.
+        missing: Ids of chosen devices that the project does not have.
     """
 
     page: Page[DeviceRow]
@@ -77,14 +77,14 @@ def list_devices(
     """Read a page of a project's devices, by name.
 
     Args:
-        sought: A part of their names, or an id; "" for all.
-        number: Of the page; the nearest that exists if it is wrong.
-        chosen: Ids of devices that are listed in any case, before the others.
+        sought: A part of the name, or an id; "" for all.
+        number: The page number; a wrong one means the nearest page.
+        chosen: Ids of devices that are always listed, before the others.
 
     Raises:
-        psycopg.Error: the main database does not answer.
+        psycopg.Error: the main database does not respond.
     """
-    # The database takes no text with a NUL in it.
+    # PostgreSQL rejects NUL characters.
     sought = sought.strip().replace("\0", "")
     with pgsession.connect(project_dsn(project), settings=BY_INDEX) as connection:
         wanted = {"sought": sought, "chosen": list(chosen), "counted": MAX_COUNTED + 1}
@@ -100,7 +100,7 @@ def find_device(project: Project, key: str) -> DeviceRow | None:
     """Find one device of a project by its id.
 
     Raises:
-        psycopg.Error: the main database does not answer.
+        psycopg.Error: the main database does not respond.
     """
     wanted = {"chosen": [key.replace("\0", "")], "counted": MAX_COUNTED + 1}
     with pgsession.connect(project_dsn(project), settings=BY_INDEX) as connection:

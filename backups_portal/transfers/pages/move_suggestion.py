@@ -1,8 +1,8 @@
-"""Read which move a link suggests, as far as its reader may use it.
+"""Read which move a link suggests, as far as the visitor may make it.
 
-The link is the address of the page “Move data” with these parameters, each of which may be
-missing: `from` and `into` are slugs of projects, `device` is an id in the first and may be
-repeated, `start` and `end` are ISO 8601 and limit the time of records.
+The link is the address of the page “Move data” with these optional parameters: `from` and `into`
+are slugs of projects, `device` is the id of a device in the first and may be repeated, `start` and
+`end` are ISO 8601 and limit the time of records.
 """
 
 import re
@@ -26,7 +26,7 @@ NOT_HERE = "The link moves data between two other projects. Check both below."
 
 
 def local_text(moment: datetime | None, zone: str) -> str:
-    """Write a moment for a field of date and time, in a time zone."""
+    """Format a time for a date-time field, in a time zone."""
     if moment is None:
         return ""
     there = local(moment, zone).replace(tzinfo=None)
@@ -35,10 +35,10 @@ def local_text(moment: datetime | None, zone: str) -> str:
 
 @dataclass(frozen=True)
 class ProjectChoice:
-    """A project of the reader.
+    """A project of the visitor.
 
     Attributes:
-        origin: Whose backup it was made of, if of any.
+        origin: The project from whose backup it was restored, if any.
     """
 
     pk: UUID
@@ -50,13 +50,13 @@ class ProjectChoice:
 
     @property
     def is_running(self) -> bool:
-        """Whether data can be moved out of it and into it."""
+        """Tell whether data can be moved from it and into it."""
         return self.state == Project.State.ACTIVE
 
 
 @dataclass
 class Suggestion:
-    """What the form is filled in with, and sentences on what of the link was ignored."""
+    """Initial values of the form, and sentences on what was ignored."""
 
     source: UUID
     target: UUID | None = None
@@ -69,17 +69,17 @@ class Suggestion:
 def read_suggestion(
     asked: QueryDict, choices: Sequence[ProjectChoice], project: UUID, zone: str
 ) -> Suggestion:
-    """Read a link's parameters; name and ignore what is wrong or not the reader's.
+    """Read a link's parameters; report and ignore wrong or forbidden ones.
 
     Args:
-        choices: The projects that the reader owns.
-        project: The one whose page is read; it is one of the two sides.
-        zone: Of a time that does not name its own.
+        choices: The projects that the visitor owns.
+        project: The project of the page, which is one of the two sides.
+        zone: The time zone of times without one.
     """
     found = _usual_move(choices, project)
     source = _project(found, asked, "from", choices)
     if found.ignored:
-        # Devices are of the project that they are moved from.
+        # Without its source, the link's devices mean nothing.
         return found
     target = _project(found, asked, "into", choices)
     if source or target:
@@ -91,7 +91,7 @@ def read_suggestion(
 
 
 def _usual_move(choices: Sequence[ProjectChoice], project: UUID) -> Suggestion:
-    """Suggest the way from a backup project back into the one that it was made of."""
+    """Suggest moving from a backup project back to the project it came from."""
     running = {one.pk: one for one in choices if one.is_running}
     origin = running[project].origin if project in running else None
     if origin in running:
@@ -103,7 +103,7 @@ def _usual_move(choices: Sequence[ProjectChoice], project: UUID) -> Suggestion:
 
 
 def _take_sides(found: Suggestion, source: UUID | None, target: UUID | None, project: UUID) -> None:
-    """Take the projects of a link, and fill in the side that it leaves open."""
+    """Set the projects of a link, and fill in a missing side."""
     source = source or (found.source if target == project else project)
     if target is None:
         target = found.target if source == found.source else project
@@ -154,7 +154,7 @@ def _moment(found: Suggestion, asked: QueryDict, name: str, zone: str) -> dateti
         # A plus sign that was not escaped arrives as a space.
         moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=zone_of(zone))
-        # Fields show whole seconds; no record of the last one is left behind.
+        # Fields show whole seconds, so round the end up to include all of its last second.
         part = timedelta(microseconds=-moment.microsecond % 1_000_000 if name == "end" else 0)
         return (moment + part).astimezone(UTC)
     except (ValueError, OverflowError):

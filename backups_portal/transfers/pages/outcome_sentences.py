@@ -1,4 +1,4 @@
-"""Say in sentences what a transfer would change, or what it has changed."""
+"""Describe in sentences what a transfer would change, or has changed."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,14 @@ from backups_portal.lib.json_types import JsonObject
 from backups_portal.ui.formats import count
 from backups_portal.ui.visible_names import seen_name
 
-# Names of so many devices are read at a glance.
+# The most devices that are named instead of counted.
 MAX_NAMED = 3
 NO_MATCH = "No records match what you selected."
 
 
 @dataclass(frozen=True)
 class Tense:
-    """The verbs of what will happen, or of what did."""
+    """The verb forms for the future or the past."""
 
     is_one: str
     are_many: str
@@ -23,7 +23,7 @@ class Tense:
     unchanged: str
 
     def verb(self, count: int) -> str:
-        """Return the verb for so many."""
+        """Return the verb for a number of things."""
         return self.is_one if count == 1 else self.are_many
 
 
@@ -34,10 +34,10 @@ PAST = Tense("was", "were", "nothing was overwritten", "Nothing was changed.")
 def outcome_sentence(
     devices: Sequence[JsonObject], resources: Sequence[JsonObject], tense: Tense
 ) -> str:
-    """Say what is added, created and replaced.
+    """Describe what is added, created and replaced.
 
     Args:
-        devices: The lines of the dry run, or of the report.
+        devices: The lines of the dry run or the report.
         resources: Other resources, each with its `fate`.
     """
     sums, fates = _sums(devices), Counter(item["fate"] for item in resources)
@@ -58,7 +58,7 @@ def outcome_sentence(
 
 
 def outcome_notes(devices: Sequence[JsonObject], tokens: int) -> list[str]:
-    """Say which records and devices stay as they are, and which tokens do not."""
+    """Describe which records and devices stay as they are, and new tokens."""
     sums = _sums(devices)
     skipped = sum(line["how"] == "skipped" for line in devices)
     present, conflict, refused, full = (
@@ -76,11 +76,11 @@ def outcome_notes(devices: Sequence[JsonObject], tokens: int) -> list[str]:
 
 
 def chosen_devices(chosen: Sequence[str] | None, lines: Sequence[JsonObject]) -> str:
-    """Name the devices that were chosen, if they are few and the dry run has met them.
+    """Name the chosen devices if they are few and known; otherwise count them.
 
     Args:
         chosen: Their ids; None for all devices.
-        lines: As of `outcome_sentence`.
+        lines: The devices as for `outcome_sentence`.
     """
     if chosen is None:
         return "All devices"

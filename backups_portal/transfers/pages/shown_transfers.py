@@ -1,4 +1,4 @@
-"""Transfers with the names of projects that an account may read."""
+"""Redact the names of projects in transfers that an account may not see."""
 
 from collections.abc import Iterable
 from typing import Any

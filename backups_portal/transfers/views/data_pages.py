@@ -1,4 +1,4 @@
-"""Show the page that exports and imports records of a device as CSV."""
+"""The page that exports and imports records of a device as CSV."""
 
 import psycopg
 from django import forms
@@ -28,7 +28,7 @@ NO_DEVICE = "This project has no such device. Choose one of the list."
 
 
 class ImportForm(forms.Form):
-    """A file for the device that the page was opened for."""
+    """A CSV file, and the device to import it into."""
 
     device = forms.CharField(max_length=24, widget=forms.HiddenInput)
     file = forms.FileField(
@@ -41,25 +41,25 @@ class ImportForm(forms.Form):
 
 
 class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
-    """Export and import of a device's records; `?device=` opens the import into one."""
+    """Export and import of records; `?device=` opens the import into one."""
 
     template_name = "transfers/data.html"
     list_template_name = "transfers/_data_devices.html"
     form_class = ImportForm
     http_method_names = ["get", "head", "post"]
-    # A file, and what a form has around it; a larger file is told so by the form.
+    # The file and the rest of the form; the form itself refuses a larger file.
     max_body_bytes = MAX_BYTES + 5_000_000
 
     def get_initial(self) -> dict[str, object]:
         return {"device": self.request.GET.get("device", "")}
 
     def get_template_names(self) -> list[str]:
-        # The rest of the page stays as it is, and with it the file that was chosen.
+        # Replace only the import's part, so that the browser keeps the rest.
         is_import = self.request.method == "POST" and "HX-Request" in self.request.headers
         return ["transfers/_import.html"] if is_import else super().get_template_names()
 
     def refuse(self, form: ImportForm, status: int = 400) -> HttpResponse:
-        # A live part is shown only if its status is a success.
+        # htmx swaps a part in only if its status is a success.
         return super().refuse(form, 200 if "HX-Request" in self.request.headers else status)
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
@@ -71,7 +71,7 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
         return super().get_context_data(**listed, **kwargs)
 
     def _target(self, key: str) -> dict[str, object]:
-        """Read the device that a file is imported into."""
+        """Read the device into which a file is imported."""
         try:
             device = find_device(self.project, key)
         except psycopg.Error as error:
@@ -79,7 +79,7 @@ class DataView(ProjectPermissionMixin, ListBehindMixin, RefusingFormView):
         return {"device": device} if device else {"no_device": NO_DEVICE}
 
     def _devices(self) -> dict[str, object]:
-        """Read the page of devices that the address asks for."""
+        """Read the requested page of devices."""
         sought, number = self.request.GET.get("q", "").strip(), self.request.GET.get("page")
         try:
             found = list_devices(self.project, sought=sought, number=number, size=DEVICES)
@@ -126,6 +126,6 @@ class ExportView(ProjectPermissionMixin, ExportedFileView):
 
 
 def not_exported(project: Project, error: psycopg.Error) -> HttpResponse:
-    """Answer in place of a file why there is none."""
+    """Answer with the reason instead of a file."""
     log.warning("nothing was exported", project=project.pk, exc_info=error)
     return HttpResponse(why_silent(project, error), status=503, content_type="text/plain")

@@ -1,4 +1,4 @@
-"""Show the page of a restore with what was moved back, and move it back."""
+"""The page of a restore with what was moved back, and the button to do so."""
 
 import uuid
 
@@ -21,7 +21,7 @@ NOTHING = "There is no running project with rows that were looked for."
 
 
 class RestoreView(RestorePage):
-    """The progress of a restore, what became of it, and what was moved back."""
+    """The progress and outcome of a restore, and what was moved back."""
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         return super().get_context_data(moved=self._moved(), **kwargs)
@@ -37,13 +37,13 @@ class RestoreView(RestorePage):
 
 
 class RestoreStatusView(RestoreView):
-    """The part of that page which changes, for its own refresh."""
+    """The part of that page that refreshes itself."""
 
     template_name = "restores/_status.html"
 
 
 class MoveBackView(RestoreView):
-    """The dry run of the way back: nothing is moved before its owner has seen it."""
+    """The button that requests the dry run of moving lost rows back."""
 
     http_method_names = ["post"]
 
@@ -73,7 +73,7 @@ class MoveBackView(RestoreView):
 
 
 def _key(text: str) -> uuid.UUID:
-    """Read the key that the page was made with; a new one for a page without."""
+    """Read the page's request key; make a new one if it is missing or invalid."""
     try:
         return uuid.UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Show the page “Move data”: choice, dry run, progress and report."""
+"""The page “Move data”: choice, dry run, progress and report."""
 
 import uuid
 from typing import Any, Protocol
@@ -70,7 +70,7 @@ SHOWN = (
 
 
 class TransfersView(ProjectPermissionMixin, RefusingFormView):
-    """The transfers of a project, and a form for another one; see move_suggestion.py for links."""
+    """A project's transfers, and a form for one; links: move_suggestion.py."""
 
     template_name = "transfers/transfers.html"
     form_class = TransferForm
@@ -84,7 +84,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
             form = self.form_class(**self._form_options(), initial=posted)
             return self.render_to_response(self.get_context_data(form=form))
         if posted.get("source") != str(self.project.pk):
-            # One of the two is the page's own.
+            # One of the two must be the page's project.
             posted["target"] = self.project.pk
         elif posted.get("target") == posted["source"]:
             posted["target"] = ""
@@ -106,12 +106,12 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
 
     @cached_property
     def zone(self) -> str:
-        """On whose clocks the period is shown."""
+        """Return the time zone in which the period is shown."""
         return viewers_zone() or self.project.main_database.backup_time_zone
 
     @cached_property
     def suggestion(self) -> Suggestion:
-        """Read what the address suggests."""
+        """Return what the address suggests."""
         return read_suggestion(self.request.GET, self.projects, self.project.pk, self.zone)
 
     @cached_property
@@ -131,7 +131,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, object]:
         if self.request.method == "POST":
-            # Somebody waits for the list, or has no scripts that would ask for it.
+            # Include the list, because a POST waits for it, or comes from a page without scripts.
             kwargs |= self._devices(kwargs["form"])
         found = Transfer.objects.filter(Q(source=self.project) | Q(target=self.project))
         page = Paginator(found.only(*SHOWN), LISTED).get_page(self.request.GET.get("page"))
@@ -140,7 +140,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
         return super().get_context_data(page=page, ignored=ignored, **kwargs)
 
     def _devices(self, form: TransferForm) -> dict[str, object]:
-        """Read the devices of the project that is chosen under “From”."""
+        """Read the devices of the project chosen under “From”."""
         source = self._running(form["source"].value())
         if source is None:
             return {}
@@ -159,7 +159,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
         return {"devices": devices, "source_name": source.name}
 
     def _running(self, pk: object) -> Project | None:
-        """Find a running project of the owner, whatever was posted."""
+        """Find a running project of the owner by a posted, unchecked key."""
         known = [one.pk for one in self.projects if one.is_running and str(one.pk) == str(pk)]
         return Project.objects.select_related("server").filter(pk__in=known).first()
 
@@ -184,7 +184,7 @@ class TransfersView(ProjectPermissionMixin, RefusingFormView):
 
 
 def _as_posted(posted: QueryDict) -> dict[str, object]:
-    """Return what was filled in, to show it again before it is looked at."""
+    """Return the posted values, to show them again without validation."""
     return {**posted.dict(), **{name: posted.getlist(name) for name in ("devices", "kinds")}}
 
 
@@ -192,7 +192,7 @@ class TransferMixin(ProjectPermissionMixin):
     """A view of a transfer, for accounts that own both of its projects."""
 
     def get_transfer(self) -> Transfer:
-        """Find the transfer, if it is this project's."""
+        """Find the transfer, if this project is one of its two sides."""
         transfer = find_transfer(self.account, self.kwargs["transfer"])
         if self.project not in (transfer.source, transfer.target):
             raise Http404("no such transfer")
@@ -222,7 +222,7 @@ class TransferPage(TransferMixin, TemplateView):
         )
 
     def _outcome(self, transfer: Transfer, plan: Plan | None) -> dict[str, object]:
-        """Describe what changes, or has changed; devices that do not are folded."""
+        """Describe what changes or has changed; unchanged devices are folded."""
         lines = shown_lines(transfer, plan)
         changed = [line for line in lines if has_changed(line)]
         is_report = bool(transfer.report.get("devices"))
@@ -246,7 +246,7 @@ class TransferPage(TransferMixin, TemplateView):
 
 
 def _after_the_move(transfer: Transfer) -> dict[str, object]:
-    """Tell whether the source is a backup project, and what it costs for as long as it runs."""
+    """Return whether data was moved back, and the backup project's charge."""
     if transfer.source is None or transfer.state != Transfer.State.COMPLETED:
         return {}
     origin, summary = origin_of(transfer.source), transfer.summary
@@ -258,20 +258,20 @@ def _after_the_move(transfer: Transfer) -> dict[str, object]:
 
 
 def _added_label(transfer: Transfer) -> str:
-    """Name the column of the records that are stored."""
+    """Return the heading of the column of stored records."""
     if not transfer.report.get("devices"):
         return "To add"
     return "Was added" if transfer.is_undoing else "Added"
 
 
 class TransferStatusView(TransferPage):
-    """The part of that page which changes, for its own refresh."""
+    """The part of that page that refreshes itself."""
 
     template_name = "transfers/_status.html"
 
 
 class ReportView(TransferMixin, ExportedFileView):
-    """The report to keep, as a file."""
+    """The report as a file to keep."""
 
     def head(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
         self.get_transfer()
@@ -289,19 +289,19 @@ class ReportView(TransferMixin, ExportedFileView):
 
 
 class Verb(Protocol):
-    """What an owner asks of a transfer, as transfer_requests has it."""
+    """A service of transfer_requests that acts on a transfer."""
 
     def __call__(self, *, transfer: Transfer, actor: Account) -> None: ...
 
 
 class ActionView(TransferPage):
-    """A button: it changes the transfer, and shows it again."""
+    """A button that changes the transfer, and shows it again."""
 
     http_method_names = ["post"]
     verb: Verb | None = None
-    # Whether there is work to do then.
+    # Whether a worker has work to do afterwards.
     queues = True
-    # The work that it asks for, if a second press is no mistake, and the states that this ends in.
+    # The work it requests, and its final states, if a second press is not a mistake.
     again: tuple[str, tuple[str, ...]] = ("", ())
 
     def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
@@ -320,7 +320,7 @@ class ActionView(TransferPage):
         return redirect("transfer", self.project.slug, transfer.pk)
 
     def _is_asked(self, transfer: Transfer) -> bool:
-        """Tell whether a press a moment ago asked for the same."""
+        """Tell whether an earlier press has requested the same."""
         transfer.refresh_from_db()
         work, ends = self.again
         return transfer.work == work and transfer.state in (*Transfer.UNFINISHED, *ends)
