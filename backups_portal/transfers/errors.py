@@ -1,4 +1,4 @@
-"""Define what can be wrong with a transfer."""
+"""Errors of transfers, imports and exports."""
 
 from backups_portal.lib.failure_causes import Cause
 from backups_portal.lib.refusals import RefusedError
@@ -8,14 +8,14 @@ SHUT_DOWN = "{name} is shut down. Start it again on its Overview page, then try 
 
 
 class TransferRefusedError(RefusedError):
-    """The transfer, import or export cannot be done."""
+    """The transfer, import or export is refused."""
 
 
 class TransferError(Exception):
-    """A run cannot go on; the sentence is fit for a page.
+    """A run cannot continue; the message can be shown on a page.
 
     Attributes:
-        cause: The same for programs.
+        cause: The reason as a code for programs.
     """
 
     def __init__(self, message: str, *, cause: Cause) -> None:
@@ -24,8 +24,8 @@ class TransferError(Exception):
 
 
 class LockedOutError(TransferError):
-    """Another session keeps a table or rows locked; later it may go on."""
+    """Another session holds a lock on a table or rows; a retry may succeed."""
 
 
 class StoppedError(Exception):
-    """Its owner wants the run to stop here."""
+    """The owner asked to pause or cancel the run."""

@@ -1,4 +1,4 @@
-"""Drop ledgers after the time for which they are kept."""
+"""Drop ledgers after their retention period."""
 
 from datetime import datetime
 
@@ -15,7 +15,7 @@ AT_A_TIME = 100
 
 
 def forget_transfers(now: datetime) -> int:
-    """Drop the ledgers that are due; return how many. Later runs try again."""
+    """Drop the ledgers that are due; return how many. Later runs retry."""
     done = 0
     due = (
         Transfer.objects.filter(has_ledger=True, ledger_until__lt=now)

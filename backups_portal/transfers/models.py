@@ -1,4 +1,4 @@
-"""Store the runs that move data between projects, and the CSV files that clients ask for."""
+"""Transfers between projects, and CSV files that clients request."""
 
 import uuid
 from datetime import timedelta
@@ -16,18 +16,18 @@ from backups_portal.projects.redaction import ANOTHER
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.ui.eta import Pace, pace
 
-# For how long a transfer can be undone.
+# How long a transfer can be undone.
 LEDGER_KEPT = timedelta(days=30)
-# What a page calls the work, by itself and while it is done.
+# Names of the work on pages, in general and while it is running.
 NOUNS = {"plan": "Dry run", "move": "Move", "undo": "Undo"}
 UNDER_WAY = {"plan": "Dry run", "move": "Moving data", "undo": "Undoing"}
 
 
 class TransferQuerySet(LeaseQuerySet):
-    """Transfers as their readers need them."""
+    """Queries for transfers."""
 
     def touching(self, project: Project) -> "TransferQuerySet":
-        """Select those out of a project or into it, without their long columns."""
+        """Select transfers from or into a project, without long columns."""
         return (
             self.filter(Q(source=project) | Q(target=project))
             .select_related("source", "target")
@@ -36,7 +36,7 @@ class TransferQuerySet(LeaseQuerySet):
 
 
 class Transfer(Leased):
-    """One run: first the dry run, then, once it was looked at, the move; perhaps its undoing."""
+    """A dry run, then the move once an owner starts it, and perhaps its undo."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"
@@ -58,43 +58,43 @@ class Transfer(Leased):
         PAUSE = "pause", "Pause"
         CANCEL = "cancel", "Cancel"
 
-    # As the reader may read them; see projects/redaction.py.
+    # Redacted for the reader; see projects/redaction.py.
     shown_source = shown_target = ANOTHER
     shown_reason = ""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    # A report outlives its projects, whose names it keeps.
+    # A report outlives its projects, so it stores their names.
     source = models.ForeignKey(Project, models.SET_NULL, null=True, related_name="transfers_out")
     target = models.ForeignKey(Project, models.SET_NULL, null=True, related_name="transfers_in")
     source_name = models.CharField(max_length=100)
     target_name = models.CharField(max_length=100)
-    # The owner who asked for the work at hand: a start, or an undoing, makes it the presser's.
+    # The owner who requested the current work, so a start or an undo may change it.
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    # The system user whose command asked for it in the owner's name; "" if the owner did.
+    # The system user whose command requested it on the owner's behalf; "" if the owner did.
     operator = models.CharField(max_length=64, blank=True, default="", db_default="")
-    # Bound to the account that sent it (`Account.bind_request_key`).
+    # Bound to the account that sent it; see `Account.bind_request_key`.
     request_key = models.UUIDField(default=uuid.uuid4, editable=False, unique=True)
 
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     work = models.CharField(max_length=5, choices=Work.choices, default=Work.PLAN)
-    # What the owner wants of a run at work; it looks after every batch.
+    # What the owner wants from a run in progress, which checks this after every batch.
     wish = models.CharField(max_length=6, choices=Wish.choices, default=Wish.GO_ON)
-    # The reason for programs; empty also if it failed before that was recorded.
+    # The reason as a code for programs; also empty if it failed before causes were recorded.
     cause = models.CharField(max_length=CAUSE_LENGTH, blank=True, default="", db_default="")
 
     choice = models.JSONField()
     plan = models.JSONField(default=dict)
     report = models.JSONField(default=dict)
-    # What an undo has done, stored with each of its commits; the report, which is long, follows.
+    # The progress of an undo, stored before each of its commits; the long report follows later.
     undone = models.JSONField(null=True)
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
-    # When the attempt at hand began to move rows, and how many were there already: its pace.
+    # When this attempt began to move rows, and how many were moved before, for its pace.
     moving_since = models.DateTimeField(null=True)
     rows_before = models.BigIntegerField(default=0)
     started_at = models.DateTimeField(null=True)
-    # Whether the target still has the ledger, which undo and the map of ids need; and until when.
+    # Whether the target still has the ledger, which undo and the map of ids need, and until when.
     has_ledger = models.BooleanField(default=False)
     ledger_until = models.DateTimeField(null=True)
 
@@ -126,12 +126,12 @@ class Transfer(Leased):
         return f"transfer from {self.source_name} into {self.target_name}"
 
     def chosen(self) -> Choice:
-        """Read what is to be moved."""
+        """Return the choice of what to move."""
         return Choice.from_json(self.choice)
 
     @property
     def pace(self) -> Pace:
-        """Return how fast the move goes and how long it will still take."""
+        """Return the speed of the move and the time it still needs."""
         if self.state != self.State.RUNNING or self.moving_since is None:
             return Pace()
         elapsed = timezone.now() - self.moving_since
@@ -140,22 +140,22 @@ class Transfer(Leased):
 
     @property
     def has_begun(self) -> bool:
-        """Tell whether something may have been moved, or taken back."""
+        """Tell whether something may have been moved or undone."""
         return self.started_at is not None
 
     @property
     def is_undoing(self) -> bool:
-        """Tell whether it is taken back: its report of the target is history."""
+        """Tell whether it is or was being undone, which outdates its report."""
         return self.work == self.Work.UNDO
 
     @property
     def work_name(self) -> str:
-        """Name the work that was asked for last."""
+        """Return the name of the work that was requested last."""
         return NOUNS[self.work]
 
     @property
     def headline(self) -> str:
-        """Say what is being done at the moment, or what came of it."""
+        """Return the current work, or its outcome, as a headline."""
         if self.state == self.State.RUNNING:
             return UNDER_WAY[self.work]
         if self.state in (self.State.QUEUED, self.State.FAILED):
@@ -164,7 +164,7 @@ class Transfer(Leased):
 
     @property
     def can_undo(self) -> bool:
-        """Tell whether there is something to take back, and no work in progress."""
+        """Tell whether there is something to undo, and no work in progress."""
         resting = self.state in ("completed", "paused", "cancelled", "failed")
         return self.has_ledger and resting and not self.is_idle
 
@@ -179,7 +179,7 @@ class Transfer(Leased):
 
     @property
     def can_continue(self) -> bool:
-        """Tell whether the move can go on."""
+        """Tell whether the move can be continued."""
         return bool(self.plan) and self.work == "move" and self.state in ("paused", "failed")
 
     @property
@@ -190,10 +190,10 @@ class Transfer(Leased):
 
 
 class CsvRequest(Leased):
-    """A device's records as CSV, in or out, that a client of its project asked for.
+    """A CSV export or import of a device, requested by an API client.
 
-    The row is gone when it is done: files beside the CSV file and the audit log say what became
-    of it.
+    The row is deleted when it is done: files next to the CSV file and the audit log tell the
+    outcome.
     """
 
     class State(models.TextChoices):
@@ -210,13 +210,13 @@ class CsvRequest(Leased):
     work = models.CharField(max_length=6, choices=Work.choices)
     device = models.CharField(max_length=24)
     path = models.TextField()
-    # Of the token that asked for it; "" in messages from before it was said.
+    # The id of the token that requested it; "" in messages of versions that did not send it.
     token = models.CharField(max_length=24, blank=True)
-    # Of an export: whether it begins with headers, and whether it is of one period only.
+    # For exports: whether the file begins with headers, and the period, if it has one.
     headers = models.BooleanField(default=True)
     since = models.DateTimeField(null=True)
     until = models.DateTimeField(null=True)
-    # Whether an import stores rows that the device has already.
+    # For imports: whether to store rows that the device already has.
     again = models.BooleanField(default=False)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

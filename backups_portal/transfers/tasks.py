@@ -1,4 +1,4 @@
-"""Run the work on transfers in workers."""
+"""Celery tasks of transfers and CSV files."""
 
 import uuid
 
@@ -12,17 +12,17 @@ from backups_portal.transfers.csv_files import csv_job
 
 @app.task(throws=(JobFailedError,))
 def run_transfer(transfer_id: str) -> None:
-    """Do what is queued of a transfer."""
+    """Run the queued work of a transfer."""
     transfer_run.run_transfer(uuid.UUID(transfer_id)).tell_celery()
 
 
 @app.task(throws=(JobFailedError,))
 def run_csv(request_id: str) -> None:
-    """Write or read a CSV file that a client asked for."""
+    """Write or read a CSV file that a client requested."""
     csv_job.run_csv(uuid.UUID(request_id)).tell_celery()
 
 
 @app.task
 def forget_transfers() -> None:
-    """Drop ledgers that are older than they are kept."""
+    """Drop ledgers after their retention period."""
     ledger_retention.forget_transfers(timezone.now())

@@ -1,4 +1,4 @@
-"""Write in the audit log what becomes of a transfer."""
+"""Audit events of transfers."""
 
 from backups_portal.accounts.models import Account
 from backups_portal.audit.recorder import record
@@ -6,7 +6,7 @@ from backups_portal.transfers.models import Transfer
 
 
 def record_transfer(action: str, transfer: Transfer, actor: Account, **details: str) -> None:
-    """Record an action in the logs of both projects, as far as they are still there."""
+    """Record an action in the logs of both projects, if they still exist."""
     for project in (transfer.source, transfer.target):
         if project is not None:
             record(

@@ -1,4 +1,4 @@
-"""Render a transfer as JSON, CSV, lines of a terminal, rows of a page."""
+"""Render a transfer as JSON, CSV, terminal output or rows of a page."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ COLUMNS = ("device", "name", "target", "matched by", "chosen", *FATES, "found", 
 
 @dataclass(frozen=True)
 class PlanLine:
-    """What the dry run says of one device."""
+    """The result of the dry run for one device."""
 
     source: str
     name: str
@@ -33,7 +33,7 @@ class PlanLine:
 
 
 def plan_lines(plan: Plan) -> list[PlanLine]:
-    """Make a line for every device, also for those that are skipped."""
+    """Build a line for every device, including skipped ones."""
     lanes = {match.source: number for number, match in enumerate(plan.moved)}
     lines = []
     for match in plan.matches:
@@ -55,7 +55,7 @@ def plan_lines(plan: Plan) -> list[PlanLine]:
 
 
 def shown_lines(transfer: Transfer, plan: Plan | None) -> list[JsonObject]:
-    """Make the lines of a page, of the report or else of the plan: what changes first."""
+    """Build a page's lines from the report or else the plan, changes first."""
     if transfer.report.get("devices"):
         skipped = [
             {**match, "chosen": 0, "fates": {}} for match in transfer.report.get("skipped", [])
@@ -69,7 +69,7 @@ def shown_lines(transfer: Transfer, plan: Plan | None) -> list[JsonObject]:
 
 
 def has_changed(line: JsonObject) -> bool:
-    """Tell whether a device's line says more than that all is there already."""
+    """Tell whether a line differs from “all records already exist”."""
     is_moved = any(count for fate, count in line["fates"].items() if fate != PRESENT)
     return is_moved or line["how"] in ("created", "skipped") or line.get("is_equal") is False
 
@@ -79,12 +79,12 @@ def _stored(line: JsonObject) -> int:
 
 
 def plan_sums(plan: Plan) -> dict[str, int]:
-    """Count the rows of all devices by what would become of them."""
+    """Count the rows of all devices by fate."""
     return {"chosen": plan.rows, **{fate: plan.outcome.rows(fate) for fate in FATES}}
 
 
 def describe_plan(plan: Plan) -> list[str]:
-    """Describe the dry run in lines of text: in a sentence, then each device that changes."""
+    """Describe the dry run in text: a sentence, then each changed device."""
     lines = [vars(line) for line in plan_lines(plan)]
     resources = [vars(item) for item in plan.placements]
     changed = [line for line in lines if has_changed(line)]
@@ -126,7 +126,7 @@ def transfer_json(transfer: Transfer) -> JsonObject:
 
 
 def report_of(transfer: Transfer) -> JsonObject:
-    """Return the report; without what it found in the target if taken back."""
+    """Return the report; after an undo, without what it found in the target."""
     report: JsonObject = transfer.report
     if not transfer.is_undoing or "summary" not in report:
         return report

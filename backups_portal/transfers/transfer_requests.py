@@ -1,4 +1,4 @@
-"""Take owners' requests on transfers; each checks both projects."""
+"""Services for owners' requests on transfers; each checks both projects."""
 
 import uuid
 from collections.abc import Sequence
@@ -28,11 +28,11 @@ State, Work, Wish = Transfer.State, Transfer.Work, Transfer.Wish
 
 
 def check_owner(actor: Account, *projects: Project | None) -> None:
-    """Check that an account owns all of these projects that are still there.
+    """Check that an account owns all of these projects that still exist.
 
     Raises:
-        Http404: they are a stranger to one.
-        PermissionDenied: they collaborate in one.
+        Http404: the account has no access to one, or none of the projects exists.
+        PermissionDenied: the account is only a collaborator in one.
     """
     there = [one for one in projects if one and one.state != Project.State.REMOVED]
     for project in there:
@@ -46,18 +46,18 @@ def request_transfer(
 ) -> Transfer:
     """Queue the dry run of a transfer; the caller enqueues it after commit.
 
-    Asking again with the same `request_key` returns the same transfer.
+    A repeated request with the same `request_key` returns the same transfer.
 
     Raises:
         Http404, PermissionDenied: the actor does not own both projects.
-        TransferRefusedError: nothing was changed; its message is fit for a page.
+        TransferRefusedError: nothing was changed; the message can be shown on a page.
     """
     check_owner(actor, source, target)
     if source == target:
         raise TransferRefusedError("Choose another project to move data into.", field="target")
     _check_running(source, target)
     request_key = actor.bind_request_key(request_key)
-    # Also if another owner has pressed something since, and the work at hand is theirs.
+    # Even if another owner has requested the current work since.
     earlier = Transfer.objects.filter(request_key=request_key).first()
     if earlier is not None:
         return earlier
@@ -89,7 +89,7 @@ def _check_running(*projects: Project | None) -> None:
 
 
 def _check_names(source: Project, choice: Choice) -> None:
-    """Find out before the dry run that the source has nothing of this name."""
+    """Refuse unknown devices and variables already before the dry run."""
     if not (choice.devices or choice.variables):
         return
     try:
@@ -98,13 +98,13 @@ def _check_names(source: Project, choice: Choice) -> None:
         ) as connection:
             check_names(connection, choice, source.name)
     except psycopg.Error:
-        # The dry run asks again, and says that the database does not answer.
+        # The dry run checks again, and reports that the database does not respond.
         log.warning("names could not be looked up", project=source.pk, exc_info=True)
 
 
 @transaction.atomic
 def start_move(*, transfer: Transfer, actor: Account) -> None:
-    """Queue the move of a transfer after its dry run, or after a stop.
+    """Queue the move of a transfer after its dry run, a pause or a failure.
 
     Raises: as request_transfer.
     """
@@ -133,9 +133,9 @@ def retry_plan(*, transfer: Transfer, actor: Account) -> None:
 
 @transaction.atomic
 def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
-    """Pause a move, or cancel a transfer: after the next batch, or at once if idle.
+    """Pause a move or cancel a transfer, after the next batch or at once.
 
-    A dry run is not paused: only a move can be continued.
+    A dry run cannot be paused, because only a move can be continued.
 
     Raises: as request_transfer.
     """
@@ -160,7 +160,7 @@ def stop_move(*, transfer: Transfer, actor: Account, for_good: bool) -> None:
 
 @transaction.atomic
 def request_undo(*, transfer: Transfer, actor: Account) -> None:
-    """Queue the undoing of a transfer; only the target must still run.
+    """Queue the undo of a transfer; only the target must be running.
 
     Raises: as request_transfer.
     """
@@ -180,8 +180,8 @@ def request_undo(*, transfer: Transfer, actor: Account) -> None:
 def _queue(
     transfer: Transfer, actor: Account, work: str, states: Sequence[str], **fields: object
 ) -> None:
-    # The work at hand is the presser's.
-    # Another tab may have pressed since the row was read, and its work may have ended by now.
+    # The actor becomes the requester of this work. The filter compares what was read, because
+    # another tab may have queued work since, which may even have ended.
     rows = Transfer.objects.filter(
         pk=transfer.pk,
         state__in=states,
@@ -213,8 +213,8 @@ def find_transfer(actor: Account, transfer_id: uuid.UUID) -> Transfer:
     """Find a transfer between projects of the actor.
 
     Raises:
-        Http404: there is none, or they are a stranger to one of the projects.
-        PermissionDenied: they collaborate in one.
+        Http404: it does not exist, or the actor has no access to one of its projects.
+        PermissionDenied: the actor is only a collaborator in one.
     """
     transfers = Transfer.objects.select_related("source", "target", "requested_by")
     transfer = transfers.filter(pk=transfer_id).first()

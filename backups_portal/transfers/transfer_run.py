@@ -1,4 +1,4 @@
-"""One run of a transfer: its dry run, the move, or the undoing."""
+"""Run the queued work of a transfer: its dry run, the move, or the undo."""
 
 import time
 import uuid
@@ -48,7 +48,7 @@ from snapshots.schedule.task_limit import too_long
 
 log = get_logger(__name__)
 
-# A worker that dies in the middle is replaced this many times before the work is given up.
+# After this many attempts whose worker died, the work is given up.
 MAX_ATTEMPTS = 5
 STAYS = "What was moved until then stays. You can continue or undo it."
 UNEXPECTED = f"Something unexpected went wrong. {STAYS} If it fails again, tell your operator."
@@ -56,12 +56,12 @@ AGAIN = "Make the dry run again."
 
 
 def run_transfer(transfer_id: uuid.UUID, on_progress: OnRows | None = None) -> Ran:
-    """Do what is queued of a transfer; see `LeasedJob.run`.
+    """Run the queued work of a transfer; see `LeasedJob.run`.
 
-    Called again after it was killed, it goes on where it stopped.
+    If it was killed, the next call continues from there.
 
     Args:
-        on_progress: Told rows done and rows in all, beside the row.
+        on_progress: Called with the rows done and in total, in addition to updating the row.
     """
     asked = Transfer.objects.filter(pk=transfer_id).values_list("operator", flat=True).first()
     with acting_by_command(asked or ""):
@@ -69,7 +69,7 @@ def run_transfer(transfer_id: uuid.UUID, on_progress: OnRows | None = None) -> R
 
 
 class TransferJob(LeasedJob[Transfer]):
-    """One attempt at what is queued of a transfer."""
+    """An attempt at the queued work of a transfer."""
 
     name = "transfer"
     told = (TransferError, RightLostError)
@@ -91,7 +91,7 @@ class TransferJob(LeasedJob[Transfer]):
     def work(self) -> None:
         works = {"plan": self._plan, "move": self._move, "undo": self._undo}
         with self._right():
-            # Asked at once, before anything is read; each commit asks again.
+            # Check the right before anything is read; each commit checks it again.
             pass
         try:
             with in_words():
@@ -120,14 +120,14 @@ class TransferJob(LeasedJob[Transfer]):
         super().postpone(then, reason=fields["reason"])
 
     def _holder(self) -> str:
-        """Say who keeps one of the projects locked; "" if that is not known."""
+        """Describe the session that holds a lock in a project; "" if unknown."""
         projects = [self.row.target, self.row.source]
         held = [who_holds(project, of_rows=True) for project in projects if project]
         return next((sentence for sentence in held if "held by" in sentence), "")
 
     @contextmanager
     def _right(self) -> Iterator[None]:
-        """Hold the actor's ownership of both projects, as far as they are there."""
+        """Hold the actor's ownership of both projects, if they still exist."""
         projects = [self.row.source, self.row.target]
         there = [one for one in projects if one and one.state != Project.State.REMOVED]
         with transaction.atomic():
@@ -196,7 +196,7 @@ class TransferJob(LeasedJob[Transfer]):
 
     def _note_rows(self, done: int, total: int) -> None:
         if not self._has_begun:
-            # Attempts before this one may have moved a part.
+            # Earlier attempts may have moved some rows.
             self.store(moving_since=timezone.now(), rows_before=done, rows_total=total)
             self._has_begun = True
         self.heartbeat.report(rows_done=done)
@@ -205,7 +205,7 @@ class TransferJob(LeasedJob[Transfer]):
         self._check_wish()
 
     def _check_devices(self, source: Project, plan: Plan) -> None:
-        """Refuse a plan whose devices the source does not have any more."""
+        """Refuse a plan if the source no longer has all of its devices."""
         devices = {match.source: match.name for match in plan.moved}
         with open_source(source) as left:
             lacking = [f"{devices[key]} ({key})" for key in lacking_devices(left, devices)]
@@ -220,8 +220,8 @@ class TransferJob(LeasedJob[Transfer]):
     def _undo(self) -> None:
         @contextmanager
         def noted(step: Step) -> Iterator[None]:
-            # Whoever goes on after a kill finds no trace of what was taken back. So what holds once
-            # the target has committed is stored before it does; its ledger tells whether it did.
+            # After a kill, the target has no trace of what was undone. So the counts that are true
+            # once it has committed are stored first, and its ledger tells whether it committed.
             self.store(undone={**before, "step": step, "then": undone.as_json()})
             with self._right():
                 before.update(undone.as_json())
@@ -250,14 +250,14 @@ class TransferJob(LeasedJob[Transfer]):
         )
 
     def _undone_before(self, target: Connection) -> Undone:
-        """Return what attempts before this one have taken back."""
+        """Return what earlier attempts have undone."""
         saved = dict(self.row.undone or self.row.report.get("undone") or {})
         step, then = saved.pop("step", None), saved.pop("then", None)
         is_later = step and is_taken_back(target, str(self.pk), tuple(step))
         return Undone.from_json(then if is_later else saved)
 
     def _project(self, side: str) -> Project:
-        """Return one of the two projects as it is now."""
+        """Return the current source or target; raise if it is not running."""
         pk, name = getattr(self.row, f"{side}_id"), getattr(self.row, f"{side}_name")
         project = Project.objects.select_related("server").filter(pk=pk).first()
         if project is None or project.state == Project.State.REMOVED:

@@ -1,4 +1,4 @@
-"""Plan a transfer, and find out what it would do without doing it."""
+"""Plan a transfer, and determine what it would do without doing it."""
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -29,22 +29,22 @@ from backups_portal.transfers.move.tracks import Track
 from backups_portal.transfers.plan.selection import Choice
 from backups_portal.transfers.plan.settled_slices import Settled, is_settled, read_marks
 
-# Batches that store nothing are this many times as large.
+# Batches that store nothing may be this many times as large.
 IDLE_FACTOR = 10
-# Told rows done and rows in all.
+# Called with the rows done and in total.
 OnRows = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run follows, so that one that was killed goes on with the same batches.
+    """The stored plan of a run, which continues with the same batches.
 
     Attributes:
         matches: Every chosen device of the source.
         slices: The batches.
         placements: Resources besides devices.
-        outcome: What the dry run found, rows by lane.
-        tokens: How many tokens of what is created have another value in the target.
+        outcome: The result of the dry run, by lane.
+        tokens: The number of tokens that are created with new values.
         settled: Batches that store nothing unless something changes.
     """
 
@@ -57,17 +57,17 @@ class Plan:
 
     @property
     def moved(self) -> list[Match]:
-        """List the devices whose records move, by the number of their lane."""
+        """List the devices whose records move, in the order of their lanes."""
         return [match for match in self.matches if match.target is not None]
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """Pair the ids of these devices in source and target."""
+        """Return the ids of these devices in source and target."""
         return [(match.source, match.target) for match in self.moved if match.target]
 
     @property
     def rows(self) -> int:
-        """Count the records that were chosen."""
+        """Count the chosen records."""
         return chosen_rows(self.outcome)
 
     @property
@@ -77,20 +77,20 @@ class Plan:
 
     @property
     def known(self) -> frozenset[int]:
-        """Return the lanes of which the target had records."""
+        """Return the lanes for which the target had records."""
         fates = [self.outcome.fates[fate] for fate in (PRESENT, CONFLICT, REPLACE)]
         return frozenset(lane for cells in fates for lane in cells)
 
     def renamed(self) -> dict[str, str]:
-        """Map the ids of devices that have another one in the target."""
+        """Map the ids of devices whose id in the target differs."""
         return {source: target for source, target in self.pairs if source != target}
 
     def as_done(self, placed: AbstractSet[tuple[str, str]]) -> "Plan":
-        """Return the plan with what became of resources that were to be created or replaced.
+        """Return the plan with the actual fates of devices and resources.
 
         Args:
-            placed: By kind and id in the target, what was. The rest came into the target after the
-                dry run, or its key did, and was left alone.
+            placed: Kind and target id of what was created or replaced. All others, or their keys,
+                appeared in the target after the dry run, and were left alone.
         """
         matches = (
             replace(match, how="id")
@@ -122,7 +122,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, values: JsonObject) -> "Plan":
-        """Read what `as_json` gave."""
+        """Read what `as_json` returned."""
         return cls(
             tuple(Match(**match) for match in values["matches"]),
             tuple(
@@ -138,11 +138,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Planning:
-    """How a plan is made.
+    """The options of planning.
 
     Attributes:
-        limit: How many records a mutable device may hold; 0 means any number.
-        on_rows: Told after each batch how many rows were judged, and of how many.
+        limit: The most records that a mutable device may hold; 0 means no limit.
+        on_rows: Called after each batch with the rows judged so far and in total.
     """
 
     limit: int
@@ -152,10 +152,10 @@ class Planning:
 
 
 def make_plan(source: Connection, target: Connection, choice: Choice, how: Planning) -> Plan:
-    """Match devices, cut batches, and find out what would become of every row.
+    """Match devices, cut batches, and determine the fate of every row.
 
     Raises:
-        psycopg.Error: a database does not answer.
+        psycopg.Error: a database does not respond.
     """
     matches = match_devices(
         _read_devices(source, choice, choice.devices),
@@ -224,7 +224,7 @@ def _rows_by_day(source: Connection, routes: Routes, choice: Choice) -> dict[int
 
 @dataclass
 class _Judged:
-    """What the dry run has found: in all slices, in settled ones, and how many rows in each."""
+    """The outcome of all slices and of settled ones, and the rows of each."""
 
     total: Outcome = field(default_factory=Outcome)
     settled: Outcome = field(default_factory=Outcome)
@@ -244,7 +244,7 @@ def _judge(
             if is_idle:
                 add_outcome(judged.settled, outcome)
             judged.rows.append(Rows(chosen_rows(outcome), is_idle))
-            # Only temporary tables were written.
+            # Nothing is lost, because only temporary tables were written.
             raise psycopg.Rollback
         if how.on_rows:
             how.on_rows(chosen_rows(judged.total), rows_total)
@@ -252,12 +252,12 @@ def _judge(
 
 
 def chosen_rows(outcome: Outcome) -> int:
-    """Count the records that were chosen."""
+    """Count the chosen records."""
     return sum(cell.rows for cell in outcome.chosen.values())
 
 
 def add_outcome(total: Outcome, part: Outcome) -> None:
-    """Add what became of one batch."""
+    """Add the outcome of one batch to the total."""
     for lane, cell in part.chosen.items():
         total.chosen[lane] = total.chosen[lane] + cell if lane in total.chosen else cell
     for fate in FATES:
@@ -266,7 +266,7 @@ def add_outcome(total: Outcome, part: Outcome) -> None:
 
 
 def take_room(work: Work, outcome: Outcome) -> None:
-    """Take what a batch has stored from the room that devices have left."""
+    """Subtract the records that a batch stored from the room of devices."""
     for lane, cell in outcome.fates["add"].items():
         room = work.lanes[lane].room
         if room is not None:

@@ -1,4 +1,4 @@
-"""Describe what a transfer moves, and how, in plain values."""
+"""The choice of what a transfer moves, and how, in plain values."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -41,7 +41,7 @@ KINDS = (
 
 
 class ChoiceError(RefusedError):
-    """The choice makes no sense."""
+    """The choice is contradictory or empty."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Choice:
     """What to move.
 
     Attributes:
-        devices: Their ids in the source; None means all, none at all is empty.
+        devices: Their ids in the source; None means all, () none.
         variables: Their names; None means all.
         since: From this time on.
         until: Before this time.
@@ -81,7 +81,7 @@ class Choice:
 
     @classmethod
     def from_json(cls, values: JsonObject) -> "Choice":
-        """Read what `as_json` gave."""
+        """Read what `as_json` returned."""
         return _STORED.validate_python(values)
 
 

@@ -1,7 +1,7 @@
 """Skip slices that the dry run has compared, while nothing changes.
 
-Triggers mark every change of records in the transaction that makes it (tracking.sql). A database
-that has the marks of the dry run has its records, too.
+Triggers mark every change of records in the transaction that makes it (tracking.sql). So a database
+with the same marks as at the dry run also has the same records.
 """
 
 from dataclasses import dataclass, field
@@ -11,26 +11,26 @@ from psycopg import Connection
 from backups_portal.lib.json_types import JsonObject
 from backups_portal.transfers.move.batches import CONFLICT, PRESENT, Outcome
 
-# A backup deletes marks; those written after it have another xmin, so the text differs.
+# A backup deletes marks, but those written after it have another xmin, so the text differs.
 MARKS = """SELECT concat_ws(' ', instance.marks_since, count(change_mark),
         sum(hashtextextended(change_mark.ctid::text, change_mark.xmin::text::bigint)))
     FROM instance LEFT JOIN change_mark ON true GROUP BY instance.marks_since"""
 
 
 def read_marks(connection: Connection) -> str:
-    """Return a text that differs once records have changed."""
+    """Return a text that changes whenever records change."""
     row = connection.execute(MARKS).fetchone()
     return str(row[0]) if row else ""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Slices of which a move stores nothing, unless something changes.
+    """Slices in which a move stores nothing, unless something changes.
 
     Attributes:
-        numbers: Which slices of the plan.
-        outcome: What the dry run has found in all of them.
-        source_marks, target_marks: Of the databases that it has read.
+        numbers: The numbers of these slices in the plan.
+        outcome: The result of the dry run for all of them.
+        source_marks, target_marks: The marks of both databases at the dry run.
     """
 
     numbers: tuple[int, ...] = ()
@@ -39,7 +39,7 @@ class Settled:
     target_marks: str = ""
 
     def holds(self, source: Connection, target: Connection) -> bool:
-        """Tell whether neither database has changed since."""
+        """Tell whether neither database has changed since the dry run."""
         now = read_marks(source), read_marks(target)
         return now == (self.source_marks, self.target_marks)
 
@@ -50,7 +50,7 @@ class Settled:
 
     @classmethod
     def from_json(cls, values: JsonObject | None) -> "Settled":
-        """Read what `as_json` gave; plans of older versions have none."""
+        """Read what `as_json` returned; plans of older versions have none."""
         if not values:
             return cls()
         return cls(
@@ -64,6 +64,6 @@ class Settled:
 def is_settled(outcome: Outcome) -> bool:
     """Tell whether moving a slice stores nothing while nothing changes.
 
-    What is refused, or too much, depends on the time and on other slices.
+    Which records are too old or too many depends on the time and on other slices.
     """
     return {fate for fate, cells in outcome.fates.items() if cells} <= {PRESENT, CONFLICT}

@@ -1,4 +1,4 @@
-"""Find names in a choice that the source does not have."""
+"""Find devices and variables of a choice that the source does not have."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,12 +7,12 @@ from psycopg import Connection
 from backups_portal.transfers.errors import TransferRefusedError
 from backups_portal.transfers.plan.selection import Choice
 
-# How many of them a message names.
+# The most names in a message.
 MAX_NAMED = 5
 
 
 def check_names(source: Connection, choice: Choice, project_name: str) -> None:
-    """Raise TransferRefusedError for chosen devices or variables that the source does not have."""
+    """Raise TransferRefusedError if the source lacks a device or variable."""
     if choice.devices and (lacking := lacking_devices(source, choice.devices)):
         noun = "device" if len(lacking) == 1 else "devices"
         told = f"{project_name} has no {noun} {_listed(lacking)}."
@@ -25,7 +25,7 @@ def check_names(source: Connection, choice: Choice, project_name: str) -> None:
 
 
 def lacking_devices(source: Connection, ids: Iterable[str]) -> list[str]:
-    """Find the devices among some ids that are not there."""
+    """Return the ids that no device of the source has."""
     wanted = list(ids)
     rows = source.execute("SELECT id::text FROM device WHERE id::text = ANY(%s)", [wanted])
     there = {key for (key,) in rows}
