@@ -1,8 +1,8 @@
-"""One batch: a slice of time of all lanes, moved in the caller's transaction.
+"""A batch: a slice of time of all lanes, moved in one transaction.
 
-What a lane's records need is decided by counts and digests: if the target has none, rows stream
-straight into its table; if both sides are equal, nothing moves; only the rest is staged in a
-temporary table and judged row by row.
+Counts and digests decide how a lane is handled: if the target has no records, rows stream straight
+into its table; if both sides are equal, nothing moves; only the rest is staged in a temporary table
+and judged row by row.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from backups_portal.transfers.move.series_map import Lane, Routes
 from backups_portal.transfers.move.tracks import Track
 from backups_portal.transfers.plan.selection import Rule
 
-# What becomes of a record, in the words of the report.
+# The possible fates of a record, in the words of the report.
 ADD, PRESENT, CONFLICT, REPLACE, REFUSED, FULL = FATES = (
     "add",
     "present",
@@ -35,7 +35,7 @@ ADD, PRESENT, CONFLICT, REPLACE, REFUSED, FULL = FATES = (
 STORED = (ADD, REPLACE)
 STAGE = f"""CREATE TEMPORARY TABLE IF NOT EXISTS stage ON COMMIT DELETE ROWS AS
     SELECT series_id, 0 AS slot, 0 AS lane, {COLUMNS} FROM variable WITH NO DATA"""  # noqa: S608
-# Two rows of one key are the same record if their series and values are.
+# Rows with the same key are the same record if their series and values are equal, too.
 OF_KEY = ("time", "created_at", "group_key", "id")
 SAME = " AND ".join(
     f"{there} IS NOT DISTINCT FROM {here}"
@@ -101,17 +101,17 @@ COUNT = f"""SELECT lane, fate, sum(rows)::bigint, sum(digest * s.seed)
 
 @dataclass
 class Outcome:
-    """What a batch was given, and what became of it, by lane."""
+    """The rows chosen for a batch, and their fates, by lane."""
 
     chosen: Cells = field(default_factory=dict)
     fates: dict[str, Cells] = field(default_factory=lambda: {fate: {} for fate in FATES})
 
     def put(self, fate: str, lane: int, cell: Cell) -> None:
-        """Add rows of one fate."""
+        """Add a lane's rows with one fate."""
         self.fates[fate][lane] = self.fates[fate].get(lane, Cell()) + cell
 
     def rows(self, fate: str) -> int:
-        """Count the rows of all lanes that had this fate."""
+        """Count the rows of all lanes with this fate."""
         return sum(cell.rows for cell in self.fates[fate].values())
 
     @property
@@ -130,7 +130,7 @@ class Outcome:
 
     @classmethod
     def from_json(cls, values: JsonObject) -> "Outcome":
-        """Read what `as_json` gave."""
+        """Read what `as_json` returned."""
 
         def cells(name: str) -> Cells:
             found = values.get(name, {})
@@ -141,10 +141,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Work:
-    """What every batch of a run needs.
+    """What all batches of a run have in common.
 
     Attributes:
-        known: Lanes that have records in the target, as far as the dry run saw.
+        known: Lanes that had records in the target at the dry run.
     """
 
     routes: Routes
@@ -154,10 +154,10 @@ class Work:
 
 
 def judge_batch(work: Work, track: Track, part: Slice) -> Outcome:
-    """Tell what a batch would do; the caller rolls back."""
+    """Return what moving a batch would do; the caller rolls back."""
     there = _read_target(work, track, part)
     source = work.routes.source
-    # If the target has nothing, a count says it all.
+    # If the target has no records of a lane, counting the source's is enough.
     rest = {lane.number for lane in work.lanes} - there.keys()
     counts = count_rows(track.source, source.of(rest), part)
     chosen = {lane: Cell(rows) for lane, rows in counts.items()}
@@ -172,7 +172,7 @@ def move_batch(work: Work, track: Track, part: Slice, *, transfer: str) -> Outco
     """Move a slice within the caller's transaction in the target."""
     there = _read_target(work, track, part)
     source = work.routes.source
-    # What is taken whatever it is needs no digest before it is read.
+    # Rows that are stored in any case need no digest before they are read.
     fresh = {
         lane.number
         for lane in work.lanes
@@ -210,7 +210,7 @@ def _read_target(work: Work, track: Track, part: Slice) -> Cells:
 def _sort(
     work: Work, part: Slice, chosen: Cells, there: Cells
 ) -> tuple[Outcome, set[int], set[int]]:
-    """Sort lanes into those to stream and those to stage, unseen."""
+    """Sort lanes by count and digest into those to stream and those to stage."""
     outcome = Outcome(chosen)
     streamed, staged = set(), set()
     for lane, cell in outcome.chosen.items():

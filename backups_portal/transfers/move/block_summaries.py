@@ -1,7 +1,7 @@
 """Summarize block ranges of the target's table while it is filled.
 
-The indexes of times and numbers know a range of blocks only once it is summarized: until then each
-search reads it. Summarizing reads it twice, so it is done beside the batches, behind them.
+The BRIN indexes of times and numbers skip a range of blocks only once it is summarized; until then
+each search reads it. Summarizing reads it twice, so a thread does it while later batches move.
 """
 
 from collections import deque
@@ -19,30 +19,30 @@ from backups_portal.transfers.move.tracks import TRACKS
 
 log = get_logger(__name__)
 
-# Blocks of a range, in schema.sql.
+# The pages_per_range of the indexes in schema.sql.
 RANGE = 32
 SIZE = "SELECT pg_relation_size('variable') / current_setting('block_size')::integer"
-# Whichever there are: a restored project's are replaced while it lives (block_ranges.py).
+# Looked up, because those of a restored project are replaced while it runs (block_ranges.py).
 INDEXES = """(SELECT indexrelid AS index FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
         JOIN pg_am ON pg_am.oid = relam
         WHERE indrelid = 'public.variable'::regclass AND amname = 'brin' AND indisvalid)"""
 SUMMARIZE = f"""SELECT brin_summarize_range(index, block)
     FROM generate_series(%s::bigint, %s::bigint - 1, %s) AS block, {INDEXES} AS indexes"""  # noqa: S608
 SUMMARIZE_NEW = f"SELECT brin_summarize_new_values(index) FROM {INDEXES} AS new"  # noqa: S608
-# What a session that replaces an index, or tidies up, does to another one.
+# Errors that another session causes if it replaces an index or vacuums.
 HELD_UP = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.UndefinedTable,
     psycopg.errors.UndefinedObject,
-    # "could not open relation with OID": an index that went while its table was waited for.
+    # "could not open relation with OID": an index was dropped while we waited for its table.
     psycopg.errors.InternalError_,
 )
 
 
 @contextmanager
 def unless_held_up() -> Iterator[None]:
-    """Leave out what only makes later searches quicker if another session is in the way."""
+    """Skip work that only speeds up later searches if a session blocks it."""
     try:
         yield
     except HELD_UP as error:
@@ -50,13 +50,13 @@ def unless_held_up() -> Iterator[None]:
 
 
 class BlockSummaries:
-    """A thread that summarizes what batches have filled, on a connection of its own."""
+    """A thread that summarizes filled blocks, on its own connection."""
 
     def __init__(self, target: Connection) -> None:
         self._target = target
         self._next = self._size() // RANGE * RANGE
-        # A batch may still fill blocks that were there when another one ended: a summarized range
-        # would be summarized again with each of its rows.
+        # A batch may still fill blocks that existed when another one ended, and in a summarized
+        # range each of its rows would have to update the summary.
         self._sizes: deque[int] = deque(maxlen=TRACKS + 1)
         self._threads = ThreadPoolExecutor(1)
         self._running: Future[None] | None = None
@@ -75,7 +75,7 @@ class BlockSummaries:
             self._running.result()
 
     def note_batch(self) -> None:
-        """Summarize what earlier batches have filled, unless that is being done."""
+        """Summarize what earlier batches have filled, unless the thread is busy."""
         if self._running is None or self._running.done():
             if self._running:
                 self._running.result()
@@ -95,15 +95,15 @@ class BlockSummaries:
 
 
 def summarize_blocks(target: Connection) -> None:
-    """Summarize every new block that is not yet."""
+    """Summarize all blocks that are not yet summarized."""
     with unless_held_up():
         target.execute(SUMMARIZE_NEW)
 
 
 def search_by_number(target: Connection) -> None:
-    """Find batches by their numbers' block ranges in this transaction.
+    """Make this transaction find batches through the block ranges of numbers.
 
-    Without statistics on how well numbers follow the table's order, the planner would rather read
-    the whole table for each batch.
+    Without statistics on how well numbers follow the table's order, the planner would read the
+    whole table for each batch.
     """
     target.execute("SET LOCAL enable_seqscan = off")

@@ -30,7 +30,7 @@ def open_source(project: Project) -> Iterator[Connection]:
 def open_target(project: Project) -> Iterator[Connection]:
     """Open the target with its ledger, outside a transaction.
 
-    It is entered by the role that made it: a project's own role makes no temporary tables.
+    This uses the role that made it, because a project's own role cannot create temporary tables.
     """
     with pgsession.connect(admin_dsn(project), autocommit=True) as connection:
         ensure_ledger(connection)
@@ -40,7 +40,7 @@ def open_target(project: Project) -> Iterator[Connection]:
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Turn what the driver raises into a sentence for an owner."""
+    """Turn errors of the driver into sentences for an owner."""
     try:
         yield
     except psycopg.errors.DiskFull as error:

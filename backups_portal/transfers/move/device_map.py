@@ -1,6 +1,6 @@
 """Match devices of the source to those of the target.
 
-By id, by serial number or tag, else by name. Nothing is guessed: if several fit, none is taken.
+Devices match by id, serial number, tag or name. An ambiguous match is never resolved by guessing.
 """
 
 from collections import Counter
@@ -12,10 +12,10 @@ from backups_portal.transfers.plan.selection import Unmatched
 
 @dataclass(frozen=True)
 class Device:
-    """What of a device tells which one it is.
+    """The properties by which a device is matched.
 
     Attributes:
-        serials: Serial numbers of its tokens.
+        serials: The serial numbers of its tokens.
         tag: The value of the tag by which devices are matched.
     """
 
@@ -27,11 +27,11 @@ class Device:
 
 @dataclass(frozen=True)
 class Match:
-    """A device of the source, and what it is in the target.
+    """A device of the source, and its counterpart in the target.
 
     Attributes:
-        target: Its id there; None if it is skipped.
-        how: id, serial number, tag or name; created; or skipped.
+        target: The id of its counterpart; None if it is skipped.
+        how: One of id, serial number, tag, name, created or skipped.
         reason: Why it is skipped.
     """
 
@@ -43,7 +43,7 @@ class Match:
 
 
 Keys = Callable[[Device], Iterable[str]]
-# In the order of trust. Ids are tried first and cannot be ambiguous.
+# Most reliable first. Ids cannot be ambiguous.
 WAYS: tuple[tuple[str, Keys], ...] = (
     ("id", lambda device: [device.id]),
     ("serial number", lambda device: device.serials),
@@ -55,7 +55,7 @@ WAYS: tuple[tuple[str, Keys], ...] = (
 def match_devices(
     sources: Sequence[Device], targets: Sequence[Device], *, unmatched: Unmatched
 ) -> list[Match]:
-    """Match every device of the source, in its order."""
+    """Match every device of the source, in order."""
     found: dict[str, Match] = {}
     for how, keys in WAYS:
         waiting = [device for device in sources if device.id not in found]
@@ -94,6 +94,6 @@ def _skipped(device: Device, reason: str) -> Match:
 
 def _without(device: Device, unmatched: Unmatched) -> Match:
     if unmatched is Unmatched.CREATE:
-        # Nothing in the target has its id, or it would be matched: it keeps it.
+        # It keeps its id, which no device of the target has, or they would match.
         return Match(device.id, device.name, device.id, "created")
     return _skipped(device, "the target does not have it")

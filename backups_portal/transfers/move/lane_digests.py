@@ -1,10 +1,10 @@
 """Count and digest records by lane, to compare rows without moving them.
 
-A digest is the sum of a 64-bit hash per row, so that order does not matter, times the seed of the
-row's series; it covers everything but the id and when the row was stored. Rows are summed by series
-before the seeds come in: a join with every row costs more than the hashes. PostgreSQL's extended
-hashes are the same in every version, because hash partitions depend on them: that of a moment in
-UTC is what PostgreSQL 18 calls `timestamptz_hash_extended`, which older versions lack.
+A digest sums up 64-bit hashes of rows, so that order does not matter, times the seed of each row's
+series; it covers everything except the id and the storage time. Rows are summed by series before
+the seeds are applied, because joining every row costs more than hashing it. PostgreSQL's extended
+hashes are the same in every version, since hash partitions depend on them. Hashing the time in UTC
+gives the same as `timestamptz_hash_extended` of PostgreSQL 18, which older versions lack.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ from psycopg import Connection
 
 from backups_portal.transfers.move.series_map import Side
 
-# Most records are a number and nothing else, and making a row of columns costs more than hashing.
-# A zone by its name would be looked up for each row. PostgreSQL's hash of zero is the seed, and
-# that of a missing value in a row 0: without another seed, no value and no place would be like
-# zeros. All other rows keep the hash that the ledgers of transfers under way have of them.
+# Most records hold only a number, and constructing a ROW costs more than hashing it. A zone given
+# by name would be looked up for each row. PostgreSQL hashes zero to the seed, and NULL in a ROW to
+# 0, so rows with zeros get another seed, or a missing value or location would equal zero. All other
+# rows keep their hashes, which are in the ledgers of unfinished transfers.
 ROW_HASH = """hashtextextended(v.group_key, timestamp_hash_extended(
     v.time AT TIME ZONE INTERVAL '0',
     CASE WHEN v.text_value IS NULL AND v.location IS NULL AND v.metadata IS NULL
@@ -45,7 +45,7 @@ PROBE_SERIES = f"""{SUMS}
     WHERE found.rows > 0 GROUP BY s.lane"""  # noqa: S608 - constants
 CHOSEN = f"v.series_id = ANY(%(series)s::integer[]) AND {IN_SLICE}"
 OF_BATCHES = "v.id BETWEEN %(first)s AND %(last)s"
-# Not in the WHERE clause: the planner takes for granted that this leaves next to nothing.
+# Not in the WHERE clause, because the planner would assume that it matches next to nothing.
 OF_THEM = "FILTER (WHERE v.xmin = ANY(%(xids)s::text[]::xid[]))"
 DIGEST_SLICE = READ.format(digest=DIGEST, where=CHOSEN, only="")
 COUNT_SLICE = READ.format(digest="0", where=CHOSEN, only="")
@@ -55,20 +55,20 @@ BEGIN, END = "-infinity", "infinity"
 
 @dataclass(frozen=True)
 class Slice:
-    """A range of time that is moved as one batch; without a bound it is open."""
+    """A range of time that is moved as one batch; open at a missing bound."""
 
     number: int
     since: datetime | None
     until: datetime | None
 
     def bounds(self) -> dict[str, object]:
-        """Return parameters of a query."""
+        """Return the bounds as query parameters."""
         return {"since": self.since or BEGIN, "until": self.until or END}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Rows of one lane: how many, and the sum of their hashes."""
+    """The rows of one lane: their number and the sum of their hashes."""
 
     rows: int = 0
     digest: int = 0
@@ -84,21 +84,21 @@ Cells = dict[int, Cell]
 
 
 def digest_rows(connection: Connection, side: Side, part: Slice) -> Cells:
-    """Count and digest each lane's records in a slice."""
+    """Count and digest the records of each lane in a slice."""
     return _cells(connection, DIGEST_SLICE, side, part.bounds())
 
 
 def count_rows(connection: Connection, side: Side, part: Slice) -> dict[int, int]:
-    """Count the records that each lane has in a slice."""
+    """Count the records of each lane in a slice."""
     cells = _cells(connection, COUNT_SLICE, side, part.bounds())
     return {lane: cell.rows for lane, cell in cells.items()}
 
 
 def probe_rows(connection: Connection, side: Side, part: Slice) -> Cells:
-    """Digest series by series, for a table that is being filled.
+    """Count and digest series by series, for a table that is being filled.
 
-    It has neither statistics nor summarised block ranges yet, and would be read from its first row
-    to its last for each slice.
+    It has neither statistics nor summarized block ranges yet, so otherwise each slice would read
+    the whole table.
     """
     return _cells(connection, PROBE_SERIES, side, part.bounds())
 
@@ -106,10 +106,10 @@ def probe_rows(connection: Connection, side: Side, part: Slice) -> Cells:
 def digest_batches(
     connection: Connection, side: Side, first: int, last: int, xids: list[int]
 ) -> Cells:
-    """Count and digest what batches have stored and nobody has changed since.
+    """Count and digest the records of batches that are still unchanged.
 
     Args:
-        first, last: The numbers of their records, in a table whose block ranges are summarised.
+        first, last: The range of their numbers, in a table whose block ranges are summarized.
         xids: The transactions that stored them.
     """
     values = {"first": first, "last": last, "xids": [str(xid) for xid in xids]}

@@ -1,4 +1,4 @@
-"""The ledger in the target: what a transfer has done there, batch by batch."""
+"""The ledger in the target, which lists what a transfer did there."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ NEXT_ID = "SELECT nextval(pg_get_serial_sequence('variable', 'id'))"
 
 @dataclass(frozen=True)
 class Entry:
-    """A batch that is in the target: its records have these numbers and transactions."""
+    """A batch in the target, with the ids and transactions of its records."""
 
     number: int
     first_id: int
@@ -24,7 +24,7 @@ class Entry:
 
 
 def open_ledger(target: Connection, transfer: str, source_prefix: str) -> None:
-    """Make the head of a transfer's ledger, unless it is there."""
+    """Create the head of a transfer's ledger, unless it exists."""
     target.execute(
         """INSERT INTO transfer_run (transfer_id, source_prefix) VALUES (%s, %s)
            ON CONFLICT DO NOTHING""",
@@ -36,7 +36,7 @@ def check_open(target: Connection, transfer: str) -> None:
     """Hold the ledger open until the transaction ends.
 
     Raises:
-        TransferError: it was closed by undo.
+        TransferError: an undo has closed it.
     """
     row = target.execute(
         "SELECT is_open FROM transfer_run WHERE transfer_id = %s FOR SHARE", [transfer]
@@ -46,15 +46,15 @@ def check_open(target: Connection, transfer: str) -> None:
 
 
 def commit_unseen(target: Connection) -> None:
-    """Let this transaction's commit not wait for the disk; `write_out` does for all of them.
+    """Commit this transaction without waiting for the disk; `write_out` does.
 
-    A crash of the server loses it together with its entry in the ledger: it is done again.
+    If the server crashes, its entry in the ledger is lost with it, and the work is repeated.
     """
     target.execute("SET LOCAL synchronous_commit = off")
 
 
 def begin_batch(target: Connection, transfer: str, number: int) -> bool:
-    """Enter a batch, after others at the same one; False if it is done."""
+    """Enter a batch, waiting for others at it; return False if it is done."""
     commit_unseen(target)
     check_open(target, transfer)
     first = target.execute(
@@ -68,7 +68,7 @@ def begin_batch(target: Connection, transfer: str, number: int) -> bool:
 
 
 def end_batch(target: Connection, transfer: str, number: int, outcome: Outcome) -> None:
-    """Note what became of a batch."""
+    """Record the outcome of a batch."""
     target.execute(
         f"""UPDATE transfer_batch SET last_id = ({NEXT_ID}), outcome = %s
             WHERE (transfer_id, number) = (%s, %s)""",  # noqa: S608 - NEXT_ID
@@ -93,7 +93,7 @@ def read_entries(target: Connection, transfer: str) -> list[Entry]:
 
 
 def read_placed(target: Connection, transfer: str) -> set[tuple[str, str]]:
-    """Read which resources a transfer has made or replaced: kind and id."""
+    """Read the kinds and ids of resources that a transfer created or replaced."""
     rows = target.execute(
         "SELECT kind, id::text FROM transfer_resource WHERE transfer_id = %s", [transfer]
     )
@@ -101,11 +101,11 @@ def read_placed(target: Connection, transfer: str) -> set[tuple[str, str]]:
 
 
 def forget(target: Connection, transfer: str) -> None:
-    """Drop a transfer's ledger: it can be undone no more."""
+    """Drop a transfer's ledger, after which it cannot be undone."""
     target.execute("DELETE FROM transfer_run WHERE transfer_id = %s", [transfer])
 
 
 def write_out(target: Connection, transfer: str) -> None:
-    """Wait until all that was moved is on the server's disk."""
-    # A commit that is waited for takes all before it along; one that wrote nothing is not.
+    """Wait until everything that was moved is on the server's disk."""
+    # A synchronous commit flushes all earlier ones, but only if it wrote something itself.
     target.execute("UPDATE transfer_run SET is_open = is_open WHERE transfer_id = %s", [transfer])

@@ -1,4 +1,4 @@
-"""Move what was planned batch by batch, from where an attempt stopped."""
+"""Move what was planned, batch by batch, from where an attempt stopped."""
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -28,19 +28,19 @@ from backups_portal.transfers.move.tracks import TRACKS, Track, open_tracks, twi
 from backups_portal.transfers.plan.dry_run import Plan, add_outcome, take_room
 from backups_portal.transfers.plan.selection import Choice
 
-# Told after every batch what has become of all rows so far; may raise to stop there.
+# Called after every batch with the outcome of all rows so far; may raise to stop there.
 OnBatch = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True)
 class MoveJob:
-    """What is to be moved.
+    """What to move.
 
     Attributes:
-        transfer: The id by which the ledger knows it.
-        keys: Of the target's new tokens.
-        limit: How many records a mutable device may hold; 0 means any number.
-        now: In UTC; immutable devices refuse what was too old then.
+        transfer: The id of the transfer in the ledger.
+        keys: For the target's new tokens.
+        limit: The most records that a mutable device may hold; 0 means no limit.
+        now: In UTC; immutable devices refuse records that are too old at this time.
     """
 
     transfer: str
@@ -59,10 +59,10 @@ def move(
     on_batch: OnBatch,
     guard: Guard = nullcontext,
 ) -> Routes:
-    """Move everything that was planned and is not in the target yet.
+    """Move everything that was planned and is not yet in the target.
 
-    Each batch is one transaction in the target together with its row in the ledger: killed at any
-    point, it leaves whole batches, and called again it does the others.
+    Each batch and its row in the ledger are one transaction in the target: if it is killed at any
+    point, it leaves whole batches, and the next call moves the others.
 
     Args:
         guard: Entered for each commit.
@@ -71,8 +71,8 @@ def move(
         The routes, for the comparison.
 
     Raises:
-        TransferError: the transfer was undone, or a device is gone.
-        psycopg.Error: a database does not answer, or is full.
+        TransferError: the transfer was undone, or a device was deleted.
+        psycopg.Error: a database does not respond or is full.
     """
     plan, transfer = job.plan, job.transfer
     prefix = _prefix_of(target)
@@ -110,8 +110,8 @@ def _settle(
     if not settled.numbers:
         return
     with guarded(target, guard):
-        # Asked within the transaction, so that no change is overlooked that came before it. Another
-        # run of this transfer did all of the slices, or none.
+        # Checked inside the transaction, so that no earlier change is missed. Another run of this
+        # transfer has entered either all of the slices or none.
         if settled.holds(source, target) and begin_batch(target, job.transfer, settled.numbers[0]):
             _hold_devices(target, lanes, routes)
             end_batch(target, job.transfer, settled.numbers[0], settled.outcome)
@@ -122,7 +122,7 @@ def _settle(
 
 @dataclass(frozen=True)
 class _Run:
-    """What batches have in common; `total` is what became of those that are done."""
+    """What batches have in common; `total` is the outcome of finished ones."""
 
     work: Work
     transfer: str
@@ -132,7 +132,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Batch:
-    """A slice that is moved, and added to the total."""
+    """A slice to move, and to add to the total."""
 
     part: Slice
     run: _Run
@@ -152,7 +152,7 @@ class _Batch:
 def _move_slices(
     source: Connection, target: Connection, todo: list[Slice], run: _Run, guard: Guard
 ) -> None:
-    # How much room a device has left is known only after the batch before.
+    # How much room a device has left is known only after the previous batch.
     limited = any(lane.room is not None for lane in run.work.lanes)
     with (
         open_tracks(source, target, 1 if limited else min(TRACKS, len(todo))) as tracks,
@@ -174,7 +174,7 @@ def _with_needed_limits(
 ) -> list[Lane]:
     """Drop the limits that the chosen rows cannot exceed.
 
-    Without limits no batch depends on another one.
+    Without limits, batches do not depend on each other.
     """
     limited = {lane.number: lane.room for lane in lanes if lane.room is not None}
     rows = count_rows(source, side.of(set(limited)), Slice(0, choice.since, choice.until))
@@ -191,9 +191,9 @@ def _devices(plan: Plan) -> list[Placement]:
 
 
 def _hold_devices(target: Connection, lanes: list[Lane], routes: Routes) -> None:
-    """Keep devices from being deleted meanwhile: no foreign key would.
+    """Lock devices against deletion, because no foreign key does.
 
-    One that was deleted and made again, under its id as another transfer does, has other series.
+    If a device was deleted and another transfer recreated it under its id, it has other series.
     """
     wanted = [lane.target for lane in lanes]
     held = target.execute("SELECT FROM device WHERE id = ANY(%s) FOR KEY SHARE", [wanted]).rowcount

@@ -1,4 +1,4 @@
-"""Make tokens of new resources, and note which old ones they replace."""
+"""Create the tokens of new resources, and record which ones they replace."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ OWNERS = {"device": "device_id", "analysis": "analysis_id"}
 
 
 def count_tokens(source: Connection, kind: str, resources: list[str]) -> int:
-    """Count the tokens of resources in the source."""
+    """Count the source's tokens of some resources."""
     if kind not in OWNERS:
         return 0
     query = sql.SQL("SELECT count(*) FROM token WHERE {} = ANY(%s)").format(
@@ -33,7 +33,7 @@ def renew_tokens(
 ) -> None:
     """Give a new resource as many tokens as its source has, with new values.
 
-    Of the old ones, only the keyed hash and the last four characters are noted.
+    Of the old tokens, only the keyed hash and the last four characters are recorded.
     """
     if kind not in OWNERS:
         return

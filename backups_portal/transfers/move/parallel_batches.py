@@ -1,4 +1,4 @@
-"""Move batches side by side, each in its own transaction."""
+"""Move batches in parallel, each in its own transaction."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -18,18 +18,18 @@ IS_WAITED_FOR = """SELECT EXISTS (
 
 
 class Batch(Protocol):
-    """What is done within a transaction of the target."""
+    """The work in one transaction of the target."""
 
     def move(self, track: Track) -> Outcome | None:
-        """Move its records, in another thread; None if that was done already."""
+        """Move its records, in another thread; return None if already moved."""
 
     def end(self, track: Track, outcome: Outcome) -> None:
-        """Note what became of it."""
+        """Record its outcome."""
 
 
 @dataclass(frozen=True)
 class _Running:
-    """A batch that another thread moves, and its open transaction."""
+    """A batch that another thread is moving, and its open transaction."""
 
     batch: Batch
     track: Track
@@ -40,13 +40,13 @@ _Moving = dict[Future[Outcome | None], _Running]
 
 
 def run_batches(tracks: Sequence[Track], batches: Iterator[Batch], guard: Guard) -> None:
-    """Move batches, as many at a time as there are tracks.
+    """Move batches, one per track at a time.
 
-    Transactions begin and end in this thread, in which the guard has its connection. All that may
-    wait for others' locks is done in threads, so that a batch that is ready is committed meanwhile.
+    Transactions begin and end in this thread, which has the guard's connection. Everything that may
+    wait for locks runs in other threads, so that finished batches are committed meanwhile.
 
     Args:
-        batches: The next one is asked for when a track is free; may raise to stop there.
+        batches: Advanced when a track is free; may raise to stop there.
         guard: Entered for each commit.
     """
     free, moving = list(tracks), _Moving()
@@ -73,7 +73,7 @@ def run_batches(tracks: Sequence[Track], batches: Iterator[Batch], guard: Guard)
 def _is_waited_for(track: Track, moving: _Moving) -> bool:
     """Tell whether another session waits for a running batch.
 
-    Running batches then end before the next one begins, or it would wait for all of them.
+    Then running batches finish before the next one begins, or that session would wait for it, too.
     """
     sessions = [running.track.target.info.backend_pid for running in moving.values()]
     row = track.target.execute(IS_WAITED_FOR, [sessions]).fetchone()
@@ -81,7 +81,7 @@ def _is_waited_for(track: Track, moving: _Moving) -> bool:
 
 
 def _finish_one(moving: _Moving) -> Track:
-    """Commit a batch whose records were moved; return its track."""
+    """Wait for a batch to finish, and commit it; return its track."""
     done, _ = wait(moving, return_when=FIRST_COMPLETED)
     future = done.pop()
     running = moving.pop(future)
@@ -93,9 +93,9 @@ def _finish_one(moving: _Moving) -> Track:
 
 
 def _abandon(moving: _Moving, error: BaseException) -> None:
-    """Stop what other threads do, and take it back."""
+    """Cancel the running batches, and roll them back."""
     for running in moving.values():
-        # A server that is away has nothing to stop.
+        # An unreachable server has nothing to cancel.
         with suppress(psycopg.Error):
             running.track.cancel()
     wait(moving)

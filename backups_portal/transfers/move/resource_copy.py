@@ -1,6 +1,6 @@
 """Move resources: devices that the target lacks, and other kinds.
 
-Each is moved in one transaction with its row in the ledger, some of them together.
+Some resources at a time are moved in one transaction, with their rows in the ledger.
 """
 
 from collections.abc import Iterable
@@ -33,18 +33,18 @@ from backups_portal.transfers.move.resource_rows import (
 )
 from backups_portal.transfers.plan.selection import Rule
 
-# Resources of one transaction: a commit, and the right to it, take as long as one of them.
+# Resources per transaction, since a commit with its check of the right takes as long as moving one.
 TOGETHER = 25
 CREATED, PRESENT, CONFLICT, REPLACED = "created", "present", "conflict", "replaced"
 
 
 @dataclass(frozen=True)
 class Placement:
-    """What becomes of one resource.
+    """The fate of one resource.
 
     Attributes:
         target: Its id in the target.
-        fate: created, present, conflict (left as it is) or replaced.
+        fate: One of created, present, conflict (left as it is) or replaced.
     """
 
     kind: str
@@ -56,7 +56,7 @@ class Placement:
 
 @dataclass(frozen=True)
 class Placing:
-    """What placing resources needs; `ids` are those of devices that are called otherwise there."""
+    """The context of placing resources; `ids` maps device ids that differ."""
 
     source: Connection
     target: Connection
@@ -70,7 +70,7 @@ class Placing:
 def plan_kind(
     source: Connection, target: Connection, kind: Kind, rule: Rule, ids: dict[str, str]
 ) -> list[Placement]:
-    """Plan what a transfer would do with the resources of a kind."""
+    """Plan the fate of all resources of a kind."""
     sources, targets = list_ids(source, kind), list_ids(target, kind)
     holders = {key: holder for holder, key in targets.items()} if kind.is_unique else {}
     placements = []
@@ -83,14 +83,14 @@ def plan_kind(
         name = sources[resource]
         holder = holders.get(name, found)
         if fate in (CREATED, REPLACED) and holder != found:
-            # The database would refuse two of one key.
+            # The key is unique in the database.
             found, fate = found or holder, CONFLICT
         placements.append(Placement(kind.name, resource, found or resource, name, fate))
     return placements
 
 
 def place(work: Placing, placements: Iterable[Placement]) -> None:
-    """Create or replace what was planned and not done yet."""
+    """Create or replace planned resources that are not yet done."""
     todo = [one for one in placements if one.fate in (CREATED, REPLACED)]
     for first in range(0, len(todo), TOGETHER):
         with guarded(work.target, work.guard):
@@ -113,16 +113,16 @@ def _place(work: Placing, placement: Placement) -> None:
         return
     old = read_rows(target, kind, placement.target)
     if old[kind.name] and placement.fate == CREATED:
-        # It came after the dry run, whose reader was not asked whether it may be replaced.
+        # It appeared after the dry run, so the owner has not agreed to replace it.
         return
     rows = rename_ids(rows, _other_ids(work, placement, rows))
-    # Its key may have been taken since the dry run: then it is left out.
+    # If its key was taken since the dry run, skip it.
     with suppress(psycopg.errors.UniqueViolation), target.transaction():
         _write(work, placement, old, rows)
 
 
 def _write(work: Placing, placement: Placement, old: Rows, rows: Rows) -> None:
-    """Write a resource, and note it in the ledger."""
+    """Write a resource, and record it in the ledger."""
     kind, target = BY_KIND[placement.kind], work.target
     if old[kind.name]:
         replace_rows(target, kind, placement.target, rows)
@@ -151,7 +151,7 @@ def _write(work: Placing, placement: Placement, old: Rows, rows: Rows) -> None:
 
 
 def _other_ids(work: Placing, placement: Placement, rows: Rows) -> dict[str, str]:
-    """Map ids that change: devices', the resource's and its parts'."""
+    """Map the ids that change: of devices, the resource and its parts."""
     ids = {**work.ids, placement.source: placement.target}
     if placement.source != placement.target:
         parts = [row.get("id") for items in list(rows.values())[1:] for row in items]

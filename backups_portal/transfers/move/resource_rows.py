@@ -1,4 +1,4 @@
-"""Resources of both projects as plain rows: read, matched, written, compared."""
+"""Read, match, write and compare resources as plain rows."""
 
 import hashlib
 import json
@@ -16,17 +16,17 @@ from backups_portal.projectdb.stored_json import is_too_deep
 
 
 class Stored(str):
-    """A value as the JSON text that the database wrote, which Python's might lack or round."""
+    """A value as the JSON text of the database, which Python might round."""
 
     __slots__ = ()
 
 
-# Texts, None, and whatever else as Stored.
+# Texts and None as they are, and all other values as Stored.
 Row = dict[str, str | None]
-# By table: the resource's own row, and those that belong to it.
+# By table: the row of the resource, and the rows of its children.
 Rows = dict[str, list[Row]]
 
-# What changes without anybody editing the resource.
+# Columns that change without anybody editing the resource.
 VOLATILE = frozenset({"last_input", "last_output", "inspected_at", "last_triggered", "last_run"})
 ID = re.compile(r"\b[0-9a-f]{24}\b")
 ROWS_AT_ONCE = 1_000
@@ -34,13 +34,13 @@ ROWS_AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class Kind:
-    """How a kind of resource is kept.
+    """How a kind of resource is stored.
 
     Attributes:
-        name: Of its table.
-        key: The column by which people know it.
-        is_unique: No two have the same key; `folds_case`: nor one in letters of another case.
-        children: Tables of what belongs to it, with the column that names it.
+        name: The name of its table.
+        key: The column by which people identify it.
+        is_unique: Whether the key is unique; with `folds_case`, regardless of case.
+        children: Tables of rows that belong to it, with the column that refers to it.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Kind:
 
     @property
     def label(self) -> str:
-        """What its rows are called on a page, in the plural."""
+        """Return its name on pages, in the plural."""
         return BY_NAME[self.name].label
 
 
@@ -79,7 +79,7 @@ BY_KIND = {
 
 
 def list_ids(connection: Connection, kind: Kind) -> dict[str, str]:
-    """List ids and keys of all resources of a kind, as the database compares keys."""
+    """List the ids of a kind, with keys in the form the database compares."""
     key = sql.Identifier(kind.key)
     query = sql.SQL("SELECT id::text, {} FROM {} ORDER BY id").format(
         sql.SQL("lower({})").format(key) if kind.folds_case else key, sql.Identifier(kind.name)
@@ -92,7 +92,7 @@ def match_resources(
 ) -> dict[str, str | None]:
     """Match each id of the source to one in the target, by id or else by key.
 
-    A key that several have on either side matches nothing.
+    An ambiguous key, on either side, matches nothing.
     """
     by_key: dict[str, list[str]] = {}
     for resource, key in targets.items():
@@ -108,7 +108,7 @@ def match_resources(
 
 
 def read_rows(connection: Connection, kind: Kind, resource: str) -> Rows:
-    """Read a resource and what belongs to it; empty if there is none."""
+    """Read a resource and its children; empty lists if it does not exist."""
     rows = {kind.name: _read(connection, kind.name, "id", resource)}
     for table, column in kind.children:
         rows[table] = _read(connection, table, column, resource)
@@ -116,7 +116,7 @@ def read_rows(connection: Connection, kind: Kind, resource: str) -> Rows:
 
 
 def read_replaced(connection: Connection, transfer: str, kind: Kind, resource: str) -> Rows | None:
-    """Read what a transfer replaced from its ledger; None if it made it."""
+    """Read from the ledger what a transfer replaced; None if it created it."""
     place = [transfer, kind.name, resource]
     rows = {}
     for table in (kind.name, *(table for table, _ in kind.children)):
@@ -137,7 +137,7 @@ def _read(connection: Connection, table: str, column: str, value: str) -> list[R
 
 
 def _values(table: str, row: sql.SQL) -> sql.Composed:
-    """Select the JSON text of each value of a row that backups hold."""
+    """Select the JSON text of each value of a row, without excluded settings."""
     return sql.SQL(
         """(SELECT jsonb_object_agg(
                 name, (CASE name WHEN 'settings' THEN {} ELSE settings END)::text
@@ -154,7 +154,7 @@ def _rows(connection: Connection, query: sql.Composed, values: list[str]) -> Ite
 
 
 def as_json(rows: Rows | list[Row] | Row) -> str:
-    """Write JSON in which every value is what the database wrote."""
+    """Serialize rows as JSON with every value as the database wrote it."""
     options = orjson.OPT_PASSTHROUGH_SUBCLASS
     return orjson.dumps(
         rows, default=lambda one: orjson.Fragment(str(one)), option=options
@@ -162,10 +162,10 @@ def as_json(rows: Rows | list[Row] | Row) -> str:
 
 
 def write_rows(connection: Connection, rows: Rows) -> None:
-    """Insert rows, a table's after those that they belong to.
+    """Insert rows, parents before their children.
 
     Raises:
-        psycopg.IntegrityError: something of the target stands in their way.
+        psycopg.IntegrityError: they conflict with rows of the target.
     """
     for table, items in rows.items():
         names, values = _columns(table)
@@ -177,7 +177,7 @@ def write_rows(connection: Connection, rows: Rows) -> None:
 
 
 def _columns(table: str) -> tuple[sql.Composed, sql.Composed]:
-    """Write the columns of a table, and the values to write of a row."""
+    """Return the columns of a table, and expressions for the values of a row."""
     comma = sql.SQL(", ")
     columns = BY_NAME[table].columns
     values = (
@@ -188,7 +188,7 @@ def _columns(table: str) -> tuple[sql.Composed, sql.Composed]:
 
 
 def replace_rows(connection: Connection, kind: Kind, resource: str, rows: Rows) -> None:
-    """Give a resource other values, and other rows that belong to it."""
+    """Replace the values of a resource, and its children."""
     for table, column in kind.children:
         delete = sql.SQL("DELETE FROM {} WHERE {} = %s")
         connection.execute(delete.format(sql.Identifier(table), sql.Identifier(column)), [resource])
@@ -204,13 +204,13 @@ def replace_rows(connection: Connection, kind: Kind, resource: str, rows: Rows) 
 
 
 def delete_rows(connection: Connection, kind: Kind, resource: str) -> None:
-    """Delete a resource and what belongs to it."""
+    """Delete a resource with its children."""
     delete = sql.SQL("DELETE FROM {} WHERE id = %s").format(sql.Identifier(kind.name))
     connection.execute(delete, [resource])
 
 
 def rename_ids(rows: Rows, ids: Mapping[str, str]) -> Rows:
-    """Replace every id that has another one in the target, anywhere."""
+    """Replace every id that differs in the target, wherever it occurs."""
 
     def renamed(value: str | None) -> str | None:
         changed = value and ID.sub(lambda found: ids.get(found[0], found[0]), value)
@@ -223,7 +223,7 @@ def rename_ids(rows: Rows, ids: Mapping[str, str]) -> Rows:
 
 
 def digest(rows: Rows) -> str:
-    """Digest what people edit of a resource, without what changes by itself."""
+    """Digest the editable values of a resource, without volatile columns."""
     plain = {
         table: [
             {name: _parsed(value) for name, value in row.items() if name not in VOLATILE}
@@ -235,7 +235,7 @@ def digest(rows: Rows) -> str:
 
 
 def _parsed(value: str | None) -> Any:
-    """Read a value as older ledgers digested it; its text if Python cannot."""
+    """Parse a value as older ledgers digested it; its text if Python cannot."""
     try:
         parsed = json.loads(value) if isinstance(value, Stored) else value
     except (ValueError, RecursionError):
@@ -244,7 +244,7 @@ def _parsed(value: str | None) -> Any:
 
 
 def same_values(one: Rows, other: Rows) -> bool:
-    """Tell whether two resources are the same but for ids and times."""
+    """Tell whether two resources are the same except for ids and times."""
     return _plain(one) == _plain(other)
 
 

@@ -1,8 +1,8 @@
-"""Bring a slice's records from the source into the target.
+"""Copy a slice's records from the source into the target.
 
-Where nothing has to be judged, they are read as columns: the server joins the values of each, and
-hashes every row as it reads it. Here they are sorted by series and time, so that the target's index
-is filled page by page, which halves what it costs there (measured: decision 0005).
+If no record has to be judged, they are read as columns: the server aggregates the values of each
+column and hashes every row. Here they are sorted by series and time, so that the target's index is
+filled page by page, which halves its cost there (measured: decision 0005).
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ from backups_portal.transfers.move.series_map import Side
 from backups_portal.transfers.move.tracks import Track
 from snapshots.engine.column_reader import Columns, IrregularError, read_arrays
 
-# A moved record gets another number, and the series that it has in the target.
+# A moved record gets a new id, and its series in the target.
 RENEWED = ("series_id", "id")
 COLUMNS = variable_columns(without=RENEWED)
 OF_SOURCE = variable_columns(without=RENEWED, of="v")
@@ -33,11 +33,11 @@ INTO = copy_variables(without=("id",))
 WHERE = sql.SQL(
     " WHERE series_id = ANY({series}::integer[]) AND time >= {since} AND time < {until}"
 )
-# Columns of more rows would take too much memory: so many can have the same moment.
+# More rows would take too much memory as columns; any number of records can have the same time.
 MAX_ROWS = 250_000
 LOW = np.int64(0xFFFFFFFF)
 
-# One row per series: only then does the planner hash these few, and pass records on as they lie.
+# One row per series, so that the planner hashes these few and streams the records in heap order.
 READ = f"""COPY (
     SELECT {{columns}}, {OF_SOURCE}
     FROM (
@@ -49,7 +49,7 @@ READ = f"""COPY (
     JOIN variable v ON v.series_id = s.id
     WHERE v.time >= %(since)s AND v.time < %(until)s
 ) TO STDOUT (FORMAT binary)"""  # noqa: S608 - constants of this file
-# Bytes that are passed on at once: psycopg hands out a row at a time.
+# Write this many bytes at once, because psycopg returns a row at a time.
 BUFFER = 1 << 18
 TOO_LARGE = (psycopg.errors.ProgramLimitExceeded, psycopg.errors.OutOfMemory)
 
@@ -57,10 +57,10 @@ Numbers = npt.NDArray[np.int64]
 
 
 def stream_rows(track: Track, side: Side, part: Slice) -> Cells:
-    """Store a slice's records in the target, and return their digests by lane.
+    """Store a slice's records in the target; return their digests by lane.
 
     Args:
-        side: Series of the source, which exist in the target.
+        side: The series to read in the source, which all exist in the target.
     """
     if not side.places:
         return {}
@@ -68,7 +68,7 @@ def stream_rows(track: Track, side: Side, part: Slice) -> Cells:
         with track.source.transaction():
             rows = _read(track, side, part)
     except (IrregularError, *TOO_LARGE):
-        # Very many or long texts, or such as cannot be told from what stands between two.
+        # There are too many or too long texts, or some that contain the separator.
         pipe_rows(track, side, part, columns="s.target", into=INTO)
         return digest_rows(track.source, side, part)
     if not rows.num_rows:
@@ -99,7 +99,7 @@ def _read(track: Track, side: Side, part: Slice) -> pa.Table:
     )
     rows = read_arrays(track.source, where, _columns(track.is_wide))
     if rows is None:
-        # Where some rows have a location or metadata, more will.
+        # If some rows have a location or metadata, more will follow.
         track.is_wide = True
         rows = read_arrays(track.source, where, _columns(wide=True))
     if rows is None:
@@ -112,7 +112,7 @@ def _columns(wide: bool) -> Columns:
 
 
 def _sorted(rows: pa.Table) -> tuple[Numbers, Numbers]:
-    """Return the sorted series, and the rows' order by series and time."""
+    """Return the sorted series, and the order of rows by series and time."""
     series = rows["series_id"].to_numpy()
     times = rows["time"].cast(pa.int64()).to_numpy()
     order = np.lexsort((times, series))
@@ -120,18 +120,18 @@ def _sorted(rows: pa.Table) -> tuple[Numbers, Numbers]:
 
 
 def _sums(hashes: Numbers, firsts: Numbers) -> list[int]:
-    """Add up 64-bit hashes from each of these places to the next, without overflow."""
+    """Sum up 64-bit hashes from each of these indexes to the next, exactly."""
     high = np.add.reduceat(hashes >> 32, firsts).tolist()
     low = np.add.reduceat(hashes & LOW, firsts).tolist()
     return [(upper << 32) + lower for upper, lower in zip(high, low, strict=True)]
 
 
 def pipe_rows(track: Track, side: Side, part: Slice, *, columns: str, into: str) -> None:
-    """Copy a slice's records row by row, from one COPY into the other.
+    """Copy a slice's records row by row, from one COPY into another.
 
     Args:
-        columns: Of `s`, before those of the record.
-        into: The statement that takes them.
+        columns: Columns of `s` to put before those of the record.
+        into: The statement that receives them.
     """
     read = READ.format(columns=columns)
     with (

@@ -13,7 +13,7 @@ from backups_portal.projectdb.record_writer import make_series
 from backups_portal.transfers.errors import DEVICE_GONE, TransferError
 from backups_portal.transfers.plan.selection import Choice
 
-# What SQL calls the fields of places, side by side.
+# The names of a place's fields as arrays in SQL, in order.
 ARRAYS = ("series", "lanes", "slots", "seeds", "targets")
 MONTHS = {"month": 1, "quarter": 3}
 # A series: variable, type, unit.
@@ -25,9 +25,9 @@ class Lane:
     """A pair of devices between which records move.
 
     Attributes:
-        number: Its place in the plan; SQL calls the pair by it.
-        keeps_from: Records before it the target refuses (immutable devices).
-        room: How many more records the target's device takes; None without a limit.
+        number: Its index in the plan, which identifies it in SQL.
+        keeps_from: The target refuses records before this time (immutable devices).
+        room: How many more records the target's device may hold; None without a limit.
     """
 
     number: int
@@ -39,14 +39,14 @@ class Lane:
 
 
 class Place(NamedTuple):
-    """A series of one database, and what it is in the transfer.
+    """A series of one database, and its role in the transfer.
 
-    A slot is a variable of a device, whatever its type and unit: records are the same record when
-    slot, time and group are. The seed makes digests depend on variable, type and unit.
+    A slot is a variable of a device, whatever its type and unit; together with time and group it is
+    the key of a record. The seed makes digests depend on variable, type and unit.
 
     Attributes:
-        target: Of the source's side only: where its records go; negative while there is no such
-            series.
+        target: On the source's side only: the series that gets its records; negative while that
+            does not exist.
     """
 
     series: int
@@ -63,11 +63,11 @@ class Side:
     places: list[Place]
 
     def of(self, lanes: set[int]) -> "Side":
-        """Return the series of these lanes only."""
+        """Return a side with only the series of these lanes."""
         return Side([place for place in self.places if place.lane in lanes])
 
     def arrays(self) -> dict[str, list[int]]:
-        """Return parameters of a query, by the names of ARRAYS."""
+        """Return query parameters, named as in ARRAYS."""
         columns = zip(*self.places, strict=True) if self.places else ((),) * len(ARRAYS)
         return dict(zip(ARRAYS, map(list, columns), strict=True))
 
@@ -91,7 +91,7 @@ def read_routes(
     """Read the series of the chosen variables on both sides.
 
     Args:
-        make: Make what the target lacks; else such series are called by negative numbers.
+        make: Create series that the target lacks; otherwise they get negative numbers.
     """
     wanted = _read(source, {lane.source: lane.number for lane in lanes}, choice)
     devices = {lane.target: lane.number for lane in lanes}
@@ -122,7 +122,7 @@ def read_routes(
 def _seed(series: Series) -> int:
     text = "\0".join("\1" if part is None else part for part in series)
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    # Odd, so that it keeps every bit of what it multiplies.
+    # Odd, so that multiplying by it loses no bit of a hash.
     return int.from_bytes(digest, signed=True) | 1
 
 
@@ -153,10 +153,10 @@ def read_lanes(
 ) -> list[Lane]:
     """Read the lanes between pairs of device ids.
 
-    A device that is not in the target yet will be as it is in the source.
+    A device that is not yet in the target will have its properties in the source.
 
     Args:
-        limit: How many records a mutable device may hold; 0 means any number.
+        limit: The most records that a mutable device may hold; 0 means no limit.
     """
     ids = [device for _, device in pairs]
     found = {**_read_kinds(source, ids), **_read_kinds(target, ids)}

@@ -1,7 +1,7 @@
 """Cut a transfer into batches by time.
 
-Rows lie in a heap in the order of their time, more or less: slices of time are read from there in
-one go, and are written to the target in an order that its block-range indexes can use.
+A heap holds rows roughly in the order of their time, so a slice of time is read from adjacent
+blocks, and written to the target in an order that its block-range indexes can use.
 """
 
 import itertools
@@ -22,12 +22,12 @@ def cut_slices(
     until: datetime | None,
     batch_rows: int,
 ) -> list[Slice]:
-    """Cut time into ranges of about as many rows each, without a gap.
+    """Cut time into ranges of about `batch_rows` rows each, without gaps.
 
     Args:
-        rows_by_day: Rows by day since 1970.
-        since: Where the first slice begins.
-        until: Where the last slice ends.
+        rows_by_day: The number of rows by day since 1970.
+        since: The start of the first slice.
+        until: The end of the last slice.
     """
     cuts: list[datetime] = []
     filled = 0
@@ -46,7 +46,7 @@ def cut_slices(
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a slice: how many were chosen, and whether none of them has to be stored."""
+    """The number of rows chosen in a slice, and whether none is to be stored."""
 
     chosen: int
     is_idle: bool
@@ -55,10 +55,10 @@ class Rows:
 def join_idle(
     slices: Sequence[Slice], rows: Sequence[Rows], *, most: int
 ) -> tuple[list[Slice], list[int]]:
-    """Join neighbouring slices that have nothing to store.
+    """Join adjacent slices that have nothing to store.
 
     Returns:
-        The slices, and the numbers of those that have nothing to store.
+        The slices, and the numbers of those with nothing to store.
     """
     joined: list[Slice] = []
     numbers: list[int] = []

@@ -1,4 +1,4 @@
-"""Pairs of connections that move batches side by side."""
+"""Pairs of connections that move batches in parallel."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,7 +9,7 @@ from psycopg import Connection, sql
 
 from backups_portal.lib import pgsession
 
-# One reads and sorts while another one's rows are stored: two processors have enough to do.
+# One track reads and sorts while the other's rows are stored, which keeps two processors busy.
 TRACKS = 2
 
 
@@ -18,9 +18,9 @@ class Track:
     """A pair of connections on which one batch at a time is moved.
 
     Attributes:
-        source: In a repeatable-read transaction, with the view that all tracks have.
-        target: Opened by the role that made the database, which may make temporary tables.
-        is_wide: Records with a location or metadata were met.
+        source: In a repeatable-read transaction, with the same snapshot as all tracks.
+        target: Opened by the role that made the database, which may create temporary tables.
+        is_wide: Whether records with a location or metadata were found.
     """
 
     source: Connection
@@ -28,14 +28,14 @@ class Track:
     is_wide: bool = False
 
     def cancel(self) -> None:
-        """Make statements fail that another thread waits for."""
+        """Cancel the statements that another thread is running."""
         for connection in (self.source, self.target):
             connection.cancel_safe()
 
 
 @contextmanager
 def open_tracks(source: Connection, target: Connection, count: int) -> Iterator[list[Track]]:
-    """Open tracks beside that of two open connections, which is the first."""
+    """Open tracks, the first of them on two connections that are open."""
     with ExitStack() as opened:
         tracks = [Track(source, target)]
         for _ in range(1, count):
@@ -48,7 +48,7 @@ def open_tracks(source: Connection, target: Connection, count: int) -> Iterator[
 
 @contextmanager
 def same_view(source: Connection) -> Iterator[Connection]:
-    """Open another connection that sees what this one sees."""
+    """Open another connection that sees the same snapshot as this one."""
     row = source.execute("SELECT pg_export_snapshot()").fetchone()
     snapshot = sql.Literal(str(row[0]) if row else "")
     with pgsession.connect(source.info.dsn, password=source.info.password) as connection:
@@ -68,5 +68,5 @@ def twin(target: Connection) -> Iterator[Connection]:
 
 
 def prepare_target(connection: Connection) -> None:
-    """Let a session of ours on the target sort and hash a batch in memory."""
+    """Give a session on the target enough memory to sort and hash a batch."""
     connection.execute("SET work_mem = '64MB'")

@@ -1,7 +1,7 @@
 """Compare counts and digests of what was chosen with what was stored.
 
-What the source was asked for is in the ledger, digested there by the source itself. What the target
-has is read back from its table, by the numbers and the transactions that the ledger names.
+The ledger has the digests that the source computed of the chosen records. The target's records are
+read back from its table, by the ids and transactions in the ledger.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +20,13 @@ from backups_portal.transfers.plan.dry_run import Plan, add_outcome
 
 @dataclass(frozen=True)
 class Line:
-    """One device of the report.
+    """The line of a device in the report.
 
     Attributes:
-        chosen: Rows chosen in the source.
-        fates: How many of them were added, were there already, …
-        stored: Rows found in the target of those that were added.
-        is_equal: Counts and digests agree.
+        chosen: The number of rows chosen in the source.
+        fates: The number of rows by fate: added, already present, …
+        stored: The number of added or replacing rows that were found in the target.
+        is_equal: Whether counts and digests agree.
     """
 
     source: str
@@ -42,13 +42,13 @@ class Line:
 
 
 def compare(target: Connection, plan: Plan, side: Side, *, transfer: str) -> list[Line]:
-    """Compare every device whose records were moved; summarize their blocks beside it."""
+    """Compare every device whose records were moved, and summarize blocks."""
     total = Outcome()
     entries = read_entries(target, transfer)
     for entry in entries:
         add_outcome(total, entry.outcome)
     entries = [one for one in entries if one.outcome.stored]
-    # What is not summarized yet has to be read here anyway, and is for those who come next.
+    # This reads unsummarized blocks anyway; summarizing them in parallel speeds up later readers.
     with twin(target) as beside, ThreadPoolExecutor(1) as threads:
         summarized = threads.submit(summarize_blocks, beside)
         stored = _digest_stored(target, side, entries)
@@ -61,11 +61,11 @@ def compare(target: Connection, plan: Plan, side: Side, *, transfer: str) -> lis
 def _digest_stored(target: Connection, side: Side, entries: list[Entry]) -> Cells:
     if not entries:
         return {}
-    # All at once: batches that were moved side by side have their numbers among one another's.
+    # All at once, because the ids of batches that were moved in parallel are interleaved.
     first, last = min(one.first_id for one in entries), max(one.last_id for one in entries)
     with target.transaction():
         search_by_number(target)
-        # A new table has no statistics either on how few series there are, which fit into memory.
+        # A new table has no statistics on how few series there are either; they fit into memory.
         target.execute("SET LOCAL enable_sort = off")
         xids = [xid for one in entries for xid in one.xids]
         return digest_batches(target, side, first, last, xids)
@@ -74,7 +74,7 @@ def _digest_stored(target: Connection, side: Side, entries: list[Entry]) -> Cell
 def _line(number: int, plan: Plan, total: Outcome, stored: Cell) -> Line:
     match, chosen = plan.moved[number], total.chosen.get(number, Cell())
     fates = {fate: total.fates[fate].get(number, Cell()) for fate in FATES}
-    # Of what was there already, and of what was left out, the digest was taken when it was judged.
+    # Records that were present or left out were digested when they were judged.
     left = sum((fates[fate] for fate in FATES if fate not in STORED), Cell())
     found = stored + left
     return Line(

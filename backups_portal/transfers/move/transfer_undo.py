@@ -1,4 +1,4 @@
-"""Take back what a transfer did, but for what was changed since."""
+"""Undo what a transfer did, except for what was changed since."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -32,17 +32,17 @@ from backups_portal.transfers.move.resource_rows import (
 from backups_portal.transfers.move.row_stream import COLUMNS, RENEWED
 
 REPLACED = variable_columns(without=RENEWED, of="old")
-# Records taken back that are worth a tidying.
+# Vacuum the table if an undo removed more records than this.
 MANY = 10_000
-# A row of the batch that somebody has changed since has another xmin.
+# If somebody has changed a row of the batch since, its xmin differs.
 TAKE_BACK = """DELETE FROM variable
     WHERE id BETWEEN %(first)s AND %(last)s AND xmin = ANY(%(xids)s::text[]::xid[])"""
 KEEP_TAKEN = f"""CREATE TEMPORARY TABLE taken ON COMMIT DROP AS
     WITH gone AS ({TAKE_BACK} RETURNING series_id, time, group_key)
     SELECT device_id, variable, time, group_key
     FROM gone JOIN series ON series.id = series_id"""  # noqa: S608 - a constant of this file
-# A replaced record comes back if what replaced it has just gone; beside it, the batch of another
-# transfer that had stored it.
+# Replaced records are restored if their replacements were just deleted. Each has the batch of
+# another transfer that had stored it, if any.
 KEEP_COMING = f"""CREATE TEMPORARY TABLE coming ON COMMIT DROP AS
     SELECT old.series_id, old.id, {REPLACED}, mine.transfer_id AS owner, mine.number AS batch
     FROM transfer_replaced AS old JOIN series ON series.id = old.series_id
@@ -61,8 +61,8 @@ BRING_BACK = f"""
     SELECT series_id, id, {COLUMNS} FROM coming
     WHERE (owner, batch) IS NOT DISTINCT FROM (%(owner)s::uuid, %(batch)s::integer)
     RETURNING xmin::text"""  # noqa: S608 - a constant of batches.py
-# What a later transfer has replaced of a batch would come back with its undoing: what the batch had
-# replaced itself comes back then instead.
+# If a later transfer replaced a record of this batch, its undo would restore that record. Instead
+# it will restore what this batch had replaced, so that is handed over.
 HAS_LATER = "SELECT EXISTS (SELECT FROM transfer_replaced WHERE transfer_id <> %s)"
 TAKE_FROM_LATER = """CREATE TEMPORARY TABLE later ON COMMIT DROP AS
     WITH gone AS (
@@ -121,13 +121,13 @@ class Undone:
 
 
 def count_stored(target: Connection, transfer: str) -> int:
-    """Count the records that a transfer has stored and not taken back."""
+    """Count the records that a transfer has stored and not undone."""
     outcomes = [entry.outcome for entry in read_entries(target, transfer)]
     return sum(outcome.rows(fate) for outcome in outcomes for fate in STORED)
 
 
 def is_taken_back(target: Connection, transfer: str, step: Step) -> bool:
-    """Tell whether a step's transaction was committed: its row of the ledger went with it."""
+    """Tell whether a step was committed, which deletes its row of the ledger."""
     table, key = ("batch", "number::text") if len(step) == 1 else ("resource", "kind, id::text")
     statement = sql.SQL("SELECT FROM {} WHERE transfer_id = %s AND ({}) = ({})").format(
         sql.Identifier(f"transfer_{table}"),
@@ -144,16 +144,16 @@ def undo(
     on_batch: Callable[[], None],
     guard: StepGuard = nullcontext,
 ) -> None:
-    """Take everything back, batch by batch, the last one first.
+    """Undo everything, batch by batch, the last one first.
 
     Args:
-        done: Is added to, in front of each commit.
-        on_batch: Called after each; may raise to stop there.
-        guard: Entered for each commit, with what is committed.
+        done: Updated before each commit.
+        on_batch: Called after each batch; may raise to stop there.
+        guard: Entered for each commit, with its step.
 
-    Each batch and its row in the ledger go in one transaction: killed at any point, it goes on
-    where it stopped. The head of the ledger is closed first, so that a worker that comes late adds
-    nothing.
+    Each batch and its row in the ledger are deleted in one transaction: if it is killed at any
+    point, the next call continues from there. The head of the ledger is closed first, so that a
+    late worker adds nothing.
     """
     summarize_blocks(target)
     target.execute("UPDATE transfer_run SET is_open = false WHERE transfer_id = %s", [transfer])
@@ -169,7 +169,7 @@ def undo(
             done.left += entry.outcome.rows("add") + entry.outcome.rows("replace") - removed
         on_batch()
     if done.removed > MANY:
-        # Later searches, and the next ones here, would go through all that is gone.
+        # Otherwise all later searches would have to skip the dead rows.
         with unless_held_up():
             target.execute("VACUUM variable")
     _undo_resources(target, transfer, done, guard)
@@ -178,7 +178,7 @@ def undo(
 def _take_back(
     target: Connection, transfer: str, entry: Entry, done: Undone, *, has_later: bool
 ) -> int:
-    """Take a batch back; return how many of its records went."""
+    """Undo a batch; return how many of its records were removed."""
     values = {
         "transfer": transfer,
         "number": entry.number,
@@ -200,9 +200,9 @@ def _take_back(
 
 
 def _bring_back(target: Connection, owner: UUID | None, batch: int | None) -> int:
-    """Bring back what had been stored by a batch of another transfer, or by nobody's.
+    """Restore records that a batch of another transfer had stored, or none.
 
-    In a subtransaction, which has a number of its own: that batch knows its records by it.
+    This is a subtransaction with its own xid, by which that batch will recognize its records.
     """
     with target.transaction():
         rows = target.execute(BRING_BACK, {"owner": owner, "batch": batch}).fetchall()
@@ -231,7 +231,7 @@ def _undo_resources(target: Connection, transfer: str, done: Undone, guard: Step
 
 
 def _undo_resource(target: Connection, transfer: str, kind: Kind, resource: str) -> str:
-    """Take a resource back; return why it has to stay, if it does."""
+    """Undo a resource; return the reason if it cannot be undone, else ""."""
     try:
         with target.transaction():
             if replaced := read_replaced(target, transfer, kind, resource):
