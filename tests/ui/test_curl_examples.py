@@ -3,12 +3,15 @@
 import gzip
 import json
 import shlex
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
 import pytest
 from django.conf import settings
 from django.test import RequestFactory
+from pydantic import BaseModel
 
 from backups_portal.portal_api.api import api as portal_api
 from backups_portal.tagoio_api.api import api as tagoio_api
@@ -40,6 +43,22 @@ def test_every_call_has_a_command(name: str) -> None:
             media = operation["requestBody"]["content"]["application/json"]
             whole = {**media.get("schema", {}), "components": description["components"]}
             jsonschema_rs.validate(whole, json.loads(body))
+
+
+def models_of(package: str, base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        if model.__module__.startswith(f"{package}."):
+            yield model
+        yield from models_of(package, model)
+
+
+@pytest.mark.parametrize("package", ["portal_api", "tagoio_api"])
+def test_every_schema_has_a_name_of_its_own(package: str) -> None:
+    """OpenAPI lists schemas by class name, so that a second one replaces the first."""
+    models = {*models_of(f"backups_portal.{package}")}
+    assert len(models) > 10
+    names = Counter(model.__name__ for model in models)
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @pytest.mark.urls("backups_portal.tagoio_api.urls")

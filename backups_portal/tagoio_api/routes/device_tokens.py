@@ -52,7 +52,7 @@ TOKEN = Kind(
 )
 
 
-class NewToken(Body):
+class NewDeviceToken(Body):
     """A token to make for a device."""
 
     device: str
@@ -85,7 +85,7 @@ def _veiled(row: Row, caller: Caller) -> Row:
 
 
 @router.post("/device/token", auth=profile, summary="Create")
-def create(request: ApiRequest, body: NewToken) -> JsonObject:
+def create(request: ApiRequest, body: NewDeviceToken) -> JsonObject:
     """Make a token of a device; it may do what the caller may by default."""
     permission = body.permission or request.auth.token.permission
     if not request.auth.covers(permission):
