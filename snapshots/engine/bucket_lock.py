@@ -1,7 +1,7 @@
 """Lock objects of an S3 bucket against deletion and replacement.
 
-obstore knows nothing of it, so these few requests go through botocore. A lock is only ever made
-longer. Which rights the requests need is told at
+obstore has no object lock, so these few requests go through botocore. A lock is only ever extended.
+The rights that the requests need are described at
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html.
 """
 
@@ -22,8 +22,8 @@ log = get_logger(__name__)
 
 Answer = dict[str, Any]
 
-# What servers say of a bucket without object lock, of an object without a lock, of one that is not
-# there or was deleted, and to who may not.
+# Error codes of servers: for a bucket without object lock, for an object without a lock, for an
+# object that is missing or deleted, and for a caller without the right.
 NO_LOCK_HERE = {"ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented"}
 NOT_LOCKED = {"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError"}
 MISSING = {"NoSuchKey", "404", "MethodNotAllowed"}
@@ -32,14 +32,14 @@ DENIED = {"AccessDenied", "403", "Forbidden", "ObjectLocked", "InvalidRetentionP
 
 @dataclass(frozen=True)
 class Retention:
-    """The lock of an object's present version."""
+    """The lock of an object's current version."""
 
     mode: LockMode
     until: datetime
 
 
 def whole_second(moment: datetime) -> datetime:
-    """Round a moment up to whole seconds: locks know no smaller units."""
+    """Round a moment up to whole seconds, the smallest unit of a lock."""
     moment = moment.astimezone(UTC)
     return moment + timedelta(microseconds=-moment.microsecond % 1_000_000)
 
@@ -49,7 +49,7 @@ class BucketLock:
 
     Args:
         prefix: The folder, without a slash at either end; "" is the whole bucket.
-        name: What messages call the storage.
+        name: The storage's name in messages.
     """
 
     def __init__(self, mode: LockMode, settings: BucketSettings, prefix: str, name: str) -> None:
@@ -67,12 +67,12 @@ class BucketLock:
         return s3_client(self._settings)
 
     def check(self) -> None:
-        """Make sure, once, that the bucket knows locks.
+        """Make sure, once, that the bucket supports object lock.
 
-        A server that does not may take the request for a lock as the object's new content.
+        A server without it may store the lock request as the object's new content.
 
         Raises:
-            LockRefusedError: it does not, or does not tell.
+            LockRefusedError: it does not, or the server refuses to say.
         """
         with self._checking:
             if self._is_known:
@@ -87,17 +87,17 @@ class BucketLock:
     def lock(
         self, key: str, until: datetime, *, least: datetime | None = None, is_new: bool = False
     ) -> datetime:
-        """Lock an object until a moment; a lock that lasts longer stays.
+        """Lock an object until a moment; keep a lock that lasts longer.
 
         Args:
-            least: So does one that lasts until then.
-            is_new: It was just written, so that nobody asks first whether it is locked.
+            least: Keep an existing lock too if it lasts until then.
+            is_new: The object was just written: skip asking for an existing lock first.
 
         Returns:
-            Until when it is locked.
+            The moment until which the object is locked.
 
         Raises:
-            LockRefusedError: it cannot be locked; the message says what to do.
+            LockRefusedError: the object cannot be locked; the message says what to do.
             StorageError: the server does not answer.
         """
         self.check()
@@ -107,7 +107,7 @@ class BucketLock:
         except LockRefusedError:
             if not is_new:
                 raise
-            # A bucket with a period of its own has locked it already.
+            # A bucket with a default retention period has locked it already.
             return self._extend(key, until, least or until, self.found(key))
 
     def _extend(
@@ -115,7 +115,7 @@ class BucketLock:
     ) -> datetime:
         if found and found.until >= least:
             return found.until
-        # A lock can be made longer in its own mode only.
+        # Only a lock of the same mode can be extended.
         is_locked = found is not None and found.until > datetime.now(UTC)
         mode = found.mode if found and is_locked else self.mode
         with self.asked(f"refused to lock {key}", key=key):
@@ -127,11 +127,11 @@ class BucketLock:
         return until
 
     def found(self, key: str) -> Retention | None:
-        """Return the lock that an object has, also one that is over.
+        """Return the lock that an object has, even an expired one.
 
         Raises:
-            LockRefusedError: the server does not tell.
-            StorageError: the server does not answer, or there is no such object.
+            LockRefusedError: the server refuses to say.
+            StorageError: the server does not answer, or the object does not exist.
         """
         answer: Answer = {}
         with self.asked(f"does not tell until when {key} is locked", NOT_LOCKED, key):
@@ -144,16 +144,16 @@ class BucketLock:
 
     @contextmanager
     def asked(self, what: str, quiet: Collection[str] = (), key: str = "") -> Iterator[None]:
-        """Turn what goes wrong meanwhile into our errors.
+        """Turn botocore's errors into the engine's.
 
         Args:
-            quiet: Codes of answers that are none.
-            key: The object that is asked for, if it may be missing.
+            quiet: Error codes that mean "no result" and are ignored.
+            key: The object of the request, if it may be missing.
 
         Raises:
             LockRefusedError: the server refuses; the message says what to do.
-            MissingObjectError: there is no such object.
-            StorageError: it does not answer, or something else.
+            MissingObjectError: the object does not exist.
+            StorageError: the server does not answer, or fails in another way.
         """
         from botocore import exceptions
 

@@ -1,7 +1,7 @@
-"""What opens a bucket: one object for obstore, which moves objects, and botocore, which locks them.
+"""The settings of a bucket, for obstore (moves objects) and botocore (locks them).
 
-obstore takes more kinds of buckets and more parameters than are named here: those go to it as they
-are. What is given to it takes the place of all that it would find in the environment.
+obstore supports more kinds of buckets and more parameters than are named here; those are passed on
+unchanged. A parameter passed to obstore overrides its value in the environment.
 """
 
 import os
@@ -21,8 +21,8 @@ from backups_portal.lib.addresses.object_storage import ENDPOINTS, StorageAddres
 S3 = ("s3", "s3a")
 # The parameter of a storage's URL.
 OBJECT_LOCK = "object_lock"
-# Parameters of a URL that are not the bucket's but the connection's. A request that makes no
-# progress ends after `read_timeout`, one that makes little after `timeout`.
+# Parameters of a URL that configure the connection instead of the bucket. `read_timeout` ends a
+# request that makes no progress, `timeout` one that makes too little.
 CONNECTION = {
     "connect_timeout": "5s",
     "read_timeout": "30s",
@@ -31,12 +31,12 @@ CONNECTION = {
     "allow_invalid_certificates": "",
     "proxy_url": "",
 }
-# A request that failed is sent again so often, within so many seconds, after 0.1 s, 0.2 s, 0.4 s …
+# A failed request is retried this often within this time, after 0.1 s, 0.2 s, 0.4 s …
 RETRIES = {"max_retries": 5, "retry_seconds": 60}
-# Of S3: the server compares what it stores with a checksum of ours, and keeps that.
+# For S3: the server verifies our checksum of each object that it stores, and keeps it.
 CHECKSUM, NO_CHECKSUM = "checksum_algorithm", "none"
-# What both libraries are told, with all names that obstore knows for it. Each may have `aws_` in
-# front, and stand in the environment in place of the URL; the first counts.
+# Settings that both libraries need, each with all of obstore's names for it. Every name may have
+# the prefix `aws_`, and may be set in the environment instead of the URL; the first one found wins.
 NAMES = {
     "access_key_id": ("access_key_id",),
     "secret_access_key": ("secret_access_key",),
@@ -46,21 +46,21 @@ NAMES = {
     "virtual_hosted_style_request": ("virtual_hosted_style_request",),
 }
 TRUE = ("1", "true", "on", "yes")
-# Durations as obstore takes them, in seconds.
+# Seconds per unit, in obstore's syntax of durations.
 UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 DURATION = re.compile(r"(\d+) ?(ms|s|sec|m|min|h)")
-# Of an endpoint.
+# Schemes that an endpoint may have.
 SCHEMES = ("http", "https")
 # obstore's own default.
 REGION = "us-east-1"
-# Of botocore, at one time, of all threads.
+# botocore's limit on simultaneous connections, over all threads.
 MAX_CONNECTIONS = 16
 
 Pairs = tuple[tuple[str, str], ...]
 
 
 class LockMode(StrEnum):
-    """Who can undo a lock: an account with a special right, or no account at all."""
+    """Whether a lock can be undone by an account with a special right, or by none."""
 
     GOVERNANCE = "governance"
     COMPLIANCE = "compliance"
@@ -71,11 +71,11 @@ class BucketSettings:
     """The settings of one bucket.
 
     Attributes:
-        url: Of the bucket and the folder in it, without parameters.
-        parameters: Of the bucket, by obstore's names.
-        connection: A value for each name in CONNECTION, which may be empty.
-        retry_seconds: Within which a request is sent again.
-        lock: How its objects are locked; None if they are not.
+        url: The bucket and the folder in it, without parameters.
+        parameters: Of the bucket, under obstore's names.
+        connection: A value for each name in CONNECTION; may be empty.
+        retry_seconds: How long a failed request is retried.
+        lock: The mode in which objects are locked; None if they are not.
     """
 
     url: str
@@ -87,10 +87,10 @@ class BucketSettings:
     lock: LockMode | None
 
     def open_store(self) -> Any:
-        """Open the bucket by obstore.
+        """Open the bucket with obstore.
 
         Raises:
-            obstore.exceptions.BaseError: a parameter is unknown, or its value is.
+            obstore.exceptions.BaseError: a parameter or its value is unknown.
         """
         options: Any = {
             "config": dict(self.parameters),
@@ -107,7 +107,7 @@ def read_settings(address: StorageAddress) -> BucketSettings:
     """Read the settings of a bucket from its URL and the environment.
 
     Raises:
-        ValueError: the URL asks for what there is not.
+        ValueError: the URL asks for something unsupported.
     """
     given = dict(address.parameters)
     connection = {
@@ -127,7 +127,7 @@ def read_settings(address: StorageAddress) -> BucketSettings:
         **retries,
     )
     if lock:
-        # What botocore cannot use is found now, and not by the first backup.
+        # Fail now if botocore cannot use the settings, instead of in the first backup.
         _client_options(settings)
     return settings
 
@@ -136,9 +136,9 @@ def read_settings(address: StorageAddress) -> BucketSettings:
 def s3_client(settings: BucketSettings) -> Any:
     """Return botocore's client for a bucket, which threads may share.
 
-    To make one takes longer than to use it; a process knows two storages at most.
+    Creating a client takes longer than using it; a process has at most two storages.
     """
-    # Imported by the first lock and not before, for it takes long.
+    # Imported on first use, because the import is slow.
     import botocore.session
     from botocore.config import Config
 
@@ -151,14 +151,14 @@ def s3_client(settings: BucketSettings) -> Any:
 
 @cache
 def _descriptions() -> Any:
-    """Return what reads botocore's description of S3, a megabyte of JSON, once for all clients."""
+    """Return the loader of botocore's description of S3, a megabyte of JSON that clients share."""
     from botocore.loaders import create_loader
 
     return create_loader()
 
 
 def _client_options(settings: BucketSettings) -> dict[str, Any]:
-    """Return the settings in botocore's words; it finds the rest itself."""
+    """Translate the settings into botocore's; it finds the rest itself."""
     given, connection = dict(settings.parameters), dict(settings.connection)
     endpoint, proxy = given.get("endpoint", ""), connection["proxy_url"]
     is_virtual = given.get("virtual_hosted_style_request", "").lower() in TRUE
@@ -182,7 +182,7 @@ def _client_options(settings: BucketSettings) -> dict[str, Any]:
 
 
 def _lock_mode(address: StorageAddress, given: dict[str, str]) -> LockMode | None:
-    """Take the mode of locks out of what is given."""
+    """Remove the lock mode from the given parameters and return it."""
     wanted = [given.pop(name) for name in list(given) if name.lower() == OBJECT_LOCK]
     if not wanted:
         return None
@@ -194,7 +194,7 @@ def _lock_mode(address: StorageAddress, given: dict[str, str]) -> LockMode | Non
 
 
 def _of_s3(given: Mapping[str, str]) -> dict[str, str]:
-    """Give each setting of NAMES its one name, and the environment's value if the URL has none."""
+    """Map each setting of NAMES to one name, with the environment's value as the fallback."""
     lowered = {name.lower(): value for name, value in given.items()}
     found, known = {}, set()
     for name, others in NAMES.items():
@@ -215,9 +215,9 @@ def _of_s3(given: Mapping[str, str]) -> dict[str, str]:
 def _check_addresses(
     address: StorageAddress, parameters: Mapping[str, str], is_http_allowed: bool
 ) -> None:
-    """Refuse addresses that obstore takes, and that fail with the first request.
+    """Refuse addresses that obstore accepts but that fail at the first request.
 
-    Of one in the clear it says "builder error" then, and an endpoint without a scheme makes it
+    Plain http then fails with only "builder error", and an endpoint without a scheme makes obstore
     panic.
     """
     endpoints = {name: parameters[name] for name in ENDPOINTS if parameters.get(name)}
@@ -249,7 +249,7 @@ def _number(name: str, value: str | int) -> int:
 
 
 def _without_bucket(endpoint: str, bucket: str) -> str:
-    """Take the bucket out of the host, into which botocore puts it itself."""
+    """Remove the bucket from the host, because botocore adds it itself."""
     parts = urlsplit(endpoint)
     if not parts.netloc.startswith(f"{bucket}."):
         raise ValueError(

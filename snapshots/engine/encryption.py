@@ -1,17 +1,17 @@
 """Encrypt objects with AES-256-GCM and a key per project.
 
-A project's data key is random. It lies in storage beside what it encrypts, itself encrypted
-("wrapped") by a master key of the installation, so that a backup of the storage and the master
-keys are enough to read everything again. An object is
+A project's data key is random. It is stored next to what it encrypts, itself encrypted ("wrapped")
+by a master key of the installation, so that a copy of the storage and the master keys are enough
+to read everything again. An object is
 
     ENCRYPTED (4 bytes) + id of the data key (8) + nonce (12) + ciphertext + tag (16)
 
-and authenticated with its whole name, in which the project's id comes first: one that was swapped
-for another, or cut, is refused. Rotation wraps the data keys again and touches no other object; to
-destroy a project's data keys is to destroy its backups.
+and authenticated with its whole name, which begins with the project's id: an object that was
+swapped for another, or cut, is refused. Rotation wraps the data keys again and touches no other
+object; destroying a project's data keys destroys its backups.
 
-Names are digests of what was encrypted, so that equal content of one project is stored once. Who
-can list the storage and has a segment already, bit by bit, can tell that it is there.
+Names are digests of the plaintext, so that equal content of one project is stored once. A reader
+who can list the storage and already has a segment's exact bytes can tell that it is stored.
 """
 
 import base64
@@ -45,8 +45,8 @@ class MasterKeys:
     """The keys of the installation.
 
     Attributes:
-        keys: 32 bytes by id; the first one wraps, all of them unwrap.
-        plain: Whether objects are read that were stored before there was a key.
+        keys: 32 bytes by id; the first key wraps, all of them unwrap.
+        plain: Whether unencrypted objects, stored before there was a key, may be read.
     """
 
     keys: Mapping[str, bytes] = field(repr=False)
@@ -54,20 +54,20 @@ class MasterKeys:
 
     @classmethod
     def parse(cls, text: str) -> "MasterKeys | None":
-        """Read `id:64 hex digits`, the current key first, after commas others.
+        """Read `id:64 hex digits`, separated by commas, the current key first.
 
         Returns:
             None for an empty text: nothing is encrypted.
 
         Raises:
-            ValueError: it is something else; the message repeats no key.
+            ValueError: the text has another format; the message repeats no key.
         """
         keys, is_plain = parse_master_keys(text)
         return cls(keys, plain=is_plain) if keys else None
 
     @property
     def current(self) -> str:
-        """The id of the key that wraps."""
+        """The id of the master key that wraps."""
         return next(iter(self.keys))
 
     def wrap(self, name: str, data_key: bytes) -> bytes:
@@ -87,7 +87,7 @@ class MasterKeys:
         """Return the id of the master key that wrapped a data key, and the data key.
 
         Raises:
-            EncryptionError: that master key is not listed or another one, or this was changed.
+            EncryptionError: the master key is not listed or differs, or the object was changed.
         """
         try:
             document = json.loads(stored)
@@ -115,10 +115,10 @@ def _bound(name: str, master: str) -> bytes:
 
 
 class ProjectCipher:
-    """Encrypts and decrypts objects with the data keys of their projects, which it looks up once.
+    """Encrypts and decrypts objects with their projects' data keys, which it caches.
 
-    Two workers that store a project's first objects may both make a key: each object says which
-    one it has, and both stay.
+    Two workers that store a project's first objects may both make a key: each object names its own
+    key, and both keys stay.
     """
 
     def __init__(self, storage: Storage, masters: MasterKeys) -> None:
@@ -126,11 +126,11 @@ class ProjectCipher:
         self._masters = masters
         self._known: dict[str, AESGCM] = {}
         self._writing: dict[str, str] = {}
-        # The readers of one snapshot store at the same time.
+        # The readers of one snapshot store objects in parallel.
         self._lock = Lock()
 
     def seal(self, key: str, content: bytes) -> bytes:
-        """Encrypt an object, and make the project's data key if there is none."""
+        """Encrypt an object, creating the project's data key if it has none."""
         name = self._writing_key(key)
         nonce = os.urandom(NONCE_BYTES)
         head = ENCRYPTED + bytes.fromhex(name.rpartition("/")[2]) + nonce
@@ -140,7 +140,7 @@ class ProjectCipher:
         """Decrypt an object.
 
         Raises:
-            EncryptionError: its key is gone or cannot be opened, or it is not what was stored.
+            EncryptionError: its key is missing or unusable, or the object was changed.
         """
         if not stored.startswith(ENCRYPTED):
             if self._masters.plain:
@@ -161,12 +161,12 @@ class ProjectCipher:
             ) from error
 
     def sizes(self, size: int) -> tuple[int, ...]:
-        """Tell what sizes an object of `size` bytes may have in storage."""
+        """Return the sizes that an object of `size` bytes may have in storage."""
         encrypted = size + OVERHEAD_BYTES
         return (encrypted, size) if self._masters.plain else (encrypted,)
 
     def opens(self, key: str, stored: bytes) -> bool:
-        """Tell whether stored bytes are a data key that one of the master keys opens."""
+        """Tell whether stored bytes are a data key that a master key can unwrap."""
         try:
             self._masters.unwrap(key, stored)
         except EncryptionError:
@@ -185,7 +185,7 @@ class ProjectCipher:
         name = f"{folder}{os.urandom(KEY_ID_BYTES).hex()}"
         data_key = os.urandom(KEY_BYTES)
         self._storage.put(name, self._masters.wrap(name, data_key))
-        # What cannot be read again would take every backup with it.
+        # Verify the key: if it cannot be read again, every backup is lost.
         if self._masters.unwrap(name, self._storage.get(name))[1] != data_key:
             raise EncryptionError(
                 f"The backup storage returned another key than was written {name}",

@@ -1,13 +1,13 @@
-"""Name what can go wrong with a snapshot, each in a sentence for its owner."""
+"""What can go wrong with a snapshot, each in a sentence for its owner."""
 
 from backups_portal.lib.failure_causes import Cause
 
 
 class EngineError(Exception):
-    """A snapshot could not be taken, read or restored; `str()` of it is fit for a page.
+    """A snapshot could not be taken, read or restored; `str()` of it suits a page.
 
     Attributes:
-        cause: Of its class, unless the raising code knows better.
+        cause: The default of the class, unless the raising code knows better.
     """
 
     cause = Cause.UNEXPECTED
@@ -31,19 +31,19 @@ class MissingObjectError(StorageError):
 
 
 class UnkeptObjectError(StorageError):
-    """The storage took an object and gave back another one."""
+    """The storage accepted an object but returned a different one."""
 
 
 class LockRefusedError(StorageError):
-    """The storage answered, and did not lock an object."""
+    """The storage answered, but refused to lock an object."""
 
 
 class ExistingObjectError(StorageError):
-    """Another writer has stored an object of that name."""
+    """Another writer has already stored an object of this name."""
 
 
 class EncryptionError(EngineError):
-    """An object cannot be decrypted: its key is missing or another one, or it was changed."""
+    """An object cannot be decrypted: its key is missing or wrong, or it was changed."""
 
     cause = Cause.ENCRYPTION_KEY
 
@@ -61,7 +61,7 @@ class UnsupportedFormatError(EngineError):
 
 
 class UntrackedError(EngineError):
-    """The base cannot be built upon: everything must be read."""
+    """The base cannot be built upon, so everything must be read."""
 
 
 class SourceError(EngineError):

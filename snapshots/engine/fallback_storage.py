@@ -14,21 +14,21 @@ from snapshots.engine.errors import (
 )
 from snapshots.engine.storage import Parsed, Storage, StoredObject
 
-# Who is away is not asked again for so many seconds: each object would wait for its retries.
+# Skip an unreachable store for this long; otherwise every object would wait for its retries.
 AWAY_SECONDS = 60.0
 
 OnUse = Callable[[str, EngineError], None]
 
 
 class StorageWithCopy(Storage):
-    """The first storage, but for what is read: object by object that of the copy if need be.
+    """The first storage, with the copy as the fallback for each object that is read.
 
-    An object counts as read once `parse` has accepted it (`Storage.read`), so that one which was
-    changed, cut or cannot be decrypted is taken from the copy as well. Both may be encrypted, each
-    with the keys that lie in it.
+    An object counts as read once `parse` has accepted it (`Storage.read`), so one that was changed,
+    cut or cannot be decrypted is taken from the copy too. Both storages may be encrypted, each with
+    the data keys stored in it.
 
     Args:
-        on_use: Told the name of each object that came from the copy, and what was wrong with it.
+        on_use: Called with the name of each object read from the copy, and the first error.
 
     Attributes:
         lost: Names of objects that the first storage lacks or has damaged.
@@ -63,7 +63,7 @@ class StorageWithCopy(Storage):
         try:
             return self._copy.read(key, parse)
         except EngineError:
-            # What has no copy yet: better late than never.
+            # The object may have no copy yet, so the slow first storage is worth a try.
             return self._first.read(key, parse)
 
     def _read_copy(self, key: str, parse: Callable[[bytes], Parsed], error: EngineError) -> Parsed:
@@ -71,7 +71,7 @@ class StorageWithCopy(Storage):
             parsed = self._copy.read(key, parse)
         except EngineError as second:
             if is_away(second) and not is_away(error):
-                # It may well be there: nothing speaks against the snapshot yet.
+                # The copy may well have it, so the snapshot does not count as damaged yet.
                 raise StorageError(f"{error} {second}") from second
             raise error from second
         self._on_use(key, error)
@@ -88,7 +88,7 @@ def is_away(error: EngineError) -> bool:
 
 
 class UnopenedStorage(Storage):
-    """A storage that could not be opened: whatever is to be read there fails with the reason."""
+    """A storage that could not be opened: every read fails with the reason."""
 
     def __init__(self, reason: StorageError) -> None:
         super().__init__(MemoryStore())

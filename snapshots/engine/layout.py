@@ -1,4 +1,4 @@
-"""Where objects lie in a backup storage, and which of them are not ours.
+"""The layout of a backup storage, and how to recognise objects that are not ours.
 
     backups-portal.json                      the marker of the storage
     probes/…                                 what is written to see whether storage works
@@ -6,9 +6,9 @@
     <project>/segments/<2 hex>/<64 hex>.parquet
     <project>/manifests/<snapshot>.json
 
-Folders of projects are named by their ids as `str(UUID)` writes them. Everything else was put
-there by somebody else (`lost+found`, `.DS_Store`, a tool's lock): walkers over the storage leave
-it as it is.
+A project's folder is named by its id as `str(UUID)` writes it. Anything else was put there by
+somebody else (`lost+found`, `.DS_Store`, a tool's lock), and code that walks the storage leaves it
+alone.
 """
 
 import re
@@ -42,7 +42,7 @@ def manifest_key(project_id: UUID, snapshot_id: UUID) -> str:
 
 
 def is_manifest(key: str) -> bool:
-    """Tell whether an object below `manifest_folder` is meant as a manifest."""
+    """Tell whether an object below `manifest_folder` has the name of a manifest."""
     return MANIFEST.fullmatch(key) is not None
 
 
@@ -52,7 +52,7 @@ def segment_folder(project_id: UUID | str) -> str:
 
 
 def segment_key(project_id: UUID, sha256: str) -> str:
-    """Name a segment by its bytes; the same bytes of a project are stored once."""
+    """Name a segment by its bytes, so that equal bytes of a project are stored once."""
     return f"{segment_folder(project_id)}{sha256[:2]}/{sha256}.parquet"
 
 

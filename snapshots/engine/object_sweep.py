@@ -1,4 +1,4 @@
-"""Remove what no manifest names, and find what is named and not there."""
+"""Remove objects that no manifest names, and find named objects that are missing."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ class Swept:
 
     Attributes:
         missing: Objects that manifests name and storage lacks.
-        broken: By the manifest's key, why a snapshot cannot be restored, in a sentence.
-        unreadable: Manifests that cannot be read for now, by a key that is missing say, or that
-            belong to no recorded snapshot.
-        unsupported: Manifests of a version that this software does not read.
-        is_empty: All recorded manifests are gone: rather another storage than a loss.
+        broken: By the manifest's key, a sentence that says why the snapshot cannot be restored.
+        unreadable: Manifests that cannot be read for now, for example because a key is missing,
+            or that belong to no recorded snapshot.
+        unsupported: Manifests of a version that this software cannot read.
+        is_empty: All recorded manifests are missing: probably the wrong storage, not a loss.
     """
 
     removed: int
@@ -43,7 +43,7 @@ class Swept:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether something is wrong that is said of no snapshot."""
+        """Tell whether something is wrong that is no single snapshot's fault."""
         return self.is_empty or bool(self.unreadable)
 
 
@@ -57,15 +57,15 @@ def sweep(
 ) -> Swept:
     """Delete old segments of a project that no manifest names.
 
-    If a manifest is missing or cannot be read, nobody knows what it named: nothing is deleted.
-    The grace covers a snapshot that is being taken: its segments are stored before its manifest.
-    It must not run while a snapshot of this project is being built upon another one that retention
-    may remove; retention never removes the newest good snapshot, which is the only base there is.
+    If a manifest is missing or unreadable, its segments are unknown and nothing is deleted. The
+    grace period protects a snapshot in progress, whose segments are stored before its manifest.
+    Must not run while a snapshot of this project builds upon a base that retention may remove;
+    retention never removes the newest good snapshot, which is the only base in use.
 
     Args:
-        recorded: Of the manifests that must be there.
-        may_delete: Asked again before each segment goes: what keeps snapshots from beginning may
-            be lost during a long sweep.
+        recorded: The manifests that must exist.
+        may_delete: Asked again before each deletion, because the lock that keeps snapshots from
+            starting may be lost during a long sweep.
     """
     records = {record.key: record for record in recorded}
     read = _read_manifests(storage, project_id, records)
@@ -123,7 +123,7 @@ def _read_manifests(
             else:
                 read.unreadable.append(key)
         except EncryptionError:
-            # Settings are at fault, not the backup.
+            # The settings are at fault, not the backup.
             read.unreadable.append(key)
         except UnsupportedFormatError:
             read.unsupported.append(key)

@@ -1,4 +1,4 @@
-"""Find what a bucket with versions still has of changed objects."""
+"""Find the old versions that a versioned bucket still has of changed objects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from itertools import groupby
 
 from snapshots.engine.bucket_lock import Answer, BucketLock
 
-# Versions of one answer: as many as there are at most.
+# Versions per answer: the maximum that S3 allows.
 PAGE = 1000
 
 
 @dataclass(frozen=True)
 class Changed:
-    """An object that is not what it was at a moment.
+    """An object that has changed since a moment.
 
     Attributes:
-        version: What it was then.
-        is_deleted: It is gone, and not overwritten.
+        version: Its version at that moment.
+        is_deleted: It was deleted, not overwritten.
     """
 
     key: str
@@ -26,7 +26,7 @@ class Changed:
 
 
 def changed_since(lock: BucketLock, moment: datetime) -> Iterator[Changed]:
-    """Yield objects that were there at a moment and have other content now.
+    """Yield objects that existed at a moment and have other content now.
 
     Raises:
         StorageError: the server does not answer, or refuses.
@@ -38,13 +38,13 @@ def changed_since(lock: BucketLock, moment: datetime) -> Iterator[Changed]:
             continue
         latest = next((entry for entry in found if entry["IsLatest"]), was)
         if _content(latest) == _content(was):
-            # It was brought back, by a run before this one.
+            # An earlier run has brought it back already.
             continue
         yield Changed(key.removeprefix(lock.prefix), str(was["VersionId"]), _is_marker(latest))
 
 
 def bring_back(lock: BucketLock, changed: Changed) -> None:
-    """Make an earlier version of an object the present one; delete none.
+    """Copy an earlier version of an object on top, deleting none.
 
     Raises:
         StorageError: the server does not answer, or refuses.
@@ -55,7 +55,7 @@ def bring_back(lock: BucketLock, changed: Changed) -> None:
 
 
 def _entries(lock: BucketLock) -> Iterator[Answer]:
-    """Yield versions and delete markers, those of one object together."""
+    """Yield versions and delete markers, grouped by object."""
     asking: dict[str, str] = {}
     while True:
         with lock.asked("could not list versions"):
@@ -71,7 +71,7 @@ def _entries(lock: BucketLock) -> Iterator[Answer]:
 
 
 def _newest(entries: list[Answer]) -> Answer | None:
-    # Of the same second: what is there now counts, and who deletes comes later.
+    # Within the same second the current entry wins, then a deletion, which usually comes later.
     return max(
         entries,
         key=lambda entry: (entry["LastModified"], entry["IsLatest"], _is_marker(entry)),
@@ -80,7 +80,7 @@ def _newest(entries: list[Answer]) -> Answer | None:
 
 
 def _content(entry: Answer) -> tuple[object, object]:
-    """Return what two versions have in common if one is a copy of the other."""
+    """Return what is equal in two versions if one is a copy of the other."""
     return entry.get("Size"), entry.get("ETag")
 
 

@@ -1,7 +1,7 @@
-"""Copy a snapshot into another storage byte by byte; the manifest last.
+"""Copy a snapshot into another storage byte by byte, the manifest last.
 
-Encrypted objects stay as they are, and the wrapped data keys that open them go first. What is
-written is read back, decrypted and compared with what the snapshot recorded.
+Encrypted objects stay encrypted, and the wrapped data keys that open them are copied first. Copied
+objects are read back, decrypted and compared with what the snapshot recorded.
 """
 
 from collections.abc import Callable, Collection
@@ -20,19 +20,19 @@ from snapshots.engine.manifest_record import ManifestRecord
 from snapshots.engine.segments import check_bytes
 from snapshots.engine.storage import ENCRYPTED, Storage
 
-# Objects copied at a time, each held in memory: what takes long is to wait for both storages.
+# Objects copied in parallel, each held in memory: most of the time is waiting for both storages.
 COPIERS = 4
 
 
 @dataclass(frozen=True)
 class Copied:
-    """What a snapshot has in the other storage now.
+    """What the other storage now has of a snapshot.
 
     Attributes:
-        objects: All that it names.
-        new_bytes: Bytes of what was written, with keys and manifest.
-        written: The names of that.
-        healed: The names of objects among them that should have been there already.
+        objects: The number of objects that the snapshot names.
+        new_bytes: The bytes that were written, including keys and manifest.
+        written: The names of everything that was written.
+        healed: The written objects that should have been there already.
     """
 
     objects: int
@@ -54,15 +54,15 @@ def copy_snapshot(
     """Copy every object of a snapshot that the target lacks.
 
     Args:
-        record: What the manifest is held against, in both storages.
+        record: What the manifest must match, in both storages.
         trusted: Names of objects that were read back from the target when they were written, and
-            need no second look while they have their size; None: everything is looked at again.
-        on_object: Called from the copying threads before each object; what it raises ends the run.
-        on_publish: The same before the manifest is written.
-        on_write: Called before something is written, though not before each object.
+            are skipped while their size is right; None: every object is read again.
+        on_object: Called from the copying threads before each object; its exceptions end the run.
+        on_publish: The same, before the manifest is written.
+        on_write: Called before something is written, but not before each object.
 
     Raises:
-        EngineError: a storage is away, or what is in the source is not what was recorded.
+        EngineError: a storage is away, or the source does not have what was recorded.
     """
     manifest = record.load(source)
     written = copy_keys(
@@ -109,12 +109,12 @@ def copy_keys(
     """Copy the wrapped data keys of a project that the target lacks.
 
     Args:
-        compare: Also those that the target has and cannot open: wrapped with a master key that is
-            gone, or damaged. Any other stays: it may have been wrapped again, and the source's not.
-        on_write: Called before each is written.
+        compare: Also replace keys that the target has but cannot open, because their master key is
+            gone or they are damaged. Others stay: unlike the source's, they may be wrapped again.
+        on_write: Called before each key is written.
 
     Returns:
-        The bytes that were written, by name.
+        The number of bytes written, by name.
     """
     written = {}
     there = set(data_keys(target, project_id))
@@ -124,7 +124,7 @@ def copy_keys(
             continue
         on_write()
         target.put_stored(key, stored)
-        # A rotation wraps those of the source first: it sees this one in the target, or we see it.
+        # A rotation wraps the source's keys first: either it sees this copy, or we see its change.
         while (again := source.get_stored(key)) != stored:
             stored = again
             target.put_stored(key, stored)
@@ -138,7 +138,7 @@ def _is_better(source: Storage, target: Storage, key: str, stored: bytes) -> boo
 
 
 def is_good(storage: Storage, item: Segment) -> bool:
-    """Tell whether storage has an object as recorded; raises if it is away."""
+    """Tell whether storage has an object as recorded; raises if storage is away."""
     try:
         storage.read(item.key, partial(check_bytes, item))
     except StorageError:
@@ -157,7 +157,7 @@ def _copy_object(source: Storage, target: Storage, item: Segment) -> int:
     except EngineError as error:
         if is_away(error):
             raise
-        # If the source is what is damaged, this says so.
+        # This raises the source's error if the source itself is damaged.
         source.read(item.key, check)
         raise _unkept(target, item.key) from error
     return len(stored)
@@ -187,7 +187,7 @@ def _unkept(target: Storage, key: str) -> UnkeptObjectError:
 
 
 def _put(target: Storage, key: str, stored: bytes) -> None:
-    """Copy bytes as they are; encrypt what was stored before there was a key."""
+    """Copy bytes as they are, but encrypt objects stored before there was a key."""
     if stored.startswith(ENCRYPTED) or not target.is_encrypted:
         target.put_stored(key, stored)
     else:

@@ -1,4 +1,4 @@
-"""Lock a snapshot's objects, the keys that open them, its manifest last."""
+"""Lock a snapshot's objects, its data keys, and its manifest last."""
 
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
@@ -12,13 +12,13 @@ from snapshots.engine.errors import LockRefusedError
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 
-# Objects locked at a time: what takes long is to wait for the server.
+# Objects locked in parallel: most of the time is waiting for the server.
 LOCKERS = 8
 
 
 @dataclass(frozen=True)
 class LockJob:
-    """An object to be locked; one that was just written is not asked for its lock first."""
+    """An object to lock; one that was just written has no lock to ask for first."""
 
     key: str
     is_new: bool
@@ -26,11 +26,11 @@ class LockJob:
 
 @dataclass(frozen=True)
 class KnownLocks:
-    """What is known of a snapshot's objects before they are locked, by their names.
+    """What is known of a snapshot's objects before they are locked, by name.
 
     Attributes:
         locked: Objects that are locked for long enough.
-        least: How long is enough; None: as long as the others are locked for now.
+        least: A lock until this moment is long enough; None: until the moment asked for.
         new: Objects that were just written.
     """
 
@@ -47,13 +47,13 @@ def lock_snapshot(
     *,
     on_object: Callable[[], None] = lambda: None,
 ) -> datetime | None:
-    """Lock all that a restore of a snapshot needs; longer locks stay.
+    """Lock all objects that a restore of a snapshot needs, keeping longer locks.
 
     Args:
-        on_object: Called from the locking threads before each object; what it raises ends the run.
+        on_object: Called from the locking threads before each object; its exceptions end the run.
 
     Returns:
-        Until when all of it is locked at least; None if the storage locks nothing.
+        The moment until which all of it is locked at least; None if the storage has no locks.
 
     Raises:
         LockRefusedError: an object cannot be locked; the message says what to do.
@@ -70,7 +70,7 @@ def lock_snapshot(
         on_object()
         lock.lock(job.key, until, least=least, is_new=job.is_new)
 
-    # The keys are few, and may have been wrapped again since: they are looked at each time.
+    # The keys are few and may have been wrapped again since, so they are checked each time.
     keys = data_keys(storage, manifest.project_id)
     wanted = [*keys, *(key for key in manifest.objects if key not in known.locked)]
     jobs = [LockJob(key, key in known.new) for key in wanted]
@@ -81,7 +81,7 @@ def lock_snapshot(
 
 
 def _check_kept(lock: BucketLock, key: str, until: datetime) -> None:
-    """Raise LockRefusedError if the server took the lock and does not keep it."""
+    """Raise LockRefusedError if the server accepted the lock but did not keep it."""
     found = lock.found(key)
     if found is None or found.until < until:
         raise LockRefusedError(f"{lock.name} did not keep the lock of {key} that it was given.")

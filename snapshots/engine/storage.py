@@ -1,4 +1,4 @@
-"""Objects outside the databases: a local folder or a bucket, through obstore."""
+"""Objects outside the databases, in a local folder or a bucket, through obstore."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ from snapshots.engine.storage_reasons import in_few_words, in_full
 
 log = get_logger(__name__)
 
-# What an encrypted object begins with; no Parquet file and no JSON does.
+# The first bytes of an encrypted object; no Parquet file and no JSON begins with them.
 ENCRYPTED = b"BPE\x01"
-# Of a billion rows a manifest has some 10 MB; what is larger would fill a worker's memory.
+# A manifest of a billion rows has some 10 MB; a larger one could exhaust a worker's memory.
 MAX_MANIFEST_BYTES = 256 << 20
 Parsed = TypeVar("Parsed")
 
@@ -51,7 +51,7 @@ class StoredObject:
 
 
 class Cipher(Protocol):
-    """What makes objects unreadable on their way to the storage."""
+    """Encrypts objects on their way to the storage."""
 
     def seal(self, key: str, content: bytes) -> bytes:
         """Encrypt an object to be stored under this key."""
@@ -60,20 +60,20 @@ class Cipher(Protocol):
         """Decrypt a stored object."""
 
     def sizes(self, size: int) -> tuple[int, ...]:
-        """How many bytes an object with `size` bytes of content may have in storage."""
+        """Return the sizes that an object with `size` bytes may have in storage."""
 
     def opens(self, key: str, stored: bytes) -> bool:
-        """Whether this is a wrapped data key that can be opened."""
+        """Tell whether this is a wrapped data key that can be opened."""
 
 
 class Storage:
     """A place for objects. Every failure is a StorageError whose message names the object.
 
     Args:
-        store: Of obstore.
-        cipher: Encrypts what is put, and decrypts what is got; without one, objects lie open.
-        name: What messages call it.
-        lock: Of its bucket, if its URL asks for object lock.
+        store: A store of obstore.
+        cipher: Encrypts and decrypts objects; None: they are stored in plaintext.
+        name: The storage's name in messages.
+        lock: Locks objects of its bucket, if its URL asks for object lock.
     """
 
     def __init__(
@@ -90,36 +90,36 @@ class Storage:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether what is put is encrypted."""
+        """Whether objects are encrypted when they are put."""
         return self._cipher is not None
 
     def encrypted(self, cipher: Cipher) -> "Storage":
-        """Return the same place, with objects encrypted."""
+        """Return the same storage with encryption."""
         return Storage(self._store, cipher, self.name, self.lock)
 
     @property
     def places(self) -> "Sequence[Storage]":
-        """Where an object may be read from, in this order."""
+        """The storages that an object may be read from, in this order."""
         return (self,)
 
     def put(self, key: str, content: bytes) -> None:
-        """Write an object whole, or not at all."""
+        """Write an object atomically: completely or not at all."""
         self.put_stored(key, self._seal(key, content))
 
     def put_stored(self, key: str, content: bytes) -> None:
-        """Write an object whole as the bytes are, encrypted or not."""
+        """Write bytes as they are, encrypted or not, atomically."""
         try:
             obstore.put(self._store, key, content)
         except (BaseError, OSError) as error:
             raise self._failed(f"could not write {key}", error) from error
 
     def put_new(self, key: str, content: bytes) -> None:
-        """Write an object unless there is one; of two writers one succeeds.
+        """Write an object unless it exists; of two writers one succeeds.
 
-        A bucket that knows no conditional writes is written to as ever.
+        A bucket without conditional writes gets an ordinary write.
 
         Raises:
-            ExistingObjectError: there is one, which stays as it is; it may be the caller's own.
+            ExistingObjectError: it exists and stays as it is; the caller may have written it.
         """
         content = self._seal(key, content)
         try:
@@ -127,8 +127,8 @@ class Storage:
         except ExistingObjectError:
             raise
         except StorageError as error:
-            # The client sends no conditional write again, for its answer alone may be lost.
-            log.warning("an object is written again: %s", error)
+            # The client does not retry a conditional write, because only its response may be lost.
+            log.warning("writing an object again: %s", error)
             self._create(key, content)
 
     def _create(self, key: str, content: bytes) -> None:
@@ -145,7 +145,7 @@ class Storage:
         """Return the object's content.
 
         Raises:
-            MissingObjectError: there is no such object.
+            MissingObjectError: the object does not exist.
             EncryptionError: it is encrypted, and cannot be decrypted.
         """
         stored = self.get_stored(key)
@@ -160,19 +160,19 @@ class Storage:
     def read(self, key: str, parse: Callable[[bytes], Parsed]) -> Parsed:
         """Return what `parse` makes of the object's content.
 
-        A caller that knows what the content must be reads with this: if `parse` refuses it with an
-        EngineError, a storage with a copy gives that of the copy.
+        Use this whenever the content can be checked: if `parse` refuses it with an EngineError, a
+        storage with a copy parses the copy's content instead.
 
         Raises:
-            EngineError: what `get` and `parse` raise.
+            EngineError: as `get` and `parse` raise.
         """
         return parse(self.get(key))
 
     def get_stored(self, key: str) -> bytes:
-        """Return the object's bytes as they lie there, encrypted or not.
+        """Return the object's stored bytes, encrypted or not.
 
         Raises:
-            DamagedSnapshotError: it has the name of a manifest, and is larger than any; unread.
+            DamagedSnapshotError: it has the name of a manifest, but is too large to be one.
         """
         try:
             found = obstore.get(self._store, key)
@@ -185,7 +185,7 @@ class Storage:
             raise self._failed(f"could not read {key}", error) from error
 
     def sizes(self, size: int) -> tuple[int, ...]:
-        """How many bytes an object with `size` bytes of content may have in a listing."""
+        """Return the sizes that an object with `size` bytes may have in a listing."""
         return self._cipher.sizes(size) if self._cipher else (size,)
 
     def opens(self, key: str, stored: bytes) -> bool:
@@ -193,7 +193,7 @@ class Storage:
         return self._cipher is not None and self._cipher.opens(key, stored)
 
     def delete(self, key: str) -> None:
-        """Remove an object; one that is gone already is fine."""
+        """Remove an object; do nothing if it is gone already."""
         try:
             obstore.delete(self._store, key)
         except (NotFoundError, FileNotFoundError):
@@ -202,7 +202,7 @@ class Storage:
             raise self._failed(f"could not delete {key}", error) from error
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
-        """Yield all objects below a prefix, in no order, in bounded memory."""
+        """Yield all objects below a prefix, unordered, in bounded memory."""
         try:
             for batch in obstore.list(self._store, prefix):
                 for item in batch:
@@ -211,7 +211,7 @@ class Storage:
             raise self._failed(f"could not list {prefix}", error) from error
 
     def folders(self) -> Sequence[str]:
-        """List the names of all folders at the top, in order."""
+        """List the names of all top-level folders, sorted."""
         try:
             found = obstore.list_with_delimiter(self._store)["common_prefixes"]
         except (BaseError, OSError) as error:
@@ -227,20 +227,20 @@ class Storage:
 
 
 def _is_unknown_to_server(error: Exception) -> bool:
-    # obstore has no name for the 501 of a bucket that refuses the header If-None-Match.
+    # obstore has no error for the 501 of a bucket that refuses the header If-None-Match.
     return isinstance(error, NotSupportedError) or "NotImplemented" in str(error)
 
 
 def open_storage(url: str, name: str = "The backup storage") -> Storage:
-    """Open the storage behind a URL, such as s3://bucket/prefix?region=….
+    """Open the storage at a URL, such as s3://bucket/prefix?region=….
 
     Args:
-        url: Its parameters are those of obstore for this kind of bucket (`region`, `endpoint`,
+        url: Its parameters are obstore's for this kind of bucket (`region`, `endpoint`,
             `access_key_id`, …), and those of bucket_settings.py.
-        name: What messages call it.
+        name: The storage's name in messages.
 
     Raises:
-        StorageError: the URL is not understood, or the folder cannot be made; no key is repeated.
+        StorageError: the URL is invalid, or the folder cannot be made; the message has no key.
     """
     try:
         address = object_storage.parse(url)
@@ -248,7 +248,7 @@ def open_storage(url: str, name: str = "The backup storage") -> Storage:
             return Storage(_open_folder(address), name=name)
         return _open_bucket(address, name)
     except (BaseError, OSError, ValueError) as error:
-        # Not the error itself, which may have a key in it that a log would write down.
+        # Suppress the error itself: it may contain a key that would reach a log.
         raise StorageError(f"{name} cannot be opened: {_why(error, url)}") from None
 
 
@@ -258,19 +258,19 @@ def check_settings(url: str, name: str) -> None:
     Args: as `open_storage`.
 
     Raises:
-        StorageError: it cannot, and what to change.
+        StorageError: it cannot; the message says what to change.
     """
     if object_storage.parse(url).scheme != FOLDER:
         open_storage(url, name)
 
 
 def place_of(url: str) -> str:
-    """Name the place of a URL, without what opens it."""
+    """Return the place that a URL names, without its credentials."""
     return object_storage.parse(url).place
 
 
 def _why(error: Exception, url: str) -> str:
-    """Say what is wrong with a storage's URL, without any value out of it."""
+    """Say what is wrong with a storage's URL, without repeating its values."""
     if isinstance(error, AddressError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -282,7 +282,7 @@ def _why(error: Exception, url: str) -> str:
             return reason
         return f"one of its parameters is not valid for buckets of {address.scheme}://."
     for value in address.parameters.values():
-        # As the library quotes what it cannot use.
+        # Remove the value, which the library quotes if it cannot use it.
         reason = reason.replace(f'"{value}"', "what it has there")
     return reason
 

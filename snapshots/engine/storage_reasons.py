@@ -1,16 +1,16 @@
 """Say why a storage failed: in full for the log, and in a few words for an owner.
 
-The libraries' own words have addresses, paths and whole answers of servers in them.
+The libraries' own messages contain addresses, paths and whole responses of servers.
 """
 
 import re
 
 from backups_portal.lib.addresses.url import without_secrets
 
-# Of obstore, for all kinds of buckets: the status, and the answer behind it.
+# obstore's errors, for all kinds of buckets: the status, and the response after it.
 STATUS = re.compile(r"status code: (\d{3}[^:<\n]*)")
 CODE = re.compile(r"<Code>(\w+)</Code>")
-# Of the operating system.
+# Errors of the operating system.
 OF_SYSTEM = re.compile(r"(?:^|: )([^:]+) \(os error \d+\)")
 NO_ANSWER = "the server did not answer"
 SIGNS = {
@@ -21,12 +21,12 @@ IN_THE_LOG = "the operators' log has the details"
 
 
 def in_full(error: Exception) -> str:
-    """Return all that a library says, but for secrets and what is for its developers."""
+    """Return a library's whole message, without secrets and its debugging details."""
     return without_secrets(str(error).partition("\n\nDebug source")[0].strip())
 
 
 def in_few_words(error: Exception) -> str:
-    """Return what an owner may read, without a full stop."""
+    """Return a reason that is fit for an owner, without a full stop."""
     text = in_full(error)
     if status := STATUS.search(text):
         code = CODE.search(text)
