@@ -1,9 +1,9 @@
-"""What a snapshot holds, kept beside its segments, which stay closed.
+"""The contents index of a snapshot, stored next to its segments so that they stay closed.
 
-Three kinds of objects: cells of the variables (day_device_counts.py), the devices, and what was
-left out. The objects of cells tile all of time as segments do, and grow and split as those do; an
-object in whose range nothing was read again is taken over without being opened. Like segments they
-are named by what they hold: what has not changed is stored once.
+It has three kinds of objects: cells of the variables (day_device_counts.py), the devices, and what
+was left out. The objects of cells cover all of time without gaps, and grow and split as segments
+do; an object is reused unopened if nothing in its range was read again. Like segments, they are
+named after their content, so that unchanged content is stored once.
 """
 
 import re
@@ -36,10 +36,10 @@ from snapshots.engine.storage import Storage
 CELLS = "contents.variable"
 DEVICES = "contents.device"
 EXCLUDED = "contents.excluded"
-# Cells of consecutive chunks share an object while they are no more than this: a day's change then
-# writes a few KiB, and twenty years of a quiet project are one object.
+# Cells of consecutive chunks share an object up to this number: a day's change then writes a few
+# KiB, and twenty years of a quiet project fit into one object.
 TARGET_CELLS = 4_096
-# Objects read at a time; they are small, and a bucket answers each of them slowly.
+# Objects read in parallel; they are small, and a bucket takes long to answer each request.
 READERS = 8
 
 DEVICE_SCHEMA = pa.schema(
@@ -55,7 +55,7 @@ DEVICE_SCHEMA = pa.schema(
 EXCLUDED_SCHEMA = pa.schema(
     [("kind", pa.string()), ("name", pa.string()), ("count", pa.int64()), ("size", pa.int64())]
 )
-# What a device without series or records lacks.
+# Columns that may be null, for a device without series or records.
 OPTIONAL = {"number", "first", "last"}
 DEVICE_ID = re.compile("[0-9a-f]{24}")
 SCHEMAS = {CELLS: CELL_SCHEMA, DEVICES: DEVICE_SCHEMA, EXCLUDED: EXCLUDED_SCHEMA}
@@ -66,8 +66,8 @@ class Device:
     """A device as a snapshot found it.
 
     Attributes:
-        number: What it goes by in cells; None if it has no series.
-        variables: The different names of its records.
+        number: Its number in cells; None if it has no series.
+        variables: The number of distinct variable names.
     """
 
     device_id: str
@@ -84,10 +84,10 @@ class Excluded:
 
     Attributes:
         kind: "script", "console", "file", "attachment", "orphan", "large_object" or "relation".
-        name: The path of a file; of a script and a console, the analysis that they belong to; of a
-            relation, which no table of the catalogue is, its schema and name.
+        name: The path of a file; the analysis of a script or a console; the schema and name of a
+            relation, which is a table that the catalogue does not have.
         count: Versions of a script, lines of a console.
-        size: In bytes, of all of them; 0 of rows and large objects, which are counted only.
+        size: Bytes in total; 0 for rows and large objects, which are only counted.
     """
 
     kind: str
@@ -98,13 +98,13 @@ class Excluded:
 
 @dataclass(frozen=True)
 class KeptCells:
-    """What a snapshot takes over of the cells of the one it is built upon.
+    """What a snapshot reuses of the cells of its base.
 
     Attributes:
-        objects: Taken over as they are.
+        objects: Objects reused as they are.
         ranges: The ranges of all other objects, with the cells of the chunks not read again.
-        devices: Its devices, unless they are taken over.
-        same: The objects that are taken over and tell of devices.
+        devices: The base's devices, unless they are reused.
+        same: The reused objects about devices.
     """
 
     objects: list[Segment]
@@ -121,7 +121,7 @@ class KeptCells:
 
 
 def keep_nothing() -> KeptCells:
-    """Return what a snapshot takes over that reads everything."""
+    """Return what a snapshot that reads everything reuses: nothing."""
     return KeptCells([], [(ChunkRange(None, None), CELL_SCHEMA.empty_table())])
 
 
@@ -132,11 +132,11 @@ def keep_cells(
     *,
     same_devices: bool = False,
 ) -> KeptCells:
-    """Find what a snapshot takes over that reads some ranges again.
+    """Find what a snapshot that reads some ranges again reuses of its base.
 
     Args:
-        base: The contents of the snapshot that it is built upon.
-        same_devices: It will find the devices, their names and their moments as they were.
+        base: The contents of the base.
+        same_devices: The devices, their names and their times have not changed.
 
     Raises:
         EngineError: an object that must be opened is missing or damaged.
@@ -162,12 +162,12 @@ def encode_cells(project_id: UUID, chunks: ChunkRange, cells: pa.Table) -> Encod
 def encode_rows(
     project_id: UUID, name: str, rows: "Iterable[Device] | Iterable[Excluded]"
 ) -> EncodedSegment:
-    """Encode the object that names the devices, or what was left out."""
+    """Encode the object that lists the devices, or what was left out."""
     return _encode(project_id, name, rows_table(name, rows))
 
 
 def rows_table(name: str, rows: "Iterable[Device] | Iterable[Excluded]") -> pa.Table:
-    """Make the rows of an object of devices, or of what was left out."""
+    """Make the rows of an object that lists devices, or what was left out."""
     return pa.Table.from_pylist([vars(row) for row in rows], SCHEMAS[name])
 
 
@@ -182,8 +182,8 @@ def read_contents(storage: Storage, item: Segment) -> pa.Table:
     """Read an object of a snapshot's contents.
 
     Raises:
-        DamagedSnapshotError: it is not what was recorded, or has other columns than its kind.
-        EngineError: storage does not give it.
+        DamagedSnapshotError: it is not what was recorded, or has the columns of another kind.
+        EngineError: the storage does not return it.
     """
     table = read_segment(storage, item)
     if item.table in SCHEMAS and not _is_sound(item.table, table):
@@ -194,15 +194,15 @@ def read_contents(storage: Storage, item: Segment) -> pa.Table:
 
 
 def _is_sound(name: str, table: pa.Table) -> bool:
-    """Tell whether rows are such as snapshots note.
+    """Tell whether rows are such as snapshots write.
 
-    The digest of an old snapshot's manifest may be unknown: then anybody who can write into its
-    storage can put rows here, which no page and no next snapshot shall stumble over.
+    An old snapshot may lack the digest of its manifest: then anybody who can write to its
+    storage can plant rows here, and neither a page nor the next snapshot may fail because of it.
     """
     if not table.schema.equals(SCHEMAS[name]):
         return False
     try:
-        # Texts that are not UTF-8.
+        # Find texts that are not UTF-8.
         table.validate(full=True)
     except pa.ArrowInvalid:
         return False
@@ -216,7 +216,7 @@ def _is_sound(name: str, table: pa.Table) -> bool:
 
 
 def _are_moments(column: pa.ChunkedArray) -> bool:
-    """Tell whether all are times that a variable may have."""
+    """Tell whether all values are times that a variable may have."""
     bounds = pc.min_max(column.cast(pa.int64())).as_py()
     first, last = bounds["min"], bounds["max"]
     return first is None or (first >= FIRST_CHUNK * DAY and last < (LAST_CHUNK + 1) * DAY)
@@ -228,7 +228,7 @@ def _are_ids(column: pa.ChunkedArray) -> bool:
 
 
 def read_cells(storage: Storage, objects: Iterable[Segment]) -> pa.Table:
-    """Read the cells of some of a snapshot's objects.
+    """Read the cells among a snapshot's objects.
 
     Raises:
         EngineError: an object is missing or damaged.
@@ -241,7 +241,7 @@ def read_cells(storage: Storage, objects: Iterable[Segment]) -> pa.Table:
 
 
 def read_devices(storage: Storage, contents: Iterable[Segment]) -> list[Device]:
-    """Read the devices of a snapshot by name; raises as `read_cells` does."""
+    """Read a snapshot's devices, sorted by name; raises as `read_cells` does."""
     devices = [Device(**row) for row in _rows_of(storage, contents, DEVICES)]
     return sorted(devices, key=lambda device: (device.name, device.device_id))
 

@@ -1,13 +1,13 @@
 """Count and digest variables by day and device.
 
-A cell tells of one device on one day (chunk): how many rows, and the low 32 bits of the low lane of
-their digest. Like the digest itself, these add up: cells do not depend on how days were cut into
-segments. A difference that happens to keep the 32 bits (one in four thousand million) still shows
-in the 128 bits of its segments.
+A cell is about one device on one day (chunk): the number of rows, and the low 32 bits of the low
+lane of their digest. Like the digest itself, these add up, so cells do not depend on how days were
+cut into segments. A difference that happens to keep the 32 bits (one in four thousand million)
+still shows in the 128 bits of its segments.
 
-A device goes by a small number, the least of its series: a number never means two devices, and an
-object of cells needs no list of ids. In snapshots of older versions, rows whose series has been
-deleted have the number 0; now they are left out (orphan_rows.py).
+A device is identified by a small number, the lowest of its series: a number never means two
+devices, and an object of cells needs no list of ids. In snapshots of older versions, rows whose
+series has been deleted have the number 0; now they are left out (orphan_rows.py).
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 class SeriesDevices:
-    """The number of the device that a series belongs to; for whole columns at a time."""
+    """Maps series to the numbers of their devices, whole columns at a time."""
 
     def __init__(self, rows: Iterable[tuple[int, str]]) -> None:
         numbers: dict[str, int] = {}
@@ -50,7 +50,7 @@ class SeriesDevices:
         return self._series
 
     def know(self, series: Words) -> npt.NDArray[np.bool_]:
-        """Tell which are series; quick if equal ones are neighbours."""
+        """Tell which series exist; fast if equal ones are neighbours."""
         starts = np.flatnonzero(np.r_[True, series[1:] != series[:-1]][: len(series)])
         return np.repeat(np.isin(series[starts], self._series), np.diff(np.r_[starts, len(series)]))
 
@@ -75,7 +75,7 @@ def rows_of_chunks(table: pa.Table) -> dict[int, int]:
 
 
 def count_cells(table: pa.Table, low: Words, devices: SeriesDevices) -> pa.Table:
-    """Count the cells of variables; quick if sorted by series and time.
+    """Count the cells of variables; fast if sorted by series and time.
 
     Args:
         low: The low word of each row's digest.
@@ -90,7 +90,7 @@ def count_cells(table: pa.Table, low: Words, devices: SeriesDevices) -> pa.Table
 
 
 def add_cells(tables: Iterable[pa.Table]) -> pa.Table:
-    """Join tables of cells, and add up those of the same day and device."""
+    """Join tables of cells, adding up those of the same day and device."""
     whole = pa.concat_tables([CELL_SCHEMA.empty_table(), *tables])
     if not whole.num_rows:
         return whole
@@ -120,7 +120,7 @@ def _sums(chunks: Numbers, devices: Numbers, rows: Numbers, digests: Words) -> p
 
 
 def cell_keys(chunks: Numbers, devices: Numbers) -> Numbers:
-    """Combine the chunk and the device of each cell to one ordered number."""
+    """Combine each cell's chunk and device into one sortable number."""
     return (chunks << 32) | (devices & 0xFFFFFFFF)
 
 
@@ -135,7 +135,7 @@ def within(cells: pa.Table, part: ChunkRange) -> pa.Table:
 
 
 def outside(cells: pa.Table, parts: Iterable[ChunkRange]) -> pa.Table:
-    """Select the cells of chunks that no range holds."""
+    """Select the cells of chunks that are in none of the ranges."""
     kept = np.ones(cells.num_rows, bool)
     for part in parts:
         kept &= ~_is_in(cells, part)
@@ -153,7 +153,7 @@ def _is_in(cells: pa.Table, part: ChunkRange) -> npt.NDArray[np.bool_]:
 
 
 def renumber(cells: pa.Table, numbers: Mapping[int, int]) -> pa.Table:
-    """Give devices other numbers; `numbers` has the new ones by the old ones."""
+    """Give devices other numbers; `numbers` maps old ones to new ones."""
     if not numbers or not cells.num_rows:
         return cells
     old = np.array(sorted(numbers), np.int64)

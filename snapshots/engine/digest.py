@@ -1,10 +1,10 @@
-"""Digest rows, whatever their order and however they are stored.
+"""Digest rows, independently of their order and how they are stored.
 
 Every value becomes 64 bits; the values of a row are mixed with constants of their columns, so that
-a value in another column counts as another value; the rows are added up in two lanes of 64 bits.
-It finds faults, not forgery: a writer of storage can also write a matching digest. The
-mixing is SplitMix64's finaliser (Steele, Lea, Flood: "Fast splittable pseudorandom number
-generators", OOPSLA 2014).
+the same value in another column counts as a different one; the rows are added up in two lanes of 64
+bits. It finds faults, not forgery: anybody who can write to the storage can also write a matching
+digest. The mixing is SplitMix64's finaliser (Steele, Lea, Flood: "Fast splittable pseudorandom
+number generators", OOPSLA 2014).
 """
 
 import hashlib
@@ -23,15 +23,15 @@ GAMMA = np.uint64(0x9E3779B97F4A7C15)
 MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 MIX_2 = np.uint64(0x94D049BB133111EB)
 LANE_2 = np.uint64(0xD6E8FEB86659FD93)
-# What a missing value counts as.
+# The word of a missing value.
 NULL = np.uint64(0xA0761D6478BD642F)
 LANE = 1 << 64
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
-# An operation on whole arrays takes as long as one on so many single words.
+# An operation on whole arrays takes as long as on this many single words.
 TOGETHER = 8
 MASK = int(FULL)
 GAMMA_1, FIRST_1, SECOND_1 = int(GAMMA), int(MIX_1), int(MIX_2)
-# Bytes of long values that are taken apart at a time.
+# Bytes of long values that are processed at a time.
 BLOCK_BYTES = 1 << 16
 # Rows whose words are mixed at a time: a dozen arrays of them stay in the cache of a core.
 BLOCK_ROWS = 1 << 15
@@ -39,7 +39,7 @@ BLOCK_ROWS = 1 << 15
 
 @dataclass(frozen=True)
 class Digest:
-    """The sum over rows, 128 bits; digests of disjoint sets of rows add up."""
+    """A sum over rows, 128 bits; digests of disjoint sets of rows add up."""
 
     low: int = 0
     high: int = 0
@@ -84,7 +84,7 @@ def row_words(table: pa.Table, columns: tuple[str, ...]) -> tuple[Words, Words]:
 
 
 def _words_or_null(column: pa.ChunkedArray) -> Words:
-    """Compute one word per value; a column without a value repeats one."""
+    """Compute one word per value; a column of nulls repeats a single word."""
     if column.null_count < len(column):
         return column_words(column)
     return np.broadcast_to(NULL, len(column))
@@ -96,9 +96,9 @@ def _add_columns(
     low: Words,
     high: Words,
 ) -> None:
-    """Make the two words of some rows, in place, of the words of their columns."""
+    """Combine the words of the columns into the two words of each row, in place."""
     for words, (key, factor) in zip(columns, constants, strict=True):
-        # What is the same in all rows is mixed once.
+        # A word that all rows share is mixed only once.
         words = mix((words if words.strides[0] else words[:1]) + key)
         low += words
         words *= factor
@@ -114,7 +114,7 @@ def table_digest(table: pa.Table, columns: tuple[str, ...]) -> Digest:
 
 
 def words_digest(low: Words, high: Words) -> Digest:
-    """Digest the rows whose words these are."""
+    """Digest the rows that have these words."""
     return Digest(int(low.sum(dtype=np.uint64)), int(high.sum(dtype=np.uint64)))
 
 
@@ -127,14 +127,14 @@ def column_constants(name: str) -> tuple[np.uint64, np.uint64]:
 
 def column_words(column: pa.ChunkedArray) -> Words:
     """Compute one word per value: bits of numbers, a hash of text and bytes."""
-    # One chunk is not copied.
+    # Avoid copying a single chunk.
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if 2 * array.null_count > len(array):
-        # Texts beside numbers are mostly missing: hash only those that exist.
+        # Texts next to numbers are mostly missing: hash only those that exist.
         words = np.full(len(array), NULL)
         words[np.asarray(array.is_valid())] = _plain_words(array.drop_null())
         return words
@@ -162,8 +162,8 @@ def _plain_words(array: pa.Array) -> Words:
 def _text_words(array: pa.Array) -> Words:
     """Hash each value's length, then its bytes as little-endian words.
 
-    All values go forward together, the longest first, so that those which have ended are a tail;
-    the last few, which a whole-array operation would be too much for, go on one by one.
+    All values advance together, longest first, so that finished ones form a tail; the last few, too
+    few for whole-array operations, are hashed one by one.
     """
     kind = np.int64 if _has_wide_offsets(array.type) else np.int32
     _, offsets_buffer, data_buffer = array.buffers()
@@ -186,7 +186,7 @@ def _text_words(array: pa.Array) -> Words:
 
 
 def _blocks_words(values: Bytes, length: int) -> Words:
-    """Hash values that are equally long, as groups are mostly."""
+    """Hash values of equal length, as most groups are."""
     if length % 8:
         values = np.pad(values, ((0, 0), (0, -length % 8)))
     state = np.full(len(values), length, np.uint64)
@@ -195,7 +195,7 @@ def _blocks_words(values: Bytes, length: int) -> Words:
 
 
 def _advance(state: Words, words: Iterable[Words]) -> None:
-    """Hash the next words of all values in place, by few calls."""
+    """Hash the next words of all values in place, with few calls."""
     spare = np.empty_like(state)
     gamma, first, second, s30, s27, s31 = (
         np.broadcast_to(np.uint64(constant), state.shape)
@@ -210,7 +210,7 @@ def _advance(state: Words, words: Iterable[Words]) -> None:
 
 
 def _longest_first(lengths: Places) -> Places:
-    """Order values by how many words they have; sorting 16 bits is quick."""
+    """Order values by their number of words; sorting 16 bits is fast."""
     keys = -((lengths + 7) // 8)
     if len(keys) and keys.min() >= -(1 << 15):
         keys = keys.astype(np.int16)
@@ -222,24 +222,24 @@ def _has_wide_offsets(kind: pa.DataType) -> bool:
 
 
 def _hash_together(data: Bytes, starts: Places, lengths: Places, state: Words) -> int:
-    """Hash values while many of them go on; returns how many words each has had.
+    """Hash values while many are unfinished; return the words processed of each.
 
     Args:
-        starts: Where each value begins in the data; the longest value is the first.
+        starts: Where each value begins in the data, the longest value first.
         lengths: In bytes.
-        state: Of each value; it is changed in place.
+        state: One word per value, changed in place.
     """
     words = (lengths + 7) // 8
     step, count = 0, int(np.count_nonzero(words))
     reader = _WordReader(data)
     while count >= TOGETHER:
-        # No value ends before the last word of the shortest.
+        # No value ends before the last word of the shortest one.
         if (last := int(words[count - 1]) - 1) > step:
             _advance(state[:count], reader.read_whole(starts[:count], step, last))
             step = last
         block = reader.read(starts[:count] + 8 * step)
         going = int(np.searchsorted(-words[:count], -step - 1))
-        # Of the last word of a value, only the bytes that are its own.
+        # Keep only the value's own bytes of its last word.
         spare = 8 * (8 * (step + 1) - lengths[going:count])
         block[going:] &= FULL >> spare.astype(np.uint64)
         state[:count] = mix((state[:count] ^ block) + GAMMA)
@@ -248,7 +248,7 @@ def _hash_together(data: Bytes, starts: Places, lengths: Places, state: Words) -
 
 
 class _WordReader:
-    """Reads words of 8 bytes at any place of some bytes; behind the end are zeros."""
+    """Reads 8-byte words at any offset of some bytes, padded with zeros."""
 
     def __init__(self, data: Bytes) -> None:
         if len(data) < 8:
@@ -256,20 +256,20 @@ class _WordReader:
         self._words: Words = np.ndarray((len(data) - 7,), np.dtype("<u8"), data, strides=(1,))
 
     def read_whole(self, starts: Places, step: int, end: int) -> Iterator[Words]:
-        """Yield the words from a step until another, of values that have as many."""
+        """Yield the words from one step to another, of values that are long enough."""
         together = max(1, BLOCK_BYTES // (8 * len(starts)))
         for first in range(step, end, together):
             steps = np.arange(first, min(first + together, end))
             yield from self._words[starts + 8 * steps[:, None]]
 
     def read(self, places: Places) -> Words:
-        """Return the word at each place."""
+        """Return the word at each offset."""
         inside = np.minimum(places, len(self._words) - 1)
         return self._words[inside] >> (8 * (places - inside)).astype(np.uint64)
 
 
 def _hash_alone(data: Bytes, state: int) -> int:
-    """Hash one value, which is 0.6 µs for each word."""
+    """Hash one value, at 0.6 µs per word."""
     for start in range(0, len(data), BLOCK_BYTES):
         block = data[start : start + BLOCK_BYTES].tobytes()
         for word in memoryview(block + bytes(-len(block) % 8)).cast("Q"):

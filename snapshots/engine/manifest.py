@@ -1,7 +1,7 @@
-"""The manifest: the object that makes a snapshot; it is complete in itself.
+"""The manifest: the object that makes a snapshot, complete in itself.
 
-That of a snapshot which the portal knows is read by its `ManifestRecord`, which holds it against
-what was recorded.
+The manifest of a snapshot that the portal knows is read through its `ManifestRecord`, which
+compares it with what was recorded.
 """
 
 import hashlib
@@ -23,37 +23,37 @@ from snapshots.engine.pg_timestamps import FIRST_CHUNK, LAST_CHUNK
 from snapshots.engine.storage import Storage
 
 FORMAT = 3
-# Of a manifest with nothing in line: versions of this software that know no more read it.
+# The format of a manifest without inline objects: older versions of this software can read it.
 OLDEST_FORMAT = 2
 CHANGED = "The manifest of this backup was changed in storage after it was written."
 
-# In a class that calls an attribute so, `bytes` is that one.
+# In a class with an attribute `bytes`, that name means the attribute.
 Bytes = bytes
-# As much as a bigint of the control database holds.
+# The largest bigint of the control database.
 Count = Annotated[int, Field(ge=0, lt=2**63)]
-# The last one is that behind all others, at which a range ends.
+# The upper bound is past all chunks: a range may end there.
 Chunk = Annotated[int, Field(ge=FIRST_CHUNK, le=LAST_CHUNK + 1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-# Characters of what is in line, which every further manifest repeats.
+# Characters of an inline object, which every further manifest repeats.
 MAX_INLINE = 8_192
-# PostgreSQL knows texts without the character 0 only.
+# PostgreSQL's texts cannot contain the character 0.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$", max_length=10_000)]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """What a manifest records of a segment.
+    """A segment as a manifest records it.
 
     Attributes:
-        bytes: Size of the object. `logical_bytes` is that of the rows in memory before encoding.
+        bytes: Size of the object; `logical_bytes` is that of its rows in memory before encoding.
         digest: 32 hex digits, see digest.py.
-        first_chunk: Of variables: the rows are those of the chunks (days since 1970-01-01 UTC)
+        first_chunk: For variables: the rows are those of the chunks (days since 1970-01-01 UTC)
             from `first_chunk` up to but not including `end_chunk`; None means no bound.
-        chunk_rows: Of variables: rows by chunk.
-        orphans: Of variables: by chunk, rows of the range that were left out, since their series
-            is gone. Written if there are some only.
-        inline: Of contents: the bytes themselves in base64, if they are few; then no object in
-            storage has them, whatever `key` says. Written if there are some only.
+        chunk_rows: For variables: rows by chunk.
+        orphans: For variables: rows of the range that were left out because their series is gone,
+            by chunk. Written only if there are any.
+        inline: For contents: the bytes themselves in base64, if they are few; then no object in
+            storage has them, whatever `key` says. Written only if not empty.
     """
 
     table: Text
@@ -71,13 +71,13 @@ class Segment:
 
     @property
     def content(self) -> Bytes | None:
-        """The bytes that are in line; ValueError if they are no base64."""
+        """The inline bytes; ValueError if they are not base64."""
         return b64decode(self.inline, validate=True) if self.inline else None
 
 
 @dataclass(frozen=True)
 class ExcludedTotal:
-    """How much of a kind the project has and this snapshot leaves out; the size is in bytes."""
+    """How much of one kind the project has and this snapshot leaves out; size in bytes."""
 
     count: Count
     size: Count
@@ -85,35 +85,34 @@ class ExcludedTotal:
 
 @dataclass(frozen=True)
 class UntrackedChange:
-    """Chunks of variables that a full re-read found other than tracking foretold.
+    """Chunks of variables in which a full re-read found other rows than tracking predicts.
 
     Attributes:
-        first_chunk, end_chunk: As of a segment.
-        rows_expected: Equal to `rows_found` if only the content is another one.
+        first_chunk, end_chunk: As in a segment.
+        rows_expected: Equal to `rows_found` if only the content differs.
     """
 
     first_chunk: Chunk | None
     end_chunk: Chunk | None
-    # What tracking foretells may be less than nothing.
+    # The number that tracking predicts may be negative.
     rows_expected: Annotated[int, Field(gt=-(2**63), lt=2**63)]
     rows_found: Count
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One snapshot.
+    """The record of one snapshot.
 
     Attributes:
-        prefix: The hex digits that begin the source's variable ids.
+        prefix: The hex digits with which the source's variable ids begin.
         columns: By table, the columns that a restore must reproduce exactly.
-        contents: Objects that tell what the segments hold (contents_index.py).
-        new_keys: The objects that were not part of the snapshot it was built upon, or had to be
-            written again.
-        excluded: What was left out, by kind; the contents name each of it.
-        untracked: What this full re-read found that tracking had not told of.
+        contents: Objects that describe the segments' rows (contents_index.py).
+        new_keys: The objects that the base did not have, or that had to be written again.
+        excluded: Totals of what was left out, by kind; the contents list each item.
+        untracked: Changes that this full re-read found and tracking had missed.
         healed: Objects that storage had lost or damaged, and that this full re-read wrote again.
-        labels: What the portal called it (`project`, `local_date`, `time_zone`): by these the
-            catalogue is rebuilt if it was lost.
+        labels: The portal's names for it (`project`, `local_date`, `time_zone`), from which a lost
+            catalogue is rebuilt.
         sha256: Of the bytes that it was read from, before encryption.
     """
 
@@ -136,12 +135,12 @@ class Manifest:
 
     @property
     def key(self) -> str:
-        """The name of the manifest's object."""
+        """The name of the manifest's object in storage."""
         return manifest_key(self.project_id, self.snapshot_id)
 
     @property
     def table_rows(self) -> dict[str, int]:
-        """Rows by table."""
+        """The number of rows by table."""
         rows: dict[str, int] = {}
         for segment in self.segments:
             rows[segment.table] = rows.get(segment.table, 0) + segment.rows
@@ -149,28 +148,28 @@ class Manifest:
 
     @property
     def rows(self) -> int:
-        """Rows of all tables."""
+        """The number of rows of all tables."""
         return sum(segment.rows for segment in self.segments)
 
     @property
     def logical_bytes(self) -> int:
-        """Bytes of all rows before encoding."""
+        """The size of all rows before encoding, in bytes."""
         return sum(segment.logical_bytes for segment in self.segments)
 
     @property
     def objects(self) -> dict[str, Segment]:
-        """Every object that the snapshot names in storage, by its key."""
+        """Every stored object of the snapshot, by its key."""
         named = (*self.segments, *self.contents)
         return {item.key: item for item in named if not item.inline}
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes of all objects that the snapshot names, each counted once."""
+        """The size of all stored objects of the snapshot, each counted once."""
         return sum(item.bytes for item in self.objects.values())
 
     @property
     def new_bytes(self) -> int:
-        """Bytes of the objects that this snapshot added."""
+        """The size of the objects that this snapshot added."""
         return sum(item.bytes for key, item in self.objects.items() if key in self.new_keys)
 
     def of(self, table: str) -> list[Segment]:
@@ -201,11 +200,11 @@ class Manifest:
 
     @classmethod
     def from_json(cls, content: bytes) -> "Manifest":
-        """Read the snapshot that a manifest describes.
+        """Read a manifest from its bytes.
 
         Raises:
-            UnsupportedFormatError: a newer version wrote it, or one from before the first release.
-            DamagedSnapshotError: it is no manifest.
+            UnsupportedFormatError: it was written by a newer version, or before the first release.
+            DamagedSnapshotError: it is not a manifest.
         """
         try:
             _check_version(load_unambiguous(content))
@@ -218,11 +217,11 @@ class Manifest:
 
     @classmethod
     def load(cls, storage: Storage, key: str) -> "Manifest":
-        """Read a manifest that has nothing to be held against but its own name.
+        """Read a manifest that can only be checked against its own name.
 
         Raises:
-            DamagedSnapshotError: it is no manifest, or that of another snapshot.
-            EngineError: what `Storage.get` and `from_json` raise.
+            DamagedSnapshotError: it is not a manifest, or belongs to another snapshot.
+            EngineError: as `Storage.get` and `from_json` raise.
         """
 
         def parse(content: bytes) -> "Manifest":
@@ -238,19 +237,19 @@ _PARSER = TypeAdapter(Manifest)
 
 
 def _check_version(document: Mapping[str, object]) -> None:
-    """Refuse what another version wrote, before its unknown parts are taken for damage."""
+    """Refuse another version's manifest before its unknown parts count as damage."""
     form = _number(document["format"])
     _check_known("format", form, FORMAT)
     if form < OLDEST_FORMAT:
         raise UnsupportedFormatError(
             f"This backup has format {form}, which was never released and is no longer supported."
         )
-    # Only now: another format may have other names.
+    # Checked last, because another format may have other names.
     _check_known("schema", _number(document["schema_version"]), SCHEMA_VERSION)
 
 
 def _number(value: object) -> int:
-    # True is an int, too, to Python.
+    # In Python, True is an int too.
     if type(value) is not int:
         raise TypeError("its version is not a number")
     return value
@@ -265,7 +264,7 @@ def _check_known(name: str, number: int, newest: int) -> None:
 
 
 def _as_item(segment: Segment) -> dict[str, object]:
-    # Of plain values: copying each of them deeply took a tenth of a small snapshot.
+    # A shallow copy: copying each segment deeply took a tenth of a small snapshot's time.
     item = dict(vars(segment))
     for name in ("orphans", "inline"):
         if not item[name]:

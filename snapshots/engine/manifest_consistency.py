@@ -1,7 +1,7 @@
-"""Consistency of a manifest, beyond the types of its values.
+"""Checks of a manifest's consistency, beyond the types of its values.
 
-It finds what was cut away or put in if nothing but the manifest itself is known, as after the
-loss of the control database.
+They find parts that were cut out or put in when nothing else is known about the snapshot, as after
+the loss of the control database.
 """
 
 import hashlib
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from snapshots.engine.manifest import Manifest, Segment
 
 CONTENTS = "contents."
-# These contents are cut by time, as variables are (contents_index.py).
+# These contents are divided by time, as variables are (contents_index.py).
 CELLS = f"{CONTENTS}variable"
 
 
 def load_unambiguous(content: bytes) -> dict[str, object]:
-    """Read a JSON object; ValueError if it is none, or names something twice."""
+    """Read a JSON object; ValueError or TypeError if it is none or repeats a name."""
     document = json.loads(content, object_pairs_hook=_without_repetition)
     if not isinstance(document, dict):
-        raise TypeError("it is no object")
+        raise TypeError("it is not an object")
     return document
 
 
 def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a name is repeated")
     return found
 
 
@@ -49,40 +49,40 @@ def check_consistency(manifest: "Manifest") -> None:
     _check_covers_time(manifest.of(VARIABLE.name))
     _check_covers_time([item for item in manifest.contents if item.table == CELLS])
     if not 2000 <= manifest.taken_at.year < 3000:
-        raise ValueError("there were no backups then")
+        raise ValueError("it has an impossible date")
     if manifest.rows >= 2**63 or manifest.stored_bytes >= 2**63 or manifest.logical_bytes >= 2**63:
-        raise ValueError("it holds more than there is")
+        raise ValueError("its totals are impossibly large")
 
 
 def _check_object(manifest: "Manifest", item: "Segment") -> None:
     if item.key != segment_key(manifest.project_id, item.sha256):
-        raise ValueError(f"{item.key} is not the name of its bytes")
+        raise ValueError(f"the key of {item.key} does not match its SHA-256")
     content = item.content
     if content is not None:
         if not item.table.startswith(CONTENTS):
-            raise ValueError(f"{item.table} is in line, which is of contents alone")
+            raise ValueError(f"{item.table} is inline, but only contents may be")
         if len(content) != item.bytes or hashlib.sha256(content).hexdigest() != item.sha256:
-            raise ValueError(f"{item.key} has other bytes in line")
+            raise ValueError(f"the inline bytes of {item.key} do not match its record")
     is_variable = item.table == VARIABLE.name
     if sum(item.chunk_rows.values()) != (item.rows if is_variable else 0):
-        raise ValueError(f"the rows of {item.key} by chunk are not its rows")
+        raise ValueError(f"the chunks of {item.key} do not add up to its rows")
     first, end = item.first_chunk, item.end_chunk
     if first is not None and end is not None and first >= end:
-        raise ValueError(f"{item.key} begins behind its end")
+        raise ValueError(f"{item.key} begins after its end")
 
 
 def _check_tables(manifest: "Manifest") -> None:
-    """Check that segments and columns tell of the same tables."""
+    """Check that segments and columns are about the same tables."""
     if {segment.table for segment in manifest.segments} != manifest.columns.keys():
-        raise ValueError("its tables are not those of its segments")
+        raise ValueError("its tables differ from those of its segments")
     if VARIABLE.name not in manifest.columns:
         raise ValueError("it has no variables")
     if not all(item.table.startswith(CONTENTS) for item in manifest.contents):
-        raise ValueError("its contents are something else")
+        raise ValueError("its contents have an unknown name")
     if manifest.schema_version == SCHEMA_VERSION:
         for table, names in manifest.columns.items():
             if table not in BY_NAME or not {*names} <= _known_columns(BY_NAME[table]):
-                raise ValueError(f"no database of this version has such a table: {table}")
+                raise ValueError(f"this version has no such table or columns: {table}")
 
 
 def _known_columns(table: Table) -> set[str]:
@@ -90,10 +90,10 @@ def _known_columns(table: Table) -> set[str]:
 
 
 def _check_covers_time(items: "Iterable[Segment]") -> None:
-    """Check that time has no gap and no overlap; ranges may be shared."""
+    """Check that the ranges cover time without gap or overlap; several may be equal."""
     ranges = {(item.first_chunk, item.end_chunk) for item in items}
     ordered = sorted(ranges, key=lambda one: (one[0] is not None, one[0] or 0))
     ends = [None, *(end for _, end in ordered)]
     starts = [*(first for first, _ in ordered), None]
     if not ordered or starts != ends:
-        raise ValueError("a part of time is missing, or there twice")
+        raise ValueError("its segments leave a gap in time, or overlap")

@@ -1,7 +1,7 @@
-"""Hold a snapshot's manifest against what was recorded of it.
+"""Compare a snapshot's manifest with what was recorded about it.
 
-In a storage without encryption everybody who can write can put another manifest under a snapshot's
-name: yesterday's, a stranger's, or one from which segments were cut away.
+In a storage without encryption, anybody with write access can put another manifest under a
+snapshot's name: yesterday's, another project's, or one from which segments were cut out.
 """
 
 import hashlib
@@ -18,13 +18,13 @@ from snapshots.engine.storage import Storage
 
 @dataclass(frozen=True)
 class ManifestRecord:
-    """What is known of a manifest without reading it.
+    """What is known about a manifest without reading it.
 
     Attributes:
         key: The name of its object.
-        sha256: Of its bytes before encryption; "" if it was published before that was recorded.
-        taken_at, rows, logical_bytes, stored_bytes: As of the manifest; None: not recorded.
-        table_rows: Rows by table, ordered by name; empty: not recorded.
+        sha256: Of its bytes before encryption; "" if it was published before this was recorded.
+        taken_at, rows, logical_bytes, stored_bytes: As in the manifest; None if not recorded.
+        table_rows: Rows by table, ordered by name; empty if not recorded.
     """
 
     key: str
@@ -38,22 +38,22 @@ class ManifestRecord:
     table_rows: tuple[tuple[str, int], ...] = ()
 
     def load(self, storage: Storage) -> Manifest:
-        """Read the manifest, and refuse any but the one that was recorded.
+        """Read the manifest, and refuse any other than the recorded one.
 
         Raises:
-            MissingObjectError: storage lacks it.
-            DamagedSnapshotError: it is another one, or none; the sentence says what differs.
+            MissingObjectError: the storage lacks it.
+            DamagedSnapshotError: it is another manifest, or none; the message says what differs.
             UnsupportedFormatError: another version of this software wrote it.
-            EngineError: storage does not give it.
+            EngineError: the storage does not return it.
         """
         return storage.read(self.key, self.check)
 
     def check(self, content: bytes) -> Manifest:
-        """Parse a manifest's bytes; raises as `load` does if they differ."""
+        """Parse a manifest's bytes; raises as `load` does if they differ from the record."""
         try:
             manifest = Manifest.from_json(content)
         except UnsupportedFormatError as error:
-            # It is not what was recorded: a forgery that claims another version.
+            # A forged manifest may claim another version.
             if self.sha256 and self.sha256 != hashlib.sha256(content).hexdigest():
                 raise DamagedSnapshotError(CHANGED) from error
             raise

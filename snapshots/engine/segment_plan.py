@@ -1,4 +1,4 @@
-"""Plan which chunks go into which segments, and which to use again."""
+"""Plan which chunks go into which segments, and which segments to reuse."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from snapshots.engine.manifest import Segment
 
-# Consecutive chunks share a segment while they hold no more rows than this: small enough that a
-# change rereads little, large enough that a quiet year is not hundreds of objects.
+# Consecutive chunks share a segment up to this many rows: small enough that a change rereads
+# little, large enough that a quiet year is not hundreds of objects.
 TARGET_ROWS = 65_536
 
 
@@ -20,13 +20,13 @@ class ChunkRange:
     rows: int = 0
 
     def meets(self, other: "ChunkRange") -> bool:
-        """Tell whether some chunk is in both."""
+        """Tell whether the ranges share a chunk."""
         return (self.first is None or other.end is None or self.first < other.end) and (
             other.first is None or self.end is None or other.first < self.end
         )
 
     def overlap(self, other: "ChunkRange") -> "ChunkRange | None":
-        """Return the chunks that are in both; None if no chunk is."""
+        """Return the chunks that are in both ranges; None if there are none."""
         if not self.meets(other):
             return None
         firsts = [one.first for one in (self, other) if one.first is not None]
@@ -45,7 +45,7 @@ class ChunkRange:
 
 
 def by_range(segments: Iterable[Segment]) -> list[tuple[ChunkRange, list[Segment]]]:
-    """Group segments by the range of chunks that they share, in the order of time."""
+    """Group segments by the range of chunks that they share, in order of time."""
     groups: dict[ChunkRange, list[Segment]] = {}
     for segment in segments:
         groups.setdefault(ChunkRange(segment.first_chunk, segment.end_chunk), []).append(segment)
@@ -55,7 +55,7 @@ def by_range(segments: Iterable[Segment]) -> list[tuple[ChunkRange, list[Segment
 def count_rows(
     segments: Iterable[Segment], changes: Mapping[int, int] = MappingProxyType({})
 ) -> dict[int, int]:
-    """Count rows in the database by chunk, orphans too, after some changes."""
+    """Count rows in the database by chunk, including orphans, after some changes."""
     counts = dict(changes)
     for segment in segments:
         for chunk, rows in (*segment.chunk_rows.items(), *segment.orphans.items()):
@@ -66,13 +66,13 @@ def count_rows(
 def split(
     whole: ChunkRange, chunk_rows: Mapping[int, int], target: int | None = None
 ) -> list[ChunkRange]:
-    """Tile a range, so that consecutive chunks share a piece while it stays small.
+    """Divide a range, so that consecutive chunks share a piece while it stays small.
 
-    The pieces cover the range without gaps whatever the counts say: rows that were not counted
-    are read all the same.
+    The pieces cover the range without gaps whatever the counts say, so that uncounted rows are read
+    too.
 
     Args:
-        target: As many rows as a piece may hold, beside those of its first chunk.
+        target: The rows that a piece may have; only its first chunk may exceed it.
     """
     target = TARGET_ROWS if target is None else target
     ranges: list[ChunkRange] = []
@@ -88,28 +88,28 @@ def split(
 
 @dataclass(frozen=True)
 class Plan:
-    """What a snapshot reads of the variables, and what it takes over."""
+    """What a snapshot reads of the variables, and what it reuses."""
 
     read: list[ChunkRange]
     reused: list[Segment]
 
     @property
     def rows(self) -> int:
-        """Rows to read, as far as they were counted."""
+        """The number of rows to read, as far as they were counted."""
         return sum(part.rows for part in self.read)
 
 
 def plan_full(chunk_rows: Mapping[int, int]) -> Plan:
-    """Read everything."""
+    """Plan to read everything."""
     return Plan(read=split(ChunkRange(None, None), chunk_rows), reused=[])
 
 
 def plan_incremental(base: Iterable[Segment], changes: Mapping[int, int]) -> Plan:
-    """Read the ranges in which a chunk changed, the largest first, and take over all others.
+    """Plan to read the ranges with changed chunks, largest first, and reuse all others.
 
     Args:
         base: The segments of variables of the snapshot that the changes are relative to.
-        changes: By changed chunk, how many rows came (or went, if negative).
+        changes: By changed chunk, how many rows were added (or removed, if negative).
     """
     read: list[ChunkRange] = []
     reused: list[Segment] = []
@@ -118,6 +118,5 @@ def plan_incremental(base: Iterable[Segment], changes: Mapping[int, int]) -> Pla
             read += split(whole, count_rows(segments, inside))
         else:
             reused += segments
-    # The largest range takes the longest: a reader that came to it last would leave the others
-    # waiting.
+    # The largest range takes the longest; starting it last would leave the other readers idle.
     return Plan(read=sorted(read, key=lambda part: part.rows, reverse=True), reused=reused)

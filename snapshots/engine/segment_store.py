@@ -1,8 +1,8 @@
-"""Store a snapshot's objects, unless they are there as they must be.
+"""Store a snapshot's objects, unless storage already has them intact.
 
-A snapshot that builds upon another one believes its manifest. A full one believes nothing: it reads
-every object that it would use again, and writes again those that storage has lost or damaged, which
-makes all older backups whole that name them.
+A snapshot that builds upon a base trusts the base's manifest. A full one trusts nothing: it reads
+every object that it would reuse, and writes again those that storage has lost or damaged, which
+also repairs all older backups that name them.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ log = get_logger(__name__)
 
 
 class SegmentStore:
-    """The objects of a project, as one snapshot finds and leaves them; threads may share it.
+    """A project's objects in storage while a snapshot is taken; safe to share between threads.
 
     Attributes:
         healed: Names of objects that were lost or damaged, and were written again.
@@ -50,7 +50,7 @@ class SegmentStore:
 
     @classmethod
     def trusting(cls, storage: Storage, base: Manifest) -> "SegmentStore":
-        """Open it for an incremental snapshot: what its base names is there."""
+        """Open it for an incremental snapshot, which trusts that its base is stored."""
         return cls(storage, base, None)
 
     @classmethod
@@ -64,7 +64,7 @@ class SegmentStore:
         """Open it for a full snapshot.
 
         Args:
-            base: What was stored last: what storage lacks of it was lost.
+            base: The last stored snapshot: any of its objects that storage lacks was lost.
             on_healed: Called with the name of each object that was written again.
 
         Raises:
@@ -74,17 +74,17 @@ class SegmentStore:
         return cls(storage, base, there, on_healed)
 
     def find(self, table: str, digest: Digest, rows: int) -> Segment | None:
-        """Find an object of the base with the same rows of a table that is not cut by time.
+        """Find an object of the base with the same rows of a table not divided by time.
 
-        A full snapshot believes no segment, and finds none.
+        A full snapshot trusts no segment, and finds none.
         """
         return self._whole.get((table, str(digest), rows))
 
     def put(self, encoded: EncodedSegment) -> Segment:
-        """Put an object into storage unless it is there, and read it back.
+        """Store an object unless storage has it, and read it back.
 
         Raises:
-            StorageError: storage is away, or does not keep what it is given.
+            StorageError: the storage is away, or does not keep what it was given.
         """
         segment = encoded.segment
         if segment.key in self._trusted or self._has(segment):
@@ -99,7 +99,7 @@ class SegmentStore:
         return segment
 
     def new_keys(self, named: Iterable[str]) -> frozenset[str]:
-        """Tell which objects the base does not have, or had lost."""
+        """Tell which objects the base lacks, or had lost."""
         return frozenset(named) - (self._base - self.healed)
 
     def _has(self, segment: Segment) -> bool:
@@ -110,13 +110,13 @@ class SegmentStore:
         except EngineError as error:
             if is_away(error):
                 raise
-            log.warning("storage has not what was stored: %s", error)
+            log.warning("a stored object is damaged, writing it again: %s", error)
             return False
         return True
 
 
 def read_back(storage: Storage, key: str, sha256: str) -> None:
-    """Raise UnkeptObjectError if an object is not what was written a moment ago."""
+    """Raise UnkeptObjectError if an object is not what was just written."""
     if hashlib.sha256(storage.get(key)).hexdigest() != sha256:
         raise UnkeptObjectError(
             f"The backup storage returned other bytes than were written to {key}."

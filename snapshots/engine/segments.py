@@ -1,4 +1,4 @@
-"""Segments: immutable Parquet objects, named by what they hold."""
+"""Segments: immutable Parquet objects, named by their content."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ from uuid import UUID
 
 import numpy as np
 
-# pyarrow asks it of every array; so it is there before a worker's processes are made.
+# pyarrow needs it for every array; imported here, it is loaded before workers fork.
 import numpy.ma
 import numpy.typing as npt
 import pyarrow as pa
@@ -26,18 +26,18 @@ from snapshots.engine.storage import Storage
 
 # Ascending within a segment, so that their differences are small.
 ASCENDING = frozenset({"time", "created_at", "id", "chunk", "device"})
-# Hardly ever the same in neighbouring rows; a dictionary would only add its numbers to them.
+# Neighbouring rows rarely share these values, so a dictionary would only add its indices.
 PLAIN = frozenset({"group_key", "digest"})
-# Bytes of a value, on average.
+# A column is long if its values have more bytes than this on average.
 LONG = 4_096
-# Below, a column is regular if so few of its steps differ.
+# A column is regular if its steps have at most this share of distinct values.
 REGULAR = 1 / 8
 SAMPLE_ROWS = 8192
 # Fibonacci hashing: 2^64 divided by the golden ratio spreads neighbouring numbers evenly.
 HASH_BITS, GOLDEN = 18, np.uint64(0x9E3779B97F4A7C15)
 COMPRESSION_LEVEL = 1
-# Rows of a row group: who looks for one series reads only the groups whose statistics have it. A
-# dictionary of so many rows is small as well, so that segments are no larger (decision 0038).
+# Rows of a row group: a search for one series reads only the groups whose statistics include it.
+# A dictionary of this many rows is small too, so that segments are no larger (decision 0038).
 GROUP_ROWS = 32_768
 SOUGHT = "series_id"
 
@@ -50,19 +50,19 @@ class EncodedSegment:
     content: bytes
 
     def in_line(self) -> Segment | None:
-        """Return the segment with its bytes in line; None if they are too many."""
+        """Return the segment with its bytes inline; None if they are too many."""
         text = b64encode(self.content).decode()
         return replace(self.segment, inline=text) if len(text) <= MAX_INLINE else None
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a segment covers of time; nothing if its rows are not cut by time.
+    """The part of time that a segment covers; all of it if it is not divided by time.
 
     Attributes:
         chunks: The range that its rows come from.
-        rows: Of variables: rows by chunk.
-        orphans: Of variables: rows of the range that were left out, by chunk.
+        rows: For variables: rows by chunk.
+        orphans: For variables: rows of the range that were left out, by chunk.
     """
 
     chunks: ChunkRange = field(default_factory=lambda: ChunkRange(None, None))
@@ -81,7 +81,7 @@ def encode(
     """Encode rows of one table as a segment.
 
     Args:
-        digest: Over the columns that a restore must reproduce exactly.
+        digest: Of the columns that a restore must reproduce exactly.
     """
     covers = covers or Coverage()
     content = _parquet(table)
@@ -119,24 +119,24 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _has_dictionary(table: pa.Table, name: str) -> bool:
-    # One of long texts takes their size twice over, before it is found to be of no use.
+    # A dictionary of long texts takes twice their size in memory before Parquet abandons it.
     is_long = table[name].nbytes > LONG * table.num_rows
     return not is_long and name not in ASCENDING and name not in PLAIN
 
 
 def _is_delta(column: pa.ChunkedArray) -> bool:
-    """Tell whether differences of neighbours pack better than the values.
+    """Tell whether differences of neighbours compress better than the values.
 
-    The records of a reading share their times: rows that are sorted by series repeat the same
-    sequence of times for each variable of a device, which compression finds in the plain values,
-    and not in packed differences. Regular times are small as differences alone.
+    The records of one reading share their times: rows sorted by series repeat the same sequence of
+    times for each variable of a device, which compression finds in the plain values but not in
+    packed differences. Regular times are only small as differences.
     """
     if not (pa.types.is_integer(column.type) or pa.types.is_timestamp(column.type)):
         return False
     if column.null_count or not len(column):
         return True
     values = column.cast(pa.int64()).combine_chunks().to_numpy()
-    # Sorted, which is several times as fast as numpy's hash tables of so few.
+    # Sorting this few values is several times as fast as numpy's hash tables.
     steps = np.sort(np.diff(values[:SAMPLE_ROWS]))
     if np.count_nonzero(steps[1:] != steps[:-1]) + 1 <= len(steps) * REGULAR:
         return True
@@ -144,7 +144,7 @@ def _is_delta(column: pa.ChunkedArray) -> bool:
 
 
 def _distinct(values: npt.NDArray[np.int64]) -> float:
-    """Estimate how many values differ, by linear counting (Whang, 1990)."""
+    """Estimate the number of distinct values by linear counting (Whang, 1990)."""
     seen = np.zeros(1 << HASH_BITS, bool)
     seen[(values.view(np.uint64) * GOLDEN) >> np.uint64(64 - HASH_BITS)] = True
     free = max(1, len(seen) - int(np.count_nonzero(seen)))
@@ -152,7 +152,7 @@ def _distinct(values: npt.NDArray[np.int64]) -> float:
 
 
 def read_segment(storage: Storage, segment: Segment) -> pa.Table:
-    """Read the rows of a stored segment; compare its bytes with the record.
+    """Read the rows of a stored segment, comparing its bytes with the record.
 
     Raises:
         MissingObjectError: storage lacks the object.
@@ -160,7 +160,7 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
     """
     content = read_bytes(storage, segment)
     try:
-        # pyarrow's read_table would import its datasets first, for 45 ms of a new process.
+        # pyarrow's read_table would first import its datasets: 45 ms of a new process.
         table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise DamagedSnapshotError(
@@ -175,7 +175,7 @@ def read_segment(storage: Storage, segment: Segment) -> pa.Table:
 
 
 def check_columns(found: Iterable[str], columns: Iterable[str], name: str) -> None:
-    """Raise DamagedSnapshotError if a column of a table is not among those found."""
+    """Raise DamagedSnapshotError if a table lacks one of the columns."""
     if missing := sorted({*columns} - {*found}):
         raise DamagedSnapshotError(
             f"A part of this backup ({name}) lacks the columns {', '.join(missing)}."
@@ -190,7 +190,7 @@ def read_bytes(storage: Storage, segment: Segment) -> bytes:
 
 
 def check_bytes(segment: Segment, content: bytes) -> bytes:
-    """Return the bytes; DamagedSnapshotError if the segment is not named by them."""
+    """Return the bytes; DamagedSnapshotError if they are not the segment's."""
     if hashlib.sha256(content).hexdigest() != segment.sha256:
         raise DamagedSnapshotError(
             f"A part of this backup ({segment.table}, {segment.key}) was changed in storage after "
