@@ -1,11 +1,11 @@
-"""Read variables as whole columns: the server joins the values of each.
+"""Read variables as whole columns, each joined into one value by the server.
 
 A row that passes through COPY and a driver costs about 0.7 µs on this side; a value of a column
-costs 0.02 µs here and less than in COPY there (measured: decision 0002). Numbers and times come as
-their big-endian bytes, one behind the other (int4send, int8send, float8send, timestamptz_send);
-texts come joined by a control character. All of it is in memory, here and at the server, so that
-long texts are read row by row instead: the server looks at each one's length while it joins, and
-gives nothing away if they are too many.
+costs 0.02 µs here and less than COPY at the server (measured: decision 0002). Numbers and times
+arrive as concatenated big-endian bytes (int4send, int8send, float8send, timestamptz_send), texts
+joined by a control character. All of it is in memory, here and at the server, so long texts are
+read row by row instead: the server checks each length while it joins, and returns nothing if the
+total is too large.
 """
 
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from psycopg import Connection, sql
 from backups_portal.projectdb.catalogue import VARIABLE_COLUMNS
 from backups_portal.projectdb.columns import POSTGRESQL_EPOCH, Column, ColumnType, arrow_type
 
-# Between two texts, and instead of a missing one. A text that holds either is read row by row.
+# Separates two texts, and replaces a missing one. A text with either is read row by row.
 DELIMITER, MISSING = 1, 2
 
-# Bytes of a text, and of all of them together.
+# Bytes of one text, and of all texts together.
 MAX_TEXT_BYTES, MAX_BYTES = 4_096, 16 << 20
 
-# What joins the values of a column, by its type; numbers that are missing are NaN.
+# SQL that joins the values of a column, by its type; a missing number becomes NaN.
 JOINED = {
     ColumnType.INTEGER: "string_agg(int4send({value}), '')",
     ColumnType.BIGINT: "string_agg(int8send({value}), '')",
@@ -37,7 +37,7 @@ JOINED_TEXTS = (
     "string_agg(CASE WHEN octet_length({value}) <= {longest} THEN {value}"
     " ELSE E'\\x02' END, E'\\x01')"
 )
-# Bytes of all texts together, in the same query, so that the rows are looked at once.
+# Checks the size of all texts in the same query, so that the rows are scanned once.
 SMALL_ENOUGH = (
     "SELECT * FROM (SELECT {joined} FROM (SELECT * FROM variable{where}{limit}) AS v) AS found"
     " WHERE {size} <= {most}"
@@ -46,16 +46,16 @@ NULLABLE = tuple(column for column in VARIABLE_COLUMNS if column.is_nullable)
 
 
 class IrregularError(Exception):
-    """Some value cannot be told from what stands for a missing one: read row by row instead."""
+    """A value looks like the placeholder for a missing one: read row by row."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns a query asks for: the rare ones (`wide`), and the ids (`numbers`).
+    """Which columns a query reads: the rare ones (`wide`), and the ids (`numbers`).
 
     Attributes:
-        row_hash: What makes a bigint of the row `v` in SQL, returned as the column `row_hash`.
-        max_rows: More rows than that are irregular; 0: any number.
+        row_hash: SQL that makes a bigint of the row `v`, returned as the column `row_hash`.
+        max_rows: More rows than this are irregular; 0 means any number.
     """
 
     wide: bool
@@ -81,7 +81,7 @@ class Columns:
             .format(
                 joined=sql.SQL(", ".join(joined)),
                 where=where,
-                # One more, so that they are told from as many as may be.
+                # One more than allowed, so that an excess is noticed.
                 limit=sql.SQL(f" LIMIT {self.max_rows + 1}" if self.max_rows else ""),
                 size=sql.SQL(f"coalesce({sizes}, 0)"),
                 most=sql.Literal(MAX_BYTES),
@@ -91,7 +91,7 @@ class Columns:
 
 
 def _joined(column: Column) -> Iterator[str]:
-    """Write what joins the values of a column, by their names in segments."""
+    """Write the SQL that joins a column's values, under their names in segments."""
     joined = JOINED_TEXTS if column.type.is_text else JOINED[column.type]
     for name, value in zip(column.segment_names, column.scalars(), strict=True):
         yield f"{joined.format(value=value, longest=MAX_TEXT_BYTES)} AS {name}"
@@ -104,11 +104,11 @@ def read_arrays(connection: Connection, where: sql.Composable, columns: Columns)
         columns: Without `numbers` the table has no column `id`.
 
     Returns:
-        None if rows have a location or metadata, and `columns.wide` was not asked for.
+        None if rows have a location or metadata, but `columns.wide` is false.
 
     Raises:
-        IrregularError: only reading row by row tells the rows.
-        psycopg.Error: the server cannot be read, or the arrays would be too large for it.
+        IrregularError: the rows can only be read row by row.
+        psycopg.Error: the server cannot be read, or the arrays are too large for it.
     """
     cursor = connection.cursor(binary=True)
     result = cursor.execute(columns.query(where)).pgresult
@@ -135,7 +135,7 @@ def read_arrays(connection: Connection, where: sql.Composable, columns: Columns)
 
 
 def _array(kind: ColumnType, value: bytes | None, rows: int, known: int) -> pa.Array:
-    """Take apart the joined values of a column, so many of which are known."""
+    """Split the joined values of a column, `known` of which are not null."""
     if kind.is_text:
         return _texts(value, rows, known)
     if kind in (ColumnType.DOUBLE, ColumnType.POINT):
@@ -150,7 +150,7 @@ def _integer(value: bytes | None) -> int:
 
 
 def _column(value: bytes | None, kind: str, rows: int) -> npt.NDArray[np.generic]:
-    """Read values that stand one behind the other, in this machine's byte order."""
+    """Read concatenated values into this machine's byte order."""
     if value is None:
         return np.empty(0, kind)
     if len(value) != rows * np.dtype(kind).itemsize:
@@ -164,7 +164,7 @@ def _times(value: bytes | None, rows: int) -> pa.Array:
 
 
 def _floats(value: bytes | None, rows: int, known: int) -> pa.Array:
-    """Read numbers of which NaN stands for a missing one."""
+    """Read numbers in which NaN stands for a missing one."""
     numbers = _column(value, "f8", rows)
     missing = np.isnan(numbers)
     if np.count_nonzero(missing) != rows - known:
@@ -186,7 +186,7 @@ def _texts(value: bytes | None, rows: int, known: int) -> pa.Array:
 
 
 def _equally_long(data: npt.NDArray[np.uint8], rows: int, length: int) -> pa.Array:
-    """Read texts of one length, as groups are mostly."""
+    """Read texts of equal length, as most groups are."""
     kept = np.empty((rows, length), np.uint8)
     kept[:-1] = data[: (rows - 1) * (length + 1)].reshape(rows - 1, length + 1)[:, :length]
     kept[-1] = data[len(data) - length :]
@@ -202,7 +202,7 @@ def _texts_of_any_length(data: npt.NDArray[np.uint8], rows: int, known: int) -> 
         raise IrregularError
     starts = np.concatenate(([0], delimiters + 1))
     lengths = np.diff(starts, append=len(data) + 1) - 1
-    # An empty last text begins behind the end.
+    # An empty last text begins after the end.
     is_missing = (lengths == 1) & (data[np.minimum(starts, len(data) - 1)] == MISSING)
     missing = int(np.count_nonzero(is_missing))
     if missing != rows - known or missing != np.count_nonzero(data == MISSING):

@@ -18,19 +18,19 @@ from snapshots.engine.source_database import Instant
 
 @dataclass(frozen=True)
 class Resources:
-    """All rows of all tables of resources, in the order in which they are read."""
+    """All rows of all resource tables, in the order in which they are read."""
 
     parts: tuple[tuple[Table, pa.Table], ...]
 
     def series_devices(self) -> SeriesDevices:
-        """Tell which device each series belongs to."""
+        """Map each series to its device."""
         found = [part.select(["id", "device_id"]) for part in self._of("series")]
         return SeriesDevices(
             (row["id"], row["device_id"]) for part in found for row in part.to_pylist()
         )
 
     def same_as(self, base: Manifest, columns: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
-        """Name the tables about devices whose rows are those of a snapshot.
+        """Name the tables about devices whose rows equal those of a snapshot.
 
         Args:
             columns: By table, the columns that a restore must reproduce.
@@ -52,7 +52,7 @@ def _digest(part: pa.Table, columns: tuple[str, ...]) -> tuple[int, str]:
 
 
 def read_few(dsn: str, connection: Connection, instant: Instant) -> Resources | None:
-    """Read all resources in one round trip at the instant; None if they are too large."""
+    """Read all resources in one round trip at the instant; None if too large."""
     tables = [table for table in RESOURCE_TABLES if table.name in instant.types]
     found = instant.find(table.name for table in tables)
     if sum(relation.row_bytes for relation in found) > TOGETHER_BYTES:

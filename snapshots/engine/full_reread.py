@@ -1,7 +1,7 @@
 """Read everything again, to find changes that tracking did not see.
 
-Pure: ranges, rows and digests in, differences out. The digests are those that the snapshot computes
-anyway, so that looking costs nothing beside the reading.
+Pure: ranges, rows and digests in, differences out. The snapshot computes the digests anyway, so
+this check adds no cost to the reading.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +20,9 @@ from snapshots.engine.segment_plan import (
 )
 from snapshots.engine.segments import total_digest
 
-# Rows that an incremental snapshot counts beside those that it reads: 0.4 µs each, 50 ms in all.
-# A project of this size is counted whole each time, and a larger one bit by bit: one range at
-# least, however large it is, or a project of large days would never be counted.
+# Rows that an incremental snapshot counts in addition to those it reads: 0.4 µs each, 50 ms in
+# all. A smaller project is counted completely each time, a larger one bit by bit: one range at
+# least, however large, because a project of large days would otherwise never be counted.
 MAX_COUNTED_ROWS = 131_072
 
 
@@ -30,7 +30,7 @@ def plan_reread(base: Iterable[Segment], changes: Mapping[int, int]) -> Plan:
     """Read everything, in ranges that can be compared with those of the base.
 
     A range without changes is read as it is, or together with its neighbours if they are small;
-    the others are cut again.
+    all others are split again.
     """
     read: list[ChunkRange] = []
     open_range: ChunkRange | None = None
@@ -52,10 +52,10 @@ def plan_reread(base: Iterable[Segment], changes: Mapping[int, int]) -> Plan:
 
 
 def choose_counted(reused: Iterable[Segment]) -> list[ChunkRange]:
-    """Choose ranges by chance that are cheap to count instead of read.
+    """Choose random ranges that are cheap to count instead of reading them.
 
     Returns:
-        Each with the rows that it should have.
+        Each range with the rows that it should have.
     """
     ranges = [
         replace(whole, rows=sum(count_rows(segments).values()))
@@ -70,12 +70,12 @@ def choose_counted(reused: Iterable[Segment]) -> list[ChunkRange]:
 def untracked_changes(
     base: Iterable[Segment], changes: Mapping[int, int], now: Iterable[Segment]
 ) -> list[UntrackedChange]:
-    """Find where the variables are not what base and changes foretell.
+    """Find variables that differ from what the base and the changes predict.
 
     Args:
         base: The segments of variables of the snapshot that the changes are relative to.
-        changes: By changed chunk, how many rows came (or went, if negative).
-        now: The segments of variables of a snapshot whose ranges `plan_reread` gave.
+        changes: By changed chunk, how many rows were added (or removed, if negative).
+        now: The segments of variables of a snapshot that read the ranges of `plan_reread`.
     """
     base = list(base)
     expected = count_rows(base, changes)
@@ -94,7 +94,7 @@ def untracked_changes(
 def wrong_counts(
     base: Iterable[Segment], changes: Mapping[int, int], now: Iterable[Segment]
 ) -> list[UntrackedChange]:
-    """Find the chunks that have other rows than the base and the changes foretell."""
+    """Find chunks whose row counts differ from what the base and changes predict."""
     return _differences(count_rows(base, changes), count_rows(now))
 
 

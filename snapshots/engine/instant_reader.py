@@ -25,21 +25,21 @@ from snapshots.engine.source_database import Instant, Relation, chunk_start, sou
 
 log = get_logger(__name__)
 
-# Rows of one read are held in memory; more of them become further segments of the same range.
+# Rows of one read are held in memory; beyond this, they become further segments of the range.
 MAX_SEGMENT_ROWS = 262_144
-# The same of their bytes, if texts are long.
+# The same limit in bytes, for long texts.
 MAX_PART_BYTES = 16 << 20
-# What ADBC hands over at a time.
+# Bytes that ADBC returns at a time.
 BATCH_BYTES = 8 << 20
 
-# Frees a large block once. Until then glibc, as the server's processes use it, gives the memory of
-# every query back and gets it page by page for the next: a fifth of the time of a large range, and
-# more than the whole time of a small one.
+# Frees one large block. Before that, glibc in the server's processes returns the memory of every
+# query and faults it in again page by page for the next one: a fifth of the time of a large range,
+# and more than the whole time of a small one.
 KEEP_MEMORY = "SELECT octet_length(repeat(repeat(' ', 1024), 31 << 10))"
 LARGE_ROWS = 32_768
 
-# Small tables are read together up to this many bytes on the server. Even uncompressed they are
-# less than the part of a large table that is in memory.
+# Tables are read together up to this total size on the server. Even uncompressed, they are smaller
+# than the part of a large table that is in memory.
 TOGETHER_BYTES = 256 << 10
 
 
@@ -67,20 +67,20 @@ class Reader:
         self._dsn, self._instant, self._resources = dsn, instant, resources
         # Connections that see the instant, for the first readers that need one.
         self._free = [] if free is None else free
-        # With the settings that are excluded: a backup of an older version may hold some.
+        # Include settings that are excluded now: a backup of an older version may hold some.
         self._as_stored = as_stored
-        # Lent with the plans that it has, which its owner goes on with.
+        # A borrowed connection with its query plan settings; its owner goes on using it.
         self._arrays = connection
         self._rows: adbc.Connection | None = None
-        # Whether the last variables had a location or metadata: the next ones then have, too.
+        # Whether the last variables had a location or metadata: the next ones probably do, too.
         self._wide = False
         self._large_ranges = 0
 
     def whole(self, tables: Iterable[Table]) -> Iterator[tuple[Table, pa.Table]]:
-        """Read other tables than variables as `rows` does; small ones together, and first.
+        """Read tables other than variables as `rows` does, small ones together and first.
 
-        A table without a page for rows is not even asked: a server takes longer to open and plan
-        a dozen of those, as a small project has them, than to read all the others.
+        A table without any page is not queried at all: opening and planning a dozen of those, as a
+        small project has them, takes the server longer than reading all the others.
         """
         wanted = list(tables)
         known = {one.name: one for one in self._instant.find(table.name for table in wanted)}
@@ -109,8 +109,8 @@ class Reader:
         throughout.
 
         Args:
-            part: Of variables: only those of this range.
-            numbers: Of variables: without, they lack their `id` and are in no order.
+            part: For variables: read only this range.
+            numbers: For variables: if false, they have no `id` and are unsorted.
         """
         with source_errors():
             if table is not VARIABLE or part is None:
@@ -122,7 +122,7 @@ class Reader:
                 yield _sorted_variables(rows) if numbers else rows
 
     def count(self, chunks: ChunkRange) -> int:
-        """Count rows of variables in a range, orphans among them."""
+        """Count the variables in a range, including orphans."""
         query = sql.SQL("SELECT count(*) FROM variable") + _within(chunks)
         with source_errors():
             row = self._array_connection().execute(query).fetchone()
@@ -174,7 +174,7 @@ class Reader:
             address = pgsession.session_dsn(self._dsn)
             self._rows = self._resources.enter_context(adbc.connect(address))
             with self._rows.cursor() as cursor:
-                # The isolation level is that of a transaction in which nothing was asked yet.
+                # The isolation level can only be set in a transaction before its first query.
                 for statement in pgsession.later_statements(self._instant.server_version):
                     cursor.execute(statement)
                 self._rows.commit()
@@ -192,7 +192,7 @@ class Reader:
 
 
 def _smallest_tables(tables: list[Table], known: Mapping[str, Relation]) -> list[Table]:
-    """Choose the smallest tables, as many as may be in memory at once, in their order."""
+    """Choose the smallest tables that fit into memory together, in the given order."""
     by_size = sorted(tables, key=lambda table: known[table.name].row_bytes)
     totals = accumulate(known[table.name].row_bytes for table in by_size)
     chosen = [
@@ -222,14 +222,14 @@ def _select(table: Table, types: dict[str, str], as_stored: bool) -> sql.Compose
 
 
 PLANS: tuple[str, ...] = (
-    # Readers share the cores already; a plan with workers of its own is slower.
+    # Readers already share the cores, so parallel workers in a plan slow them down.
     "SET LOCAL max_parallel_workers_per_gather = 0",
     "SET LOCAL jit = off",
-    # If statistics are old, a chunk is taken for a few rows that an index finds one by one;
-    # it is many, and a bitmap or the whole table reads every page of them once.
+    # With stale statistics, the planner expects a chunk to have few rows and finds them one by one
+    # by index; they are many, and a bitmap or sequential scan reads each of their pages once.
     "SET LOCAL enable_indexscan = off",
     "SET LOCAL enable_indexonlyscan = off",
-    # Blocks of a table are found by nothing else.
+    # Ranges of blocks can only be found this way.
     "SET LOCAL enable_tidscan = on",
 )
 PLANS_AS_BEFORE = (
@@ -241,7 +241,7 @@ PLANS_AS_BEFORE = (
 
 
 def _settings(instant: Instant) -> tuple[str, ...]:
-    """Write what makes a transaction see the instant, and use one core."""
+    """Write the statements that make a transaction see the instant and use one core."""
     return (
         "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         f"SET TRANSACTION SNAPSHOT '{instant.name}'",
@@ -288,7 +288,7 @@ def _parts(batches: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 
 def _plain(table: pa.Table) -> pa.Table:
-    """Take the drivers' notes on types from a table; versions differ in them."""
+    """Strip the drivers' extension types from a table; they differ between versions."""
     arrays = [_storage(column) for column in table.columns]
     return pa.table(arrays, names=table.column_names)
 
@@ -312,7 +312,7 @@ def _sorted_variables(table: pa.Table) -> pa.Table:
 
 
 def split_location(table: pa.Table) -> pa.Table:
-    """Split PostgreSQL's point into columns longitude and latitude."""
+    """Split PostgreSQL's point into the columns longitude and latitude."""
     index = table.column_names.index("location")
     column = table["location"].combine_chunks()
     points = np.full((table.num_rows, 2), np.nan)
@@ -338,9 +338,9 @@ def open_reader(
     """Open a reader whose transactions see exactly the instant.
 
     Args:
-        as_stored: With settings that backups exclude, if the database has some.
-        free: Connections that see the instant; readers share them, and take one when they need
-            it. Its plans are those of a reader from then on, until `PLANS_AS_BEFORE` are executed.
+        as_stored: Include settings that backups exclude, if the database has some.
+        free: Connections that see the instant. Readers share them and take one when they need it,
+            which keeps a reader's query plan settings until `PLANS_AS_BEFORE` are executed.
     """
     with source_errors(), ExitStack() as resources:
         yield Reader(dsn, instant, resources, as_stored=as_stored, free=free)

@@ -14,14 +14,14 @@ from snapshots.engine.segment_plan import ChunkRange
 from snapshots.engine.source_database import Instant
 from snapshots.engine.time_bounds import Edges, join_edges
 
-# From the index of series and time: two looks for each series.
+# Uses the index on series and time: two look-ups for each series.
 EDGES = """
 SELECT device_id,
        min((SELECT time FROM variable WHERE series_id = series.id ORDER BY time LIMIT 1)),
        max((SELECT time FROM variable WHERE series_id = series.id ORDER BY time DESC LIMIT 1))
 FROM series WHERE device_id = ANY(%s) GROUP BY device_id
 """
-# What is left out, by the tables that have it. Kind, name, count and size in bytes.
+# Queries for what is left out, by table: kind, name, count and size in bytes.
 EXCLUDED = {
     "analysis_script": """
 SELECT 'script', analysis.name || ': ' || file_name, count(*), sum(octet_length(content))
@@ -35,7 +35,7 @@ FROM analysis_console JOIN analysis ON analysis.id = analysis_id GROUP BY analys
 LARGE_OBJECTS = """
 SELECT 'large_object', 'Large objects', count(*), 0 FROM pg_largeobject_metadata HAVING count(*) > 0
 """
-# What notes of devices are made of.
+# The columns from which devices are noted.
 NOTED = {"device": ["id", "name"], "series": ["id", "device_id", "variable"]}
 
 
@@ -45,24 +45,24 @@ def note_series(connection: Connection) -> SeriesDevices:
 
 
 class DeviceNotes:
-    """What the rows of resources tell of devices, gathered while they are read."""
+    """What the rows of resources say about devices, gathered while they are read."""
 
     def __init__(self) -> None:
         self._parts: dict[str, list[pa.Table]] = {name: [] for name in NOTED}
 
     def add(self, table: str, part: pa.Table) -> None:
-        """Note rows of a table, which come in its order; of most tables nothing."""
+        """Note the rows of a table, in order; ignore tables that are not about devices."""
         if table in NOTED:
             self._parts[table].append(part.select(NOTED[table]))
 
     def rows(self) -> list[tuple[str, str, int | None, int]]:
-        """List id, name, number and how many variables of each device, in their order."""
+        """List each device's id, name, number and count of variables, in order."""
         series, devices = (pa.concat_tables(self._parts[name]) for name in ("series", "device"))
         owners, names = (
             series[column].combine_chunks().dictionary_encode()
             for column in ("device_id", "variable")
         )
-        # Not by grouping, for which pyarrow imports its datasets: 45 ms of a new process.
+        # Grouping would make pyarrow import its datasets: 45 ms of a new process.
         codes = owners.indices.to_numpy().astype(np.int64)
         counts = np.bincount(np.unique(codes << 32 | names.indices.to_numpy()) >> 32)
         first = np.full(len(owners.dictionary), np.iinfo(np.int64).max)
@@ -83,12 +83,12 @@ def note_devices(
     read: Iterable[ChunkRange] = (),
     edges: Mapping[int, Edges],
 ) -> list[Device]:
-    """Tell of the devices of a database, ordered by id.
+    """List the devices of a database, ordered by id.
 
     Args:
-        base: Those of the snapshot that this one is built upon.
-        read: The ranges that were read again, all of them if there is no base.
-        edges: By the number of the device, of the rows in these ranges.
+        base: The devices of the base.
+        read: The ranges that were read again; all ranges if there is no base.
+        edges: The first and last times in these ranges, by the device's number.
     """
     known = {device.device_id: Edges(device.first, device.last) for device in base}
     ranges = list(read)
@@ -109,8 +109,8 @@ def note_devices(
 def _look_up(connection: Connection, devices: list[str]) -> dict[str, Edges]:
     if not devices:
         return {}
-    # Many cheap look-ups add up to a price at which a server would compile the query first; and
-    # whoever read over this connection may have kept it from indexes.
+    # The many cheap look-ups add up to a cost at which the server would compile the query first,
+    # and an earlier reader may have disabled indexes on this connection.
     connection.execute(";".join(("SET LOCAL jit = off", *PLANS_AS_BEFORE)).encode())
     found = connection.execute(EDGES, [devices])
     return {device: Edges(first, last) for device, first, last in found}
@@ -119,10 +119,10 @@ def _look_up(connection: Connection, devices: list[str]) -> dict[str, Edges]:
 def note_excluded(
     connection: Connection, instant: Instant, segments: Iterable[Segment]
 ) -> list[Excluded]:
-    """Read what a database has and its snapshots leave out, by kind and name.
+    """List what a database has and its snapshots leave out, by kind and name.
 
     Args:
-        segments: Of the snapshot: they know how many rows were left out of them.
+        segments: The snapshot's segments, which know how many orphans were dropped from them.
     """
     filled = [EXCLUDED[one.name] for one in instant.find(EXCLUDED) if not one.is_empty]
     rows = connection.execute(" UNION ALL ".join([*filled, LARGE_OBJECTS]).encode()).fetchall()

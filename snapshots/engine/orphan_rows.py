@@ -1,8 +1,8 @@
 """Leave out rows of variables whose series or device is gone.
 
-No foreign key stops them (schema.sql says why): SQL that deletes a device or a series leaves its
-rows behind. A restore would give the number of their series to another one sooner or later, and
-the rows with it.
+No foreign key prevents them (schema.sql says why): SQL that deletes a device or a series leaves its
+rows behind. After a restore, the number of their series would sooner or later be given to another
+series, and the rows with it.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ CHUNKS_OF_SERIES = sql.SQL("SELECT DISTINCT {} FROM variable WHERE series_id = A
 
 
 def drop_orphans(table: pa.Table, devices: SeriesDevices) -> tuple[pa.Table, dict[int, int]]:
-    """Split a table of variables into the rest, and orphans by chunk."""
+    """Split a table of variables into the rows to keep, and counts of orphans by chunk."""
     known = devices.know(table["series_id"].to_numpy())
     if known.all():
         return table, {}
@@ -32,15 +32,15 @@ def drop_orphans(table: pa.Table, devices: SeriesDevices) -> tuple[pa.Table, dic
 def chunks_of_orphans(
     connection: Connection, storage: Storage, base: Manifest, devices: SeriesDevices
 ) -> set[int]:
-    """Find chunks in which rows became orphans, or ceased to be some.
+    """Find chunks in which rows became orphans, or stopped being orphans.
 
-    Deleting a series changes no row of the variables, so that no mark tells of it.
+    Deleting a series changes no row of the variables, so it leaves no mark.
 
     Args:
-        devices: Of the series as they are now.
+        devices: The series as they are now.
 
     Raises:
-        EngineError: an object of the snapshot is missing or damaged.
+        EngineError: an object of the base is missing or damaged.
     """
     before = [_series_in(storage, segment) for segment in base.of("series")]
     old, new = np.concatenate([np.empty(0, np.int64), *before]), devices.series
@@ -54,7 +54,7 @@ def chunks_of_orphans(
 
 
 def _series_in(storage: Storage, segment: Segment) -> Numbers:
-    """Read the numbers of series; DamagedSnapshotError if there are none."""
+    """Read the numbers of series; DamagedSnapshotError if they are unusable."""
     rows = read_segment(storage, segment)
     check_columns(rows.column_names, ("id",), segment.table)
     if not pa.types.is_integer(rows["id"].type):

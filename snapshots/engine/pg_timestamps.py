@@ -1,7 +1,7 @@
-"""Convert PostgreSQL's timestamps, which are more than Python's.
+"""Convert PostgreSQL's timestamps, whose range exceeds Python's.
 
-In a segment a moment is its microseconds since 1970, modulo 2^64: what is furthest away comes round
-to the other end, and back again when it is loaded.
+In a segment a moment is its microseconds since 1970, modulo 2^64: the most distant ones wrap around
+to the other end, and back again when they are loaded.
 """
 
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +18,7 @@ from backups_portal.projectdb.columns import POSTGRESQL_EPOCH
 DAY = 86_400_000_000
 # Chunks are days since 1970: those of the years 1 to 9999, the times that a variable may have.
 FIRST_CHUNK, LAST_CHUNK = -719_162, 2_932_896
-# Not by the database's own chunk_of, which an older version may have made.
+# Not the database's own chunk_of, which an older version may have created.
 CHUNK_OF_TIME = sql.SQL("(time AT TIME ZONE 'UTC')::date - DATE '1970-01-01'")
 # Days of 400 years, after which the calendar repeats.
 CYCLE = 146_097
@@ -27,7 +27,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MicrosecondsLoader(Loader):
-    """Reads a moment in binary form as the number that a segment has."""
+    """Reads a moment in binary form as the number that segments store."""
 
     format = Format.BINARY
 
@@ -37,7 +37,7 @@ class MicrosecondsLoader(Loader):
 
 
 def moments_as_text(rows: pa.Table) -> pa.Table:
-    """Replace columns of moments by text that PostgreSQL reads as the same."""
+    """Replace timestamp columns by text that PostgreSQL reads as the same moment."""
     for place, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type):
             numbers = pc.cast(rows[field.name], pa.int64()).to_pylist()
@@ -47,7 +47,7 @@ def moments_as_text(rows: pa.Table) -> pa.Table:
 
 
 def moment_text(number: int) -> str:
-    """Write the moment of a segment's number as PostgreSQL does in UTC."""
+    """Write a segment's moment as PostgreSQL does in UTC."""
     known = _around(number - POSTGRESQL_EPOCH)
     if known in (INFINITY, -LIMIT):
         return "infinity" if known > 0 else "-infinity"

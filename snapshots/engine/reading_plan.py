@@ -1,4 +1,4 @@
-"""Plan what a snapshot reads, and what it takes over."""
+"""Plan what a snapshot reads, and what it reuses."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -44,10 +44,10 @@ class ResourcesJob:
 
 @dataclass(frozen=True)
 class KeepJob:
-    """Contents of the base to read and take over, except for ranges that are read again.
+    """Contents of the base to read and reuse, except for ranges that are read again.
 
     Attributes:
-        same_devices: As for `keep_cells`.
+        same_devices: As in `keep_cells`.
     """
 
     base: Manifest
@@ -55,7 +55,7 @@ class KeepJob:
     same_devices: bool
 
     def open(self, storage: Storage) -> KeptCells:
-        """Read what is taken over.
+        """Read what is reused.
 
         Raises:
             UntrackedError: an object that must be opened is missing or damaged.
@@ -70,7 +70,7 @@ class KeepJob:
 
 @dataclass(frozen=True)
 class CountJob:
-    """A range of the variables that is taken over, and is to have the rows that it had."""
+    """A reused range of the variables, whose rows are counted to check it."""
 
     chunks: ChunkRange
 
@@ -102,7 +102,7 @@ def kept_columns(instant: Instant) -> dict[str, tuple[str, ...]]:
 
 
 def is_base(base: Manifest, instant: Instant) -> bool:
-    """Tell whether the marks name everything that changed since this snapshot."""
+    """Tell whether the marks cover every change since this snapshot."""
     return (
         instant.marks_since == str(base.snapshot_id)
         and base.schema_version == instant.schema_version
@@ -118,14 +118,14 @@ def find_start(
     devices: SeriesDevices,
     same: Collection[str] = (),
 ) -> tuple[Instant, Manifest | None]:
-    """Find out whether a snapshot can be built upon, and what has changed since.
+    """Check whether a snapshot can be the base, and find what has changed since.
 
     Args:
-        same: Tables of resources that have exactly the rows of the base.
+        same: Resource tables whose rows equal those of the base.
 
     Returns:
-        The instant, whose marks also tell of the chunks in which rows became orphans since then;
-        and the snapshot, if the marks tell all changes since.
+        The instant, its marks extended by the chunks in which rows became orphans since then;
+        and the base, if the marks cover all changes since.
     """
     if base is None or not is_base(base, instant):
         return instant, None
@@ -148,8 +148,8 @@ def plan_reading(
     """Plan what to read of the variables.
 
     Args:
-        reread: A base whose foretelling is to be checked by reading everything.
-        usable: A base since which the marks tell all changes.
+        reread: A base whose predictions are to be checked by reading everything.
+        usable: A base since which the marks cover all changes.
     """
     if usable is not None:
         return plan_incremental(usable.of(VARIABLE.name), instant.marks)
@@ -162,12 +162,12 @@ def plan_reading(
 
 @dataclass(frozen=True)
 class Reading:
-    """What a snapshot reads at an instant, and what it takes over.
+    """What a snapshot reads at an instant, and what it reuses.
 
     Attributes:
-        base: The snapshot that it is built upon; None if it reads everything.
-        reread: A snapshot whose foretelling is checked by reading everything.
-        same_devices: Its devices, their names and their moments are those of the base.
+        base: The snapshot that it builds upon; None if it reads everything.
+        reread: A snapshot whose predictions are checked by reading everything.
+        same_devices: Its devices, their names and their times equal those of the base.
     """
 
     instant: Instant
@@ -198,19 +198,19 @@ def plan_snapshot(
 
 
 def plan_jobs(reading: Reading, tables: tuple[Table, ...]) -> list[Job]:
-    """List the readers' jobs in the order in which they are started.
+    """List the readers' jobs in the order in which they start.
 
     Args:
-        tables: Those of resources.
+        tables: The resource tables.
     """
     base, read = reading.base, reading.plan.read
     ranges = [ReadJob(VARIABLE, chunks) for chunks in read]
     return [
-        # The largest range takes the longest, and begins over the connection that is there.
+        # The largest range takes the longest, so it starts on the connection that is already open.
         *ranges[:1],
         ResourcesJob(tables),
         *([KeepJob(base, read, reading.same_devices)] if base else []),
         *ranges[1:],
-        # What takes least comes last, so that all readers end at about the same time.
+        # The shortest jobs come last, so that all readers end at about the same time.
         *map(CountJob, choose_counted(reading.plan.reused)),
     ]

@@ -1,7 +1,7 @@
 """Read resources as rows, over the connection that reads the variables.
 
-A driver that makes Arrow columns of them takes 70 ms to connect and 7 ms for each table, which was
-a third of an incremental snapshot; most tables of resources hold a few rows.
+A driver that returns Arrow columns takes 70 ms to connect and 7 ms per table, which was a third of
+an incremental snapshot; most resource tables have only a few rows.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -16,17 +16,17 @@ from psycopg.rows import TupleRow
 from backups_portal.projectdb.columns import arrow_type
 from snapshots.engine.pg_timestamps import MicrosecondsLoader
 
-# Rows of one part, and about how many bytes of texts; a part is in memory.
+# Rows of one part, and roughly the bytes of its texts; a part is held in memory.
 PART_ROWS, PART_BYTES = 32_768, 16 << 20
 
 
 def read_together(
     connection: Connection, queries: Sequence[tuple[bytes, dict[str, str]]]
 ) -> list[pa.Table]:
-    """Read the rows of several queries in one round trip; all of them are in memory at once.
+    """Read several queries in one round trip, holding all rows in memory at once.
 
     Args:
-        queries: Each with its types, as `read_rows` takes them.
+        queries: Each with its types, as for `read_rows`.
     """
     with connection.pipeline():
         cursors = [connection.cursor(binary=True) for _ in queries]
@@ -44,28 +44,28 @@ def read_rows(
     query: bytes,
     types: dict[str, str],
 ) -> Iterator[pa.Table]:
-    """Read the rows of a query in parts; at least one, if without rows.
+    """Read the rows of a query in parts; at least one part, even if empty.
 
     Args:
-        types: PostgreSQL's names of the columns' types, in the order of the query.
+        types: PostgreSQL's type names of the columns, in the order of the query.
     """
     schema = _schema(types)
     with connection.transaction(), connection.cursor(binary=True) as cursor:
         cursor.adapters.register_loader("timestamptz", MicrosecondsLoader)
         texts = [place for place, field in enumerate(schema) if _is_long(field.type)]
-        # A stream holds the connection's lock, which the end of the transaction waits for: a caller
-        # that takes no further part would wait forever.
+        # The stream holds the connection's lock, which the end of the transaction waits for: if it
+        # were not closed, a caller that stops early would wait forever.
         stream = cast(Generator[TupleRow], cursor.stream(query))
         with closing(stream) as rows:
             table = _table(_take(rows, texts), schema)
             yield table
-            # Nothing holds the rows of a part while it is worked on: a text can have 100 MB.
+            # No variable keeps a part's rows while the caller works on it: a text can have 100 MB.
             while (table := _table(_take(rows, texts), schema)).num_rows:
                 yield table
 
 
 def no_rows(types: dict[str, str]) -> pa.Table:
-    """Return what a query gives that finds no row."""
+    """Return the result of a query that finds no rows."""
     return _schema(types).empty_table()
 
 
@@ -78,7 +78,7 @@ def _is_long(kind: pa.DataType) -> bool:
 
 
 def _take(rows: Iterator[TupleRow], texts: list[int]) -> list[TupleRow]:
-    """Take the rows of the next part, whose texts are at these places."""
+    """Take the rows of the next part; `texts` are the positions of its texts."""
     part, size = [], 0
     for row in islice(rows, PART_ROWS):
         part.append(row)

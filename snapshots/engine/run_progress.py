@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a step of a run has come; the totals are what is known of them.
+    """How far a step of a run has come; totals as far as they are known.
 
     Attributes:
-        step: Of the run's own steps, such as `snapshot_steps.Step`.
-        bytes_done: Bytes of objects in storage, or of rows in memory if they are being read
-            from a database, and their sum is not known.
+        step: One of the run's steps, such as `snapshot_steps.Step`.
+        bytes_done: Bytes of objects in storage; or of rows in memory while they are read from a
+            database, whose total is unknown.
     """
 
     rows_done: int

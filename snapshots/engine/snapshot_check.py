@@ -1,4 +1,4 @@
-"""Read a snapshot from storage as a restore would, and compare it."""
+"""Read a snapshot from storage as a restore would, and check it."""
 
 from collections.abc import Callable
 
@@ -17,10 +17,10 @@ def verify_snapshot(
     on_progress: Callable[[Progress], None],
     seen: set[str] | None = None,
 ) -> None:
-    """Read every object of a snapshot; check bytes, rows and digests.
+    """Read every object of a snapshot, checking bytes, rows and digests.
 
     Args:
-        seen: Keys of objects of this project that need no second look; is added to.
+        seen: Keys of objects of this project that were checked already; is added to.
 
     Raises:
         MissingObjectError: storage lacks an object.
@@ -31,7 +31,7 @@ def verify_snapshot(
     seen = set() if seen is None else seen
     for item in manifest.contents:
         if item.inline:
-            # An older snapshot may have an object of this name, which nobody has seen.
+            # An older snapshot may have an object of the same name that was not checked yet.
             read_contents(storage, item)
         elif item.key not in seen:
             read_contents(storage, item)
@@ -46,7 +46,7 @@ def verify_snapshot(
 
 
 def verify_segment(storage: Storage, segment: Segment, columns: tuple[str, ...]) -> None:
-    """Verify one segment, whose digest is over `columns`."""
+    """Verify one segment, whose digest covers `columns`."""
     rows = read_segment(storage, segment)
     check_columns(rows.column_names, columns, segment.table)
     digest = table_digest(rows, columns)

@@ -1,27 +1,27 @@
-"""List the steps of taking a snapshot, in their order.
+"""The steps of taking a snapshot, in order.
 
-The worker may be killed at any of them. What is in storage and in the databases then
-is said at each; tests/faults walks the list.
+The worker may be killed at any of them, so each says what is in storage and in the databases at
+that point; tests/faults walks the list.
 """
 
 from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What is done next, once the step is reported."""
+    """The next step, reported before it begins."""
 
-    # The row is a worker's; nothing was read.
+    # A worker has claimed the row; nothing was read.
     STARTING = "starting"
-    # Segments are stored as they are read; no manifest names them.
+    # Segments are stored as they are read; no manifest names them yet.
     READING = "reading"
     DESCRIBING = "describing"
     # The next object makes the snapshot.
     PUBLISHING = "publishing"
-    # It is in storage; nothing of it is locked, if its bucket can lock objects.
+    # The snapshot is in storage; none of it is locked yet, if the bucket has object lock.
     LOCKING = "locking"
-    # It is locked, and the marks that it saw are still in the main database.
+    # The snapshot is locked; the marks that it saw are still in the main database.
     FORGETTING = "forgetting"
-    # The marks are gone too; the row does not say so yet.
+    # The marks are gone too, but the row does not say so yet.
     RECORDING = "recording"
-    # The row is completed; the message that asked for it is still in the queue.
+    # The row is completed; the task's message is still in the queue.
     DONE = "done"

@@ -1,4 +1,4 @@
-"""Take a snapshot: segments first, the manifest last, the marks only then."""
+"""Take a snapshot: first the segments, then the manifest; the marks go last."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ from snapshots.engine.time_bounds import EdgeCounter
 
 log = get_logger(__name__)
 
-# So few rows are read sooner than a second connection is there.
+# Reading this few rows takes less time than opening a second connection.
 FEW_ROWS = 32_768
 LOAD_ORDER = {table.name: place for place, table in enumerate(TABLES)}
 
@@ -64,15 +64,15 @@ class Source:
     """What a snapshot reads.
 
     Attributes:
-        dsn: Of the main database.
-        readers: How many connections read at a time.
-        base: The newest good snapshot of the same database; what has not changed since then is
-            taken over from it.
-        full: Read everything although a base would do, and note in the manifest where the
-            variables are not what the base and the marks foretell. Every full snapshot, also if
-            no base will do, reads the objects that are in storage already, and notes which of them
-            it had to write again.
-        clock: As of `open_instant`.
+        dsn: The main database.
+        readers: How many connections read in parallel.
+        base: The newest good snapshot of the same database; whatever has not changed since is
+            reused from it.
+        full: Read everything although the base is usable, and note in the manifest where the
+            variables are not what the base and the marks predict. Every full snapshot, even one
+            without a usable base, reads the objects that are in storage already, and notes which
+            of them it had to write again.
+        clock: As for `open_instant`.
     """
 
     dsn: str = field(repr=False)
@@ -84,7 +84,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a snapshot is stored, and what it is called there; labels are for the manifest."""
+    """Where a snapshot is stored, and its name there; the manifest records the labels."""
 
     storage: Storage
     project_id: UUID
@@ -97,12 +97,12 @@ class Listener:
     """Callbacks that follow a snapshot while it is taken.
 
     Attributes:
-        on_progress: Called from the reading threads, after every segment, and from the caller's at
-            each of the engine's further steps; what it raises ends the run.
+        on_progress: Called from the reading threads after every segment, and from the caller's
+            thread at each further step of the engine; its exceptions end the run.
         on_published: Called when everything is in storage and was read back; if it fails, the
-            marks stay and the next run needs not read everything.
+            marks stay, so that the next run need not read everything.
         on_healed: Called from the reading threads with the name of each object that was damaged in
-            storage and is written again, whatever becomes of the snapshot.
+            storage and written again, whether or not the snapshot succeeds.
     """
 
     on_progress: OnProgress
@@ -114,10 +114,10 @@ def take_snapshot(source: Source, destination: Destination, listener: Listener) 
     """Store the state of a main database at this instant.
 
     Returns:
-        The manifest, after it and every new object were read back from storage.
+        The manifest, once it and every new object were read back from storage.
 
     Raises:
-        EngineError: there is no snapshot, though a manifest may be left; the next run works.
+        EngineError: there is no snapshot, though a manifest may be left; a later run can succeed.
     """
     try:
         return _take(source, destination, listener)
@@ -157,8 +157,8 @@ def _take(source: Source, destination: Destination, listener: Listener) -> Manif
         run.reach(Step.LOCKING)
         listener.on_published(manifest)
         run.reach(Step.FORGETTING)
-        # A manifest whose marks stay is the caller's to remove: it knows whether the snapshot is
-        # still its own, or another attempt's that has published under the same name.
+        # If the marks stay, the caller has to remove the manifest: it knows whether the snapshot is
+        # still its own, or that of another attempt that published under the same name.
         _forget_marks(connection, instant, manifest)
         return manifest
 
@@ -185,17 +185,17 @@ def _untracked(
 def _check_counts(base: Manifest, instant: Instant, segments: list[Segment]) -> None:
     now = [segment for segment in segments if segment.table == VARIABLE.name]
     if wrong := wrong_counts(base.of(VARIABLE.name), instant.marks, now):
-        raise UntrackedError(f"The variables are not what was foretold: {wrong[0]}.")
+        raise UntrackedError(f"The variables are not what was predicted: {wrong[0]}.")
 
 
 def _load_order(segment: Segment) -> tuple[int, int]:
     position = LOAD_ORDER.get(segment.table, len(LOAD_ORDER))
-    # Python has no smallest integer; no chunk is before the year 1.
+    # Sorts first: no chunk is before the year 1.
     return position, -1_000_000 if segment.first_chunk is None else segment.first_chunk
 
 
 class _Run:
-    """The threads' common state: what was stored and how many rows were read."""
+    """The threads' shared state: what was stored and how many rows were read."""
 
     def __init__(
         self,
@@ -223,14 +223,14 @@ class _Run:
         self._kept = keep_nothing()
 
     def read_all(self, source: Source, reading: Reading, connection: Connection) -> list[Segment]:
-        """Store what is to be read; returns all segments, also reused ones.
+        """Store what has to be read; return all segments, including reused ones.
 
         Args:
             connection: The one that fixed the instant.
 
         Raises:
-            UntrackedError: a range that is not read has other rows than it had, or the contents of
-                the base cannot be used.
+            UntrackedError: the row count of a reused range has changed, or the contents of the base
+                cannot be used.
         """
         tables = tuple(table for table in RESOURCE_TABLES if table.name in self._columns)
         jobs = plan_jobs(reading, tables)
@@ -247,7 +247,7 @@ class _Run:
     def describe(
         self, connection: Connection, reading: Reading, segments: list[Segment]
     ) -> Manifest:
-        """Store what tells of the segments, and write the manifest."""
+        """Store the contents that describe the segments, and build the manifest."""
         project_id, instant = self._destination.project_id, reading.instant
         excluded = note_excluded(connection, instant, segments)
         contents = [
@@ -275,7 +275,7 @@ class _Run:
         )
 
     def reach(self, step: Step) -> None:
-        """Say that a step is next."""
+        """Report that a step is next."""
         total = max(self._rows_total, self._rows_done)
         self._listener.on_progress(Progress(self._rows_done, total, step, self._bytes_done))
 
@@ -292,7 +292,7 @@ class _Run:
         return [self._read_part(job, part) for part in reader.rows(job.table, job.chunks)]
 
     def _store_cells(self) -> list[Segment]:
-        """Store the cells of what was read, with those that are kept of the rest."""
+        """Store the cells of what was read, merged with the reused ones."""
         written = [
             self._store(encode_cells(self._destination.project_id, chunks, cells))
             for chunks, cells in self._kept.with_new(add_cells(self._cells))
@@ -311,7 +311,7 @@ class _Run:
         columns = self._columns[job.table.name]
         low, high = row_words(part, columns)
         digest = words_digest(low, high)
-        # The digest tells of every value, unless a restore makes new ones of some column.
+        # The digest covers every value, unless a restore generates some column.
         is_exact = covers is None and set(columns) == set(part.column_names)
         same = self._segment_store.find(job.table.name, digest, part.num_rows) if is_exact else None
         segment = same or self._store(
@@ -330,7 +330,7 @@ class _Run:
         return segment
 
     def _store_devices(self, connection: Connection, reading: Reading) -> Segment:
-        """Store the devices: inline if they are few, since they change daily."""
+        """Store the devices, inline if they are few, because they change daily."""
         devices = note_devices(
             connection,
             self._notes,
@@ -342,7 +342,7 @@ class _Run:
         return encoded.in_line() or self._store(encoded)
 
     def _store_whole(self, name: str, table: pa.Table) -> Segment:
-        """Store a table that covers all segments, unless the base has the same."""
+        """Store a table that covers all segments, unless the base has the same one."""
         digest = table_digest(table, tuple(table.column_names))
         same = self._segment_store.find(name, digest, table.num_rows)
         return same or self._store(
@@ -365,21 +365,21 @@ def _check_count(reader: Reader, chunks: ChunkRange) -> None:
     found = reader.count(chunks)
     if found != chunks.rows:
         raise UntrackedError(
-            f"The variables of the days {chunks.first} until {chunks.end} are {found} rows where "
-            f"{chunks.rows} were foretold."
+            f"The days {chunks.first} until {chunks.end} have {found} rows of variables where "
+            f"{chunks.rows} were predicted."
         )
 
 
 def _publish(storage: Storage, manifest: Manifest) -> Manifest:
-    """Write a manifest; returns it as its readers will find it."""
+    """Write a manifest; return it as its readers will find it."""
     content = manifest.to_json()
     published = Manifest.from_json(content)
     try:
         storage.put_new(manifest.key, content)
     except ExistingObjectError:
-        # The answer to an earlier try may have been lost: then it is ours, and is read back. That
-        # of a worker which was thought dead would belong to another instant than the marks.
-        log.warning("there is a manifest already", key=manifest.key)
+        # The response to an earlier try may have been lost: then the manifest is ours, and is read
+        # back. One of a worker thought dead belongs to another instant than the marks.
+        log.warning("the manifest already exists", key=manifest.key)
     read_back(storage, manifest.key, published.sha256)
     return published
 
@@ -387,8 +387,8 @@ def _publish(storage: Storage, manifest: Manifest) -> Manifest:
 def _forget_marks(connection: Connection, instant: Instant, manifest: Manifest) -> None:
     """Delete exactly the marks that the snapshot saw.
 
-    The transaction is the one that fixed the instant, and REPEATABLE READ: a mark that another
-    transaction committed meanwhile is not visible to this DELETE, and stays.
+    The transaction is the one that fixed the instant, and REPEATABLE READ: this DELETE cannot see a
+    mark that another transaction has committed since, so that mark stays.
     """
     if instant.has_marks:
         connection.execute("DELETE FROM change_mark")

@@ -1,4 +1,4 @@
-"""Fix an instant of a project's database, and what is known of it then."""
+"""Fix an instant of a project's database, with what is known of it at that moment."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
 WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
   AND attnum > 0 AND NOT attisdropped
 """
-# Of our own tables only the files of rows are looked at: their indexes would have to be opened.
+# For our own tables only the files with rows are measured: indexes would have to be opened.
 RELATIONS = """
 SELECT nspname, relname, relkind = 'r' AND NOT relhassubclass AS is_plain,
        greatest(reltuples, 0)::bigint AS rows, coalesce(bytes, 0) AS bytes,
@@ -51,7 +51,7 @@ WHERE relkind IN ('r', 'p', 'm', 'f') AND nspname !~ '^pg_' AND nspname <> 'info
 
 @contextmanager
 def source_errors() -> Iterator[None]:
-    """Turn what the database drivers raise into a sentence for an owner."""
+    """Turn the database drivers' errors into a sentence for an owner."""
     try:
         yield
     except (psycopg.Error, AdbcError) as error:
@@ -67,13 +67,13 @@ def _in_a_sentence(error: psycopg.Error | AdbcError) -> str:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table or something like it, as the server's catalogue has it.
+    """A table or similar relation in the server's catalogue.
 
     Attributes:
-        is_plain: All of its rows are in files of its own.
+        is_plain: All of its rows are in its own files.
         rows: About how many, from the server's statistics.
-        bytes: Of the files of its rows; of one that is no table of the catalogue, of all files.
-        text_bytes: Of long values that lie beside the rows.
+        bytes: Size of the files with its rows; of all files if it is not in our catalogue.
+        text_bytes: Size of long values stored separately from the rows (TOAST).
     """
 
     schema: str
@@ -85,17 +85,17 @@ class Relation:
 
     @property
     def is_ours(self) -> bool:
-        """Tell whether it is a table of the catalogue."""
+        """Tell whether it is a table of our catalogue."""
         return self.schema == PUBLIC and self.name in BY_NAME
 
     @property
     def row_bytes(self) -> int:
-        """Add up the files that its rows are read from."""
+        """Return the size of the files that its rows are read from."""
         return self.bytes + self.text_bytes
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether it can have no rows, because it has no page for any."""
+        """Tell whether it cannot have rows, because it has no page."""
         return self.is_plain and not self.bytes
 
 
@@ -104,13 +104,13 @@ class Instant:
     """An exported MVCC snapshot of a database, and what is known of the database at it.
 
     Attributes:
-        name: What other transactions import it by (PostgreSQL, pg_export_snapshot).
-        marks: Rows that came (or went) by changed chunk since `marks_since`.
-        all_changed: The marks do not tell all: the variables were emptied since then, or a mark
-            is of no day that a variable may have.
-        has_marks: There are some, whatever they tell.
-        relations: What the database has, of its catalogue and besides. As the tables of the
-            catalogue are locked, none of them can have had rows at the instant that is empty now.
+        name: The name by which other transactions import it (PostgreSQL, pg_export_snapshot).
+        marks: Rows added (or removed) by changed chunk since `marks_since`.
+        all_changed: The marks are incomplete: the variables were emptied since then, or a mark has
+            a day that no variable may have.
+        has_marks: There are any marks, usable or not.
+        relations: All relations of the database, in our catalogue or not. Because our tables are
+            locked, a table that is empty now was empty at the instant too.
     """
 
     name: str
@@ -132,7 +132,7 @@ class Instant:
         return [one for one in self.relations if one.is_ours and one.name in wanted]
 
     def estimate_rows(self, tables: Iterable[str]) -> int:
-        """Return about how many rows some tables have."""
+        """Estimate the number of rows of some tables."""
         return sum(one.rows for one in self.find(tables))
 
 
@@ -143,15 +143,15 @@ def open_instant(
     """Open a database, and fix an instant of it while it is open.
 
     Args:
-        clock: Tells when that was; None: the server's own does, which may be wrong.
+        clock: Returns the time of the instant; None: use the server's clock, which may be wrong.
 
     Raises:
-        SourceError: the database does not answer, or refuses; also what the caller asks of it.
+        SourceError: the database does not answer, or refuses; also for the caller's own queries.
     """
     with source_errors(), pgsession.connect(dsn) as connection:
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.read_only = read_only or None
-        # Before it is fixed: what was committed until then is in it.
+        # Read before the instant is fixed, which therefore includes all commits until then.
         taken_at = clock() if clock else None
         instant = export_instant(connection)
         yield connection, replace(instant, taken_at=taken_at) if taken_at else instant
@@ -160,7 +160,7 @@ def open_instant(
 def export_instant(connection: Connection) -> Instant:
     """Fix an instant for as long as the connection's transaction lasts.
 
-    The connection must be in no transaction yet and have isolation REPEATABLE READ.
+    The connection must not be in a transaction yet and must use REPEATABLE READ.
     """
     lock_tables(connection)
     with connection.pipeline():
@@ -184,16 +184,16 @@ def export_instant(connection: Connection) -> Instant:
 
 
 def lock_tables(connection: Connection) -> None:
-    """Let nobody empty or rewrite a table until the transaction ends.
+    """Keep all tables from being emptied or rewritten until the transaction ends.
 
-    TRUNCATE and some forms of ALTER TABLE show in transactions that began before them: a reader
-    would find a table empty that had rows at the instant. Locks come first, since the first query
-    fixes what the transaction sees (PostgreSQL's documentation of LOCK).
+    TRUNCATE and some forms of ALTER TABLE are visible to transactions that began before them: a
+    reader would find a table empty that had rows at the instant. Locks come first, because the
+    first query fixes what the transaction sees (PostgreSQL's documentation of LOCK).
     """
     try:
         _lock(connection, BY_NAME)
     except psycopg.errors.UndefinedTable:
-        # A database of an older version has not all of them.
+        # A database of an older version lacks some of them.
         connection.rollback()
         types = _column_types(connection.execute(COLUMN_TYPES).fetchall())
         connection.commit()
@@ -217,7 +217,7 @@ def _column_types(rows: Iterable[tuple[str, str, str]]) -> ColumnTypes:
 
 
 def count_chunks(connection: Connection) -> dict[int, int]:
-    """Count rows of variables by chunk, if nothing else tells them."""
+    """Count rows of variables by chunk, if nothing else provides the counts."""
     rows = connection.execute(
         sql.SQL("SELECT {}, count(*) FROM variable GROUP BY 1").format(CHUNK_OF_TIME)
     )

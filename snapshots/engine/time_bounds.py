@@ -1,7 +1,7 @@
-"""Find the first and last moment of each device's rows, reading few.
+"""Find the first and last time of each device's rows, reading little.
 
-Whatever a snapshot reads tells of its rows, and the snapshot it is built upon of all others. Only
-if a device's first or last row was read again and is gone, its rows must be looked through.
+The rows that a snapshot reads tell their own times, and the base those of all other rows. A
+device's rows are looked up only if its first or last row was in a range read again and is gone.
 """
 
 from collections.abc import Iterable
@@ -18,21 +18,21 @@ from snapshots.engine.segment_plan import ChunkRange
 
 @dataclass(frozen=True)
 class Edges:
-    """The first and the last moment of some rows; both or neither."""
+    """The first and last time of some rows; both or neither."""
 
     first: datetime | None = None
     last: datetime | None = None
 
 
 class EdgeCounter:
-    """Collects the edges of what is read, by the number of the device; from many threads."""
+    """Collects the edges of the rows read, by device number; used by many threads."""
 
     def __init__(self, devices: SeriesDevices) -> None:
         self._devices = devices
         self._parts: list[tuple[Numbers, Numbers, Numbers]] = []
 
     def add(self, table: pa.Table) -> None:
-        """Count a table of variables; it is quick if the table is sorted by series."""
+        """Add a table of variables; fast if it is sorted by series."""
         if not table.num_rows:
             return
         series = table["series_id"].to_numpy()
@@ -43,7 +43,7 @@ class EdgeCounter:
         self._parts.append((numbers, firsts, lasts))
 
     def edges(self) -> dict[int, Edges]:
-        """Return the edges of everything that was added."""
+        """Return the edges of all added rows."""
         if not self._parts:
             return {}
         numbers, firsts, lasts = (
@@ -65,11 +65,11 @@ def _moment(microseconds: int) -> datetime:
 
 
 def join_edges(known: Edges, read: Edges, ranges: Iterable[ChunkRange]) -> Edges | None:
-    """Join the edges of a device's rows; None if neither side tells them.
+    """Join the edges of a device's rows; None if neither side knows them.
 
     Args:
-        known: Of all rows that it had.
-        read: Of the rows that it has now in the ranges that were read again.
+        known: The edges of all rows that it had.
+        read: The edges of its current rows in the ranges that were read again.
     """
     if known.first is None or known.last is None:
         return read
@@ -84,6 +84,6 @@ def _join(
 ) -> datetime | None:
     if read and (read <= known if is_first else read >= known):
         return read
-    # If its chunk was not read again, the row is there as it was.
+    # If its chunk was not read again, the row is unchanged.
     chunk = (known - EPOCH).days
     return None if any(part.holds(chunk) for part in ranges) else known
