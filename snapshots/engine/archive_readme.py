@@ -69,7 +69,7 @@ hashes of its users (`data/run_user`).
 
 
 def readme(manifest: Manifest, project_name: str) -> str:
-    """Write the text for a snapshot."""
+    """Write the README for a snapshot."""
     tables = "\n".join(
         f"| `{table}` | {rows:,} | {BY_NAME[table].label if table in BY_NAME else ''} |"
         for table, rows in manifest.table_rows.items()

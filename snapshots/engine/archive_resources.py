@@ -1,7 +1,7 @@
 """Write the resources of a snapshot as the JSON of a TagoIO backup.
 
-A TagoIO backup holds `resources/<kind>.json` with a list of objects of the API, and one object for
-the profile and for Run. What the portal keeps in columns and in `settings` is one object there.
+A TagoIO backup has one `resources/<kind>.json` per kind: a list of API objects, or a single object
+for the profile and for Run. The portal's columns and `settings` become one object there.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +23,7 @@ Row = JsonObject
 Rows = Callable[[str], list[Row]]
 Document = Row | list[Row] | None
 
-# Columns that come as JSON text.
+# Columns that are read as JSON text.
 JSON_COLUMNS = frozenset(
     {
         *("tags", "settings", "arrangement", "tabs", "variables", "permissions", "targets"),
@@ -31,9 +31,9 @@ JSON_COLUMNS = frozenset(
     }
 )
 RENAMED = {"network_id": "network", "connector_id": "connector", "dashboard_id": "dashboard"}
-# Sealed values open in this installation alone, and hashes are nobody's to read.
+# Only this installation can open sealed values, and nobody may read hashes.
 LEFT_OUT = frozenset({"singleton", "password_hash", "sealed_value"})
-# What the clients expect to find in a profile; the portal allots nothing.
+# Clients expect these in a profile; the portal has no allocations.
 ALLOCATION = (
     *("analysis", "data_records", "sms", "email", "run_users"),
     *("push_notification", "file_storage"),
@@ -46,7 +46,7 @@ def resource_file(
     """Write the JSON of one kind of resource; None if the snapshot has none.
 
     Raises:
-        EngineError: a segment of it is missing or damaged.
+        EngineError: one of its segments is missing or damaged.
     """
     document = read_resources(storage, manifest, RESOURCES[name], name)
     if document is None:
@@ -59,7 +59,7 @@ def resource_file(
 def read_resources(
     storage: Storage, manifest: Manifest, read: Callable[[Rows], Document], name: str
 ) -> Document:
-    """Return what a function makes of the rows of some tables; raises as `resource_file` does."""
+    """Return what `read` makes of the rows of some tables; raises as `resource_file` does."""
 
     def rows(table: str) -> list[Row]:
         return list(_rows(storage, manifest, table))
@@ -90,7 +90,7 @@ def _value(name: str, value: object, is_moment: bool) -> object:
 
 
 def _iso(text: str) -> str:
-    """Write a moment as clients read it; as it is if they cannot."""
+    """Write a moment in the API's format; leave text that is no moment as it is."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -99,7 +99,7 @@ def _iso(text: str) -> str:
 
 
 def api_object(row: Row) -> Row:
-    """Write a row as the API's object: `settings` are keys beside the others."""
+    """Turn a row into the API's object, with its `settings` merged in as keys."""
     columns = {
         RENAMED.get(name, name): value
         for name, value in row.items()
@@ -128,7 +128,7 @@ def _devices(rows: Rows) -> list[Row]:
                 {key: item[key] for key in ("id", "key", "value", "sent")}
                 for item in parameters.get(row["id"], [])
             ],
-            # What a creation reads, such as that of the CLI's `backup restore`.
+            # The field that creation reads, for example in the CLI's `backup restore`.
             "configuration_params": [
                 {key: item[key] for key in ("key", "value", "sent")}
                 for item in parameters.get(row["id"], [])
@@ -183,7 +183,7 @@ def _run(rows: Rows) -> Row | None:
     return found[0] if found else None
 
 
-# By the name of the file.
+# By file name.
 RESOURCES: dict[str, Callable[[Rows], Document]] = {
     "access_management": _plain("access_rule"),
     "actions": _plain("action"),

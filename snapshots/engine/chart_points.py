@@ -6,15 +6,15 @@ from snapshots.engine.device_records import DeviceRecords
 from snapshots.engine.downsampling import Points, join, thin_out
 from snapshots.engine.series_search import Selection
 
-# Points in memory before they are thinned out: 4 MB. For each part, it would take a third longer.
+# Points in memory before they are thinned out: 4 MB. Thinning every part takes a third longer.
 MAX_HELD = 250_000
 
 
 def chart_points(records: DeviceRecords, selection: Selection, *, columns: int) -> Points:
-    """Read the numbers of a selection that has both bounds, thinned out to columns of pixels.
+    """Read the numbers of a selection with both bounds, thinned out to pixel columns.
 
     Raises:
-        TooLongError: there is more in the period than may be read.
+        TooLongError: the period has more data than one request may read.
         EngineError: a segment is missing, damaged or locked.
     """
     since, until = selection.since or 0, selection.until or 0
@@ -30,6 +30,6 @@ def chart_points(records: DeviceRecords, selection: Selection, *, columns: int) 
 
 
 def _points(part: pa.Table) -> Points:
-    # What is missing becomes NaN, which thinning out leaves away.
+    # Missing values become NaN, which `thin_out` drops.
     values = part["number_value"].to_numpy(zero_copy_only=False)
     return Points(part["time"].cast(pa.int64()).to_numpy(), values)

@@ -1,4 +1,4 @@
-"""Write the records of a device as a file while they are read, in little memory."""
+"""Write the records of a device to a file while they are read, in little memory."""
 
 import io
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from snapshots.engine.device_records import DeviceRecords
 from snapshots.engine.record_rows import in_order_of_time, records_of
 from snapshots.engine.series_search import ALL_COLUMNS, Selection, Series
 
-# The columns of the CSV with numbers as numbers; a boolean is 0 or 1.
+# The columns of the CSV, with numbers as numbers; a boolean is 0 or 1.
 PARQUET_SCHEMA = pa.schema(
     [
         ("variable", pa.string()),
@@ -30,13 +30,13 @@ PARQUET_SCHEMA = pa.schema(
 
 
 def csv_pieces(records: DeviceRecords, selection: Selection, prefix: str) -> Iterator[bytes]:
-    """Yield the records as CSV, the oldest first, in the format that the import takes.
+    """Yield the records as CSV, oldest first, in the format of the import.
 
     Args:
-        prefix: The hex digits that begin the ids of the database.
+        prefix: The hex digits with which the database's ids begin.
 
     Raises:
-        EngineError: a segment is missing or damaged; what was yielded so far is not all of it.
+        EngineError: a segment is missing or damaged; what was yielded so far is incomplete.
     """
     rows = (
         record.as_csv()
@@ -48,9 +48,9 @@ def csv_pieces(records: DeviceRecords, selection: Selection, prefix: str) -> Ite
 
 
 def parquet_pieces(records: DeviceRecords, selection: Selection) -> Iterator[bytes]:
-    """Yield the records as Parquet, the oldest first; raises as `csv_pieces` does.
+    """Yield the records as Parquet, oldest first; raises as `csv_pieces` does.
 
-    A file that breaks off lacks its footer, and no program takes it for whole.
+    A file that breaks off lacks its footer, so no program takes it for a whole one.
     """
     sink = _Sink()
     with pq.ParquetWriter(sink, PARQUET_SCHEMA, compression="zstd") as writer:
@@ -90,7 +90,7 @@ def _as_parquet(rows: pa.Table, series: tuple[Series, ...]) -> pa.Table:
 
 
 class _Sink(io.RawIOBase):
-    """A file that only goes forward, and whose bytes are taken while it is written."""
+    """A write-only file whose bytes are taken while it is being written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,6 +110,6 @@ class _Sink(io.RawIOBase):
         return self._place
 
     def take(self) -> bytes:
-        """Return what was written since the last time."""
+        """Return what was written since the last call."""
         pieces, self._pieces = self._pieces, []
         return b"".join(pieces)

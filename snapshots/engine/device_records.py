@@ -1,10 +1,10 @@
 """Read the records of one device out of a snapshot's segments.
 
-What is opened is decided without opening it: the manifest says which segments cover a period, the
-cells (day_device_counts.py) on which days the device has rows, and the statistics of a segment's
-row groups which series they hold. Of the groups that are left only the columns that are needed are
-decoded. A segment is in memory as a whole, since only then its bytes can be held against its name
-or decrypted; it has some MB at most, and few of them are in memory at a time.
+Segments are chosen without opening them: the manifest says which ones cover a period, and the cells
+(day_device_counts.py) on which days the device has rows. The statistics of a segment's row groups
+say which series they hold, and only the needed columns of the remaining groups are decoded. A
+segment is in memory as a whole, because its bytes can only then be checked against its name or
+decrypted; it has a few MB at most, and few of them are in memory at a time.
 """
 
 from collections import deque
@@ -26,17 +26,17 @@ from snapshots.engine.segments import check_columns, read_segment
 from snapshots.engine.series_search import Cursor, Selection, Series, newest_rows, rows_of
 from snapshots.engine.storage import Storage
 
-# Segments that are read at a time; a bucket answers each of them slowly.
+# Segments that are read in parallel; a bucket takes long to answer each request.
 AHEAD = 6
 Result = TypeVar("Result")
 Parts = tuple[ChunkRange, list[Segment]]
 
 
 class TooLongError(Exception):
-    """The time of a request is over, and not everything was read.
+    """The request's time is up, and not everything was read.
 
     Attributes:
-        chunk: Where reading ended.
+        chunk: The chunk at which reading stopped.
     """
 
     def __init__(self, chunk: int | None) -> None:
@@ -45,12 +45,12 @@ class TooLongError(Exception):
 
 
 class Newest(NamedTuple):
-    """Records, the newest first.
+    """Records, newest first.
 
     Attributes:
         rows: In the columns of a segment.
         after: Where the next page begins; None after the last record.
-        is_cut: Whether the time was over before there were as many as asked for.
+        is_cut: Whether time ran out before as many as asked for were found.
     """
 
     rows: pa.Table
@@ -60,7 +60,7 @@ class Newest(NamedTuple):
 
 @dataclass(frozen=True)
 class Span:
-    """How many records a series has, and when the first and the last one were (µs since 1970)."""
+    """The number of records of a series, and the times of the first and last (µs since 1970)."""
 
     series: Series
     rows: int
@@ -72,7 +72,7 @@ class DeviceRecords:
     """The records of one device in one snapshot.
 
     Args:
-        seconds: How long reading may take in all.
+        seconds: How long reading may take in total.
 
     Raises:
         EngineError: reading finds an object missing, damaged or locked.
@@ -85,12 +85,12 @@ class DeviceRecords:
         self._manifest = manifest
         self.device = device
         self._until = monotonic() + seconds
-        # Rows of the device by chunk, by the object of cells that says so.
+        # The device's rows by chunk, by the key of the object of cells that has them.
         self._cells: dict[str, dict[int, int]] = {}
 
     @cached_property
     def series(self) -> tuple[Series, ...]:
-        """Return the device's series by variable, type and unit."""
+        """Return the device's series, sorted by variable, type and unit."""
         found = []
         for segment in self._manifest.of("series"):
             table = read_segment(self._storage, segment)
@@ -107,7 +107,7 @@ class DeviceRecords:
     def newest(
         self, selection: Selection, *, before: Cursor | None = None, limit: int = 50
     ) -> Newest:
-        """Read the newest records of a selection that come before a place."""
+        """Read the newest records of a selection that come before a cursor."""
         chosen = selection.before(before)
         found: list[pa.Table] = []
         count = 0
@@ -130,10 +130,10 @@ class DeviceRecords:
         return Newest(rows, Cursor.of(rows, limit - 1), is_cut=False)
 
     def parts(self, selection: Selection, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Yield the records of a selection, the oldest part first, unsorted within a part.
+        """Yield the records of a selection, oldest part first, unsorted within a part.
 
         Raises:
-            TooLongError: the time is over.
+            TooLongError: the time is up.
         """
         for rows in self._each(
             selection, lambda segment: rows_of(self._storage, segment, selection, columns)
@@ -143,7 +143,7 @@ class DeviceRecords:
                 yield part
 
     def spans(self, selection: Selection) -> list[Span]:
-        """Count the records of each series that has some; raises as `parts` does."""
+        """Count the records of each series that has any; raises as `parts` does."""
         totals: dict[int, tuple[int, int, int]] = {}
         for part in self.parts(selection, ("series_id", "time")):
             times = part.set_column(1, "time", part["time"].cast(pa.int64()))
@@ -172,7 +172,7 @@ class DeviceRecords:
         *,
         is_newest_first: bool = False,
     ) -> Iterator[list[Result]]:
-        """Yield what is read of each part of time that holds rows, in order."""
+        """Yield the results of each part of time that has rows, in order."""
         if not selection.series:
             return
 
@@ -193,7 +193,7 @@ class DeviceRecords:
     def _in_order(
         self, parts: Sequence[Parts], work: Callable[[Parts], list[Result]]
     ) -> Iterator[list[Result]]:
-        """Work on parts in some threads; further ahead the longer it goes on."""
+        """Process parts in a few threads; read further ahead after the first part."""
         waiting: deque[tuple[Parts, Future[list[Result]]]] = deque()
         coming = iter(parts)
         ahead = 1
@@ -234,7 +234,7 @@ class DeviceRecords:
         ]
 
     def _rows_by_chunk(self, item: Segment) -> dict[int, int]:
-        # Two threads may read the same object; both find the same.
+        # Two threads may read the same object, with the same result.
         if item.key not in self._cells:
             cells = read_cells(self._storage, [item])
             own = cells.filter(pc.equal(cells["device"], self.device.number))
@@ -245,10 +245,10 @@ class DeviceRecords:
 
 
 def find_device(storage: Storage, manifest: Manifest, device_id: str) -> Device | None:
-    """Find a device of a snapshot; None if it has none with this id.
+    """Find a device of a snapshot; None if the snapshot has none with this id.
 
     Raises:
-        EngineError: what the snapshot says of its devices is missing or damaged.
+        EngineError: the snapshot's list of devices is missing or damaged.
     """
     devices = read_devices(storage, manifest.contents)
     return next((one for one in devices if one.device_id == device_id), None)

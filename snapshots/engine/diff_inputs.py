@@ -1,4 +1,4 @@
-"""Read the states that are compared: snapshots, and a database as it is."""
+"""Read the states to compare: snapshots, and a database as it is now."""
 
 import itertools
 import threading
@@ -51,7 +51,7 @@ from snapshots.engine.storage import Storage
 
 
 class TooManyRowsError(EngineError):
-    """More rows changed than may be read for this comparison.
+    """More rows changed than may be read for one comparison.
 
     Attributes:
         rows: About how many.
@@ -67,7 +67,7 @@ class TooManyRowsError(EngineError):
 
 @dataclass(frozen=True)
 class LiveState:
-    """A database as it was a moment ago, and what it took to see it."""
+    """A database as it was a moment ago, and how much was read to describe it."""
 
     state: State
     seen_at: datetime
@@ -77,10 +77,10 @@ class LiveState:
 
 
 def stored_state(storage: Storage, manifest: Manifest) -> State:
-    """Describe a snapshot; its objects of cells stay closed.
+    """Describe a snapshot without opening its objects of cells.
 
     Raises:
-        EngineError: the object that names its devices is missing or damaged.
+        EngineError: the object that lists its devices is missing or damaged.
     """
     devices = read_devices(storage, manifest.contents)
     return State(
@@ -113,10 +113,10 @@ def chunk_rows(manifest: Manifest) -> dict[int, int]:
 
 
 def find_difference(storage: Storage, before: State, after: State) -> Difference:
-    """Compare two states; open only objects that one of them has alone.
+    """Compare two states, opening only objects that just one of them has.
 
     Raises:
-        EngineError: one of those is missing or damaged, or the states tell of other columns.
+        EngineError: one of those is missing or damaged, or the states have different columns.
     """
     if before.columns != after.columns:
         raise EngineError(
@@ -137,10 +137,10 @@ def find_difference(storage: Storage, before: State, after: State) -> Difference
 
 
 def _numbers_as_before(before: State, after: State) -> dict[int, int]:
-    """Return other numbers for devices of `after`, by their own.
+    """Return new numbers for devices of `after`, by their own numbers.
 
-    One that was deleted and made again has the older number, and a new one a free number if its own
-    was another device's.
+    A device that was deleted and made again gets its number in `before`; a new device gets a free
+    number if its own belonged to another device.
     """
     known = {device: number for number, device in before.numbers.items()}
     free = itertools.count(max([*before.numbers, *after.numbers], default=0) + 1)
@@ -165,19 +165,19 @@ def live_state(
     readers: int,
     on_progress: OnProgress,
 ) -> LiveState:
-    """Describe a main database now: read what its next snapshot would read.
+    """Describe a main database now, by reading what its next snapshot would read.
 
-    It reads in one MVCC snapshot, writes nothing, and leaves the marks as they are.
+    Reads in one MVCC snapshot, writes nothing, and leaves the change marks in place.
 
     Args:
-        find_base: Gives the manifest of the snapshot of an id, if it is stored and good.
-        most_rows: Read no more variables than about this.
+        find_base: Returns the manifest of the snapshot with this id, if it is stored and good.
+        most_rows: Read no more variables than about this many.
 
     Raises:
         TooManyRowsError: more would have to be read.
         EngineError: the database or the base cannot be read.
     """
-    # Somebody looks at the page meanwhile.
+    # Somebody is waiting for the page.
     dsn = pgsession.session_dsn(dsn, settings=pgsession.PAGE)
     with open_instant(dsn, read_only=True) as (connection, instant):
         check_schema(instant)
@@ -219,7 +219,7 @@ def _devices(connection: Connection) -> list[tuple[str, str, int | None]]:
 
 @dataclass
 class _Looking:
-    """The threads' common state: what was read of the database."""
+    """The threads' shared state: what has been read of the database."""
 
     instant: Instant
     devices: SeriesDevices
@@ -245,7 +245,7 @@ class _Looking:
         rows, digest = 0, Digest()
         for part in reader.rows(job.table):
             rows, digest = rows + part.num_rows, digest + table_digest(part, columns)
-            # The total is that of the variables.
+            # Only variables count towards the total.
             self._count(0)
         self.tables[job.table.name] = TableState(rows, digest, columns)
 
@@ -263,7 +263,7 @@ class _Looking:
         read: list[ChunkRange],
         devices: list[tuple[str, str, int | None]],
     ) -> State:
-        """Join what was read with what the base tells of the rest."""
+        """Combine what was read with the base's figures for everything else."""
         new = add_cells(self.cells)
         known = chunk_rows(base) if base else {}
         rest = {

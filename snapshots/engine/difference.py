@@ -1,8 +1,8 @@
-"""What differs between two states of a project, from counts and digests alone.
+"""The difference between two states of a project, from counts and digests alone.
 
-Pure: states in, differences out. Rows are compared by day and device (day_device_counts.py); if
-nothing says which day or device it was, the 128-bit digests of whole ranges still say that
-something differs.
+Pure: states in, differences out. Rows are compared by day and device (day_device_counts.py); even
+if those cannot locate a change, the 128-bit digests of whole ranges still show that something
+differs.
 """
 
 from bisect import bisect_right
@@ -31,7 +31,7 @@ CHANGED_CELL_SCHEMA = pa.schema(
 
 
 class Change(StrEnum):
-    """What became of something."""
+    """What happened to an object."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -39,7 +39,7 @@ class Change(StrEnum):
 
 
 class Effect(StrEnum):
-    """What a change means to whoever lost something, the worst first."""
+    """What a change means to somebody who has lost data, worst first."""
 
     LOST = "lost"
     OTHER = "other"
@@ -48,7 +48,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True)
 class TableState:
-    """How many rows a table has, and the digest over `columns`."""
+    """The number of rows of a table, and the digest over `columns`."""
 
     rows: int
     digest: Digest
@@ -60,14 +60,14 @@ class State:
     """A snapshot, or a database as it is now.
 
     Attributes:
-        tables: All tables but the variables.
+        tables: All tables except the variables.
         devices: Names by id.
-        numbers: The ids of devices by what they go by in cells.
+        numbers: Device ids by their numbers in cells.
         chunk_rows: Rows of variables by chunk.
-        columns: Of variables, those that the digests are over.
-        segments: Of variables; none of a database.
-        objects: Objects of cells, not opened yet, by key.
-        cells: The cells of the chunks that the objects do not tell of.
+        columns: The columns of variables that the digests cover.
+        segments: Segments of variables; empty for a database.
+        objects: Unopened objects of cells, by key.
+        cells: The cells of the chunks that no object covers.
     """
 
     tables: dict[str, TableState]
@@ -82,7 +82,7 @@ class State:
 
 @dataclass(frozen=True)
 class TableChange:
-    """A table whose rows are not the same; `comparable` if both states digest its columns."""
+    """A table whose rows differ; `comparable` if both states digest the same columns."""
 
     table: str
     before: int
@@ -91,18 +91,18 @@ class TableChange:
 
     @property
     def effect(self) -> Effect:
-        """Tell whether rows went or came."""
+        """Tell whether rows were lost or gained."""
         return _effect(max(self.before - self.after, 0), max(self.after - self.before, 0))
 
 
 @dataclass(frozen=True)
 class DeviceChange:
-    """A device that came or went, or whose name or rows are not the same.
+    """A device that was added or removed, or whose name or rows differ.
 
     Attributes:
-        old_name: "" if it has not changed.
-        gained, lost: Rows, counted by day: what came and went on one day is told as a difference.
-        days: Chunks on which its rows are not the same.
+        old_name: "" if the name has not changed.
+        gained, lost: Net rows, by day: a day that both lost and gained rows counts its difference.
+        days: The number of chunks on which its rows differ.
     """
 
     device_id: str
@@ -115,18 +115,18 @@ class DeviceChange:
 
     @property
     def effect(self) -> Effect:
-        """Tell whether it lost rows or is gone, or whether it or rows of it came."""
+        """Tell whether it or any of its rows were lost or gained."""
         is_gone, is_new = self.change is Change.REMOVED, self.change is Change.ADDED
         return _effect(self.lost or is_gone, self.gained or is_new)
 
 
 @dataclass(frozen=True)
 class ChunkChange:
-    """A day on which rows are not the same; `gained` and `lost` as of a device.
+    """A day on which rows differ; `gained` and `lost` as in `DeviceChange`.
 
     Attributes:
         before, after: Rows of all devices.
-        devices: How many devices have other rows.
+        devices: The number of devices whose rows differ.
     """
 
     chunk: int
@@ -139,13 +139,13 @@ class ChunkChange:
 
     @property
     def effect(self) -> Effect:
-        """Tell whether rows of this day went or came."""
+        """Tell whether rows of this day were lost or gained."""
         return _effect(self.lost, self.gained)
 
 
 @dataclass(frozen=True)
 class CellChange:
-    """Rows of one device on one day, before and after; equal counts mean that values changed."""
+    """Rows of one device on one day, before and after; equal counts mean changed values."""
 
     chunk: int
     device_id: str
@@ -154,30 +154,30 @@ class CellChange:
 
     @property
     def lost(self) -> int:
-        """Rows that went."""
+        """The number of rows lost."""
         return max(self.before - self.after, 0)
 
     @property
     def gained(self) -> int:
-        """Rows that came."""
+        """The number of rows gained."""
         return max(self.after - self.before, 0)
 
     @property
     def effect(self) -> Effect:
-        """Tell whether rows went or came."""
+        """Tell whether rows were lost or gained."""
         return _effect(self.lost, self.gained)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Everything that differs; devices by name, days the newest first.
+    """Everything that differs; devices by name, days newest first.
 
     Attributes:
         cells: A table of CHANGED_CELL_SCHEMA.
         unlocated: Ranges of chunks that differ although all of their cells look the same.
-        same_devices: Names of the devices that both have, with the same rows.
-        same_tables: Names of the tables that have the same rows.
-        remade: Ids of devices that were deleted and made again, so that no digest is the same.
+        same_devices: Names of the devices that both have, with equal rows.
+        same_tables: Names of the tables with equal rows.
+        remade: Ids of devices that were deleted and made again, so that no digest is equal.
     """
 
     tables: list[TableChange]
@@ -196,16 +196,16 @@ class Difference:
 
     @property
     def gained(self) -> int:
-        """Rows that came, by day and device."""
+        """The number of rows gained, by day and device."""
         return sum(change.gained for change in self.chunks)
 
     @property
     def lost(self) -> int:
-        """Rows that went, by day and device."""
+        """The number of rows lost, by day and device."""
         return sum(change.lost for change in self.chunks)
 
     def of_device(self, device_id: str) -> list[CellChange]:
-        """List the days on which the device's rows differ, the newest first."""
+        """List the days on which the device's rows differ, newest first."""
         return sorted(self._where("device_id", device_id), key=lambda change: -change.chunk)
 
     def of_chunk(self, chunk: int) -> list[CellChange]:
@@ -223,7 +223,7 @@ def compare_states(
     """Find everything in which two states differ.
 
     Args:
-        cells_before, cells_after: All cells of each but those of objects that both have.
+        cells_before, cells_after: The cells of each, without those of objects that both have.
     """
     cells = compare_cells(cells_before, cells_after, {**before.numbers, **after.numbers})
     tables = compare_tables(before.tables, after.tables)
@@ -248,10 +248,10 @@ def _same_tables(after: State, changed: set[str]) -> list[str]:
 
 
 def compare_cells(before: pa.Table, after: pa.Table, ids: Mapping[int, str]) -> pa.Table:
-    """Find the cells that differ, in the order of time.
+    """Find the cells that differ, in order of time.
 
     Args:
-        ids: The ids of devices by number; rows of others are told to be of no device ("").
+        ids: Device ids by number; rows with an unknown number belong to no device ("").
     """
     sides = (_keys(before), _keys(after))
     keys = _union(*sides)
@@ -270,7 +270,7 @@ def compare_cells(before: pa.Table, after: pa.Table, ids: Mapping[int, str]) -> 
 
 
 def _keys(cells: pa.Table) -> Numbers:
-    """Return the key of each cell; no two cells of a state have the same."""
+    """Return the key of each cell, unique within a state."""
     chunks, devices = (cells[name].to_numpy().astype(np.int64) for name in ("chunk", "device"))
     return cell_keys(chunks, devices)
 
@@ -291,7 +291,7 @@ def _ids(numbers: Numbers, ids: Mapping[int, str]) -> pa.Array:
 def compare_tables(
     before: Mapping[str, TableState], after: Mapping[str, TableState]
 ) -> list[TableChange]:
-    """Find the tables that differ, in the order in which they were named."""
+    """Find the tables that differ, in their original order."""
     changes = []
     for name in dict.fromkeys([*before, *after]):
         nothing = TableState(0, Digest(), ())
@@ -305,7 +305,7 @@ def compare_tables(
 def compare_devices(
     before: Mapping[str, str], after: Mapping[str, str], cells: pa.Table
 ) -> list[DeviceChange]:
-    """Find the devices that came, went or differ."""
+    """Find the devices that were added, removed or differ."""
     sums = _sums_by(cells, "device_id")
     changes = []
     for device_id in {**before, **after, **sums}:
@@ -340,7 +340,7 @@ def compare_chunks(
 
 
 def _effect(lost: int, gained: int) -> Effect:
-    """Name the effect; what went counts for more than what came."""
+    """Name the effect; losses outrank gains."""
     if lost:
         return Effect.LOST
     return Effect.GAINED if gained else Effect.OTHER
@@ -372,7 +372,7 @@ def unlocated(
     before, after = list(before), list(after)
     if not before or not after:
         return []
-    # The finest ranges that both are made of, from the beginning of time to its end.
+    # The finest ranges into which both can be divided, from the beginning of time to its end.
     starts = sorted(_starts(before) & _starts(after))
     bounds = [None, *starts, None]
     known = {bisect_right(starts, chunk) for chunk in cells["chunk"].unique().to_pylist()}
@@ -389,7 +389,7 @@ def _starts(segments: Iterable[Segment]) -> set[int]:
 
 
 def _digests(segments: Iterable[Segment], starts: list[int]) -> list[Digest]:
-    """Digest the ranges that begin at `starts`, and what is before them."""
+    """Digest the ranges that begin at `starts`, and the one before the first."""
     totals = [Digest()] * (len(starts) + 1)
     for segment in segments:
         first = segment.first_chunk

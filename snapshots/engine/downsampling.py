@@ -1,8 +1,8 @@
-"""Thin out the values of a variable to what a screen shows, so that a peak stays a peak.
+"""Thin out the values of a variable to what a screen can show, keeping its peaks.
 
-Of each column of pixels the first, the least, the greatest and the last value stay, which draws the
-same line as all of them (M4: Jugel et al., VLDB 2014). What was thinned out can be joined and
-thinned out again with the same result, so that a long period is read part by part.
+Each pixel column keeps its first, lowest, highest and last value, which draws the same line as all
+of them (M4: Jugel et al., VLDB 2014). Thinned-out points can be joined and thinned out again with
+the same result, so a long period can be read part by part.
 """
 
 from typing import NamedTuple
@@ -15,17 +15,17 @@ Values = npt.NDArray[np.float64]
 
 
 class Points(NamedTuple):
-    """Times in microseconds since 1970, in order, and the values then."""
+    """Times in microseconds since 1970, in order, and the values at these times."""
 
     times: Numbers
     values: Values
 
 
 def thin_out(points: Points, *, since: int, until: int, columns: int) -> Points:
-    """Keep at most four values for each column of a period.
+    """Keep at most four values for each pixel column of a period.
 
     Args:
-        points: In any order; those outside the period and those that are no numbers go.
+        points: In any order; points outside the period or without a finite value are dropped.
     """
     times, values = points
     shown = (times >= since) & (times < until) & np.isfinite(values)
@@ -38,14 +38,14 @@ def thin_out(points: Points, *, since: int, until: int, columns: int) -> Points:
     places = ((times - since) / width).astype(np.int64)
     firsts = np.flatnonzero(np.r_[True, places[1:] != places[:-1]])
     lasts = np.r_[firsts[1:], len(times)] - 1
-    # By column, the places of its values from the least to the greatest.
+    # Sorted by column, then by value from lowest to highest.
     ranked = np.lexsort((values, places))
     kept = np.unique(np.concatenate([firsts, ranked[firsts], ranked[lasts], lasts]))
     return Points(times[kept], values[kept])
 
 
 def join(parts: list[Points]) -> Points:
-    """Put points of several parts behind each other."""
+    """Concatenate the points of several parts."""
     if not parts:
         return Points(np.empty(0, np.int64), np.empty(0, np.float64))
     return Points(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))

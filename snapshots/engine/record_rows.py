@@ -1,4 +1,4 @@
-"""Rows of variables in a segment as the records that they are."""
+"""Convert rows of variables in a segment to records."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -12,9 +12,9 @@ from backups_portal.projectdb.ids import variable_id
 from backups_portal.projectdb.record_csv import RecordRow
 from snapshots.engine.series_search import Series
 
-# Rows that are Python objects at a time; one with metadata has some KiB.
+# Rows that are Python objects at a time; a row with metadata takes some KiB.
 BATCH_ROWS = 1_000
-# Whole numbers up to here are exact as doubles, and written without a point.
+# Whole numbers below this are exact as doubles, and written without a decimal point.
 MAX_WHOLE = 2**53
 
 Value = int | float | str | bool | None
@@ -35,7 +35,7 @@ class Record(NamedTuple):
     metadata: str | None
 
     def as_csv(self) -> RecordRow:
-        """Return what a CSV file has of it."""
+        """Return the columns of a CSV file."""
         return (
             *(self.variable, self.value, self.group, self.unit),
             *(self.longitude, self.latitude, self.metadata, self.time),
@@ -43,14 +43,14 @@ class Record(NamedTuple):
 
 
 def records_of(rows: pa.Table, series: Iterable[Series], prefix: str) -> Iterator[Record]:
-    """Yield the records of rows, in their order and few at a time.
+    """Yield the records of rows, in order and few at a time.
 
     Args:
         rows: In all columns of a segment.
-        prefix: The hex digits that begin the ids of the database.
+        prefix: The hex digits with which the database's ids begin.
     """
     by_number = {one.number: one for one in series}
-    # Moments of creation may be more than Python's.
+    # `created_at` may be outside Python's range.
     columns = [name for name in rows.column_names if name != "created_at"]
     for batch in rows.select(columns).to_batches(max_chunksize=BATCH_ROWS):
         for row in batch.to_pylist():
@@ -70,7 +70,7 @@ def records_of(rows: pa.Table, series: Iterable[Series], prefix: str) -> Iterato
 
 
 def value_of(kind: str, number: float | None, text: str | None) -> Value:
-    """Return the value that a record of this type has, as the API's JSON has it."""
+    """Return a record's value as the API's JSON writes it."""
     if kind == "string":
         return text
     if kind == "none" or number is None:
@@ -78,14 +78,14 @@ def value_of(kind: str, number: float | None, text: str | None) -> Value:
     if kind == "boolean":
         return number != 0
     if not math.isfinite(number):
-        # JSON has no such number.
+        # JSON has no infinite numbers and no NaN.
         return str(number).replace("nan", "NaN").replace("inf", "Infinity")
     is_whole = number.is_integer() and abs(number) < MAX_WHOLE
     return int(number) if is_whole else number
 
 
 def in_order_of_time(rows: pa.Table, series: Iterable[Series]) -> pa.Table:
-    """Sort rows by time, variable and number, as exports of the database are."""
+    """Sort rows by time, variable and number, as exports of the database do."""
     names = sorted({one.variable for one in series})
     ranks = {one.number: names.index(one.variable) for one in series}
     numbers = rows["series_id"].to_pylist()

@@ -1,4 +1,4 @@
-"""Find the rows of some series in one segment, and decode no more of it than that."""
+"""Find the rows of some series in one segment, decoding no more than needed."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -27,9 +27,9 @@ TYPES = {
 }
 ALL_COLUMNS = tuple(TYPES)
 KEYS = ("series_id", "time", "id")
-# Columns that take so little to decode that it does not pay to find out first whether it must be.
+# Columns that are so cheap to decode that checking first whether they are needed does not pay.
 NUMBERS = frozenset({*KEYS, "number_value", "created_at", "longitude", "latitude"})
-# What people call the types of values.
+# The types of values in users' words.
 VALUE_TYPES = {"number": "Number", "string": "Text", "boolean": "True or false", "none": "No value"}
 MICROSECOND = timedelta(microseconds=1)
 CURSOR = re.compile(r"(-?[0-9]{1,18})\.(-?[0-9]{1,19})", re.ASCII)
@@ -47,7 +47,7 @@ class Series:
 
 
 class Cursor(NamedTuple):
-    """A place among a device's records: a moment (µs since 1970) and the number of a record."""
+    """A position in a device's records: a time (µs since 1970) and a record's number."""
 
     time: int
     number: int
@@ -57,28 +57,28 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Read a place as it was written; ValueError if it is none."""
+        """Read a cursor from its text; ValueError if it is none."""
         if not (found := CURSOR.fullmatch(text)):
             raise ValueError("This is no place in a list of records.")
         return cls(int(found[1]), int(found[2]))
 
     @classmethod
     def of(cls, rows: pa.Table, place: int) -> "Cursor":
-        """Return the place of a record."""
+        """Return the cursor of a row."""
         return cls(rows["time"].cast(pa.int64())[place].as_py(), rows["id"][place].as_py())
 
     @classmethod
     def at_chunk(cls, chunk: int | None) -> "Cursor":
-        """Return the place before all records from a day on; None is the end of time."""
+        """Return the position before all records from a day on; None is the end of time."""
         return cls((LAST_CHUNK + 1 if chunk is None else chunk) * DAY, 0)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which records of a device are meant.
+    """A selection of a device's records.
 
     Attributes:
-        since, until: From this moment on, and before this one (µs since 1970); None: no bound.
+        since, until: From this moment on, and before that one (µs since 1970); None: no bound.
         group: Only records of this group; empty for all.
     """
 
@@ -91,21 +91,21 @@ class Selection:
     def between(
         cls, series: tuple[Series, ...], first: datetime | None, last: datetime | None
     ) -> "Selection":
-        """Select from a moment up to and with another one."""
+        """Select the records between two moments, both included."""
         return cls(series, micros(first), None if last is None else (micros(last) or 0) + 1)
 
     @property
     def chunks(self) -> ChunkRange:
-        """Return the days that its records may be of."""
+        """Return the days on which its records may be."""
         first = None if self.since is None else _chunk(self.since)
         end = None if self.until is None else _chunk(self.until - 1) + 1
         if first is not None and end is not None and end <= first:
-            # Nothing at all: a range needs a day, and its rows are compared anyway.
+            # Nothing is selected, but a range needs a day; rows are checked by their time anyway.
             end = first + 1
         return ChunkRange(first, end)
 
     def before(self, cursor: Cursor | None) -> "Selection":
-        """Return it without what is behind a place."""
+        """Return the part of the selection that comes before a cursor."""
         if cursor is None:
             return self
         end = cursor.time + 1
@@ -124,16 +124,16 @@ def _chunk(time: int) -> int:
 def rows_of(
     storage: Storage, segment: Segment, selection: Selection, columns: Sequence[str]
 ) -> pa.Table:
-    """Read the rows of a selection in a segment, in its order.
+    """Read the rows of a selection in a segment, in the segment's order.
 
     Raises:
         EngineError: the segment is missing or damaged.
     """
     found = []
-    # One call decodes keys and numbers for less than two do.
+    # Decoding keys and numbers in one call is cheaper than in two.
     small = tuple(name for name in columns if name in NUMBERS)
     for match in _matches(storage, segment, selection, small):
-        # What was compared is decoded already.
+        # The compared columns are decoded already.
         others = [name for name in columns if name not in match.rows.column_names]
         rows = match.rows
         if others:
@@ -148,7 +148,7 @@ def newest_rows(
 ) -> pa.Table:
     """Read the newest rows of a selection in a segment; raises as `rows_of` does.
 
-    All but the keys is decoded only of row groups with rows that are returned.
+    Only the keys are decoded in row groups without a returned row.
     """
     found: list[tuple[_Match, Numbers, Numbers, Numbers]] = []
     for match in _matches(storage, segment, selection):
@@ -161,17 +161,17 @@ def newest_rows(
     tables = [_schema(ALL_COLUMNS).empty_table()]
     if found:
         times, numbers = (np.concatenate([part[at] for part in found]) for at in (2, 3))
-        whose = np.repeat(np.arange(len(found)), [len(part[1]) for part in found])
+        sources = np.repeat(np.arange(len(found)), [len(part[1]) for part in found])
         places = np.concatenate([part[1] for part in found])
         chosen = np.lexsort((numbers, times))[::-1][:limit]
-        for number in np.unique(whose[chosen]):
-            rows = pa.array(places[chosen[whose[chosen] == number]])
+        for number in np.unique(sources[chosen]):
+            rows = pa.array(places[chosen[sources[chosen] == number]])
             tables.append(found[number][0].read(ALL_COLUMNS).take(rows))
     return pa.concat_tables(tables)
 
 
 class _File:
-    """A segment in memory, of which row groups and columns are read."""
+    """A segment in memory, read by row groups and columns."""
 
     def __init__(self, segment: Segment, content: bytes) -> None:
         self._segment = segment
@@ -186,7 +186,7 @@ class _File:
             )
 
     def groups(self, numbers: Numbers) -> Iterator[int]:
-        """Yield the row groups that may hold one of these series."""
+        """Yield the row groups that may have one of these series."""
         place = self._file.schema_arrow.get_field_index(KEYS[0])
         for group in range(self._file.num_row_groups):
             known = self._file.metadata.row_group(group).column(place).statistics
@@ -216,8 +216,8 @@ class _Match(NamedTuple):
     """Rows of a selection in a row group.
 
     Attributes:
-        rows: All of the group, in the columns that were compared.
-        places: Those of the selection.
+        rows: All rows of the group, in the columns that were compared.
+        places: The positions of the selected rows.
     """
 
     file: _File
@@ -236,7 +236,7 @@ def _matches(
     """Yield the row groups with rows of a selection.
 
     Args:
-        also: Columns that are decoded with those that are compared.
+        also: Columns to decode together with the compared ones.
     """
     file = _File(segment, read_bytes(storage, segment))
     numbers = np.array([one.number for one in selection.series], np.int64)

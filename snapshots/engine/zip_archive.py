@@ -1,7 +1,7 @@
 """Write a snapshot as one ZIP while it is read, in little memory.
 
-Every object is checked before it goes into the archive. One that is missing or damaged ends the
-stream where it stands: the archive then lacks its directory, and no program takes it for whole.
+Every object is checked before it goes into the archive. A missing or damaged one ends the stream at
+once: the archive then lacks its directory, so no program takes it for complete.
 """
 
 import io
@@ -22,18 +22,18 @@ from snapshots.engine.manifest import Manifest, Segment
 from snapshots.engine.segments import read_bytes
 from snapshots.engine.storage import Storage
 
-# Bytes handed over at a time.
+# Bytes yielded at a time.
 PIECE = 1 << 20
 FILE_MODE = 0o644 << 16
 
 
 def check_complete(storage: Storage, manifest: Manifest) -> None:
-    """Check by a listing that storage has every object in its size.
+    """Check by a listing that storage has every object with its recorded size.
 
-    What one place lacks may be in the next, if storage has a copy.
+    If storage has a copy, the copy may have what the first place lacks.
 
     Raises:
-        MissingObjectError: an object is gone.
+        MissingObjectError: an object is missing.
         DamagedSnapshotError: an object has another size.
         StorageError: storage cannot be listed.
     """
@@ -50,7 +50,7 @@ def check_complete(storage: Storage, manifest: Manifest) -> None:
 def _take_listed(
     place: Storage, manifest: Manifest, wanted: dict[str, Segment]
 ) -> EngineError | None:
-    """Take from `wanted` what this place has; returns the first error."""
+    """Remove from `wanted` what this place has; return the first error."""
     try:
         found = {item.key: item.size for item in place.list(segment_folder(manifest.project_id))}
     except StorageError as error:
@@ -72,16 +72,16 @@ def _amiss(item: Segment, size: int | None) -> EngineError:
 def archive_snapshot(
     storage: Storage, manifest: Manifest, *, project_name: str, profile_id: str
 ) -> Iterator[bytes]:
-    """Yield the ZIP of a snapshot; a few objects are in memory at a time.
+    """Yield the ZIP of a snapshot, holding a few objects in memory at a time.
 
-    `data/` has the Parquet segments by table, `contents/` what tells of them, and `resources/` the
-    resources as JSON, laid out as a TagoIO backup.
+    `data/` has the Parquet segments by table, `contents/` the objects that describe them, and
+    `resources/` the resources as JSON, laid out as a TagoIO backup.
 
     Args:
         profile_id: The 24 hex digits under which TagoIO clients know the project.
 
     Raises:
-        EngineError: an object is missing or damaged; what was yielded so far is no whole archive.
+        EngineError: an object is missing or damaged; what was yielded so far is incomplete.
     """
     window = _Window()
     with _Archive(window, manifest.taken_at) as archive:
@@ -102,7 +102,7 @@ def archive_snapshot(
 
 
 def object_paths(manifest: Manifest) -> Iterator[tuple[str, Segment]]:
-    """Yield where each object of a snapshot is in its archive, in order."""
+    """Yield each object of a snapshot with its path in the archive, in order."""
     number: dict[str, int] = {}
     for item in (*manifest.segments, *manifest.contents):
         number[item.table] = number.get(item.table, 0) + 1
@@ -112,7 +112,7 @@ def object_paths(manifest: Manifest) -> Iterator[tuple[str, Segment]]:
 
 
 class _Archive:
-    """A ZIP whose files all have the moment of the snapshot; unfinished, it has no directory."""
+    """A ZIP whose files have the snapshot's time; unfinished, it has no directory."""
 
     def __init__(self, window: "_Window", moment: datetime) -> None:
         self._zip = ZipFile(window, "w")  # type: ignore[call-overload]
@@ -122,7 +122,7 @@ class _Archive:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Closing would write a directory, and make a broken archive look whole.
+        # Closing would write a directory, which makes a broken archive look complete.
         self._zip.fp = None
 
     def add(self, path: str, content: bytes, *, compress: bool = False) -> None:
@@ -138,10 +138,10 @@ class _Archive:
 
 
 class _Window:
-    """The end of a file that is being written; what is before it has been handed over.
+    """The end of a file that is being written; everything before it was yielded.
 
-    ZipFile goes back to the head of a file when its size and checksum are known. As the window
-    holds the file at hand, it can; readers that take a ZIP as a stream then find both in place.
+    ZipFile goes back to a file's header once its size and checksum are known. It can, because the
+    window holds the current file; programs that read the ZIP as a stream then find both in place.
     """
 
     def __init__(self) -> None:
@@ -149,22 +149,22 @@ class _Window:
         self._held = io.BytesIO()
 
     def write(self, content: bytes) -> int:
-        """Write at the place."""
+        """Write at the current position."""
         return self._held.write(content)
 
     def tell(self) -> int:
-        """Return the place, from the beginning of the file."""
+        """Return the position, from the beginning of the file."""
         return self._before + self._held.tell()
 
     def seek(self, place: int) -> int:
-        """Go to a place within the window."""
+        """Go to a position within the window."""
         return self._before + self._held.seek(place - self._before)
 
     def flush(self) -> None:
-        """Do nothing: everything is there already."""
+        """Do nothing, because nothing is buffered elsewhere."""
 
     def take(self) -> Iterator[bytes]:
-        """Hand over what is in the window."""
+        """Yield the window's content and empty it."""
         with self._held.getbuffer() as content:
             size = len(content)
             for start in range(0, size, PIECE):
