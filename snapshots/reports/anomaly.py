@@ -1,16 +1,16 @@
-"""Backups that hold much less than those before, which still have what was deleted."""
+"""Find backups much smaller than those before them, which still have deleted data."""
 
 from collections.abc import Sequence
 from statistics import median
 from typing import NamedTuple
 
-# The newest good ones before it, that it is compared with.
+# The number of newest good backups before it that it is compared with.
 COMPARED = 7
 PART = 3
 
 
 class Size(NamedTuple):
-    """What a snapshot holds: rows, and their bytes before encoding."""
+    """The size of a snapshot: rows, and their bytes before encoding."""
 
     rows: int
     logical_bytes: int
@@ -19,8 +19,8 @@ class Size(NamedTuple):
 def smallness(size: Size, earlier: Sequence[Size]) -> str:
     """Explain why a snapshot is unusually small; "" if it is not.
 
-    It is if it is empty and others were not, or holds less than a third of their median, in rows
-    or in bytes. A few bad days among them do not move a median.
+    It is if it is empty and earlier ones are not, or if it has less than a third of their median,
+    in rows or in bytes. A few bad days among them do not move a median.
     """
     if not earlier:
         return ""

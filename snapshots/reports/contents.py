@@ -1,4 +1,4 @@
-"""Describe what a stored snapshot holds, from its manifest and contents; no segment is read."""
+"""Describe a stored snapshot from its manifest and contents, reading no segment."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,15 +36,15 @@ EXCLUDED_LABELS = {
     "large_object": "large objects of PostgreSQL",
     "relation": "tables that are not part of a project",
 }
-# Snapshots whose contents a process keeps in memory; of 10,000 devices they take 5 MB each.
+# Snapshots whose contents a process caches; with 10,000 devices they take 5 MB each.
 RECALLED = 8
-# Rows whose device was deleted while they were being stored.
+# Rows whose device was deleted while the snapshot was being taken.
 NO_DEVICE = "Rows without a device"
 
 
 @dataclass(frozen=True)
 class DeviceLine:
-    """What a snapshot holds of one device; `variables` are the different names of its records."""
+    """A snapshot's figures for one device; `variables` counts distinct variable names."""
 
     device_id: str
     name: str
@@ -56,7 +56,7 @@ class DeviceLine:
 
 @dataclass(frozen=True)
 class ExcludedLine:
-    """How much of a kind a snapshot leaves out; the size is in bytes."""
+    """How much of one kind a snapshot leaves out; the size is in bytes."""
 
     label: str
     count: int
@@ -65,14 +65,14 @@ class ExcludedLine:
 
 @dataclass(frozen=True)
 class Inside:
-    """A snapshot's contents; devices by name, what is left out by kind and name."""
+    """A snapshot's contents; devices by name, excluded items by kind and name."""
 
     devices: list[DeviceLine]
     excluded: list[Excluded]
 
     @property
     def excluded_lines(self) -> list[ExcludedLine]:
-        """Return the kinds of which something was left out."""
+        """Return the kinds with excluded items."""
         return _excluded_lines(excluded_totals(self.excluded))
 
 
@@ -98,7 +98,7 @@ def _excluded_lines(totals: Mapping[str, ExcludedTotal]) -> list[ExcludedLine]:
 
 
 def look_inside(snapshot: Snapshot) -> Inside:
-    """Read what a stored snapshot says that it holds.
+    """Read the contents of a stored snapshot.
 
     Raises:
         EngineError: the manifest or an object of the contents is missing or damaged.
@@ -107,9 +107,9 @@ def look_inside(snapshot: Snapshot) -> Inside:
 
 
 def recall_inside(snapshot: Snapshot) -> Inside:
-    """Read the contents once per process, for pages that search them.
+    """Return the contents, cached per process for pages that search them.
 
-    Whether the storage still has it all, proofs and sweeps tell; this only when it reads.
+    Proofs and sweeps check whether storage still has everything; a cached answer does not.
     """
     return _recalled(settings.SNAPSHOT_STORAGE, record_of(snapshot))
 
@@ -155,13 +155,13 @@ def search_devices(devices: Sequence[DeviceLine], text: str) -> list[DeviceLine]
 
 
 def search_excluded(excluded: Sequence[Excluded], text: str) -> list[Excluded]:
-    """Find what was left out whose name contains the text, in any case."""
+    """Find excluded items whose name contains the text, in any case."""
     sought = text.strip().casefold()
     return [item for item in excluded if sought in item.name.casefold()]
 
 
 class Content(NamedTuple):
-    """The rows of one table, under the name that people know them by."""
+    """The rows of one table, under the name that users know."""
 
     label: str
     rows: int
@@ -171,7 +171,7 @@ def contents_of(table_rows: dict[str, int]) -> list[Content]:
     """Name the tables that have rows, in the catalogue's order.
 
     Args:
-        table_rows: rows by table name, as snapshots and restores record them.
+        table_rows: Rows by table name, as snapshots and restores record them.
     """
     labels = {table.name: table.label for table in TABLES}
     place = {name: number for number, name in enumerate(labels)}
@@ -180,7 +180,7 @@ def contents_of(table_rows: dict[str, int]) -> list[Content]:
 
 
 class ChangedContent(NamedTuple):
-    """A table whose rows are not the same, under the name that people know it by."""
+    """A table whose rows differ, under the name that users know."""
 
     label: str
     change: TableChange
@@ -192,5 +192,5 @@ def labels_of(changes: Iterable[TableChange]) -> list[ChangedContent]:
 
 
 def label_of(table: str) -> str:
-    """Name a table as people know it."""
+    """Return the name under which users know a table."""
     return BY_NAME[table].label if table in BY_NAME else table

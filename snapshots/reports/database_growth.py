@@ -1,4 +1,4 @@
-"""How a main database grew, as its backups found it."""
+"""The growth of a main database, as measured by its backups."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ MAX_POINTS = 366
 
 
 class Measured(NamedTuple):
-    """What a backup found in a main database; the bytes are those of its rows."""
+    """What a backup measured in a main database; the bytes are those of its rows."""
 
     taken_at: datetime
     logical_bytes: int
@@ -18,7 +18,7 @@ class Measured(NamedTuple):
 
 
 class Growth(NamedTuple):
-    """What the rows of a main database came to, as its backups found it; oldest first."""
+    """The measured size of a main database's rows over time, oldest first."""
 
     sizes: list[tuple[datetime, int]]
     rows: list[tuple[datetime, int]]
@@ -26,7 +26,7 @@ class Growth(NamedTuple):
 
 
 def growth_of(project: Project) -> Growth:
-    """Return bytes and rows of the newest backups, a year at most."""
+    """Return the bytes and rows of the newest backups, at most a year's."""
     stored = Snapshot.objects.good().filter(project=project, logical_bytes__isnull=False)
     measured = stored.order_by("-taken_at").values_list("taken_at", "logical_bytes", "rows")
     found = list(measured[:MAX_POINTS])[::-1]

@@ -1,4 +1,4 @@
-"""The retained days of a project at a glance: one cell a day, with what became of its backup."""
+"""The retained days of a project at a glance: one cell per day, with its backup's state."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 from backups_portal.ui import moments
 
-# So many days are one strip; more of them are months, as in a calendar.
+# Up to this many days form one strip; more are shown by month, as in a calendar.
 LONGEST_STRIP = 31
 LONGEST = 365
 DAY = timedelta(days=1)
-# Days that are named below the drawing, of each kind.
+# The most days of each kind that are named below the drawing.
 MAX_NAMED = 10
 
 PROVEN, STORED, COMING, REMOVED = "proven", "stored", "coming", "removed"
 # The project was shut down, or its time zone skipped the date.
 NOT_DUE = "not-due"
 FAILED, MISSED = "failed", "missed"
-# In the order in which the legend has them.
+# In the order of the legend.
 KINDS = {
     PROVEN: "proven",
     STORED: "stored",
@@ -34,7 +34,7 @@ BAD = (FAILED, MISSED)
 
 
 class Cell(NamedTuple):
-    """A day and what became of its backup."""
+    """A day and what happened to its backup."""
 
     day: date
     kind: str
@@ -46,12 +46,12 @@ class Cell(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Tell what became of the day's backup."""
+        """Describe what happened to the day's backup."""
         return f"{self.name}: {KINDS[self.kind]}"
 
 
 class Month(NamedTuple):
-    """The days of a month, and the weekday of the first of them (Monday is 0)."""
+    """The days of a month, and the weekday of the first one (Monday is 0)."""
 
     name: str
     weekday: int
@@ -59,10 +59,10 @@ class Month(NamedTuple):
 
 
 class Named(NamedTuple):
-    """Days that need attention, in words, newest first: as many as a line has room for.
+    """Days that need attention, newest first, as many as fit into a line.
 
     Attributes:
-        more: How many others there are.
+        more: The number of days left out.
     """
 
     kind: str
@@ -106,7 +106,7 @@ class Strip:
 
     @property
     def summary(self) -> str:
-        """Put the strip in words."""
+        """Describe the strip in words."""
         parts = ", ".join(f"{count} {label}" for _, label, count in self.counts)
         days = len(self.cells)
         return f"Backups of the last {days} day{'s' if days > 1 else ''}: {parts}"
@@ -118,7 +118,7 @@ class Strip:
 
     @property
     def named(self) -> list[Named]:
-        """Name the failed and missed days, which a drawing hides from many."""
+        """Name the failed and missed days, which not everybody can see in a drawing."""
         found = []
         for kind in BAD:
             cells = [cell for cell in reversed(self.bad) if cell.kind == kind]
@@ -137,7 +137,7 @@ def make_strip(kinds: Mapping[date, str], *, first: date, last: date) -> Strip |
     """Line up the days from first to last; a day without an entry was missed.
 
     Returns:
-        None if there is no day.
+        None if there are no days.
     """
     first = max(first, last - (LONGEST - 1) * DAY)
     if first > last:

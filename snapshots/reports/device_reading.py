@@ -1,4 +1,4 @@
-"""Open the records of a device in a stored snapshot, and say what keeps them from being read."""
+"""Open the records of a device in a stored snapshot, or explain why they are unreadable."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -23,17 +23,17 @@ from snapshots.models import Snapshot, SnapshotCopy
 from snapshots.storages.configured_storages import has_copies, reading_storage
 from snapshots.storages.storage_marker import check_storage_on_missing
 
-# How long a page and a call of the API may read.
+# How long a page or an API call may read.
 PAGE_SECONDS = 10.0
 # A file is sent while it is read, however long that takes.
 FILE_SECONDS = 24 * 3600.0
-# Snapshots whose manifest and devices a process keeps in memory.
+# Snapshots whose manifest and devices a process caches.
 RECALLED = 8
 # A reader of a large project holds some 50 MB, and keeps the cores busy.
 READERS = Bulkhead(running=2, waiting=2, seconds=5)
 FILES = Bulkhead(running=2, waiting=0, seconds=30)
-# One event tells of all pages about a device that somebody looks at in this time.
-TOLD_ONCE = Limit("looked-inside", tries=1, seconds=15 * 60)
+# All pages about a device that somebody views within this time are recorded as one event.
+RECORDED_ONCE = Limit("looked-inside", tries=1, seconds=15 * 60)
 
 
 class UnknownDeviceError(Exception):
@@ -42,10 +42,10 @@ class UnknownDeviceError(Exception):
 
 @dataclass(frozen=True)
 class OpenDevice:
-    """A device in a snapshot, to be read.
+    """A device in a snapshot, ready to be read.
 
     Attributes:
-        prefix: The hex digits that begin the ids of its database.
+        prefix: The hex digits with which its database's ids begin.
     """
 
     records: DeviceRecords
@@ -54,18 +54,18 @@ class OpenDevice:
 
     @property
     def device(self) -> Device:
-        """Return what the snapshot's listing says of it."""
+        """Return the device as the snapshot lists it."""
         return self.records.device
 
     @property
     def is_from_copy(self) -> bool:
-        """Tell whether something that was read came from the second storage."""
+        """Tell whether anything was read from the second storage."""
         return isinstance(self.storage, StorageWithCopy) and bool(self.storage.lost)
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What keeps a snapshot from being read, and what there is instead.
+    """The reason why a snapshot cannot be read, and what to do instead.
 
     Attributes:
         is_passing: Whether trying again may help.
@@ -82,7 +82,7 @@ def open_device(snapshot: Snapshot, device_id: str, *, seconds: float = PAGE_SEC
 
     Raises:
         UnknownDeviceError: the snapshot has no such device.
-        EngineError: what tells of it is missing, damaged or locked.
+        EngineError: the manifest or the list of devices is missing, damaged or locked.
     """
     manifest, devices = _recalled(_places(), record_of(snapshot))
     if device_id not in devices:
@@ -113,7 +113,7 @@ def _recalled(
 
 
 def find_obstacle(snapshot: Snapshot, error: EngineError) -> Obstacle:
-    """Say what keeps a snapshot from being read, and whether its copy helps."""
+    """Explain why a snapshot cannot be read, and whether its copy helps."""
     is_passing = is_away(error)
     return Obstacle(
         title=_title(error),
@@ -137,7 +137,7 @@ def _title(error: EngineError) -> str:
 
 
 def _advice(snapshot: Snapshot, error: EngineError) -> str:
-    """Tell what the second storage has; what it could give was tried already."""
+    """Describe the copy in the second storage; if there is one, it was tried already."""
     if error.cause == Cause.VERSION:
         return "Other backups may have the same records."
     copy = SnapshotCopy.objects.filter(snapshot=snapshot).first()
@@ -149,20 +149,20 @@ def _advice(snapshot: Snapshot, error: EngineError) -> str:
 
 
 def note_look(snapshot: Snapshot, actor: Account, device: Device) -> None:
-    """Record who looks at a device's records; once for all pages of a quarter of an hour."""
-    if TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {device.device_id}"):
+    """Record who looks at a device's records, once per quarter of an hour."""
+    if RECORDED_ONCE.take(f"{actor.pk} {snapshot.pk} {device.device_id}"):
         return
     snapshot.record("snapshot.looked_inside", actor, device=_name(device))
 
 
 def note_look_at_resources(snapshot: Snapshot, actor: Account, kind: str) -> None:
-    """Record who looks at resources; once for each kind in a quarter of an hour."""
-    if not TOLD_ONCE.take(f"{actor.pk} {snapshot.pk} {kind}"):
+    """Record who looks at resources, once per kind and quarter of an hour."""
+    if not RECORDED_ONCE.take(f"{actor.pk} {snapshot.pk} {kind}"):
         snapshot.record("snapshot.looked_inside", actor, resources=kind)
 
 
 def note_export(snapshot: Snapshot, actor: Account, device: Device, kind: str) -> None:
-    """Record who takes a device's records away as a file."""
+    """Record who downloads a device's records as a file."""
     snapshot.record("snapshot.device_exported", actor, device=_name(device), format=kind)
 
 
@@ -171,10 +171,10 @@ def _name(device: Device) -> str:
 
 
 class DeviceFile:
-    """A file that is made while it is sent; as long as it is open it has one of few places.
+    """A file that is made while it is sent, occupying one of few places while open.
 
     Raises:
-        FullError: on opening, all places are taken.
+        FullError: all places are taken.
     """
 
     def __init__(self, pieces: Iterator[bytes]) -> None:
@@ -193,5 +193,5 @@ class DeviceFile:
             raise
 
     def close(self) -> None:
-        """Give the place back; the web server calls this whatever becomes of the file."""
+        """Free the place; the web server calls this even if the download fails."""
         self._place.close()

@@ -1,4 +1,4 @@
-"""Which backup still has the rows that somebody lost: read from the contents of all of them."""
+"""Find the backups that still have lost rows, from the contents of all backups."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -26,9 +26,9 @@ from snapshots.storages.configured_storages import reading_storage
 
 log = get_logger(__name__)
 
-# A search that finds more devices than this asks for more of the name.
+# A search that finds more devices than this asks for a longer part of the name.
 MAX_DEVICES = 25
-# The rows of all days of a large device are counted for longer than a page waits.
+# Counting all rows of a large device takes longer than a page may wait.
 TIMEOUT_MS = 3_000
 COUNT = """SELECT EXISTS (SELECT FROM device WHERE id = %(device)s), (SELECT count(*) FROM variable
     WHERE series_id IN (SELECT id FROM series WHERE device_id = %(device)s){days})"""
@@ -37,12 +37,12 @@ OF_DAYS = " AND time >= %(first)s AND time < %(last)s::timestamptz + interval '2
 
 @dataclass(frozen=True)
 class Holding:
-    """How many rows a backup has of what is looked for.
+    """The rows that one backup has of the searched ones.
 
     Attributes:
         rows: None if its contents cannot be read; `error` says why.
         is_most: Whether no backup has more.
-        has_variable: Whether the device has the variable there that is looked for.
+        has_variable: Whether the device has the searched variable in this backup.
     """
 
     snapshot: Snapshot
@@ -59,7 +59,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class Found:
-    """All stored backups of a project, the newest first, with the rows that they have.
+    """All stored backups of a project, newest first, with the rows that they have.
 
     Attributes:
         now: Rows in the main database; None if it did not answer in time.
@@ -72,20 +72,20 @@ class Found:
 
     @property
     def best(self) -> Holding | None:
-        """Return the newest of the restorable backups with the most rows; None if none has any."""
+        """Return the newest restorable backup with the most rows; None if none has any."""
         restorable = [holding for holding in self.holdings if holding.is_restorable]
         return max(restorable, key=lambda holding: holding.rows or 0, default=None)
 
     @property
     def has_failed_best(self) -> bool:
-        """Tell whether a backup that failed its proof has more than every restorable one."""
+        """Tell whether a backup that failed its proof has more than all restorable ones."""
         return any(holding.is_most for holding in self.holdings) and not (
             self.best and self.best.is_most
         )
 
     @property
     def is_lost(self) -> bool:
-        """Tell whether a backup has more than the main database, as far as it answered."""
+        """Tell whether a backup has more than the main database, if that answered."""
         return self.best is not None and (self.now is None or self.now < (self.best.rows or 0))
 
     @property
@@ -96,7 +96,7 @@ class Found:
 
 @dataclass(frozen=True)
 class FoundDevices:
-    """Devices by name, and how many backups could not be asked for theirs."""
+    """Devices by name, and the number of backups that could not be searched."""
 
     devices: list[Device]
     unreadable: int
@@ -115,8 +115,8 @@ def day_of(chunk: int) -> date:
 def find_devices(project: Project, text: str) -> FoundDevices:
     """Find devices of any stored backup by a part of their name or id.
 
-    Where the text is the whole name or id of some, only these. A device has the name that the
-    newest backup knows.
+    If the text is the whole name or id of any, only these are returned. A device has its name in
+    the newest backup.
 
     Raises:
         StorageError: the storage cannot be opened at all.
@@ -142,7 +142,7 @@ def find_devices(project: Project, text: str) -> FoundDevices:
 
 
 def stored_newest_first(project: Project) -> list[Snapshot]:
-    """Return the project's stored backups, also those that failed a proof."""
+    """Return the project's stored backups, including those that failed a proof."""
     stored = Snapshot.objects.completed().filter(project=project)
     return list(stored.defer("table_rows").order_by("-taken_at", "-id"))
 
@@ -157,11 +157,11 @@ def find_rows(
 ) -> Found:
     """Count the rows of a device in each stored backup and now, on some days (UTC) or all.
 
-    Rows are counted by the listing, which knows devices and days; of a variable, it is only told
-    whether the device has it. A backup without it has none of the rows.
+    The counts come from the contents, which know only devices and days. For a variable, only its
+    existence is checked: a backup in which the device lacks it has none of the rows.
 
     Args:
-        last_day: None: the one day.
+        last_day: None: only `day`.
 
     Raises:
         StorageError: the storage cannot be opened at all.
@@ -187,14 +187,14 @@ def find_rows(
 
 
 class _Library:
-    """The contents of many backups; what they share is read once."""
+    """The contents of many backups, whose shared objects are read once."""
 
     def __init__(self) -> None:
         self._storage: Storage = reading_storage()
-        # Of one device each, by the object and the device's number.
+        # Cells of single devices, by the object and the device's number.
         self._cells: dict[tuple[str, int], pa.Table] = {}
         self._devices: dict[str, list[Device]] = {}
-        # Pairs of a device and a variable, by the segments that say so.
+        # Pairs of a device and a variable, by the keys of their segments.
         self._variables: dict[str, set[tuple[str, str]]] = {}
 
     def has(self, snapshot: Snapshot, device_id: str, variable: str) -> bool:

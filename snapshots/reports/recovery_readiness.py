@@ -1,4 +1,4 @@
-"""Report how ready a project is to recover, in two queries at most."""
+"""Report how ready a project is for recovery, in two queries at most."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ KINDS = {
     Snapshot.State.QUEUED: COMING,
     Snapshot.State.RUNNING: COMING,
     Snapshot.State.FAILED: FAILED,
-    # A longer period than before also has days whose backups went when it was shorter.
+    # After a longer period was set, it includes days whose backups were removed before.
     Snapshot.State.EXPIRED: REMOVED,
 }
 VERDICTS = {
@@ -39,7 +39,7 @@ VERDICTS = {
 
 
 class Day(NamedTuple):
-    """What the panel asks of a day's snapshot."""
+    """The columns of a day's snapshot that the panel needs."""
 
     local_date: date
     state: str
@@ -54,13 +54,13 @@ class Day(NamedTuple):
 
     @property
     def checks(self) -> CheckTally | None:
-        """Return what became of the owner's checks; None if none was made."""
+        """Return the results of the owner's checks; None if none were made."""
         found = CheckTally(self.checks_made, self.checks_failed, self.checks_not_run)
         return found if self.kind == PROVEN and found.made else None
 
     @property
     def kind(self) -> str:
-        """Return what became of it, in the words of the strip."""
+        """Return what happened to it, as a kind of the strip."""
         if self.state == Snapshot.State.COMPLETED:
             return VERDICTS[Snapshot.Verdict(self.verdict)]
         return KINDS[Snapshot.State(self.state)]
@@ -73,11 +73,11 @@ class Day(NamedTuple):
 
 @dataclass(frozen=True)
 class Readiness:
-    """What the top of the Backups page says of the retained days.
+    """The retained days, as the top of the Backups page reports them.
 
     Attributes:
         proven: The newest one that a proof or a restore has confirmed.
-        sizes: What each takes in storage, over time.
+        sizes: The size of each in storage, over time.
         unprotected: Days since the newest good backup that failed or were missed, newest first.
     """
 
@@ -95,7 +95,7 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
     found = Snapshot.objects.filter(project=project, local_date__range=(first, today))
     days = [Day(*row) for row in found.by_day().values_list(*Day._fields)]
     proven = [day for day in days if day.kind == PROVEN]
-    # Of two of one day, the older one may come last.
+    # Of two snapshots for one day, the older one may come last.
     sizes = sorted(
         (day.taken_at, day.stored_bytes)
         for day in days
@@ -111,12 +111,12 @@ def readiness_of(project: Project, now: datetime) -> Readiness:
 
 
 def _unprotected(database: MainDatabase, strip: Strip | None, now: datetime) -> Sequence[Cell]:
-    """Return the days to warn of: none of a project that waits for its turn, or does not run."""
+    """Return the days to warn about, without one just due; none if nothing is scheduled."""
     next_run = database.next_snapshot_at
     if strip is None or next_run is None:
         return []
     days = strip.unprotected
-    # The schedule takes up to a minute to queue what is due.
+    # The schedule takes up to a minute to queue a due backup.
     is_due = next_run <= now and bool(days) and days[0].kind == MISSED
     return days[1:] if is_due else days
 
@@ -129,7 +129,7 @@ def _strip(
         return None
     zone = database.backup_time_zone
     kinds = {day.local_date: day.kind for day in days}
-    # A project's first run is on the day of its making, or on the next.
+    # A project's first run is on the day of its creation, or on the next day.
     begun = min(days[0].local_date, local_date(database.project.created_at, zone) + DAY)
     due = last_run(now, database.backup_time, zone).local_date
     last = today if today in kinds else min(today, due)
@@ -138,9 +138,9 @@ def _strip(
 
 
 def _without_days_off(strip: Strip, database: MainDatabase) -> Strip:
-    """Tell days on which no backup was due from those that were missed.
+    """Separate days on which no backup was due from missed ones.
 
-    The time of day is that of now, also for days before it was changed.
+    Uses the current time of day, even for days before it was changed.
     """
     if not any(cell.kind == MISSED for cell in strip.cells):
         return strip
