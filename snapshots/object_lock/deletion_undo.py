@@ -1,4 +1,4 @@
-"""Undo what others than the portal did to a bucket with versions."""
+"""Undo deletions and overwrites by others than the portal, in a bucket with versions."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from snapshots.object_lock.lock_extension import forget_copy_locks, forget_locks
 
 
 def find_changed(storage: Storage, moment: datetime) -> Iterator[Changed]:
-    """Find objects that were deleted or overwritten, unless they are to go.
+    """Find objects that were deleted or overwritten, except those meant to be gone.
 
     Raises:
         StorageError: the storage has no versions that we know of, or does not answer.
@@ -27,14 +27,14 @@ def find_changed(storage: Storage, moment: datetime) -> Iterator[Changed]:
 
 
 def undo(storage: Storage, changed: Changed) -> None:
-    """Bring an object back; the next extension of locks looks at its project.
+    """Bring an object back; the next extension of locks checks its project.
 
     Raises:
         StorageError: the storage does not answer, or refuses.
     """
     lock, project_id = _lock_of(storage), project_of(changed.key)
-    # First, since the run after one that was killed goes on with the next object; and behind it,
-    # since locks may just be set, on the version that was there.
+    # Before, because if this is killed the next run continues with the next object; and after,
+    # because another process may just be locking the version that it replaces.
     _forget(project_id)
     bring_back(lock, changed)
     _forget(project_id)
@@ -55,7 +55,7 @@ def _lock_of(storage: Storage) -> BucketLock:
 def _is_to_be_gone(key: str) -> bool:
     """Tell whether it is a probe, expired, or of a removed project."""
     if key.startswith(f"{PROBES}/"):
-        # Each minute writes one and deletes it; the key that opens them is never deleted.
+        # Probes are written and deleted every minute; the key that opens them is never deleted.
         return not is_data_key(key)
     project_id = project_of(key)
     if project_id is None:

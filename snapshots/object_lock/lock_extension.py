@@ -1,4 +1,4 @@
-"""Keep stored snapshots locked in a bucket for as long as they are kept."""
+"""Keep stored snapshots locked in a bucket for as long as they are retained."""
 
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
@@ -32,15 +32,15 @@ def lock_taken(
     *,
     on_object: Callable[[], None],
 ) -> None:
-    """Lock what was just stored until it expires, and note until when.
+    """Lock a snapshot that was just stored until it expires, and note until when.
 
-    What it shares with its base is left alone while the base is locked for so long.
+    Objects shared with its base are skipped while the base is locked for long enough.
 
     Args:
-        on_object: Called from the locking threads before each object; what it raises ends the run.
+        on_object: Called from the locking threads before each object; its exceptions end the run.
 
     Raises:
-        StorageError: something could not be locked.
+        StorageError: an object could not be locked.
     """
     if storage.lock is None:
         return
@@ -48,7 +48,7 @@ def lock_taken(
     row = Snapshot.objects.filter(pk=snapshot.pk)
     marked = mark(row)
     base_until = _locked_until(base.snapshot_id) if base else None
-    # A try that was killed may have written some of it again, and said so nowhere.
+    # A killed try may have written some shared objects again, without leaving a note.
     is_first_try = snapshot.attempts == 1
     is_shared_locked = is_first_try and base_until is not None and base_until >= plan.least
     until = lock_snapshot(
@@ -82,12 +82,12 @@ def lock_copied(
     """Lock a copy that was just made until it expires, and note until when.
 
     Args:
-        written: Names of what had to be written.
-        last: The copy of the same project that was made before this one.
+        written: Names of the objects that had to be written.
+        last: The project's previous copy.
         on_object: As for `lock_taken`.
 
     Raises:
-        EngineError: something could not be locked.
+        EngineError: an object could not be locked.
     """
     row = SnapshotCopy.objects.filter(pk=snapshot.pk)
     marked, now = mark(row), timezone.now()
@@ -113,13 +113,13 @@ def lock_copied(
 
 
 def _copy_locked_until(copy: SnapshotCopy) -> datetime | None:
-    """Ask again: since it was read, locks may have been forgotten."""
+    """Read it again: locks may have been forgotten since the row was loaded."""
     rows = SnapshotCopy.objects.filter(pk=copy.pk)
     return rows.values_list("locked_until", flat=True).first()
 
 
 class Due(NamedTuple):
-    """A snapshot to be locked for longer, and what `lock_notes.mark` has left on its row."""
+    """A snapshot to lock for longer, and the mark that `lock_notes.mark` left on it."""
 
     snapshot: Snapshot
     until: datetime
@@ -127,10 +127,10 @@ class Due(NamedTuple):
 
 
 def extend_locks(project_id: UUID, now: datetime) -> int:
-    """Lock a project's snapshots for as long as they stay; how many.
+    """Lock a project's snapshots for as long as they are kept; return how many.
 
     Raises:
-        EngineError: something could not be locked; the others were.
+        EngineError: a snapshot could not be locked; the others were.
     """
     storage = snapshot_storage()
     rows = Snapshot.objects.good().filter(project=project_id)
@@ -148,12 +148,12 @@ def extend_copy_locks(project_id: UUID, now: datetime) -> int:
 
 
 def forget_locks(project_id: UUID) -> None:
-    """Have each snapshot's lock looked at: objects were written again."""
+    """Have the locks of all snapshots checked: objects were written again."""
     Snapshot.objects.filter(project=project_id).update(locked_until=None)
 
 
 def forget_copy_locks(project_id: UUID) -> None:
-    """Have each copy's lock looked at, as `forget_locks` does."""
+    """Have the locks of all copies checked, as `forget_locks` does."""
     SnapshotCopy.objects.filter(snapshot__project=project_id).update(locked_until=None)
 
 
@@ -164,10 +164,10 @@ def _extend(
     noted: Noted,
     now: datetime,
 ) -> int:
-    """Extend the locks of some snapshots of a project.
+    """Extend the locks of some of a project's snapshots.
 
     Args:
-        noted: The rows that say until when each is locked, by the snapshot's id.
+        noted: The rows with `locked_until`, whose primary key is the snapshot's id.
     """
     if storage.lock is None:
         return 0
@@ -187,7 +187,7 @@ def _extend(
             log.error("could not extend a lock: %s", error, snapshot=snapshot.pk)
             failed = error
             continue
-        # Those that follow are locked for less long.
+        # The snapshots that follow need a shorter lock.
         done.update(manifest.objects)
         if note(noted.filter(pk=snapshot.pk), marked, locked):
             extended += 1
@@ -203,7 +203,7 @@ def _due(
     noted: Noted,
     now: datetime,
 ) -> list[Due]:
-    """Find and mark the snapshots whose lock ends too early; the one to be locked longest first."""
+    """Find and mark the snapshots whose lock ends too early, longest new lock first."""
     retention, newest = _retention(project_id), _newest(project_id)
     found = []
     rows = list(snapshots.select_related("hold").defer("table_rows", "untracked"))

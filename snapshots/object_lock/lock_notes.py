@@ -1,8 +1,8 @@
-"""Note until when rows are locked, unless an object was written again meanwhile.
+"""Notes of until when rows are locked, void if an object was written again meanwhile.
 
 Writing an object again forgets the locks of its project, before and afterwards
-(`lock_extension.forget_locks`), since the new version has none. Locking therefore leaves a mark
-first, which forgetting removes, and notes an end only if the mark is still there.
+(`lock_extension.forget_locks`), because the new version has none. Locking therefore first leaves a
+mark, which forgetting removes, and notes the end only if the mark is still there.
 """
 
 from datetime import datetime
@@ -16,12 +16,12 @@ Noted = QuerySet[Snapshot] | QuerySet[SnapshotCopy]
 
 
 def mark(rows: Noted) -> datetime:
-    """Mark rows as being locked, by a moment that has passed: it claims no lock."""
+    """Mark rows as being locked with a time in the past, which claims no lock."""
     moment = timezone.now()
     rows.update(locked_until=moment)
     return moment
 
 
 def note(rows: Noted, marked: datetime, until: datetime | None) -> bool:
-    """Note until when rows are locked if `marked` is still there; tell whether it was."""
+    """Note until when rows are locked if the mark is unchanged; tell whether it was."""
     return bool(rows.filter(locked_until=marked).update(locked_until=until))

@@ -1,23 +1,23 @@
-"""Plan until when a stored snapshot is locked, from its age and period."""
+"""Plan how long a stored snapshot is locked, from its age and the retention period."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 DAY = timedelta(days=1)
-# A lock ends a part of the period, and so much at most, after the snapshot may go: what does not
-# change is named by each day's snapshot, and need not be locked again by each of them.
+# A lock outlasts the retention period by this part of it, at most this long: each day's snapshot
+# names the unchanged objects, and does not have to lock them again every day.
 SLACK_PART, MOST_SLACK = 7, timedelta(days=7)
-# One on hold stays for nobody knows how long: it is locked for so long, again and again.
+# A hold has no end, so its lock is extended by this much, again and again.
 HELD_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class LockPlan:
-    """What becomes of a snapshot's lock.
+    """The decision about a snapshot's lock.
 
     Attributes:
-        least: A lock that ends before is made longer.
-        until: It then ends there.
+        least: A lock that ends earlier than this is extended.
+        until: The new end of an extended lock.
     """
 
     least: datetime
@@ -35,16 +35,16 @@ def plan_lock(
     """Plan how long a snapshot is locked.
 
     Args:
-        held: It stays until somebody releases it.
-        newest: It stays until there is a newer good one.
+        held: An owner keeps it until the hold is released.
+        newest: It is kept until there is a newer good one.
     """
-    # In UTC, as retention counts.
+    # In UTC, as retention calculates.
     expires = taken_at.astimezone(UTC) + retention
     plan = LockPlan(expires, expires + min(retention / SLACK_PART, MOST_SLACK))
     if held:
         return _at_least(plan, now + HELD_FOR / 2, now + HELD_FOR)
     if newest:
-        # If none follows, somebody may see to that.
+        # If no newer one follows, this leaves time to find out why.
         return _at_least(plan, now + DAY, now + DAY + retention)
     return plan
 

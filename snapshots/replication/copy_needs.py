@@ -1,4 +1,4 @@
-"""Noting that a snapshot can be restored with its copy only, until it is repaired."""
+"""Notes of snapshots that can only be restored with their copy, until repaired."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 
 def note_need(snapshot_id: UUID, storage: Storage) -> None:
-    """Note what a restore or a proof found that the first storage has lost or damaged."""
+    """Note that a restore or a proof had to read objects from the copy."""
     if not isinstance(storage, StorageWithCopy) or not storage.lost:
         return
     log.error(

@@ -1,4 +1,4 @@
-"""The copying of stored snapshots to the second storage."""
+"""Copy stored snapshots to the second storage."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -38,14 +38,14 @@ from snapshots.storages.storage_marker import check_apart, right_copy_storage
 log = get_logger(__name__)
 
 State = SnapshotCopy.State
-# A copy that ends its worker each time must not do so without end.
+# A copy that kills its worker every time must not be retried without end.
 MOST_ATTEMPTS = 5
-# One of a project's copies is made at a time, so that the next one finds most objects there; and
-# none while the second storage is away, so that no worker waits for it instead of taking backups.
+# Only one of a project's copies is made at a time, so that the next one finds most objects there;
+# and none while the second storage is away, because the waiting workers would take no backups.
 WAIT = timedelta(minutes=1)
-# One tick sends no more: backups that fall due meanwhile must not wait behind thousands of copies.
+# The most that one tick sends: due backups must not wait behind thousands of copies.
 MOST_AT_ONCE = 100
-# Fields of a copy that waits for its first attempt, and of one that is nowhere yet.
+# The fields of a copy that waits for its first attempt, and of one that exists nowhere yet.
 FRESH = {"state": State.QUEUED, "retry_at": None, "failures": 0, "attempts": 0}
 UNCOPIED: dict[str, object] = {
     "reason": "",
@@ -60,13 +60,12 @@ UNEXPECTED = "Something went wrong on our side. The operators' log has the detai
 
 
 def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before: datetime) -> int:
-    """Queue copies of the good snapshots of projects; returns how many.
+    """Queue copies of the good snapshots of projects; return how many.
 
-    Queued are those that are missing, that failed, and that are in another place than the settings
-    name.
+    Queues copies that are missing, that failed, or whose place differs from the settings.
 
     Args:
-        failed_before: Leave alone what failed after this.
+        failed_before: Leave copies alone that failed after this.
     """
     _forget_moved(project_ids)
     if not has_copies():
@@ -81,16 +80,16 @@ def queue_copies(project_ids: Collection[UUID], now: datetime, *, failed_before:
     known = SnapshotCopy.objects.filter(snapshot__in=good).exclude(state=State.RUNNING)
     elsewhere = known.exclude(place=copy_place())
     moved = elsewhere.update(place=copy_place(), **UNCOPIED, **FRESH, lease_until=until)
-    # They keep their reasons, which have the next attempt look at every object again.
+    # Failed copies keep their reason, which makes the next attempt read every object again.
     failed = known.filter(state=State.FAILED, finished_at__lte=failed_before)
     return len(rows) + moved + failed.update(**FRESH, lease_until=until)
 
 
 def _forget_moved(project_ids: Collection[UUID]) -> None:
-    """Forget copies in a place that is the first storage now, where they are the backups.
+    """Forget copies whose place is now the first storage: there, they are the backups.
 
-    What was known of the place before does not hold there: locks are looked at again, and what has
-    expired is removed once more.
+    What was known about the previous first storage does not apply: locks are checked again, and
+    expired snapshots are removed once more.
     """
     place = place_of(settings.SNAPSHOT_STORAGE)
     moved = SnapshotCopy.objects.filter(snapshot__project__in=project_ids, place=place)
@@ -104,7 +103,7 @@ def _forget_moved(project_ids: Collection[UUID]) -> None:
 
 
 def next_copy(snapshot_id: UUID) -> list[UUID]:
-    """Return the newest copy that the project waits for, to be enqueued."""
+    """Return the project's newest waiting copy, to be enqueued."""
     if not has_copies() or second_is_away():
         return []
     rows = SnapshotCopy.objects.filter(
@@ -148,7 +147,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
     @transaction.atomic
     def claim(self) -> UUID | None:
         now = timezone.now()
-        # The lock waits for a removal that is being decided, and then nothing is copied any more.
+        # Waits for a removal in progress, after which nothing is copied any more.
         rows = Snapshot.objects.completed().select_for_update(no_key=True).filter(pk=self.pk)
         snapshot = rows.first() if has_copies() else None
         if snapshot is None:
@@ -207,7 +206,7 @@ class CopyJob(LeasedJob[SnapshotCopy]):
 
 
 def _made_last(row: SnapshotCopy) -> SnapshotCopy | None:
-    """Return the copy in the same place that the project got before this one."""
+    """Return the project's previous copy in the same place."""
     copied = SnapshotCopy.objects.filter(
         snapshot__project=row.snapshot.project_id, state=State.COPIED, place=row.place
     )
@@ -215,15 +214,15 @@ def _made_last(row: SnapshotCopy) -> SnapshotCopy | None:
 
 
 def _may_trust(row: SnapshotCopy) -> bool:
-    """Tell whether objects that earlier copies have are left unread.
+    """Tell whether objects that earlier copies have may be skipped.
 
-    All are read after an attempt that failed or was lost, and if the snapshot itself is a full one.
+    All are read after a failed or lost attempt, and for a full snapshot.
     """
     return row.attempts == 1 and not row.reason and not row.snapshot.is_full
 
 
 def _trusted(last: SnapshotCopy | None, target: Storage) -> frozenset[str]:
-    """Return the objects of the copy made last, each read back then."""
+    """Return the objects of the previous copy, all of which were read back then."""
     if last is None:
         return frozenset()
     try:
@@ -238,7 +237,7 @@ def _trusted(last: SnapshotCopy | None, target: Storage) -> frozenset[str]:
 def _complete(job: CopyJob, copied: Copied) -> None:
     snapshot, now = job.row.snapshot, timezone.now()
     with transaction.atomic():
-        # Retention does not wait for copies: what it removed meanwhile is not to come back.
+        # Retention does not wait for copies: remove the copy if its snapshot was removed meanwhile.
         rows = Snapshot.objects.completed().select_for_update(no_key=True).filter(pk=job.pk)
         is_wanted = rows.exists()
         job.finish(

@@ -1,7 +1,8 @@
-"""Keeping the second storage as clean as the first: what is expired or nobody's goes there, too.
+"""Keep the second storage as clean as the first, removing expired and orphaned objects.
 
-Nothing of this keeps the first storage waiting: it runs in tasks of its own. A round of them asks
-the storage itself: copies also fail while it is full, and only a round makes room.
+None of this delays the first storage, because it runs in separate tasks. Their rounds ask the
+storage itself instead of `second_is_away`: copies also fail while it is full, and only a round
+makes room.
 """
 
 from datetime import timedelta
@@ -35,18 +36,18 @@ def note_away() -> None:
 
 
 def second_is_away() -> bool:
-    """Whether copying failed so a short while ago."""
+    """Tell whether copying failed that way a short while ago."""
     return liveness.is_in_trouble(copies_sign())
 
 
 def remove_copies(project_id: UUID) -> int:
-    """Delete the manifests of expired snapshots from the second storage; returns how many.
+    """Delete expired snapshots' manifests from the second storage; return how many.
 
-    The newest copy there is stays until a newer one has been made, however old it is: the second
-    storage is never without one.
+    The newest copy stays until a newer one has been made, however old it is: the second storage is
+    never without a copy.
 
     Raises:
-        StorageError: it is away; the next sweep tries again.
+        StorageError: the storage is away; the next sweep tries again.
     """
     rows = SnapshotCopy.objects.filter(snapshot__project=project_id)
     copied = rows.filter(state=SnapshotCopy.State.COPIED)
@@ -54,7 +55,7 @@ def remove_copies(project_id: UUID) -> int:
     expired = rows.filter(snapshot__state=Snapshot.State.EXPIRED).exclude(pk=newest).unleased()
     removed = 0
     for row in expired.select_related("snapshot"):
-        # Nothing is there of one whose snapshot never had a manifest.
+        # If the snapshot never had a manifest, nothing was copied.
         if row.snapshot.manifest:
             right_copy_storage().delete(row.snapshot.manifest)
         row.delete()
@@ -64,7 +65,7 @@ def remove_copies(project_id: UUID) -> int:
 
 
 def remove_all_copies() -> int:
-    """Sweep every project; raises StorageError at the first that fails."""
+    """Remove expired copies of every project; raises StorageError at the first failure."""
     if not has_copies():
         return 0
     expired = SnapshotCopy.objects.filter(snapshot__state=Snapshot.State.EXPIRED)
@@ -73,11 +74,11 @@ def remove_all_copies() -> int:
 
 
 def sweep_copies(project_id: UUID) -> Swept | None:
-    """Remove what nobody names from the second storage, and note which copies lack something.
+    """Remove orphans from the second storage, and note copies that lack objects.
 
     Returns:
-        What was done, or None where a copy is being made: it may be about to name an object that no
-        manifest names yet.
+        The result, or None while a copy is being made, because it may be about to name an object
+        that no manifest names yet.
 
     Raises:
         EngineError: the storage or a manifest cannot be read.
@@ -95,7 +96,7 @@ def sweep_copies(project_id: UUID) -> Swept | None:
             project_id,
             grace=settings.ORPHAN_GRACE,
             recorded=[record_of(row.snapshot) for row in copied],
-            # The lock goes with the connection to the control database.
+            # The lock is lost with the connection to the control database.
             may_delete=lambda: not running.exists(),
         )
         _note_incomplete(storage, project_id, swept)
@@ -103,15 +104,15 @@ def sweep_copies(project_id: UUID) -> Swept | None:
 
 
 def destroy_copies(project_id: UUID) -> None:
-    """Delete everything of a project from the second storage, the keys first.
+    """Delete everything of a project from the second storage, its keys first.
 
     Raises:
-        StorageError: it is away, or another one.
+        StorageError: the storage is away, or the wrong one.
     """
     if not has_copies():
         return
     if second_is_away():
-        # The sweep of the first storage asks for this, and does not wait.
+        # The sweep of the first storage calls this, and must not wait.
         raise StorageError(f"{SECOND} did not answer a short while ago.")
     storage = right_copy_storage()
     for folder in (keys_folder(project_id), f"{project_id}/"):
@@ -121,14 +122,14 @@ def destroy_copies(project_id: UUID) -> None:
 
 
 def wait_for_copy_sweep(project_id: UUID) -> None:
-    """Let a sweep of the project's copies end. The caller's row is running: no other begins."""
+    """Wait for a sweep of the copies to end; the caller's running row prevents another."""
     wait_for_lock(_key(project_id))
 
 
 def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
-    """Manifests of expired snapshots whose copies were removed before they were all there.
+    """Remove manifests whose snapshots expired and whose copies are not recorded.
 
-    One of a snapshot that the portal does not know stays: its catalogue may have been lost.
+    A manifest unknown to the portal stays, because the catalogue may have been lost.
     """
     keys = {item.key for item in storage.list(manifest_folder(project_id))}
     expired = Snapshot.objects.filter(
@@ -139,7 +140,7 @@ def _remove_forgotten(storage: Storage, project_id: UUID) -> None:
 
 
 def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
-    """Queue copies again that lack something."""
+    """Mark incomplete copies as failed, so that they are made again."""
     there = {item.key for item in storage.list(manifest_folder(project_id))}
     copied = SnapshotCopy.objects.filter(
         snapshot__project=project_id, state=SnapshotCopy.State.COPIED
@@ -156,5 +157,5 @@ def _note_incomplete(storage: Storage, project_id: UUID, swept: Swept) -> None:
 
 
 def _key(project_id: UUID) -> int:
-    # Not that of a sweep of the first storage, which takes the first half.
+    # Different from the key of the first storage's sweep, which uses the first half.
     return int.from_bytes(project_id.bytes[8:], signed=True)

@@ -1,4 +1,4 @@
-"""Putting back into the first storage what it has lost or damaged, from the copy; when asked to."""
+"""Write lost or damaged objects back into the first storage from the copy, on demand."""
 
 from uuid import UUID
 
@@ -16,20 +16,20 @@ from snapshots.storages.storage_marker import right_storage
 
 
 def repair(snapshot: Snapshot) -> Copied:
-    """Read every object of a stored snapshot again, and write those that are not as recorded.
+    """Read every object of a stored snapshot, and rewrite damaged or missing ones.
 
     Returns:
-        What it has now, and how many bytes were put back.
+        What the first storage has now, and how many bytes were put back.
 
     Raises:
-        EngineError: a storage is away, or the copy lacks it as well; safe to repeat.
+        EngineError: a storage is away, or the copy lacks an object too; safe to repeat.
     """
     second = copy_storage()
     if second is None:
         raise StorageError("SNAPSHOT_COPY_STORAGE names no second storage.")
     first = right_storage()
     if first.lock:
-        # Before it writes, and again below: whoever is killed in between says nothing.
+        # Before writing and again below: a process killed in between leaves no note.
         forget_locks(snapshot.project_id)
     with unswept(snapshot.project_id):
         repaired = copy_snapshot(
@@ -51,24 +51,24 @@ def repair(snapshot: Snapshot) -> Copied:
 
 @transaction.atomic
 def _end(snapshot: Snapshot, repaired: Copied) -> None:
-    """Record the repair of a snapshot that needed it, also if a killed one has written it all."""
+    """Record the repair, even if a run that was killed has already written everything."""
     needed = SnapshotCopy.objects.filter(pk=snapshot.pk, needed_at__isnull=False)
     if needed.update(needed_at=None) or repaired.written:
         snapshot.record("snapshot.repaired", put_back_bytes=repaired.new_bytes)
 
 
 def needing_repair() -> list[Snapshot]:
-    """Snapshots that can be restored with their copies only, as far as is known."""
+    """List the snapshots that can only be restored with their copy, as far as known."""
     rows = Snapshot.objects.completed().filter(copy__needed_at__isnull=False)
     return list(rows.order_by("taken_at"))
 
 
 def _go_on() -> None:
-    """Nobody else does this work."""
+    """Continue: no other process does this work, so there is no lease to check."""
 
 
 def _note_need(snapshot_id: UUID) -> None:
-    """Note that it needs its copy: one that is killed leaves its line to the next repair."""
+    """Note that it needs its copy, so that the next repair finishes one that was killed."""
     copies = SnapshotCopy.objects.filter(pk=snapshot_id, needed_at=None)
     copies.update(needed_at=timezone.now())
 
