@@ -1,8 +1,8 @@
-"""Rebuild the catalogue from storage, if the portal's database was lost.
+"""Rebuild the catalogue from storage after the portal's database was lost.
 
-A manifest is complete in itself. What only the portal knew is lost with it: members, charges, the
-audit log, the passwords of main databases. A project that is not known any more therefore comes
-back shut down, with its backups, for one owner; each of them becomes a new project by a restore.
+A manifest is complete in itself, but data that only the portal had is lost: members, charges, the
+audit log, the passwords of main databases. A project that is no longer known therefore comes back
+shut down, with its backups, for one owner, who can restore any of them as a new project.
 """
 
 from collections import Counter
@@ -39,11 +39,11 @@ from snapshots.storages.configured_storages import copy_place
 
 log = get_logger(__name__)
 
-# A backup that is taken late still has the date that it was for; other dates are no backup's.
+# A late backup keeps the date it was due on; a label further away than this is not a due date.
 NEARBY = timedelta(days=366)
-# So far may a database server's clock be ahead of ours.
+# The most by which a database server's clock may be ahead of ours.
 AHEAD = timedelta(days=1)
-# Of nobody else: locks of projects are of their ids, which are random.
+# Used for nothing else: projects' locks derive from their random ids.
 REBUILD_LOCK = 20_260_001
 
 
@@ -57,8 +57,8 @@ class Rebuilt:
 
     Attributes:
         is_new: The portal did not know the project.
-        added: Snapshots that came back.
-        known: Snapshots that were there already.
+        added: The number of snapshots that came back.
+        known: The number of snapshots that the portal had already.
         damaged: By the manifest's key, why it cannot be read.
     """
 
@@ -74,13 +74,13 @@ def rebuild_each(storage: Storage, owner: Account, *, is_copy: bool = False) -> 
     """Bring back every snapshot whose manifest can be read; safe to repeat.
 
     Args:
-        owner: Who gets the projects that the portal does not know.
-        is_copy: It is the second storage; the first one need not have anything.
+        owner: The account that gets projects unknown to the portal.
+        is_copy: Read the second storage; the first one may be empty.
 
     Raises:
         StorageError: the storage cannot be read.
         ProvisioningError: no database server could take a project.
-        RebuildingError: somebody else is at it.
+        RebuildingError: another process is rebuilding already.
     """
     with session_lock(REBUILD_LOCK) as is_ours:
         if not is_ours:
@@ -110,10 +110,10 @@ def _rebuild(storage: Storage, project_id: UUID, owner: Account, *, is_copy: boo
     with transaction.atomic():
         project = project or _bring_back(manifests[-1], owner)
         rebuilt.name = project.name
-        # The newest first: of two of one date it is the one that counts.
+        # Newest first: of two snapshots for one date, the newer one counts.
         for manifest in reversed(manifests):
             if known := Snapshot.objects.filter(pk=manifest.snapshot_id).first():
-                _hold(storage, manifest, known, rebuilt)
+                _check_known(storage, manifest, known, rebuilt)
             else:
                 _add(project, manifest)
                 if is_copy:
@@ -126,14 +126,14 @@ def _rebuild(storage: Storage, project_id: UUID, owner: Account, *, is_copy: boo
 
 
 def _read_manifests(storage: Storage, project_id: UUID, rebuilt: Rebuilt) -> list[Manifest]:
-    """Read what there is; each is held against its own name and contents."""
+    """Read all manifests, checking each against its own name and contents."""
     manifests = []
     keys = [item.key for item in storage.list(manifest_folder(project_id))]
     for key in filter(is_manifest, keys):
         try:
             manifest = Manifest.load(storage, key)
             _check_moment(manifest)
-            _hold_against_contents(storage, manifest)
+            _check_contents(storage, manifest)
             manifests.append(manifest)
         except EngineError as error:
             rebuilt.damaged[key] = str(error)
@@ -141,27 +141,27 @@ def _read_manifests(storage: Storage, project_id: UUID, rebuilt: Rebuilt) -> lis
 
 
 def _check_moment(manifest: Manifest) -> None:
-    """Raise DamagedSnapshotError for a backup of the future.
+    """Raise DamagedSnapshotError for a backup from the future.
 
-    It would stay the newest one, and retention would remove all others first.
+    It would remain the newest one, and retention would remove all others first.
     """
     if manifest.taken_at > timezone.now() + AHEAD:
         raise DamagedSnapshotError(f"It says that it was taken on {manifest.taken_at:%Y-%m-%d}.")
 
 
-def _hold_against_contents(storage: Storage, manifest: Manifest) -> None:
+def _check_contents(storage: Storage, manifest: Manifest) -> None:
     """Raise DamagedSnapshotError if contents and segments differ in rows."""
     try:
         cells = read_cells(storage, manifest.contents)
     except EngineError:
-        # Every row may be there all the same; a proof tells.
+        # All rows may still be there; a proof will show it.
         log.warning("the contents cannot be read", manifest=manifest.key, exc_info=True)
         return
-    told = sum(cells["rows"].to_pylist())
-    if told != manifest.table_rows[VARIABLE.name]:
+    counted = sum(cells["rows"].to_pylist())
+    if counted != manifest.table_rows[VARIABLE.name]:
         raise DamagedSnapshotError(
             f"It names {manifest.table_rows[VARIABLE.name]:,} variables, and its contents tell of "
-            f"{told:,}."
+            f"{counted:,}."
         )
 
 
@@ -170,8 +170,8 @@ def _of_one_database(
 ) -> list[Manifest]:
     """Select the manifests of the project's own database.
 
-    Of an unknown project it is the prefix that most have, and of two the older one: a single
-    manifest that somebody slipped in keeps none of the others out.
+    For an unknown project that is the prefix of most manifests, or the older prefix in a tie: a
+    single forged manifest cannot keep the others out.
     """
     if not manifests:
         return []
@@ -185,8 +185,8 @@ def _of_one_database(
     return [manifest for manifest in manifests if manifest.prefix == wanted]
 
 
-def _hold(storage: Storage, manifest: Manifest, known: Snapshot, rebuilt: Rebuilt) -> None:
-    """Hold a manifest against the row that there is of its snapshot."""
+def _check_known(storage: Storage, manifest: Manifest, known: Snapshot, rebuilt: Rebuilt) -> None:
+    """Compare a manifest with the existing row of its snapshot."""
     try:
         if known.project_id != rebuilt.project_id:
             raise DamagedSnapshotError("It is the backup of another project.")
@@ -216,7 +216,7 @@ def _bring_back(manifest: Manifest, owner: Account) -> Project:
         project=project,
         backup_time=time(3),
         backup_time_zone=_labelled_zone(manifest),
-        # What the period was is lost, too: nothing may go because of it.
+        # The period is lost too, and no backup may be removed because of that.
         retention_days=LONGEST_DAYS,
     )
     return project
@@ -249,7 +249,7 @@ def _add(project: Project, manifest: Manifest) -> None:
 
 
 def _add_copy(manifest: Manifest) -> None:
-    """Note where the copy is; nothing is built upon it until it is back."""
+    """Record the copy; it is no base until the first storage has the snapshot again."""
     now = timezone.now()
     SnapshotCopy.objects.create(
         snapshot_id=manifest.snapshot_id,
@@ -261,9 +261,9 @@ def _add_copy(manifest: Manifest) -> None:
 
 
 def _free_date(project: Project, manifest: Manifest) -> tuple[date, bool]:
-    """Return the local date that it had and whether another one replaced it there.
+    """Return its local date, and whether another snapshot has replaced it there.
 
-    A date has room for two; the nearest one before that has room is taken.
+    A date has room for two; if it is full, the nearest earlier one with room is used.
     """
     day = _labelled_date(manifest)
     release_dates({project.pk: day})
@@ -276,7 +276,7 @@ def _free_date(project: Project, manifest: Manifest) -> tuple[date, bool]:
 
 
 def _labelled_date(manifest: Manifest) -> date:
-    """Read the label; the moment's date in UTC if it is none or far away."""
+    """Read the label; the UTC date of the snapshot if it is invalid or far away."""
     taken = manifest.taken_at.date()
     try:
         day = date.fromisoformat(manifest.labels.get("local_date", ""))
@@ -286,13 +286,13 @@ def _labelled_date(manifest: Manifest) -> date:
 
 
 def _labelled_name(manifest: Manifest) -> str:
-    """Read the label; if nobody could give such a name, one is made of the prefix."""
+    """Read the label; a name made of the prefix if the label is not a valid name."""
     name = manifest.labels.get("project", "").strip()[:NAME_LENGTH]
     return f"Project {manifest.prefix}" if name_problem(name) else name
 
 
 def _labelled_zone(manifest: Manifest) -> str:
-    """Read the label; UTC if this machine knows no such time zone."""
+    """Read the label; UTC if this machine does not know the time zone."""
     try:
         return parse_zone(manifest.labels.get("time_zone", "UTC"))
     except ValueError:

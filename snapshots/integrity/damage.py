@@ -1,4 +1,4 @@
-"""Damage that was found in a storage, and which backups it concerns."""
+"""Damage that was found in a storage, and the backups that it affects."""
 
 from collections.abc import Collection
 
@@ -15,14 +15,14 @@ from snapshots.storages.configured_storages import SECOND, snapshot_storage
 
 log = get_logger(__name__)
 
-# A sentence names so many backups, and counts the rest.
+# A sentence names this many backups, and counts the rest.
 MAX_NAMED = 5
 
 
 def note_healed(snapshot: Snapshot, healed: Collection[str]) -> None:
-    """Record what a try at a full snapshot has written again, if anything.
+    """Record what an attempt at a full snapshot has written again, if anything.
 
-    Its page says so, too, whatever becomes of the snapshot.
+    The snapshot's page says so too, even if the snapshot fails.
     """
     if not healed:
         return
@@ -33,7 +33,7 @@ def note_healed(snapshot: Snapshot, healed: Collection[str]) -> None:
         row = rows.get(pk=snapshot.pk)
         row.storage_note = f"{row.storage_note} {text}".strip()
         row.save(update_fields=["storage_note"])
-        # What was written again is not locked, if what it replaces was.
+        # The new objects are not locked, even if the ones they replace were.
         Snapshot.objects.filter(project=snapshot.project_id).exclude(pk=snapshot.pk).update(
             locked_until=None
         )
@@ -76,7 +76,7 @@ def note_healed_copy(snapshot: Snapshot, healed: Collection[str]) -> None:
 
 
 def _sharing(snapshot: Snapshot, objects: Collection[str]) -> list[Snapshot]:
-    """Find other stored backups that name one of some objects, newest first."""
+    """Find other stored backups that name any of the objects, newest first."""
     stored = Snapshot.objects.completed().filter(project=snapshot.project_id)
     found = []
     for row in stored.exclude(pk=snapshot.pk).order_by("-taken_at"):

@@ -1,4 +1,4 @@
-"""Sweep a project's storage while no snapshot of it is being taken."""
+"""Sweep a project's storage while none of its snapshots is being taken."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,17 +21,17 @@ log = get_logger(__name__)
 
 
 def sweep_project(project_id: UUID) -> Swept | None:
-    """Remove orphaned segments; condemn snapshots that lack objects.
+    """Remove orphaned segments; fail snapshots that lack objects.
 
-    If all of a project's snapshots are missing, it is rather the storage that is: that is
-    reported, and none is condemned.
+    If all of a project's snapshots are missing, the storage itself is probably the wrong one: that
+    is reported, and no snapshot fails.
 
     Returns:
-        What was done, or None if a snapshot is being taken: it may be about to name a segment
-        that no manifest names yet.
+        The result, or None while a snapshot is being taken, because it may be about to name a
+        segment that no manifest names yet.
 
     Raises:
-        EngineError: the storage cannot be read, or is another one.
+        EngineError: the storage cannot be read, or is the wrong one.
     """
     with session_lock(_key(project_id)) as is_ours:
         running = Snapshot.objects.filter(project=project_id, state=Snapshot.State.RUNNING)
@@ -44,7 +44,7 @@ def sweep_project(project_id: UUID) -> Swept | None:
             project_id,
             grace=settings.ORPHAN_GRACE,
             recorded=[record_of(snapshot) for snapshot in stored],
-            # The lock goes with the connection to the control database.
+            # The lock is lost with the connection to the control database.
             may_delete=lambda: not running.exists(),
         )
         if swept.broken:
@@ -63,11 +63,11 @@ def sweep_project(project_id: UUID) -> Swept | None:
 
 
 def _condemn(project_id: UUID, swept: Swept) -> None:
-    """Offer no more what cannot be restored; copies are restored instead."""
+    """Stop offering snapshots that cannot be restored, unless they have a copy."""
     if swept.is_empty:
         log.error("storage holds no backup of the project, though it should", project=project_id)
         return
-    # Read again: retention may have let one go meanwhile, whose manifest is missing with reason.
+    # Read again: retention may have removed one since, whose manifest is rightly missing.
     rows = Snapshot.objects.good().filter(project=project_id, manifest__in=swept.broken)
     if has_copies():
         copied = rows.filter(copy__state=SnapshotCopy.State.COPIED)
@@ -81,7 +81,7 @@ def _condemn(project_id: UUID, swept: Swept) -> None:
 
 @contextmanager
 def unswept(project_id: UUID) -> Iterator[None]:
-    """Keep sweeps away while objects are written for a new manifest."""
+    """Keep sweeps out while objects are written for a new manifest."""
     with session_lock(_key(project_id)) as is_ours:
         if not is_ours:
             raise StorageError("The storage of this project is being swept; try again soon.")
@@ -89,7 +89,7 @@ def unswept(project_id: UUID) -> Iterator[None]:
 
 
 def wait_for_sweep(project_id: UUID) -> None:
-    """Let a sweep of the project end, once its snapshot is marked running."""
+    """Wait for a sweep of the project to end, once its snapshot is marked running."""
     wait_for_lock(_key(project_id))
 
 

@@ -1,4 +1,4 @@
-"""Hold manifests of stored snapshots against what was recorded."""
+"""Compare manifests of stored snapshots with what was recorded."""
 
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.manifest_record import ManifestRecord
@@ -13,7 +13,7 @@ def load_manifest(storage: Storage, snapshot: Snapshot) -> Manifest:
 
 def record_of(snapshot: Snapshot) -> ManifestRecord:
     """Gather what the database recorded of a stored snapshot's manifest."""
-    # The digest says it all. Lists defer the rows by table, and have figures enough without them.
+    # The digest alone is enough. Lists defer `table_rows`, and have enough figures without it.
     is_enough = snapshot.manifest_sha256 or "table_rows" in snapshot.get_deferred_fields()
     table_rows = {} if is_enough else snapshot.table_rows
     return ManifestRecord(
@@ -30,13 +30,13 @@ def record_of(snapshot: Snapshot) -> ManifestRecord:
 
 
 def note_digest(snapshot: Snapshot, manifest: Manifest) -> None:
-    """Record the digest of a manifest that held, if there is none yet."""
+    """Record the digest of a manifest that was checked, if none is recorded yet."""
     rows = Snapshot.objects.filter(pk=snapshot.pk, manifest_sha256="")
     rows.update(manifest_sha256=manifest.sha256)
 
 
 def catalogue_fields(manifest: Manifest) -> dict[str, object]:
-    """Return the fields of a snapshot that its manifest says."""
+    """Return a snapshot's fields whose values come from its manifest."""
     return {
         "taken_at": manifest.taken_at,
         "manifest": manifest.key,

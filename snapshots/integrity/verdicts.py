@@ -1,4 +1,4 @@
-"""What is known of a stored snapshot after it was restored, or could not be."""
+"""Verdicts on stored snapshots, after a restore or proof has succeeded or failed."""
 
 from datetime import datetime
 
@@ -22,13 +22,13 @@ def pass_snapshot(
     checks: CheckTally | None = None,
     now: datetime | None = None,
 ) -> None:
-    """Note that it was restored and compared; an earlier failure is void.
+    """Record that it was restored and compared; an earlier failure is void.
 
     Args:
-        manifest: What it was restored from; its digest is recorded if it was not yet.
-        restore_seconds: How long it took until the database was ready for queries; the comparison,
-            which begins meanwhile, may have gone on after that.
-        checks: What became of the owner's checks; None if none was asked for, as by a restore.
+        manifest: The restored manifest; its digest is recorded if it was not yet.
+        restore_seconds: How long it took until the database was ready for queries; the comparison
+            runs in parallel and may have taken longer.
+        checks: The results of the owner's checks; None if they were not run, as by a restore.
     """
     found = {f"checks_{name}": count for name, count in checks._asdict().items()} if checks else {}
     Snapshot.objects.filter(pk=snapshot.pk).update(
@@ -49,12 +49,12 @@ def fail_snapshot(
     now: datetime | None = None,
     action: str = "proof.failed",
 ) -> None:
-    """Note that it does not restore to what it recorded; nothing uses it then.
+    """Record that it does not restore to what it recorded, so that nothing uses it.
 
-    The schedule takes another one if it is the newest.
+    If it is the newest one, the schedule takes another.
 
     Args:
-        action: What the audit log calls it.
+        action: Its action in the audit log.
     """
     now = now or timezone.now()
     database = lock_schedule(snapshot.project_id)

@@ -1,4 +1,4 @@
-"""Read a stored snapshot again, whole; nothing is repaired or changed."""
+"""Read a stored snapshot again completely, without repairing or changing it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Verified:
-    """What was read and found to be as recorded."""
+    """What was read and found to match its record."""
 
     snapshot_id: UUID
     objects: int
@@ -34,7 +34,7 @@ class Verified:
 
 @dataclass(frozen=True)
 class Unverified:
-    """A snapshot that does not hold what was recorded, and why."""
+    """A snapshot that does not match its record, and why."""
 
     snapshot_id: UUID
     project: str
@@ -42,10 +42,10 @@ class Unverified:
 
 
 def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
-    """Verify every stored snapshot; objects that several name are read once.
+    """Verify every stored snapshot, reading shared objects once.
 
     Args:
-        copies: Read the copies, of those snapshots that have one.
+        copies: Read the copies instead, for the snapshots that have one.
     """
     for project_id in each_project_id():
         seen: set[str] = set()
@@ -66,11 +66,11 @@ def verify_all(*, copies: bool = False) -> Iterator[Verified | Unverified]:
 def verify(
     snapshot: Snapshot, on_progress: OnProgress | None = None, seen: set[str] | None = None
 ) -> Verified:
-    """Read every object of a stored snapshot; compare it with its record.
+    """Read every object of a stored snapshot, comparing it with its record.
 
     Args:
-        on_progress: Told how far it is, after every segment.
-        seen: Keys of the project's objects that need no second look; is added to.
+        on_progress: Called with the progress after every segment.
+        seen: Keys of the project's objects that were checked already; is added to.
 
     Raises:
         EngineError: something is missing or was changed; the message says what.
@@ -81,7 +81,7 @@ def verify(
 def verify_copy(
     snapshot: Snapshot, on_progress: OnProgress | None = None, seen: set[str] | None = None
 ) -> Verified:
-    """Verify a copy; one that is not as recorded is copied again.
+    """Verify a copy; mark a damaged one as failed, so that it is copied again.
 
     Raises:
         EngineError: something is missing or was changed; the message says what.
