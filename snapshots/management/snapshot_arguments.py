@@ -1,4 +1,4 @@
-"""What commands about snapshots share."""
+"""Arguments that commands about snapshots share."""
 
 from uuid import UUID
 
@@ -10,10 +10,10 @@ from snapshots.storages.configured_storages import copy_storage, snapshot_storag
 
 
 def stored_snapshot(snapshot_id: UUID) -> Snapshot:
-    """Find the stored snapshot of an id.
+    """Find a stored snapshot by id.
 
     Raises:
-        CommandError: there is none, or it is not stored.
+        CommandError: it does not exist, or is not stored.
     """
     snapshot = Snapshot.objects.select_related("project__server").filter(pk=snapshot_id).first()
     if snapshot is None:
@@ -24,7 +24,7 @@ def stored_snapshot(snapshot_id: UUID) -> Snapshot:
 
 
 def chosen_storage(*, is_copy: bool) -> Storage:
-    """Open the first storage, or the second; raise CommandError if there is none."""
+    """Open the first or the second storage; CommandError if there is no second one."""
     storage = copy_storage() if is_copy else snapshot_storage()
     if storage is None:
         raise CommandError("SNAPSHOT_COPY_STORAGE names no second storage.")

@@ -1,4 +1,4 @@
-"""`manage.py copy_snapshots`: have every backup copied that has no copy, now."""
+"""`manage.py copy_snapshots`: queue a copy of every backup without one, now."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from snapshots.tasks import copy_snapshot
 
 
 class Command(OperatorCommand):
-    """Queue copies for the workers; those that failed are tried again."""
+    """Queue copies for the workers; failed ones are retried."""
 
     help = (
         "Queue a copy of every backup that the second storage lacks or whose copy failed. The "
@@ -36,7 +36,7 @@ class Command(OperatorCommand):
         states = SnapshotCopy.objects.values_list("state").annotate(count=Count("pk"))
         found = {"queued": queued, "states": dict(states.order_by("state"))}
         try:
-            # All that wait, also for their turn: the operator wishes it now.
+            # All waiting copies, whether or not it is their turn: the operator wants them now.
             for snapshot_id in copies_overlooked(now + message_counts_for()):
                 copy_snapshot.delay(str(snapshot_id))
         except OperationalError as error:

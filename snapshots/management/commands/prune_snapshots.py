@@ -13,7 +13,7 @@ from snapshots.retention.expiry import Pruned, prune_each
 
 
 def as_json(item: Pruned) -> dict[str, str]:
-    """Return a verdict as plain values."""
+    """Return a removed or kept snapshot as plain values."""
     return {
         "snapshot": str(item.snapshot_id),
         "project": str(item.project_id),

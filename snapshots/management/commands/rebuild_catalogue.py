@@ -15,7 +15,7 @@ from snapshots.management.snapshot_arguments import chosen_storage
 
 
 class Command(OperatorCommand):
-    """For an empty control database; what is there already stays as it is."""
+    """Refill an empty control database; existing rows stay as they are."""
 
     help = (
         "Bring back every backup in storage that the portal does not know. Unknown projects come "

@@ -14,7 +14,7 @@ COUNTS = ("rewrapped", "current", "encrypted")
 
 
 class Command(OperatorCommand):
-    """Rewrap data keys; rewrite nothing else, unless it was never encrypted."""
+    """Rewrap data keys; rewrite objects only if they were never encrypted."""
 
     help = (
         "Wrap the key of every project with the first master key of SNAPSHOT_MASTER_KEYS, in "
@@ -27,7 +27,7 @@ class Command(OperatorCommand):
         masters = master_keys()
         if masters is None:
             raise CommandError("SNAPSHOT_MASTER_KEYS is empty: backups are not encrypted.")
-        # One that is killed has wrapped keys, and leaves no line.
+        # A command killed later has rewrapped keys, but logs no end.
         record(action="keys.rotation_started", actor=None, subject=masters.current)
         storages = []
         for rotated in rotate_each(masters):

@@ -1,4 +1,4 @@
-"""`manage.py run_schedule`: what beat runs once a minute."""
+"""`manage.py run_schedule`: the tick that beat runs once a minute."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""`manage.py snapshot_contents ID`: what a stored snapshot holds."""
+"""`manage.py snapshot_contents ID`: list what a stored snapshot contains."""
 
 from dataclasses import asdict
 from typing import Any
@@ -15,7 +15,7 @@ from snapshots.reports.contents import EXCLUDED_LABELS, DeviceLine, Inside, cont
 
 
 class Command(OperatorCommand):
-    """Read the manifest and the contents of a snapshot; its segments stay untouched."""
+    """Read the manifest and the contents of a snapshot, but none of its segments."""
 
     help = "List what a stored backup contains, device by device, and what it leaves out."
 

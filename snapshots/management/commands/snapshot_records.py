@@ -1,4 +1,4 @@
-"""`manage.py snapshot_records ID DEVICE`: the records of a device in a stored snapshot."""
+"""`manage.py snapshot_records ID DEVICE`: write a device's records from a snapshot."""
 
 import sys
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ from snapshots.reports.device_reading import (
 
 
 class Command(OperatorCommand):
-    """Write the records of one device straight from storage; nothing is restored."""
+    """Write the records of one device straight from storage, without a restore."""
 
     help = "Write the records of a device in a backup as CSV (which import_csv takes) or Parquet."
     has_json = False
@@ -66,7 +66,7 @@ class Command(OperatorCommand):
                 try:
                     file.writelines(pieces)
                 except BaseException:
-                    # Half of a file must not be taken for the whole.
+                    # An incomplete file must not be mistaken for a complete one.
                     path.unlink()
                     raise
         except OSError as error:

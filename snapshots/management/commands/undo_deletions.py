@@ -1,4 +1,4 @@
-"""`manage.py undo_deletions --since TIME`: after somebody has deleted or overwritten backups."""
+"""`manage.py undo_deletions --since TIME`: recover deleted or overwritten backups."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from snapshots.object_lock.deletion_undo import find_changed, undo
 
 
 class Command(OperatorCommand):
-    """Bring back what a bucket with object lock still has."""
+    """Bring back old versions that a bucket with object lock still has."""
 
     help = (
         "List the objects in storage that were deleted or overwritten since a given time. With "
@@ -40,7 +40,7 @@ class Command(OperatorCommand):
         try:
             storage = chosen_storage(is_copy=options["copy"])
             if options["yes"]:
-                # One that is killed has brought objects back, and leaves no line.
+                # A command killed later has brought objects back, but logs no end.
                 _record("storage.undo_started", storage, since=since)
             for changed in find_changed(storage, options["since"]):
                 what = "deleted" if changed.is_deleted else "overwritten"

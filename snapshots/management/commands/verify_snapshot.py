@@ -1,4 +1,4 @@
-"""`manage.py verify_snapshot ID` or `--all`: read stored snapshots again, whole."""
+"""`manage.py verify_snapshot ID` or `--all`: read stored snapshots again completely."""
 
 from dataclasses import asdict
 from typing import Any
@@ -17,7 +17,7 @@ from snapshots.storages.configured_storages import has_copies
 
 
 def state_of_copy(snapshot: Snapshot) -> str:
-    """Describe the copy; empty if there is no second storage."""
+    """Describe the copy; "" if there is no second storage."""
     if not has_copies():
         return ""
     copy = SnapshotCopy.objects.filter(pk=snapshot.pk).first()
@@ -29,7 +29,7 @@ def state_of_copy(snapshot: Snapshot) -> str:
 
 
 class Command(OperatorCommand):
-    """Read every object of a snapshot, and compare it with what was recorded."""
+    """Read every object of a snapshot, comparing it with what was recorded."""
 
     help = "Read every object of a stored backup and compare it with what was recorded."
 
