@@ -1,4 +1,4 @@
-"""The app, and what is checked of its settings before anything starts."""
+"""The app, and the checks of its settings before anything starts."""
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Error, register
@@ -19,7 +19,7 @@ class SnapshotsConfig(AppConfig):
 
 
 def check_master_keys(**_: object) -> list[CheckMessage]:
-    """Tell of master keys that cannot be understood, before a backup needs them."""
+    """Report master keys that cannot be parsed, before a backup needs them."""
     from snapshots.storages.configured_storages import master_keys
 
     try:
@@ -30,17 +30,17 @@ def check_master_keys(**_: object) -> list[CheckMessage]:
 
 
 def check_copy_storage(**_: object) -> list[CheckMessage]:
-    """Tell of a second storage that is none."""
+    """Report a second storage that is the first one."""
     from snapshots.storages.configured_storages import copies_are_apart
 
     if copies_are_apart():
         return []
-    said = "SNAPSHOT_COPY_STORAGE names the same place as SNAPSHOT_STORAGE: name another, or none."
-    return [Error(said, id="snapshots.E002")]
+    text = "SNAPSHOT_COPY_STORAGE names the same place as SNAPSHOT_STORAGE: name another, or none."
+    return [Error(text, id="snapshots.E002")]
 
 
 def check_storages(**_: object) -> list[CheckMessage]:
-    """Tell of settings of a bucket that the first backup would fail by."""
+    """Report settings of a storage that would make the first backup fail."""
     from snapshots.engine.errors import StorageError
     from snapshots.storages.configured_storages import check_storages
 

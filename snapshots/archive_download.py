@@ -1,4 +1,4 @@
-"""Handing a stored snapshot to its owner, as one ZIP."""
+"""Downloads of stored snapshots, each as one ZIP for the owner."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -26,19 +26,19 @@ WRONG_PASSWORD = "Wrong password. Nothing was downloaded."  # noqa: S105 - a sen
 
 @dataclass(frozen=True)
 class Download:
-    """A ZIP under way: the name of the file, and its bytes piece by piece."""
+    """A ZIP in progress: the file's name, and its bytes piece by piece."""
 
     file_name: str
     pieces: Iterator[bytes]
 
 
 def open_download(*, snapshot: Snapshot, actor: Account) -> Download:
-    """Begin the download of a snapshot of a project that `actor` owns.
+    """Start a download of a snapshot, whose project `actor` must own.
 
-    Both are audited: that it was begun, and that it was refused.
+    The audit log records the start as well as a refusal.
 
     Raises:
-        DownloadRefusedError: it is not stored, or storage does not have all of it.
+        DownloadRefusedError: it is not stored, or parts of it are missing in storage.
     """
     try:
         return fetch_download(snapshot=snapshot, actor=actor)
@@ -48,21 +48,21 @@ def open_download(*, snapshot: Snapshot, actor: Account) -> Download:
 
 
 def check_download(*, snapshot: Snapshot, owners: Sequence[Account], password: str) -> Account:
-    """See whether a snapshot could be downloaded with this password; returns whose it is.
+    """Check whether a password allows a download; return its owner.
 
-    For a client that proves itself first and fetches the file by another request.
+    For a client that first proves its identity and then fetches the file with another request.
 
     Args:
-        owners: Who may; the snapshot's project is theirs.
+        owners: The owners of the snapshot's project, any of whom may download it.
 
     Raises:
-        TooManyTriesError: there were too many wrong ones for each of them.
-        WrongPasswordError: it is none of theirs.
-        DownloadRefusedError: it is not stored, or storage does not have all of it.
+        TooManyTriesError: every owner has had too many wrong passwords.
+        WrongPasswordError: no owner has this password.
+        DownloadRefusedError: it is not stored, or parts of it are missing in storage.
     """
     actor = None
     try:
-        actor = _whose(password, owners)
+        actor = _find_account(password, owners)
         _open(snapshot)
     except DownloadRefusedError as refused:
         snapshot.record("snapshot.download_refused", actor, reason=str(refused))
@@ -71,13 +71,13 @@ def check_download(*, snapshot: Snapshot, owners: Sequence[Account], password: s
 
 
 def fetch_download(*, snapshot: Snapshot, actor: Account) -> Download:
-    """Begin a download that `check_download` has let `actor` have.
+    """Start a download that `check_download` has allowed `actor`.
 
     Raises:
-        DownloadRefusedError: it is not stored any more, or storage does not have all of it.
+        DownloadRefusedError: it is no longer stored, or parts of it are missing in storage.
     """
     storage, manifest = _open(snapshot)
-    # Retention may have come first: from here on it waits.
+    # Retention may have removed it by now; once there is a lease, retention waits.
     lease = lease_to_reader(snapshot)
     if lease is None:
         raise DownloadRefusedError(NOT_STORED)
@@ -88,8 +88,8 @@ def fetch_download(*, snapshot: Snapshot, actor: Account) -> Download:
     )
 
 
-def _whose(password: str, accounts: Sequence[Account]) -> Account:
-    """Find the first account with this password; each one counts a try."""
+def _find_account(password: str, accounts: Sequence[Account]) -> Account:
+    """Find the first account with this password; each failure counts as a try."""
     waits = []
     for account in accounts:
         if wait := take_for(DOWNLOAD, account):
@@ -119,7 +119,7 @@ def _open(snapshot: Snapshot) -> tuple[Storage, Manifest]:
 def _pieces(
     snapshot: Snapshot, actor: Account, storage: Storage, manifest: Manifest, address: str | None
 ) -> Iterator[bytes]:
-    """Stream the archive; if it breaks off, so must the connection."""
+    """Stream the archive; an error must break the connection off too."""
     project = snapshot.project
     try:
         yield from archive_snapshot(
@@ -127,7 +127,7 @@ def _pieces(
         )
     except EngineError as error:
         log.exception("download broke off", snapshot=snapshot.pk)
-        # The request has its answer by now.
+        # The request has been answered by now, so its address must be passed on.
         with asked_from(address):
             snapshot.record("snapshot.download_broken", actor, reason=str(error))
         raise

@@ -1,4 +1,4 @@
-"""What the verbs of this app refuse, in sentences that are fit for a page."""
+"""Refusals of this app's services, in sentences that suit a page."""
 
 from backups_portal.lib.refusals import RefusedError
 
@@ -12,19 +12,19 @@ class SettingsChangedMeanwhileError(SettingsRefusedError):
 
 
 class HoldRefusedError(RefusedError):
-    """A hold that cannot be placed, such as on a backup that is not stored."""
+    """A hold that cannot be placed, for example on a backup that is not stored."""
 
 
 class DownloadRefusedError(Exception):
-    """A download that does not begin."""
+    """A download that was refused before it began."""
 
 
 class WrongPasswordError(DownloadRefusedError):
-    """The password that was asked for again is not the account's."""
+    """The password, asked for again, is not the account's."""
 
 
 class TooManyTriesError(Exception):
-    """Too many wrong passwords; this one was not looked at.
+    """Too many wrong passwords; this one was not checked.
 
     Attributes:
         seconds: How long to wait.

@@ -1,4 +1,4 @@
-"""Forms of this app; what their values may be, the services decide."""
+"""Forms of this app; the services decide which values are valid."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -19,10 +19,9 @@ from snapshots.engine.series_search import VALUE_TYPES, Selection, Series, micro
 from snapshots.schedule.backup_settings import LONGEST_DAYS, SHORTEST_DAYS
 
 ZONE_LIST = "time-zones"
-# Longer than any zone's name; a longer text is no use in a message either.
+# Longer than any zone's name; a message would not repeat a longer text either.
 LONGEST_TEXT = 64
-# What the names of hidden fields begin with that tell what a form showed.
-# As browsers send them, with seconds only if there are some.
+# The formats that browsers send, with seconds only if they are not zero.
 MOMENTS = [
     *("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f"),
     *("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"),
@@ -31,7 +30,7 @@ MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT
 
 
 class BackupSettingsForm(LoadedForm):
-    """A main database's settings: a daily time in a zone, a number of days, what is proven."""
+    """A main database's settings: daily time and zone, retention days, proof policy."""
 
     backup_time = forms.CharField(
         label="Daily backup schedule",
@@ -76,17 +75,17 @@ class BackupSettingsForm(LoadedForm):
     )
 
     def clean_proof_policy(self) -> str | None:
-        """None leaves the policy as it is, for a form that does not name it."""
+        """Return None for a form without the field, which leaves the policy as it is."""
         return self.cleaned_data["proof_policy"] or None
 
     def zone_options(self) -> SafeString:
-        """List the zones to choose from: places and UTC; others are accepted."""
+        """List the zones to suggest: places and UTC; others are accepted too."""
         return _zone_options()
 
 
 @cache
 def _zone_options() -> SafeString:
-    """Put together once: there are hundreds."""
+    """Build the list once, because it has hundreds of entries."""
     places = sorted(name for name in zone_names() if _is_place(name))
     return format_html_join("", '<option value="{}">', ((name,) for name in ["UTC", *places]))
 
@@ -96,7 +95,7 @@ def _is_place(name: str) -> bool:
 
 
 class FindForm(forms.Form):
-    """What somebody has lost: rows of a device, on a day or at any time."""
+    """A description of lost data: rows of a device, on a day or at any time."""
 
     device = forms.CharField(
         label="Device",
@@ -113,7 +112,7 @@ class FindForm(forms.Form):
 
 
 class SearchForm(FindForm):
-    """What is looked for in all backups: rows of a device, of a variable, of some days."""
+    """A search through all backups: rows of a device, a variable, some days."""
 
     last_day = forms.DateField(
         label="Until the end of (UTC)",
@@ -129,7 +128,7 @@ class SearchForm(FindForm):
     )
 
     def clean(self) -> JsonObject:
-        """Refuse a period without a beginning, and one that ends before it begins."""
+        """Refuse a period without a first day, and one that ends before it begins."""
         values: JsonObject = super().clean() or {}
         day, last = values.get("day"), values.get("last_day")
         if last and "day" in values and day is None:
@@ -140,11 +139,11 @@ class SearchForm(FindForm):
 
 
 class PeriodForm(forms.Form):
-    """A variable of a device and a period; times are on the viewer's clocks.
+    """A variable of a device and a period, in the viewer's time zone.
 
     Args:
-        series: Of whose variables one is chosen.
-        zone: IANA name of the zone in which times are meant.
+        series: The series whose variables are offered.
+        zone: IANA name of the time zone of the entered times.
     """
 
     variable = forms.ChoiceField(label="Variable", required=False, widget=LongSelect)
@@ -152,7 +151,7 @@ class PeriodForm(forms.Form):
     until = forms.DateTimeField(
         label="Before", required=False, widget=MOMENT, input_formats=MOMENTS
     )
-    # What is offered besides the variables.
+    # Choices offered in addition to the variables.
     every: tuple[tuple[str, str], ...] = (("", "All"),)
 
     def __init__(
@@ -171,7 +170,7 @@ class PeriodForm(forms.Form):
             field.choices = [*self.every, *((name, seen_name(name)) for name in names)]
 
     def full_clean(self) -> None:
-        """Check the fields, on the viewer's clocks."""
+        """Validate the fields in the viewer's time zone."""
         with timezone.override(zone_of(self._zone)):
             super().full_clean()
 
@@ -185,7 +184,7 @@ class PeriodForm(forms.Form):
 
 
 class RecordsForm(PeriodForm):
-    """Which records of a device are shown."""
+    """A selection of a device's records."""
 
     type = forms.ChoiceField(
         label="Type of value", required=False, choices=[("", "Any"), *VALUE_TYPES.items()]
@@ -193,7 +192,7 @@ class RecordsForm(PeriodForm):
     group = forms.CharField(label="Group", required=False, max_length=200)
 
     def selection(self) -> Selection:
-        """Return what a valid form asks for."""
+        """Return the selection of a valid form."""
         asked = self.cleaned_data
         return Selection(
             tuple(
@@ -208,7 +207,7 @@ class RecordsForm(PeriodForm):
 
 
 class ChartForm(PeriodForm):
-    """Of which variable a chart is drawn."""
+    """The variable and the period of a chart."""
 
     every = ()
     now = forms.BooleanField(label="Compare with the database now", required=False)
@@ -219,6 +218,6 @@ class ChartForm(PeriodForm):
             self.fields[name].required = True
 
     def chosen(self) -> list[Series]:
-        """Return the series of the variable of a valid form."""
+        """Return the series of the chosen variable of a valid form."""
         name = self.cleaned_data["variable"]
         return [one for one in self.series if one.variable == name]

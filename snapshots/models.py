@@ -1,4 +1,4 @@
-"""What is known of a project's snapshots without opening them."""
+"""The portal's records of snapshots, for use without opening their objects."""
 
 import uuid
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from backups_portal.ui import formats, moments
 
 
 class CheckTally(NamedTuple):
-    """How many of the owner's checks a proof has made, and what became of them."""
+    """The numbers of the owner's checks that a proof made, and that failed or did not run."""
 
     made: int
     failed: int
@@ -26,11 +26,11 @@ class CheckTally(NamedTuple):
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether all have passed."""
+        """Tell whether all checks passed."""
         return not self.failed and not self.not_run
 
     def __str__(self) -> str:
-        """Say what became of them, the worst first: 1 of 3 checks failed."""
+        """Put the result in words, worst first: 1 of 3 checks failed."""
         of = formats.count(self.made, "check")
         if self.is_clean:
             return f"{of} passed"
@@ -40,7 +40,7 @@ class CheckTally(NamedTuple):
 
 
 class SnapshotQuerySet(LeaseQuerySet):
-    """Snapshots as their readers need them."""
+    """Selections of snapshots by state, verdict and age."""
 
     def completed(self) -> "SnapshotQuerySet":
         """Select snapshots that are stored."""
@@ -55,24 +55,24 @@ class SnapshotQuerySet(LeaseQuerySet):
         return self.completed().filter(verdict=Snapshot.Verdict.FAILED)
 
     def replaceable(self) -> "SnapshotQuerySet":
-        """Select bad snapshots whose local date can have another one."""
+        """Select bad snapshots whose local date has room for a replacement."""
         replaced = Snapshot.objects.filter(
             project=OuterRef("project"), local_date=OuterRef("local_date"), is_replaced=True
         )
         return self.bad().exclude(Exists(replaced))
 
     def not_newer(self) -> "SnapshotQuerySet":
-        """Leave out what only a newer version of the portal reads."""
+        """Exclude snapshots that only a newer version of the portal can read."""
         return self.exclude(schema_version__gt=SCHEMA_VERSION)
 
     def listed(self) -> "SnapshotQuerySet":
-        """Select what a Backups page shows: all that has not expired."""
+        """Select the snapshots of a Backups page: all that have not expired."""
         return self.exclude(state=Snapshot.State.EXPIRED).order_by("-local_date", "is_replaced")
 
     def by_day(self) -> "SnapshotQuerySet":
-        """Order by local date; of two, that by which the day is judged comes last.
+        """Order by local date; of two for a date, the one that decides the day comes last.
 
-        It is the one that replaced the other, unless only the other is good: it passed later.
+        That is the replacement, unless only the replaced one is good because it passed later.
         """
         is_good = Q(taken_at__isnull=False) & ~Q(verdict=Snapshot.Verdict.FAILED)
         rank = ExpressionWrapper(is_good, output_field=BooleanField())
@@ -83,17 +83,17 @@ class SnapshotQuerySet(LeaseQuerySet):
         return self.filter(state=Snapshot.State.FAILED, taken_at=None)
 
     def queue_again(self, since: datetime, *, lease_until: datetime) -> int:
-        """Queue snapshots that have failed, with all their tries; return a count.
+        """Queue failed snapshots again with a fresh set of tries; return the count.
 
         Args:
-            since: When they are due now.
-            lease_until: Until when their message counts.
+            since: The time at which they are now due.
+            lease_until: Until when their message counts as in flight.
         """
         return self.update(
             state=Snapshot.State.QUEUED,
             scheduled_for=since,
             lease_until=lease_until,
-            # Not the first: the next one removes what an earlier one may have published.
+            # Not a first try: the next one must remove what an earlier one may have published.
             attempts=1,
             failures=0,
             reason="",
@@ -103,18 +103,18 @@ class SnapshotQuerySet(LeaseQuerySet):
         )
 
     def half_removed(self) -> "SnapshotQuerySet":
-        """Select snapshots that have expired and are in storage still."""
+        """Select expired snapshots that are still in storage."""
         return self.filter(state=Snapshot.State.EXPIRED, removed_at=None)
 
     def newest_good(self) -> "Snapshot | None":
-        """Return the newest one that can be restored, with its hold."""
+        """Return the newest snapshot that can be restored, with its hold."""
         good = self.good().select_related("hold").order_by("-taken_at", "-id")
         shown = ("project", "state", "verdict", "local_date", "taken_at", "hold__id")
         found: Snapshot | None = good.only(*shown).first()
         return found
 
     def newest_measured(self) -> "Snapshot | None":
-        """Return the newest one of which it is known how long a restore takes."""
+        """Return the newest good snapshot with a measured restore time."""
         measured = self.good().exclude(restore_seconds=None).order_by("-taken_at", "-id")
         found: Snapshot | None = measured.only("local_date", "rows", "restore_seconds").first()
         return found
@@ -138,28 +138,27 @@ class Snapshot(Retried):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # The reason for programs; empty also if it failed before that was recorded.
     local_date = models.DateField()
-    # Its local date has another one, for it was found bad; see schedule/replacements.py.
+    # It was found bad, and its local date has another snapshot; see schedule/replacements.py.
     is_replaced = models.BooleanField(default=False, db_default=False)
     scheduled_for = models.DateTimeField()
     started_at = models.DateTimeField(null=True)
     # The instant whose state it contains.
     taken_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
-    # Until when retention leaves it to who downloads it; see retention/reader_leases.py.
+    # Until when retention leaves it to its readers; see retention/reader_leases.py.
     read_until = models.DateTimeField(null=True)
-    # Until when each of them has it; the latest is `read_until`.
+    # Until when each reader has it; the latest is `read_until`.
     reader_leases = ArrayField(models.DateTimeField(), default=list, db_default=[])
 
     manifest = models.CharField(max_length=200, blank=True)
-    # Of its bytes before encryption, as it was published; empty if that was not recorded, or did
-    # not hold later. See integrity/recorded_manifests.py.
+    # SHA-256 of the published manifest before encryption; empty if it was not recorded, or did not
+    # hold later. See integrity/recorded_manifests.py.
     manifest_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="")
     is_full = models.BooleanField(default=True)
     table_rows = models.JSONField(default=dict)
     rows = models.BigIntegerField(null=True)
-    # Bytes of the rows before encoding; of all objects it names; of those that were new.
+    # Bytes of its rows before encoding; of all objects that it names; of its new objects.
     logical_bytes = models.BigIntegerField(null=True)
     stored_bytes = models.BigIntegerField(null=True)
     new_bytes = models.BigIntegerField(null=True)
@@ -168,25 +167,25 @@ class Snapshot(Retried):
     rows_done = models.BigIntegerField(default=0)
     rows_total = models.BigIntegerField(null=True)
     bytes_done = models.BigIntegerField(default=0)
-    # Changes that a full re-read found and tracking had not told of; see engine/full_reread.py.
+    # Changes that a full re-read found and tracking had missed; see engine/full_reread.py.
     untracked = models.JSONField(default=list)
 
-    # Until when each of its objects is locked at least; empty if the storage locks nothing, or it
-    # has to be looked at again. See object_lock/lock_extension.py.
+    # Until when each of its objects is locked at least; empty if the storage has no locks, or they
+    # must be checked again. See object_lock/lock_extension.py.
     locked_until = models.DateTimeField(null=True)
 
-    # Why it is unusually small beside those before it; empty if it is not. See reports/anomaly.py.
+    # Why it is unusually small compared with earlier ones, if it is. See reports/anomaly.py.
     size_note = models.TextField(blank=True)
-    # What storage had lost or damaged of earlier snapshots, which this one wrote again.
+    # Objects of earlier snapshots that storage had lost or damaged, and that this one wrote again.
     storage_note = models.TextField(blank=True, default="", db_default="")
 
-    # What its newest proof, or a restore of it, has shown; `proven_at` is when, either way.
+    # The result of its newest proof or restore; `proven_at` is its time, whatever the result.
     verdict = models.CharField(max_length=8, choices=Verdict.choices, default=Verdict.UNPROVEN)
     verdict_reason = models.TextField(blank=True)
     proven_at = models.DateTimeField(null=True)
-    # How long a restore of it takes, in seconds, without the comparison: as last measured.
+    # How many seconds a restore takes without the comparison, as last measured.
     restore_seconds = models.FloatField(null=True)
-    # How many checks of the owner its newest proof has made; what they found is with the proof.
+    # How many of the owner's checks its newest proof made; the proof has their results.
     checks_made = models.PositiveSmallIntegerField(default=0, db_default=0)
     checks_failed = models.PositiveSmallIntegerField(default=0, db_default=0)
     checks_not_run = models.PositiveSmallIntegerField(default=0, db_default=0)
@@ -228,7 +227,7 @@ class Snapshot(Retried):
                 name="snapshot_newest_stored",
                 condition=Q(state="completed"),
             ),
-            # What the Backups page lists, and counts without reading the rows.
+            # Listed on the Backups page, which counts them by the index alone.
             models.Index(
                 fields=["project", "-local_date"],
                 name="snapshot_listed",
@@ -254,22 +253,22 @@ class Snapshot(Retried):
 
     @property
     def day_name(self) -> str:
-        """Return its name everywhere: its day in the project's zone."""
+        """Return its name in all places: its day in the project's zone."""
         return moments.day(self.local_date)
 
     @property
     def status(self) -> tuple[str, str]:
-        """Return its state or verdict: a key and a label."""
+        """Return its state or verdict as a key and a label."""
         if self.state != self.State.COMPLETED:
             return self.state, self.State(self.state).label
         if self.verdict == self.Verdict.UNPROVEN:
-            # Another word than of what is completed: it is less than what a proof has shown.
+            # Not the key "completed", because being stored is less than what a proof shows.
             return "stored", self.State.COMPLETED.label
         return self.verdict, self.Verdict(self.verdict).label
 
     @property
     def duration(self) -> timedelta | None:
-        """Return how long taking it lasted."""
+        """Return how long it took to take the snapshot."""
         if self.started_at and self.finished_at:
             return self.finished_at - self.started_at
         return None
@@ -281,7 +280,7 @@ class Snapshot(Retried):
 
     @property
     def checks(self) -> CheckTally | None:
-        """Return what became of the checks; None if none was made, or it failed its proof."""
+        """Return the results of its checks; None without checks or with a failed proof."""
         if self.verdict != self.Verdict.PASSED or not self.checks_made:
             return None
         return CheckTally(self.checks_made, self.checks_failed, self.checks_not_run)
@@ -293,9 +292,9 @@ class Snapshot(Retried):
 
     @property
     def is_newer(self) -> bool:
-        """Tell whether a newer version of the portal made it, and has to read it.
+        """Tell whether only a newer version of the portal can read it.
 
-        As far as the row knows: of the same schema in another format, only the manifest tells.
+        As far as the row knows: only the manifest shows a newer format of the same schema.
         """
         return self.schema_version is not None and self.schema_version > SCHEMA_VERSION
 
@@ -306,7 +305,7 @@ class Snapshot(Retried):
 
     @property
     def is_held(self) -> bool:
-        """Tell whether an owner keeps it whatever its age."""
+        """Tell whether an owner keeps it regardless of its age."""
         return hasattr(self, "hold")
 
     def record(self, action: str, actor: Actor | None = None, **details: object) -> None:
@@ -320,21 +319,21 @@ class Snapshot(Retried):
         )
 
     def is_being_read(self, now: datetime) -> bool:
-        """Tell whether somebody downloads it, or did until a moment ago."""
+        """Tell whether somebody is downloading it, or was until a moment ago."""
         return self.read_until is not None and self.read_until > now
 
     def kept_until(self, retention_days: int) -> datetime | None:
-        """Return when retention may remove it; None if there is nothing to keep."""
+        """Return when retention may remove it; None if it is not stored."""
         if self.state != self.State.COMPLETED or self.taken_at is None:
             return None
         return self.taken_at + timedelta(days=retention_days)
 
 
 class SnapshotCopy(Retried):
-    """What is known of a snapshot's copy in the second storage.
+    """The portal's record of a snapshot's copy in the second storage.
 
-    As long as there is a row, something of it may lie there: that of an expired snapshot goes once
-    its copy is removed.
+    While the row exists, parts of the copy may be there: an expired snapshot's row is deleted once
+    its copy has been removed.
     """
 
     class State(models.TextChoices):
@@ -345,18 +344,18 @@ class SnapshotCopy(Retried):
 
     snapshot = models.OneToOneField(Snapshot, models.CASCADE, primary_key=True, related_name="copy")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
-    # Where it is, without what opens it: if the setting names another place, it is copied there.
+    # Its place without credentials: if the setting names another place, it is copied there again.
     place = models.CharField(max_length=500)
     copied_at = models.DateTimeField(null=True)
-    # When each of its objects had been read back, by copying or by a later look; not known of one
-    # that was found when the catalogue was rebuilt.
+    # When each of its objects was last read back, by copying or verifying; unknown for a copy that
+    # was found when the catalogue was rebuilt.
     verified_at = models.DateTimeField(null=True)
-    # Bytes that had to be written; what earlier copies have already is shared with them.
+    # Bytes that had to be written; objects that earlier copies already had do not count.
     new_bytes = models.BigIntegerField(null=True)
-    # When a restore or a proof last needed it, because the first storage had lost or damaged
-    # something; nothing is built upon such a snapshot until it is repaired.
+    # When a restore or a proof last needed the copy, because the first storage had lost or damaged
+    # something; no snapshot builds upon this one until it is repaired.
     needed_at = models.DateTimeField(null=True)
-    # As of the snapshot, in the second storage.
+    # As in `Snapshot`, for the second storage.
     locked_until = models.DateTimeField(null=True)
 
     objects = LeaseQuerySet.as_manager()
@@ -387,7 +386,7 @@ class SnapshotCopy(Retried):
 
 
 class Hold(models.Model):
-    """An owner's decision to keep a snapshot whatever its age."""
+    """An owner's decision to keep a snapshot regardless of its age."""
 
     snapshot = models.OneToOneField(Snapshot, models.CASCADE, related_name="hold")
     account = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
