@@ -1,4 +1,4 @@
-"""The edge between the services and the message broker."""
+"""Tasks: the edge between the services and the message broker."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from snapshots.schedule.schedule_tick import heal, queue_due
 
 log = get_logger(__name__)
 
-# Sending a message costs a millisecond, and 100 ids are a message of 4 kB.
+# Sending a message costs a millisecond; one with 100 ids has 4 kB.
 IN_ONE_MESSAGE = 100
 
 
@@ -33,14 +33,14 @@ def take_snapshot(snapshot_id: str, *others: str) -> None:
     """Take a queued snapshot; a second delivery does nothing.
 
     Args:
-        others: Snapshots that were sent with it: they go on to the next worker before this one
-            begins, so that who queues thousands sends a few messages only.
+        others: Snapshots sent in the same message. They are passed on to the next worker before
+            this one starts, so that queuing thousands takes only a few messages.
     """
     if others:
         _pass_on(others)
     taken = take(UUID(snapshot_id))
     if taken.is_claimed:
-        # Who was refused made no room: two of those would call each other without end.
+        # A refused snapshot freed no room: two of them would enqueue each other endlessly.
         enqueue(next_in_line(UUID(snapshot_id)))
     send_copy(UUID(snapshot_id))
     taken.tell_celery()
@@ -51,20 +51,20 @@ def copy_snapshot(snapshot_id: str) -> None:
     """Copy a snapshot to the second storage; a second delivery does nothing."""
     copied = copy(UUID(snapshot_id))
     if copied.is_claimed:
-        # As above: the copy that is under way sends the next one.
+        # As above: otherwise the copy in progress sends the next one.
         send_copy(UUID(snapshot_id))
     copied.tell_celery()
 
 
 def send_copy(snapshot_id: UUID) -> None:
-    """Send the next copy that the snapshot's project waits for, if there is one."""
+    """Send the next copy that the snapshot's project waits for, if any."""
     with may_wait("a copy"):
         for waiting in next_copy(snapshot_id):
             copy_snapshot.delay(str(waiting))
 
 
 def send_copies_again(now: datetime) -> list[UUID]:
-    """Send copies to the workers whose message or worker was lost."""
+    """Send copies again whose message or worker was lost."""
     found = copies_overlooked(now)
     for snapshot_id in found:
         copy_snapshot.delay(str(snapshot_id))
@@ -77,9 +77,9 @@ def _pass_on(snapshot_ids: Sequence[str]) -> None:
 
 
 def run_schedule(now: datetime) -> Ticked:
-    """Queue what is due, find what was overlooked, and send all of it to the workers.
+    """Queue due snapshots, find lost ones, and send all of them to the workers.
 
-    Due is also what failed in an outage that is over.
+    Snapshots that failed in an outage are due again once it is over.
 
     Raises:
         kombu.exceptions.OperationalError: the broker is away; a later tick sends what is queued.
@@ -90,7 +90,7 @@ def run_schedule(now: datetime) -> Ticked:
 
 
 def enqueue(snapshot_ids: Iterable[UUID]) -> None:
-    """Send snapshots to the workers, many with one message, over one connection."""
+    """Send snapshots to the workers over one connection, many per message."""
     ids = [str(snapshot_id) for snapshot_id in snapshot_ids]
     if not ids:
         return

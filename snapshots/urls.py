@@ -18,8 +18,7 @@ from snapshots.views.snapshot_lists import DevicesView, ExcludedView
 PROJECT = "projects/<slug:slug>/"
 SNAPSHOT = f"{PROJECT}backups/<uuid:snapshot>/"
 DEVICE = f"{SNAPSHOT}devices/<slug:device>/"
-# Pages that take nothing but GET and HEAD answer everything else with 405, also where it comes
-# without a form's token.
+# Pages that only take GET and HEAD answer other methods with 405, even without a CSRF token.
 read_only = csrf_exempt
 
 urlpatterns = [

@@ -1,4 +1,4 @@
-"""What the next snapshot of a project may build upon."""
+"""Find the snapshot that a project's next one may build upon."""
 
 from dataclasses import dataclass
 
@@ -20,12 +20,12 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True)
 class Base:
-    """What was stored last.
+    """The newest stored snapshot, as a possible base.
 
     Attributes:
-        manifest: None where there is nothing, or it cannot be read.
-        is_sound: Whether nothing speaks against it, and storage holds all of it.
-        is_full_due: Whether it is time to read everything again, whatever the marks say.
+        manifest: None if there is none, or it cannot be read.
+        is_sound: Whether it is not in doubt, and storage has all of its objects.
+        is_full_due: Whether it is time to read everything again, regardless of the marks.
     """
 
     manifest: Manifest | None = None
@@ -36,11 +36,11 @@ class Base:
 def find_base(storage: Storage, snapshot: Snapshot) -> Base:
     """Find the project's newest snapshot, and whether it may be built upon.
 
-    Building upon a lost or damaged segment would make a backup that cannot be restored; where the
-    base is not sound everything is read again, and what storage has of it is verified.
+    Building upon a lost or damaged segment would make a backup that cannot be restored; if the base
+    is not sound, everything is read again, and its stored objects are verified.
 
     Raises:
-        StorageError: it is not the storage that holds the backups.
+        StorageError: the storage is not the one with the backups.
     """
     newest = _newest_before(snapshot).first()
     if newest is None:
@@ -51,7 +51,7 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Base:
         base = load_manifest(storage, newest)
         missing = _missing(storage, base)
     except MissingObjectError:
-        # A folder that is not mounted lacks it too, and must not be written to.
+        # An unmounted folder lacks it too, and must not be written to.
         check_storage(storage)
         log.error("storage lacks the manifest, reading everything", base=newest.id)
         return Base()
@@ -60,7 +60,7 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Base:
         return Base()
     if missing:
         log.error("storage lacks %s, reading everything", missing, base=newest.id)
-    # Its proof may have passed with what the copy had.
+    # Its proof may have passed only thanks to the copy.
     is_doubtful = newest.is_copy_needed or newest.is_failed
     if is_doubtful:
         log.error("the base is in doubt, reading everything", base=newest.id)
@@ -69,13 +69,13 @@ def find_base(storage: Storage, snapshot: Snapshot) -> Base:
 
 
 def _newest_before(snapshot: Snapshot) -> SnapshotQuerySet:
-    """Select the newest one, with all that decides how to build upon it, in one query."""
+    """Select the newest one, with all that decides about building upon it, in one query."""
     others = Snapshot.objects.filter(project=snapshot.project_id)
     stored = others.completed().exclude(pk=snapshot.pk)
     copies = SnapshotCopy.objects.filter(pk=OuterRef("pk"), needed_at__isnull=False)
     recent = timezone.now() - settings.SNAPSHOT_FULL_EVERY
-    # What failed may be in a segment of both, so that an older one that is good is no base either;
-    # but one that was proven itself has none of it.
+    # The failure may be in a segment that both share, so an older good one is no base either,
+    # unless it was proven itself.
     failed = others.filter(verdict=Snapshot.Verdict.FAILED, proven_at__gt=OuterRef("taken_at"))
     return stored.annotate(
         is_copy_needed=Exists(copies),
@@ -88,7 +88,7 @@ def _newest_before(snapshot: Snapshot) -> SnapshotQuerySet:
 
 
 def _missing(storage: Storage, manifest: Manifest) -> list[str]:
-    """Objects that storage does not list, or in another size than was recorded."""
+    """List objects that storage lacks, or has in another size than recorded."""
     found = {item.key: item.size for item in storage.list(segment_folder(manifest.project_id))}
     return sorted(
         key

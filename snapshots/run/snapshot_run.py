@@ -1,4 +1,4 @@
-"""One run of a snapshot: the engine works, its row says how it ended."""
+"""One run of a snapshot: the engine takes it, its row records the result."""
 
 from datetime import datetime
 from uuid import UUID
@@ -44,9 +44,9 @@ from snapshots.storages.configured_storages import snapshot_storage
 
 log = get_logger(__name__)
 
-# A snapshot that ends its worker each time, by memory say, must not do so without end.
+# A snapshot that kills its worker every time, for lack of memory for example, must not go on.
 MOST_ATTEMPTS = 5
-# The audit log is no place for thousands of days; the snapshot's row has them all.
+# The audit log names only this many days; the snapshot's row has them all.
 MAX_NAMED = 20
 SHUT_DOWN = "The project was shut down before its backup was taken."
 INTERRUPTED = (
@@ -62,19 +62,19 @@ UNEXPECTED = (
 def take(snapshot_id: UUID) -> Ran:
     """Take a queued snapshot; see `LeasedJob.run`.
 
-    If its database server has no room for one more, it waits, and is not claimed; if it was, the
-    server has room again.
+    If its database server has no room for one more, the snapshot waits and is not claimed. After a
+    claimed run, the server has room again.
     """
     return SnapshotJob(snapshot_id).run()
 
 
 def retry_at(snapshot: Snapshot, now: datetime) -> datetime | None:
-    """Return when a failed snapshot is tried again; None if it is not.
+    """Return when a failed snapshot is retried; None if it is not.
 
-    It is tried on its own local day only: on the next one the schedule has another snapshot.
+    It is only retried on its own local day: the schedule takes another snapshot on the next one.
 
     Args:
-        snapshot: With its project and main database; `failures` counts those before this one.
+        snapshot: With its project and main database; `failures` excludes the current one.
     """
     then = back_off(settings.SNAPSHOT_RETRY_MINUTES, snapshot.failures, now)
     zone = snapshot.project.main_database.backup_time_zone
@@ -131,9 +131,9 @@ class SnapshotJob(LeasedJob[Snapshot]):
     def clean_up(self) -> dict[str, object]:
         """Remove the manifest of a failed attempt, which would keep its segments.
 
-        All attempts at a snapshot publish under one name: only the holder of the lease may remove
-        it, and lets go of the lease afterwards. If it is killed between the two, the next attempt
-        removes it.
+        All attempts at a snapshot publish under one name, so only the holder of the lease may
+        remove it, before releasing the lease. If it is killed in between, the next attempt removes
+        it.
         """
         self.renew()
         try:
@@ -153,11 +153,11 @@ class SnapshotJob(LeasedJob[Snapshot]):
     def _run_engine(self) -> Manifest:
         snapshot, storage = self.row, snapshot_storage()
         if snapshot.attempts > 1:
-            # An attempt before may have published without being able to say so.
+            # An earlier attempt may have published without being able to record it.
             self._remove_manifest()
         wait_for_sweep(snapshot.project_id)
         with source_errors():
-            # Not by the project's own role, which can neither change marks nor read all there is.
+            # The project's own role can neither change marks nor read everything.
             dsn = admin_dsn(snapshot.project, statement_seconds=limit_seconds())
         base = find_base(storage, snapshot)
         healed: set[str] = set()
@@ -168,7 +168,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
                     readers=workers_for(settings.SNAPSHOT_READERS),
                     base=base.manifest,
                     full=base.is_full_due or not base.is_sound,
-                    # That of a database server would decide how long the backup is kept.
+                    # A database server's wrong clock would change how long the backup is kept.
                     clock=database_now,
                 ),
                 Destination(storage, snapshot.project_id, snapshot.id, _labels(snapshot)),
@@ -181,13 +181,13 @@ class SnapshotJob(LeasedJob[Snapshot]):
                 ),
             )
         finally:
-            # Also if it fails afterwards: the next try finds everything in order.
+            # Even if the run fails afterwards, because the next try finds everything intact.
             note_healed(snapshot, healed)
 
     def _report(self, progress: Progress) -> None:
         self.reach(progress.step)
         if progress.step == Step.PUBLISHING:
-            # A worker that slept for longer than its lease must not publish.
+            # A worker that was suspended for longer than its lease must not publish.
             self.renew()
         self.heartbeat.report(
             rows_done=progress.rows_done,
@@ -217,7 +217,7 @@ class SnapshotJob(LeasedJob[Snapshot]):
         now = timezone.now()
         queue_copies([snapshot.project_id], now, failed_before=now)
         if untracked:
-            # The snapshot is good: all of it was read. Those since the last full one may not be.
+            # This snapshot is good: it read everything. Those since the last full one may not be.
             log.error("tracking missed changes %s", untracked, snapshot=snapshot.pk)
             self.row.record("snapshot.untracked_change", changes=untracked[:MAX_NAMED])
 

@@ -1,4 +1,4 @@
-"""Changing when a project is backed up and for how long its backups are kept."""
+"""Change when a project is backed up, and for how long its backups are kept."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, time
@@ -35,16 +35,16 @@ def change_backup_settings(
 
     Args:
         wanted: See `read_settings`.
-        loaded: The settings as the actor saw them, by name; those wanted the same stay as they
-            are by now. What is not among them is saved whatever it was.
+        loaded: The settings as the actor saw them, by name. A wanted value equal to the loaded one
+            leaves the current value alone; settings missing here are always saved.
 
     Returns:
         The row as it is now.
 
     Raises:
-        SettingsRefusedError: names each wrong field; nothing was saved.
-        SettingsChangedMeanwhileError: the same for what somebody else changed since `loaded`.
-        RightLostError: the actor was removed a moment ago.
+        SettingsRefusedError: with a message for each wrong field; nothing was saved.
+        SettingsChangedMeanwhileError: the same, for fields that somebody else changed since.
+        RightLostError: the actor has just lost the right.
     """
     try:
         values = read_settings(wanted, kept_zone=database.backup_time_zone)
@@ -75,16 +75,16 @@ def _save(row: MainDatabase, actor: Account, wanted: dict[str, Any], now: dateti
 
 
 def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str, Any]:
-    """Return the settings as they are stored.
+    """Return the settings in the form in which they are stored.
 
     Args:
         wanted: By name: backup_time, a time or "HH:MM" as a form sends it; backup_time_zone;
             retention_days, 1 to 365 as a number or its digits; proof_policy, "every", "weekly",
-            "off" or, which leaves it as it is, None.
-        kept_zone: Accepted, as the one that is stored: it may be unknown by now.
+            "off", or None, which leaves it as it is.
+        kept_zone: The stored zone, which is accepted even if it is no longer known.
 
     Raises:
-        SettingsRefusedError: names each wrong field.
+        SettingsRefusedError: with a message for each wrong field.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     values, errors = _read(given, kept_zone)
@@ -94,7 +94,7 @@ def read_settings(wanted: Mapping[str, Any], *, kept_zone: str = "") -> dict[str
 
 
 def read_loaded(loaded: Mapping[str, Any], kept_zone: str = "") -> dict[str, Any]:
-    """Read settings as a form showed them; skip those that no form shows."""
+    """Read settings as a form showed them, ignoring invalid ones."""
     return _read(loaded, kept_zone)[0]
 
 
@@ -119,13 +119,13 @@ def _readers(kept_zone: str) -> dict[str, Callable[[Any], Any]]:
 
 
 def parse_retention(value: str | int) -> int:
-    """Read a number of days for which backups are kept.
+    """Read the number of days for which backups are kept.
 
     Raises:
-        ValueError: with a sentence fit for a page.
+        ValueError: it is not valid; the message suits a page.
     """
     text = str(value).strip()
-    # Signs, underscores and other scripts' digits are numbers to int(), and typing errors here.
+    # int() accepts signs, underscores and other scripts' digits, which are typing errors here.
     if (
         text.isascii()
         and text.isdigit()
@@ -142,10 +142,10 @@ def parse_retention(value: str | int) -> int:
 
 
 def parse_proof_policy(value: str) -> str:
-    """Which snapshots are proven.
+    """Read the policy that says which snapshots are proven.
 
     Raises:
-        ValueError: with a sentence fit for a page.
+        ValueError: it is not valid; the message suits a page.
     """
     if value in MainDatabase.ProofPolicy.values:
         return value
@@ -154,7 +154,7 @@ def parse_proof_policy(value: str) -> str:
 
 
 def plan_next(database: MainDatabase, now: datetime) -> datetime | None:
-    """Find the next run whose local date has no backup, or None if shut down; see `plan_run`.
+    """Find the next run whose local date has no backup; None if shut down; see `plan_run`.
 
     A date whose backup failed or turned out to be bad is run again if the new time has not passed
     yet.

@@ -1,4 +1,4 @@
-"""Limit how many snapshots read one database server at a time."""
+"""Limit how many snapshots read one database server at the same time."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,7 +15,7 @@ from snapshots.models import Snapshot
 
 log = get_logger(__name__)
 
-# A snapshot without room is called by the next one that ends; this is in case that none does.
+# The next snapshot that ends enqueues one that waits for room; this is the fallback.
 WAIT = timedelta(minutes=1)
 
 
@@ -24,14 +24,14 @@ def claim(snapshot_id: UUID) -> UUID | None:
     """Claim a snapshot if its database server has room for one more.
 
     Returns:
-        The ticket, or None if the snapshot is done, another worker's, too early, or has to wait.
+        The ticket, or None if the snapshot is done, claimed by another worker, early, or must wait.
     """
     now = timezone.now()
-    # Under the lock one claim after the other is counted; a server without a limit needs none.
+    # The lock serialises claims, so that each is counted; a server without a limit needs none.
     limited = DatabaseServer.objects.filter(max_snapshots__isnull=False)
     server = limited.select_for_update(no_key=True).filter(projects__snapshots=snapshot_id).first()
     if server and server.pk in full_servers(now, but=snapshot_id):
-        # A snapshot that is tried again later has its time already.
+        # A snapshot with a retry time already has its next turn.
         waiting = Snapshot.objects.filter(pk=snapshot_id, state=Snapshot.State.QUEUED)
         waiting.exclude(retry_at__gt=now).update(lease_until=now + WAIT)
         log.info("no room on the server", server=server.name, snapshot=snapshot_id)
@@ -42,10 +42,10 @@ def claim(snapshot_id: UUID) -> UUID | None:
 
 
 def full_servers(now: datetime, *, but: UUID | None = None) -> set[int]:
-    """Return the database servers that allow no further snapshot now.
+    """Return the database servers that have no room for another snapshot now.
 
     Args:
-        but: A snapshot that takes no room, because it is the one that asks for it.
+        but: The snapshot that asks for room, which is not counted.
     """
     running = Snapshot.objects.filter(
         state=Snapshot.State.RUNNING,
@@ -59,9 +59,9 @@ def full_servers(now: datetime, *, but: UUID | None = None) -> set[int]:
 
 @transaction.atomic
 def next_in_line(snapshot_id: UUID) -> list[UUID]:
-    """Return the snapshot that gets the room of one that ended, to enqueue.
+    """Return a waiting snapshot for the room of one that has ended, to be enqueued.
 
-    If two end at once, each calls another one.
+    If two end at the same time, each enqueues another one.
     """
     now = timezone.now()
     server = DatabaseServer.objects.filter(
@@ -69,8 +69,8 @@ def next_in_line(snapshot_id: UUID) -> list[UUID]:
     ).first()
     if server is None:
         return []
-    # Snapshots whose turn is later, that are tried again later, or whose message is on its way,
-    # have a later lease_until.
+    # A snapshot whose turn or retry comes later, or whose message is in flight, has a later
+    # lease_until.
     waiting = Snapshot.objects.filter(
         project__server=server, state=Snapshot.State.QUEUED, lease_until__lte=now + WAIT
     ).exclude(retry_at__gt=now)

@@ -1,4 +1,4 @@
-"""What others changed while somebody had the settings open, and what of it stays."""
+"""Conflicts between editors of the same settings, and which changes win."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ LABELS = {field.name: str(field.verbose_name) for field in MainDatabase._meta.fi
 
 @dataclass(frozen=True)
 class RecordedSettings:
-    """A project's settings as they are now, and how the audit log tells of them.
+    """A project's current settings, and how the audit log records them.
 
     Attributes:
-        action: Of the events that have old and new values as details, by name.
-        labels: What pages call each setting.
-        in_words: Puts the value of a setting in words.
-        subject: Of the events, where several of a project have such settings; "" for any.
+        action: Of the events whose details are old and new values by name.
+        labels: The name of each setting on pages.
+        in_words: Puts a setting's value in words.
+        subject: Of the events, if a project has several such settings; "" for any.
     """
 
     project_id: UUID
@@ -34,7 +34,7 @@ class RecordedSettings:
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that is no more what a form showed, in words."""
+    """A setting that differs from what a form showed, in words."""
 
     label: str
     old: str
@@ -56,13 +56,13 @@ def backup_settings_of(row: MainDatabase) -> RecordedSettings:
 def only_meant(
     settings: RecordedSettings, actor: Account, wanted: Mapping[str, Any], loaded: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Of the wanted settings those that differ from what was shown, and so are meant.
+    """Select the wanted settings that differ from the shown ones, as the actor's changes.
 
     Args:
-        loaded: The settings as they were shown; one that is not among them is meant.
+        loaded: The settings as they were shown; a setting missing here counts as changed.
 
     Raises:
-        SettingsChangedMeanwhileError: somebody else meant another value of the same setting.
+        SettingsChangedMeanwhileError: somebody else set the same setting to another value.
     """
     meant = {
         name: value for name, value in wanted.items() if name not in loaded or loaded[name] != value
@@ -78,7 +78,7 @@ def only_meant(
 
 
 def changed_of(settings: RecordedSettings, actor: Account, left: Mapping[str, Any]) -> list[Change]:
-    """List settings changed by others that this form left as it showed them."""
+    """List settings that others changed and that this form left as it showed them."""
     return [
         change_of(settings, actor, name, value)
         for name, value in left.items()
@@ -87,7 +87,7 @@ def changed_of(settings: RecordedSettings, actor: Account, left: Mapping[str, An
 
 
 def change_of(settings: RecordedSettings, actor: Account, name: str, shown: Any) -> Change:
-    """How a setting came to be another than was shown, by the newest event about it."""
+    """Describe how a setting was changed since it was shown, from its newest event."""
     events = AuditEvent.objects.filter(
         project_id=settings.project_id, action=settings.action, details__has_key=name
     )

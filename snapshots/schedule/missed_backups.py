@@ -1,4 +1,4 @@
-"""Backups that are not there: nothing happens when none is taken, so somebody has to look."""
+"""Find missed backups: when none is taken, nothing happens, so something has to look."""
 
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -17,30 +17,30 @@ from snapshots.models import Snapshot
 log = get_logger(__name__)
 
 BATCH = 500
-# A run that begins so much later than planned was missed: whoever waited for it waits no longer.
+# A run that starts this much later than planned counts as missed, even though it is taken.
 LATE = timedelta(hours=2)
-# A day, and that: the alert BackupMissing counts the same. No two runs of a schedule are further
-# apart, unless its time was moved.
+# A day and the delay above, as the alert BackupMissing counts. Runs of a schedule are never further
+# apart unless its time was moved.
 OLDEST = timedelta(days=1) + LATE
 ACTION = "snapshot.missed"
 
 
 def find_missed(now: datetime) -> int:
-    """Record every running project without a backup of the last day, once a local date; how many.
+    """Record running projects without a backup of the last day; return how many.
 
-    One whose backup is under way or due now is not missing, and one that failed was told of
-    already.
+    Each is recorded once per local date. A backup that is running or due now is not missing, and a
+    failed one was reported already.
     """
-    told = 0
+    recorded = 0
     last = UUID(int=0)
     while ids := _next_ids(now, last):
-        told += sum(_tell(project_id, now) for project_id in ids)
+        recorded += sum(_record_once(project_id, now) for project_id in ids)
         last = ids[-1]
-    return told
+    return recorded
 
 
 def record_missed(project: Project, day: date, reason: str) -> None:
-    """Write down that the backup of a local date was missed, and why, in a sentence."""
+    """Record that the backup of a local date was missed, with the reason as a sentence."""
     log.warning("backup missed", project=project.pk, date=day)
     record(
         action=ACTION,
@@ -52,7 +52,7 @@ def record_missed(project: Project, day: date, reason: str) -> None:
 
 
 def record_late(project: Project, day: date, planned: datetime) -> None:
-    """Write down that a run was missed that begins now, because nothing ran when it was due."""
+    """Record that a run was missed that starts only now, because nothing ran when due."""
     record_missed(
         project,
         day,
@@ -74,14 +74,14 @@ def _without_backup(now: datetime) -> QuerySet[Project]:
     )
     fresh = Snapshot.objects.good().filter(project=OuterRef("pk"), taken_at__gte=since)
     rows = Project.objects.active().filter(created_at__lt=since, main_database__isnull=False)
-    # Due now: a project that has just been started again, say.
+    # Due now, for example because the project has just been started again.
     due = Q(main_database__next_snapshot_at__range=(now - LATE, now))
     return rows.exclude(due).exclude(Exists(fresh)).exclude(Exists(known))
 
 
 @transaction.atomic
-def _tell(project_id: UUID, now: datetime) -> bool:
-    """Record it unless that was done for this date; the lock makes two scans take turns."""
+def _record_once(project_id: UUID, now: datetime) -> bool:
+    """Record it unless this date has a record; the lock makes two scans take turns."""
     rows = MainDatabase.objects.select_for_update(of=("self",), skip_locked=True)
     database = rows.select_related("project").filter(pk=project_id).first()
     if database is None or not _without_backup(now).filter(pk=project_id).exists():
@@ -90,22 +90,22 @@ def _tell(project_id: UUID, now: datetime) -> bool:
     if newest and _is_explained(newest, database, now):
         return False
     day = local_date(now, database.backup_time_zone)
-    told = AuditEvent.objects.filter(
+    earlier = AuditEvent.objects.filter(
         project_id=project_id,
         action=ACTION,
         at__gt=now - 2 * OLDEST,
         details__local_date=day.isoformat(),
     )
-    if told.exists():
+    if earlier.exists():
         return False
     record_missed(database.project, day, _reason(database, newest, now))
     return True
 
 
 def _is_explained(newest: Snapshot, database: MainDatabase, now: datetime) -> bool:
-    """Tell whether a change of the schedule explains how old the newest good backup is.
+    """Tell whether a change of the schedule explains the newest good backup's age.
 
-    Its day has no second one. But where there was a later one that is bad, nothing is explained.
+    A day gets only one backup. But if a later one exists that is bad, nothing is explained.
     """
     if newest.taken_at is None or newest.taken_at <= now - LONGEST_GAP - LATE:
         return False
@@ -114,7 +114,7 @@ def _is_explained(newest: Snapshot, database: MainDatabase, now: datetime) -> bo
 
 
 def _next_due(newest: Snapshot, database: MainDatabase) -> datetime:
-    """Return the first run of today's schedule that is of a later date than a backup."""
+    """Return the current schedule's first run on a later date than a backup's."""
     at, zone = database.backup_time, database.backup_time_zone
     moment = next_run(newest.taken_at or newest.scheduled_for, at, zone)
     while last_run(moment, at, zone).local_date <= newest.local_date:

@@ -1,7 +1,7 @@
-"""A backup that turns out to be bad is replaced on its own day, once.
+"""Replacement of a backup that turns out to be bad, once, on the same day.
 
-Once, since what made it bad may make the next one bad too: that one keeps the date, and the next
-day has its own.
+Only once, because the cause may make the next one bad too: that one then keeps the date, and the
+next day has its own backup.
 """
 
 from collections.abc import Mapping
@@ -20,17 +20,17 @@ log = get_logger(__name__)
 def lock_schedule(project_id: UUID) -> MainDatabase | None:
     """Lock a running project's schedule, in the caller's transaction.
 
-    Before the backup's row, as the tick does: the two would wait for each other.
+    It must be locked before the backup's row, as the tick does, or the two would deadlock.
     """
     rows = MainDatabase.objects.select_for_update(of=("self",))
     return rows.filter(pk=project_id, project__state=Project.State.ACTIVE).first()
 
 
 def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) -> None:
-    """Make a project due earlier if the bad backup holds the local date at hand, or a later one.
+    """Make a project due earlier if the bad backup has the current local date or a later one.
 
-    Now; or at the date's new time, if the schedule was moved to later since. Not if a good one came
-    after it, as where the time zone has changed.
+    Due now, or at the date's new time if the schedule has been moved to later. Not if a good backup
+    was taken after it, as can happen when the time zone changes.
     """
     at_hand = last_run(now, database.backup_time, database.backup_time_zone).local_date
     is_replaceable = Snapshot.objects.replaceable().filter(pk=snapshot.pk).exists()
@@ -46,16 +46,16 @@ def plan_replacement(database: MainDatabase, snapshot: Snapshot, now: datetime) 
 
 
 def release_dates(days: Mapping[UUID, date]) -> set[UUID]:
-    """Take local dates from their bad backups, in the caller's transaction.
+    """Mark bad backups as replaced, freeing their dates, in the caller's transaction.
 
     Args:
-        days: The date of each project.
+        days: The date to free of each project.
 
     Returns:
-        The projects that had one to take it from.
+        The projects that had a bad backup on their date.
     """
     bad = Snapshot.objects.replaceable().filter(project__in=days, local_date__in=set(days.values()))
-    # Locked: a proof that passes at this moment comes before or after all of it.
+    # Locked, so that a proof that is just passing comes before or after all of this.
     rows = bad.select_for_update(of=("self",)).values_list("pk", "project_id", "local_date")
     found = {pk: project_id for pk, project_id, day in rows if days[project_id] == day}
     Snapshot.objects.filter(pk__in=found).update(is_replaced=True)

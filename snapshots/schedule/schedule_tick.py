@@ -1,7 +1,7 @@
-"""What the minute tick decides: which projects are due, and which work was overlooked.
+"""Decisions of the minute tick: which projects are due, and which work was lost.
 
-Nothing here sends a message. The caller enqueues the ids it gets, after the commit; what is lost
-between the two is found again by `heal`.
+Nothing here sends a message. The caller enqueues the returned ids after the commit; `heal` finds
+those that are lost in between.
 """
 
 from collections.abc import Sequence
@@ -26,17 +26,17 @@ from snapshots.schedule.replacements import release_dates
 log = get_logger(__name__)
 
 BATCH = 500
-# A day of 25 hours, and a bit. What lies further ahead follows a day that has its snapshot already
-# or that the date line takes, or was planned by a clock that ran ahead.
+# A day of 25 hours, and a bit. A plan further ahead follows a day that already has its snapshot or
+# that the date line skips, or was made by a clock that ran ahead.
 ONE_DAY_AHEAD = timedelta(hours=26)
 
 
 @dataclass(frozen=True)
 class Due:
-    """A project whose run has come, and the run after it.
+    """A project whose run is due, and the run after it.
 
     Attributes:
-        since: When it was due; later than its run if a change of the settings made it due.
+        since: When it became due; later than its run if a change of the settings made it due.
     """
 
     project_id: UUID
@@ -46,15 +46,15 @@ class Due:
 
 
 def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
-    """Queue a snapshot for every active project whose run has come.
+    """Queue a snapshot for every active project whose run is due.
 
-    Several may run at once: each project is claimed by one of them. However many runs were
-    missed, a project gets one snapshot, that of its latest run, and none where that run's local
-    date has one already, unless that one failed or turned out to be bad.
+    Safe to run concurrently: only one caller claims a project. However many runs were missed, a
+    project gets one snapshot, that of its latest run, and none if that run's local date already has
+    one, unless that one failed or turned out to be bad.
 
     Returns:
-        The new snapshots whose turn it is, for the caller to enqueue; where backups are spread, a
-        later tick finds the others when theirs has come.
+        The new snapshots whose turn it is, for the caller to enqueue; if backups are spread, a
+        later tick finds the others when their turn comes.
     """
     queued: list[UUID] = []
     while True:
@@ -65,14 +65,14 @@ def queue_due(now: datetime, *, batch: int = BATCH) -> list[UUID]:
 
 
 def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
-    """Find snapshots whose message or worker was lost, and plans made by a clock that ran ahead.
+    """Find snapshots whose message or worker was lost, and fix plans made too far ahead.
 
     Returns:
-        Snapshots for the caller to enqueue again; their turn comes once in a while, not every
-        minute, so that a long queue is not made longer.
+        Snapshots for the caller to enqueue again. Each is returned once in a while, not every
+        minute, so that a long queue does not grow.
     """
     _replan(now)
-    # Who would find no room is called by the next that ends, and is no message a minute.
+    # Without room they need no message: the next snapshot that ends on the server enqueues one.
     crowded = Project.objects.filter(server__in=full_servers(now))
     found = (
         Snapshot.objects.unfinished()
@@ -86,10 +86,10 @@ def heal(now: datetime, *, limit: int = 10_000) -> list[UUID]:
 
 
 def tidy_plan(project_id: UUID, now: datetime) -> None:
-    """Plan an active project that has no next run, and take the plan of one that is shut down.
+    """Plan an active project without a next run, and remove the plan of one shut down.
 
-    Neither should be found: the first would never be backed up, the second is looked at by every
-    tick in vain.
+    Neither should exist: the first would never be backed up, and every tick would look at the
+    second in vain.
     """
     rows = MainDatabase.objects.filter(pk=project_id)
     shut_down = rows.filter(project__state=Project.State.SHUT_DOWN)
@@ -103,7 +103,7 @@ def tidy_plan(project_id: UUID, now: datetime) -> None:
 def due_rows(now: datetime, batch: int = BATCH) -> QuerySet[MainDatabase]:
     """Lock the settings of projects that are due, in the caller's transaction.
 
-    Those that another tick has locked are left to it.
+    Rows that another tick has locked are left to it.
     """
     rows = MainDatabase.objects.select_related("project")
     active = rows.filter(project__state=Project.State.ACTIVE)
@@ -116,14 +116,14 @@ def _queue_batch(now: datetime, batch: int) -> tuple[int, list[UUID]]:
     rows = list(due_rows(now, batch))
     due = [_due(row, now) for row in rows]
     new = _insert(due, now)
-    _tell_of_late(rows, new, now)
+    _note_late_runs(rows, new, now)
     _plan({item.project_id: item.following for item in due})
     begun = {item.project_id for item in due if _turn(item) <= now}
     return len(rows), [row.id for row in new if row.project_id in begun]
 
 
-def _tell_of_late(rows: Sequence[MainDatabase], new: Sequence[Snapshot], now: datetime) -> None:
-    """Record the runs that begin much later than planned: their day was missed."""
+def _note_late_runs(rows: Sequence[MainDatabase], new: Sequence[Snapshot], now: datetime) -> None:
+    """Record runs that start much later than planned, because their day was missed."""
     dates = {snapshot.project_id: snapshot.local_date for snapshot in new}
     for row in rows:
         planned = row.next_snapshot_at
@@ -141,7 +141,7 @@ def _due(row: MainDatabase, now: datetime) -> Due:
 
 
 def _insert(due: Sequence[Due], now: datetime) -> list[Snapshot]:
-    """Insert the snapshots, and return the new ones: not those whose project and date exist."""
+    """Insert snapshots; return the new ones, without projects and dates that have one."""
     rows = [_queued(item, now) for item in due]
     Snapshot.objects.bulk_create(rows, ignore_conflicts=True)
     ids = [row.id for row in rows]
@@ -167,17 +167,17 @@ def _queued(item: Due, now: datetime) -> Snapshot:
 
 
 def _replace_bad(due: Sequence[Due], now: datetime) -> list[Snapshot]:
-    """Queue snapshots of local dates whose stored one turned out to be bad."""
+    """Queue snapshots for local dates whose stored one turned out to be bad."""
     released = release_dates({item.project_id: item.run.local_date for item in due})
     rows = [_queued(item, now) for item in due if item.project_id in released]
     return Snapshot.objects.bulk_create(rows)
 
 
 def _queue_failed(due: Sequence[Due], now: datetime) -> list[Snapshot]:
-    """Queue snapshots again that failed before the schedule was moved to later on their date."""
+    """Queue failed snapshots again whose schedule was moved to later on their date."""
     queued = []
     never_stored = Snapshot.objects.never_stored()
-    # One query tells of all that most have none.
+    # One query shows that most projects have none.
     found = never_stored.filter(project__in=[item.project_id for item in due])
     dates = set(found.values_list("project_id", "local_date"))
     for item in due:
@@ -201,13 +201,13 @@ def _waits_until(due: Due, now: datetime) -> datetime:
 
 
 def _turn(due: Due) -> datetime:
-    """When a project's snapshot begins: always as long after its run, by its id."""
+    """Return when a project's snapshot starts: a constant delay, derived from its id."""
     spread = int(settings.SNAPSHOT_SPREAD.total_seconds())
     return due.run.at + timedelta(seconds=due.project_id.int % spread if spread else 0)
 
 
 def _plan(following: dict[UUID, datetime]) -> None:
-    # One statement for the batch: bulk_update writes a CASE of as many branches as rows.
+    # One statement for the batch: bulk_update would write a CASE with a branch per row.
     with connection.cursor() as cursor:
         cursor.execute(
             """UPDATE projects_maindatabase SET next_snapshot_at = planned.at
@@ -220,7 +220,7 @@ def _plan(following: dict[UUID, datetime]) -> None:
 @transaction.atomic
 def _replan(now: datetime) -> None:
     rows = MainDatabase.objects.filter(next_snapshot_at__gt=now + ONE_DAY_AHEAD)
-    # The furthest first: those whose plan is right after all are the nearest.
+    # Furthest first, because plans that turn out to be right are the nearest ones.
     rows = rows.select_related("project").order_by("-next_snapshot_at")
     following = {}
     for row in rows.select_for_update(skip_locked=True, of=("self",))[:BATCH]:
