@@ -1,4 +1,4 @@
-"""Let snapshots go: decided under a lock, removed after the commit."""
+"""Expire snapshots: decided under a lock, removed from storage after the commit."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ JUDGED = ("local_date", "state", "taken_at", "scheduled_for", "read_until", "ver
 
 @dataclass(frozen=True)
 class Pruned:
-    """A snapshot past its period: whether it goes, and why it does or does not."""
+    """A snapshot past its retention period: whether it is removed, and the reason."""
 
     snapshot_id: UUID
     project_id: UUID
@@ -38,15 +38,15 @@ class Pruned:
 
 
 def prune(now: datetime) -> list[Pruned]:
-    """Apply every project's retention; returns all that is past its period."""
+    """Apply every project's retention; return all snapshots past their period."""
     return list(prune_each(now))
 
 
 def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
-    """Apply retention one by one, in bounded memory, as it is iterated.
+    """Apply retention project by project, in bounded memory, as it is iterated.
 
     Args:
-        dry_run: Only tell what would happen.
+        dry_run: Only report what would be removed.
     """
     last: UUID | None = None
     while ids := project_ids(after=last):
@@ -56,15 +56,15 @@ def prune_each(now: datetime, *, dry_run: bool = False) -> Iterator[Pruned]:
 
 
 def worth_pruning(ids: Sequence[UUID], now: datetime) -> list[UUID]:
-    """Select projects with something past its period, or half removed."""
+    """Select projects with snapshots that are past their period or half removed."""
     if not ids:
         return []
     until = Coalesce("taken_at", "scheduled_for") + ExpressionWrapper(
         F("project__main_database__retention_days") * Value(timedelta(days=1)),
         output_field=DurationField(),
     )
-    # They follow one another: of a range the planner knows how little it is, where of some hundred
-    # ids it thinks that they have a snapshot each, or hundreds, and reads the whole table instead.
+    # The ids are consecutive: for a range, the planner knows how few rows it has; for some hundred
+    # ids it expects one or even hundreds of snapshots each, and reads the whole table instead.
     nearby = Snapshot.objects.filter(project__gte=min(ids), project__lte=max(ids))
     rows = nearby.filter(project__in=ids).annotate(
         until=ExpressionWrapper(until, output_field=DateTimeField())
@@ -106,18 +106,18 @@ def prune_project(project_id: UUID, now: datetime, *, dry_run: bool = False) -> 
 
 
 def preview_retention(project_id: UUID, retention_days: int, now: datetime) -> list[Pruned]:
-    """Tell what another period would remove, and what would stay.
+    """List what another period would remove, and what would stay.
 
-    What is only being read goes when that has ended, so it counts as if that were so.
+    A snapshot that is only being read counts as removed, because reading ends.
     """
     return _judge(project_id, now, retention_days=retention_days)
 
 
 @transaction.atomic
 def _expire(project_id: UUID, now: datetime) -> list[Pruned]:
-    # The settings first, which a change of the period locks too. FOR UPDATE on the snapshots
+    # The settings are locked first, as a change of the period does. FOR UPDATE on the snapshots
     # waits for a restore that is being requested (its foreign key locks the row), and the next
-    # statement sees it.
+    # statement then sees it.
     if not MainDatabase.objects.select_for_update().filter(pk=project_id).exists():
         return []
     rows = Snapshot.objects.filter(project=project_id, state__in=EXPIRABLE)
@@ -138,7 +138,7 @@ def _expire(project_id: UUID, now: datetime) -> list[Pruned]:
 
 
 def _judge(project_id: UUID, now: datetime, *, retention_days: int | None = None) -> list[Pruned]:
-    """Judge everything that is older than the period; for a preview, than `retention_days`."""
+    """Judge everything older than the period; in a preview, than `retention_days`."""
     database = MainDatabase.objects.select_related("project").filter(pk=project_id).first()
     if database is None:
         return []
@@ -164,7 +164,7 @@ def _in_use(project_id: UUID, rows: Sequence[Snapshot], now: datetime) -> set[UU
 
 
 def _as_kept(row: Snapshot, is_in_use: bool) -> Kept:
-    """Return what retention has to know of a snapshot."""
+    """Return what retention has to know about a snapshot."""
     return Kept(
         id=row.pk,
         taken_at=row.taken_at or row.scheduled_for,
@@ -175,12 +175,12 @@ def _as_kept(row: Snapshot, is_in_use: bool) -> Kept:
 
 
 def _remove_objects(project_id: UUID, now: datetime) -> None:
-    """Delete manifests of expired snapshots; failures are tried again later."""
+    """Delete manifests of expired snapshots; failures are retried later."""
     rows = Snapshot.objects.half_removed().filter(project=project_id)
     for row in rows.order_by("scheduled_for"):
         try:
             if row.manifest:
-                # Before any of its segments goes.
+                # The manifest goes before any of its segments.
                 right_storage().delete(row.manifest)
         except StorageError:
             log.exception("could not remove", snapshot=row.id, project=project_id)

@@ -1,4 +1,4 @@
-"""Keep a snapshot whatever its age."""
+"""Keep a snapshot regardless of its age."""
 
 from uuid import UUID
 
@@ -15,8 +15,8 @@ def place_hold(*, snapshot: Snapshot, actor: Account) -> Hold:
     """Keep a stored snapshot until the hold is released; safe to repeat.
 
     Raises:
-        HoldRefusedError: it is not stored, or no longer.
-        RightLostError: the actor was removed a moment ago.
+        HoldRefusedError: it is not stored, or no longer stored.
+        RightLostError: the actor has just lost the right.
     """
     hold_right(actor, Permission.MANAGE_BACKUPS, snapshot.project)
     row = _locked(snapshot.pk)
@@ -30,10 +30,10 @@ def place_hold(*, snapshot: Snapshot, actor: Account) -> Hold:
 
 @transaction.atomic
 def release_hold(*, snapshot: Snapshot, actor: Account) -> None:
-    """Leave a snapshot to retention again, if it is on hold.
+    """Release a snapshot to retention again, if it is on hold.
 
     Raises:
-        RightLostError: the actor was removed a moment ago.
+        RightLostError: the actor has just lost the right.
     """
     hold_right(actor, Permission.MANAGE_BACKUPS, snapshot.project)
     row = _locked(snapshot.pk)
@@ -45,6 +45,6 @@ def release_hold(*, snapshot: Snapshot, actor: Account) -> None:
 
 
 def _locked(snapshot_id: UUID) -> Snapshot | None:
-    """Lock the row, so that retention cannot expire it meanwhile."""
+    """Lock the row, so that retention cannot expire it in the meantime."""
     rows = Snapshot.objects.select_for_update(of=("self",)).select_related("project")
     return rows.filter(pk=snapshot_id).first()

@@ -1,6 +1,6 @@
-"""Snapshots that are being read, which retention leaves alone.
+"""Snapshots in use, which retention leaves alone.
 
-What reads them, such as a restore, is above this app and says here how to find out.
+Their users, such as restores, are in layers above this app, so they register a finder here.
 """
 
 from collections.abc import Callable, Collection
@@ -11,10 +11,10 @@ _finders: list[Finder] = []
 
 
 def register_use(find: Finder) -> None:
-    """Have `find` asked for a project's snapshots in use before removal."""
+    """Register a function that finds a project's snapshots in use before removal."""
     _finders.append(find)
 
 
 def snapshots_in_use(project_id: UUID) -> set[UUID]:
-    """Return the ids of the project's snapshots that are being read."""
+    """Return the ids of the project's snapshots that are in use."""
     return {pk for find in _finders for pk in find(project_id)}

@@ -1,7 +1,7 @@
-"""Leases of readers: retention waits for a backup that is being downloaded.
+"""Leases of readers: retention waits while a backup is being downloaded.
 
-A reader whose process was killed renews nothing, and its lease runs out. A row has a lease for each
-reader, known by its end: if two end at once, it does not matter which of them is released.
+A reader whose process was killed stops renewing, so its lease runs out. A row has one lease per
+reader, identified by its end: if two end at once, it does not matter which one is released.
 """
 
 import time
@@ -18,15 +18,15 @@ from snapshots.models import Snapshot, SnapshotQuerySet
 
 log = get_logger(__name__)
 
-# A client that takes no piece for so long has gone.
+# A client that has taken no piece for this long is gone.
 LEASE = timedelta(hours=1)
 RENEWAL_SECONDS = 60.0
-# A client that takes a piece now and then is waited for no longer.
+# The longest that retention waits, even for a client that still takes a piece now and then.
 LONGEST = timedelta(days=1)
 
 
 class ReaderLease:
-    """What keeps retention from a stored snapshot while one reader needs it."""
+    """A lease that keeps retention from a stored snapshot while one reader needs it."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -34,20 +34,20 @@ class ReaderLease:
         self._until: datetime | None = None
 
     def extend(self) -> bool:
-        """Keep the snapshot for a while; False if it is not stored any more."""
+        """Keep the snapshot for a while; False if it is no longer stored."""
         until = min(timezone.now() + LEASE, self._since + LONGEST)
         return self._replace(Snapshot.objects.completed(), [until])
 
     def renew(self) -> None:
-        """Keep the snapshot for another while, if the control database responds."""
+        """Extend the lease if the control database responds."""
         try:
             self.extend()
         except DJANGO_ERRORS:
-            # It may be restarting: the lease outlasts many missed renewals.
+            # The database may be restarting: the lease outlasts many missed renewals.
             self._give_up("could not renew a reader's lease")
 
     def release(self) -> None:
-        """Leave the snapshot to retention, unless somebody else reads it."""
+        """Leave the snapshot to retention, unless it has another reader."""
         try:
             self._replace(Snapshot.objects.all(), [])
         except DJANGO_ERRORS:
@@ -55,9 +55,9 @@ class ReaderLease:
 
     @transaction.atomic
     def _replace(self, rows: SnapshotQuerySet, leases: list[datetime]) -> bool:
-        """Replace this reader's lease, if the snapshot is among the rows; tell whether it is."""
+        """Replace this reader's lease if the snapshot is among the rows; tell whether it is."""
         rows = rows.filter(pk=self._snapshot.pk)
-        # The row's lock lets retention come first or see the lease.
+        # The row lock makes retention either come first or see the lease.
         locked = rows.select_for_update(no_key=True).only("reader_leases").first()
         if locked is None:
             return False
@@ -75,7 +75,7 @@ class ReaderLease:
 
 
 class LeasedFile:
-    """The pieces of a file, under a lease that is renewed, and released at the end."""
+    """The pieces of a file, under a lease that is renewed and finally released."""
 
     def __init__(self, lease: ReaderLease, pieces: Iterator[bytes]) -> None:
         self._lease: ReaderLease | None = lease
@@ -96,7 +96,7 @@ class LeasedFile:
             raise
 
     def close(self) -> None:
-        """Release the lease; the web server calls this whatever becomes of the file."""
+        """Release the lease; the web server calls this even if the download fails."""
         if self._lease:
             self._lease.release()
             self._lease = None
@@ -106,6 +106,6 @@ class LeasedFile:
 
 
 def lease_to_reader(snapshot: Snapshot) -> ReaderLease | None:
-    """Keep a stored snapshot for a reader; None if it is not stored any more."""
+    """Keep a stored snapshot for a reader; None if it is no longer stored."""
     lease = ReaderLease(snapshot)
     return lease if lease.extend() else None

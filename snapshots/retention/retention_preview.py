@@ -1,4 +1,4 @@
-"""What a shorter retention period would delete, shown before it is saved."""
+"""Preview what a shorter retention period would delete before it is saved."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from snapshots.schedule.backup_settings import parse_retention
 
 @dataclass(frozen=True)
 class Shortening:
-    """Backups that a shorter period deletes and today's does not.
+    """Backups that a shorter period deletes and the current one does not.
 
     Attributes:
-        oldest, newest: Local dates of the first and the last of them.
-        kept: How many others are older than the period and stay, by the reason.
+        oldest, newest: Local dates of the first and the last of these backups.
+        kept: How many other backups are past the period and stay, by reason.
     """
 
     days: int
@@ -28,7 +28,7 @@ class Shortening:
 
     @property
     def answer(self) -> str:
-        """What an owner sends to agree with exactly this."""
+        """The answer with which an owner agrees to exactly this."""
         return f"{self.days}:{self.count}"
 
     def is_agreed(self, answer: str) -> bool:
@@ -40,10 +40,10 @@ class Shortening:
 def preview_shortening(
     database: MainDatabase, retention_days: str | int, now: datetime
 ) -> Shortening | None:
-    """Tell what saving this period would delete; None if nothing more.
+    """Preview what saving this period would delete; None if nothing more than now.
 
     Raises:
-        ValueError: it is no period; the sentence is fit for a page.
+        ValueError: it is not a valid period; the message suits a page.
     """
     days = parse_retention(retention_days)
     if days >= database.retention_days:

@@ -1,4 +1,4 @@
-"""Decide which snapshots go, and why: a pure function."""
+"""Decide which snapshots retention removes, and why: a pure function."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ OLD_FAILURE = "failed, and older than the retention period"
 
 @dataclass(frozen=True)
 class Kept:
-    """What retention has to know of a snapshot.
+    """What retention has to know about a snapshot.
 
     Attributes:
-        taken_at: The instant that it holds; of a failed one, when it was due.
+        taken_at: The instant of its state; for a failed one, when it was due.
         good: It is stored, and did not fail its proof.
-        held: Somebody wishes to keep it whatever its age.
+        held: An owner keeps it regardless of its age.
         in_use: A restore, a proof or a download is reading it.
     """
 
@@ -33,7 +33,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a snapshot goes, and why it does or does not."""
+    """Whether a snapshot is removed, and the reason."""
 
     id: UUID
     goes: bool
@@ -44,7 +44,7 @@ def decide(snapshots: Sequence[Kept], retention: timedelta, now: datetime) -> li
     """Decide about each snapshot of one project, in the order given.
 
     A snapshot is kept for the period after it was taken, to the second: a day of retention is 24
-    hours, whatever the clocks do. The newest good one, one on hold and one in use never go.
+    hours, even when clocks change. The newest good one, one on hold and one in use always stay.
     """
     good = [snapshot for snapshot in snapshots if snapshot.good]
     newest = max(good, key=lambda snapshot: (snapshot.taken_at, snapshot.id.int), default=None)
@@ -52,10 +52,10 @@ def decide(snapshots: Sequence[Kept], retention: timedelta, now: datetime) -> li
 
 
 def _verdict(snapshot: Kept, is_newest: bool, retention: timedelta, now: datetime) -> Verdict:
-    # In UTC: arithmetic in a zone is that of the clock on the wall, whose days have 23 to 25 hours.
+    # In UTC, because arithmetic in a zone uses wall clock time, whose days have 23 to 25 hours.
     if now < snapshot.taken_at.astimezone(UTC) + retention:
         return Verdict(snapshot.id, False, YOUNG)
-    # A hold is named before the rest: it is what somebody asked for.
+    # A hold comes first, because an owner asked for it.
     for applies, reason in (
         (snapshot.held, HELD),
         (snapshot.in_use, IN_USE),
