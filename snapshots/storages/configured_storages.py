@@ -1,4 +1,4 @@
-"""The storages that the settings name: the first one, and that of the copies."""
+"""The storages in the settings: the first one, and the one for copies."""
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -16,10 +16,10 @@ SECOND = "The second backup storage"
 
 
 def master_keys() -> MasterKeys | None:
-    """Read the keys that snapshots are encrypted with; None if they are not.
+    """Read the keys that snapshots are encrypted with; None if there are none.
 
     Raises:
-        ImproperlyConfigured: SNAPSHOT_MASTER_KEYS cannot be understood.
+        ImproperlyConfigured: SNAPSHOT_MASTER_KEYS cannot be parsed.
     """
     try:
         return MasterKeys.parse(settings.SNAPSHOT_MASTER_KEYS)
@@ -48,7 +48,7 @@ def copy_storage() -> Storage | None:
 
 
 def reading_storage() -> Storage:
-    """Open the storage to read from; what it lacks comes from the copy.
+    """Open the storage to read from, with the copy as the fallback.
 
     Raises:
         StorageError: it cannot be opened, and there are no copies.
@@ -58,15 +58,15 @@ def reading_storage() -> Storage:
     return StorageWithCopy(
         _opened_or_not(settings.SNAPSHOT_STORAGE),
         _opened_or_not(settings.SNAPSHOT_COPY_STORAGE, SECOND),
-        _tell,
+        _log_copy_use,
     )
 
 
 def check_storages() -> None:
-    """Make sure that the settings open both storages; nothing is asked of them.
+    """Make sure that the settings can open both storages, without contacting them.
 
     Raises:
-        StorageError: one cannot be opened.
+        StorageError: one of them cannot be opened.
     """
     check_settings(settings.SNAPSHOT_STORAGE, FIRST)
     if has_copies():
@@ -79,12 +79,12 @@ def has_copies() -> bool:
 
 
 def copies_are_apart() -> bool:
-    """Tell whether copies, if any, are in another place than snapshots."""
+    """Tell whether copies, if any, are stored in another place than snapshots."""
     return not has_copies() or copy_place() != place_of(settings.SNAPSHOT_STORAGE)
 
 
 def copy_place() -> str:
-    """Name the place that copies go to, without what opens it."""
+    """Name the place of the copies, without its credentials."""
     return place_of(settings.SNAPSHOT_COPY_STORAGE)
 
 
@@ -100,5 +100,5 @@ def _opened_or_not(url: str, *name: str) -> Storage:
         return UnopenedStorage(error)
 
 
-def _tell(key: str, error: EngineError) -> None:
+def _log_copy_use(key: str, error: EngineError) -> None:
     log.warning("read from the copy", key=key, error=error)

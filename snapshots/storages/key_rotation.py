@@ -34,13 +34,13 @@ class Rotated:
     """What was done in one storage.
 
     Attributes:
-        name: What messages call it.
-        place: Where it is, without what opens it.
-        rewrapped: Data keys that are wrapped with the first master key now.
-        current: Data keys that were so before.
-        encrypted: Objects that were not encrypted, and are now.
-        failed: By folder, why it could not be finished; by "" if the storage itself was not.
-        foreign: Folders that are not the portal's, and were left alone.
+        name: The storage's name in messages.
+        place: The storage's place, without its credentials.
+        rewrapped: Data keys that are now wrapped with the first master key.
+        current: Data keys that already were.
+        encrypted: Objects that were not encrypted before.
+        failed: By folder, why it could not be finished; "" stands for the storage itself.
+        foreign: Folders that do not belong to the portal, and were left alone.
     """
 
     name: str
@@ -53,23 +53,23 @@ class Rotated:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing in it needs another key than the first one."""
+        """Whether nothing in it needs any other key than the first one."""
         return not self.failed
 
 
 def rotate_each(masters: MasterKeys) -> Iterator[Rotated]:
-    """Go through one storage after the other; safe to interrupt and to repeat.
+    """Rotate one storage after the other; safe to interrupt and to repeat.
 
-    If `masters` reads plain objects, they are encrypted: afterwards it need not any more.
+    If `masters` reads plain objects, these are encrypted, which makes that permission obsolete.
     """
-    # The first one first: a copy that is being made looks there for keys that were wrapped again.
+    # The first one first: a copy in progress checks its keys there for having been rewrapped.
     yield _rotate_storage(settings.SNAPSHOT_STORAGE, FIRST, masters)
     if has_copies():
         yield _rotate_storage(settings.SNAPSHOT_COPY_STORAGE, SECOND, masters)
 
 
 def places_left_out() -> list[str]:
-    """Name where copies were made that the settings do not lead to any more."""
+    """Name places with copies that are no longer in the settings."""
     copied = SnapshotCopy.objects.filter(state=SnapshotCopy.State.COPIED)
     known = [copy_place()] if has_copies() else []
     places = copied.exclude(place__in=known).order_by("place").values_list("place", flat=True)
@@ -80,10 +80,10 @@ def _rotate_storage(url: str, name: str, masters: MasterKeys) -> Rotated:
     rotated = Rotated(name, place_of(url))
     try:
         storage = open_storage(url, name)
-        # In an empty folder nothing is left to do, and everything is in the storage it stands for.
+        # An empty folder would seem finished, while all keys are in the storage that it hides.
         (check_storage if name == FIRST else check_copies)(storage)
         if storage.lock:
-            # First, since the run after one that was killed finds keys that are wrapped already.
+            # Before, because the run after a killed one finds its keys already rewrapped.
             _forget_locks(rotated, Project.objects.all())
         for folder in storage.folders():
             _rotate_folder(storage, folder, masters, rotated)
@@ -107,12 +107,12 @@ def _rotate_folder(storage: Storage, folder: str, masters: MasterKeys, rotated: 
         log.exception("keys could not be rotated", folder=folder)
         rotated.failed[folder] = str(error)
     if project_id and rotated.rewrapped + rotated.encrypted > before:
-        # Again, since locks may have been looked at meanwhile.
+        # Again, because locks may have been checked in the meantime.
         _forget_locks(rotated, Project.objects.filter(pk=project_id))
 
 
 def _forget_locks(rotated: Rotated, projects: QuerySet[Project]) -> None:
-    """Have locks looked at: what is written again is not locked, if what it replaces was."""
+    """Have locks checked: rewritten objects are not locked, even if the old ones were."""
     if rotated.name == SECOND:
         SnapshotCopy.objects.filter(snapshot__project__in=projects).update(locked_until=None)
     else:
@@ -131,7 +131,7 @@ def _rewrap_keys(
 def _encrypt_objects(
     storage: Storage, project_id: UUID, masters: MasterKeys, rotated: Rotated
 ) -> None:
-    # A snapshot that is being taken encrypts what it adds: what the listing lacks needs nothing.
+    # A snapshot in progress encrypts what it adds, so objects missing in the listing need nothing.
     sealing = storage.encrypted(ProjectCipher(storage, masters))
     for item in storage.list(segment_folder(project_id)):
         with _not_being_removed(project_id) as may:
@@ -149,7 +149,7 @@ def _rewrap(storage: Storage, masters: MasterKeys, name: str, rotated: Rotated) 
         rotated.current += 1
         return
     storage.put(name, masters.wrap(name, data_key))
-    # Once the old master key is gone, what cannot be read again is lost with all that it opens.
+    # Once the old master key is gone, an unreadable data key loses everything that it opens.
     if masters.unwrap(name, storage.get(name)) != (masters.current, data_key):
         raise StorageError(f"{storage.name} returned another key than was written {name}.")
     rotated.rewrapped += 1
@@ -159,7 +159,7 @@ def _encrypt(stored: Storage, sealing: Storage, key: str, rotated: Rotated) -> N
     try:
         content = stored.get_stored(key)
     except MissingObjectError:
-        # A sweep, or a snapshot that is tried again, has removed it since it was listed.
+        # It was removed since the listing, by a sweep or a retried snapshot.
         return
     if not content.startswith(ENCRYPTED):
         sealing.put(key, content)
@@ -168,7 +168,7 @@ def _encrypt(stored: Storage, sealing: Storage, key: str, rotated: Rotated) -> N
 
 @contextmanager
 def _not_being_removed(project_id: UUID | None) -> Iterator[bool]:
-    """Keep a project from being removed, or its objects would come back."""
+    """Keep a project from being removed, after which its objects would come back."""
     with transaction.atomic():
         rows = Project.objects.select_for_update(of=("self",))
         # Probes belong to no project.

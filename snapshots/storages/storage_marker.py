@@ -1,7 +1,7 @@
-"""Tell the storage that holds the backups from an empty folder.
+"""Distinguish the storage that holds the backups from an empty folder.
 
-A folder that is not mounted is empty: what is written to it is lost to the right one, and what is
-deleted or encrypted in it stays there as it was.
+An unmounted folder is empty: what is written to it is missing in the right storage, and what is
+deleted or encrypted in it remains unchanged there.
 """
 
 import secrets
@@ -23,9 +23,9 @@ log = get_logger(__name__)
 _apart: set[tuple[str, str]] = set()
 
 CONTENT = b'{"holds": "backups"}'
-# If there is no marker yet, one of so many backups must be there.
+# Without a marker, one of this many backups must be found.
 LOOKED_FOR = 20
-# Backups that are to be deleted, and have not been.
+# Expired backups that have not been deleted yet.
 HALF_REMOVED = Q(removed_at=None) | Q(
     project__state=Project.State.REMOVED, project__removed_at=None
 )
@@ -35,7 +35,7 @@ def right_storage() -> Storage:
     """Open the first storage; see `check_storage`.
 
     Raises:
-        StorageError: it cannot be opened, or is another one.
+        StorageError: it cannot be opened, or is the wrong one.
     """
     storage = snapshot_storage()
     check_storage(storage)
@@ -46,7 +46,7 @@ def right_copy_storage() -> Storage:
     """Open the second storage; see `check_copies`.
 
     Raises:
-        StorageError: there is none, it cannot be opened, or is another one.
+        StorageError: there is none, it cannot be opened, or it is the wrong one.
     """
     storage = copy_storage()
     if storage is None:
@@ -56,23 +56,23 @@ def right_copy_storage() -> Storage:
 
 
 def check_storage(storage: Storage) -> None:
-    """Check that it is the catalogue's storage; mark it at its first use.
+    """Check that it is the catalogue's storage, marking it on first use.
 
     Raises:
-        StorageError: it is not, or cannot be read.
+        StorageError: it is the wrong one, or cannot be read.
     """
     _check(storage, _wanted, "earlier backups")
 
 
 @contextmanager
 def check_storage_on_missing() -> Iterator[None]:
-    """Check that the storage is the right one before calling an object missing.
+    """Check that the storage is the right one before reporting an object as missing.
 
-    A folder that is not mounted lacks everything, and that says nothing of a snapshot. A context,
-    or what decorates a function.
+    An unmounted folder lacks everything, which says nothing about a snapshot. Can be used as a
+    context manager or a decorator.
 
     Raises:
-        StorageError: it is another one.
+        StorageError: it is the wrong one.
     """
     try:
         yield
@@ -82,21 +82,21 @@ def check_storage_on_missing() -> Iterator[None]:
 
 
 def check_copies(storage: Storage) -> None:
-    """Check that it is the storage of the copies; mark it at its first use.
+    """Check that it is the storage of the copies, marking it on first use.
 
     Raises:
-        StorageError: it is not, or cannot be read.
+        StorageError: it is the wrong one, or cannot be read.
     """
     _check(storage, _wanted_copies, "copies that were made in it")
 
 
 def check_apart(first: Storage, second: Storage) -> None:
-    """Make sure, once in a process, that the second storage is another one than the first.
+    """Make sure, once per process, that the two storages are different places.
 
-    By a link, a mount or a second endpoint the same place has two addresses.
+    A link, a mount or a second endpoint gives the same place two addresses.
 
     Raises:
-        StorageError: what is put into one is in both, or one of them is away.
+        StorageError: an object written to one is in both, or one of them is away.
     """
     places = (place_of(settings.SNAPSHOT_STORAGE), copy_place())
     if places in _apart:
@@ -137,7 +137,7 @@ def _check(storage: Storage, wanted: Callable[[], Sequence[str]], what: str) -> 
     except StorageError:
         if not is_known:
             raise
-        # It is the right one, full or not: what is expired there must go.
+        # It is the right storage, even if it is full: expired objects must be removable.
         log.warning("%s cannot be marked", storage.name, exc_info=True)
 
 
@@ -151,7 +151,7 @@ def _wanted() -> Sequence[str]:
 
 
 def _wanted_copies() -> Sequence[str]:
-    # Also what failed since then: in an empty folder, everything does.
+    # Including copies that failed since: in an empty folder, all of them do.
     copied = SnapshotCopy.objects.filter(copied_at__isnull=False, place=copy_place())
     wanted = copied.order_by("-copied_at").values_list("snapshot__manifest", flat=True)
     return list(wanted[:LOOKED_FOR])

@@ -1,7 +1,7 @@
-"""Names of the signs of life of the storages, each of one storage alone.
+"""Names of the storages' signs of life, each for one place.
 
-Settings that name another storage begin with signs of its own: what was known of the last one,
-good or bad, says nothing of it.
+If the settings change to another storage, its signs start afresh: what was known of the previous
+one, good or bad, does not apply.
 """
 
 from hashlib import sha256
