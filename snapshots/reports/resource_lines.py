@@ -1,7 +1,7 @@
-"""The resources of a snapshot as people read them: by name, with settings as labelled values.
+"""The resources of a snapshot for people: by name, with settings as labelled values.
 
-Tokens are named by their last four characters, and values that open something are left out, also
-those that somebody has put into settings.
+Tokens are identified by their last four characters. Values that give access are left out, including
+those that users have put into settings.
 """
 
 import re
@@ -21,7 +21,7 @@ from snapshots.engine.archive_resources import (
 from snapshots.engine.manifest import Manifest
 from snapshots.engine.storage import Storage
 
-# By the name of their kind; the records of devices have a page of their own.
+# Label and table by the name of the kind; devices' records have a separate page.
 LABELS = {
     "dashboards": ("Dashboards", "dashboard"),
     "devices": ("Device settings", "device"),
@@ -38,24 +38,24 @@ LABELS = {
     "run": ("Run", "run_settings"),
     "profile": ("Profile", "profile"),
 }
-# Which of them shows the rows of a table.
+# The kind that shows the rows of a table.
 SHOWN_AS = {
     **{table: kind for kind, (_, table) in LABELS.items()},
     "device_parameter": "devices",
     "widget": "dashboards",
     "dictionary_language": "dictionaries",
 }
-# Settings by these names open something. TagoIO's own are not kept at all; these are of others.
+# Settings with these names give access. TagoIO's own are not backed up at all; users add others.
 OPENING = re.compile(r"secret|passw|token|api_?-?key|authorization|private_?key|credential", re.I)
 HIDDEN = "not shown"
 MAX_DEPTH = 8
-# Of one object on a page; the download has all.
+# Values of one object that a page shows; the download has all.
 MAX_VALUES = 400
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of resource, and how many the snapshot has."""
+    """A kind of resource, and how many of it the snapshot has."""
 
     name: str
     label: str
@@ -64,7 +64,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Setting:
-    """A labelled value, a moment, or what is below a label."""
+    """A label with a text, a moment or nested settings."""
 
     label: str
     text: str = ""
@@ -74,7 +74,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class ResourceLine:
-    """A resource; its settings are formatted only when shown, since 10,000 take 1.5 s."""
+    """A resource; settings are formatted only when shown, as 10,000 of them take 1.5 s."""
 
     title: str
     id: str
@@ -82,7 +82,7 @@ class ResourceLine:
 
     @property
     def settings(self) -> list[Setting]:
-        """Return what is shown of it."""
+        """Return the settings to show."""
         return self._shown[0]
 
     @property
@@ -98,7 +98,7 @@ class ResourceLine:
 
 
 def kinds_of(manifest: Manifest) -> list[Kind]:
-    """List the kinds of which a snapshot has some."""
+    """List the kinds that a snapshot has rows of."""
     rows = manifest.table_rows
     return [
         Kind(name, label, rows[table]) for name, (label, table) in LABELS.items() if rows.get(table)
@@ -106,10 +106,10 @@ def kinds_of(manifest: Manifest) -> list[Kind]:
 
 
 def resource_lines(storage: Storage, manifest: Manifest, kind: str) -> list[ResourceLine]:
-    """Read the resources of a kind, by name.
+    """Read the resources of a kind, sorted by name.
 
     Raises:
-        EngineError: a segment of them is missing or damaged.
+        EngineError: one of their segments is missing or damaged.
     """
     ours: dict[str, Callable[[Rows], Document]] = {"tokens": _tokens, "devices": _devices}
     read = ours.get(kind) or RESOURCES[kind]
@@ -188,14 +188,14 @@ def _setting(name: str, label: str, value: object, budget: Iterator[int], depth:
 
 def _items(items: list[object], budget: Iterator[int], depth: int) -> list[Setting]:
     if pairs := _pairs(items):
-        # Keys are the owner's own words.
+        # Keys were chosen by the owner, so they are not reworded.
         return list(_settings(pairs, budget, depth, str))
     named = {_item_name(one, place): one for place, one in enumerate(items, 1)}
     return list(_settings(named, budget, depth))
 
 
 def _pairs(items: list[object]) -> JsonObject:
-    """Return tags and the like by their keys; {} for other lists, and if a key is there twice."""
+    """Return key-value items such as tags by key; {} for other lists or repeated keys."""
     pairs: JsonObject = {
         one["key"]: one["value"]
         for one in items
@@ -205,7 +205,7 @@ def _pairs(items: list[object]) -> JsonObject:
 
 
 def _moment(value: object) -> datetime | None:
-    """Read a moment with its zone; None if it is none."""
+    """Read a moment with a time zone; None if the value is none."""
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
@@ -214,7 +214,7 @@ def _moment(value: object) -> datetime | None:
 
 
 def _item_name(item: object, place: int) -> str:
-    """Call an item of a list by what it calls itself; places keep equal ones apart."""
+    """Name an item of a list by its own label; the position keeps equal ones apart."""
     if isinstance(item, dict):
         for key in ("label", "name", "title", "key", "code"):
             if isinstance(name := item.get(key), str) and name:

@@ -1,4 +1,4 @@
-"""Two backups side by side, or a backup and the main database as it is now."""
+"""Compare two backups, or a backup and the main database as it is now."""
 
 import time
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from snapshots.models import Snapshot
 from snapshots.storages.configured_storages import reading_storage
 from snapshots.storages.storage_marker import check_storage_on_missing
 
-# A page waits for no more than this: about a second of reading. A command reads whatever it takes.
+# The most that a page reads: about a second. A command reads as much as it takes.
 MAX_ROWS_OF_PAGE = 1_000_000
 
 
@@ -31,7 +31,7 @@ class Reading:
     """What a comparison with now has read of the main database, and when.
 
     Attributes:
-        everything: The newest backup could not be built upon, so that all rows were read.
+        everything: All rows were read, because the newest backup was no usable base.
     """
 
     seen_at: datetime
@@ -42,7 +42,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Compared:
-    """What differs, how long it took to find, and what was read of the main database."""
+    """The difference, how long it took to find, and what was read of the main database."""
 
     difference: Difference
     seconds: float
@@ -51,7 +51,7 @@ class Compared:
 
 @check_storage_on_missing()
 def compare_snapshots(before: Snapshot, after: Snapshot) -> Compared:
-    """Compare two stored snapshots of a project without their segments.
+    """Compare two stored snapshots of a project without reading their segments.
 
     Raises:
         EngineError: a manifest or an object of the contents is missing or damaged.
@@ -70,10 +70,10 @@ def compare_with_now(
 ) -> Compared:
     """Compare a stored snapshot with the main database at this instant.
 
-    Reads what the next backup would read, and leaves its marks alone.
+    Reads what the next backup would read, and leaves the change marks in place.
 
     Args:
-        most_rows: Refuse to read more variables than about this.
+        most_rows: Refuse to read more variables than about this many.
 
     Raises:
         TooManyRowsError: more would have to be read.
@@ -103,7 +103,7 @@ def compare_with_now(
 
 
 def _find_base(project: Project, storage: Storage, snapshot_id: str) -> Manifest | None:
-    """Return the manifest of a good snapshot that is still there."""
+    """Return the manifest of a good snapshot that still exists."""
     good = Snapshot.objects.good().filter(project=project, pk=UUID(snapshot_id)).first()
     try:
         return load_manifest(storage, good) if good else None

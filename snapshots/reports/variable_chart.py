@@ -1,4 +1,4 @@
-"""Read the values of a variable over a period: from a backup, and from the database now."""
+"""Read the values of a variable over a period, from a backup and the database now."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,12 +21,12 @@ from snapshots.reports.variable_lines import moment_of
 
 log = get_logger(__name__)
 
-# Columns that a line is drawn with, each with four values at most.
+# Columns of a chart line, each with four values at most.
 COLUMNS = 600
-# As long as a page waits for the main database, and as many values as it takes from there.
+# How long a page waits for the main database, and how many values it takes from there.
 TIMEOUT_MS = 3_000
 MAX_NOW = 1_000_000
-# Numbers joined to one value each are read in a tenth of the time of rows (column_reader.py).
+# Numbers joined into one value are read in a tenth of the time of rows (column_reader.py).
 NOW = """SELECT string_agg(timestamptz_send(time), ''), string_agg(float8send(number_value), '')
     FROM (SELECT time, number_value FROM variable
           WHERE series_id IN (SELECT id FROM series
@@ -35,16 +35,16 @@ NOW = """SELECT string_agg(timestamptz_send(time), ''), string_agg(float8send(nu
 
 
 class TooManyError(Exception):
-    """The main database has more values in the period than are compared."""
+    """The main database has more values in the period than can be compared."""
 
 
 def values_in_backup(
     records: DeviceRecords, series: Sequence[Series], since: datetime, until: datetime
 ) -> Measured:
-    """Read the values of series over a period, thinned out to what a screen shows.
+    """Read the values of series over a period, thinned out to what a screen can show.
 
     Raises:
-        TooLongError: there is more in the period than may be read.
+        TooLongError: the period has more data than one request may read.
         EngineError: a segment is missing, damaged or locked.
     """
     selection = Selection(tuple(series), micros(since), micros(until))
@@ -54,7 +54,7 @@ def values_in_backup(
 def values_now(
     project: Project, device_id: str, variable: str, since: datetime, until: datetime
 ) -> Measured | None:
-    """Read the same from the main database; None if it does not answer in time.
+    """Read the values from the main database; None if it does not answer in time.
 
     Raises:
         TooManyError: it has too many values in the period.

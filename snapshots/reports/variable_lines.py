@@ -1,4 +1,4 @@
-"""Say of each variable of a device how many records it has, and from when to when."""
+"""Summarise the variables of a device: how many records, from when to when."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from snapshots.engine.series_search import VALUE_TYPES, Series
 
 @dataclass(frozen=True)
 class VariableLine:
-    """A variable; its types and units are those of all of its records."""
+    """A variable, with the types and units of all of its records."""
 
     name: str
     types: list[str]
@@ -22,17 +22,17 @@ class VariableLine:
 
     @property
     def type_names(self) -> list[str]:
-        """Return its types as people know them."""
+        """Return its types in users' words."""
         return [VALUE_TYPES[kind] for kind in self.types]
 
     @property
     def is_numeric(self) -> bool:
-        """Tell whether there is a chart of it."""
+        """Tell whether it can be drawn as a chart."""
         return "number" in self.types
 
 
 def variable_lines(series: Iterable[Series], spans: Iterable[Span]) -> list[VariableLine]:
-    """Add up the series of each variable, by its name; also of those without records."""
+    """Add up the series of each variable by name, including those without records."""
     known = {span.series.number: span for span in spans}
     by_name: dict[str, list[Series]] = {}
     for one in series:
@@ -53,5 +53,5 @@ def _line(name: str, series: list[Series], known: dict[int, Span]) -> VariableLi
 
 
 def moment_of(time: int | None) -> datetime | None:
-    """Return the moment so many microseconds after 1970."""
+    """Return the moment that is this many microseconds after 1970."""
     return None if time is None else EPOCH + timedelta(microseconds=time)

@@ -1,4 +1,4 @@
-"""Two backups side by side, or a backup and now."""
+"""Comparison of two backups, or of a backup and the database now."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ log = get_logger(__name__)
 
 NOW = "now"
 LINES = 25
-# Of others, a day is asked for.
+# For any other backup, the form asks for its day.
 MAX_CHOICES = 30
 MAX_SAME_DEVICES = 200
 WORST_FIRST = list(Effect)
@@ -39,8 +39,8 @@ WORST_FIRST = list(Effect)
 class CompareView(SnapshotMixin, TemplateView):
     """What differs between this backup and another one, or the main database.
 
-    In the address: `with` is the other backup's id or "now", or `on` the day of it; `by` is "days"
-    for the days instead of the devices; `device` or `day` asks for the days of one device, or the
+    Parameters of the address: `with` is the other backup's id or "now", or `on` its day; `by` is
+    "days" for days instead of devices; `device` or `day` selects the days of one device, or the
     devices of one day.
     """
 
@@ -49,14 +49,14 @@ class CompareView(SnapshotMixin, TemplateView):
 
     @cached_property
     def stored(self) -> SnapshotQuerySet:
-        """Return the backups that it can be compared with, the newest first."""
+        """Return the backups that it can be compared with, newest first."""
         stored = Snapshot.objects.completed().not_newer().filter(project=self.project)
         others = stored.exclude(pk=self.snapshot.pk)
         return others.defer("table_rows").order_by("-taken_at", "-id")
 
     @cached_property
     def newest(self) -> list[Snapshot]:
-        """Return the choices of the form, and one more if there are more."""
+        """Return the form's choices, plus one more if there are more."""
         shown = ("local_date", "taken_at", "state", "verdict")
         return list(self.stored.only(*shown)[: MAX_CHOICES + 1])
 
@@ -73,7 +73,7 @@ class CompareView(SnapshotMixin, TemplateView):
 
     @property
     def sought(self) -> date | None:
-        """Return the day whose backup is asked for; it outranks a name."""
+        """Return the day whose backup is asked for, which takes precedence over `with`."""
         return _day(self.request.GET.get("on"))
 
     @property
@@ -85,13 +85,13 @@ class CompareView(SnapshotMixin, TemplateView):
 
     @property
     def choices(self) -> list[Snapshot]:
-        """Return the backups that the form names: newest ones and the chosen."""
+        """Return the backups that the form lists: the newest ones and the chosen one."""
         named = self.newest[:MAX_CHOICES]
         return [*named, *([self.other] if self.other and self.other not in named else [])]
 
     @property
     def pair(self) -> tuple[Snapshot, Snapshot | None]:
-        """Return the older and the newer one; None is the main database now."""
+        """Return the older and the newer one; None stands for the main database now."""
         if self.other and _taken(self.other) < _taken(self.snapshot):
             return self.other, self.snapshot
         return self.snapshot, self.other
@@ -159,12 +159,12 @@ class CompareView(SnapshotMixin, TemplateView):
 
 
 def _worst_first(changes: Iterable[Any]) -> list[Any]:
-    """Sort changes by their effect; those of the same effect keep their order."""
+    """Sort changes by effect, keeping the order within an effect."""
     return sorted(changes, key=lambda change: WORST_FIRST.index(change.effect))
 
 
 def _grouped(changes: Iterable[Any], names: dict[str, str]) -> list[tuple[str, list[Any]]]:
-    """Split a page of sorted changes by their effect."""
+    """Group a page of sorted changes by effect."""
     return [
         (effect, [_line(change, names) for change in group])
         for effect, group in groupby(changes, key=lambda change: change.effect)
@@ -180,7 +180,7 @@ def _line(change: Any, names: dict[str, str]) -> dict[str, object]:
 
 
 def _by_loss(change: DeviceChange) -> tuple[bool, int, int]:
-    """Sort devices that are gone first, then those that lost most."""
+    """Sort removed devices first, then those that lost most."""
     return change.change is not Change.REMOVED, -change.lost, -change.gained
 
 
@@ -193,7 +193,7 @@ def _taken(snapshot: Snapshot) -> tuple[Any, UUID]:
 
 
 def _day(text: str | None) -> date | None:
-    """Parse the day of an address; None if it names none."""
+    """Parse a day of the address; None if it is missing or invalid."""
     try:
         return date.fromisoformat(text or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Pages of a device inside a backup: its records, its variables, and both as a file."""
+"""Pages about a device inside a backup: its records, its variables, and exports."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
@@ -49,13 +49,13 @@ NOT_STORED = "This backup is not stored, so there are no records to show."
 
 
 class DeviceMixin(SnapshotMixin):
-    """A page or file about a device that its backup is opened for."""
+    """A page or file about a device, which is opened in its backup."""
 
     seconds = PAGE_SECONDS
 
     @cached_property
     def opened(self) -> OpenDevice:
-        """Open the device; raise Http404 if the backup has none such, or EngineError."""
+        """Open the device; raise Http404 if the backup lacks it, or EngineError."""
         try:
             return open_device(self.snapshot, self.kwargs["device"], seconds=self.seconds)
         except UnknownDeviceError as error:
@@ -63,16 +63,16 @@ class DeviceMixin(SnapshotMixin):
 
     @property
     def is_stored(self) -> bool:
-        """Tell whether there is something to open."""
+        """Tell whether the backup is stored."""
         return self.snapshot.state == Snapshot.State.COMPLETED
 
     @property
     def clocks(self) -> str:
-        """Return the zone in which times are typed: the viewer's, else the project's."""
+        """Return the zone of typed times: the viewer's, or else the project's."""
         return viewers_zone() or self.project.main_database.backup_time_zone
 
     def form(self) -> RecordsForm:
-        """Return the filter that the address asks for, not checked yet."""
+        """Return the filter in the address, not validated yet."""
         records = self.opened.records
         return RecordsForm(self.request.GET, series=records.series, zone=self.clocks)
 
@@ -99,7 +99,7 @@ class DevicePage(DeviceMixin, ReadingPage):
 
 
 class DeviceRecordsView(DevicePage):
-    """The records of a device, the newest first, read from the segments that have them."""
+    """The records of a device, newest first, read from the segments that have them."""
 
     template_name = "snapshots/device.html"
 
@@ -124,7 +124,7 @@ class DeviceRecordsView(DevicePage):
 
 
 class DeviceVariablesView(DevicePage):
-    """The variables of a device: how many records, the first one and the last one."""
+    """The variables of a device, with their number of records and first and last times."""
 
     template_name = "snapshots/device_variables.html"
 
@@ -138,7 +138,7 @@ class DeviceVariablesView(DevicePage):
 
 
 class DeviceChartView(DevicePage):
-    """A variable over a period, as the backup has it and, if asked, as the database has it now."""
+    """A variable over a period, in the backup and, if asked, in the database now."""
 
     template_name = "snapshots/device_chart.html"
 
@@ -159,10 +159,10 @@ class DeviceChartView(DevicePage):
         return [one for one in self.opened.records.series if one.type == "number"]
 
     def _asked(self) -> QueryDict:
-        """Return the address's values; those that it lacks: the last week of the device."""
+        """Return the address's values, with the device's last week as the default."""
         asked = self.request.GET.copy()
         last = self.opened.device.last or timezone.now()
-        # The whole minute of the last record is in it.
+        # Include the whole minute of the last record.
         until = formats.local(last, self.clocks) + timedelta(minutes=1)
         for name, at in (("since", until - WEEK), ("until", until)):
             asked.setdefault(name, f"{at:%Y-%m-%dT%H:%M}")
@@ -202,7 +202,7 @@ class DeviceChartView(DevicePage):
 
 
 class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
-    """The records of a device as a file: `?format=csv` or `parquet`, filtered as the page is."""
+    """The records of a device as a file: `?format=csv` or `parquet`, with the page's filter."""
 
     password_for = ("GET",)
     seconds = FILE_SECONDS
@@ -218,7 +218,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         return "parquet" if self.request.GET.get("format") == "parquet" else "csv"
 
     def head(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponse:
-        """Answer with the headers alone, unless the project has no such backup."""
+        """Answer with headers only; 404 if the project has no such backup."""
         _ = self.snapshot
         return super().head(request, *args, **kwargs)
 
@@ -241,7 +241,7 @@ class DeviceExportView(DeviceMixin, RecentPasswordMixin, ExportedFileView):
         kind, form, opened = self.kind, self.form(), self.opened
         if not form.is_valid():
             return _refused(HTTPStatus.BAD_REQUEST, "The filter cannot be understood.")
-        # What fails before the response is made gives back both the place and the lease.
+        # If anything fails before the response exists, both the place and the lease are released.
         with ExitStack() as undo:
             file = undo.enter_context(closing(DeviceFile(self._content(form.selection()))))
             lease = lease_to_reader(self.snapshot)

@@ -1,4 +1,4 @@
-"""One backup as a file."""
+"""The download of one backup as a file."""
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -12,7 +12,7 @@ from snapshots.views.snapshot_mixins import SnapshotMixin
 
 
 class DownloadView(SnapshotMixin, RecentPasswordMixin, TemplateView):
-    """Says what the file will have, and streams it to who has just said who they are."""
+    """Describes the file, and streams it to an owner who has just confirmed the password."""
 
     template_name = "snapshots/download.html"
     http_method_names = ["get", "head", "post"]

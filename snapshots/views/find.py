@@ -1,4 +1,4 @@
-"""Which backup still has the rows that somebody lost."""
+"""The search for backups that still have lost rows."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
@@ -22,14 +22,14 @@ ON_A_PAGE = 25
 
 
 class FindView(ProjectPermissionMixin, TemplateView):
-    """Every stored backup with the rows that it has of a device, on a day or on all days."""
+    """Every stored backup with its rows of a device, on some days or in total."""
 
     template_name = "snapshots/find.html"
 
     def get_context_data(self, **kwargs: object) -> dict[str, object]:
         is_asked = "device" in self.request.GET
         form = SearchForm(self.request.GET if is_asked else None)
-        # Whoever comes here has a name to type, and later an answer to read.
+        # Focus the name to type, but not once there is an answer to read.
         form.fields["device"].widget.attrs["autofocus"] = not is_asked
         return {
             **super().get_context_data(**kwargs),
@@ -71,12 +71,12 @@ class FindView(ProjectPermissionMixin, TemplateView):
         }
 
     def _inside(self, day: date | None, last_day: date | None, variable: str) -> str:
-        """Return the query that shows what is looked for inside a backup."""
+        """Return the query that shows the searched rows inside a backup."""
         zone = viewers_zone() or self.project.main_database.backup_time_zone
         asked = {"variable": variable} if variable else {}
         if day:
             bounds = {"since": datetime.combine(day, time.min, UTC)}
-            # There is no day behind the last one that Python has.
+            # Python has no day after date.max.
             if (last := last_day or day) < date.max:
                 bounds["until"] = datetime.combine(last, time.min, UTC) + timedelta(days=1)
             asked |= {
@@ -86,7 +86,7 @@ class FindView(ProjectPermissionMixin, TemplateView):
 
 
 def _summary(found: Found) -> str:
-    """Say in a line how many rows there are now, and where most of them are."""
+    """Summarise in a line how many rows exist now, and which backup has the most."""
     now = "Now: not known" if found.now is None else f"Now: {formats.count(found.now, 'row')}"
     if found.best is None:
         return f"{now}; no backup that can be restored has any"
@@ -95,12 +95,12 @@ def _summary(found: Found) -> str:
 
 
 def _missing(found: Found) -> int | None:
-    """Count what the best backup has and the database lacks; None if that is not known."""
+    """Count the rows that the database lacks compared with the best backup; None if unknown."""
     if found.best is None or found.now is None:
         return None
     return max((found.best.rows or 0) - found.now, 0)
 
 
 def _sought(device_id: str, day: date | None) -> str:
-    """Return the query that tells a restore what it is for."""
+    """Return the query that tells a restore which rows are being looked for."""
     return urlencode({"device": device_id, **({"day": day.isoformat()} if day else {})})

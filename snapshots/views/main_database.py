@@ -1,4 +1,4 @@
-"""The Main Database page: what the database is, and when it is backed up."""
+"""The Main Database page: what the database contains, and when it is backed up."""
 
 from datetime import datetime
 
@@ -49,7 +49,7 @@ class MainDatabaseView(SettingsView):
         return self.render_to_response(self.get_context_data(**context))
 
     def _measured(self) -> dict[str, object]:
-        """Measure the database now; the page itself does not wait for it."""
+        """Measure the database now; the page is loaded without waiting for this."""
         try:
             return {"size_now": database_size(self.project)}
         except DatabaseUnreachableError as error:
@@ -87,7 +87,7 @@ class MainDatabaseView(SettingsView):
         saved = change_backup_settings(
             database=database, actor=self.account, wanted=values, loaded=form.loaded
         )
-        messages.success(self.request, _said_of(saved))
+        messages.success(self.request, _saved_message(saved))
         self.tell_what_stays(backup_settings_of(saved), loaded, meant)
         return redirect("main-database", self.project.slug)
 
@@ -98,7 +98,7 @@ class MainDatabaseView(SettingsView):
         return TemplateResponse(self.request, "snapshots/confirm_retention.html", context)
 
     def _to_agree_with(self, days: int | None) -> Shortening | None:
-        """Preview what a shorter period deletes, unless it is agreed to."""
+        """Preview what a shorter period deletes, unless the owner has agreed to it."""
         if days is None:
             return None
         shortening = preview_shortening(self.project.main_database, days, timezone.now())
@@ -106,7 +106,7 @@ class MainDatabaseView(SettingsView):
         return None if shortening is None or shortening.is_agreed(agreed) else shortening
 
 
-def _said_of(saved: MainDatabase) -> str:
+def _saved_message(saved: MainDatabase) -> str:
     planned = saved.next_snapshot_at
     is_due = planned is not None and planned <= timezone.now()
     due = " A backup is due now and starts shortly." if is_due else ""
@@ -114,7 +114,7 @@ def _said_of(saved: MainDatabase) -> str:
 
 
 def planned_runs(database: MainDatabase) -> list[datetime]:
-    """Return the next backups, in UTC; none if none is planned."""
+    """Return the next runs in UTC; empty if none is planned."""
     first = database.next_snapshot_at
     if first is None:
         return []

@@ -1,4 +1,4 @@
-"""The page that shows the resources of a snapshot as people read them."""
+"""The page that shows the resources of a snapshot."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -13,7 +13,7 @@ LINES = 20
 
 
 class ResourcesView(ReadingPage):
-    """Dashboards with their widgets, actions, dictionaries …: `?kind=` says which."""
+    """Dashboards with their widgets, actions, dictionaries …, chosen by `?kind=`."""
 
     template_name = "snapshots/resources.html"
 

@@ -1,4 +1,4 @@
-"""Base of the pages that change settings and notice what others changed meanwhile."""
+"""Base of the settings pages, which detect concurrent changes by others."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ STAYS = (
 
 
 class SettingsView(ProjectPermissionMixin, RefusingFormView):
-    """A page with a LoadedForm: it shows what others changed since, and overwrites none of it."""
+    """A page with a LoadedForm that shows others' changes instead of overwriting them."""
 
     def get_initial(self) -> dict[str, Any]:
         return self.current()
@@ -32,7 +32,7 @@ class SettingsView(ProjectPermissionMixin, RefusingFormView):
             raise
 
     def current(self) -> dict[str, Any]:
-        """Return what the form shows of the settings by now."""
+        """Return the current settings, as the form shows them."""
         raise NotImplementedError
 
     def change(self, form: Any) -> HttpResponse:
@@ -42,7 +42,7 @@ class SettingsView(ProjectPermissionMixin, RefusingFormView):
     def tell_what_stays(
         self, saved: RecordedSettings, loaded: Mapping[str, Any], meant: Mapping[str, Any]
     ) -> None:
-        """Say what others changed in settings that this person left alone."""
+        """Report what others changed in settings that this person left alone."""
         left = {name: value for name, value in loaded.items() if name not in meant}
         for change in changed_of(saved, self.account, left):
             messages.info(self.request, STAYS.format(change=change))

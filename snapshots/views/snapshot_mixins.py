@@ -1,4 +1,4 @@
-"""What views of one snapshot share."""
+"""Mixins for views of one snapshot."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -22,33 +22,33 @@ log = get_logger(__name__)
 
 
 class SnapshotMixin(ProjectPermissionMixin):
-    """A page about a snapshot, fetched through the project that its address names."""
+    """A page about a snapshot, fetched through the project in its address."""
 
     @cached_property
     def snapshot(self) -> Snapshot:
-        """Return the snapshot; raise Http404 if the project has none such."""
+        """Return the snapshot; raise Http404 if the project has no such snapshot."""
         snapshot = get_object_or_404(self.snapshots(), pk=self.kwargs["snapshot"])
         snapshot.project = self.project
         return snapshot
 
     def snapshots(self) -> SnapshotQuerySet:
-        """Select the project's snapshots, with what the page shows."""
+        """Select the project's snapshots, with the relations that the page shows."""
         found = Snapshot.objects.filter(project=self.project)
         return found.select_related("hold__account", "copy")
 
     def get_context_data(self, **kwargs: object) -> dict[str, Any]:
-        # The address gives the template its own `snapshot`, an id.
+        # The address parameter `snapshot`, an id, would otherwise reach the template.
         return {**super().get_context_data(**kwargs), "snapshot": self.snapshot}
 
 
 class InsideMixin(SnapshotMixin):
-    """A page that tells what a snapshot holds, if its contents can be read."""
+    """A page about the contents of a snapshot, if they can be read."""
 
     unreadable = ""
 
     @cached_property
     def inside(self) -> Inside | None:
-        """Return what is inside; None if not stored, or with `unreadable` set."""
+        """Return the contents; None if not stored, or with `unreadable` set."""
         if self.snapshot.state != Snapshot.State.COMPLETED:
             return None
         try:
@@ -60,18 +60,18 @@ class InsideMixin(SnapshotMixin):
 
     @property
     def sought(self) -> str:
-        """Return what was searched for."""
+        """Return the search text."""
         return self.request.GET.get("q", "").strip()
 
     def get_context_data(self, **kwargs: object) -> dict[str, Any]:
-        # What is unreadable is known once the inside was looked for.
+        # Reading `inside` sets `unreadable`, so it must come first.
         return super().get_context_data(
             inside=self.inside, unreadable=self.unreadable, sought=self.sought, **kwargs
         )
 
 
 class ReadingPage(SnapshotMixin, RecentPasswordMixin, TemplateView):
-    """A page that reads a stored backup, and says what keeps it from doing so."""
+    """A page that reads a stored backup, or explains why it cannot be read."""
 
     password_for = ("GET",)
 
